@@ -1,0 +1,117 @@
+-- Foundation: what every capability of Bulwark stands on.
+-- Protects against internals being callable from outside: schema private is reachable by name only
+-- for the few helpers that policies and functions are granted, and the Data API never exposes it.
+-- No function here is SECURITY DEFINER.
+
+create schema private;
+comment on schema private is
+  'Internals and secrets of Bulwark. Never add it to the exposed schemas of the Data API.';
+revoke all on schema private from public, anon, authenticated, service_role;
+-- Policies run their helpers as the querying role, which therefore has to reach them.
+grant usage on schema private to authenticated, service_role;
+
+-- A program is not a person (API keys run as this role), so it is no member of authenticated and
+-- inherits nothing from it. Roles belong to the cluster, not to the database: it may exist already.
+do $$
+begin
+  if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
+    create role api_key nologin noinherit;
+  end if;
+end;
+$$;
+grant api_key to authenticator;
+
+create table private.settings (
+  name text primary key,
+  value jsonb not null,
+  description text not null
+);
+comment on table private.settings is
+  'What an installation can choose, one row each; migrations add rows, operators change values.';
+alter table private.settings enable row level security;
+
+create function private.setting(name text)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+declare
+  v_value jsonb;
+begin
+  select s.value into v_value from private.settings s where s.name = setting.name;
+  if not found then
+    raise exception 'Cannot read setting: % does not exist', left(setting.name, 64)
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+  end if;
+  return v_value;
+end;
+$$;
+comment on function private.setting(text) is
+  'The value of one setting; a name that does not exist is an error, never a default.';
+
+-- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
+-- the owner. Claims are not asked: whoever can run SQL can write them.
+create function private.caller_role()
+  returns text
+  language sql
+  stable
+  parallel safe
+  set search_path = ''
+as $$
+  select coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user::text);
+$$;
+comment on function private.caller_role() is
+  'The database role the request runs as, also inside SECURITY DEFINER functions.';
+
+create function private.caller_is_service()
+  returns boolean
+  language sql
+  stable
+  parallel safe
+  set search_path = ''
+as $$
+  select private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
+$$;
+comment on function private.caller_is_service() is
+  'True for the operator (service role, migrations, scheduled jobs), false for every client.';
+
+create function private.keep_columns()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_column text;
+begin
+  foreach v_column in array tg_argv loop
+    if to_jsonb(new) -> v_column is distinct from to_jsonb(old) -> v_column then
+      raise exception 'Cannot change %.%: it is fixed once the row exists', tg_table_name, v_column
+        using errcode = 'check_violation', detail = 'COLUMN_IS_FIXED';
+    end if;
+  end loop;
+  return new;
+end;
+$$;
+comment on function private.keep_columns() is
+  'Trigger: refuses a change of the columns named as arguments. Host tables may use it too:
+   a row''s organization_id, for one, must never change.';
+
+create function private.touch_updated_at()
+  returns trigger
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  new.updated_at := now();
+  return new;
+end;
+$$;
+comment on function private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';
+
+revoke all on function private.setting(text),
+  private.caller_role(),
+  private.caller_is_service(),
+  private.keep_columns(),
+  private.touch_updated_at()
+  from public, anon, authenticated, service_role;

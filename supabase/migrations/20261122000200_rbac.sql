@@ -1,0 +1,499 @@
+-- Roles and permissions: the vocabulary, who holds what, and the rules that no path may break.
+-- Protects one organization from another and an organization from losing its last administrator,
+-- whoever writes: a function, the service role or a migration.
+-- SECURITY DEFINER: the trigger functions, because closures and versions live in private and the
+--   rules are about everybody's grants, not only those that the writer may see.
+
+create table public.permissions (
+  name text primary key,
+  description text not null,
+  constraint permissions_name_format check (name ~ '^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$'),
+  constraint permissions_name_length check (length(name) <= 64)
+);
+comment on table public.permissions is
+  'The one vocabulary of permissions (category:action). A host application adds rows of its own.';
+
+create table public.organizations (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  slug text not null unique,
+  created_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint organizations_name_length check (length(btrim(name)) between 1 and 120),
+  constraint organizations_name_is_printable check (name !~ '[[:cntrl:]]'),
+  constraint organizations_slug_format check (slug ~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$')
+);
+comment on table public.organizations is
+  'The tenants. Members read theirs; every change goes through a function.';
+
+create table public.roles (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid references public.organizations (id) on delete cascade,
+  name text not null,
+  description text not null default '',
+  level smallint not null default 0,
+  created_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint roles_name_is_taken unique nulls not distinct (organization_id, name),
+  constraint roles_name_format check (name ~ '^[a-z][a-z0-9_]{1,62}$'),
+  constraint roles_description_length check (length(description) <= 500),
+  constraint roles_level_range check (level between 0 and 100)
+);
+comment on table public.roles is
+  'System roles (organization_id null) and the roles that organizations made for themselves.';
+comment on column public.roles.level is
+  'Rank. Of a role that an organization made: the highest level among the roles it inherits.';
+
+create table public.role_permissions (
+  role_id uuid not null references public.roles (id) on delete cascade,
+  permission text not null references public.permissions (name),
+  primary key (role_id, permission)
+);
+comment on table public.role_permissions is
+  'What a role holds by itself, without what it inherits.';
+
+create table public.role_inheritance (
+  role_id uuid not null references public.roles (id) on delete cascade,
+  inherits_role_id uuid not null references public.roles (id),
+  primary key (role_id, inherits_role_id),
+  constraint role_inheritance_is_not_reflexive check (role_id <> inherits_role_id)
+);
+comment on table public.role_inheritance is
+  'A role holds whatever the roles it inherits hold. Cycles are refused.';
+
+create table public.user_roles (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  role_id uuid not null references public.roles (id),
+  organization_id uuid references public.organizations (id) on delete cascade,
+  starts_at timestamptz not null default now(),
+  expires_at timestamptz,
+  granted_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint user_roles_is_granted_once
+    unique nulls not distinct (user_id, organization_id, role_id),
+  constraint user_roles_expires_after_start check (expires_at > starts_at),
+  constraint user_roles_window_is_finite
+    check (isfinite(starts_at) and (expires_at is null or isfinite(expires_at)))
+);
+comment on table public.user_roles is
+  'Who holds which role, where and when. organization_id null means system-wide.';
+
+-- What a role holds with all it inherits, so that a check is one index look-up.
+create table private.effective_permissions (
+  role_id uuid not null references public.roles (id) on delete cascade,
+  permission text not null references public.permissions (name),
+  primary key (role_id, permission)
+);
+comment on table private.effective_permissions is
+  'The closure of role_permissions over role_inheritance, kept by triggers on both.';
+
+-- Bumped in the transaction of every change of rights: caches key on it, and it is the row that
+-- concurrent changes of one organization''s rights queue on.
+create table private.permission_versions (
+  organization_id uuid references public.organizations (id) on delete cascade,
+  version bigint not null default 1,
+  constraint permission_versions_is_one_an_organization unique nulls not distinct (organization_id)
+);
+comment on table private.permission_versions is
+  'One row an organization and one (null) for system-wide rights; it moves whenever rights do.';
+insert into private.permission_versions (organization_id) values (null);
+
+create index roles_created_by_idx on public.roles (created_by);
+create index organizations_created_by_idx on public.organizations (created_by);
+create index role_permissions_permission_idx on public.role_permissions (permission);
+create index role_inheritance_inherits_role_id_idx on public.role_inheritance (inherits_role_id);
+create index user_roles_role_id_idx on public.user_roles (role_id);
+create index user_roles_organization_id_idx on public.user_roles (organization_id, role_id);
+create index user_roles_granted_by_idx on public.user_roles (granted_by);
+create index effective_permissions_permission_idx on private.effective_permissions (permission);
+
+alter table public.permissions enable row level security;
+alter table public.organizations enable row level security;
+alter table public.roles enable row level security;
+alter table public.role_permissions enable row level security;
+alter table public.role_inheritance enable row level security;
+alter table public.user_roles enable row level security;
+alter table private.effective_permissions enable row level security;
+alter table private.permission_versions enable row level security;
+
+-- The system roles have fixed ids, so that the hot path compares a constant.
+create function private.super_admin_role()
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = ''
+as $$ select '00000000-0000-4000-8000-000000000100'::uuid; $$;
+comment on function private.super_admin_role() is 'The id of the system role super_admin.';
+
+create function private.admin_role()
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = ''
+as $$ select '00000000-0000-4000-8000-000000000080'::uuid; $$;
+comment on function private.admin_role() is 'The id of the system role admin.';
+
+create function private.bump_permission_version(organization_id uuid)
+  returns boolean
+  language plpgsql
+  set search_path = ''
+as $$
+begin
+  -- Written, not only locked: under REPEATABLE READ a lock alone would let the second of two
+  -- concurrent changes go on with an old picture; after a write it fails with 40001.
+  if bump_permission_version.organization_id is null then
+    update private.permission_versions v set version = v.version + 1
+    where v.organization_id is null;
+  else
+    update private.permission_versions v set version = v.version + 1
+    where v.organization_id = bump_permission_version.organization_id;
+  end if;
+  return found;
+end;
+$$;
+comment on function private.bump_permission_version(uuid) is
+  'Marks a change of rights in an organization (null: system-wide) and queues behind every other
+   one there until commit. False when the organization is being deleted.';
+
+create function private.organizations_start_permission_version()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because versions live in private
+  set search_path = ''
+as $$
+begin
+  insert into private.permission_versions (organization_id) values (new.id);
+  return null;
+end;
+$$;
+comment on function private.organizations_start_permission_version() is
+  'Trigger: an organization begins with a version of its rights.';
+
+create function private.refresh_effective_permissions(role_ids uuid[])
+  returns void
+  language plpgsql
+  set search_path = ''
+as $$
+declare
+  v_affected uuid[];
+begin
+  with recursive heirs (role_id) as (
+    select unnest(role_ids)
+    union
+    select i.role_id
+    from heirs h
+    join public.role_inheritance i on i.inherits_role_id = h.role_id
+  )
+  select array_agg(r.id) into v_affected
+  from public.roles r
+  where r.id in (select h.role_id from heirs h);
+
+  delete from private.effective_permissions e where e.role_id = any (v_affected);
+
+  with recursive ancestry (role_id, ancestor_id) as (
+    select id, id from unnest(v_affected) as id
+    union
+    select a.role_id, i.inherits_role_id
+    from ancestry a
+    join public.role_inheritance i on i.role_id = a.ancestor_id
+  ),
+  ranked as (
+    update public.roles r
+    set level = (
+      select coalesce(max(s.level), 0)
+      from ancestry a
+      join public.roles s on s.id = a.ancestor_id and s.organization_id is null
+      where a.role_id = r.id
+    )
+    where r.id = any (v_affected) and r.organization_id is not null
+  )
+  insert into private.effective_permissions (role_id, permission)
+  select distinct a.role_id, p.permission
+  from ancestry a
+  join public.role_permissions p on p.role_id = a.ancestor_id;
+
+  if exists (select from public.roles r where r.id = any (v_affected) and r.organization_id is null)
+  then
+    update private.permission_versions set version = version + 1;
+  else
+    perform private.bump_permission_version(o.organization_id)
+    from (
+      select distinct r.organization_id from public.roles r where r.id = any (v_affected)
+    ) as o;
+  end if;
+end;
+$$;
+comment on function private.refresh_effective_permissions(uuid[]) is
+  'Recomputes what the given roles and all their heirs hold, and the level of those that
+   organizations made.';
+
+create function private.role_links_refresh()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because the closure lives in private
+  set search_path = ''
+as $$
+begin
+  perform private.refresh_effective_permissions(
+    (select array_agg(distinct c.role_id) from changed c)
+  );
+  return null;
+end;
+$$;
+comment on function private.role_links_refresh() is
+  'Trigger: a change of what roles hold or inherit is in the closure when the statement ends.';
+
+create function private.role_inheritance_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see both roles
+  set search_path = ''
+as $$
+declare
+  v_organization uuid;
+  v_inherited_organization uuid;
+begin
+  select r.organization_id into v_organization
+  from public.roles r where r.id = new.role_id;
+  select r.organization_id into v_inherited_organization
+  from public.roles r where r.id = new.inherits_role_id;
+  if v_inherited_organization is not null
+    and v_inherited_organization is distinct from v_organization then
+    raise exception 'Cannot inherit role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+  end if;
+  if new.inherits_role_id = private.super_admin_role() then
+    raise exception 'Cannot inherit role: super_admin is granted, never inherited'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  -- Two changes that are each harmless could close a cycle together: one waits for the other.
+  perform private.bump_permission_version(v_organization);
+  if exists (
+    with recursive ancestry (role_id) as (
+      select new.inherits_role_id
+      union
+      select i.inherits_role_id
+      from ancestry a
+      join public.role_inheritance i on i.role_id = a.role_id
+    )
+    select from ancestry a where a.role_id = new.role_id
+  ) then
+    raise exception 'Cannot inherit role: it would inherit itself'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.role_inheritance_validate() is
+  'Trigger: no cycle, no role of another organization, no super_admin by inheritance.';
+
+create function private.user_roles_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see the role
+  set search_path = ''
+as $$
+declare
+  v_role public.roles;
+begin
+  select * into v_role from public.roles r where r.id = new.role_id;
+  if v_role.organization_id is not null
+    and v_role.organization_id is distinct from new.organization_id then
+    raise exception 'Cannot grant role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+  end if;
+  if new.role_id = private.super_admin_role() and new.organization_id is not null then
+    raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  return new;
+end;
+$$;
+comment on function private.user_roles_validate() is
+  'Trigger: a role is granted in its own organization only, super_admin in none.';
+
+create function private.user_roles_keep_administrator()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because it counts everybody's grants
+  set search_path = ''
+as $$
+declare
+  v_organization uuid := case tg_op
+    when 'INSERT' then new.organization_id else old.organization_id
+  end;
+begin
+  -- First the queue, then the count: what another transaction took away is visible by then.
+  if not private.bump_permission_version(v_organization) then
+    return null;              -- the organization itself is being deleted
+  end if;
+  if tg_op = 'INSERT'
+    or v_organization is null
+    or old.role_id <> private.admin_role()
+    or not exists (select from public.organizations o where o.id = v_organization) then
+    return null;
+  end if;
+  if not exists (
+    select from private.active_grants a
+    where a.organization_id = v_organization
+      and a.role_id = private.admin_role()
+      and a.held_until = 'infinity'
+  ) then
+    raise exception 'Cannot take the role from the last administrator of an organization'
+      using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
+            hint = 'Make someone else an administrator without an expiry first';
+  end if;
+  return null;
+end;
+$$;
+comment on function private.user_roles_keep_administrator() is
+  'Trigger: an organization always has an administrator whose role neither waits nor expires.';
+
+create trigger organizations_start_permission_version
+  after insert on public.organizations
+  for each row execute function private.organizations_start_permission_version();
+create trigger organizations_touch_updated_at
+  before update on public.organizations
+  for each row execute function private.touch_updated_at();
+create trigger roles_keep_columns
+  before update on public.roles
+  for each row execute function private.keep_columns('id', 'organization_id');
+create trigger roles_touch_updated_at
+  before update on public.roles
+  for each row execute function private.touch_updated_at();
+create trigger role_inheritance_keep_columns
+  before update on public.role_inheritance
+  for each row execute function private.keep_columns('role_id', 'inherits_role_id');
+create trigger role_inheritance_validate
+  before insert on public.role_inheritance
+  for each row execute function private.role_inheritance_validate();
+create trigger role_inheritance_refresh_on_insert
+  after insert on public.role_inheritance referencing new table as changed
+  for each statement execute function private.role_links_refresh();
+create trigger role_inheritance_refresh_on_delete
+  after delete on public.role_inheritance referencing old table as changed
+  for each statement execute function private.role_links_refresh();
+create trigger role_permissions_keep_columns
+  before update on public.role_permissions
+  for each row execute function private.keep_columns('role_id', 'permission');
+create trigger role_permissions_refresh_on_insert
+  after insert on public.role_permissions referencing new table as changed
+  for each statement execute function private.role_links_refresh();
+create trigger role_permissions_refresh_on_delete
+  after delete on public.role_permissions referencing old table as changed
+  for each statement execute function private.role_links_refresh();
+create trigger user_roles_keep_columns
+  before update on public.user_roles
+  for each row execute function private.keep_columns('user_id', 'role_id', 'organization_id');
+create trigger user_roles_touch_updated_at
+  before update on public.user_roles
+  for each row execute function private.touch_updated_at();
+create trigger user_roles_validate
+  before insert on public.user_roles
+  for each row execute function private.user_roles_validate();
+create trigger user_roles_keep_administrator
+  after insert or delete or update of starts_at, expires_at on public.user_roles
+  for each row execute function private.user_roles_keep_administrator();
+
+insert into public.permissions (name, description) values
+  ('user:create', 'Invite people into the organization'),
+  ('user:read', 'See who is a member'),
+  ('user:update', 'Change members'' profiles'),
+  ('user:delete', 'Remove members'),
+  ('org:create', 'Make organizations on others'' behalf'),
+  ('org:read', 'See the organization'),
+  ('org:update', 'Rename the organization'),
+  ('org:delete', 'Delete the organization'),
+  ('analytics:read', 'Read analytics'),
+  ('analytics:write', 'Write analytics'),
+  ('analytics:delete', 'Delete analytics'),
+  ('analytics:export', 'Export analytics'),
+  ('conversation:read', 'Read conversations'),
+  ('conversation:write', 'Write conversations'),
+  ('conversation:delete', 'Delete conversations'),
+  ('symbi:assess', 'Run SYMBI assessments'),
+  ('symbi:validate', 'Validate SYMBI assessments'),
+  ('symbi:export', 'Export SYMBI assessments'),
+  ('audit:read', 'Read the audit log'),
+  ('audit:export', 'Export the audit log'),
+  ('api_key:create', 'Create API keys'),
+  ('api_key:read', 'See API keys'),
+  ('api_key:revoke', 'Revoke API keys'),
+  ('settings:read', 'Read settings'),
+  ('settings:write', 'Change settings'),
+  ('compliance:read', 'Read compliance records'),
+  ('compliance:manage', 'Manage retention, holds and erasure'),
+  ('system:admin', 'Administer the installation'),
+  ('system:monitor', 'Read metrics and health'),
+  ('role:read', 'See roles and who holds them'),
+  ('role:grant', 'Grant and revoke roles'),
+  ('role:manage', 'Make, change and delete the organization''s own roles'),
+  ('security:read', 'Read security events'),
+  ('security:resolve', 'Assign and resolve security events'),
+  ('encryption:encrypt', 'Encrypt fields'),
+  ('encryption:decrypt', 'Decrypt fields'),
+  ('encryption:rotate', 'Rotate encryption keys'),
+  ('mfa:reset', 'Reset a member''s second factor'),
+  ('webhook:read', 'See webhooks and their deliveries'),
+  ('webhook:manage', 'Manage webhooks');
+
+insert into public.roles (id, name, description, level) values
+  ('00000000-0000-4000-8000-000000000100', 'super_admin',
+    'The whole installation, inside every organization too', 100),
+  ('00000000-0000-4000-8000-000000000080', 'admin',
+    'Everything in one organization but system administration', 80),
+  ('00000000-0000-4000-8000-000000000050', 'analyst', 'Reads and writes analytics', 50),
+  ('00000000-0000-4000-8000-000000000020', 'viewer', 'Reads', 20),
+  ('00000000-0000-4000-8000-000000000010', 'api_user', 'Programs', 10);
+
+insert into public.role_permissions (role_id, permission)
+select r.id, unnest(held.permissions)
+from (values
+  ('super_admin', array['org:create', 'org:delete', 'compliance:manage', 'system:admin']),
+  ('admin', array[
+    'user:create', 'user:update', 'user:delete', 'org:update', 'analytics:delete',
+    'conversation:delete', 'audit:read', 'audit:export', 'api_key:create', 'api_key:read',
+    'api_key:revoke', 'settings:write', 'compliance:read', 'system:monitor', 'role:grant',
+    'role:manage', 'security:read', 'security:resolve', 'encryption:rotate', 'mfa:reset',
+    'webhook:read', 'webhook:manage']),
+  ('analyst', array[
+    'analytics:write', 'analytics:export', 'conversation:write', 'symbi:assess',
+    'symbi:validate', 'symbi:export', 'encryption:encrypt', 'encryption:decrypt']),
+  ('viewer', array[
+    'user:read', 'org:read', 'analytics:read', 'conversation:read', 'settings:read',
+    'role:read']),
+  ('api_user', array[
+    'analytics:read', 'analytics:write', 'conversation:read', 'conversation:write',
+    'symbi:assess', 'encryption:encrypt'])
+) as held (role, permissions)
+join public.roles r on r.name = held.role and r.organization_id is null;
+
+insert into public.role_inheritance (role_id, inherits_role_id)
+select r.id, i.id
+from (values ('super_admin', 'admin'), ('admin', 'analyst'), ('analyst', 'viewer'))
+  as link (role, inherits)
+join public.roles r on r.name = link.role and r.organization_id is null
+join public.roles i on i.name = link.inherits and i.organization_id is null;
+
+revoke all on
+  public.permissions, public.organizations, public.roles, public.role_permissions,
+  public.role_inheritance, public.user_roles
+  from public, anon, authenticated, service_role;
+grant select on
+  public.permissions, public.organizations, public.roles, public.role_permissions,
+  public.role_inheritance, public.user_roles
+  to authenticated, service_role;
+
+revoke all on function
+  private.super_admin_role(), private.admin_role(), private.bump_permission_version(uuid),
+  private.organizations_start_permission_version(),
+  private.refresh_effective_permissions(uuid[]), private.role_links_refresh(),
+  private.role_inheritance_validate(), private.user_roles_validate(),
+  private.user_roles_keep_administrator()
+  from public, anon, authenticated, service_role;

@@ -1,0 +1,510 @@
+-- Decisions: whether somebody may do something in an organization, from the tables as they are now
+-- and never from claims, so that a revocation outruns every token.
+-- Protects against stale tokens, and against probing other people's rights.
+-- SECURITY DEFINER, each because clients may not read the grants it decides from:
+--   has_permission, check_permissions, user_has_permission, get_user_roles, explain_permission,
+--   private.organizations_with, private.member_organizations, private.is_super_admin,
+--   private.require_permission, private.user_permits, private.can_see_user.
+
+-- A ban and a soft deletion are revocations too, and a token outlives them as well.
+create view private.active_grants with (security_invoker = true) as
+  select
+    g.user_id,
+    g.role_id,
+    g.organization_id,
+    coalesce(g.expires_at, 'infinity') as held_until
+  from public.user_roles g
+  join auth.users u on u.id = g.user_id
+  where g.starts_at <= now()
+    and (g.expires_at is null or g.expires_at > now())
+    and u.deleted_at is null
+    and (u.banned_until is null or u.banned_until <= now());
+comment on view private.active_grants is
+  'The grants that count right now: begun, not expired, of an account neither banned nor deleted.';
+
+create view private.held_permissions with (security_invoker = true) as
+  select
+    g.user_id,
+    g.organization_id,
+    e.permission,
+    g.held_until,
+    -- super_admin alone answers inside every organization; no other system-wide role does.
+    g.organization_id is null and g.role_id = private.super_admin_role() as everywhere
+  from private.active_grants g
+  join private.effective_permissions e on e.role_id = g.role_id;
+comment on view private.held_permissions is
+  'Every permission somebody holds right now, where, and until when.';
+
+create function private.require_known_permission(permission text)
+  returns void
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = ''
+as $$
+begin
+  if permission is null then
+    raise exception 'Cannot check permission: the permission is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (
+    select from public.permissions p where p.name = require_known_permission.permission
+  ) then
+    raise exception 'Cannot check permission: "%" is not in the catalogue', left(permission, 64)
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_UNKNOWN_PERMISSION',
+            hint = 'List them with: select name from permissions';
+  end if;
+end;
+$$;
+comment on function private.require_known_permission(text) is
+  'Raises RBAC_UNKNOWN_PERMISSION for a permission that the catalogue does not have, so that a
+   typo is an error and not a silent no.';
+
+create function private.require_user()
+  returns uuid
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = ''
+as $$
+declare
+  v_user uuid := auth.uid();
+begin
+  if v_user is null then
+    raise exception 'Cannot identify the caller: the request carries no user'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_AUTHENTICATED',
+            hint = 'Sign in first';
+  end if;
+  return v_user;
+end;
+$$;
+comment on function private.require_user() is
+  'The caller''s user id; raises RBAC_NOT_AUTHENTICATED where there is none.';
+
+create function private.user_permits(user_id uuid, permission text, organization_id uuid)
+  returns boolean
+  language sql
+  stable
+  parallel safe
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = ''
+as $$
+  select exists (
+    select from private.held_permissions h
+    where h.user_id = user_permits.user_id
+      and h.permission = user_permits.permission
+      and (
+        h.organization_id = user_permits.organization_id
+        or h.everywhere
+        or (h.organization_id is null and user_permits.organization_id is null)
+      )
+  );
+$$;
+comment on function private.user_permits(uuid, text, uuid) is
+  'Whether a user is entitled to a permission in an organization (null: system-wide), without any
+   check of who asks.';
+
+create function private.is_super_admin()
+  returns boolean
+  language sql
+  stable
+  parallel safe
+  security definer            -- definer because it decides from user_roles
+  set search_path = ''
+as $$
+  select exists (
+    select from private.active_grants g
+    where g.user_id = (select auth.uid())
+      and g.organization_id is null
+      and g.role_id = private.super_admin_role()
+  );
+$$;
+comment on function private.is_super_admin() is
+  'Whether the caller is a super_admin. In a policy always as (select private.is_super_admin()).';
+
+create function private.organizations_with(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 10
+  security definer            -- definer because it decides from user_roles
+  set search_path = ''
+as $$
+declare
+  v_user uuid := auth.uid();
+begin
+  -- One cached plan: this runs in front of every query on a guarded table.
+  return query
+    with held as materialized (
+      select h.organization_id, h.everywhere
+      from private.held_permissions h
+      where h.user_id = v_user and h.permission = organizations_with.permission
+    )
+    select h.organization_id from held h where h.organization_id is not null
+    union
+    select o.id from public.organizations o where (select bool_or(h.everywhere) from held h);
+  if not found then
+    perform private.require_known_permission(organizations_with.permission);
+  end if;
+end;
+$$;
+comment on function private.organizations_with(text) is
+  'The organizations in which the caller holds a permission, for policies in the array form:
+   organization_id = any (array(select private.organizations_with(''audit:read''))). It runs once a
+   query. A super_admin gets every organization. Without a user: none. Errors:
+   RBAC_UNKNOWN_PERMISSION.';
+
+create function private.member_organizations()
+  returns setof uuid
+  language sql
+  stable
+  parallel safe
+  rows 10
+  security definer            -- definer because it decides from user_roles
+  set search_path = ''
+as $$
+  select distinct g.organization_id
+  from private.active_grants g
+  where g.user_id = (select auth.uid()) and g.organization_id is not null;
+$$;
+comment on function private.member_organizations() is
+  'The organizations in which the caller holds any role right now.';
+
+create function private.require_permission(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  security definer            -- definer because it decides from user_roles
+  set search_path = ''
+as $$
+begin
+  perform private.require_known_permission(require_permission.permission);
+  if private.caller_is_service() then
+    return;
+  end if;
+  if private.user_permits(private.require_user(), permission, organization_id) is not true then
+    raise exception 'Cannot proceed: permission % is missing', require_permission.permission
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+            hint = 'Ask an administrator of the organization for a role that holds it';
+  end if;
+end;
+$$;
+comment on function private.require_permission(text, uuid) is
+  'Guard for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
+   organization (null: system-wide). The service role passes. An organization that does not exist
+   and one that is closed to the caller are the same answer.';
+
+create function private.can_see_user(user_id uuid, organization_id uuid)
+  returns boolean
+  language sql
+  stable
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = ''
+as $$
+  select private.caller_is_service()
+    or can_see_user.user_id = auth.uid()
+    or private.is_super_admin()
+    or (
+      private.user_permits(auth.uid(), 'user:read', can_see_user.organization_id)
+      and exists (
+        select from public.user_roles g
+        where g.user_id = can_see_user.user_id
+          and g.organization_id = can_see_user.organization_id
+      )
+    );
+$$;
+comment on function private.can_see_user(uuid, uuid) is
+  'Whether the caller may learn about a user''s rights in an organization: oneself, fellow members
+   with user:read, a super_admin, the service role.';
+
+create function private.require_visible_user(user_id uuid, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  if user_id is null then
+    raise exception 'Cannot look up user: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if private.can_see_user(user_id, organization_id) is not true then
+    raise exception 'Cannot look up user: there is none here that you may see'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
+  end if;
+end;
+$$;
+comment on function private.require_visible_user(uuid, uuid) is
+  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all.';
+
+create function public.has_permission(permission text, organization_id uuid default null)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = ''
+as $$
+begin
+  if private.user_permits(private.require_user(), permission, organization_id) then
+    return true;
+  end if;
+  -- A permission that somebody holds exists; only a no has to tell a typo from a refusal.
+  perform private.require_known_permission(has_permission.permission);
+  return false;
+end;
+$$;
+comment on function public.has_permission(text, uuid) is
+  'Whether the caller holds a permission in an organization. Without an organization: system-wide
+   roles only. A foreign or missing organization is a plain false. Errors: RBAC_NOT_AUTHENTICATED,
+   RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+
+create function public.user_has_permission(
+  user_id uuid,
+  permission text,
+  organization_id uuid default null
+)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = ''
+as $$
+begin
+  perform private.require_known_permission(user_has_permission.permission);
+  perform private.require_visible_user(user_id, organization_id);
+  return private.user_permits(user_id, permission, organization_id);
+end;
+$$;
+comment on function public.user_has_permission(uuid, text, uuid) is
+  'Whether a user is entitled to a permission in an organization. The user must be oneself or a
+   fellow member that user:read lets one see. Errors: RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT,
+   RBAC_UNKNOWN_PERMISSION.';
+
+create function public.check_permissions(permissions text[], organization_id uuid default null)
+  returns table (permission text, allowed boolean)
+  language plpgsql
+  stable
+  rows 40
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = ''
+as $$
+declare
+  v_user uuid := private.require_user();
+  v_unknown text;
+begin
+  if permissions is null or array_position(permissions, null) is not null then
+    raise exception 'Cannot check permissions: the list is null or has a null in it'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if cardinality(permissions) > 100 then
+    raise exception 'Cannot check permissions: % in one batch, at most 100 are allowed',
+      cardinality(permissions)
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
+  end if;
+  select name into v_unknown
+  from unnest(permissions) as name
+  where not exists (select from public.permissions p where p.name = name)
+  limit 1;
+  if found then
+    perform private.require_known_permission(v_unknown);
+  end if;
+  return query
+    select name, private.user_permits(v_user, name, check_permissions.organization_id)
+    from unnest(permissions) with ordinality as asked (name, place)
+    group by name
+    order by min(place);
+end;
+$$;
+comment on function public.check_permissions(text[], uuid) is
+  'has_permission for up to 100 permissions in one round trip: a row for each different one, in the
+   order asked. One unknown permission fails the batch. Errors: RBAC_BATCH_TOO_LARGE and those of
+   has_permission.';
+
+create function public.get_user_roles(user_id uuid, organization_id uuid default null)
+  returns table (
+    role text,
+    level smallint,
+    starts_at timestamptz,
+    expires_at timestamptz,
+    active boolean,
+    granted_by uuid
+  )
+  language plpgsql
+  stable
+  rows 10
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = ''
+as $$
+begin
+  perform private.require_visible_user(get_user_roles.user_id, get_user_roles.organization_id);
+  return query
+    select
+      r.name,
+      r.level,
+      g.starts_at,
+      g.expires_at,
+      exists (
+        select from private.active_grants a
+        where a.user_id = g.user_id
+          and a.role_id = g.role_id
+          and a.organization_id is not distinct from g.organization_id
+      ),
+      g.granted_by
+    from public.user_roles g
+    join public.roles r on r.id = g.role_id
+    where g.user_id = get_user_roles.user_id
+      and g.organization_id is not distinct from get_user_roles.organization_id
+    order by r.level desc, r.name;
+end;
+$$;
+comment on function public.get_user_roles(uuid, uuid) is
+  'The roles a user was granted in an organization (null: system-wide), highest first, with those
+   that have not begun or have expired (active is false). Errors: RBAC_USER_NOT_VISIBLE,
+   RBAC_NULL_ARGUMENT.';
+
+create function public.explain_permission(
+  user_id uuid,
+  permission text,
+  organization_id uuid default null
+)
+  returns table (
+    allowed boolean,
+    reason text,
+    role text,
+    inherited_from text,
+    system_wide boolean,
+    starts_at timestamptz,
+    expires_at timestamptz
+  )
+  language plpgsql
+  stable
+  rows 5
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = ''
+as $$
+begin
+  perform private.require_known_permission(explain_permission.permission);
+  perform private.require_visible_user(
+    explain_permission.user_id, explain_permission.organization_id
+  );
+  return query
+    with recursive grants as (
+      select g.*, r.name as role_name
+      from public.user_roles g
+      join public.roles r on r.id = g.role_id
+      where g.user_id = explain_permission.user_id
+        and (
+          g.organization_id is not distinct from explain_permission.organization_id
+          or (g.organization_id is null and g.role_id = private.super_admin_role())
+        )
+    ),
+    ancestry (role_id, ancestor_id) as (
+      select g.role_id, g.role_id from grants g
+      union
+      select a.role_id, i.inherits_role_id
+      from ancestry a
+      join public.role_inheritance i on i.role_id = a.ancestor_id
+    )
+    select
+      a.user_id is not null,
+      case
+        when a.user_id is not null then 'active'
+        when g.starts_at > now() then 'not_started'
+        when g.expires_at <= now() then 'expired'
+        else 'account_suspended'
+      end,
+      g.role_name,
+      r.name,
+      g.organization_id is null,
+      g.starts_at,
+      g.expires_at
+    from grants g
+    join ancestry c on c.role_id = g.role_id
+    join public.role_permissions p
+      on p.role_id = c.ancestor_id and p.permission = explain_permission.permission
+    join public.roles r on r.id = c.ancestor_id
+    left join private.active_grants a
+      on a.user_id = g.user_id
+      and a.role_id = g.role_id
+      and a.organization_id is not distinct from g.organization_id
+    order by 1 desc, g.expires_at desc nulls first, g.role_name, r.name;
+  if not found then
+    return query
+      select
+        false,
+        case
+          when exists (
+            select from public.user_roles g
+            where g.user_id = explain_permission.user_id
+              and g.organization_id is not distinct from explain_permission.organization_id
+          ) then 'not_in_roles'
+          else 'no_role'
+        end,
+        null::text, null::text, null::boolean, null::timestamptz, null::timestamptz;
+  end if;
+end;
+$$;
+comment on function public.explain_permission(uuid, text, uuid) is
+  'Why a user has a permission or not: a row for each role that holds it (role, inherited_from: the
+   role that brings it, until expires_at), reason active, not_started, expired or
+   account_suspended; one row with reason not_in_roles or no_role where none does. Errors:
+   RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+
+create policy "Anyone signed in reads the catalogue of permissions"
+  on public.permissions for select to authenticated
+  using (true);
+
+create policy "Members read their organizations"
+  on public.organizations for select to authenticated
+  using (
+    id = any (array(select private.member_organizations()))
+    or id = any (array(select private.organizations_with('org:read')))
+  );
+
+create policy "Anyone signed in reads system roles, members those of their organization"
+  on public.roles for select to authenticated
+  using (
+    organization_id is null
+    or organization_id = any (array(select private.organizations_with('role:read')))
+  );
+
+create policy "Whoever reads a role reads what it holds"
+  on public.role_permissions for select to authenticated
+  using (role_id in (select r.id from public.roles r));
+
+create policy "Whoever reads a role reads what it inherits"
+  on public.role_inheritance for select to authenticated
+  using (role_id in (select r.id from public.roles r));
+
+create policy "Users read their own grants, members those of their organization"
+  on public.user_roles for select to authenticated
+  using (
+    user_id = (select auth.uid())
+    or organization_id = any (array(select private.organizations_with('role:read')))
+    or (select private.is_super_admin())
+  );
+
+revoke all on private.active_grants, private.held_permissions
+  from public, anon, authenticated, service_role;
+revoke all on function
+  private.require_known_permission(text), private.require_user(),
+  private.user_permits(uuid, text, uuid), private.is_super_admin(),
+  private.organizations_with(text), private.member_organizations(),
+  private.require_permission(text, uuid), private.can_see_user(uuid, uuid),
+  private.require_visible_user(uuid, uuid),
+  public.has_permission(text, uuid), public.user_has_permission(uuid, text, uuid),
+  public.check_permissions(text[], uuid), public.get_user_roles(uuid, uuid),
+  public.explain_permission(uuid, text, uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function
+  private.is_super_admin(), private.organizations_with(text), private.member_organizations(),
+  private.require_permission(text, uuid),
+  public.has_permission(text, uuid), public.user_has_permission(uuid, text, uuid),
+  public.check_permissions(text[], uuid), public.get_user_roles(uuid, uuid),
+  public.explain_permission(uuid, text, uuid)
+  to authenticated;
+grant execute on function
+  public.user_has_permission(uuid, text, uuid), public.get_user_roles(uuid, uuid),
+  public.explain_permission(uuid, text, uuid)
+  to service_role;

@@ -1,0 +1,181 @@
+-- Organizations: making, renaming and deleting tenants.
+-- Protects against organizations without an administrator, misleading or reserved names, and
+-- deletion by anybody but a super_admin. The table stays closed to clients.
+-- SECURITY DEFINER: create_organization, update_organization, delete_organization, because clients
+--   may write neither organizations nor grants.
+
+insert into private.settings (name, value, description) values
+  ('rbac.self_service_organizations', 'true',
+    'Whether anybody signed in may make an organization; otherwise org:create is needed');
+
+create table private.reserved_slugs (
+  slug text primary key
+);
+comment on table private.reserved_slugs is
+  'Slugs that no organization may take, because an application''s own paths begin with them.';
+alter table private.reserved_slugs enable row level security;
+insert into private.reserved_slugs
+select unnest(array[
+  'about', 'account', 'accounts', 'admin', 'api', 'app', 'assets', 'auth', 'billing', 'blog',
+  'bulwark', 'callback', 'cdn', 'console', 'dashboard', 'docs', 'download', 'functions', 'health',
+  'help', 'home', 'internal', 'invitations', 'legal', 'login', 'logout', 'mail', 'metrics', 'new',
+  'null', 'oauth', 'organizations', 'pricing', 'privacy', 'public', 'rest', 'root', 'security',
+  'settings', 'signin', 'signup', 'static', 'status', 'storage', 'super-admin', 'supabase',
+  'support', 'system', 'terms', 'undefined', 'webhooks', 'well-known', 'www']);
+
+create function private.require_organization_names(name text, slug text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  if name is null or length(btrim(name)) not between 1 and 120 or name ~ '[[:cntrl:]]' then
+    raise exception 'Cannot name organization: a name has 1 to 120 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
+  end if;
+  if slug is null or slug !~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$' then
+    raise exception 'Cannot name organization: a slug has 3 to 63 of a-z, 0-9 and inner hyphens'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_SLUG';
+  end if;
+  if exists (
+    select from private.reserved_slugs r where r.slug = require_organization_names.slug
+  ) then
+    raise exception 'Cannot name organization: the slug is reserved'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
+  end if;
+end;
+$$;
+comment on function private.require_organization_names(text, text) is
+  'Raises RBAC_INVALID_NAME, RBAC_INVALID_SLUG or RBAC_SLUG_RESERVED.';
+
+create function private.require_existing_user(user_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = ''
+as $$
+begin
+  if user_id is null then
+    raise exception 'Cannot name user: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (select from auth.users u where u.id = user_id and u.deleted_at is null) then
+    raise exception 'Cannot name user: there is no such account'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER';
+  end if;
+end;
+$$;
+comment on function private.require_existing_user(uuid) is
+  'Raises RBAC_UNKNOWN_USER. Only for callers who may name anybody: to others it is an oracle.';
+
+create function public.create_organization(
+  name text,
+  slug text,
+  administrator_id uuid default null
+)
+  returns public.organizations
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations or grants
+  set search_path = ''
+as $$
+declare
+  v_caller uuid := auth.uid();
+  v_administrator uuid := coalesce(administrator_id, v_caller);
+  v_organization public.organizations;
+begin
+  if not private.caller_is_service() then
+    v_caller := private.require_user();
+    if v_administrator <> v_caller
+      or not (private.setting('rbac.self_service_organizations'))::boolean then
+      perform private.require_permission('org:create', null);
+    end if;
+  end if;
+  perform private.require_organization_names(name, slug);
+  perform private.require_existing_user(v_administrator);
+  begin
+    insert into public.organizations (name, slug, created_by)
+    values (btrim(create_organization.name), create_organization.slug, v_caller)
+    returning * into v_organization;
+  exception when unique_violation then
+    raise exception 'Cannot create organization: the slug is taken'
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+  end;
+  insert into public.user_roles (user_id, role_id, organization_id, granted_by)
+  values (v_administrator, private.admin_role(), v_organization.id, v_caller);
+  return v_organization;
+end;
+$$;
+comment on function public.create_organization(text, text, uuid) is
+  'Makes an organization and its first administrator: the caller, or administrator_id where the
+   caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
+   RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER.';
+
+create function public.update_organization(organization_id uuid, name text, slug text)
+  returns public.organizations
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations
+  set search_path = ''
+as $$
+declare
+  v_organization public.organizations;
+begin
+  perform private.require_permission('org:update', organization_id);
+  perform private.require_organization_names(name, slug);
+  begin
+    update public.organizations o
+    set name = btrim(update_organization.name), slug = update_organization.slug
+    where o.id = organization_id
+    returning * into v_organization;
+  exception when unique_violation then
+    raise exception 'Cannot rename organization: the slug is taken'
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+  end;
+  if v_organization.id is null then
+    raise exception 'Cannot rename organization: it does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  return v_organization;
+end;
+$$;
+comment on function public.update_organization(uuid, text, text) is
+  'Renames an organization (org:update there). Errors as of create_organization and
+   RBAC_UNKNOWN_ORGANIZATION, which only the service role and super_admin can meet.';
+
+create function public.delete_organization(organization_id uuid, confirm_slug text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations
+  set search_path = ''
+as $$
+begin
+  perform private.require_permission('org:delete', organization_id);
+  delete from public.organizations o
+  where o.id = organization_id and o.slug = confirm_slug;
+  if not found then
+    raise exception 'Cannot delete organization: none has this id and this slug'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+            hint = 'Confirm with the slug of the organization';
+  end if;
+end;
+$$;
+comment on function public.delete_organization(uuid, text) is
+  'Deletes an organization with its roles, grants and invitations (org:delete, which only
+   super_admin holds); the slug confirms it. Errors: RBAC_PERMISSION_DENIED,
+   RBAC_UNKNOWN_ORGANIZATION.';
+
+revoke all on function
+  private.require_organization_names(text, text),
+  private.require_existing_user(uuid),
+  public.create_organization(text, text, uuid),
+  public.update_organization(uuid, text, text),
+  public.delete_organization(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.create_organization(text, text, uuid),
+  public.update_organization(uuid, text, text),
+  public.delete_organization(uuid, text)
+  to authenticated, service_role;

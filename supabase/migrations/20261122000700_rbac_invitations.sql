@@ -1,0 +1,252 @@
+-- Invitations: how somebody becomes a member of an organization.
+-- Protects against tokens read from a dump (only a hash is stored), forwarded or guessed tokens
+-- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
+-- the rights of whoever sent them.
+-- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
+--   neither invitations nor grants; private.confirmed_email, because they may not read auth.users.
+
+create table public.invitations (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  email text not null,
+  role_id uuid not null references public.roles (id) on delete cascade,
+  -- Cascade, not set null: an invitation without a sender would carry the operator's authority.
+  invited_by uuid references auth.users (id) on delete cascade,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  accepted_at timestamptz,
+  accepted_by uuid references auth.users (id) on delete set null,
+  revoked_at timestamptz,
+  constraint invitations_email_is_lower_case check (email = lower(email)),
+  constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
+);
+comment on table public.invitations is
+  'Who was invited into which organization as what. Pending while neither accepted_at nor
+   revoked_at is set and expires_at lies ahead.';
+comment on column public.invitations.invited_by is
+  'Whose authority the invitation has; null is the operator.';
+
+create table private.invitation_tokens (
+  invitation_id uuid primary key references public.invitations (id) on delete cascade,
+  token_hash bytea not null unique
+);
+comment on table private.invitation_tokens is
+  'SHA-256 of each invitation token. The tokens have 256 random bits, so a plain hash is enough.';
+
+create unique index invitations_pending_idx on public.invitations (organization_id, email)
+  where accepted_at is null and revoked_at is null;
+create index invitations_organization_id_idx on public.invitations (organization_id, created_at);
+create index invitations_email_idx on public.invitations (email);
+create index invitations_role_id_idx on public.invitations (role_id);
+create index invitations_invited_by_idx on public.invitations (invited_by);
+create index invitations_accepted_by_idx on public.invitations (accepted_by);
+
+alter table public.invitations enable row level security;
+alter table private.invitation_tokens enable row level security;
+
+create function private.confirmed_email()
+  returns text
+  language sql
+  stable
+  security definer            -- definer because clients may not read auth.users
+  set search_path = ''
+as $$
+  select lower(u.email)
+  from auth.users u
+  where u.id = (select auth.uid())
+    and u.email_confirmed_at is not null
+    and u.deleted_at is null
+    and (u.banned_until is null or u.banned_until <= now());
+$$;
+comment on function private.confirmed_email() is
+  'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
+   token, which keeps an old address.';
+
+create function public.invite_member(
+  organization_id uuid,
+  email text,
+  role text,
+  expires_in interval default '7 days'
+)
+  returns table (invitation_id uuid, token text, expires_at timestamptz)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not write invitations
+  set search_path = ''
+as $$
+declare
+  v_caller uuid := auth.uid();
+  v_email text := lower(btrim(email));
+  v_expires_at timestamptz := now() + expires_in;
+  v_invitation uuid;
+  v_role public.roles;
+  v_token text;
+begin
+  perform private.require_permission('user:create', organization_id);
+  if organization_id is null or not private.bump_permission_version(organization_id) then
+    raise exception 'Cannot invite member: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  if v_email is null or length(v_email) > 254
+    or v_email !~ '^[^@[:space:][:cntrl:]]{1,64}@[^@[:space:][:cntrl:]]+$' then
+    raise exception 'Cannot invite member: that is not an e-mail address'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EMAIL';
+  end if;
+  if v_expires_at is null or v_expires_at <= now() or v_expires_at > now() + interval '90 days' then
+    raise exception 'Cannot invite member: an invitation lasts up to 90 days'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
+  end if;
+  v_role := private.find_role(role, organization_id);
+  if v_role.id = private.super_admin_role() then
+    raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  if not private.caller_is_service() then
+    perform private.require_no_obstacle(
+      private.grant_obstacle(v_caller, v_role.id, organization_id, null), 'invite member'
+    );
+  end if;
+
+  update public.invitations i
+  set revoked_at = now()
+  where i.organization_id = invite_member.organization_id
+    and i.email = v_email
+    and i.accepted_at is null
+    and i.revoked_at is null;
+  insert into public.invitations (organization_id, email, role_id, invited_by, expires_at)
+  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_expires_at)
+  returning id into v_invitation;
+  v_token := translate(
+    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
+  );
+  insert into private.invitation_tokens (invitation_id, token_hash)
+  values (v_invitation, sha256(convert_to(v_token, 'UTF8')));
+  return query select v_invitation, v_token, v_expires_at;
+end;
+$$;
+comment on function public.invite_member(uuid, text, text, interval) is
+  'Invites an e-mail address into an organization as a role (user:create and role:grant, rank as for
+   grant_role) for up to 90 days. The token (base64url, 256 bits) is returned here and never again;
+   sending it is the application''s part. An earlier pending invitation of the same address is
+   revoked. Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
+   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
+   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_UNKNOWN_ORGANIZATION.';
+
+create function public.accept_invitation(token text)
+  returns public.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may write neither invitations nor grants
+  set search_path = ''
+as $$
+declare
+  v_caller uuid := private.require_user();
+  v_email text := private.confirmed_email();
+  v_grant public.user_roles;
+  v_invitation public.invitations;
+begin
+  if v_email is null then
+    raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+  end if;
+  -- One statement decides and spends: of two at once the second finds nothing to update.
+  update public.invitations i
+  set accepted_at = now(), accepted_by = v_caller
+  from private.invitation_tokens t
+  where t.invitation_id = i.id
+    and t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8'))
+    and i.email = v_email
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.expires_at > now()
+  returning i.* into v_invitation;
+  if v_invitation.id is null
+    or (
+      v_invitation.invited_by is not null
+      and (
+        not private.user_permits(
+          v_invitation.invited_by, 'user:create', v_invitation.organization_id
+        )
+        or private.grant_obstacle(
+          v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
+        ) is not null
+      )
+    ) then
+    raise exception 'Cannot accept invitation: it is not valid for this account'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+            hint = 'Ask for a new one, sent to the address of this account';
+  end if;
+  insert into public.user_roles as g (user_id, role_id, organization_id, granted_by)
+  values (
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+  )
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+  returning * into v_grant;
+  return v_grant;
+end;
+$$;
+comment on function public.accept_invitation(text) is
+  'Makes the caller a member as the invitation says, once, and only the account whose confirmed
+   e-mail address was invited, while whoever invited could still grant that role. Wrong, used,
+   revoked, expired and somebody else''s tokens are one answer. Errors: RBAC_INVITATION_INVALID,
+   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
+
+create function public.revoke_invitation(invitation_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write invitations
+  set search_path = ''
+as $$
+declare
+  v_organization uuid;
+begin
+  select i.organization_id into v_organization
+  from public.invitations i where i.id = invitation_id;
+  -- An invitation that does not exist and one of a foreign organization are the same answer.
+  if not found then
+    v_organization := gen_random_uuid();
+  end if;
+  perform private.require_permission('user:create', v_organization);
+  update public.invitations i
+  set revoked_at = now()
+  where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
+  if not found then
+    raise exception 'Cannot revoke invitation: it is no longer pending'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+  end if;
+end;
+$$;
+comment on function public.revoke_invitation(uuid) is
+  'Ends a pending invitation (user:create in its organization). Errors: RBAC_PERMISSION_DENIED,
+   RBAC_INVITATION_INVALID.';
+
+create trigger invitations_keep_columns
+  before update on public.invitations
+  for each row execute function private.keep_columns(
+    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at'
+  );
+
+create policy "Inviters read the invitations of their organization, invitees their own"
+  on public.invitations for select to authenticated
+  using (
+    organization_id = any (array(select private.organizations_with('user:create')))
+    or email = (select private.confirmed_email())
+  );
+
+revoke all on public.invitations from public, anon, authenticated, service_role;
+grant select on public.invitations to authenticated, service_role;
+
+revoke all on function
+  private.confirmed_email(),
+  public.invite_member(uuid, text, text, interval),
+  public.accept_invitation(text),
+  public.revoke_invitation(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function private.confirmed_email(), public.accept_invitation(text)
+  to authenticated;
+grant execute on function
+  public.invite_member(uuid, text, text, interval), public.revoke_invitation(uuid)
+  to authenticated, service_role;
