@@ -302,17 +302,17 @@ begin
       cardinality(permissions)
       using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
   end if;
-  select name into v_unknown
-  from unnest(permissions) as name
-  where not exists (select from public.permissions p where p.name = name)
+  select wanted into v_unknown
+  from unnest(permissions) as wanted
+  where not exists (select from public.permissions p where p.name = wanted)
   limit 1;
   if found then
     perform private.require_known_permission(v_unknown);
   end if;
   return query
-    select name, private.user_permits(v_user, name, check_permissions.organization_id)
-    from unnest(permissions) with ordinality as asked (name, place)
-    group by name
+    select wanted, private.user_permits(v_user, wanted, check_permissions.organization_id)
+    from unnest(permissions) with ordinality as asked (wanted, place)
+    group by wanted
     order by min(place);
 end;
 $$;

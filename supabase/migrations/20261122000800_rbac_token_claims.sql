@@ -10,7 +10,6 @@ create function private.custom_access_token_hook(event jsonb)
   set search_path = ''
 as $$
 declare
-  v_user uuid := (event ->> 'user_id')::uuid;
   v_organizations jsonb;
 begin
   select coalesce(jsonb_agg(
@@ -23,7 +22,7 @@ begin
     from private.active_grants g
     join public.organizations o on o.id = g.organization_id
     join public.roles r on r.id = g.role_id
-    where g.user_id = v_user
+    where g.user_id = (event ->> 'user_id')::uuid
     group by o.id, o.slug
     order by o.slug
     limit 20

@@ -1,0 +1,123 @@
+-- Helpers that the other files share: users, acting as somebody, and what an error says. This file
+-- commits; every other one rolls back.
+begin;
+create schema if not exists tests;
+
+-- A confirmed account, made as Supabase Auth leaves it.
+create or replace function tests.create_user(email text)
+  returns uuid
+  language sql
+as $$
+  insert into auth.users (id, aud, role, email, email_confirmed_at)
+  values (gen_random_uuid(), 'authenticated', 'authenticated', create_user.email, now())
+  returning id;
+$$;
+
+create or replace function tests.user_id(email text)
+  returns uuid
+  language sql
+  stable
+  security definer            -- definer because the API roles may not read auth.users
+  set search_path = ''
+as $$ select u.id from auth.users u where u.email = user_id.email; $$;
+
+create or replace function tests.organization_id(slug text)
+  returns uuid
+  language sql
+  stable
+  security definer            -- definer because outsiders name foreign organizations too
+  set search_path = ''
+as $$ select o.id from public.organizations o where o.slug = organization_id.slug; $$;
+
+-- What PostgREST does for a request: claims, then the role, both for this transaction.
+create or replace function tests.act_as(email text, role text default 'authenticated')
+  returns void
+  language plpgsql
+as $$
+begin
+  perform set_config(
+    'request.jwt.claims',
+    json_build_object('sub', tests.user_id(email), 'role', role)::text,
+    true
+  );
+  perform set_config('role', role, true);
+end;
+$$;
+
+create or replace function tests.act_as_role(role text)
+  returns void
+  language plpgsql
+as $$
+begin
+  perform set_config('request.jwt.claims', json_build_object('role', role)::text, true);
+  perform set_config('role', role, true);
+end;
+$$;
+
+create or replace function tests.act_as_owner()
+  returns void
+  language plpgsql
+as $$
+begin
+  perform set_config('request.jwt.claims', '', true);
+  perform set_config('role', 'none', true);
+end;
+$$;
+
+-- "SQLSTATE DETAIL" of what a statement raises, as whoever the test is acting as. A detail that is
+-- not one of our codes is left out: Postgres puts row contents there.
+create or replace function tests.error(statement text)
+  returns text
+  language plpgsql
+as $$
+declare
+  v_detail text;
+begin
+  execute statement;
+  return 'no error';
+exception when others then
+  get stacked diagnostics v_detail = pg_exception_detail;
+  return concat_ws(' ', sqlstate, substring(v_detail from '^[A-Z][A-Z_]+$'));
+end;
+$$;
+
+-- Two organizations, always: acme and globex, each with somebody in every role.
+create or replace function tests.create_organizations()
+  returns void
+  language plpgsql
+as $$
+declare
+  v_organization text;
+  v_role text;
+begin
+  perform tests.create_user('super@bulwark.test');
+  perform tests.create_user('stranger@bulwark.test');
+  perform public.grant_role(tests.user_id('super@bulwark.test'), 'super_admin');
+  foreach v_organization in array array['acme', 'globex'] loop
+    perform tests.create_user('admin@' || v_organization || '.test');
+    perform public.create_organization(
+      initcap(v_organization), v_organization, tests.user_id('admin@' || v_organization || '.test')
+    );
+    foreach v_role in array array['analyst', 'viewer', 'api_user'] loop
+      perform tests.create_user(v_role || '@' || v_organization || '.test');
+      perform public.grant_role(
+        tests.user_id(v_role || '@' || v_organization || '.test'), v_role,
+        tests.organization_id(v_organization)
+      );
+    end loop;
+  end loop;
+end;
+$$;
+
+-- The role that API keys run as: authenticator may take it, here the tests may as well.
+grant api_key to postgres;
+grant usage on schema tests to public;
+grant execute on all functions in schema tests to public;
+
+select plan(2);
+select is(
+  tests.error($$ select 1 / 0 $$), '22012', 'HELP-01: tests.error() names the SQLSTATE of an error'
+);
+select is(tests.error($$ select 1 $$), 'no error', 'HELP-02: tests.error() says when there is none');
+select * from finish();
+commit;

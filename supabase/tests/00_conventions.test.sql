@@ -1,0 +1,134 @@
+-- The project's own linter, over the catalogue instead of over text: what every capability must
+-- keep, whoever wrote it.
+begin;
+select plan(18);
+
+create temporary view ours as
+  select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname in ('public', 'private')
+    and not exists (
+      select from pg_depend d where d.objid = c.oid and d.deptype = 'e'
+    );
+
+create temporary view our_functions as
+  select p.oid, p.oid::regprocedure::text as name, n.nspname as schema, p.prosecdef, p.proconfig,
+    p.prorettype
+  from pg_proc p
+  join pg_namespace n on n.oid = p.pronamespace
+  where n.nspname in ('public', 'private')
+    and not exists (
+      select from pg_depend d where d.objid = p.oid and d.deptype = 'e'
+    );
+
+select is_empty(
+  $$ select schema, name from ours where kind in ('r', 'p') and not rls $$,
+  'CONV-01: row level security is enabled on every table'
+);
+select is_empty(
+  $$ select name from our_functions where proconfig is null or not 'search_path=""' = any (proconfig) $$,
+  'CONV-02: every function pins search_path to nothing'
+);
+select is_empty(
+  $$ select name from our_functions f where obj_description(f.oid, 'pg_proc') is null $$,
+  'CONV-03: every function has a comment'
+);
+select is_empty(
+  $$ select schema, name from ours where kind in ('r', 'p', 'v', 'm')
+     and obj_description(oid, 'pg_class') is null $$,
+  'CONV-04: every table and view has a comment'
+);
+select is_empty(
+  $$ select name from our_functions f
+     cross join (values ('anon'), ('api_key')) as client (role)
+     where has_function_privilege(client.role, f.oid, 'execute') $$,
+  'CONV-05: anon and api_key execute nothing'
+);
+select is_empty(
+  $$ select f.name from our_functions f, aclexplode((select proacl from pg_proc where oid = f.oid)) a
+     where a.grantee = 0 $$,
+  'CONV-06: no function is executable by PUBLIC'
+);
+select is_empty(
+  $$ select name from our_functions f
+     where (select proacl from pg_proc where oid = f.oid) is null $$,
+  'CONV-07: no function was left with the default privileges'
+);
+select is_empty(
+  $$ select o.schema, o.name, client.role from ours o
+     cross join (values ('anon'), ('authenticated'), ('service_role'), ('api_key'))
+       as client (role)
+     where o.schema = 'private' and o.kind in ('r', 'p', 'v', 'm')
+       and has_table_privilege(client.role, o.oid,
+         'select, insert, update, delete, truncate, references, trigger') $$,
+  'CONV-08: no API role has any privilege on a table of private'
+);
+select is_empty(
+  $$ select o.name, client.role from ours o
+     cross join (values ('anon'), ('api_key')) as client (role)
+     where o.schema = 'public' and o.kind in ('r', 'p', 'v', 'm')
+       and has_table_privilege(client.role, o.oid,
+         'select, insert, update, delete, truncate, references, trigger') $$,
+  'CONV-09: anon and api_key have no privilege on a table of public'
+);
+select is_empty(
+  $$ select o.name, client.role from ours o
+     cross join (values ('authenticated'), ('service_role')) as client (role)
+     where o.schema = 'public' and o.kind in ('r', 'p', 'v', 'm')
+       and has_table_privilege(client.role, o.oid,
+         'insert, update, delete, truncate, references, trigger') $$,
+  'CONV-10: clients and the service role write no table of ours, only functions do'
+);
+select is_empty(
+  $$ select polname from pg_policy join ours on ours.oid = polrelid where polcmd = '*' $$,
+  'CONV-11: no policy is for all commands'
+);
+select is_empty(
+  $$ select polname from pg_policy join ours on ours.oid = polrelid where 0 = any (polroles) $$,
+  'CONV-12: every policy names its role'
+);
+select is_empty(
+  $$ select polname from pg_policy join ours on ours.oid = polrelid
+     where pg_get_expr(polqual, polrelid) ~ '(user_has_permission|has_permission|user_permits)\(' $$,
+  'CONV-13: no policy asks a permission row by row'
+);
+select is_empty(
+  $$ select o.name from ours o where o.kind = 'v'
+     and not exists (
+       select from pg_class c where c.oid = o.oid and 'security_invoker=true' = any (c.reloptions)
+     ) $$,
+  'CONV-14: every view runs with the rights of whoever reads it'
+);
+select is_empty(
+  $$ select c.conrelid::regclass, c.conname
+     from pg_constraint c
+     join ours o on o.oid = c.conrelid
+     where c.contype = 'f'
+       and not exists (
+         select from pg_index i
+         where i.indrelid = c.conrelid
+           and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(c.conkey)] @> c.conkey
+       ) $$,
+  'CONV-15: every foreign key is indexed'
+);
+select is_empty(
+  $$ select f.name from our_functions f
+     where f.schema = 'private' and f.prorettype = 'trigger'::regtype
+       and has_function_privilege('authenticated', f.oid, 'execute') $$,
+  'CONV-16: no trigger function is callable by clients'
+);
+select ok(
+  not has_schema_privilege('anon', 'private', 'usage')
+    and not has_schema_privilege('api_key', 'private', 'usage'),
+  'CONV-17: anon and api_key do not reach schema private'
+);
+select is_empty(
+  $$ select r.rolname from pg_roles r
+     where r.rolname = 'api_key'
+       and (pg_has_role('api_key', 'authenticated', 'member') or r.rolcanlogin or r.rolbypassrls) $$,
+  'CONV-18: api_key is no member of authenticated, cannot log in and is subject to RLS'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,153 @@
+-- Organizations, and the claims for display.
+begin;
+select plan(29);
+select tests.create_organizations();
+
+-- acting as somebody who has just signed up
+select tests.act_as('stranger@bulwark.test');
+select is(
+  (select slug from create_organization('  Initech  ', 'initech')), 'initech',
+  'ORG-01: anybody signed in makes an organization'
+);
+select is(
+  (select name from organizations where slug = 'initech'), 'Initech',
+  'ORG-02: its name is trimmed'
+);
+select ok(
+  has_permission('role:grant', tests.organization_id('initech')),
+  'ORG-03: the maker becomes its administrator'
+);
+select is(
+  tests.error($$ select create_organization('Acme again', 'acme') $$),
+  '23505 RBAC_SLUG_TAKEN', 'ORG-04: a slug is taken once'
+);
+select is(
+  tests.error($$ select create_organization('API', 'api') $$),
+  '22023 RBAC_SLUG_RESERVED', 'ORG-05: a reserved slug is refused'
+);
+select is(
+  tests.error($$ select create_organization('', 'empty') $$),
+  '22023 RBAC_INVALID_NAME', 'ORG-06: an empty name is refused'
+);
+select is(
+  tests.error($$ select create_organization(null, 'empty') $$),
+  '22023 RBAC_INVALID_NAME', 'ORG-07: a null name is refused'
+);
+select is(
+  tests.error($$ select create_organization(repeat('a', 121), 'long') $$),
+  '22023 RBAC_INVALID_NAME', 'ORG-08: an over-long name is refused'
+);
+select is(
+  tests.error($$ select create_organization(E'Line\nbreak', 'control') $$),
+  '22023 RBAC_INVALID_NAME', 'ORG-09: a control character is refused'
+);
+select is(
+  tests.error($$ select create_organization('Upper', 'Upper-Case') $$),
+  '22023 RBAC_INVALID_SLUG', 'ORG-10: a slug is lower case'
+);
+select is(
+  tests.error($$ select create_organization('Short', 'ab') $$),
+  '22023 RBAC_INVALID_SLUG', 'ORG-11: a slug has three characters at least'
+);
+select is(
+  tests.error($$ select create_organization('Gift', 'gift', tests.user_id('admin@acme.test')) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'ORG-12: making one for somebody else needs org:create'
+);
+select is_empty(
+  $$ select * from user_roles where organization_id not in (select id from organizations) $$,
+  'ORG-13: nothing is left of a refused organization'
+);
+select is(
+  tests.error($$ select update_organization(
+    tests.organization_id('acme'), 'Mine now', 'mine-now') $$),
+  '42501 RBAC_PERMISSION_DENIED', 'ORG-14: a stranger renames nothing'
+);
+select is(
+  tests.error($$ select update_organization(
+    tests.organization_id('initech'), 'Initech', 'acme') $$),
+  '23505 RBAC_SLUG_TAKEN', 'ORG-15: a rename does not take a taken slug'
+);
+select is(
+  (select slug from update_organization(
+    tests.organization_id('initech'), 'Initrode', 'initrode')), 'initrode',
+  'ORG-16: an administrator renames the organization'
+);
+select is(
+  tests.error($$ select delete_organization(tests.organization_id('initrode'), 'initrode') $$),
+  '42501 RBAC_PERMISSION_DENIED', 'ORG-17: an administrator does not delete it'
+);
+select is_empty(
+  $$ select * from organizations where slug = 'acme' $$,
+  'ORG-18: a stranger does not see an organization'
+);
+
+-- acting where only operators make organizations
+select tests.act_as_owner();
+update private.settings set value = 'false' where name = 'rbac.self_service_organizations';
+select tests.act_as('stranger@bulwark.test');
+select is(
+  tests.error($$ select create_organization('Another', 'another') $$),
+  '42501 RBAC_PERMISSION_DENIED', 'ORG-19: self-service can be switched off'
+);
+
+-- acting as super_admin
+select tests.act_as('super@bulwark.test');
+select is(
+  tests.error($$ select create_organization('Gift', 'gift',
+    tests.user_id('stranger@bulwark.test')) $$),
+  'no error', 'ORG-20: org:create makes one on somebody''s behalf'
+);
+select ok(
+  user_has_permission(
+    tests.user_id('stranger@bulwark.test'), 'role:grant', tests.organization_id('gift')),
+  'ORG-21: who becomes its administrator'
+);
+select is(
+  tests.error($$ select create_organization('Gift', 'gift-2', gen_random_uuid()) $$),
+  'PT404 RBAC_UNKNOWN_USER', 'ORG-22: an administrator has to exist'
+);
+select is(
+  tests.error($$ select delete_organization(tests.organization_id('gift'), 'acme') $$),
+  'PT404 RBAC_UNKNOWN_ORGANIZATION', 'ORG-23: a deletion is confirmed by the right slug'
+);
+select is(
+  tests.error($$ select delete_organization(tests.organization_id('gift'), 'gift') $$),
+  'no error', 'ORG-24: and then done'
+);
+
+-- acting as the service role, without a user
+select tests.act_as_role('service_role');
+select is(
+  tests.error($$ select create_organization('Nobody', 'nobody') $$),
+  '22004 RBAC_NULL_ARGUMENT', 'ORG-25: no organization is made without an administrator'
+);
+
+-- the claims for display
+select tests.act_as_owner();
+select is(
+  private.custom_access_token_hook(jsonb_build_object(
+    'user_id', tests.user_id('analyst@acme.test'), 'claims', '{"sub": "x"}'::jsonb
+  )) #> '{claims,organizations}',
+  jsonb_build_array(jsonb_build_object(
+    'id', tests.organization_id('acme'), 'slug', 'acme', 'roles', '["analyst"]'::jsonb)),
+  'CLAIM-01: the token hook adds organizations and roles'
+);
+select is(
+  private.custom_access_token_hook('{"user_id": "not a uuid", "claims": {"sub": "x"}}'),
+  '{"user_id": "not a uuid", "claims": {"sub": "x"}}'::jsonb,
+  'CLAIM-02: the token hook never stops a sign-in'
+);
+select ok(
+  has_function_privilege(
+    'supabase_auth_admin', 'private.custom_access_token_hook(jsonb)', 'execute')
+  and has_schema_privilege('supabase_auth_admin', 'private', 'usage'),
+  'CLAIM-03: Supabase Auth may call the token hook'
+);
+select ok(
+  not has_function_privilege(
+    'authenticated', 'private.custom_access_token_hook(jsonb)', 'execute'),
+  'CLAIM-04: and nobody else'
+);
+
+select * from finish();
+rollback;
