@@ -462,7 +462,7 @@ create policy "Members read their organizations"
     or id = any (array(select private.organizations_with('org:read')))
   );
 
-create policy "Anyone signed in reads system roles, members those of their organization"
+create policy "Anyone signed in reads system roles, members their own"
   on public.roles for select to authenticated
   using (
     organization_id is null
@@ -477,7 +477,7 @@ create policy "Whoever reads a role reads what it inherits"
   on public.role_inheritance for select to authenticated
   using (role_id in (select r.id from public.roles r));
 
-create policy "Users read their own grants, members those of their organization"
+create policy "Users read their own grants, members those of all"
   on public.user_roles for select to authenticated
   using (
     user_id = (select auth.uid())

@@ -229,7 +229,7 @@ create trigger invitations_keep_columns
     'organization_id', 'email', 'role_id', 'invited_by', 'expires_at'
   );
 
-create policy "Inviters read the invitations of their organization, invitees their own"
+create policy "Inviters read what they sent, invitees what was sent to them"
   on public.invitations for select to authenticated
   using (
     organization_id = any (array(select private.organizations_with('user:create')))

@@ -81,6 +81,21 @@ exception when others then
 end;
 $$;
 
+-- For a role that may not even reach pgTAP: act, then come back and say what happened.
+create or replace function tests.error_as(email text, role text, statement text)
+  returns text
+  language plpgsql
+as $$
+declare
+  v_error text;
+begin
+  perform tests.act_as(email, role);
+  v_error := tests.error(statement);
+  perform tests.act_as_owner();
+  return v_error;
+end;
+$$;
+
 -- Two organizations, always: acme and globex, each with somebody in every role.
 create or replace function tests.create_organizations()
   returns void

@@ -365,17 +365,18 @@ select is(
   tests.error($$ select * from organizations $$), '42501',
   'RBAC-60: anon reads no table'
 );
-select tests.act_as('admin@acme.test', 'api_key');
+select tests.act_as_owner();
 select is(
-  tests.error($$ select has_permission('audit:read', tests.organization_id('acme')) $$), '42501',
+  tests.error_as('admin@acme.test', 'api_key',
+    $$ select public.has_permission('audit:read', tests.organization_id('acme')) $$), '42501',
   'RBAC-61: an API key calls no function of ours, whosever it is'
 );
 select is(
-  tests.error($$ select * from organizations $$), '42501',
+  tests.error_as('admin@acme.test', 'api_key', $$ select * from public.organizations $$), '42501',
   'RBAC-62: and reads no table of ours'
 );
 select is(
-  tests.error($$ select * from public.reports $$), '42501',
+  tests.error_as('admin@acme.test', 'api_key', $$ select * from public.reports $$), '42501',
   'RBAC-63: and no guarded table of the host that did not opt in'
 );
 

@@ -1,0 +1,71 @@
+import { join } from "node:path";
+import { embeddedPostgres } from "../stack/binaries.ts";
+import { startCluster } from "../stack/cluster.ts";
+import { connect, type Sql } from "../stack/connection.ts";
+import { migrate } from "../stack/migrate.ts";
+import { preparePlatform } from "../stack/platform.ts";
+import { makeScratchFolder } from "../stack/scratch.ts";
+import type { BenchContext } from "./harness.ts";
+
+/** Sized for a development machine. Durability is off: nothing here measures the disk. */
+const settings = {
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+  autovacuum: "off",
+  shared_buffers: "1GB",
+  effective_cache_size: "3GB",
+  maintenance_work_mem: "256MB",
+  max_wal_size: "4GB",
+};
+
+/** A migrated database for one benchmark, thrown away by `stop`. */
+export async function benchDatabase(
+  extra: Record<string, string> = {},
+): Promise<{ context: BenchContext; stop(): Promise<void> }> {
+  const scratch = await makeScratchFolder("bench");
+  const password = crypto.randomUUID();
+  const cluster = await startCluster({
+    installation: embeddedPostgres(),
+    folder: join(scratch.path, "database"),
+    log: join(scratch.path, "postgres.log"),
+    password,
+    settings: { ...settings, ...extra },
+  });
+  const pools: Sql[] = [];
+  const open: BenchContext["connect"] = (role, options) => {
+    const pool = connect(cluster.url(role, password), options);
+    pools.push(pool);
+    return pool;
+  };
+  let stopping: Promise<void> | undefined;
+  const stopAll = async () => {
+    await Promise.all(pools.map((pool) => pool.end({ timeout: 1 })));
+    await cluster.stop();
+    await scratch.remove();
+  };
+  const stop = () => stopping ??= stopAll();
+  try {
+    await preparePlatform(cluster, password);
+    await migrate({ cluster, password });
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+  const context: BenchContext = {
+    postgres: open("postgres"),
+    admin: open("supabase_admin"),
+    connect: open,
+    async asUser(userId, claims = {}) {
+      const connection = await open("authenticator").reserve();
+      const all = JSON.stringify({ sub: userId, role: "authenticated", ...claims });
+      await connection`select set_config('request.jwt.claims', ${all}, false)`;
+      // Without the role's timeout: a slow peer is to be measured, not cancelled.
+      await connection`set statement_timeout = 0`;
+      await connection`set role authenticated`;
+      return connection;
+    },
+    log: (message) => console.error(message),
+  };
+  return { context, stop };
+}

@@ -1,0 +1,130 @@
+/**
+ * What the array form of a policy costs, against the same query without a policy and against the
+ * policy that most projects write. One table of a million rows, a thousand organizations, a user in
+ * ten of them.
+ */
+import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
+
+const user = "00000000-0000-4000-9000-000000000001";
+const superAdmin = "00000000-0000-4000-9000-000000000002";
+
+export default bench({
+  async setup({ postgres, admin, asUser, log }) {
+    log("a million rows in a thousand organizations");
+    await postgres.unsafe(`
+      insert into auth.users (id, email) values
+        ('${user}', 'user@bench.test'), ('${superAdmin}', 'super@bench.test'),
+        ('00000000-0000-4000-9000-000000000003', 'maker@bench.test');
+      select count(public.create_organization('Org ' || n, 'org-' || n,
+        '00000000-0000-4000-9000-000000000003')) from generate_series(1, 1000) as n;
+      select count(public.grant_role('${user}', 'viewer', o.id))
+        from (select id from public.organizations order by slug limit 10) as o;
+      select public.grant_role('${superAdmin}', 'super_admin');
+
+      create table public.reports (
+        id bigint generated always as identity primary key,
+        organization_id uuid not null,
+        created_at timestamptz not null,
+        body text not null
+      );
+      insert into public.reports (organization_id, created_at, body)
+        select o.ids[1 + n % 1000], now() - n * interval '1 second', repeat('x', 100)
+        from generate_series(1, 1000000) as n,
+          (select array_agg(id) as ids from public.organizations) as o;
+      create index on public.reports (organization_id, created_at desc);
+      create table public.reports_per_row (like public.reports including all);
+      insert into public.reports_per_row overriding system value select * from public.reports;
+
+      create function public.per_row_permission(organization_id uuid) returns boolean
+        language sql stable security definer set search_path = '' as $$
+          select exists (
+            select from public.user_roles g
+            join private.effective_permissions e on e.role_id = g.role_id
+            where g.user_id = auth.uid()
+              and g.organization_id = per_row_permission.organization_id
+              and e.permission = 'analytics:read'
+          );
+        $$;
+      alter table public.reports enable row level security;
+      alter table public.reports_per_row enable row level security;
+      grant select on public.reports, public.reports_per_row to authenticated;
+      grant execute on function public.per_row_permission(uuid) to authenticated;
+      create policy "Members read reports where they may" on public.reports
+        for select to authenticated
+        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+      create policy "Members read reports, asked row by row" on public.reports_per_row
+        for select to authenticated using (public.per_row_permission(organization_id));
+    `);
+    await admin.unsafe("vacuum analyze");
+
+    const mine = await asUser(user);
+    const everything = await asUser(superAdmin);
+    const [organizations] = await postgres`
+      select array_agg(organization_id)::text as literal from public.user_roles
+      where user_id = ${user}
+    `;
+    const filter = `organization_id = any ('${organizations?.literal}')`;
+    const count = (table: string) => `select count(*) from public.${table}`;
+    const page = "select * from public.reports";
+    const firstOf50 = "order by created_at desc limit 50";
+    const acme = (await mine`select private.member_organizations() as id limit 1`)[0]?.id;
+
+    const rows: BenchRow[] = [
+      {
+        name: "count(*) over 1M rows",
+        unit: "ms",
+        better: "lower",
+        ours: () => milliseconds(() => mine.unsafe(count("reports")), 20),
+        peers: [
+          {
+            name: "owner with a literal filter",
+            run: () =>
+              milliseconds(() => postgres.unsafe(`${count("reports")} where ${filter}`), 20),
+          },
+          {
+            name: "policy with a per-row function",
+            run: () => milliseconds(() => mine.unsafe(count("reports_per_row"))),
+            rounds: 1,
+          },
+        ],
+      },
+      {
+        name: "first page of 50",
+        unit: "ms",
+        better: "lower",
+        ours: () => milliseconds(() => mine.unsafe(`${page} ${firstOf50}`), 20),
+        peers: [
+          {
+            name: "owner with a literal filter",
+            run: () =>
+              milliseconds(() => postgres.unsafe(`${page} where ${filter} ${firstOf50}`), 20),
+          },
+          {
+            name: "policy with a per-row function",
+            run: () =>
+              milliseconds(() => mine.unsafe(`select * from public.reports_per_row ${firstOf50}`)),
+            rounds: 1,
+          },
+        ],
+      },
+      {
+        name: "count(*) as super_admin",
+        unit: "ms",
+        better: "lower",
+        ours: () => milliseconds(() => everything.unsafe(count("reports"))),
+        peers: [{
+          name: "owner without a filter",
+          run: () => milliseconds(() => postgres.unsafe(count("reports"))),
+        }],
+      },
+      {
+        name: "has_permission on one connection",
+        unit: "decisions/s",
+        better: "higher",
+        ours: () => perSecond(() => mine`select public.has_permission('analytics:read', ${acme})`),
+        peers: [{ name: "select 1", run: () => perSecond(() => mine`select 1`) }],
+      },
+    ];
+    return rows;
+  },
+});

@@ -1,0 +1,72 @@
+import { type Measurement, median, ratio } from "./harness.ts";
+
+/** The result file's rows; `ratio` says how many times better ours is than the peer. */
+export interface ReportRow {
+  name: string;
+  unit: string;
+  ours: number;
+  peer: number | null;
+  peer_name: string | null;
+  ratio: number | null;
+  rounds: number;
+}
+
+/** One row for every peer; a quantity without a peer still has its row. */
+export function reportRows(measurements: Measurement[]): ReportRow[] {
+  return measurements.flatMap(({ row, ours, peers }): ReportRow[] => {
+    const own = { name: row.name, unit: row.unit, ours: median(ours) };
+    if (peers.length === 0) {
+      return [{ ...own, peer: null, peer_name: null, ratio: null, rounds: ours.length }];
+    }
+    return peers.map(({ name, values }) => ({
+      ...own,
+      peer: median(values),
+      peer_name: name,
+      ratio: ratio(row.better, ours, values),
+      rounds: values.length,
+    }));
+  });
+}
+
+/** A table of medians with the spread in parentheses. */
+export function reportTable(measurements: Measurement[]): string {
+  const lines = [[
+    "",
+    "unit",
+    "ours (min..max)",
+    "peer",
+    "peer (min..max)",
+    "times better",
+    "rounds",
+  ]];
+  for (const { row, ours, peers } of measurements) {
+    const own = [row.name, row.unit, spread(ours)];
+    if (peers.length === 0) lines.push([...own, "", "", "", String(ours.length)]);
+    for (const { name, values } of peers) {
+      const times = number(ratio(row.better, ours, values));
+      lines.push([...own, name, spread(values), times, String(values.length)]);
+    }
+  }
+  const widths = lines[0]!.map((_, column) =>
+    Math.max(...lines.map((line) => (line[column] ?? "").length))
+  );
+  const text = lines.map((line) =>
+    line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()
+  );
+  return [text[0], widths.map((width) => "-".repeat(width)).join("  "), ...text.slice(1)].join(
+    "\n",
+  );
+}
+
+function spread(values: number[]): string {
+  return `${number(median(values))} (${number(Math.min(...values))}..${
+    number(Math.max(...values))
+  })`;
+}
+
+/** Three significant digits, thousands separated. */
+function number(value: number): string {
+  return value.toLocaleString("en-US", {
+    maximumSignificantDigits: Math.max(3, Math.trunc(value).toString().length),
+  });
+}

@@ -1,0 +1,21 @@
+import type { TestTask } from "../testing/result.ts";
+import type { TestClusters } from "../testing/clusters.ts";
+import { advisors } from "./advisors.ts";
+import { formatting, linting, typesOnCurrentDeno, typesOnHostedDeno } from "./deno.ts";
+import { generatedTypes } from "./generated_types.ts";
+import { plpgsql } from "./plpgsql.ts";
+import { migrationLint } from "./squawk.ts";
+
+/** Everything that `npm run check` looks at, in the order of what a mistake costs to find later. */
+export function checks(clusters: TestClusters): TestTask[] {
+  return [
+    { kind: "check", name: "types, current Deno", run: typesOnCurrentDeno },
+    { kind: "check", name: "types of functions, hosted Deno", run: typesOnHostedDeno },
+    { kind: "check", name: "deno lint", run: linting },
+    { kind: "check", name: "deno fmt", run: formatting },
+    { kind: "check", name: "squawk", run: migrationLint },
+    { kind: "check", name: "supabase db advisors", run: () => advisors(clusters) },
+    { kind: "check", name: "generated types are current", run: () => generatedTypes(clusters) },
+    { kind: "check", name: "plpgsql_check", run: () => plpgsql(clusters) },
+  ];
+}

@@ -1,0 +1,58 @@
+import { exists } from "./binaries.ts";
+import { Failure } from "./failure.ts";
+import type { StackPaths } from "./paths.ts";
+
+/** What a running stack says of itself in `stack.json`, for other programs on this machine. */
+export interface StackState {
+  url: string;
+  publishableKey: string;
+  databasePort: number;
+  pid: number;
+}
+
+/** The exclusive right to a stack's folder; the operating system takes it back when we die. */
+export interface Instance {
+  publish(state: StackState): Promise<void>;
+  release(): Promise<void>;
+}
+
+/** Makes a stack's folder if need be and claims it for this process. */
+export async function claim(paths: StackPaths): Promise<Instance> {
+  let lock: Deno.FsFile;
+  try {
+    // Others may pass through, for the database's user; they can list and read nothing.
+    await Deno.mkdir(paths.folder, { recursive: true, mode: 0o711 });
+    lock = await Deno.open(paths.lock, { create: true, write: true, mode: 0o600 });
+  } catch (thrown) {
+    if (!(thrown instanceof Deno.errors.PermissionDenied)) throw thrown;
+    throw new Failure(
+      "NO_PERMISSION",
+      `Cannot write ${paths.folder}: permission denied; run as the user who owns it, or set ` +
+        "BULWARK_DATA_DIR to another folder",
+    );
+  }
+  if (!await lock.tryLock(true)) {
+    lock.close();
+    const running = await readState(paths);
+    throw new Failure(
+      "ALREADY_RUNNING",
+      `Cannot start: a stack already runs on ${paths.folder}` +
+        (running ? ` (${running.url}, process ${running.pid}); stop it first` : ""),
+    );
+  }
+  return {
+    async publish(state) {
+      await Deno.writeTextFile(paths.state, JSON.stringify(state, null, 2) + "\n", { mode: 0o600 });
+    },
+    async release() {
+      await Deno.remove(paths.state).catch(() => {});
+      lock.close();
+    },
+  };
+}
+
+/** What the stack that runs on a folder published, or null where none does. */
+export async function readState(paths: StackPaths): Promise<StackState | null> {
+  if (!exists(paths.state)) return null;
+  return JSON.parse(await Deno.readTextFile(paths.state)) as StackState;
+}

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { processesOf, type Program } from "../testing/program.ts";
+import { withScratchStack } from "../testing/scratch_stack.ts";
+import { inRepository, stackPaths } from "./paths.ts";
+
+const viaNode = (folder: string) => ({
+  command: ["node", inRepository("scripts", "run.mjs"), "start"] as [string, ...string[]],
+  env: { BULWARK_DATA_DIR: folder },
+});
+
+const viaNpm = (folder: string) => ({
+  command: ["npm", "--silent", "--prefix", inRepository(), "start", "--"] as [string, ...string[]],
+  env: { BULWARK_DATA_DIR: folder },
+});
+
+const ends = {
+  "SIGTERM": (program: Program) => Promise.resolve(program.kill("SIGTERM")),
+  "SIGKILL": (program: Program) => Promise.resolve(program.kill("SIGKILL")),
+  "Ctrl-C": (program: Program) => program.killGroup("SIGINT"),
+};
+
+for (const [signal, end] of Object.entries(ends)) {
+  for (const [name, via] of [["node", viaNode], ["npm", viaNpm]] as const) {
+    Deno.test(`${signal} to ${name} leaves no process behind`, () =>
+      withScratchStack(async ({ folder, start }) => {
+        const program = start(via(folder));
+        assert.ok(await program.ready(), await program.output());
+        assert.notDeepEqual(await processesOf(folder), []);
+        await end(program);
+        await program.exited;
+        await untilGone(folder);
+      }));
+  }
+}
+
+Deno.test("a database that outlived everything is stopped, and its data kept, at the next start", () =>
+  withScratchStack(async ({ folder, start }) => {
+    const first = start();
+    assert.ok(await first.ready(), await first.output());
+    const postmaster = await Deno.readTextFile(`${stackPaths(folder).database}/postmaster.pid`);
+    const leftBehind = (await processesOf(folder)).filter((line) => !line.includes("postgres -D"));
+    for (const line of leftBehind) Deno.kill(Number(line.split(" ")[0]), "SIGKILL");
+    first.kill("SIGKILL");
+    await first.exited;
+    assert.equal((await processesOf(folder)).length, 1, "the server alone is left");
+
+    const second = start();
+    assert.ok(await second.ready(), await second.output());
+    const next = await Deno.readTextFile(`${stackPaths(folder).database}/postmaster.pid`);
+    assert.notEqual(next.split("\n")[0], postmaster.split("\n")[0]);
+  }));
+
+async function untilGone(folder: string): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while ((await processesOf(folder)).length > 0) {
+    assert.ok(Date.now() < deadline, (await processesOf(folder)).join("\n"));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

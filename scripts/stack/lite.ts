@@ -1,0 +1,98 @@
+import { App } from "@supabase/lite";
+import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
+import { connect } from "./connection.ts";
+import { inRepository } from "./paths.ts";
+import { asPostgrestError } from "./postgrest_errors.ts";
+import type { Secrets } from "./secrets.ts";
+
+/** What serves `/rest/v1` and `/auth/v1`. */
+export interface Lite {
+  fetch(request: Request): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** Creates or extends the auth schema, logged in as its owner. To be called before migrations. */
+export async function makeAuthSchema(authAdminUrl: string): Promise<void> {
+  const connection = createPostgresConnection({ url: authAdminUrl, postgresOptions: quiet });
+  try {
+    // Lite's own migration history stays off: it would take the name that `db push` uses.
+    const app = new App({
+      connection,
+      auth: { enabled: true, jwt_secret: "unused: nothing is signed here" },
+      db: { migrations: { enabled: false } },
+    });
+    await app.ensureSystemSchema();
+    await connection.exec(await Deno.readTextFile(inRepository("scripts", "stack", "auth.sql")));
+  } finally {
+    await connection.close();
+  }
+}
+
+/**
+ * Lets Lite see the tables that it serves. It has one login for everything, where hosted has one
+ * for PostgREST and one for Auth, so authenticator inherits here what it must assume there. Only
+ * ever run on a database that Lite serves; tests of the rules use one without it.
+ */
+export async function admitLite(adminUrl: string): Promise<void> {
+  const admin = connect(adminUrl);
+  try {
+    await admin`
+      grant anon, authenticated, service_role, supabase_auth_admin to authenticator
+        with inherit true
+    `;
+  } finally {
+    await admin.end();
+  }
+}
+
+/** Serves REST and Auth from a database, with `public` as the only exposed schema. */
+export async function serveLite(
+  options: { authenticatorUrl: string; siteUrl: string; secrets: Secrets },
+): Promise<Lite> {
+  const connection = createPostgresConnection({
+    url: options.authenticatorUrl,
+    postgresOptions: { ...quiet, max: 20 },
+  });
+  trustGrants(connection);
+  const normalize = connection.normalizeDbError.bind(connection);
+  connection.normalizeDbError = (thrown) => asPostgrestError(normalize(thrown));
+
+  const app = new App({
+    connection,
+    api: { schemas: ["public"], max_rows: 1000 },
+    auth: {
+      enabled: true,
+      jwt_secret: options.secrets.jwtSecret,
+      publishable_key: options.secrets.publishableKey,
+      secret_key: options.secrets.secretKey,
+      site_url: options.siteUrl,
+      jwt_expiry: 3600,
+      minimum_password_length: 8,
+      email: { enable_confirmations: false },
+    },
+    db: { migrations: { enabled: false } },
+    studio: { enabled: false },
+    options: { server: { admin: false, disableStudio: true } },
+  });
+  await app.init();
+  await connection.introspect({ useCache: true });
+
+  // What PostgREST listens for: `notify pgrst` after a change of tables or functions.
+  const reload = () => void connection.clearSchemaCache();
+  await connection.driver.listen("pgrst", reload);
+
+  return {
+    fetch: (request) => app.fetch(request, { peerAddress: null }),
+    close: () => connection.driver.end({ timeout: 1 }),
+  };
+}
+
+/**
+ * Stops Lite from granting every table to every API role, which it does on its first request to
+ * make row-level security reachable: here the migrations decide who may reach what.
+ */
+function trustGrants(connection: PostgresConnection): void {
+  Object.assign(connection, { rlsState: "active" });
+}
+
+const quiet = { onnotice: () => {} };

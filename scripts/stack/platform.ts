@@ -1,0 +1,36 @@
+import { inRepository } from "./paths.ts";
+import type { Cluster } from "./cluster.ts";
+import { connect, type Sql } from "./connection.ts";
+import { makeAuthSchema } from "./lite.ts";
+
+/** The roles that log in. One generated password serves them all, as in self-hosted Supabase. */
+export const loginRoles = ["postgres", "authenticator", "supabase_auth_admin"] as const;
+
+/**
+ * Makes a fresh cluster look like a hosted Supabase project: roles, schemas, extensions and default
+ * privileges in one transaction, then the auth schema. Does nothing to one that already does.
+ */
+export async function preparePlatform(cluster: Cluster, password: string): Promise<void> {
+  const admin = connect(cluster.url("supabase_admin", password));
+  try {
+    if (!await hasPlatform(admin)) {
+      const platform = await Deno.readTextFile(inRepository("scripts", "stack", "platform.sql"));
+      await admin.begin(async (transaction) => {
+        await transaction.unsafe(platform);
+        for (const role of loginRoles) {
+          await transaction.unsafe(
+            `alter role ${role} password '${password.replaceAll("'", "''")}'`,
+          );
+        }
+      });
+    }
+  } finally {
+    await admin.end();
+  }
+  await makeAuthSchema(cluster.url("supabase_auth_admin", password));
+}
+
+async function hasPlatform(admin: Sql): Promise<boolean> {
+  const [role] = await admin`select from pg_roles where rolname = 'authenticator'`;
+  return role !== undefined;
+}

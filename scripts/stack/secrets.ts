@@ -1,0 +1,89 @@
+import { exists } from "./binaries.ts";
+import { Failure } from "./failure.ts";
+import { inRepository } from "./paths.ts";
+
+/** The secrets of one local stack; `.env.example` explains each. */
+export interface Secrets {
+  publishableKey: string;
+  secretKey: string;
+  jwtSecret: string;
+  databasePassword: string;
+  demoPassword: string;
+}
+
+const variables: Record<keyof Secrets, { name: string; generate: () => string }> = {
+  publishableKey: {
+    name: "SUPABASE_PUBLISHABLE_KEY",
+    generate: () => `sb_publishable_${token(24)}`,
+  },
+  secretKey: { name: "SUPABASE_SECRET_KEY", generate: () => `sb_secret_${token(32)}` },
+  jwtSecret: { name: "SUPABASE_JWT_SECRET", generate: () => token(48) },
+  databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
+  demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
+};
+
+/**
+ * Reads the stack's secrets, making those that are missing and keeping them in `file`, which only
+ * its owner may read. The environment comes first, then the repository's `.env`, then the file.
+ */
+export async function loadSecrets(file: string): Promise<Secrets> {
+  const saved = exists(file) ? parseEnv(await Deno.readTextFile(file)) : {};
+  const dotenv = inRepository(".env");
+  const local = exists(dotenv) ? parseEnv(await Deno.readTextFile(dotenv)) : {};
+  const generated: string[] = [];
+  const value = ({ name, generate }: { name: string; generate: () => string }): string => {
+    const given = Deno.env.get(name) ?? local[name] ?? saved[name];
+    if (given !== undefined) return given;
+    const made = generate();
+    generated.push(`${name}=${made}`);
+    return made;
+  };
+  const secrets: Secrets = {
+    publishableKey: value(variables.publishableKey),
+    secretKey: value(variables.secretKey),
+    jwtSecret: value(variables.jwtSecret),
+    databasePassword: value(variables.databasePassword),
+    demoPassword: value(variables.demoPassword),
+  };
+  if (generated.length > 0) await append(file, generated);
+  validate(secrets);
+  return secrets;
+}
+
+/** Reads `NAME=value` lines; `#` starts a comment line and a value may be quoted. */
+export function parseEnv(text: string): Record<string, string> {
+  const pairs: [string, string][] = [];
+  for (const line of text.split("\n")) {
+    const match = /^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/.exec(line);
+    const [, name, value] = match ?? [];
+    if (name && value) pairs.push([name, value.replace(/^(["'])(.*)\1$/, "$2")]);
+  }
+  return Object.fromEntries(pairs);
+}
+
+async function append(file: string, lines: string[]): Promise<void> {
+  await Deno.writeTextFile(file, lines.join("\n") + "\n", { append: true, mode: 0o600 });
+  await Deno.chmod(file, 0o600);
+}
+
+function validate(secrets: Secrets): void {
+  if (secrets.jwtSecret.length < 32) {
+    throw new Failure("WEAK_SECRET", "SUPABASE_JWT_SECRET must have at least 32 characters");
+  }
+  for (
+    const [key, prefix] of [["publishableKey", "sb_publishable_"], [
+      "secretKey",
+      "sb_secret_",
+    ]] as const
+  ) {
+    if (secrets[key].startsWith(prefix)) continue;
+    throw new Failure("BAD_KEY", `${variables[key].name} must start with ${prefix}`);
+  }
+}
+
+/** Random characters that are safe in URLs, files and shells: 6 bits each. */
+function token(length: number): string {
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const bytes = crypto.getRandomValues(new Uint8Array(length));
+  return Array.from(bytes, (byte) => alphabet[byte & 63]).join("");
+}

@@ -1,0 +1,83 @@
+import { Failure } from "./failure.ts";
+
+/** A request handler of one path prefix. */
+export interface Route {
+  prefix: string;
+  fetch(request: Request, info: Deno.ServeHandlerInfo): Promise<Response>;
+}
+
+/** The stack's HTTP server. */
+export interface Server {
+  port: number;
+  /** Begins to serve; until then every path answers 503. */
+  open(routes: Route[]): void;
+  close(): Promise<void>;
+}
+
+/** The largest request body that is read; hosted has the same order of magnitude. */
+export const bodyLimit = 10 * 1024 * 1024;
+
+/** Takes a loopback port at once, so that a taken one is known before anything else starts. */
+export function listen(port: number): Server {
+  let routes: Route[] | null = null;
+  const handle = async (request: Request, info: Deno.ServeHandlerInfo): Promise<Response> => {
+    const { pathname } = new URL(request.url);
+    if (!routes) return problem(503, "STARTING", "The stack is starting");
+    if (pathname === "/health") return Response.json({ status: "ok" });
+    const route = routes.find(({ prefix }) => pathname.startsWith(prefix));
+    if (!route) return problem(404, "NOT_FOUND", "No such path");
+    const limited = await withinLimit(request);
+    if (!limited) return problem(413, "BODY_TOO_LARGE", "The request body is too large");
+    return route.fetch(limited, info);
+  };
+  const onError = (thrown: unknown) => {
+    const correlationId = crypto.randomUUID();
+    console.error(`server: ${correlationId}`, thrown);
+    return problem(500, "INTERNAL", "Internal error", { correlation_id: correlationId });
+  };
+  try {
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port, onListen: () => {}, onError },
+      handle,
+    );
+    return {
+      port: server.addr.port,
+      open: (opened) => void (routes = opened),
+      // Idle keep-alive connections would hold an orderly shutdown open; give it a second.
+      close: () => Promise.race([server.shutdown(), new Promise<void>((r) => setTimeout(r, 1000))]),
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof Deno.errors.AddrInUse)) throw thrown;
+    throw new Failure(
+      "PORT_TAKEN",
+      `Cannot listen on 127.0.0.1:${port}: the port is taken; stop what uses it, or choose ` +
+        "another with npm start -- --port <port>",
+    );
+  }
+}
+
+/** The request with its body read, or null when it exceeds the limit. */
+async function withinLimit(request: Request): Promise<Request | null> {
+  if (!request.body) return request;
+  if (Number(request.headers.get("content-length") ?? 0) > bodyLimit) return null;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body) {
+    size += chunk.length;
+    if (size > bodyLimit) return null;
+    chunks.push(chunk);
+  }
+  return new Request(request.url, {
+    method: request.method,
+    headers: request.headers,
+    body: new Blob(chunks as BlobPart[]),
+    signal: request.signal,
+  });
+}
+
+function problem(status: number, code: string, message: string, more = {}): Response {
+  return Response.json({ code, message, ...more }, {
+    status,
+    headers: { "access-control-allow-origin": "*" },
+  });
+}

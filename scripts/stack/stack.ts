@@ -1,0 +1,129 @@
+import { embeddedPostgres } from "./binaries.ts";
+import { startCluster, stopServer } from "./cluster.ts";
+import { withCors } from "./cors.ts";
+import { Failure, reason } from "./failure.ts";
+import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
+import { claim } from "./instance.ts";
+import { admitLite, serveLite } from "./lite.ts";
+import { migrate } from "./migrate.ts";
+import { inRepository, stackPaths } from "./paths.ts";
+import { preparePlatform } from "./platform.ts";
+import { loadSecrets, type Secrets } from "./secrets.ts";
+import { type DemoAccount, seed } from "./seed.ts";
+import { listen } from "./server.ts";
+
+/** How to start a stack. */
+export interface StackOptions {
+  /** The folder it keeps everything in; `.bulwark` by default. */
+  folder?: string | undefined;
+  /** The HTTP port; 0 takes a free one. */
+  port: number;
+  /** The database's port; a free one by default. */
+  databasePort?: number | undefined;
+  /** Deletes the database first. Keys and passwords stay. */
+  reset?: boolean;
+  /** The folder that holds `supabase/`; the repository by default. */
+  project?: string | undefined;
+  /** Settings for the Postgres server. */
+  settings?: Record<string, string>;
+}
+
+/** A stack that serves. */
+export interface Stack {
+  url: string;
+  databasePort: number;
+  secrets: Secrets;
+  demo: DemoAccount[];
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts everything: database, migrations, demo, REST, Auth and edge functions. When any part
+ * fails, what was started is stopped again and nothing stored is lost.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const started: { stop(): Promise<unknown> }[] = [];
+  let stopping: Promise<void> | undefined;
+  const stopAll = async () => {
+    for (const part of started.reverse()) await part.stop();
+  };
+  const stop = () => stopping ??= stopAll();
+  try {
+    return { ...await assemble(options, (part) => started.push({ stop: part })), stop };
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+}
+
+async function assemble(
+  options: StackOptions,
+  onStop: (stop: () => Promise<unknown>) => void,
+): Promise<Omit<Stack, "stop">> {
+  const paths = stackPaths(options.folder);
+  const instance = await claim(paths);
+  onStop(instance.release);
+  const server = listen(options.port);
+  onStop(server.close);
+  const url = `http://127.0.0.1:${server.port}`;
+
+  if (options.reset) {
+    await stopServer(paths.database);
+    await Deno.remove(paths.database, { recursive: true }).catch(ignoreMissing);
+  }
+  const secrets = await loadSecrets(paths.secrets);
+  const password = secrets.databasePassword;
+  const cluster = await startCluster({
+    installation: embeddedPostgres(),
+    folder: paths.database,
+    log: paths.postgresLog,
+    password,
+    port: options.databasePort,
+    ...(options.settings && { settings: options.settings }),
+  });
+  onStop(cluster.stop);
+  await checkPassword(() => preparePlatform(cluster, password), paths.secrets);
+  await migrate({ cluster, password, project: options.project });
+  const demo = await seed(cluster, secrets);
+
+  await admitLite(cluster.url("supabase_admin", password));
+  const lite = await serveLite({
+    authenticatorUrl: cluster.url("authenticator", password),
+    siteUrl: url,
+    secrets,
+  });
+  onStop(lite.close);
+  setFunctionEnvironment(url, secrets);
+  const functions = mountFunctions(inRepository("supabase", "functions"));
+  server.open([
+    { prefix: "/rest/v1/", fetch: withCors(lite.fetch) },
+    { prefix: "/auth/v1/", fetch: withCors(lite.fetch) },
+    { prefix: "/functions/v1/", fetch: functions.fetch },
+  ]);
+  await instance.publish({
+    url,
+    publishableKey: secrets.publishableKey,
+    databasePort: cluster.port,
+    pid: Deno.pid,
+  });
+  return { url, databasePort: cluster.port, secrets, demo };
+}
+
+/** A wrong password means that secrets and data do not belong together. */
+async function checkPassword(connectFirst: () => Promise<void>, secrets: string): Promise<void> {
+  try {
+    await connectFirst();
+  } catch (thrown) {
+    if (!reason(thrown).includes("password authentication failed")) throw thrown;
+    throw new Failure(
+      "WRONG_PASSWORD",
+      `Cannot log in to the database: POSTGRES_PASSWORD (in ${secrets} unless the environment ` +
+        "sets it) is not the one it was made with; restore it, or start over with " +
+        "npm start -- --reset",
+    );
+  }
+}
+
+function ignoreMissing(thrown: unknown): void {
+  if (!(thrown instanceof Deno.errors.NotFound)) throw thrown;
+}

@@ -1,0 +1,56 @@
+/**
+ * `npm start`: the local stack, until it is stopped by Ctrl-C or SIGTERM.
+ *
+ *   npm start -- --reset          start over with an empty database
+ *   npm start -- --port 54400     listen elsewhere (0: any free port)
+ *   npm start -- --db-port 54322  fix the database's port
+ */
+import { relative } from "node:path";
+import { parseArguments, portOption } from "./stack/arguments.ts";
+import { main } from "./stack/main.ts";
+import { root, stackPaths } from "./stack/paths.ts";
+import { type Stack, startStack } from "./stack/stack.ts";
+
+await main(async (signal) => {
+  const { values } = parseArguments({
+    reset: { type: "boolean" },
+    port: { type: "string" },
+    "db-port": { type: "string" },
+  }, "npm start -- [--reset] [--port <port>] [--db-port <port>]");
+  const stack = await startStack({
+    port: portOption("port", values.port) ?? 54321,
+    databasePort: portOption("db-port", values["db-port"]),
+    reset: values.reset === true,
+  });
+  try {
+    if (!signal.aborted) console.log(welcome(stack));
+    await aborted(signal);
+  } finally {
+    await stack.stop();
+  }
+});
+
+function welcome(stack: Stack): string {
+  const started = Number(Deno.env.get("BULWARK_STARTED_AT")) || performance.timeOrigin;
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  const lines = [
+    `Bulwark is ready after ${seconds} s; Ctrl-C stops it`,
+    "",
+    `  URL              ${stack.url}`,
+    `  Publishable key  ${stack.secrets.publishableKey}`,
+    `  Secret key       SUPABASE_SECRET_KEY in ${relative(root, stackPaths().secrets)}`,
+    `  Database         postgresql://postgres@127.0.0.1:${stack.databasePort}/postgres, ` +
+    "POSTGRES_PASSWORD in the same file",
+  ];
+  if (stack.demo.length > 0) {
+    const width = Math.max(...stack.demo.map(({ email }) => email.length));
+    lines.push("", `  Demo accounts, password ${stack.secrets.demoPassword}`);
+    for (const { email, role } of stack.demo) lines.push(`    ${email.padEnd(width)}  ${role}`);
+  }
+  return lines.join("\n");
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+}

@@ -1,0 +1,41 @@
+/**
+ * `npm test [-- noun...]`: all tests, or those of some nouns (`rbac`, `stack`, `check`, ...).
+ * Everything runs on databases of its own, in temporary folders, never on the one of `npm start`.
+ */
+import { checks } from "./checking/checks.ts";
+import { parseArguments } from "./stack/arguments.ts";
+import { main } from "./stack/main.ts";
+import { testClusters } from "./testing/clusters.ts";
+import { runTasks } from "./testing/runner.ts";
+import { select } from "./testing/selection.ts";
+import { denoTasks, endToEndTasks, pgtapTasks } from "./testing/tasks.ts";
+import { onDemand } from "./testing/on_demand.ts";
+import { startTestStack } from "./testing/test_stack.ts";
+
+await main(async (signal) => {
+  const { positionals } = parseArguments({}, "npm test -- [noun...]");
+  const selection = await select(positionals);
+  const clusters = testClusters();
+  const stack = onDemand(startTestStack);
+  try {
+    const tasks = [
+      ...selection.checks ? checks(clusters) : [],
+      ...pgtapTasks(selection.pgtap, clusters),
+      ...denoTasks(selection, signal),
+      ...endToEndTasks(selection.endToEnd, stack.get, signal),
+    ];
+    const totals = await runTasks(tasks, {
+      parallel: Math.max(2, navigator.hardwareConcurrency),
+      strict: Deno.env.get("CI") === "true",
+      signal,
+      print: console.log,
+    });
+    if (signal.aborted) return;
+    const nothingRan = totals.passed + totals.failed === 0;
+    if (nothingRan) console.log(`Nothing to test for: ${positionals.join(" ")}`);
+    console.log(`${totals.passed} passed, ${totals.failed} failed`);
+    return totals.failed > 0 || nothingRan ? 1 : 0;
+  } finally {
+    await Promise.all([clusters.stop(), stack.stop()]);
+  }
+});

@@ -1,0 +1,102 @@
+import { join } from "node:path";
+import type { PostgresInstallation } from "../stack/binaries.ts";
+import { type Cluster, startCluster } from "../stack/cluster.ts";
+import { connect } from "../stack/connection.ts";
+import { migrate } from "../stack/migrate.ts";
+import { preparePlatform } from "../stack/platform.ts";
+import { makeScratchFolder } from "../stack/scratch.ts";
+import { installPgtap } from "./pgtap_extension.ts";
+
+/** A cluster for tests, with everything migrated in its database `postgres`. */
+export interface TestCluster {
+  cluster: Cluster;
+  password: string;
+  url(role: string, database?: string): string;
+  /** Runs a task on a database of its own that starts as a copy of the migrated one. */
+  withCopy<T>(task: (database: string) => Promise<T>): Promise<T>;
+  stop(): Promise<void>;
+}
+
+/** What a cluster for tests may have on top of the hosted platform's minimum. */
+export interface TestClusterOptions {
+  installation: PostgresInstallation;
+  /** Runs real pg_cron jobs in the database `postgres`. */
+  cron?: boolean;
+}
+
+/** Starts a cluster in a temporary folder, prepares it as a hosted one and migrates it. */
+export async function startTestCluster(options: TestClusterOptions): Promise<TestCluster> {
+  const { installation, cron = false } = options;
+  const scratch = await makeScratchFolder("test");
+  const password = crypto.randomUUID();
+  await installPgtap(installation);
+  const cluster = await startCluster({
+    installation,
+    folder: join(scratch.path, "database"),
+    log: join(scratch.path, "postgres.log"),
+    password,
+    settings: {
+      fsync: "off",
+      synchronous_commit: "off",
+      full_page_writes: "off",
+      ...(cron && {
+        shared_preload_libraries: "pg_stat_statements,pg_cron",
+        "cron.use_background_workers": "on",
+      }),
+    },
+  });
+  const url = (role: string, database?: string) => cluster.url(role, password, database);
+  const stop = async () => {
+    await cluster.stop();
+    await scratch.remove();
+  };
+  try {
+    await preparePlatform(cluster, password);
+    await addExtensions(url("supabase_admin"), cron);
+    await migrate({ cluster, password });
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+  return { cluster, password, url, stop, withCopy: copier(url("supabase_admin")) };
+}
+
+/** What hosted lets `postgres` create although only a superuser could. */
+async function addExtensions(adminUrl: string, cron: boolean): Promise<void> {
+  const admin = connect(adminUrl);
+  try {
+    await admin`create extension pgtap with schema extensions`;
+    if (!cron) return;
+    await admin`create extension pg_cron with schema pg_catalog`;
+    await admin`grant usage on schema cron to postgres with grant option`;
+    await admin`grant all on all tables in schema cron to postgres with grant option`;
+  } finally {
+    await admin.end();
+  }
+}
+
+function copier(adminUrl: string): TestCluster["withCopy"] {
+  let number = 0;
+  // One at a time: while a database is copied, nobody else may be connected to the original.
+  let copying: Promise<unknown> = Promise.resolve();
+  const onOwnConnection = async (statement: string) => {
+    const admin = connect(adminUrl.replace(/\/postgres$/, "/template1"));
+    try {
+      await admin.unsafe(statement);
+    } finally {
+      await admin.end();
+    }
+  };
+  return async (task) => {
+    const database = `copy_${++number}`;
+    const statement = `create database ${database} template postgres owner postgres`;
+    const copy = copying.then(() => onOwnConnection(statement));
+    copying = copy.catch(() => {});
+    await copy;
+    try {
+      return await task(database);
+    } finally {
+      await onOwnConnection(`drop database ${database} with (force)`);
+    }
+  };
+}

@@ -1,0 +1,20 @@
+/** What became of one piece of the test run: a file on one database, a check, a test program. */
+export interface TestResult {
+  passed: number;
+  failures: string[];
+  /** Tests that were left out, and why; counted as failures when CI=true. */
+  skipped?: string[];
+}
+
+/** One piece of the test run. */
+export interface TestTask {
+  /** What it runs on, such as `pgtap 17` or `deno 2.1`. */
+  kind: string;
+  name: string;
+  run(): Promise<TestResult>;
+}
+
+/** A result that stands for one failed test. */
+export function failed(message: string): TestResult {
+  return { passed: 0, failures: [message] };
+}

@@ -1,0 +1,80 @@
+import { basename } from "node:path";
+import { currentDeno, hostedDeno } from "../stack/binaries.ts";
+import type { TestClusters } from "./clusters.ts";
+import { runDenoTest } from "./deno_test.ts";
+import { runPgtap } from "./pgtap.ts";
+import type { TestTask } from "./result.ts";
+import type { Selection } from "./selection.ts";
+import { filesBelow } from "./selection.ts";
+import type { TestStack } from "./test_stack.ts";
+
+/**
+ * The pgTAP files, as `postgres`: on Postgres 17 each on a copy of the migrated database; on
+ * Debian's 15, where pg_cron works in one database only, one after the other in that one.
+ */
+export function pgtapTasks(paths: string[], clusters: TestClusters): TestTask[] {
+  const on17 = paths.map((path): TestTask => ({
+    kind: "pgtap 17",
+    name: basename(path),
+    run: async () => {
+      const embedded = await clusters.embedded();
+      return embedded.withCopy((database) =>
+        runWithHelpers(path, embedded.url("postgres", database))
+      );
+    },
+  }));
+  let previous: Promise<unknown> = Promise.resolve();
+  const on15 = paths.map((path): TestTask => ({
+    kind: "pgtap 15",
+    name: basename(path),
+    run: async () => {
+      const { debian, missing } = await clusters.debian();
+      if (!debian) return { passed: 0, failures: [], skipped: [missing] };
+      const result = previous.then(() => runWithHelpers(path, debian.url("postgres")));
+      previous = result.catch(() => {});
+      return result;
+    },
+  }));
+  return [...on17, ...on15];
+}
+
+/** Unit tests: the functions' on both Denos, the scripts' on the current one. */
+export function denoTasks(selection: Selection, signal: AbortSignal): TestTask[] {
+  const tasks = (kind: string, deno: () => string, paths: string[]): TestTask[] =>
+    paths.map((path) => ({
+      kind,
+      name: path,
+      run: () => runDenoTest({ deno: deno(), path, signal }),
+    }));
+  return [
+    ...tasks("deno 2.1", hostedDeno, selection.functions),
+    ...tasks("deno", currentDeno, [...selection.functions, ...selection.scripts]),
+  ];
+}
+
+/** Tests over HTTP, against one running stack that they share. */
+export function endToEndTasks(
+  paths: string[],
+  stack: () => Promise<TestStack>,
+  signal: AbortSignal,
+): TestTask[] {
+  return paths.map((path) => ({
+    kind: "end to end",
+    name: path,
+    run: async () => {
+      const { env } = await stack();
+      return runDenoTest({ deno: currentDeno(), path, env, signal });
+    },
+  }));
+}
+
+/** Runs a pgTAP file after the helpers (`000_*`), which commit what the others use. */
+async function runWithHelpers(path: string, url: string) {
+  const isHelper = (file: string) => basename(file).startsWith("000_");
+  const helpers = (await filesBelow("supabase/tests", ".test.sql")).filter(isHelper);
+  for (const helper of isHelper(path) ? [] : helpers) {
+    const { failures } = await runPgtap(helper, url);
+    if (failures.length > 0) return { passed: 0, failures };
+  }
+  return runPgtap(path, url);
+}

@@ -1,0 +1,38 @@
+/** What a client may be told: an HTTP status, a stable code of docs/errors.md, a sentence. */
+export class BulwarkError extends Error {
+  override readonly name = "BulwarkError";
+
+  constructor(readonly status: number, readonly code: string, message: string) {
+    super(message);
+  }
+}
+
+/** The error of a supabase-js call, together with the HTTP status of its answer. */
+export interface DataApiFailure {
+  status: number;
+  error: { code: string; message: string; details: string | null };
+}
+
+/**
+ * The error of the Data API as one of ours. A function of Bulwark puts its stable code into
+ * `details`. Whatever else went wrong inside is not for clients and is thrown as a plain Error.
+ */
+export function fromDataApi({ status, error }: DataApiFailure): Error {
+  if (error.details && /^[A-Z]+(_[A-Z]+)+$/.test(error.details)) {
+    return new BulwarkError(status, error.details, error.message);
+  }
+  if (status === 401 || error.code.startsWith("PGRST30")) {
+    return new BulwarkError(401, "UNAUTHORIZED", "Cannot identify the caller: sign in first");
+  }
+  if (status === 403 || error.code === "42501") {
+    return new BulwarkError(403, "FORBIDDEN", "Cannot proceed: this is not open to the caller");
+  }
+  if (error.code === "22P02") {
+    return new BulwarkError(
+      400,
+      "INVALID_INPUT",
+      "Cannot read the request: a value has no valid form",
+    );
+  }
+  return new Error(`Data API ${status} ${error.code}: ${error.message}`);
+}

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { BulwarkError, fromDataApi } from "./errors.ts";
+import { readEnv } from "./env.ts";
+import { correlationIdOf, handle, readJson } from "./http.ts";
+
+const request = (init?: RequestInit) => new Request("http://localhost/rbac", init);
+
+Deno.test("handle() tells a client nothing of an unexpected error but its id", async () => {
+  const logged: string[] = [];
+  const failing = handle(["GET"], () => Promise.reject(new Error("password=hunter2")), (line) => {
+    logged.push(line);
+  });
+  const answer = await failing(request());
+  const text = await answer.text();
+  assert.equal(answer.status, 500);
+  assert.ok(!text.includes("hunter2"));
+  assert.ok(logged[0]?.startsWith(JSON.parse(text).correlation_id));
+});
+
+Deno.test("handle() answers a known error with its status and code", async () => {
+  const refusing = handle(["GET"], () => Promise.reject(new BulwarkError(403, "NO", "Cannot")));
+  const answer = await refusing(request());
+  assert.equal(answer.status, 403);
+  assert.equal((await answer.json()).code, "NO");
+});
+
+Deno.test("handle() answers a preflight, and refuses a method it does not know", async () => {
+  const handler = handle(["GET"], () => Promise.resolve(new Response("fine")));
+  const preflight = await handler(request({ method: "OPTIONS" }));
+  assert.equal(preflight.status, 204);
+  assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /x-correlation-id/);
+  assert.equal((await handler(request({ method: "PUT" }))).status, 405);
+});
+
+Deno.test("correlationIdOf() keeps an id that has the form of one and replaces what has not", () => {
+  const given = (id: string) => correlationIdOf(request({ headers: { "x-correlation-id": id } }));
+  assert.equal(given("trace-12345678"), "trace-12345678");
+  assert.notEqual(given("short"), "short");
+  assert.notEqual(given("'; drop table --"), "'; drop table --");
+  assert.match(correlationIdOf(request()), /^[0-9a-f-]{36}$/);
+});
+
+Deno.test("readJson() refuses what is too large, not UTF-8 or not JSON", async () => {
+  const read = (body: BodyInit) => readJson(request({ method: "POST", body }));
+  assert.deepEqual(await read('{"a":1}'), { a: 1 });
+  await assert.rejects(read("x".repeat(1024 * 1024 + 1)), { code: "BODY_TOO_LARGE" });
+  await assert.rejects(read(new Uint8Array([0x22, 0xff, 0x22])), { code: "INVALID_JSON" });
+  await assert.rejects(read(""), { code: "INVALID_JSON" });
+});
+
+Deno.test("fromDataApi() takes our code from details and hides everything else", () => {
+  const error = (code: string, details: string | null, status: number) =>
+    fromDataApi({ status, error: { code, message: "m", details } });
+  const ours = error("42501", "RBAC_PERMISSION_DENIED", 403);
+  assert.ok(ours instanceof BulwarkError && ours.code === "RBAC_PERMISSION_DENIED");
+  const expired = error("PGRST303", null, 401);
+  assert.ok(expired instanceof BulwarkError && expired.status === 401);
+  const refused = error("42501", null, 403);
+  assert.ok(refused instanceof BulwarkError && refused.code === "FORBIDDEN");
+  const inside = error("23502", "Failing row contains (secret).", 400);
+  assert.ok(!(inside instanceof BulwarkError));
+});
+
+Deno.test("readEnv() prefers the new keys, takes the old one, and names what is missing", () => {
+  const read = (env: Record<string, string>) => readEnv((name) => env[name]);
+  const url = "http://localhost:54321/";
+  const keys = '{"default":"sb_publishable_x"}';
+  assert.deepEqual(read({ SUPABASE_URL: url, SUPABASE_PUBLISHABLE_KEYS: keys }), {
+    url: "http://localhost:54321",
+    publishableKey: "sb_publishable_x",
+  });
+  assert.equal(read({ SUPABASE_URL: url, SUPABASE_ANON_KEY: "a" }).publishableKey, "a");
+  assert.throws(() => read({ SUPABASE_ANON_KEY: "a" }), /SUPABASE_URL/);
+  assert.throws(() => read({ SUPABASE_URL: url }), /SUPABASE_ANON_KEY/);
+});

@@ -1,0 +1,83 @@
+import { corsHeaders } from "@supabase/supabase-js/cors";
+import { BulwarkError } from "./errors.ts";
+
+/** A function's body: a request in, an answer out; what it throws becomes the error body. */
+export type Handler = (request: Request) => Promise<Response>;
+
+const maximumBodyBytes = 1024 * 1024;
+
+const headers = {
+  ...corsHeaders,
+  "Access-Control-Allow-Headers": `${
+    corsHeaders["Access-Control-Allow-Headers"]
+  }, x-correlation-id`,
+  "Access-Control-Expose-Headers": "x-correlation-id",
+  "Cache-Control": "no-store",
+};
+
+/**
+ * Wraps a handler with what every function does alike: the CORS preflight, the methods it knows, a
+ * correlation id (the caller's `x-correlation-id` if it is one, else a fresh UUID) and the error
+ * body `{ code, message, correlation_id }`. An unexpected error reaches the client as a correlation
+ * id and the log as text.
+ */
+export function handle(
+  methods: readonly string[],
+  handler: Handler,
+  log: (line: string) => void = console.error,
+): Handler {
+  return async (request) => {
+    if (request.method === "OPTIONS") return new Response(null, { status: 204, headers });
+    const correlationId = correlationIdOf(request);
+    const respond = (response: Response) => {
+      for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
+      response.headers.set("x-correlation-id", correlationId);
+      return response;
+    };
+    try {
+      if (!methods.includes(request.method)) {
+        throw new BulwarkError(
+          405,
+          "METHOD_NOT_ALLOWED",
+          `Cannot use this method: ${methods.join(" or ")}`,
+        );
+      }
+      return respond(await handler(request));
+    } catch (thrown) {
+      const known = thrown instanceof BulwarkError;
+      if (!known) log(`${correlationId} ${thrown instanceof Error ? thrown.stack : thrown}`);
+      const { status, code, message } = known
+        ? thrown
+        : new BulwarkError(500, "INTERNAL", "Cannot answer: something went wrong inside");
+      return respond(Response.json({ code, message, correlation_id: correlationId }, { status }));
+    }
+  };
+}
+
+/** The id that joins everything one request does: the caller's, if it has the form of one. */
+export function correlationIdOf(request: Request): string {
+  const given = request.headers.get("x-correlation-id");
+  return given && /^[\w.:-]{8,128}$/.test(given) ? given : crypto.randomUUID();
+}
+
+/**
+ * The JSON body of a request, of 1 MiB at most.
+ * @throws BulwarkError 413 BODY_TOO_LARGE, 400 INVALID_JSON
+ */
+export async function readJson(request: Request): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maximumBodyBytes) {
+      throw new BulwarkError(413, "BODY_TOO_LARGE", "Cannot read the request: more than 1 MiB");
+    }
+    chunks.push(chunk);
+  }
+  try {
+    const bytes = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw new BulwarkError(400, "INVALID_JSON", "Cannot read the request: it is not JSON in UTF-8");
+  }
+}

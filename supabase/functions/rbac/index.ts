@@ -1,0 +1,36 @@
+/**
+ * Function `rbac`: asks the permission catalogue on behalf of services that do not speak PostgREST.
+ *
+ * `GET /rbac?permission=audit:read&organization_id=…` answers 204 or 403, as the forward-auth
+ * request of a reverse proxy wants it. `POST /rbac` with `{ permissions, organization_id }` answers
+ * 200 `{ allowed: { "audit:read": true } }`. Both act as the bearer of the token.
+ */
+import { z } from "zod";
+import { callerClient } from "../_shared/caller.ts";
+import { readEnv } from "../_shared/env.ts";
+import { handle, readJson } from "../_shared/http.ts";
+import { parse } from "../_shared/input.ts";
+import { checkPermissions, type Permission, requirePermission } from "../_shared/permissions.ts";
+
+const permission = z.string().max(64).regex(/^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$/)
+  .transform((name) => name as Permission);
+const organizationId = z.uuid().nullable().default(null);
+const question = z.strictObject({ permission, organization_id: organizationId });
+const batch = z.strictObject({
+  permissions: z.array(permission).max(100),
+  organization_id: organizationId,
+});
+
+const env = readEnv();
+
+Deno.serve(handle(["GET", "POST"], async (request) => {
+  const client = callerClient(request, env);
+  if (request.method === "GET") {
+    const asked = parse(question, Object.fromEntries(new URL(request.url).searchParams));
+    await requirePermission(client, asked.permission, asked.organization_id);
+    return new Response(null, { status: 204 });
+  }
+  const asked = parse(batch, await readJson(request));
+  const allowed = await checkPermissions(client, asked.permissions, asked.organization_id);
+  return Response.json({ allowed });
+}));

@@ -1,0 +1,67 @@
+-- A small demo: two organizations, and somebody in every role. Runs on an empty database only
+-- (npm start, supabase db reset). The accounts' password comes from the setting
+-- bulwark.demo_password, which npm start generates; without it nobody can sign in as them, so that a
+-- seed that reaches a hosted project by mistake opens no door.
+do $$
+declare
+  v_password text := extensions.crypt(
+    coalesce(
+      nullif(current_setting('bulwark.demo_password', true), ''),
+      encode(extensions.gen_random_bytes(24), 'hex')
+    ),
+    extensions.gen_salt('bf', 10)
+  );
+  v_account record;
+  v_user uuid;
+begin
+  if exists (select from auth.users) then
+    raise notice 'The database is not empty: no demo is made';
+    return;
+  end if;
+
+  for v_account in
+    select * from (values
+      ('super@demo.test', 'super_admin', null),
+      ('admin@acme.test', 'admin', 'acme'),
+      ('analyst@acme.test', 'analyst', 'acme'),
+      ('viewer@acme.test', 'viewer', 'acme'),
+      ('program@acme.test', 'api_user', 'acme'),
+      ('admin@globex.test', 'admin', 'globex'),
+      ('viewer@globex.test', 'viewer', 'globex')
+    ) as account (email, role, organization)
+  loop
+    v_user := gen_random_uuid();
+    -- Supabase Auth reads these token columns as text and does not accept null in them.
+    insert into auth.users (
+      id, aud, role, email, encrypted_password, email_confirmed_at, raw_app_meta_data,
+      raw_user_meta_data, created_at, updated_at, confirmation_token, recovery_token,
+      email_change, email_change_token_new
+    )
+    values (
+      v_user, 'authenticated', 'authenticated', v_account.email, v_password, now(),
+      '{"provider": "email", "providers": ["email"]}',
+      jsonb_build_object('demo', concat_ws(' of ', v_account.role, v_account.organization)),
+      now(), now(), '', '', '', ''
+    );
+    insert into auth.identities (
+      id, provider, provider_id, user_id, identity_data, last_sign_in_at, created_at, updated_at
+    )
+    values (
+      gen_random_uuid(), 'email', v_user::text, v_user,
+      jsonb_build_object('sub', v_user, 'email', v_account.email, 'email_verified', true),
+      now(), now(), now()
+    );
+    if v_account.organization is null then
+      perform public.grant_role(v_user, v_account.role);
+    elsif v_account.role = 'admin' then
+      perform public.create_organization(
+        initcap(v_account.organization), v_account.organization, v_user
+      );
+    else
+      perform public.grant_role(v_user, v_account.role, o.id)
+      from public.organizations o
+      where o.slug = v_account.organization;
+    end if;
+  end loop;
+end;
+$$;

@@ -1,0 +1,134 @@
+/**
+ * A page of another origin in a real browser: what CORS and preflights decide, no other test sees.
+ */
+import assert from "node:assert/strict";
+import { chromium } from "../scripts/stack/binaries.ts";
+import { inRepository } from "../scripts/stack/paths.ts";
+
+const browser = chromium();
+
+// Runs in the browser; supabase-js comes from the package as it is published for pages.
+const script = `
+  const tell = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
+  (async () => {
+    const { url, key } = await (await fetch("/settings")).json();
+    const client = supabase.createClient(url, key);
+    const email = crypto.randomUUID() + "@browser.test";
+    const slug = "browser-" + crypto.randomUUID().slice(0, 8);
+    const signUp = await client.auth.signUp({ email, password: crypto.randomUUID() });
+    const made = await client.rpc("create_organization", { name: "Browser", slug });
+    const asked = { permission: "audit:read", organization_id: made.data?.id };
+    const permission = await client.rpc("has_permission", asked);
+    const listed = await client.from("organizations").select("slug");
+    const called = await client.functions.invoke("rbac", {
+      body: { permissions: ["audit:read", "system:admin"], organization_id: made.data?.id },
+    });
+    const refused = await client.rpc("has_permission", { permission: "no:such" });
+    await tell({
+      origin: location.origin,
+      confirmed: Boolean(signUp.data.user?.email_confirmed_at),
+      error: signUp.error ?? made.error ?? permission.error ?? listed.error ?? called.error,
+      permission: permission.data,
+      listed: listed.data?.map((organization) => organization.slug === slug),
+      allowed: called.data?.allowed,
+      refused: { code: refused.error?.code, details: refused.error?.details },
+    });
+  })().catch((error) => tell({ error: String(error) }));
+`;
+
+/** What the page found out. */
+interface PageResult {
+  origin?: string;
+  confirmed?: boolean;
+  error?: unknown;
+  permission?: unknown;
+  listed?: boolean[];
+  allowed?: Record<string, boolean>;
+  refused?: { code?: string; details?: string };
+}
+
+Deno.test({
+  name: "a page of another origin signs up, calls an RPC, reads a table and calls a function" +
+    (browser ? "" : " (needs Chromium; Debian: chromium)"),
+  ignore: browser === null,
+  async fn() {
+    const url = Deno.env.get("BULWARK_TEST_URL");
+    const key = Deno.env.get("BULWARK_TEST_PUBLISHABLE_KEY");
+    const result = await visit(browser!, { url, key });
+    assert.equal(result.error, null);
+    assert.notEqual(result.origin, new URL(url!).origin);
+    assert.equal(result.confirmed, true);
+    assert.equal(result.permission, true);
+    assert.deepEqual(result.listed, [true]);
+    assert.deepEqual(result.allowed, { "audit:read": true, "system:admin": false });
+    assert.ok(result.refused?.code, "an error reaches the page with its code");
+    assert.match(result.refused?.details ?? "", /^[A-Z][A-Z_]+$/);
+  },
+});
+
+/** Serves the page, opens it in a browser with an empty profile and waits for its result. */
+async function visit(path: string, settings: Record<string, unknown>): Promise<PageResult> {
+  const library = await Deno.readTextFile(
+    inRepository("node_modules", "@supabase", "supabase-js", "dist", "umd", "supabase.js"),
+  );
+  const { promise, resolve } = Promise.withResolvers<PageResult>();
+  const page = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    switch (new URL(request.url).pathname) {
+      case "/":
+        return html(`<script src="/supabase.js"></script><script src="/page.js"></script>`);
+      case "/supabase.js":
+        return javascript(library);
+      case "/page.js":
+        return javascript(script);
+      case "/settings":
+        return Response.json(settings);
+      case "/result":
+        resolve(await request.json());
+        return new Response(null, { status: 204 });
+      default:
+        return new Response(null, { status: 404 });
+    }
+  });
+  const profile = await Deno.makeTempDir({ prefix: "bulwark-chromium-" });
+  const process = new Deno.Command(path, {
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--disable-dev-shm-usage",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      `--user-data-dir=${profile}`,
+      `http://localhost:${page.addr.port}/`,
+    ],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<PageResult>((done) => {
+    timer = setTimeout(() => done({ error: "the page gave no result within 60 s" }), 60_000);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+    process.kill("SIGTERM");
+    await process.status;
+    await page.shutdown();
+    await Deno.remove(profile, { recursive: true }).catch(() => {});
+  }
+}
+
+function html(body: string): Response {
+  return new Response(`<!doctype html><meta charset="utf-8">${body}`, {
+    headers: { "content-type": "text/html; charset=utf-8" },
+  });
+}
+
+function javascript(source: string): Response {
+  return new Response(source, { headers: { "content-type": "text/javascript; charset=utf-8" } });
+}

@@ -1,0 +1,195 @@
+/** What concurrency could break, with real parallel connections: each race is run many times. */
+import assert from "node:assert/strict";
+import type { Sql } from "postgres";
+import { connect } from "./support.ts";
+
+const rounds = 15;
+
+/** A confirmed account that has not signed up over HTTP; races need many, quickly. */
+async function account(sql: Sql): Promise<string> {
+  const id = crypto.randomUUID();
+  await sql`
+    insert into auth.users (id, aud, role, email, email_confirmed_at)
+    values (${id}, 'authenticated', 'authenticated', ${`${id}@races.test`}, now())
+  `;
+  return id;
+}
+
+async function organizationOf(sql: Sql, administrators: string[]): Promise<string> {
+  const slug = `race-${crypto.randomUUID()}`;
+  const [made] = await sql`
+    select id from public.create_organization(${slug}, ${slug}, ${administrators[0] ?? ""})
+  `;
+  for (const user of administrators.slice(1)) {
+    await sql`select public.grant_role(${user}, 'admin', ${made?.id})`;
+  }
+  return made?.id;
+}
+
+/** Runs statements as a signed-in user on a connection of their own, as PostgREST would. */
+async function as<T>(
+  sql: Sql,
+  user: string,
+  work: (transaction: Sql) => Promise<T>,
+  isolation = "read committed",
+): Promise<T> {
+  return await sql.begin(`isolation level ${isolation}`, async (transaction) => {
+    const claims = JSON.stringify({ sub: user, role: "authenticated" });
+    await transaction`select set_config('request.jwt.claims', ${claims}, true)`;
+    await transaction`set local role authenticated`;
+    return await work(transaction as unknown as Sql);
+  }) as T;
+}
+
+async function administratorsOf(sql: Sql, organization: string): Promise<number> {
+  const [row] = await sql`
+    select count(*)::int as n from public.user_roles
+    where organization_id = ${organization} and role_id = private.admin_role()
+  `;
+  return row?.n;
+}
+
+for (const isolation of ["read committed", "repeatable read", "serializable"]) {
+  Deno.test(`RBAC-R01: of two last administrators that leave at once one stays (${isolation})`, async () => {
+    const sql = connect(4);
+    for (let round = 0; round < rounds; round++) {
+      const [one, two] = [await account(sql), await account(sql)];
+      const organization = await organizationOf(sql, [one, two]);
+      const left = await Promise.allSettled([one, two].map((user) =>
+        as(
+          sql,
+          user,
+          (t) => t`select public.revoke_role(${user}, 'admin', ${organization})`,
+          isolation,
+        )
+      ));
+      assert.equal(left.filter(({ status }) => status === "fulfilled").length, 1);
+      assert.equal(await administratorsOf(sql, organization), 1);
+    }
+    await sql.end();
+  });
+}
+
+Deno.test("RBAC-R02: of two administrators that demote each other at once one stays", async () => {
+  const sql = connect(4);
+  for (let round = 0; round < rounds; round++) {
+    const [one, two] = [await account(sql), await account(sql)];
+    const organization = await organizationOf(sql, [one, two]);
+    await Promise.allSettled(
+      [[one, two], [two, one]].map(([actor = "", target = ""]) =>
+        as(sql, actor, (t) => t`select public.revoke_role(${target}, 'admin', ${organization})`)
+      ),
+    );
+    assert.equal(await administratorsOf(sql, organization), 1);
+  }
+  await sql.end();
+});
+
+Deno.test("RBAC-R03: deleting the accounts of all administrators at once leaves one", async () => {
+  const sql = connect(6);
+  for (let round = 0; round < rounds; round++) {
+    const users = await Promise.all([1, 2, 3].map(() => account(sql)));
+    const organization = await organizationOf(sql, users);
+    await Promise.allSettled(
+      users.map((user) => sql`delete from auth.users where id = ${user}`.execute()),
+    );
+    assert.equal(await administratorsOf(sql, organization), 1);
+  }
+  await sql.end();
+});
+
+Deno.test("RBAC-R04: an invitation accepted twenty times at once is accepted once", async () => {
+  const sql = connect(20);
+  for (let round = 0; round < 5; round++) {
+    const [admin, invitee] = [await account(sql), await account(sql)];
+    const organization = await organizationOf(sql, [admin]);
+    const [invitation] = await as(
+      sql,
+      admin,
+      (t) =>
+        t`select * from public.invite_member(${organization}, ${
+          invitee + "@races.test"
+        }, 'viewer')`,
+    );
+    const accepted = await Promise.allSettled(
+      Array.from(
+        { length: 20 },
+        () => as(sql, invitee, (t) => t`select public.accept_invitation(${invitation?.token})`),
+      ),
+    );
+    assert.equal(accepted.filter(({ status }) => status === "fulfilled").length, 1);
+    const [row] = await sql`
+      select count(*)::int as n from public.user_roles where user_id = ${invitee}
+    `;
+    assert.equal(row?.n, 1);
+  }
+  await sql.end();
+});
+
+Deno.test("RBAC-R05: an address invited ten times at once has one pending invitation", async () => {
+  const sql = connect(10);
+  const admin = await account(sql);
+  const organization = await organizationOf(sql, [admin]);
+  const sent = await Promise.allSettled(
+    Array.from(
+      { length: 10 },
+      () =>
+        as(
+          sql,
+          admin,
+          (t) => t`select public.invite_member(${organization}, 'same@races.test', 'viewer')`,
+        ),
+    ),
+  );
+  assert.ok(sent.every(({ status }) => status === "fulfilled"));
+  const [row] = await sql`
+    select count(*)::int as n from public.invitations
+    where organization_id = ${organization} and accepted_at is null and revoked_at is null
+  `;
+  assert.equal(row?.n, 1);
+  await sql.end();
+});
+
+Deno.test("RBAC-R06: two edits that would close a cycle together do not", async () => {
+  const sql = connect(4);
+  const admin = await account(sql);
+  for (let round = 0; round < rounds; round++) {
+    const organization = await organizationOf(sql, [admin]);
+    for (const name of ["left", "right"]) {
+      await as(sql, admin, (t) => t`select public.create_role(${organization}, ${name})`);
+    }
+    await Promise.allSettled(
+      [["left", "right"], ["right", "left"]].map(([role = "", other = ""]) =>
+        as(
+          sql,
+          admin,
+          (t) =>
+            t`select public.update_role(${organization}, ${role}, inherits => array[${other}])`,
+        )
+      ),
+    );
+    const [row] = await sql`
+      select count(*)::int as n from public.role_inheritance i
+      join public.roles r on r.id = i.role_id
+      where r.organization_id = ${organization}
+    `;
+    assert.equal(row?.n, 1);
+  }
+  await sql.end();
+});
+
+Deno.test("RBAC-R07: one slug asked for ten times at once is given once", async () => {
+  const sql = connect(10);
+  const users = await Promise.all(Array.from({ length: 10 }, () => account(sql)));
+  const slug = `race-${crypto.randomUUID()}`;
+  const made = await Promise.allSettled(
+    users.map((user) =>
+      as(sql, user, (t) => t`select public.create_organization('Race', ${slug})`)
+    ),
+  );
+  assert.equal(made.filter(({ status }) => status === "fulfilled").length, 1);
+  for (const result of made) {
+    if (result.status === "rejected") assert.equal(result.reason.detail, "RBAC_SLUG_TAKEN");
+  }
+  await sql.end();
+});

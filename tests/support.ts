@@ -1,0 +1,89 @@
+/** What the end-to-end tests share: the test stack's addresses, and people who really signed up. */
+import assert from "node:assert/strict";
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import postgres from "postgres";
+import type { Database } from "../supabase/functions/_shared/database.types.ts";
+
+/** A supabase-js client as any frontend makes it. */
+export type Client = SupabaseClient<Database>;
+
+/** Somebody with an account, and the client they are signed in with. */
+export interface Person {
+  id: string;
+  email: string;
+  client: Client;
+  token: string;
+}
+
+export const url = setting("BULWARK_TEST_URL");
+export const publishableKey = setting("BULWARK_TEST_PUBLISHABLE_KEY");
+
+const options = {
+  auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+};
+
+/** A client with the publishable key and nobody signed in. */
+export function anonymous(): Client {
+  return createClient<Database>(url, publishableKey, options);
+}
+
+/** A client with the secret key. */
+export function service(): Client {
+  return createClient<Database>(url, setting("BULWARK_TEST_SECRET_KEY"), options);
+}
+
+/** Signs up a new account with an address of its own. */
+export async function signUp(name: string): Promise<Person> {
+  const email = `${name}-${crypto.randomUUID().slice(0, 8)}@people.test`;
+  const client = anonymous();
+  const { data, error } = await client.auth.signUp({ email, password: crypto.randomUUID() });
+  assert.equal(error, null);
+  assert.ok(data.user && data.session);
+  return { id: data.user.id, email, client, token: data.session.access_token };
+}
+
+/** A slug that no other test uses. */
+export function freshSlug(): string {
+  return `org-${crypto.randomUUID().slice(0, 13)}`;
+}
+
+/** What a call that must succeed returned. */
+export function ok<Data>(answer: { data: Data; error: unknown }): NonNullable<Data> {
+  assert.equal(answer.error, null);
+  assert.ok(answer.data !== null && answer.data !== undefined);
+  return answer.data;
+}
+
+/** An organization, made by its administrator. */
+export async function createOrganization(administrator: Person): Promise<string> {
+  const slug = freshSlug();
+  return ok(await administrator.client.rpc("create_organization", { name: slug, slug })).id;
+}
+
+/** Makes somebody a member the way everybody becomes one: invited, and accepted. */
+export async function join(
+  administrator: Person,
+  organization: string,
+  person: Person,
+  role: string,
+): Promise<void> {
+  const invited = ok(
+    await administrator.client.rpc("invite_member", {
+      organization_id: organization,
+      email: person.email,
+      role,
+    }),
+  );
+  ok(await person.client.rpc("accept_invitation", { token: invited[0]?.token ?? "" }));
+}
+
+/** Connections straight to the database, one for each thing that happens at once. */
+export function connect(max: number): postgres.Sql {
+  return postgres(setting("BULWARK_TEST_DB_URL"), { max, onnotice: () => {} });
+}
+
+function setting(name: string): string {
+  const value = Deno.env.get(name);
+  if (!value) throw new Error(`${name} is not set: run this through npm test`);
+  return value;
+}
