@@ -20,12 +20,14 @@ await main(async (signal) => {
   try {
     const tasks = [
       ...selection.checks ? checks(clusters) : [],
-      ...pgtapTasks(selection.pgtap, clusters),
+      // The stack's own tests take longest and so come first.
       ...denoTasks(selection, signal),
+      ...pgtapTasks(selection.pgtap, clusters),
       ...endToEndTasks(selection.endToEnd, stack.get, signal),
     ];
     const totals = await runTasks(tasks, {
-      parallel: Math.max(2, navigator.hardwareConcurrency),
+      // One more than there are cores, because much of the time is spent waiting.
+      parallel: navigator.hardwareConcurrency + 1,
       strict: Deno.env.get("CI") === "true",
       signal,
       print: console.log,

@@ -1,4 +1,5 @@
--- A small demo: two organizations, and somebody in every role. Runs on an empty database only
+-- A small demo: two organizations, somebody in every role, and a table of the host application that
+-- Bulwark guards. Runs on an empty database only
 -- (npm start, supabase db reset). The accounts' password comes from the setting
 -- bulwark.demo_password, which npm start generates; without it nobody can sign in as them, so that a
 -- seed that reaches a hosted project by mistake opens no door.
@@ -15,8 +16,8 @@ declare
   v_user uuid;
 begin
   if exists (select from auth.users) then
-    raise notice 'The database is not empty: no demo is made';
-    return;
+    raise exception 'Cannot seed the demo: the database already has users'
+      using errcode = 'object_not_in_prerequisite_state', detail = 'SEED_NOT_EMPTY';
   end if;
 
   for v_account in
@@ -65,3 +66,24 @@ begin
   end loop;
 end;
 $$;
+
+-- How a host application guards a table of its own: an organization, and two policies.
+create table public.reports (
+  id bigint generated always as identity primary key,
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  title text not null
+);
+create index reports_organization_id_idx on public.reports (organization_id);
+alter table public.reports enable row level security;
+grant select, insert on public.reports to authenticated;
+create policy "Members read reports where they may" on public.reports
+  for select to authenticated
+  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+create policy "Members write reports where they may" on public.reports
+  for insert to authenticated
+  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+
+insert into public.reports (organization_id, title)
+select o.id, quarter || ' quarter of ' || o.name
+from public.organizations o
+cross join unnest(array['First', 'Second']) as quarter;

@@ -119,7 +119,18 @@ async function visit(path: string, settings: Record<string, unknown>): Promise<P
     process.kill("SIGTERM");
     await process.status;
     await page.shutdown();
-    await Deno.remove(profile, { recursive: true }).catch(() => {});
+    await removeEventually(profile);
+  }
+}
+
+/** Chromium's helpers write to the profile for a moment after the browser has gone. */
+async function removeEventually(folder: string): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    try {
+      return await Deno.remove(folder, { recursive: true });
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 }
 

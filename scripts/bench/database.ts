@@ -1,17 +1,11 @@
-import { join } from "node:path";
 import { embeddedPostgres } from "../stack/binaries.ts";
-import { startCluster } from "../stack/cluster.ts";
 import { connect, type Sql } from "../stack/connection.ts";
 import { migrate } from "../stack/migrate.ts";
-import { preparePlatform } from "../stack/platform.ts";
-import { makeScratchFolder } from "../stack/scratch.ts";
+import { startScratchCluster } from "../stack/scratch_cluster.ts";
 import type { BenchContext } from "./harness.ts";
 
 /** Sized for a development machine. Durability is off: nothing here measures the disk. */
 const settings = {
-  fsync: "off",
-  synchronous_commit: "off",
-  full_page_writes: "off",
   autovacuum: "off",
   shared_buffers: "1GB",
   effective_cache_size: "3GB",
@@ -23,30 +17,22 @@ const settings = {
 export async function benchDatabase(
   extra: Record<string, string> = {},
 ): Promise<{ context: BenchContext; stop(): Promise<void> }> {
-  const scratch = await makeScratchFolder("bench");
-  const password = crypto.randomUUID();
-  const cluster = await startCluster({
-    installation: embeddedPostgres(),
-    folder: join(scratch.path, "database"),
-    log: join(scratch.path, "postgres.log"),
-    password,
-    settings: { ...settings, ...extra },
-  });
+  const { cluster, password, stop: stopCluster } = await startScratchCluster(
+    "bench",
+    embeddedPostgres(),
+    { ...settings, ...extra },
+  );
   const pools: Sql[] = [];
   const open: BenchContext["connect"] = (role, options) => {
     const pool = connect(cluster.url(role, password), options);
     pools.push(pool);
     return pool;
   };
-  let stopping: Promise<void> | undefined;
-  const stopAll = async () => {
+  const stop = async () => {
     await Promise.all(pools.map((pool) => pool.end({ timeout: 1 })));
-    await cluster.stop();
-    await scratch.remove();
+    await stopCluster();
   };
-  const stop = () => stopping ??= stopAll();
   try {
-    await preparePlatform(cluster, password);
     await migrate({ cluster, password });
   } catch (thrown) {
     await stop();

@@ -1,5 +1,5 @@
 import { connect } from "../stack/connection.ts";
-import type { TestClusters } from "../testing/clusters.ts";
+import { missingFromDebian, type TestClusters } from "../testing/clusters.ts";
 import type { TestResult } from "../testing/result.ts";
 
 /**
@@ -8,17 +8,11 @@ import type { TestResult } from "../testing/result.ts";
  * check is skipped.
  */
 export async function plpgsql(clusters: TestClusters): Promise<TestResult> {
-  const { debian, missing } = await clusters.debian();
-  if (!debian) return { passed: 0, failures: [], skipped: [missing] };
+  const missing = missingFromDebian("plpgsql_check");
+  if (missing) return { passed: 0, failures: [], skipped: [missing] };
+  const debian = await clusters.debian();
   const sql = connect(debian.url("supabase_admin"));
   try {
-    const [available] = await sql`
-      select from pg_available_extensions where name = 'plpgsql_check'
-    `;
-    if (!available) {
-      const reason = "plpgsql_check is not installed (Debian: postgresql-15-plpgsql-check)";
-      return { passed: 0, failures: [], skipped: [reason] };
-    }
     await sql`create extension if not exists plpgsql_check with schema extensions`;
     const findings = await sql<{ finding: string }[]>`
       with functions as (

@@ -42,7 +42,10 @@ export async function claim(paths: StackPaths): Promise<Instance> {
   }
   return {
     async publish(state) {
-      await Deno.writeTextFile(paths.state, JSON.stringify(state, null, 2) + "\n", { mode: 0o600 });
+      // Renamed into place: whoever reads it finds all of it or nothing.
+      const draft = `${paths.state}.new`;
+      await Deno.writeTextFile(draft, JSON.stringify(state, null, 2) + "\n", { mode: 0o600 });
+      await Deno.rename(draft, paths.state);
     },
     async release() {
       await Deno.remove(paths.state).catch(() => {});

@@ -42,7 +42,8 @@ Deno.test("a database that outlived everything is stopped, and its data kept, at
     for (const line of leftBehind) Deno.kill(Number(line.split(" ")[0]), "SIGKILL");
     first.kill("SIGKILL");
     await first.exited;
-    assert.equal((await processesOf(folder)).length, 1, "the server alone is left");
+    const left = await processesOf(folder);
+    assert.ok(left.length > 0 && left.every((line) => line.includes("postgres -D")), left.join());
 
     const second = start();
     assert.ok(await second.ready(), await second.output());

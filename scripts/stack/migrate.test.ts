@@ -1,25 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { embeddedPostgres } from "./binaries.ts";
-import { startCluster } from "./cluster.ts";
 import { connect } from "./connection.ts";
 import { Failure } from "./failure.ts";
 import { failingLine, migrate } from "./migrate.ts";
-import { preparePlatform } from "./platform.ts";
-import { makeScratchFolder } from "./scratch.ts";
+import { startScratchCluster } from "./scratch_cluster.ts";
 
 Deno.test("a failing migration is reported with file, line and SQL error, and undone", async () => {
-  const scratch = await makeScratchFolder("migrate");
-  const password = crypto.randomUUID();
-  const cluster = await startCluster({
-    installation: embeddedPostgres(),
-    folder: join(scratch.path, "database"),
-    log: join(scratch.path, "postgres.log"),
-    password,
-  });
+  const { cluster, password, stop } = await startScratchCluster("migrate", embeddedPostgres());
+  const project = await Deno.makeTempDir();
   try {
-    await preparePlatform(cluster, password);
-    const project = join(scratch.path, "project");
     const migrations = join(project, "supabase", "migrations");
     await Deno.mkdir(migrations, { recursive: true });
     await Deno.writeTextFile(join(project, "supabase", "config.toml"), 'project_id = "test"\n');
@@ -52,8 +42,8 @@ Deno.test("a failing migration is reported with file, line and SQL error, and un
     await Deno.writeTextFile(bad, `${source}  from public.good;\n`);
     await migrate({ cluster, password, project });
   } finally {
-    await cluster.stop();
-    await scratch.remove();
+    await stop();
+    await Deno.remove(project, { recursive: true });
   }
 });
 

@@ -3,7 +3,7 @@ import { Failure } from "./failure.ts";
 
 /** The operating-system account that a Postgres server runs as. */
 export interface OsUser {
-  /** Null when it is the account we run as ourselves. */
+  /** Null when files need not change hands for it. */
   id: { uid: number; gid: number } | null;
   /** A command that runs as this account. */
   command(path: string, args: string[], options?: { detached?: boolean }): Deno.Command;
@@ -22,21 +22,17 @@ export async function asDatabaseUser(program: string): Promise<OsUser> {
     new Deno.Command(path, { ...commandOptions(args, options), ...id });
   if (await runs(switched(program, ["--version"]))) return { id, command: switched };
 
-  // The repository is below a folder that only root may enter (/root, say): keep the one
-  // capability that passes by it, and nothing else of root's.
-  const passing: OsUser["command"] = (path, args, options) =>
-    new Deno.Command("setpriv", {
-      ...commandOptions([
-        `--reuid=${id.uid}`,
-        `--regid=${id.gid}`,
-        "--clear-groups",
-        "--inh-caps=-all,+dac_override",
-        "--ambient-caps=-all,+dac_override",
-        path,
-        ...args,
-      ], options),
-    });
-  if (await runs(passing(program, ["--version"]))) return { id, command: passing };
+  // The repository is below a folder that only root may enter (/root, say): stay the owner of the
+  // files, but in a user namespace where that is nobody, without any of root's powers.
+  const confined: OsUser["command"] = (path, args, options) =>
+    new Deno.Command(
+      "unshare",
+      commandOptions(
+        ["--user", "--map-user=65534", "--map-group=65534", path, ...args],
+        options,
+      ),
+    );
+  if (await runs(confined(program, ["--version"]))) return { id: null, command: confined };
   throw new Failure(
     "NO_PERMISSION",
     `Cannot run Postgres: its user cannot reach ${dirname(program)}; move the repository to a ` +
@@ -44,7 +40,7 @@ export async function asDatabaseUser(program: string): Promise<OsUser> {
   );
 }
 
-/** Makes files the database user's own; does nothing when that is ourselves. */
+/** Makes files the database user's own, where it is somebody else. */
 export async function giveToDatabaseUser(paths: string[], user: OsUser): Promise<void> {
   if (user.id) { for (const path of paths) await Deno.chown(path, user.id.uid, user.id.gid); }
 }

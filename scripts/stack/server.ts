@@ -11,6 +11,7 @@ export interface Server {
   port: number;
   /** Begins to serve; until then every path answers 503. */
   open(routes: Route[]): void;
+  /** Lets requests that are under way finish, for a second. Safe to call twice. */
   close(): Promise<void>;
 }
 
@@ -20,6 +21,7 @@ export const bodyLimit = 10 * 1024 * 1024;
 /** Takes a loopback port at once, so that a taken one is known before anything else starts. */
 export function listen(port: number): Server {
   let routes: Route[] | null = null;
+  let closing: Promise<void> | undefined;
   const handle = async (request: Request, info: Deno.ServeHandlerInfo): Promise<Response> => {
     const { pathname } = new URL(request.url);
     if (!routes) return problem(503, "STARTING", "The stack is starting");
@@ -43,8 +45,7 @@ export function listen(port: number): Server {
     return {
       port: server.addr.port,
       open: (opened) => void (routes = opened),
-      // Idle keep-alive connections would hold an orderly shutdown open; give it a second.
-      close: () => Promise.race([server.shutdown(), new Promise<void>((r) => setTimeout(r, 1000))]),
+      close: () => closing ??= close(server),
     };
   } catch (thrown) {
     if (!(thrown instanceof Deno.errors.AddrInUse)) throw thrown;
@@ -56,23 +57,30 @@ export function listen(port: number): Server {
   }
 }
 
-/** The request with its body read, or null when it exceeds the limit. */
+/** Idle keep-alive connections would hold an orderly shutdown open, so it has a limit. */
+async function close(server: Deno.HttpServer): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const limit = new Promise<void>((resolve) => timer = setTimeout(resolve, 1000));
+  await Promise.race([server.shutdown(), limit]);
+  clearTimeout(timer);
+}
+
+/**
+ * The request with its body read, or null when that exceeds the limit. It does not carry the
+ * server's abort signal, which in this Deno fires after every answer.
+ */
 async function withinLimit(request: Request): Promise<Request | null> {
-  if (!request.body) return request;
-  if (Number(request.headers.get("content-length") ?? 0) > bodyLimit) return null;
-  const chunks: Uint8Array[] = [];
+  const { url, method, headers } = request;
+  if (!request.body) return new Request(url, { method, headers });
+  if (Number(headers.get("content-length") ?? 0) > bodyLimit) return null;
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
   for await (const chunk of request.body) {
     size += chunk.length;
     if (size > bodyLimit) return null;
     chunks.push(chunk);
   }
-  return new Request(request.url, {
-    method: request.method,
-    headers: request.headers,
-    body: new Blob(chunks as BlobPart[]),
-    signal: request.signal,
-  });
+  return new Request(url, { method, headers, body: new Blob(chunks) });
 }
 
 function problem(status: number, code: string, message: string, more = {}): Response {

@@ -22,10 +22,6 @@ export interface StackOptions {
   databasePort?: number | undefined;
   /** Deletes the database first. Keys and passwords stay. */
   reset?: boolean;
-  /** The folder that holds `supabase/`; the repository by default. */
-  project?: string | undefined;
-  /** Settings for the Postgres server. */
-  settings?: Record<string, string>;
 }
 
 /** A stack that serves. */
@@ -79,11 +75,10 @@ async function assemble(
     log: paths.postgresLog,
     password,
     port: options.databasePort,
-    ...(options.settings && { settings: options.settings }),
   });
   onStop(cluster.stop);
   await checkPassword(() => preparePlatform(cluster, password), paths.secrets);
-  await migrate({ cluster, password, project: options.project });
+  await migrate({ cluster, password });
   const demo = await seed(cluster, secrets);
 
   await admitLite(cluster.url("supabase_admin", password));
@@ -100,6 +95,8 @@ async function assemble(
     { prefix: "/auth/v1/", fetch: withCors(lite.fetch) },
     { prefix: "/functions/v1/", fetch: functions.fetch },
   ]);
+  // Stopping begins here too: no more requests before what they need goes away.
+  onStop(server.close);
   await instance.publish({
     url,
     publishableKey: secrets.publishableKey,

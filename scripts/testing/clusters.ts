@@ -1,12 +1,13 @@
 import { debianPostgres, embeddedPostgres, exists } from "../stack/binaries.ts";
+import { Failure } from "../stack/failure.ts";
 import { startTestCluster, type TestCluster } from "./databases.ts";
 
 /** The clusters of one test run, each started when first asked for. */
 export interface TestClusters {
   /** The embedded Postgres 17, as in `npm start`. */
   embedded(): Promise<TestCluster>;
-  /** Debian's PostgreSQL 15 with pg_cron, or what is missing for it. */
-  debian(): Promise<{ debian: TestCluster; missing: null } | { debian: null; missing: string }>;
+  /** Debian's PostgreSQL 15 with pg_cron. Ask `missingFromDebian` first. */
+  debian(): Promise<TestCluster>;
   stop(): Promise<void>;
 }
 
@@ -18,14 +19,13 @@ export function testClusters(): TestClusters {
     started.push(cluster);
     return cluster;
   };
-  let embedded: Promise<TestCluster> | undefined;
-  let debian: ReturnType<TestClusters["debian"]> | undefined;
-  const startDebian: TestClusters["debian"] = async () => {
-    const missing = missingForDebian();
-    if (missing) return { debian: null, missing };
-    const installation = debianPostgres()!;
-    return { debian: await start({ installation, cron: true }), missing: null };
+  const startDebian = () => {
+    const installation = debianPostgres();
+    if (!installation) throw new Failure("NO_DEBIAN", missingFromDebian() ?? "");
+    return start({ installation, cron: true });
   };
+  let embedded: Promise<TestCluster> | undefined;
+  let debian: Promise<TestCluster> | undefined;
   return {
     embedded: () => embedded ??= start({ installation: embeddedPostgres() }),
     debian: () => debian ??= startDebian(),
@@ -36,13 +36,17 @@ export function testClusters(): TestClusters {
   };
 }
 
-function missingForDebian(): string | null {
-  if (!debianPostgres()) return "PostgreSQL 15 is not installed (Debian: postgresql-15)";
-  for (const [extension, packaged] of Object.entries(debianPackages)) {
-    if (exists(`/usr/share/postgresql/15/extension/${extension}.control`)) continue;
-    return `${extension} is not installed (Debian: ${packaged})`;
-  }
-  return null;
-}
+const packages = {
+  pg_cron: "postgresql-15-cron",
+  pgtap: "postgresql-15-pgtap",
+  plpgsql_check: "postgresql-15-plpgsql-check",
+};
 
-const debianPackages = { pg_cron: "postgresql-15-cron", pgtap: "postgresql-15-pgtap" };
+/** What is not installed of Debian's PostgreSQL 15 and of these extensions of it, or null. */
+export function missingFromDebian(...extensions: (keyof typeof packages)[]): string | null {
+  if (!debianPostgres()) return "PostgreSQL 15 is not installed (Debian: postgresql-15)";
+  const missing = (["pg_cron", "pgtap", ...extensions] as const).find((extension) =>
+    !exists(`/usr/share/postgresql/15/extension/${extension}.control`)
+  );
+  return missing ? `${missing} is not installed (Debian: ${packages[missing]})` : null;
+}

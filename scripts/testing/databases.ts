@@ -1,10 +1,8 @@
-import { join } from "node:path";
 import type { PostgresInstallation } from "../stack/binaries.ts";
-import { type Cluster, startCluster } from "../stack/cluster.ts";
+import type { Cluster } from "../stack/cluster.ts";
 import { connect } from "../stack/connection.ts";
 import { migrate } from "../stack/migrate.ts";
-import { preparePlatform } from "../stack/platform.ts";
-import { makeScratchFolder } from "../stack/scratch.ts";
+import { startScratchCluster } from "../stack/scratch_cluster.ts";
 import { installPgtap } from "./pgtap_extension.ts";
 
 /** A cluster for tests, with everything migrated in its database `postgres`. */
@@ -27,31 +25,19 @@ export interface TestClusterOptions {
 /** Starts a cluster in a temporary folder, prepares it as a hosted one and migrates it. */
 export async function startTestCluster(options: TestClusterOptions): Promise<TestCluster> {
   const { installation, cron = false } = options;
-  const scratch = await makeScratchFolder("test");
-  const password = crypto.randomUUID();
   await installPgtap(installation);
-  const cluster = await startCluster({
+  const { cluster, password, stop } = await startScratchCluster(
+    "test",
     installation,
-    folder: join(scratch.path, "database"),
-    log: join(scratch.path, "postgres.log"),
-    password,
-    settings: {
-      fsync: "off",
-      synchronous_commit: "off",
-      full_page_writes: "off",
-      ...(cron && {
+    cron
+      ? {
         shared_preload_libraries: "pg_stat_statements,pg_cron",
         "cron.use_background_workers": "on",
-      }),
-    },
-  });
+      }
+      : {},
+  );
   const url = (role: string, database?: string) => cluster.url(role, password, database);
-  const stop = async () => {
-    await cluster.stop();
-    await scratch.remove();
-  };
   try {
-    await preparePlatform(cluster, password);
     await addExtensions(url("supabase_admin"), cron);
     await migrate({ cluster, password });
   } catch (thrown) {

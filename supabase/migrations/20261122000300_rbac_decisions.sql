@@ -83,13 +83,14 @@ comment on function private.require_user() is
 
 create function private.user_permits(user_id uuid, permission text, organization_id uuid)
   returns boolean
-  language sql
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
   stable
   parallel safe
   security definer            -- definer because it decides from everybody's grants
   set search_path = ''
 as $$
-  select exists (
+begin
+  return exists (
     select from private.held_permissions h
     where h.user_id = user_permits.user_id
       and h.permission = user_permits.permission
@@ -99,6 +100,7 @@ as $$
         or (h.organization_id is null and user_permits.organization_id is null)
       )
   );
+end;
 $$;
 comment on function private.user_permits(uuid, text, uuid) is
   'Whether a user is entitled to a permission in an organization (null: system-wide), without any

@@ -1,0 +1,46 @@
+/** Documents and code name the same things, in both directions. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { inRepository } from "../stack/paths.ts";
+
+async function* files(folder: string, ending: string): AsyncGenerator<string> {
+  for await (const entry of Deno.readDir(folder)) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory) yield* files(path, ending);
+    else if (path.endsWith(ending) && !path.endsWith(`.test${ending}`)) yield path;
+  }
+}
+
+async function allMatches(folder: string, ending: string, pattern: RegExp): Promise<Set<string>> {
+  const found = new Set<string>();
+  for await (const path of files(inRepository(...folder.split("/")), ending)) {
+    for (const [, name] of (await Deno.readTextFile(path)).matchAll(pattern)) {
+      if (name) found.add(name);
+    }
+  }
+  return found;
+}
+
+Deno.test("docs/errors.md lists every code that is raised, and no other", async () => {
+  const raised = new Set([
+    ...await allMatches("supabase/migrations", ".sql", /detail = '([A-Z_]+)'/g),
+    ...await allMatches("supabase/migrations", ".sql", /return '([A-Z]+_[A-Z_]+)'/g),
+    ...await allMatches("supabase/functions", ".ts", /BulwarkError\(\s*\d+,\s*"([A-Z_]+)"/g),
+  ]);
+  const document = await Deno.readTextFile(inRepository("docs", "errors.md"));
+  const listed = new Set([...document.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code]) => code ?? ""));
+  assert.deepEqual([...listed].sort(), [...raised].sort());
+});
+
+Deno.test("every function pins the versions that the tests ran with", async () => {
+  const { dependencies } = JSON.parse(await Deno.readTextFile(inRepository("package.json")));
+  for await (const path of files(inRepository("supabase", "functions"), "deno.json")) {
+    const { imports } = JSON.parse(await Deno.readTextFile(path)) as {
+      imports: Record<string, string>;
+    };
+    for (const specifier of Object.values(imports)) {
+      const [, name = "", version] = /^npm:(@?[^@]+)@([^/]+)/.exec(specifier) ?? [];
+      assert.equal(version, dependencies[name], `${path}: ${specifier}`);
+    }
+  }
+});

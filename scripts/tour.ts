@@ -1,0 +1,32 @@
+/**
+ * `npm run tour`: what Bulwark does, shown on the running local stack (npm start) with supabase-js
+ * and nothing else. Each step says what it expects and fails the tour when that is not so.
+ *
+ *   npm run tour              every chapter
+ *   npm run tour -- rbac      one chapter
+ */
+import { parseArgs } from "node:util";
+import { Failure } from "./stack/failure.ts";
+import { readState } from "./stack/instance.ts";
+import { main } from "./stack/main.ts";
+import { stackPaths } from "./stack/paths.ts";
+import { rbac } from "./tour/rbac.ts";
+import type { Chapter } from "./tour/guide.ts";
+
+const chapters: Record<string, Chapter> = { rbac };
+
+await main(async () => {
+  const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;
+  const unknown = asked.find((name) => !(name in chapters));
+  if (unknown) {
+    throw new Failure(
+      "UNKNOWN_CHAPTER",
+      `Cannot show ${unknown}: the tour has ${Object.keys(chapters).join(", ")}`,
+    );
+  }
+  const stack = await readState(stackPaths());
+  if (!stack) throw new Failure("NOT_RUNNING", "Cannot start the tour: run npm start first");
+  for (const [name, chapter] of Object.entries(chapters)) {
+    if (asked.length === 0 || asked.includes(name)) await chapter(stack);
+  }
+});

@@ -1,0 +1,95 @@
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import type { Database } from "../../supabase/functions/_shared/database.types.ts";
+import { Failure } from "../stack/failure.ts";
+
+/** Where the stack is that a tour visits. */
+export interface Place {
+  url: string;
+  publishableKey: string;
+}
+
+/** One capability, shown from beginning to end. */
+export type Chapter = (place: Place) => Promise<void>;
+
+/** The demo's guarded table, which belongs to the host application and not to Bulwark's types. */
+type Tables = Database["public"]["Tables"];
+export interface DemoDatabase {
+  public: Omit<Database["public"], "Tables"> & {
+    Tables: Tables & {
+      reports: {
+        Row: { id: number; organization_id: string; title: string };
+        Insert: { organization_id: string; title: string };
+        Update: { title?: string };
+        Relationships: [];
+      };
+    };
+  };
+}
+
+/** Somebody on the tour, signed in with a token that is never renewed. */
+export interface Visitor {
+  name: string;
+  id: string;
+  email: string;
+  client: SupabaseClient<DemoDatabase>;
+}
+
+/** Signs up a new account. */
+export async function signUp(place: Place, name: string): Promise<Visitor> {
+  const client = createClient<DemoDatabase>(place.url, place.publishableKey, {
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+  });
+  const email = `${name.toLowerCase()}-${crypto.randomUUID().slice(0, 8)}@tour.test`;
+  const { data, error } = await client.auth.signUp({ email, password: crypto.randomUUID() });
+  if (error || !data.user) throw new Failure("TOUR", `Cannot sign up ${name}: ${error?.message}`);
+  return { name, id: data.user.id, email, client };
+}
+
+/** Prints the title of a chapter. */
+export function title(text: string): void {
+  console.log(`\n${text}`);
+}
+
+/** What a supabase-js call answers. */
+interface Answer<Data> {
+  data: Data;
+  error: { code: string; message: string; details: string | null } | null;
+}
+
+/** A step that must succeed; returns its data. */
+export async function step<Data>(
+  says: string,
+  call: PromiseLike<Answer<Data>>,
+): Promise<NonNullable<Data>> {
+  const { data, error } = await call;
+  if (error) throw new Failure("TOUR", `${says}: ${error.code} ${error.message}`);
+  console.log(`  ok       ${says}`);
+  return data as NonNullable<Data>;
+}
+
+/** A step that must be refused with a code: one of Bulwark's, or a plain SQLSTATE. */
+export async function refused(
+  says: string,
+  code: string,
+  call: PromiseLike<Answer<unknown>>,
+): Promise<void> {
+  const { error } = await call;
+  if (!error || ![error.code, error.details].includes(code)) {
+    throw new Failure("TOUR", `${says}: expected ${code}, got ${error?.details ?? "no error"}`);
+  }
+  console.log(`  refused  ${says}: ${code}`);
+}
+
+/** A step that must return exactly this. */
+export async function expect(
+  says: string,
+  expected: unknown,
+  call: PromiseLike<Answer<unknown>>,
+): Promise<void> {
+  const { data, error } = await call;
+  const [got, wanted] = [JSON.stringify(data), JSON.stringify(expected)];
+  if (error || got !== wanted) {
+    throw new Failure("TOUR", `${says}: expected ${wanted}, got ${error?.message ?? got}`);
+  }
+  console.log(`  ok       ${says}: ${wanted}`);
+}
