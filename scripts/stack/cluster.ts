@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { exists, type PostgresInstallation } from "./binaries.ts";
+import { dataVersion, makeDataFolder } from "./data_folder.ts";
 import { Failure } from "./failure.ts";
 import { asDatabaseUser, giveToDatabaseUser, type OsUser } from "./os_user.ts";
 import { freePort } from "./ports.ts";
+import { isReady, stopServer } from "./postmaster.ts";
 import { stopWithParent } from "./watchdog.ts";
 
 /** What a cluster needs to know to exist. */
@@ -36,7 +38,7 @@ const startTimeout = 30_000;
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { installation, folder } = options;
   const user = await asDatabaseUser(join(installation.bin, "postgres"));
-  if (!exists(folder)) await initialize(options, user);
+  if (!exists(folder)) await makeDataFolder(options, user);
   const version = dataVersion(folder);
   if (version !== installation.major) {
     throw new Failure(
@@ -53,60 +55,6 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     if (server) return server;
     const failure = explain(options, port);
     if (failure.code !== "PORT_TAKEN" || attempt === attempts) throw failure;
-  }
-}
-
-/** Stops whatever server runs on a data folder, also one that an earlier process left behind. */
-export async function stopServer(folder: string): Promise<void> {
-  const pid = serverPid(folder);
-  if (pid === null || !isPostgres(pid)) return;
-  for (const signal of ["SIGINT", "SIGQUIT", "SIGKILL"] as const) {
-    try {
-      Deno.kill(pid, signal);
-    } catch {
-      return;
-    }
-    for (let waited = 0; waited < 10_000; waited += 10) {
-      if (!isPostgres(pid)) return;
-      await sleep(10);
-    }
-  }
-}
-
-async function initialize(options: ClusterOptions, user: OsUser): Promise<void> {
-  // initdb works in a folder of its own, so that a start cut short leaves no half-made data folder.
-  const draft = `${options.folder}.new`;
-  if (exists(draft)) await Deno.remove(draft, { recursive: true });
-  const passwordFile = `${draft}.password`;
-  try {
-    await Deno.mkdir(draft, { recursive: true, mode: 0o700 });
-    await Deno.writeTextFile(passwordFile, options.password, { mode: 0o600 });
-    await giveToDatabaseUser([draft, passwordFile], user);
-    const locale = options.installation.major >= 17
-      ? ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-      : ["--locale=C.UTF-8"];
-    const result = await user.command(join(options.installation.bin, "initdb"), [
-      `--pgdata=${draft}`,
-      `--pwfile=${passwordFile}`,
-      "--username=supabase_admin",
-      "--auth=scram-sha-256",
-      "--encoding=UTF8",
-      "--no-instructions",
-      "--no-sync",
-      ...locale,
-    ]).output();
-    if (!result.success) {
-      const message = new TextDecoder().decode(result.stderr).trim().split("\n").at(-1) ?? "";
-      throw new Failure("INITDB_FAILED", `Cannot make the data folder: ${message}`);
-    }
-    await Deno.rename(draft, options.folder);
-  } catch (thrown) {
-    if (thrown instanceof Deno.errors.PermissionDenied) {
-      throw new Failure("NO_PERMISSION", `Cannot write ${options.folder}: permission denied`);
-    }
-    throw thrown;
-  } finally {
-    await Deno.remove(passwordFile).catch(() => {});
   }
 }
 
@@ -143,7 +91,7 @@ async function launch(options: ClusterOptions, user: OsUser, port: number) {
   ).spawn();
   let exited = false;
   const exit = child.status.then(() => exited = true);
-  const watchdog = stopWithParent(folder);
+  const watchdog = stopWithParent(folder, child.pid);
 
   for (let waited = 0; !exited && !isReady(folder, child.pid); waited += 10) {
     if (waited > startTimeout) {
@@ -188,56 +136,6 @@ function explain(options: ClusterOptions, port: number): Failure {
     `Cannot start Postgres on ${options.folder}: ${cause}; see ${options.log}, restore the ` +
       "folder from a copy, or start over with npm start -- --reset",
   );
-}
-
-function dataVersion(folder: string): number {
-  try {
-    const version = Number(Deno.readTextFileSync(join(folder, "PG_VERSION")));
-    if (version > 0) return version;
-  } catch (thrown) {
-    if (thrown instanceof Deno.errors.PermissionDenied) {
-      throw new Failure("NO_PERMISSION", `Cannot read ${folder}: permission denied`);
-    }
-  }
-  throw new Failure(
-    "DATA_CORRUPT",
-    `Cannot start Postgres: ${folder} is not an intact data folder; restore it from a copy, ` +
-      "or start over with npm start -- --reset",
-  );
-}
-
-/** The postmaster's process id, as it recorded it in its data folder. */
-function serverPid(folder: string): number | null {
-  try {
-    const pid = Number(Deno.readTextFileSync(join(folder, "postmaster.pid")).split("\n")[0]);
-    return pid > 0 ? pid : null;
-  } catch {
-    return null;
-  }
-}
-
-/** The last line of postmaster.pid turns to "ready" when connections are accepted. */
-function isReady(folder: string, pid: number): boolean {
-  try {
-    const lines = Deno.readTextFileSync(join(folder, "postmaster.pid")).split("\n");
-    return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
-  } catch {
-    return false;
-  }
-}
-
-/** True while the process lives and is a Postgres server, not a later user of its number. */
-function isPostgres(pid: number): boolean {
-  try {
-    const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
-    return stat.includes("(postgres)") && !stat.includes("(postgres) Z");
-  } catch {
-    if (Deno.build.os === "linux") return false;
-  }
-  const ps = new Deno.Command("ps", { args: ["-o", "stat=,comm=", "-p", String(pid)] })
-    .outputSync();
-  const line = new TextDecoder().decode(ps.stdout).trim();
-  return line.includes("postgres") && !line.startsWith("Z");
 }
 
 function sleep(milliseconds: number): Promise<void> {

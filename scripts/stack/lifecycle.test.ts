@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { processesOf, type Program } from "../testing/program.ts";
 import { withScratchStack } from "../testing/scratch_stack.ts";
 import { inRepository, stackPaths } from "./paths.ts";
+import { stopServer } from "./postmaster.ts";
 
 const viaNode = (folder: string) => ({
   command: ["node", inRepository("scripts", "run.mjs"), "start"] as [string, ...string[]],
@@ -50,6 +51,16 @@ Deno.test("a database that outlived everything is stopped, and its data kept, at
     const next = await Deno.readTextFile(`${stackPaths(folder).database}/postmaster.pid`);
     assert.notEqual(next.split("\n")[0], postmaster.split("\n")[0]);
   }));
+
+Deno.test("a stale process number is no reason to stop another server", async () => {
+  const folder = await Deno.makeTempDir();
+  const other = new Deno.Command("sleep", { args: ["60"] }).spawn();
+  await Deno.writeTextFile(`${folder}/postmaster.pid`, `${other.pid}\n`);
+  await stopServer(folder);
+  other.kill("SIGTERM");
+  assert.equal((await other.status).signal, "SIGTERM");
+  await Deno.remove(folder, { recursive: true });
+});
 
 async function untilGone(folder: string): Promise<void> {
   const deadline = Date.now() + 15_000;

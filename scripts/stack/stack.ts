@@ -1,5 +1,5 @@
 import { embeddedPostgres } from "./binaries.ts";
-import { startCluster, stopServer } from "./cluster.ts";
+import { startCluster } from "./cluster.ts";
 import { withCors } from "./cors.ts";
 import { Failure, reason } from "./failure.ts";
 import { mountFunctions, setFunctionEnvironment } from "./functions.ts";
@@ -8,6 +8,7 @@ import { admitLite, serveLite } from "./lite.ts";
 import { migrate } from "./migrate.ts";
 import { inRepository, stackPaths } from "./paths.ts";
 import { preparePlatform } from "./platform.ts";
+import { stopServer } from "./postmaster.ts";
 import { loadSecrets, type Secrets } from "./secrets.ts";
 import { type DemoAccount, seed } from "./seed.ts";
 import { listen } from "./server.ts";

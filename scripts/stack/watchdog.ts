@@ -7,17 +7,17 @@ export interface Watchdog {
 }
 
 // Reads until its input closes, which happens when the parent exits in whatever way, SIGKILL
-// included. A server that was stopped in order has removed its postmaster.pid by then.
+// included. A server that has stopped by itself no longer has its number in postmaster.pid.
 const script = `
   trap '' INT TERM HUP
   cat >/dev/null
-  pid=$(head -n 1 "$1" 2>/dev/null) && kill -INT "$pid"
+  [ "$(head -n 1 "$1" 2>/dev/null)" = "$2" ] && kill -INT "$2"
 `;
 
-/** Stops the Postgres server of a data folder when this process dies without doing so. */
-export function stopWithParent(folder: string): Watchdog {
+/** Stops the Postgres server `pid` of a data folder when this process dies without doing so. */
+export function stopWithParent(folder: string, pid: number): Watchdog {
   const child = new Deno.Command("/bin/sh", {
-    args: ["-c", script, "sh", join(folder, "postmaster.pid")],
+    args: ["-c", script, "sh", join(folder, "postmaster.pid"), String(pid)],
     stdin: "piped",
     stdout: "null",
     stderr: "null",
@@ -25,6 +25,7 @@ export function stopWithParent(folder: string): Watchdog {
   }).spawn();
   return {
     async release() {
+      child.kill("SIGKILL");
       await child.stdin.close();
       await child.status;
     },
