@@ -43,6 +43,14 @@ Deno.test("RBAC-F02: a reverse proxy gets 204, 403 or 401", async () => {
   assert.equal(await forward("audit:read", admin.token), 204);
   assert.equal(await forward("system:admin", admin.token), 403);
   assert.equal(await forward("audit:read"), 401);
+  assert.equal(await forward("audit:raed", admin.token), 400);
+  assert.equal(await forward("org:read&permission=system:admin", admin.token), 400);
+  const twice = await fetch(
+    `${url}/functions/v1/rbac?permission=system:admin&permission=org:read&organization_id=${organization}`,
+    { headers: { ...headers, authorization: `Bearer ${admin.token}` } },
+  );
+  assert.equal(twice.status, 400, "a parameter that comes twice is refused");
+  await twice.body?.cancel();
 });
 
 Deno.test("RBAC-F03: a forged, an unsigned or an altered token is 401", async () => {

@@ -193,3 +193,89 @@ Deno.test("RBAC-R07: one slug asked for ten times at once is given once", async 
   }
   await sql.end();
 });
+
+Deno.test("RBAC-R08: whoever is being revoked cannot undo it by granting it to themselves meanwhile", async () => {
+  const sql = connect(10);
+  for (let round = 0; round < rounds; round++) {
+    const [one, two] = [await account(sql), await account(sql)];
+    const organization = await organizationOf(sql, [one, two]);
+    let revoked = false;
+    const insist = async () => {
+      while (!revoked) {
+        await as(sql, two, (t) => t`select public.grant_role(${two}, 'admin', ${organization})`)
+          .catch(() => {});
+      }
+      await as(sql, two, (t) => t`select public.grant_role(${two}, 'admin', ${organization})`)
+        .catch(() => {});
+    };
+    const insisting = Array.from({ length: 6 }, insist);
+    await as(sql, one, (t) => t`select public.revoke_role(${two}, 'admin', ${organization})`);
+    revoked = true;
+    await Promise.all(insisting);
+    assert.equal(await administratorsOf(sql, organization), 1);
+  }
+  await sql.end();
+});
+
+Deno.test("RBAC-R09: an invitation is not accepted while its sender is being revoked", async () => {
+  const sql = connect(4);
+  for (let round = 0; round < rounds; round++) {
+    const [one, two, puppet] = [await account(sql), await account(sql), await account(sql)];
+    const organization = await organizationOf(sql, [one, two]);
+    const [invitation] = await as(
+      sql,
+      two,
+      (t) =>
+        t`select * from public.invite_member(${organization}, ${puppet + "@races.test"}, 'admin')`,
+    );
+    let accepting: Promise<unknown> = Promise.resolve();
+    await as(sql, one, async (t) => {
+      await t`select public.revoke_role(${two}, 'admin', ${organization})`;
+      accepting = as(sql, puppet, (p) => p`select public.accept_invitation(${invitation?.token})`)
+        .catch((error) => error.detail);
+      await t`select pg_sleep(0.05)`;
+    });
+    assert.equal(await accepting, "RBAC_INVITATION_INVALID");
+    assert.equal(await administratorsOf(sql, organization), 1);
+  }
+  await sql.end();
+});
+
+Deno.test("RBAC-R10: of two administrators that revoke each other only the first succeeds", async () => {
+  const sql = connect(4);
+  for (let round = 0; round < rounds; round++) {
+    const [one, two, three] = [await account(sql), await account(sql), await account(sql)];
+    const organization = await organizationOf(sql, [one, two, three]);
+    await Promise.allSettled(
+      [[one, two], [two, one]].map(([actor = "", target = ""]) =>
+        as(sql, actor, (t) => t`select public.revoke_role(${target}, 'admin', ${organization})`)
+      ),
+    );
+    assert.equal(await administratorsOf(sql, organization), 2);
+  }
+  await sql.end();
+});
+
+Deno.test("RBAC-R11: a role made while a permission leaves the role it inherits does not keep it", async () => {
+  const sql = connect(4);
+  const admin = await account(sql);
+  const organization = await organizationOf(sql, [admin]);
+  const permission = "races:leave";
+  const base = sql`(select id from public.roles where name = 'viewer' and organization_id is null)`;
+  await sql`insert into public.permissions values (${permission}, 'Leaves') on conflict do nothing`;
+  await sql`
+    insert into public.role_permissions select ${base}, ${permission} on conflict do nothing
+  `;
+  let leaving: Promise<unknown> = Promise.resolve();
+  await as(sql, admin, async (t) => {
+    await t`select public.create_role(${organization}, 'heir', '{}', '{viewer}')`;
+    leaving = sql`delete from public.role_permissions where permission = ${permission}`.execute();
+    await t`select pg_sleep(0.2)`;
+  });
+  await leaving;
+  const stale = await sql`
+    select from private.effective_permissions where permission = ${permission}
+  `;
+  assert.equal(stale.length, 0);
+  await sql.end();
+});

@@ -34,7 +34,7 @@ create function private.setting(name text)
   returns jsonb
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_value jsonb;
@@ -57,7 +57,7 @@ create function private.caller_role()
   language sql
   stable
   parallel safe
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user::text);
 $$;
@@ -69,7 +69,7 @@ create function private.caller_is_service()
   language sql
   stable
   parallel safe
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
 $$;
@@ -79,12 +79,16 @@ comment on function private.caller_is_service() is
 create function private.keep_columns()
   returns trigger
   language plpgsql
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_column text;
 begin
   foreach v_column in array tg_argv loop
+    if not to_jsonb(old) ? v_column then
+      raise exception 'Cannot keep column: % has no column %', tg_table_name, v_column
+        using errcode = 'undefined_column', detail = 'COLUMN_IS_UNKNOWN';
+    end if;
     if to_jsonb(new) -> v_column is distinct from to_jsonb(old) -> v_column then
       raise exception 'Cannot change %.%: it is fixed once the row exists', tg_table_name, v_column
         using errcode = 'check_violation', detail = 'COLUMN_IS_FIXED';
@@ -100,7 +104,7 @@ comment on function private.keep_columns() is
 create function private.touch_updated_at()
   returns trigger
   language plpgsql
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   new.updated_at := now();

@@ -56,7 +56,9 @@ comment on table public.role_permissions is
 
 create table public.role_inheritance (
   role_id uuid not null references public.roles (id) on delete cascade,
-  inherits_role_id uuid not null references public.roles (id),
+  -- Deferred, here and in user_roles: an organization that is deleted takes both ends with it.
+  inherits_role_id uuid not null
+    references public.roles (id) deferrable initially deferred,
   primary key (role_id, inherits_role_id),
   constraint role_inheritance_is_not_reflexive check (role_id <> inherits_role_id)
 );
@@ -66,7 +68,7 @@ comment on table public.role_inheritance is
 create table public.user_roles (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users (id) on delete cascade,
-  role_id uuid not null references public.roles (id),
+  role_id uuid not null references public.roles (id) deferrable initially deferred,
   organization_id uuid references public.organizations (id) on delete cascade,
   starts_at timestamptz not null default now(),
   expires_at timestamptz,
@@ -126,7 +128,7 @@ create function private.super_admin_role()
   language sql
   immutable
   parallel safe
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$ select '00000000-0000-4000-8000-000000000100'::uuid; $$;
 comment on function private.super_admin_role() is 'The id of the system role super_admin.';
 
@@ -135,14 +137,14 @@ create function private.admin_role()
   language sql
   immutable
   parallel safe
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$ select '00000000-0000-4000-8000-000000000080'::uuid; $$;
 comment on function private.admin_role() is 'The id of the system role admin.';
 
 create function private.bump_permission_version(organization_id uuid)
   returns boolean
   language plpgsql
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Written, not only locked: under REPEATABLE READ a lock alone would let the second of two
@@ -151,6 +153,8 @@ begin
     update private.permission_versions v set version = v.version + 1
     where v.organization_id is null;
   else
+    -- Who acts here may do so by a system-wide role: that does not go away meanwhile either.
+    perform from private.permission_versions v where v.organization_id is null for share;
     update private.permission_versions v set version = v.version + 1
     where v.organization_id = bump_permission_version.organization_id;
   end if;
@@ -165,7 +169,7 @@ create function private.organizations_start_permission_version()
   returns trigger
   language plpgsql
   security definer            -- definer because versions live in private
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into private.permission_versions (organization_id) values (new.id);
@@ -178,11 +182,25 @@ comment on function private.organizations_start_permission_version() is
 create function private.refresh_effective_permissions(role_ids uuid[])
   returns void
   language plpgsql
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_affected uuid[];
 begin
+  -- The queue first: a closure computed before a concurrent change commits would miss it.
+  if exists (
+    select from public.roles r where r.id = any (role_ids) and r.organization_id is null
+  ) then
+    perform private.bump_permission_version(null);
+    update private.permission_versions set version = version + 1
+    where organization_id is not null;
+  else
+    perform private.bump_permission_version(o.organization_id)
+    from (
+      select distinct r.organization_id from public.roles r where r.id = any (role_ids)
+    ) as o;
+  end if;
+
   with recursive heirs (role_id) as (
     select unnest(role_ids)
     union
@@ -217,16 +235,6 @@ begin
   select distinct a.role_id, p.permission
   from ancestry a
   join public.role_permissions p on p.role_id = a.ancestor_id;
-
-  if exists (select from public.roles r where r.id = any (v_affected) and r.organization_id is null)
-  then
-    update private.permission_versions set version = version + 1;
-  else
-    perform private.bump_permission_version(o.organization_id)
-    from (
-      select distinct r.organization_id from public.roles r where r.id = any (v_affected)
-    ) as o;
-  end if;
 end;
 $$;
 comment on function private.refresh_effective_permissions(uuid[]) is
@@ -237,7 +245,7 @@ create function private.role_links_refresh()
   returns trigger
   language plpgsql
   security definer            -- definer because the closure lives in private
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform private.refresh_effective_permissions(
@@ -253,7 +261,7 @@ create function private.role_inheritance_validate()
   returns trigger
   language plpgsql
   security definer            -- definer because a client that may insert need not see both roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organization uuid;
@@ -297,7 +305,7 @@ create function private.user_roles_validate()
   returns trigger
   language plpgsql
   security definer            -- definer because a client that may insert need not see the role
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_role public.roles;
@@ -322,7 +330,7 @@ create function private.user_roles_keep_administrator()
   returns trigger
   language plpgsql
   security definer            -- definer because it counts everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organization uuid := case tg_op
@@ -336,6 +344,9 @@ begin
   if tg_op = 'INSERT'
     or v_organization is null
     or old.role_id <> private.admin_role()
+    -- A grant that waits or expires never counted, so nothing is lost with it.
+    or old.expires_at is not null
+    or old.starts_at > now()
     or not exists (select from public.organizations o where o.id = v_organization) then
     return null;
   end if;

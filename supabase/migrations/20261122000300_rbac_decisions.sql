@@ -40,7 +40,7 @@ create function private.require_known_permission(permission text)
   language plpgsql
   stable
   parallel safe
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   if permission is null then
@@ -65,7 +65,7 @@ create function private.require_user()
   language plpgsql
   stable
   parallel safe
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_user uuid := auth.uid();
@@ -87,7 +87,7 @@ create function private.user_permits(user_id uuid, permission text, organization
   stable
   parallel safe
   security definer            -- definer because it decides from everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   return exists (
@@ -112,7 +112,7 @@ create function private.is_super_admin()
   stable
   parallel safe
   security definer            -- definer because it decides from user_roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select exists (
     select from private.active_grants g
@@ -131,7 +131,7 @@ create function private.organizations_with(permission text)
   parallel safe
   rows 10
   security definer            -- definer because it decides from user_roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_user uuid := auth.uid();
@@ -164,7 +164,7 @@ create function private.member_organizations()
   parallel safe
   rows 10
   security definer            -- definer because it decides from user_roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select distinct g.organization_id
   from private.active_grants g
@@ -178,7 +178,7 @@ create function private.require_permission(permission text, organization_id uuid
   language plpgsql
   stable
   security definer            -- definer because it decides from user_roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform private.require_known_permission(require_permission.permission);
@@ -197,12 +197,33 @@ comment on function private.require_permission(text, uuid) is
    organization (null: system-wide). The service role passes. An organization that does not exist
    and one that is closed to the caller are the same answer.';
 
+create function private.require_permission_to_change(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Before the queue, so that strangers cannot hold it up; behind it again, because the right may
+  -- have gone while this waited.
+  perform private.require_permission(permission, organization_id);
+  if not private.bump_permission_version(organization_id) then
+    raise exception 'Cannot proceed: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  perform private.require_permission(permission, organization_id);
+end;
+$$;
+comment on function private.require_permission_to_change(text, uuid) is
+  'Guard for whatever changes rights: private.require_permission, decided behind every other change
+   of rights there, so that nobody acts on what was just taken from them.';
+
 create function private.can_see_user(user_id uuid, organization_id uuid)
   returns boolean
   language sql
   stable
   security definer            -- definer because it decides from everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select private.caller_is_service()
     or can_see_user.user_id = auth.uid()
@@ -224,7 +245,7 @@ create function private.require_visible_user(user_id uuid, organization_id uuid)
   returns void
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   if user_id is null then
@@ -245,7 +266,7 @@ create function public.has_permission(permission text, organization_id uuid defa
   language plpgsql
   stable
   security definer            -- definer because clients may not read everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   if private.user_permits(private.require_user(), permission, organization_id) then
@@ -270,7 +291,7 @@ create function public.user_has_permission(
   language plpgsql
   stable
   security definer            -- definer because clients may not read everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform private.require_known_permission(user_has_permission.permission);
@@ -289,20 +310,19 @@ create function public.check_permissions(permissions text[], organization_id uui
   stable
   rows 40
   security definer            -- definer because clients may not read everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_user uuid := private.require_user();
   v_unknown text;
 begin
+  if cardinality(permissions) > 100 or array_ndims(permissions) > 1 then
+    raise exception 'Cannot check permissions: a batch is a plain list of at most 100'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
+  end if;
   if permissions is null or array_position(permissions, null) is not null then
     raise exception 'Cannot check permissions: the list is null or has a null in it'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
-  end if;
-  if cardinality(permissions) > 100 then
-    raise exception 'Cannot check permissions: % in one batch, at most 100 are allowed',
-      cardinality(permissions)
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
   end if;
   select wanted into v_unknown
   from unnest(permissions) as wanted
@@ -336,7 +356,7 @@ create function public.get_user_roles(user_id uuid, organization_id uuid default
   stable
   rows 10
   security definer            -- definer because clients may not read everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform private.require_visible_user(get_user_roles.user_id, get_user_roles.organization_id);
@@ -383,7 +403,7 @@ create function public.explain_permission(
   stable
   rows 5
   security definer            -- definer because clients may not read everybody's grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform private.require_known_permission(explain_permission.permission);
@@ -494,8 +514,8 @@ revoke all on function
   private.require_known_permission(text), private.require_user(),
   private.user_permits(uuid, text, uuid), private.is_super_admin(),
   private.organizations_with(text), private.member_organizations(),
-  private.require_permission(text, uuid), private.can_see_user(uuid, uuid),
-  private.require_visible_user(uuid, uuid),
+  private.require_permission(text, uuid), private.require_permission_to_change(text, uuid),
+  private.can_see_user(uuid, uuid), private.require_visible_user(uuid, uuid),
   public.has_permission(text, uuid), public.user_has_permission(uuid, text, uuid),
   public.check_permissions(text[], uuid), public.get_user_roles(uuid, uuid),
   public.explain_permission(uuid, text, uuid)

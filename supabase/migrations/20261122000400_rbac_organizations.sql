@@ -6,7 +6,9 @@
 
 insert into private.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
-    'Whether anybody signed in may make an organization; otherwise org:create is needed');
+    'Whether anybody signed in may make an organization; otherwise org:create is needed'),
+  ('rbac.self_service_limit', '100',
+    'How many organizations one account may make by itself');
 
 create table private.reserved_slugs (
   slug text primary key
@@ -27,14 +29,16 @@ create function private.require_organization_names(name text, slug text)
   returns void
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if name is null or length(btrim(name)) not between 1 and 120 or name ~ '[[:cntrl:]]' then
+  -- Not printable are, besides control characters, those that hide or reverse what is around them.
+  if name is null or length(btrim(name)) not between 1 and 120
+    or name ~ '[[:cntrl:]\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]' then
     raise exception 'Cannot name organization: a name has 1 to 120 printable characters'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
   end if;
-  if slug is null or slug !~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$' then
+  if slug is null or slug !~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$' or slug ~ '^..--' then
     raise exception 'Cannot name organization: a slug has 3 to 63 of a-z, 0-9 and inner hyphens'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_SLUG';
   end if;
@@ -53,15 +57,20 @@ create function private.require_existing_user(user_id uuid)
   returns void
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   if user_id is null then
     raise exception 'Cannot name user: the user is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
-  if not exists (select from auth.users u where u.id = user_id and u.deleted_at is null) then
-    raise exception 'Cannot name user: there is no such account'
+  if not exists (
+    select from auth.users u
+    where u.id = user_id
+      and u.deleted_at is null
+      and (u.banned_until is null or u.banned_until <= now())
+  ) then
+    raise exception 'Cannot name user: there is no such account, or it is suspended'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER';
   end if;
 end;
@@ -78,7 +87,7 @@ create function public.create_organization(
   language plpgsql
   volatile
   security definer            -- definer because clients may not write organizations or grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_caller uuid := auth.uid();
@@ -88,8 +97,14 @@ begin
   if not private.caller_is_service() then
     v_caller := private.require_user();
     if v_administrator <> v_caller
-      or not (private.setting('rbac.self_service_organizations'))::boolean then
+      or private.setting('rbac.self_service_organizations') is distinct from 'true' then
       perform private.require_permission('org:create', null);
+    elsif (
+      select count(*) >= (private.setting('rbac.self_service_limit'))::integer
+      from public.organizations o where o.created_by = v_caller
+    ) then
+      raise exception 'Cannot create organization: you have made as many as one account may'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
     end if;
   end if;
   perform private.require_organization_names(name, slug);
@@ -110,14 +125,15 @@ $$;
 comment on function public.create_organization(text, text, uuid) is
   'Makes an organization and its first administrator: the caller, or administrator_id where the
    caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
-   RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER.';
+   RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER,
+   RBAC_TOO_MANY_ORGANIZATIONS.';
 
 create function public.update_organization(organization_id uuid, name text, slug text)
   returns public.organizations
   language plpgsql
   volatile
   security definer            -- definer because clients may not write organizations
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organization public.organizations;
@@ -149,7 +165,7 @@ create function public.delete_organization(organization_id uuid, confirm_slug te
   language plpgsql
   volatile
   security definer            -- definer because clients may not write organizations
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform private.require_permission('org:delete', organization_id);

@@ -7,7 +7,7 @@ create function private.find_role(name text, organization_id uuid)
   returns public.roles
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_role public.roles;
@@ -16,10 +16,13 @@ begin
     raise exception 'Cannot find role: the role is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
+  -- A system role that a later version brings comes before an older one of the same name.
   select * into v_role
   from public.roles r
   where r.name = find_role.name
-    and (r.organization_id is null or r.organization_id = find_role.organization_id);
+    and (r.organization_id is null or r.organization_id = find_role.organization_id)
+  order by r.organization_id nulls first
+  limit 1;
   if not found then
     raise exception 'Cannot find role: there is no "%" here', left(name, 64)
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ROLE',
@@ -42,26 +45,30 @@ create function private.grant_obstacle(
   returns text
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_level smallint;
+  v_until constant timestamptz := coalesce(held_until, 'infinity');
+  v_grants_until timestamptz;
+  v_level constant smallint := (
+    select r.level from public.roles r where r.id = grant_obstacle.role_id
+  );
+  v_own_level smallint;
+  v_own_lasting_level smallint;
   v_missing boolean;
   v_shortest timestamptz;
 begin
-  if not private.user_permits(granter, 'role:grant', organization_id) then
+  select max(h.held_until) into v_grants_until
+  from private.held_permissions h
+  where h.user_id = granter
+    and h.permission = 'role:grant'
+    and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere);
+  if v_grants_until is null then
     return 'RBAC_PERMISSION_DENIED';
   end if;
-  if role_id = private.super_admin_role() and not exists (
-    select from private.active_grants g
-    where g.user_id = granter
-      and g.organization_id is null
-      and g.role_id = private.super_admin_role()
-  ) then
-    return 'RBAC_ROLE_OUTRANKS_GRANTER';
-  end if;
 
-  select max(r.level) into v_level
+  select max(r.level), coalesce(max(r.level) filter (where g.held_until >= v_until), -1)
+  into v_own_level, v_own_lasting_level
   from private.active_grants g
   join public.roles r on r.id = g.role_id
   where g.user_id = granter
@@ -80,11 +87,17 @@ begin
   ) as held on true
   where e.role_id = grant_obstacle.role_id;
 
-  if v_missing or v_level is null
-    or v_level < (select r.level from public.roles r where r.id = grant_obstacle.role_id) then
+  if v_missing or v_own_level < v_level or (
+    role_id = private.super_admin_role() and not exists (
+      select from private.active_grants g
+      where g.user_id = granter
+        and g.organization_id is null
+        and g.role_id = private.super_admin_role()
+    )
+  ) then
     return 'RBAC_ROLE_OUTRANKS_GRANTER';
   end if;
-  if v_shortest < coalesce(held_until, 'infinity') then
+  if least(v_grants_until, v_shortest) < v_until or v_own_lasting_level < v_level then
     return 'RBAC_GRANT_OUTLIVES_GRANTER';
   end if;
   return null;
@@ -98,7 +111,7 @@ create function private.require_no_obstacle(obstacle text, action text)
   returns void
   language plpgsql
   immutable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   if obstacle is not null then
@@ -126,7 +139,7 @@ create function public.grant_role(
   language plpgsql
   volatile
   security definer            -- definer because clients may not write grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_caller uuid := auth.uid();
@@ -146,11 +159,13 @@ begin
   end if;
   if not private.caller_is_service() then
     v_caller := private.require_user();
-    perform private.require_permission('role:grant', organization_id);
-    -- Nobody is made a member unasked: they could not leave if they were the last administrator.
+    perform private.require_permission_to_change('role:grant', organization_id);
+    -- Nobody is made a member unasked, and whose time is over is no member any more.
     if organization_id is not null and not private.is_super_admin() and not exists (
       select from public.user_roles g
-      where g.user_id = grant_role.user_id and g.organization_id = grant_role.organization_id
+      where g.user_id = grant_role.user_id
+        and g.organization_id = grant_role.organization_id
+        and (g.expires_at is null or g.expires_at > now())
     ) then
       raise exception 'Cannot grant role: the user is not a member of the organization'
         using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
@@ -204,7 +219,7 @@ create function public.revoke_role(user_id uuid, role text, organization_id uuid
   language plpgsql
   volatile
   security definer            -- definer because clients may not write grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_caller uuid := auth.uid();
@@ -217,7 +232,7 @@ begin
   if private.caller_is_service() then
     v_role := private.find_role(role, organization_id);
   elsif user_id is distinct from private.require_user() then
-    perform private.require_permission('role:grant', organization_id);
+    perform private.require_permission_to_change('role:grant', organization_id);
     v_role := private.find_role(role, organization_id);
     perform private.require_no_obstacle(
       private.grant_obstacle(v_caller, v_role.id, organization_id, now()), 'revoke role'

@@ -9,7 +9,7 @@ create function private.lasting_permissions(user_id uuid, organization_id uuid)
   returns text[]
   language sql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(array_agg(distinct h.permission), '{}')
   from private.held_permissions h
@@ -29,18 +29,19 @@ create function private.set_role_contents(
   returns void
   language plpgsql
   volatile
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_name text;
 begin
+  if cardinality(permissions) > 200 or array_ndims(permissions) > 1
+    or cardinality(inherits) > 20 or array_ndims(inherits) > 1 then
+    raise exception 'Cannot set role: plain lists of at most 200 permissions and 20 inherited roles'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
+  end if;
   if array_position(permissions || inherits, null) is not null then
     raise exception 'Cannot set role: a permission or an inherited role is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
-  end if;
-  if cardinality(permissions) > 200 or cardinality(inherits) > 20 then
-    raise exception 'Cannot set role: at most 200 permissions and 20 inherited roles are allowed'
-      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
   end if;
   if permissions is not null then
     foreach v_name in array permissions loop
@@ -69,7 +70,7 @@ create function private.require_role_rank(
   returns void
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_permission text;
@@ -112,7 +113,7 @@ create function private.lasting_level(user_id uuid, organization_id uuid)
   returns smallint
   language sql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(max(r.level), 0::smallint)
   from private.active_grants g
@@ -131,7 +132,7 @@ create function private.find_own_role(name text, organization_id uuid)
   returns public.roles
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_role public.roles := private.find_role(name, organization_id);
@@ -151,7 +152,7 @@ create function private.require_role_name(name text, description text)
   returns void
   language plpgsql
   stable
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 begin
   if name is null or name !~ '^[a-z][a-z0-9_]{1,62}$' then
@@ -184,17 +185,17 @@ create function public.create_role(
   language plpgsql
   volatile
   security definer            -- definer because clients may not write roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held text[];
   v_level smallint;
   v_role public.roles;
 begin
-  perform private.require_permission('role:manage', organization_id);
-  if not private.bump_permission_version(organization_id) or organization_id is null then
-    raise exception 'Cannot create role: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+  perform private.require_permission_to_change('role:manage', organization_id);
+  if organization_id is null then
+    raise exception 'Cannot create role: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT',
             hint = 'System roles are made by migrations';
   end if;
   v_held := private.lasting_permissions(auth.uid(), organization_id);
@@ -244,15 +245,14 @@ create function public.update_role(
   language plpgsql
   volatile
   security definer            -- definer because clients may not write roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held text[];
   v_level smallint;
   v_role public.roles;
 begin
-  perform private.require_permission('role:manage', organization_id);
-  perform private.bump_permission_version(organization_id);
+  perform private.require_permission_to_change('role:manage', organization_id);
   v_role := private.find_own_role(role, organization_id);
   v_held := private.lasting_permissions(auth.uid(), organization_id);
   v_level := private.lasting_level(auth.uid(), organization_id);
@@ -290,13 +290,12 @@ create function public.delete_role(organization_id uuid, role text)
   language plpgsql
   volatile
   security definer            -- definer because clients may not write roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_role public.roles;
 begin
-  perform private.require_permission('role:manage', organization_id);
-  perform private.bump_permission_version(organization_id);
+  perform private.require_permission_to_change('role:manage', organization_id);
   v_role := private.find_own_role(role, organization_id);
   if not private.caller_is_service() then
     perform private.require_role_rank(

@@ -3,7 +3,12 @@
 -- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
 -- the rights of whoever sent them.
 -- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
---   neither invitations nor grants; private.confirmed_email, because they may not read auth.users.
+--   neither invitations nor grants; private.confirmed_email, because they may not read auth.users;
+--   private.user_roles_revoke_invitations, because whoever revokes a role may not either.
+
+insert into private.settings (name, value, description) values
+  ('rbac.trust_sso_email', 'false',
+    'Whether the address that a single sign-on provider asserts may accept invitations');
 
 create table public.invitations (
   id uuid primary key default gen_random_uuid(),
@@ -49,14 +54,16 @@ create function private.confirmed_email()
   language sql
   stable
   security definer            -- definer because clients may not read auth.users
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
   select lower(u.email)
   from auth.users u
   where u.id = (select auth.uid())
     and u.email_confirmed_at is not null
     and u.deleted_at is null
-    and (u.banned_until is null or u.banned_until <= now());
+    and (u.banned_until is null or u.banned_until <= now())
+    -- Several accounts may have one address where all but one come from identity providers.
+    and (not u.is_sso_user or private.setting('rbac.trust_sso_email') = 'true');
 $$;
 comment on function private.confirmed_email() is
   'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
@@ -73,30 +80,31 @@ create function public.invite_member(
   volatile
   rows 1
   security definer            -- definer because clients may not write invitations
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_caller uuid := auth.uid();
   v_email text := lower(btrim(email));
-  v_expires_at timestamptz := now() + expires_in;
+  v_expires_at timestamptz;
   v_invitation uuid;
   v_role public.roles;
   v_token text;
 begin
-  perform private.require_permission('user:create', organization_id);
-  if organization_id is null or not private.bump_permission_version(organization_id) then
-    raise exception 'Cannot invite member: the organization does not exist'
-      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  perform private.require_permission_to_change('user:create', organization_id);
+  if organization_id is null then
+    raise exception 'Cannot invite member: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
   if v_email is null or length(v_email) > 254
     or v_email !~ '^[^@[:space:][:cntrl:]]{1,64}@[^@[:space:][:cntrl:]]+$' then
     raise exception 'Cannot invite member: that is not an e-mail address'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EMAIL';
   end if;
-  if v_expires_at is null or v_expires_at <= now() or v_expires_at > now() + interval '90 days' then
+  if (expires_in > interval '0' and expires_in <= interval '90 days') is not true then
     raise exception 'Cannot invite member: an invitation lasts up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
   end if;
+  v_expires_at := now() + expires_in;
   v_role := private.find_role(role, organization_id);
   if v_role.id = private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
@@ -138,7 +146,7 @@ create function public.accept_invitation(token text)
   language plpgsql
   volatile
   security definer            -- definer because clients may write neither invitations nor grants
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_caller uuid := private.require_user();
@@ -150,6 +158,12 @@ begin
     raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
       using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
   end if;
+  -- Queues behind every change of rights there, so that the sender's are those of this moment. A
+  -- token that is not known holds up nobody.
+  perform private.bump_permission_version(i.organization_id)
+  from private.invitation_tokens t
+  join public.invitations i on i.id = t.invitation_id
+  where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
   -- One statement decides and spends: of two at once the second finds nothing to update.
   update public.invitations i
   set accepted_at = now(), accepted_by = v_caller
@@ -198,7 +212,7 @@ create function public.revoke_invitation(invitation_id uuid)
   language plpgsql
   volatile
   security definer            -- definer because clients may not write invitations
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organization uuid;
@@ -209,7 +223,7 @@ begin
   if not found then
     v_organization := gen_random_uuid();
   end if;
-  perform private.require_permission('user:create', v_organization);
+  perform private.require_permission_to_change('user:create', v_organization);
   update public.invitations i
   set revoked_at = now()
   where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
@@ -223,6 +237,34 @@ comment on function public.revoke_invitation(uuid) is
   'Ends a pending invitation (user:create in its organization). Errors: RBAC_PERMISSION_DENIED,
    RBAC_INVITATION_INVALID.';
 
+create function private.user_roles_revoke_invitations()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever revokes a role may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update public.invitations i
+  set revoked_at = now()
+  from auth.users u
+  where u.id = old.user_id
+    and i.email = lower(u.email)
+    and i.organization_id = old.organization_id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and not exists (
+      select from public.user_roles g
+      where g.user_id = old.user_id and g.organization_id = old.organization_id
+    );
+  return null;
+end;
+$$;
+comment on function private.user_roles_revoke_invitations() is
+  'Trigger: who has been removed from an organization does not come back by an older invitation.';
+
+create trigger user_roles_revoke_invitations
+  after delete on public.user_roles
+  for each row execute function private.user_roles_revoke_invitations();
 create trigger invitations_keep_columns
   before update on public.invitations
   for each row execute function private.keep_columns(
@@ -240,7 +282,7 @@ revoke all on public.invitations from public, anon, authenticated, service_role;
 grant select on public.invitations to authenticated, service_role;
 
 revoke all on function
-  private.confirmed_email(),
+  private.confirmed_email(), private.user_roles_revoke_invitations(),
   public.invite_member(uuid, text, text, interval),
   public.accept_invitation(text),
   public.revoke_invitation(uuid)

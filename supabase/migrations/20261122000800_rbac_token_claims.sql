@@ -7,7 +7,7 @@ create function private.custom_access_token_hook(event jsonb)
   language plpgsql
   stable
   security definer            -- definer because supabase_auth_admin may not read roles
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_organizations jsonb;

@@ -27,8 +27,9 @@ select is_empty(
   'CONV-01: row level security is enabled on every table'
 );
 select is_empty(
-  $$ select name from our_functions where proconfig is null or not 'search_path=""' = any (proconfig) $$,
-  'CONV-02: every function pins search_path to nothing'
+  $$ select name from our_functions
+     where proconfig is null or not 'search_path=pg_catalog, pg_temp' = any (proconfig) $$,
+  'CONV-02: every function pins search_path, with the temporary schema named and last'
 );
 select is_empty(
   $$ select name from our_functions f where obj_description(f.oid, 'pg_proc') is null $$,

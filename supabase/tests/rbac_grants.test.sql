@@ -1,6 +1,6 @@
 -- Grants: nobody gives more than they have, and no organization loses its last administrator.
 begin;
-select plan(42);
+select plan(46);
 select tests.create_organizations();
 
 -- acting as the administrator of acme
@@ -151,6 +151,30 @@ select is(
   '42501 RBAC_GRANT_OUTLIVES_GRANTER', 'GRANT-26: an invitation is a grant without an end'
 );
 
+select tests.act_as_owner();
+select create_role(tests.organization_id('acme'), 'everything_but_rank', array(
+  select e.permission from private.effective_permissions e where e.role_id = private.admin_role()));
+select create_role(tests.organization_id('acme'), 'empty');
+select grant_role(
+  tests.user_id('viewer@acme.test'), 'everything_but_rank', tests.organization_id('acme')
+);
+select tests.act_as('viewer@acme.test');
+select is(
+  tests.error($$ select grant_role(
+    tests.user_id('viewer@acme.test'), 'admin', tests.organization_id('acme')) $$),
+  '42501 RBAC_GRANT_OUTLIVES_GRANTER', 'GRANT-43: a rank held for a week is not given for ever'
+);
+select tests.act_as_owner();
+select revoke_role(
+  tests.user_id('viewer@acme.test'), 'everything_but_rank', tests.organization_id('acme')
+);
+select tests.act_as('viewer@acme.test');
+select is(
+  tests.error($$ select grant_role(
+    tests.user_id('viewer@acme.test'), 'empty', tests.organization_id('acme')) $$),
+  '42501 RBAC_GRANT_OUTLIVES_GRANTER', 'GRANT-44: not even a role that holds nothing'
+);
+
 -- acting as a holder of role:grant and little else
 select tests.act_as_owner();
 select create_role(tests.organization_id('acme'), 'steward', '{role:grant,user:read}');
@@ -205,6 +229,29 @@ select is(
   tests.error($$ select revoke_role(null, 'viewer', tests.organization_id('globex')) $$),
   '22004 RBAC_NULL_ARGUMENT', 'GRANT-35: a null user is an error'
 );
+
+-- members whose time is over
+select tests.act_as_owner();
+insert into user_roles (user_id, role_id, organization_id, starts_at, expires_at)
+select tests.user_id('stranger@bulwark.test'), r.id, tests.organization_id('globex'),
+  now() - interval '2 days', now() - interval '1 day'
+from roles r where r.name = 'viewer';
+select tests.act_as('admin@globex.test');
+select is(
+  tests.error($$ select grant_role(
+    tests.user_id('stranger@bulwark.test'), 'viewer', tests.organization_id('globex')) $$),
+  '42501 RBAC_NOT_A_MEMBER', 'GRANT-45: whose role has expired is asked again'
+);
+select tests.act_as_owner();
+update auth.users set banned_until = 'infinity' where email = 'admin@globex.test';
+select grant_role(tests.user_id('analyst@globex.test'), 'admin', tests.organization_id('globex'),
+  expires_at => now() + interval '1 day');
+select is(
+  tests.error($$ delete from auth.users where email = 'analyst@globex.test' $$),
+  'no error', 'GRANT-46: an administrator that never counted can always go'
+);
+select tests.create_user('analyst@globex.test');
+update auth.users set banned_until = null where email = 'admin@globex.test';
 
 -- acting as super_admin
 select tests.act_as('super@bulwark.test');

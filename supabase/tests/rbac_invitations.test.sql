@@ -1,6 +1,6 @@
 -- Invitations: one token, one address, one use, and no more authority than whoever invited.
 begin;
-select plan(34);
+select plan(38);
 select tests.create_organizations();
 select tests.create_user('new@acme.test');
 select tests.create_user('other@acme.test');
@@ -204,6 +204,46 @@ select tests.act_as('analyst@acme.test');
 select is(
   tests.error($$ select revoke_invitation((select id from sent where name = 'kept')) $$),
   'PT404 RBAC_INVITATION_INVALID', 'INV-32: what was accepted is not revoked'
+);
+
+-- somebody who was removed
+select tests.act_as_owner();
+select tests.create_user('removed@acme.test');
+insert into sent
+select 'older', i.token, i.invitation_id
+from invite_member(tests.organization_id('acme'), 'removed@acme.test', 'viewer') i;
+select grant_role(
+  tests.user_id('removed@acme.test'), 'viewer', tests.organization_id('acme')
+);
+select revoke_role(
+  tests.user_id('removed@acme.test'), 'viewer', tests.organization_id('acme')
+);
+select tests.act_as('removed@acme.test');
+select is(
+  tests.error($$ select accept_invitation((select token from sent where name = 'older')) $$),
+  'PT404 RBAC_INVITATION_INVALID', 'INV-35: nobody comes back by an invitation from before'
+);
+
+-- an account of a single sign-on provider with somebody else's address
+select tests.act_as_owner();
+insert into sent
+select 'sso', i.token, i.invitation_id
+from invite_member(tests.organization_id('acme'), 'removed@acme.test', 'viewer') i;
+update auth.users set is_sso_user = true where email = 'removed@acme.test';
+select tests.act_as('removed@acme.test');
+select is_empty(
+  $$ select * from invitations $$, 'INV-36: an address that a provider asserts shows nothing'
+);
+select is(
+  tests.error($$ select accept_invitation((select token from sent where name = 'sso')) $$),
+  '42501 RBAC_EMAIL_NOT_CONFIRMED', 'INV-37: and accepts nothing'
+);
+select tests.act_as_owner();
+update private.settings set value = 'true' where name = 'rbac.trust_sso_email';
+select tests.act_as('removed@acme.test');
+select is(
+  tests.error($$ select accept_invitation((select token from sent where name = 'sso')) $$),
+  'no error', 'INV-38: unless the installation trusts its providers'
 );
 
 -- what not even the owner's own statements break

@@ -1,6 +1,6 @@
 -- Organizations, and the claims for display.
 begin;
-select plan(29);
+select plan(35);
 select tests.create_organizations();
 
 -- acting as somebody who has just signed up
@@ -81,6 +81,29 @@ select is_empty(
   'ORG-18: a stranger does not see an organization'
 );
 
+select is(
+  tests.error($$ select create_organization(E'Ac\u202Eme', 'reversed') $$),
+  '22023 RBAC_INVALID_NAME', 'ORG-26: a character that reverses what follows is refused'
+);
+select is(
+  tests.error($$ select create_organization('Puny', 'xn--acme') $$),
+  '22023 RBAC_INVALID_SLUG', 'ORG-27: a slug that browsers would decode is refused'
+);
+select tests.act_as_owner();
+update private.settings set value = '1' where name = 'rbac.self_service_limit';
+select tests.act_as('stranger@bulwark.test');
+select is(
+  tests.error($$ select create_organization('One more', 'one-more') $$),
+  '42501 RBAC_TOO_MANY_ORGANIZATIONS', 'ORG-28: one account makes no more than the limit'
+);
+select tests.act_as_owner();
+update auth.users set banned_until = 'infinity' where email = 'viewer@acme.test';
+select tests.act_as('viewer@acme.test');
+select is(
+  tests.error($$ select create_organization('Banned', 'banned') $$),
+  'PT404 RBAC_UNKNOWN_USER', 'ORG-29: a banned account makes none'
+);
+
 -- acting where only operators make organizations
 select tests.act_as_owner();
 update private.settings set value = 'false' where name = 'rbac.self_service_organizations';
@@ -113,6 +136,22 @@ select is(
 select is(
   tests.error($$ select delete_organization(tests.organization_id('gift'), 'gift') $$),
   'no error', 'ORG-24: and then done'
+);
+
+select tests.act_as_owner();
+select create_role(tests.organization_id('globex'), 'parent', '{user:read}');
+select create_role(tests.organization_id('globex'), 'child', '{}', '{parent}');
+select grant_role(tests.user_id('viewer@globex.test'), 'child', tests.organization_id('globex'));
+select count(*) from invite_member(tests.organization_id('globex'), 'x@globex.test', 'child');
+select tests.act_as('super@bulwark.test');
+select is(
+  tests.error($$ select delete_organization(tests.organization_id('globex'), 'globex') $$),
+  'no error', 'ORG-30: an organization goes with its roles, grants and invitations'
+);
+select tests.act_as_owner();
+select is(
+  tests.error($$ set constraints all immediate $$), 'no error',
+  'ORG-31: and nothing is left that refers to it'
 );
 
 -- acting as the service role, without a user

@@ -24,6 +24,15 @@ Deno.test("handle() answers a known error with its status and code", async () =>
   assert.equal((await answer.json()).code, "NO");
 });
 
+Deno.test("handle() gives the handler the correlation id that the answer carries", async () => {
+  let seen = "";
+  const handler = handle(["GET"], (request) => {
+    seen = correlationIdOf(request);
+    return Promise.resolve(new Response("fine"));
+  });
+  assert.equal((await handler(request())).headers.get("x-correlation-id"), seen);
+});
+
 Deno.test("handle() answers a preflight, and refuses a method it does not know", async () => {
   const handler = handle(["GET"], () => Promise.resolve(new Response("fine")));
   const preflight = await handler(request({ method: "OPTIONS" }));

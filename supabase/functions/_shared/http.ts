@@ -42,7 +42,10 @@ export function handle(
           `Cannot use this method: ${methods.join(" or ")}`,
         );
       }
-      return respond(await handler(request));
+      // Whoever asks for the id further down gets the one that the answer carries.
+      const identified = new Request(request);
+      identified.headers.set("x-correlation-id", correlationId);
+      return respond(await handler(identified));
     } catch (thrown) {
       const known = thrown instanceof BulwarkError;
       if (!known) log(`${correlationId} ${thrown instanceof Error ? thrown.stack : thrown}`);

@@ -12,3 +12,22 @@ export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown):
   const field = issue?.path.join(".") || "the request";
   throw new BulwarkError(400, "INVALID_INPUT", `Cannot read ${field}: it has no valid form`);
 }
+
+/**
+ * The query of a request as an object.
+ * @throws BulwarkError 400 INVALID_INPUT where a parameter is given twice: a proxy in front may have
+ * decided by the other one
+ */
+export function queryOf(request: Request): Record<string, string> {
+  const { searchParams } = new URL(request.url);
+  for (const name of searchParams.keys()) {
+    if (searchParams.getAll(name).length > 1) {
+      throw new BulwarkError(
+        400,
+        "INVALID_INPUT",
+        "Cannot read the query: a parameter comes twice",
+      );
+    }
+  }
+  return Object.fromEntries(searchParams);
+}

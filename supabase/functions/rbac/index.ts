@@ -9,7 +9,7 @@ import { z } from "zod";
 import { callerClient } from "../_shared/caller.ts";
 import { readEnv } from "../_shared/env.ts";
 import { handle, readJson } from "../_shared/http.ts";
-import { parse } from "../_shared/input.ts";
+import { parse, queryOf } from "../_shared/input.ts";
 import { checkPermissions, type Permission, requirePermission } from "../_shared/permissions.ts";
 
 const permission = z.string().max(64).regex(/^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$/)
@@ -26,7 +26,7 @@ const env = readEnv();
 Deno.serve(handle(["GET", "POST"], async (request) => {
   const client = callerClient(request, env);
   if (request.method === "GET") {
-    const asked = parse(question, Object.fromEntries(new URL(request.url).searchParams));
+    const asked = parse(question, queryOf(request));
     await requirePermission(client, asked.permission, asked.organization_id);
     return new Response(null, { status: 204 });
   }
