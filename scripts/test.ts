@@ -9,21 +9,18 @@ import { testClusters } from "./testing/clusters.ts";
 import { runTasks } from "./testing/runner.ts";
 import { select } from "./testing/selection.ts";
 import { denoTasks, endToEndTasks, pgtapTasks } from "./testing/tasks.ts";
-import { onDemand } from "./testing/on_demand.ts";
-import { startTestStack } from "./testing/test_stack.ts";
 
 await main(async (signal) => {
   const { positionals } = parseArguments({}, "npm test -- [noun...]");
   const selection = await select(positionals);
   const clusters = testClusters();
-  const stack = onDemand(startTestStack);
   try {
     const tasks = [
       ...selection.checks ? checks(clusters) : [],
       // The stack's own tests take longest and so come first.
       ...denoTasks(selection, signal),
       ...pgtapTasks(selection.pgtap, clusters),
-      ...endToEndTasks(selection.endToEnd, stack.get, signal),
+      ...endToEndTasks(selection.endToEnd, signal),
     ];
     const totals = await runTasks(tasks, {
       // One more than there are cores, because much of the time is spent waiting.
@@ -38,6 +35,6 @@ await main(async (signal) => {
     console.log(`${totals.passed} passed, ${totals.failed} failed`);
     return totals.failed > 0 || nothingRan ? 1 : 0;
   } finally {
-    await Promise.all([clusters.stop(), stack.stop()]);
+    await clusters.stop();
   }
 });

@@ -6,7 +6,7 @@ import { runPgtap } from "./pgtap.ts";
 import type { TestTask } from "./result.ts";
 import type { Selection } from "./selection.ts";
 import { filesBelow } from "./selection.ts";
-import type { TestStack } from "./test_stack.ts";
+import { startTestStack } from "./test_stack.ts";
 
 /**
  * The pgTAP files, as `postgres`: on Postgres 17 each on a copy of the migrated database; on
@@ -59,18 +59,18 @@ export function denoTasks(selection: Selection, signal: AbortSignal): TestTask[]
   ];
 }
 
-/** Tests over HTTP, against one running stack that they share. */
-export function endToEndTasks(
-  paths: string[],
-  stack: () => Promise<TestStack>,
-  signal: AbortSignal,
-): TestTask[] {
+/** Tests over HTTP, each file against a stack of its own: some tamper with theirs. */
+export function endToEndTasks(paths: string[], signal: AbortSignal): TestTask[] {
   return paths.map((path) => ({
     kind: "end to end",
     name: path,
     run: async () => {
-      const { env } = await stack();
-      return runDenoTest({ deno: currentDeno(), path, env, signal });
+      const { env, stop } = await startTestStack();
+      try {
+        return await runDenoTest({ deno: currentDeno(), path, env, signal });
+      } finally {
+        await stop();
+      }
     },
   }));
 }

@@ -88,6 +88,7 @@ create function private.user_permits(user_id uuid, permission text, organization
   parallel safe
   security definer            -- definer because it decides from everybody's grants
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
   return exists (
@@ -132,6 +133,7 @@ create function private.organizations_with(permission text)
   rows 10
   security definer            -- definer because it decides from user_roles
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
   v_user uuid := auth.uid();
