@@ -10,10 +10,12 @@ import { Failure } from "./stack/failure.ts";
 import { readState } from "./stack/instance.ts";
 import { main } from "./stack/main.ts";
 import { stackPaths } from "./stack/paths.ts";
+import { loadSecrets } from "./stack/secrets.ts";
+import { audit } from "./tour/audit.ts";
 import { rbac } from "./tour/rbac.ts";
 import type { Chapter } from "./tour/guide.ts";
 
-const chapters: Record<string, Chapter> = { rbac };
+const chapters: Record<string, Chapter> = { rbac, audit };
 
 await main(async () => {
   const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;
@@ -26,7 +28,11 @@ await main(async () => {
   }
   const stack = await readState(stackPaths());
   if (!stack) throw new Failure("NOT_RUNNING", "Cannot start the tour: run npm start first");
+  const { databasePassword, schedulerSecret } = await loadSecrets(stackPaths().secrets);
+  const superuserUrl =
+    `postgresql://supabase_admin:${databasePassword}@127.0.0.1:${stack.databasePort}/postgres`;
+  const place = { ...stack, superuserUrl, schedulerSecret };
   for (const [name, chapter] of Object.entries(chapters)) {
-    if (asked.length === 0 || asked.includes(name)) await chapter(stack);
+    if (asked.length === 0 || asked.includes(name)) await chapter(place);
   }
 });

@@ -83,6 +83,8 @@ create policy "Members write reports where they may" on public.reports
   for insert to authenticated
   with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
 
+select private.enable_audit('public.reports', organization_column => 'organization_id');
+
 insert into public.reports (organization_id, title)
 select o.id, quarter || ' quarter of ' || o.name
 from public.organizations o

@@ -1,5 +1,10 @@
 /** The tour is documentation that runs: every chapter holds on a stack of the tests. */
+import { audit } from "../scripts/tour/audit.ts";
 import { rbac } from "../scripts/tour/rbac.ts";
-import { publishableKey, url } from "./support.ts";
+import { publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
 
-Deno.test("the chapter rbac of the tour shows what it says", () => rbac({ url, publishableKey }));
+const place = { url, publishableKey, superuserUrl, schedulerSecret };
+
+Deno.test("the chapter rbac of the tour shows what it says", () => rbac(place));
+
+Deno.test("the chapter audit of the tour shows what it says", () => audit(place));

@@ -54,6 +54,7 @@ export async function serveLite(
     postgresOptions: { ...quiet, max: 20 },
   });
   trustGrants(connection);
+  writeJsonOnce(connection);
   const normalize = connection.normalizeDbError.bind(connection);
   connection.normalizeDbError = (thrown) => asPostgrestError(normalize(thrown));
 
@@ -93,6 +94,20 @@ export async function serveLite(
  */
 function trustGrants(connection: PostgresConnection): void {
   Object.assign(connection, { rlsState: "active" });
+}
+
+/**
+ * Stops the driver from writing as JSON what Lite has written as JSON before: an object given to a
+ * function's json argument would arrive there as a string.
+ */
+function writeJsonOnce(connection: PostgresConnection): void {
+  const { serializers } = connection.driver.options as unknown as {
+    serializers: Record<number, (value: unknown) => unknown>;
+  };
+  for (const type of [114, 3802]) {
+    serializers[type] = (value) =>
+      typeof value === "string" && /^[[{]/.test(value) ? value : JSON.stringify(value);
+  }
 }
 
 const quiet = { onnotice: () => {} };

@@ -9,6 +9,8 @@ export interface Secrets {
   jwtSecret: string;
   databasePassword: string;
   demoPassword: string;
+  schedulerSecret: string;
+  auditSigningKeys: string;
 }
 
 const variables: Record<keyof Secrets, { name: string; generate: () => string }> = {
@@ -20,6 +22,8 @@ const variables: Record<keyof Secrets, { name: string; generate: () => string }>
   jwtSecret: { name: "SUPABASE_JWT_SECRET", generate: () => token(48) },
   databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
+  schedulerSecret: { name: "BULWARK_SCHEDULER_SECRET", generate: () => token(43) },
+  auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: ed25519Seed },
 };
 
 /**
@@ -44,6 +48,8 @@ export async function loadSecrets(file: string): Promise<Secrets> {
     jwtSecret: value(variables.jwtSecret),
     databasePassword: value(variables.databasePassword),
     demoPassword: value(variables.demoPassword),
+    schedulerSecret: value(variables.schedulerSecret),
+    auditSigningKeys: value(variables.auditSigningKeys),
   };
   if (generated.length > 0) await append(file, generated);
   validate(secrets);
@@ -79,6 +85,11 @@ function validate(secrets: Secrets): void {
     if (secrets[key].startsWith(prefix)) continue;
     throw new Failure("BAD_KEY", `${variables[key].name} must start with ${prefix}`);
   }
+}
+
+/** A private key: 32 random bytes in base64 (RFC 8032). */
+function ed25519Seed(): string {
+  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
 }
 
 /** Random characters that are safe in URLs, files and shells: 6 bits each. */

@@ -12,6 +12,7 @@ import { stopServer } from "./postmaster.ts";
 import { loadSecrets, type Secrets } from "./secrets.ts";
 import { type DemoAccount, seed } from "./seed.ts";
 import { listen } from "./server.ts";
+import { startTimers } from "./timers.ts";
 
 /** How to start a stack. */
 export interface StackOptions {
@@ -96,6 +97,12 @@ async function assemble(
     { prefix: "/auth/v1/", fetch: withCors(lite.fetch) },
     { prefix: "/functions/v1/", fetch: functions.fetch },
   ]);
+  const timers = startTimers({
+    databaseUrl: cluster.url("postgres", password),
+    url,
+    schedulerSecret: secrets.schedulerSecret,
+  });
+  onStop(timers.stop);
   // Stopping begins here too: no more requests before what they need goes away.
   onStop(server.close);
   await instance.publish({

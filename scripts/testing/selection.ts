@@ -13,7 +13,7 @@ export interface Selection {
 
 /**
  * Finds the test files for some nouns, or all of them for none. A noun names a capability
- * (`rbac`: `rbac*.test.sql`, `rbac*.test.ts`, `functions/rbac/`), with which the conventions of the
+ * (`rbac`: `rbac*.test.sql`, `rbac*.test.ts`, `functions/rbac/`, `scripts/rbac/`), with which the conventions of the
  * schema are tested as well, or a part of the tools: `stack` (everything below scripts/), `check`.
  */
 export async function select(nouns: string[]): Promise<Selection> {
@@ -26,12 +26,15 @@ export async function select(nouns: string[]): Promise<Selection> {
   const named = (path: string) =>
     nouns.some((noun) =>
       new RegExp(`^(\\d+_)?${noun}([._-].*)?\\.test\\.(sql|ts)$`).test(basename(path)) ||
-      path.startsWith(join("supabase", "functions", noun, "/"))
+      path.startsWith(join("supabase", "functions", noun, "/")) ||
+      path.startsWith(join("supabase", "functions", "_shared", noun, "/"))
     );
   const selection = {
     pgtap: pgtap.filter(named),
     functions: functions.filter(named),
-    scripts: nouns.includes("stack") ? scripts : [],
+    scripts: scripts.filter((path) =>
+      nouns.includes("stack") || nouns.some((noun) => path.startsWith(join("scripts", noun, "/")))
+    ),
     endToEnd: endToEnd.filter(named),
     checks: nouns.includes("check"),
   };

@@ -6,6 +6,10 @@ import { Failure } from "../stack/failure.ts";
 export interface Place {
   url: string;
   publishableKey: string;
+  /** The database as a superuser: what somebody connects to against whom no rule holds. */
+  superuserUrl: string;
+  /** What the scheduler sends to ask for a checkpoint. */
+  schedulerSecret: string;
 }
 
 /** One capability, shown from beginning to end. */

@@ -3,6 +3,220 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   "public": {
     Tables: {
+      "audit_checkpoints": {
+        Row: {
+          "delivered_at": string | null;
+          "delivery_error": string | null;
+          "key_id": string;
+          "note": string;
+          "root_hash": string;
+          "signed_at": string;
+          "sink": string | null;
+          "tree_size": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "delivered_at"?: string | null;
+          "delivery_error"?: string | null;
+          "key_id": string;
+          "note": string;
+          "root_hash": string;
+          "signed_at"?: string;
+          "sink"?: string | null;
+          "tree_size": number;
+        };
+        Update: {
+          "delivered_at"?: string | null;
+          "delivery_error"?: string | null;
+          "key_id"?: string;
+          "note"?: string;
+          "root_hash"?: string;
+          "signed_at"?: string;
+          "sink"?: string | null;
+          "tree_size"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "audit_checkpoints_key_id_fkey";
+            columns: ["key_id"];
+            isOneToOne: false;
+            referencedRelation: "audit_keys";
+            referencedColumns: ["key_id"];
+          },
+        ];
+      };
+      "audit_event_types": {
+        Row: {
+          "description": string;
+          "name": string;
+          "reported_by_clients": boolean;
+          "severity": Database["public"]["Enums"]["audit_severity"];
+        };
+        ComputedFields: never;
+        Insert: {
+          "description": string;
+          "name": string;
+          "reported_by_clients"?: boolean;
+          "severity"?: Database["public"]["Enums"]["audit_severity"];
+        };
+        Update: {
+          "description"?: string;
+          "name"?: string;
+          "reported_by_clients"?: boolean;
+          "severity"?: Database["public"]["Enums"]["audit_severity"];
+        };
+        Relationships: [];
+      };
+      "audit_keys": {
+        Row: {
+          "key_id": string;
+          "name": string;
+          "public_key": string;
+          "registered_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "key_id": string;
+          "name": string;
+          "public_key": string;
+          "registered_at"?: string;
+        };
+        Update: {
+          "key_id"?: string;
+          "name"?: string;
+          "public_key"?: string;
+          "registered_at"?: string;
+        };
+        Relationships: [];
+      };
+      "audit_legal_holds": {
+        Row: {
+          "id": string;
+          "organization_id": string | null;
+          "placed_at": string;
+          "placed_by": string | null;
+          "reason": string;
+          "released_at": string | null;
+          "released_by": string | null;
+          "resource_id": string | null;
+          "resource_type": string | null;
+          "subject_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "id"?: string;
+          "organization_id"?: string | null;
+          "placed_at"?: string;
+          "placed_by"?: string | null;
+          "reason": string;
+          "released_at"?: string | null;
+          "released_by"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type"?: string | null;
+          "subject_id"?: string | null;
+        };
+        Update: {
+          "id"?: string;
+          "organization_id"?: string | null;
+          "placed_at"?: string;
+          "placed_by"?: string | null;
+          "reason"?: string;
+          "released_at"?: string | null;
+          "released_by"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type"?: string | null;
+          "subject_id"?: string | null;
+        };
+        Relationships: [];
+      };
+      "audit_logs": {
+        Row: {
+          "action": string | null;
+          "actor_id": string | null;
+          "actor_type": Database["public"]["Enums"]["audit_actor_type"] | null;
+          "after": Json | null;
+          "before": Json | null;
+          "commitment": string | null;
+          "correlation_id": string | null;
+          "database_user": string | null;
+          "details": Json | null;
+          "era": number;
+          "event_type": string;
+          "id": string;
+          "ip": string | null;
+          "occurred_at": string;
+          "organization_id": string | null;
+          "parent_id": string | null;
+          "removed_by": string | null;
+          "resource_id": string | null;
+          "resource_type": string | null;
+          "result": Database["public"]["Enums"]["audit_result"];
+          "salt": string | null;
+          "session_id": string | null;
+          "severity": Database["public"]["Enums"]["audit_severity"];
+          "source": Database["public"]["Enums"]["audit_source"];
+          "user_agent": string | null;
+          "xid": unknown;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action"?: string | null;
+          "actor_id"?: string | null;
+          "actor_type"?: Database["public"]["Enums"]["audit_actor_type"] | null;
+          "after"?: Json | null;
+          "before"?: Json | null;
+          "commitment"?: string | null;
+          "correlation_id"?: string | null;
+          "database_user"?: string | null;
+          "details"?: Json | null;
+          "era": number;
+          "event_type": string;
+          "id": string;
+          "ip"?: string | null;
+          "occurred_at": string;
+          "organization_id"?: string | null;
+          "parent_id"?: string | null;
+          "removed_by"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type"?: string | null;
+          "result"?: Database["public"]["Enums"]["audit_result"];
+          "salt"?: string | null;
+          "session_id"?: string | null;
+          "severity": Database["public"]["Enums"]["audit_severity"];
+          "source": Database["public"]["Enums"]["audit_source"];
+          "user_agent"?: string | null;
+          "xid": unknown;
+        };
+        Update: {
+          "action"?: string | null;
+          "actor_id"?: string | null;
+          "actor_type"?: Database["public"]["Enums"]["audit_actor_type"] | null;
+          "after"?: Json | null;
+          "before"?: Json | null;
+          "commitment"?: string | null;
+          "correlation_id"?: string | null;
+          "database_user"?: string | null;
+          "details"?: Json | null;
+          "era"?: number;
+          "event_type"?: string;
+          "id"?: string;
+          "ip"?: string | null;
+          "occurred_at"?: string;
+          "organization_id"?: string | null;
+          "parent_id"?: string | null;
+          "removed_by"?: string | null;
+          "resource_id"?: string | null;
+          "resource_type"?: string | null;
+          "result"?: Database["public"]["Enums"]["audit_result"];
+          "salt"?: string | null;
+          "session_id"?: string | null;
+          "severity"?: Database["public"]["Enums"]["audit_severity"];
+          "source"?: Database["public"]["Enums"]["audit_source"];
+          "user_agent"?: string | null;
+          "xid"?: unknown;
+        };
+        Relationships: [];
+      };
       "invitations": {
         Row: {
           "accepted_at": string | null;
@@ -283,6 +497,22 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "audit_consistency_proof": {
+        Args: { "from_size": number; "to_size": number };
+        Returns: Json;
+      };
+      "audit_inclusion_proof": { Args: { "entry_id": string }; Returns: Json };
+      "audit_status": { Args: Record<PropertyKey, never>; Returns: Json };
+      "audit_tree_head": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "checkpoint_at": string;
+          "checkpoint_size": number;
+          "root_hash": string;
+          "sealed_at": string;
+          "tree_size": number;
+        }[];
+      };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
         Returns: {
@@ -290,6 +520,7 @@ export type Database = {
           "permission": string;
         }[];
       };
+      "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
       "create_organization": {
         Args: { "administrator_id"?: string; "name": string; "slug": string };
         Returns: {
@@ -337,6 +568,10 @@ export type Database = {
         Returns: undefined;
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
+      "erase_subject": {
+        Args: { "organization_id"?: string; "reason": string; "user_id": string };
+        Returns: number;
+      };
       "explain_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
         Returns: {
@@ -348,6 +583,16 @@ export type Database = {
           "starts_at": string;
           "system_wide": boolean;
         }[];
+      };
+      "export_audit_log": {
+        Args: {
+          "after"?: string;
+          "from"?: string;
+          "organization_id"?: string;
+          "page_size"?: number;
+          "to"?: string;
+        };
+        Returns: Json;
       };
       "get_user_roles": {
         Args: { "organization_id"?: string; "user_id": string };
@@ -398,10 +643,108 @@ export type Database = {
           "token": string;
         }[];
       };
+      "log_audit_event": {
+        Args: {
+          "action"?: string;
+          "actor_id"?: string;
+          "details"?: Json;
+          "event_type": string;
+          "organization_id"?: string;
+          "parent_id"?: string;
+          "resource_id"?: string;
+          "resource_type"?: string;
+          "result"?: Database["public"]["Enums"]["audit_result"];
+          "severity"?: Database["public"]["Enums"]["audit_severity"];
+        };
+        Returns: string;
+      };
+      "place_legal_hold": {
+        Args: {
+          "organization_id"?: string;
+          "reason": string;
+          "resource_id"?: string;
+          "resource_type"?: string;
+          "subject_id"?: string;
+        };
+        Returns: string;
+      };
+      "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
+      "record_audit_delivery": {
+        Args: { "error"?: string; "sink": string; "tree_size": number };
+        Returns: undefined;
+      };
+      "register_audit_key": {
+        Args: { "key_id": string; "key_name": string; "public_key": string };
+        Returns: undefined;
+      };
+      "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
       "revoke_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "revoke_role": {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
         Returns: undefined;
+      };
+      "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
+      "search_audit_logs": {
+        Args: {
+          "actor_id"?: string;
+          "before"?: string;
+          "correlation_id"?: string;
+          "event_types"?: (string)[];
+          "from"?: string;
+          "organization_id"?: string;
+          "page_size"?: number;
+          "resource_id"?: string;
+          "resource_type"?: string;
+          "results"?: (Database["public"]["Enums"]["audit_result"])[];
+          "search"?: string;
+          "severities"?: (Database["public"]["Enums"]["audit_severity"])[];
+          "to"?: string;
+        };
+        Returns: {
+          "action": string | null;
+          "actor_id": string | null;
+          "actor_type": Database["public"]["Enums"]["audit_actor_type"] | null;
+          "after": Json | null;
+          "before": Json | null;
+          "commitment": string | null;
+          "correlation_id": string | null;
+          "database_user": string | null;
+          "details": Json | null;
+          "era": number;
+          "event_type": string;
+          "id": string;
+          "ip": string | null;
+          "occurred_at": string;
+          "organization_id": string | null;
+          "parent_id": string | null;
+          "removed_by": string | null;
+          "resource_id": string | null;
+          "resource_type": string | null;
+          "result": Database["public"]["Enums"]["audit_result"];
+          "salt": string | null;
+          "session_id": string | null;
+          "severity": Database["public"]["Enums"]["audit_severity"];
+          "source": Database["public"]["Enums"]["audit_source"];
+          "user_agent": string | null;
+          "xid": unknown;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "audit_logs";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      "store_audit_checkpoint": {
+        Args: { "key_id": string; "note": string; "root_hash": string; "tree_size": number };
+        Returns: boolean;
+      };
+      "undelivered_audit_checkpoints": {
+        Args: { "page_size"?: number };
+        Returns: {
+          "note": string;
+          "tree_size": number;
+        }[];
       };
       "update_organization": {
         Args: { "name": string; "organization_id": string; "slug": string };
@@ -450,9 +793,37 @@ export type Database = {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
         Returns: boolean;
       };
+      "verify_audit_log": {
+        Args: {
+          "after_seal"?: number;
+          "from"?: string;
+          "max_entries"?: number;
+          "max_seconds"?: number;
+          "organization_id"?: string;
+          "to"?: string;
+        };
+        Returns: {
+          "complete": boolean;
+          "detail": string;
+          "entries_checked": number;
+          "entry": string;
+          "first_seal": number;
+          "intact": boolean;
+          "last_seal": number;
+          "next_after_seal": number;
+          "payloads_removed": number;
+          "problem": string;
+          "problems": number;
+          "seal": number;
+          "seals_checked": number;
+        }[];
+      };
     };
     Enums: {
-      [_ in never]: never;
+      "audit_actor_type": "user" | "api_key" | "service" | "anonymous" | "database";
+      "audit_result": "success" | "failure" | "partial";
+      "audit_severity": "debug" | "info" | "warning" | "error" | "critical";
+      "audit_source": "table" | "auth" | "client" | "service";
     };
     CompositeTypes: {
       [_ in never]: never;
@@ -563,6 +934,11 @@ export type CompositeTypes<
 
 export const Constants = {
   "public": {
-    Enums: {},
+    Enums: {
+      "audit_actor_type": ["user", "api_key", "service", "anonymous", "database"],
+      "audit_result": ["success", "failure", "partial"],
+      "audit_severity": ["debug", "info", "warning", "error", "critical"],
+      "audit_source": ["table", "auth", "client", "service"],
+    },
   },
 } as const;

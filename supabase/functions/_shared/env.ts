@@ -22,3 +22,48 @@ export function readEnv(get: (name: string) => string | undefined = (n) => Deno.
   }
   return { url: url.replace(/\/+$/, ""), publishableKey };
 }
+
+/** What the function `audit` finds in its environment beside what every function has. */
+export interface AuditEnv extends Env {
+  /** The key that passes every policy; sealing, storing and delivering checkpoints need it. */
+  secretKey: string;
+  /** What whoever calls on a schedule has to send; null: nobody may. */
+  schedulerSecret: string | null;
+  /** The keys that sign checkpoints, the present one first; null: none are made. */
+  signingKeys: string | null;
+  /** Public keys that no longer sign here but did, separated by commas. */
+  retiredKeys: string;
+  /** The log's name in its checkpoints: the project's host and /audit by default. */
+  origin: string;
+  /** Where checkpoints go: an HTTP endpoint or storage:<bucket>; null: nowhere. */
+  sink: string | null;
+  /** The bearer token that the HTTP endpoint wants. */
+  sinkToken: string | null;
+}
+
+/**
+ * The environment of the function `audit`.
+ * @throws Error naming the variable that is missing
+ */
+export function readAuditEnv(
+  get: (name: string) => string | undefined = (n) => Deno.env.get(n),
+): AuditEnv {
+  const env = readEnv(get);
+  const keys = get("SUPABASE_SECRET_KEYS");
+  const secretKey = keys
+    ? (JSON.parse(keys) as { default?: string }).default
+    : get("SUPABASE_SERVICE_ROLE_KEY");
+  if (!secretKey) {
+    throw new Error("Neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set");
+  }
+  return {
+    ...env,
+    secretKey,
+    schedulerSecret: get("BULWARK_SCHEDULER_SECRET") || null,
+    signingKeys: get("BULWARK_AUDIT_SIGNING_KEYS") || null,
+    retiredKeys: get("BULWARK_AUDIT_RETIRED_KEYS") ?? "",
+    origin: get("BULWARK_AUDIT_ORIGIN") || `${new URL(env.url).host}/audit`,
+    sink: get("BULWARK_AUDIT_SINK") || null,
+    sinkToken: get("BULWARK_AUDIT_SINK_TOKEN") || null,
+  };
+}

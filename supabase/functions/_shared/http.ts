@@ -11,7 +11,7 @@ const headers = {
   "Access-Control-Allow-Headers": `${
     corsHeaders["Access-Control-Allow-Headers"]
   }, x-correlation-id`,
-  "Access-Control-Expose-Headers": "x-correlation-id",
+  "Access-Control-Expose-Headers": "x-correlation-id, x-next-cursor",
   "Cache-Control": "no-store",
 };
 

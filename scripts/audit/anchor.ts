@@ -1,0 +1,42 @@
+import { sameBytes, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import type { Checkpoint } from "../../supabase/functions/_shared/audit/note.ts";
+import { verifyConsistency } from "../../supabase/functions/_shared/audit/proof.ts";
+import type { ConsistencyProof } from "../../supabase/functions/_shared/audit/records.ts";
+import type { Finding } from "./verdict.ts";
+
+/**
+ * Compares the checkpoint of a bundle with one that was kept elsewhere: what is wrong, or null.
+ * Without a consistency proof only two of the same size can be compared.
+ */
+export async function compareWithKept(
+  own: Checkpoint,
+  kept: Checkpoint,
+  proof: ConsistencyProof | null,
+): Promise<Finding | null> {
+  if (own.origin !== kept.origin) {
+    return {
+      code: "LOG_FORKED",
+      message: `the bundle is of log ${own.origin}, the checkpoint of ${kept.origin}`,
+    };
+  }
+  if (own.size < kept.size) {
+    return {
+      code: "LOG_TRUNCATED",
+      message:
+        `the bundle's log has ${own.size} seals where ${kept.size} were signed: it is older ` +
+        "than the checkpoint, or its tail was cut off; export it anew",
+    };
+  }
+  if (own.size === kept.size) return sameBytes(own.root, kept.root) ? null : forked(kept);
+  if (!proof) return null;
+  const fits = proof.from_size === kept.size && proof.from_root === toBase64(kept.root) &&
+    proof.to_size === own.size && proof.to_root === toBase64(own.root);
+  return fits && await verifyConsistency(proof) ? null : forked(kept);
+}
+
+function forked({ size }: Checkpoint): Finding {
+  return {
+    code: "LOG_FORKED",
+    message: `the bundle's log does not contain the ${size} seals that were signed before`,
+  };
+}

@@ -1,0 +1,19 @@
+/** A line on standard error that says how far a long task is, at most once a second. */
+export function progressLine(
+  write: (text: string) => void = (text) => Deno.stderr.writeSync(new TextEncoder().encode(text)),
+  now: () => number = () => performance.now(),
+): { update(text: string): void; end(): void } {
+  let last = now();
+  let shown = 0;
+  return {
+    update(text) {
+      if (now() - last < 1000) return;
+      last = now();
+      write(`\r${text.padEnd(shown)}`);
+      shown = text.length;
+    },
+    end() {
+      if (shown > 0) write(`\r${" ".repeat(shown)}\r`);
+    },
+  };
+}

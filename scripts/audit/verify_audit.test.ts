@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { formatVerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
+import { inRepository } from "../stack/paths.ts";
+import { asBytes, makeSample, sampleSigner } from "./sample.ts";
+
+const folder = await Deno.makeTempDir();
+const sample = await makeSample([4, 5]);
+
+async function run(...args: string[]): Promise<{ code: number; text: string }> {
+  const program = inRepository("scripts", "verify_audit.ts");
+  const config = `--config=${inRepository("deno.json")}`;
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-check", config, program, ...args],
+    // Nobody holds its input open, which must not look as if its parent had died.
+    env: { NO_COLOR: "1", BULWARK_PARENT_PIPE: "" },
+    stdin: "null",
+  }).output();
+  return { code, text: [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("") };
+}
+
+async function write(name: string, content: Uint8Array | string): Promise<string> {
+  const path = `${folder}/${name}`;
+  await Deno.writeFile(
+    path,
+    typeof content === "string" ? new TextEncoder().encode(content) : content,
+  );
+  return path;
+}
+
+Deno.test("verify-audit ends with 0 for an intact log, also with the key and a checkpoint in files", async () => {
+  const bundle = await write("good.ndjson", asBytes(sample.lines));
+  const key = await write("key.txt", `${sample.vkey}\n`);
+  const note = await write("kept.txt", sample.note);
+  const { code, text } = await run(bundle, "--key", key, "--checkpoint", note);
+  assert.equal(code, 0, text);
+  assert.match(text, /^The log is intact\.\n {2}9 entries in 2 seals/);
+});
+
+Deno.test("verify-audit ends with 1 and names the entry for an altered log", async () => {
+  const lines = structuredClone(sample.lines);
+  lines[3]!.severity = "debug";
+  const bundle = await write("altered.ndjson", asBytes(lines));
+  const { code, text } = await run(bundle, "--key", sample.vkey);
+  assert.equal(code, 1);
+  assert.match(text, /NOT intact/);
+  assert.ok(text.includes(`ENTRY_ALTERED: entry ${lines[3]!.id} (line 4)`), text);
+});
+
+Deno.test("verify-audit ends with 1 for a log shorter than a checkpoint kept elsewhere", async () => {
+  const bundle = await write("short.ndjson", asBytes((await makeSample([4])).lines));
+  const note = await write("kept.txt", sample.note);
+  const { code, text } = await run(bundle, "--key", sample.vkey, "--checkpoint", note);
+  assert.equal(code, 1);
+  assert.match(text, /LOG_TRUNCATED/);
+});
+
+Deno.test("verify-audit ends with 2 and one line where nothing can be said", async () => {
+  const bytes = asBytes(sample.lines);
+  const bundle = await write("good.ndjson", bytes);
+  const half = await write("half.ndjson", bytes.slice(0, bytes.length / 2));
+  const wrong = await formatVerifierKey(await sampleSigner(9));
+  const cases: [string[], RegExp][] = [
+    [[], /one bundle is needed/],
+    [[bundle], /a public key is needed/],
+    [[bundle, "--key", "nonsense"], /Cannot read the key/],
+    [[bundle, "--key", wrong], /signed by none of the keys/],
+    [[half, "--key", sample.vkey], /Cannot verify: /],
+    [[`${folder}/none`, "--key", sample.vkey], /no such file/],
+    [[bundle, "--key", sample.vkey, "--checkpoint", half], /Cannot use/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, text } = await run(...args);
+    assert.equal(code, 2, text);
+    assert.match(text, message);
+    assert.equal(text.trim().split("\n").length, 1, text);
+  }
+});
+
+addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));

@@ -1,0 +1,13 @@
+/** Hashes blocks of a bundle beside the main thread. */
+import { readBlock } from "./block.ts";
+
+const scope = self as unknown as {
+  onmessage: (event: MessageEvent<Uint8Array>) => void;
+  postMessage(message: unknown, transfer: Transferable[]): void;
+};
+
+scope.onmessage = ({ data }) => {
+  const block = readBlock(data);
+  const leaves = block.leaves.slice();
+  scope.postMessage({ ...block, leaves }, [leaves.buffer]);
+};

@@ -1,0 +1,107 @@
+/**
+ * `npm run export-audit -- <organization id> --out <file>`: exports an organization's whole audit
+ * log, following the cursor to its end.
+ *
+ *   --format ndjson|csv|json|ocsf   ndjson, which npm run verify-audit verifies, by default
+ *   --after <cursor>                goes on where an earlier export ended
+ *   --system                        the entries without an organization, instead of an id
+ *
+ * The environment says where and as whom: SUPABASE_URL, and either SUPABASE_SECRET_KEY or
+ * SUPABASE_PUBLISHABLE_KEY with BULWARK_EMAIL and BULWARK_PASSWORD.
+ */
+import { createClient } from "@supabase/supabase-js";
+import { parseArgs } from "node:util";
+import type { CallerClient } from "../supabase/functions/_shared/caller.ts";
+import type { Database } from "../supabase/functions/_shared/database.types.ts";
+import { pagesOf, type ReadPage, startExport } from "../supabase/functions/_shared/audit/export.ts";
+import { exportFormat } from "../supabase/functions/_shared/audit/formats.ts";
+import { progressLine } from "./audit/progress.ts";
+import { Failure, reason } from "./stack/failure.ts";
+import { main } from "./stack/main.ts";
+
+const usage = "npm run export-audit -- <organization id> --out <file> " +
+  "[--format ndjson|csv|json|ocsf] [--after <cursor>] [--system]";
+
+await main(async () => {
+  const { organization_id, out, format, cursor } = readArguments();
+  const client = await signIn();
+  const progress = progressLine();
+  const done = { entries: 0, cursor };
+  const started = performance.now();
+  const read: ReadPage = async (after, pageSize) => {
+    const page = await pagesOf(client, organization_id)(after, pageSize);
+    done.entries += page.groups.reduce((sum, { entries }) => sum + entries.length, 0);
+    done.cursor = page.cursor ?? done.cursor;
+    progress.update(`${done.entries.toLocaleString()} entries, up to ${done.cursor}`);
+    return page;
+  };
+  // Under its own name only once it is whole.
+  const draft = `${out}.part`;
+  try {
+    const { body } = await startExport(read, {
+      format,
+      organization_id,
+      cursor,
+      limit: Number.MAX_SAFE_INTEGER,
+    });
+    const file = await Deno.open(draft, { write: true, create: true, truncate: true, mode: 0o600 });
+    await body.pipeTo(file.writable);
+    await Deno.rename(draft, out);
+  } catch (thrown) {
+    throw new Failure("EXPORT_FAILED", `Cannot export the audit log: ${reason(thrown)}`);
+  } finally {
+    progress.end();
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`${done.entries.toLocaleString()} entries in ${out}, ${seconds} s`);
+  if (done.cursor) console.log(`What is sealed later begins at --after ${done.cursor}`);
+});
+
+function readArguments() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        out: { type: "string" },
+        format: { type: "string", default: "ndjson" },
+        after: { type: "string" },
+        system: { type: "boolean", default: false },
+      },
+    });
+    const [organization] = positionals;
+    if (!values.out) throw new Error("a file is needed (--out)");
+    if (positionals.length !== (values.system ? 0 : 1)) {
+      throw new Error("either an organization or --system is needed");
+    }
+    return {
+      organization_id: organization ?? null,
+      out: values.out,
+      format: exportFormat(values.format),
+      cursor: values.after ?? null,
+    };
+  } catch (thrown) {
+    throw new Failure("USAGE", `${reason(thrown).split(". To")[0]}; usage: ${usage}`, 2);
+  }
+}
+
+async function signIn(): Promise<CallerClient> {
+  const options = {
+    auth: { persistSession: false, autoRefreshToken: true, detectSessionInUrl: false },
+  };
+  const url = setting("SUPABASE_URL");
+  const secretKey = Deno.env.get("SUPABASE_SECRET_KEY");
+  if (secretKey) return createClient<Database>(url, secretKey, options);
+  const client = createClient<Database>(url, setting("SUPABASE_PUBLISHABLE_KEY"), options);
+  const { error } = await client.auth.signInWithPassword({
+    email: setting("BULWARK_EMAIL"),
+    password: setting("BULWARK_PASSWORD"),
+  });
+  if (error) throw new Failure("SIGN_IN", `Cannot sign in: ${error.message}`);
+  return client;
+}
+
+function setting(name: string): string {
+  const value = Deno.env.get(name);
+  if (!value) throw new Failure("NO_SETTING", `Cannot export the audit log: ${name} is not set`, 2);
+  return value;
+}

@@ -1,0 +1,122 @@
+import { BulwarkError } from "../errors.ts";
+import { csvRecord } from "./csv.ts";
+import { ocsfEvent } from "./ocsf.ts";
+import type { AuditEntry, AuditGroup, AuditPayload, GroupProof } from "./records.ts";
+
+/** What an export begins with. */
+export interface ExportHeader {
+  organization_id: string | null;
+  /** The cursor it goes on from; null: the beginning. */
+  after: string | null;
+  exported_at: string;
+}
+
+/** What an export ends with. */
+export interface ExportEnd {
+  entries: number;
+  /** Where the next request goes on; null: nothing more is sealed at the moment. */
+  next: string | null;
+  /** Where a follower goes on once more is sealed. */
+  cursor: string | null;
+}
+
+/** How an export is written, piece by piece. */
+export interface ExportFormat {
+  contentType: string;
+  extension: string;
+  begin(header: ExportHeader): string;
+  group(group: AuditGroup & { first: number }): string;
+  /** `cursor` is where an export goes on after this entry. */
+  entry(entry: AuditEntry, cursor: string, isFirst: boolean): string;
+  end(end: ExportEnd, proof: GroupProof | null): string;
+}
+
+const line = (value: unknown) => `${JSON.stringify(value)}\n`;
+const nothing = () => "";
+
+/** The bundle that `npm run verify-audit` verifies. */
+const ndjson: ExportFormat = {
+  contentType: "application/x-ndjson",
+  extension: "ndjson",
+  begin: (header) => line({ type: "bundle", version: 1, ...header }),
+  group: (group) => line({ type: "group", ...group }),
+  entry: (entry) => line({ type: "entry", ...entry }),
+  end: (end, proof) =>
+    (proof ? line({ type: "proof", ...proof }) : "") + line({ type: "end", ...end }),
+};
+
+/** One document; payloads stand in it as the exact text that was sealed. */
+const json: ExportFormat = {
+  contentType: "application/json",
+  extension: "json",
+  begin: (header) => `${JSON.stringify(header).slice(0, -1)},"log":[`,
+  group: nothing,
+  entry: ({ payload, salt: _salt, leaf: _leaf, ...skeleton }, cursor, isFirst) =>
+    `${isFirst ? "" : ","}\n${JSON.stringify({ ...skeleton, cursor }).slice(0, -1)}` +
+    `${payload === undefined ? "" : `,"payload":${payload}`}}`,
+  end: (end) => `\n],${JSON.stringify(end).slice(1)}\n`,
+};
+
+const columns = [
+  "id",
+  "occurred_at",
+  "organization_id",
+  "event_type",
+  "severity",
+  "result",
+  "source",
+  "resource_type",
+  "resource_id",
+  "action",
+  "actor_type",
+  "actor_id",
+  "database_user",
+  "session_id",
+  "ip",
+  "user_agent",
+  "correlation_id",
+  "parent_id",
+  "removed_by",
+  "payload",
+  "cursor",
+] as const;
+
+/** For spreadsheets. Not for verification. */
+const csv: ExportFormat = {
+  contentType: "text/csv; charset=utf-8; header=present",
+  extension: "csv",
+  begin: () => csvRecord(columns),
+  group: nothing,
+  entry(entry, cursor) {
+    const payload: AuditPayload = entry.payload === undefined ? {} : JSON.parse(entry.payload);
+    const cells = { ...payload, ...entry, cursor } as Record<string, unknown>;
+    return csvRecord(columns.map((column) => cells[column] as string | null | undefined));
+  },
+  end: nothing,
+};
+
+/** One OCSF event a line. */
+const ocsf: ExportFormat = {
+  contentType: "application/x-ndjson",
+  extension: "ocsf.ndjson",
+  begin: nothing,
+  group: nothing,
+  entry: (entry, cursor) => line(ocsfEvent(entry, cursor)),
+  end: nothing,
+};
+
+const formats: Record<string, ExportFormat> = { ndjson, csv, json, ocsf };
+
+/**
+ * A format by its name.
+ * @throws BulwarkError 400 AUDIT_UNKNOWN_FORMAT
+ */
+export function exportFormat(name: string): ExportFormat {
+  const format = Object.hasOwn(formats, name) ? formats[name] : undefined;
+  if (format) return format;
+  throw new BulwarkError(
+    400,
+    "AUDIT_UNKNOWN_FORMAT",
+    `Cannot export the audit log: the formats are ${Object.keys(formats).join(", ")}`,
+  );
+}

@@ -1,0 +1,58 @@
+import { concat, fromBase64, MalformedError } from "./encoding.ts";
+import type { Signer } from "./note.ts";
+
+/** The constant beginning of a PKCS #8 Ed25519 private key (RFC 8410); the seed's 32 bytes follow. */
+const pkcs8Head = Uint8Array.of(
+  0x30,
+  0x2e,
+  0x02,
+  0x01,
+  0x00,
+  0x30,
+  0x05,
+  0x06,
+  0x03,
+  0x2b,
+  0x65,
+  0x70,
+  0x04,
+  0x22,
+  0x04,
+  0x20,
+);
+
+/**
+ * The keys that sign checkpoints, out of a function secret: base64 of a 32-byte seed (RFC 8032) or
+ * of PKCS #8, or PEM; several are separated by commas. The first is the current one. A note carries
+ * the signature of each, so that a key is rotated by putting the new one in front, giving its public
+ * half to all verifiers, and then taking the old one away. What the old one signed stays verifiable.
+ * @throws MalformedError where one is no such key, without telling anything of it
+ */
+export async function readSigningKeys(secret: string, name: string): Promise<Signer[]> {
+  const texts = secret.split(",").map((text) => text.trim()).filter((text) => text !== "");
+  if (texts.length === 0) throw new MalformedError("there is no signing key");
+  return await Promise.all(texts.map((text) => readSigningKey(text, name)));
+}
+
+async function readSigningKey(text: string, name: string): Promise<Signer> {
+  const bytes = fromBase64(
+    text.replace(/-----(?:BEGIN|END) PRIVATE KEY-----/g, "").replace(/\s+/g, ""),
+    "the signing key",
+  );
+  const pkcs8 = bytes.length === 32 ? concat(pkcs8Head, bytes) : bytes;
+  if (pkcs8.length !== 48 || pkcs8Head.some((byte, index) => byte !== pkcs8[index])) {
+    throw new MalformedError("the signing key is neither an Ed25519 seed nor PKCS #8");
+  }
+  const key = await crypto.subtle.importKey("pkcs8", pkcs8 as BufferSource, "Ed25519", true, [
+    "sign",
+  ]);
+  const { x } = await crypto.subtle.exportKey("jwk", key);
+  if (!x) throw new MalformedError("the signing key has no public half");
+  return {
+    name,
+    publicKey: fromBase64(x.replaceAll("-", "+").replaceAll("_", "/") + "=", "the public key", 32),
+    async sign(message) {
+      return new Uint8Array(await crypto.subtle.sign("Ed25519", key, message as BufferSource));
+    },
+  };
+}

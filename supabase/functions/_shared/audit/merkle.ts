@@ -1,0 +1,120 @@
+/**
+ * Merkle trees as in Certificate Transparency: RFC 6962, section 2.1, and the verification of its
+ * proofs by RFC 9162, sections 2.1.3.2 and 2.1.4.2. Hashes are SHA-256, 32 bytes.
+ */
+import { concat, sameBytes } from "./encoding.ts";
+
+/** SHA-256 (FIPS 180-4). */
+export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource));
+}
+
+/** The hash of a leaf's content. */
+export function leafHash(content: Uint8Array): Promise<Uint8Array> {
+  return sha256(concat(Uint8Array.of(0), content));
+}
+
+/** The hash of an inner node. */
+export function nodeHash(left: Uint8Array, right: Uint8Array): Promise<Uint8Array> {
+  return sha256(concat(Uint8Array.of(1), left, right));
+}
+
+/** The tree head over leaf hashes. */
+export async function merkleRoot(leaves: readonly Uint8Array[]): Promise<Uint8Array> {
+  if (leaves.length === 0) return sha256(new Uint8Array());
+  let level = leaves;
+  // Pairing level by level and carrying an odd last node up is the same as splitting at the
+  // largest power of two.
+  while (level.length > 1) {
+    const above: Promise<Uint8Array>[] = [];
+    for (let index = 0; index < level.length; index += 2) {
+      const [left, right] = level.slice(index, index + 2) as [Uint8Array, Uint8Array?];
+      above.push(right ? nodeHash(left, right) : Promise.resolve(left));
+    }
+    level = await Promise.all(above);
+  }
+  return level[0]!;
+}
+
+/**
+ * The root that an inclusion proof leads to, from a leaf hash at `index` (from 0) in a tree of
+ * `size` leaves; null where the path has not the length that index and size demand.
+ */
+export async function rootOfInclusion(
+  leaf: Uint8Array,
+  index: number,
+  size: number,
+  path: readonly Uint8Array[],
+): Promise<Uint8Array | null> {
+  if (!isIndex(index) || !isIndex(size) || index >= size) return null;
+  let node = index;
+  let last = size - 1;
+  let hash = leaf;
+  for (const sibling of path) {
+    if (last === 0) return null;
+    if (node % 2 === 1 || node === last) {
+      hash = await nodeHash(sibling, hash);
+      // A last node without a sibling is carried up unchanged.
+      while (node % 2 === 0 && node !== 0) {
+        node /= 2;
+        last = Math.floor(last / 2);
+      }
+    } else {
+      hash = await nodeHash(hash, sibling);
+    }
+    node = Math.floor(node / 2);
+    last = Math.floor(last / 2);
+  }
+  return last === 0 ? hash : null;
+}
+
+/** Whether the tree of `toSize` leaves and `toRoot` begins with that of `fromSize` and `fromRoot`. */
+export async function isConsistent(
+  fromSize: number,
+  toSize: number,
+  fromRoot: Uint8Array,
+  toRoot: Uint8Array,
+  path: readonly Uint8Array[],
+): Promise<boolean> {
+  if (!isIndex(fromSize) || !isIndex(toSize) || fromSize > toSize) return false;
+  if (fromSize === toSize) return path.length === 0 && sameBytes(fromRoot, toRoot);
+  // Every tree begins with the empty one, which has but one root.
+  if (fromSize === 0) {
+    return path.length === 0 && sameBytes(fromRoot, await sha256(new Uint8Array()));
+  }
+  // The old tree is a node of the new one where its size is a power of two; the proof omits it.
+  const [seed, ...rest] = isPowerOfTwo(fromSize) ? [fromRoot, ...path] : path;
+  if (!seed) return false;
+  let node = fromSize - 1;
+  let last = toSize - 1;
+  while (node % 2 === 1) {
+    node = Math.floor(node / 2);
+    last = Math.floor(last / 2);
+  }
+  let old = seed;
+  let present = seed;
+  for (const sibling of rest) {
+    if (last === 0) return false;
+    if (node % 2 === 1 || node === last) {
+      old = await nodeHash(sibling, old);
+      present = await nodeHash(sibling, present);
+      while (node % 2 === 0 && node !== 0) {
+        node /= 2;
+        last = Math.floor(last / 2);
+      }
+    } else {
+      present = await nodeHash(present, sibling);
+    }
+    node = Math.floor(node / 2);
+    last = Math.floor(last / 2);
+  }
+  return last === 0 && sameBytes(old, fromRoot) && sameBytes(present, toRoot);
+}
+
+function isIndex(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(Math.log2(value));
+}

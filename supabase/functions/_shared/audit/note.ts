@@ -1,0 +1,197 @@
+/**
+ * Signed notes and checkpoints: the text in which the head of the log leaves the database.
+ * @see https://c2sp.org/signed-note
+ * @see https://c2sp.org/tlog-checkpoint
+ */
+import { concat, fromBase64, MalformedError, sameBytes, toBase64, toHex } from "./encoding.ts";
+import { sha256 } from "./merkle.ts";
+
+/** An Ed25519 public key under the name of the log that it signs for. */
+export interface VerifierKey {
+  name: string;
+  /** 32 bytes, RFC 8032. */
+  publicKey: Uint8Array;
+}
+
+/** What signs notes: the key stays inside. */
+export interface Signer extends VerifierKey {
+  /** The 64 bytes of an Ed25519 signature. */
+  sign(message: Uint8Array): Promise<Uint8Array>;
+}
+
+/** The head of a log: how many leaves it has, and their RFC 6962 root. */
+export interface Checkpoint {
+  /** The log's name, by convention a URL without a scheme. */
+  origin: string;
+  size: number;
+  /** 32 bytes. */
+  root: Uint8Array;
+}
+
+/** Why a note was not accepted. */
+export type NoteProblem = "malformed" | "unknown_key" | "bad_signature";
+
+/** A note that is not what it claims. */
+export class NoteError extends Error {
+  override readonly name = "NoteError";
+
+  constructor(readonly problem: NoteProblem, message: string) {
+    super(message);
+  }
+}
+
+const encoder = new TextEncoder();
+/** The signature type of the format: Ed25519. */
+const algorithm = 1;
+
+/** The four bytes that select a key: the beginning of SHA-256(name, newline, type, key). */
+export async function keyHash({ name, publicKey }: VerifierKey): Promise<Uint8Array> {
+  const content = concat(encoder.encode(`${name}\n`), Uint8Array.of(algorithm), publicKey);
+  return (await sha256(content)).subarray(0, 4);
+}
+
+/** The key id that the database keeps: {@link keyHash} in hexadecimal. */
+export async function keyId(key: VerifierKey): Promise<string> {
+  return toHex(await keyHash(key));
+}
+
+/** A public key as text, `name+hash+base64`: what verifiers are given ("vkey"). */
+export async function formatVerifierKey(key: VerifierKey): Promise<string> {
+  const material = concat(Uint8Array.of(algorithm), key.publicKey);
+  return `${key.name}+${await keyId(key)}+${toBase64(material)}`;
+}
+
+/**
+ * Reads a public key.
+ * @throws MalformedError where it has another form, another algorithm or a wrong hash
+ */
+export async function parseVerifierKey(text: string): Promise<VerifierKey> {
+  const [, name, hash, material] = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/
+    .exec(text.trim()) ?? [];
+  if (!name || !hash || !material) {
+    throw new MalformedError("the key is not of the form name+hash+base64");
+  }
+  const bytes = fromBase64(material, "the key", 33);
+  if (bytes[0] !== algorithm) throw new MalformedError("the key is not an Ed25519 key");
+  const key = { name, publicKey: bytes.subarray(1) };
+  if (await keyId(key) !== hash) throw new MalformedError("the key's hash is not its own");
+  return key;
+}
+
+/** Signs a text that ends in a newline, once for every signer. */
+export async function signNote(text: string, signers: readonly Signer[]): Promise<string> {
+  if (!text.endsWith("\n")) throw new MalformedError("a note ends in a newline");
+  const lines = await Promise.all(signers.map(async (signer) => {
+    const signature = await signer.sign(encoder.encode(text));
+    return `— ${signer.name} ${toBase64(concat(await keyHash(signer), signature))}\n`;
+  }));
+  return `${text}\n${lines.join("")}`;
+}
+
+/**
+ * The text of a note, and those of the known keys that signed it. Signatures of unknown keys are
+ * ignored, as the format says, so that a note may carry those of several generations and witnesses.
+ * @throws NoteError malformed, unknown_key where no known key signed, bad_signature where a known
+ *   key's signature is not by that key
+ */
+export async function openNote(
+  note: string,
+  known: readonly VerifierKey[],
+): Promise<{ text: string; signedBy: VerifierKey[] }> {
+  const split = note.lastIndexOf("\n\n");
+  if (split < 0 || !note.endsWith("\n")) {
+    throw new NoteError("malformed", "the note has no signatures");
+  }
+  const text = note.slice(0, split + 1);
+  const signedBy: VerifierKey[] = [];
+  for (const line of note.slice(split + 2, -1).split("\n")) {
+    const [, name, encoded] = /^— ([^\s+]+) (\S+)$/.exec(line) ?? [];
+    if (!name || !encoded) throw new NoteError("malformed", "a signature line has no valid form");
+    const signature = signatureBytes(encoded);
+    const key = await findKey(known, name, signature.subarray(0, 4));
+    if (!key) continue;
+    if (!await verify(key.publicKey, signature.subarray(4), encoder.encode(text))) {
+      throw new NoteError("bad_signature", `the signature of ${name} is not by its key`);
+    }
+    signedBy.push(key);
+  }
+  if (signedBy.length === 0) {
+    throw new NoteError("unknown_key", "the note is signed by none of the keys given");
+  }
+  return { text, signedBy };
+}
+
+/** Whether a signature over a message is by a public key (Ed25519, RFC 8032). */
+export async function verify(
+  publicKey: Uint8Array,
+  signature: Uint8Array,
+  message: Uint8Array,
+): Promise<boolean> {
+  const key = await crypto.subtle.importKey("raw", publicKey as BufferSource, "Ed25519", true, [
+    "verify",
+  ]);
+  return crypto.subtle.verify(
+    "Ed25519",
+    key,
+    signature as BufferSource,
+    message as BufferSource,
+  );
+}
+
+/** A checkpoint as the text of a note. */
+export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
+  return `${origin}\n${size}\n${toBase64(root)}\n`;
+}
+
+/**
+ * Reads a checkpoint; lines after the third are extensions and ignored.
+ * @throws NoteError malformed
+ */
+export function parseCheckpoint(text: string): Checkpoint {
+  const [origin, size, root] = text.split("\n");
+  if (!origin || !size || !root || !/^(?:0|[1-9]\d{0,15})$/.test(size)) {
+    throw new NoteError("malformed", "the note is not a checkpoint");
+  }
+  try {
+    return { origin, size: Number(size), root: fromBase64(root, "the root", 32) };
+  } catch {
+    throw new NoteError("malformed", "the note is not a checkpoint");
+  }
+}
+
+/**
+ * The checkpoint of a note, when a known key signed it in its own name.
+ * @throws NoteError as {@link openNote}; unknown_key too where the key is another log's
+ */
+export async function openCheckpoint(
+  note: string,
+  known: readonly VerifierKey[],
+): Promise<Checkpoint> {
+  const { text, signedBy } = await openNote(note, known);
+  const checkpoint = parseCheckpoint(text);
+  if (!signedBy.some(({ name }) => name === checkpoint.origin)) {
+    throw new NoteError("unknown_key", `no key given signs for ${checkpoint.origin}`);
+  }
+  return checkpoint;
+}
+
+function signatureBytes(encoded: string): Uint8Array {
+  try {
+    const bytes = fromBase64(encoded, "a signature");
+    if (bytes.length > 4) return bytes;
+  } catch {
+    // Said below.
+  }
+  throw new NoteError("malformed", "a signature is not base64");
+}
+
+async function findKey(
+  known: readonly VerifierKey[],
+  name: string,
+  hash: Uint8Array,
+): Promise<VerifierKey | undefined> {
+  for (const key of known) {
+    if (key.name === name && sameBytes(await keyHash(key), hash)) return key;
+  }
+  return undefined;
+}

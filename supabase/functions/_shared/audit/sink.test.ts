@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { openSink, type SinkOptions } from "./sink.ts";
+
+interface Sent {
+  url: string;
+  init: RequestInit;
+}
+
+/** A sink whose requests get these answers, and what was sent. */
+function sinkWith(sink: string | null, ...answers: (Response | Error)[]) {
+  const sent: Sent[] = [];
+  const options: SinkOptions = {
+    url: "https://project.test",
+    secretKey: "sb_secret_x",
+    sink,
+    sinkToken: "t0ken",
+    fetch: (input, init) => {
+      sent.push({ url: String(input), init: init ?? {} });
+      const answer = answers.shift() ?? new Response(null, { status: 500 });
+      return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+    },
+  };
+  return { sink: openSink(options), sent };
+}
+
+Deno.test("an HTTP sink gets the note with its token, follows no redirect and has a time limit", async () => {
+  const { sink, sent } = sinkWith("https://sink.test/log?x=1", new Response("fine"));
+  await sink?.deliver(7, "note");
+  assert.equal(sent[0]?.url, "https://sink.test/log?x=1");
+  assert.equal(sent[0]?.init.body, "note");
+  assert.equal(sent[0]?.init.redirect, "error");
+  assert.ok(sent[0]?.init.signal);
+  assert.equal(new Headers(sent[0]?.init.headers).get("authorization"), "Bearer t0ken");
+  assert.equal(sink?.name, "https://sink.test/log");
+  const refusing = sinkWith("https://sink.test/log", new Response("secret", { status: 503 }));
+  await assert.rejects(refusing.sink!.deliver(7, "note"), /^Error: the sink answered 503$/);
+});
+
+Deno.test("a bucket never overwrites, and takes the same note twice", async () => {
+  const taken = () => new Response("Duplicate", { status: 400 });
+  const first = sinkWith("storage:audit", new Response("fine"));
+  await first.sink?.deliver(7, "note");
+  assert.equal(
+    first.sent[0]?.url,
+    "https://project.test/storage/v1/object/audit/checkpoints/0000000000000007.txt",
+  );
+  assert.equal(new Headers(first.sent[0]?.init.headers).get("x-upsert"), "false");
+  await sinkWith("storage:audit", taken(), new Response("note")).sink?.deliver(7, "note");
+  const other = sinkWith("storage:audit", taken(), new Response("another"));
+  await assert.rejects(other.sink!.deliver(7, "note"), /another checkpoint of this size/);
+  const missing = sinkWith("storage:audit", new Response(null, { status: 404 }));
+  await assert.rejects(missing.sink!.deliver(7, "note"), /answered 404/);
+});
+
+Deno.test("openSink() takes https, this machine and a bucket, and nothing else", () => {
+  assert.equal(sinkWith(null).sink, null);
+  assert.ok(sinkWith("http://127.0.0.1:9/x").sink);
+  for (const wrong of ["http://sink.test", "ftp://sink.test", "sink", "storage:", "storage:a/b"]) {
+    assert.throws(() => sinkWith(wrong), /BULWARK_AUDIT_SINK/, wrong);
+  }
+});

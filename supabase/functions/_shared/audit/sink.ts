@@ -1,0 +1,84 @@
+/** Somewhere outside the database that keeps checkpoints. */
+export interface Sink {
+  /** How the database names it: never with a token in it. */
+  readonly name: string;
+  /** Puts a checkpoint there; the same one twice is no error. Throws where it is not there after. */
+  deliver(treeSize: number, note: string): Promise<void>;
+}
+
+/** What a sink needs. */
+export interface SinkOptions {
+  url: string;
+  secretKey: string;
+  sink: string | null;
+  sinkToken: string | null;
+  fetch?: typeof fetch;
+  /** How long one delivery may take, in milliseconds. */
+  timeout?: number;
+}
+
+/**
+ * The sink of a setting: `https://...` gets each note as the body of a POST; `storage:<bucket>` keeps
+ * it as a file of a Supabase Storage bucket, which is not overwritten. Plain HTTP is for this machine.
+ * @throws Error where the setting is neither
+ */
+export function openSink(options: SinkOptions): Sink | null {
+  const { sink } = options;
+  if (sink === null) return null;
+  const bucket = /^storage:([\w.-]+)$/.exec(sink)?.[1];
+  if (bucket) return storageSink(bucket, options);
+  const url = URL.canParse(sink) ? new URL(sink) : null;
+  const local = url?.protocol === "http:" && ["127.0.0.1", "localhost"].includes(url.hostname);
+  if (!url || url.protocol !== "https:" && !local) {
+    throw new Error("BULWARK_AUDIT_SINK is neither https:// nor storage:<bucket>");
+  }
+  return httpSink(url, options);
+}
+
+function httpSink(url: URL, options: SinkOptions): Sink {
+  return {
+    name: `${url.origin}${url.pathname}`,
+    async deliver(treeSize, note) {
+      const answer = await send(options, url, {
+        method: "POST",
+        body: note,
+        headers: {
+          "content-type": "text/plain; charset=utf-8",
+          "idempotency-key": `audit-checkpoint-${treeSize}`,
+          ...(options.sinkToken ? { authorization: `Bearer ${options.sinkToken}` } : {}),
+        },
+      });
+      await answer.body?.cancel();
+      if (!answer.ok) throw new Error(`the sink answered ${answer.status}`);
+    },
+  };
+}
+
+function storageSink(bucket: string, options: SinkOptions): Sink {
+  const headers = { apikey: options.secretKey, authorization: `Bearer ${options.secretKey}` };
+  return {
+    name: `storage:${bucket}`,
+    async deliver(treeSize, note) {
+      const file = `checkpoints/${String(treeSize).padStart(16, "0")}.txt`;
+      const url = new URL(`${options.url}/storage/v1/object/${bucket}/${file}`);
+      const put = await send(options, url, {
+        method: "POST",
+        body: note,
+        headers: { ...headers, "content-type": "text/plain; charset=utf-8", "x-upsert": "false" },
+      });
+      await put.body?.cancel();
+      if (put.ok) return;
+      // A file that is there already is as good as delivered, if it is the same one.
+      const kept = await send(options, url, { headers });
+      const text = await kept.text();
+      if (!kept.ok) throw new Error(`the bucket answered ${put.status}`);
+      if (text !== note) throw new Error("the bucket holds another checkpoint of this size");
+    },
+  };
+}
+
+/** A request that ends in bounded time and goes nowhere else than it was sent. */
+function send(options: SinkOptions, url: URL, init: RequestInit): Promise<Response> {
+  const timeout = AbortSignal.timeout(options.timeout ?? 5000);
+  return (options.fetch ?? fetch)(url, { ...init, redirect: "error", signal: timeout });
+}

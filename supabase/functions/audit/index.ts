@@ -1,0 +1,57 @@
+/**
+ * Function `audit`: signs the log's head for the scheduler (`POST /audit/checkpoint`) and hands out,
+ * as the bearer of the token, the newest checkpoint (`GET /audit/checkpoint`), proofs
+ * (`GET /audit/proof?id=`, `GET /audit/proof/consistency?from=&to=`) and exports
+ * (`GET /audit/export?format=&organization_id=&cursor=&limit=`).
+ */
+import { makeCheckpoint, readLogKeys } from "../_shared/audit/checkpoint.ts";
+import { exportHeaders, pagesOf, startExport } from "../_shared/audit/export.ts";
+import { consistencyQuery, exportQuery, proofQuery } from "../_shared/audit/input.ts";
+import { checkpointLog, unwrap } from "../_shared/audit/log.ts";
+import { publishedCheckpoint } from "../_shared/audit/published.ts";
+import { openSink } from "../_shared/audit/sink.ts";
+import { callerClient } from "../_shared/caller.ts";
+import { readAuditEnv } from "../_shared/env.ts";
+import { BulwarkError } from "../_shared/errors.ts";
+import { correlationIdOf, handle, type Handler } from "../_shared/http.ts";
+import { parse } from "../_shared/input.ts";
+import { requireScheduler } from "../_shared/scheduler.ts";
+import { serviceClient } from "../_shared/service.ts";
+
+const env = readAuditEnv();
+const query = (request: Request) => Object.fromEntries(new URL(request.url).searchParams);
+
+const routes: Record<string, Handler> = {
+  async "POST /audit/checkpoint"(request) {
+    requireScheduler(request, env.schedulerSecret);
+    const log = checkpointLog(serviceClient(env, correlationIdOf(request)));
+    return Response.json(await makeCheckpoint(log, await readLogKeys(env), openSink(env)));
+  },
+  async "GET /audit/checkpoint"(request) {
+    return Response.json(await publishedCheckpoint(callerClient(request, env)));
+  },
+  async "GET /audit/proof"(request) {
+    const client = callerClient(request, env);
+    const { id: entry_id } = parse(proofQuery, query(request));
+    return Response.json(unwrap(await client.rpc("audit_inclusion_proof", { entry_id })));
+  },
+  async "GET /audit/proof/consistency"(request) {
+    const client = callerClient(request, env);
+    const { from: from_size, to: to_size } = parse(consistencyQuery, query(request));
+    const sizes = { from_size, to_size };
+    return Response.json(unwrap(await client.rpc("audit_consistency_proof", sizes)));
+  },
+  async "GET /audit/export"(request) {
+    const client = callerClient(request, env);
+    const asked = parse(exportQuery, query(request));
+    const { body, next } = await startExport(pagesOf(client, asked.organization_id), asked);
+    return new Response(body, { headers: exportHeaders(asked.format, next) });
+  },
+};
+
+Deno.serve(handle(["GET", "POST"], async (request) => {
+  const path = new URL(request.url).pathname.replace(/\/+$/, "");
+  const route = routes[`${request.method} ${path}`];
+  if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
+  return await route(request);
+}));

@@ -1,0 +1,635 @@
+-- Audit capture: one line guards a table, and every change of it leaves an entry.
+-- Protects against changes without a trace, also under session_replication_role (the triggers fire
+-- always), and against secrets in the log: ignored columns are left out, redacted ones masked.
+-- SECURITY DEFINER: the trigger functions audit_row, audit_rows, audit_truncate, because whoever
+--   changes a guarded table may not write the log.
+
+create table private.audit_guards (
+  relation regclass primary key,
+  captures boolean not null default true,
+  options jsonb not null default '{}',
+  fingerprint text not null,
+  enabled_at timestamptz not null default now()
+);
+comment on table private.audit_guards is
+  'The tables whose triggers the sealer watches: those that enable_audit guards and (captures is
+   false) the audit log''s own.';
+comment on column private.audit_guards.fingerprint is
+  'What the table''s triggers and their functions looked like; a transaction that touches one, even to
+   switch it off and on again, leaves another fingerprint.';
+alter table private.audit_guards enable row level security;
+
+create function private.audit_fingerprint(relation regclass)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    string_agg(
+      concat_ws(':', t.tgname, t.tgenabled, t.xmin, p.oid, p.xmin), ' ' order by t.tgname
+    ),
+    ''
+  )
+  from pg_catalog.pg_trigger t
+  join pg_catalog.pg_proc p on p.oid = t.tgfoid
+  where t.tgrelid = audit_fingerprint.relation and not t.tgisinternal;
+$$;
+comment on function private.audit_fingerprint(regclass) is
+  'The triggers of a table with their state and the transactions that last touched them.';
+
+create function private.append_audit_entry(
+  event_type text,
+  organization_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  action text default null,
+  result public.audit_result default 'success',
+  severity public.audit_severity default null,
+  details jsonb default null,
+  before jsonb default null,
+  after jsonb default null,
+  parent_id uuid default null,
+  source public.audit_source default 'service',
+  actor_id uuid default null,
+  session_id uuid default null,
+  ip text default null,
+  user_agent text default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+  v_severity public.audit_severity;
+begin
+  select coalesce(append_audit_entry.severity, t.severity) into v_severity
+  from public.audit_event_types t where t.name = append_audit_entry.event_type;
+  if not found then
+    raise exception 'Cannot append audit entry: event type "%" is not in the catalogue',
+      left(append_audit_entry.event_type, 64)
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+  insert into public.audit_logs (
+    source, severity, result, actor_type, organization_id, actor_id, session_id, parent_id,
+    event_type, resource_type, resource_id, action, ip, user_agent, before, after, details
+  )
+  values (
+    append_audit_entry.source, v_severity, append_audit_entry.result,
+    case when append_audit_entry.actor_id is not null then 'user'::public.audit_actor_type end,
+    append_audit_entry.organization_id, append_audit_entry.actor_id,
+    append_audit_entry.session_id, append_audit_entry.parent_id, append_audit_entry.event_type,
+    nullif(append_audit_entry.resource_type, ''), append_audit_entry.resource_id,
+    append_audit_entry.action, append_audit_entry.ip, append_audit_entry.user_agent,
+    append_audit_entry.before, append_audit_entry.after, append_audit_entry.details
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function private.append_audit_entry(
+  text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
+  uuid, public.audit_source, uuid, uuid, text, text
+) is
+  'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is who
+   the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
+
+create function private.audit_image(image jsonb, ignored text[], redacted text[])
+  returns jsonb
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  image := image - ignored;
+  image := image || (
+    select coalesce(jsonb_object_agg(c, '[redacted]'), '{}')
+    from unnest(redacted) as c
+    where image ? c
+  );
+  if pg_column_size(image) > 32768 then
+    select jsonb_object_agg(
+      v.key,
+      case
+        when octet_length(v.value::text) <= 1024 then v.value
+        else to_jsonb(format('[%s bytes left out]', octet_length(v.value::text)))
+      end
+    )
+    into image
+    from jsonb_each(image) as v;
+  end if;
+  return image;
+end;
+$$;
+comment on function private.audit_image(jsonb, text[], text[]) is
+  'A row as an entry may hold it: without ignored columns, with redacted ones masked and, where it is
+   larger than 32,768 bytes, without values of more than 1,024: no write fails for its size.';
+
+create function private.audit_organization(value text, lookup text)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+begin
+  if lookup = '' then
+    return value::uuid;
+  end if;
+  execute format('select %s($1)', lookup::regproc) into v_organization using value::uuid;
+  return v_organization;
+end;
+$$;
+comment on function private.audit_organization(text, text) is
+  'The organization of a row: the value of its organization column, or what a function makes of it.';
+
+create function private.audit_key(image jsonb, key_columns text[])
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_object_agg(c, image -> c)::text from unnest(key_columns) as c;
+$$;
+comment on function private.audit_key(jsonb, text[]) is
+  'The resource_id of a row whose key has several columns: a JSON object.';
+
+-- Arguments of audit_row, audit_rows and audit_truncate: 0 table, 1 key columns, 2 organization
+-- column, 3 function that finds the organization by it, 4 ignored and 5 redacted columns, 6 to 8
+-- event types and 9 to 11 severities of insert, update and delete. These functions run once a
+-- write, so the common case is spelled out in them and calls nothing.
+create function private.audit_row()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever changes the table may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_after jsonb;
+  v_before jsonb;
+  v_event integer;
+  v_image jsonb;
+  v_organization uuid;
+begin
+  case tg_op
+    when 'INSERT' then
+      v_event := 6;
+      v_after := to_jsonb(new);
+      v_image := v_after;
+    when 'UPDATE' then
+      v_event := 7;
+      v_before := to_jsonb(old);
+      v_image := to_jsonb(new);
+      if v_before -> tg_argv[2] is distinct from v_image -> tg_argv[2] then
+        -- The row leaves one organization and enters another: each sees its own half.
+        perform private.append_audit_entry(
+          event_type => tg_argv[8],
+          severity => tg_argv[11]::public.audit_severity,
+          organization_id => private.audit_organization(v_before ->> tg_argv[2], tg_argv[3]),
+          resource_type => tg_argv[0],
+          resource_id => case
+            when tg_argv[1] like '{%,%' then private.audit_key(v_before, tg_argv[1]::text[])
+            else v_before #>> tg_argv[1]::text[]
+          end,
+          action => 'update',
+          source => 'table',
+          before => private.audit_image(v_before, tg_argv[4]::text[], tg_argv[5]::text[])
+        );
+        v_event := 6;
+        v_before := null;
+        v_after := v_image;
+      else
+        select jsonb_object_agg(o.key, o.value), jsonb_object_agg(o.key, v_image -> o.key)
+        into v_before, v_after
+        from jsonb_each(v_before - tg_argv[4]::text[]) o
+        where o.value is distinct from v_image -> o.key;
+        if v_before is null then
+          return null;
+        end if;
+      end if;
+    else
+      v_event := 8;
+      v_before := to_jsonb(old);
+      v_image := v_before;
+  end case;
+  if tg_argv[4] <> '{}' or tg_argv[5] <> '{}'
+    or pg_column_size(v_before) > 32768 or pg_column_size(v_after) > 32768 then
+    v_before := private.audit_image(v_before, tg_argv[4]::text[], tg_argv[5]::text[]);
+    v_after := private.audit_image(v_after, tg_argv[4]::text[], tg_argv[5]::text[]);
+  end if;
+  if tg_argv[3] <> '' then
+    v_organization := private.audit_organization(v_image ->> tg_argv[2], tg_argv[3]);
+  elsif tg_argv[2] <> '' then
+    v_organization := (v_image ->> tg_argv[2])::uuid;
+  end if;
+  insert into public.audit_logs (
+    source, severity, organization_id, event_type, resource_type, resource_id, action, before, after
+  )
+  values (
+    'table', tg_argv[v_event + 3]::public.audit_severity, v_organization, tg_argv[v_event],
+    tg_argv[0],
+    case
+      when tg_argv[1] like '{%,%' then private.audit_key(v_image, tg_argv[1]::text[])
+      else v_image #>> tg_argv[1]::text[]
+    end,
+    lower(tg_op), v_before, v_after
+  );
+  return null;
+end;
+$$;
+comment on function private.audit_row() is
+  'Trigger: an entry for each row that a guarded table gains, loses or changes.';
+
+create function private.audit_rows()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever changes the table may not write the log
+  set search_path = pg_catalog, pg_temp
+  set jit = off               -- its estimates make a small statement compile for 200 ms
+as $$
+declare
+  v_composite constant boolean := tg_argv[1] like '{%,%';
+  v_key constant text[] := tg_argv[1]::text[];
+  v_ignored constant text[] := tg_argv[4]::text[];
+  v_redacted constant text[] := tg_argv[5]::text[];
+  v_trims constant boolean := tg_argv[4] <> '{}' or tg_argv[5] <> '{}';
+begin
+  if tg_op = 'INSERT' then
+    insert into public.audit_logs (
+      source, severity, organization_id, event_type, resource_type, resource_id, action, after
+    )
+    select
+      'table', tg_argv[9]::public.audit_severity,
+      case when tg_argv[2] <> '' then
+        case
+          when tg_argv[3] = '' then (r.image ->> tg_argv[2])::uuid
+          else private.audit_organization(r.image ->> tg_argv[2], tg_argv[3])
+        end
+      end,
+      tg_argv[6], tg_argv[0],
+      case when v_composite then private.audit_key(r.image, v_key) else r.image #>> v_key end,
+      'insert',
+      case
+        when v_trims or pg_column_size(r.image) > 32768
+        then private.audit_image(r.image, v_ignored, v_redacted)
+        else r.image
+      end
+    from (select to_jsonb(n) as image from new_rows n offset 0) r;
+  elsif tg_op = 'DELETE' then
+    insert into public.audit_logs (
+      source, severity, organization_id, event_type, resource_type, resource_id, action, before
+    )
+    select
+      'table', tg_argv[11]::public.audit_severity,
+      case when tg_argv[2] <> '' then
+        case
+          when tg_argv[3] = '' then (r.image ->> tg_argv[2])::uuid
+          else private.audit_organization(r.image ->> tg_argv[2], tg_argv[3])
+        end
+      end,
+      tg_argv[8], tg_argv[0],
+      case when v_composite then private.audit_key(r.image, v_key) else r.image #>> v_key end,
+      'delete',
+      case
+        when v_trims or pg_column_size(r.image) > 32768
+        then private.audit_image(r.image, v_ignored, v_redacted)
+        else r.image
+      end
+    from (select to_jsonb(o) as image from old_rows o offset 0) r;
+  else
+    -- Both transition tables list the rows in the order in which they were updated, so old and new
+    -- pair by place, also where the key itself changes or two rows swap theirs.
+    insert into public.audit_logs (
+      source, severity, organization_id, event_type, resource_type, resource_id, action, before,
+      after
+    )
+    select
+      'table', tg_argv[c.event + 3]::public.audit_severity,
+      case when tg_argv[2] <> '' then
+        case
+          when tg_argv[3] = '' then (c.image ->> tg_argv[2])::uuid
+          else private.audit_organization(c.image ->> tg_argv[2], tg_argv[3])
+        end
+      end,
+      tg_argv[c.event], tg_argv[0],
+      case when v_composite then private.audit_key(c.image, v_key) else c.image #>> v_key end,
+      'update',
+      case
+        when v_trims or pg_column_size(c.before) > 32768
+        then private.audit_image(c.before, v_ignored, v_redacted)
+        else c.before
+      end,
+      case
+        when v_trims or pg_column_size(c.after) > 32768
+        then private.audit_image(c.after, v_ignored, v_redacted)
+        else c.after
+      end
+    from (
+      -- A row that leaves one organization and enters another is a delete and an insert.
+      select
+        e.event,
+        case when e.event = 8 then p.image else q.image end as image,
+        case e.event when 7 then d.before when 8 then p.image end as before,
+        case e.event when 7 then d.after when 6 then q.image end as after
+      from (select row_number() over () as place, to_jsonb(o) as image from old_rows o) p
+      join (select row_number() over () as place, to_jsonb(n) as image from new_rows n) q
+        on q.place = p.place
+      cross join lateral (
+        select
+          jsonb_object_agg(k.key, k.value) as before,
+          jsonb_object_agg(k.key, q.image -> k.key) as after
+        from jsonb_each(p.image) k
+        where k.value is distinct from q.image -> k.key and k.key <> all (v_ignored)
+      ) d
+      cross join lateral unnest(
+        case
+          when p.image -> tg_argv[2] is distinct from q.image -> tg_argv[2] then '{8,6}'
+          when d.before is not null then '{7}'
+          else '{}'
+        end::integer[]
+      ) as e (event)
+    ) c;
+  end if;
+  return null;
+end;
+$$;
+comment on function private.audit_rows() is
+  'Trigger: the entries of a whole statement at once, for tables that are loaded in bulk.';
+
+create function private.audit_truncate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever empties the table may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into public.audit_logs (source, severity, event_type, resource_type, action)
+  values ('table', 'warning', tg_argv[8], tg_argv[0], 'truncate');
+  return null;
+end;
+$$;
+comment on function private.audit_truncate() is
+  'Trigger: an entry without an organization for a guarded table that is emptied.';
+
+create function private.drop_audit_triggers(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_trigger name;
+begin
+  for v_trigger in
+    select t.tgname
+    from pg_catalog.pg_trigger t
+    where t.tgrelid = target and t.tgname ~ '^bulwark_audit(_|$)' and t.tgparentid = 0
+  loop
+    execute format('drop trigger %I on %s', v_trigger, target);
+  end loop;
+end;
+$$;
+comment on function private.drop_audit_triggers(regclass) is
+  'Takes the audit''s triggers off a table, whatever options they were made with.';
+
+create function private.disable_audit(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from private.audit_guards g where g.relation = target and g.captures;
+  if not found then
+    raise exception 'Cannot disable audit: % is not guarded', target
+      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
+  end if;
+  perform private.drop_audit_triggers(target);
+end;
+$$;
+comment on function private.disable_audit(regclass) is
+  'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors: AUDIT_NOT_GUARDED.';
+
+create function private.enable_audit(
+  target regclass,
+  organization_column text default null,
+  ignore text[] default '{}',
+  redact text[] default '{}',
+  bulk boolean default false,
+  event_types text[] default '{data.create,data.update,data.delete}',
+  organization_lookup regproc default null,
+  direct_only boolean default false
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text[];
+  v_name text;
+  v_severities text[];
+  v_trigger text;
+begin
+  if num_nulls(target, ignore, redact, bulk, event_types, direct_only) > 0 then
+    raise exception 'Cannot enable audit: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'AUDIT_NULL_ARGUMENT';
+  end if;
+  select concat(n.nspname, '.', c.relname) into v_name
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't';
+  if not found or exists (
+    select from private.audit_guards g where g.relation = target and not g.captures
+  ) then
+    raise exception 'Cannot enable audit: % is not a table that can be guarded', target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Guard the tables under a view; the audit log guards itself';
+  end if;
+  select array_agg(a.attname order by k.place) into v_key
+  from pg_catalog.pg_index i
+  cross join unnest(i.indkey) with ordinality as k (attnum, place)
+  join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+  where i.indrelid = target and i.indisprimary;
+  if v_key is null then
+    raise exception 'Cannot enable audit: % has no primary key', target
+      using errcode = 'invalid_table_definition', detail = 'AUDIT_NO_PRIMARY_KEY',
+            hint = 'Without one an entry could not say which row changed';
+  end if;
+  if exists (
+    select from unnest(ignore || redact || organization_column) as c
+    where c is not null and not exists (
+      select from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped
+    )
+  ) then
+    raise exception 'Cannot enable audit: % lacks a column that was named', target
+      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN';
+  end if;
+  if redact && v_key then
+    raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED';
+  end if;
+  if (
+    select a.atttypid <> 'uuid'::regtype
+    from pg_catalog.pg_attribute a
+    where a.attrelid = target and a.attname = organization_column
+  ) or (organization_lookup is not null and organization_column is null) then
+    raise exception 'Cannot enable audit: the organization column is not of type uuid'
+      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN';
+  end if;
+  select array_agg(t.severity::text order by e.place) into v_severities
+  from unnest(event_types) with ordinality as e (name, place)
+  join public.audit_event_types t on t.name = e.name;
+  if cardinality(event_types) <> 3 or cardinality(v_severities) is distinct from 3 then
+    raise exception 'Cannot enable audit: insert, update and delete each need a known event type'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+
+  perform private.drop_audit_triggers(target);
+  foreach v_trigger in array case
+    when bulk then array[
+      'bulwark_audit_insert', 'bulwark_audit_update', 'bulwark_audit_delete',
+      'bulwark_audit_truncate'
+    ]
+    else array['bulwark_audit', 'bulwark_audit_truncate']
+  end loop
+    execute format(
+      'create trigger %I after %s on %s %s for each %s %s
+         execute function private.%I(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L)',
+      v_trigger,
+      case v_trigger
+        when 'bulwark_audit' then 'insert or update or delete'
+        when 'bulwark_audit_insert' then 'insert'
+        when 'bulwark_audit_update' then 'update'
+        when 'bulwark_audit_delete' then 'delete'
+        else 'truncate'
+      end,
+      target,
+      case v_trigger
+        when 'bulwark_audit_insert' then 'referencing new table as new_rows'
+        when 'bulwark_audit_update' then
+          'referencing old table as old_rows new table as new_rows'
+        when 'bulwark_audit_delete' then 'referencing old table as old_rows'
+      end,
+      case v_trigger when 'bulwark_audit' then 'row' else 'statement' end,
+      case when direct_only then 'when (pg_trigger_depth() = 0)' end,
+      case v_trigger
+        when 'bulwark_audit' then 'audit_row'
+        when 'bulwark_audit_truncate' then 'audit_truncate'
+        else 'audit_rows'
+      end,
+      v_name, v_key, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
+      ignore, redact, event_types[1], event_types[2], event_types[3], v_severities[1],
+      v_severities[2], v_severities[3]
+    );
+    -- Always: session_replication_role skips ordinary triggers.
+    execute format('alter table %s enable always trigger %I', target, v_trigger);
+  end loop;
+  insert into private.audit_guards (relation, options, fingerprint)
+  values (
+    target,
+    jsonb_build_object(
+      'organization_column', organization_column, 'ignore', ignore, 'redact', redact, 'bulk', bulk,
+      'event_types', event_types, 'organization_lookup', organization_lookup,
+      'direct_only', direct_only
+    ),
+    private.audit_fingerprint(target)
+  )
+  on conflict (relation) do update
+    set options = excluded.options, fingerprint = excluded.fingerprint, enabled_at = now();
+end;
+$$;
+comment on function private.enable_audit(
+  regclass, text, text[], text[], boolean, text[], regproc, boolean
+) is
+  'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an entry.
+   organization_column (uuid) says whose it is, organization_lookup (uuid to uuid) finds it where the
+   column only leads there; ignore leaves columns out, redact masks them; bulk writes the entries of
+   a statement at once; event_types are those of insert, update and delete; direct_only skips what
+   other triggers do. Calling it again replaces the options; do so after renaming the table. Errors:
+   AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
+   AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
+
+create function private.role_organization(role_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$ select r.organization_id from public.roles r where r.id = role_organization.role_id; $$;
+comment on function private.role_organization(uuid) is 'The organization that made a role, if one did.';
+
+create function private.invitation_organization(invitation_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select i.organization_id
+  from public.invitations i where i.id = invitation_organization.invitation_id;
+$$;
+comment on function private.invitation_organization(uuid) is 'The organization that sent an invitation.';
+
+-- First the list of guards: whatever happens to it from here on is an entry, by whichever path.
+select private.enable_audit(
+  'private.audit_guards', event_types => '{config.changed,config.changed,config.changed}'
+);
+select private.enable_audit('public.organizations', organization_column => 'id');
+select private.enable_audit('public.permissions');
+select private.enable_audit('public.roles', organization_column => 'organization_id');
+select private.enable_audit(
+  'public.role_permissions', organization_column => 'role_id',
+  organization_lookup => 'private.role_organization',
+  event_types => '{authz.permission_granted,data.update,data.delete}'
+);
+select private.enable_audit(
+  'public.role_inheritance', organization_column => 'role_id',
+  organization_lookup => 'private.role_organization'
+);
+select private.enable_audit(
+  'public.user_roles', organization_column => 'organization_id',
+  event_types => '{authz.role_assigned,authz.role_assigned,authz.role_removed}'
+);
+select private.enable_audit('public.invitations', organization_column => 'organization_id');
+select private.enable_audit(
+  'private.invitation_tokens', organization_column => 'invitation_id',
+  organization_lookup => 'private.invitation_organization', ignore => '{token_hash}'
+);
+-- A closure is no news while triggers keep it; whoever writes it by hand gives himself rights.
+select private.enable_audit(
+  'private.effective_permissions', organization_column => 'role_id',
+  organization_lookup => 'private.role_organization', direct_only => true
+);
+select private.enable_audit('private.reserved_slugs');
+select private.enable_audit(
+  'private.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
+);
+select private.enable_audit(
+  'public.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- The log watches its own protection the same way.
+insert into private.audit_guards (relation, captures, fingerprint)
+select r, false, private.audit_fingerprint(r)
+from unnest('{public.audit_logs, private.audit_eras}'::regclass[]) as r;
+
+revoke all on function
+  private.audit_fingerprint(regclass),
+  private.append_audit_entry(
+    text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
+    uuid, public.audit_source, uuid, uuid, text, text
+  ),
+  private.audit_image(jsonb, text[], text[]), private.audit_organization(text, text),
+  private.audit_key(jsonb, text[]), private.audit_row(), private.audit_rows(),
+  private.audit_truncate(), private.drop_audit_triggers(regclass),
+  private.disable_audit(regclass),
+  private.enable_audit(regclass, text, text[], text[], boolean, text[], regproc, boolean),
+  private.role_organization(uuid), private.invitation_organization(uuid)
+  from public, anon, authenticated, service_role;

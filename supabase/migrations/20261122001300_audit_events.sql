@@ -1,0 +1,323 @@
+-- Audit events: what no guarded table can tell, reported by clients and functions, and sign-ins seen
+-- on the auth schema.
+-- Protects against a client that reports as somebody else, for a foreign organization, or in the
+-- categories that evidence rests on; and against a sign-in that fails for the log's sake.
+-- SECURITY DEFINER: log_audit_event and audit_auth, because neither clients nor Supabase Auth may
+--   write the log.
+
+create table private.audit_gaps (
+  id bigint generated always as identity primary key,
+  noticed_at timestamptz not null default clock_timestamp(),
+  source text not null,
+  reason text not null
+);
+comment on table private.audit_gaps is
+  'Events of the auth schema that could not be recorded, since a sign-in must not fail for it:
+   where, and the SQLSTATE. Verification counts them.';
+alter table private.audit_gaps enable row level security;
+
+create function public.log_audit_event(
+  event_type text,
+  action text default null,
+  organization_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  result public.audit_result default 'success',
+  severity public.audit_severity default null,
+  details jsonb default null,
+  parent_id uuid default null,
+  actor_id uuid default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_service constant boolean := private.caller_is_service();
+  v_text text;
+begin
+  if event_type is null or result is null then
+    raise exception 'Cannot log event: the type or the result is null'
+      using errcode = 'null_value_not_allowed', detail = 'AUDIT_NULL_ARGUMENT';
+  end if;
+  foreach v_text in array array[action, resource_type, resource_id] loop
+    if v_text = '' or length(v_text) > 256 or v_text ~ '[[:cntrl:]]' then
+      raise exception 'Cannot log event: action and resource have 1 to 256 printable characters'
+        using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_TEXT';
+    end if;
+  end loop;
+  if jsonb_typeof(details) <> 'object' then
+    raise exception 'Cannot log event: the details are not a JSON object'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_DETAILS';
+  end if;
+  if octet_length(details::text) > 16384 then
+    raise exception 'Cannot log event: the details have % bytes, at most 16384 are allowed',
+      octet_length(details::text)
+      using errcode = 'program_limit_exceeded', detail = 'AUDIT_DETAILS_TOO_LARGE';
+  end if;
+  if not v_service then
+    if private.require_user() is distinct from coalesce(actor_id, auth.uid()) then
+      raise exception 'Cannot log event: one reports one''s own acts only'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
+    end if;
+    if exists (
+      select from public.audit_event_types t
+      where t.name = log_audit_event.event_type and not t.reported_by_clients
+    ) then
+      raise exception 'Cannot log event: % is not reported by clients', event_type
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+    end if;
+    if severity > 'warning' then
+      raise exception 'Cannot log event: a client reports up to warning'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE';
+    end if;
+    if organization_id is not null and not private.is_super_admin()
+      and organization_id not in (select private.member_organizations()) then
+      raise exception 'Cannot log event: you are not a member of the organization'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER';
+    end if;
+  end if;
+  if parent_id is not null and not exists (
+    select from public.audit_logs e
+    where e.id = log_audit_event.parent_id
+      and e.organization_id is not distinct from log_audit_event.organization_id
+      and (v_service or e.actor_id = auth.uid())
+  ) then
+    raise exception 'Cannot log event: there is no such parent of yours'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+  end if;
+  return private.append_audit_entry(
+    event_type => log_audit_event.event_type,
+    organization_id => log_audit_event.organization_id,
+    resource_type => log_audit_event.resource_type,
+    resource_id => log_audit_event.resource_id,
+    action => log_audit_event.action,
+    result => log_audit_event.result,
+    severity => log_audit_event.severity,
+    details => log_audit_event.details,
+    parent_id => log_audit_event.parent_id,
+    source => case when v_service then 'service' else 'client' end::public.audit_source,
+    actor_id => case when v_service then log_audit_event.actor_id end
+  );
+end;
+$$;
+comment on function public.log_audit_event(
+  text, text, uuid, text, text, public.audit_result, public.audit_severity, jsonb, uuid, uuid
+) is
+  'Reports an event and returns the id of its entry. A client reports its own acts, of types that
+   clients report, up to severity warning, in organizations of which it is a member; the service role
+   reports anything, also on behalf of actor_id. Details: a JSON object of at most 16,384 bytes.
+   Errors: AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_EVENT_NOT_REPORTABLE, AUDIT_SEVERITY_NOT_REPORTABLE,
+   AUDIT_ACTOR_NOT_YOU, AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY, AUDIT_INVALID_TEXT,
+   AUDIT_INVALID_DETAILS, AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED.';
+
+create function private.append_auth_entry(
+  event_type text,
+  user_id uuid,
+  resource_type text,
+  resource_id text,
+  action text,
+  session jsonb default '{}',
+  before jsonb default null,
+  after jsonb default null
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entry uuid;
+  v_organization uuid;
+  v_parent uuid;
+begin
+  -- One entry of the installation's own, and under it one in each organization of the user, so
+  -- that an organization sees the sign-ins of its members.
+  for v_organization in
+    select null::uuid
+    union all
+    select distinct g.organization_id
+    from public.user_roles g
+    where g.user_id = append_auth_entry.user_id and g.organization_id is not null
+  loop
+    v_entry := private.append_audit_entry(
+      event_type => append_auth_entry.event_type,
+      organization_id => v_organization,
+      resource_type => append_auth_entry.resource_type,
+      resource_id => append_auth_entry.resource_id,
+      action => append_auth_entry.action,
+      before => append_auth_entry.before,
+      after => append_auth_entry.after,
+      parent_id => v_parent,
+      source => 'auth',
+      -- Who changes an account may be its owner or an administrator: the table does not say.
+      actor_id => case when resource_type <> 'auth.users' then append_auth_entry.user_id end,
+      session_id => private.uuid_or_null(session ->> 'id'),
+      ip => left(session ->> 'ip', 64),
+      user_agent => left(session ->> 'user_agent', 256)
+    );
+    v_parent := coalesce(v_parent, v_entry);
+  end loop;
+end;
+$$;
+comment on function private.append_auth_entry(
+  text, uuid, text, text, text, jsonb, jsonb, jsonb
+) is
+  'Records what a user did in Supabase Auth, for the installation and for each organization the user
+   belongs to.';
+
+create function private.audit_auth()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because Supabase Auth may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_after jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  v_before jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+  v_event text;
+  v_row jsonb := coalesce(v_after, v_before);
+  v_resource text := 'auth.' || tg_table_name;
+begin
+  if tg_table_name = 'sessions' then
+    perform private.append_auth_entry(
+      case tg_op
+        when 'INSERT' then 'auth.login'
+        when 'DELETE' then 'auth.logout'
+        else 'auth.mfa_verified'
+      end,
+      (v_row ->> 'user_id')::uuid, v_resource, v_row ->> 'id', lower(tg_op), v_row
+    );
+  elsif tg_table_name = 'mfa_factors' then
+    v_event := case
+      when tg_op = 'DELETE' and v_before ->> 'status' = 'verified' then 'auth.mfa_disabled'
+      when v_after ->> 'status' = 'verified'
+        and v_before ->> 'status' is distinct from 'verified' then 'auth.mfa_enabled'
+    end;
+    if v_event is not null then
+      perform private.append_auth_entry(
+        v_event, (v_row ->> 'user_id')::uuid, v_resource, v_row ->> 'id', v_row ->> 'factor_type'
+      );
+    end if;
+  elsif tg_op <> 'UPDATE' then
+    perform private.append_auth_entry(
+      case tg_op when 'INSERT' then 'data.create' else 'data.delete' end,
+      (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', lower(tg_op)
+    );
+  else
+    if v_after ->> 'encrypted_password' is distinct from v_before ->> 'encrypted_password' then
+      perform private.append_auth_entry(
+        'auth.password_changed', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'update'
+      );
+    end if;
+    if v_after ->> 'recovery_sent_at' <> coalesce(v_before ->> 'recovery_sent_at', '') then
+      perform private.append_auth_entry(
+        'auth.password_reset', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'request'
+      );
+    end if;
+    -- Of what else changes only what decides about access, and never a token or a hash.
+    select jsonb_object_agg(c, v_before -> c), jsonb_object_agg(c, v_after -> c)
+    into v_before, v_after
+    from unnest('{email, phone, banned_until, deleted_at, role, is_super_admin}'::text[]) as c
+    where v_before -> c is distinct from v_after -> c;
+    if v_after is not null then
+      perform private.append_auth_entry(
+        'data.update', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'update',
+        before => v_before, after => v_after
+      );
+    end if;
+  end if;
+  return coalesce(new, old);
+exception
+  -- A sign-in must not fail for the log's sake, but the gap must not go unnoticed either.
+  when others then
+    begin
+      insert into private.audit_gaps (source, reason)
+      values (v_resource || ' ' || lower(tg_op), sqlstate);
+    exception
+      when others then
+        raise warning 'Cannot record an event of %: %', v_resource, sqlstate;
+    end;
+    return coalesce(new, old);
+end;
+$$;
+comment on function private.audit_auth() is
+  'Trigger: sign-ins, sign-outs, password, factor and account changes. Never raises: what cannot be
+   recorded is counted in audit_gaps.';
+
+create function private.watch_auth()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_relation regclass;
+  v_event text;
+begin
+  for v_relation, v_event in
+    select to_regclass('auth.' || w.relation), w.event
+    from (values
+      ('users', 'insert'), ('users', 'update'), ('users', 'delete'),
+      ('sessions', 'insert'), ('sessions', 'verify'), ('sessions', 'delete'),
+      ('mfa_factors', 'insert'), ('mfa_factors', 'update'), ('mfa_factors', 'delete')
+    ) as w (relation, event)
+    where to_regclass('auth.' || w.relation) is not null
+  loop
+    execute format(
+      'create or replace trigger %I %s on %s for each row %s execute function private.audit_auth()',
+      'bulwark_audit_' || v_event,
+      case
+        -- Before: afterwards the user's organizations are gone.
+        when v_event = 'delete' then 'before delete'
+        when v_event = 'verify' then 'after update of aal'
+        when v_event = 'update' then 'after update'
+        else 'after insert'
+      end,
+      v_relation,
+      case v_event
+        when 'verify' then 'when (new.aal = ''aal2'' and old.aal is distinct from new.aal)'
+      end
+    );
+  end loop;
+  insert into private.audit_guards (relation, captures, fingerprint)
+  select r, false, private.audit_fingerprint(r)
+  from unnest(array[
+    to_regclass('auth.users'), to_regclass('auth.sessions'), to_regclass('auth.mfa_factors')
+  ]) as r
+  where r is not null
+  on conflict (relation) do update set fingerprint = excluded.fingerprint;
+end;
+$$;
+comment on function private.watch_auth() is
+  'Makes the triggers on those tables of the auth schema that exist; call it again after an upgrade of
+   Supabase Auth brought new ones. They cannot be made to fire always: the schema is not ours, so
+   what happens there under session_replication_role is not seen.';
+
+select private.watch_auth();
+
+create trigger audit_gaps_refuse_change
+  before update or delete on private.audit_gaps
+  for each row execute function private.refuse_change();
+create trigger audit_gaps_refuse_truncate
+  before truncate on private.audit_gaps
+  for each statement execute function private.refuse_change();
+alter table private.audit_gaps enable always trigger audit_gaps_refuse_change;
+alter table private.audit_gaps enable always trigger audit_gaps_refuse_truncate;
+insert into private.audit_guards (relation, captures, fingerprint)
+values ('private.audit_gaps', false, private.audit_fingerprint('private.audit_gaps'));
+
+revoke all on function
+  public.log_audit_event(
+    text, text, uuid, text, text, public.audit_result, public.audit_severity, jsonb, uuid, uuid
+  ),
+  private.append_auth_entry(text, uuid, text, text, text, jsonb, jsonb, jsonb),
+  private.audit_auth(), private.watch_auth()
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.log_audit_event(
+    text, text, uuid, text, text, public.audit_result, public.audit_severity, jsonb, uuid, uuid
+  )
+  to authenticated, service_role;

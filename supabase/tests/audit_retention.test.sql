@@ -1,0 +1,340 @@
+-- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after a
+-- seal is given a later transaction id, as it would have had.
+begin;
+select plan(49);
+select tests.create_organizations();
+create temporary table base as
+  select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000 as xid,
+    (select coalesce(max(number), 0) from private.audit_seals) as last;
+grant select on base to public;
+create function pg_temp.seal(through bigint)
+  returns integer
+  language sql
+as $$
+  select (private.write_audit_seal(
+    format('%1$s:%1$s:', b.xid + through + 1)::pg_snapshot
+  ) - b.last)::integer
+  from base b;
+$$;
+create function pg_temp.found()
+  returns text
+  language sql
+as $$
+  select concat_ws(' ', v.intact, v.complete, v.problem, v.seal - b.last)
+  from base b, verify_audit_log(after_seal => b.last) v;
+$$;
+select is(pg_temp.seal(0), 1, 'AUR-01: (the set-up is sealed)');
+create temporary table mark as
+  select id as after from public.audit_logs order by id desc limit 1;
+create function pg_temp.later(at bigint)
+  returns void
+  language sql
+as $$
+  update public.audit_logs e set xid = (b.xid + at)::text::xid8
+  from base b, mark m
+  where e.xid = pg_current_xact_id() and e.id > m.after;
+$$;
+create function pg_temp.entry(
+  number integer,
+  organization text,
+  days integer,
+  severity audit_severity default 'info',
+  actor text default 'analyst@acme.test'
+)
+  returns void
+  language sql
+as $$
+  insert into public.audit_logs (
+    id, xid, occurred_at, era, salt, source, severity, event_type, organization_id, actor_type,
+    actor_id, resource_type, resource_id, action, ip, after
+  )
+  select
+    (substring(private.audit_id_floor(now() - make_interval(days => days))::text for 24)
+      || lpad(to_hex(number), 12, '0'))::uuid,
+    (b.xid + 1)::text::xid8, now() - make_interval(days => days),
+    (select max(era) from private.audit_eras), gen_random_uuid(), 'table', severity, 'data.create',
+    tests.organization_id(organization), 'user', tests.user_id(actor), 'public.tests',
+    number::text, 'insert', '203.0.113.9', jsonb_build_object('number', number)
+  from base b;
+$$;
+create temporary view made as
+  select e.*, ('x' || substring(e.id::text from 25))::bit(48)::bigint as number
+  from public.audit_logs e
+  where e.resource_type = 'public.tests';
+
+alter table audit_logs disable trigger audit_logs_stamp;
+select pg_temp.entry(n, 'acme', 100) from generate_series(1, 5) as n;
+select pg_temp.entry(n, 'globex', 100, actor => 'admin@globex.test') from generate_series(6, 8) as n;
+select pg_temp.entry(9, 'acme', 100, 'error');
+select pg_temp.entry(10, 'acme', 100, 'critical');
+select pg_temp.entry(11, 'acme', 10);
+select pg_temp.entry(12, 'globex', 100, actor => 'viewer@globex.test');
+select pg_temp.entry(13, 'acme', 10, actor => 'viewer@globex.test');
+alter table audit_logs enable always trigger audit_logs_stamp;
+select is(pg_temp.seal(1), 2, 'AUR-02: (and so are entries of 100 and of 10 days ago)');
+select is(pg_temp.found(), 't t', 'AUR-03: the log verifies');
+
+-- who may
+select is(
+  tests.error_as('super@bulwark.test', 'authenticated', $$ select cleanup_old_audit_logs() $$),
+  '42501', 'AUR-04: no person runs retention'
+);
+select is(
+  tests.error_as('super@bulwark.test', 'authenticated', $$ select prune_audit_log(1) $$),
+  '42501', 'AUR-05: no person prunes'
+);
+select is(
+  tests.error_as('admin@acme.test', 'authenticated',
+    $$ select erase_subject(tests.user_id('viewer@globex.test'), 'x', tests.organization_id('acme')) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'AUR-06: an administrator does not erase'
+);
+select is(
+  tests.error_as('admin@acme.test', 'authenticated',
+    $$ select place_legal_hold('x', tests.organization_id('acme')) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'AUR-07: nor place holds'
+);
+select is(
+  tests.error_as('super@bulwark.test', 'authenticated',
+    $$ select private.remove_audit_payloads('{}', null, '{}') $$),
+  '42501', 'AUR-08: nobody removes payloads otherwise'
+);
+
+-- holds
+select is(
+  tests.error($$ select place_legal_hold('case 1') $$), '22023 AUDIT_INVALID_HOLD',
+  'AUR-09: a hold holds something'
+);
+select is(
+  tests.error($$ select place_legal_hold('', tests.organization_id('acme')) $$),
+  '22023 AUDIT_INVALID_HOLD', 'AUR-10: and has a reason'
+);
+create temporary table holds (name text, id uuid);
+grant all on holds to public;
+select tests.act_as('super@bulwark.test');
+insert into holds
+values ('globex viewer', place_legal_hold('case 1', subject_id => tests.user_id('viewer@globex.test')));
+insert into holds values (
+  'row 2', place_legal_hold('case 2', tests.organization_id('acme'), resource_type => 'public.tests',
+    resource_id => '2')
+);
+select tests.act_as_owner();
+select is(
+  (select count(*)::int from audit_logs e join holds h on h.id::text = e.resource_id
+   where e.event_type = 'config.changed' and e.actor_id = tests.user_id('super@bulwark.test')),
+  2, 'AUR-11: a hold is an entry'
+);
+select is(
+  tests.error($$ select cleanup_old_audit_logs(0) $$), '22023 AUDIT_INVALID_RETENTION',
+  'AUR-12: retention is at least a day'
+);
+select is(
+  tests.error($$ select cleanup_old_audit_logs(null) $$), '22023 AUDIT_INVALID_RETENTION',
+  'AUR-13: and a number'
+);
+
+-- retention
+select is(cleanup_old_audit_logs(), 7, 'AUR-14: retention removes what is older than 90 days');
+select results_eq(
+  $$ select number::int from made where removed_by is not null order by number $$,
+  array[1, 3, 4, 5, 6, 7, 8],
+  'AUR-15: not what is newer, serious, or under a hold'
+);
+select ok(
+  (select bool_and(num_nonnulls(salt, actor_type, actor_id, database_user, session_id, ip, user_agent,
+     resource_id, action, correlation_id, parent_id, before, after, details) = 0
+     and octet_length(commitment) = 32 and organization_id is not null)
+   from made where removed_by is not null),
+  'AUR-16: of a removed payload nothing stays but the commitment'
+);
+select results_eq(
+  $$ select r.organization_id, r.details ->> 'kind', (r.details ->> 'entries')::int
+     from audit_logs r, mark m
+     where r.event_type = 'compliance.data_deleted' and r.id > m.after
+     order by (r.details ->> 'entries')::int desc $$,
+  $$ values (tests.organization_id('acme'), 'retention', 4),
+            (tests.organization_id('globex'), 'retention', 3) $$,
+  'AUR-17: each organization has a record of what was removed'
+);
+select is(cleanup_old_audit_logs(), 0, 'AUR-18: a second run finds nothing');
+alter table audit_logs disable trigger audit_logs_refuse_change;
+select pg_temp.later(2);
+alter table audit_logs enable always trigger audit_logs_refuse_change;
+select is(pg_temp.seal(2), 3, 'AUR-19: the records are sealed');
+select is(pg_temp.found(), 't t', 'AUR-20: and the log still verifies');
+select is(
+  (select payloads_removed from base b, verify_audit_log(after_seal => b.last) v), 7::bigint,
+  'AUR-21: which counts the removed payloads'
+);
+select is(
+  tests.error($$ select audit_inclusion_proof(id) from made where removed_by is not null $$),
+  'no error', 'AUR-22: entries without payload keep their proofs'
+);
+select tests.act_as('super@bulwark.test');
+select lives_ok(
+  $$ select release_legal_hold(id) from holds where name = 'row 2' $$, 'AUR-23: a hold is released'
+);
+select is(
+  tests.error($$ select release_legal_hold(id) from holds where name = 'row 2' $$),
+  'PT404 AUDIT_UNKNOWN_HOLD', 'AUR-24: once'
+);
+select tests.act_as_owner();
+select is(cleanup_old_audit_logs(), 1, 'AUR-25: and what it kept is removed then');
+
+-- erasure
+select is(
+  tests.error($$ select erase_subject(tests.user_id('viewer@globex.test'), 'asked for') $$),
+  'PT409 AUDIT_LEGAL_HOLD', 'AUR-26: a hold on a person stops the erasure'
+);
+select is(
+  tests.error($$ select erase_subject(null, 'x') $$), '22023 AUDIT_INVALID_ERASURE',
+  'AUR-27: nobody is no subject'
+);
+select is(
+  tests.error($$ select erase_subject(gen_random_uuid(), '') $$), '22023 AUDIT_INVALID_ERASURE',
+  'AUR-28: and a reason is needed'
+);
+select release_legal_hold(id) from holds where name = 'globex viewer';
+select ok(
+  erase_subject(tests.user_id('viewer@globex.test'), 'asked for') >= 3,
+  'AUR-29: an erasure takes what the person did and what names them'
+);
+select is_empty(
+  $$ select from audit_logs e, mark m
+     where e.id <= m.after and e.event_type <> 'compliance.data_deleted'
+       and (e.actor_id = tests.user_id('viewer@globex.test')
+         or position(tests.user_id('viewer@globex.test')::text
+           in concat(e.resource_id, e.before, e.after, e.details)) > 0) $$,
+  'AUR-30: everywhere'
+);
+select is(
+  (select count(*)::int from made where number in (12, 13) and removed_by is null), 0,
+  'AUR-31: in every organization'
+);
+select is_empty(
+  $$ select from audit_logs where event_type = 'compliance.data_deleted'
+     and details::text ~ tests.user_id('viewer@globex.test')::text $$,
+  'AUR-32: the record does not name them'
+);
+select ok(
+  exists (select from audit_logs where event_type = 'compliance.data_deleted'
+    and details ->> 'subject'
+      = encode(sha256(uuid_send(tests.user_id('viewer@globex.test'))), 'hex')),
+  'AUR-33: but answers who asks about them'
+);
+select is(
+  erase_subject(tests.user_id('analyst@acme.test'), 'asked for', tests.organization_id('globex')), 0,
+  'AUR-34: an erasure in one organization leaves the others'' alone'
+);
+alter table audit_logs disable trigger audit_logs_refuse_change;
+select pg_temp.later(3);
+alter table audit_logs enable always trigger audit_logs_refuse_change;
+select is(pg_temp.seal(3), 4, 'AUR-35: (sealed)');
+select is(pg_temp.found(), 't t', 'AUR-36: the log still verifies');
+
+-- a record that does not cover what names it
+create function pg_temp.after(statement text)
+  returns text
+  language plpgsql
+as $$
+declare
+  v_found text;
+begin
+  begin
+    alter table audit_logs disable trigger audit_logs_refuse_change;
+    execute statement;
+    v_found := pg_temp.found();
+    raise exception sqlstate 'TT000';
+  exception when sqlstate 'TT000' then
+    return v_found;
+  end;
+end;
+$$;
+select is(
+  pg_temp.after($$ update audit_logs e
+    set commitment = c.payload_commitment, salt = null, after = null, ip = null,
+        removed_by = (select removed_by from made where number = 1)
+    from private.audit_commitments c, made m where m.number = 11 and e.id = m.id and c.id = m.id $$),
+  't f removal_record_differs', 'AUR-37: a payload slipped under an old record is found'
+);
+select is(
+  tests.error($$ update audit_logs e
+    set commitment = sha256('x'), salt = null, actor_type = null, actor_id = null, after = null,
+        ip = null, resource_id = null, action = null,
+        removed_by = (select removed_by from made where number = 1)
+    from made m where m.number = 11 and e.id = m.id $$),
+  '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUR-38: and its trigger does not let it happen'
+);
+
+-- pruning
+select is(
+  tests.error($$ select prune_audit_log(0) $$), '22023 AUDIT_INVALID_RETENTION',
+  'AUR-39: what is pruned is at least a day old'
+);
+select is(prune_audit_log(30), 0::bigint, 'AUR-40: nothing old enough, nothing pruned');
+alter table private.audit_seals disable trigger audit_seals_refuse_change;
+do $$
+declare
+  v_number bigint;
+begin
+  -- The seals up to the third grow 100 days older, and the chain is made anew.
+  for v_number in select number from private.audit_seals order by number loop
+    update private.audit_seals s
+    set sealed_at = case
+          when v_number <= b.last + 3 then now() - interval '100 days' else s.sealed_at
+        end
+    from base b
+    where s.number = v_number;
+    update private.audit_seals s
+    set previous_hash = coalesce(
+      (select p.hash from private.audit_seals p where p.number = v_number - 1), s.previous_hash
+    )
+    where s.number = v_number;
+    update private.audit_seals s
+    set hash = private.audit_seal_hash(
+      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+    )
+    where s.number = v_number;
+    update private.audit_seals s set nodes = private.audit_seal_nodes(s.number, s.hash)
+    where s.number = v_number;
+  end loop;
+end;
+$$;
+alter table private.audit_seals enable always trigger audit_seals_refuse_change;
+select is(
+  (select concat_ws(' ', intact, complete, problem) from verify_audit_log()), 't t',
+  'AUR-41: (old seals verify)'
+);
+select place_legal_hold('case 3', resource_type => 'public.tests', resource_id => '9');
+select ok(
+  (select count(*) = 13 from made where prune_audit_log(30) >= 0),
+  'AUR-42: a hold stops pruning before the seal that holds the entry'
+);
+select is(
+  (select max(through_seal) - b.last from private.audit_prunings, base b group by b.last), 1::bigint,
+  'AUR-43: what is before it goes'
+);
+select release_legal_hold(h.id) from audit_legal_holds h where h.reason = 'case 3';
+select ok(prune_audit_log(30) > 13, 'AUR-44: then the old prefix goes whole');
+select is_empty($$ select from made $$, 'AUR-45: with its entries');
+select ok(
+  exists (
+    select from audit_logs e, base b where e.event_type = 'compliance.data_deleted'
+      and e.details ->> 'kind' = 'pruning' and (e.details ->> 'through_seal')::bigint = b.last + 3
+  ),
+  'AUR-46: and leaves a tombstone'
+);
+alter table audit_logs disable trigger audit_logs_refuse_change;
+select pg_temp.later(4);
+alter table audit_logs enable always trigger audit_logs_refuse_change;
+select ok(pg_temp.seal(4) = 5, 'AUR-47: that is sealed');
+select is(
+  (select concat_ws(' ', intact, complete, problem) from verify_audit_log()), 't t',
+  'AUR-48: after it every remaining seal verifies'
+);
+select is(
+  tests.error($$ update private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$),
+  '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUR-49: a tombstone stays what it is'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,57 @@
+-- The schedule. pg_net and Vault cannot run here, so objects of their shape stand in for them.
+begin;
+select plan(6);
+
+create schema vault;
+create table vault.decrypted_secrets (name text, decrypted_secret text);
+create schema net;
+create table net.sent (url text, body jsonb, headers jsonb);
+create function net.http_post(
+  url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}',
+  timeout_milliseconds integer default 5000
+) returns bigint language sql as $$
+  insert into net.sent (url, body, headers) values (url, body, headers);
+  select count(*) from net.sent;
+$$;
+
+select is(
+  tests.error($$ select private.request_audit_checkpoint() $$),
+  '55000 AUDIT_SCHEDULER_NOT_CONFIGURED', 'AUC-01: without its secrets nothing is sent'
+);
+insert into vault.decrypted_secrets values
+  ('bulwark_project_url', 'https://project.test/'), ('bulwark_scheduler_secret', 'hush'),
+  ('another', 'secret');
+select is(private.request_audit_checkpoint(), 1::bigint, 'AUC-02: a request has an id');
+select results_eq(
+  $$ select url, headers ->> 'authorization' from net.sent $$,
+  $$ values ('https://project.test/functions/v1/audit/checkpoint', 'Bearer hush') $$,
+  'AUC-03: it goes to the function, with the secret'
+);
+select is(
+  private.schedule_audit_jobs(), exists (select from pg_extension where extname = 'pg_cron'),
+  'AUC-04: jobs are scheduled where pg_cron is installed'
+);
+create temporary table jobs (name text, command text);
+do $$
+begin
+  if to_regclass('cron.job') is not null then
+    execute $jobs$
+      insert into jobs select jobname, command from cron.job where jobname like 'bulwark-%'
+    $jobs$;
+  end if;
+end;
+$$;
+select is_empty(
+  $$ select * from jobs where command ~ 'hush' $$, 'AUC-05: no job holds the secret'
+);
+select set_eq(
+  $$ select name from jobs $$,
+  case when exists (select from pg_extension where extname = 'pg_cron') then array[
+    'bulwark-audit-seal', 'bulwark-audit-retention', 'bulwark-audit-checkpoint',
+    'bulwark-audit-run-log'
+  ] else array[]::text[] end,
+  'AUC-06: sealing, retention, checkpoints and cleaning are scheduled'
+);
+
+select * from finish();
+rollback;
