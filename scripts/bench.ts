@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- <name> [--json FILE] [--rounds N]`: measures one capability against its peers
- * on a database of its own, and prints medians with how many times better ours is.
+ * on a database of its own, and prints medians with how many times better ours is. A benchmark may
+ * have options of its own.
  */
 import { cpus } from "node:os";
 import { pathToFileURL } from "node:url";
@@ -15,17 +16,19 @@ import { inRepository } from "./stack/paths.ts";
 
 await main(async (signal) => {
   const usage = "npm run bench -- <name> [--json <file>] [--rounds <number>]";
-  const { values, positionals } = parseArguments({
+  const [name] = Deno.args;
+  if (!name) throw new Failure("USAGE", `usage: ${usage}`, 2);
+  const definition = await load(name);
+  const own = (definition.options ?? []).map((option) => [option, { type: "string" }] as const);
+  const { values } = parseArguments({
     json: { type: "string" },
     rounds: { type: "string" },
-  }, usage);
-  const [name] = positionals;
-  if (!name) throw new Failure("USAGE", `usage: ${usage}`, 2);
+    ...Object.fromEntries(own),
+  }, usage + (definition.options ?? []).map((option) => ` [--${option} <value>]`).join(""));
   const rounds = Number(values.rounds ?? 5);
   if (!Number.isInteger(rounds) || rounds < 1) throw new Failure("USAGE", `usage: ${usage}`, 2);
-  const definition = await load(name);
 
-  const { context, stop } = await benchDatabase(definition.settings);
+  const { context, stop } = await benchDatabase(definition, values);
   signal.addEventListener("abort", () => void stop());
   try {
     const rows = await definition.setup(context);

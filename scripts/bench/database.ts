@@ -2,7 +2,7 @@ import { embeddedPostgres } from "../stack/binaries.ts";
 import { connect, type Sql } from "../stack/connection.ts";
 import { migrate } from "../stack/migrate.ts";
 import { startScratchCluster } from "../stack/scratch_cluster.ts";
-import type { BenchContext } from "./harness.ts";
+import type { Bench, BenchContext } from "./harness.ts";
 
 /** Sized for a development machine. Durability is off: nothing here measures the disk. */
 const settings = {
@@ -15,12 +15,13 @@ const settings = {
 
 /** A migrated database for one benchmark, thrown away by `stop`. */
 export async function benchDatabase(
-  extra: Record<string, string> = {},
+  definition: Bench,
+  options: BenchContext["options"],
 ): Promise<{ context: BenchContext; stop(): Promise<void> }> {
   const { cluster, password, stop: stopCluster } = await startScratchCluster(
     "bench",
-    embeddedPostgres(),
-    { ...settings, ...extra },
+    definition.installation?.() ?? embeddedPostgres(),
+    { ...settings, ...definition.settings },
   );
   const pools: Sql[] = [];
   const open: BenchContext["connect"] = (role, options) => {
@@ -42,6 +43,8 @@ export async function benchDatabase(
     postgres: open("postgres"),
     admin: open("supabase_admin"),
     connect: open,
+    url: (role) => cluster.url(role, password),
+    options,
     async asUser(userId, claims = {}) {
       const connection = await open("authenticator").reserve();
       const all = JSON.stringify({ sub: userId, role: "authenticated", ...claims });

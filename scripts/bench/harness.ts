@@ -19,6 +19,7 @@
  * alike; ratios are taken within a round.
  */
 import type { ReservedSql } from "postgres";
+import type { PostgresInstallation } from "../stack/binaries.ts";
 import type { Sql } from "../stack/connection.ts";
 
 /** What a benchmark gets to work with: a database of its own with all migrations applied. */
@@ -34,6 +35,10 @@ export interface BenchContext {
    * claims that PostgREST would set for a signed-in user.
    */
   asUser(userId: string, claims?: Record<string, unknown>): Promise<ReservedSql>;
+  /** The database's URL for one of the login roles, for programs that are not postgres.js. */
+  url(role: "postgres" | "authenticator" | "supabase_admin"): string;
+  /** What was given for the benchmark's own options. */
+  options: Record<string, string | boolean | undefined>;
   /** Prints a line of progress. */
   log(message: string): void;
 }
@@ -62,6 +67,10 @@ export interface Bench {
   setup(context: BenchContext): Promise<BenchRow[]>;
   /** Postgres settings on top of the harness's own. */
   settings?: Record<string, string>;
+  /** The Postgres to measure on; the embedded one unless a benchmark says otherwise. */
+  installation?: () => PostgresInstallation;
+  /** Names of options with a value that only this benchmark has. */
+  options?: string[];
 }
 
 /** Types a benchmark; the identity function. */

@@ -23,6 +23,8 @@ as $$
   select concat_ws(' ', v.intact, v.complete, v.problem, v.seal - b.last)
   from base b, verify_audit_log(after_seal => b.last) v;
 $$;
+-- Where pg_cron runs, retention may have been through already; what this writes is older than that.
+update private.audit_retention_progress set through_id = null;
 select is(pg_temp.seal(0), 1, 'AUR-01: (the set-up is sealed)');
 create temporary table mark as
   select id as after from public.audit_logs order by id desc limit 1;

@@ -1,0 +1,273 @@
+/**
+ * What the audit log costs the writer, beside writing without one, beside a trigger that only
+ * appends, and beside supa_audit: `npm run bench -- audit [--supa-audit <its SQL file>]`. Measured
+ * with pgbench on Debian's PostgreSQL 15, durable as a production database is, and with the sealer
+ * at work while ours writes.
+ */
+import { join } from "node:path";
+import { debianPostgres, exists, type PostgresInstallation } from "../stack/binaries.ts";
+import type { Sql } from "../stack/connection.ts";
+import { Failure } from "../stack/failure.ts";
+import {
+  bench,
+  type BenchContext,
+  type BenchPeer,
+  type BenchRow,
+  milliseconds,
+} from "./harness.ts";
+
+const seconds = 3;
+
+/** The columns and indexes of the log, filled by a trigger that does nothing else. */
+const floor = `
+  create table bench.log (like public.audit_logs including indexes);
+  alter table bench.log alter id set default gen_random_uuid(),
+    alter xid set default pg_current_xact_id(), alter occurred_at set default clock_timestamp(),
+    alter era set default 1, alter salt set default gen_random_uuid(),
+    alter result set default 'success', alter actor_type set default 'database',
+    alter correlation_id set default gen_random_uuid(),
+    alter database_user set default session_user;
+  create function bench.append() returns trigger language plpgsql security definer
+    set search_path = pg_catalog, pg_temp as $$
+  begin
+    insert into bench.log (source, severity, organization_id, event_type, resource_type,
+      resource_id, action, before, after)
+    values ('table', 'info', new.organization_id, 'data.create', 'bench.floor', new.id::text,
+      'insert', to_jsonb(old), to_jsonb(new));
+    return null;
+  end;
+  $$;
+  create trigger append after insert or update on bench.floor
+    for each row execute function bench.append();
+`;
+
+const insert = (table: string, organizations: number) =>
+  `\\set organization random(1, ${organizations})
+   insert into bench.${table} (organization_id, customer, amount, status)
+   values (md5(:organization::text)::uuid, 'customer ' || :organization, :organization, 'open');`;
+const update = (table: string) =>
+  `\\set id random(1, 10000)
+   update bench.${table} set status = 'paid at ' || clock_timestamp() where id = :id;`;
+const bulk = (table: string) =>
+  `insert into bench.${table} (organization_id, customer, amount, status)
+   select md5((i % 1000)::text)::uuid, 'customer ' || i, i, 'open' from generate_series(1, 10000) i`;
+
+export default bench({
+  installation: debian,
+  settings: { fsync: "on", synchronous_commit: "on", full_page_writes: "on", autovacuum: "on" },
+  options: ["supa-audit"],
+  async setup(context) {
+    const { postgres, admin, options, log } = context;
+    const supaAudit = options["supa-audit"];
+    const names: Record<string, string> = {
+      plain: "no audit",
+      floor: "append only, no seals",
+      ...(supaAudit ? { supa: "supa_audit" } : {}),
+    };
+    await postgres.unsafe("create schema bench");
+    for (const table of ["ours", "ours_bulk", ...Object.keys(names)]) {
+      await postgres.unsafe(`
+        create table bench.${table} (
+          id bigint generated always as identity primary key, organization_id uuid, customer text,
+          amount numeric, status text, created_at timestamptz not null default now()
+        );
+        insert into bench.${table} (status) select 'open' from generate_series(1, 10000);
+      `);
+    }
+    await postgres.unsafe(floor);
+    await postgres.unsafe(`
+      select private.enable_audit('bench.ours', organization_column => 'organization_id');
+      select private.enable_audit('bench.ours_bulk', organization_column => 'organization_id',
+        bulk => true);
+    `);
+    if (typeof supaAudit === "string") {
+      // The file is an extension's script; outside of an extension this call of it fails.
+      const script = (await Deno.readTextFile(supaAudit))
+        .replaceAll(/^select pg_catalog\.pg_extension_config_dump.*$/gm, "");
+      await admin.unsafe(`set search_path = public, extensions; ${script}; reset search_path`);
+      await admin.unsafe("select audit.enable_tracking('bench.supa'::regclass)");
+    }
+    const pgbench = pgbenchOn(context);
+    const sealing = <T>(task: () => Promise<T>) => whileSealing(postgres, task);
+    const peers = (run: (table: string) => () => Promise<number>): BenchPeer[] =>
+      Object.entries(names).map(([table, name]) => ({ name, run: run(table) }));
+    const transactions = (
+      name: string,
+      clients: number,
+      script: (table: string) => string,
+      around: <T>(table: string, task: () => Promise<T>) => Promise<T> = (_, task) => task(),
+    ): BenchRow => {
+      const run = (table: string) => () => around(table, () => pgbench(clients, script(table)));
+      return {
+        name,
+        unit: "tx/s",
+        better: "higher",
+        ours: () => sealing(run("ours")),
+        peers: peers(run),
+      };
+    };
+    const statements = (name: string, table: string): BenchRow => ({
+      name,
+      unit: "ms",
+      better: "lower",
+      ours: () => milliseconds(() => postgres.unsafe(bulk(table)), 3),
+      peers: peers((peer) => () => milliseconds(() => postgres.unsafe(bulk(peer)), 3)),
+    });
+    const alone = (
+      name: string,
+      unit: string,
+      better: BenchRow["better"],
+      ours: BenchRow["ours"],
+    ) => ({ name, unit, better, ours, peers: [] }) satisfies BenchRow;
+    const many = (table: string) => insert(table, 1000);
+
+    log("about a minute a round");
+    return [
+      transactions("insert, 1 client, 1,000 organizations", 1, many),
+      transactions("insert, 4 clients, 1,000 organizations", 4, many),
+      transactions("insert, 16 clients, 1,000 organizations", 16, many),
+      transactions("insert, 16 clients, one organization", 16, (table) => insert(table, 1)),
+      transactions("update, 4 clients", 4, update),
+      transactions(
+        "insert, 4 clients, while a transaction idles 200 ms at a time",
+        4,
+        many,
+        (table, task) => whileIdling(context, table, task),
+      ),
+      statements("10,000 rows in one statement, row triggers", "ours"),
+      statements("10,000 rows in one statement, statement triggers", "ours_bulk"),
+      alone(
+        "longest wait for a seal, 16 clients",
+        "ms",
+        "lower",
+        () => longestWait(postgres, () => pgbench(16, many("ours"))),
+      ),
+      alone("verification with trees", "entries/s", "higher", () => verification(postgres)),
+      alone("an entry with indexes and seal", "bytes", "lower", () => entrySize(postgres)),
+    ];
+  },
+});
+
+function debian(): PostgresInstallation {
+  const found = debianPostgres();
+  if (found && exists(join(found.bin, "pgbench"))) return found;
+  throw new Failure(
+    "NO_PGBENCH",
+    "Cannot measure the audit log: PostgreSQL 15 with pgbench is not installed (Debian: postgresql-15)",
+  );
+}
+
+/** Runs a script with so many clients for a while and returns transactions a second. */
+function pgbenchOn({ url }: BenchContext): (clients: number, script: string) => Promise<number> {
+  return async (clients, script) => {
+    const file = await Deno.makeTempFile({ suffix: ".sql" });
+    try {
+      await Deno.writeTextFile(
+        file,
+        script.replace(/\n\s+/g, "\n").replace(/\n(?!\\|insert|update)/g, " "),
+      );
+      const { success, stdout, stderr } = await new Deno.Command(join(debian().bin, "pgbench"), {
+        args: [
+          ...["--no-vacuum", "--protocol=prepared", `--client=${clients}`, "--jobs=2"],
+          ...[`--time=${seconds}`, `--file=${file}`, url("postgres")],
+        ],
+      }).output();
+      const rate = /tps = ([0-9.]+)/.exec(new TextDecoder().decode(stdout))?.[1];
+      if (!success || !rate) {
+        throw new Failure("PGBENCH", `pgbench failed: ${new TextDecoder().decode(stderr)}`);
+      }
+      return Number(rate);
+    } finally {
+      await Deno.remove(file);
+    }
+  };
+}
+
+/** Does a task with the log being sealed each second, as in operation. */
+async function whileSealing<T>(postgres: Sql, task: () => Promise<T>): Promise<T> {
+  let done = false;
+  const loop = async () => {
+    while (!done) {
+      await postgres`select public.seal_audit_log()`;
+      for (let wait = 0; wait < 10 && !done; wait++) await pause(100);
+    }
+  };
+  const sealer = loop();
+  try {
+    return await task();
+  } finally {
+    done = true;
+    await sealer;
+  }
+}
+
+/** Does a task while transactions that have written to a table stay open for 200 ms each. */
+async function whileIdling<T>(
+  { connect }: BenchContext,
+  table: string,
+  task: () => Promise<T>,
+): Promise<T> {
+  const pool = connect("postgres", { max: 1 });
+  let done = false;
+  const loop = async () => {
+    while (!done) {
+      await pool.begin(async (transaction) => {
+        await transaction.unsafe(
+          `insert into bench.${table} (organization_id) values (md5('1')::uuid)`,
+        );
+        await pause(200);
+      });
+    }
+  };
+  const idler = loop();
+  try {
+    return await task();
+  } finally {
+    done = true;
+    await idler;
+    await pool.end();
+  }
+}
+
+/** The longest time between an entry and its seal while a task writes, in milliseconds. */
+async function longestWait(postgres: Sql, task: () => Promise<unknown>): Promise<number> {
+  await postgres`select public.seal_audit_log()`;
+  const [start] = await postgres`select max(number) as seal from private.audit_seals`;
+  await whileSealing(postgres, task);
+  await postgres`select public.seal_audit_log()`;
+  const [row] = await postgres`
+    select max(extract(epoch from s.sealed_at - e.occurred_at) * 1000)::float as wait
+    from private.audit_seals s
+    join private.audit_seals p on p.number = s.number - 1
+    join public.audit_logs e
+      on e.era = s.era and e.xid >= pg_snapshot_xmax(p.snapshot) and e.xid < pg_snapshot_xmin(s.snapshot)
+    where s.number > ${start?.seal}
+  `;
+  return row?.wait;
+}
+
+/** Entries verified a second over what was sealed so far, up to two million. */
+async function verification(postgres: Sql): Promise<number> {
+  const start = performance.now();
+  const [row] = await postgres`
+    select intact, complete, entries_checked::float as entries
+    from public.verify_audit_log(max_entries => 2000000, max_seconds => 600)
+  `;
+  if (!row?.intact || !row?.complete) throw new Failure("BENCH", "the log does not verify");
+  return row.entries / (performance.now() - start) * 1000;
+}
+
+async function entrySize(postgres: Sql): Promise<number> {
+  const [row] = await postgres`
+    select (
+      pg_total_relation_size('public.audit_logs') + pg_total_relation_size('private.audit_groups')
+        + pg_total_relation_size('private.audit_seals')
+    )::float / count(*) as bytes
+    from public.audit_logs
+  `;
+  return row?.bytes;
+}
+
+function pause(duration: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, duration));
+}
