@@ -70,10 +70,12 @@ create table public.audit_logs (
   commitment bytea
 );
 comment on table public.audit_logs is
-  'What happened, one entry each, never changed and never removed but by retention and erasure, which
-   take the payload and leave the skeleton: id, xid, occurred_at, era, source, severity, result,
-   organization_id, event_type, resource_type. Everything else is payload and may be personal.';
-comment on column public.audit_logs.id is 'UUID version 7: ordered by time, down to the microsecond.';
+  'What happened, one entry each, never changed and never removed but by retention and erasure,
+   which take the payload and leave the skeleton: id, xid, occurred_at, era, source, severity,
+   result, organization_id, event_type, resource_type. Everything else is payload and may be
+   personal.';
+comment on column public.audit_logs.id is 'UUID version 7: ordered by time, down to the
+   microsecond.';
 comment on column public.audit_logs.xid is
   'The transaction that wrote the entry; it decides which seal holds it.';
 comment on column public.audit_logs.era is
@@ -81,7 +83,8 @@ comment on column public.audit_logs.era is
 comment on column public.audit_logs.actor_id is
   'Who acted, as the request claims: whoever can run SQL can claim anything. database_user is what
    the database itself knows.';
-comment on column public.audit_logs.database_user is 'The session_user: who logged in to the database.';
+comment on column public.audit_logs.database_user is 'The session_user: who logged in to the
+   database.';
 comment on column public.audit_logs.ip is
   'The first address of X-Forwarded-For or, of an auth event, what Supabase Auth saw. The header is
    the client''s own claim unless a proxy in front rewrites it.';
@@ -243,6 +246,7 @@ create function private.uuid_or_null(value text)
   returns uuid
   language plpgsql
   immutable
+  strict
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
@@ -400,8 +404,9 @@ begin
 end;
 $$;
 comment on function private.audit_logs_refuse_change() is
-  'Trigger: lets through only the removal of a payload under a record of the same transaction and the
-   pruning of a sealed prefix under its tombstone; everything else raises AUDIT_LOG_IS_APPEND_ONLY.';
+  'Trigger: lets through only the removal of a payload under a record of the same transaction and
+   the pruning of a sealed prefix under its tombstone; everything else raises
+   AUDIT_LOG_IS_APPEND_ONLY.';
 
 create function private.refuse_change()
   returns trigger
@@ -491,7 +496,8 @@ revoke all on private.audit_payloads, private.audit_commitments, private.audit_l
 grant select on public.audit_event_types, public.audit_logs to authenticated, service_role;
 
 revoke all on function
-  private.audited_organizations(), private.uuid_or_null(text), private.audit_era(oid), private.audit_logs_stamp(),
+  private.audited_organizations(), private.uuid_or_null(text),
+  private.audit_era(oid), private.audit_logs_stamp(),
   private.audit_logs_refuse_change(), private.refuse_change()
   from public, anon, authenticated, service_role;
 grant execute on function private.audited_organizations() to authenticated;

@@ -15,8 +15,8 @@ comment on table private.audit_guards is
   'The tables whose triggers the sealer watches: those that enable_audit guards and (captures is
    false) the audit log''s own.';
 comment on column private.audit_guards.fingerprint is
-  'What the table''s triggers and their functions looked like; a transaction that touches one, even to
-   switch it off and on again, leaves another fingerprint.';
+  'What the table''s triggers and their functions looked like; a transaction that touches one, even
+   to switch it off and on again, leaves another fingerprint.';
 alter table private.audit_guards enable row level security;
 
 create function private.audit_fingerprint(relation regclass)
@@ -25,18 +25,33 @@ create function private.audit_fingerprint(relation regclass)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(
+  select concat_ws(
+    ' ',
     string_agg(
       concat_ws(':', t.tgname, t.tgenabled, t.xmin, p.oid, p.xmin), ' ' order by t.tgname
     ),
-    ''
+    -- A rule can turn a write into nothing before any trigger sees it.
+    (
+      select string_agg(concat_ws(':', r.rulename, r.ev_enabled, r.xmin), ' ' order by r.rulename)
+      from pg_catalog.pg_rewrite r
+      where r.ev_class = audit_fingerprint.relation
+    )
   )
   from pg_catalog.pg_trigger t
   join pg_catalog.pg_proc p on p.oid = t.tgfoid
-  where t.tgrelid = audit_fingerprint.relation and not t.tgisinternal;
+  join pg_catalog.pg_class c on c.oid = t.tgrelid
+  where t.tgrelid = audit_fingerprint.relation
+    and not t.tgisinternal
+    -- The host's triggers are its own business, but on the log itself nobody's is.
+    and (
+      p.pronamespace = 'private'::regnamespace
+      or c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+        and c.relname ~ '^audit_'
+    );
 $$;
 comment on function private.audit_fingerprint(regclass) is
-  'The triggers of a table with their state and the transactions that last touched them.';
+  'Bulwark''s triggers on a table (on the log itself all) with their state and the transactions that
+   last touched them.';
 
 create function private.append_audit_entry(
   event_type text,
@@ -94,8 +109,8 @@ comment on function private.append_audit_entry(
   text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
   uuid, public.audit_source, uuid, uuid, text, text
 ) is
-  'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is who
-   the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
+  'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
+   who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
 create function private.audit_image(image jsonb, ignored text[], redacted text[])
   returns jsonb
@@ -126,8 +141,8 @@ begin
 end;
 $$;
 comment on function private.audit_image(jsonb, text[], text[]) is
-  'A row as an entry may hold it: without ignored columns, with redacted ones masked and, where it is
-   larger than 32,768 bytes, without values of more than 1,024: no write fails for its size.';
+  'A row as an entry may hold it: without ignored columns, with redacted ones masked and, where it
+   is larger than 32,768 bytes, without values of more than 1,024: no write fails for its size.';
 
 create function private.audit_organization(value text, lookup text)
   returns uuid
@@ -146,7 +161,8 @@ begin
 end;
 $$;
 comment on function private.audit_organization(text, text) is
-  'The organization of a row: the value of its organization column, or what a function makes of it.';
+  'The organization of a row: the value of its organization column, or what a function makes of
+   it.';
 
 create function private.audit_key(image jsonb, key_columns text[])
   returns text
@@ -414,7 +430,8 @@ begin
 end;
 $$;
 comment on function private.disable_audit(regclass) is
-  'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors: AUDIT_NOT_GUARDED.';
+  'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors:
+   AUDIT_NOT_GUARDED.';
 
 create function private.enable_audit(
   target regclass,
@@ -550,12 +567,12 @@ $$;
 comment on function private.enable_audit(
   regclass, text, text[], text[], boolean, text[], regproc, boolean
 ) is
-  'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an entry.
-   organization_column (uuid) says whose it is, organization_lookup (uuid to uuid) finds it where the
-   column only leads there; ignore leaves columns out, redact masks them; bulk writes the entries of
-   a statement at once; event_types are those of insert, update and delete; direct_only skips what
-   other triggers do. Calling it again replaces the options; do so after renaming the table. Errors:
-   AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
+  'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an
+   entry. organization_column (uuid) says whose it is, organization_lookup (uuid to uuid) finds it
+   where the column only leads there; ignore leaves columns out, redact masks them; bulk writes the
+   entries of a statement at once; event_types are those of insert, update and delete; direct_only
+   skips what other triggers do. Calling it again replaces the options; do so after renaming the
+   table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
    AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
 create function private.role_organization(role_id uuid)
@@ -564,7 +581,8 @@ create function private.role_organization(role_id uuid)
   stable
   set search_path = pg_catalog, pg_temp
 as $$ select r.organization_id from public.roles r where r.id = role_organization.role_id; $$;
-comment on function private.role_organization(uuid) is 'The organization that made a role, if one did.';
+comment on function private.role_organization(uuid) is 'The organization that made a role, if one
+   did.';
 
 create function private.invitation_organization(invitation_id uuid)
   returns uuid
@@ -575,7 +593,8 @@ as $$
   select i.organization_id
   from public.invitations i where i.id = invitation_organization.invitation_id;
 $$;
-comment on function private.invitation_organization(uuid) is 'The organization that sent an invitation.';
+comment on function private.invitation_organization(uuid) is 'The organization that sent an
+   invitation.';
 
 -- First the list of guards: whatever happens to it from here on is an entry, by whichever path.
 select private.enable_audit(

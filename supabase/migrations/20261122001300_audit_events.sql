@@ -69,6 +69,10 @@ begin
       raise exception 'Cannot log event: % is not reported by clients', event_type
         using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
     end if;
+    if severity is null then
+      select least(t.severity, 'warning') into severity
+      from public.audit_event_types t where t.name = log_audit_event.event_type;
+    end if;
     if severity > 'warning' then
       raise exception 'Cannot log event: a client reports up to warning'
         using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE';

@@ -34,10 +34,11 @@ create table private.audit_groups (
   primary key (seal, position)
 );
 comment on table private.audit_groups is
-  'The entries of one organization (null: of none) in one seal, as the root of their tree, chained to
-   the organization''s group before. A tenant verifies its own chain without seeing another''s.';
+  'The entries of one organization (null: of none) in one seal, as the root of their tree, chained
+   to the organization''s group before. A tenant verifies its own chain without seeing another''s.';
 comment on column private.audit_groups.leaves is
-  'The leaf hashes in order of (era, xid, id), so that verification can name the entry that differs.';
+  'The leaf hashes in order of (era, xid, id), so that verification can name the entry that
+   differs.';
 alter table private.audit_groups alter column leaves set storage external;
 
 -- Finds the seal of an entry: the first whose snapshot saw the entry's transaction finished.
@@ -249,9 +250,9 @@ $$;
 comment on function private.audit_entries(
   integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
 ) is
-  'The entries, with their leaves, of the seal that follows one with the first era and snapshot (null:
-   of the first seal) and has the second, of everybody or of one organization: sealing, verification and
-   export read the same. Leaves are the costly part, so they can be left out.';
+  'The entries, with their leaves, of the seal that follows one with the first era and snapshot
+   (null: of the first seal) and has the second, of everybody or of one organization: sealing,
+   verification and export read the same. Leaves are the costly part, so they can be left out.';
 
 create function private.audit_seal_nodes(number bigint, hash bytea)
   returns bytea
@@ -331,8 +332,8 @@ begin
 end;
 $$;
 comment on function private.audit_seals_extend_chain() is
-  'Trigger: number, time, previous hash, hash and tree nodes of a seal are those that extend the chain,
-   whatever the insert says.';
+  'Trigger: number, time, previous hash, hash and tree nodes of a seal are those that extend the
+   chain, whatever the insert says.';
 
 create function private.audit_groups_refuse_change()
   returns trigger
@@ -499,7 +500,11 @@ begin
       not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped,
       exists (
         select from pg_catalog.pg_trigger t
-        where t.tgrelid = g.relation and not t.tgisinternal and t.tgenabled = 'D'
+        join pg_catalog.pg_proc p on p.oid = t.tgfoid
+        where t.tgrelid = g.relation
+          and not t.tgisinternal
+          and p.pronamespace = 'private'::regnamespace
+          and t.tgenabled = 'D'
       ) as disabled
     from private.audit_guards g
   loop
@@ -525,8 +530,8 @@ begin
 end;
 $$;
 comment on function private.inspect_audit_guards() is
-  'Records every guard whose triggers or their functions were touched by other than enable_audit, also
-   where somebody switched them off and on again between two looks.';
+  'Records every guard whose triggers or their functions were touched by other than enable_audit,
+   also where somebody switched them off and on again between two looks.';
 
 create function public.seal_audit_log()
   returns bigint
@@ -560,9 +565,9 @@ begin
 end;
 $$;
 comment on function public.seal_audit_log() is
-  'Seals what was committed since the last seal and returns the new seal''s number, or null where there
-   was nothing; then looks after eras, guards and checkpoints. Runs each second, and on demand before
-   a verification that has to be up to date. Errors: AUDIT_SEAL_NEEDS_READ_COMMITTED,
+  'Seals what was committed since the last seal and returns the new seal''s number, or null where
+   there was nothing; then looks after eras, guards and checkpoints. Runs each second, and on
+   demand before a verification that has to be up to date. Errors: AUDIT_SEAL_NEEDS_READ_COMMITTED,
    AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
 
 create trigger audit_seals_extend_chain

@@ -207,7 +207,13 @@ $$;
 comment on function private.name_bad_entry(bigint, uuid) is
   'Which entry of an organization differs from the leaves that a seal has, and how.';
 
-create function private.audit_seal_problems(first_seal bigint, last_seal bigint, pruned bigint)
+create function private.audit_seal_problems(
+  first_seal bigint,
+  last_seal bigint,
+  pruned bigint,
+  everybody boolean,
+  organization uuid
+)
   returns table (seal bigint, problem text, detail text)
   language sql
   stable
@@ -263,13 +269,20 @@ as $$
     offset 0
   ) h on h.seal = s.number
   where s.number between greatest(first_seal, pruned + 1) and last_seal
+    and (
+      everybody or exists (
+        select from private.audit_groups g
+        where g.seal = s.number and g.organization_id is not distinct from organization
+      )
+    )
   group by s.number, s.root
   having bool_or(h.hash is distinct from h.computed)
     or private.merkle_root(coalesce(string_agg(h.computed, '' order by h.position), ''))
       is distinct from s.root;
 $$;
-comment on function private.audit_seal_problems(bigint, bigint, bigint) is
-  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them.';
+comment on function private.audit_seal_problems(bigint, bigint, bigint, boolean, uuid) is
+  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them (of
+   one organization: where it has a part).';
 
 create function private.compare_audit_groups(
   first_seal bigint,
@@ -297,12 +310,6 @@ as $$
     where s.number between first_seal and last_seal
       -- Without the seal before nobody can say what was new; that it is gone is a finding already.
       and (s.number = 1 or p.number is not null)
-      and (
-        everybody or exists (
-          select from private.audit_groups g
-          where g.seal = s.number and g.organization_id is not distinct from organization
-        )
-      )
   ),
   found as (
     select
@@ -370,7 +377,8 @@ as $$
 $$;
 comment on function private.compare_audit_groups(bigint, bigint, boolean, uuid) is
   'Each organization''s entries in a range of seals, hashed anew and compared with what was sealed:
-   altered where the stored tree is not what it says, differs where the entries are not the tree''s.';
+   altered where the stored tree is not what it says, differs where the entries are not the
+   tree''s.';
 
 create function private.audit_unsealed(everybody boolean, organization uuid)
   returns table (entries bigint, first_entry uuid)
@@ -511,7 +519,9 @@ begin
       select
         0 as kind, p.seal, p.problem, null::uuid as entry, p.detail,
         0::bigint as entries, 0::bigint as removed, null::uuid[] as records
-      from private.audit_seal_problems(last_seal + 1, v_high, v_pruned) p
+      from private.audit_seal_problems(
+        last_seal + 1, v_high, v_pruned, v_everybody, verify_audit_log.organization_id
+      ) p
       union all
       select
         1, c.tree_size, 'checkpoint_differs', null,
@@ -590,6 +600,24 @@ begin
     from public.audit_checkpoints c
     where c.tree_size > coalesce(v_last.number, 0)
     union all
+    -- What no seal can ever hold: an era that never was, a prefix that is pruned.
+    (
+      select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
+      from public.audit_logs e
+      where e.era < (select min(k.era) from private.audit_eras k)
+        or e.era > (select max(k.era) from private.audit_eras k)
+      limit 1
+    )
+    union all
+    (
+      select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
+      from private.audit_prunings p
+      cross join lateral private.audit_entries(null, null, p.era, p.snapshot, hashed => false) e
+      where p.through_seal = v_pruned
+        and (v_everybody or e.organization_id = verify_audit_log.organization_id)
+      limit 1
+    )
+    union all
     select 'entry_unsealed', null, u.first_entry,
       format('%s entries wait for a seal longer than they should', u.entries)
     from private.audit_unsealed(v_everybody, verify_audit_log.organization_id) u
@@ -603,7 +631,8 @@ begin
     having count(*) > 0
   loop
     problems := problems + 1;
-    complete := false;
+    intact := intact and v_chunk.problem <> 'entry_inserted';
+    complete := complete and v_chunk.problem = 'entry_inserted';
     if problem is null then
       problem := v_chunk.problem;
       seal := v_chunk.seal;
@@ -668,7 +697,7 @@ revoke all on function
   private.audit_seal_of(integer, xid8), private.audit_entry_is_sealed(uuid),
   private.audit_digest(uuid[]), private.audit_removal_problem(uuid),
   private.name_bad_entry(bigint, uuid),
-  private.audit_seal_problems(bigint, bigint, bigint),
+  private.audit_seal_problems(bigint, bigint, bigint, boolean, uuid),
   private.compare_audit_groups(bigint, bigint, boolean, uuid),
   private.audit_unsealed(boolean, uuid),
   private.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer),

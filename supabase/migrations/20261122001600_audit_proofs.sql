@@ -1,7 +1,7 @@
--- Audit proofs: that an entry is in the log, that a later log contains an earlier one, and the signed
--- checkpoints both are measured against.
--- Protects against a rewritten or truncated tail: a checkpoint is signed outside the database with a
--- key that never enters it, so nobody who only holds the database can make another history.
+-- Audit proofs: that an entry is in the log, that a later log contains an earlier one, and the
+-- signed checkpoints both are measured against.
+-- Protects against a rewritten or truncated tail: a checkpoint is signed outside the database with
+-- a key that never enters it, so nobody who only holds the database can make another history.
 -- SECURITY DEFINER: audit_tree_head, register_audit_key, store_audit_checkpoint,
 --   record_audit_delivery, undelivered_audit_checkpoints, audit_inclusion_proof,
 --   audit_consistency_proof, audit_status, because seals are for no client and checkpoints are
@@ -33,7 +33,8 @@ create table public.audit_checkpoints (
   constraint audit_checkpoints_note_length check (octet_length(note) <= 8192)
 );
 comment on table public.audit_checkpoints is
-  'Signed heads of the tree over all seals (C2SP tlog-checkpoint), and whether each left the database.';
+  'Signed heads of the tree over all seals (C2SP tlog-checkpoint), and whether each left the
+   database.';
 create index audit_checkpoints_key_id_idx on public.audit_checkpoints (key_id);
 create index audit_checkpoints_undelivered_idx on public.audit_checkpoints (tree_size)
   where delivered_at is null;
@@ -320,8 +321,8 @@ begin
 end;
 $$;
 comment on function private.audit_group_proof(bigint, uuid) is
-  'From an organization''s group through its seal to the newest checkpoint or, where none covers it yet,
-   to the tree as it is. Of other organizations it holds only hashes.';
+  'From an organization''s group through its seal to the newest checkpoint or, where none covers it
+   yet, to the tree as it is. Of other organizations it holds only hashes.';
 
 create function public.audit_inclusion_proof(entry_id uuid)
   returns jsonb
@@ -465,8 +466,8 @@ begin
 end;
 $$;
 comment on function public.register_audit_key(text, text, text) is
-  'Makes a checkpoint key known: its C2SP name, key id (8 hex digits) and Ed25519 public key (base64).
-   Registering it again is no error. Errors: AUDIT_INVALID_KEY, AUDIT_KEY_EXISTS.';
+  'Makes a checkpoint key known: its C2SP name, key id (8 hex digits) and Ed25519 public key
+   (base64). Registering it again is no error. Errors: AUDIT_INVALID_KEY, AUDIT_KEY_EXISTS.';
 
 create function public.store_audit_checkpoint(
   tree_size bigint,
@@ -507,9 +508,9 @@ begin
 end;
 $$;
 comment on function public.store_audit_checkpoint(bigint, text, text, text) is
-  'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is the
-   key''s name; false where one of that size is stored already. The signature is made and verified
-   outside. Errors: AUDIT_CHECKPOINT_MISMATCH, AUDIT_UNKNOWN_KEY.';
+  'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is
+   the key''s name; false where one of that size is stored already. The signature is made and
+   verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH, AUDIT_UNKNOWN_KEY.';
 
 create function public.record_audit_delivery(
   tree_size bigint,
@@ -589,7 +590,7 @@ declare
   v_waiting timestamptz;
 begin
   select * into v_last from public.audit_checkpoints c order by c.tree_size desc limit 1;
-  -- Where none was ever made, checkpoints are not set up: audit_status says so, no alert repeats it.
+  -- Where none was ever made, checkpoints are not set up: audit_status says so, no alert does.
   if v_last.tree_size is null then
     return;
   end if;
@@ -623,7 +624,10 @@ create function private.audit_id_floor(moment timestamptz)
   set search_path = pg_catalog, pg_temp
 as $$
   select encode(
-    int8send((date_part('epoch', moment) * 1000)::bigint << 16) || '\x0000000000000000'::bytea,
+    -- 48 bits of milliseconds: what lies before 1970 or after 10889 is the end of the range.
+    int8send(
+      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
+    ) || '\x0000000000000000'::bytea,
     'hex'
   )::uuid;
 $$;
@@ -698,7 +702,11 @@ values ('public.audit_checkpoints', false, private.audit_fingerprint('public.aud
 
 revoke all on public.audit_keys, public.audit_checkpoints
   from public, anon, authenticated, service_role;
-grant select on public.audit_keys, public.audit_checkpoints to authenticated, service_role;
+grant select on public.audit_keys, public.audit_checkpoints to service_role;
+grant select on public.audit_keys to authenticated;
+-- Where a checkpoint was delivered is the operator's business.
+grant select (tree_size, root_hash, key_id, note, signed_at, delivered_at)
+  on public.audit_checkpoints to authenticated;
 
 revoke all on function
   private.audit_tree_node(bigint, bigint), private.audit_tree_root(bigint),

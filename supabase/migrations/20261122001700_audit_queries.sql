@@ -29,7 +29,8 @@ as $$
 declare
   v_from timestamptz := since;
   v_organizations uuid[];
-  v_pattern text := '%' || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%';
+  v_pattern text := '%'
+    || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%';
 begin
   if page_size is null or page_size not between 1 and 1000 then
     raise exception 'Cannot search the audit log: a page has 1 to 1000 entries'
@@ -154,13 +155,15 @@ declare
   v_entries jsonb;
   v_first bigint;
   v_group record;
-  v_groups jsonb := jsonb_build_array();
+  v_bytes bigint := 0;
+  v_groups jsonb[] := array[]::jsonb[];
   v_left integer := page_size;
   v_news boolean := false;
   v_next text;
   v_page bigint;
   v_place bigint := 0;
   v_seal bigint := 0;
+  v_started constant timestamptz := clock_timestamp();
 begin
   perform private.require_audit('audit:export', organization_id);
   if page_size is null or page_size not between 1 and 5000 then
@@ -199,7 +202,8 @@ begin
       and (until is null or s.sealed_at <= until)
     order by g.seal
   loop
-    if v_left = 0 then
+    -- A page ends by its entries, by its size, or by its time: it has to fit a statement.
+    if v_left = 0 or v_bytes > 4194304 or clock_timestamp() - v_started > interval '3 seconds' then
       v_next := v_cursor;
       exit;
     end if;
@@ -213,7 +217,13 @@ begin
         '[]'
       ),
       count(*),
-      v_news or coalesce(bool_or(e.action is distinct from 'export_audit_log'), false)
+      v_news or coalesce(
+        bool_or(
+          (e.source, e.event_type, e.action)
+            is distinct from ('service'::public.audit_source, 'data.export', 'export_audit_log')
+        ),
+        false
+      )
     into v_entries, v_page, v_news
     from (
       select
@@ -236,10 +246,12 @@ begin
     ) m
     join private.audit_commitments c on c.id = m.id
     join public.audit_logs e on e.id = m.id;
-    v_groups := v_groups || jsonb_build_array(
+    v_groups := array_append(
+      v_groups,
       private.audit_group_json(v_group.stored)
-      || jsonb_build_object('first', v_first, 'entries', v_entries)
+        || jsonb_build_object('first', v_first, 'entries', v_entries)
     );
+    v_bytes := v_bytes + pg_column_size(v_entries);
     v_left := v_left - v_page;
     v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
     -- Where rows are gone the group ends before its count: the next page must not begin here again.
@@ -267,7 +279,7 @@ begin
     );
   end if;
   return jsonb_build_object(
-    'groups', v_groups,
+    'groups', to_jsonb(v_groups),
     'entries', page_size - v_left,
     'next', v_next,
     'cursor', v_cursor,
@@ -276,8 +288,9 @@ begin
         select max(g.seal)
         from private.audit_groups g
         where g.organization_id is not distinct from export_audit_log.organization_id
-          and g.seal between (v_groups #>> '{0,seal}')::bigint and least(
-            v_complete, (select max(c.tree_size) from public.audit_checkpoints c)
+          and g.seal between (v_groups[1] ->> 'seal')::bigint and v_complete
+          and g.seal <= coalesce(
+            (select max(c.tree_size) from public.audit_checkpoints c), g.seal
           )
       ),
       export_audit_log.organization_id
@@ -304,10 +317,10 @@ as $$
   select private.export_audit_log(organization_id, after, page_size, "from", "to");
 $$;
 comment on function public.export_audit_log(uuid, text, integer, timestamptz, timestamptz) is
-  'A page of an organization''s log (audit:export there; null: the entries without an organization, for
-   a super_admin and the service role) in the order it was sealed, with what proves it. next brings
-   the next page and is null at the end; cursor is where a follower goes on later: no entry is ever
-   sealed before it. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR,
+  'A page of an organization''s log (audit:export there; null: the entries without an organization,
+   for a super_admin and the service role) in the order it was sealed, with what proves it. next
+   brings the next page and is null at the end; cursor is where a follower goes on later: no entry
+   is ever sealed before it. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR,
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 revoke all on function

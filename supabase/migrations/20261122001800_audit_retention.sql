@@ -1,5 +1,5 @@
--- Audit retention: removing payloads by age and by person, pruning old seals, and the legal holds that
--- stop both.
+-- Audit retention: removing payloads by age and by person, pruning old seals, and the legal holds
+-- that stop both.
 -- Protects against removals without a trace: each one is an entry that says who, why, which and how
 -- many, and the log still verifies afterwards.
 -- SECURITY DEFINER: cleanup_old_audit_logs, erase_subject, prune_audit_log, place_legal_hold,
@@ -24,8 +24,9 @@ create table public.audit_legal_holds (
   constraint audit_legal_holds_reason_length check (length(btrim(reason)) between 1 and 1000)
 );
 comment on table public.audit_legal_holds is
-  'What may not be removed from the log: the entries that match every column given, of an organization,
-   a person or a resource, until released. No foreign keys: a hold outlives what it is about.';
+  'What may not be removed from the log: the entries that match every column given, of an
+   organization, a person or a resource, until released. No foreign keys: a hold outlives what it
+   is about.';
 create index audit_legal_holds_organization_id_idx on public.audit_legal_holds (organization_id);
 
 create table private.audit_prunings (
@@ -84,7 +85,8 @@ create view private.audit_removable with (security_invoker = true) as
         and (h.resource_id is null or h.resource_id = e.resource_id)
     );
 comment on view private.audit_removable is
-  'Entries that still have a payload that no legal hold keeps. Records of removals are never removed.';
+  'Entries that still have a payload that no legal hold keeps. Records of removals are never
+   removed.';
 
 create function private.remove_audit_payloads(ids uuid[], organization uuid, details jsonb)
   returns integer
@@ -150,6 +152,7 @@ begin
       select e.id, e.organization_id
       from private.audit_removable e
       where e.id < v_floor
+        and e.occurred_at < now() - make_interval(days => retention_days)
         and (v_through is null or e.id > v_through)
         and e.severity not in ('error', 'critical')
       order by e.id
@@ -171,9 +174,9 @@ begin
 end;
 $$;
 comment on function public.cleanup_old_audit_logs(integer) is
-  'Removes the payloads of entries older than so many days, critical and error ones and those under a
-   legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization gets
-   a record of it. Run it again until it returns 0. Errors: AUDIT_INVALID_RETENTION.';
+  'Removes the payloads of entries older than so many days, critical and error ones and those under
+   a legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization
+   gets a record of it. Run it again until it returns 0. Errors: AUDIT_INVALID_RETENTION.';
 
 create function public.erase_subject(
   user_id uuid,
@@ -194,6 +197,13 @@ begin
   if user_id is null or length(btrim(reason)) between 1 and 500 is not true then
     raise exception 'Cannot erase subject: it takes a user and a reason of up to 500 characters'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_ERASURE';
+  end if;
+  -- What names an organization or a row is no person's: only accounts and actors are erased.
+  if not exists (select from auth.users u where u.id = erase_subject.user_id)
+    and not exists (select from public.audit_logs e where e.actor_id = erase_subject.user_id)
+  then
+    raise exception 'Cannot erase subject: nobody is known by that id'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
   end if;
   if exists (
     select from public.audit_legal_holds h
@@ -232,7 +242,8 @@ $$;
 comment on function public.erase_subject(uuid, text, uuid) is
   'Removes the payloads of all entries that a user made or that name the user''s id
    (compliance:manage in the organization, or system-wide for all of them), but for those under a
-   legal hold on something else; returns how many. The records keep only a hash of the id. Errors:
+   legal hold on something else; returns how many. It reads the whole log, so run it as the service
+   role where that is long. The records keep only a hash of the id. Errors:
    AUDIT_LEGAL_HOLD, AUDIT_INVALID_ERASURE, RBAC_PERMISSION_DENIED.';
 
 create function public.place_legal_hold(
@@ -439,7 +450,8 @@ begin
           '{}'
         )
         from (
-          select d.id, count(e.id) as entries, array_agg(e.id) filter (where e.id is not null) as ids
+          select d.id, count(e.id) as entries,
+            array_agg(e.id) filter (where e.id is not null) as ids
           from unnest(v_records) as d (id)
           join public.audit_logs k on k.id = d.id
           left join public.audit_logs e on e.removed_by = d.id

@@ -95,7 +95,9 @@ begin
     $job$
       delete from cron.job_run_details d
       using cron.job j
-      where j.jobid = d.jobid and j.jobname like 'bulwark-%' and d.end_time < now() - interval '1 day'
+      where j.jobid = d.jobid
+        and j.jobname like 'bulwark-%'
+        and d.end_time < now() - interval '1 day'
     $job$
   );
   return true;

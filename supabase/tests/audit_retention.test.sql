@@ -1,7 +1,7 @@
 -- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after a
 -- seal is given a later transaction id, as it would have had.
 begin;
-select plan(49);
+select plan(52);
 select tests.create_organizations();
 create temporary table base as
   select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000 as xid,
@@ -135,6 +135,16 @@ select is(
 );
 
 -- retention
+select is(cleanup_old_audit_logs(36500), 0, 'AUR-50: a hundred years keep everything');
+update private.audit_retention_progress set through_id = null;
+select is(
+  private.audit_id_floor('1960-01-01'), '00000000-0000-0000-0000-000000000000'::uuid,
+  'AUR-51: a moment before 1970 is the beginning'
+);
+select is(
+  tests.error($$ select erase_subject(tests.organization_id('acme'), 'not a person') $$),
+  'PT404 AUDIT_UNKNOWN_SUBJECT', 'AUR-52: only a person is erased'
+);
 select is(cleanup_old_audit_logs(), 7, 'AUR-14: retention removes what is older than 90 days');
 select results_eq(
   $$ select number::int from made where removed_by is not null order by number $$,

@@ -1,7 +1,7 @@
 -- Seals, verification, proofs and checkpoints. Sealing for real takes transactions of its own
 -- (tests/audit.test.ts); here entries are given transaction ids ahead of the real ones.
 begin;
-select plan(67);
+select plan(68);
 select tests.create_organizations();
 create temporary table base as
   select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000 as xid,
@@ -396,6 +396,10 @@ select is(
     from private.audit_commitments c where e.id = md5('acme2')::uuid and c.id = e.id $$),
   't f removal_without_record ' || md5('acme2')::uuid,
   'AUS-59: a payload stripped without a record is found and is no retention'
+);
+select matches(
+  pg_temp.after($$ update audit_logs set era = -1 where id = md5('acme2')::uuid $$),
+  'f f entry_(missing|inserted)', 'AUS-68: an entry of an era that never was is found'
 );
 select is(
   pg_temp.after($$ delete from private.audit_seals s using base b where s.number = b.last + 3 $$),
