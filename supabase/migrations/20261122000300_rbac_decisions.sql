@@ -145,8 +145,9 @@ begin
       from private.held_permissions h
       where h.user_id = v_user and h.permission = organizations_with.permission
     )
+    -- Duplicates do no harm in an array; finding them would cost more than the rest.
     select h.organization_id from held h where h.organization_id is not null
-    union
+    union all
     select o.id from public.organizations o where (select bool_or(h.everywhere) from held h);
   if not found then
     perform private.require_known_permission(organizations_with.permission);
@@ -156,8 +157,8 @@ $$;
 comment on function private.organizations_with(text) is
   'The organizations in which the caller holds a permission, for policies in the array form:
    organization_id = any (array(select private.organizations_with(''audit:read''))). It runs once a
-   query. A super_admin gets every organization. Without a user: none. Errors:
-   RBAC_UNKNOWN_PERMISSION.';
+   query and may name an organization twice. A super_admin gets every organization. Without a user:
+   none. Errors: RBAC_UNKNOWN_PERMISSION.';
 
 create function private.member_organizations()
   returns setof uuid
