@@ -3,15 +3,18 @@ export interface TapResult {
   passed: number;
   /** One entry a failed test, and one for every way in which the stream itself is wrong. */
   failures: string[];
+  /** What the file left out, in its own words. */
+  skipped: string[];
 }
 
 /**
  * Reads the Test Anything Protocol as pgTAP writes it. A stream without a plan, or with another
- * number of tests than planned, has failed, whatever its tests say.
+ * number of tests than planned, has failed, whatever its tests say. A test marked as TODO is a test.
  * @see https://testanything.org/tap-version-13-specification.html
  */
 export function parseTap(text: string): TapResult {
   const failures: string[] = [];
+  const skipped: string[] = [];
   let passed = 0;
   let seen = 0;
   let planned: number | null = null;
@@ -24,9 +27,9 @@ export function parseTap(text: string): TapResult {
     } else if (test) {
       seen++;
       const [, not, description = ""] = test;
-      const todo = /#\s*(todo|skip)\b/i.test(description);
-      failing = Boolean(not) && !todo;
+      failing = Boolean(not);
       if (failing) failures.push(description || `test ${seen}`);
+      else if (/#\s*skip\b/i.test(description)) skipped.push(description);
       else passed++;
     } else if (/^bail out!/i.test(line)) {
       failures.push(line);
@@ -36,5 +39,5 @@ export function parseTap(text: string): TapResult {
   }
   if (planned === null) failures.push("there is no plan: select plan(n) is missing or never ran");
   else if (planned !== seen) failures.push(`planned ${planned} tests but ran ${seen}`);
-  return { passed, failures };
+  return { passed, failures, skipped };
 }

@@ -18,7 +18,7 @@ create or replace function tests.user_id(email text)
   language sql
   stable
   security definer            -- definer because the API roles may not read auth.users
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$ select u.id from auth.users u where u.email = user_id.email; $$;
 
 create or replace function tests.organization_id(slug text)
@@ -26,7 +26,7 @@ create or replace function tests.organization_id(slug text)
   language sql
   stable
   security definer            -- definer because outsiders name foreign organizations too
-  set search_path = ''
+  set search_path = pg_catalog, pg_temp
 as $$ select o.id from public.organizations o where o.slug = organization_id.slug; $$;
 
 -- What PostgREST does for a request: claims, then the role, both for this transaction.
