@@ -107,6 +107,44 @@ comment on function private.user_permits(uuid, text, uuid) is
   'Whether a user is entitled to a permission in an organization (null: system-wide), without any
    check of who asks.';
 
+create function private.session_permits(user_id uuid, permission text, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  parallel safe
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return exists (
+    select from private.held_permissions h
+    where h.user_id = session_permits.user_id
+      and h.permission = session_permits.permission
+      and (
+        h.organization_id = session_permits.organization_id
+        or h.everywhere
+        or (h.organization_id is null and session_permits.organization_id is null)
+      )
+      -- Where nobody requires a second factor the session is not even looked up.
+      and (
+        not exists (
+          select from public.mfa_policies p
+          where (
+              p.organization_id = session_permits.organization_id
+              or (p.organization_id is null and h.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+        or private.session_passes_mfa()
+      )
+  );
+end;
+$$;
+comment on function private.session_permits(uuid, text, uuid) is
+  'private.user_permits for the caller''s own session: where the organization requires MFA (for
+   system-wide roles: the installation), only once a second factor was verified in it.';
+
 create function private.is_super_admin()
   returns boolean
   language sql
@@ -115,15 +153,25 @@ create function private.is_super_admin()
   security definer            -- definer because it decides from user_roles
   set search_path = pg_catalog, pg_temp
 as $$
-  select exists (
-    select from private.active_grants g
-    where g.user_id = (select auth.uid())
-      and g.organization_id is null
-      and g.role_id = private.super_admin_role()
-  );
+  -- Case, not and: the session is looked up for a super_admin only.
+  select case
+    when exists (
+      select from private.active_grants g
+      where g.user_id = (select auth.uid())
+        and g.organization_id is null
+        and g.role_id = private.super_admin_role()
+    )
+    then not exists (
+        select from public.mfa_policies p
+        where p.organization_id is null and p.required_from <= now()
+      )
+      or private.session_passes_mfa()
+    else false
+  end;
 $$;
 comment on function private.is_super_admin() is
-  'Whether the caller is a super_admin. In a policy always as (select private.is_super_admin()).';
+  'Whether the caller is a super_admin and, where the installation requires MFA of system-wide
+   roles, verified. In a policy always as (select private.is_super_admin()).';
 
 create function private.organizations_with(permission text)
   returns setof uuid
@@ -145,10 +193,32 @@ begin
       from private.held_permissions h
       where h.user_id = v_user and h.permission = organizations_with.permission
     )
-    -- Duplicates do no harm in an array; finding them would cost more than the rest.
-    select h.organization_id from held h where h.organization_id is not null
+    -- Duplicates do no harm in an array; finding them would cost more than the rest. Where an
+    -- organization requires MFA it is left out until the session is verified: case, not or, so that
+    -- the session is looked up only then.
+    select h.organization_id
+    from held h
+    where h.organization_id is not null
+      and case
+        when exists (
+          select from public.mfa_policies p
+          where p.organization_id = h.organization_id and p.required_from <= now()
+        )
+        then (select private.session_passes_mfa())
+        else true
+      end
     union all
-    select o.id from public.organizations o where (select bool_or(h.everywhere) from held h);
+    select o.id
+    from public.organizations o
+    where (select bool_or(h.everywhere) from held h)
+      and case
+        when exists (
+          select from public.mfa_policies p
+          where (p.organization_id = o.id or p.organization_id is null) and p.required_from <= now()
+        )
+        then (select private.session_passes_mfa())
+        else true
+      end;
   if not found then
     perform private.require_known_permission(organizations_with.permission);
   end if;
@@ -158,7 +228,8 @@ comment on function private.organizations_with(text) is
   'The organizations in which the caller holds a permission, for policies in the array form:
    organization_id = any (array(select private.organizations_with(''audit:read''))). It runs once a
    query and may name an organization twice. A super_admin gets every organization. Without a user:
-   none. Errors: RBAC_UNKNOWN_PERMISSION.';
+   none; where an organization requires MFA and the session is not verified: not that one. Errors:
+   RBAC_UNKNOWN_PERMISSION.';
 
 create function private.member_organizations()
   returns setof uuid
@@ -188,7 +259,12 @@ begin
   if private.caller_is_service() then
     return;
   end if;
-  if private.user_permits(private.require_user(), permission, organization_id) is not true then
+  if private.session_permits(private.require_user(), permission, organization_id) is not true then
+    if private.user_permits(auth.uid(), permission, organization_id) then
+      raise exception 'Cannot proceed: a second factor is required'
+        using errcode = 'insufficient_privilege', detail = 'MFA_REQUIRED',
+              hint = 'Verify a second factor in this session, or enrol one first';
+    end if;
     raise exception 'Cannot proceed: permission % is missing', require_permission.permission
       using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
             hint = 'Ask an administrator of the organization for a role that holds it';
@@ -197,7 +273,8 @@ end;
 $$;
 comment on function private.require_permission(text, uuid) is
   'Guard for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
-   organization (null: system-wide). The service role passes. An organization that does not exist
+   organization (null: system-wide), and MFA_REQUIRED where it does but the organization requires
+   MFA and the session is not verified. The service role passes. An organization that does not exist
    and one that is closed to the caller are the same answer.';
 
 create function private.require_permission_to_change(permission text, organization_id uuid)
@@ -232,7 +309,7 @@ as $$
     or can_see_user.user_id = auth.uid()
     or private.is_super_admin()
     or (
-      private.user_permits(auth.uid(), 'user:read', can_see_user.organization_id)
+      private.session_permits(auth.uid(), 'user:read', can_see_user.organization_id)
       and exists (
         select from public.user_roles g
         where g.user_id = can_see_user.user_id
@@ -272,7 +349,7 @@ create function public.has_permission(permission text, organization_id uuid defa
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if private.user_permits(private.require_user(), permission, organization_id) then
+  if private.session_permits(private.require_user(), permission, organization_id) then
     return true;
   end if;
   -- A permission that somebody holds exists; only a no has to tell a typo from a refusal.
@@ -282,7 +359,8 @@ end;
 $$;
 comment on function public.has_permission(text, uuid) is
   'Whether the caller holds a permission in an organization. Without an organization: system-wide
-   roles only. A foreign or missing organization is a plain false. Errors: RBAC_NOT_AUTHENTICATED,
+   roles only. A foreign or missing organization is a plain false, and so is one that requires MFA
+   while the session is not verified (mfa_required tells). Errors: RBAC_NOT_AUTHENTICATED,
    RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function public.user_has_permission(
@@ -303,7 +381,8 @@ begin
 end;
 $$;
 comment on function public.user_has_permission(uuid, text, uuid) is
-  'Whether a user is entitled to a permission in an organization. The user must be oneself or a
+  'Whether a user is entitled to a permission in an organization, whatever their session has proven
+   (an organization may require MFA). The user must be oneself or a
    fellow member that user:read lets one see. Errors: RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT,
    RBAC_UNKNOWN_PERMISSION.';
 
@@ -335,7 +414,7 @@ begin
     perform private.require_known_permission(v_unknown);
   end if;
   return query
-    select wanted, private.user_permits(v_user, wanted, check_permissions.organization_id)
+    select wanted, private.session_permits(v_user, wanted, check_permissions.organization_id)
     from unnest(permissions) with ordinality as asked (wanted, place)
     group by wanted
     order by min(place);
@@ -408,11 +487,18 @@ create function public.explain_permission(
   security definer            -- definer because clients may not read everybody's grants
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_withheld boolean := false;
 begin
   perform private.require_known_permission(explain_permission.permission);
   perform private.require_visible_user(
     explain_permission.user_id, explain_permission.organization_id
   );
+  -- Of others it states what they are entitled to: their sessions are nobody's business.
+  if explain_permission.user_id = auth.uid() then
+    v_withheld := private.user_permits(user_id, permission, organization_id)
+      and not private.session_permits(user_id, permission, organization_id);
+  end if;
   return query
     with recursive grants as (
       select g.*, r.name as role_name
@@ -432,8 +518,9 @@ begin
       join public.role_inheritance i on i.role_id = a.ancestor_id
     )
     select
-      a.user_id is not null,
+      a.user_id is not null and not v_withheld,
       case
+        when a.user_id is not null and v_withheld then 'mfa_required'
         when a.user_id is not null then 'active'
         when g.starts_at > now() then 'not_started'
         when g.expires_at <= now() then 'expired'
@@ -472,9 +559,10 @@ end;
 $$;
 comment on function public.explain_permission(uuid, text, uuid) is
   'Why a user has a permission or not: a row for each role that holds it (role, inherited_from: the
-   role that brings it, until expires_at), reason active, not_started, expired or
-   account_suspended; one row with reason not_in_roles or no_role where none does. Errors:
-   RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+   role that brings it, until expires_at), reason active, not_started, expired, account_suspended
+   or, of oneself in a session that lacks the second factor required there, mfa_required; one row
+   with reason not_in_roles or no_role where none does. Errors: RBAC_USER_NOT_VISIBLE,
+   RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create policy "Anyone signed in reads the catalogue of permissions"
   on public.permissions for select to authenticated
@@ -515,8 +603,8 @@ revoke all on private.active_grants, private.held_permissions
   from public, anon, authenticated, service_role;
 revoke all on function
   private.require_known_permission(text), private.require_user(),
-  private.user_permits(uuid, text, uuid), private.is_super_admin(),
-  private.organizations_with(text), private.member_organizations(),
+  private.user_permits(uuid, text, uuid), private.session_permits(uuid, text, uuid),
+  private.is_super_admin(), private.organizations_with(text), private.member_organizations(),
   private.require_permission(text, uuid), private.require_permission_to_change(text, uuid),
   private.can_see_user(uuid, uuid), private.require_visible_user(uuid, uuid),
   public.has_permission(text, uuid), public.user_has_permission(uuid, text, uuid),

@@ -1,0 +1,264 @@
+-- MFA sessions: which session has proven a second factor, and which organization insists on it.
+-- Permission decisions stand upon it, so it comes before them; the rest of MFA comes much later.
+-- Protects against a token that outlives its session or belongs to another one, and against claims:
+-- what counts is a row keyed on the session, while the session itself lives.
+-- SECURITY DEFINER: mfa_verified and private.session_passes_mfa, because clients may read neither
+--   sessions nor factors.
+
+create table public.mfa_policies (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid references public.organizations (id) on delete cascade,
+  required_from timestamptz,
+  reset_needs_approval boolean not null default false,
+  updated_at timestamptz not null default now(),
+  updated_by uuid references auth.users (id) on delete set null,
+  constraint mfa_policies_is_one_an_organization unique nulls not distinct (organization_id),
+  constraint mfa_policies_required_from_is_finite check (isfinite(required_from))
+);
+comment on table public.mfa_policies is
+  'What an organization asks of second factors; without an organization: what the installation asks
+   of whoever acts by a system-wide role. Members read it, set_mfa_policy writes it.';
+comment on column public.mfa_policies.required_from is
+  'From when on sessions without a second factor get no permission; null: never. The end of the
+   grace period.';
+comment on column public.mfa_policies.reset_needs_approval is
+  'Whether a member''s factor is reset only by two people together.';
+
+create table public.mfa_secrets (
+  id uuid primary key,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  name text not null,
+  secret text not null,
+  begun_in uuid not null,
+  begun_as_first boolean not null,
+  last_step bigint not null default 0,
+  created_at timestamptz not null default now(),
+  activated_at timestamptz,
+  last_used_at timestamptz,
+  constraint mfa_secrets_name_is_printable
+    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
+);
+comment on table public.mfa_secrets is
+  'TOTP factors. The secret is ciphertext, bound to this row and its user; no role of the API reads
+   the table, the service role included.';
+comment on column public.mfa_secrets.begun_in is
+  'The session that began the enrolment; no other one can finish it.';
+comment on column public.mfa_secrets.last_step is
+  'The newest time step whose code was accepted: no code of it or of an older one ever is again.';
+comment on column public.mfa_secrets.activated_at is
+  'When a first code proved that the user has it; null: not yet a factor.';
+
+create table private.mfa_sessions (
+  session_id uuid primary key references auth.sessions (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  verified_at timestamptz,
+  method text,
+  trusted_device_id uuid,
+  constraint mfa_sessions_method_is_known check (method in ('totp', 'backup_code')),
+  constraint mfa_sessions_says_something
+    check ((verified_at is null) = (method is null))
+);
+comment on table private.mfa_sessions is
+  'The sessions in which a second factor was proven (verified_at, the last time), or a trusted
+   device shown. A row counts only while its session lives.';
+
+create index mfa_policies_updated_by_idx on public.mfa_policies (updated_by);
+create index mfa_secrets_user_id_idx on public.mfa_secrets (user_id);
+create index mfa_sessions_user_id_idx on private.mfa_sessions (user_id);
+create index mfa_sessions_trusted_device_id_idx on private.mfa_sessions (trusted_device_id);
+
+alter table public.mfa_policies enable row level security;
+alter table public.mfa_secrets enable row level security;
+alter table private.mfa_sessions enable row level security;
+
+-- Supabase Auth's tables for its own factors came late and are missing where it has none, so what
+-- reads them is made to fit. The freshness of a native factor is the time Auth recorded, not the
+-- token's.
+create function private.read_native_mfa(
+  claims regclass default to_regclass('auth.mfa_amr_claims'),
+  factors regclass default to_regclass('auth.mfa_factors')
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format(
+    $make$
+      create or replace function private.native_mfa_at(session_id uuid)
+        returns timestamptz
+        language plpgsql
+        stable
+        set search_path = pg_catalog, pg_temp
+      as $body$ begin return (%s); end; $body$
+    $make$,
+    case
+      when claims is null then 'select null::timestamptz from auth.sessions s where false'
+      else format(
+        'select max(c.updated_at) from %s c join auth.sessions s on s.id = c.session_id
+          where c.session_id = native_mfa_at.session_id and s.aal::text = ''aal2''
+            and (c.authentication_method in (''totp'', ''recovery_code'')
+              or c.authentication_method like ''mfa/%%'')',
+        claims
+      )
+    end
+  );
+  execute format(
+    $make$
+      create or replace function private.native_factors(user_id uuid)
+        returns bigint
+        language plpgsql
+        stable
+        set search_path = pg_catalog, pg_temp
+      as $body$ begin return (%s); end; $body$
+    $make$,
+    case
+      when factors is null then 'select count(*) from auth.users u where false'
+      else format(
+        'select count(*) from %s f
+          where f.user_id = native_factors.user_id and f.status::text = ''verified''',
+        factors
+      )
+    end
+  );
+end;
+$$;
+comment on function private.read_native_mfa(regclass, regclass) is
+  'Makes private.native_mfa_at and private.native_factors for those tables of Supabase Auth that
+   exist; call it again after an upgrade of Supabase Auth brought them.';
+
+select private.read_native_mfa();
+comment on function private.native_mfa_at(uuid) is
+  'When a factor of Supabase Auth''s own was last verified in a session; null: never.';
+comment on function private.native_factors(uuid) is
+  'How many verified factors of Supabase Auth''s own an account has.';
+
+create function private.caller_session()
+  returns uuid
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claim text := auth.jwt() ->> 'session_id';
+begin
+  if v_claim is null or v_claim !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+    return null;
+  end if;
+  return (
+    select s.id
+    from auth.sessions s
+    where s.id = v_claim::uuid
+      and s.user_id = auth.uid()
+      and (s.not_after is null or s.not_after > now())
+  );
+end;
+$$;
+comment on function private.caller_session() is
+  'The session of the caller''s token, if it lives and is the caller''s; else null. A token without
+   a session has none.';
+
+create function private.session_verified_at(session_id uuid)
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_enrolled boolean;
+  v_verified_at timestamptz;
+begin
+  -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody who
+  -- knows the password can add to an account that has no native one.
+  select m.verified_at, exists (
+    select from public.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
+  )
+  into v_verified_at, v_enrolled
+  from auth.sessions s
+  left join private.mfa_sessions m on m.session_id = s.id and m.user_id = s.user_id
+  where s.id = session_verified_at.session_id;
+  if v_enrolled then
+    return v_verified_at;
+  end if;
+  return private.native_mfa_at(session_id);
+end;
+$$;
+comment on function private.session_verified_at(uuid) is
+  'When a second factor was last proven in a session that lives; null: never. A trusted device is
+   no proof.';
+
+create function public.mfa_verified(max_age interval)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may read neither sessions nor factors
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    private.session_verified_at(private.caller_session()) > clock_timestamp() - max_age, false
+  );
+end;
+$$;
+comment on function public.mfa_verified(interval) is
+  'Whether the caller proved a second factor in this very session within max_age: step-up, for
+   policies as (select mfa_verified(''10 minutes'')). False for a trusted device, an ended session,
+   a token without a session, and a null max_age.';
+
+create function private.session_passes_mfa()
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may read neither sessions nor factors
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session uuid;
+begin
+  -- Programs have no second factor; what they may do was decided when they got their credential.
+  if private.caller_is_service() or private.caller_role() = 'api_key' then
+    return true;
+  end if;
+  v_session := private.caller_session();
+  return v_session is not null and (
+    private.session_verified_at(v_session) is not null
+    or exists (
+      select from private.mfa_sessions m
+      where m.session_id = v_session
+        and m.user_id = auth.uid()
+        and m.trusted_device_id is not null
+    )
+  );
+end;
+$$;
+comment on function private.session_passes_mfa() is
+  'Whether the caller''s session satisfies an organization that requires MFA: a second factor proven
+   or a trusted device shown in it. True for the service role and API keys, which are no sessions of
+   people.';
+
+create trigger mfa_secrets_keep_columns
+  before update on public.mfa_secrets
+  for each row execute function private.keep_columns(
+    'id', 'user_id', 'begun_in', 'begun_as_first', 'created_at'
+  );
+create trigger mfa_policies_keep_columns
+  before update on public.mfa_policies
+  for each row execute function private.keep_columns('id', 'organization_id');
+create trigger mfa_policies_touch
+  before update on public.mfa_policies
+  for each row execute function private.touch_updated_at();
+
+revoke all on public.mfa_policies, public.mfa_secrets
+  from public, anon, authenticated, service_role;
+revoke all on private.mfa_sessions from public, anon, authenticated, service_role;
+grant select on public.mfa_policies to authenticated, service_role;
+
+revoke all on function
+  private.read_native_mfa(regclass, regclass), private.native_mfa_at(uuid),
+  private.native_factors(uuid), private.caller_session(), private.session_verified_at(uuid),
+  private.session_passes_mfa(), public.mfa_verified(interval)
+  from public, anon, authenticated, service_role;
+grant execute on function public.mfa_verified(interval) to authenticated;

@@ -1,0 +1,227 @@
+-- MFA devices: a device that was trusted for 30 days skips the prompt, and the status of it all.
+-- Protects against tokens read from a dump (only a hash is stored), and against convenience that
+-- creeps into step-up: what a trusted device opens is never fresh.
+-- SECURITY DEFINER: trust_device, present_trusted_device, revoke_trusted_device and mfa_status,
+--   because clients may read neither devices nor factors.
+
+create table private.mfa_trusted_devices (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  name text not null,
+  token_hash bytea not null unique,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  last_used_at timestamptz,
+  constraint mfa_trusted_devices_name_is_printable
+    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
+);
+comment on table private.mfa_trusted_devices is
+  'Devices that skip the prompt. SHA-256 of each token; the tokens have 256 random bits, so a plain
+   hash is enough.';
+create index mfa_trusted_devices_user_id_idx on private.mfa_trusted_devices (user_id);
+alter table private.mfa_trusted_devices enable row level security;
+
+-- When a device is revoked or expires, the sessions it opened are closed with it.
+alter table private.mfa_sessions add constraint mfa_sessions_trusted_device_id_fkey
+  foreign key (trusted_device_id) references private.mfa_trusted_devices (id) on delete set null;
+
+create function private.require_device_name(name text)
+  returns void
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if name is null or length(btrim(name)) not between 1 and 64 or name ~ '[[:cntrl:]]' then
+    raise exception 'Cannot name it so: a name has 1 to 64 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_NAME';
+  end if;
+end;
+$$;
+comment on function private.require_device_name(text) is
+  'Raises MFA_INVALID_NAME for what is no name of a device.';
+
+create function public.trust_device(name text)
+  returns table (device_id uuid, token text, expires_at timestamptz)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients write no devices
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_device private.mfa_trusted_devices;
+  v_session uuid := private.require_step_up();
+  v_token text;
+begin
+  perform private.require_device_name(trust_device.name);
+  if not exists (
+    select from public.mfa_secrets f
+    where f.user_id = auth.uid() and f.activated_at is not null
+  ) then
+    raise exception 'Cannot trust device: the account has no second factor'
+      using errcode = 'PT409', detail = 'MFA_NOT_ENROLLED', hint = 'Enroll a factor first';
+  end if;
+  -- The oldest makes room: nobody looks through more than twenty.
+  delete from private.mfa_trusted_devices d
+  where d.id in (
+    select o.id from private.mfa_trusted_devices o
+    where o.user_id = auth.uid()
+    order by o.created_at desc
+    offset 19
+  );
+  v_token := translate(encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_');
+  insert into private.mfa_trusted_devices (user_id, name, token_hash, expires_at)
+  values (
+    auth.uid(), btrim(trust_device.name), sha256(convert_to(v_token, 'UTF8')),
+    now() + make_interval(days => (private.setting('mfa.trusted_device_days'))::integer)
+  )
+  returning * into v_device;
+  perform private.record_mfa(
+    'auth.mfa_verified', 'trust', auth.uid(), v_session,
+    details => jsonb_build_object('device_id', v_device.id)
+  );
+  return query select v_device.id, v_token, v_device.expires_at;
+end;
+$$;
+comment on function public.trust_device(text) is
+  'Trusts the device of the caller, who has verified a second factor within mfa.step_up_minutes, for
+   mfa.trusted_device_days. The token (base64url, 256 bits) is returned here and never again; of more
+   than 20 devices the oldest are forgotten. Errors: MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED,
+   MFA_NOT_ENROLLED, MFA_INVALID_NAME.';
+
+create function public.present_trusted_device(token text)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because clients read no devices
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_device uuid;
+  v_session uuid := private.require_session();
+begin
+  update private.mfa_trusted_devices d
+  set last_used_at = clock_timestamp()
+  where d.token_hash = sha256(convert_to(present_trusted_device.token, 'UTF8'))
+    and d.user_id = auth.uid()
+    and d.expires_at > now()
+    and exists (
+      select from public.mfa_secrets f
+      where f.user_id = d.user_id and f.activated_at is not null
+    )
+  returning d.id into v_device;
+  if found then
+    insert into private.mfa_sessions (session_id, user_id, trusted_device_id)
+    values (v_session, auth.uid(), v_device)
+    on conflict (session_id) do update set trusted_device_id = excluded.trusted_device_id;
+  end if;
+  perform private.record_mfa(
+    'auth.mfa_verified', 'trusted_device', auth.uid(), v_session, succeeded => v_device is not null,
+    details => jsonb_build_object('device_id', v_device)
+  );
+  return v_device is not null;
+end;
+$$;
+comment on function public.present_trusted_device(text) is
+  'Lets a trusted device skip the prompt: the session then satisfies an organization that requires
+   MFA, but mfa_verified stays false. Wrong, expired, revoked and somebody else''s tokens are one
+   false. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+
+create function public.revoke_trusted_device(device_id uuid default null)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because clients write no devices
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_revoked bigint;
+begin
+  perform private.require_session();
+  delete from private.mfa_trusted_devices d
+  where d.user_id = auth.uid()
+    and (revoke_trusted_device.device_id is null or d.id = revoke_trusted_device.device_id);
+  get diagnostics v_revoked = row_count;
+  return v_revoked;
+end;
+$$;
+comment on function public.revoke_trusted_device(uuid) is
+  'Stops trusting one device of the caller''s, or all of them, and closes what they opened; returns
+   how many there were. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+
+create function public.mfa_status()
+  returns table (
+    enrolled boolean,
+    native_factors bigint,
+    verified_at timestamptz,
+    satisfied boolean,
+    locked boolean,
+    backup_codes_left bigint,
+    factors jsonb,
+    trusted_devices jsonb
+  )
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because clients read neither factors nor devices
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session uuid := private.require_session();
+  v_user uuid := auth.uid();
+  v_satisfied boolean := private.session_passes_mfa();
+  v_verified_at timestamptz := private.session_verified_at(v_session);
+begin
+  return query
+    select
+      exists (
+        select from public.mfa_secrets f where f.user_id = v_user and f.activated_at is not null
+      ),
+      private.native_factors(v_user),
+      v_verified_at,
+      v_satisfied,
+      -- With a password alone nobody learns more than that there is something to prove.
+      case when v_satisfied then exists (
+        select from private.mfa_accounts a
+        where a.user_id = v_user
+          and (a.locked_until > now() or a.consecutive_failures >= 100)
+      ) end,
+      case when v_satisfied then (
+        select count(*) from private.mfa_backup_codes c
+        where c.user_id = v_user and c.used_at is null
+      ) end,
+      case when v_satisfied then (
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'id', f.id, 'name', f.name, 'activated_at', f.activated_at,
+          'last_used_at', f.last_used_at
+        ) order by f.activated_at), '[]')
+        from public.mfa_secrets f where f.user_id = v_user and f.activated_at is not null
+      ) end,
+      case when v_satisfied then (
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'id', d.id, 'name', d.name, 'created_at', d.created_at, 'expires_at', d.expires_at,
+          'last_used_at', d.last_used_at
+        ) order by d.created_at), '[]')
+        from private.mfa_trusted_devices d where d.user_id = v_user and d.expires_at > now()
+      ) end;
+end;
+$$;
+comment on function public.mfa_status() is
+  'What the caller''s account and session have of second factors. satisfied: what an organization may
+   require is proven in this session, by a factor (verified_at) or a trusted device. Everything after
+   it is null until then. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+
+select private.enable_audit(
+  'private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
+);
+
+revoke all on private.mfa_trusted_devices from public, anon, authenticated, service_role;
+revoke all on function
+  private.require_device_name(text), public.trust_device(text),
+  public.present_trusted_device(text), public.revoke_trusted_device(uuid), public.mfa_status()
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.trust_device(text), public.present_trusted_device(text),
+  public.revoke_trusted_device(uuid), public.mfa_status()
+  to authenticated;

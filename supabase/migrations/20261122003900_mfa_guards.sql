@@ -1,0 +1,235 @@
+-- MFA guards: step-up for tables of the host application.
+-- Protects against the policy that somebody adds later: permissive policies are joined by or, so the
+-- gate is restrictive, one for each command; and a check finds every way around that opens
+-- afterwards.
+-- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
+
+create table private.mfa_guards (
+  relation regclass primary key,
+  max_age interval not null,
+  created_at timestamptz not null default now()
+);
+comment on table private.mfa_guards is
+  'The tables that ask for a fresh second factor, and how fresh.';
+alter table private.mfa_guards enable row level security;
+
+create function private.mfa_condition(max_age interval)
+  returns text
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- In seconds: what an interval is written like depends on a setting.
+  select format(
+    '( SELECT public.mfa_verified(make_interval(secs => (%s)::double precision)) AS mfa_verified)',
+    extract(epoch from max_age)::bigint
+  );
+$$;
+comment on function private.mfa_condition(interval) is
+  'The condition of a guard, as Postgres itself writes it, asked once a query.';
+
+create function private.release_mfa(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy name;
+begin
+  delete from private.mfa_guards g where g.relation = target;
+  if not found then
+    raise exception 'Cannot release %: it asks for no second factor', target
+      using errcode = 'PT404', detail = 'MFA_NOT_GUARDED';
+  end if;
+  for v_policy in
+    select p.polname from pg_catalog.pg_policy p
+    where p.polrelid = target and p.polname ~ '^bulwark_mfa_'
+  loop
+    execute format('drop policy %I on %s', v_policy, target);
+  end loop;
+end;
+$$;
+comment on function private.release_mfa(regclass) is
+  'Takes the guard off a table. Errors: MFA_NOT_GUARDED.';
+
+create function private.require_mfa(target regclass, max_age interval default '10 minutes')
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_command text;
+  v_condition text;
+begin
+  if target is null or max_age is null then
+    raise exception 'Cannot guard table: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'MFA_NULL_ARGUMENT';
+  end if;
+  if max_age < interval '1 second' or max_age > interval '30 days' then
+    raise exception 'Cannot guard table: a verification is fresh for 1 second to 30 days'
+      using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_MAX_AGE';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target and c.relkind in ('r', 'p') and c.relrowsecurity
+  ) then
+    raise exception 'Cannot guard %: it is no table with row-level security', target
+      using errcode = 'wrong_object_type', detail = 'MFA_TABLE_WITHOUT_RLS',
+            hint = 'Enable row level security on it, and give it policies of its own';
+  end if;
+  if exists (select from private.mfa_guards g where g.relation = target) then
+    perform private.release_mfa(target);
+  end if;
+  v_condition := private.mfa_condition(max_age);
+  foreach v_command in array '{select, insert, update, delete}'::text[] loop
+    execute format(
+      'create policy %I on %s as restrictive for %s to authenticated %s',
+      'bulwark_mfa_' || v_command, target, v_command,
+      case
+        when v_command = 'insert' then format('with check (%s)', v_condition)
+        when v_command = 'update' then format('using (%1$s) with check (%1$s)', v_condition)
+        else format('using (%s)', v_condition)
+      end
+    );
+  end loop;
+  insert into private.mfa_guards (relation, max_age) values (target, require_mfa.max_age);
+end;
+$$;
+comment on function private.require_mfa(regclass, interval) is
+  'Guards a table: whoever is signed in reads and writes it only within max_age of having verified a
+   second factor in that session. What its own policies allow is allowed no longer than that; they
+   are still needed. Calling it again replaces max_age. private.mfa_uncovered_tables tells what goes
+   around it. Errors: MFA_TABLE_WITHOUT_RLS, MFA_INVALID_MAX_AGE, MFA_NULL_ARGUMENT.';
+
+create function private.mfa_uncovered_tables()
+  returns table (relation text, role name, problem text)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with guarded as (
+    select g.relation as oid, g.max_age, c.relrowsecurity, c.relowner
+    from private.mfa_guards g
+    join pg_catalog.pg_class c on c.oid = g.relation
+  ),
+  -- Whoever is subject to policies; the others need no way around.
+  roles as (
+    select r.oid, r.rolname
+    from pg_catalog.pg_roles r
+    where not r.rolsuper and not r.rolbypassrls and r.rolname !~ '^pg_'
+  ),
+  commands (command, code, privilege) as (
+    values ('select', 'r'::"char", 'select'), ('insert', 'a', 'insert'),
+      ('update', 'w', 'update'), ('delete', 'd', 'delete')
+  ),
+  intact as (
+    select g.oid, k.command
+    from guarded g
+    cross join commands k
+    where exists (
+      select from pg_catalog.pg_policy p
+      where p.polrelid = g.oid
+        and p.polname = 'bulwark_mfa_' || k.command
+        and p.polcmd = k.code
+        and not p.polpermissive
+        and p.polroles = array['authenticated'::regrole::oid]
+        and (
+          k.command = 'insert'
+          or pg_get_expr(p.polqual, p.polrelid) = private.mfa_condition(g.max_age)
+        )
+        and (
+          k.command not in ('insert', 'update')
+          or pg_get_expr(p.polwithcheck, p.polrelid) = private.mfa_condition(g.max_age)
+        )
+    )
+  )
+  select g.oid::regclass::text, null::name, 'row level security is off'
+  from guarded g
+  where not g.relrowsecurity
+  union all
+  select g.oid::regclass::text, 'authenticated', k.command || ': the guard is missing or changed'
+  from guarded g
+  cross join commands k
+  where not exists (select from intact i where i.oid = g.oid and i.command = k.command)
+  union all
+  -- A role that is no member of authenticated meets none of the guards.
+  select g.oid::regclass::text, r.rolname, k.command || ': a policy admits the role, no guard stops it'
+  from guarded g
+  cross join roles r
+  cross join commands k
+  where r.oid <> g.relowner
+    and not pg_has_role(r.oid, 'authenticated', 'usage')
+    and (
+      has_table_privilege(r.oid, g.oid, k.privilege)
+      or k.command <> 'delete' and has_any_column_privilege(r.oid, g.oid, k.privilege)
+    )
+    and exists (
+      select from pg_catalog.pg_policy p
+      where p.polrelid = g.oid
+        and p.polpermissive
+        and p.polcmd in (k.code, '*')
+        and exists (
+          select from unnest(p.polroles) as member
+          where member = 0 or pg_has_role(r.oid, member, 'usage')
+        )
+    )
+  union all
+  -- No policy is asked when a table is emptied.
+  select g.oid::regclass::text, r.rolname, 'truncate: the role may, and no guard can stop it'
+  from guarded g
+  cross join roles r
+  where r.oid <> g.relowner
+    and pg_has_role(r.oid, 'authenticated', 'usage')
+    and has_table_privilege(r.oid, g.oid, 'truncate')
+  union all
+  -- A view reads with the rights of its owner unless it says otherwise.
+  select distinct g.oid::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
+  from guarded g
+  join pg_catalog.pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = g.oid
+  join pg_catalog.pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+  join pg_catalog.pg_class v on v.oid = w.ev_class and v.relkind in ('v', 'm')
+  cross join roles r
+  where v.oid <> g.oid
+    and not (v.relkind = 'v' and coalesce(v.reloptions, '{}') && array[
+      'security_invoker=true', 'security_invoker=on', 'security_invoker=1'
+    ])
+    and r.oid <> v.relowner
+    and r.oid <> g.relowner
+    and has_any_column_privilege(r.oid, v.oid, 'select')
+  union all
+  -- Policies of a parent are not asked when a partition is read directly.
+  select g.oid::regclass::text, r.rolname, format('directly in %s', i.inhrelid::regclass)
+  from guarded g
+  join pg_catalog.pg_inherits i on i.inhparent = g.oid
+  join pg_catalog.pg_class c on c.oid = i.inhrelid
+  cross join roles r
+  where r.oid <> c.relowner
+    and not exists (select from guarded o where o.oid = i.inhrelid)
+    and (
+      has_any_column_privilege(r.oid, i.inhrelid, 'select, insert, update')
+      or has_table_privilege(r.oid, i.inhrelid, 'delete')
+    )
+    and (
+      not c.relrowsecurity
+      or exists (
+        select from pg_catalog.pg_policy p where p.polrelid = i.inhrelid and p.polpermissive
+      )
+    );
+$$;
+comment on function private.mfa_uncovered_tables() is
+  'What goes around the guards of require_mfa: a guard that was dropped or changed, a role that a
+   policy admits and no guard stops, truncate, a view with its owner''s rights, a partition. For the
+   tests of the host application: it has to be empty. SECURITY DEFINER functions are not seen.';
+
+select private.enable_audit(
+  'private.mfa_guards', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+revoke all on private.mfa_guards from public, anon, authenticated, service_role;
+revoke all on function
+  private.mfa_condition(interval), private.release_mfa(regclass),
+  private.require_mfa(regclass, interval), private.mfa_uncovered_tables()
+  from public, anon, authenticated, service_role;
