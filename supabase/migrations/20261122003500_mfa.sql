@@ -40,7 +40,7 @@ create table private.mfa_attempts (
 );
 comment on table private.mfa_attempts is
   'What a session was allowed to try, once each and within two minutes. admitted is false where the
-   account is locked: it is answered like a wrong code.';
+   account is locked, which is answered like a wrong code.';
 comment on column private.mfa_attempts.step is
   'The time step of the database''s clock, by which the code is judged.';
 
@@ -53,12 +53,13 @@ create table public.mfa_usage_log (
   factor_id uuid,
   occurred_at timestamptz not null default clock_timestamp(),
   constraint mfa_usage_log_event_is_known check (event in (
-    'verify', 'backup_code', 'activate', 'disable', 'regenerate', 'trust', 'trusted_device', 'reset',
-    'locked'
+    'verify', 'backup_code', 'activate', 'disable', 'regenerate', 'trust', 'trusted_device',
+    'reset', 'locked'
   ))
 );
 comment on table public.mfa_usage_log is
-  'Every use of an account''s second factor, for its owner to read; the audit log keeps the evidence.';
+  'Every use of an account''s second factor, for its owner to read; the audit log keeps the
+   evidence.';
 
 create index mfa_attempts_user_id_idx on private.mfa_attempts (user_id);
 create index mfa_usage_log_user_id_idx on public.mfa_usage_log (user_id, id);
@@ -137,7 +138,7 @@ begin
   values (
     record_mfa.user_id, record_mfa.session_id, action, record_mfa.succeeded, record_mfa.factor_id
   );
-  -- As for sign-ins: one entry of the installation's own, and one for each organization of the user.
+  -- As for sign-ins: one entry of the installation's own, one for each organization of the user.
   for v_organization in
     select null::uuid
     union all
@@ -167,8 +168,8 @@ begin
 end;
 $$;
 comment on function private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb) is
-  'Writes what happened to a second factor into the user''s own log and into the audit log, there for
-   the installation and for each organization of the user. Holds no code, secret or token.';
+  'Writes what happened to a second factor into the user''s own log and into the audit log, there
+   for the installation and for each organization of the user. Holds no code, secret or token.';
 
 create function private.forget_factors(user_id uuid)
   returns void

@@ -178,8 +178,8 @@ begin
 end;
 $$;
 comment on function private.take_mfa_attempt(uuid, text[]) is
-  'Spends an attempt: of two completions the second gets nothing. admitted is false where the session
-   has ended.';
+  'Spends an attempt: of two completions the second gets nothing. admitted is false where the
+   session has ended.';
 
 create function private.refuse_mfa_attempt(attempt private.mfa_attempts)
   returns jsonb
@@ -298,8 +298,8 @@ begin
 end;
 $$;
 comment on function public.complete_mfa_backup_code(uuid, text) is
-  'Completes an attempt with the hash (hex) of a backup code (service role only): spends the code and
-   verifies the session or, where the attempt was begun to disable, takes all factors from the
+  'Completes an attempt with the hash (hex) of a backup code (service role only): spends the code
+   and verifies the session or, where the attempt was begun to disable, takes all factors from the
    account. Returns {"accepted": …, "backup_codes_left": …} and never raises.';
 
 select private.enable_audit('private.mfa_backup_codes', ignore => '{code_hash}');

@@ -65,8 +65,8 @@ begin
 end;
 $$;
 comment on function public.begin_mfa_enrolment() is
-  'Begins a factor of the caller''s: its id to be, and what an authenticator app shows. The first one
-   needs a sign-in within mfa.recent_sign_in_minutes, every other (a native one counts) a
+  'Begins a factor of the caller''s: its id to be, and what an authenticator app shows. The first
+   one needs a sign-in within mfa.recent_sign_in_minutes, every other (a native one counts) a
    verification within mfa.step_up_minutes. Errors: MFA_RECENT_SIGN_IN_REQUIRED,
    MFA_VERIFICATION_REQUIRED, MFA_TOO_MANY_FACTORS, MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
 

@@ -86,9 +86,9 @@ end;
 $$;
 comment on function public.trust_device(text) is
   'Trusts the device of the caller, who has verified a second factor within mfa.step_up_minutes, for
-   mfa.trusted_device_days. The token (base64url, 256 bits) is returned here and never again; of more
-   than 20 devices the oldest are forgotten. Errors: MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED,
-   MFA_NOT_ENROLLED, MFA_INVALID_NAME.';
+   mfa.trusted_device_days. The token (base64url, 256 bits) is returned here and never again; of
+   more than 20 devices the oldest are forgotten. Errors: MFA_VERIFICATION_REQUIRED,
+   MFA_SESSION_REQUIRED, MFA_NOT_ENROLLED, MFA_INVALID_NAME.';
 
 create function public.present_trusted_device(token text)
   returns boolean
@@ -208,9 +208,9 @@ begin
 end;
 $$;
 comment on function public.mfa_status() is
-  'What the caller''s account and session have of second factors. satisfied: what an organization may
-   require is proven in this session, by a factor (verified_at) or a trusted device. Everything after
-   it is null until then. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+  'What the caller''s account and session have of second factors. satisfied: what an organization
+   may require is proven in this session, by a factor (verified_at) or a trusted device. Everything
+   after it is null until then. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
 
 select private.enable_audit(
   'private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'

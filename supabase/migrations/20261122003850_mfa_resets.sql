@@ -1,11 +1,11 @@
--- MFA resets: a member lost the device and the backup codes, and administrators let them start over.
+-- MFA resets: somebody lost the device and the backup codes; administrators let them start over.
 -- Protects against the way around every second factor, which is asking somebody to take it off. A
--- factor belongs to the account and so guards every organization of it: each organization that
--- requires MFA has to consent, by somebody who may reset members there and whom the member does not
--- outrank, and where its policy asks for it by two people. Nobody resets himself, nobody approves his
--- own request, and whoever consents has verified a second factor just now.
--- SECURITY DEFINER: request_mfa_reset, approve_mfa_reset and cancel_mfa_reset, because no role of the
---   API writes resets and factors.
+-- factor belongs to the account and so guards all its organizations: each that requires MFA has to
+-- consent, by somebody who may reset members there and whom the member does not outrank, and where
+-- its policy asks for it by two people. Nobody resets himself, nobody approves his own request, and
+-- whoever consents has verified a second factor just now.
+-- SECURITY DEFINER: request_mfa_reset, approve_mfa_reset and cancel_mfa_reset, because no role of
+--   the API writes resets and factors.
 
 insert into public.security_event_types (name, severity, description) values
   ('mfa_reset_requested', 'high', 'Somebody asked to take the second factors from an account'),
@@ -93,7 +93,8 @@ begin
 end;
 $$;
 comment on function private.mfa_reset_obstacle(uuid, uuid, uuid) is
-  'Why a person may not consent for an organization to the reset of a user: an error code, or null.';
+  'Why a person may not consent for an organization to the reset of a user: an error code, or
+   null.';
 
 create function private.mfa_reset_organizations(reset_id uuid)
   returns setof uuid

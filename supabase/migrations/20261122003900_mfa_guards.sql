@@ -1,6 +1,6 @@
 -- MFA guards: step-up for tables of the host application.
--- Protects against the policy that somebody adds later: permissive policies are joined by or, so the
--- gate is restrictive, one for each command; and a check finds every way around that opens
+-- Protects against the policy that somebody adds later: permissive policies are joined by or, so
+-- the gate is restrictive, one for each command; and a check finds every way around that opens
 -- afterwards.
 -- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
 
@@ -156,7 +156,8 @@ as $$
   where not exists (select from intact i where i.oid = g.oid and i.command = k.command)
   union all
   -- A role that is no member of authenticated meets none of the guards.
-  select g.oid::regclass::text, r.rolname, k.command || ': a policy admits the role, no guard stops it'
+  select
+    g.oid::regclass::text, r.rolname, k.command || ': a policy admits the role, no guard stops it'
   from guarded g
   cross join roles r
   cross join commands k

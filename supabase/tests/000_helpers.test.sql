@@ -44,6 +44,36 @@ begin
 end;
 $$;
 
+-- A session as Supabase Auth makes one at a sign-in.
+create or replace function tests.create_session(email text, age interval default '0')
+  returns uuid
+  language sql
+as $$
+  insert into auth.sessions (id, user_id, aal, created_at, updated_at)
+  values (gen_random_uuid(), tests.user_id(email), 'aal1', now() - age, now() - age)
+  returning id;
+$$;
+
+-- tests.act_as with a token of that session.
+create or replace function tests.act_in(
+  email text,
+  session_id uuid,
+  role text default 'authenticated'
+)
+  returns void
+  language plpgsql
+as $$
+begin
+  perform tests.act_as(email, role);
+  perform set_config(
+    'request.jwt.claims',
+    (current_setting('request.jwt.claims')::jsonb || jsonb_build_object('session_id', session_id))
+      ::text,
+    true
+  );
+end;
+$$;
+
 create or replace function tests.act_as_role(role text)
   returns void
   language plpgsql

@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(18);
+select plan(19);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -129,6 +129,10 @@ select is_empty(
      where r.rolname = 'api_key'
        and (pg_has_role('api_key', 'authenticated', 'member') or r.rolcanlogin or r.rolbypassrls) $$,
   'CONV-18: api_key is no member of authenticated, cannot log in and is subject to RLS'
+);
+select is_empty(
+  $$ select * from private.mfa_uncovered_tables() $$,
+  'CONV-19: nothing goes around the guard of a table that asks for a second factor'
 );
 
 select * from finish();

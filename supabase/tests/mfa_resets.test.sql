@@ -1,0 +1,244 @@
+-- MFA: who may take the second factors from an account, and together with whom.
+begin;
+select plan(38);
+select tests.create_organizations();
+select tests.create_user('second@acme.test');
+select public.grant_role(
+  tests.user_id('second@acme.test'), 'admin', tests.organization_id('acme')
+);
+-- A help desk that may reset and nothing else; Gus is in both organizations.
+insert into public.roles (id, organization_id, name)
+values ('00000000-0000-4000-8000-0000000000aa', tests.organization_id('acme'), 'help_desk');
+insert into public.role_permissions values
+  ('00000000-0000-4000-8000-0000000000aa', 'mfa:reset');
+insert into public.role_inheritance
+select '00000000-0000-4000-8000-0000000000aa', id from public.roles
+where name = 'viewer' and organization_id is null;
+select tests.create_user('desk@acme.test');
+select public.grant_role(
+  tests.user_id('desk@acme.test'), 'help_desk', tests.organization_id('acme')
+);
+select tests.create_user('gus@both.test');
+select public.grant_role(tests.user_id('gus@both.test'), 'viewer', o.id)
+from public.organizations o;
+
+create temporary table session as
+  select u.email::text, tests.create_session(u.email) as id from auth.users u;
+grant select on session to public;
+create function pg_temp.act(email text) returns void language sql as $$
+  select tests.act_in(s.email, s.id) from session s where s.email = act.email;
+$$;
+-- Everybody has a factor, and all but the victims have just verified it.
+insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+select gen_random_uuid(), u.id, 'phone', 'ciphertext', gen_random_uuid(), true, now()
+from auth.users u;
+insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+select s.id, tests.user_id(s.email), now(), 'totp' from session s;
+insert into private.mfa_backup_codes (user_id, code_hash)
+select u.id, sha256(u.id::text::bytea) from auth.users u;
+
+create function pg_temp.request(victim text, slug text default 'acme') returns text
+language sql as $$
+  select tests.error(format(
+    $q$ select public.request_mfa_reset(%L, 'lost the phone', %L) $q$,
+    tests.user_id(victim), tests.organization_id(slug)
+  ));
+$$;
+create function pg_temp.factors(email text) returns bigint language sql security definer as $$
+  select count(*) from public.mfa_secrets f where f.user_id = tests.user_id(email);
+$$;
+create function pg_temp.open_reset() returns uuid language sql security definer as $$
+  select r.id from public.mfa_resets r where r.completed_at is null and r.cancelled_at is null;
+$$;
+
+-- one administrator, where the organization asks for no more
+select pg_temp.act('viewer@acme.test');
+select is(
+  pg_temp.request('analyst@acme.test'), '42501 RBAC_PERMISSION_DENIED',
+  'MFA-40: without mfa:reset nobody is reset'
+);
+select pg_temp.act('admin@acme.test');
+select is(
+  pg_temp.request('viewer@globex.test'), '42501 RBAC_NOT_A_MEMBER',
+  'MFA-40: an administrator resets members, not strangers'
+);
+select is(
+  pg_temp.request('viewer@globex.test', 'globex'), '42501 RBAC_PERMISSION_DENIED',
+  'MFA-40: and nobody of another organization'
+);
+select is(
+  pg_temp.request('admin@acme.test'), '42501 MFA_OWN_RESET', 'MFA-40: and not himself'
+);
+select is(
+  tests.error(format(
+    $$ select public.request_mfa_reset(%L, ' ', %L) $$, tests.user_id('viewer@acme.test'),
+    tests.organization_id('acme')
+  )),
+  '22023 MFA_INVALID_REASON', 'MFA-40: and not without a reason'
+);
+select is(pg_temp.request('viewer@acme.test'), 'no error', 'MFA-41: a member is reset');
+select is(
+  pg_temp.factors('viewer@acme.test'), 0::bigint, 'MFA-41: at once, where no approval is asked for'
+);
+select tests.act_as_owner();
+select is(
+  (select count(*) from private.mfa_sessions where user_id = tests.user_id('viewer@acme.test'))
+    + (select count(*) from private.mfa_backup_codes
+       where user_id = tests.user_id('viewer@acme.test')),
+  0::bigint, 'MFA-41: with backup codes, and what sessions had proven'
+);
+select results_eq(
+  format(
+    $$ select e.actor_id, e.details ->> 'requested_by' from public.audit_logs e
+       where e.event_type = 'auth.mfa_disabled' and e.action = 'reset'
+         and e.organization_id = %L $$,
+    tests.organization_id('acme')
+  ),
+  format($$ values (%L::uuid, %L) $$, tests.user_id('admin@acme.test'),
+    tests.user_id('admin@acme.test')),
+  'MFA-41: the audit log says who did it'
+);
+select ok(
+  exists (
+    select from public.security_events
+    where event_type = 'mfa_reset' and user_id = tests.user_id('viewer@acme.test')
+  ),
+  'MFA-41: a security event tells of it'
+);
+select pg_temp.act('viewer@acme.test');
+select isnt_empty(
+  $$ select from public.mfa_usage_log where event = 'reset' $$, 'MFA-41: and the user is told'
+);
+select isnt_empty(
+  $$ select from public.mfa_resets where completed_at is not null $$,
+  'MFA-41: and reads by whom and why'
+);
+select pg_temp.act('admin@globex.test');
+select is_empty($$ select from public.mfa_resets $$, 'MFA-41: another organization does not');
+
+-- rank
+select pg_temp.act('desk@acme.test');
+select is(
+  pg_temp.request('admin@acme.test'), '42501 MFA_USER_OUTRANKS',
+  'MFA-42: the help desk does not reset an administrator'
+);
+select is(
+  pg_temp.request('analyst@acme.test'), '42501 MFA_USER_OUTRANKS',
+  'MFA-42: nor whoever holds a permission that it does not'
+);
+select tests.act_as_owner();
+select public.grant_role(
+  tests.user_id('super@bulwark.test'), 'viewer', tests.organization_id('acme')
+);
+select pg_temp.act('admin@acme.test');
+select is(
+  pg_temp.request('super@bulwark.test'), '42501 MFA_USER_OUTRANKS',
+  'MFA-42: an organization does not reset a super_admin who happens to be a member'
+);
+select tests.act_as_owner();
+update private.mfa_sessions set verified_at = now() - interval '11 minutes'
+where user_id = tests.user_id('admin@acme.test');
+select pg_temp.act('admin@acme.test');
+select is(
+  pg_temp.request('analyst@acme.test'), '42501 MFA_VERIFICATION_REQUIRED',
+  'MFA-42: whoever resets has verified a factor just now'
+);
+select tests.act_as_owner();
+update private.mfa_sessions set verified_at = now();
+
+-- two administrators
+select public.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
+select pg_temp.act('admin@acme.test');
+select is(pg_temp.request('analyst@acme.test'), 'no error', 'MFA-43: where two have to agree');
+select is(pg_temp.factors('analyst@acme.test'), 1::bigint, 'MFA-43: a request does nothing yet');
+select is(
+  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  '42501 MFA_OWN_REQUEST', 'MFA-43: nobody approves his own'
+);
+select is(
+  pg_temp.request('analyst@acme.test'), 'PT409 MFA_RESET_PENDING',
+  'MFA-43: nor requests it twice'
+);
+select pg_temp.act('analyst@acme.test');
+select is(
+  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  '42501 RBAC_PERMISSION_DENIED', 'MFA-43: the user approves nothing'
+);
+select pg_temp.act('admin@globex.test');
+select is(
+  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  'PT404 MFA_UNKNOWN_RESET', 'MFA-43: nor does another organization, which does not even see it'
+);
+select pg_temp.act('desk@acme.test');
+select is(
+  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  '42501 MFA_USER_OUTRANKS', 'MFA-43: nor whom the user outranks'
+);
+select tests.act_as_owner();
+savepoint demoted;
+select public.revoke_role(
+  tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
+);
+select pg_temp.act('second@acme.test');
+select ok(
+  not public.approve_mfa_reset(pg_temp.open_reset()),
+  'MFA-43: the consent of somebody who was demoted since is worth nothing'
+);
+rollback to savepoint demoted;
+savepoint expired;
+update public.mfa_resets set expires_at = now() where completed_at is null;
+select pg_temp.act('second@acme.test');
+select is(
+  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  'PT404 MFA_UNKNOWN_RESET', 'MFA-43: a request is open for a day'
+);
+rollback to savepoint expired;
+savepoint vetoed;
+select pg_temp.act('analyst@acme.test');
+select lives_ok(
+  format($$ select public.cancel_mfa_reset(%L) $$, pg_temp.open_reset()),
+  'MFA-43: a user who still has the factor ends it'
+);
+rollback to savepoint vetoed;
+select pg_temp.act('second@acme.test');
+select ok(
+  public.approve_mfa_reset(pg_temp.open_reset()), 'MFA-43: a second administrator completes it'
+);
+select is(pg_temp.factors('analyst@acme.test'), 0::bigint, 'MFA-43: and the factors are gone');
+
+-- a member of two organizations
+select pg_temp.act('admin@globex.test');
+select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-44: globex may ask');
+select is(
+  pg_temp.factors('gus@both.test'), 1::bigint,
+  'MFA-44: but what guards acme, which requires MFA, globex does not take away'
+);
+select pg_temp.act('admin@acme.test');
+select ok(
+  not public.approve_mfa_reset(pg_temp.open_reset()),
+  'MFA-44: acme asks for two of its own people'
+);
+select pg_temp.act('second@acme.test');
+select ok(public.approve_mfa_reset(pg_temp.open_reset()), 'MFA-44: and with both it is done');
+select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-44: then for the whole account');
+
+-- the operator
+select pg_temp.act('super@bulwark.test');
+select is(
+  pg_temp.request('second@acme.test'), 'no error', 'MFA-45: a super_admin resets an administrator'
+);
+select is(
+  pg_temp.factors('second@acme.test'), 1::bigint,
+  'MFA-45: but is one person only, where two are asked for'
+);
+select tests.act_as_role('service_role');
+select lives_ok(
+  format($$ select public.request_mfa_reset(%L, 'on the phone') $$,
+    tests.user_id('second@acme.test')),
+  'MFA-45: the operator needs nobody'
+);
+select tests.act_as_owner();
+select is(pg_temp.factors('second@acme.test'), 0::bigint, 'MFA-45: which the log tells');
+
+select * from finish();
+rollback;
