@@ -11,6 +11,7 @@ export interface Secrets {
   demoPassword: string;
   schedulerSecret: string;
   auditSigningKeys: string;
+  mfaPepper: string;
 }
 
 const variables: Record<keyof Secrets, { name: string; generate: () => string }> = {
@@ -24,6 +25,7 @@ const variables: Record<keyof Secrets, { name: string; generate: () => string }>
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
   schedulerSecret: { name: "BULWARK_SCHEDULER_SECRET", generate: () => token(43) },
   auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: ed25519Seed },
+  mfaPepper: { name: "BULWARK_MFA_PEPPER", generate: () => token(43) },
 };
 
 /**
@@ -50,6 +52,7 @@ export async function loadSecrets(file: string): Promise<Secrets> {
     demoPassword: value(variables.demoPassword),
     schedulerSecret: value(variables.schedulerSecret),
     auditSigningKeys: value(variables.auditSigningKeys),
+    mfaPepper: value(variables.mfaPepper),
   };
   if (generated.length > 0) await append(file, generated);
   validate(secrets);

@@ -66,6 +66,35 @@ export function readEncryptionEnv(
   };
 }
 
+/** What the function `mfa` finds in its environment beside what every function has. */
+export interface MfaEnv extends Env {
+  /** The key that passes every policy; completing an attempt needs it. */
+  secretKey: string;
+  /** The key-encryption keys, the current one first; null: nothing is encrypted. */
+  encryptionKeys: string | null;
+  /** Keys the hashes of backup codes; null: no factor can be enrolled or verified. */
+  pepper: string | null;
+}
+
+/**
+ * The environment of the function `mfa`.
+ * @throws Error naming the variable that is missing, or too short
+ */
+export function readMfaEnv(
+  get: (name: string) => string | undefined = (n) => Deno.env.get(n),
+): MfaEnv {
+  const pepper = get("BULWARK_MFA_PEPPER") || null;
+  if (pepper && pepper.length < 32) {
+    throw new Error("BULWARK_MFA_PEPPER has fewer than 32 characters");
+  }
+  return {
+    ...readEnv(get),
+    secretKey: readSecretKey(get),
+    encryptionKeys: get("BULWARK_ENCRYPTION_KEYS") || null,
+    pepper,
+  };
+}
+
 /**
  * The environment of the function `audit`.
  * @throws Error naming the variable that is missing

@@ -1,0 +1,38 @@
+import { type DataKeys, decryptField, encryptField, type FieldAddress } from "../encryption/mod.ts";
+
+/** A factor's secret, and whose it is. */
+export interface Factor {
+  factorId: string;
+  userId: string;
+}
+
+const address = (factorId: string): FieldAddress => ({
+  schema: "public",
+  table: "mfa_secrets",
+  column: "secret",
+  primaryKey: factorId,
+  organizationId: null,
+});
+
+/** Encrypts a secret for its row; the user is encrypted with it, so that neither can be changed. */
+export async function sealSecret(
+  keys: DataKeys,
+  { factorId, userId }: Factor,
+  secret: string,
+): Promise<string> {
+  return await encryptField(keys, address(factorId), `${userId} ${secret}`);
+}
+
+/**
+ * The secret of a factor.
+ * @throws Error where the ciphertext is another row's or belongs to another user
+ */
+export async function openSecret(
+  keys: DataKeys,
+  { factorId, userId }: Factor,
+  ciphertext: string,
+): Promise<string> {
+  const [owner, secret] = (await decryptField(keys, address(factorId), ciphertext)).split(" ");
+  if (owner !== userId || !secret) throw new Error("The secret belongs to another user");
+  return secret;
+}

@@ -1,0 +1,30 @@
+/**
+ * Function `mfa`: second factors of the bearer of the token, all bodies and answers in JSON.
+ *
+ * `GET /mfa` says what there is; `POST /mfa/…`: `enroll` { name }, `activate` { code }, `verify`
+ * { code }, `verify-backup-code` { code }, `backup-codes` {}, `disable` { factor_id } or
+ * { backup_code }, `devices` { name }, `devices/present` { token }, `devices/revoke` { device_id },
+ * and for administrators `resets` { user_id, organization_id, reason }, `resets/approve` and
+ * `resets/cancel` { reset_id }.
+ */
+import { callerClient } from "../_shared/caller.ts";
+import { openDataKeys } from "../_shared/encryption/mod.ts";
+import { readMfaEnv } from "../_shared/env.ts";
+import { BulwarkError } from "../_shared/errors.ts";
+import { correlationIdOf, handle } from "../_shared/http.ts";
+import { routes } from "../_shared/mfa/routes.ts";
+import { serviceClient } from "../_shared/service.ts";
+
+const env = readMfaEnv();
+
+Deno.serve(handle(["GET", "POST"], async (request) => {
+  const route = routes[`${request.method} ${new URL(request.url).pathname.replace(/\/+$/, "")}`];
+  if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
+  const caller = callerClient(request, env);
+  if (!env.pepper) {
+    throw new BulwarkError(503, "MFA_NOT_CONFIGURED", "Cannot answer: no pepper is set");
+  }
+  const service = serviceClient(env, correlationIdOf(request));
+  const keys = openDataKeys(service, env);
+  return Response.json(await route({ caller, service, keys, pepper: env.pepper }, request));
+}));
