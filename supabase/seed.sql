@@ -1,4 +1,4 @@
--- A small demo: two organizations, somebody in every role, and a table of the host application that
+-- A small demo: two organizations, somebody in every role, and tables of the host application that
 -- Bulwark guards. Runs on an empty database only
 -- (npm start, supabase db reset). The accounts' password comes from the setting
 -- bulwark.demo_password, which npm start generates; without it nobody can sign in as them, so that a
@@ -89,3 +89,22 @@ insert into public.reports (organization_id, title)
 select o.id, quarter || ' quarter of ' || o.name
 from public.organizations o
 cross join unnest(array['First', 'Second']) as quarter;
+
+-- And how it asks for a second factor, verified just now, wherever money moves.
+create table public.payouts (
+  id bigint generated always as identity primary key,
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  amount_cents bigint not null check (amount_cents > 0)
+);
+create index payouts_organization_id_idx on public.payouts (organization_id);
+alter table public.payouts enable row level security;
+grant select, insert on public.payouts to authenticated;
+create policy "Members read payouts where they may" on public.payouts
+  for select to authenticated
+  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+create policy "Members make payouts where they may" on public.payouts
+  for insert to authenticated
+  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+
+select private.require_mfa('public.payouts', max_age => '10 minutes');
+select private.enable_audit('public.payouts', organization_column => 'organization_id');

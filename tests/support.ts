@@ -11,6 +11,7 @@ export type Client = SupabaseClient<Database>;
 export interface Person {
   id: string;
   email: string;
+  password: string;
   client: Client;
   token: string;
 }
@@ -38,10 +39,11 @@ export function service(): Client {
 export async function signUp(name: string): Promise<Person> {
   const email = `${name}-${crypto.randomUUID().slice(0, 8)}@people.test`;
   const client = anonymous();
-  const { data, error } = await client.auth.signUp({ email, password: crypto.randomUUID() });
+  const password = crypto.randomUUID();
+  const { data, error } = await client.auth.signUp({ email, password });
   assert.equal(error, null);
   assert.ok(data.user && data.session);
-  return { id: data.user.id, email, client, token: data.session.access_token };
+  return { id: data.user.id, email, password, client, token: data.session.access_token };
 }
 
 /** A slug that no other test uses. */

@@ -33,18 +33,25 @@ export async function hasPermission(
 
 /**
  * Guard for a function: passes when the client's user holds the permission.
- * @throws BulwarkError 403 RBAC_PERMISSION_DENIED, and those of {@link checkPermissions}
+ * @throws BulwarkError 403 RBAC_PERMISSION_DENIED; 403 MFA_REQUIRED where the organization requires a
+ * second factor that this session has not verified; and those of {@link checkPermissions}
  */
 export async function requirePermission(
   client: CallerClient,
   permission: Permission,
   organizationId: string | null,
 ): Promise<void> {
-  if (!await hasPermission(client, permission, organizationId)) {
-    throw new BulwarkError(
-      403,
-      "RBAC_PERMISSION_DENIED",
-      `Cannot proceed: permission ${permission} is missing`,
-    );
+  if (await hasPermission(client, permission, organizationId)) return;
+  const { data: withheld } = await client.rpc(
+    "mfa_required",
+    organizationId === null ? {} : { organization_id: organizationId },
+  );
+  if (withheld) {
+    throw new BulwarkError(403, "MFA_REQUIRED", "Cannot proceed: a second factor is required");
   }
+  throw new BulwarkError(
+    403,
+    "RBAC_PERMISSION_DENIED",
+    `Cannot proceed: permission ${permission} is missing`,
+  );
 }

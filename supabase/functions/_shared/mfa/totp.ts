@@ -9,9 +9,13 @@ export function makeSecret(): string {
   return new Secret({ size: 20 }).base32;
 }
 
-/** The address that an authenticator app reads from the QR code. */
+/**
+ * The address that an authenticator app reads from the QR code. A colon separates the two names in
+ * it, so theirs become spaces.
+ */
 export function otpauthUri(issuer: string, account: string, secret: string): string {
-  return new TOTP({ ...parameters, period, issuer, label: account, secret }).toString();
+  const [first, second] = [issuer, account].map((name) => name.replaceAll(":", " ").trim());
+  return new TOTP({ ...parameters, period, issuer: first!, label: second!, secret }).toString();
 }
 
 /**
