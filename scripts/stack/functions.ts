@@ -65,6 +65,7 @@ export function setFunctionEnvironment(url: string, secrets: Secrets): void {
   Deno.env.set("SUPABASE_SECRET_KEYS", JSON.stringify({ default: secrets.secretKey }));
   Deno.env.set("BULWARK_SCHEDULER_SECRET", secrets.schedulerSecret);
   Deno.env.set("BULWARK_AUDIT_SIGNING_KEYS", secrets.auditSigningKeys);
+  Deno.env.set("BULWARK_ENCRYPTION_KEYS", secrets.encryptionKeys);
   Deno.env.set("BULWARK_MFA_PEPPER", secrets.mfaPepper);
   // The log keeps its name whatever port it is served on.
   const origin = Deno.env.get("BULWARK_AUDIT_ORIGIN");

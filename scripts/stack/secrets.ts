@@ -11,6 +11,7 @@ export interface Secrets {
   demoPassword: string;
   schedulerSecret: string;
   auditSigningKeys: string;
+  encryptionKeys: string;
   mfaPepper: string;
 }
 
@@ -24,7 +25,12 @@ const variables: Record<keyof Secrets, { name: string; generate: () => string }>
   databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
   schedulerSecret: { name: "BULWARK_SCHEDULER_SECRET", generate: () => token(43) },
-  auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: ed25519Seed },
+  auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: key },
+  encryptionKeys: {
+    name: "BULWARK_ENCRYPTION_KEYS",
+    // Two, so that one can replace the other without a restart.
+    generate: () => `local-1:${key()},local-2:${key()}`,
+  },
   mfaPepper: { name: "BULWARK_MFA_PEPPER", generate: () => token(43) },
 };
 
@@ -52,6 +58,7 @@ export async function loadSecrets(file: string): Promise<Secrets> {
     demoPassword: value(variables.demoPassword),
     schedulerSecret: value(variables.schedulerSecret),
     auditSigningKeys: value(variables.auditSigningKeys),
+    encryptionKeys: value(variables.encryptionKeys),
     mfaPepper: value(variables.mfaPepper),
   };
   if (generated.length > 0) await append(file, generated);
@@ -90,8 +97,8 @@ function validate(secrets: Secrets): void {
   }
 }
 
-/** A private key: 32 random bytes in base64 (RFC 8032). */
-function ed25519Seed(): string {
+/** 32 random bytes in base64: an Ed25519 seed (RFC 8032), or a key-encryption key. */
+function key(): string {
   return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
 }
 

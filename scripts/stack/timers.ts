@@ -18,24 +18,34 @@ export interface Timers {
 const second = 1000;
 
 /**
- * Does what pg_cron and pg_net do on a hosted project: seals the audit log each second and asks for
- * a checkpoint each minute.
+ * Does what pg_cron and pg_net do on a hosted project: seals the audit log each second, asks for a
+ * checkpoint each minute, and for re-encryption to go on.
  */
 export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions): Timers {
   const stopped = new AbortController();
   const sql = connect(databaseUrl);
+  const call = async (path: string) => {
+    const answer = await fetch(`${url}/functions/v1/${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${schedulerSecret}` },
+      body: "{}",
+      signal: stopped.signal,
+    });
+    const { code, message } = await answer.json();
+    if (!answer.ok) throw new Error(`${code} ${message}`);
+  };
   const loops = [
     repeat("seal_audit_log", second, stopped.signal, async () => {
       await sql`select public.seal_audit_log()`;
     }),
-    repeat("audit/checkpoint", 60 * second, stopped.signal, async () => {
-      const answer = await fetch(`${url}/functions/v1/audit/checkpoint`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${schedulerSecret}` },
-        signal: stopped.signal,
-      });
-      const { code, message } = await answer.json();
-      if (!answer.ok) throw new Error(`${code} ${message}`);
+    repeat("audit/checkpoint", 60 * second, stopped.signal, () => call("audit/checkpoint")),
+    repeat("encryption/work", 5 * second, stopped.signal, async () => {
+      const [{ waits }] = await sql<[{ waits: boolean }]>`
+        select exists (
+          select from private.reencryptions r where r.state in ('running', 'settling')
+        ) as waits
+      `;
+      if (waits) await call("encryption/work");
     }),
   ];
   return {

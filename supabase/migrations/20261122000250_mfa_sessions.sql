@@ -134,7 +134,7 @@ comment on function private.native_mfa_at(uuid) is
 comment on function private.native_factors(uuid) is
   'How many verified factors of Supabase Auth''s own an account has.';
 
-create function private.caller_session()
+create function private.claimed_session()
   returns uuid
   language plpgsql
   stable
@@ -144,51 +144,48 @@ as $$
 declare
   v_claim text := auth.jwt() ->> 'session_id';
 begin
-  if v_claim is null or v_claim !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
-    return null;
-  end if;
-  return (
-    select s.id
-    from auth.sessions s
-    where s.id = v_claim::uuid
-      and s.user_id = auth.uid()
-      and (s.not_after is null or s.not_after > now())
-  );
+  return case
+    when v_claim ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_claim::uuid
+  end;
 end;
 $$;
-comment on function private.caller_session() is
-  'The session of the caller''s token, if it lives and is the caller''s; else null. A token without
-   a session has none.';
+comment on function private.claimed_session() is
+  'The session that the caller''s token names, whether it lives or not; null where it names none.';
 
-create function private.session_verified_at(session_id uuid)
+create function private.session_mfa(session_id uuid, user_id uuid)
   returns timestamptz
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
-declare
-  v_enrolled boolean;
-  v_verified_at timestamptz;
 begin
-  -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody who
-  -- knows the password can add to an account that has no native one.
-  select m.verified_at, exists (
-    select from public.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
-  )
-  into v_verified_at, v_enrolled
-  from auth.sessions s
-  left join private.mfa_sessions m on m.session_id = s.id and m.user_id = s.user_id
-  where s.id = session_verified_at.session_id;
-  if v_enrolled then
-    return v_verified_at;
-  end if;
-  return private.native_mfa_at(session_id);
+  return (
+    select case
+      -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody who
+      -- knows the password can add to an account that has no native one.
+      when exists (
+        select from public.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
+      )
+      then (
+        select coalesce(
+          m.verified_at, case when m.trusted_device_id is not null then '-infinity'::timestamptz end
+        )
+        from private.mfa_sessions m
+        where m.session_id = s.id and m.user_id = s.user_id
+      )
+      else private.native_mfa_at(s.id)
+    end
+    from auth.sessions s
+    where s.id = session_mfa.session_id
+      and s.user_id = session_mfa.user_id
+      and (s.not_after is null or s.not_after > now())
+  );
 end;
 $$;
-comment on function private.session_verified_at(uuid) is
-  'When a second factor was last proven in a session that lives; null: never. A trusted device is
-   no proof.';
+comment on function private.session_mfa(uuid, uuid) is
+  'When a second factor was last proven in a session that lives and is the user''s; -infinity where
+   only a trusted device was shown, which is never fresh; null: neither.';
 
 create function public.mfa_verified(max_age interval)
   returns boolean
@@ -199,7 +196,7 @@ create function public.mfa_verified(max_age interval)
 as $$
 begin
   return coalesce(
-    private.session_verified_at(private.caller_session()) > clock_timestamp() - max_age, false
+    private.session_mfa(private.claimed_session(), auth.uid()) > clock_timestamp() - max_age, false
   );
 end;
 $$;
@@ -215,23 +212,15 @@ create function private.session_passes_mfa()
   security definer            -- definer because clients may read neither sessions nor factors
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_session uuid;
 begin
   -- Programs have no second factor; what they may do was decided when they got their credential.
-  if private.caller_is_service() or private.caller_role() = 'api_key' then
+  -- Spelled out as in caller_role(): this runs in front of every decision where MFA is required.
+  if coalesce(nullif(current_setting('role'), 'none'), session_user::text) in (
+    'service_role', 'postgres', 'supabase_admin', 'api_key'
+  ) then
     return true;
   end if;
-  v_session := private.caller_session();
-  return v_session is not null and (
-    private.session_verified_at(v_session) is not null
-    or exists (
-      select from private.mfa_sessions m
-      where m.session_id = v_session
-        and m.user_id = auth.uid()
-        and m.trusted_device_id is not null
-    )
-  );
+  return private.session_mfa(private.claimed_session(), auth.uid()) is not null;
 end;
 $$;
 comment on function private.session_passes_mfa() is
@@ -258,7 +247,7 @@ grant select on public.mfa_policies to authenticated, service_role;
 
 revoke all on function
   private.read_native_mfa(regclass, regclass), private.native_mfa_at(uuid),
-  private.native_factors(uuid), private.caller_session(), private.session_verified_at(uuid),
+  private.native_factors(uuid), private.claimed_session(), private.session_mfa(uuid, uuid),
   private.session_passes_mfa(), public.mfa_verified(interval)
   from public, anon, authenticated, service_role;
 grant execute on function public.mfa_verified(interval) to authenticated;

@@ -79,8 +79,12 @@ declare
   v_session uuid;
 begin
   perform private.require_user();
-  v_session := private.caller_session();
-  if v_session is null then
+  select s.id into v_session
+  from auth.sessions s
+  where s.id = private.claimed_session()
+    and s.user_id = auth.uid()
+    and (s.not_after is null or s.not_after > now());
+  if not found then
     raise exception 'Cannot proceed: the token belongs to no session that lives'
       using errcode = 'insufficient_privilege', detail = 'MFA_SESSION_REQUIRED',
             hint = 'Sign in again';

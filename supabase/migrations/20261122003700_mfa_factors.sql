@@ -154,7 +154,7 @@ begin
     and f.created_at > now() - interval '1 hour'
     and f.activated_at is null
     and (
-      private.session_verified_at(v_attempt.session_id) is not null
+      private.session_mfa(v_attempt.session_id, v_attempt.user_id) > '-infinity'
       or f.begun_as_first and v_first and private.native_factors(v_attempt.user_id) = 0
     )
     and complete_mfa_activation.step between v_attempt.step - 1 and v_attempt.step + 1;

@@ -171,7 +171,7 @@ declare
   v_session uuid := private.require_session();
   v_user uuid := auth.uid();
   v_satisfied boolean := private.session_passes_mfa();
-  v_verified_at timestamptz := private.session_verified_at(v_session);
+  v_verified_at timestamptz := nullif(private.session_mfa(v_session, auth.uid()), '-infinity');
 begin
   return query
     select

@@ -728,6 +728,26 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "add_data_key": {
+        Args: {
+          "after_version": number;
+          "key_id": string;
+          "organization_id"?: string;
+          "purpose": string;
+          "wrapped_key": string;
+        };
+        Returns: boolean;
+      };
+      "apply_reencryption_batch": {
+        Args: {
+          "changes": Json;
+          "failures"?: Json;
+          "next_place": string;
+          "place"?: string;
+          "reencryption_id": number;
+        };
+        Returns: number;
+      };
       "approve_mfa_reset": { Args: { "reset_id": string }; Returns: boolean };
       "assign_security_event": {
         Args: { "assignee": string; "event_id": string };
@@ -770,6 +790,16 @@ export type Database = {
           "tree_size": number;
         }[];
       };
+      "authorize_field_access": {
+        Args: {
+          "action": string;
+          "columns": (string)[];
+          "organization_id"?: string;
+          "primary_keys": (string)[];
+          "table_name": string;
+        };
+        Returns: undefined;
+      };
       "begin_backup_codes": { Args: Record<PropertyKey, never>; Returns: string };
       "begin_mfa_attempt": { Args: { "purpose": string }; Returns: string };
       "begin_mfa_enrolment": {
@@ -789,6 +819,7 @@ export type Database = {
           "permission": string;
         }[];
       };
+      "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
       "cleanup_mfa": { Args: Record<PropertyKey, never>; Returns: undefined };
       "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
       "complete_mfa_activation": {
@@ -850,11 +881,38 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "data_keys_to_rewrap": {
+        Args: { "batch_size"?: number; "kek": string };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
       "delete_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: undefined;
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
+      "encryption_progress": {
+        Args: { "organization_id"?: string };
+        Returns: {
+          "column_name": string;
+          "done": number;
+          "failed": number;
+          "finished_at": string;
+          "of_organization": string;
+          "purpose": string;
+          "started_at": string;
+          "state": string;
+          "table_name": string;
+          "total": number;
+          "updated_at": string;
+          "version": number;
+        }[];
+      };
       "erase_subject": {
         Args: { "organization_id"?: string; "reason": string; "user_id": string };
         Returns: number;
@@ -880,6 +938,15 @@ export type Database = {
           "to"?: string;
         };
         Returns: Json;
+      };
+      "find_key_encryption_key": {
+        Args: { "key_id": string };
+        Returns: {
+          "check_value": string;
+          "derivation": string;
+          "rounds": number;
+          "salt": string;
+        }[];
       };
       "get_user_roles": {
         Args: { "organization_id"?: string; "user_id": string };
@@ -928,6 +995,26 @@ export type Database = {
           "expires_at": string;
           "invitation_id": string;
           "token": string;
+        }[];
+      };
+      "is_shredded": { Args: { "for_organization": string }; Returns: boolean };
+      "key_encryption_status": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "data_keys": number;
+          "derivation": string;
+          "id": string;
+          "is_current": boolean;
+        }[];
+      };
+      "list_encrypted_columns": {
+        Args: { "table_name": string };
+        Returns: {
+          "column_name": string;
+          "index_column": string;
+          "normalization": string;
+          "organization_column": string;
+          "primary_key": string;
         }[];
       };
       "list_security_events": {
@@ -991,6 +1078,20 @@ export type Database = {
         }[];
       };
       "mfa_verified": { Args: { "max_age": string }; Returns: boolean };
+      "next_reencryption_batch": {
+        Args: { "batch_size"?: number };
+        Returns: {
+          "batch": Json;
+          "column_name": string;
+          "is_indexed": boolean;
+          "next_place": string;
+          "normalization": string;
+          "place": string;
+          "reencryption_id": number;
+          "schema_name": string;
+          "table_name": string;
+        }[];
+      };
       "open_mfa_attempt": {
         Args: { "attempt_id": string };
         Returns: {
@@ -1012,12 +1113,42 @@ export type Database = {
       };
       "present_trusted_device": { Args: { "token": string }; Returns: boolean };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
+      "read_data_keys": {
+        Args: { "key_ids": (string)[] };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
+      "read_index_keys": {
+        Args: { "for_organization"?: string };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
       };
       "register_audit_key": {
         Args: { "key_id": string; "key_name": string; "public_key": string };
+        Returns: undefined;
+      };
+      "register_key_encryption_key": {
+        Args: {
+          "check_value": string;
+          "derivation": string;
+          "key_id": string;
+          "rounds"?: number;
+          "salt"?: string;
+        };
         Returns: undefined;
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
@@ -1037,6 +1168,18 @@ export type Database = {
         Returns: {
           "completed": boolean;
           "reset_id": string;
+        }[];
+      };
+      "reserve_data_key": {
+        Args: { "for_organization"?: string; "key_purpose": string; "messages": number };
+        Returns: {
+          "current_kek": string;
+          "granted": number;
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
         }[];
       };
       "resolve_security_event": {
@@ -1064,12 +1207,14 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "retry_reencryption": { Args: Record<PropertyKey, never>; Returns: number };
       "revoke_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "revoke_role": {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
         Returns: undefined;
       };
       "revoke_trusted_device": { Args: { "device_id"?: string }; Returns: number };
+      "rewrap_data_keys": { Args: { "changes": Json }; Returns: number };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
         Args: {
@@ -1143,6 +1288,10 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "shred_organization": {
+        Args: { "confirm_slug": string; "organization_id": string };
+        Returns: number;
       };
       "store_audit_checkpoint": {
         Args: { "key_id": string; "note": string; "root_hash": string; "tree_size": number };
