@@ -15,7 +15,7 @@ export interface Place {
 /** One capability, shown from beginning to end. */
 export type Chapter = (place: Place) => Promise<void>;
 
-/** The demo's guarded table, which belongs to the host application and not to Bulwark's types. */
+/** The demo's guarded tables, which belong to the host application and not to Bulwark's types. */
 type Tables = Database["public"]["Tables"];
 export interface DemoDatabase {
   public: Omit<Database["public"], "Tables"> & {
@@ -24,6 +24,12 @@ export interface DemoDatabase {
         Row: { id: number; organization_id: string; title: string };
         Insert: { organization_id: string; title: string };
         Update: { title?: string };
+        Relationships: [];
+      };
+      payouts: {
+        Row: { id: number; organization_id: string; amount_cents: number };
+        Insert: { organization_id: string; amount_cents: number };
+        Update: never;
         Relationships: [];
       };
     };
@@ -35,18 +41,33 @@ export interface Visitor {
   name: string;
   id: string;
   email: string;
+  password: string;
   client: SupabaseClient<DemoDatabase>;
 }
 
 /** Signs up a new account. */
 export async function signUp(place: Place, name: string): Promise<Visitor> {
-  const client = createClient<DemoDatabase>(place.url, place.publishableKey, {
+  const client = connect(place);
+  const email = `${name.toLowerCase()}-${crypto.randomUUID().slice(0, 8)}@tour.test`;
+  const password = crypto.randomUUID();
+  const { data, error } = await client.auth.signUp({ email, password });
+  if (error || !data.user) throw new Failure("TOUR", `Cannot sign up ${name}: ${error?.message}`);
+  return { name, id: data.user.id, email, password, client };
+}
+
+/** The same account, signed in once more: a session of its own, as on another device. */
+export async function signInAgain(place: Place, visitor: Visitor): Promise<Visitor> {
+  const client = connect(place);
+  const { email, password, name } = visitor;
+  const { error } = await client.auth.signInWithPassword({ email, password });
+  if (error) throw new Failure("TOUR", `Cannot sign in ${name}: ${error.message}`);
+  return { ...visitor, client };
+}
+
+function connect({ url, publishableKey }: Place): SupabaseClient<DemoDatabase> {
+  return createClient<DemoDatabase>(url, publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
   });
-  const email = `${name.toLowerCase()}-${crypto.randomUUID().slice(0, 8)}@tour.test`;
-  const { data, error } = await client.auth.signUp({ email, password: crypto.randomUUID() });
-  if (error || !data.user) throw new Failure("TOUR", `Cannot sign up ${name}: ${error?.message}`);
-  return { name, id: data.user.id, email, client };
 }
 
 /** Prints the title of a chapter. */
