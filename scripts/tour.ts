@@ -12,11 +12,12 @@ import { main } from "./stack/main.ts";
 import { stackPaths } from "./stack/paths.ts";
 import { loadSecrets } from "./stack/secrets.ts";
 import { audit } from "./tour/audit.ts";
+import { encryption } from "./tour/encryption.ts";
 import { mfa } from "./tour/mfa.ts";
 import { rbac } from "./tour/rbac.ts";
 import type { Chapter } from "./tour/guide.ts";
 
-const chapters: Record<string, Chapter> = { rbac, audit, mfa };
+const chapters: Record<string, Chapter> = { rbac, audit, encryption, mfa };
 
 await main(async () => {
   const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;

@@ -1,5 +1,6 @@
 /** The tour is documentation that runs: every chapter holds on a stack of the tests. */
 import { audit } from "../scripts/tour/audit.ts";
+import { encryption } from "../scripts/tour/encryption.ts";
 import { mfa } from "../scripts/tour/mfa.ts";
 import { rbac } from "../scripts/tour/rbac.ts";
 import { publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
@@ -9,5 +10,7 @@ const place = { url, publishableKey, superuserUrl, schedulerSecret };
 Deno.test("the chapter rbac of the tour shows what it says", () => rbac(place));
 
 Deno.test("the chapter audit of the tour shows what it says", () => audit(place));
+
+Deno.test("the chapter encryption of the tour shows what it says", () => encryption(place));
 
 Deno.test("the chapter mfa of the tour shows what it says", () => mfa(place));
