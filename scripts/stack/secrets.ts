@@ -2,18 +2,15 @@ import { exists } from "./binaries.ts";
 import { Failure } from "./failure.ts";
 import { inRepository } from "./paths.ts";
 
-/** The secrets of one local stack; `.env.example` explains each. */
-export interface Secrets {
-  publishableKey: string;
-  secretKey: string;
-  jwtSecret: string;
-  databasePassword: string;
-  demoPassword: string;
-  schedulerSecret: string;
-  auditSigningKeys: string;
+/** How one secret is called in the environment, and how it is made. */
+interface Secret {
+  name: string;
+  generate(): string;
+  /** Whether the edge functions get it under the same name. */
+  forFunctions?: true;
 }
 
-const variables: Record<keyof Secrets, { name: string; generate: () => string }> = {
+const definitions = {
   publishableKey: {
     name: "SUPABASE_PUBLISHABLE_KEY",
     generate: () => `sb_publishable_${token(24)}`,
@@ -22,9 +19,24 @@ const variables: Record<keyof Secrets, { name: string; generate: () => string }>
   jwtSecret: { name: "SUPABASE_JWT_SECRET", generate: () => token(48) },
   databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
-  schedulerSecret: { name: "BULWARK_SCHEDULER_SECRET", generate: () => token(43) },
-  auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: ed25519Seed },
-};
+  schedulerSecret: {
+    name: "BULWARK_SCHEDULER_SECRET",
+    generate: () => token(43),
+    forFunctions: true,
+  },
+  auditSigningKeys: {
+    name: "BULWARK_AUDIT_SIGNING_KEYS",
+    generate: ed25519Seed,
+    forFunctions: true,
+  },
+} satisfies Record<string, Secret>;
+
+type Key = keyof typeof definitions;
+
+/** The secrets of one local stack; `.env.example` explains each. */
+export type Secrets = Record<Key, string>;
+
+const all = Object.entries(definitions) as [Key, Secret][];
 
 /**
  * Reads the stack's secrets, making those that are missing and keeping them in `file`, which only
@@ -35,25 +47,25 @@ export async function loadSecrets(file: string): Promise<Secrets> {
   const dotenv = inRepository(".env");
   const local = exists(dotenv) ? parseEnv(await Deno.readTextFile(dotenv)) : {};
   const generated: string[] = [];
-  const value = ({ name, generate }: { name: string; generate: () => string }): string => {
+  const value = ({ name, generate }: Secret): string => {
     const given = Deno.env.get(name) ?? local[name] ?? saved[name];
     if (given !== undefined) return given;
     const made = generate();
     generated.push(`${name}=${made}`);
     return made;
   };
-  const secrets: Secrets = {
-    publishableKey: value(variables.publishableKey),
-    secretKey: value(variables.secretKey),
-    jwtSecret: value(variables.jwtSecret),
-    databasePassword: value(variables.databasePassword),
-    demoPassword: value(variables.demoPassword),
-    schedulerSecret: value(variables.schedulerSecret),
-    auditSigningKeys: value(variables.auditSigningKeys),
-  };
+  const secrets = Object.fromEntries(all.map(([key, secret]) => [key, value(secret)])) as Secrets;
   if (generated.length > 0) await append(file, generated);
   validate(secrets);
   return secrets;
+}
+
+/** The secrets that edge functions get, by the names of their variables. */
+export function functionSecrets(secrets: Secrets): Record<string, string> {
+  return Object.fromEntries(
+    all.filter(([, { forFunctions }]) => forFunctions)
+      .map(([key, { name }]) => [name, secrets[key]]),
+  );
 }
 
 /** Reads `NAME=value` lines; `#` starts a comment line and a value may be quoted. */
@@ -83,7 +95,7 @@ function validate(secrets: Secrets): void {
     ]] as const
   ) {
     if (secrets[key].startsWith(prefix)) continue;
-    throw new Failure("BAD_KEY", `${variables[key].name} must start with ${prefix}`);
+    throw new Failure("BAD_KEY", `${definitions[key].name} must start with ${prefix}`);
   }
 }
 
