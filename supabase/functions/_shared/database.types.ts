@@ -420,6 +420,85 @@ export type Database = {
           },
         ];
       };
+      "security_event_types": {
+        Row: {
+          "description": string;
+          "name": string;
+          "severity": Database["public"]["Enums"]["security_severity"];
+        };
+        ComputedFields: never;
+        Insert: {
+          "description": string;
+          "name": string;
+          "severity": Database["public"]["Enums"]["security_severity"];
+        };
+        Update: {
+          "description"?: string;
+          "name"?: string;
+          "severity"?: Database["public"]["Enums"]["security_severity"];
+        };
+        Relationships: [];
+      };
+      "security_events": {
+        Row: {
+          "assigned_to": string | null;
+          "details": NonNullable<Json>;
+          "event_type": string;
+          "id": string;
+          "last_seen_at": string;
+          "occurrences": number;
+          "organization_id": string | null;
+          "raised_at": string;
+          "resolution_note": string | null;
+          "resolved_at": string | null;
+          "resolved_by": string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject": string;
+          "user_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "assigned_to"?: string | null;
+          "details"?: NonNullable<Json>;
+          "event_type": string;
+          "id"?: string;
+          "last_seen_at"?: string;
+          "occurrences"?: number;
+          "organization_id"?: string | null;
+          "raised_at"?: string;
+          "resolution_note"?: string | null;
+          "resolved_at"?: string | null;
+          "resolved_by"?: string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject"?: string;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "assigned_to"?: string | null;
+          "details"?: NonNullable<Json>;
+          "event_type"?: string;
+          "id"?: string;
+          "last_seen_at"?: string;
+          "occurrences"?: number;
+          "organization_id"?: string | null;
+          "raised_at"?: string;
+          "resolution_note"?: string | null;
+          "resolved_at"?: string | null;
+          "resolved_by"?: string | null;
+          "severity"?: Database["public"]["Enums"]["security_severity"];
+          "subject"?: string;
+          "user_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "security_events_event_type_fkey";
+            columns: ["event_type"];
+            isOneToOne: false;
+            referencedRelation: "security_event_types";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
       "user_roles": {
         Row: {
           "created_at": string;
@@ -493,6 +572,31 @@ export type Database = {
         SetofOptions: {
           from: "*";
           to: "user_roles";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "assign_security_event": {
+        Args: { "assignee": string; "event_id": string };
+        Returns: {
+          "assigned_to": string | null;
+          "details": NonNullable<Json>;
+          "event_type": string;
+          "id": string;
+          "last_seen_at": string;
+          "occurrences": number;
+          "organization_id": string | null;
+          "raised_at": string;
+          "resolution_note": string | null;
+          "resolved_at": string | null;
+          "resolved_by": string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject": string;
+          "user_id": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "security_events";
           isOneToOne: true;
           isSetofReturn: false;
         };
@@ -643,6 +747,37 @@ export type Database = {
           "token": string;
         }[];
       };
+      "list_security_events": {
+        Args: {
+          "before"?: string;
+          "include_resolved"?: boolean;
+          "minimum_severity"?: Database["public"]["Enums"]["security_severity"];
+          "organization_id"?: string;
+          "page_size"?: number;
+        };
+        Returns: {
+          "assigned_to": string | null;
+          "details": NonNullable<Json>;
+          "event_type": string;
+          "id": string;
+          "last_seen_at": string;
+          "occurrences": number;
+          "organization_id": string | null;
+          "raised_at": string;
+          "resolution_note": string | null;
+          "resolved_at": string | null;
+          "resolved_by": string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject": string;
+          "user_id": string | null;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "security_events";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "log_audit_event": {
         Args: {
           "action"?: string;
@@ -678,6 +813,41 @@ export type Database = {
         Returns: undefined;
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
+      "report_security_event": {
+        Args: {
+          "details"?: Json;
+          "event_type": string;
+          "organization_id"?: string;
+          "subject"?: string;
+          "user_id"?: string;
+        };
+        Returns: string;
+      };
+      "resolve_security_event": {
+        Args: { "event_id": string; "note": string };
+        Returns: {
+          "assigned_to": string | null;
+          "details": NonNullable<Json>;
+          "event_type": string;
+          "id": string;
+          "last_seen_at": string;
+          "occurrences": number;
+          "organization_id": string | null;
+          "raised_at": string;
+          "resolution_note": string | null;
+          "resolved_at": string | null;
+          "resolved_by": string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject": string;
+          "user_id": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "security_events";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "revoke_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "revoke_role": {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
@@ -824,6 +994,7 @@ export type Database = {
       "audit_result": "success" | "failure" | "partial";
       "audit_severity": "debug" | "info" | "warning" | "error" | "critical";
       "audit_source": "table" | "auth" | "client" | "service";
+      "security_severity": "low" | "medium" | "high" | "critical";
     };
     CompositeTypes: {
       [_ in never]: never;
@@ -939,6 +1110,7 @@ export const Constants = {
       "audit_result": ["success", "failure", "partial"],
       "audit_severity": ["debug", "info", "warning", "error", "critical"],
       "audit_source": ["table", "auth", "client", "service"],
+      "security_severity": ["low", "medium", "high", "critical"],
     },
   },
 } as const;

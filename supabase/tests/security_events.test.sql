@@ -1,0 +1,301 @@
+-- Security events: raised once while open, told to whom they concern, assigned and resolved.
+begin;
+select plan(46);
+select tests.create_organizations();
+
+create function pg_temp.raise(
+  event_type text, organization text default null, email text default null, subject text default ''
+)
+  returns uuid
+  language sql
+as $$
+  select private.raise_security_event(
+    event_type, tests.organization_id(organization), tests.user_id(email), subject,
+    '{"seen": 1}'
+  );
+$$;
+create function pg_temp.event(organization text, subject text)
+  returns uuid
+  language sql
+  security definer
+as $$
+  select e.id from public.security_events e
+  where e.organization_id is not distinct from tests.organization_id(organization)
+    and e.subject = event.subject
+  order by e.raised_at desc limit 1;
+$$;
+
+-- as the owner, as Bulwark's own functions raise
+select isnt(
+  pg_temp.raise('brute_force', 'acme', 'viewer@acme.test', 'one'), null,
+  'SEC-01: raising returns the id of the event'
+);
+select results_eq(
+  $$ select severity::text, occurrences, organization_id, user_id, details, resolved_at
+     from public.security_events where subject = 'one' $$,
+  $$ select 'high', 1::bigint, tests.organization_id('acme'), tests.user_id('viewer@acme.test'),
+       '{"seen": 1}'::jsonb, null::timestamptz $$,
+  'SEC-02: the severity comes from the type'
+);
+select is(
+  pg_temp.raise('brute_force', 'acme', 'viewer@acme.test', 'one'), pg_temp.event('acme', 'one'),
+  'SEC-03: the same again is the same event'
+);
+select results_eq(
+  $$ select occurrences, last_seen_at > raised_at from public.security_events
+     where subject = 'one' $$,
+  $$ values (2::bigint, true) $$,
+  'SEC-04: while it is open it is counted up'
+);
+select is(
+  (select count(distinct pg_temp.raise(t, o, u, s))
+   from (values
+     ('brute_force', 'acme', 'viewer@acme.test', 'two'),
+     ('permission_probing', 'acme', 'viewer@acme.test', 'one'),
+     ('brute_force', 'acme', 'analyst@acme.test', 'one'),
+     ('brute_force', 'globex', 'viewer@acme.test', 'one'),
+     ('brute_force', 'acme', null, 'one')
+   ) as v (t, o, u, s)),
+  5::bigint, 'SEC-05: another subject, type, user or organization is another event'
+);
+select is(
+  tests.error($$ select pg_temp.raise('brute_farce') $$), '22023 SECURITY_UNKNOWN_EVENT_TYPE',
+  'SEC-06: an unknown type is an error'
+);
+select is(
+  tests.error($$ select pg_temp.raise(null) $$), '22023 SECURITY_UNKNOWN_EVENT_TYPE',
+  'SEC-07: and so is none'
+);
+select lives_ok(
+  $$ select private.raise_security_event('brute_force', null, null, null, null) $$,
+  'SEC-08: without subject and details it is raised all the same'
+);
+select lives_ok(
+  $$ select private.raise_security_event(
+       'brute_force', null, null, E'junk\u0001' || repeat('x', 10000),
+       jsonb_build_object('large', repeat('x', 100000))) $$,
+  'SEC-09: and with a subject and details of any size'
+);
+select results_eq(
+  $$ select length(subject), details from public.security_events where subject like 'junk%' $$,
+  $$ values (256, '{"left_out_bytes": 100013}'::jsonb) $$,
+  'SEC-10: of which a bounded part is kept'
+);
+select lives_ok(
+  $$ select private.raise_security_event('brute_force', null, null, 'list', '[1]') $$,
+  'SEC-11: details that are no object are wrapped'
+);
+select is(
+  (select details from public.security_events where subject = 'list'), '{"value": [1]}',
+  'SEC-12: under a name'
+);
+
+-- a user without an organization: each organization of theirs is told, and nobody else
+select public.grant_role(
+  tests.user_id('viewer@acme.test'), 'viewer', tests.organization_id('globex')
+);
+select is(
+  pg_temp.raise('impossible_travel', null, 'viewer@acme.test', 'shared'),
+  pg_temp.event(null, 'shared'), 'SEC-13: the id is that of the installation''s own event'
+);
+select set_eq(
+  $$ select organization_id from public.security_events where subject = 'shared' $$,
+  $$ values (null::uuid), (tests.organization_id('acme')), (tests.organization_id('globex')) $$,
+  'SEC-14: what concerns a user is told to each organization of theirs'
+);
+select pg_temp.raise('impossible_travel', null, 'analyst@acme.test', 'alone');
+select set_eq(
+  $$ select organization_id from public.security_events where subject = 'alone' $$,
+  $$ values (null::uuid), (tests.organization_id('acme')) $$,
+  'SEC-15: and to no other one'
+);
+select pg_temp.raise('impossible_travel', null, 'stranger@bulwark.test', 'nobody');
+select set_eq(
+  $$ select organization_id from public.security_events where subject = 'nobody' $$,
+  $$ values (null::uuid) $$, 'SEC-16: who is no member anywhere is the installation''s alone'
+);
+
+-- acting as the administrator of acme
+select tests.act_as('admin@acme.test');
+select is(
+  (select count(*) from public.security_events where subject = 'shared'), 1::bigint,
+  'SEC-17: an administrator reads the event of their own organization'
+);
+select is_empty(
+  $$ select from public.security_events
+     where organization_id is distinct from tests.organization_id('acme') $$,
+  'SEC-18: and neither another organization''s nor the installation''s'
+);
+select is(
+  (select count(*) from public.list_security_events(tests.organization_id('acme'))),
+  (select count(*) from public.security_events), 'SEC-19: the list shows the same'
+);
+select is_empty(
+  $$ select from public.list_security_events(tests.organization_id('globex')) $$,
+  'SEC-20: the list of another organization is empty'
+);
+select is_empty(
+  $$ select from public.list_security_events(
+       tests.organization_id('acme'), minimum_severity => 'critical') $$,
+  'SEC-21: less urgent ones can be left out'
+);
+select is(
+  tests.error(format(
+    'select public.resolve_security_event(%L, ''not mine'')', pg_temp.event('globex', 'shared')
+  )),
+  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-22: nobody resolves for another organization'
+);
+select is(
+  tests.error(format(
+    'select public.resolve_security_event(%L, ''not mine'')', pg_temp.event(null, 'shared')
+  )),
+  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-23: nor for the installation'
+);
+select is(
+  tests.error($$ select public.resolve_security_event(gen_random_uuid(), 'none') $$),
+  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-24: one that does not exist is the same answer'
+);
+select is(
+  tests.error(format(
+    'select public.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
+    tests.user_id('admin@globex.test')
+  )),
+  '22023 SECURITY_INVALID_ASSIGNEE', 'SEC-25: an event is not assigned to somebody from outside'
+);
+select is(
+  tests.error(format(
+    'select public.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
+    tests.user_id('viewer@acme.test')
+  )),
+  '22023 SECURITY_INVALID_ASSIGNEE', 'SEC-26: nor to a member who could not read it'
+);
+select is(
+  (select assigned_to from public.assign_security_event(
+    pg_temp.event('acme', 'shared'), tests.user_id('admin@acme.test'))),
+  tests.user_id('admin@acme.test'), 'SEC-27: it is assigned to a member who can'
+);
+select is(
+  (select assigned_to from public.assign_security_event(pg_temp.event('acme', 'shared'), null)),
+  null, 'SEC-28: and to nobody again'
+);
+select is(
+  tests.error(format(
+    'select public.resolve_security_event(%L, E'' \t\n'')', pg_temp.event('acme', 'shared')
+  )),
+  '22023 SECURITY_INVALID_NOTE', 'SEC-29: an event is not resolved without a note'
+);
+select is(
+  tests.error(format(
+    'select public.resolve_security_event(%L, null)', pg_temp.event('acme', 'shared')
+  )),
+  '22023 SECURITY_INVALID_NOTE', 'SEC-30: nor with a null one'
+);
+select results_eq(
+  format(
+    $$ select resolved_at is not null, resolved_by, resolution_note
+       from public.resolve_security_event(%L, 'a VPN') $$, pg_temp.event('acme', 'shared')
+  ),
+  $$ select true, tests.user_id('admin@acme.test'), 'a VPN' $$,
+  'SEC-31: with one it is, and says who did'
+);
+select is(
+  tests.error(format(
+    'select public.resolve_security_event(%L, ''twice'')', pg_temp.event('acme', 'shared')
+  )),
+  'PT409 SECURITY_EVENT_RESOLVED', 'SEC-32: and only once'
+);
+select is(
+  tests.error(format(
+    'select public.assign_security_event(%L, null)', pg_temp.event('acme', 'shared')
+  )),
+  'PT409 SECURITY_EVENT_RESOLVED', 'SEC-33: a resolved one is not assigned'
+);
+select is(
+  (select count(*) from public.list_security_events(tests.organization_id('acme'))
+   where subject = 'shared'),
+  0::bigint, 'SEC-34: the list leaves resolved ones out'
+);
+select is(
+  (select count(*) from public.list_security_events(tests.organization_id('acme'), true)
+   where subject = 'shared'),
+  1::bigint, 'SEC-35: unless it is asked for them'
+);
+
+-- acting as a viewer, who holds no security permission
+select tests.act_as('viewer@acme.test');
+select is_empty(
+  $$ select from public.security_events $$,
+  'SEC-36: a member without security:read reads none, not even about themselves'
+);
+select is(
+  tests.error(format(
+    'select public.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
+  )),
+  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-37: and resolves none'
+);
+select is(
+  tests.error($$ select public.report_security_event('brute_force') $$), '42501',
+  'SEC-38: a client raises none'
+);
+select is(
+  tests.error($$ update public.security_events set resolved_at = now() $$), '42501',
+  'SEC-39: and writes none'
+);
+
+-- somebody who may read and not resolve
+select tests.act_as_owner();
+select public.create_role(tests.organization_id('acme'), 'watcher', '{security:read}');
+select public.grant_role(
+  tests.user_id('viewer@acme.test'), 'watcher', tests.organization_id('acme')
+);
+select tests.act_as('viewer@acme.test');
+select is(
+  tests.error(format(
+    'select public.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
+  )),
+  '42501 RBAC_PERMISSION_DENIED', 'SEC-40: reading is not resolving'
+);
+
+-- acting as a super_admin
+select tests.act_as('super@bulwark.test');
+select is(
+  (select resolution_note
+   from public.resolve_security_event(pg_temp.event(null, 'shared'), 'known traveller')),
+  'known traveller', 'SEC-41: a super_admin resolves the installation''s own'
+);
+select is(
+  (select resolved_at from public.security_events where id = pg_temp.event('globex', 'shared')),
+  null, 'SEC-42: which leaves those of the organizations as they are'
+);
+
+-- as the owner: after it was resolved
+select tests.act_as_owner();
+select pg_temp.raise('impossible_travel', 'acme', 'viewer@acme.test', 'shared');
+select is(
+  (select count(*) from public.security_events
+   where subject = 'shared' and organization_id = tests.organization_id('acme')),
+  2::bigint, 'SEC-43: when it happens again after it was resolved, another one is opened'
+);
+select results_eq(
+  $$ select action, event_type from public.audit_logs
+     where resource_type = 'public.security_events' and resource_id = (
+       select id::text from public.security_events
+       where subject = 'shared' and resolution_note = 'a VPN')
+     order by id $$,
+  $$ values ('insert', 'security.suspicious_activity'), ('update', 'data.update'),
+       ('update', 'data.update'), ('update', 'data.update') $$,
+  'SEC-44: opening, assigning and resolving are in the audit log'
+);
+select is(
+  (select count(*) from public.audit_logs
+   where resource_type = 'public.security_events'
+     and resource_id = pg_temp.event('acme', 'one')::text),
+  1::bigint, 'SEC-45: counting up is not'
+);
+set transaction read only;
+select is(
+  pg_temp.raise('brute_force', 'acme', null, 'reading'), null,
+  'SEC-46: what is noticed in a read-only transaction does not make the read fail'
+);
+select * from finish();
+rollback;
