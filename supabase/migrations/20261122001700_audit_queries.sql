@@ -3,6 +3,24 @@
 -- that nobody sees (audit:export, itself an entry).
 -- SECURITY DEFINER: export_audit_log, because seals are for no client and it records itself.
 
+create function private.audit_id_floor(moment timestamptz)
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(
+    -- 48 bits of milliseconds: what lies before 1970 or after 10889 is the end of the range.
+    int8send(
+      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
+    ) || '\x0000000000000000'::bytea,
+    'hex'
+  )::uuid;
+$$;
+comment on function private.audit_id_floor(timestamptz) is
+  'Not more than the id of any entry from that moment on: a range of time as a range of the key.';
+
 create function private.search_audit_logs(
   organization_id uuid,
   since timestamptz,
@@ -324,6 +342,7 @@ comment on function public.export_audit_log(uuid, text, integer, timestamptz, ti
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
+  private.audit_id_floor(timestamptz),
   private.search_audit_logs(
     uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
