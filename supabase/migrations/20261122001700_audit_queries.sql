@@ -180,6 +180,7 @@ declare
   v_next text;
   v_page bigint;
   v_place bigint := 0;
+  v_pruned constant bigint := (select max(r.through_seal) from private.audit_prunings r);
   v_seal bigint := 0;
   v_started constant timestamptz := clock_timestamp();
 begin
@@ -214,7 +215,7 @@ begin
         or export_audit_log.organization_id is null and g.organization_id is null
       )
       and g.seal >= v_seal
-      and g.seal > coalesce((select max(r.through_seal) from private.audit_prunings r), 0)
+      and g.seal > coalesce(v_pruned, 0)
       and (g.seal > v_seal or g.entry_count > v_place)
       and (since is null or s.sealed_at >= since)
       and (until is null or s.sealed_at <= until)
@@ -301,6 +302,15 @@ begin
     'entries', page_size - v_left,
     'next', v_next,
     'cursor', v_cursor,
+    -- Where the log begins, since a bundle that does not say so is missing its beginning.
+    'pruned', (
+      select jsonb_build_object(
+        'through_seal', v_pruned,
+        'entries', b.counted,
+        'previous', private.base64(b.hash)
+      )
+      from private.audit_group_before(export_audit_log.organization_id, v_pruned + 1) b
+    ),
     'proof', private.audit_group_proof(
       (
         select max(g.seal)
