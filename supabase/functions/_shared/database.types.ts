@@ -73,6 +73,7 @@ export type Database = {
           "name": string;
           "public_key": string;
           "registered_at": string;
+          "writer_hash": string;
         };
         ComputedFields: never;
         Insert: {
@@ -80,12 +81,14 @@ export type Database = {
           "name": string;
           "public_key": string;
           "registered_at"?: string;
+          "writer_hash": string;
         };
         Update: {
           "key_id"?: string;
           "name"?: string;
           "public_key"?: string;
           "registered_at"?: string;
+          "writer_hash"?: string;
         };
         Relationships: [];
       };
@@ -95,6 +98,7 @@ export type Database = {
           "organization_id": string | null;
           "placed_at": string;
           "placed_by": string | null;
+          "placed_by_operator": boolean;
           "reason": string;
           "released_at": string | null;
           "released_by": string | null;
@@ -108,6 +112,7 @@ export type Database = {
           "organization_id"?: string | null;
           "placed_at"?: string;
           "placed_by"?: string | null;
+          "placed_by_operator": boolean;
           "reason": string;
           "released_at"?: string | null;
           "released_by"?: string | null;
@@ -120,6 +125,7 @@ export type Database = {
           "organization_id"?: string | null;
           "placed_at"?: string;
           "placed_by"?: string | null;
+          "placed_by_operator"?: boolean;
           "reason"?: string;
           "released_at"?: string | null;
           "released_by"?: string | null;
@@ -673,8 +679,20 @@ export type Database = {
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
       "erase_subject": {
-        Args: { "organization_id"?: string; "reason": string; "user_id": string };
-        Returns: number;
+        Args: {
+          "after"?: string;
+          "evidence"?: boolean;
+          "max_entries"?: number;
+          "max_seconds"?: number;
+          "organization_id"?: string;
+          "reason": string;
+          "user_id": string;
+        };
+        Returns: {
+          "kept": number;
+          "next_after": string;
+          "removed": number;
+        }[];
       };
       "explain_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
@@ -808,10 +826,6 @@ export type Database = {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
       };
-      "register_audit_key": {
-        Args: { "key_id": string; "key_name": string; "public_key": string };
-        Returns: undefined;
-      };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
       "report_security_event": {
         Args: {
@@ -906,7 +920,7 @@ export type Database = {
         };
       };
       "store_audit_checkpoint": {
-        Args: { "key_id": string; "note": string; "root_hash": string; "tree_size": number };
+        Args: { "note": string; "root_hash": string; "signers": Json; "tree_size": number };
         Returns: boolean;
       };
       "undelivered_audit_checkpoints": {
