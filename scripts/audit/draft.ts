@@ -34,7 +34,13 @@ export async function openDraft(path: string, of: Bundled | null): Promise<Draft
   return {
     next: kept.next,
     isWhole: kept.isWhole,
-    append: (body) => body.pipeTo(file.writable, { preventClose: true }),
+    async append(body) {
+      for await (const chunk of body) {
+        for (let written = 0; written < chunk.length;) {
+          written += await file.write(chunk.subarray(written));
+        }
+      }
+    },
     async finish(name) {
       file.close();
       await Deno.rename(path, name);
