@@ -203,6 +203,7 @@ create function private.inspect_audit_guards()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_critical boolean;
   v_guard record;
 begin
   for v_guard in
@@ -223,15 +224,13 @@ begin
     from private.audit_guards g
   loop
     continue when v_guard.found = v_guard.expected and not v_guard.dropped;
+    v_critical := v_guard.dropped or v_guard.disabled
+      or v_guard.expected ~ 'bulwark_audit' and v_guard.found !~ 'bulwark_audit';
     perform private.append_audit_entry(
       'security.suspicious_activity',
       resource_type => v_guard.name,
       action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
-      severity => case
-        when v_guard.dropped or v_guard.disabled
-          or v_guard.expected ~ 'bulwark_audit' and v_guard.found !~ 'bulwark_audit'
-        then 'critical' else 'warning'
-      end::public.audit_severity,
+      severity => case when v_critical then 'critical' else 'warning' end::public.audit_severity,
       -- What is the same in both would say nothing.
       details => jsonb_build_object(
         'expected', (
@@ -246,6 +245,12 @@ begin
         )
       )
     );
+    if v_critical then
+      perform private.raise_security_event(
+        'audit_protection_touched', null, null, v_guard.name,
+        jsonb_build_object('dropped', v_guard.dropped, 'disabled', v_guard.disabled)
+      );
+    end if;
     if v_guard.dropped then
       delete from private.audit_guards g where g.relation = v_guard.relation;
     else

@@ -31,11 +31,14 @@ begin
     action => raise_audit_alarm.action, severity => 'critical', result => 'failure',
     details => raise_audit_alarm.details
   );
+  perform private.raise_security_event(
+    'audit_' || action, null, null, raise_audit_alarm.resource_type, raise_audit_alarm.details
+  );
 end;
 $$;
 comment on function private.raise_audit_alarm(text, text, jsonb) is
-  'What has to reach a person: a critical entry of the installation''s own. Every alarm of the log
-   comes through here.';
+  'What has to reach a person: a critical entry of the installation''s own, and the security event
+   audit_ and the action. Every alarm of the log comes through here.';
 
 create function private.report_missing_checkpoint()
   returns void
@@ -80,7 +83,7 @@ $$;
 comment on function private.report_missing_checkpoint() is
   'Raises an alarm, once for each checkpoint, that its successor is overdue.';
 
-create function private.check_audit_log(max_entries integer default 100000)
+create function private.check_audit_log(max_entries integer default 1000000)
   returns boolean
   language plpgsql
   volatile

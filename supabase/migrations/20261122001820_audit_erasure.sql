@@ -12,15 +12,28 @@ create function private.require_erasable(user_id uuid, organization_id uuid)
 as $$
 begin
   -- What names an organization or a row is no person's: only accounts and actors are erased, and
-  -- those that a record says were erased before.
-  if not exists (select from auth.users u where u.id = require_erasable.user_id)
-    and not exists (select from public.audit_logs e where e.actor_id = require_erasable.user_id)
-    and not exists (
-      select from public.audit_logs e
-      where e.event_type = 'compliance.data_deleted'
-        and e.source = 'service'
-        and e.details ->> 'subject' = private.audit_subject(require_erasable.user_id)
-    ) then
+  -- those of whom a removal says that they were erased before. Within an organization only those it
+  -- knows of, so that nobody can ask it for accounts.
+  if exists (
+    select from private.audit_groups g where g.organization_id = require_erasable.user_id
+  ) or not exists (
+    select from auth.users u
+    where u.id = require_erasable.user_id
+      and (require_erasable.organization_id is null or exists (
+        select from public.user_roles g
+        where g.user_id = u.id and g.organization_id = require_erasable.organization_id
+      ))
+  ) and not exists (
+    select from public.audit_logs e
+    where (require_erasable.organization_id is null
+        or e.organization_id = require_erasable.organization_id)
+      and (
+        e.actor_id = require_erasable.user_id
+        or e.event_type = 'compliance.data_deleted'
+          and e.details ->> 'subject' = private.audit_subject(require_erasable.user_id)
+          and exists (select from public.audit_logs r where r.removed_by = e.id)
+      )
+  ) then
     raise exception 'Cannot erase subject: nobody is known by that id'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
   end if;

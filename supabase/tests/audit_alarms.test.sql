@@ -1,7 +1,7 @@
 -- What the log reports of its own accord: an overdue checkpoint, checkpoints that were taken away, and
 -- a verification that fails. The log is that of the whole database, so the counts are relative.
 begin;
-select plan(11);
+select plan(13);
 select tests.create_organizations();
 select tests.start_log();
 create function pg_temp.alarms(action text)
@@ -65,6 +65,20 @@ select is(
   'AUC-13: and so are checkpoints that are gone although a key is known'
 );
 
+select results_eq(
+  $$ select event_type from security_events
+     where subject in ('public.audit_logs', 'public.audit_checkpoints') order by event_type $$,
+  array['audit_checkpoint_missing', 'audit_verification_failed'],
+  'AUC-21: each is a security event too'
+);
+alter table audit_logs disable trigger audit_logs_refuse_change;
+select private.inspect_audit_guards();
+alter table audit_logs enable always trigger audit_logs_refuse_change;
+select ok(
+  exists (select from security_events where event_type = 'audit_protection_touched'
+    and subject ~ 'audit_logs$'),
+  'AUC-22: and so is a guard that is switched off'
+);
 select is(
   tests.error_as('super@bulwark.test', 'authenticated', $$ select private.check_audit_log() $$),
   '42501', 'AUC-20: no client runs it'

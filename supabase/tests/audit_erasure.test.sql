@@ -1,6 +1,6 @@
 -- Erasure in steps, what it keeps as evidence, and the limits that nobody's key goes beyond.
 begin;
-select plan(26);
+select plan(29);
 select tests.create_organizations();
 create temporary table mark as select id as after from public.audit_logs order by id desc limit 1;
 grant select on mark to public;
@@ -115,6 +115,25 @@ select is(
     tests.organization_id('acme'), evidence => null) $$), '42501 RBAC_PERMISSION_DENIED',
   'AUR-73: nor by leaving it open'
 );
+
+select is(
+  tests.error($$ select erase_subject(tests.user_id('viewer@globex.test'), 'x',
+    tests.organization_id('acme')) $$), 'PT404 AUDIT_UNKNOWN_SUBJECT',
+  'AUR-86: nor somebody the organization does not know of'
+);
+select is(
+  tests.error($$ select erase_subject(gen_random_uuid(), 'x', tests.organization_id('acme')) $$),
+  'PT404 AUDIT_UNKNOWN_SUBJECT', 'AUR-87: of whom it learns as much as of nobody'
+);
+select tests.act_as_role('service_role');
+select log_audit_event('data.read', actor_id => '00000000-0000-4000-8000-0000000000aa');
+select log_audit_event('compliance.data_deleted', details => jsonb_build_object(
+  'subject', encode(sha256(uuid_send('00000000-0000-4000-8000-0000000000bb')), 'hex')));
+select is(
+  tests.error($$ select erase_subject('00000000-0000-4000-8000-0000000000bb', 'x') $$),
+  'PT404 AUDIT_UNKNOWN_SUBJECT', 'AUR-88: a claim that somebody was erased makes nobody a person'
+);
+select tests.act_as('officer@acme.test');
 
 -- holds
 create temporary table holds (name text, id uuid);
