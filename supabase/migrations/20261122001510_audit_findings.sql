@@ -273,7 +273,7 @@ as $$
     where s.number between first_seal and last_seal
       and (s.number = 1 or p.number is not null)
   ),
-  tolerated as (
+  tolerated as materialized (
     select make_interval(
       secs => (private.setting('audit.clock_tolerance_seconds'))::integer
     ) as time
