@@ -1,6 +1,6 @@
 -- Erasure in steps, what it keeps as evidence, and the limits that nobody's key goes beyond.
 begin;
-select plan(29);
+select plan(30);
 select tests.create_organizations();
 create temporary table mark as select id as after from public.audit_logs order by id desc limit 1;
 grant select on mark to public;
@@ -19,6 +19,10 @@ select log_audit_event(
 );
 select log_audit_event(
   'api.error', organization_id => tests.organization_id('acme'),
+  actor_id => tests.user_id('analyst@acme.test')
+);
+select log_audit_event(
+  'data.read', 'elsewhere', tests.organization_id('globex'),
   actor_id => tests.user_id('analyst@acme.test')
 );
 select tests.act_as_owner();
@@ -79,6 +83,11 @@ select is(
 select is(
   (select removed from erase_subject(tests.user_id('analyst@acme.test'), 'asked for',
     tests.organization_id('acme'))), 0, 'AUR-68: again it finds nothing'
+);
+
+select ok(
+  exists (select from audit_logs where action = 'elsewhere' and removed_by is null),
+  'AUR-34: an erasure in one organization leaves the others'' alone'
 );
 
 -- evidence goes only where the whole installation is answered for
