@@ -2,7 +2,7 @@
 -- somebody asks.
 -- Protects against checkpoints that quietly stop and against a log that nobody verifies: it is read
 -- through again and again, in steps.
--- SECURITY DEFINER: audit_status, because seals and guards are for no client.
+-- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client.
 
 insert into private.settings (name, value, description) values
   ('audit.checkpoint_interval_seconds', '60',
@@ -83,10 +83,11 @@ $$;
 comment on function private.report_missing_checkpoint() is
   'Raises an alarm, once for each checkpoint, that its successor is overdue.';
 
-create function private.check_audit_log(max_entries integer default 1000000)
+create function public.check_audit_log(max_entries integer default 1000000)
   returns boolean
   language plpgsql
   volatile
+  security definer            -- definer because progress and seals are for no client
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -111,9 +112,10 @@ begin
   return v_verdict.intact and v_verdict.complete;
 end;
 $$;
-comment on function private.check_audit_log(integer) is
+comment on function public.check_audit_log(integer) is
   'Verifies the next part of the log, from the beginning again after the end, and raises an alarm,
-   once for each finding. Returns whether the part is as it was sealed. For the scheduler.';
+   once for each finding. Returns whether the part is as it was sealed. For the scheduler and the
+   service role. Errors: AUDIT_INVALID_LIMIT.';
 
 create function public.audit_status()
   returns jsonb
@@ -157,6 +159,7 @@ comment on function public.audit_status() is
 
 revoke all on function
   private.raise_audit_alarm(text, text, jsonb), private.report_missing_checkpoint(),
-  private.check_audit_log(integer), public.audit_status()
+  public.check_audit_log(integer), public.audit_status()
   from public, anon, authenticated, service_role;
 grant execute on function public.audit_status() to authenticated, service_role;
+grant execute on function public.check_audit_log(integer) to service_role;

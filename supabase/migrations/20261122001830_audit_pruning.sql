@@ -50,7 +50,7 @@ create function public.prune_audit_log(keep_days integer)
 as $$
 declare
   v_entries bigint;
-  v_least constant integer := nullif(private.setting('audit.keep_days'), 'null');
+  v_least constant integer := (nullif(private.setting('audit.keep_days'), 'null'))::integer;
   v_pruned bigint;
   v_record uuid;
   v_records uuid[];

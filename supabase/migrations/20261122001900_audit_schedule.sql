@@ -88,7 +88,7 @@ begin
     $job$
   );
   perform cron.schedule(
-    'bulwark-audit-check', '*/5 * * * *', 'select private.check_audit_log()'
+    'bulwark-audit-check', '*/5 * * * *', 'select public.check_audit_log()'
   );
   if to_regproc('net.http_post') is not null then
     perform cron.schedule(

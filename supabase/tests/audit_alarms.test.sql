@@ -27,7 +27,7 @@ select tests.seal_log(0);
 select tests.log_entry(1, 'acme', 1);
 select tests.seal_log(1);
 select is(
-  (select bool_and(private.check_audit_log(1)) from generate_series(1, 3)), true,
+  (select bool_and(public.check_audit_log(1)) from generate_series(1, 3)), true,
   'AUC-14: a log that is as it was sealed is checked in steps'
 );
 select is(pg_temp.alarms('verification_failed'), 0, 'AUC-15: without a word');
@@ -35,7 +35,7 @@ update private.audit_check_progress set after_seal = (select last + 1 from tests
 alter table audit_logs disable trigger audit_logs_refuse_change;
 update audit_logs set action = 'another' where id = tests.entry_id('acme1');
 alter table audit_logs enable always trigger audit_logs_refuse_change;
-select is(private.check_audit_log(), false, 'AUC-16: an altered entry is found');
+select is(public.check_audit_log(), false, 'AUC-16: an altered entry is found');
 select is(pg_temp.alarms('verification_failed'), 1, 'AUC-17: and reported');
 select is(
   (select details ->> 'entry' from audit_logs
@@ -43,7 +43,7 @@ select is(
   tests.entry_id('acme1')::text, 'AUC-18: by its name'
 );
 update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
-select private.check_audit_log();
+select public.check_audit_log();
 select is(pg_temp.alarms('verification_failed'), 1, 'AUC-19: once');
 -- checkpoints
 select private.report_missing_checkpoint();
@@ -80,7 +80,7 @@ select ok(
   'AUC-22: and so is a guard that is switched off'
 );
 select is(
-  tests.error_as('super@bulwark.test', 'authenticated', $$ select private.check_audit_log() $$),
+  tests.error_as('super@bulwark.test', 'authenticated', $$ select public.check_audit_log() $$),
   '42501', 'AUC-20: no client runs it'
 );
 
