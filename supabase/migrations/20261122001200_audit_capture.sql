@@ -46,7 +46,8 @@ as $$
             and f.proname ~ '(^|_)audit(_|$)|^merkle_|^uuid_or_null$|^setting$|^refuse_change$'
           or f.pronamespace = 'public'::regnamespace and f.proname in (
             'audit_consistency_proof', 'audit_inclusion_proof', 'audit_tree_head',
-            'check_audit_log', 'export_audit_log', 'log_audit_event', 'seal_audit_log', 'verify_audit_log'
+            'check_audit_log', 'export_audit_log', 'log_audit_event', 'seal_audit_log',
+            'verify_audit_log'
           )
         )
     )

@@ -1,6 +1,6 @@
--- Audit trees: the hashes that the audit log is built of, RFC 6962 trees and the leaves that are its own.
--- Protects nothing by itself: sealing, verification and proofs all compute with these, so that there
--- is one place where a hash is defined. Everything here is a function of its arguments alone.
+-- Audit trees: the hashes that the audit log is built of, RFC 6962 trees and leaves of its own.
+-- Protects nothing by itself: sealing, verification and proofs all compute with these, so that
+-- there is one place where a hash is defined. Everything here is a function of its arguments alone.
 -- No function here is SECURITY DEFINER.
 
 create function private.merkle_root(leaves bytea)

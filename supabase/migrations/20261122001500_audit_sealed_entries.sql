@@ -1,5 +1,5 @@
--- Audit sealed entries: which seal holds an entry, whether the entry is as it was sealed, and whether
--- the record of a removal accounts for what is gone.
+-- Audit sealed entries: which seal holds an entry, whether the entry is as it was sealed, and
+-- whether the record of a removal accounts for what is gone.
 -- Protects against a payload that is stripped and passed off as retention.
 -- No function here is SECURITY DEFINER.
 

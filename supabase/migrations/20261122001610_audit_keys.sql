@@ -1,6 +1,6 @@
 -- Audit keys: the public keys that checkpoints are signed with, and how one comes to be known.
--- Protects against a checkpoint that nobody signed. Postgres cannot verify Ed25519, so each key comes
--- with a secret that only its holder can derive, and after the first a key needs the secret of
+-- Protects against a checkpoint that nobody signed. Postgres cannot verify Ed25519, so each key
+-- comes with a secret that only its holder can derive, and after the first a key needs the secret of
 -- another that is known: the service role alone stores nothing under either.
 -- No function here is SECURITY DEFINER.
 

@@ -1,7 +1,8 @@
 -- Audit proofs: that an entry is in the log, and that a later log contains an earlier one.
--- Protects against a log that shows one thing to one reader and another to the next: whoever holds a
--- proof and the public key needs nothing else from the database.
--- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, because seals are for no client.
+-- Protects against a log that shows one thing to one reader and another to the next: whoever holds
+-- a proof and the public key needs nothing else from the database.
+-- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, because seals are for no
+--   client.
 
 create function private.base64_array(hashes bytea[])
   returns jsonb

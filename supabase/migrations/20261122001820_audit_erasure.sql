@@ -1,6 +1,6 @@
 -- Audit erasure: takes the payloads of one person's entries, in bounded steps.
--- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical or
--- of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
+-- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical
+-- or of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
 -- installation says otherwise. The record names nobody, and says how much was kept.
 -- SECURITY DEFINER: erase_subject, because no client may change the log.
 

@@ -1,6 +1,6 @@
 -- Audit pruning: deletes whole seals with their entries from the beginning of the log.
--- Protects against a beginning that is cut off: a tombstone entry, itself sealed, says through which
--- seal the log was pruned, and only under it can anything be deleted.
+-- Protects against a beginning that is cut off: a tombstone entry, itself sealed, says through
+-- which seal the log was pruned, and only under it can anything be deleted.
 -- SECURITY DEFINER: prune_audit_log, because no client may change the log.
 
 create table private.audit_prunings (

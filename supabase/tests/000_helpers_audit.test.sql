@@ -1,6 +1,9 @@
 -- Helpers for the audit log: a test is one transaction, so entries are given transaction ids ahead of
 -- the real ones and are sealed by made-up snapshots. This file commits, like the other helpers.
 begin;
+create schema if not exists tests;
+-- Some of them call other helpers, which this file alone does not have.
+set local check_function_bodies = off;
 
 create table if not exists tests.base (xid bigint, last bigint);
 grant select on tests.base to public;

@@ -623,6 +623,7 @@ export type Database = {
           "tree_size": number;
         }[];
       };
+      "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
         Returns: {
