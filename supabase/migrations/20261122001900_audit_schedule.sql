@@ -111,9 +111,8 @@ end;
 $$;
 comment on function private.schedule_audit_jobs() is
   'Schedules sealing, retention, verification and the scheduler''s own cleaning where pg_cron is
-   installed, and
-   checkpoints where pg_net is as well; false where it is not. Call it again after installing either
-   or changing the interval.';
+   installed, and checkpoints where pg_net is as well; false where it is not. Call it again after
+   installing either or changing the interval.';
 
 select private.schedule_audit_jobs();
 
