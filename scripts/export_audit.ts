@@ -6,6 +6,9 @@
  *   --after <cursor>                goes on where an earlier export ended
  *   --system                        the entries without an organization, instead of an id
  *
+ * What is there already of an NDJSON export that was stopped (`<file>.part`) is kept: the same command
+ * goes on after the last whole part of it. The other formats begin anew.
+ *
  * The environment says where and as whom: SUPABASE_URL, and either SUPABASE_SECRET_KEY or
  * SUPABASE_PUBLISHABLE_KEY with BULWARK_EMAIL and BULWARK_PASSWORD.
  */
@@ -13,8 +16,14 @@ import { createClient } from "@supabase/supabase-js";
 import { parseArgs } from "node:util";
 import type { CallerClient } from "../supabase/functions/_shared/caller.ts";
 import type { Database } from "../supabase/functions/_shared/database.types.ts";
-import { pagesOf, type ReadPage, startExport } from "../supabase/functions/_shared/audit/export.ts";
+import {
+  exportLimit,
+  pagesOf,
+  type ReadPage,
+  startExport,
+} from "../supabase/functions/_shared/audit/export.ts";
 import { exportFormat } from "../supabase/functions/_shared/audit/formats.ts";
+import { openDraft } from "./audit/draft.ts";
 import { progressLine } from "./audit/progress.ts";
 import { Failure, reason } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
@@ -23,32 +32,42 @@ const usage = "npm run export-audit -- <organization id> --out <file> " +
   "[--format ndjson|csv|json|ocsf] [--after <cursor>] [--system]";
 
 await main(async () => {
-  const { organization_id, out, format, cursor } = readArguments();
+  const { organization_id, out, format, isBundle, cursor } = readArguments();
   const client = await signIn();
   const progress = progressLine();
-  const done = { entries: 0, cursor };
   const started = performance.now();
+  // Under its own name only once it is whole.
+  const draft = await openDraft(
+    `${out}.part`,
+    isBundle ? { organization: organization_id, after: cursor } : null,
+  );
+  const done = { entries: 0, cursor: draft.next ?? cursor, isWhole: draft.isWhole };
+  if (draft.next) console.error(`Going on after ${done.cursor}, where ${out}.part ends`);
   const read: ReadPage = async (after, pageSize) => {
     const page = await pagesOf(client, organization_id)(after, pageSize);
     done.entries += page.groups.reduce((sum, { entries }) => sum + entries.length, 0);
     done.cursor = page.cursor ?? done.cursor;
+    done.isWhole = page.next === null;
     progress.update(`${done.entries.toLocaleString()} entries, up to ${done.cursor}`);
     return page;
   };
-  // Under its own name only once it is whole.
-  const draft = `${out}.part`;
   try {
-    const { body } = await startExport(read, {
-      format,
-      organization_id,
-      cursor,
-      limit: Number.MAX_SAFE_INTEGER,
-    });
-    const file = await Deno.open(draft, { write: true, create: true, truncate: true, mode: 0o600 });
-    await body.pipeTo(file.writable);
-    await Deno.rename(draft, out);
+    while (!done.isWhole) {
+      const { body } = await startExport(read, {
+        format,
+        organization_id,
+        cursor: done.cursor,
+        // A bundle is written as several, each whole: what is lost is at most the last.
+        limit: isBundle ? exportLimit : Number.MAX_SAFE_INTEGER,
+      });
+      await draft.append(body);
+    }
+    await draft.finish(out);
   } catch (thrown) {
-    throw new Failure("EXPORT_FAILED", `Cannot export the audit log: ${reason(thrown)}`);
+    const goOn = isBundle
+      ? "the same command goes on"
+      : `what arrived is in ${out}.part, and --after ${done.cursor} goes on`;
+    throw new Failure("EXPORT_FAILED", `Cannot export the audit log: ${reason(thrown)}; ${goOn}`);
   } finally {
     progress.end();
   }
@@ -77,6 +96,7 @@ function readArguments() {
       organization_id: organization ?? null,
       out: values.out,
       format: exportFormat(values.format),
+      isBundle: values.format === "ndjson",
       cursor: values.after ?? null,
     };
   } catch (thrown) {

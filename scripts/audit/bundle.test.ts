@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
 import { parseVerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
 import { sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
-import { uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
+import { timeText, uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
 import { commitmentOf } from "../../supabase/functions/_shared/audit/proof.ts";
 import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
 import { inline } from "./pool.ts";
-import { asBytes, type Line, makeSample, otherOrganization, sampleSigner } from "./sample.ts";
+import { asBytes, idAt, type Line, makeSample, otherOrganization, sampleSigner } from "./sample.ts";
 import { verifyBundle } from "./verify.ts";
 
 const sample = await makeSample([3, 1, 5, 8]);
@@ -105,7 +105,7 @@ Deno.test("a removed entry, an inserted one and two that changed places are name
   assert.ok(first.findings[0]?.message.includes(String(removed[entryAt(removed, 5)]!.id)));
 
   const inserted = copy();
-  const made = { ...inserted[entryAt(inserted, 5)]!, id: "01900000-0000-7000-8000-ffffffffffff" };
+  const made = { ...inserted[entryAt(inserted, 5)]!, id: idAt(848772000000000, "ffffffffffff") };
   inserted.splice(entryAt(inserted, 5), 0, made);
   const second = await verify(exported(inserted));
   assert.equal(second.findings[0]?.code, "ENTRY_INSERTED");
@@ -126,9 +126,69 @@ Deno.test("the last entry cannot be left out, nor a whole seal, nor the first on
   const at = middle.findIndex(({ type, seal }) => type === "group" && seal === 2);
   middle.splice(at, 2);
   assert.deepEqual(await codesOf(middle), ["GROUP_MISSING"]);
-  const head = await verify([sample.lines[0]!, ...sample.lines.slice(5)]);
-  assert.equal(head.findings.length, 0);
-  assert.match(head.remarks[0] ?? "", /the 3 entries before seal 2/);
+  const beheaded = [sample.lines[0]!, ...sample.lines.slice(5)];
+  assert.deepEqual(await codesOf(beheaded), ["PREFIX_MISSING"]);
+});
+
+Deno.test("a bundle may begin later where it says so, and exactly there", async () => {
+  const [header, ...rest] = copy();
+  const begins = rest.findIndex(({ type, seal }) => type === "group" && seal === 2);
+  const { entries_before: entries, previous } = rest[begins]!;
+  const pruned = { through_seal: 1, entries, previous };
+  const kept = rest.slice(begins);
+  const verdict = await verify([{ ...header, pruned }, ...kept]);
+  assert.deepEqual(verdict.findings, []);
+  assert.match(verdict.remarks[0] ?? "", /the 3 entries before seal 2/);
+  const later = kept.slice(2);
+  for (
+    const lines of [
+      [{ ...header, pruned }, ...later],
+      [{ ...header, pruned: { ...pruned, entries: 2 } }, ...kept],
+      [{ ...header, pruned: { ...pruned, through_seal: 2 } }, ...kept],
+      [{ ...header, pruned: { ...pruned, previous: sample.lines[1]!.root } }, ...kept],
+    ]
+  ) assert.equal((await codesOf(lines))[0], "PREFIX_MISSING");
+  const after = await verify([{ ...header, after: "1:3" }, ...kept]);
+  assert.deepEqual(after.findings, []);
+  assert.match(after.remarks[0] ?? "", /what comes before 1:3/);
+});
+
+Deno.test("an entry dated back before it was sealed is found by the seals that are proved", async () => {
+  const hour = 3600 * 1_000_000;
+  const dated = async (micros: number, idMicros = micros) => {
+    const { lines } = await makeSample([3, 1, 5, 8], {
+      proofs: true,
+      change(entry, index) {
+        if (index !== 6) return;
+        entry.id = idAt(entry.occurred_at_us + idMicros, "00000000000f");
+        entry.occurred_at_us += micros;
+        entry.occurred_at = timeText(entry.occurred_at_us);
+      },
+    });
+    const { findings } = await verify(lines);
+    for (const { message } of findings) assert.match(message, /00000000000f/);
+    return findings.map(({ code }) => code);
+  };
+  assert.deepEqual(await dated(0), []);
+  assert.deepEqual(await dated(-hour / 30), []);
+  assert.deepEqual(await dated(-hour), ["ENTRY_BACKDATED"]);
+  assert.deepEqual(await dated(hour), ["ENTRY_BACKDATED"]);
+  assert.deepEqual(await dated(0, -hour), ["ENTRY_BACKDATED"]);
+});
+
+Deno.test("a transaction that began before a seal may have older entries after it", async () => {
+  const { lines } = await makeSample([3, 1, 5, 8], {
+    proofs: true,
+    change(entry, index) {
+      if (index !== 6) return;
+      // Below the snapshot of every seal before it: it was open then.
+      entry.xid = "1001";
+      entry.occurred_at_us -= 3600 * 1_000_000;
+      entry.occurred_at = timeText(entry.occurred_at_us);
+      entry.id = idAt(entry.occurred_at_us, "00000000000f");
+    },
+  });
+  assert.deepEqual(await codesOf(lines), []);
 });
 
 Deno.test("a log hashed anew from end to end is not the one that was signed", async () => {
@@ -227,8 +287,8 @@ Deno.test("exports that follow one another verify as one, also split inside a se
 });
 
 Deno.test("a removed payload needs a record that names exactly it", async () => {
-  const record = "01900000-0000-7000-8000-00000000000c";
-  const gone = "01900000-0000-7000-8000-000000000004";
+  const ids = sample.lines.flatMap(({ type, id }) => type === "entry" ? [String(id)] : []);
+  const [record, gone] = [ids[12]!, ids[4]!];
   const digest = toBase64(await sha256(concat(uuidBytes(gone, "id"))));
   const recorded = (details: unknown) =>
     makeSample([3, 1, 5, 8], {

@@ -10,10 +10,15 @@ import {
   type VerifierKey,
 } from "../../supabase/functions/_shared/audit/note.ts";
 import { ProofError, verifyGroupProof } from "../../supabase/functions/_shared/audit/proof.ts";
-import type { AuditGroup, GroupProof } from "../../supabase/functions/_shared/audit/records.ts";
+import type {
+  AuditGroup,
+  GroupProof,
+  PrunedLog,
+} from "../../supabase/functions/_shared/audit/records.ts";
 import { Failure } from "../stack/failure.ts";
 import type { Block, Suspect } from "./block.ts";
 import { Chain } from "./chain.ts";
+import { Clock } from "./clock.ts";
 import { groupHash } from "./hashes.ts";
 import { Removals } from "./removals.ts";
 import { GrowingTree } from "./tree.ts";
@@ -39,6 +44,7 @@ const nothing = new Uint8Array(32);
 export class BundleVerifier {
   readonly #keys: readonly VerifierKey[];
   readonly #chain = new Chain();
+  readonly #clock = new Clock();
   readonly #removals = new Removals();
   readonly #tree = new GrowingTree();
   readonly #findings: Finding[] = [];
@@ -48,7 +54,8 @@ export class BundleVerifier {
   #groups = 0;
   #unverifiable = 0;
   #open: OpenGroup | null = null;
-  #header: { organization: string | null; fromStart: boolean } | null = null;
+  #header: { organization: string | null; fromStart: boolean; pruned: PrunedLog | null } | null =
+    null;
   #ended: { next: string | null } | null = null;
   #checkpoint: Checkpoint | null = null;
   #pruned = false;
@@ -86,6 +93,7 @@ export class BundleVerifier {
         if (this.#open) this.#open.suspect ??= { ...suspect, line: first + suspect.line };
       }
       this.#takeEntries(block.leaves.subarray(32 * leaves, 32 * count), first);
+      this.#clock.take(block.times, leaves, count);
       leaves = count;
     };
     for (const { entriesBefore, line, record } of block.records) {
@@ -94,6 +102,12 @@ export class BundleVerifier {
       await this.#takeRecord(record);
     }
     entriesUpTo(block.entries);
+    for (const { id, line } of block.misdated) {
+      this.#find(
+        "ENTRY_BACKDATED",
+        `entry ${id} (line ${first + line}): its id is of another time`,
+      );
+    }
     this.#removals.add(block);
     this.#line = first + block.lines;
     if (block.malformed) this.#refuse(first + block.malformed.line, block.malformed.message);
@@ -113,6 +127,7 @@ export class BundleVerifier {
       );
     }
     this.#closeGroup(this.#ended.next !== null);
+    this.#findMisdated();
     if (this.#header.fromStart && this.#ended.next === null) {
       this.#checkRemovals();
     } else if (this.#removals.count > 0) {
@@ -168,7 +183,9 @@ export class BundleVerifier {
         this.#refuse(this.#line, "it begins elsewhere than the bundle before it ended");
       }
     } else {
-      this.#header = { organization, fromStart: after === null };
+      const pruned = (record.pruned ?? null) as PrunedLog | null;
+      this.#header = { organization, fromStart: after === null, pruned };
+      if (after !== null) this.#remarks.push(`what comes before ${after}, where the bundle begins`);
     }
     this.#ended = null;
   }
@@ -207,12 +224,29 @@ export class BundleVerifier {
       return;
     }
     if (group.entries_before === 0 && sameBytes(previous, nothing) && first === 0) return;
-    if (this.#header?.fromStart) {
-      this.#pruned = true;
-      this.#remarks.push(
-        `the ${group.entries_before} entries before seal ${group.seal}: the log begins there, ` +
-          "which is what pruning leaves",
+    if (!this.#header?.fromStart) return;
+    const { pruned } = this.#header;
+    const begins = pruned !== null && first === 0 && group.seal > pruned.through_seal &&
+      group.entries_before === pruned.entries &&
+      sameBytes(previous, fromBase64(pruned.previous, "previous", 32));
+    if (!begins) {
+      this.#find(
+        "PREFIX_MISSING",
+        `line ${this.#line}: ${group.entries_before + first} entries come before the first, and ` +
+          "the bundle does not say that they were pruned",
       );
+      return;
+    }
+    this.#pruned = true;
+    this.#remarks.push(
+      `the ${group.entries_before} entries before seal ${group.seal}: the log says that they were ` +
+        `pruned, through seal ${pruned.through_seal}`,
+    );
+  }
+
+  #findMisdated(): void {
+    for (const { id, why } of this.#clock.found()) {
+      this.#find("ENTRY_BACKDATED", `entry ${id}: ${why}`);
     }
   }
 
@@ -303,6 +337,8 @@ export class BundleVerifier {
       this.#takeBadProof(thrown);
       return;
     }
+    this.#clock.prove(proof.seal, seal === (this.#open?.group.seal ?? this.#chain.last?.seal));
+    this.#findMisdated();
     if (this.#checkpoint && this.#checkpoint.size > proof.tree_size) return;
     this.#coveredSeal = Math.max(this.#coveredSeal, seal);
     this.#checkpoint = await openCheckpoint(proof.checkpoint ?? "", this.#keys);

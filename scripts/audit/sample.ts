@@ -42,7 +42,12 @@ export async function sampleSigner(byte: number, name = "sample.test/audit"): Pr
 /** A log of seals with so many entries each; the last seal is covered by a checkpoint. */
 export async function makeSample(
   sizes: number[],
-  options: { signer?: Signer; change?: (entry: AuditEntry, index: number) => void } = {},
+  options: {
+    signer?: Signer;
+    change?: (entry: AuditEntry, index: number) => void;
+    /** Whether every seal has a proof, as every page of an export has, and not the last alone. */
+    proofs?: boolean;
+  } = {},
 ): Promise<Sample> {
   const signer = options.signer ?? await sampleSigner(1);
   const lines: Line[] = [{
@@ -51,12 +56,13 @@ export async function makeSample(
     organization_id: organization,
     after: null,
     exported_at: "2026-11-22T18:00:00.000Z",
+    pruned: null,
   }];
   const sealLeaves: Uint8Array[] = [];
   let previous = zeros;
   let previousSeal = zeros;
   let before = 0;
-  let proof: Omit<GroupProof, "checkpoint" | "tree_size" | "tree_root" | "tree_path"> | null = null;
+  const proofs: Omit<GroupProof, "checkpoint" | "tree_size" | "tree_root" | "tree_path">[] = [];
   for (const [index, size] of sizes.entries()) {
     const entries = Array.from({ length: size }, (_, place) => makeEntry(before + place));
     entries.forEach((entry, place) => options.change?.(entry, before + place));
@@ -78,7 +84,7 @@ export async function makeSample(
       era: 1,
       sealed_at: timeText(entries.at(-1)!.occurred_at_us),
       sealed_at_us: entries.at(-1)!.occurred_at_us,
-      snapshot: "10:20:10,11",
+      snapshot: `${1000 + before + size}:${1000 + before + size}:`,
       hash: "",
     };
     const sealHash = await sha256(sealBytes(seal));
@@ -86,7 +92,15 @@ export async function makeSample(
     sealLeaves.push(await leafHash(sealHash));
     lines.push({ type: "group", ...group });
     for (const entry of entries) lines.push({ type: "entry", ...entry });
-    proof = { group, group_index: 0, group_count: 1, group_path: [], seal, tree_index: index };
+    proofs.push({
+      group,
+      group_index: 0,
+      group_count: 1,
+      group_path: [],
+      seal,
+      tree_index: index,
+    });
+    lines.push({ type: "proof", seal: index + 1 });
     before += size;
     previous = toBase64(hash);
     previousSeal = seal.hash;
@@ -94,14 +108,19 @@ export async function makeSample(
   const root = await merkleRoot(sealLeaves);
   const checkpoint = { origin: signer.name, size: sizes.length, root };
   const note = await signNote(formatCheckpoint(checkpoint), [signer]);
-  lines.push({
-    type: "proof",
-    ...proof,
-    tree_size: sizes.length,
-    tree_root: toBase64(root),
-    tree_path: (await lastPath(sealLeaves)).map(toBase64),
-    checkpoint: note,
-  });
+  for (const [index, proof] of proofs.entries()) {
+    const at = lines.findIndex(({ type, seal }) => type === "proof" && seal === index + 1);
+    const isWanted = options.proofs || index === sizes.length - 1;
+    const whole = {
+      type: "proof",
+      ...proof,
+      tree_size: sizes.length,
+      tree_root: toBase64(root),
+      tree_path: (await pathOf(sealLeaves, index)).map(toBase64),
+      checkpoint: note,
+    };
+    lines.splice(at, 1, ...isWanted ? [whole] : []);
+  }
   lines.push({ type: "end", entries: before, next: null });
   return { organization, lines, vkey: await formatVerifierKey(signer), signer, note };
 }
@@ -111,16 +130,21 @@ export function asBytes(lines: Line[]): Uint8Array {
   return new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 }
 
-/** The inclusion proof of the last leaf: the full subtrees to the left of it, from below. */
-async function lastPath(leaves: Uint8Array[]): Promise<Uint8Array[]> {
-  const path: Uint8Array[] = [];
-  let end = leaves.length - 1;
-  for (let width = 1; end > 0; width *= 2) {
-    if (end % (2 * width) === 0) continue;
-    path.push(await merkleRoot(leaves.slice(end - width, end)));
-    end -= width;
-  }
-  return path;
+/** The inclusion proof of a leaf, from below (RFC 9162 2.1.3.1). */
+async function pathOf(leaves: Uint8Array[], index: number): Promise<Uint8Array[]> {
+  if (leaves.length < 2) return [];
+  const split = 2 ** (Math.ceil(Math.log2(leaves.length)) - 1);
+  const [left, right] = [leaves.slice(0, split), leaves.slice(split)];
+  return index < split
+    ? [...await pathOf(left, index), await merkleRoot(right)]
+    : [...await pathOf(right, index - split), await merkleRoot(left)];
+}
+
+/** A UUID of version 7: so many microseconds after 2000, and an end. */
+export function idAt(micros: number, end: string): string {
+  const milliseconds = Math.floor(micros / 1000) + 946684800000;
+  const hex = milliseconds.toString(16).padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${end}`;
 }
 
 function makeEntry(index: number): AuditEntry {
@@ -140,7 +164,7 @@ function makeEntry(index: number): AuditEntry {
     after: { amount: index + 1, note: "größer" },
   };
   return {
-    id: `01900000-0000-7000-8000-${hex}`,
+    id: idAt(micros, hex),
     organization_id: organization,
     era: 1,
     xid: String(1000 + index),

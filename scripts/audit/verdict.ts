@@ -9,6 +9,8 @@ export type FindingCode =
   | "ENTRY_ALTERED"
   | "ENTRY_MISSING"
   | "ENTRY_INSERTED"
+  | "ENTRY_BACKDATED"
+  | "PREFIX_MISSING"
   | "GROUP_ALTERED"
   | "GROUP_MISSING"
   | "NOT_AS_SIGNED"

@@ -2,20 +2,15 @@ import { exists } from "./binaries.ts";
 import { Failure } from "./failure.ts";
 import { inRepository } from "./paths.ts";
 
-/** The secrets of one local stack; `.env.example` explains each. */
-export interface Secrets {
-  publishableKey: string;
-  secretKey: string;
-  jwtSecret: string;
-  databasePassword: string;
-  demoPassword: string;
-  schedulerSecret: string;
-  auditSigningKeys: string;
-  encryptionKeys: string;
-  mfaPepper: string;
+/** How one secret is called in the environment, and how it is made. */
+interface Secret {
+  name: string;
+  generate(): string;
+  /** Whether the edge functions get it under the same name. */
+  forFunctions?: true;
 }
 
-const variables: Record<keyof Secrets, { name: string; generate: () => string }> = {
+const definitions = {
   publishableKey: {
     name: "SUPABASE_PUBLISHABLE_KEY",
     generate: () => `sb_publishable_${token(24)}`,
@@ -24,15 +19,31 @@ const variables: Record<keyof Secrets, { name: string; generate: () => string }>
   jwtSecret: { name: "SUPABASE_JWT_SECRET", generate: () => token(48) },
   databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
-  schedulerSecret: { name: "BULWARK_SCHEDULER_SECRET", generate: () => token(43) },
-  auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: key },
+  schedulerSecret: {
+    name: "BULWARK_SCHEDULER_SECRET",
+    generate: () => token(43),
+    forFunctions: true,
+  },
+  auditSigningKeys: {
+    name: "BULWARK_AUDIT_SIGNING_KEYS",
+    generate: key,
+    forFunctions: true,
+  },
   encryptionKeys: {
     name: "BULWARK_ENCRYPTION_KEYS",
     // Two, so that one can replace the other without a restart.
     generate: () => `local-1:${key()},local-2:${key()}`,
+    forFunctions: true,
   },
-  mfaPepper: { name: "BULWARK_MFA_PEPPER", generate: () => token(43) },
-};
+  mfaPepper: { name: "BULWARK_MFA_PEPPER", generate: () => token(43), forFunctions: true },
+} satisfies Record<string, Secret>;
+
+type Key = keyof typeof definitions;
+
+/** The secrets of one local stack; `.env.example` explains each. */
+export type Secrets = Record<Key, string>;
+
+const all = Object.entries(definitions) as [Key, Secret][];
 
 /**
  * Reads the stack's secrets, making those that are missing and keeping them in `file`, which only
@@ -43,27 +54,25 @@ export async function loadSecrets(file: string): Promise<Secrets> {
   const dotenv = inRepository(".env");
   const local = exists(dotenv) ? parseEnv(await Deno.readTextFile(dotenv)) : {};
   const generated: string[] = [];
-  const value = ({ name, generate }: { name: string; generate: () => string }): string => {
+  const value = ({ name, generate }: Secret): string => {
     const given = Deno.env.get(name) ?? local[name] ?? saved[name];
     if (given !== undefined) return given;
     const made = generate();
     generated.push(`${name}=${made}`);
     return made;
   };
-  const secrets: Secrets = {
-    publishableKey: value(variables.publishableKey),
-    secretKey: value(variables.secretKey),
-    jwtSecret: value(variables.jwtSecret),
-    databasePassword: value(variables.databasePassword),
-    demoPassword: value(variables.demoPassword),
-    schedulerSecret: value(variables.schedulerSecret),
-    auditSigningKeys: value(variables.auditSigningKeys),
-    encryptionKeys: value(variables.encryptionKeys),
-    mfaPepper: value(variables.mfaPepper),
-  };
+  const secrets = Object.fromEntries(all.map(([key, secret]) => [key, value(secret)])) as Secrets;
   if (generated.length > 0) await append(file, generated);
   validate(secrets);
   return secrets;
+}
+
+/** The secrets that edge functions get, by the names of their variables. */
+export function functionSecrets(secrets: Secrets): Record<string, string> {
+  return Object.fromEntries(
+    all.filter(([, { forFunctions }]) => forFunctions)
+      .map(([key, { name }]) => [name, secrets[key]]),
+  );
 }
 
 /** Reads `NAME=value` lines; `#` starts a comment line and a value may be quoted. */
@@ -93,11 +102,11 @@ function validate(secrets: Secrets): void {
     ]] as const
   ) {
     if (secrets[key].startsWith(prefix)) continue;
-    throw new Failure("BAD_KEY", `${variables[key].name} must start with ${prefix}`);
+    throw new Failure("BAD_KEY", `${definitions[key].name} must start with ${prefix}`);
   }
 }
 
-/** 32 random bytes in base64: an Ed25519 seed (RFC 8032), or a key-encryption key. */
+/** A private key: 32 random bytes in base64 (RFC 8032). */
 function key(): string {
   return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
 }

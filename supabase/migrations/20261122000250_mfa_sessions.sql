@@ -48,12 +48,27 @@ comment on column public.mfa_secrets.last_step is
 comment on column public.mfa_secrets.activated_at is
   'When a first code proved that the user has it; null: not yet a factor.';
 
+create table private.mfa_trusted_devices (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  name text not null,
+  token_hash bytea not null unique,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  last_used_at timestamptz,
+  constraint mfa_trusted_devices_name_is_printable
+    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
+);
+comment on table private.mfa_trusted_devices is
+  'Devices that skip the prompt. SHA-256 of each token; the tokens have 256 random bits, so a plain
+   hash is enough.';
 create table private.mfa_sessions (
   session_id uuid primary key references auth.sessions (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
   verified_at timestamptz,
   method text,
-  trusted_device_id uuid,
+  -- When a device is revoked or expires, the sessions it opened are closed with it.
+  trusted_device_id uuid references private.mfa_trusted_devices (id) on delete set null,
   constraint mfa_sessions_method_is_known check (method in ('totp', 'backup_code')),
   constraint mfa_sessions_says_something
     check ((verified_at is null) = (method is null))
@@ -64,11 +79,13 @@ comment on table private.mfa_sessions is
 
 create index mfa_policies_updated_by_idx on public.mfa_policies (updated_by);
 create index mfa_secrets_user_id_idx on public.mfa_secrets (user_id);
+create index mfa_trusted_devices_user_id_idx on private.mfa_trusted_devices (user_id);
 create index mfa_sessions_user_id_idx on private.mfa_sessions (user_id);
 create index mfa_sessions_trusted_device_id_idx on private.mfa_sessions (trusted_device_id);
 
 alter table public.mfa_policies enable row level security;
 alter table public.mfa_secrets enable row level security;
+alter table private.mfa_trusted_devices enable row level security;
 alter table private.mfa_sessions enable row level security;
 
 -- Supabase Auth's tables for its own factors came late and are missing where it has none, so what
@@ -242,7 +259,8 @@ create trigger mfa_policies_touch
 
 revoke all on public.mfa_policies, public.mfa_secrets
   from public, anon, authenticated, service_role;
-revoke all on private.mfa_sessions from public, anon, authenticated, service_role;
+revoke all on private.mfa_trusted_devices, private.mfa_sessions
+  from public, anon, authenticated, service_role;
 grant select on public.mfa_policies to authenticated, service_role;
 
 revoke all on function

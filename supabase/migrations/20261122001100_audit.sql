@@ -30,6 +30,10 @@ create table public.audit_event_types (
     not reported_by_clients or split_part(name, '.', 1) <> all (
       array['auth', 'authz', 'config', 'security', 'settings', 'system']
     )
+  ),
+  -- What is more serious is kept when payloads are cleaned up, and who reports does not decide that.
+  constraint audit_event_types_clients_report_up_to_warning check (
+    not reported_by_clients or severity <= 'warning'
   )
 );
 comment on table public.audit_event_types is
@@ -472,7 +476,7 @@ insert into public.audit_event_types (name, severity, reported_by_clients, descr
   ('data.delete', 'info', false, 'Rows were deleted'),
   ('data.export', 'info', true, 'Data left the system in bulk'),
   ('api.request', 'debug', true, 'A request was made'),
-  ('api.error', 'error', true, 'A request failed'),
+  ('api.error', 'error', false, 'A request failed'),
   ('api.rate_limit', 'warning', false, 'A request was refused for its rate'),
   ('api.key_created', 'info', false, 'An API key was issued'),
   ('api.key_revoked', 'info', false, 'An API key was revoked'),

@@ -35,6 +35,21 @@ as $$
       select string_agg(concat_ws(':', r.rulename, r.ev_enabled, r.xmin), ' ' order by r.rulename)
       from pg_catalog.pg_rewrite r
       where r.ev_class = audit_fingerprint.relation
+    ),
+    -- Triggers call functions: those of the log go with the table they all write to.
+    (
+      select string_agg(concat_ws(':', f.proname, f.oid, f.xmin), ' ' order by f.proname, f.oid)
+      from pg_catalog.pg_proc f
+      where audit_fingerprint.relation = 'public.audit_logs'::regclass
+        and (
+          f.pronamespace = 'private'::regnamespace
+            and f.proname ~ '(^|_)audit(_|$)|^merkle_|^uuid_or_null$|^setting$|^refuse_change$'
+          or f.pronamespace = 'public'::regnamespace and f.proname in (
+            'audit_consistency_proof', 'audit_inclusion_proof', 'audit_tree_head',
+            'check_audit_log', 'export_audit_log', 'log_audit_event', 'seal_audit_log',
+            'verify_audit_log'
+          )
+        )
     )
   )
   from pg_catalog.pg_trigger t

@@ -3,6 +3,24 @@
 -- that nobody sees (audit:export, itself an entry).
 -- SECURITY DEFINER: export_audit_log, because seals are for no client and it records itself.
 
+create function private.audit_id_floor(moment timestamptz)
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(
+    -- 48 bits of milliseconds: what lies before 1970 or after 10889 is the end of the range.
+    int8send(
+      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
+    ) || '\x0000000000000000'::bytea,
+    'hex'
+  )::uuid;
+$$;
+comment on function private.audit_id_floor(timestamptz) is
+  'Not more than the id of any entry from that moment on: a range of time as a range of the key.';
+
 create function private.search_audit_logs(
   organization_id uuid,
   since timestamptz,
@@ -162,6 +180,7 @@ declare
   v_next text;
   v_page bigint;
   v_place bigint := 0;
+  v_pruned constant bigint := (select max(r.through_seal) from private.audit_prunings r);
   v_seal bigint := 0;
   v_started constant timestamptz := clock_timestamp();
 begin
@@ -196,7 +215,7 @@ begin
         or export_audit_log.organization_id is null and g.organization_id is null
       )
       and g.seal >= v_seal
-      and g.seal > coalesce((select max(r.through_seal) from private.audit_prunings r), 0)
+      and g.seal > coalesce(v_pruned, 0)
       and (g.seal > v_seal or g.entry_count > v_place)
       and (since is null or s.sealed_at >= since)
       and (until is null or s.sealed_at <= until)
@@ -283,6 +302,15 @@ begin
     'entries', page_size - v_left,
     'next', v_next,
     'cursor', v_cursor,
+    -- Where the log begins, since a bundle that does not say so is missing its beginning.
+    'pruned', (
+      select jsonb_build_object(
+        'through_seal', v_pruned,
+        'entries', b.counted,
+        'previous', private.base64(b.hash)
+      )
+      from private.audit_group_before(export_audit_log.organization_id, v_pruned + 1) b
+    ),
     'proof', private.audit_group_proof(
       (
         select max(g.seal)
@@ -324,6 +352,7 @@ comment on function public.export_audit_log(uuid, text, integer, timestamptz, ti
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
+  private.audit_id_floor(timestamptz),
   private.search_audit_logs(
     uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
     text, text, uuid, text, uuid, integer

@@ -3,6 +3,9 @@
 -- from Vault when it is sent, so that no job's text and no run log holds it.
 -- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
 
+insert into private.settings (name, value, description) values
+  ('audit.seal_interval_seconds', '1', 'How often the log is sealed, where the scheduler can');
+
 create function private.request_audit_checkpoint()
   returns bigint
   language plpgsql
@@ -84,6 +87,9 @@ begin
       where keep_days is not null
     $job$
   );
+  perform cron.schedule(
+    'bulwark-audit-check', '*/5 * * * *', 'select public.check_audit_log()'
+  );
   if to_regproc('net.http_post') is not null then
     perform cron.schedule(
       'bulwark-audit-checkpoint', '* * * * *', 'select private.request_audit_checkpoint()'
@@ -104,11 +110,15 @@ begin
 end;
 $$;
 comment on function private.schedule_audit_jobs() is
-  'Schedules sealing, retention and the scheduler''s own cleaning where pg_cron is installed, and
-   checkpoints where pg_net is as well; false where it is not. Call it again after installing either
-   or changing the interval.';
+  'Schedules sealing, retention, verification and the scheduler''s own cleaning where pg_cron is
+   installed, and checkpoints where pg_net is as well; false where it is not. Call it again after
+   installing either or changing the interval.';
 
 select private.schedule_audit_jobs();
+
+-- The guards were set up before all functions were there.
+update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
+where g.fingerprint <> private.audit_fingerprint(g.relation);
 
 revoke all on function private.request_audit_checkpoint(), private.schedule_audit_jobs()
   from public, anon, authenticated, service_role;

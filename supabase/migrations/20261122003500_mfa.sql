@@ -15,8 +15,8 @@ insert into private.settings (name, value, description) values
 create table private.mfa_accounts (
   user_id uuid primary key references auth.users (id) on delete cascade,
   failures timestamptz[] not null default '{}',
-  consecutive_failures integer not null default 0,
-  locks integer not null default 0,
+  consecutive_failures bigint not null default 0,
+  locks bigint not null default 0,
   locked_until timestamptz,
   told_of_lock boolean not null default false
 ) with (fillfactor = 70);

@@ -303,6 +303,9 @@ comment on function public.complete_mfa_backup_code(uuid, text) is
    account. Returns {"accepted": …, "backup_codes_left": …} and never raises.';
 
 select private.enable_audit('private.mfa_backup_codes', ignore => '{code_hash}');
+-- What is declared is re-encrypted when keys are replaced, and can hold nothing but ciphertext.
+select private.declare_encrypted_column('public.mfa_secrets', 'secret');
+
 -- The columns that every use changes are told by the entry auth.mfa_verified.
 select private.enable_audit(
   'public.mfa_secrets', ignore => '{last_step, last_used_at}', redact => '{secret}'

@@ -4,27 +4,6 @@
 -- SECURITY DEFINER: trust_device, present_trusted_device, revoke_trusted_device and mfa_status,
 --   because clients may read neither devices nor factors.
 
-create table private.mfa_trusted_devices (
-  id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
-  name text not null,
-  token_hash bytea not null unique,
-  created_at timestamptz not null default now(),
-  expires_at timestamptz not null,
-  last_used_at timestamptz,
-  constraint mfa_trusted_devices_name_is_printable
-    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
-);
-comment on table private.mfa_trusted_devices is
-  'Devices that skip the prompt. SHA-256 of each token; the tokens have 256 random bits, so a plain
-   hash is enough.';
-create index mfa_trusted_devices_user_id_idx on private.mfa_trusted_devices (user_id);
-alter table private.mfa_trusted_devices enable row level security;
-
--- When a device is revoked or expires, the sessions it opened are closed with it.
-alter table private.mfa_sessions add constraint mfa_sessions_trusted_device_id_fkey
-  foreign key (trusted_device_id) references private.mfa_trusted_devices (id) on delete set null;
-
 create function private.require_device_name(name text)
   returns void
   language plpgsql
@@ -216,7 +195,6 @@ select private.enable_audit(
   'private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
 );
 
-revoke all on private.mfa_trusted_devices from public, anon, authenticated, service_role;
 revoke all on function
   private.require_device_name(text), public.trust_device(text),
   public.present_trusted_device(text), public.revoke_trusted_device(uuid), public.mfa_status()

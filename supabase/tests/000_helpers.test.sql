@@ -74,6 +74,12 @@ begin
 end;
 $$;
 
+-- What has the form of an encrypted field, and is none.
+create or replace function tests.ciphertext(word text)
+  returns text
+  language sql
+as $$ select 'bw1.a256gcm.' || repeat('A', 22) || '.' || rpad(word, 107, 'A'); $$;
+
 create or replace function tests.act_as_role(role text)
   returns void
   language plpgsql

@@ -1,31 +1,16 @@
 -- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after a
 -- seal is given a later transaction id, as it would have had.
 begin;
-select plan(52);
+select plan(51);
 select tests.create_organizations();
-create temporary table base as
-  select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000 as xid,
-    (select coalesce(max(number), 0) from private.audit_seals) as last;
-grant select on base to public;
-create function pg_temp.seal(through bigint)
-  returns integer
-  language sql
-as $$
-  select (private.write_audit_seal(
-    format('%1$s:%1$s:', b.xid + through + 1)::pg_snapshot
-  ) - b.last)::integer
-  from base b;
-$$;
-create function pg_temp.found()
-  returns text
-  language sql
-as $$
-  select concat_ws(' ', v.intact, v.complete, v.problem, v.seal - b.last)
-  from base b, verify_audit_log(after_seal => b.last) v;
-$$;
+-- Entries of the past are made and sealed today, and later seals are made older than their entries:
+-- audit_backdated.test.sql is about that.
+update private.settings set value = '1000000000' where name = 'audit.clock_tolerance_seconds';
+update private.settings set value = '30' where name = 'audit.keep_days';
+select tests.start_log();
 -- Where pg_cron runs, retention may have been through already; what this writes is older than that.
 update private.audit_retention_progress set through_id = null;
-select is(pg_temp.seal(0), 1, 'AUR-01: (the set-up is sealed)');
+select is(tests.seal_log(0), 1, 'AUR-01: (the set-up is sealed)');
 create temporary table mark as
   select id as after from public.audit_logs order by id desc limit 1;
 create function pg_temp.later(at bigint)
@@ -33,7 +18,7 @@ create function pg_temp.later(at bigint)
   language sql
 as $$
   update public.audit_logs e set xid = (b.xid + at)::text::xid8
-  from base b, mark m
+  from tests.base b, mark m
   where e.xid = pg_current_xact_id() and e.id > m.after;
 $$;
 create function pg_temp.entry(
@@ -57,7 +42,7 @@ as $$
     (select max(era) from private.audit_eras), gen_random_uuid(), 'table', severity, 'data.create',
     tests.organization_id(organization), 'user', tests.user_id(actor), 'public.tests',
     number::text, 'insert', '203.0.113.9', jsonb_build_object('number', number)
-  from base b;
+  from tests.base b;
 $$;
 create temporary view made as
   select e.*, ('x' || substring(e.id::text from 25))::bit(48)::bigint as number
@@ -73,8 +58,8 @@ select pg_temp.entry(11, 'acme', 10);
 select pg_temp.entry(12, 'globex', 100, actor => 'viewer@globex.test');
 select pg_temp.entry(13, 'acme', 10, actor => 'viewer@globex.test');
 alter table audit_logs enable always trigger audit_logs_stamp;
-select is(pg_temp.seal(1), 2, 'AUR-02: (and so are entries of 100 and of 10 days ago)');
-select is(pg_temp.found(), 't t', 'AUR-03: the log verifies');
+select is(tests.seal_log(1), 2, 'AUR-02: (and so are entries of 100 and of 10 days ago)');
+select is(tests.log_verdict(), 't t', 'AUR-03: the log verifies');
 
 -- who may
 select is(
@@ -171,10 +156,10 @@ select is(cleanup_old_audit_logs(), 0, 'AUR-18: a second run finds nothing');
 alter table audit_logs disable trigger audit_logs_refuse_change;
 select pg_temp.later(2);
 alter table audit_logs enable always trigger audit_logs_refuse_change;
-select is(pg_temp.seal(2), 3, 'AUR-19: the records are sealed');
-select is(pg_temp.found(), 't t', 'AUR-20: and the log still verifies');
+select is(tests.seal_log(2), 3, 'AUR-19: the records are sealed');
+select is(tests.log_verdict(), 't t', 'AUR-20: and the log still verifies');
 select is(
-  (select payloads_removed from base b, verify_audit_log(after_seal => b.last) v), 7::bigint,
+  (select payloads_removed from tests.base b, verify_audit_log(after_seal => b.last) v), 7::bigint,
   'AUR-21: which counts the removed payloads'
 );
 select is(
@@ -207,7 +192,8 @@ select is(
 );
 select release_legal_hold(id) from holds where name = 'globex viewer';
 select ok(
-  erase_subject(tests.user_id('viewer@globex.test'), 'asked for') >= 3,
+  (select removed >= 3 and kept = 0 and next_after is null
+   from erase_subject(tests.user_id('viewer@globex.test'), 'asked for')),
   'AUR-29: an erasure takes what the person did and what names them'
 );
 select is_empty(
@@ -233,41 +219,25 @@ select ok(
       = encode(sha256(uuid_send(tests.user_id('viewer@globex.test'))), 'hex')),
   'AUR-33: but answers who asks about them'
 );
-select is(
-  erase_subject(tests.user_id('analyst@acme.test'), 'asked for', tests.organization_id('globex')), 0,
-  'AUR-34: an erasure in one organization leaves the others'' alone'
-);
 alter table audit_logs disable trigger audit_logs_refuse_change;
 select pg_temp.later(3);
 alter table audit_logs enable always trigger audit_logs_refuse_change;
-select is(pg_temp.seal(3), 4, 'AUR-35: (sealed)');
-select is(pg_temp.found(), 't t', 'AUR-36: the log still verifies');
+select is(tests.seal_log(3), 4, 'AUR-35: (sealed)');
+select is(tests.log_verdict(), 't t', 'AUR-36: the log still verifies');
 
 -- a record that does not cover what names it
-create function pg_temp.after(statement text)
-  returns text
-  language plpgsql
-as $$
-declare
-  v_found text;
-begin
-  begin
-    alter table audit_logs disable trigger audit_logs_refuse_change;
-    execute statement;
-    v_found := pg_temp.found();
-    raise exception sqlstate 'TT000';
-  exception when sqlstate 'TT000' then
-    return v_found;
-  end;
-end;
-$$;
+alter table audit_logs disable trigger audit_logs_refuse_change;
 select is(
-  pg_temp.after($$ update audit_logs e
+  tests.log_verdict_after($$ update audit_logs e
     set commitment = c.payload_commitment, salt = null, after = null, ip = null,
         removed_by = (select removed_by from made where number = 1)
     from private.audit_commitments c, made m where m.number = 11 and e.id = m.id and c.id = m.id $$),
-  't f removal_record_differs', 'AUR-37: a payload slipped under an old record is found'
+  't f removal_record_differs ' || (
+    select min(id::text) from made
+    where removed_by = (select removed_by from made where number = 1)
+  ), 'AUR-37: a payload slipped under an old record is found'
 );
+alter table audit_logs enable always trigger audit_logs_refuse_change;
 select is(
   tests.error($$ update audit_logs e
     set commitment = sha256('x'), salt = null, actor_type = null, actor_id = null, after = null,
@@ -283,35 +253,7 @@ select is(
   'AUR-39: what is pruned is at least a day old'
 );
 select is(prune_audit_log(30), 0::bigint, 'AUR-40: nothing old enough, nothing pruned');
-alter table private.audit_seals disable trigger audit_seals_refuse_change;
-do $$
-declare
-  v_number bigint;
-begin
-  -- The seals up to the third grow 100 days older, and the chain is made anew.
-  for v_number in select number from private.audit_seals order by number loop
-    update private.audit_seals s
-    set sealed_at = case
-          when v_number <= b.last + 3 then now() - interval '100 days' else s.sealed_at
-        end
-    from base b
-    where s.number = v_number;
-    update private.audit_seals s
-    set previous_hash = coalesce(
-      (select p.hash from private.audit_seals p where p.number = v_number - 1), s.previous_hash
-    )
-    where s.number = v_number;
-    update private.audit_seals s
-    set hash = private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
-    )
-    where s.number = v_number;
-    update private.audit_seals s set nodes = private.audit_seal_nodes(s.number, s.hash)
-    where s.number = v_number;
-  end loop;
-end;
-$$;
-alter table private.audit_seals enable always trigger audit_seals_refuse_change;
+select tests.age_seals(-1000000, 3, '100 days');
 select is(
   (select concat_ws(' ', intact, complete, problem) from verify_audit_log()), 't t',
   'AUR-41: (old seals verify)'
@@ -322,7 +264,7 @@ select ok(
   'AUR-42: a hold stops pruning before the seal that holds the entry'
 );
 select is(
-  (select max(through_seal) - b.last from private.audit_prunings, base b group by b.last), 1::bigint,
+  (select max(through_seal) - b.last from private.audit_prunings, tests.base b group by b.last), 1::bigint,
   'AUR-43: what is before it goes'
 );
 select release_legal_hold(h.id) from audit_legal_holds h where h.reason = 'case 3';
@@ -330,7 +272,7 @@ select ok(prune_audit_log(30) > 13, 'AUR-44: then the old prefix goes whole');
 select is_empty($$ select from made $$, 'AUR-45: with its entries');
 select ok(
   exists (
-    select from audit_logs e, base b where e.event_type = 'compliance.data_deleted'
+    select from audit_logs e, tests.base b where e.event_type = 'compliance.data_deleted'
       and e.details ->> 'kind' = 'pruning' and (e.details ->> 'through_seal')::bigint = b.last + 3
   ),
   'AUR-46: and leaves a tombstone'
@@ -338,7 +280,7 @@ select ok(
 alter table audit_logs disable trigger audit_logs_refuse_change;
 select pg_temp.later(4);
 alter table audit_logs enable always trigger audit_logs_refuse_change;
-select ok(pg_temp.seal(4) = 5, 'AUR-47: that is sealed');
+select ok(tests.seal_log(4) = 5, 'AUR-47: that is sealed');
 select is(
   (select concat_ws(' ', intact, complete, problem) from verify_audit_log()), 't t',
   'AUR-48: after it every remaining seal verifies'

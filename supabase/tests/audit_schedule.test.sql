@@ -48,9 +48,9 @@ select set_eq(
   $$ select name from jobs $$,
   case when exists (select from pg_extension where extname = 'pg_cron') then array[
     'bulwark-audit-seal', 'bulwark-audit-retention', 'bulwark-audit-checkpoint',
-    'bulwark-audit-run-log'
+    'bulwark-audit-run-log', 'bulwark-audit-check'
   ] else array[]::text[] end,
-  'AUC-06: sealing, retention, checkpoints and cleaning are scheduled'
+  'AUC-06: sealing, retention, checkpoints, verification and cleaning are scheduled'
 );
 
 select * from finish();

@@ -21,7 +21,7 @@ $$;
 -- What a factor and a verification leave in the tables, without the function.
 create function pg_temp.enroll(email text) returns void language sql as $$
   insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-  values (gen_random_uuid(), tests.user_id(email), 'phone', 'ciphertext', gen_random_uuid(), true,
+  values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'), gen_random_uuid(), true,
     now());
 $$;
 create function pg_temp.verify(name text, age interval default '0') returns void language sql as $$

@@ -42,7 +42,7 @@ begin
   perform pg_temp.act(name);
   v_factor := (select b.factor_id from public.begin_mfa_enrolment() b);
   perform tests.act_as_role('service_role');
-  v_stored := public.store_mfa_secret(v_factor, 'ciphertext of ' || name, factor_name);
+  v_stored := public.store_mfa_secret(v_factor, tests.ciphertext('of_' || replace(name, ' ', '_') || '_'), factor_name);
   delete from begun b where b.name = enroll.name;
   insert into begun values (name, v_factor);
   return v_stored;
@@ -114,7 +114,7 @@ select is(
   pg_temp.open('ada', 'verify'), null, 'MFA-21: what is not activated verifies nothing'
 );
 select is(
-  pg_temp.open('ada', 'activate'), '{ciphertext of ada}', 'MFA-21: an attempt is judged by the secret of its own session'
+  pg_temp.open('ada', 'activate'), array[tests.ciphertext('of_ada_')], 'MFA-21: an attempt is judged by the secret of its own session'
 );
 select is(
   pg_temp.activate('ada', pg_temp.step(-1)), '{"accepted": true, "backup_codes_stored": true}',
@@ -251,7 +251,7 @@ where user_id = tests.user_id('admin@acme.test');
 select is(
   (select consecutive_failures from private.mfa_accounts
    where user_id = tests.user_id('admin@acme.test')),
-  100, 'MFA-27: a hundred failures in a row are the last'
+  100::bigint, 'MFA-27: a hundred failures in a row are the last'
 );
 select is(
   pg_temp.verify('ada', 'ada', pg_temp.step()), '{"accepted": false}',
@@ -269,7 +269,7 @@ select tests.act_as_owner();
 select results_eq(
   format($$ select consecutive_failures, locks, locked_until from private.mfa_accounts
     where user_id = %L $$, tests.user_id('admin@acme.test')),
-  $$ values (0, 0, null::timestamptz) $$, 'MFA-28: and takes back what was charged'
+  $$ values (0::bigint, 0::bigint, null::timestamptz) $$, 'MFA-28: and takes back what was charged'
 );
 update private.mfa_accounts set failures = array_fill(now() - interval '16 minutes', '{4}')
 where user_id = tests.user_id('admin@acme.test');
@@ -285,7 +285,7 @@ select tests.act_as_owner();
 select is(
   (select consecutive_failures from private.mfa_accounts
    where user_id = tests.user_id('viewer@acme.test')),
-  0, 'MFA-28: who has no factor cannot lock the account before enrolment'
+  0::bigint, 'MFA-28: who has no factor cannot lock the account before enrolment'
 );
 
 -- backup codes
@@ -405,7 +405,7 @@ select tests.act_as_owner();
 select is_empty(
   $$ select from public.audit_logs e
      where e.resource_type <> 'private.audit_guards'
-       and concat(e.before, e.after, e.details) ~ 'ciphertext of|"token_hash"|"code_hash"' $$,
+       and concat(e.before, e.after, e.details) ~ 'bw1\.a256gcm|"token_hash"|"code_hash"' $$,
   'MFA-33: the audit log holds no secret, code or token'
 );
 select ok(

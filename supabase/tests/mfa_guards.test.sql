@@ -7,7 +7,7 @@ create temporary table session as
     as stale;
 grant select on session to public;
 insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-values (gen_random_uuid(), tests.user_id('admin@acme.test'), 'phone', 'ciphertext',
+values (gen_random_uuid(), tests.user_id('admin@acme.test'), 'phone', tests.ciphertext('secret'),
   gen_random_uuid(), true, now());
 insert into private.mfa_sessions (session_id, user_id, verified_at, method)
 select fresh, tests.user_id('admin@acme.test'), now() - interval '1 minute', 'totp' from session

@@ -30,7 +30,7 @@ create function pg_temp.act(email text) returns void language sql as $$
 $$;
 -- Everybody has a factor, and all but the victims have just verified it.
 insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-select gen_random_uuid(), u.id, 'phone', 'ciphertext', gen_random_uuid(), true, now()
+select gen_random_uuid(), u.id, 'phone', tests.ciphertext('secret'), gen_random_uuid(), true, now()
 from auth.users u;
 insert into private.mfa_sessions (session_id, user_id, verified_at, method)
 select s.id, tests.user_id(s.email), now(), 'totp' from session s;

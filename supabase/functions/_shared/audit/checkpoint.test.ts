@@ -20,13 +20,16 @@ async function makeLog() {
     stored: [] as StoredCheckpoint[],
     waiting: [] as StoredCheckpoint[],
     errors: [] as (string | null)[],
+    known: false,
+    alarms: [] as string[],
     refusals: [] as Record<string, string | number>[],
   };
   const root = async (size: number) => toBase64(await merkleRoot(state.leaves.slice(0, size)));
   const log: CheckpointLog = {
     seal: () => Promise.resolve(),
     head: async () => ({ size: state.size, root: await root(state.size) }),
-    newest: () => Promise.resolve(state.stored.at(-1) ?? null),
+    newest: () => Promise.resolve(state.stored.toReversed()),
+    knowsKeys: () => Promise.resolve(state.known),
     async consistency(from_size, to_size) {
       const [, two, three] = state.leaves as [Uint8Array, Uint8Array, Uint8Array];
       const paths: Record<string, Uint8Array[]> = {
@@ -43,7 +46,8 @@ async function makeLog() {
         path,
       };
     },
-    store(head, _key, note) {
+    store(head, _signers, note) {
+      state.known = true;
       state.stored.push({ size: head.size, note });
       state.waiting.push({ size: head.size, note });
       return Promise.resolve(true);
@@ -54,16 +58,20 @@ async function makeLog() {
       if (error === null) state.waiting = state.waiting.filter((kept) => kept.size !== size);
       return Promise.resolve();
     },
-    reportRefusal(details) {
-      state.refusals.push(details);
+    report(action, details) {
+      state.alarms.push(action);
+      if (action === "checkpoint_refused") state.refusals.push(details);
       return Promise.resolve();
     },
   };
   return { log, state };
 }
 
-function sinkThat(deliver: Sink["deliver"]): Sink {
-  return { name: "memory", deliver };
+function sinkThat(
+  deliver: Sink["deliver"],
+  newest: Sink["newest"] = () => Promise.resolve(null),
+): Sink {
+  return { name: "memory", deliver, newest };
 }
 
 Deno.test("makeCheckpoint() signs a grown log once, and delivers what no sink has", async () => {
@@ -114,6 +122,72 @@ Deno.test("a checkpoint that somebody put into the table is not continued", asyn
   const [signer] = (await keysOf(seed(2))).signers;
   const rotated = await keysOf(seed(1), await formatVerifierKey(signer!));
   assert.equal((await makeCheckpoint(log, rotated, null)).signed, true);
+});
+
+Deno.test("a note in the table that nobody signed is reported, and neither continued nor shipped", async () => {
+  const { log, state } = await makeLog();
+  const keys = await keysOf(seed(1));
+  await makeCheckpoint(log, keys, null);
+  const honest = state.stored[0]!.note;
+  state.stored.push({ size: 2, note: honest.replace("\n1\n", "\n2\n") });
+  state.waiting.push(state.stored[1]!);
+  state.size = 3;
+  const delivered: number[] = [];
+  const sink = sinkThat((size) => Promise.resolve(void delivered.push(size)));
+  const report = await makeCheckpoint(log, keys, sink);
+  assert.equal(report.signed, true);
+  assert.deepEqual(state.alarms, ["checkpoint_forged"]);
+  assert.deepEqual(delivered, [1, 3]);
+});
+
+Deno.test("a log whose checkpoints were taken away is not signed as if it were new", async () => {
+  const { log, state } = await makeLog();
+  const keys = await keysOf(seed(1));
+  await makeCheckpoint(log, keys, null);
+  const kept = state.stored.splice(0)[0]!.note;
+  state.size = 2;
+  await assert.rejects(makeCheckpoint(log, keys, null), { code: "AUDIT_LOG_FORKED" });
+  const silent = sinkThat(() => Promise.resolve(), () => Promise.reject(new Error("down")));
+  await assert.rejects(makeCheckpoint(log, keys, silent), { code: "AUDIT_LOG_FORKED" });
+  assert.equal(state.stored.length, 0);
+  // The sink still has the newest, and the log continues it.
+  const sink = sinkThat(() => Promise.resolve(), () => Promise.resolve(kept));
+  assert.equal((await makeCheckpoint(log, keys, sink)).signed, true);
+  assert.equal(state.alarms.at(-1), "checkpoints_missing");
+});
+
+Deno.test("a log rewritten together with its checkpoints is found by what the sink has", async () => {
+  const { log, state } = await makeLog();
+  const keys = await keysOf(seed(1));
+  state.size = 2;
+  await makeCheckpoint(log, keys, null);
+  const kept = state.stored.splice(0)[0]!.note;
+  state.known = false;
+  state.leaves = [await leafHash(Uint8Array.of(9)), ...state.leaves.slice(1)];
+  const sink = sinkThat(() => Promise.resolve(), () => Promise.resolve(kept));
+  for (const size of [1, 2, 3]) {
+    state.size = size;
+    await assert.rejects(makeCheckpoint(log, keys, sink), { code: "AUDIT_LOG_FORKED" });
+  }
+  assert.equal(state.stored.length, 0);
+});
+
+Deno.test("the newest checkpoint reaches the sink also where a delivery was noted that never was", async () => {
+  const { log, state } = await makeLog();
+  const keys = await keysOf(seed(1));
+  await makeCheckpoint(log, keys, null);
+  state.waiting = [];
+  const delivered: number[] = [];
+  let newest: string | null = null;
+  const sink = sinkThat(
+    (size) => Promise.resolve(void delivered.push(size)),
+    () => Promise.resolve(newest),
+  );
+  await makeCheckpoint(log, keys, sink);
+  assert.deepEqual(delivered, [1]);
+  newest = state.stored[0]!.note;
+  await makeCheckpoint(log, keys, sink);
+  assert.deepEqual(delivered, [1]);
 });
 
 Deno.test("a sink that fails is asked again, in order, and the reason is noted", async () => {

@@ -55,8 +55,8 @@ export async function readLogKeys(
 
 /**
  * Seals what is new, signs the head of the log, stores the note and delivers what no sink has yet.
- * Signs only a head that the newest checkpoint leads to: a log that was rewritten or cut short gets
- * no signature but a critical entry.
+ * Signs only a head that the newest checkpoint leads to, here and in the sink: a log that was
+ * rewritten or cut short, or whose checkpoints are gone, gets no signature but a critical entry.
  * @throws BulwarkError 409 AUDIT_LOG_FORKED
  */
 export async function makeCheckpoint(
@@ -66,62 +66,114 @@ export async function makeCheckpoint(
 ): Promise<CheckpointReport> {
   await log.seal();
   const head = await log.head();
-  const newest = await log.newest();
-  if (newest) await requireContinuation(log, head, newest, known);
+  const stored = await newestSigned(log, known);
+  const kept = await newestInSink(sink, known);
+  for (const newest of [stored, kept?.checkpoint]) {
+    if (newest) await requireContinuation(log, head, newest);
+  }
+  if (!stored && !kept && await log.knowsKeys()) {
+    await refuse(log, head, "its checkpoints are gone, and no sink shows the newest", 0);
+  }
+  if (kept && kept.checkpoint.size > (stored?.size ?? 0)) {
+    // The log itself is what was signed: only its record of that is gone.
+    await log.report("checkpoints_missing", {
+      tree_size: kept.checkpoint.size,
+      checkpoint_size: stored?.size ?? 0,
+    });
+  }
   let signed = false;
   const [signer] = signers;
-  if (signer && head.size > (newest?.size ?? 0)) {
+  if (signer && head.size > (stored?.size ?? 0)) {
     const root = fromBase64(head.root, "root_hash", 32);
     const text = formatCheckpoint({ origin: signer.name, size: head.size, root });
-    signed = await log.store(head, signer, await signNote(text, signers));
+    signed = await log.store(head, signers, await signNote(text, signers));
   }
-  return { tree_size: head.size, signed, ...await deliver(log, sink) };
+  return { tree_size: head.size, signed, ...await deliver(log, sink, known, kept?.note) };
+}
+
+/**
+ * The newest stored checkpoint that a known key signed; null where there is none at all. What lies
+ * above it is reported: somebody wrote it who could not sign.
+ */
+async function newestSigned(
+  log: CheckpointLog,
+  known: readonly VerifierKey[],
+): Promise<Checkpoint | null> {
+  const forged: number[] = [];
+  const stored = await log.newest();
+  for (const { size, note } of stored) {
+    const checkpoint = await opened(note, known);
+    if (checkpoint?.size === size) {
+      if (forged.length > 0) await reportForged(log, forged);
+      return checkpoint;
+    }
+    forged.push(size);
+  }
+  const head = { size: stored[0]?.size ?? 0, root: "" };
+  if (forged.length > 0) await refuse(log, head, "its checkpoints are by no key of this log", 0);
+  return null;
+}
+
+async function reportForged(log: CheckpointLog, sizes: number[]): Promise<void> {
+  await log.report("checkpoint_forged", { tree_size: sizes[0] ?? 0, checkpoints: sizes.length });
+}
+
+async function newestInSink(
+  sink: Sink | null,
+  known: readonly VerifierKey[],
+): Promise<{ note: string; checkpoint: Checkpoint } | null> {
+  // A sink that cannot be reached must not stop checkpoints: what it missed is delivered later.
+  const note = await sink?.newest().catch(() => null) ?? null;
+  const checkpoint = note === null ? null : await opened(note, known);
+  return note !== null && checkpoint ? { note, checkpoint } : null;
+}
+
+/** The checkpoint of a note, or null where no known key signed it. */
+async function opened(note: string, known: readonly VerifierKey[]): Promise<Checkpoint | null> {
+  try {
+    return await openCheckpoint(note, known);
+  } catch (thrown) {
+    if (thrown instanceof NoteError) return null;
+    throw thrown;
+  }
 }
 
 async function requireContinuation(
   log: CheckpointLog,
   head: TreeHead,
-  newest: StoredCheckpoint,
-  known: readonly VerifierKey[],
+  newest: Checkpoint,
 ): Promise<void> {
-  const why = await whyNoContinuation(log, head, newest, known);
-  if (why === null) return;
-  await log.reportRefusal({ reason: why, tree_size: head.size, checkpoint_size: newest.size });
-  throw new BulwarkError(409, "AUDIT_LOG_FORKED", `Cannot sign the log: ${why}`);
+  if (head.size < newest.size) {
+    await refuse(log, head, "it is shorter than the newest checkpoint says", newest.size);
+  }
+  const proof = await log.consistency(newest.size, head.size);
+  const fits = sameBytes(fromBase64(proof.from_root, "from_root", 32), newest.root) &&
+    proof.from_size === newest.size && proof.to_size === head.size &&
+    proof.to_root === head.root;
+  if (fits && await verifyConsistency(proof)) return;
+  await refuse(log, head, "it does not contain what the newest checkpoint signed", newest.size);
 }
 
-async function whyNoContinuation(
+async function refuse(
   log: CheckpointLog,
   head: TreeHead,
-  newest: StoredCheckpoint,
-  known: readonly VerifierKey[],
-): Promise<string | null> {
-  let checkpoint: Checkpoint;
-  try {
-    checkpoint = await openCheckpoint(newest.note, known);
-  } catch (thrown) {
-    if (thrown instanceof NoteError) return "the newest checkpoint is by no key of this log";
-    throw thrown;
-  }
-  if (checkpoint.size !== newest.size) return "the newest checkpoint was moved to another size";
-  if (head.size < checkpoint.size) return "it is shorter than the newest checkpoint says";
-  const proof = await log.consistency(checkpoint.size, head.size);
-  const fits = sameBytes(fromBase64(proof.from_root, "from_root", 32), checkpoint.root) &&
-    proof.from_size === checkpoint.size && proof.to_size === head.size &&
-    proof.to_root === head.root;
-  return fits && await verifyConsistency(proof)
-    ? null
-    : "it does not contain what the newest checkpoint signed";
+  reason: string,
+  checkpoint_size: number,
+): Promise<never> {
+  await log.report("checkpoint_refused", { reason, tree_size: head.size, checkpoint_size });
+  throw new BulwarkError(409, "AUDIT_LOG_FORKED", `Cannot sign the log: ${reason}`);
 }
 
 async function deliver(
   log: CheckpointLog,
   sink: Sink | null,
+  known: readonly VerifierKey[],
+  kept: string | undefined,
 ): Promise<{ delivered: number; undelivered: number }> {
   const waiting = await log.undelivered();
   const started = performance.now();
   let delivered = 0;
-  for (const { size, note } of sink ? waiting : []) {
+  for (const { size, note } of sink ? await signedOf(waiting, known) : []) {
     if (!sink || performance.now() - started > deliveryTime) break;
     const error = await sink.deliver(size, note).then(() => null, (thrown) => reasonOf(thrown));
     await log.noteDelivery(size, sink.name, error);
@@ -129,7 +181,25 @@ async function deliver(
     if (error !== null) break;
     delivered += 1;
   }
+  // The newest goes out whatever the database says of it: whoever notes a delivery that never was
+  // would otherwise keep checkpoints at home. It covers all before it.
+  const [newest] = await signedOf(await log.newest(), known);
+  if (newest && newest.note !== kept && !waiting.some(({ size }) => size === newest.size)) {
+    await sink?.deliver(newest.size, newest.note).catch(() => {});
+  }
   return { delivered, undelivered: waiting.length - delivered };
+}
+
+/** Those that a known key signed: a sink gets nothing else. */
+async function signedOf(
+  checkpoints: StoredCheckpoint[],
+  known: readonly VerifierKey[],
+): Promise<StoredCheckpoint[]> {
+  const signed: StoredCheckpoint[] = [];
+  for (const checkpoint of checkpoints) {
+    if ((await opened(checkpoint.note, known))?.size === checkpoint.size) signed.push(checkpoint);
+  }
+  return signed;
 }
 
 function reasonOf(thrown: unknown): string {

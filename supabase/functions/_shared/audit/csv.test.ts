@@ -7,7 +7,9 @@ Deno.test("csvRecord() quotes as RFC 4180 says and ends in CR LF", () => {
 });
 
 Deno.test("csvRecord() leaves no cell that a spreadsheet takes for a formula", () => {
-  for (const start of ["=", "+", "-", "@", "\t", "\r"]) {
+  for (
+    const start of ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+  ) {
     const [cell = ""] = csvRecord([`${start}cmd|' /C calc'!A0`]).split("\r\n");
     assert.match(cell, /^"?'/, JSON.stringify(start));
   }

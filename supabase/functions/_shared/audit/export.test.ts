@@ -46,6 +46,7 @@ function pages(total: number) {
       groups: [{ ...group, first, entries }],
       next: first + count < total ? cursor : null,
       cursor,
+      pruned: null,
       proof: null,
     });
   };

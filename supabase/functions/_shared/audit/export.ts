@@ -1,13 +1,14 @@
 import type { CallerClient } from "../caller.ts";
 import type { ExportFormat } from "./formats.ts";
 import { unwrap } from "./log.ts";
-import type { AuditEntry, AuditGroup, GroupProof } from "./records.ts";
+import type { AuditEntry, AuditGroup, GroupProof, PrunedLog } from "./records.ts";
 
 /** What the database hands out at a time. */
 export interface ExportPage {
   groups: (AuditGroup & { first: number; entries: AuditEntry[] })[];
   next: string | null;
   cursor: string | null;
+  pruned: PrunedLog | null;
   proof: GroupProof | null;
 }
 
@@ -82,10 +83,10 @@ async function* chunks(
 ): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
   const exported_at = new Date().toISOString();
-  yield encoder.encode(format.begin({ organization_id, after, exported_at }));
+  const { pruned } = first;
+  yield encoder.encode(format.begin({ organization_id, after, exported_at, pruned }));
   let entries = 0;
   let page = first;
-  let proof: GroupProof | null = null;
   let groupOf: number | null = null;
   for (;;) {
     const parts: string[] = [];
@@ -99,7 +100,7 @@ async function* chunks(
         entries += 1;
       }
     }
-    proof = page.proof ?? proof;
+    if (page.proof) parts.push(format.proof(page.proof));
     yield encoder.encode(parts.join(""));
     if (page.next === null || entries >= limit) break;
     const next = await readPage(page.next, Math.min(limit - entries, pageSize));
@@ -107,5 +108,5 @@ async function* chunks(
     page = next;
   }
   const { next, cursor } = page;
-  yield encoder.encode(format.end({ entries, next, cursor: cursor ?? after }, proof));
+  yield encoder.encode(format.end({ entries, next, cursor: cursor ?? after }));
 }

@@ -1,7 +1,7 @@
 import { BulwarkError } from "../errors.ts";
 import { csvRecord } from "./csv.ts";
 import { ocsfEvent } from "./ocsf.ts";
-import type { AuditEntry, AuditGroup, AuditPayload, GroupProof } from "./records.ts";
+import type { AuditEntry, AuditGroup, AuditPayload, GroupProof, PrunedLog } from "./records.ts";
 
 /** What an export begins with. */
 export interface ExportHeader {
@@ -9,6 +9,8 @@ export interface ExportHeader {
   /** The cursor it goes on from; null: the beginning. */
   after: string | null;
   exported_at: string;
+  /** Where the log begins; null: with its first entry. */
+  pruned: PrunedLog | null;
 }
 
 /** What an export ends with. */
@@ -28,7 +30,9 @@ export interface ExportFormat {
   group(group: AuditGroup & { first: number }): string;
   /** `cursor` is where an export goes on after this entry. */
   entry(entry: AuditEntry, cursor: string, isFirst: boolean): string;
-  end(end: ExportEnd, proof: GroupProof | null): string;
+  /** After each page: what is above it was in the log when its seal was made. */
+  proof(proof: GroupProof): string;
+  end(end: ExportEnd): string;
 }
 
 const line = (value: unknown) => `${JSON.stringify(value)}\n`;
@@ -41,8 +45,8 @@ const ndjson: ExportFormat = {
   begin: (header) => line({ type: "bundle", version: 1, ...header }),
   group: (group) => line({ type: "group", ...group }),
   entry: (entry) => line({ type: "entry", ...entry }),
-  end: (end, proof) =>
-    (proof ? line({ type: "proof", ...proof }) : "") + line({ type: "end", ...end }),
+  proof: (proof) => line({ type: "proof", ...proof }),
+  end: (end) => line({ type: "end", ...end }),
 };
 
 /** One document; payloads stand in it as the exact text that was sealed. */
@@ -54,6 +58,7 @@ const json: ExportFormat = {
   entry: ({ payload, salt: _salt, leaf: _leaf, ...skeleton }, cursor, isFirst) =>
     `${isFirst ? "" : ","}\n${JSON.stringify({ ...skeleton, cursor }).slice(0, -1)}` +
     `${payload === undefined ? "" : `,"payload":${payload}`}}`,
+  proof: nothing,
   end: (end) => `\n],${JSON.stringify(end).slice(1)}\n`,
 };
 
@@ -92,6 +97,7 @@ const csv: ExportFormat = {
     const cells = { ...payload, ...entry, cursor } as Record<string, unknown>;
     return csvRecord(columns.map((column) => cells[column] as string | null | undefined));
   },
+  proof: nothing,
   end: nothing,
 };
 
@@ -102,6 +108,7 @@ const ocsf: ExportFormat = {
   begin: nothing,
   group: nothing,
   entry: (entry, cursor) => line(ocsfEvent(entry, cursor)),
+  proof: nothing,
   end: nothing,
 };
 

@@ -1,4 +1,4 @@
-import { concat, fromBase64, MalformedError } from "./encoding.ts";
+import { concat, fromBase64, MalformedError, toBase64 } from "./encoding.ts";
 import type { Signer } from "./note.ts";
 
 /** The constant beginning of a PKCS #8 Ed25519 private key (RFC 8410); the seed's 32 bytes follow. */
@@ -32,6 +32,15 @@ export async function readSigningKeys(secret: string, name: string): Promise<Sig
   const texts = secret.split(",").map((text) => text.trim()).filter((text) => text !== "");
   if (texts.length === 0) throw new MalformedError("there is no signing key");
   return await Promise.all(texts.map((text) => readSigningKey(text, name)));
+}
+
+/**
+ * The secret by which the database knows the holder of a key, in base64: a signature over a text that
+ * is no checkpoint. Ed25519 is deterministic, so it is always the same, and only the key makes it.
+ */
+export async function writerSecret(signer: Signer): Promise<string> {
+  const text = `bulwark audit checkpoint writer\n${signer.name}\n`;
+  return toBase64(await signer.sign(new TextEncoder().encode(text)));
 }
 
 async function readSigningKey(text: string, name: string): Promise<Signer> {

@@ -1,7 +1,8 @@
 import type { CallerClient } from "../caller.ts";
 import { type DataApiFailure, fromDataApi } from "../errors.ts";
 import type { ConsistencyProof } from "./records.ts";
-import { keyId, type VerifierKey } from "./note.ts";
+import { writerSecret } from "./keys.ts";
+import type { Signer } from "./note.ts";
 import { toBase64 } from "./encoding.ts";
 
 /** The head of the tree over all seals: its size, and its root in base64. */
@@ -16,18 +17,24 @@ export interface StoredCheckpoint {
   note: string;
 }
 
+/** What a critical entry about checkpoints says. */
+export type Alarm = "checkpoint_refused" | "checkpoint_forged" | "checkpoints_missing";
+
 /** What making checkpoints asks of the database. */
 export interface CheckpointLog {
   seal(): Promise<void>;
   head(): Promise<TreeHead>;
-  newest(): Promise<StoredCheckpoint | null>;
+  /** The newest checkpoints that are stored, newest first: one can be stored that nobody signed. */
+  newest(): Promise<StoredCheckpoint[]>;
+  /** Whether a key is known, and so a checkpoint has to be there. */
+  knowsKeys(): Promise<boolean>;
   consistency(fromSize: number, toSize: number): Promise<ConsistencyProof>;
-  /** Stores a checkpoint under a key; false where that size has one already. */
-  store(head: TreeHead, key: VerifierKey, note: string): Promise<boolean>;
+  /** Stores a note with the lines of these signers; false where that size has one already. */
+  store(head: TreeHead, signers: readonly Signer[], note: string): Promise<boolean>;
   undelivered(): Promise<StoredCheckpoint[]>;
   noteDelivery(size: number, sink: string, error: string | null): Promise<void>;
-  /** Leaves a critical entry in the log: no checkpoint was signed, and why. */
-  reportRefusal(details: Record<string, string | number>): Promise<void>;
+  /** Leaves a critical entry in the log: a checkpoint was refused, forged or is gone. */
+  report(action: Alarm, details: Record<string, string | number>): Promise<void>;
 }
 
 /** The log as the service role reaches it through the Data API. */
@@ -41,21 +48,26 @@ export function checkpointLog(client: CallerClient): CheckpointLog {
       return { size: row?.tree_size ?? 0, root: row?.root_hash ?? "" };
     },
     async newest() {
-      const [row] = unwrap(
+      const rows = unwrap(
         await client.from("audit_checkpoints").select("tree_size, note")
-          .order("tree_size", { ascending: false }).limit(1),
+          .order("tree_size", { ascending: false }).limit(20),
       );
-      return row ? { size: row.tree_size, note: row.note } : null;
+      return rows.map(({ tree_size, note }) => ({ size: tree_size, note }));
+    },
+    async knowsKeys() {
+      return unwrap(await client.from("audit_keys").select("key_id").limit(1)).length > 0;
     },
     async consistency(from_size, to_size) {
       const proof = unwrap(await client.rpc("audit_consistency_proof", { from_size, to_size }));
       return proof as unknown as ConsistencyProof;
     },
-    async store({ size, root }, key, note) {
-      const key_id = await keyId(key);
-      const public_key = toBase64(key.publicKey);
-      unwrap(await client.rpc("register_audit_key", { key_name: key.name, key_id, public_key }));
-      const stored = { tree_size: size, root_hash: root, key_id, note };
+    async store({ size, root }, signers, note) {
+      const holders = await Promise.all(signers.map(async (signer) => ({
+        name: signer.name,
+        public_key: toBase64(signer.publicKey),
+        writer: await writerSecret(signer),
+      })));
+      const stored = { tree_size: size, root_hash: root, note, signers: holders };
       return unwrap(await client.rpc("store_audit_checkpoint", stored));
     },
     async undelivered() {
@@ -66,14 +78,14 @@ export function checkpointLog(client: CallerClient): CheckpointLog {
       const delivery = { tree_size, sink, ...(error === null ? {} : { error }) };
       unwrap(await client.rpc("record_audit_delivery", delivery));
     },
-    async reportRefusal(details) {
+    async report(action, details) {
       unwrap(
         await client.rpc("log_audit_event", {
           event_type: "system.error",
           severity: "critical",
           result: "failure",
           resource_type: "public.audit_checkpoints",
-          action: "checkpoint_refused",
+          action,
           details,
         }),
       );

@@ -52,6 +52,33 @@ Deno.test("a bucket never overwrites, and takes the same note twice", async () =
   await assert.rejects(missing.sink!.deliver(7, "note"), /answered 404/);
 });
 
+Deno.test("a sink shows its newest note, or that it shows none", async () => {
+  const note = "log\n7\nroot\n\n\u2014 log AAAA\n";
+  const http = sinkWith("https://sink.test/log", new Response(note));
+  assert.equal(await http.sink?.newest(), note);
+  assert.equal(new Headers(http.sent[0]?.init.headers).get("authorization"), "Bearer t0ken");
+  for (const status of [404, 405, 501]) {
+    const sink = sinkWith("https://sink.test/log", new Response(note, { status }));
+    assert.equal(await sink.sink?.newest(), null);
+  }
+  const page = sinkWith("https://sink.test/log", new Response("<html></html>"));
+  assert.equal(await page.sink?.newest(), null);
+  const long = sinkWith("https://sink.test/log", new Response(note + " ".repeat(9000)));
+  assert.equal(await long.sink?.newest(), null);
+  await assert.rejects(sinkWith("https://sink.test/log").sink!.newest(), /answered 500/);
+  const listed = Response.json([{ name: "0000000000000007.txt" }]);
+  const bucket = sinkWith("storage:audit", listed, new Response(note));
+  assert.equal(await bucket.sink?.newest(), note);
+  assert.equal(
+    bucket.sent[1]?.url,
+    "https://project.test/storage/v1/object/audit/checkpoints/0000000000000007.txt",
+  );
+  const empty = sinkWith("storage:audit", Response.json([]));
+  assert.equal(await empty.sink?.newest(), null);
+  const odd = sinkWith("storage:audit", Response.json([{ name: "../../secret" }]));
+  assert.equal(await odd.sink?.newest(), null);
+});
+
 Deno.test("openSink() takes https, this machine and a bucket, and nothing else", () => {
   assert.equal(sinkWith(null).sink, null);
   assert.ok(sinkWith("http://127.0.0.1:9/x").sink);

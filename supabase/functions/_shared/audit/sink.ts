@@ -1,9 +1,14 @@
+/** As many bytes as a note has at most. */
+const longestNote = 8192;
+
 /** Somewhere outside the database that keeps checkpoints. */
 export interface Sink {
   /** How the database names it: never with a token in it. */
   readonly name: string;
   /** Puts a checkpoint there; the same one twice is no error. Throws where it is not there after. */
   deliver(treeSize: number, note: string): Promise<void>;
+  /** The newest checkpoint there; null where there is none, or the sink shows nothing. */
+  newest(): Promise<string | null>;
 }
 
 /** What a sink needs. */
@@ -18,8 +23,9 @@ export interface SinkOptions {
 }
 
 /**
- * The sink of a setting: `https://...` gets each note as the body of a POST; `storage:<bucket>` keeps
- * it as a file of a Supabase Storage bucket, which is not overwritten. Plain HTTP is for this machine.
+ * The sink of a setting: `https://...` gets each note as the body of a POST, and may answer a GET
+ * with the newest; `storage:<bucket>` keeps it as a file of a Supabase Storage bucket, which is not
+ * overwritten. Plain HTTP is for this machine.
  * @throws Error where the setting is neither
  */
 export function openSink(options: SinkOptions): Sink | null {
@@ -36,6 +42,9 @@ export function openSink(options: SinkOptions): Sink | null {
 }
 
 function httpSink(url: URL, options: SinkOptions): Sink {
+  const authorization: Record<string, string> = options.sinkToken
+    ? { authorization: `Bearer ${options.sinkToken}` }
+    : {};
   return {
     name: `${url.origin}${url.pathname}`,
     async deliver(treeSize, note) {
@@ -45,11 +54,19 @@ function httpSink(url: URL, options: SinkOptions): Sink {
         headers: {
           "content-type": "text/plain; charset=utf-8",
           "idempotency-key": `audit-checkpoint-${treeSize}`,
-          ...(options.sinkToken ? { authorization: `Bearer ${options.sinkToken}` } : {}),
+          ...authorization,
         },
       });
       await answer.body?.cancel();
       if (!answer.ok) throw new Error(`the sink answered ${answer.status}`);
+    },
+    async newest() {
+      const answer = await send(options, url, { headers: authorization });
+      if (answer.status >= 500 && answer.status !== 501) {
+        await answer.body?.cancel();
+        throw new Error(`the sink answered ${answer.status}`);
+      }
+      return await noteIn(answer);
     },
   };
 }
@@ -74,7 +91,37 @@ function storageSink(bucket: string, options: SinkOptions): Sink {
       if (!kept.ok) throw new Error(`the bucket answered ${put.status}`);
       if (text !== note) throw new Error("the bucket holds another checkpoint of this size");
     },
+    async newest() {
+      const list = await send(options, new URL(`${options.url}/storage/v1/object/list/${bucket}`), {
+        method: "POST",
+        headers: { ...headers, "content-type": "application/json" },
+        body: JSON.stringify({
+          prefix: "checkpoints",
+          limit: 1,
+          sortBy: { column: "name", order: "desc" },
+        }),
+      });
+      if (!list.ok) {
+        await list.body?.cancel();
+        throw new Error(`the bucket answered ${list.status}`);
+      }
+      const [file] = await list.json() as { name?: string }[];
+      if (!file?.name || !/^\d{16}\.txt$/.test(file.name)) return null;
+      const path = `${options.url}/storage/v1/object/${bucket}/checkpoints/${file.name}`;
+      return await noteIn(await send(options, new URL(path), { headers }));
+    },
   };
+}
+
+/** The note in an answer; null where it holds something else. */
+async function noteIn(answer: Response): Promise<string | null> {
+  const isNote = answer.ok && Number(answer.headers.get("content-length") ?? 0) <= longestNote;
+  if (!isNote) {
+    await answer.body?.cancel();
+    return null;
+  }
+  const text = await answer.text();
+  return text.length <= longestNote && text.includes("\n\n\u2014 ") ? text : null;
 }
 
 /** A request that ends in bounded time and goes nowhere else than it was sent. */

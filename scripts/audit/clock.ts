@@ -1,0 +1,87 @@
+import type { AuditSeal } from "../../supabase/functions/_shared/audit/records.ts";
+import { MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
+import type { Times } from "./block.ts";
+
+/** What a proved seal says about time: when it was made, and which transactions came later. */
+interface Anchor {
+  seal: number;
+  era: number;
+  sealedAt: number;
+  /** Every transaction from this one on began after the seal's picture was taken. */
+  firstLater: number;
+}
+
+/** An entry whose time cannot be its own. */
+export interface Misdated {
+  id: string;
+  why: string;
+}
+
+/** How far a clock may be wrong, in microseconds: what `audit.clock_tolerance_seconds` is in SQL. */
+const tolerance = 300 * 1_000_000;
+
+/**
+ * Compares the times of entries with those of the seals that a bundle proves, one for each page of an
+ * export: who dates an entry back cannot date back the seals around it, which others hold signed.
+ */
+export class Clock {
+  #anchor: Anchor | null = null;
+  #latest: { occurredAt: number; id: string } | null = null;
+  #found: Misdated[] = [];
+
+  /** Takes the entries from one place up to another of a block, in order. */
+  take({ occurredAt, eras, transactions, ids }: Times, from: number, to: number): void {
+    const anchor = this.#anchor;
+    for (let index = from; index < to; index++) {
+      const time = occurredAt[index]!;
+      if (!this.#latest || time > this.#latest.occurredAt) {
+        this.#latest = { occurredAt: time, id: idOf(ids, index) };
+      }
+      if (!anchor || time >= anchor.sealedAt - tolerance) continue;
+      const isLater = eras[index]! > anchor.era ||
+        eras[index] === anchor.era && transactions[index]! >= anchor.firstLater;
+      if (isLater) {
+        this.#found.push({
+          id: idOf(ids, index),
+          why: `it says a time before seal ${anchor.seal}, which was made before it`,
+        });
+      }
+    }
+  }
+
+  /**
+   * Takes the seal of a proof that holds. Where it is that of the last group that was read, nothing
+   * so far is younger.
+   */
+  prove(seal: AuditSeal, isLast: boolean): void {
+    const latest = isLast ? this.#latest : null;
+    if (latest && latest.occurredAt > seal.sealed_at_us + tolerance) {
+      this.#found.push({
+        id: latest.id,
+        why: `it says a time after seal ${seal.number}, which holds it`,
+      });
+    }
+    const firstLater = /^\d+:(\d+):/.exec(seal.snapshot)?.[1];
+    if (!firstLater) throw new MalformedError("snapshot has no valid form");
+    if (isLast) this.#latest = null;
+    this.#anchor = {
+      seal: seal.number,
+      era: seal.era,
+      sealedAt: seal.sealed_at_us,
+      firstLater: Number(firstLater),
+    };
+  }
+
+  /** What was found since the last time this was asked. */
+  found(): Misdated[] {
+    return this.#found.splice(0);
+  }
+}
+
+function idOf(ids: Uint8Array, index: number): string {
+  const hex = Array.from(
+    ids.subarray(16 * index, 16 * index + 16),
+    (byte) => byte.toString(16).padStart(2, "0"),
+  ).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
+}

@@ -1,0 +1,309 @@
+-- Audit sealing: takes what was committed since the last seal, each second and behind the writers,
+-- so that it costs them nothing; and looks after eras and guards while it is there.
+-- Protects against entries that nobody seals, a restore or fork that passes for the same log, and
+-- guards that somebody switched off.
+-- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
+
+create function private.audit_entries(
+  after_era integer,
+  after_snapshot pg_snapshot,
+  era integer,
+  snapshot pg_snapshot,
+  everybody boolean default true,
+  organization uuid default null,
+  hashed boolean default true
+)
+  returns table (
+    id uuid,
+    organization_id uuid,
+    era integer,
+    xid xid8,
+    removed_by uuid,
+    leaf bytea
+  )
+  language sql
+  stable
+  rows 1000
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Two index scans, never the range from the old xmin: it would read everything written since the
+  -- oldest transaction that was open then.
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from private.audit_leaves e
+  where e.era = audit_entries.era
+    and e.xid >= case
+      when after_era = audit_entries.era then pg_snapshot_xmax(after_snapshot) else '0'
+    end
+    and e.xid < pg_snapshot_xmax(audit_entries.snapshot)
+    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
+    and (everybody or e.organization_id is not distinct from organization)
+  union all
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from private.audit_leaves e
+  where e.era = audit_entries.era
+    and after_era = audit_entries.era
+    and e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
+    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
+    and (everybody or e.organization_id is not distinct from organization)
+  union all
+  -- What an earlier era left unsealed: a dump holds only what was committed.
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from private.audit_leaves e
+  where after_era is distinct from audit_entries.era
+    and e.era < audit_entries.era
+    and e.era >= coalesce(after_era, 0)
+    and (
+      e.era is distinct from after_era
+      or e.xid >= pg_snapshot_xmax(after_snapshot)
+      or e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
+    )
+    and (everybody or e.organization_id is not distinct from organization);
+$$;
+comment on function private.audit_entries(
+  integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
+) is
+  'The entries, with their leaves, of the seal that follows one with the first era and snapshot
+   (null: of the first seal) and has the second, of everybody or of one organization: sealing,
+   verification and export read the same. Leaves are the costly part, so they can be left out.';
+
+create function private.write_audit_seal(snapshot pg_snapshot)
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_era integer := (select max(e.era) from private.audit_eras e);
+  v_last private.audit_seals;
+  v_number bigint;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_last from private.audit_seals s order by s.number desc limit 1;
+  -- Somebody else sealed a later picture while this one waited.
+  if v_last.era = v_era and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+    return null;
+  end if;
+  with trees as (
+    select
+      e.organization_id,
+      count(*) as entry_count,
+      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+    from private.audit_entries(v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot) e
+    group by e.organization_id
+  ),
+  chained as (
+    select
+      t.organization_id,
+      t.entry_count,
+      t.leaves,
+      private.merkle_root(t.leaves) as root,
+      coalesce(p.counted, 0) as entries_before,
+      coalesce(p.hash, decode(repeat('00', 32), 'hex')) as previous
+    from trees t
+    left join lateral private.audit_group_before(
+      t.organization_id, coalesce(v_last.number, 0) + 1
+    ) p on true
+  ),
+  hashed as (
+    select
+      c.*,
+      row_number() over (order by c.organization_id nulls first) - 1 as position,
+      private.audit_group_hash(
+        c.organization_id, coalesce(v_last.number, 0) + 1, c.entry_count, c.entries_before,
+        c.previous, c.root
+      ) as hash
+    from chained c
+  ),
+  sealed as (
+    insert into private.audit_seals (era, snapshot, root)
+    select
+      v_era, write_audit_seal.snapshot,
+      private.merkle_root(string_agg(h.hash, '' order by h.position))
+    from hashed h
+    having count(*) > 0
+    returning number
+  ),
+  grouped as (
+    insert into private.audit_groups (
+      seal, position, organization_id, entry_count, entries_before, previous, root, hash, leaves
+    )
+    select
+      s.number, h.position, h.organization_id, h.entry_count, h.entries_before, h.previous, h.root,
+      h.hash, h.leaves
+    from hashed h
+    cross join sealed s
+  )
+  select s.number into v_number from sealed s;
+  return v_number;
+end;
+$$;
+comment on function private.write_audit_seal(pg_snapshot) is
+  'Seals what the snapshot saw finished and no seal holds yet, and returns the seal''s number: null
+   where there is nothing. The snapshot must be older than any write of the calling transaction.';
+
+create function private.settle_audit_era()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_relation constant oid := 'public.audit_logs'::regclass;
+  v_arguments bytea := (
+    select t.tgargs from pg_catalog.pg_trigger t
+    where t.tgrelid = v_relation and t.tgname = 'audit_logs_stamp'
+  );
+  v_era private.audit_eras;
+  v_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
+begin
+  select * into v_era from private.audit_eras e where e.era = private.audit_era(v_relation);
+  if v_arguments is distinct from
+    convert_to(v_relation::text, 'UTF8') || '\x00' || convert_to(v_era.era::text, 'UTF8') || '\x00'
+  then
+    -- A restored dump brought the arguments of another cluster. Writers wait for the lock, so
+    -- where it is not free at once the next run tries again.
+    perform set_config('lock_timeout', '100ms', true);
+    execute format(
+      'create or replace trigger audit_logs_stamp before insert on public.audit_logs
+         for each row execute function private.audit_logs_stamp(%L, %L)',
+      v_relation, v_era.era
+    );
+    alter table public.audit_logs enable always trigger audit_logs_stamp;
+    perform private.append_audit_entry(
+      'system.warning', resource_type => 'public.audit_logs', action => 'era_started',
+      details => to_jsonb(v_era)
+    );
+    -- The dump brought the triggers too, each touched by another transaction than before.
+    update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation);
+  end if;
+  if v_era.timeline <> v_timeline then
+    update private.audit_eras e set timeline = v_timeline where e.era = v_era.era;
+    perform private.append_audit_entry(
+      'system.warning', resource_type => 'public.audit_logs', action => 'fork',
+      details => jsonb_build_object('timeline', v_timeline, 'timeline_before', v_era.timeline)
+    );
+  end if;
+exception
+  when lock_not_available then
+    return;
+end;
+$$;
+comment on function private.settle_audit_era() is
+  'Begins an era where a dump was restored, and records a fork where the cluster was recovered to a
+   point in time or promoted.';
+
+create function private.inspect_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_critical boolean;
+  v_guard record;
+begin
+  for v_guard in
+    select
+      g.relation,
+      g.relation::text as name,
+      g.fingerprint as expected,
+      private.audit_fingerprint(g.relation) as found,
+      not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped,
+      exists (
+        select from pg_catalog.pg_trigger t
+        join pg_catalog.pg_proc p on p.oid = t.tgfoid
+        where t.tgrelid = g.relation
+          and not t.tgisinternal
+          and p.pronamespace = 'private'::regnamespace
+          and t.tgenabled = 'D'
+      ) as disabled
+    from private.audit_guards g
+  loop
+    continue when v_guard.found = v_guard.expected and not v_guard.dropped;
+    v_critical := v_guard.dropped or v_guard.disabled
+      or v_guard.expected ~ 'bulwark_audit' and v_guard.found !~ 'bulwark_audit';
+    perform private.append_audit_entry(
+      'security.suspicious_activity',
+      resource_type => v_guard.name,
+      action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
+      severity => case when v_critical then 'critical' else 'warning' end::public.audit_severity,
+      -- What is the same in both would say nothing.
+      details => jsonb_build_object(
+        'expected', (
+          select string_agg(w, ' ')
+          from unnest(string_to_array(v_guard.expected, ' ')) as w
+          where w <> all (string_to_array(v_guard.found, ' '))
+        ),
+        'found', (
+          select string_agg(w, ' ')
+          from unnest(string_to_array(v_guard.found, ' ')) as w
+          where w <> all (string_to_array(v_guard.expected, ' '))
+        )
+      )
+    );
+    if v_critical then
+      perform private.raise_security_event(
+        'audit_protection_touched', null, null, v_guard.name,
+        jsonb_build_object('dropped', v_guard.dropped, 'disabled', v_guard.disabled)
+      );
+    end if;
+    if v_guard.dropped then
+      delete from private.audit_guards g where g.relation = v_guard.relation;
+    else
+      update private.audit_guards g set fingerprint = v_guard.found
+      where g.relation = v_guard.relation;
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.inspect_audit_guards() is
+  'Records every guard whose triggers or their functions were touched by other than enable_audit,
+   also where somebody switched them off and on again between two looks.';
+
+create function public.seal_audit_log()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write seals directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_number bigint;
+  v_snapshot pg_snapshot;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
+  end if;
+  -- With a transaction id of its own this transaction would count as finished in its own picture,
+  -- and what it wrote later would never be sealed.
+  if pg_current_xact_id_if_assigned() is not null then
+    raise exception 'Cannot seal the audit log: the transaction has written already'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_OWN_TRANSACTION',
+            hint = 'Call seal_audit_log() in a request of its own';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select pg_current_snapshot() into v_snapshot;
+  v_number := private.write_audit_seal(v_snapshot);
+  perform private.settle_audit_era();
+  perform private.inspect_audit_guards();
+  perform private.report_missing_checkpoint();
+  return v_number;
+end;
+$$;
+comment on function public.seal_audit_log() is
+  'Seals what was committed since the last seal and returns the new seal''s number, or null where
+   there was nothing; then looks after eras, guards and checkpoints. Runs each second, and on
+   demand before a verification that has to be up to date. Errors: AUDIT_SEAL_NEEDS_READ_COMMITTED,
+   AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
+
+revoke all on function
+  private.audit_entries(integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean),
+  private.write_audit_seal(pg_snapshot), private.settle_audit_era(),
+  private.inspect_audit_guards(), public.seal_audit_log()
+  from public, anon, authenticated, service_role;
+grant execute on function public.seal_audit_log() to service_role;

@@ -1,0 +1,165 @@
+-- Audit alarms: what the log reports about itself while nobody looks, and how it is doing when
+-- somebody asks.
+-- Protects against checkpoints that quietly stop and against a log that nobody verifies: it is read
+-- through again and again, in steps.
+-- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client.
+
+insert into private.settings (name, value, description) values
+  ('audit.checkpoint_interval_seconds', '60',
+    'How often the tree head is signed; three missed in a row are reported');
+
+create table private.audit_check_progress (
+  only_row boolean primary key default true check (only_row),
+  after_seal bigint not null default 0,
+  reported text
+);
+comment on table private.audit_check_progress is
+  'Up to which seal the log has read itself through in this round, and the finding that was reported
+   last, so that each is reported once.';
+insert into private.audit_check_progress default values;
+alter table private.audit_check_progress enable row level security;
+
+create function private.raise_audit_alarm(action text, resource_type text, details jsonb)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.append_audit_entry(
+    'system.error', resource_type => raise_audit_alarm.resource_type,
+    action => raise_audit_alarm.action, severity => 'critical', result => 'failure',
+    details => raise_audit_alarm.details
+  );
+  perform private.raise_security_event(
+    'audit_' || action, null, null, raise_audit_alarm.resource_type, raise_audit_alarm.details
+  );
+end;
+$$;
+comment on function private.raise_audit_alarm(text, text, jsonb) is
+  'What has to reach a person: a critical entry of the installation''s own, and the security event
+   audit_ and the action. Every alarm of the log comes through here.';
+
+create function private.report_missing_checkpoint()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_interval constant interval := make_interval(
+    secs => (private.setting('audit.checkpoint_interval_seconds'))::integer
+  );
+  v_last public.audit_checkpoints;
+  v_since timestamptz;
+  v_waiting timestamptz;
+begin
+  select * into v_last from public.audit_checkpoints c order by c.tree_size desc limit 1;
+  v_since := coalesce(v_last.signed_at, (select min(k.registered_at) from public.audit_keys k));
+  -- Where no key was ever known, checkpoints are not set up: audit_status says so, no alarm does.
+  -- Where one is known and no checkpoint is here, they were taken away.
+  if v_since is null then
+    return;
+  end if;
+  select s.sealed_at into v_waiting
+  from private.audit_seals s where s.number = coalesce(v_last.tree_size, 0) + 1;
+  if v_waiting < now() - 3 * v_interval and not exists (
+    select from public.audit_logs e
+    where e.organization_id is null
+      and e.event_type = 'system.error'
+      and e.action = 'checkpoint_missing'
+      and e.details ->> 'tree_size' = coalesce(v_last.tree_size, 0)::text
+      and e.id > private.audit_id_floor(v_since)
+  ) then
+    perform private.raise_audit_alarm(
+      'checkpoint_missing', 'public.audit_checkpoints',
+      jsonb_build_object(
+        'tree_size', coalesce(v_last.tree_size, 0), 'waiting_since', v_waiting
+      )
+    );
+  end if;
+end;
+$$;
+comment on function private.report_missing_checkpoint() is
+  'Raises an alarm, once for each checkpoint, that its successor is overdue.';
+
+create function public.check_audit_log(max_entries integer default 1000000)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because progress and seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_finding text;
+  v_progress private.audit_check_progress;
+  v_verdict record;
+begin
+  -- A second run waits, and goes on where this one stopped.
+  select * into v_progress from private.audit_check_progress p for update;
+  select * into v_verdict from private.verify_audit_log(
+    null, null, null, v_progress.after_seal, max_entries, 5
+  );
+  v_finding := concat_ws(' ', v_verdict.problem, v_verdict.seal, v_verdict.entry);
+  if v_finding <> '' and v_finding is distinct from v_progress.reported then
+    perform private.raise_audit_alarm(
+      'verification_failed', 'public.audit_logs', to_jsonb(v_verdict)
+    );
+  end if;
+  update private.audit_check_progress p
+  set after_seal = coalesce(v_verdict.next_after_seal, 0),
+      reported = coalesce(nullif(v_finding, ''), p.reported);
+  return v_verdict.intact and v_verdict.complete;
+end;
+$$;
+comment on function public.check_audit_log(integer) is
+  'Verifies the next part of the log, from the beginning again after the end, and raises an alarm,
+   once for each finding. Returns whether the part is as it was sealed. For the scheduler and the
+   service role. Errors: AUDIT_INVALID_LIMIT.';
+
+create function public.audit_status()
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because seals and guards are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_checkpoint public.audit_checkpoints;
+  v_seal private.audit_seals;
+begin
+  if not private.caller_is_service() then
+    perform private.require_audit('system:monitor', null);
+  end if;
+  select * into v_seal from private.audit_seals s order by s.number desc limit 1;
+  select * into v_checkpoint from public.audit_checkpoints c order by c.tree_size desc limit 1;
+  return jsonb_build_object(
+    'era', (select max(e.era) from private.audit_eras e),
+    'last_seal', v_seal.number,
+    'sealed_at', v_seal.sealed_at,
+    'overdue_entries', (select u.entries from private.audit_unsealed(true, null) u),
+    'checkpoint_size', v_checkpoint.tree_size,
+    'checkpoint_at', v_checkpoint.signed_at,
+    'undelivered_checkpoints', (
+      select count(*) from public.audit_checkpoints c where c.delivered_at is null
+    ),
+    'gaps', (select count(*) from private.audit_gaps),
+    'guarded_tables', (select count(*) from private.audit_guards g where g.captures),
+    'touched_guards', (
+      select coalesce(jsonb_agg(g.relation::text order by g.relation::text), '[]')
+      from private.audit_guards g
+      where g.fingerprint is distinct from private.audit_fingerprint(g.relation)
+    )
+  );
+end;
+$$;
+comment on function public.audit_status() is
+  'How the log is doing: seals, overdue entries, checkpoints, deliveries, gaps and guards. For the
+   service role and a super_admin. Errors: RBAC_PERMISSION_DENIED.';
+
+revoke all on function
+  private.raise_audit_alarm(text, text, jsonb), private.report_missing_checkpoint(),
+  public.check_audit_log(integer), public.audit_status()
+  from public, anon, authenticated, service_role;
+grant execute on function public.audit_status() to authenticated, service_role;
+grant execute on function public.check_audit_log(integer) to service_role;

@@ -1,0 +1,173 @@
+-- Audit legal holds: what may not be removed from the log, whatever retention and erasure say.
+-- Protects evidence against its removal: a hold keeps the entries of an organization, a person or a
+-- resource until it is released.
+-- SECURITY DEFINER: place_legal_hold, release_legal_hold, because nobody may write holds directly;
+--   the trigger audit_holds_reset_retention, because progress is kept in private.
+
+create table public.audit_legal_holds (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid,
+  subject_id uuid,
+  resource_type text,
+  resource_id text,
+  reason text not null,
+  placed_by uuid,
+  placed_at timestamptz not null default now(),
+  placed_by_operator boolean not null,
+  released_by uuid,
+  released_at timestamptz,
+  constraint audit_legal_holds_holds_something
+    check (num_nonnulls(organization_id, subject_id, resource_type) > 0),
+  constraint audit_legal_holds_resource_has_a_type
+    check (resource_id is null or resource_type is not null),
+  constraint audit_legal_holds_reason_length check (length(btrim(reason)) between 1 and 1000)
+);
+comment on table public.audit_legal_holds is
+  'What may not be removed from the log: the entries that match every column given, of an
+   organization, a person or a resource, until released. No foreign keys: a hold outlives what it
+   is about.';
+comment on column public.audit_legal_holds.placed_by_operator is
+  'A super_admin or the service role placed it, so nobody lesser releases it.';
+create index audit_legal_holds_organization_id_idx on public.audit_legal_holds (organization_id);
+
+alter table public.audit_legal_holds enable row level security;
+
+create policy "Compliance officers read the holds of their organizations"
+  on public.audit_legal_holds for select to authenticated
+  using (
+    organization_id = any (array(select private.organizations_with('compliance:read')))
+    or (organization_id is null and (select private.is_super_admin()))
+  );
+
+create view private.audit_removable with (security_invoker = true) as
+  select e.*
+  from public.audit_logs e
+  where e.removed_by is null
+    and e.event_type <> 'compliance.data_deleted'
+    and not exists (
+      select from public.audit_legal_holds h
+      where h.released_at is null
+        and (h.organization_id is null or h.organization_id = e.organization_id)
+        and (
+          h.subject_id is null
+          or h.subject_id = e.actor_id
+          or position(
+            h.subject_id::text in concat(e.resource_id, e.before, e.after, e.details)
+          ) > 0
+        )
+        and (h.resource_type is null or h.resource_type = e.resource_type)
+        and (h.resource_id is null or h.resource_id = e.resource_id)
+    );
+comment on view private.audit_removable is
+  'Entries that still have a payload that no legal hold keeps. Records of removals are never
+   removed.';
+
+create function public.place_legal_hold(
+  reason text,
+  organization_id uuid default null,
+  subject_id uuid default null,
+  resource_type text default null,
+  resource_id text default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write holds directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+begin
+  perform private.require_permission('compliance:manage', organization_id);
+  if length(btrim(reason)) between 1 and 1000 is not true
+    or num_nonnulls(organization_id, subject_id, resource_type) = 0
+    or (resource_id is not null and resource_type is null) then
+    raise exception 'Cannot place hold: it takes a reason and an organization, person or resource'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_HOLD';
+  end if;
+  insert into public.audit_legal_holds (
+    reason, organization_id, subject_id, resource_type, resource_id, placed_by, placed_by_operator
+  )
+  values (
+    btrim(place_legal_hold.reason), place_legal_hold.organization_id, place_legal_hold.subject_id,
+    place_legal_hold.resource_type, place_legal_hold.resource_id, auth.uid(),
+    private.caller_is_service() or private.is_super_admin()
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function public.place_legal_hold(text, uuid, uuid, text, text) is
+  'Keeps the entries that match everything given from retention, erasure and pruning
+   (compliance:manage in the organization, system-wide without one), and returns the hold''s id.
+   Errors: AUDIT_INVALID_HOLD, RBAC_PERMISSION_DENIED.';
+
+create function public.release_legal_hold(hold_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write holds directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hold public.audit_legal_holds;
+begin
+  select * into v_hold from public.audit_legal_holds h where h.id = hold_id;
+  -- A hold that does not exist and one of a foreign organization are the same answer.
+  if not found then
+    v_hold.organization_id := gen_random_uuid();
+  end if;
+  perform private.require_permission('compliance:manage', v_hold.organization_id);
+  if v_hold.placed_by_operator and not private.caller_is_service()
+    and not private.is_super_admin() then
+    raise exception 'Cannot release hold: a super_admin or the operator placed it'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_HOLD_OUTRANKS_YOU',
+            hint = 'Ask a super_admin';
+  end if;
+  update public.audit_legal_holds h
+  set released_at = now(), released_by = auth.uid()
+  where h.id = hold_id and h.released_at is null;
+  if not found then
+    raise exception 'Cannot release hold: it is not in force'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_HOLD';
+  end if;
+end;
+$$;
+comment on function public.release_legal_hold(uuid) is
+  'Ends a legal hold (compliance:manage where it was placed; one that a super_admin or the service
+   role placed only they end). Errors: AUDIT_UNKNOWN_HOLD, AUDIT_HOLD_OUTRANKS_YOU,
+   RBAC_PERMISSION_DENIED.';
+
+create function private.audit_holds_reset_retention()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because progress is kept in private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update private.audit_retention_progress p set through_id = null;
+  return null;
+end;
+$$;
+comment on function private.audit_holds_reset_retention() is
+  'Trigger: what a released hold kept is old already, so retention begins anew.';
+
+create trigger audit_legal_holds_reset_retention
+  after update on public.audit_legal_holds
+  for each statement execute function private.audit_holds_reset_retention();
+select private.enable_audit(
+  'public.audit_legal_holds', organization_column => 'organization_id',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+
+revoke all on public.audit_legal_holds from public, anon, authenticated, service_role;
+revoke all on private.audit_removable from public, anon, authenticated, service_role;
+grant select on public.audit_legal_holds to authenticated, service_role;
+
+revoke all on function
+  public.place_legal_hold(text, uuid, uuid, text, text), public.release_legal_hold(uuid),
+  private.audit_holds_reset_retention()
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.place_legal_hold(text, uuid, uuid, text, text), public.release_legal_hold(uuid)
+  to authenticated, service_role;

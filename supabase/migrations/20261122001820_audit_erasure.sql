@@ -1,0 +1,172 @@
+-- Audit erasure: takes the payloads of one person's entries, in bounded steps.
+-- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical
+-- or of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
+-- installation says otherwise. The record names nobody, and says how much was kept.
+-- SECURITY DEFINER: erase_subject, because no client may change the log.
+
+create function private.require_erasable(user_id uuid, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What names an organization or a row is no person's: only accounts and actors are erased, and
+  -- those of whom a removal says that they were erased before. Within an organization only those it
+  -- knows of, so that nobody can ask it for accounts.
+  if exists (
+    select from private.audit_groups g where g.organization_id = require_erasable.user_id
+  ) or not exists (
+    select from auth.users u
+    where u.id = require_erasable.user_id
+      and (require_erasable.organization_id is null or exists (
+        select from public.user_roles g
+        where g.user_id = u.id and g.organization_id = require_erasable.organization_id
+      ))
+  ) and not exists (
+    select from public.audit_logs e
+    where (require_erasable.organization_id is null
+        or e.organization_id = require_erasable.organization_id)
+      and (
+        e.actor_id = require_erasable.user_id
+        or e.event_type = 'compliance.data_deleted'
+          and e.details ->> 'subject' = private.audit_subject(require_erasable.user_id)
+          and exists (select from public.audit_logs r where r.removed_by = e.id)
+      )
+  ) then
+    raise exception 'Cannot erase subject: nobody is known by that id'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
+  end if;
+  if exists (
+    select from public.audit_legal_holds h
+    where h.released_at is null
+      and h.subject_id = require_erasable.user_id
+      and (h.organization_id is null or require_erasable.organization_id is null
+        or h.organization_id = require_erasable.organization_id)
+  ) then
+    raise exception 'Cannot erase subject: a legal hold keeps what is known of them'
+      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD';
+  end if;
+end;
+$$;
+comment on function private.require_erasable(uuid, uuid) is
+  'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD where a person cannot be erased.';
+
+create function private.audit_subject(user_id uuid)
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select encode(sha256(uuid_send(user_id)), 'hex'); $$;
+comment on function private.audit_subject(uuid) is
+  'How a record of an erasure names the person: the hash of a random id names nobody, but answers
+   whether this person was erased.';
+
+create function public.erase_subject(
+  user_id uuid,
+  reason text,
+  organization_id uuid default null,
+  evidence boolean default false,
+  after uuid default null,
+  max_entries integer default 5000,
+  max_seconds integer default 4
+)
+  returns table (removed integer, kept integer, next_after uuid)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because no client may change the log
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_batch record;
+  v_found uuid[] := array[]::uuid[];
+  v_page record;
+  v_started constant timestamptz := clock_timestamp();
+begin
+  perform private.require_permission(
+    'compliance:manage', case when not evidence then organization_id end
+  );
+  if user_id is null or evidence is null or length(btrim(reason)) between 1 and 500 is not true then
+    raise exception 'Cannot erase subject: it takes a user and a reason of up to 500 characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_ERASURE';
+  end if;
+  if max_entries between 1 and 50000 is not true or max_seconds between 1 and 60 is not true then
+    raise exception 'Cannot erase subject: a step takes 1 to 50000 entries and 1 to 60 seconds'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  perform private.require_erasable(user_id, organization_id);
+  kept := 0;
+  next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
+  -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
+  loop
+    select
+      count(*) as read,
+      (array_agg(p.id order by p.id desc))[1] as last,
+      array_agg(p.id order by p.id) filter (where p.named and not p.is_evidence) as found,
+      count(*) filter (where p.named and p.is_evidence) as kept
+    into v_page
+    from (
+      select
+        e.id,
+        e.removed_by is null and (
+          e.actor_id = erase_subject.user_id
+          or position(
+            erase_subject.user_id::text in concat(e.resource_id, e.before, e.after, e.details)
+          ) > 0
+        ) as named,
+        not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
+          as is_evidence
+      from public.audit_logs e
+      where e.id > next_after
+        and (erase_subject.organization_id is null
+          or e.organization_id = erase_subject.organization_id)
+      order by e.id
+      limit least(2000, max_entries)
+    ) p;
+    v_found := v_found || v_page.found;
+    kept := kept + v_page.kept;
+    next_after := coalesce(v_page.last, next_after);
+    if v_page.read < least(2000, max_entries) then
+      next_after := null;
+      exit;
+    end if;
+    exit when cardinality(v_found) >= max_entries
+      or clock_timestamp() - v_started > make_interval(secs => max_seconds);
+  end loop;
+  removed := 0;
+  for v_batch in
+    select e.organization_id, array_agg(e.id order by e.id) as ids
+    from private.audit_removable e
+    where e.id = any (v_found)
+    group by e.organization_id
+  loop
+    removed := removed + private.remove_audit_payloads(
+      v_batch.ids, v_batch.organization_id,
+      jsonb_build_object(
+        'kind', 'erasure', 'reason', reason, 'subject', private.audit_subject(user_id),
+        'evidence', evidence
+      )
+    );
+  end loop;
+  return next;
+end;
+$$;
+comment on function public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
+  'Removes the payloads of the entries that a user made or that name the user''s id
+   (compliance:manage in the organization, or system-wide for all of them), but for those under a
+   legal hold on something else and, unless evidence is asked for too (compliance:manage
+   system-wide), those that are critical or of category security. One step of bounded size: call it
+   again with after set to next_after until that is null. Returns how many this step removed and how
+   many it kept as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
+   AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT, RBAC_PERMISSION_DENIED.';
+
+revoke all on function
+  private.require_erasable(uuid, uuid), private.audit_subject(uuid),
+  public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
+  to authenticated, service_role;

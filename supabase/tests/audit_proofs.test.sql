@@ -1,0 +1,273 @@
+-- Proofs, verification for those who may, and the checkpoints that proofs lead to.
+begin;
+select plan(36);
+select tests.create_organizations();
+select tests.start_log();
+select tests.seal_log(0);
+select tests.log_entry(1, 'acme', n) from generate_series(1, 3) as n;
+select tests.log_entry(2, 'globex', n) from generate_series(1, 2) as n;
+select tests.seal_log(2, '1');
+select tests.log_entry(3, 'acme', 4);
+select tests.seal_log(3);
+select tests.log_entry(4, 'acme', 5), tests.log_entry(4, 'globex', 3);
+select tests.seal_log(4);
+select tests.log_entry(5, 'globex', 4);
+select tests.seal_log(5);
+
+create function pg_temp.follow(leaf bytea, index bigint, size bigint, path bytea[])
+  returns bytea
+  language plpgsql
+as $$
+declare
+  v_hash bytea := leaf;
+  v_index bigint := index;
+  v_last bigint := size - 1;
+  v_sibling bytea;
+begin
+  -- RFC 9162 2.1.3.2, written from the other end than the code under test.
+  foreach v_sibling in array path loop
+    if v_index % 2 = 1 or v_index = v_last then
+      v_hash := sha256('\x01'::bytea || v_sibling || v_hash);
+      while v_index % 2 = 0 and v_index > 0 loop
+        v_index := v_index / 2;
+        v_last := v_last / 2;
+      end loop;
+    else
+      v_hash := sha256('\x01'::bytea || v_hash || v_sibling);
+    end if;
+    v_index := v_index / 2;
+    v_last := v_last / 2;
+  end loop;
+  return case when v_last = 0 then v_hash end;
+end;
+$$;
+
+-- proofs
+create temporary table proof as
+  select audit_inclusion_proof(tests.entry_id('acme5')) as p;
+select ok(
+  (select pg_temp.follow(
+       (select leaf from private.audit_leaves where id = tests.entry_id('acme5')),
+       (p ->> 'entry_index')::bigint, (p #>> '{group,entry_count}')::bigint,
+       array(select decode(h, 'base64') from jsonb_array_elements_text(p -> 'entry_path') as h)
+     ) = decode(p #>> '{group,root}', 'base64')
+   from proof),
+  'AUS-27: an inclusion proof leads from the entry to its organization''s root'
+);
+select ok(
+  (select pg_temp.follow(
+       private.audit_group_hash(
+         (p #>> '{group,organization_id}')::uuid, (p #>> '{group,seal}')::bigint,
+         (p #>> '{group,entry_count}')::bigint, (p #>> '{group,entries_before}')::bigint,
+         decode(p #>> '{group,previous}', 'base64'), decode(p #>> '{group,root}', 'base64')),
+       (p ->> 'group_index')::bigint, (p ->> 'group_count')::bigint,
+       array(select decode(h, 'base64') from jsonb_array_elements_text(p -> 'group_path') as h)
+     ) = decode(p #>> '{seal,root}', 'base64')
+   from proof),
+  'AUS-28: from there to the seal'
+);
+select ok(
+  (select pg_temp.follow(
+       sha256('\x00'::bytea || decode(p #>> '{seal,hash}', 'base64')),
+       (p ->> 'tree_index')::bigint, (p ->> 'tree_size')::bigint,
+       array(select decode(h, 'base64') from jsonb_array_elements_text(p -> 'tree_path') as h)
+     ) = decode(p ->> 'tree_root', 'base64')
+   from proof),
+  'AUS-29: and from there to the tree of all seals'
+);
+select is_empty(
+  $$ select from proof where p::text ~ tests.organization_id('globex')::text
+       or p::text ~ 'globex' $$,
+  'AUS-30: of the organization that shares the seal it says nothing'
+);
+select tests.act_as('admin@acme.test');
+select is(
+  tests.error($$ select audit_inclusion_proof(tests.entry_id('acme1')) $$), 'no error',
+  'AUS-31: a reader of the organization gets proofs'
+);
+select is(
+  tests.error($$ select audit_inclusion_proof(tests.entry_id('globex1')) $$),
+  'PT404 AUDIT_UNKNOWN_ENTRY', 'AUS-32: of a foreign entry none'
+);
+select is(
+  tests.error($$ select audit_inclusion_proof(gen_random_uuid()) $$),
+  'PT404 AUDIT_UNKNOWN_ENTRY', 'AUS-33: and the same answer as of none'
+);
+select is(
+  tests.error($$ select * from verify_audit_log(tests.organization_id('globex')) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'AUS-34: nobody verifies a foreign log'
+);
+select is(
+  tests.error($$ select * from verify_audit_log() $$), '42501 RBAC_PERMISSION_DENIED',
+  'AUS-35: nor the whole installation''s without being super_admin'
+);
+select is(tests.log_verdict('acme'), 't t', 'AUS-36: but one''s own');
+select tests.act_as('super@bulwark.test');
+select is(
+  tests.error($$ select * from verify_audit_log() $$), 'no error',
+  'AUS-37: a super_admin verifies everything'
+);
+select tests.act_as_owner();
+select is(
+  tests.error($$ select * from verify_audit_log("from" => now(), "to" => now() - interval '1 s') $$),
+  '22023 AUDIT_INVALID_RANGE', 'AUS-38: a range that ends before it begins is an error'
+);
+select is(
+  tests.error($$ select * from verify_audit_log("to" => 'infinity') $$),
+  '22023 AUDIT_INVALID_RANGE', 'AUS-39: and so is one without end'
+);
+select is(
+  tests.error($$ select * from verify_audit_log(max_entries => 0) $$),
+  '22023 AUDIT_INVALID_LIMIT', 'AUS-40: and a limit of nothing'
+);
+select is(
+  (select next_after_seal - b.last from tests.base b, verify_audit_log(
+    after_seal => b.last + 1, max_entries => 1)),
+  2::bigint, 'AUS-41: a run that stops early says where to go on'
+);
+select is_empty(
+  $$ select from generate_series(0, 12) as m, generate_series(m, 12) as n
+     where n <= (select max(number) from private.audit_seals)
+       and tests.error(format('select audit_consistency_proof(%s, %s)', m, n)) <> 'no error' $$,
+  'AUS-42: there are consistency proofs between any two sizes'
+);
+select is(
+  tests.error($$ select audit_consistency_proof(1, 1000000000) $$), '22023 AUDIT_INVALID_RANGE',
+  'AUS-43: but none with a size that is not reached'
+);
+
+-- checkpoints: who may store them
+create function pg_temp.store(signers jsonb, variadic names text[])
+  returns boolean
+  language sql
+as $$
+  select store_audit_checkpoint(
+    tree_size, root_hash, tests.log_note(tree_size, root_hash, variadic names), signers
+  )
+  from audit_tree_head();
+$$;
+select is(
+  private.audit_key_id(
+    'PeterNeumann', substring(decode('ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW', 'base64') from 2)
+  ),
+  'c74f20a3', 'AUS-69: a key''s id is computed as C2SP has it'
+);
+select is(
+  tests.error($$ select pg_temp.store('[]', 'one') $$), '22023 AUDIT_INVALID_KEY',
+  'AUS-04: a checkpoint has signers'
+);
+select is(
+  tests.error($$ select pg_temp.store(
+    jsonb_build_array(tests.log_signer('one') - 'writer'), 'one') $$),
+  '22023 AUDIT_INVALID_KEY', 'AUS-05: who show their secret'
+);
+select ok(
+  pg_temp.store(jsonb_build_array(tests.log_signer('one')), 'one'),
+  'AUS-44: a checkpoint of the head is stored, and its key with it'
+);
+select is(
+  pg_temp.store(jsonb_build_array(tests.log_signer('one')), 'one'), false, 'AUS-45: once'
+);
+select is(
+  (select key_id from audit_keys),
+  private.audit_key_id('bulwark.test/log', sha256('one')), 'AUS-06: under the id that is its own'
+);
+select is(
+  tests.error($$ select pg_temp.store(
+    jsonb_build_array(tests.log_signer('one', 'guessed')), 'one') $$),
+  '42501 AUDIT_NOT_THE_KEY_HOLDER', 'AUS-70: without the key''s secret nobody stores under it'
+);
+select is(
+  tests.error($$ select pg_temp.store(jsonb_build_array(tests.log_signer('evil')), 'evil') $$),
+  '42501 AUDIT_KEY_NOT_ENDORSED', 'AUS-48: nor under a key of his own'
+);
+select is(
+  tests.error($$ select pg_temp.store(jsonb_build_array(
+    tests.log_signer('evil'), tests.log_signer('one', 'guessed')), 'evil', 'one') $$),
+  '42501 AUDIT_KEY_NOT_ENDORSED', 'AUS-71: nor beside a known one that is not his'
+);
+select tests.log_entry(6, 'acme', 6);
+select tests.seal_log(6);
+select ok(
+  pg_temp.store(
+    jsonb_build_array(tests.log_signer('two'), tests.log_signer('one')), 'two', 'one'
+  ),
+  'AUS-72: a new key comes in together with the former one'
+);
+select tests.log_entry(7, 'acme', 7);
+select tests.seal_log(7);
+select private.accept_audit_key(private.audit_key_id('bulwark.test/log', sha256('three')));
+select ok(
+  pg_temp.store(jsonb_build_array(tests.log_signer('three')), 'three'),
+  'AUS-73: or where the owner accepts it'
+);
+select ok(
+  exists (select from audit_logs where resource_type = 'private.audit_key_acceptances'),
+  'AUS-74: which is an entry'
+);
+select tests.log_entry(8, 'acme', 8);
+select tests.seal_log(8);
+create function pg_temp.store_note(change text)
+  returns text
+  language plpgsql
+as $$
+declare
+  v_head record;
+  v_note text;
+begin
+  select * into v_head from audit_tree_head();
+  execute 'select ' || change
+  into v_note
+  using tests.log_note(v_head.tree_size, v_head.root_hash, 'one'), v_head.tree_size,
+    v_head.root_hash;
+  return tests.error(format(
+    'select store_audit_checkpoint(%L, %L, %L, %L)', v_head.tree_size, v_head.root_hash, v_note,
+    jsonb_build_array(tests.log_signer('one'))
+  ));
+end;
+$$;
+select is_empty(
+  $$ select c from unnest(array[
+       'tests.log_note($2 + 1, $3, ''one'')',
+       'tests.log_note($2, encode(sha256(''x''), ''base64''), ''one'')',
+       'tests.log_note($2, $3, ''two'')',
+       'tests.log_note($2, $3, ''one'', ''two'')',
+       'replace($1, ''bulwark.test'', ''other.test'')',
+       'replace($1, E''\u2014'', ''-'')',
+       'substring($1 for length($1) - 20)',
+       'left($1, -1)',
+       '$1 || E''\n''',
+       '$1 || E''more\n''',
+       '$1 || E''\nmore\n''',
+       'split_part($1, E''\n\n'', 1) || E''\n\n\u2014 bulwark.test/log AAAA\n''',
+       'null'
+     ]) as c where pg_temp.store_note(c) <> '22023 AUDIT_CHECKPOINT_MISMATCH' $$,
+  'AUS-46: a note of another size, root, key, origin or form is refused'
+);
+select is(pg_temp.store_note('$1'), 'no error', 'AUS-47: (and only such)');
+select tests.act_as('admin@acme.test');
+select is(
+  tests.error($$ select writer_hash from audit_keys $$), '42501',
+  'AUS-75: what a secret hashes to is nobody''s to read'
+);
+select tests.act_as_owner();
+select is(
+  (select audit_inclusion_proof(tests.entry_id('acme1')) ->> 'checkpoint'),
+  (select note from audit_checkpoints order by tree_size desc limit 1),
+  'AUS-49: proofs lead to the newest checkpoint'
+);
+select is(
+  tests.error($$ update audit_checkpoints set note = '' $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  'AUS-50: a checkpoint is never changed'
+);
+select lives_ok(
+  $$ select record_audit_delivery(tree_size, 'https://sink.test') from audit_tree_head() $$,
+  'AUS-51: but its delivery is noted'
+);
+select is(
+  tests.error($$ select record_audit_delivery(1000000000, 'x') $$), 'PT404 AUDIT_UNKNOWN_CHECKPOINT',
+  'AUS-52: of one that exists'
+);
+
+select * from finish();
+rollback;
