@@ -179,8 +179,8 @@ as $$
 begin
   return (
     select case
-      -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody who
-      -- knows the password can add to an account that has no native one.
+      -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody
+      -- who knows the password can add to an account that has no native one.
       when exists (
         select from public.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
       )

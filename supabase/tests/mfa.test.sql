@@ -21,8 +21,8 @@ $$;
 -- What a factor and a verification leave in the tables, without the function.
 create function pg_temp.enroll(email text) returns void language sql as $$
   insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-  values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'), gen_random_uuid(), true,
-    now());
+  values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
+    gen_random_uuid(), true, now());
 $$;
 create function pg_temp.verify(name text, age interval default '0') returns void language sql as $$
   insert into private.mfa_sessions (session_id, user_id, verified_at, method)
@@ -54,7 +54,9 @@ $$;
 select pg_temp.enroll('admin@acme.test');
 select pg_temp.verify('admin', '5 minutes');
 select pg_temp.act('admin');
-select ok(public.mfa_verified('10 minutes'), 'MFA-01: a session that verified a factor is verified');
+select ok(
+  public.mfa_verified('10 minutes'), 'MFA-01: a session that verified a factor is verified'
+);
 select ok(not public.mfa_verified('4 minutes'), 'MFA-01: and no longer than asked for');
 select ok(not public.mfa_verified(null), 'MFA-01: without an age nothing is fresh');
 select ok(not public.mfa_verified('-1 minute'), 'MFA-01: a negative age is none');
@@ -325,7 +327,9 @@ create table tests.mfa_factors (id uuid primary key, user_id uuid not null, stat
 insert into tests.mfa_amr_claims (session_id, created_at, updated_at, authentication_method)
 select s.id, now() - interval '1 hour', now() - m.age, m.name
 from session s
-cross join (values ('totp', interval '5 minutes'), ('password', interval '1 minute')) as m (name, age)
+cross join (
+  values ('totp', interval '5 minutes'), ('password', interval '1 minute')
+) as m (name, age)
 where s.name in ('globex', 'admin');
 select private.read_native_mfa('tests.mfa_amr_claims', 'tests.mfa_factors');
 select pg_temp.act('globex');

@@ -1,5 +1,5 @@
--- MFA: attempts, factors, backup codes and devices, as the function uses them: the caller begins, the
--- service role completes. Codes are not computed here: a time step stands for the code of it.
+-- MFA: attempts, factors, backup codes and devices, as the function uses them: the caller begins,
+-- the service role completes. Codes are not computed here: a time step stands for the code of it.
 begin;
 select plan(64);
 select tests.create_organizations();
@@ -42,7 +42,9 @@ begin
   perform pg_temp.act(name);
   v_factor := (select b.factor_id from public.begin_mfa_enrolment() b);
   perform tests.act_as_role('service_role');
-  v_stored := public.store_mfa_secret(v_factor, tests.ciphertext('of_' || replace(name, ' ', '_') || '_'), factor_name);
+  v_stored := public.store_mfa_secret(
+    v_factor, tests.ciphertext('of_' || replace(name, ' ', '_') || '_'), factor_name
+  );
   delete from begun b where b.name = enroll.name;
   insert into begun values (name, v_factor);
   return v_stored;
@@ -114,7 +116,8 @@ select is(
   pg_temp.open('ada', 'verify'), null, 'MFA-21: what is not activated verifies nothing'
 );
 select is(
-  pg_temp.open('ada', 'activate'), array[tests.ciphertext('of_ada_')], 'MFA-21: an attempt is judged by the secret of its own session'
+  pg_temp.open('ada', 'activate'), array[tests.ciphertext('of_ada_')],
+  'MFA-21: an attempt is judged by the secret of its own session'
 );
 select is(
   pg_temp.activate('ada', pg_temp.step(-1)), '{"accepted": true, "backup_codes_stored": true}',
@@ -390,7 +393,8 @@ select lives_ok(
 select tests.act_as_owner();
 select is(
   (select count(*) from private.mfa_backup_codes) + (select count(*) from private.mfa_sessions)
-    + (select count(*) from private.mfa_trusted_devices) + (select count(*) from public.mfa_secrets),
+    + (select count(*) from private.mfa_trusted_devices)
+    + (select count(*) from public.mfa_secrets),
   0::bigint, 'MFA-32: with the last one goes all that stood for it'
 );
 select pg_temp.enroll('vic');
@@ -416,7 +420,8 @@ select ok(
 );
 select is_empty(
   format($$ select from public.audit_logs
-    where event_type like 'auth.mfa%%' and organization_id = %L $$, tests.organization_id('globex')),
+    where event_type like 'auth.mfa%%' and organization_id = %L $$,
+    tests.organization_id('globex')),
   'MFA-33: and no other does'
 );
 select pg_temp.act('vic');

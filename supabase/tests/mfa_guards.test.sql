@@ -46,7 +46,9 @@ select is_empty(
 select tests.act_in('admin@acme.test', (select fresh from session));
 select isnt_empty($$ select from tests.payouts $$, 'MFA-51: a fresh session reads');
 select lives_ok($$ insert into tests.payouts values (2, 5) $$, 'MFA-51: inserts');
-select isnt_empty($$ update tests.payouts set amount = 6 where id = 2 returning 1 $$, 'MFA-51: updates');
+select isnt_empty(
+  $$ update tests.payouts set amount = 6 where id = 2 returning 1 $$, 'MFA-51: updates'
+);
 select isnt_empty($$ delete from tests.payouts where id = 2 returning 1 $$, 'MFA-51: and deletes');
 -- a session verified eleven minutes ago
 select tests.act_in('admin@acme.test', (select stale from session));
@@ -116,7 +118,8 @@ select is(
 rollback to savepoint covered;
 grant truncate on tests.payouts to authenticated;
 select is(
-  pg_temp.found(), '{"tests.payouts authenticated truncate: the role may, and no guard can stop it"}',
+  pg_temp.found(),
+  '{"tests.payouts authenticated truncate: the role may, and no guard can stop it"}',
   'MFA-54: truncate'
 );
 rollback to savepoint covered;

@@ -278,6 +278,158 @@ export type Database = {
           },
         ];
       };
+      "mfa_policies": {
+        Row: {
+          "id": string;
+          "organization_id": string | null;
+          "required_from": string | null;
+          "reset_needs_approval": boolean;
+          "updated_at": string;
+          "updated_by": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "id"?: string;
+          "organization_id"?: string | null;
+          "required_from"?: string | null;
+          "reset_needs_approval"?: boolean;
+          "updated_at"?: string;
+          "updated_by"?: string | null;
+        };
+        Update: {
+          "id"?: string;
+          "organization_id"?: string | null;
+          "required_from"?: string | null;
+          "reset_needs_approval"?: boolean;
+          "updated_at"?: string;
+          "updated_by"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "mfa_policies_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: true;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "mfa_resets": {
+        Row: {
+          "cancelled_at": string | null;
+          "completed_at": string | null;
+          "expires_at": string;
+          "id": string;
+          "organization_id": string | null;
+          "reason": string;
+          "requested_at": string;
+          "requested_by": string | null;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "cancelled_at"?: string | null;
+          "completed_at"?: string | null;
+          "expires_at"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "reason": string;
+          "requested_at"?: string;
+          "requested_by"?: string | null;
+          "user_id": string;
+        };
+        Update: {
+          "cancelled_at"?: string | null;
+          "completed_at"?: string | null;
+          "expires_at"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "reason"?: string;
+          "requested_at"?: string;
+          "requested_by"?: string | null;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "mfa_resets_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "mfa_secrets": {
+        Row: {
+          "activated_at": string | null;
+          "begun_as_first": boolean;
+          "begun_in": string;
+          "created_at": string;
+          "id": string;
+          "last_step": number;
+          "last_used_at": string | null;
+          "name": string;
+          "secret": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "activated_at"?: string | null;
+          "begun_as_first": boolean;
+          "begun_in": string;
+          "created_at"?: string;
+          "id": string;
+          "last_step"?: number;
+          "last_used_at"?: string | null;
+          "name": string;
+          "secret": string;
+          "user_id": string;
+        };
+        Update: {
+          "activated_at"?: string | null;
+          "begun_as_first"?: boolean;
+          "begun_in"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "last_step"?: number;
+          "last_used_at"?: string | null;
+          "name"?: string;
+          "secret"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "mfa_usage_log": {
+        Row: {
+          "event": string;
+          "factor_id": string | null;
+          "id": number;
+          "occurred_at": string;
+          "session_id": string | null;
+          "succeeded": boolean;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "event": string;
+          "factor_id"?: string | null;
+          "id"?: never;
+          "occurred_at"?: string;
+          "session_id"?: string | null;
+          "succeeded": boolean;
+          "user_id": string;
+        };
+        Update: {
+          "event"?: string;
+          "factor_id"?: string | null;
+          "id"?: never;
+          "occurred_at"?: string;
+          "session_id"?: string | null;
+          "succeeded"?: boolean;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
       "organizations": {
         Row: {
           "created_at": string;
@@ -582,6 +734,27 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "add_data_key": {
+        Args: {
+          "after_version": number;
+          "key_id": string;
+          "organization_id"?: string;
+          "purpose": string;
+          "wrapped_key": string;
+        };
+        Returns: boolean;
+      };
+      "apply_reencryption_batch": {
+        Args: {
+          "changes": Json;
+          "failures"?: Json;
+          "next_place": string;
+          "place"?: string;
+          "reencryption_id": number;
+        };
+        Returns: number;
+      };
+      "approve_mfa_reset": { Args: { "reset_id": string }; Returns: boolean };
       "assign_security_event": {
         Args: { "assignee": string; "event_id": string };
         Returns: {
@@ -623,6 +796,28 @@ export type Database = {
           "tree_size": number;
         }[];
       };
+      "authorize_field_access": {
+        Args: {
+          "action": string;
+          "columns": (string)[];
+          "organization_id"?: string;
+          "primary_keys": (string)[];
+          "table_name": string;
+        };
+        Returns: undefined;
+      };
+      "begin_backup_codes": { Args: Record<PropertyKey, never>; Returns: string };
+      "begin_mfa_attempt": { Args: { "purpose": string }; Returns: string };
+      "begin_mfa_enrolment": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "account": string;
+          "factor_id": string;
+          "issuer": string;
+          "user_id": string;
+        }[];
+      };
+      "cancel_mfa_reset": { Args: { "reset_id": string }; Returns: undefined };
       "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
@@ -631,7 +826,26 @@ export type Database = {
           "permission": string;
         }[];
       };
+      "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
+      "cleanup_mfa": { Args: Record<PropertyKey, never>; Returns: undefined };
       "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
+      "complete_mfa_activation": {
+        Args: {
+          "attempt_id": string;
+          "backup_code_hashes": (string)[];
+          "factor_id": string;
+          "step": number;
+        };
+        Returns: Json;
+      };
+      "complete_mfa_backup_code": {
+        Args: { "attempt_id": string; "code_hash": string };
+        Returns: Json;
+      };
+      "complete_mfa_verification": {
+        Args: { "attempt_id": string; "factor_id": string; "step": number };
+        Returns: Json;
+      };
       "create_organization": {
         Args: { "administrator_id"?: string; "name": string; "slug": string };
         Returns: {
@@ -674,11 +888,38 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "data_keys_to_rewrap": {
+        Args: { "batch_size"?: number; "kek": string };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
       "delete_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: undefined;
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
+      "encryption_progress": {
+        Args: { "organization_id"?: string };
+        Returns: {
+          "column_name": string;
+          "done": number;
+          "failed": number;
+          "finished_at": string;
+          "of_organization": string;
+          "purpose": string;
+          "started_at": string;
+          "state": string;
+          "table_name": string;
+          "total": number;
+          "updated_at": string;
+          "version": number;
+        }[];
+      };
       "erase_subject": {
         Args: {
           "after"?: string;
@@ -716,6 +957,15 @@ export type Database = {
           "to"?: string;
         };
         Returns: Json;
+      };
+      "find_key_encryption_key": {
+        Args: { "key_id": string };
+        Returns: {
+          "check_value": string;
+          "derivation": string;
+          "rounds": number;
+          "salt": string;
+        }[];
       };
       "get_user_roles": {
         Args: { "organization_id"?: string; "user_id": string };
@@ -766,6 +1016,26 @@ export type Database = {
           "token": string;
         }[];
       };
+      "is_shredded": { Args: { "for_organization": string }; Returns: boolean };
+      "key_encryption_status": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "data_keys": number;
+          "derivation": string;
+          "id": string;
+          "is_current": boolean;
+        }[];
+      };
+      "list_encrypted_columns": {
+        Args: { "table_name": string };
+        Returns: {
+          "column_name": string;
+          "index_column": string;
+          "normalization": string;
+          "organization_column": string;
+          "primary_key": string;
+        }[];
+      };
       "list_security_events": {
         Args: {
           "before"?: string;
@@ -812,6 +1082,44 @@ export type Database = {
         };
         Returns: string;
       };
+      "mfa_required": { Args: { "organization_id"?: string }; Returns: boolean };
+      "mfa_status": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "backup_codes_left": number;
+          "enrolled": boolean;
+          "factors": Json;
+          "locked": boolean;
+          "native_factors": number;
+          "satisfied": boolean;
+          "trusted_devices": Json;
+          "verified_at": string;
+        }[];
+      };
+      "mfa_verified": { Args: { "max_age": string }; Returns: boolean };
+      "next_reencryption_batch": {
+        Args: { "batch_size"?: number };
+        Returns: {
+          "batch": Json;
+          "column_name": string;
+          "is_indexed": boolean;
+          "next_place": string;
+          "normalization": string;
+          "place": string;
+          "reencryption_id": number;
+          "schema_name": string;
+          "table_name": string;
+        }[];
+      };
+      "open_mfa_attempt": {
+        Args: { "attempt_id": string };
+        Returns: {
+          "factor_id": string;
+          "secret": string;
+          "step": number;
+          "user_id": string;
+        }[];
+      };
       "place_legal_hold": {
         Args: {
           "organization_id"?: string;
@@ -822,12 +1130,44 @@ export type Database = {
         };
         Returns: string;
       };
+      "present_trusted_device": { Args: { "token": string }; Returns: boolean };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
+      "read_data_keys": {
+        Args: { "key_ids": (string)[] };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
+      "read_index_keys": {
+        Args: { "for_organization"?: string };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
       };
+      "register_key_encryption_key": {
+        Args: {
+          "check_value": string;
+          "derivation": string;
+          "key_id": string;
+          "rounds"?: number;
+          "salt"?: string;
+        };
+        Returns: undefined;
+      };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
+      "remove_mfa_factor": { Args: { "factor_id": string }; Returns: undefined };
       "report_security_event": {
         Args: {
           "details"?: Json;
@@ -837,6 +1177,25 @@ export type Database = {
           "user_id"?: string;
         };
         Returns: string;
+      };
+      "request_mfa_reset": {
+        Args: { "organization_id"?: string; "reason": string; "user_id": string };
+        Returns: {
+          "completed": boolean;
+          "reset_id": string;
+        }[];
+      };
+      "reserve_data_key": {
+        Args: { "for_organization"?: string; "key_purpose": string; "messages": number };
+        Returns: {
+          "current_kek": string;
+          "granted": number;
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
       };
       "resolve_security_event": {
         Args: { "event_id": string; "note": string };
@@ -863,11 +1222,14 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "retry_reencryption": { Args: Record<PropertyKey, never>; Returns: number };
       "revoke_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "revoke_role": {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
         Returns: undefined;
       };
+      "revoke_trusted_device": { Args: { "device_id"?: string }; Returns: number };
+      "rewrap_data_keys": { Args: { "changes": Json }; Returns: number };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
         Args: {
@@ -920,9 +1282,51 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "set_mfa_policy": {
+        Args: {
+          "grace_period"?: string;
+          "organization_id": string;
+          "required": boolean;
+          "reset_needs_approval"?: boolean;
+        };
+        Returns: {
+          "id": string;
+          "organization_id": string | null;
+          "required_from": string | null;
+          "reset_needs_approval": boolean;
+          "updated_at": string;
+          "updated_by": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "mfa_policies";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "shred_organization": {
+        Args: { "confirm_slug": string; "organization_id": string };
+        Returns: number;
+      };
       "store_audit_checkpoint": {
         Args: { "note": string; "root_hash": string; "signers": Json; "tree_size": number };
         Returns: boolean;
+      };
+      "store_backup_codes": {
+        Args: { "code_hashes": (string)[]; "ticket_id": string };
+        Returns: boolean;
+      };
+      "store_mfa_secret": {
+        Args: { "factor_id": string; "name": string; "secret": string };
+        Returns: boolean;
+      };
+      "trust_device": {
+        Args: { "name": string };
+        Returns: {
+          "device_id": string;
+          "expires_at": string;
+          "token": string;
+        }[];
       };
       "undelivered_audit_checkpoints": {
         Args: { "page_size"?: number };
