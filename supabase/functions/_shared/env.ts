@@ -41,6 +41,31 @@ export interface AuditEnv extends Env {
   sinkToken: string | null;
 }
 
+/** What a function that encrypts finds in its environment beside what every function has. */
+export interface EncryptionEnv extends Env {
+  /** The key that passes every policy; wrapped data keys are for it alone. */
+  secretKey: string;
+  /** What whoever calls on a schedule has to send; null: nobody may. */
+  schedulerSecret: string | null;
+  /** The key-encryption keys, the current one first; null: nothing is encrypted. */
+  encryptionKeys: string | null;
+}
+
+/**
+ * The environment of a function that encrypts.
+ * @throws Error naming the variable that is missing
+ */
+export function readEncryptionEnv(
+  get: (name: string) => string | undefined = (n) => Deno.env.get(n),
+): EncryptionEnv {
+  return {
+    ...readEnv(get),
+    secretKey: readSecretKey(get),
+    schedulerSecret: get("BULWARK_SCHEDULER_SECRET") || null,
+    encryptionKeys: get("BULWARK_ENCRYPTION_KEYS") || null,
+  };
+}
+
 /**
  * The environment of the function `audit`.
  * @throws Error naming the variable that is missing
@@ -49,16 +74,9 @@ export function readAuditEnv(
   get: (name: string) => string | undefined = (n) => Deno.env.get(n),
 ): AuditEnv {
   const env = readEnv(get);
-  const keys = get("SUPABASE_SECRET_KEYS");
-  const secretKey = keys
-    ? (JSON.parse(keys) as { default?: string }).default
-    : get("SUPABASE_SERVICE_ROLE_KEY");
-  if (!secretKey) {
-    throw new Error("Neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set");
-  }
   return {
     ...env,
-    secretKey,
+    secretKey: readSecretKey(get),
     schedulerSecret: get("BULWARK_SCHEDULER_SECRET") || null,
     signingKeys: get("BULWARK_AUDIT_SIGNING_KEYS") || null,
     retiredKeys: get("BULWARK_AUDIT_RETIRED_KEYS") ?? "",
@@ -66,4 +84,15 @@ export function readAuditEnv(
     sink: get("BULWARK_AUDIT_SINK") || null,
     sinkToken: get("BULWARK_AUDIT_SINK_TOKEN") || null,
   };
+}
+
+function readSecretKey(get: (name: string) => string | undefined): string {
+  const keys = get("SUPABASE_SECRET_KEYS");
+  const secretKey = keys
+    ? (JSON.parse(keys) as { default?: string }).default
+    : get("SUPABASE_SERVICE_ROLE_KEY");
+  if (!secretKey) {
+    throw new Error("Neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set");
+  }
+  return secretKey;
 }

@@ -1,0 +1,355 @@
+/**
+ * Data keys, unwrapped and cached for a bounded time and number of uses. One cache may serve many
+ * requests; nothing in it can be read back out of WebCrypto.
+ */
+import { type Bytes, shortId } from "./bytes.ts";
+import { type CommittingKey, deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
+import { EncryptionError } from "./errors.ts";
+import { columnBinding, type FieldAddress, prefixOf, saltLength, subkeyInfo } from "./format.ts";
+import type { DataKeyIdentity, KeyRegister, KeyRing } from "./key_ring.ts";
+
+/** A data key as the database has it. */
+export interface StoredDataKey extends DataKeyIdentity {
+  version: number;
+  /** Null once it is destroyed. */
+  wrapped: string | null;
+}
+
+/** What a reservation found. */
+export interface Reservation {
+  /** The current key; null where there is none yet. */
+  key: StoredDataKey | null;
+  /** How many messages were set aside: as many as asked for, or what the key has left. */
+  granted: number;
+  /** The id of the key-encryption key that new data keys are wrapped under; null: the first. */
+  kek: string | null;
+}
+
+/** Where wrapped data keys are kept. */
+export interface DataKeyStore extends KeyRegister {
+  /** The current key, with so many of its messages set aside for whoever asks. */
+  reserve(
+    organizationId: string | null,
+    purpose: DataKeyIdentity["purpose"],
+    messages: number,
+  ): Promise<Reservation>;
+  /** Makes a key the current one, unless `after` is no longer the current version. */
+  add(key: StoredDataKey & { wrapped: string }, after: number): Promise<void>;
+  /** Those of these keys that exist, destroyed ones too. */
+  read(ids: readonly string[]): Promise<StoredDataKey[]>;
+  /** All index keys of an organization that are not destroyed, the current one first. */
+  indexKeys(organizationId: string | null): Promise<StoredDataKey[]>;
+}
+
+/** How long and how often a key is used before it is fetched anew. */
+export interface CacheBounds {
+  /** Milliseconds. */
+  lifetime: number;
+  uses: number;
+  /** Data keys held at once; the one unused for longest leaves first. */
+  keys: number;
+}
+
+export const defaultBounds: CacheBounds = { lifetime: 300_000, uses: 2 ** 20, keys: 1000 };
+
+/** A place for one message under a derived key: taken once, used once. */
+export interface MessageSlot extends CommittingKey {
+  keyId: string;
+  prefix: string;
+  salt: Bytes;
+  message: number;
+  /** The additional data of a column under this key. */
+  binding(column: Omit<FieldAddress, "primaryKey">): Bytes;
+}
+
+/** The keys that fields are encrypted under. */
+export interface DataKeys {
+  /** A slot for a message of an organization (null: the system's), at once where the cache has one. */
+  slot(organizationId: string | null): MessageSlot | Promise<MessageSlot>;
+  /**
+   * The data key that a value names, which has to be this organization's.
+   * @throws EncryptionError unknown_key, key_destroyed, wrong_organization
+   */
+  open(id: string, organizationId: string | null): OpenDataKey | Promise<OpenDataKey>;
+  /** The organization's index keys, the current one first; none where it has never had one. */
+  indexKeys(organizationId: string | null, create: boolean): Promise<OpenDataKey[]>;
+  /** Forgets what is cached: of some keys, or of all. */
+  forget(ids?: readonly string[]): void;
+  /** Forgets those of an organization, so that the next use asks the database. */
+  forgetOrganization(organizationId: string | null): void;
+  /** The ring that wraps them. */
+  readonly ring: KeyRing;
+  readonly store: DataKeyStore;
+}
+
+/** A data key in use. */
+export class OpenDataKey {
+  readonly prefix: string;
+  readonly expires: number;
+  readonly #info: Bytes;
+  readonly #subkeys = new Map<string, CommittingKey>();
+  readonly #bindings = new Map<string, Bytes>();
+  readonly #indexKeys = new Map<string, Promise<CryptoKey>>();
+  usesLeft: number;
+
+  constructor(
+    readonly identity: DataKeyIdentity,
+    readonly secret: CryptoKey,
+    bounds: CacheBounds,
+    now: number,
+  ) {
+    this.prefix = prefixOf(identity.id);
+    this.#info = subkeyInfo(identity.id);
+    this.expires = now + bounds.lifetime;
+    this.usesLeft = bounds.uses;
+  }
+
+  /** The key that messages with this salt are encrypted under. */
+  subkey(salt: Uint8Array): CommittingKey | Promise<CommittingKey> {
+    const name = String.fromCharCode(...salt);
+    return this.#subkeys.get(name) ?? this.#derive(name, salt);
+  }
+
+  async #derive(name: string, salt: Uint8Array): Promise<CommittingKey> {
+    const derived = await deriveCommittingKey(this.secret, salt, this.#info);
+    keep(this.#subkeys, name, derived, 256);
+    return derived;
+  }
+
+  /** The additional data of a column, up to the primary key. */
+  binding(column: Omit<FieldAddress, "primaryKey">): Bytes {
+    // A dot may be part of a name, a zero byte never is.
+    const name = `${column.schema}\0${column.table}\0${column.column}\0${column.organizationId}`;
+    let bytes = this.#bindings.get(name);
+    if (!bytes) {
+      bytes = columnBinding(this.identity.id, column);
+      keep(this.#bindings, name, bytes, 256);
+    }
+    return bytes;
+  }
+
+  /** The HMAC key of one column's blind index, derived once. */
+  async indexKey(name: string, info: Bytes): Promise<CryptoKey> {
+    let key = this.#indexKeys.get(name);
+    if (!key) {
+      key = this.#deriveIndexKey(info);
+      keep(this.#indexKeys, name, key, 256);
+    }
+    return await key;
+  }
+
+  async #deriveIndexKey(info: Bytes): Promise<CryptoKey> {
+    const bytes = await hkdf(this.secret, new Uint8Array(), info, 32);
+    const algorithm = { name: "HMAC", hash: "SHA-256" };
+    const key = await crypto.subtle.importKey("raw", bytes, algorithm, false, ["sign"]);
+    bytes.fill(0);
+    return key;
+  }
+}
+
+/** A derived key that this process alone encrypts with, and the messages set aside for it. */
+interface Session {
+  key: OpenDataKey;
+  salt: Bytes;
+  derived: CommittingKey;
+  /** Counts up and never down; the derived key dies with the session. */
+  next: number;
+  reserved: number;
+  block: number;
+}
+
+/** The first block of messages set aside; each further one is twice as large, up to the largest. */
+const firstBlock = 1024;
+const largestBlock = 65_536;
+
+/** Keys from a store, unwrapped with a ring. */
+export class CachedDataKeys implements DataKeys {
+  readonly #keys = new Map<string, OpenDataKey>();
+  readonly #sessions = new Map<string | null, Session>();
+  readonly #filling = new Map<string | null, Promise<void>>();
+  readonly #indexes = new Map<string | null, { keys: OpenDataKey[]; expires: number }>();
+
+  constructor(
+    readonly ring: KeyRing,
+    readonly store: DataKeyStore,
+    readonly bounds: CacheBounds = defaultBounds,
+    readonly now: () => number = () => performance.now(),
+  ) {}
+
+  slot(organizationId: string | null): MessageSlot | Promise<MessageSlot> {
+    const session = this.#sessions.get(organizationId);
+    // Nothing is awaited between look and take, so no two messages get one number.
+    if (session && session.next < session.reserved && this.#usable(session.key)) {
+      return take(session);
+    }
+    return this.#waitForSlot(organizationId);
+  }
+
+  async #waitForSlot(organizationId: string | null): Promise<MessageSlot> {
+    for (;;) {
+      let filling = this.#filling.get(organizationId);
+      if (!filling) {
+        filling = this.#fill(organizationId)
+          .finally(() => this.#filling.delete(organizationId));
+        this.#filling.set(organizationId, filling);
+      }
+      await filling;
+      const session = this.#sessions.get(organizationId);
+      if (session && session.next < session.reserved && this.#usable(session.key)) {
+        return take(session);
+      }
+    }
+  }
+
+  /** Sets messages aside for an organization's session, beginning one where need be. */
+  async #fill(organizationId: string | null): Promise<void> {
+    const old = this.#sessions.get(organizationId);
+    const block = old ? Math.min(old.block * 2, largestBlock) : firstBlock;
+    const { key: stored, granted } = await this.#reserve(organizationId, "field", block);
+    if (
+      old && old.key.identity.id === stored.id && this.#usable(old.key) &&
+      old.reserved + granted < 2 ** 32
+    ) {
+      old.reserved += granted;
+      old.block = block;
+      return;
+    }
+    const key = await this.#unwrap(stored);
+    // 192 random bits: no other session ever has this key, so its numbers may begin at zero.
+    const salt = crypto.getRandomValues(new Uint8Array(saltLength));
+    const derived = await key.subkey(salt);
+    this.#sessions.set(organizationId, { key, salt, derived, next: 0, reserved: granted, block });
+  }
+
+  /** The current key with messages set aside, made where there is none or its limit is reached. */
+  async #reserve(
+    organizationId: string | null,
+    purpose: DataKeyIdentity["purpose"],
+    messages: number,
+  ): Promise<{ key: StoredDataKey; granted: number }> {
+    for (;;) {
+      const { key, granted, kek } = await this.store.reserve(organizationId, purpose, messages);
+      if (key && (granted > 0 || messages === 0)) return { key, granted };
+      await this.addVersion(organizationId, purpose, key?.version ?? 0, kek);
+    }
+  }
+
+  /**
+   * Makes a data key and lets it become the current one, unless somebody did so after `after`.
+   * Returns its id.
+   */
+  async addVersion(
+    organizationId: string | null,
+    purpose: DataKeyIdentity["purpose"],
+    after: number,
+    kek: string | null,
+  ): Promise<string> {
+    const identity = { id: crypto.randomUUID(), organizationId, purpose };
+    const secret = crypto.getRandomValues(new Uint8Array(32));
+    const wrapped = await this.ring.wrap(kek ?? this.ring.ids[0]!, secret, identity, this.store);
+    secret.fill(0);
+    await this.store.add({ ...identity, version: after + 1, wrapped }, after);
+    return identity.id;
+  }
+
+  open(id: string, organizationId: string | null): OpenDataKey | Promise<OpenDataKey> {
+    const cached = this.#keys.get(id);
+    if (cached && this.#usable(cached)) {
+      cached.usesLeft--;
+      return ownedBy(cached, organizationId);
+    }
+    return this.#fetch(id, organizationId);
+  }
+
+  readonly #fetching = new Map<string, Promise<OpenDataKey>>();
+
+  async #fetch(id: string, organizationId: string | null): Promise<OpenDataKey> {
+    let fetching = this.#fetching.get(id);
+    if (!fetching) {
+      fetching = this.store.read([id])
+        .then(([stored]) => {
+          if (stored?.purpose !== "field") throw new EncryptionError("unknown_key", id);
+          return this.#unwrap(stored);
+        })
+        .finally(() => this.#fetching.delete(id));
+      this.#fetching.set(id, fetching);
+    }
+    return ownedBy(await fetching, organizationId);
+  }
+
+  async indexKeys(organizationId: string | null, create: boolean): Promise<OpenDataKey[]> {
+    const cached = this.#indexes.get(organizationId);
+    if (cached && cached.expires > this.now() && cached.keys.every((key) => this.#usable(key))) {
+      cached.keys.forEach((key) => key.usesLeft--);
+      return cached.keys;
+    }
+    if (create) await this.#reserve(organizationId, "index", 0);
+    const stored = await this.store.indexKeys(organizationId);
+    const keys = await Promise.all(stored.map((key) => this.#unwrap(key)));
+    if (keys.length > 0) {
+      const expires = this.now() + this.bounds.lifetime;
+      keep(this.#indexes, organizationId, { keys, expires }, this.bounds.keys);
+    }
+    return keys;
+  }
+
+  async #unwrap(stored: StoredDataKey): Promise<OpenDataKey> {
+    const cached = this.#keys.get(stored.id);
+    if (cached && this.#usable(cached)) return cached;
+    if (stored.wrapped === null) throw new EncryptionError("key_destroyed", stored.id);
+    const bytes = await this.ring.unwrap(stored.wrapped, stored, this.store);
+    const secret = await importSecret(bytes);
+    bytes.fill(0);
+    const { id, organizationId, purpose } = stored;
+    const key = new OpenDataKey({ id, organizationId, purpose }, secret, this.bounds, this.now());
+    keep(this.#keys, id, key, this.bounds.keys);
+    return key;
+  }
+
+  forget(ids?: readonly string[]): void {
+    const gone = (key: OpenDataKey) => !ids || ids.includes(key.identity.id);
+    for (const [id, key] of this.#keys) if (gone(key)) this.#keys.delete(id);
+    for (const [id, { key }] of this.#sessions) if (gone(key)) this.#sessions.delete(id);
+    for (const [id, { keys }] of this.#indexes) if (keys.some(gone)) this.#indexes.delete(id);
+  }
+
+  forgetOrganization(organizationId: string | null): void {
+    const keys = [...this.#keys.values()].filter(({ identity }) =>
+      identity.organizationId === organizationId
+    );
+    this.forget(keys.map(({ identity }) => identity.id));
+    this.#sessions.delete(organizationId);
+    this.#indexes.delete(organizationId);
+  }
+
+  #usable({ expires, usesLeft }: OpenDataKey): boolean {
+    return expires > this.now() && usesLeft > 0;
+  }
+}
+
+function take(session: Session): MessageSlot {
+  const { key, salt, derived } = session;
+  key.usesLeft--;
+  return {
+    keyId: key.identity.id,
+    prefix: key.prefix,
+    salt,
+    ...derived,
+    message: session.next++,
+    binding: (column) => key.binding(column),
+  };
+}
+
+function ownedBy(key: OpenDataKey, organizationId: string | null): OpenDataKey {
+  if (key.identity.organizationId !== organizationId) {
+    throw new EncryptionError("wrong_organization", `data key ${shortId(key.identity.id)}`);
+  }
+  return key;
+}
+
+/** Puts a value into a map of bounded size; what was put in first leaves first. */
+function keep<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, size: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > size) map.delete(map.keys().next().value!);
+}

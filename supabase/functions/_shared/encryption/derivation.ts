@@ -1,0 +1,43 @@
+import type { Bytes } from "./bytes.ts";
+
+/** A key that can do nothing but have keys derived from it, and cannot be read back. */
+export async function importSecret(secret: Bytes): Promise<CryptoKey> {
+  return await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveBits"]);
+}
+
+/** HKDF with SHA-256 (RFC 5869). */
+export async function hkdf(
+  secret: CryptoKey,
+  salt: Uint8Array,
+  info: Uint8Array,
+  length: number,
+): Promise<Bytes> {
+  const algorithm = { name: "HKDF", hash: "SHA-256", salt: salt as Bytes, info: info as Bytes };
+  return new Uint8Array(await crypto.subtle.deriveBits(algorithm, secret, length * 8));
+}
+
+/** An AES-256-GCM key together with what commits to it. */
+export interface CommittingKey {
+  key: CryptoKey;
+  /**
+   * 32 bytes that only this key has. GCM alone does not commit: one ciphertext can be made that
+   * decrypts under two keys, to two texts.
+   */
+  commitment: Bytes;
+}
+
+/** Derives an AES-256-GCM key and its commitment: the two halves of 64 bytes of HKDF. */
+export async function deriveCommittingKey(
+  secret: CryptoKey,
+  salt: Uint8Array,
+  info: Uint8Array,
+): Promise<CommittingKey> {
+  const derived = await hkdf(secret, salt, info, 64);
+  const key = await crypto.subtle.importKey("raw", derived.subarray(0, 32), "AES-GCM", false, [
+    "encrypt",
+    "decrypt",
+  ]);
+  const commitment = derived.slice(32);
+  derived.fill(0);
+  return { key, commitment };
+}

@@ -1,0 +1,133 @@
+import { type Bytes, fromUtf8, lengthPrefixed, utf8 } from "./bytes.ts";
+import type { DataKeys, MessageSlot } from "./data_keys.ts";
+import type { CommittingKey } from "./derivation.ts";
+import { EncryptionError } from "./errors.ts";
+import {
+  type Envelope,
+  type FieldAddress,
+  nonceOf,
+  readEnvelope,
+  writeEnvelope,
+} from "./format.ts";
+import { constantTimeEqual } from "./random.ts";
+
+/**
+ * Encrypts a text for one place: only there, in that row and column of that organization, can it be
+ * decrypted. Twice the same text gives two values; its length in bytes can be told.
+ * @throws EncryptionError invalid_plaintext, key_destroyed, and what stands in the way of the key
+ */
+export async function encryptField(
+  keys: DataKeys,
+  address: FieldAddress,
+  plaintext: string,
+): Promise<string> {
+  if (!plaintext.isWellFormed()) throw new EncryptionError("invalid_plaintext", nameOf(address));
+  const taken = keys.slot(address.organizationId);
+  return await seal(taken instanceof Promise ? await taken : taken, address, plaintext);
+}
+
+async function seal(slot: MessageSlot, address: FieldAddress, plaintext: string): Promise<string> {
+  const additionalData = bind(slot.binding(address), address.primaryKey);
+  const algorithm = { name: "AES-GCM", iv: nonceOf(slot.message), additionalData };
+  const sealed = new Uint8Array(await crypto.subtle.encrypt(algorithm, slot.key, utf8(plaintext)));
+  return writeEnvelope(slot.prefix, { ...slot, sealed });
+}
+
+/**
+ * Decrypts what {@link encryptField} made for this place.
+ * @throws EncryptionError whose `fault` says which check failed
+ */
+export async function decryptField(
+  keys: DataKeys,
+  address: FieldAddress,
+  ciphertext: string,
+): Promise<string> {
+  const envelope = readEnvelope(ciphertext);
+  const opened = keys.open(envelope.keyId, address.organizationId);
+  const key = opened instanceof Promise ? await opened : opened;
+  const derived = key.subkey(envelope.salt);
+  const subkey = derived instanceof Promise ? await derived : derived;
+  const additionalData = bind(key.binding(address), address.primaryKey);
+  return fromUtf8(await unseal(subkey, envelope, additionalData, address));
+}
+
+async function unseal(
+  { key, commitment }: CommittingKey,
+  envelope: Envelope,
+  additionalData: Bytes,
+  address: FieldAddress,
+): Promise<Uint8Array> {
+  if (!constantTimeEqual(commitment, envelope.commitment)) {
+    throw new EncryptionError("wrong_key", nameOf(address));
+  }
+  const algorithm = { name: "AES-GCM", iv: nonceOf(envelope.message), additionalData };
+  try {
+    return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, envelope.sealed));
+  } catch {
+    throw new EncryptionError("tampered", nameOf(address));
+  }
+}
+
+/** Where the row of a record is. */
+export type RecordAddress = Omit<FieldAddress, "column">;
+
+/**
+ * The record with those of the declared fields encrypted that it has a text in; null stays null and
+ * every other field as it is. All or nothing.
+ * @throws TypeError where a declared field holds something else than text; else as {@link encryptField}
+ */
+export async function encryptRecord<Fields extends Record<string, unknown>>(
+  keys: DataKeys,
+  address: RecordAddress,
+  declared: readonly (keyof Fields & string)[],
+  record: Fields,
+): Promise<Fields> {
+  return await mapFields(
+    declared,
+    record,
+    (column, text) => encryptField(keys, { ...address, column }, text),
+  );
+}
+
+/** The reverse of {@link encryptRecord}. @throws as {@link decryptField} */
+export async function decryptRecord<Fields extends Record<string, unknown>>(
+  keys: DataKeys,
+  address: RecordAddress,
+  declared: readonly (keyof Fields & string)[],
+  record: Fields,
+): Promise<Fields> {
+  return await mapFields(
+    declared,
+    record,
+    (column, text) => decryptField(keys, { ...address, column }, text),
+  );
+}
+
+async function mapFields<Fields extends Record<string, unknown>>(
+  declared: readonly (keyof Fields & string)[],
+  record: Fields,
+  change: (column: string, text: string) => Promise<string>,
+): Promise<Fields> {
+  const changed = await Promise.all(
+    declared.filter((column) => record[column] !== null && record[column] !== undefined)
+      .map(async (column) => {
+        const text = record[column];
+        if (typeof text !== "string") throw new TypeError(`The field ${column} is not text`);
+        return [column, await change(column, text)] as const;
+      }),
+  );
+  return { ...record, ...Object.fromEntries(changed) };
+}
+
+function bind(column: Bytes, primaryKey: string): Bytes {
+  const row = lengthPrefixed(primaryKey);
+  const bytes = new Uint8Array(column.length + row.length);
+  bytes.set(column);
+  bytes.set(row, column.length);
+  return bytes;
+}
+
+/** For the log: the column, and not the row, whose key may be personal. */
+function nameOf({ schema, table, column }: FieldAddress): string {
+  return `${schema}.${table}.${column}`;
+}

@@ -1,0 +1,96 @@
+import type { CallerClient } from "../caller.ts";
+import { BulwarkError, type DataApiFailure, fromDataApi } from "../errors.ts";
+import type { DataKeyStore, StoredDataKey } from "./data_keys.ts";
+import { EncryptionError } from "./errors.ts";
+import type { RegisteredKey } from "./key_ring.ts";
+
+/** Wrapped data keys as the service role reaches them through the Data API. */
+export function dataKeyStore(client: CallerClient): DataKeyStore {
+  return {
+    async find(id) {
+      const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));
+      return row ? registered(row) : null;
+    },
+    async register(id, { derivation, salt, rounds, checkValue }) {
+      const [row] = unwrap(
+        await client.rpc("register_key_encryption_key", {
+          key_id: id,
+          derivation,
+          check_value: checkValue,
+          ...(salt === null ? {} : { salt }),
+          ...(rounds === null ? {} : { rounds }),
+        }),
+      );
+      return registered(row!);
+    },
+    async reserve(organizationId, purpose, messages) {
+      const [row] = unwrap(
+        await client.rpc("reserve_data_key", {
+          purpose,
+          messages,
+          ...(organizationId === null ? {} : { organization_id: organizationId }),
+        }),
+      );
+      if (!row) return { key: null, granted: 0, kek: null };
+      return { key: row.id ? stored(row) : null, granted: row.granted, kek: row.current_kek };
+    },
+    async add({ id, organizationId, purpose, wrapped }, after) {
+      unwrap(
+        await client.rpc("add_data_key", {
+          key_id: id,
+          purpose,
+          wrapped_key: wrapped,
+          after_version: after,
+          ...(organizationId === null ? {} : { organization_id: organizationId }),
+        }),
+      );
+    },
+    async read(ids) {
+      return unwrap(await client.rpc("read_data_keys", { key_ids: [...ids] })).map(stored);
+    },
+    async indexKeys(organizationId) {
+      const asked = organizationId === null ? {} : { organization_id: organizationId };
+      return unwrap(await client.rpc("read_index_keys", asked)).map(stored);
+    },
+  };
+}
+
+/** A row of the functions above, whose nulls the generated types do not know. */
+interface KeyRow {
+  id: string;
+  organization_id: string | null;
+  purpose: string;
+  version: number;
+  wrapped_key: string | null;
+}
+
+function stored(row: KeyRow): StoredDataKey {
+  return {
+    id: row.id,
+    organizationId: row.organization_id,
+    purpose: row.purpose === "index" ? "index" : "field",
+    version: row.version,
+    wrapped: row.wrapped_key,
+  };
+}
+
+function registered(
+  row: { derivation: string; salt: string | null; rounds: number | null; check_value: string },
+): RegisteredKey {
+  const derivation = row.derivation === "raw" ? "raw" : "pbkdf2-sha256";
+  return { derivation, salt: row.salt, rounds: row.rounds, checkValue: row.check_value };
+}
+
+/** The data of an answer; that a key was destroyed is told as the fault it is. */
+export function unwrap<Data>(
+  answer:
+    | { data: Data; error: null }
+    | { data: null; error: DataApiFailure["error"] } & { status: number },
+): Data {
+  if (!answer.error) return answer.data;
+  const error = fromDataApi({ status: answer.status, error: answer.error });
+  if (error instanceof BulwarkError && error.code === "ENCRYPTION_KEY_DESTROYED") {
+    throw new EncryptionError("key_destroyed", "the organization's data keys");
+  }
+  throw error;
+}
