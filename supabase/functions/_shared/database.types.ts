@@ -582,30 +582,25 @@ export type Database = {
           isSetofReturn: false;
         };
       };
-      "assign_security_event": {
-        Args: { "assignee": string; "event_id": string };
-        Returns: {
-          "assigned_to": string | null;
-          "details": NonNullable<Json>;
-          "event_type": string;
-          "id": string;
-          "last_seen_at": string;
-          "occurrences": number;
-          "organization_id": string | null;
-          "raised_at": string;
-          "resolution_note": string | null;
-          "resolved_at": string | null;
-          "resolved_by": string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
-          "subject": string;
-          "user_id": string | null;
+      "add_data_key": {
+        Args: {
+          "after_version": number;
+          "key_id": string;
+          "organization_id"?: string;
+          "purpose": string;
+          "wrapped_key": string;
         };
-        SetofOptions: {
-          from: "*";
-          to: "security_events";
-          isOneToOne: true;
-          isSetofReturn: false;
+        Returns: boolean;
+      };
+      "apply_reencryption_batch": {
+        Args: {
+          "changes": Json;
+          "failures"?: Json;
+          "next_place": string;
+          "place"?: string;
+          "reencryption_id": number;
         };
+        Returns: number;
       };
       "audit_consistency_proof": {
         Args: { "from_size": number; "to_size": number };
@@ -623,7 +618,16 @@ export type Database = {
           "tree_size": number;
         }[];
       };
-      "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
+      "authorize_field_access": {
+        Args: {
+          "action": string;
+          "columns": (string)[];
+          "organization_id"?: string;
+          "primary_keys": (string)[];
+          "table_name": string;
+        };
+        Returns: undefined;
+      };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
         Returns: {
@@ -631,6 +635,7 @@ export type Database = {
           "permission": string;
         }[];
       };
+      "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
       "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
       "create_organization": {
         Args: { "administrator_id"?: string; "name": string; "slug": string };
@@ -674,11 +679,38 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "data_keys_to_rewrap": {
+        Args: { "batch_size"?: number; "kek": string };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
       "delete_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: undefined;
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
+      "encryption_progress": {
+        Args: { "organization_id"?: string };
+        Returns: {
+          "column_name": string;
+          "done": number;
+          "failed": number;
+          "finished_at": string;
+          "of_organization": string;
+          "purpose": string;
+          "started_at": string;
+          "state": string;
+          "table_name": string;
+          "total": number;
+          "updated_at": string;
+          "version": number;
+        }[];
+      };
       "erase_subject": {
         Args: {
           "after"?: string;
@@ -716,6 +748,15 @@ export type Database = {
           "to"?: string;
         };
         Returns: Json;
+      };
+      "find_key_encryption_key": {
+        Args: { "key_id": string };
+        Returns: {
+          "check_value": string;
+          "derivation": string;
+          "rounds": number;
+          "salt": string;
+        }[];
       };
       "get_user_roles": {
         Args: { "organization_id"?: string; "user_id": string };
@@ -766,36 +807,24 @@ export type Database = {
           "token": string;
         }[];
       };
-      "list_security_events": {
-        Args: {
-          "before"?: string;
-          "include_resolved"?: boolean;
-          "minimum_severity"?: Database["public"]["Enums"]["security_severity"];
-          "organization_id"?: string;
-          "page_size"?: number;
-        };
+      "key_encryption_status": {
+        Args: Record<PropertyKey, never>;
         Returns: {
-          "assigned_to": string | null;
-          "details": NonNullable<Json>;
-          "event_type": string;
+          "data_keys": number;
+          "derivation": string;
           "id": string;
-          "last_seen_at": string;
-          "occurrences": number;
-          "organization_id": string | null;
-          "raised_at": string;
-          "resolution_note": string | null;
-          "resolved_at": string | null;
-          "resolved_by": string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
-          "subject": string;
-          "user_id": string | null;
+          "is_current": boolean;
         }[];
-        SetofOptions: {
-          from: "*";
-          to: "security_events";
-          isOneToOne: false;
-          isSetofReturn: true;
-        };
+      };
+      "list_encrypted_columns": {
+        Args: { "table_name": string };
+        Returns: {
+          "column_name": string;
+          "index_column": string;
+          "normalization": string;
+          "organization_column": string;
+          "primary_key": string;
+        }[];
       };
       "log_audit_event": {
         Args: {
@@ -812,6 +841,20 @@ export type Database = {
         };
         Returns: string;
       };
+      "next_reencryption_batch": {
+        Args: { "batch_size"?: number };
+        Returns: {
+          "batch": Json;
+          "column_name": string;
+          "is_indexed": boolean;
+          "next_place": string;
+          "normalization": string;
+          "place": string;
+          "reencryption_id": number;
+          "schema_name": string;
+          "table_name": string;
+        }[];
+      };
       "place_legal_hold": {
         Args: {
           "organization_id"?: string;
@@ -823,51 +866,64 @@ export type Database = {
         Returns: string;
       };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
+      "read_data_keys": {
+        Args: { "key_ids": (string)[] };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
+      "read_index_keys": {
+        Args: { "for_organization"?: string };
+        Returns: {
+          "id": string;
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
+      };
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
       };
-      "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
-      "report_security_event": {
+      "register_audit_key": {
+        Args: { "key_id": string; "key_name": string; "public_key": string };
+        Returns: undefined;
+      };
+      "register_key_encryption_key": {
         Args: {
-          "details"?: Json;
-          "event_type": string;
-          "organization_id"?: string;
-          "subject"?: string;
-          "user_id"?: string;
+          "check_value": string;
+          "derivation": string;
+          "key_id": string;
+          "rounds"?: number;
+          "salt"?: string;
         };
-        Returns: string;
+        Returns: undefined;
       };
-      "resolve_security_event": {
-        Args: { "event_id": string; "note": string };
+      "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
+      "reserve_data_key": {
+        Args: { "for_organization"?: string; "key_purpose": string; "messages": number };
         Returns: {
-          "assigned_to": string | null;
-          "details": NonNullable<Json>;
-          "event_type": string;
+          "current_kek": string;
+          "granted": number;
           "id": string;
-          "last_seen_at": string;
-          "occurrences": number;
-          "organization_id": string | null;
-          "raised_at": string;
-          "resolution_note": string | null;
-          "resolved_at": string | null;
-          "resolved_by": string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
-          "subject": string;
-          "user_id": string | null;
-        };
-        SetofOptions: {
-          from: "*";
-          to: "security_events";
-          isOneToOne: true;
-          isSetofReturn: false;
-        };
+          "organization_id": string;
+          "purpose": string;
+          "version": number;
+          "wrapped_key": string;
+        }[];
       };
+      "retry_reencryption": { Args: Record<PropertyKey, never>; Returns: number };
       "revoke_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "revoke_role": {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
         Returns: undefined;
       };
+      "rewrap_data_keys": { Args: { "changes": Json }; Returns: number };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
         Args: {
@@ -919,6 +975,10 @@ export type Database = {
           isOneToOne: false;
           isSetofReturn: true;
         };
+      };
+      "shred_organization": {
+        Args: { "confirm_slug": string; "organization_id": string };
+        Returns: number;
       };
       "store_audit_checkpoint": {
         Args: { "note": string; "root_hash": string; "signers": Json; "tree_size": number };

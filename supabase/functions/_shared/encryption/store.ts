@@ -12,7 +12,7 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
       return row ? registered(row) : null;
     },
     async register(id, { derivation, salt, rounds, checkValue }) {
-      const [row] = unwrap(
+      unwrap(
         await client.rpc("register_key_encryption_key", {
           key_id: id,
           derivation,
@@ -21,14 +21,16 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
           ...(rounds === null ? {} : { rounds }),
         }),
       );
+      // Another one may have been first.
+      const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));
       return registered(row!);
     },
     async reserve(organizationId, purpose, messages) {
       const [row] = unwrap(
         await client.rpc("reserve_data_key", {
-          purpose,
+          key_purpose: purpose,
           messages,
-          ...(organizationId === null ? {} : { organization_id: organizationId }),
+          ...(organizationId === null ? {} : { for_organization: organizationId }),
         }),
       );
       if (!row) return { key: null, granted: 0, kek: null };
@@ -49,7 +51,7 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
       return unwrap(await client.rpc("read_data_keys", { key_ids: [...ids] })).map(stored);
     },
     async indexKeys(organizationId) {
-      const asked = organizationId === null ? {} : { organization_id: organizationId };
+      const asked = organizationId === null ? {} : { for_organization: organizationId };
       return unwrap(await client.rpc("read_index_keys", asked)).map(stored);
     },
   };
