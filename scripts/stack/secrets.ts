@@ -2,12 +2,16 @@ import { exists } from "./binaries.ts";
 import { Failure } from "./failure.ts";
 import { inRepository } from "./paths.ts";
 
-/** How one secret is called in the environment, and how it is made. */
-interface Secret {
-  name: string;
-  generate(): string;
-  /** Whether the edge functions get it under the same name. */
-  forFunctions?: true;
+/** The secrets of one local stack; `.env.example` explains each. */
+export interface Secrets {
+  publishableKey: string;
+  secretKey: string;
+  jwtSecret: string;
+  databasePassword: string;
+  demoPassword: string;
+  schedulerSecret: string;
+  auditSigningKeys: string;
+  encryptionKeys: string;
 }
 
 const definitions = {
@@ -19,24 +23,14 @@ const definitions = {
   jwtSecret: { name: "SUPABASE_JWT_SECRET", generate: () => token(48) },
   databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
-  schedulerSecret: {
-    name: "BULWARK_SCHEDULER_SECRET",
-    generate: () => token(43),
-    forFunctions: true,
+  schedulerSecret: { name: "BULWARK_SCHEDULER_SECRET", generate: () => token(43) },
+  auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: key },
+  encryptionKeys: {
+    name: "BULWARK_ENCRYPTION_KEYS",
+    // Two, so that one can replace the other without a restart.
+    generate: () => `local-1:${key()},local-2:${key()}`,
   },
-  auditSigningKeys: {
-    name: "BULWARK_AUDIT_SIGNING_KEYS",
-    generate: ed25519Seed,
-    forFunctions: true,
-  },
-} satisfies Record<string, Secret>;
-
-type Key = keyof typeof definitions;
-
-/** The secrets of one local stack; `.env.example` explains each. */
-export type Secrets = Record<Key, string>;
-
-const all = Object.entries(definitions) as [Key, Secret][];
+};
 
 /**
  * Reads the stack's secrets, making those that are missing and keeping them in `file`, which only
@@ -54,7 +48,16 @@ export async function loadSecrets(file: string): Promise<Secrets> {
     generated.push(`${name}=${made}`);
     return made;
   };
-  const secrets = Object.fromEntries(all.map(([key, secret]) => [key, value(secret)])) as Secrets;
+  const secrets: Secrets = {
+    publishableKey: value(variables.publishableKey),
+    secretKey: value(variables.secretKey),
+    jwtSecret: value(variables.jwtSecret),
+    databasePassword: value(variables.databasePassword),
+    demoPassword: value(variables.demoPassword),
+    schedulerSecret: value(variables.schedulerSecret),
+    auditSigningKeys: value(variables.auditSigningKeys),
+    encryptionKeys: value(variables.encryptionKeys),
+  };
   if (generated.length > 0) await append(file, generated);
   validate(secrets);
   return secrets;
@@ -99,8 +102,8 @@ function validate(secrets: Secrets): void {
   }
 }
 
-/** A private key: 32 random bytes in base64 (RFC 8032). */
-function ed25519Seed(): string {
+/** 32 random bytes in base64: an Ed25519 seed (RFC 8032), or a key-encryption key. */
+function key(): string {
   return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
 }
 

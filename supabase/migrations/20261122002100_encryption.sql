@@ -1,8 +1,8 @@
 -- Encryption: wrapped data keys, one line of versions an organization and one for the system.
 -- Protects against whoever reads the database: what wraps these keys is held by edge functions and
 -- never comes here. A wrapped key put into another row does not unwrap.
--- SECURITY DEFINER: find_key_encryption_key, register_key_encryption_key, reserve_data_key,
---   add_data_key, read_data_keys, read_index_keys, because the service role reads no table of
+-- SECURITY DEFINER: is_shredded, find_key_encryption_key, register_key_encryption_key,
+--   reserve_data_key, read_data_keys, read_index_keys, because the service role reads no table of
 --   private; shred_organization, because clients may not write keys; the trigger
 --   organizations_destroy_data_keys, because whoever deletes may not either.
 
@@ -128,6 +128,21 @@ begin
 end;
 $$;
 comment on function private.require_not_shredded(uuid) is 'Raises ENCRYPTION_KEY_DESTROYED.';
+
+create function public.is_shredded(for_organization uuid)
+  returns boolean
+  language sql
+  stable
+  security definer            -- definer because the service role reads no table of private
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from private.shredded_organizations s
+    where s.organization_id = is_shredded.for_organization
+  );
+$$;
+comment on function public.is_shredded(uuid) is
+  'Whether an organization''s data keys were destroyed. For functions alone.';
 
 create function public.find_key_encryption_key(key_id text)
   returns table (derivation text, salt text, rounds integer, check_value text)
@@ -376,13 +391,13 @@ select private.enable_audit(
 revoke all on function
   private.lock_data_keys(uuid), private.require_not_shredded(uuid),
   private.destroy_data_keys(uuid, text), private.organizations_destroy_data_keys(),
-  public.find_key_encryption_key(text),
+  public.is_shredded(uuid), public.find_key_encryption_key(text),
   public.register_key_encryption_key(text, text, text, text, integer),
   public.reserve_data_key(text, integer, uuid), public.read_data_keys(uuid[]),
   public.read_index_keys(uuid), public.shred_organization(uuid, text)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.find_key_encryption_key(text),
+  public.is_shredded(uuid), public.find_key_encryption_key(text),
   public.register_key_encryption_key(text, text, text, text, integer),
   public.reserve_data_key(text, integer, uuid), public.read_data_keys(uuid[]),
   public.read_index_keys(uuid), public.shred_organization(uuid, text)

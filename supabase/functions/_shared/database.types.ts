@@ -807,6 +807,7 @@ export type Database = {
           "token": string;
         }[];
       };
+      "is_shredded": { Args: { "for_organization": string }; Returns: boolean };
       "key_encryption_status": {
         Args: Record<PropertyKey, never>;
         Returns: {

@@ -1,0 +1,47 @@
+import { z } from "zod";
+
+const name = z.string().min(1).max(63);
+const key = z.string().min(1).max(100);
+const organization = z.uuid().nullable().default(null);
+/** What one request asks for at most. */
+const most = 100;
+
+export const encryptInput = z.strictObject({
+  table: name,
+  organization_id: organization,
+  rows: z.array(z.strictObject({
+    primary_key: key,
+    fields: z.record(name, z.string().nullable()),
+  })).min(1).max(most),
+});
+export const decryptInput = z.strictObject({
+  table: name,
+  columns: z.array(name).min(1).max(20),
+  primary_keys: z.array(key).min(1).max(most),
+});
+export const findInput = z.strictObject({
+  table: name,
+  organization_id: organization,
+  column: name,
+  value: z.string(),
+});
+export const rotateInput = z.strictObject({
+  organization_id: organization,
+  purpose: z.enum(["field", "index"]).default("field"),
+});
+export const workInput = z.strictObject({
+  /** Organizations whose data keys get a new version; null in the list: the system. */
+  rotate: z.array(z.uuid().nullable()).max(most).default([]),
+  purpose: z.enum(["field", "index"]).default("field"),
+  /** The key-encryption key that all data keys are to be wrapped under. */
+  key_encryption_key: z.string().regex(/^[a-z0-9_-]{1,32}$/).nullable().default(null),
+  retry: z.boolean().default(false),
+  /** How long to go on re-encrypting, in milliseconds. */
+  milliseconds: z.int().min(0).max(10_000).default(1000),
+  batch_size: z.int().min(1).max(1000).default(250),
+});
+
+export type EncryptInput = z.output<typeof encryptInput>;
+export type DecryptInput = z.output<typeof decryptInput>;
+export type FindInput = z.output<typeof findInput>;
+export type WorkInput = z.output<typeof workInput>;
