@@ -1,4 +1,4 @@
--- A small demo: two organizations, somebody in every role, and a table of the host application that
+-- A small demo: two organizations, somebody in every role, and two tables of the host application that
 -- Bulwark guards. Runs on an empty database only
 -- (npm start, supabase db reset). The accounts' password comes from the setting
 -- bulwark.demo_password, which npm start generates; without it nobody can sign in as them, so that a
@@ -89,3 +89,35 @@ insert into public.reports (organization_id, title)
 select o.id, quarter || ' quarter of ' || o.name
 from public.organizations o
 cross join unnest(array['First', 'Second']) as quarter;
+
+-- And how it keeps personal data: the column holds ciphertext alone and is found by its blind index.
+create table public.contacts (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  name text not null,
+  email text
+);
+create index contacts_organization_id_idx on public.contacts (organization_id);
+alter table public.contacts enable row level security;
+grant select, insert, update on public.contacts to authenticated;
+create policy "Members read contacts where they may" on public.contacts
+  for select to authenticated
+  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+create policy "Members write contacts where they may" on public.contacts
+  for insert to authenticated
+  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+create policy "Members change contacts where they may" on public.contacts
+  for update to authenticated
+  using (organization_id = any (array(select private.organizations_with('analytics:write'))))
+  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+create trigger contacts_keep_identity
+  before update on public.contacts
+  for each row execute function private.keep_columns('id', 'organization_id');
+
+select private.declare_encrypted_column(
+  'public.contacts', 'email', organization_column => 'organization_id', blind_index => true,
+  fold => true
+);
+select private.enable_audit(
+  'public.contacts', organization_column => 'organization_id', ignore => '{email,email_index}'
+);

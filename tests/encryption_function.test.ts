@@ -1,0 +1,281 @@
+/** Function `encryption` over HTTP: who may have what, moved values, rotation, shredding. */
+import assert from "node:assert/strict";
+import {
+  addContacts,
+  call,
+  done,
+  makeContacts,
+  readContacts,
+  table,
+  work,
+} from "./encryption_support.ts";
+import { connect, ok, schedulerSecret, service, signUp } from "./support.ts";
+
+const uniform = {
+  code: "ENCRYPTION_FAILED",
+  message: "Cannot encrypt or decrypt: a value is not one that was encrypted for its place",
+};
+
+Deno.test("ENC-F01: a field is encrypted, stored, found and decrypted under the caller's rights", async () => {
+  const acme = await makeContacts();
+  const [ada, bob] = await addContacts(acme, ["Ada@Example.com", "bob@example.com"]);
+  const { data } = await table(acme.analyst).select("email, email_index").eq("id", ada);
+  assert.match(data[0].email, /^bw1\.a256gcm\./);
+  assert.match(data[0].email_index, /^bwi1\./);
+  assert.deepEqual(await readContacts(acme.analyst, [ada!, bob!]), {
+    [ada!]: "Ada@Example.com",
+    [bob!]: "bob@example.com",
+  });
+  const find = { table: "contacts", organization_id: acme.organization, column: "email" };
+  const found = await done(acme.analyst.token, "find", { ...find, value: " ada@example.COM" });
+  assert.deepEqual(found, { primary_keys: [ada] });
+  assert.deepEqual(await done(acme.analyst.token, "find", { ...find, value: "eve@example.com" }), {
+    primary_keys: [],
+  });
+});
+
+Deno.test("ENC-F02: without the permission there, nothing is encrypted, decrypted, found or rotated", async () => {
+  const acme = await makeContacts();
+  const globex = await makeContacts();
+  const [id] = await addContacts(acme, ["ada@example.com"]);
+  const organization_id = acme.organization;
+  const rows = [{ primary_key: crypto.randomUUID(), fields: { email: "x" } }];
+  const asks: [string, Record<string, unknown>][] = [
+    ["encrypt", { table: "contacts", organization_id, rows }],
+    ["find", { table: "contacts", organization_id, column: "email", value: "ada@example.com" }],
+    ["rotate", { organization_id }],
+  ];
+  const stranger = await signUp("stranger");
+  for (const person of [acme.viewer, globex.analyst, globex.admin, stranger]) {
+    for (const [path, body] of asks) {
+      const { status, body: { code } } = await call(person.token, path, body);
+      assert.deepEqual([status, code], [403, "RBAC_PERMISSION_DENIED"], `${person.email} ${path}`);
+    }
+  }
+  const decrypt = { table: "contacts", columns: ["email"], primary_keys: [id] };
+  // The viewer sees the row and not its text; a foreign member does not even see the row.
+  assert.equal((await call(acme.viewer.token, "decrypt", decrypt)).status, 403);
+  assert.deepEqual(await done(globex.analyst.token, "decrypt", decrypt), { rows: [] });
+  assert.equal((await call(acme.analyst.token, "rotate", { organization_id })).status, 403);
+  for (const path of ["encrypt", "decrypt", "find", "rotate", "work"]) {
+    assert.equal((await call(null, path, {})).status, 401, path);
+    assert.ok([400, 401].includes((await call("not.a.token", path, {})).status), path);
+  }
+  assert.equal((await call(acme.admin.token, "work", {})).status, 401);
+});
+
+Deno.test("ENC-F03: a value moved to another row or organization is refused, all alike", async () => {
+  const acme = await makeContacts();
+  const globex = await makeContacts();
+  const [ada, bob] = await addContacts(acme, ["ada@example.com", "bob@example.com"]);
+  const [eve] = await addContacts(globex, ["eve@example.com"]);
+  const { data } = await table(acme.analyst).select("email, email_index").eq("id", ada);
+  const email: string = data[0].email;
+  const damaged = [
+    [acme, bob, email],
+    [globex, eve, email],
+    [acme, ada, email.slice(0, -2) + (email.endsWith("AA") ? "BA" : "AA")],
+    [acme, ada, email.slice(0, -4)],
+    [acme, ada, email + "AAAA"],
+    [acme, ada, email.replace(/^(bw1\.a256gcm\.).{22}/, `$1${"A".repeat(22)}`)],
+  ] as const;
+  for (const [organization, id, value] of damaged) {
+    const written = await table(organization.analyst).update({ email: value }).eq("id", id);
+    assert.equal(written.error, null);
+    const decrypt = { table: "contacts", columns: ["email"], primary_keys: [id] };
+    const { status, body } = await call(organization.analyst.token, "decrypt", decrypt);
+    const { correlation_id: _, ...told } = body;
+    assert.deepEqual([status, told], [422, uniform]);
+  }
+  for (const value of ["ada@example.com", email.replace("bw1", "bw2"), ""]) {
+    const refused = await table(acme.analyst).update({ email: value }).eq("id", ada);
+    assert.equal(refused.error.code, "23514", "plaintext is refused by the table itself");
+  }
+});
+
+Deno.test("ENC-F04: a false index leads nowhere", async () => {
+  const acme = await makeContacts();
+  const [ada, bob] = await addContacts(acme, ["ada@example.com", "bob@example.com"]);
+  const { data } = await table(acme.analyst).select("email_index").eq("id", ada);
+  await table(acme.analyst).update(data[0]).eq("id", bob);
+  const find = { table: "contacts", organization_id: acme.organization, column: "email" };
+  assert.deepEqual(await done(acme.analyst.token, "find", { ...find, value: "ada@example.com" }), {
+    primary_keys: [ada],
+  });
+});
+
+Deno.test("ENC-F05: each access is on record before it happens, without values", async () => {
+  const acme = await makeContacts();
+  const [ada] = await addContacts(acme, ["ada-on-record@example.com"]);
+  await readContacts(acme.analyst, [ada!]);
+  const { data } = await acme.admin.client.from("audit_logs")
+    .select("event_type, action, actor_id, resource_type, details")
+    .eq("organization_id", acme.organization).eq("event_type", "compliance.data_accessed")
+    .order("id");
+  assert.deepEqual(
+    data,
+    ["encrypt", "decrypt"].map((action) => ({
+      event_type: "compliance.data_accessed",
+      action,
+      actor_id: acme.analyst.id,
+      resource_type: "public.contacts",
+      details: { columns: ["email"], primary_keys: [ada] },
+    })),
+  );
+});
+
+Deno.test("ENC-F06: what is not declared, or asked for badly, is a clear error", async () => {
+  const { analyst, organization } = await makeContacts();
+  const cases: [string, unknown, number, string][] = [
+    [
+      "decrypt",
+      { table: "contacts", columns: ["name"], primary_keys: ["1"] },
+      404,
+      "ENCRYPTION_UNKNOWN_COLUMN",
+    ],
+    [
+      "decrypt",
+      { table: "user_roles", columns: ["id"], primary_keys: ["1"] },
+      404,
+      "ENCRYPTION_UNKNOWN_COLUMN",
+    ],
+    ["decrypt", { table: "contacts", columns: ["email"], primary_keys: [] }, 400, "INVALID_INPUT"],
+    [
+      "decrypt",
+      { table: "contacts", columns: ["email"], primary_keys: Array(101).fill("1") },
+      400,
+      "INVALID_INPUT",
+    ],
+    [
+      "decrypt",
+      { table: "contacts", columns: ["email"], primary_keys: ["not a uuid"] },
+      400,
+      "INVALID_INPUT",
+    ],
+    ["encrypt", { table: "contacts", organization_id: null, rows: [] }, 400, "INVALID_INPUT"],
+    [
+      "encrypt",
+      {
+        table: "contacts",
+        organization_id: organization,
+        rows: [{ primary_key: "1", fields: { email: "\ud800" } }],
+      },
+      422,
+      "ENCRYPTION_FAILED",
+    ],
+    ["nothing", {}, 404, "NOT_FOUND"],
+  ];
+  for (const [path, body, status, code] of cases) {
+    const answer = await call(analyst.token, path, body);
+    assert.deepEqual([answer.status, answer.body.code], [status, code], JSON.stringify(body));
+  }
+});
+
+Deno.test("ENC-F07: a rotated data key re-encrypts every row; reads and finds work all the while", async () => {
+  const acme = await makeContacts();
+  const emails = Array.from({ length: 60 }, (_, row) => `person-${row}@example.com`);
+  const ids = await addContacts(acme, emails);
+  const sql = connect(1);
+  try {
+    for (const purpose of ["field", "index"]) {
+      const before =
+        await sql`select id, email, email_index from contacts where organization_id = ${acme.organization}`;
+      const rotated = await done(acme.admin.token, "rotate", {
+        organization_id: acme.organization,
+        purpose,
+      });
+      assert.deepEqual(rotated, { organization_id: acme.organization, purpose, version: 2 });
+      assert.equal(Object.values(await readContacts(acme.analyst, ids)).length, 60);
+      const find = { table: "contacts", organization_id: acme.organization, column: "email" };
+      const found = () => done(acme.analyst.token, "find", { ...find, value: emails[7] });
+      assert.deepEqual(await found(), { primary_keys: [ids[7]] });
+      for (;;) if (!(await work({ milliseconds: 200, batch_size: 7 })).more) break;
+      const after =
+        await sql`select id, email, email_index from contacts where organization_id = ${acme.organization}`;
+      const key = (text: string) => text.split(".").at(-2);
+      const column = purpose === "field" ? "email" : "email_index";
+      const old = new Set(before.map((row) => key(row[column])));
+      assert.deepEqual([old.size, after.length], [1, 60]);
+      assert.ok(after.every((row) => !old.has(key(row[column]))), "all rows are under the new key");
+      assert.deepEqual(await found(), { primary_keys: [ids[7]] });
+      assert.deepEqual(
+        await readContacts(acme.analyst, ids),
+        Object.fromEntries(ids.map((id, row) => [id, emails[row]!])),
+      );
+    }
+    const progress = ok(
+      await acme.admin.client.rpc("encryption_progress", { organization_id: acme.organization }),
+    );
+    assert.deepEqual(
+      progress.map((
+        { purpose, state, total, done, failed },
+      ) => [purpose, state, total, done, failed]),
+      [["index", "settling", 60, 60, 0], ["field", "settling", 60, 60, 0]],
+    );
+    const denied = await acme.analyst.client.rpc("encryption_progress", {
+      organization_id: acme.organization,
+    });
+    assert.equal(denied.error?.details, "RBAC_PERMISSION_DENIED");
+  } finally {
+    await sql.end();
+  }
+});
+
+Deno.test("ENC-F08: a rotated key-encryption key rewraps data keys and touches no row", async () => {
+  const acme = await makeContacts();
+  const ids = await addContacts(acme, ["ada@example.com"]);
+  const read = async () => (await table(acme.analyst).select("email").eq("id", ids[0])).data;
+  const before = await read();
+  for (const key of ["local-2", "local-1"]) {
+    const { left_to_rewrap } = await work({ key_encryption_key: key });
+    assert.equal(left_to_rewrap, false);
+    const status = ok(await service().rpc("key_encryption_status"));
+    for (const { id, is_current, data_keys } of status) {
+      assert.deepEqual([is_current, data_keys > 0], [id === key, id === key], id);
+    }
+    assert.deepEqual(await readContacts(acme.analyst, ids), { [ids[0]!]: "ada@example.com" });
+  }
+  assert.deepEqual(await read(), before);
+  const unknown = await call(schedulerSecret, "work", { key_encryption_key: "nobody" });
+  assert.equal(unknown.status, 422);
+});
+
+Deno.test("ENC-F09: a shredded organization's texts are gone at once, and say so", async () => {
+  const acme = await makeContacts();
+  const globex = await makeContacts();
+  const ids = await addContacts(acme, ["ada@example.com"]);
+  const others = await addContacts(globex, ["eve@example.com"]);
+  await readContacts(acme.analyst, ids);
+  const { slug } = ok(
+    await acme.admin.client.from("organizations").select("slug").eq("id", acme.organization)
+      .single(),
+  );
+  const shred = (client: typeof acme.admin.client, confirm_slug: string) =>
+    client.rpc("shred_organization", { organization_id: acme.organization, confirm_slug });
+  assert.equal((await shred(acme.admin.client, slug)).error?.details, "RBAC_PERMISSION_DENIED");
+  assert.equal((await shred(service(), "other")).error?.details, "RBAC_UNKNOWN_ORGANIZATION");
+  assert.equal(ok(await shred(service(), slug)), 2);
+  const decrypt = { table: "contacts", columns: ["email"], primary_keys: ids };
+  const rows = [{ primary_key: crypto.randomUUID(), fields: { email: "x" } }];
+  for (
+    const [path, body] of [
+      ["decrypt", decrypt],
+      ["encrypt", { table: "contacts", organization_id: acme.organization, rows }],
+      ["find", {
+        table: "contacts",
+        organization_id: acme.organization,
+        column: "email",
+        value: "x",
+      }],
+    ] as const
+  ) {
+    const answer = await call(acme.analyst.token, path, body);
+    assert.deepEqual([answer.status, answer.body.code], [410, "ENCRYPTION_KEY_DESTROYED"], path);
+  }
+  const again = await call(acme.admin.token, "rotate", { organization_id: acme.organization });
+  assert.equal(again.body.code, "ENCRYPTION_KEY_DESTROYED");
+  assert.deepEqual(await readContacts(globex.analyst, others), { [others[0]!]: "eve@example.com" });
+  const { data } = await acme.admin.client.from("audit_logs").select("severity, details")
+    .eq("organization_id", acme.organization).eq("event_type", "encryption.keys_destroyed");
+  assert.deepEqual(data, [{ severity: "critical", details: { slug, data_keys: 2 } }]);
+});
