@@ -42,6 +42,8 @@ export interface WorkDone {
   failed: number;
   /** Whether there is more to do right now. */
   more: boolean;
+  /** Rows of what is not at its end: how many there are, and how many are done. */
+  progress: { total: number; done: number; running: number; settling: number; incomplete: number };
 }
 
 /** Rotates what is asked for, rewraps, and re-encrypts until the time is over. */
@@ -61,6 +63,7 @@ export async function work(
     reencrypted: 0,
     failed: 0,
     more: false,
+    progress: { total: 0, done: 0, running: 0, settling: 0, incomplete: 0 },
   };
   if (asked.key_encryption_key !== null) {
     const { changed, left } = await rewrap(service, keys, asked.key_encryption_key, deadline);
@@ -69,11 +72,25 @@ export async function work(
   }
   while (performance.now() < deadline) {
     const batch = await reencryptBatch(service, keys, asked.batch_size);
-    if (!batch) return { ...done, more: done.left_to_rewrap };
+    if (!batch) break;
     done.reencrypted += batch.changed;
     done.failed += batch.failed;
   }
-  return { ...done, more: true };
+  done.progress = await progressOf(service);
+  done.more = done.left_to_rewrap || done.progress.running > 0;
+  return done;
+}
+
+async function progressOf(service: CallerClient): Promise<WorkDone["progress"]> {
+  const progress = { total: 0, done: 0, running: 0, settling: 0, incomplete: 0 };
+  for (const { state, total, done } of unwrap(await service.rpc("encryption_progress"))) {
+    if (state === "done") continue;
+    // Null until the first batch has counted.
+    progress.total += total ?? 0;
+    progress.done += done;
+    progress[state as "running" | "settling" | "incomplete"]++;
+  }
+  return progress;
 }
 
 /** Wraps data keys anew under a key-encryption key, which becomes the current one. */

@@ -1,0 +1,321 @@
+-- Encryption in the database: who reaches keys, what a declared column refuses, rotation, shredding.
+begin;
+select plan(46);
+select tests.create_organizations();
+
+create table public.people (
+  id bigint generated always as identity primary key,
+  organization_id uuid,
+  email text,
+  phone text,
+  born date
+);
+create table public.pairs (a int, b int, email text, primary key (a, b));
+select private.declare_encrypted_column(
+  'public.people', 'email', organization_column => 'organization_id', blind_index => true
+);
+
+-- What stands for a value under a key here: the database looks at nothing but its form.
+create function tests.ciphertext(key uuid, filler text default 'A')
+  returns text language sql as $$
+  select 'bw1.a256gcm.'
+    || translate(left(encode(uuid_send(key), 'base64'), 22), '+/', '-_') || '.' || repeat(filler, 107);
+$$;
+create function tests.wrapped(kek text, filler text default 'A')
+  returns text language sql as $$ select 'bwk1.' || kek || '.' || repeat(filler, 150); $$;
+create function tests.key(number int) returns uuid language sql as $$
+  select ('00000000-0000-4000-8000-' || lpad(number::text, 12, '0'))::uuid;
+$$;
+
+-- declared columns
+select is(
+  tests.error($$ insert into public.people (email) values ('ada@example.com') $$), '23514',
+  'ENC-01: a declared column refuses plaintext, from its owner too'
+);
+select is(
+  tests.error($$ insert into public.people (email) values (tests.ciphertext(tests.key(1)) || ' x') $$),
+  '23514', 'ENC-02: a declared column refuses what only begins like ciphertext'
+);
+select lives_ok(
+  $$ insert into public.people (email) values (tests.ciphertext(tests.key(1))), (null) $$,
+  'ENC-03: a declared column takes ciphertext, and null'
+);
+select is(
+  tests.error($$ insert into public.people (email_index) values ('ada@example.com') $$), '23514',
+  'ENC-04: the column of a blind index refuses plaintext'
+);
+insert into public.people (phone) values ('555-0100');
+select is(
+  tests.error($$ select private.declare_encrypted_column('public.people', 'phone') $$),
+  '23514 ENCRYPTION_PLAINTEXT_PRESENT', 'ENC-05: a column that holds plaintext is not declared'
+);
+select is(
+  tests.error($$ select private.declare_encrypted_column('public.people', 'born') $$),
+  '42703 ENCRYPTION_UNKNOWN_COLUMN', 'ENC-06: a column that is not text is not declared'
+);
+select is(
+  tests.error($$ select private.declare_encrypted_column('public.people', 'email', 'phone') $$),
+  '42703 ENCRYPTION_UNKNOWN_COLUMN', 'ENC-07: the organization''s column has to be uuid'
+);
+select is(
+  tests.error($$ select private.declare_encrypted_column('public.pairs', 'email') $$),
+  '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: a table needs a primary key of one column'
+);
+select is(
+  tests.error($$ select private.declare_encrypted_column('public.people', null) $$),
+  '22023 ENCRYPTION_INVALID_ARGUMENT', 'ENC-09: an argument that must be given is not null'
+);
+select lives_ok(
+  $$ select private.declare_encrypted_column(
+       'public.people', 'email', organization_column => 'organization_id', blind_index => true
+     ) $$,
+  'ENC-10: a column may be declared again'
+);
+select isnt_empty(
+  $$ select from public.audit_logs where resource_type = 'private.encrypted_columns' $$,
+  'ENC-11: that a column was declared is on record'
+);
+
+-- clients reach no key
+select set_eq(
+  $$ select p.proname::text from pg_proc p
+     where p.pronamespace = 'public'::regnamespace
+       and has_function_privilege('authenticated', p.oid, 'execute')
+       and p.proname ~ '(key|encrypt|shred|field_access|rewrap)' $$,
+  array[
+    'shred_organization', 'authorize_field_access', 'encryption_progress', 'key_encryption_status'
+  ],
+  'ENC-12: of all that touches keys clients call four functions'
+);
+select is(
+  tests.error_as('super@bulwark.test', 'authenticated', $$ select public.read_data_keys('{}') $$),
+  '42501', 'ENC-13: not even a super_admin reads wrapped keys'
+);
+select is(
+  tests.error_as('super@bulwark.test', 'service_role', $$ select from private.data_keys $$),
+  '42501', 'ENC-14: the service role reads wrapped keys through functions alone'
+);
+
+-- keys, as functions make them
+select tests.act_as_role('service_role');
+select public.register_key_encryption_key('k1', 'raw', 'check');
+select public.register_key_encryption_key('k1', 'raw', 'another');
+select is(
+  (select check_value from public.find_key_encryption_key('k1')), 'check',
+  'ENC-15: a registered key-encryption key keeps its check value'
+);
+select is(
+  tests.error($$ select public.register_key_encryption_key(
+    'weak', 'pbkdf2-sha256', 'c', 'AAAAAAAAAAAAAAAAAAAAAA', 599999) $$),
+  '23514', 'ENC-16: a passphrase with fewer than 600,000 rounds is not registered'
+);
+select is(
+  (select id from public.reserve_data_key('field', 10, tests.organization_id('acme'))), null,
+  'ENC-17: an organization begins without a key'
+);
+select ok(
+  public.add_data_key(tests.key(1), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')),
+  'ENC-18: the first key of an organization becomes the current one'
+);
+select ok(
+  not public.add_data_key(
+    tests.key(9), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')
+  ),
+  'ENC-19: whoever comes second adds nothing'
+);
+select is(
+  tests.error($$ select public.add_data_key(
+    tests.key(9), 'field', 'in the open', 1, tests.organization_id('acme')) $$),
+  '23514', 'ENC-20: a key that is not wrapped is refused'
+);
+select is(
+  tests.error($$ select public.add_data_key(
+    tests.key(9), 'field', tests.wrapped('k9'), 1, tests.organization_id('acme')) $$),
+  '23503', 'ENC-21: a key wrapped by nobody known is refused'
+);
+select is(
+  tests.error($$ select public.add_data_key(
+    tests.key(9), 'field', tests.wrapped('k1'), 0, gen_random_uuid()) $$),
+  'PT404 RBAC_UNKNOWN_ORGANIZATION', 'ENC-22: an organization that does not exist gets no key'
+);
+select public.add_data_key(
+  tests.key(2), 'field', tests.wrapped('k1'), 0, tests.organization_id('globex')
+);
+select is(
+  (select array_agg(granted) from (
+    select (public.reserve_data_key('field', 1000, tests.organization_id('acme'))).granted
+    from generate_series(1, 3)
+  ) g),
+  '{1000,1000,1000}', 'ENC-23: messages are set aside'
+);
+select is(
+  tests.error($$ select public.reserve_data_key('field', -1, tests.organization_id('acme')) $$),
+  '22023 ENCRYPTION_INVALID_ARGUMENT', 'ENC-24: nobody gives messages back'
+);
+
+-- the message limit
+select tests.act_as_owner();
+select is(
+  (select messages from private.data_keys where id = tests.key(1)), 3000::bigint,
+  'ENC-25: what was set aside is counted'
+);
+update private.settings set value = '3500' where name = 'encryption.messages_per_key';
+select tests.act_as_role('service_role');
+select is(
+  (select array_agg(granted) from (
+    select (public.reserve_data_key('field', 400, tests.organization_id('acme'))).granted
+    from generate_series(1, 3)
+  ) g),
+  '{400,100,0}', 'ENC-26: a key grants no more than its limit'
+);
+select tests.act_as_owner();
+update private.settings set value = '99999999999' where name = 'encryption.messages_per_key';
+update private.data_keys set messages = 4294967290 where id = tests.key(1);
+select tests.act_as_role('service_role');
+select is(
+  (select granted from public.reserve_data_key('field', 400, tests.organization_id('acme'))), 6,
+  'ENC-27: whatever the setting says, no key grants more than 2^32'
+);
+
+-- rotation
+select tests.act_as_owner();
+delete from public.people;
+insert into public.people (organization_id, email, email_index)
+select tests.organization_id('acme'), tests.ciphertext(tests.key(1)), null
+from generate_series(1, 5);
+insert into public.people (organization_id, email)
+values (tests.organization_id('globex'), tests.ciphertext(tests.key(2)));
+select tests.act_as_role('service_role');
+select public.add_data_key(
+  tests.key(3), 'field', tests.wrapped('k1'), 1, tests.organization_id('acme')
+);
+create temporary table batch as select * from public.next_reencryption_batch(2);
+select is(
+  (select jsonb_array_length(batch) from batch), 2, 'ENC-28: a batch has as many rows as asked for'
+);
+select is_empty(
+  $$ select from public.next_reencryption_batch(2) $$, 'ENC-29: a batch that is lent is lent once'
+);
+-- Somebody writes one of the two rows meanwhile.
+select tests.act_as_owner();
+update public.people set email = tests.ciphertext(tests.key(3), 'M')
+where id = (select (batch -> 0 ->> 'k')::bigint from batch);
+select tests.act_as_role('service_role');
+select is(
+  (
+    select public.apply_reencryption_batch(
+      b.reencryption_id, b.next_place,
+      (
+        select jsonb_agg(r || jsonb_build_object(
+          'n', tests.ciphertext(tests.key(3), 'N'), 'i', 'bwi1.' || repeat('A', 22) || '.' || repeat('A', 43)
+        ))
+        from jsonb_array_elements(b.batch) r
+      ),
+      place => b.place
+    )
+    from batch b
+  ),
+  1, 'ENC-30: a row that changed since it was read is left as it is'
+);
+select is(
+  (
+    select public.apply_reencryption_batch(b.reencryption_id, b.next_place, b.batch, place => b.place)
+    from batch b
+  ),
+  0, 'ENC-31: a batch is not applied twice'
+);
+select tests.act_as_owner();
+select results_eq(
+  $$ select right(email, 1), count(*) from public.people
+     where organization_id = tests.organization_id('acme') group by 1 order by 1 $$,
+  $$ values ('A', 3::bigint), ('M', 1), ('N', 1) $$,
+  'ENC-32: the concurrent write is there, and so is the batch'
+);
+select is(
+  (select right(email, 1) from public.people
+   where organization_id = tests.organization_id('globex')),
+  'A', 'ENC-33: another organization''s rows are not touched'
+);
+update private.reencryptions set leased_until = now() - interval '1 second';
+drop table batch;
+select tests.act_as_role('service_role');
+create temporary table batch as select * from public.next_reencryption_batch(100);
+select is(
+  (select jsonb_array_length(batch) from batch), 3, 'ENC-34: the next batch comes after the last'
+);
+select public.apply_reencryption_batch(
+  b.reencryption_id, b.next_place, '[]',
+  (select jsonb_agg(jsonb_build_object('k', r ->> 'k', 'f', 'tampered'))
+   from jsonb_array_elements(b.batch) r),
+  b.place
+)
+from batch b;
+drop table batch;
+create temporary table batch as select * from public.next_reencryption_batch(100);
+select is(
+  (select jsonb_array_length(batch) from batch), 3,
+  'ENC-35: what did not decrypt is tried once more in a pass of its own'
+);
+select public.apply_reencryption_batch(
+  b.reencryption_id, b.next_place, '[]',
+  (select jsonb_agg(jsonb_build_object('k', r ->> 'k', 'f', 'tampered'))
+   from jsonb_array_elements(b.batch) r),
+  b.place
+)
+from batch b;
+select is_empty($$ select from public.next_reencryption_batch(100) $$, 'ENC-36: and then it ends');
+select tests.act_as('admin@acme.test');
+select results_eq(
+  $$ select state, total, done, failed
+     from public.encryption_progress(tests.organization_id('acme')) $$,
+  $$ values ('incomplete', 5::bigint, 1::bigint, 3::bigint) $$,
+  'ENC-37: whoever may rotate sees how far it is, and what failed'
+);
+select is(
+  tests.error($$ select public.encryption_progress(tests.organization_id('globex')) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'ENC-38: of another organization nobody sees it'
+);
+select is(
+  tests.error($$ select public.key_encryption_status() $$), '42501 RBAC_PERMISSION_DENIED',
+  'ENC-39: key-encryption keys are the installation''s business'
+);
+
+-- shredding
+select is(
+  tests.error($$ select public.shred_organization(tests.organization_id('acme'), 'acme') $$),
+  '42501 RBAC_PERMISSION_DENIED', 'ENC-40: an administrator does not shred the organization'
+);
+select tests.act_as('super@bulwark.test');
+select is(
+  tests.error($$ select public.shred_organization(tests.organization_id('acme'), 'globex') $$),
+  'PT404 RBAC_UNKNOWN_ORGANIZATION', 'ENC-41: the slug has to confirm it'
+);
+select is(
+  public.shred_organization(tests.organization_id('acme'), 'acme'), 2,
+  'ENC-42: a super_admin shreds an organization'
+);
+select is(
+  tests.error($$ select public.shred_organization(tests.organization_id('acme'), 'acme') $$),
+  'PT410 ENCRYPTION_KEY_DESTROYED', 'ENC-43: what is destroyed stays destroyed'
+);
+select tests.act_as_role('service_role');
+select is(
+  tests.error($$ select public.add_data_key(
+    tests.key(9), 'field', tests.wrapped('k1'), 3, tests.organization_id('acme')) $$),
+  'PT410 ENCRYPTION_KEY_DESTROYED', 'ENC-44: a shredded organization gets no new key'
+);
+select tests.act_as_owner();
+select results_eq(
+  $$ select count(*), count(wrapped_key) from private.data_keys
+     where organization_id = tests.organization_id('acme') $$,
+  $$ values (2::bigint, 0::bigint) $$,
+  'ENC-45: of destroyed keys the rows are left and nothing in them'
+);
+delete from public.organizations where slug = 'globex';
+select results_eq(
+  $$ select count(*), count(wrapped_key) from private.data_keys where id = tests.key(2) $$,
+  $$ values (1::bigint, 0::bigint) $$, 'ENC-46: an organization that is deleted is shredded'
+);
+
+select * from finish();
+rollback;
