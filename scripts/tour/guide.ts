@@ -15,7 +15,7 @@ export interface Place {
 /** One capability, shown from beginning to end. */
 export type Chapter = (place: Place) => Promise<void>;
 
-/** The demo's guarded table, which belongs to the host application and not to Bulwark's types. */
+/** The demo's own tables, which belong to the host application and not to Bulwark's types. */
 type Tables = Database["public"]["Tables"];
 export interface DemoDatabase {
   public: Omit<Database["public"], "Tables"> & {
@@ -24,6 +24,24 @@ export interface DemoDatabase {
         Row: { id: number; organization_id: string; title: string };
         Insert: { organization_id: string; title: string };
         Update: { title?: string };
+        Relationships: [];
+      };
+      contacts: {
+        Row: {
+          id: string;
+          organization_id: string;
+          name: string;
+          email: string | null;
+          email_index: string | null;
+        };
+        Insert: {
+          id: string;
+          organization_id: string;
+          name: string;
+          email: string | null;
+          email_index: string | null;
+        };
+        Update: { email?: string };
         Relationships: [];
       };
     };
