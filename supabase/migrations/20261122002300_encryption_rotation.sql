@@ -129,7 +129,6 @@ create function private.stale_rows_query(reencryption_id bigint)
 as $$
 declare
   v_key text;
-  v_key_column text;
   v_column record;
 begin
   select e.*, k.purpose, k.id as data_key_id into strict v_column
@@ -140,7 +139,6 @@ begin
   v_key := translate(
     left(encode(uuid_send(v_column.data_key_id), 'base64'), 22), '+/', '-_'
   );
-  v_key_column := case v_column.purpose when 'index' then 'index_column' else 'primary_key' end;
   return format(
     $query$
       select %1$s::text as place, t.%2$I::text as row_key, %3$s as organization_id,
@@ -359,7 +357,7 @@ begin
       where t.%2$I = g.k and t.%4$I = g.c
     $query$,
     v_column.primary_key_type, v_column.primary_key, v_column.relation, v_column.column_name,
-    case when v_column.index_column is not null then format(', %I = g.i', v_column.index_column) end
+    coalesce(', ' || quote_ident(v_column.index_column) || ' = g.i', '')
   )
   using changes;
   get diagnostics v_changed = row_count;
@@ -436,7 +434,7 @@ create function public.data_keys_to_rewrap(kek text, batch_size integer default 
     id uuid,
     organization_id uuid,
     purpose text,
-    version integer,
+    version bigint,
     wrapped_key text
   )
   language sql
@@ -479,7 +477,7 @@ create function public.encryption_progress(organization_id uuid default null)
   returns table (
     of_organization uuid,
     purpose text,
-    version integer,
+    version bigint,
     table_name text,
     column_name text,
     state text,

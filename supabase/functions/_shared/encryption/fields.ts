@@ -1,13 +1,7 @@
 import { type Bytes, fromUtf8, utf8 } from "./bytes.ts";
 import type { DataKeys, MessageSlot } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
-import {
-  type Envelope,
-  type FieldAddress,
-  nonceOf,
-  readEnvelope,
-  writeEnvelope,
-} from "./format.ts";
+import { type FieldAddress, nonceOf, readEnvelope, writeEnvelope } from "./format.ts";
 
 /**
  * Encrypts a text for one place: only there, in that row and column of that organization, can it be
