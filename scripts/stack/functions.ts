@@ -63,9 +63,7 @@ export function setFunctionEnvironment(url: string, secrets: Secrets): void {
   Deno.env.set("SUPABASE_SERVICE_ROLE_KEY", secrets.secretKey);
   Deno.env.set("SUPABASE_PUBLISHABLE_KEYS", JSON.stringify({ default: secrets.publishableKey }));
   Deno.env.set("SUPABASE_SECRET_KEYS", JSON.stringify({ default: secrets.secretKey }));
-  Deno.env.set("BULWARK_SCHEDULER_SECRET", secrets.schedulerSecret);
-  Deno.env.set("BULWARK_AUDIT_SIGNING_KEYS", secrets.auditSigningKeys);
-  Deno.env.set("BULWARK_ENCRYPTION_KEYS", secrets.encryptionKeys);
+  for (const [name, value] of Object.entries(functionSecrets(secrets))) Deno.env.set(name, value);
   // The log keeps its name whatever port it is served on.
   const origin = Deno.env.get("BULWARK_AUDIT_ORIGIN");
   if (!origin) Deno.env.set("BULWARK_AUDIT_ORIGIN", "bulwark.localhost/audit");

@@ -2,16 +2,12 @@ import { exists } from "./binaries.ts";
 import { Failure } from "./failure.ts";
 import { inRepository } from "./paths.ts";
 
-/** The secrets of one local stack; `.env.example` explains each. */
-export interface Secrets {
-  publishableKey: string;
-  secretKey: string;
-  jwtSecret: string;
-  databasePassword: string;
-  demoPassword: string;
-  schedulerSecret: string;
-  auditSigningKeys: string;
-  encryptionKeys: string;
+/** How one secret is called in the environment, and how it is made. */
+interface Secret {
+  name: string;
+  generate(): string;
+  /** Whether the edge functions get it under the same name. */
+  forFunctions?: true;
 }
 
 const definitions = {
@@ -23,14 +19,30 @@ const definitions = {
   jwtSecret: { name: "SUPABASE_JWT_SECRET", generate: () => token(48) },
   databasePassword: { name: "POSTGRES_PASSWORD", generate: () => token(24) },
   demoPassword: { name: "BULWARK_DEMO_PASSWORD", generate: () => `Demo-${token(12)}` },
-  schedulerSecret: { name: "BULWARK_SCHEDULER_SECRET", generate: () => token(43) },
-  auditSigningKeys: { name: "BULWARK_AUDIT_SIGNING_KEYS", generate: key },
+  schedulerSecret: {
+    name: "BULWARK_SCHEDULER_SECRET",
+    generate: () => token(43),
+    forFunctions: true,
+  },
+  auditSigningKeys: {
+    name: "BULWARK_AUDIT_SIGNING_KEYS",
+    generate: key,
+    forFunctions: true,
+  },
   encryptionKeys: {
     name: "BULWARK_ENCRYPTION_KEYS",
     // Two, so that one can replace the other without a restart.
     generate: () => `local-1:${key()},local-2:${key()}`,
+    forFunctions: true,
   },
-};
+} satisfies Record<string, Secret>;
+
+type Key = keyof typeof definitions;
+
+/** The secrets of one local stack; `.env.example` explains each. */
+export type Secrets = Record<Key, string>;
+
+const all = Object.entries(definitions) as [Key, Secret][];
 
 /**
  * Reads the stack's secrets, making those that are missing and keeping them in `file`, which only
@@ -48,16 +60,7 @@ export async function loadSecrets(file: string): Promise<Secrets> {
     generated.push(`${name}=${made}`);
     return made;
   };
-  const secrets: Secrets = {
-    publishableKey: value(variables.publishableKey),
-    secretKey: value(variables.secretKey),
-    jwtSecret: value(variables.jwtSecret),
-    databasePassword: value(variables.databasePassword),
-    demoPassword: value(variables.demoPassword),
-    schedulerSecret: value(variables.schedulerSecret),
-    auditSigningKeys: value(variables.auditSigningKeys),
-    encryptionKeys: value(variables.encryptionKeys),
-  };
+  const secrets = Object.fromEntries(all.map(([key, secret]) => [key, value(secret)])) as Secrets;
   if (generated.length > 0) await append(file, generated);
   validate(secrets);
   return secrets;

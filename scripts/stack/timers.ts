@@ -17,37 +17,36 @@ export interface Timers {
 
 const second = 1000;
 
-/**
- * Does what pg_cron and pg_net do on a hosted project: seals the audit log each second, asks for a
- * checkpoint each minute, and for re-encryption to go on.
- */
+/** What hosted has pg_cron run in the database: a function of `public`, and its period in seconds. */
+const databaseJobs: Record<string, number> = { seal_audit_log: 1, check_audit_log: 300 };
+
+/** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */
+const functionJobs: Record<string, number> = {
+  "audit/checkpoint": 60,
+  "encryption/work": 15,
+};
+
+/** Does on time what pg_cron and pg_net do on a hosted project. */
 export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions): Timers {
   const stopped = new AbortController();
   const sql = connect(databaseUrl);
-  const call = async (path: string) => {
-    const answer = await fetch(`${url}/functions/v1/${path}`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${schedulerSecret}` },
-      body: "{}",
-      signal: stopped.signal,
-    });
-    const { code, message } = await answer.json();
-    if (!answer.ok) throw new Error(`${code} ${message}`);
-  };
-  const loops = [
-    repeat("seal_audit_log", second, stopped.signal, async () => {
-      await sql`select public.seal_audit_log()`;
-    }),
-    repeat("audit/checkpoint", 60 * second, stopped.signal, () => call("audit/checkpoint")),
-    repeat("encryption/work", 5 * second, stopped.signal, async () => {
-      const [{ waits }] = await sql<[{ waits: boolean }]>`
-        select exists (
-          select from private.reencryptions r where r.state in ('running', 'settling')
-        ) as waits
-      `;
-      if (waits) await call("encryption/work");
-    }),
-  ];
+  const inDatabase = Object.entries(databaseJobs).map(([name, period]) =>
+    repeat(name, period * second, stopped.signal, async () => {
+      await sql`select ${sql("public")}.${sql(name)}()`;
+    })
+  );
+  const inFunctions = Object.entries(functionJobs).map(([path, period]) =>
+    repeat(path, period * second, stopped.signal, async () => {
+      const answer = await fetch(`${url}/functions/v1/${path}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${schedulerSecret}` },
+        body: "{}",
+        signal: stopped.signal,
+      });
+      const { code, message } = await answer.json();
+      if (!answer.ok) throw new Error(`${code} ${message}`);
+    })
+  );
   return {
     async stop() {
       stopped.abort();

@@ -602,6 +602,31 @@ export type Database = {
         };
         Returns: number;
       };
+      "assign_security_event": {
+        Args: { "assignee": string; "event_id": string };
+        Returns: {
+          "assigned_to": string | null;
+          "details": NonNullable<Json>;
+          "event_type": string;
+          "id": string;
+          "last_seen_at": string;
+          "occurrences": number;
+          "organization_id": string | null;
+          "raised_at": string;
+          "resolution_note": string | null;
+          "resolved_at": string | null;
+          "resolved_by": string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject": string;
+          "user_id": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "security_events";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "audit_consistency_proof": {
         Args: { "from_size": number; "to_size": number };
         Returns: Json;
@@ -628,6 +653,7 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
         Returns: {
@@ -827,6 +853,37 @@ export type Database = {
           "primary_key": string;
         }[];
       };
+      "list_security_events": {
+        Args: {
+          "before"?: string;
+          "include_resolved"?: boolean;
+          "minimum_severity"?: Database["public"]["Enums"]["security_severity"];
+          "organization_id"?: string;
+          "page_size"?: number;
+        };
+        Returns: {
+          "assigned_to": string | null;
+          "details": NonNullable<Json>;
+          "event_type": string;
+          "id": string;
+          "last_seen_at": string;
+          "occurrences": number;
+          "organization_id": string | null;
+          "raised_at": string;
+          "resolution_note": string | null;
+          "resolved_at": string | null;
+          "resolved_by": string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject": string;
+          "user_id": string | null;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "security_events";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "log_audit_event": {
         Args: {
           "action"?: string;
@@ -891,10 +948,6 @@ export type Database = {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
       };
-      "register_audit_key": {
-        Args: { "key_id": string; "key_name": string; "public_key": string };
-        Returns: undefined;
-      };
       "register_key_encryption_key": {
         Args: {
           "check_value": string;
@@ -906,6 +959,16 @@ export type Database = {
         Returns: undefined;
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
+      "report_security_event": {
+        Args: {
+          "details"?: Json;
+          "event_type": string;
+          "organization_id"?: string;
+          "subject"?: string;
+          "user_id"?: string;
+        };
+        Returns: string;
+      };
       "reserve_data_key": {
         Args: { "for_organization"?: string; "key_purpose": string; "messages": number };
         Returns: {
@@ -917,6 +980,31 @@ export type Database = {
           "version": number;
           "wrapped_key": string;
         }[];
+      };
+      "resolve_security_event": {
+        Args: { "event_id": string; "note": string };
+        Returns: {
+          "assigned_to": string | null;
+          "details": NonNullable<Json>;
+          "event_type": string;
+          "id": string;
+          "last_seen_at": string;
+          "occurrences": number;
+          "organization_id": string | null;
+          "raised_at": string;
+          "resolution_note": string | null;
+          "resolved_at": string | null;
+          "resolved_by": string | null;
+          "severity": Database["public"]["Enums"]["security_severity"];
+          "subject": string;
+          "user_id": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "security_events";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "retry_reencryption": { Args: Record<PropertyKey, never>; Returns: number };
       "revoke_invitation": { Args: { "invitation_id": string }; Returns: undefined };
