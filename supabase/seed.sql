@@ -1,4 +1,4 @@
--- A small demo: two organizations, somebody in every role, and tables of the host application that
+-- A small demo: two organizations, somebody in every role, and two tables of the host application that
 -- Bulwark guards. Runs on an empty database only
 -- (npm start, supabase db reset). The accounts' password comes from the setting
 -- bulwark.demo_password, which npm start generates; without it nobody can sign in as them, so that a

@@ -106,7 +106,7 @@ function validate(secrets: Secrets): void {
   }
 }
 
-/** A private key: 32 random bytes in base64 (RFC 8032). */
+/** 32 random bytes in base64: an Ed25519 seed (RFC 8032), or a key-encryption key. */
 function key(): string {
   return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
 }

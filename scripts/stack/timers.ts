@@ -25,7 +25,10 @@ const databaseJobs: Record<string, number> = {
 };
 
 /** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */
-const functionJobs: Record<string, number> = { "audit/checkpoint": 60, "encryption/work": 5 };
+const functionJobs: Record<string, number> = {
+  "audit/checkpoint": 60,
+  "encryption/work": 15,
+};
 
 /** Does on time what pg_cron and pg_net do on a hosted project. */
 export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions): Timers {

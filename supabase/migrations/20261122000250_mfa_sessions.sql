@@ -111,7 +111,7 @@ begin
       as $body$ begin return (%s); end; $body$
     $make$,
     case
-      when claims is null then 'select null::timestamptz from auth.sessions s where false'
+      when claims is null then 'case when session_id is null then null end::timestamptz'
       else format(
         'select max(c.updated_at) from %s c join auth.sessions s on s.id = c.session_id
           where c.session_id = native_mfa_at.session_id and s.aal::text = ''aal2''
@@ -131,7 +131,7 @@ begin
       as $body$ begin return (%s); end; $body$
     $make$,
     case
-      when factors is null then 'select count(*) from auth.users u where false'
+      when factors is null then 'case when user_id is not null then 0 end::bigint'
       else format(
         'select count(*) from %s f
           where f.user_id = native_factors.user_id and f.status::text = ''verified''',

@@ -17,7 +17,7 @@ create table private.key_encryption_keys (
   id text primary key,
   derivation text not null,
   salt text,
-  rounds integer,
+  rounds bigint,
   check_value text not null,
   is_current boolean not null default false,
   registered_at timestamptz not null default now(),
@@ -45,7 +45,7 @@ create table private.data_keys (
   organization_id uuid,
   purpose private.data_key_purpose not null,
   state private.data_key_state not null default 'current',
-  version integer not null,
+  version bigint not null,
   messages bigint not null default 0,
   kek text not null references private.key_encryption_keys (id),
   wrapped_key text,
@@ -69,7 +69,7 @@ comment on column private.data_keys.messages is
 create table private.shredded_organizations (
   organization_id uuid primary key,
   slug text not null,
-  data_keys integer not null,
+  data_keys bigint not null,
   shredded_at timestamptz not null default now(),
   shredded_by uuid
 );
@@ -145,7 +145,7 @@ comment on function public.is_shredded(uuid) is
   'Whether an organization''s data keys were destroyed. For functions alone.';
 
 create function public.find_key_encryption_key(key_id text)
-  returns table (derivation text, salt text, rounds integer, check_value text)
+  returns table (derivation text, salt text, rounds bigint, check_value text)
   language sql
   stable
   security definer            -- definer because the service role reads no table of private
@@ -192,7 +192,7 @@ create function public.reserve_data_key(
     id uuid,
     organization_id uuid,
     purpose text,
-    version integer,
+    version bigint,
     wrapped_key text,
     granted integer,
     current_kek text
@@ -242,7 +242,7 @@ create function public.read_data_keys(key_ids uuid[])
     id uuid,
     organization_id uuid,
     purpose text,
-    version integer,
+    version bigint,
     wrapped_key text
   )
   language sql
@@ -262,7 +262,7 @@ create function public.read_index_keys(for_organization uuid default null)
     id uuid,
     organization_id uuid,
     purpose text,
-    version integer,
+    version bigint,
     wrapped_key text
   )
   language plpgsql

@@ -73,7 +73,7 @@ begin
   begin
     execute format(
       'alter table %s add constraint %I check (%I ~ %L)', target, v_constraint, column_name,
-      '^bw1\.a256gcm\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{107,}$'
+      '^bw1\.a256gcm\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{110,}$'
     );
   exception when check_violation then
     raise exception 'Cannot declare column: it holds plaintext'

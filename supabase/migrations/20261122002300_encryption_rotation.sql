@@ -129,7 +129,6 @@ create function private.stale_rows_query(reencryption_id bigint)
 as $$
 declare
   v_key text;
-  v_key_column text;
   v_column record;
 begin
   select e.*, k.purpose, k.id as data_key_id into strict v_column
@@ -140,7 +139,6 @@ begin
   v_key := translate(
     left(encode(uuid_send(v_column.data_key_id), 'base64'), 22), '+/', '-_'
   );
-  v_key_column := case v_column.purpose when 'index' then 'index_column' else 'primary_key' end;
   return format(
     $query$
       select %1$s::text as place, t.%2$I::text as row_key, %3$s as organization_id,
@@ -306,41 +304,22 @@ comment on function public.next_reencryption_batch(integer) is
   'The next rows to re-encrypt, lent to the caller for a few seconds; no row where there is nothing to
    do now. For functions alone. Errors: ENCRYPTION_INVALID_ARGUMENT.';
 
-create function public.apply_reencryption_batch(
-  reencryption_id bigint,
-  next_place text,
-  changes jsonb,
-  failures jsonb default '[]',
-  place text default null
-)
-  returns integer
+-- Compared and swapped: a row that changed since it was read stays as it is now, and whoever holds
+-- its lock is not waited for. The next pass finds it where it is still under the old key.
+create function private.swap_rows_statement(relation regclass, column_name text)
+  returns text
   language plpgsql
-  volatile
-  security definer            -- definer because the service role writes no table of the host
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_changed integer;
   v_column private.encrypted_columns;
-  v_failed integer;
-  v_work private.reencryptions;
 begin
-  select r.* into v_work
-  from private.reencryptions r
-  where r.id = apply_reencryption_batch.reencryption_id
-    and r.state = 'running'
-    and r.place is not distinct from apply_reencryption_batch.place
-  for update;
-  if not found then
-    -- Somebody else was given the batch meanwhile and has finished it.
-    return 0;
-  end if;
   select e.* into strict v_column
   from private.encrypted_columns e
-  where e.relation = v_work.relation and e.column_name = v_work.column_name;
-  -- Compared and swapped: a row that changed since it was read stays as it is now, and whoever
-  -- holds its lock is not waited for. The next pass finds it where it is still under the old key.
-  execute format(
+  where e.relation = swap_rows_statement.relation
+    and e.column_name = swap_rows_statement.column_name;
+  return format(
     $query$
       with given as materialized (
         select g.k::%1$s as k, g.c, g.n, g.i
@@ -360,8 +339,41 @@ begin
     $query$,
     v_column.primary_key_type, v_column.primary_key, v_column.relation, v_column.column_name,
     case when v_column.index_column is not null then format(', %I = g.i', v_column.index_column) end
-  )
-  using changes;
+  );
+end;
+$$;
+comment on function private.swap_rows_statement(regclass, text) is
+  'The statement that writes a batch ($1) into a declared column.';
+
+create function public.apply_reencryption_batch(
+  reencryption_id bigint,
+  next_place text,
+  changes jsonb,
+  failures jsonb default '[]',
+  place text default null
+)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table of the host
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_changed integer;
+  v_failed integer;
+  v_work private.reencryptions;
+begin
+  select r.* into v_work
+  from private.reencryptions r
+  where r.id = apply_reencryption_batch.reencryption_id
+    and r.state = 'running'
+    and r.place is not distinct from apply_reencryption_batch.place
+  for update;
+  if not found then
+    -- Somebody else was given the batch meanwhile and has finished it.
+    return 0;
+  end if;
+  execute private.swap_rows_statement(v_work.relation, v_work.column_name) using changes;
   get diagnostics v_changed = row_count;
   insert into private.reencryption_failures as e (reencryption_id, row_key, fault)
   select v_work.id, f.k, left(f.f, 64)
@@ -436,7 +448,7 @@ create function public.data_keys_to_rewrap(kek text, batch_size integer default 
     id uuid,
     organization_id uuid,
     purpose text,
-    version integer,
+    version bigint,
     wrapped_key text
   )
   language sql
@@ -479,7 +491,7 @@ create function public.encryption_progress(organization_id uuid default null)
   returns table (
     of_organization uuid,
     purpose text,
-    version integer,
+    version bigint,
     table_name text,
     column_name text,
     state text,
@@ -542,7 +554,7 @@ comment on function public.key_encryption_status() is
 
 -- How far a rotation is, is written all the time and says nothing of who did what.
 revoke all on function
-  private.stale_rows_query(bigint),
+  private.stale_rows_query(bigint), private.swap_rows_statement(regclass, text),
   public.add_data_key(uuid, text, text, integer, uuid), public.next_reencryption_batch(integer),
   public.apply_reencryption_batch(bigint, text, jsonb, jsonb, text), public.retry_reencryption(),
   public.choose_key_encryption_key(text), public.data_keys_to_rewrap(text, integer),

@@ -195,7 +195,7 @@ begin
     );
     perform private.tell_of_mfa_lock(attempt.user_id, attempt.session_id);
   end if;
-  return '{"accepted": false}';
+  return '{"accepted": false}'::jsonb;
 end;
 $$;
 comment on function private.refuse_mfa_attempt(private.mfa_attempts) is
@@ -252,7 +252,7 @@ begin
     return private.refuse_mfa_attempt(v_attempt);
   end if;
   perform private.accept_mfa_attempt(v_attempt, 'totp', factor_id);
-  return '{"accepted": true}';
+  return '{"accepted": true}'::jsonb;
 end;
 $$;
 comment on function public.complete_mfa_verification(uuid, uuid, bigint) is
@@ -286,7 +286,7 @@ begin
     perform private.record_mfa(
       'auth.mfa_disabled', 'disable', v_attempt.user_id, v_attempt.session_id
     );
-    return '{"accepted": true}';
+    return '{"accepted": true}'::jsonb;
   end if;
   select count(*) into v_left
   from private.mfa_backup_codes c

@@ -19,7 +19,7 @@ select private.declare_encrypted_column(
 create function tests.ciphertext(key uuid, filler text default 'A')
   returns text language sql as $$
   select 'bw1.a256gcm.'
-    || translate(left(encode(uuid_send(key), 'base64'), 22), '+/', '-_') || '.' || repeat(filler, 107);
+    || translate(left(encode(uuid_send(key), 'base64'), 22), '+/', '-_') || '.' || repeat(filler, 110);
 $$;
 create function tests.wrapped(kek text, filler text default 'A')
   returns text language sql as $$ select 'bwk1.' || kek || '.' || repeat(filler, 150); $$;

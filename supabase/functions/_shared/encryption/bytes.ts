@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 
-/** Bytes that WebCrypto takes: backed by an ArrayBuffer that is not shared. */
-export type Bytes = Uint8Array<ArrayBuffer>;
+/** Bytes that WebCrypto takes: backed by an ArrayBuffer that is not shared, where the types tell. */
+export type Bytes = ReturnType<typeof Uint8Array.from>;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -41,8 +41,11 @@ export function fromBase64Url(text: string): Bytes | null {
 
 function decode(text: string): Bytes | null {
   if (!isNative) {
+    const decoded = Buffer.from(text, "base64url") as unknown as Uint8Array;
     // A small Buffer is a window on a pool that other code writes to.
-    return new Uint8Array(Buffer.from(text, "base64url"));
+    const bytes = new Uint8Array(decoded.length);
+    bytes.set(decoded);
+    return bytes;
   }
   try {
     const native = Uint8Array as unknown as NativeBase64Constructor;

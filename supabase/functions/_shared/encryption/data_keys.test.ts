@@ -32,8 +32,8 @@ Deno.test("no nonce is used twice under one derived key, also by parallel users 
         Array.from({ length: 2500 }, () => encryptField(keys, address, "same")),
       );
       for (const text of made) {
-        const { keyId, salt, message } = readEnvelope(text);
-        seen.add(`${keyId} ${salt} ${message}`);
+        const { keyId, keyPart, message } = readEnvelope(text);
+        seen.add(`${keyId} ${keyPart} ${message}`);
       }
     }
   }));

@@ -3,10 +3,19 @@
  * requests; nothing in it can be read back out of WebCrypto.
  */
 import { type Bytes, shortId } from "./bytes.ts";
-import { type CommittingKey, deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
+import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
-import { columnBinding, type FieldAddress, prefixOf, saltLength, subkeyInfo } from "./format.ts";
+import {
+  columnBinding,
+  type FieldAddress,
+  keyPartOf,
+  prefixOf,
+  readKeyPart,
+  saltLength,
+  subkeyInfo,
+} from "./format.ts";
 import type { DataKeyIdentity, KeyRegister, KeyRing } from "./key_ring.ts";
+import { constantTimeEqual } from "./random.ts";
 
 /** A data key as the database has it. */
 export interface StoredDataKey extends DataKeyIdentity {
@@ -53,10 +62,11 @@ export interface CacheBounds {
 export const defaultBounds: CacheBounds = { lifetime: 300_000, uses: 2 ** 20, keys: 1000 };
 
 /** A place for one message under a derived key: taken once, used once. */
-export interface MessageSlot extends CommittingKey {
+export interface MessageSlot {
+  key: CryptoKey;
   keyId: string;
-  prefix: string;
-  salt: Bytes;
+  /** The text before the message: the data key's prefix and the key part. */
+  start: string;
   message: number;
   /** The additional data of a column under this key. */
   binding(column: Omit<FieldAddress, "primaryKey">): Bytes;
@@ -87,7 +97,7 @@ export class OpenDataKey {
   readonly prefix: string;
   readonly expires: number;
   readonly #info: Bytes;
-  readonly #subkeys = new Map<string, CommittingKey>();
+  readonly #subkeys = new Map<string, CryptoKey>();
   readonly #bindings = new Map<string, Bytes>();
   readonly #indexKeys = new Map<string, Promise<CryptoKey>>();
   usesLeft: number;
@@ -104,16 +114,33 @@ export class OpenDataKey {
     this.usesLeft = bounds.uses;
   }
 
-  /** The key that messages with this salt are encrypted under. */
-  subkey(salt: Uint8Array): CommittingKey | Promise<CommittingKey> {
-    const name = String.fromCharCode(...salt);
-    return this.#subkeys.get(name) ?? this.#derive(name, salt);
+  /**
+   * The key that messages with this key part are encrypted under. A key part in the cache has been
+   * compared; there is no other text that means the same.
+   * @throws EncryptionError wrong_key where the commitment is another key's
+   */
+  subkey(keyPart: string): CryptoKey | Promise<CryptoKey> {
+    return this.#subkeys.get(keyPart) ?? this.#check(keyPart);
   }
 
-  async #derive(name: string, salt: Uint8Array): Promise<CommittingKey> {
-    const derived = await deriveCommittingKey(this.secret, salt, this.#info);
-    keep(this.#subkeys, name, derived, 256);
-    return derived;
+  async #check(keyPart: string): Promise<CryptoKey> {
+    const { salt, commitment } = readKeyPart(keyPart) ?? {};
+    const derived = salt && await deriveCommittingKey(this.secret, salt, this.#info);
+    if (!derived || !commitment || !constantTimeEqual(derived.commitment, commitment)) {
+      throw new EncryptionError("wrong_key", `data key ${this.identity.id}`);
+    }
+    keep(this.#subkeys, keyPart, derived.key, 256);
+    return derived.key;
+  }
+
+  /** A derived key that nobody else has: its salt is new. */
+  async newSubkey(): Promise<{ key: CryptoKey; keyPart: string }> {
+    // 200 random bits: no other session ever has this key, so its numbers may begin at zero.
+    const salt = crypto.getRandomValues(new Uint8Array(saltLength));
+    const { key, commitment } = await deriveCommittingKey(this.secret, salt, this.#info);
+    const keyPart = keyPartOf(salt, commitment);
+    keep(this.#subkeys, keyPart, key, 256);
+    return { key, keyPart };
   }
 
   /** The additional data of a column, up to the primary key. */
@@ -150,8 +177,8 @@ export class OpenDataKey {
 /** A derived key that this process alone encrypts with, and the messages set aside for it. */
 interface Session {
   key: OpenDataKey;
-  salt: Bytes;
-  derived: CommittingKey;
+  subkey: CryptoKey;
+  start: string;
   /** Counts up and never down; the derived key dies with the session. */
   next: number;
   reserved: number;
@@ -215,10 +242,10 @@ export class CachedDataKeys implements DataKeys {
       return;
     }
     const key = await this.#unwrap(stored);
-    // 192 random bits: no other session ever has this key, so its numbers may begin at zero.
-    const salt = crypto.getRandomValues(new Uint8Array(saltLength));
-    const derived = await key.subkey(salt);
-    this.#sessions.set(organizationId, { key, salt, derived, next: 0, reserved: granted, block });
+    const { key: subkey, keyPart } = await key.newSubkey();
+    const start = key.prefix + keyPart;
+    const session = { key, subkey, start, next: 0, reserved: granted, block };
+    keep(this.#sessions, organizationId, session, this.bounds.keys);
   }
 
   /** The current key with messages set aside, made where there is none or its limit is reached. */
@@ -328,13 +355,12 @@ export class CachedDataKeys implements DataKeys {
 }
 
 function take(session: Session): MessageSlot {
-  const { key, salt, derived } = session;
+  const { key, subkey, start } = session;
   key.usesLeft--;
   return {
+    key: subkey,
     keyId: key.identity.id,
-    prefix: key.prefix,
-    salt,
-    ...derived,
+    start,
     message: session.next++,
     binding: (column) => key.binding(column),
   };

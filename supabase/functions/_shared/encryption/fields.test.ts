@@ -38,7 +38,7 @@ Deno.test("decryptField() gives back what encryptField() was given", async () =>
   for (const text of ["", "ada@example.com", "\0", "日本語 😀", "\ufeffmark", "x".repeat(65_536)]) {
     for (const organizationId of [acme, null]) {
       const ciphertext = await encryptField(keys, { ...address, organizationId }, text);
-      assert.match(ciphertext, /^bw1\.a256gcm\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{107,}$/);
+      assert.match(ciphertext, /^bw1\.a256gcm\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{110,}$/);
       assert.equal(await decryptField(keys, { ...address, organizationId }, ciphertext), text);
     }
   }
@@ -120,9 +120,9 @@ Deno.test("no bit of a value can be flipped", async () => {
     const at = bit >> 3;
     const text = ciphertext.slice(0, 35) + toBase64Url(flipped);
     // The salt decides the key; the number is the nonce; the length is compared.
-    if (at < 24 || (at >= 28 && at < 60)) {
+    if (at < 57) {
       await fails(decryptField(keys, address, text), "wrong_key", `bit ${bit}`);
-    } else if (at >= 60 && at < 64) {
+    } else if (at >= 61 && at < 66) {
       const fault = flipped[at]! > payload[at]! ? "truncated" : "extended";
       await fails(decryptField(keys, address, text), fault, `bit ${bit}`);
     } else await fails(decryptField(keys, address, text), "tampered", `bit ${bit}`);

@@ -1,15 +1,7 @@
-import { type Bytes, fromUtf8, lengthPrefixed, utf8 } from "./bytes.ts";
+import { type Bytes, fromUtf8, utf8 } from "./bytes.ts";
 import type { DataKeys, MessageSlot } from "./data_keys.ts";
-import type { CommittingKey } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
-import {
-  type Envelope,
-  type FieldAddress,
-  nonceOf,
-  readEnvelope,
-  writeEnvelope,
-} from "./format.ts";
-import { constantTimeEqual } from "./random.ts";
+import { type FieldAddress, nonceOf, readEnvelope, writeEnvelope } from "./format.ts";
 
 /**
  * Encrypts a text for one place: only there, in that row and column of that organization, can it be
@@ -23,14 +15,11 @@ export async function encryptField(
 ): Promise<string> {
   if (!plaintext.isWellFormed()) throw new EncryptionError("invalid_plaintext", nameOf(address));
   const taken = keys.slot(address.organizationId);
-  return await seal(taken instanceof Promise ? await taken : taken, address, plaintext);
-}
-
-async function seal(slot: MessageSlot, address: FieldAddress, plaintext: string): Promise<string> {
+  const slot: MessageSlot = taken instanceof Promise ? await taken : taken;
   const additionalData = bind(slot.binding(address), address.primaryKey);
   const algorithm = { name: "AES-GCM", iv: nonceOf(slot.message), additionalData };
   const sealed = new Uint8Array(await crypto.subtle.encrypt(algorithm, slot.key, utf8(plaintext)));
-  return writeEnvelope(slot.prefix, { ...slot, sealed });
+  return writeEnvelope(slot.start, slot.message, sealed);
 }
 
 /**
@@ -43,29 +32,19 @@ export async function decryptField(
   ciphertext: string,
 ): Promise<string> {
   const envelope = readEnvelope(ciphertext);
-  const opened = keys.open(envelope.keyId, address.organizationId);
-  const key = opened instanceof Promise ? await opened : opened;
-  const derived = key.subkey(envelope.salt);
+  const found = keys.open(envelope.keyId, address.organizationId);
+  const key = found instanceof Promise ? await found : found;
+  const derived = key.subkey(envelope.keyPart);
   const subkey = derived instanceof Promise ? await derived : derived;
   const additionalData = bind(key.binding(address), address.primaryKey);
-  return fromUtf8(await unseal(subkey, envelope, additionalData, address));
-}
-
-async function unseal(
-  { key, commitment }: CommittingKey,
-  envelope: Envelope,
-  additionalData: Bytes,
-  address: FieldAddress,
-): Promise<Uint8Array> {
-  if (!constantTimeEqual(commitment, envelope.commitment)) {
-    throw new EncryptionError("wrong_key", nameOf(address));
-  }
   const algorithm = { name: "AES-GCM", iv: nonceOf(envelope.message), additionalData };
+  let opened: ArrayBuffer;
   try {
-    return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, envelope.sealed));
+    opened = await crypto.subtle.decrypt(algorithm, subkey, envelope.sealed);
   } catch {
     throw new EncryptionError("tampered", nameOf(address));
   }
+  return fromUtf8(new Uint8Array(opened));
 }
 
 /** Where the row of a record is. */
@@ -120,10 +99,11 @@ async function mapFields<Fields extends Record<string, unknown>>(
 }
 
 function bind(column: Bytes, primaryKey: string): Bytes {
-  const row = lengthPrefixed(primaryKey);
-  const bytes = new Uint8Array(column.length + row.length);
+  const row = utf8(primaryKey);
+  const bytes = new Uint8Array(column.length + 4 + row.length);
   bytes.set(column);
-  bytes.set(row, column.length);
+  new DataView(bytes.buffer).setUint32(column.length, row.length);
+  bytes.set(row, column.length + 4);
   return bytes;
 }
 

@@ -2,13 +2,16 @@
  * What an encrypted field looks like:
  *
  *     bw1.a256gcm.<data key, 22>.<payload, base64url>
- *     payload = salt (24) | message number (4) | commitment (32) | length (4) | ciphertext | tag (16)
+ *     payload = salt (25) | commitment (32) | message number (4) | length (5) | ciphertext | tag (16)
  *
  * Numbers are big endian; the length is that of the ciphertext without its tag. The key is derived
- * from the data key and the salt; the nonce is the message number, zeros in front.
+ * from the data key and the salt; the nonce is the message number, zeros in front. The parts have
+ * lengths that base64 does not blur: what is the same for all messages of a derived key is the same
+ * text.
  */
 import {
   type Bytes,
+  concat,
   fromBase64Url,
   lengthPrefixed,
   longId,
@@ -20,12 +23,12 @@ import { EncryptionError } from "./errors.ts";
 export const version = "bw1";
 export const algorithm = "a256gcm";
 
-export const saltLength = 24;
-const commitmentLength = 32;
+export const saltLength = 25;
+export const commitmentLength = 32;
 const tagLength = 16;
-const commitmentAt = saltLength + 4;
-const lengthAt = commitmentAt + commitmentLength;
-const ciphertextAt = lengthAt + 4;
+/** Salt and commitment in base64url, then number and length. */
+const keyPartLength = (saltLength + commitmentLength) / 3 * 4;
+const headLength = keyPartLength + 12;
 
 /** Where a field is, which its ciphertext is bound to. */
 export interface FieldAddress {
@@ -42,10 +45,10 @@ export interface FieldAddress {
 export interface Envelope {
   /** The data key's UUID. */
   keyId: string;
-  salt: Uint8Array;
+  /** Salt and commitment, which name the derived key, as text. */
+  keyPart: string;
   /** 0 to 2^32 - 1, never the same twice under one derived key. */
   message: number;
-  commitment: Uint8Array;
   /** Ciphertext and tag, as WebCrypto has them. */
   sealed: Bytes;
 }
@@ -55,19 +58,25 @@ export function prefixOf(keyId: string): string {
   return `${version}.${algorithm}.${shortId(keyId)}.`;
 }
 
-/** The text of an envelope; `prefix` is that of its key. */
-export function writeEnvelope(
-  prefix: string,
-  { salt, message, commitment, sealed }: Omit<Envelope, "keyId">,
-): string {
-  const payload = new Uint8Array(ciphertextAt + sealed.length);
-  const view = new DataView(payload.buffer);
-  payload.set(salt);
-  view.setUint32(saltLength, message);
-  payload.set(commitment, commitmentAt);
-  view.setUint32(lengthAt, sealed.length - tagLength);
-  payload.set(sealed, ciphertextAt);
-  return prefix + toBase64Url(payload);
+/** How salt and commitment are written. */
+export function keyPartOf(salt: Uint8Array, commitment: Uint8Array): string {
+  return toBase64Url(concat(salt, commitment));
+}
+
+/** The salt and the commitment of a key part; null where it is not base64url. */
+export function readKeyPart(keyPart: string): { salt: Bytes; commitment: Bytes } | null {
+  const bytes = fromBase64Url(keyPart);
+  return bytes && { salt: bytes.slice(0, saltLength), commitment: bytes.slice(saltLength) };
+}
+
+/** The text of a message; `start` is the prefix of its data key and its key part. */
+export function writeEnvelope(start: string, message: number, sealed: Bytes): string {
+  const numbers = new Uint8Array(9);
+  const view = new DataView(numbers.buffer);
+  view.setUint32(0, message);
+  // 40 bits, of which strings fill no more than 32.
+  view.setUint32(5, sealed.length - tagLength);
+  return start + toBase64Url(numbers) + toBase64Url(sealed);
 }
 
 /**
@@ -75,33 +84,46 @@ export function writeEnvelope(
  * @throws EncryptionError malformed, unknown_version, unknown_algorithm, truncated, extended
  */
 export function readEnvelope(text: string): Envelope {
-  const [found, named, key = "", encoded = "", ...surplus] = text.split(".", 5);
-  if (!/^bw\d+$/.test(found ?? "")) {
-    throw new EncryptionError("malformed", "not an encrypted field");
-  }
-  if (found !== version) throw new EncryptionError("unknown_version", `format ${found}`);
-  if (named !== algorithm) throw new EncryptionError("unknown_algorithm", "of a known format");
-  const keyId = longId(key);
-  // From the end: whatever else may be in it, what follows a value begins with the wrong character.
-  if (!keyId || surplus.length > 0 || /[^A-Za-z0-9_-]/.test(encoded.slice(-4))) {
+  if (!text.startsWith(beginning)) throw misread(text);
+  const short = text.slice(beginning.length, beginning.length + 22);
+  const keyId = knownIds.get(short) ?? remember(short);
+  const encoded = text.slice(beginning.length + 23);
+  // From the end: whatever follows a value that is whole begins or ends with the wrong character.
+  if (!keyId || text[beginning.length + 22] !== "." || /[^A-Za-z0-9_-]/.test(encoded.slice(-4))) {
     throw new EncryptionError("malformed", "key or payload is not base64url");
   }
+  const numbers = fromBase64Url(encoded.slice(keyPartLength, headLength));
+  if (encoded.length < headLength) throw new EncryptionError("truncated", keyId);
+  if (!numbers) throw new EncryptionError("malformed", "the payload is not base64url");
+  const view = new DataView(numbers.buffer);
+  const length = view.getUint8(4) * 2 ** 32 + view.getUint32(5) + tagLength;
+  const missing = headLength + Math.ceil(length * 4 / 3) - encoded.length;
   // By characters, so that a text cut or lengthened anywhere is told as what it is.
-  const head = fromBase64Url(encoded.slice(0, Math.ceil(ciphertextAt / 3) * 4));
-  if (!head || head.length < ciphertextAt) throw new EncryptionError("truncated", keyId);
-  const length = ciphertextAt + new DataView(head.buffer).getUint32(lengthAt) + tagLength;
-  const missing = Math.ceil(length * 4 / 3) - encoded.length;
   if (missing !== 0) throw new EncryptionError(missing > 0 ? "truncated" : "extended", keyId);
-  const payload = fromBase64Url(encoded);
-  if (!payload) throw new EncryptionError("malformed", "the payload is not canonical base64url");
-  const view = new DataView(payload.buffer);
-  return {
-    keyId,
-    salt: payload.subarray(0, saltLength),
-    message: view.getUint32(saltLength),
-    commitment: payload.subarray(commitmentAt, lengthAt),
-    sealed: payload.subarray(ciphertextAt),
-  };
+  const sealed = fromBase64Url(encoded.slice(headLength));
+  if (!sealed) throw new EncryptionError("malformed", "the payload is not canonical base64url");
+  return { keyId, keyPart: encoded.slice(0, keyPartLength), message: view.getUint32(0), sealed };
+}
+
+const beginning = `${version}.${algorithm}.`;
+
+/** What is wrong with a text that does not begin as it should. */
+function misread(text: string): EncryptionError {
+  const [found = "", named] = text.slice(0, 32).split(".");
+  if (!/^bw\d+$/.test(found)) return new EncryptionError("malformed", "not an encrypted field");
+  if (found !== version) return new EncryptionError("unknown_version", `format ${found}`);
+  if (named !== algorithm) return new EncryptionError("unknown_algorithm", "of a known format");
+  return new EncryptionError("truncated", "not even a key");
+}
+
+/** Ids in their long form; a page of rows names few. */
+const knownIds = new Map<string, string>();
+
+function remember(short: string): string | null {
+  const long = longId(short);
+  if (knownIds.size >= 1000) knownIds.clear();
+  if (long) knownIds.set(short, long);
+  return long;
 }
 
 /** The data key that a field names, without reading the rest; null where it is none of ours. */

@@ -19,7 +19,8 @@ export function randomToken(bytes = 32): string {
  * secret: compare digests where they are.
  */
 export function constantTimeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean {
-  const [one, other] = [bytesOf(a), bytesOf(b)];
+  const one = bytesOf(a);
+  const other = bytesOf(b);
   if (one.length !== other.length) return false;
   let difference = 0;
   for (let index = 0; index < one.length; index++) difference |= one[index]! ^ other[index]!;

@@ -71,7 +71,7 @@ function stored(row: KeyRow): StoredDataKey {
     id: row.id,
     organizationId: row.organization_id,
     purpose: row.purpose === "index" ? "index" : "field",
-    version: row.version,
+    version: Number(row.version),
     wrapped: row.wrapped_key,
   };
 }
@@ -80,7 +80,12 @@ function registered(
   row: { derivation: string; salt: string | null; rounds: number | null; check_value: string },
 ): RegisteredKey {
   const derivation = row.derivation === "raw" ? "raw" : "pbkdf2-sha256";
-  return { derivation, salt: row.salt, rounds: row.rounds, checkValue: row.check_value };
+  return {
+    derivation,
+    salt: row.salt,
+    rounds: row.rounds && Number(row.rounds),
+    checkValue: row.check_value,
+  };
 }
 
 /** The data of an answer; that a key was destroyed is told as the fault it is. */

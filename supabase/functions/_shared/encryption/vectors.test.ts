@@ -94,7 +94,7 @@ interface PasswordTest {
 }
 
 // Wycheproof's vectors are not part of the repository; who has them beside it runs them all.
-const folder = fileURLToPath(new URL("../../../../../shared/vectors/", import.meta.url));
+const folder = fileURLToPath(new URL("../../../../../shared/vectors/", import.meta.url).href);
 const read = <Test>(name: string): Vectors<Test> =>
   JSON.parse(readFileSync(`${folder}${name}`, "utf8"));
 
