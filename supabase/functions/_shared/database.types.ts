@@ -278,6 +278,158 @@ export type Database = {
           },
         ];
       };
+      "mfa_policies": {
+        Row: {
+          "id": string;
+          "organization_id": string | null;
+          "required_from": string | null;
+          "reset_needs_approval": boolean;
+          "updated_at": string;
+          "updated_by": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "id"?: string;
+          "organization_id"?: string | null;
+          "required_from"?: string | null;
+          "reset_needs_approval"?: boolean;
+          "updated_at"?: string;
+          "updated_by"?: string | null;
+        };
+        Update: {
+          "id"?: string;
+          "organization_id"?: string | null;
+          "required_from"?: string | null;
+          "reset_needs_approval"?: boolean;
+          "updated_at"?: string;
+          "updated_by"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "mfa_policies_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: true;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "mfa_resets": {
+        Row: {
+          "cancelled_at": string | null;
+          "completed_at": string | null;
+          "expires_at": string;
+          "id": string;
+          "organization_id": string | null;
+          "reason": string;
+          "requested_at": string;
+          "requested_by": string | null;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "cancelled_at"?: string | null;
+          "completed_at"?: string | null;
+          "expires_at"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "reason": string;
+          "requested_at"?: string;
+          "requested_by"?: string | null;
+          "user_id": string;
+        };
+        Update: {
+          "cancelled_at"?: string | null;
+          "completed_at"?: string | null;
+          "expires_at"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "reason"?: string;
+          "requested_at"?: string;
+          "requested_by"?: string | null;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "mfa_resets_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "mfa_secrets": {
+        Row: {
+          "activated_at": string | null;
+          "begun_as_first": boolean;
+          "begun_in": string;
+          "created_at": string;
+          "id": string;
+          "last_step": number;
+          "last_used_at": string | null;
+          "name": string;
+          "secret": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "activated_at"?: string | null;
+          "begun_as_first": boolean;
+          "begun_in": string;
+          "created_at"?: string;
+          "id": string;
+          "last_step"?: number;
+          "last_used_at"?: string | null;
+          "name": string;
+          "secret": string;
+          "user_id": string;
+        };
+        Update: {
+          "activated_at"?: string | null;
+          "begun_as_first"?: boolean;
+          "begun_in"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "last_step"?: number;
+          "last_used_at"?: string | null;
+          "name"?: string;
+          "secret"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "mfa_usage_log": {
+        Row: {
+          "event": string;
+          "factor_id": string | null;
+          "id": number;
+          "occurred_at": string;
+          "session_id": string | null;
+          "succeeded": boolean;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "event": string;
+          "factor_id"?: string | null;
+          "id"?: never;
+          "occurred_at"?: string;
+          "session_id"?: string | null;
+          "succeeded": boolean;
+          "user_id": string;
+        };
+        Update: {
+          "event"?: string;
+          "factor_id"?: string | null;
+          "id"?: never;
+          "occurred_at"?: string;
+          "session_id"?: string | null;
+          "succeeded"?: boolean;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
       "organizations": {
         Row: {
           "created_at": string;
@@ -602,6 +754,7 @@ export type Database = {
         };
         Returns: number;
       };
+      "approve_mfa_reset": { Args: { "reset_id": string }; Returns: boolean };
       "assign_security_event": {
         Args: { "assignee": string; "event_id": string };
         Returns: {
@@ -653,6 +806,18 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "begin_backup_codes": { Args: Record<PropertyKey, never>; Returns: string };
+      "begin_mfa_attempt": { Args: { "purpose": string }; Returns: string };
+      "begin_mfa_enrolment": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "account": string;
+          "factor_id": string;
+          "issuer": string;
+          "user_id": string;
+        }[];
+      };
+      "cancel_mfa_reset": { Args: { "reset_id": string }; Returns: undefined };
       "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
@@ -662,7 +827,25 @@ export type Database = {
         }[];
       };
       "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
+      "cleanup_mfa": { Args: Record<PropertyKey, never>; Returns: undefined };
       "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
+      "complete_mfa_activation": {
+        Args: {
+          "attempt_id": string;
+          "backup_code_hashes": (string)[];
+          "factor_id": string;
+          "step": number;
+        };
+        Returns: Json;
+      };
+      "complete_mfa_backup_code": {
+        Args: { "attempt_id": string; "code_hash": string };
+        Returns: Json;
+      };
+      "complete_mfa_verification": {
+        Args: { "attempt_id": string; "factor_id": string; "step": number };
+        Returns: Json;
+      };
       "create_organization": {
         Args: { "administrator_id"?: string; "name": string; "slug": string };
         Returns: {
@@ -899,6 +1082,21 @@ export type Database = {
         };
         Returns: string;
       };
+      "mfa_required": { Args: { "organization_id"?: string }; Returns: boolean };
+      "mfa_status": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "backup_codes_left": number;
+          "enrolled": boolean;
+          "factors": Json;
+          "locked": boolean;
+          "native_factors": number;
+          "satisfied": boolean;
+          "trusted_devices": Json;
+          "verified_at": string;
+        }[];
+      };
+      "mfa_verified": { Args: { "max_age": string }; Returns: boolean };
       "next_reencryption_batch": {
         Args: { "batch_size"?: number };
         Returns: {
@@ -913,6 +1111,15 @@ export type Database = {
           "table_name": string;
         }[];
       };
+      "open_mfa_attempt": {
+        Args: { "attempt_id": string };
+        Returns: {
+          "factor_id": string;
+          "secret": string;
+          "step": number;
+          "user_id": string;
+        }[];
+      };
       "place_legal_hold": {
         Args: {
           "organization_id"?: string;
@@ -923,6 +1130,7 @@ export type Database = {
         };
         Returns: string;
       };
+      "present_trusted_device": { Args: { "token": string }; Returns: boolean };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
       "read_data_keys": {
         Args: { "key_ids": (string)[] };
@@ -959,6 +1167,7 @@ export type Database = {
         Returns: undefined;
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
+      "remove_mfa_factor": { Args: { "factor_id": string }; Returns: undefined };
       "report_security_event": {
         Args: {
           "details"?: Json;
@@ -968,6 +1177,13 @@ export type Database = {
           "user_id"?: string;
         };
         Returns: string;
+      };
+      "request_mfa_reset": {
+        Args: { "organization_id"?: string; "reason": string; "user_id": string };
+        Returns: {
+          "completed": boolean;
+          "reset_id": string;
+        }[];
       };
       "reserve_data_key": {
         Args: { "for_organization"?: string; "key_purpose": string; "messages": number };
@@ -1012,6 +1228,7 @@ export type Database = {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
         Returns: undefined;
       };
+      "revoke_trusted_device": { Args: { "device_id"?: string }; Returns: number };
       "rewrap_data_keys": { Args: { "changes": Json }; Returns: number };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
@@ -1065,6 +1282,28 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "set_mfa_policy": {
+        Args: {
+          "grace_period"?: string;
+          "organization_id": string;
+          "required": boolean;
+          "reset_needs_approval"?: boolean;
+        };
+        Returns: {
+          "id": string;
+          "organization_id": string | null;
+          "required_from": string | null;
+          "reset_needs_approval": boolean;
+          "updated_at": string;
+          "updated_by": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "mfa_policies";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "shred_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: number;
@@ -1072,6 +1311,22 @@ export type Database = {
       "store_audit_checkpoint": {
         Args: { "note": string; "root_hash": string; "signers": Json; "tree_size": number };
         Returns: boolean;
+      };
+      "store_backup_codes": {
+        Args: { "code_hashes": (string)[]; "ticket_id": string };
+        Returns: boolean;
+      };
+      "store_mfa_secret": {
+        Args: { "factor_id": string; "name": string; "secret": string };
+        Returns: boolean;
+      };
+      "trust_device": {
+        Args: { "name": string };
+        Returns: {
+          "device_id": string;
+          "expires_at": string;
+          "token": string;
+        }[];
       };
       "undelivered_audit_checkpoints": {
         Args: { "page_size"?: number };
