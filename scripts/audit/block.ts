@@ -89,7 +89,7 @@ export function readBlock(bytes: Uint8Array): Block {
 }
 
 /**
- * The lines of a block as text, counted as they are read. Decoding them together takes a third of the time; where that fails
+ * The lines of a block as text, counted as they are read. Decoding them together takes a third less time; where that fails
  * they are decoded one by one, up to the one that is broken.
  */
 function* linesOf(bytes: Uint8Array, block: Block): Generator<string> {

@@ -294,8 +294,8 @@ $$;
 comment on function private.audit_era(oid) is
   'The era of the log in this table of this cluster; the first call after a restore begins one.';
 
--- Runs once an entry, where a transaction of its own pays for each function that is called here anew:
--- counted in instructions, half of what the log costs is expressions being set up. So it calls few.
+-- Runs once an entry. Each expression is set up anew in every transaction, which costs more than what it
+-- computes: there are few, and none calls a function of ours that SQL can spell out.
 create function private.audit_logs_stamp()
   returns trigger
   language plpgsql
@@ -318,7 +318,7 @@ begin
   end if;
   new.salt := gen_random_uuid();
   -- Version 7: milliseconds, then twelve bits of their fraction, then the variant and random bits,
-  -- which only have to differ: random() costs a tenth of the secure kind, which the salt needs.
+  -- which only have to differ: the secure kind, which the salt needs, costs far more.
   v_ticks := (date_part('epoch', new.occurred_at) * 4096000)::bigint;
   new.id := encode(
     int8send(((v_ticks >> 12) << 16) | 28672 | (v_ticks & 4095))
