@@ -294,8 +294,8 @@ $$;
 comment on function private.audit_era(oid) is
   'The era of the log in this table of this cluster; the first call after a restore begins one.';
 
--- Runs once an entry. Each expression is set up anew in every transaction, which costs more than what it
--- computes: there are few, and none calls a function of ours that SQL can spell out.
+-- Runs once an entry. Each expression is set up anew in every transaction, which costs more than
+-- what it computes: there are few, and none calls a function of ours that SQL can spell out.
 create function private.audit_logs_stamp()
   returns trigger
   language plpgsql

@@ -1,6 +1,6 @@
--- Audit guarding: one line puts a table under the log, and one takes it out, which is an entry itself.
--- Protects against a table that cannot say which row changed, a secret that was meant to be left out
--- under a misspelt name, and Bulwark's own tables being changed without a trace: all are guarded here.
+-- Audit guarding: one line puts a table under the log, and one takes it out, which is an entry too.
+-- Protects against a table that cannot say which row changed, a secret that a misspelt name leaves
+-- in, and changes of Bulwark's own tables without a trace: all of them are guarded here.
 -- SECURITY DEFINER: the trigger functions that make_audit_insert makes, because whoever writes to a
 --   guarded table may not write the log.
 
