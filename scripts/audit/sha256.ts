@@ -57,19 +57,48 @@ function compress(bytes: Uint8Array, offset: number): void {
   }
   let a = state[0]!, b = state[1]!, c = state[2]!, d = state[3]!;
   let e = state[4]!, f = state[5]!, g = state[6]!, h = state[7]!;
-  for (let index = 0; index < 64; index++) {
-    const mixed = (e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7);
-    const one = h + mixed + (e & f ^ ~e & g) + constants[index]! + words[index]! | 0;
-    const turned = (a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10);
-    const two = turned + (a & b ^ a & c ^ b & c) | 0;
-    h = g;
-    g = f;
-    f = e;
-    e = d + one | 0;
-    d = c;
-    c = b;
-    b = a;
-    a = one + two | 0;
+  // Eight rounds at a time: after those the letters are back where they were, and none was moved.
+  for (let index = 0; index < 64; index += 8) {
+    h = h + ((e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7)) + (g ^ e & (f ^ g)) +
+        constants[index]! + words[index]! | 0;
+    d = d + h | 0;
+    h = h + ((a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10)) +
+        (a & b | c & (a | b)) | 0;
+    g = g + ((d >>> 6 | d << 26) ^ (d >>> 11 | d << 21) ^ (d >>> 25 | d << 7)) + (f ^ d & (e ^ f)) +
+        constants[index + 1]! + words[index + 1]! | 0;
+    c = c + g | 0;
+    g = g + ((h >>> 2 | h << 30) ^ (h >>> 13 | h << 19) ^ (h >>> 22 | h << 10)) +
+        (h & a | b & (h | a)) | 0;
+    f = f + ((c >>> 6 | c << 26) ^ (c >>> 11 | c << 21) ^ (c >>> 25 | c << 7)) + (e ^ c & (d ^ e)) +
+        constants[index + 2]! + words[index + 2]! | 0;
+    b = b + f | 0;
+    f = f + ((g >>> 2 | g << 30) ^ (g >>> 13 | g << 19) ^ (g >>> 22 | g << 10)) +
+        (g & h | a & (g | h)) | 0;
+    e = e + ((b >>> 6 | b << 26) ^ (b >>> 11 | b << 21) ^ (b >>> 25 | b << 7)) + (d ^ b & (c ^ d)) +
+        constants[index + 3]! + words[index + 3]! | 0;
+    a = a + e | 0;
+    e = e + ((f >>> 2 | f << 30) ^ (f >>> 13 | f << 19) ^ (f >>> 22 | f << 10)) +
+        (f & g | h & (f | g)) | 0;
+    d = d + ((a >>> 6 | a << 26) ^ (a >>> 11 | a << 21) ^ (a >>> 25 | a << 7)) + (c ^ a & (b ^ c)) +
+        constants[index + 4]! + words[index + 4]! | 0;
+    h = h + d | 0;
+    d = d + ((e >>> 2 | e << 30) ^ (e >>> 13 | e << 19) ^ (e >>> 22 | e << 10)) +
+        (e & f | g & (e | f)) | 0;
+    c = c + ((h >>> 6 | h << 26) ^ (h >>> 11 | h << 21) ^ (h >>> 25 | h << 7)) + (b ^ h & (a ^ b)) +
+        constants[index + 5]! + words[index + 5]! | 0;
+    g = g + c | 0;
+    c = c + ((d >>> 2 | d << 30) ^ (d >>> 13 | d << 19) ^ (d >>> 22 | d << 10)) +
+        (d & e | f & (d | e)) | 0;
+    b = b + ((g >>> 6 | g << 26) ^ (g >>> 11 | g << 21) ^ (g >>> 25 | g << 7)) + (a ^ g & (h ^ a)) +
+        constants[index + 6]! + words[index + 6]! | 0;
+    f = f + b | 0;
+    b = b + ((c >>> 2 | c << 30) ^ (c >>> 13 | c << 19) ^ (c >>> 22 | c << 10)) +
+        (c & d | e & (c | d)) | 0;
+    a = a + ((f >>> 6 | f << 26) ^ (f >>> 11 | f << 21) ^ (f >>> 25 | f << 7)) + (h ^ f & (g ^ h)) +
+        constants[index + 7]! + words[index + 7]! | 0;
+    e = e + a | 0;
+    a = a + ((b >>> 2 | b << 30) ^ (b >>> 13 | b << 19) ^ (b >>> 22 | b << 10)) +
+        (b & c | d & (b | c)) | 0;
   }
   state[0] = state[0]! + a | 0;
   state[1] = state[1]! + b | 0;

@@ -1,6 +1,6 @@
 -- The audit log: what guarded tables leave in it, and that nobody changes it.
 begin;
-select plan(74);
+select plan(77);
 select tests.create_organizations();
 
 create table public.invoices (
@@ -348,6 +348,27 @@ select is(
 select is(
   (select count(*)::int from pg_trigger where tgrelid = 'public.invoice_lines'::regclass), 0,
   'AUD-50: and leaves no trigger behind'
+);
+select is_empty(
+  $$ select p.proname from pg_proc p
+     where p.proname ~ '^audit_insert_' and p.pronamespace = 'private'::regnamespace
+       and not exists (select from pg_trigger t where t.tgfoid = p.oid) $$,
+  'AUD-75: nor a function that was made for the table'
+);
+create table public."bill's %s" (id int primary key, "o'rg" uuid);
+select private.enable_audit('public."bill''s %s"', organization_column => 'o''rg');
+alter table public."bill's %s" rename column "o'rg" to org;
+insert into public."bill's %s" values (1, gen_random_uuid());
+select ok(
+  exists (select from audit_logs where resource_type = 'public.bill''s %s' and resource_id = '1'
+            and organization_id is null and after ? 'org'),
+  'AUD-76: a column renamed under the guard makes no write fail, whatever its name'
+);
+select is_empty(
+  $$ select p.proname from pg_proc p
+     join pg_class c on c.oid = 'public.audit_logs'::regclass
+     where p.proname ~ '^audit_insert_' and p.proowner <> c.relowner $$,
+  'AUD-77: the functions made for tables have the rights of the log''s owner'
 );
 alter table public.invoices disable trigger bulwark_audit;
 alter table public.invoices enable always trigger bulwark_audit;
