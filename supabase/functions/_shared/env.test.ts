@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readAuditEnv } from "./env.ts";
+import { readAuditEnv, readMfaEnv } from "./env.ts";
 
 const base = {
   SUPABASE_URL: "https://abc.supabase.co/",
@@ -26,4 +26,12 @@ Deno.test("readAuditEnv() names the log after the project, and leaves off what i
 
 Deno.test("readAuditEnv() names the secret key when it is missing", () => {
   assert.throws(() => read({ ...base, SUPABASE_SECRET_KEYS: "{}" }), /SUPABASE_SECRET_KEYS/);
+});
+
+Deno.test("readMfaEnv() knows no pepper where none is set, and refuses one that can be guessed", () => {
+  const readMfa = (pepper: string) =>
+    readMfaEnv((name) => ({ ...base, BULWARK_MFA_PEPPER: pepper } as Record<string, string>)[name]);
+  assert.equal(readMfa("").pepper, null);
+  assert.equal(readMfa("x".repeat(32)).pepper, "x".repeat(32));
+  assert.throws(() => readMfa("x".repeat(31)), /BULWARK_MFA_PEPPER/);
 });
