@@ -18,8 +18,8 @@ create table private.security_rules (
   action text,
   grouped_by private.security_key not null,
   distinct_by private.security_key,
-  threshold integer not null,
-  window_seconds integer not null,
+  threshold bigint not null,
+  window_seconds bigint not null,
   description text not null,
   constraint security_rules_threshold check (threshold between 1 and 100000),
   constraint security_rules_window check (window_seconds between 1 and 604800)
@@ -32,7 +32,7 @@ create index security_rules_counts_idx on private.security_rules (counts);
 
 create table private.security_progress (
   only_row boolean primary key default true check (only_row),
-  era integer not null default 0,
+  era bigint not null default 0,
   snapshot pg_snapshot not null default pg_current_snapshot()
 );
 comment on table private.security_progress is
@@ -67,6 +67,7 @@ values
     'guard_changed', 'entry', null, 1, 3600, 'The triggers of a guarded table were touched');
 
 -- What the window of a rule is counted from; a rule on another type reads the window's whole range.
+-- squawk-ignore require-concurrent-index-creation
 create index audit_logs_security_idx on public.audit_logs (event_type, id)
   where event_type in ('auth.login_failed', 'authz.permission_denied');
 
@@ -98,20 +99,29 @@ create function private.evaluate_security_rule(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_found record;
+  v_actor uuid;
+  v_entry uuid;
+  v_found bigint;
   v_key constant text := private.security_key_expression(rule.grouped_by);
   v_matches constant text := format(
-    'e.event_type = %L and e.source <> ''client'' and e.parent_id is null and (%L is null or e.action = %L)',
+    'e.event_type = %L and e.source <> ''client'' and e.parent_id is null
+       and (%L is null or e.action = %L)',
     rule.counts, rule.action, rule.action
   );
+  v_name text;
+  v_organization uuid;
   v_raised integer := 0;
+  v_resource text;
+  v_subject text;
 begin
-  for v_found in execute format(
+  for v_entry, v_organization, v_actor, v_resource, v_subject, v_name, v_found in execute format(
     $query$
       with fresh as materialized (
         select distinct on (k.key)
-          k.key, e.id, e.organization_id, e.actor_type, e.actor_id, e.resource_type, e.resource_id,
-          e.action
+          k.key, e.id, e.organization_id,
+          case when e.actor_type = 'user' then e.actor_id end as actor,
+          case when e.resource_type = 'auth.users' then e.resource_id end as account,
+          concat_ws(' ', e.resource_type, e.action) as name
         from public.audit_logs e
         cross join lateral (select %1$s as key) k
         where e.era = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
@@ -120,7 +130,7 @@ begin
         order by k.key, e.id desc
         limit 1000
       )
-      select f.*, c.found
+      select f.id, f.organization_id, f.actor, f.account, f.key, f.name, c.found
       from fresh f
       cross join lateral (
         select count(%3$s) as found
@@ -138,19 +148,18 @@ begin
   loop
     perform private.raise_security_event(
       rule.event_type,
-      case when rule.grouped_by = 'entry' then v_found.organization_id end,
-      case
-        when rule.grouped_by = 'actor' and v_found.actor_type = 'user' then v_found.actor_id
-        when rule.grouped_by = 'resource' and v_found.resource_type = 'auth.users'
-          then private.uuid_or_null(v_found.resource_id)
+      case when rule.grouped_by = 'entry' then v_organization end,
+      case rule.grouped_by
+        when 'actor' then v_actor
+        when 'resource' then private.uuid_or_null(v_resource)
       end,
       case
-        when rule.grouped_by = 'entry' then concat_ws(' ', v_found.resource_type, v_found.action)
-        when rule.grouped_by = 'actor' and v_found.actor_type = 'user' then ''
-        when rule.grouped_by = 'resource' and v_found.resource_type = 'auth.users' then ''
-        else v_found.key
+        when rule.grouped_by = 'entry' then v_name
+        when rule.grouped_by = 'actor' and v_actor is not null then ''
+        when rule.grouped_by = 'resource' and v_resource is not null then ''
+        else v_subject
       end,
-      jsonb_build_object('rule', rule.name, 'found', v_found.found, 'entry', v_found.id)
+      jsonb_build_object('rule', rule.name, 'found', v_found, 'entry', v_entry)
     );
     v_raised := v_raised + 1;
   end loop;

@@ -16,8 +16,8 @@ comment on type public.rate_limit_failure is
 
 create table public.rate_limit_rules (
   name text primary key,
-  capacity integer not null,
-  window_seconds integer not null,
+  capacity bigint not null,
+  window_seconds bigint not null,
   identified_by public.rate_limit_subject not null,
   when_store_fails public.rate_limit_failure not null,
   raises text references public.security_event_types (name),
@@ -38,8 +38,8 @@ create table public.rate_limit_overrides (
   rule text not null references public.rate_limit_rules (name) on delete cascade,
   organization_id uuid references public.organizations (id) on delete cascade,
   api_key_id uuid,
-  capacity integer not null,
-  window_seconds integer not null,
+  capacity bigint not null,
+  window_seconds bigint not null,
   constraint rate_limit_overrides_of_one check (num_nonnulls(organization_id, api_key_id) = 1),
   constraint rate_limit_overrides_capacity check (capacity between 1 and 1000000),
   constraint rate_limit_overrides_window check (window_seconds between 1 and 2678400),

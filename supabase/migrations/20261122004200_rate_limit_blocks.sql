@@ -16,7 +16,7 @@ create table public.rate_limit_blocks (
   kind text not null,
   identifier uuid not null,
   rule text not null,
-  step integer not null,
+  step bigint not null,
   organization_id uuid,
   user_id uuid,
   api_key_id uuid,
@@ -50,7 +50,7 @@ create table private.rate_limit_violations (
 );
 comment on table private.rate_limit_violations is
   'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
-   between are counted in a bucket.';
+   between are counted in a bucket. Not guarded: each row comes with an entry of the log.';
 create index rate_limit_violations_occurred_at_idx on private.rate_limit_violations (occurred_at);
 
 alter table public.rate_limit_blocks enable row level security;
@@ -122,7 +122,7 @@ declare
     hours => (private.setting('rate_limits.block_memory_hours'))::integer
   );
   v_minutes jsonb := private.setting('rate_limits.block_minutes');
-  v_step integer;
+  v_step bigint;
 begin
   select count(*) + 1 into v_step
   from public.rate_limit_blocks b
@@ -136,7 +136,7 @@ begin
     add_rate_limit_block.organization_id, add_rate_limit_block.user_id,
     add_rate_limit_block.api_key_id,
     clock_timestamp() + make_interval(
-      mins => (v_minutes -> least(v_step, jsonb_array_length(v_minutes)) - 1)::integer
+      mins => (v_minutes -> (least(v_step, jsonb_array_length(v_minutes)) - 1)::integer)::integer
     )
   )
   returning * into v_block;
@@ -219,6 +219,12 @@ begin
       note_denial.rule, v_denied.kind, v_denied.identifier, note_denial.organization_id,
       note_denial.user_id, note_denial.api_key_id, v_block.id
     );
+    perform private.append_audit_entry(
+      event_type => 'api.rate_limit', organization_id => note_denial.organization_id,
+      resource_type => 'private.rate_limit_violations', resource_id => v_denied.identifier::text,
+      action => note_denial.rule, result => 'failure',
+      details => jsonb_build_object('kind', v_denied.kind, 'block', v_block.id)
+    );
     if v_event is not null and v_denied.kind <> 'pair' then
       perform private.raise_security_event(
         v_event, organization_id, case when v_denied.kind <> 'address' then user_id end,
@@ -263,12 +269,6 @@ select private.enable_audit(
   'public.rate_limit_blocks', organization_column => 'organization_id',
   event_types => '{security.ip_blocked,data.update,data.delete}'
 );
--- What is refused is an entry of its own kind; what retention removes is none.
-select private.enable_audit(
-  'private.rate_limit_violations', organization_column => 'organization_id',
-  event_types => '{api.rate_limit,data.update,data.delete}', bulk => true
-);
-
 revoke all on public.rate_limit_blocks from public, anon, authenticated, service_role;
 grant select on public.rate_limit_blocks to authenticated, service_role;
 revoke all on function

@@ -263,7 +263,8 @@ create function public.check_rate_limit(
     window_seconds integer,
     remaining integer,
     reset_seconds integer,
-    retry_after_seconds integer
+    retry_after_seconds integer,
+    when_store_fails public.rate_limit_failure
   )
   language plpgsql
   volatile
@@ -276,11 +277,14 @@ as $$
 declare
   v_address constant text := private.client_network(address);
   v_decision private.rate_limit_decision;
+  v_failure public.rate_limit_failure;
   v_identifiers record;
+  v_subject public.rate_limit_subject;
 begin
+  select r.identified_by, r.when_store_fails into v_subject, v_failure
+  from public.rate_limit_rules r where r.name = rule;
   v_identifiers := private.rate_limit_identifiers(
-    (select r.identified_by from public.rate_limit_rules r where r.name = rule),
-    user_id, api_key_id, v_address, lower(btrim(left(account, 320)))
+    v_subject, user_id, api_key_id, v_address, lower(btrim(left(account, 320)))
   );
   v_decision := private.decide_rate_limit(
     rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
@@ -292,7 +296,7 @@ begin
   return query
     select
       v_decision.allowed, v_decision.reason, v_decision.capacity, v_decision.window_seconds,
-      v_decision.remaining, v_decision.reset_seconds, v_decision.retry_after_seconds;
+      v_decision.remaining, v_decision.reset_seconds, v_decision.retry_after_seconds, v_failure;
 end;
 $$;
 comment on function public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer) is
@@ -358,8 +362,8 @@ begin
   perform private.require_rate_limit_rule(rule);
   return query
     select
-      coalesce(o.capacity, r.capacity), coalesce(o.window_seconds, r.window_seconds),
-      r.identified_by, r.when_store_fails, concat(r.name, '/', o.id)
+      coalesce(o.capacity, r.capacity)::integer,
+      coalesce(o.window_seconds, r.window_seconds)::integer, r.identified_by, r.when_store_fails, concat(r.name, '/', o.id)
     from public.rate_limit_rules r
     left join lateral (
       select v.*

@@ -121,7 +121,10 @@ begin
     v_user := private.uuid_or_null(v_claims ->> 'sub');
   end if;
   v_rules := private.setting('rate_limits.request_rules');
-  v_rule := coalesce(v_rules ->> current_setting('request.path', true), v_rules ->> '*');
+  v_rule := v_rules ->> case
+    when v_rules ? current_setting('request.path', true) then current_setting('request.path', true)
+    else '*'
+  end;
   v_identifiers := private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
 
   if current_setting('transaction_read_only')::boolean or v_rule is null then
@@ -142,7 +145,7 @@ begin
     );
   exception
     when lock_not_available then
-      select 
+      select
         r.when_store_fails = 'open', 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1
       into v_decision
       from public.rate_limit_rules r where r.name = v_rule;

@@ -47,7 +47,7 @@ begin
     perform private.append_auth_entry('auth.login_failed', user_id, 'auth.users', user_id::text, kind);
   end if;
   if v_decision.allowed then
-    return '{"decision": "continue"}';
+    return '{"decision": "continue"}'::jsonb;
   end if;
   return jsonb_build_object(
     'decision', 'reject', 'message', 'Too many attempts: try again later',
