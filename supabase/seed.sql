@@ -89,3 +89,6 @@ insert into public.reports (organization_id, title)
 select o.id, quarter || ' quarter of ' || o.name
 from public.organizations o
 cross join unnest(array['First', 'Second']) as quarter;
+
+-- Locally the gateway in front appends the client's address to this header.
+update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
