@@ -420,7 +420,10 @@ begin
         where b.name is not null
       ))
     end;
-    retry_after_seconds := greatest(1, ceil(date_part('epoch', v_until - clock_timestamp())));
+    -- greatest() alone would make a second of a null.
+    retry_after_seconds := case when v_until is not null then
+      greatest(1, ceil(date_part('epoch', v_until - clock_timestamp())))
+    end;
   end if;
   return next;
 end;
