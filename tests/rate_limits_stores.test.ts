@@ -3,10 +3,7 @@ import assert from "node:assert/strict";
 import type { Charge, RateLimitStore } from "../supabase/functions/_shared/rate_limit/decision.ts";
 import { networkOf } from "../supabase/functions/_shared/rate_limit/address.ts";
 import { postgresStore } from "../supabase/functions/_shared/rate_limit/postgres_store.ts";
-import {
-  type RedisCommands,
-  redisStore,
-} from "../supabase/functions/_shared/rate_limit/redis_store.ts";
+import { redisStore } from "../supabase/functions/_shared/rate_limit/redis_store.ts";
 import { connect, createOrganization, service, signUp } from "./support.ts";
 import { redisServer, startRedis } from "./redis.ts";
 
@@ -41,13 +38,8 @@ function postgresSubject(): Promise<Subject> {
 
 async function redisSubject(): Promise<Subject> {
   const { redis, stop } = await startRedis();
-  const commands: RedisCommands = {
-    eval: (script, keys, ...rest) => redis.eval(script, keys, ...rest),
-    get: (key) => redis.get(key),
-    set: (key, value, ...options) => redis.call("SET", key, value, ...options),
-  };
   return {
-    store: redisStore(commands, service(), "a secret of the project", {
+    store: redisStore(redis, service(), "a secret of the project", {
       ruleSeconds: 0,
       blockSeconds: 1,
       reportMilliseconds: 0,

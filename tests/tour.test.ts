@@ -1,5 +1,6 @@
 /** The tour is documentation that runs: every chapter holds on a stack of the tests. */
 import { audit } from "../scripts/tour/audit.ts";
+import { rateLimits } from "../scripts/tour/rate_limits.ts";
 import { rbac } from "../scripts/tour/rbac.ts";
 import { publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
 
@@ -8,3 +9,5 @@ const place = { url, publishableKey, superuserUrl, schedulerSecret };
 Deno.test("the chapter rbac of the tour shows what it says", () => rbac(place));
 
 Deno.test("the chapter audit of the tour shows what it says", () => audit(place));
+
+Deno.test("the chapter rate_limits of the tour shows what it says", () => rateLimits(place));

@@ -7,7 +7,7 @@ import { rateLimitHeaders, refusal } from "./rate_limit/headers.ts";
 import { identifier, type Identify } from "./rate_limit/identity.ts";
 import { boundedStore, patience } from "./rate_limit/limiter.ts";
 import { postgresStore } from "./rate_limit/postgres_store.ts";
-import { type RedisCommands, redisStore } from "./rate_limit/redis_store.ts";
+import { redisStore } from "./rate_limit/redis_store.ts";
 import { serviceClient } from "./service.ts";
 
 /** The rule for a request; null: it is not limited. */
@@ -65,12 +65,7 @@ export function openStore(env: RateLimitEnv): RateLimitStore {
     });
     // Without a listener a lost connection would end the process; each call fails by itself.
     redis.on("error", () => {});
-    const commands: RedisCommands = {
-      eval: (script, keys, ...rest) => redis.eval(script, keys, ...rest),
-      get: (key) => redis.get(key),
-      set: (key, value, ...options) => redis.call("SET", key, value, ...options),
-    };
-    return redisStore(commands, client, secretKey);
+    return redisStore(redis, client, secretKey);
   };
   return {
     decide: async (charge) => await (await (store ??= open())).decide(charge),

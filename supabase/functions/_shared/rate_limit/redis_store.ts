@@ -1,15 +1,13 @@
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import type { CallerClient } from "../caller.ts";
 import { networkOf } from "./address.ts";
 import { costOf, decisionOf, type Identifier, identifiersOf, type Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { onlyRow } from "./postgres_store.ts";
 
-/** The commands of ioredis that the store uses. */
-export interface RedisCommands {
-  eval(script: string, keys: number, ...args: (string | number)[]): Promise<unknown>;
-  get(key: string): Promise<string | null>;
-  set(key: string, value: string, ...options: (string | number)[]): Promise<unknown>;
+/** What the store uses of a connection; ioredis has it. */
+export interface RedisConnection {
+  call(command: string, ...args: (string | number)[]): Promise<unknown>;
 }
 
 /** What the store may be told to do otherwise than by default. */
@@ -25,23 +23,32 @@ export interface RedisStoreOptions {
 /**
  * Charges all buckets or none, on the clock of Redis: the same arithmetic as
  * private.charge_buckets. A bucket is the microsecond at which it is full again; it expires then,
- * because a full bucket says nothing.
+ * because a full bucket says nothing. The last key says whether the caller is blocked (until which
+ * millisecond), or on the list of those that are always allowed; where nothing says so, nothing is
+ * charged.
  */
 const script = `
 local time = redis.call('TIME')
 local present = time[1] * 1000000 + time[2]
-local cost, whole = tonumber(ARGV[1]), tonumber(ARGV[2])
+local cost, whole, listed = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'listed'
+local standing = redis.call('GET', KEYS[#KEYS])
+if not standing then return { 'unknown' } end
+if standing == 'allowed' then
+  if not listed then return { 'allowed' } end
+elseif tonumber(standing) * 1000 > present then
+  return { 'blocked', tostring(math.ceil((tonumber(standing) * 1000 - present) / 1000000)) }
+end
 local answer, admitted, kept = { string.format('%.0f', present) }, true, {}
-for i, key in ipairs(KEYS) do
-  local full = tonumber(redis.call('GET', key) or present)
+for i = 1, #KEYS - 1 do
+  local full = tonumber(redis.call('GET', KEYS[i]) or present)
   kept[i] = math.min(math.max(full, present), present + whole)
   if kept[i] + cost > present + whole then admitted = false end
 end
-for i, key in ipairs(KEYS) do
+for i = 1, #KEYS - 1 do
   local alone = kept[i] + cost <= present + whole
   if admitted then
     kept[i] = kept[i] + cost
-    redis.call('SET', key, string.format('%.0f', kept[i]),
+    redis.call('SET', KEYS[i], string.format('%.0f', kept[i]),
       'PX', math.ceil((kept[i] - present) / 1000))
   end
   answer[#answer + 1] = string.format('%.0f', kept[i])
@@ -49,6 +56,7 @@ for i, key in ipairs(KEYS) do
 end
 return answer
 `;
+const scriptHash = createHash("sha1").update(script).digest("hex");
 
 /**
  * Buckets in Redis, for projects that have outgrown Postgres. Rules, blocks and what is noted of
@@ -56,7 +64,7 @@ return answer
  * project's secret key, so that Redis holds no address and no account.
  */
 export function redisStore(
-  redis: RedisCommands,
+  redis: RedisConnection,
   client: CallerClient,
   secret: string,
   options: RedisStoreOptions = {},
@@ -100,12 +108,8 @@ export function redisStore(
   const standingKey = ({ rule, userId, apiKeyId, account }: Charge, address: string | null) =>
     key("standing", rule, userId ?? null, apiKeyId ?? null, address, account ?? null);
 
-  /** Seconds for which the caller is blocked, or "allowed" where the address is on that list. */
-  async function standingOf(charge: Charge, address: string | null): Promise<number | "allowed"> {
-    const place = standingKey(charge, address);
-    const cached = await redis.get(place);
-    if (cached === "allowed") return cached;
-    if (cached !== null) return Math.max(0, Math.ceil((Number(cached) - Date.now()) / 1000));
+  /** Asks the database whether the caller is blocked, and remembers that for all. */
+  async function learnStanding(charge: Charge, address: string | null): Promise<void> {
     const row = onlyRow(
       await client.rpc("rate_limit_block_of", {
         rule: charge.rule,
@@ -115,35 +119,18 @@ export function redisStore(
         ...charge.account ? { account: charge.account } : {},
       }),
     );
-    const seconds = row.retry_after_seconds ?? 0;
-    const value = row.allowed ? "allowed" : String(Date.now() + seconds * 1000);
-    await redis.set(place, value, "EX", blockSeconds);
-    return row.allowed ? "allowed" : seconds;
+    const until = row.retry_after_seconds ? Date.now() + row.retry_after_seconds * 1000 : 0;
+    const value = row.allowed ? "allowed" : String(until);
+    await redis.call("SET", standingKey(charge, address), value, "EX", blockSeconds);
   }
 
-  async function charged(
-    terms: Terms,
-    identifiers: Identifier[],
-    charge: Charge,
-  ): Promise<{ decision: Decision; denied: Identifier[] }> {
-    const { cost, whole } = costOf(terms, charge.cost);
-    const keys = identifiers.map(({ kind, name }) => key(terms.scope, kind, name));
-    const [present, ...answer] = await redis.eval(
-      script,
-      keys.length,
-      ...keys,
-      cost,
-      whole,
-    ) as string[];
-    const buckets = identifiers.map((identifier, index) => ({
-      identifier,
-      fullAt: Number(answer[2 * index]),
-      admitted: answer[2 * index + 1] === "1",
-    }));
-    return {
-      decision: decisionOf(charge, terms, Number(present), buckets),
-      denied: buckets.filter(({ admitted }) => !admitted).map(({ identifier }) => identifier),
-    };
+  async function run(keys: string[], ...args: (string | number)[]): Promise<string[]> {
+    try {
+      return await redis.call("EVALSHA", scriptHash, keys.length, ...keys, ...args) as string[];
+    } catch (thrown) {
+      if (!String(thrown).includes("NOSCRIPT")) throw thrown;
+      return await redis.call("EVAL", script, keys.length, ...keys, ...args) as string[];
+    }
   }
 
   /** Has the database count a refusal; seconds for which that blocks the caller, or null. */
@@ -151,7 +138,7 @@ export function redisStore(
     const names = denied.map(({ name }) => name);
     if (reportMilliseconds > 0) {
       const place = key("reported", charge.rule, ...names);
-      if (await redis.set(place, "1", "PX", reportMilliseconds, "NX") === null) return null;
+      if (await redis.call("SET", place, "1", "PX", reportMilliseconds, "NX") === null) return null;
     }
     const { data } = await client.rpc("record_rate_limit_denial", {
       rule: charge.rule,
@@ -173,29 +160,51 @@ export function redisStore(
         throw new Error(`a call under ${charge.rule} costs 1 to ${terms.capacity} tokens`);
       }
       const address = networkOf(charge.address);
-      const standing = await standingOf(charge, address);
-      const blocked = (seconds: number, decision: Partial<Decision> = {}): Decision => ({
-        ...decisionOf(charge, terms, 0, []),
-        ...decision,
-        allowed: false,
-        reason: "block",
-        remaining: 0,
-        resetSeconds: seconds,
-        retryAfterSeconds: seconds,
-      });
-      if (standing !== "allowed" && standing > 0) return blocked(standing);
+      const standing = standingKey(charge, address);
+      const spent = costOf(terms, cost);
+      const attempt = (identifiers: Identifier[], ...listed: string[]) =>
+        run(
+          [...identifiers.map(({ kind, name }) => key(terms.scope, kind, name)), standing],
+          spent.cost,
+          spent.whole,
+          ...listed,
+        );
       let identifiers = identifiersOf(terms, charge, address);
-      if (standing === "allowed") {
+      let answer = await attempt(identifiers);
+      if (answer[0] === "unknown") {
+        await learnStanding(charge, address);
+        answer = await attempt(identifiers);
+      }
+      if (answer[0] === "allowed") {
         identifiers = identifiers.filter(({ kind }) => kind !== "address");
         if (identifiers.length === 0) return decisionOf(charge, terms, 0, []);
+        answer = await attempt(identifiers, "listed");
       }
-      const { decision, denied } = await charged(terms, identifiers, charge);
+      if (answer[0] === "blocked") return blocked(charge, terms, Number(answer[1]));
+      const buckets = identifiers.map((identifier, index) => ({
+        identifier,
+        fullAt: Number(answer[1 + 2 * index]),
+        admitted: answer[2 + 2 * index] === "1",
+      }));
+      const decision = decisionOf(charge, terms, Number(answer[0]), buckets);
       if (decision.allowed) return decision;
-      const seconds = await report(charge, denied);
+      const denied = buckets.filter(({ admitted }) => !admitted);
+      const seconds = await report(charge, denied.map(({ identifier }) => identifier));
       if (seconds === null) return decision;
       const until = String(Date.now() + seconds * 1000);
-      await redis.set(standingKey(charge, address), until, "EX", Math.min(blockSeconds, seconds));
-      return blocked(seconds);
+      await redis.call("SET", standing, until, "EX", Math.min(blockSeconds, seconds));
+      return blocked(charge, terms, seconds);
     },
+  };
+}
+
+function blocked(charge: Charge, terms: Terms, seconds: number): Decision {
+  return {
+    ...decisionOf(charge, terms, 0, []),
+    allowed: false,
+    reason: "block",
+    remaining: 0,
+    resetSeconds: seconds,
+    retryAfterSeconds: seconds,
   };
 }
