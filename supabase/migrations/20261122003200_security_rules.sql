@@ -3,7 +3,8 @@
 -- organization, or one of them has to do with too many others, an event is raised.
 -- Protects against attacks that are slow or spread: each step is allowed, their number is not.
 -- Entries that clients report of themselves do not count.
--- SECURITY DEFINER: cleanup_security_events, because nobody deletes events.
+-- SECURITY DEFINER: evaluate_security_rules and cleanup_security_events, because nobody writes or
+--   deletes events.
 
 create type private.security_key as enum ('actor', 'resource', 'network', 'installation', 'entry');
 comment on type private.security_key is
@@ -55,16 +56,14 @@ values
     10, 3600, 'One network failed on ten different accounts within an hour'),
   ('permission_probing', 'permission_probing', 'authz.permission_denied', null, 'actor', null, 20,
     600, 'Twenty refusals of one person within ten minutes'),
-  ('checkpoint_missing', 'audit_checkpoint_missing', 'system.error', 'checkpoint_missing', 'entry',
-    null, 1, 3600, 'A checkpoint of the audit log is overdue'),
   ('checkpoint_refused', 'audit_verification_failed', 'system.error', 'checkpoint_refused', 'entry',
     null, 1, 3600, 'The audit log was not signed, since it contradicts what was signed before'),
-  ('verification_failed', 'audit_verification_failed', 'system.error', 'verification_failed',
-    'entry', null, 1, 3600, 'The audit log was found altered'),
+  ('checkpoint_forged', 'audit_verification_failed', 'system.error', 'checkpoint_forged', 'entry',
+    null, 1, 3600, 'A checkpoint of the audit log was not signed with its key'),
+  ('checkpoints_missing', 'audit_checkpoint_missing', 'system.error', 'checkpoints_missing',
+    'entry', null, 1, 3600, 'Checkpoints of the audit log that were delivered are gone'),
   ('breach_attempt', 'breach_attempt', 'security.breach_attempt', null, 'entry', null, 1, 3600,
-    'A function reported an attempt to break in'),
-  ('protection_touched', 'audit_protection_touched', 'security.suspicious_activity',
-    'guard_changed', 'entry', null, 1, 3600, 'The triggers of a guarded table were touched');
+    'A function reported an attempt to break in');
 
 -- What the window of a rule is counted from; a rule on another type reads the window's whole range.
 -- squawk-ignore require-concurrent-index-creation
@@ -169,10 +168,11 @@ $$;
 comment on function private.evaluate_security_rule(private.security_rules, integer, pg_snapshot) is
   'Raises what one rule finds: only where an entry came since, so that what was resolved stays so.';
 
-create function private.evaluate_security_rules()
+create function public.evaluate_security_rules()
   returns integer
   language plpgsql
   volatile
+  security definer            -- definer because nobody writes events
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -197,7 +197,7 @@ begin
   return v_raised;
 end;
 $$;
-comment on function private.evaluate_security_rules() is
+comment on function public.evaluate_security_rules() is
   'Evaluates all rules over what was committed since the last time, and returns how often an event
    was raised. For the scheduler; a second run at once does nothing.';
 
@@ -244,7 +244,7 @@ begin
     return false;
   end if;
   perform cron.schedule(
-    'bulwark-security-rules', '* * * * *', 'select private.evaluate_security_rules()'
+    'bulwark-security-rules', '* * * * *', 'select public.evaluate_security_rules()'
   );
   perform cron.schedule(
     'bulwark-security-retention', '43 3 * * *', 'select public.cleanup_security_events()'
@@ -265,7 +265,9 @@ select private.enable_audit(
 revoke all on function
   private.security_key_expression(private.security_key),
   private.evaluate_security_rule(private.security_rules, integer, pg_snapshot),
-  private.evaluate_security_rules(), public.cleanup_security_events(integer),
+  public.evaluate_security_rules(), public.cleanup_security_events(integer),
   private.schedule_security_jobs()
   from public, anon, authenticated, service_role;
-grant execute on function public.cleanup_security_events(integer) to service_role;
+grant execute on function
+  public.evaluate_security_rules(), public.cleanup_security_events(integer)
+  to service_role;

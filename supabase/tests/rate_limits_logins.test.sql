@@ -139,11 +139,11 @@ select lives_ok(
 );
 
 -- rules over the log
-select private.evaluate_security_rules();
+select public.evaluate_security_rules();
 select public.finish_login('a' || n || '@x.test', '198.51.100.1') from generate_series(1, 9) n;
 select public.finish_login('b@x.test', '198.51.100.2') from generate_series(1, 9) n where n > 0;
 update private.security_progress set snapshot = '1:1:';
-select private.evaluate_security_rules();
+select public.evaluate_security_rules();
 select is_empty(
   $$ select from public.security_events
      where event_type = 'credential_stuffing' or details ->> 'rule' = 'account_brute_force'
@@ -152,25 +152,25 @@ select is_empty(
 );
 select public.finish_login('a10@x.test', '198.51.100.1'), public.finish_login('b@x.test', '198.51.100.2');
 update private.security_progress set snapshot = '1:1:';
-select private.evaluate_security_rules();
+select public.evaluate_security_rules();
 select results_eq(
   $$ select event_type, (details ->> 'found')::integer from public.security_events
      where details ? 'rule' and details ? 'found' and subject <> '' order by 1 $$,
   $$ values ('brute_force', 10), ('credential_stuffing', 10) $$,
   'LOG-21: one network on ten accounts, and ten times one account, are security events'
 );
-select private.append_audit_entry('system.error', action => 'verification_failed',
+select private.append_audit_entry('system.error', action => 'checkpoint_refused',
   resource_type => 'public.audit_logs', severity => 'critical');
-select private.append_audit_entry('system.error', action => 'checkpoint_missing');
+select private.append_audit_entry('system.error', action => 'checkpoints_missing');
 select private.append_audit_entry('authz.permission_denied', actor_id => tests.user_id('viewer@acme.test'))
 from generate_series(1, 20);
 update private.security_progress set snapshot = '1:1:';
-select private.evaluate_security_rules();
+select public.evaluate_security_rules();
 select set_has(
   $$ select event_type, organization_id, user_id from public.security_events $$,
   $$ values ('audit_verification_failed', null, null), ('audit_checkpoint_missing', null, null),
        ('permission_probing', tests.organization_id('acme'), tests.user_id('viewer@acme.test')) $$,
-  'LOG-22: and so are a log that does not verify, one that is not signed, and probing'
+  'LOG-22: and so are a log that is not signed, checkpoints that are gone, and probing'
 );
 update public.security_events
 set resolved_at = now() - interval '366 days', resolution_note = 'old'
