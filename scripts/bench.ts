@@ -44,8 +44,8 @@ await main(async (signal) => {
 });
 
 async function load(name: string): Promise<Bench> {
-  const file = inRepository("scripts", "bench", `${name}.ts`);
-  if (!/^[a-z_]+$/.test(name) || !exists(file)) {
+  const file = inRepository("scripts", "bench", `${name.replaceAll("-", "_")}.ts`);
+  if (!/^[a-z_-]+$/.test(name) || !exists(file)) {
     throw new Failure(
       "NO_BENCH",
       `Cannot find a benchmark named ${name}: no scripts/bench/${name}.ts`,

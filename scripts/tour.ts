@@ -14,10 +14,17 @@ import { loadSecrets } from "./stack/secrets.ts";
 import { audit } from "./tour/audit.ts";
 import { encryption } from "./tour/encryption.ts";
 import { mfa } from "./tour/mfa.ts";
+import { rateLimits } from "./tour/rate_limits.ts";
 import { rbac } from "./tour/rbac.ts";
 import type { Chapter } from "./tour/guide.ts";
 
-const chapters: Record<string, Chapter> = { rbac, audit, encryption, mfa };
+const chapters: Record<string, Chapter> = {
+  rbac,
+  audit,
+  encryption,
+  mfa,
+  rate_limits: rateLimits,
+};
 
 await main(async () => {
   const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;

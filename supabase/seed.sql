@@ -140,3 +140,6 @@ create policy "Members make payouts where they may" on public.payouts
 
 select private.require_mfa('public.payouts', max_age => '10 minutes');
 select private.enable_audit('public.payouts', organization_column => 'organization_id');
+
+-- Locally the gateway in front appends the client's address to this header.
+update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';

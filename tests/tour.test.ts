@@ -2,6 +2,7 @@
 import { audit } from "../scripts/tour/audit.ts";
 import { encryption } from "../scripts/tour/encryption.ts";
 import { mfa } from "../scripts/tour/mfa.ts";
+import { rateLimits } from "../scripts/tour/rate_limits.ts";
 import { rbac } from "../scripts/tour/rbac.ts";
 import { publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
 
@@ -14,3 +15,5 @@ Deno.test("the chapter audit of the tour shows what it says", () => audit(place)
 Deno.test("the chapter encryption of the tour shows what it says", () => encryption(place));
 
 Deno.test("the chapter mfa of the tour shows what it says", () => mfa(place));
+
+Deno.test("the chapter rate_limits of the tour shows what it says", () => rateLimits(place));

@@ -64,6 +64,10 @@ export function setFunctionEnvironment(url: string, secrets: Secrets): void {
   Deno.env.set("SUPABASE_PUBLISHABLE_KEYS", JSON.stringify({ default: secrets.publishableKey }));
   Deno.env.set("SUPABASE_SECRET_KEYS", JSON.stringify({ default: secrets.secretKey }));
   for (const [name, value] of Object.entries(functionSecrets(secrets))) Deno.env.set(name, value);
+  // The stack's own server appends the client's address; see server.ts.
+  if (!Deno.env.get("BULWARK_ADDRESS_HEADER")) {
+    Deno.env.set("BULWARK_ADDRESS_HEADER", "x-forwarded-for");
+  }
   // The log keeps its name whatever port it is served on.
   const origin = Deno.env.get("BULWARK_AUDIT_ORIGIN");
   if (!origin) Deno.env.set("BULWARK_AUDIT_ORIGIN", "bulwark.localhost/audit");

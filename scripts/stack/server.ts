@@ -30,6 +30,9 @@ export function listen(port: number): Server {
     if (!route) return problem(404, "NOT_FOUND", "No such path");
     const limited = await withinLimit(request);
     if (!limited) return problem(413, "BODY_TOO_LARGE", "The request body is too large");
+    // As every proxy in front of a hosted project does: who called is appended to what they claim.
+    const peer = (info.remoteAddr as Deno.NetAddr).hostname;
+    limited.headers.append("x-forwarded-for", peer);
     return route.fetch(limited, info);
   };
   const onError = (thrown: unknown) => {

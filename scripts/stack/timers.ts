@@ -22,6 +22,8 @@ const databaseJobs: Record<string, number> = {
   seal_audit_log: 1,
   check_audit_log: 300,
   cleanup_mfa: 900,
+  evaluate_security_rules: 5,
+  cleanup_old_rate_limits: 60,
 };
 
 /** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */

@@ -415,6 +415,7 @@ comment on function public.resolve_security_event(uuid, text) is
 insert into public.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),
   ('credential_stuffing', 'critical', 'One address tried many accounts'),
+  ('breach_attempt', 'critical', 'A function reported an attempt to break in'),
   ('permission_probing', 'medium', 'Somebody was refused again and again'),
   ('rate_limit_abuse', 'medium', 'Somebody went on after being blocked more than once'),
   ('key_from_new_network', 'medium', 'An API key was used from a network it never came from'),

@@ -115,6 +115,42 @@ export function readAuditEnv(
   };
 }
 
+/** What a function that limits rates finds in its environment beside what every function has. */
+export interface RateLimitEnv extends Env {
+  /** The key that passes every policy: only the service role asks for decisions. */
+  secretKey: string;
+  /** Where buckets are kept instead of Postgres; null: in Postgres. */
+  redisUrl: string | null;
+  /** The header that a trusted proxy writes the client's address to; null: none is trusted. */
+  addressHeader: string | null;
+  /** How many trusted proxies append to that header. */
+  addressHops: number;
+  /** The headers with latitude and longitude that a trusted proxy writes; null: none does. */
+  placeHeaders: [latitude: string, longitude: string] | null;
+}
+
+/**
+ * The environment of a function that limits rates.
+ * @throws Error naming the variable that is missing or has no valid form
+ */
+export function readRateLimitEnv(
+  get: (name: string) => string | undefined = (n) => Deno.env.get(n),
+): RateLimitEnv {
+  const addressHops = Number(get("BULWARK_ADDRESS_HOPS") || 1);
+  if (!Number.isInteger(addressHops) || addressHops < 1) {
+    throw new Error("BULWARK_ADDRESS_HOPS is not a number of proxies");
+  }
+  const [latitude, longitude] = (get("BULWARK_PLACE_HEADERS") ?? "").split(",");
+  return {
+    ...readEnv(get),
+    secretKey: readSecretKey(get),
+    redisUrl: get("REDIS_URL") || null,
+    addressHeader: get("BULWARK_ADDRESS_HEADER") || null,
+    addressHops,
+    placeHeaders: latitude && longitude ? [latitude.trim(), longitude.trim()] : null,
+  };
+}
+
 function readSecretKey(get: (name: string) => string | undefined): string {
   const keys = get("SUPABASE_SECRET_KEYS");
   const secretKey = keys

@@ -1,6 +1,8 @@
 /** What a client may be told: an HTTP status, a stable code of docs/errors.md, a sentence. */
 export class BulwarkError extends Error {
   override readonly name = "BulwarkError";
+  /** Headers that the answer carries beside the error body. */
+  headers: Record<string, string> = {};
 
   constructor(readonly status: number, readonly code: string, message: string) {
     super(message);

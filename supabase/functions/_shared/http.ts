@@ -11,7 +11,16 @@ const headers = {
   "Access-Control-Allow-Headers": `${
     corsHeaders["Access-Control-Allow-Headers"]
   }, x-correlation-id`,
-  "Access-Control-Expose-Headers": "x-correlation-id, x-next-cursor",
+  "Access-Control-Expose-Headers": [
+    "x-correlation-id",
+    "x-next-cursor",
+    "RateLimit",
+    "RateLimit-Policy",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+  ].join(", "),
   "Cache-Control": "no-store",
 };
 
@@ -49,10 +58,11 @@ export function handle(
     } catch (thrown) {
       const known = thrown instanceof BulwarkError;
       if (!known) log(`${correlationId} ${thrown instanceof Error ? thrown.stack : thrown}`);
-      const { status, code, message } = known
+      const { status, code, message, headers } = known
         ? thrown
         : new BulwarkError(500, "INTERNAL", "Cannot answer: something went wrong inside");
-      return respond(Response.json({ code, message, correlation_id: correlationId }, { status }));
+      const body = { code, message, correlation_id: correlationId };
+      return respond(Response.json(body, { status, headers }));
     }
   };
 }

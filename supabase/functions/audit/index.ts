@@ -11,10 +11,11 @@ import { checkpointLog, unwrap } from "../_shared/audit/log.ts";
 import { publishedCheckpoint } from "../_shared/audit/published.ts";
 import { openSink } from "../_shared/audit/sink.ts";
 import { callerClient } from "../_shared/caller.ts";
-import { readAuditEnv } from "../_shared/env.ts";
+import { readAuditEnv, readRateLimitEnv } from "../_shared/env.ts";
 import { BulwarkError } from "../_shared/errors.ts";
 import { correlationIdOf, handle, type Handler } from "../_shared/http.ts";
 import { parse } from "../_shared/input.ts";
+import { openLimits } from "../_shared/rate_limit.ts";
 import { requireScheduler } from "../_shared/scheduler.ts";
 import { serviceClient } from "../_shared/service.ts";
 
@@ -49,9 +50,20 @@ const routes: Record<string, Handler> = {
   },
 };
 
-Deno.serve(handle(["GET", "POST"], async (request) => {
+/** The scheduler has a secret; an export is one whole, however many pages it has. */
+function ruleFor(request: Request): string | null {
+  const { pathname, searchParams } = new URL(request.url);
+  if (request.method === "POST") return null;
+  if (!pathname.startsWith("/audit/export")) return "api_default";
+  return searchParams.has("cursor") ? "api_relaxed" : "export";
+}
+
+const limit = openLimits(readRateLimitEnv());
+const answer: Handler = async (request) => {
   const path = new URL(request.url).pathname.replace(/\/+$/, "");
   const route = routes[`${request.method} ${path}`];
   if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
   return await route(request);
-}));
+};
+
+Deno.serve(handle(["GET", "POST"], limit(ruleFor, answer)));

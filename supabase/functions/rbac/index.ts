@@ -7,10 +7,11 @@
  */
 import { z } from "zod";
 import { callerClient } from "../_shared/caller.ts";
-import { readEnv } from "../_shared/env.ts";
-import { handle, readJson } from "../_shared/http.ts";
+import { readRateLimitEnv } from "../_shared/env.ts";
+import { handle, type Handler, readJson } from "../_shared/http.ts";
 import { parse, queryOf } from "../_shared/input.ts";
 import { checkPermissions, type Permission, requirePermission } from "../_shared/permissions.ts";
+import { openLimits } from "../_shared/rate_limit.ts";
 
 const permission = z.string().max(64).regex(/^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$/)
   .transform((name) => name as Permission);
@@ -21,9 +22,10 @@ const batch = z.strictObject({
   organization_id: organizationId,
 });
 
-const env = readEnv();
+const env = readRateLimitEnv();
+const limit = openLimits(env);
 
-Deno.serve(handle(["GET", "POST"], async (request) => {
+const answer: Handler = async (request) => {
   const client = callerClient(request, env);
   if (request.method === "GET") {
     const asked = parse(question, queryOf(request));
@@ -33,4 +35,6 @@ Deno.serve(handle(["GET", "POST"], async (request) => {
   const asked = parse(batch, await readJson(request));
   const allowed = await checkPermissions(client, asked.permissions, asked.organization_id);
   return Response.json({ allowed });
-}));
+};
+
+Deno.serve(handle(["GET", "POST"], limit("api_default", answer)));

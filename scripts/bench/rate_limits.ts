@@ -1,0 +1,219 @@
+/**
+ * Decisions a second and how long the slowest hundredth takes, with 16 clients at once, side by side
+ * with rate-limiter-flexible on the same Postgres (with durability on: its table is logged, ours is
+ * not) and the same Redis; and what a million identifiers cost. Every call is admitted: a refusal is
+ * cheaper for the peer, which then writes nothing of it down.
+ */
+import { RateLimiterPostgres, RateLimiterRedis } from "rate-limiter-flexible";
+import type { CallerClient } from "../../supabase/functions/_shared/caller.ts";
+import { redisStore } from "../../supabase/functions/_shared/rate_limit/redis_store.ts";
+import { startRedis } from "../../tests/redis.ts";
+import type { Sql } from "../stack/connection.ts";
+import { bench, type BenchRow, milliseconds } from "./harness.ts";
+
+const clients = 16;
+const keys = 100_000;
+const million = 1_000_000;
+
+/** What a run of some seconds measured. */
+interface Load {
+  perSecond: number;
+  p99: number;
+}
+
+/** Has 16 clients call one after the other for a while. */
+async function load(call: (n: number) => Promise<unknown>, duration = 2000): Promise<Load> {
+  const durations: number[] = [];
+  const start = performance.now();
+  await Promise.all(Array.from({ length: clients }, async (_, client) => {
+    let last = performance.now();
+    for (let n = client; last - start < duration; n += clients) {
+      await call(n);
+      const now = performance.now();
+      durations.push(now - last);
+      last = now;
+    }
+  }));
+  const seconds = (performance.now() - start) / 1000;
+  durations.sort((a, b) => a - b);
+  return {
+    perSecond: durations.length / seconds,
+    p99: durations[Math.floor(durations.length * 0.99)] ?? NaN,
+  };
+}
+
+export default bench({
+  settings: {
+    fsync: "on",
+    synchronous_commit: "on",
+    full_page_writes: "on",
+    autovacuum: "on",
+  },
+  async setup({ postgres, connect, log }) {
+    log("two servers");
+    await postgres`
+      insert into public.rate_limit_rules values
+        ('bench', 1000000, 1, 'caller', 'open', null, 'For the benchmark')
+    `;
+    await postgres`
+      create table public.limits (key varchar(255) primary key, points integer not null default 0,
+        expire bigint)
+    `;
+    const pool = connect("postgres", { max: clients });
+    const server = await startRedis();
+    globalThis.addEventListener("unload", () => void server.stop());
+
+    const ours = (n: number) => pool`select * from public.check_rate_limit('bench', ${user(n)})`;
+    const peer = new RateLimiterPostgres({
+      storeClient: forPeer(pool),
+      storeType: "client",
+      tableName: "limits",
+      tableCreated: true,
+      clearExpiredByTimeout: false,
+      points: million,
+      duration: 1,
+    });
+    const theirs = (n: number) => peer.consume(user(n));
+
+    const store = redisStore(server.redis, throughSql(pool), "a secret of the project", {
+      blockSeconds: 600,
+    });
+    const oursOnRedis = (n: number) => store.decide({ rule: "bench", userId: user(n) });
+    const peerOnRedis = new RateLimiterRedis({
+      storeClient: server.redis,
+      points: million,
+      duration: 1,
+    });
+    const theirsOnRedis = (n: number) => peerOnRedis.consume(user(n));
+    log(`${keys} callers known to both stores`);
+    await loadAll(oursOnRedis);
+
+    const rows: BenchRow[] = [];
+    const compare = (
+      name: string,
+      call: (n: number) => Promise<unknown>,
+      peerName: string,
+      peerCall: (n: number) => Promise<unknown>,
+    ) => {
+      // The slowest hundredth belongs to the run whose rate was measured just before.
+      let [last, lastPeer]: [Load | null, Load | null] = [null, null];
+      rows.push({
+        name,
+        unit: "decisions/s",
+        better: "higher",
+        ours: async () => (last = await load(call)).perSecond,
+        peers: [{
+          name: peerName,
+          run: async () => (lastPeer = await load(peerCall)).perSecond,
+        }],
+      }, {
+        name: `${name}, p99`,
+        unit: "ms",
+        better: "lower",
+        ours: () => Promise.resolve(last?.p99 ?? NaN),
+        peers: [{ name: peerName, run: () => Promise.resolve(lastPeer?.p99 ?? NaN) }],
+      });
+    };
+    const one = () => 0;
+    const any = () => Math.floor(Math.random() * keys);
+    const flexible = "rate-limiter-flexible";
+    compare("Postgres, one hot key", () => ours(one()), flexible, () => theirs(one()));
+    compare("Postgres, 100,000 keys", () => ours(any()), flexible, () => theirs(any()));
+    compare("Redis, one hot key", () => oursOnRedis(one()), flexible, () => theirsOnRedis(one()));
+    compare(
+      "Redis, 100,000 keys",
+      () => oursOnRedis(any()),
+      flexible,
+      () => theirsOnRedis(any()),
+    );
+
+    const size = async () => {
+      const [row] = await postgres`
+        select pg_total_relation_size('private.rate_limits')::float8 / 1048576 as megabytes
+      `;
+      return Number(row?.megabytes);
+    };
+    let generation = 0;
+    rows.push({
+      name: "table after each further million of identifiers, cleaned up in between",
+      unit: "MiB",
+      better: "lower",
+      async ours() {
+        const first = keys * 2 + generation++ * million;
+        await postgres`
+          select count(c.admitted)
+          from generate_series(${first}::integer, ${first + million - 1}::integer, 1000) g,
+            lateral (
+              select array_agg(private.rate_limit_hash(
+                concat('bench//user/00000000-0000-4000-8000-', lpad(n::text, 12, '0')))) as ids
+              from generate_series(g, g + 999) n
+            ) batch,
+            lateral private.charge_buckets(batch.ids, '1 microsecond', '1 second') c
+        `;
+        return await size();
+      },
+      peers: [],
+    }, {
+      name: "Postgres, a million keys",
+      unit: "decisions/s",
+      better: "higher",
+      ours: async () => {
+        const first = keys * 2 + (generation - 1) * million;
+        const { perSecond } = await load(() => ours(first + Math.floor(Math.random() * million)));
+        return perSecond;
+      },
+      peers: [],
+    }, {
+      name: "cleaning up a million",
+      unit: "ms",
+      better: "lower",
+      async ours() {
+        // What has been full for an hour; here that hour has passed.
+        await postgres`
+          update private.settings set value = '0' where name = 'rate_limits.keep_minutes'
+        `;
+        const elapsed = await milliseconds(() => postgres`select public.cleanup_old_rate_limits()`);
+        await postgres`vacuum private.rate_limits`;
+        return elapsed;
+      },
+      peers: [],
+    });
+    return rows;
+  },
+});
+
+/** A user's id for each number. */
+function user(n: number): string {
+  return `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+}
+
+/** Has each caller decide once. */
+async function loadAll(call: (n: number) => Promise<unknown>): Promise<void> {
+  await Promise.all(Array.from({ length: clients }, async (_, client) => {
+    for (let n = client; n < keys; n += clients) await call(n);
+  }));
+}
+
+/** The pool as the peer wants one: the same driver and the same connections for both. */
+function forPeer(sql: Sql) {
+  return {
+    async query({ text, values }: { text: string; values: (string | number | null)[] }) {
+      const rows = await sql.unsafe(text, values, { prepare: true });
+      return { rows: [...rows], rowCount: rows.count };
+    },
+  };
+}
+
+/** The two functions that the Redis store asks of the database, asked without a Data API between. */
+function throughSql(sql: Sql): CallerClient {
+  return {
+    async rpc(name: string, named: Record<string, string>) {
+      const rows = name === "rate_limit_rule"
+        ? await sql`select * from public.rate_limit_rule(${named.rule ?? ""})`
+        : await sql`
+          select * from public.rate_limit_block_of(${named.rule ?? ""}, ${named.user_id ?? null})
+        `;
+      return { data: [...rows], error: null };
+    },
+  } as unknown as CallerClient;
+}

@@ -1,0 +1,105 @@
+import { Failure } from "../stack/failure.ts";
+import { expect, type Place, refused, signUp, step, title, type Visitor } from "./guide.ts";
+
+/** Rate limits and security events: throttled, waited, passed; guessed, refused, seen. */
+export async function rateLimits(place: Place): Promise<void> {
+  title("Ada calls a function until it is too much, and comes back when it says");
+  const [ada, vic, eve] = await Promise.all(["Ada", "Vic", "Eve"].map((n) => signUp(place, n)));
+  if (!ada || !vic || !eve) return;
+  const token = await tokenOf(ada);
+  let answer = await ask(place, token);
+  console.log(`  ok       ${answer.status}, RateLimit: ${answer.headers.get("ratelimit")}`);
+  let calls = 1;
+  for (; answer.status !== 429; calls++) {
+    if (answer.status !== 200 || calls > 200) {
+      throw new Failure("TOUR", `Ada was never throttled: call ${calls} answered ${answer.status}`);
+    }
+    answer = await ask(place, token);
+  }
+  const wait = Number(answer.headers.get("retry-after"));
+  const problem = await answer.json();
+  if (!(wait >= 1) || problem.code !== "RATE_LIMIT_EXCEEDED") {
+    throw new Failure("TOUR", `the refusal says ${JSON.stringify(problem)}, Retry-After ${wait}`);
+  }
+  console.log(`  refused  call ${calls}: 429 ${problem.code}, Retry-After: ${wait}`);
+  await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+  const passed = await ask(place, token);
+  if (passed.status !== 200) throw new Failure("TOUR", `after ${wait} s: ${passed.status}`);
+  console.log(`  ok       ${wait} s later: ${passed.status}`);
+
+  title("Somebody guesses Vic's password through the function login");
+  const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
+  const { id: organization_id } = await step(
+    "Ada makes an organization",
+    ada.client.rpc("create_organization", { name: "Tour", slug }),
+  );
+  const [invitation] = await step(
+    "Ada invites Vic",
+    ada.client.rpc("invite_member", { organization_id, email: vic.email, role: "viewer" }),
+  );
+  await step(
+    "Vic accepts",
+    vic.client.rpc("accept_invitation", { token: invitation?.token ?? "" }),
+  );
+  let guesses = 0;
+  for (;; guesses++) {
+    const { status, code } = await guess(place, vic, guesses);
+    if (status === 429) break;
+    if (status !== 401 || code !== "LOGIN_FAILED" || guesses > 5) {
+      throw new Failure("TOUR", `guess ${guesses + 1} answered ${status} ${code}`);
+    }
+  }
+  console.log(`  refused  after ${guesses} guesses: 429; each of them was 401 LOGIN_FAILED`);
+
+  title("Ada finds the security event, and nobody else does");
+  const list = (visitor: Visitor) =>
+    visitor.client.rpc("list_security_events", { organization_id })
+      .select("id, event_type, severity, user_id");
+  const [event] = await step("Ada lists the events", list(ada));
+  if (event?.event_type !== "brute_force" || event.user_id !== vic.id) {
+    throw new Failure("TOUR", `the events are ${JSON.stringify(event)}`);
+  }
+  console.log(`           ${event.event_type}, ${event.severity}, about Vic`);
+  await expect("Eve lists", [], list(eve));
+  await refused(
+    "Vic resolves it",
+    "SECURITY_EVENT_NOT_FOUND",
+    vic.client.rpc("resolve_security_event", { event_id: event.id, note: "nothing" }),
+  );
+  await step(
+    "Ada takes it on",
+    ada.client.rpc("assign_security_event", { event_id: event.id, assignee: ada.id }),
+  );
+  await refused(
+    "Ada resolves it without a note",
+    "SECURITY_INVALID_NOTE",
+    ada.client.rpc("resolve_security_event", { event_id: event.id, note: " " }),
+  );
+  await step(
+    "Ada resolves it",
+    ada.client.rpc("resolve_security_event", { event_id: event.id, note: "Vic has been told" }),
+  );
+  await expect("Ada lists what is open", [], list(ada));
+}
+
+async function tokenOf({ client }: Visitor): Promise<string> {
+  const { data } = await client.auth.getSession();
+  return data.session?.access_token ?? "";
+}
+
+function ask({ url, publishableKey }: Place, token: string): Promise<Response> {
+  return fetch(`${url}/functions/v1/rbac`, {
+    method: "POST",
+    headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
+    body: JSON.stringify({ permissions: ["audit:read"] }),
+  });
+}
+
+async function guess({ url, publishableKey }: Place, { email }: Visitor, number: number) {
+  const answer = await fetch(`${url}/functions/v1/login`, {
+    method: "POST",
+    headers: { apikey: publishableKey },
+    body: JSON.stringify({ email, password: `guess number ${number}` }),
+  });
+  return { status: answer.status, code: (await answer.json()).code as string };
+}

@@ -1,0 +1,40 @@
+import { createHash } from "node:crypto";
+import { createClient } from "@supabase/supabase-js";
+import type { Env } from "../env.ts";
+
+/** Finds out who sent a request. */
+export type Identify = (request: Request) => Promise<string | null>;
+
+const rememberedMilliseconds = 60_000;
+const maximumRemembered = 1000;
+
+/**
+ * Finds the user whose token a request carries, by the token's signature (asked of Auth where the
+ * project signs with a shared secret). A token that is forged or expired is nobody's: whoever sends
+ * such is limited by address, and cannot choose a fresh bucket by making up an id. Who was verified
+ * is remembered for a minute, by the token's hash.
+ */
+export function identifier(env: Env): Identify {
+  const client = createClient(env.url, env.publishableKey, {
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+  });
+  const remembered = new Map<string, { user: string | null; until: number }>();
+  return async (request) => {
+    const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
+      .exec(request.headers.get("authorization") ?? "")?.[1];
+    if (!token) return null;
+    const hash = createHash("sha256").update(token).digest("base64");
+    const known = remembered.get(hash);
+    if (known && known.until > Date.now()) return known.user;
+    const { data } = await client.auth.getClaims(token);
+    const claims = data?.claims;
+    const user = typeof claims?.sub === "string" && claims.role === "authenticated"
+      ? claims.sub
+      : null;
+    if (remembered.size >= maximumRemembered) remembered.clear();
+    const expiry = (claims?.exp ?? 0) * 1000;
+    const until = Math.min(Date.now() + rememberedMilliseconds, user ? expiry : Infinity);
+    remembered.set(hash, { user, until });
+    return user;
+  };
+}

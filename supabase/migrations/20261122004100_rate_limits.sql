@@ -1,0 +1,280 @@
+-- Rate limits: the rules, and the buckets that they fill. A bucket is a token bucket with continuous
+-- refill, kept as one moment: when it will be full again. What a call costs moves that moment on;
+-- what would move it further away than the whole bucket takes to fill is refused.
+-- Protects against callers who race (the decision is one statement under the row's lock, on the
+-- database's clock), against clocks that jump back, and against whoever reads a bucket: addresses
+-- and accounts are hashed with a salt of this installation.
+-- SECURITY DEFINER: set_rate_limit, clear_rate_limit, because no client writes rules.
+
+create type public.rate_limit_subject as enum ('caller', 'user_or_key', 'address_and_account');
+comment on type public.rate_limit_subject is
+  'Whose bucket a call is charged to: the caller''s (user, else API key, else address), the user''s
+   or API key''s, or both that of the address and that of the account it is about.';
+create type public.rate_limit_failure as enum ('open', 'closed');
+comment on type public.rate_limit_failure is
+  'What becomes of a call that cannot be decided: let through, or refused.';
+
+create table public.rate_limit_rules (
+  name text primary key,
+  capacity bigint not null,
+  window_seconds bigint not null,
+  identified_by public.rate_limit_subject not null,
+  when_store_fails public.rate_limit_failure not null,
+  raises text references public.security_event_types (name),
+  description text not null,
+  constraint rate_limit_rules_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$'),
+  constraint rate_limit_rules_capacity check (capacity between 1 and 1000000),
+  constraint rate_limit_rules_window check (window_seconds between 1 and 2678400)
+);
+comment on table public.rate_limit_rules is
+  'Token buckets: capacity calls at once, refilled evenly over the window. A host application adds
+   rows of its own.';
+comment on column public.rate_limit_rules.raises is
+  'The security event that a refusal under this rule is, if it is one.';
+create index rate_limit_rules_raises_idx on public.rate_limit_rules (raises);
+
+create table public.rate_limit_overrides (
+  id uuid primary key default gen_random_uuid(),
+  rule text not null references public.rate_limit_rules (name) on delete cascade,
+  organization_id uuid references public.organizations (id) on delete cascade,
+  api_key_id uuid,
+  capacity bigint not null,
+  window_seconds bigint not null,
+  constraint rate_limit_overrides_of_one check (num_nonnulls(organization_id, api_key_id) = 1),
+  constraint rate_limit_overrides_capacity check (capacity between 1 and 1000000),
+  constraint rate_limit_overrides_window check (window_seconds between 1 and 2678400),
+  constraint rate_limit_overrides_is_one unique nulls not distinct
+    (rule, organization_id, api_key_id)
+);
+comment on table public.rate_limit_overrides is
+  'Other numbers for one organization or one API key. What is charged under an override has buckets
+   of its own. An API key''s own override comes before its organization''s.';
+create index rate_limit_overrides_organization_id_idx
+  on public.rate_limit_overrides (organization_id);
+
+-- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
+-- each page, so that a charge is a heap-only update and touches no index.
+create unlogged table private.rate_limits (
+  id uuid primary key,
+  full_at timestamptz not null,
+  admitted boolean not null
+) with (
+  fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
+);
+comment on table private.rate_limits is
+  'The buckets: when each is full again, and whether the last call on it was admitted. Not audited
+   and not logged: this is what every request writes. A bucket that is full says nothing and is
+   removed by cleanup_old_rate_limits().';
+comment on column private.rate_limits.id is
+  'The first 128 bits of SHA-256(salt, rule, override, kind, identifier).';
+
+create table private.rate_limit_salt (
+  only_row boolean primary key default true check (only_row),
+  salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+);
+comment on table private.rate_limit_salt is
+  'What identifiers are hashed with. It keeps whoever sees buckets, blocks, violations or events from
+   finding addresses and accounts by trying; not whoever reads this table as well.';
+insert into private.rate_limit_salt default values;
+
+alter table public.rate_limit_rules enable row level security;
+alter table public.rate_limit_overrides enable row level security;
+alter table private.rate_limits enable row level security;
+alter table private.rate_limit_salt enable row level security;
+
+create policy "Anyone signed in reads the rules"
+  on public.rate_limit_rules for select to authenticated
+  using (true);
+
+create policy "Members read the overrides of their organizations"
+  on public.rate_limit_overrides for select to authenticated
+  using (
+    organization_id = any (array(select private.organizations_with('settings:read')))
+    or (organization_id is null and (select private.is_super_admin()))
+  );
+
+create function private.rate_limit_hash(name text)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(
+    substring(sha256(s.salt || convert_to(name, 'UTF8')) from 1 for 16), 'hex'
+  )::uuid
+  from private.rate_limit_salt s;
+$$;
+comment on function private.rate_limit_hash(text) is
+  'The key under which an identifier is kept: 128 bits of a salted SHA-256.';
+
+create function private.charge_buckets(ids uuid[], cost interval, whole interval)
+  returns table (id uuid, full_at timestamptz, admitted boolean)
+  language plpgsql
+  volatile
+  rows 2
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+#variable_conflict use_column
+begin
+  -- In order of id, so that two calls on the same buckets wait for each other and never in a circle.
+  -- The clock is read behind the row's lock: however long that was waited for, what was decided
+  -- before has happened before. A moment further away than a whole bucket was written by a clock
+  -- that has jumped back since, or under a larger window: such a bucket is empty, no more.
+  return query
+    insert into private.rate_limits as b (id, full_at, admitted)
+    select i.id, clock_timestamp() + cost, true
+    from unnest(ids) as i (id)
+    order by i.id
+    on conflict (id) do update set (full_at, admitted) = (
+      select
+        case when f.kept + cost <= f.present + whole then f.kept + cost else f.kept end,
+        f.kept + cost <= f.present + whole
+      from (
+        select
+          c.present, least(greatest(b.full_at, c.present), c.present + whole) as kept
+        from (select clock_timestamp() as present offset 0) as c
+        offset 0
+      ) as f
+    )
+    returning b.id, b.full_at, b.admitted;
+end;
+$$;
+comment on function private.charge_buckets(uuid[], interval, interval) is
+  'Charges buckets, each if it can pay, in one statement: cost is the time that what is taken needs
+   to be refilled, whole the time a whole bucket needs. The rows stay locked until the transaction
+   ends. cost is at most whole, and no id comes twice.';
+
+create function private.require_rate_limit_rule(rule text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if rule is null or not exists (
+    select from public.rate_limit_rules r where r.name = rule
+  ) then
+    raise exception 'Cannot limit: there is no rule "%"', left(rule, 64)
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_UNKNOWN_RULE',
+            hint = 'List them with: select name from rate_limit_rules';
+  end if;
+end;
+$$;
+comment on function private.require_rate_limit_rule(text) is
+  'Raises RATE_LIMIT_UNKNOWN_RULE for a rule that does not exist.';
+
+create function public.set_rate_limit(
+  rule text,
+  capacity integer,
+  window_seconds integer,
+  organization_id uuid default null,
+  api_key_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes rules
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.require_permission('system:admin', null);
+  perform private.require_rate_limit_rule(rule);
+  if capacity is null or capacity not between 1 and 1000000
+    or window_seconds is null or window_seconds not between 1 and 2678400
+    or num_nonnulls(organization_id, api_key_id) > 1 then
+    raise exception 'Cannot set the rate limit: 1 to 1000000 calls in 1 second to 31 days, of one'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LIMIT';
+  end if;
+  if num_nonnulls(organization_id, api_key_id) = 0 then
+    update public.rate_limit_rules r
+    set capacity = set_rate_limit.capacity, window_seconds = set_rate_limit.window_seconds
+    where r.name = set_rate_limit.rule;
+    return;
+  end if;
+  if organization_id is not null and not exists (
+    select from public.organizations o where o.id = set_rate_limit.organization_id
+  ) then
+    raise exception 'Cannot set the rate limit: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  insert into public.rate_limit_overrides as o
+    (rule, organization_id, api_key_id, capacity, window_seconds)
+  values (
+    set_rate_limit.rule, set_rate_limit.organization_id, set_rate_limit.api_key_id,
+    set_rate_limit.capacity, set_rate_limit.window_seconds
+  )
+  on conflict on constraint rate_limit_overrides_is_one do update
+    set capacity = excluded.capacity, window_seconds = excluded.window_seconds;
+end;
+$$;
+comment on function public.set_rate_limit(text, integer, integer, uuid, uuid) is
+  'Changes a rule''s numbers, or with an organization or an API key theirs alone (system:admin): an
+   organization does not raise its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
+   RATE_LIMIT_INVALID_LIMIT, RBAC_UNKNOWN_ORGANIZATION, RBAC_PERMISSION_DENIED.';
+
+create function public.clear_rate_limit(
+  rule text,
+  organization_id uuid default null,
+  api_key_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes rules
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.require_permission('system:admin', null);
+  delete from public.rate_limit_overrides o
+  where o.rule = clear_rate_limit.rule
+    and o.organization_id is not distinct from clear_rate_limit.organization_id
+    and o.api_key_id is not distinct from clear_rate_limit.api_key_id;
+  if not found then
+    raise exception 'Cannot clear the rate limit: there is no such override'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_OVERRIDE';
+  end if;
+end;
+$$;
+comment on function public.clear_rate_limit(text, uuid, uuid) is
+  'Removes what set_rate_limit set for an organization or an API key (system:admin). Errors:
+   RATE_LIMIT_UNKNOWN_OVERRIDE, RBAC_PERMISSION_DENIED.';
+
+insert into public.rate_limit_rules
+  (name, capacity, window_seconds, identified_by, when_store_fails, raises, description)
+values
+  ('api_default', 60, 60, 'caller', 'open', null, 'Whatever has no rule of its own'),
+  ('api_strict', 10, 60, 'caller', 'closed', null, 'What is costly or delicate'),
+  ('api_relaxed', 120, 60, 'caller', 'open', null, 'What is cheap and frequent'),
+  ('auth_login', 5, 900, 'address_and_account', 'closed', 'brute_force', 'Sign-ins'),
+  ('password_reset', 3, 3600, 'address_and_account', 'closed', 'brute_force', 'Password resets'),
+  ('export', 10, 3600, 'user_or_key', 'closed', null, 'Data leaving in bulk'),
+  ('symbi_assessment', 30, 60, 'user_or_key', 'open', null, 'SYMBI assessments');
+
+select private.enable_audit(
+  'public.rate_limit_rules', event_types => '{config.changed,config.changed,config.changed}'
+);
+select private.enable_audit(
+  'public.rate_limit_overrides', organization_column => 'organization_id',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select private.enable_audit(
+  'private.rate_limit_salt', redact => '{salt}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+
+revoke all on public.rate_limit_rules, public.rate_limit_overrides
+  from public, anon, authenticated, service_role;
+grant select on public.rate_limit_rules, public.rate_limit_overrides
+  to authenticated, service_role;
+
+revoke all on function
+  private.rate_limit_hash(text), private.charge_buckets(uuid[], interval, interval),
+  private.require_rate_limit_rule(text),
+  public.set_rate_limit(text, integer, integer, uuid, uuid),
+  public.clear_rate_limit(text, uuid, uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.set_rate_limit(text, integer, integer, uuid, uuid),
+  public.clear_rate_limit(text, uuid, uuid)
+  to authenticated, service_role;

@@ -1,0 +1,280 @@
+-- Blocks: whoever goes on after being refused is shut out, for longer each time.
+-- Protects against callers whom a refusal does not stop, and against locking a victim out: what is
+-- blocked is an address, an API key, or an account together with one address; an account by itself
+-- is slowed down and never blocked. Blocks and violations are logged, so that no crash forgives them.
+-- SECURITY DEFINER: lift_rate_limit_block, because no client writes blocks.
+
+insert into private.settings (name, value, description) values
+  ('rate_limits.denials_before_block', '20', 'How many refusals within their window lead to a block'),
+  ('rate_limits.denials_window_seconds', '600', 'The window in which refusals are counted'),
+  ('rate_limits.block_minutes', '[1, 5, 15, 60, 1440]', 'How long the first, second, ... block lasts'),
+  ('rate_limits.block_memory_hours', '24',
+    'How long after its end a block still makes the next one longer');
+
+create table public.rate_limit_blocks (
+  id uuid primary key default gen_random_uuid(),
+  kind text not null,
+  identifier uuid not null,
+  rule text not null,
+  step bigint not null,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid,
+  blocked_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  lifted_at timestamptz,
+  lifted_by uuid,
+  constraint rate_limit_blocks_kind check (kind in ('address', 'api_key', 'pair')),
+  constraint rate_limit_blocks_step check (step > 0)
+);
+comment on table public.rate_limit_blocks is
+  'Who is shut out and until when: an address, an API key, or a pair of an address and an account.';
+comment on column public.rate_limit_blocks.identifier is
+  'The salted hash of what is blocked: see private.rate_limit_hash.';
+comment on column public.rate_limit_blocks.rule is 'The rule under which the last refusal was.';
+comment on column public.rate_limit_blocks.step is 'How manieth block in a row it is.';
+create index rate_limit_blocks_identifier_idx on public.rate_limit_blocks (identifier, expires_at)
+  where lifted_at is null;
+create index rate_limit_blocks_expires_at_idx on public.rate_limit_blocks (expires_at);
+
+create table private.rate_limit_violations (
+  id bigint generated always as identity primary key,
+  rule text not null,
+  kind text not null,
+  identifier uuid not null,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid,
+  block_id uuid,
+  occurred_at timestamptz not null default clock_timestamp()
+);
+comment on table private.rate_limit_violations is
+  'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
+   between are counted in a bucket. Not guarded: each row comes with an entry of the log.';
+create index rate_limit_violations_occurred_at_idx on private.rate_limit_violations (occurred_at);
+
+alter table public.rate_limit_blocks enable row level security;
+alter table private.rate_limit_violations enable row level security;
+
+create policy "Members read blocks of their organizations' API keys"
+  on public.rate_limit_blocks for select to authenticated
+  using (
+    organization_id = any (array(select private.organizations_with('security:read')))
+    or (organization_id is null and (select private.is_super_admin()))
+  );
+create index rate_limit_blocks_organization_id_idx on public.rate_limit_blocks (organization_id);
+
+create function private.blockable(kinds text[], names text[], address text)
+  returns table (kind text, name text)
+  language sql
+  immutable
+  rows 2
+  set search_path = pg_catalog, pg_temp
+as $$
+  select i.kind, i.name
+  from unnest(kinds, names) as i (kind, name)
+  where i.kind in ('address', 'api_key')
+  union all
+  select 'pair', address || '/' || i.name
+  from unnest(kinds, names) as i (kind, name)
+  where i.kind in ('user', 'account', 'password', 'second_factor') and address is not null;
+$$;
+comment on function private.blockable(text[], text[], text) is
+  'What a call with these identifiers can be blocked by: its address, its API key, and each account
+   together with the address.';
+
+create function private.blocked_until(hashes uuid[])
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return (
+    select max(b.expires_at)
+    from public.rate_limit_blocks b
+    where b.identifier = any (hashes)
+      and b.lifted_at is null
+      and b.expires_at > clock_timestamp()
+  );
+end;
+$$;
+comment on function private.blocked_until(uuid[]) is
+  'When the last of the blocks on these ends; null where none is in force.';
+
+create function private.add_rate_limit_block(
+  rule text,
+  kind text,
+  identifier uuid,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid
+)
+  returns public.rate_limit_blocks
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_block public.rate_limit_blocks;
+  v_memory interval := make_interval(
+    hours => (private.setting('rate_limits.block_memory_hours'))::integer
+  );
+  v_minutes jsonb := private.setting('rate_limits.block_minutes');
+  v_step bigint;
+begin
+  select count(*) + 1 into v_step
+  from public.rate_limit_blocks b
+  where b.identifier = add_rate_limit_block.identifier
+    and b.lifted_at is null
+    and b.expires_at > clock_timestamp() - v_memory;
+  insert into public.rate_limit_blocks
+    (kind, identifier, rule, step, organization_id, user_id, api_key_id, expires_at)
+  values (
+    add_rate_limit_block.kind, add_rate_limit_block.identifier, add_rate_limit_block.rule, v_step,
+    add_rate_limit_block.organization_id, add_rate_limit_block.user_id,
+    add_rate_limit_block.api_key_id,
+    clock_timestamp() + make_interval(
+      mins => (v_minutes -> (least(v_step, jsonb_array_length(v_minutes)) - 1)::integer)::integer
+    )
+  )
+  returning * into v_block;
+  if v_step > 1 then
+    perform private.raise_security_event(
+      'rate_limit_abuse', organization_id, user_id, identifier::text,
+      jsonb_build_object('rule', rule, 'kind', kind, 'block', v_block.id)
+    );
+  end if;
+  return v_block;
+end;
+$$;
+comment on function private.add_rate_limit_block(text, text, uuid, uuid, uuid, uuid) is
+  'Blocks, for longer than the time before; from the second block on that is a security event.';
+
+create function private.note_denial(
+  rule text,
+  kinds text[],
+  names text[],
+  address text,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid
+)
+  returns timestamptz
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_block public.rate_limit_blocks;
+  v_cost interval;
+  v_denied record;
+  v_event constant text := (
+    select r.raises from public.rate_limit_rules r where r.name = note_denial.rule
+  );
+  v_denials integer := (private.setting('rate_limits.denials_before_block'))::integer;
+  v_until timestamptz;
+begin
+  v_cost := make_interval(
+    secs => (private.setting('rate_limits.denials_window_seconds'))::float8 / v_denials
+  );
+  for v_denied in
+    with denied as (
+      select i.kind, i.name from unnest(kinds, names) as i (kind, name)
+      union
+      select b.kind, b.name from private.blockable(kinds, names, address) b
+    ),
+    hashed as materialized (
+      select
+        d.kind,
+        private.rate_limit_hash(concat('denials/', d.kind, '/', d.name)) as bucket,
+        private.rate_limit_hash(concat('block/', d.kind, '/', d.name)) as identifier
+      from denied d
+    )
+    select h.*, c.admitted, c.full_at <= clock_timestamp() + v_cost as first
+    from private.charge_buckets(
+      (select array_agg(a.bucket) from hashed a), v_cost, v_cost * v_denials
+    ) c
+    join hashed h on h.bucket = c.id
+    order by h.bucket
+  loop
+    continue when v_denied.admitted and not v_denied.first;
+    v_block := null;
+    if not v_denied.admitted then
+      -- Counting begins anew: whoever goes on after the block works for the next one.
+      delete from private.rate_limits b where b.id = v_denied.bucket;
+      if v_denied.kind in ('address', 'api_key', 'pair') then
+        v_block := private.add_rate_limit_block(
+          rule, v_denied.kind, v_denied.identifier, organization_id,
+          case when v_denied.kind = 'pair' then user_id end,
+          case when v_denied.kind = 'api_key' then api_key_id end
+        );
+        v_until := greatest(v_until, v_block.expires_at);
+      end if;
+    end if;
+    insert into private.rate_limit_violations
+      (rule, kind, identifier, organization_id, user_id, api_key_id, block_id)
+    values (
+      note_denial.rule, v_denied.kind, v_denied.identifier, note_denial.organization_id,
+      note_denial.user_id, note_denial.api_key_id, v_block.id
+    );
+    perform private.append_audit_entry(
+      event_type => 'api.rate_limit', organization_id => note_denial.organization_id,
+      resource_type => 'private.rate_limit_violations', resource_id => v_denied.identifier::text,
+      action => note_denial.rule, result => 'failure',
+      details => jsonb_build_object('kind', v_denied.kind, 'block', v_block.id)
+    );
+    if v_event is not null and v_denied.kind <> 'pair' then
+      perform private.raise_security_event(
+        v_event, organization_id, case when v_denied.kind <> 'address' then user_id end,
+        v_denied.identifier::text, jsonb_build_object('rule', rule, 'kind', v_denied.kind)
+      );
+    end if;
+  end loop;
+  return v_until;
+end;
+$$;
+comment on function private.note_denial(text, text[], text[], text, uuid, uuid, uuid) is
+  'Counts a refusal against the identifiers that were refused, notes who begins to be refused and
+   blocks who goes on; returns until when, or null. Each count is a bucket of its own.';
+
+create function public.lift_rate_limit_block(block_id uuid)
+  returns public.rate_limit_blocks
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes blocks
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_block public.rate_limit_blocks;
+begin
+  perform private.require_permission('system:admin', null);
+  update public.rate_limit_blocks b
+  set lifted_at = clock_timestamp(), lifted_by = auth.uid()
+  where b.id = block_id and b.lifted_at is null and b.expires_at > clock_timestamp()
+  returning * into v_block;
+  if not found then
+    raise exception 'Cannot lift the block: it is not in force'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_BLOCK';
+  end if;
+  return v_block;
+end;
+$$;
+comment on function public.lift_rate_limit_block(uuid) is
+  'Ends a block, effective on the next request; it then makes no later one longer (system:admin).
+   Errors: RATE_LIMIT_UNKNOWN_BLOCK, RBAC_PERMISSION_DENIED.';
+
+select private.enable_audit(
+  'public.rate_limit_blocks', organization_column => 'organization_id',
+  event_types => '{security.ip_blocked,data.update,data.delete}'
+);
+revoke all on public.rate_limit_blocks from public, anon, authenticated, service_role;
+grant select on public.rate_limit_blocks to authenticated, service_role;
+revoke all on function
+  private.blockable(text[], text[], text), private.blocked_until(uuid[]),
+  private.add_rate_limit_block(text, text, uuid, uuid, uuid, uuid),
+  private.note_denial(text, text[], text[], text, uuid, uuid, uuid),
+  public.lift_rate_limit_block(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function public.lift_rate_limit_block(uuid) to authenticated, service_role;

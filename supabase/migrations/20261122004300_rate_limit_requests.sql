@@ -1,0 +1,240 @@
+-- Requests to the Data API: what PostgREST runs in front of each (db_pre_request).
+-- Protects every table and function of the exposed schemas: whoever is blocked stays out, reads
+-- included, and requests that write are charged. What it cannot do: charge reads (their transactions
+-- are read-only) and requests that fail (their charge is rolled back with them).
+-- SECURITY DEFINER: charge_request, because clients touch neither buckets nor blocks. check_request
+--   is none, so that a hook that was there before runs with the rights of the request.
+
+insert into private.settings (name, value, description) values
+  ('rate_limits.request_rules', '{"*": "api_default"}',
+    'Under which rule a request that writes is charged, by its path (as /rpc/name); *: every other'),
+  ('rate_limits.request_wait_ms', '1000',
+    'How long a request waits for its bucket while another of the same caller writes'),
+  ('rate_limits.next_request_check', 'null',
+    'The function that was the pre-request hook before, as schema.name; it runs after this one');
+
+create function private.refuse_request(decision private.rate_limit_decision)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_blocked constant boolean := decision.reason = 'block';
+begin
+  -- What SQLSTATE PGRST says becomes the answer, headers included: those that were set before are
+  -- lost with the transaction.
+  raise exception using
+    errcode = 'PGRST',
+    message = json_build_object(
+      'code', 'PT429',
+      'message', case
+        when v_blocked then 'Cannot proceed: the caller is blocked for now'
+        else 'Cannot proceed: too many requests'
+      end,
+      'details', case
+        when v_blocked then 'RATE_LIMIT_BLOCKED'
+        else 'RATE_LIMIT_EXCEEDED'
+      end,
+      'hint', format('Try again in %s seconds', decision.retry_after_seconds)
+    )::text,
+    detail = json_build_object(
+      'status', 429,
+      'headers', json_build_object(
+        'Retry-After', decision.retry_after_seconds::text,
+        'RateLimit-Policy',
+        format('"%s";q=%s;w=%s', decision.rule, decision.capacity, decision.window_seconds),
+        'RateLimit', format('"%s";r=0;t=%s', decision.rule, decision.retry_after_seconds),
+        'X-RateLimit-Limit', decision.capacity::text,
+        'X-RateLimit-Remaining', '0',
+        'X-RateLimit-Reset', decision.reset_seconds::text
+      )
+    )::text;
+end;
+$$;
+comment on function private.refuse_request(private.rate_limit_decision) is
+  'Answers the request 429 with the headers of the decision, by PostgREST''s own SQLSTATE PGRST.';
+
+create function private.announce_request(decision private.rate_limit_decision)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config(
+    'response.headers',
+    (
+      coalesce(nullif(current_setting('response.headers', true), '')::jsonb, '[]')
+      || jsonb_build_array(
+        jsonb_build_object(
+          'RateLimit-Policy',
+          format('"%s";q=%s;w=%s', decision.rule, decision.capacity, decision.window_seconds)
+        ),
+        jsonb_build_object(
+          'RateLimit',
+          format('"%s";r=%s;t=%s', decision.rule, decision.remaining, decision.reset_seconds)
+        ),
+        jsonb_build_object('X-RateLimit-Limit', decision.capacity::text),
+        jsonb_build_object('X-RateLimit-Remaining', decision.remaining::text),
+        jsonb_build_object('X-RateLimit-Reset', decision.reset_seconds::text)
+      )
+    )::text,
+    true
+  );
+end;
+$$;
+comment on function private.announce_request(private.rate_limit_decision) is
+  'Adds the headers of the decision to those that the answer carries already.';
+
+create function public.charge_request()
+  returns text
+  language plpgsql
+  volatile
+  security definer            -- definer because clients touch neither buckets nor blocks
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text;
+  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_decision private.rate_limit_decision;
+  v_identifiers record;
+  v_key uuid;
+  v_next constant text := private.setting('rate_limits.next_request_check') #>> '{}';
+  v_organization uuid;
+  v_role constant text := private.caller_role();
+  v_rule text;
+  v_rules jsonb;
+  v_user uuid;
+  v_wait text;
+begin
+  if private.caller_is_service() then
+    return v_next;
+  end if;
+  v_address := private.client_address(
+    nullif(current_setting('request.headers', true), '')::jsonb
+  );
+  if v_role = 'api_key' then
+    v_key := private.uuid_or_null(v_claims ->> 'api_key_id');
+    v_organization := private.uuid_or_null(v_claims ->> 'organization_id');
+  elsif v_role <> 'anon' then
+    v_user := private.uuid_or_null(v_claims ->> 'sub');
+  end if;
+  v_rules := private.setting('rate_limits.request_rules');
+  v_rule := v_rules ->> case
+    when v_rules ? current_setting('request.path', true) then current_setting('request.path', true)
+    else '*'
+  end;
+  v_identifiers := private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
+
+  if current_setting('transaction_read_only')::boolean or v_rule is null then
+    v_decision := private.request_block(v_rule, v_identifiers.kinds, v_identifiers.names, v_address);
+    if v_decision.allowed is not true then
+      perform private.refuse_request(v_decision);
+    end if;
+    return v_next;
+  end if;
+
+  -- The bucket's row stays locked until the request ends. Others of the same caller wait for it,
+  -- but not for as long as a slow one may take.
+  v_wait := current_setting('lock_timeout');
+  perform set_config('lock_timeout', private.setting('rate_limits.request_wait_ms') #>> '{}', true);
+  begin
+    v_decision := private.decide_rate_limit(
+      v_rule, v_identifiers.kinds, v_identifiers.names, v_address, 1, v_organization, v_user, v_key
+    );
+  exception
+    when lock_not_available then
+      select
+        r.when_store_fails = 'open', 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1
+      into v_decision
+      from public.rate_limit_rules r where r.name = v_rule;
+  end;
+  perform set_config('lock_timeout', v_wait, true);
+  if not v_decision.allowed then
+    perform private.refuse_request(v_decision);
+  end if;
+  perform private.announce_request(v_decision);
+  return v_next;
+end;
+$$;
+comment on function public.charge_request() is
+  'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
+   headers, and names the hook that comes next. Calling it is charging oneself.';
+
+create function private.request_block(rule text, kinds text[], names text[], address text)
+  returns private.rate_limit_decision
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_decision private.rate_limit_decision;
+  v_lists public.network_verdict[];
+  v_until timestamptz;
+begin
+  if address is not null then
+    select array_agg(n.verdict) into v_lists
+    from public.rate_limit_networks n
+    where n.network >>= address::inet and (n.expires_at is null or n.expires_at > now());
+  end if;
+  v_until := case
+    when 'allow' = any (v_lists) then null
+    when 'block' = any (v_lists) then now() + interval '1 day'
+    else private.blocked_until(array(
+      select private.rate_limit_hash(concat('block/', b.kind, '/', b.name))
+      from private.blockable(kinds || '{address}', names || address, address) b
+      where b.name is not null
+    ))
+  end;
+  v_decision.allowed := v_until is null;
+  if v_until is not null then
+    select
+      false, 'block', r.name, r.capacity, r.window_seconds, 0,
+      greatest(1, ceil(date_part('epoch', v_until - clock_timestamp()))),
+      greatest(1, ceil(date_part('epoch', v_until - clock_timestamp())))
+    into v_decision
+    from public.rate_limit_rules r
+    where r.name = coalesce(rule, 'api_default');
+  end if;
+  return v_decision;
+end;
+$$;
+comment on function private.request_block(text, text[], text[], text) is
+  'Whether the caller is blocked, for requests that are not charged.';
+
+create function public.check_request()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_next text;
+begin
+  -- The steps, in this order: who is asking (credentials of other kinds than tokens are resolved
+  -- here, in front of everything else), whether they may go on, and what was the hook before.
+  v_next := public.charge_request();
+  if v_next is not null then
+    execute format(
+      'select %s()',
+      (select string_agg(quote_ident(p), '.') from unnest(parse_ident(v_next)) as p)
+    );
+  end if;
+end;
+$$;
+comment on function public.check_request() is
+  'PostgREST''s pre-request hook: alter role authenticator set pgrst.db_pre_request =
+   ''public.check_request''. Refuses who is blocked and what is too much with 429, charges requests
+   that write, sets RateLimit headers, and runs the hook that was there before.';
+
+revoke all on function
+  private.refuse_request(private.rate_limit_decision),
+  private.announce_request(private.rate_limit_decision),
+  private.request_block(text, text[], text[], text),
+  public.charge_request(), public.check_request()
+  from public, anon, authenticated, service_role;
+-- PostgREST calls the hook as the role of the request, whichever it is.
+grant execute on function public.charge_request(), public.check_request()
+  to anon, authenticated, service_role, api_key;

@@ -1,0 +1,410 @@
+-- Rate limits: what a bucket admits, who is charged, who is blocked and for how long, and who may
+-- change any of it.
+begin;
+select plan(75);
+select tests.create_organizations();
+
+create function pg_temp.check(
+  rule text default 'api_default', u uuid default null, k uuid default null,
+  a text default null, account text default null, o uuid default null, cost integer default 1
+)
+  returns text
+  language sql
+as $$
+  select concat_ws(' ', case when c.allowed then 'yes' else 'no' end, c.reason, c.remaining)
+  from public.check_rate_limit(rule, u, k, a, account, o, cost) c;
+$$;
+create function pg_temp.drain(
+  times integer, rule text default 'api_default', u uuid default null, k uuid default null,
+  a text default null, account text default null, o uuid default null
+)
+  returns bigint
+  language plpgsql
+as $$
+declare
+  v_admitted bigint := 0;
+begin
+  for n in 1 .. times loop
+    v_admitted := v_admitted + (
+      select c.allowed::integer from public.check_rate_limit(rule, u, k, a, account, o) c
+    );
+  end loop;
+  return v_admitted;
+end;
+$$;
+create function pg_temp.user(n integer) returns uuid language sql
+as $$ select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid; $$;
+-- As if so much time had passed for every bucket.
+create function pg_temp.wait(i interval) returns void language sql
+as $$ update private.rate_limits set full_at = full_at - i; $$;
+
+-- the catalogue
+select set_eq(
+  $$ select name, capacity, window_seconds, identified_by::text, when_store_fails::text
+     from public.rate_limit_rules $$,
+  $$ values ('api_default', 60, 60, 'caller', 'open'), ('api_strict', 10, 60, 'caller', 'closed'),
+       ('api_relaxed', 120, 60, 'caller', 'open'),
+       ('auth_login', 5, 900, 'address_and_account', 'closed'),
+       ('password_reset', 3, 3600, 'address_and_account', 'closed'),
+       ('export', 10, 3600, 'user_or_key', 'closed'),
+       ('symbi_assessment', 30, 60, 'user_or_key', 'open') $$,
+  'RATE-01: the rules are those of the catalogue'
+);
+
+-- one bucket
+select is(pg_temp.check(u => pg_temp.user(1)), 'yes 59', 'RATE-02: a full bucket admits');
+select is(
+  pg_temp.drain(70, u => pg_temp.user(1)), 59::bigint, 'RATE-03: no more than its capacity'
+);
+select is(
+  pg_temp.check(u => pg_temp.user(1)), 'no rate 0', 'RATE-04: a refusal is a row, not an error'
+);
+select is(
+  (select array[retry_after_seconds, capacity, window_seconds]
+   from public.check_rate_limit('api_default', pg_temp.user(1))),
+  array[1, 60, 60], 'RATE-05: which says when to come again'
+);
+select is(pg_temp.check(u => pg_temp.user(2)), 'yes 59', 'RATE-06: another user has another bucket');
+select is(
+  pg_temp.check('api_relaxed', u => pg_temp.user(1)), 'yes 119',
+  'RATE-07: and so has another rule'
+);
+select pg_temp.wait('10 seconds');
+select is(
+  pg_temp.drain(70, u => pg_temp.user(1)), 10::bigint,
+  'RATE-08: it is refilled evenly: a sixth of the window is a sixth of the capacity'
+);
+select pg_temp.wait('1 hour');
+select is(
+  pg_temp.drain(70, u => pg_temp.user(1)), 60::bigint, 'RATE-09: and never beyond its capacity'
+);
+-- A row as a clock left it that has jumped back by an hour since.
+select pg_temp.wait('-1 hour');
+select is(
+  pg_temp.drain(70, u => pg_temp.user(1)), 0::bigint,
+  'RATE-10: a clock that jumps back gives nothing away'
+);
+select cmp_ok(
+  (select reset_seconds from public.check_rate_limit('api_default', pg_temp.user(1))), '<=', 60,
+  'RATE-11: and shuts nobody out for longer than a window'
+);
+select is(
+  pg_temp.check(u => pg_temp.user(3), cost => 60), 'yes 0', 'RATE-12: a call may cost the whole bucket'
+);
+select is(
+  pg_temp.check(u => pg_temp.user(4), cost => 59), 'yes 1', 'RATE-13: or any part of it'
+);
+select is(
+  pg_temp.check(u => pg_temp.user(4), cost => 2), 'no rate 1',
+  'RATE-14: what is left is not enough for a call that costs more'
+);
+select is(pg_temp.check(u => pg_temp.user(4)), 'yes 0', 'RATE-15: and is not lost by its refusal');
+select is(
+  tests.error($$ select pg_temp.check(cost => 61) $$), '22023 RATE_LIMIT_INVALID_COST',
+  'RATE-16: a call that could never pay is an error'
+);
+select is(
+  tests.error($$ select pg_temp.check(cost => 0) $$), '22023 RATE_LIMIT_INVALID_COST',
+  'RATE-17: and so is one for nothing'
+);
+select is(
+  tests.error($$ select pg_temp.check(cost => null) $$), '22023 RATE_LIMIT_INVALID_COST',
+  'RATE-18: or for null'
+);
+select is(
+  tests.error($$ select pg_temp.check('api_defualt') $$), '22023 RATE_LIMIT_UNKNOWN_RULE',
+  'RATE-19: an unknown rule is an error and never a yes'
+);
+select is(
+  tests.error($$ select pg_temp.check(null) $$), '22023 RATE_LIMIT_UNKNOWN_RULE',
+  'RATE-20: and so is none'
+);
+
+-- who is charged
+select pg_temp.drain(5, 'api_strict', a => '203.0.113.1');
+select is(
+  pg_temp.check('api_strict', a => '203.0.113.1'), 'yes 4', 'RATE-21: an address has a bucket'
+);
+select is(
+  pg_temp.check('api_strict', u => pg_temp.user(5), a => '203.0.113.1'), 'yes 9',
+  'RATE-22: whoever is known by more than the address is not charged to it'
+);
+select is(
+  pg_temp.check('api_strict', k => pg_temp.user(5), a => '203.0.113.1'), 'yes 9',
+  'RATE-23: an API key is none of the users'
+);
+select pg_temp.check('api_strict', a => '2001:db8:1:2:3::4');
+select is(
+  pg_temp.check('api_strict', a => '2001:db8:1:2:ffff:1:2:3'), 'yes 8',
+  'RATE-24: an IPv6 /64 is one address'
+);
+select is(
+  pg_temp.check('api_strict', a => '2001:db8:1:3::4'), 'yes 9', 'RATE-25: the next one is another'
+);
+select is(
+  pg_temp.check('api_strict', a => '::ffff:203.0.113.1'), 'yes 3',
+  'RATE-26: an IPv4 address in IPv6 clothes is the same one'
+);
+select is(
+  pg_temp.check('api_strict', a => '203.0.113.1:4711'), 'yes 2', 'RATE-27: also with a port'
+);
+select pg_temp.check('api_strict');
+select is(
+  (select array_agg(pg_temp.check('api_strict', a => j))
+   from unnest(array[
+     '', 'junk', '1.2.3', '1.2.3.4.5', '256.1.1.1', '01.2.3.4', '::1::', 'fe80::1%eth0',
+     repeat('9', 10000)
+   ]) j),
+  array['yes 8', 'yes 7', 'yes 6', 'yes 5', 'yes 4', 'yes 3', 'yes 2', 'yes 1', 'yes 0'],
+  'RATE-28: junk is no address: all of it shares one bucket with those who have none'
+);
+select is(
+  (select count(*) from private.rate_limits b
+   where b.id::text like '%203%' and b.id = private.rate_limit_hash('203.0.113.1')),
+  0::bigint, 'RATE-29: no bucket names an address'
+);
+
+-- two identifiers at once: all or none
+select pg_temp.drain(5, 'auth_login', a => '203.0.113.2', account => 'victim@x.test');
+select is(
+  pg_temp.check('auth_login', a => '203.0.113.2', account => 'other@x.test'), 'no rate 0',
+  'RATE-30: a sign-in is refused for its address'
+);
+select is(
+  pg_temp.check('auth_login', a => '203.0.113.3', account => 'other@x.test'), 'yes 4',
+  'RATE-31: which took nothing from the account it was about'
+);
+select is(
+  pg_temp.check('auth_login', a => '203.0.113.3', account => ' VICTIM@x.test '), 'no rate 0',
+  'RATE-32: it is refused for its account, however that is written'
+);
+select is(
+  pg_temp.drain(9, 'auth_login', a => '203.0.113.3', account => 'third@x.test'), 4::bigint,
+  'RATE-33: which took nothing from the address'
+);
+
+-- blocks: refused again and again
+select is(
+  pg_temp.drain(40, 'api_strict', a => '203.0.113.4'), 10::bigint, 'RATE-34: somebody goes on'
+);
+select is(
+  (select concat_ws(' ', kind, step, round(date_part('epoch', expires_at - blocked_at)))
+   from public.rate_limit_blocks),
+  'address 1 60', 'RATE-35: and is blocked for a minute'
+);
+select pg_temp.wait('1 hour');
+select is(
+  pg_temp.check('api_strict', a => '203.0.113.4'), 'no block 0',
+  'RATE-36: a blocked address is refused although its bucket is full'
+);
+select is(
+  pg_temp.check('api_relaxed', u => pg_temp.user(6), a => '203.0.113.4'), 'no block 0',
+  'RATE-37: under every rule, and whoever comes from there'
+);
+select is(
+  (select array_agg(n order by n) from (
+    select round(date_part('epoch', (private.add_rate_limit_block(
+      'api_strict', 'address', private.rate_limit_hash('block/address/198.51.100.1'), null, null,
+      null)).expires_at - clock_timestamp()) / 60) as n
+    from generate_series(1, 6)
+  ) s),
+  array[1, 5, 15, 60, 1440, 1440]::float8[],
+  'RATE-38: each block is longer than the one before: 1, 5, 15, 60 minutes, then 24 hours'
+);
+select is(
+  (select occurrences from public.security_events
+   where event_type = 'rate_limit_abuse'
+     and subject = private.rate_limit_hash('block/address/198.51.100.1')::text),
+  5::bigint, 'RATE-39: from the second one on it is a security event'
+);
+select is(
+  (select count(*) from public.audit_logs
+   where event_type = 'security.ip_blocked' and resource_type = 'public.rate_limit_blocks'),
+  7::bigint, 'RATE-40: each block is in the audit log'
+);
+select is(
+  (select count(*) > 0 from public.audit_logs where event_type = 'api.rate_limit'), true,
+  'RATE-41: and so is who began to be refused'
+);
+-- an account under attack from many addresses
+select pg_temp.drain(3, 'auth_login', a => '198.51.100.' || n, account => 'target@x.test')
+from generate_series(10, 60) n;
+select is_empty(
+  $$ select from public.rate_limit_blocks
+     where identifier = private.rate_limit_hash('block/account/target@x.test') $$,
+  'RATE-42: an account by itself is never blocked'
+);
+select is(
+  pg_temp.drain(30, 'auth_login', a => '198.51.100.9', account => 'target@x.test'), 0::bigint,
+  'RATE-43: who goes on trying it from one address'
+);
+select is(
+  (select kind from public.rate_limit_blocks
+   where identifier = private.rate_limit_hash('block/pair/198.51.100.9/target@x.test')),
+  'pair', 'RATE-44: is blocked from it there'
+);
+select pg_temp.wait('1 hour');
+select is(
+  pg_temp.check('auth_login', a => '198.51.100.9', account => 'target@x.test'), 'no block 0',
+  'RATE-45: also when the bucket is full again'
+);
+select is(
+  pg_temp.check('auth_login', a => '198.51.100.9', account => 'other2@x.test'), 'yes 4',
+  'RATE-46: and from no other account'
+);
+select is(
+  pg_temp.check('auth_login', a => '198.51.100.200', account => 'target@x.test'), 'yes 4',
+  'RATE-47: while the account''s owner comes in from elsewhere'
+);
+
+-- lists
+select lives_ok(
+  $$ select public.list_network('192.0.2.0/24', 'block', 'a botnet') $$, 'RATE-48: a network is listed'
+);
+select is(pg_temp.check(a => '192.0.2.77'), 'no block 0', 'RATE-49: what is in it is refused');
+select lives_ok(
+  $$ select public.list_network('192.0.2.77', 'allow', 'our office') $$,
+  'RATE-50: an address in it is allowed'
+);
+select is(
+  pg_temp.drain(100, a => '192.0.2.77'), 100::bigint, 'RATE-51: and is not limited by address'
+);
+select is(
+  pg_temp.drain(100, u => pg_temp.user(7), a => '192.0.2.77'), 60::bigint,
+  'RATE-52: while users from there are limited as users'
+);
+select lives_ok($$ select public.unlist_network('192.0.2.0/24') $$, 'RATE-53: it is unlisted');
+select is(pg_temp.check(a => '192.0.2.78'), 'yes 59', 'RATE-54: and admitted again');
+select is(
+  (select array_agg(tests.error(format('select public.list_network(%L, ''block'', ''x'')', n)))
+   from unnest(array['0.0.0.0/0', '::/0', 'junk', '192.0.2.1/24', null]) n),
+  array_fill('22023 RATE_LIMIT_INVALID_NETWORK'::text, array[5]),
+  'RATE-55: nobody blocks the whole internet, or what is no network'
+);
+select is(
+  tests.error($$ select public.list_network('192.0.2.1', 'block', ' ') $$),
+  '22023 RATE_LIMIT_INVALID_LISTING', 'RATE-56: or without a reason'
+);
+
+-- overrides
+select public.set_rate_limit('api_strict', 3, 60, tests.organization_id('acme'));
+select public.set_rate_limit('api_strict', 2, 60, null, pg_temp.user(8));
+select is(
+  pg_temp.drain(9, 'api_strict', u => pg_temp.user(9), o => tests.organization_id('acme')),
+  3::bigint, 'RATE-57: an organization has limits of its own'
+);
+select is(
+  pg_temp.drain(20, 'api_strict', u => pg_temp.user(10), o => tests.organization_id('globex')),
+  10::bigint, 'RATE-58: another one has not'
+);
+select is(
+  pg_temp.drain(
+    9, 'api_strict', k => pg_temp.user(8), o => tests.organization_id('acme')
+  ),
+  2::bigint, 'RATE-59: an API key''s own come before its organization''s'
+);
+select lives_ok(
+  $$ select public.clear_rate_limit('api_strict', tests.organization_id('acme')) $$,
+  'RATE-60: they are taken back'
+);
+
+-- a key from a new network
+select pg_temp.check(k => pg_temp.user(20), a => '203.0.113.50');
+select is_empty(
+  $$ select from public.security_events where event_type = 'key_from_new_network' $$,
+  'RATE-61: the first network of an API key is the one it is known by'
+);
+select pg_temp.check(k => pg_temp.user(20), a => '198.51.100.50', o => tests.organization_id('acme'));
+select results_eq(
+  $$ select organization_id, subject from public.security_events
+     where event_type = 'key_from_new_network' $$,
+  $$ select tests.organization_id('acme'), pg_temp.user(20)::text $$,
+  'RATE-62: from the second on a new one is a security event'
+);
+
+-- cleaning
+delete from private.rate_limits;
+select pg_temp.check(u => pg_temp.user(30));
+select pg_temp.wait('30 minutes');
+select is(public.cleanup_old_rate_limits(), 0::bigint, 'RATE-63: a full bucket is kept for an hour');
+select pg_temp.wait('1 day');
+insert into private.rate_limits values (gen_random_uuid(), now() + interval '1 minute', true);
+select is(
+  public.cleanup_old_rate_limits(), 1::bigint,
+  'RATE-64: after it has been full that long it is removed, and no other'
+);
+select is(
+  (select count(*) > 0 from public.rate_limit_blocks), true, 'RATE-65: blocks stay'
+);
+
+-- acting as an administrator of acme: nobody changes their own limits
+select tests.act_as('admin@acme.test');
+select is(
+  (select array_agg(distinct tests.error(s)) from unnest(array[
+    $$ select public.set_rate_limit('api_strict', 1000000, 1) $$,
+    $$ select public.set_rate_limit('api_strict', 9, 1, tests.organization_id('acme')) $$,
+    $$ select public.clear_rate_limit('api_strict', null, pg_temp.user(8)) $$,
+    $$ select public.list_network('192.0.2.77', 'allow', 'me') $$,
+    $$ select public.unlist_network('192.0.2.77') $$,
+    $$ select public.lift_rate_limit_block(gen_random_uuid()) $$
+  ]) s),
+  array['42501 RBAC_PERMISSION_DENIED'],
+  'RATE-66: an organization raises no limits, lists no networks and lifts no blocks'
+);
+select is(
+  (select array_agg(distinct tests.error(s)) from unnest(array[
+    $$ select public.check_rate_limit('api_default', pg_temp.user(1)) $$,
+    $$ select public.rate_limit_rule('api_default') $$,
+    $$ select public.rate_limit_block_of('api_default') $$,
+    $$ select public.record_rate_limit_denial('api_default', '{user}', '{x}') $$,
+    $$ select public.begin_login('victim@x.test') $$,
+    $$ select public.finish_login('victim@x.test') $$,
+    $$ select public.cleanup_old_rate_limits() $$,
+    $$ update public.rate_limit_rules set capacity = 1000000 $$,
+    $$ delete from public.rate_limit_blocks $$
+  ]) s),
+  array['42501'], 'RATE-67: a client charges nobody, by whatever name, and writes nothing'
+);
+select isnt_empty($$ select from public.rate_limit_rules $$, 'RATE-68: the rules are no secret');
+select is_empty(
+  $$ select from public.rate_limit_blocks union all select from public.rate_limit_networks
+     union all select from public.rate_limit_overrides $$,
+  'RATE-69: blocks, lists and others'' overrides are'
+);
+
+-- acting as a super_admin
+select tests.act_as('super@bulwark.test');
+select isnt_empty(
+  $$ select from public.rate_limit_blocks $$, 'RATE-70: a super_admin reads the blocks'
+);
+select is(
+  (select lifted_by from public.lift_rate_limit_block(
+    (select b.id from public.rate_limit_blocks b where b.expires_at > now() order by b.id limit 1))),
+  tests.user_id('super@bulwark.test'), 'RATE-71: and lifts one'
+);
+select is(
+  tests.error($$ select public.lift_rate_limit_block(
+    (select b.id from public.rate_limit_blocks b where b.lifted_at is not null)) $$),
+  'PT404 RATE_LIMIT_UNKNOWN_BLOCK', 'RATE-72: once'
+);
+select is(
+  tests.error($$ select public.set_rate_limit('api_strict', 0, 60) $$),
+  '22023 RATE_LIMIT_INVALID_LIMIT', 'RATE-73: a limit is at least one call'
+);
+select is(
+  tests.error($$ select public.set_rate_limit('api_strict', 1, 60, gen_random_uuid()) $$),
+  'PT404 RBAC_UNKNOWN_ORGANIZATION', 'RATE-74: of an organization that exists'
+);
+
+-- as the owner
+select tests.act_as_owner();
+select is(
+  (select c.relpersistence::text from pg_class c where c.oid = 'private.rate_limits'::regclass)
+  || (select c.relpersistence::text from pg_class c
+      where c.oid = 'public.rate_limit_blocks'::regclass)
+  || (select c.relpersistence::text from pg_class c
+      where c.oid = 'private.rate_limit_violations'::regclass),
+  'upp', 'RATE-75: buckets are not logged; blocks and violations are'
+);
+select * from finish();
+rollback;

@@ -1,0 +1,263 @@
+/** The same promises on both stores: Postgres, and Redis where redis-server is installed. */
+import assert from "node:assert/strict";
+import type { Charge, RateLimitStore } from "../supabase/functions/_shared/rate_limit/decision.ts";
+import { networkOf } from "../supabase/functions/_shared/rate_limit/address.ts";
+import { postgresStore } from "../supabase/functions/_shared/rate_limit/postgres_store.ts";
+import { redisStore } from "../supabase/functions/_shared/rate_limit/redis_store.ts";
+import { connect, createOrganization, service, signUp } from "./support.ts";
+import { redisServer, startRedis } from "./redis.ts";
+
+interface Subject {
+  store: RateLimitStore;
+  /** As if so much time had passed for every bucket; negative: as if the clock had jumped back. */
+  pass(milliseconds: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const rules = `
+  insert into public.rate_limit_rules values
+    ('store_fast', 100, 10, 'caller', 'open', null, 'For this test'),
+    ('store_both', 5, 900, 'address_and_account', 'closed', null, 'For this test'),
+    ('store_seven', 7, 60, 'caller', 'open', null, 'For this test')
+  on conflict do nothing
+`;
+
+function postgresSubject(): Promise<Subject> {
+  const sql = connect(1);
+  return Promise.resolve({
+    store: postgresStore(service()),
+    async pass(milliseconds) {
+      await sql`
+        update private.rate_limits
+        set full_at = full_at - ${milliseconds} * interval '1 millisecond'
+      `;
+    },
+    stop: () => sql.end(),
+  });
+}
+
+async function redisSubject(): Promise<Subject> {
+  const { redis, stop } = await startRedis();
+  return {
+    store: redisStore(redis, service(), "a secret of the project", {
+      ruleSeconds: 0,
+      blockSeconds: 1,
+      reportMilliseconds: 0,
+    }),
+    async pass(milliseconds) {
+      for (const key of await redis.keys("bulwark:*")) {
+        const value = Number(await redis.get(key));
+        if (value > 1e15) await redis.set(key, String(value - milliseconds * 1000), "KEEPTTL");
+      }
+    },
+    stop,
+  };
+}
+
+const subjects: [name: string, open: () => Promise<Subject>, ignore: boolean][] = [
+  ["postgres", postgresSubject, false],
+  ["redis", redisSubject, redisServer === null],
+];
+
+for (const [name, open, ignore] of subjects) {
+  const needs = ignore ? " (redis-server is not installed)" : "";
+  const test = (claim: string, body: (subject: Subject) => Promise<void>) =>
+    Deno.test({
+      name: `${claim}: ${name}${needs}`,
+      ignore,
+      sanitizeResources: false,
+      sanitizeOps: false,
+      async fn() {
+        const sql = connect(1);
+        await sql.unsafe(rules);
+        await sql`delete from private.rate_limits`;
+        await sql`update public.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+        await sql.end();
+        const subject = await open();
+        try {
+          await body(subject);
+        } finally {
+          await subject.stop();
+        }
+      },
+    });
+  const user = () => crypto.randomUUID();
+  const drain = async ({ store }: Subject, charge: Charge, times: number) => {
+    let admitted = 0;
+    for (let call = 0; call < times; call++) {
+      if ((await store.decide(charge)).allowed) admitted++;
+    }
+    return admitted;
+  };
+
+  test("RATE-S01: a bucket admits its capacity, says what is left and when to come again", async (s) => {
+    const charge = { rule: "store_seven", userId: user() };
+    const first = await s.store.decide(charge);
+    assert.deepEqual(first, {
+      allowed: true,
+      reason: null,
+      rule: "store_seven",
+      capacity: 7,
+      windowSeconds: 60,
+      remaining: 6,
+      resetSeconds: 9,
+      retryAfterSeconds: null,
+      whenStoreFails: "open",
+    });
+    assert.equal(await drain(s, charge, 6), 6);
+    const refused = await s.store.decide(charge);
+    assert.equal(refused.allowed, false);
+    assert.equal(refused.reason, "rate");
+    assert.equal(refused.remaining, 0);
+    assert.ok(refused.retryAfterSeconds === 8 || refused.retryAfterSeconds === 9);
+  });
+
+  test("RATE-S02: it is refilled evenly, and never beyond its capacity", async (s) => {
+    const charge = { rule: "store_seven", userId: user() };
+    await drain(s, charge, 7);
+    await s.pass(60_000 / 7 * 3 + 1);
+    assert.equal(await drain(s, charge, 7), 3);
+    await s.pass(3_600_000);
+    assert.equal(await drain(s, charge, 20), 7);
+  });
+
+  test("RATE-S03: a clock that jumps back gives nothing away, and shuts nobody out for long", async (s) => {
+    const charge = { rule: "store_seven", userId: user() };
+    await drain(s, charge, 7);
+    await s.pass(-3_600_000);
+    const refused = await s.store.decide(charge);
+    assert.equal(refused.allowed, false);
+    assert.ok(refused.resetSeconds <= 61, String(refused.resetSeconds));
+  });
+
+  test("RATE-S04: 32 at once get no more than capacity and refill", async (s) => {
+    const charge = { rule: "store_fast", userId: user() };
+    const start = performance.now();
+    const all = await Promise.all(
+      Array.from({ length: 32 }, () => drain(s, charge, 10)),
+    );
+    const seconds = (performance.now() - start) / 1000;
+    const admitted = all.reduce((sum, count) => sum + count, 0);
+    assert.ok(admitted >= 100 && admitted <= 100 + Math.ceil(seconds * 10), `${admitted}`);
+  });
+
+  test("RATE-S05: of two buckets both are charged, or none", async (s) => {
+    const place = (n: number) => `198.51.100.${n}`;
+    const charge = { rule: "store_both", address: place(1), account: "one@x.test" };
+    assert.equal(await drain(s, charge, 7), 5);
+    assert.equal((await s.store.decide({ ...charge, account: "two@x.test" })).allowed, false);
+    const other = { ...charge, address: place(2), account: "Two@X.test " };
+    assert.equal((await s.store.decide(other)).remaining, 4);
+    assert.equal((await s.store.decide({ ...other, account: "one@x.test" })).allowed, false);
+    assert.equal((await s.store.decide(other)).remaining, 3);
+  });
+
+  test("RATE-S06: a call may cost several, at most the whole bucket", async (s) => {
+    const userId = user();
+    assert.equal((await s.store.decide({ rule: "store_seven", userId, cost: 5 })).remaining, 2);
+    const refused = await s.store.decide({ rule: "store_seven", userId, cost: 3 });
+    assert.deepEqual([refused.allowed, refused.remaining], [false, 2]);
+    assert.equal((await s.store.decide({ rule: "store_seven", userId, cost: 2 })).remaining, 0);
+    await assert.rejects(s.store.decide({ rule: "store_seven", userId, cost: 8 }));
+    await assert.rejects(s.store.decide({ rule: "store_none", userId }));
+  });
+
+  test("RATE-S07: IPv6 by its /64, junk in one bucket for all", async (s) => {
+    const left = async (address: string | null) =>
+      (await s.store.decide({ rule: "store_seven", address })).remaining;
+    assert.equal(await left("2001:db8:9:9::1"), 6);
+    assert.equal(await left("2001:db8:9:9:ffff::2"), 5);
+    assert.equal(await left("2001:db8:9:8::1"), 6);
+    assert.equal(await left("198.51.100.9"), 6);
+    assert.equal(await left("::ffff:198.51.100.9"), 5);
+    assert.equal(await left(null), 6);
+    assert.equal(await left("junk"), 5);
+    assert.equal(await left("1".repeat(10_240)), 4);
+    assert.equal(await left("999.1.1.1"), 3);
+  });
+
+  test("RATE-S08: whoever goes on is blocked, for every rule, until that is lifted", async (s) => {
+    const address = "203.0.113.66";
+    await drain(s, { rule: "store_seven", address }, 35);
+    const blocked = await s.store.decide({ rule: "store_seven", address });
+    assert.equal(blocked.reason, "block");
+    assert.ok((blocked.retryAfterSeconds ?? 0) > 50);
+    await s.pass(3_600_000);
+    assert.equal((await s.store.decide({ rule: "store_fast", address })).reason, "block");
+    const sql = connect(1);
+    await sql`update public.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+    await sql.end();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assert.equal((await s.store.decide({ rule: "store_fast", address })).allowed, true);
+  });
+
+  test("RATE-S09: listed networks are blocked or allowed", async (s) => {
+    const sql = connect(1);
+    await sql`select public.list_network('192.0.2.0/24', 'block', 'a test')`;
+    await sql`select public.list_network('192.0.2.7', 'allow', 'a test')`;
+    const refused = await s.store.decide({ rule: "store_seven", address: "192.0.2.8" });
+    assert.equal(refused.reason, "block");
+    assert.equal(await drain(s, { rule: "store_seven", address: "192.0.2.7" }, 20), 20);
+    await sql`select public.unlist_network('192.0.2.0/24')`;
+    await sql`select public.unlist_network('192.0.2.7')`;
+    await sql.end();
+  });
+
+  test("RATE-S10: an organization's and an API key's own limits hold", async (s) => {
+    const organizationId = await createOrganization(await signUp("owner"));
+    const apiKeyId = user();
+    const sql = connect(1);
+    await sql`select public.set_rate_limit('store_seven', 3, 60, ${organizationId})`;
+    await sql`select public.set_rate_limit('store_seven', 2, 60, null, ${apiKeyId})`;
+    await sql.end();
+    const rule = "store_seven";
+    assert.equal(await drain(s, { rule, userId: user(), organizationId }, 9), 3);
+    assert.equal(await drain(s, { rule, userId: user() }, 9), 7);
+    assert.equal(await drain(s, { rule, apiKeyId, organizationId }, 9), 2);
+  });
+}
+
+Deno.test("RATE-S11: an address is the same network in the database and in functions", async () => {
+  const addresses = [
+    "203.0.113.1",
+    "203.0.113.1:443",
+    "0.0.0.0",
+    "255.255.255.255",
+    "256.0.0.1",
+    "1.2.3",
+    "1.2.3.4.5",
+    "01.2.3.4",
+    " 203.0.113.1 ",
+    "2001:db8::1",
+    "2001:DB8:0:1::1",
+    "2001:db8:1:2:3:4:5:6",
+    "[2001:db8::1]:443",
+    "[2001:db8::1]",
+    "::",
+    "::1",
+    "::ffff:203.0.113.1",
+    "::ffff:cb00:7101",
+    "64:ff9b::203.0.113.1",
+    "fe80::1%eth0",
+    "1:2:3:4:5:6:7:8:9",
+    "1::2::3",
+    ":::",
+    "12345::",
+    "g::1",
+    "",
+    "junk",
+    "203.0.113.1, 203.0.113.2",
+    "x".repeat(10_240),
+    "2001:db8::1/64",
+  ];
+  const sql = connect(1);
+  const rows = await sql`
+    select private.client_network(a) as network
+    from unnest(${addresses}::text[]) with ordinality as t (a, n) order by n
+  `;
+  await sql.end();
+  assert.deepEqual(
+    addresses.map((address) => [address.slice(0, 40), networkOf(address)]),
+    addresses.map((address, index) => [address.slice(0, 40), rows[index]?.network ?? null]),
+  );
+});
