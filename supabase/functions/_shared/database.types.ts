@@ -474,6 +474,162 @@ export type Database = {
         };
         Relationships: [];
       };
+      "rate_limit_blocks": {
+        Row: {
+          "api_key_id": string | null;
+          "blocked_at": string;
+          "expires_at": string;
+          "id": string;
+          "identifier": string;
+          "kind": string;
+          "lifted_at": string | null;
+          "lifted_by": string | null;
+          "organization_id": string | null;
+          "rule": string;
+          "step": number;
+          "user_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "api_key_id"?: string | null;
+          "blocked_at"?: string;
+          "expires_at": string;
+          "id"?: string;
+          "identifier": string;
+          "kind": string;
+          "lifted_at"?: string | null;
+          "lifted_by"?: string | null;
+          "organization_id"?: string | null;
+          "rule": string;
+          "step": number;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "api_key_id"?: string | null;
+          "blocked_at"?: string;
+          "expires_at"?: string;
+          "id"?: string;
+          "identifier"?: string;
+          "kind"?: string;
+          "lifted_at"?: string | null;
+          "lifted_by"?: string | null;
+          "organization_id"?: string | null;
+          "rule"?: string;
+          "step"?: number;
+          "user_id"?: string | null;
+        };
+        Relationships: [];
+      };
+      "rate_limit_networks": {
+        Row: {
+          "created_at": string;
+          "created_by": string | null;
+          "expires_at": string | null;
+          "network": unknown;
+          "reason": string;
+          "verdict": Database["public"]["Enums"]["network_verdict"];
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "expires_at"?: string | null;
+          "network": unknown;
+          "reason": string;
+          "verdict": Database["public"]["Enums"]["network_verdict"];
+        };
+        Update: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "expires_at"?: string | null;
+          "network"?: unknown;
+          "reason"?: string;
+          "verdict"?: Database["public"]["Enums"]["network_verdict"];
+        };
+        Relationships: [];
+      };
+      "rate_limit_overrides": {
+        Row: {
+          "api_key_id": string | null;
+          "capacity": number;
+          "id": string;
+          "organization_id": string | null;
+          "rule": string;
+          "window_seconds": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "api_key_id"?: string | null;
+          "capacity": number;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "rule": string;
+          "window_seconds": number;
+        };
+        Update: {
+          "api_key_id"?: string | null;
+          "capacity"?: number;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "rule"?: string;
+          "window_seconds"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "rate_limit_overrides_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "rate_limit_overrides_rule_fkey";
+            columns: ["rule"];
+            isOneToOne: false;
+            referencedRelation: "rate_limit_rules";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
+      "rate_limit_rules": {
+        Row: {
+          "capacity": number;
+          "description": string;
+          "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
+          "name": string;
+          "raises": string | null;
+          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
+          "window_seconds": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "capacity": number;
+          "description": string;
+          "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
+          "name": string;
+          "raises"?: string | null;
+          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
+          "window_seconds": number;
+        };
+        Update: {
+          "capacity"?: number;
+          "description"?: string;
+          "identified_by"?: Database["public"]["Enums"]["rate_limit_subject"];
+          "name"?: string;
+          "raises"?: string | null;
+          "when_store_fails"?: Database["public"]["Enums"]["rate_limit_failure"];
+          "window_seconds"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "rate_limit_rules_raises_fkey";
+            columns: ["raises"];
+            isOneToOne: false;
+            referencedRelation: "security_event_types";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
       "role_inheritance": {
         Row: {
           "inherits_role_id": string;
@@ -807,6 +963,18 @@ export type Database = {
         Returns: undefined;
       };
       "begin_backup_codes": { Args: Record<PropertyKey, never>; Returns: string };
+      "begin_login": {
+        Args: { "account": string; "address"?: string; "rule"?: string };
+        Returns: {
+          "allowed": boolean;
+          "capacity": number;
+          "reason": string;
+          "remaining": number;
+          "reset_seconds": number;
+          "retry_after_seconds": number;
+          "window_seconds": number;
+        }[];
+      };
       "begin_mfa_attempt": { Args: { "purpose": string }; Returns: string };
       "begin_mfa_enrolment": {
         Args: Record<PropertyKey, never>;
@@ -818,6 +986,7 @@ export type Database = {
         }[];
       };
       "cancel_mfa_reset": { Args: { "reset_id": string }; Returns: undefined };
+      "charge_request": { Args: Record<PropertyKey, never>; Returns: string };
       "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
@@ -826,9 +995,37 @@ export type Database = {
           "permission": string;
         }[];
       };
+      "check_rate_limit": {
+        Args: {
+          "account"?: string;
+          "address"?: string;
+          "api_key_id"?: string;
+          "cost"?: number;
+          "organization_id"?: string;
+          "rule": string;
+          "user_id"?: string;
+        };
+        Returns: {
+          "allowed": boolean;
+          "capacity": number;
+          "reason": string;
+          "remaining": number;
+          "reset_seconds": number;
+          "retry_after_seconds": number;
+          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
+          "window_seconds": number;
+        }[];
+      };
+      "check_request": { Args: Record<PropertyKey, never>; Returns: undefined };
       "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
       "cleanup_mfa": { Args: Record<PropertyKey, never>; Returns: undefined };
       "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
+      "cleanup_old_rate_limits": { Args: Record<PropertyKey, never>; Returns: number };
+      "cleanup_security_events": { Args: { "retention_days"?: number }; Returns: number };
+      "clear_rate_limit": {
+        Args: { "api_key_id"?: string; "organization_id"?: string; "rule": string };
+        Returns: undefined;
+      };
       "complete_mfa_activation": {
         Args: {
           "attempt_id": string;
@@ -936,6 +1133,7 @@ export type Database = {
           "removed": number;
         }[];
       };
+      "evaluate_security_rules": { Args: Record<PropertyKey, never>; Returns: number };
       "explain_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
         Returns: {
@@ -966,6 +1164,16 @@ export type Database = {
           "rounds": number;
           "salt": string;
         }[];
+      };
+      "finish_login": {
+        Args: {
+          "account": string;
+          "address"?: string;
+          "latitude"?: number;
+          "longitude"?: number;
+          "user_id"?: string;
+        };
+        Returns: undefined;
       };
       "get_user_roles": {
         Args: { "organization_id"?: string; "user_id": string };
@@ -1026,6 +1234,29 @@ export type Database = {
           "is_current": boolean;
         }[];
       };
+      "lift_rate_limit_block": {
+        Args: { "block_id": string };
+        Returns: {
+          "api_key_id": string | null;
+          "blocked_at": string;
+          "expires_at": string;
+          "id": string;
+          "identifier": string;
+          "kind": string;
+          "lifted_at": string | null;
+          "lifted_by": string | null;
+          "organization_id": string | null;
+          "rule": string;
+          "step": number;
+          "user_id": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "rate_limit_blocks";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "list_encrypted_columns": {
         Args: { "table_name": string };
         Returns: {
@@ -1035,6 +1266,28 @@ export type Database = {
           "organization_column": string;
           "primary_key": string;
         }[];
+      };
+      "list_network": {
+        Args: {
+          "expires_at"?: string;
+          "network": string;
+          "reason": string;
+          "verdict": Database["public"]["Enums"]["network_verdict"];
+        };
+        Returns: {
+          "created_at": string;
+          "created_by": string | null;
+          "expires_at": string | null;
+          "network": unknown;
+          "reason": string;
+          "verdict": Database["public"]["Enums"]["network_verdict"];
+        };
+        SetofOptions: {
+          from: "*";
+          to: "rate_limit_networks";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "list_security_events": {
         Args: {
@@ -1132,6 +1385,29 @@ export type Database = {
       };
       "present_trusted_device": { Args: { "token": string }; Returns: boolean };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
+      "rate_limit_block_of": {
+        Args: {
+          "account"?: string;
+          "address"?: string;
+          "api_key_id"?: string;
+          "rule": string;
+          "user_id"?: string;
+        };
+        Returns: {
+          "allowed": boolean;
+          "retry_after_seconds": number;
+        }[];
+      };
+      "rate_limit_rule": {
+        Args: { "api_key_id"?: string; "organization_id"?: string; "rule": string };
+        Returns: {
+          "capacity": number;
+          "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
+          "scope": string;
+          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
+          "window_seconds": number;
+        }[];
+      };
       "read_data_keys": {
         Args: { "key_ids": (string)[] };
         Returns: {
@@ -1155,6 +1431,18 @@ export type Database = {
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
+      };
+      "record_rate_limit_denial": {
+        Args: {
+          "address"?: string;
+          "api_key_id"?: string;
+          "kinds": (string)[];
+          "names": (string)[];
+          "organization_id"?: string;
+          "rule": string;
+          "user_id"?: string;
+        };
+        Returns: number;
       };
       "register_key_encryption_key": {
         Args: {
@@ -1304,6 +1592,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "set_rate_limit": {
+        Args: {
+          "api_key_id"?: string;
+          "capacity": number;
+          "organization_id"?: string;
+          "rule": string;
+          "window_seconds": number;
+        };
+        Returns: undefined;
+      };
       "shred_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: number;
@@ -1335,6 +1633,7 @@ export type Database = {
           "tree_size": number;
         }[];
       };
+      "unlist_network": { Args: { "network": string }; Returns: undefined };
       "update_organization": {
         Args: { "name": string; "organization_id": string; "slug": string };
         Returns: {
@@ -1413,6 +1712,9 @@ export type Database = {
       "audit_result": "success" | "failure" | "partial";
       "audit_severity": "debug" | "info" | "warning" | "error" | "critical";
       "audit_source": "table" | "auth" | "client" | "service";
+      "network_verdict": "allow" | "block";
+      "rate_limit_failure": "open" | "closed";
+      "rate_limit_subject": "caller" | "user_or_key" | "address_and_account";
       "security_severity": "low" | "medium" | "high" | "critical";
     };
     CompositeTypes: {
@@ -1529,6 +1831,9 @@ export const Constants = {
       "audit_result": ["success", "failure", "partial"],
       "audit_severity": ["debug", "info", "warning", "error", "critical"],
       "audit_source": ["table", "auth", "client", "service"],
+      "network_verdict": ["allow", "block"],
+      "rate_limit_failure": ["open", "closed"],
+      "rate_limit_subject": ["caller", "user_or_key", "address_and_account"],
       "security_severity": ["low", "medium", "high", "critical"],
     },
   },
