@@ -306,7 +306,7 @@ comment on function public.next_reencryption_batch(integer) is
 
 -- Compared and swapped: a row that changed since it was read stays as it is now, and whoever holds
 -- its lock is not waited for. The next pass finds it where it is still under the old key.
-create function private.swap_rows_statement(relation regclass, column_name text)
+create function private.swap_rows_statement(reencryption_id bigint)
   returns text
   language plpgsql
   stable
@@ -316,9 +316,9 @@ declare
   v_column private.encrypted_columns;
 begin
   select e.* into strict v_column
-  from private.encrypted_columns e
-  where e.relation = swap_rows_statement.relation
-    and e.column_name = swap_rows_statement.column_name;
+  from private.reencryptions r
+  join private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  where r.id = reencryption_id;
   return format(
     $query$
       with given as materialized (
@@ -342,8 +342,8 @@ begin
   );
 end;
 $$;
-comment on function private.swap_rows_statement(regclass, text) is
-  'The statement that writes a batch ($1) into a declared column.';
+comment on function private.swap_rows_statement(bigint) is
+  'The statement that writes a batch ($1) of a re-encryption.';
 
 create function public.apply_reencryption_batch(
   reencryption_id bigint,
@@ -361,6 +361,7 @@ as $$
 declare
   v_changed integer;
   v_failed integer;
+  v_statement text;
   v_work private.reencryptions;
 begin
   select r.* into v_work
@@ -373,7 +374,8 @@ begin
     -- Somebody else was given the batch meanwhile and has finished it.
     return 0;
   end if;
-  execute private.swap_rows_statement(v_work.relation, v_work.column_name) using changes;
+  v_statement := private.swap_rows_statement(v_work.id);
+  execute v_statement using changes;
   get diagnostics v_changed = row_count;
   insert into private.reencryption_failures as e (reencryption_id, row_key, fault)
   select v_work.id, f.k, left(f.f, 64)
@@ -554,7 +556,7 @@ comment on function public.key_encryption_status() is
 
 -- How far a rotation is, is written all the time and says nothing of who did what.
 revoke all on function
-  private.stale_rows_query(bigint), private.swap_rows_statement(regclass, text),
+  private.stale_rows_query(bigint), private.swap_rows_statement(bigint),
   public.add_data_key(uuid, text, text, integer, uuid), public.next_reencryption_batch(integer),
   public.apply_reencryption_batch(bigint, text, jsonb, jsonb, text), public.retry_reencryption(),
   public.choose_key_encryption_key(text), public.data_keys_to_rewrap(text, integer),
