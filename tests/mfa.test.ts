@@ -100,7 +100,7 @@ Deno.test("MFA-F04: a burst of 200 guesses admits five, and then not even the ri
   const sql = connect(1);
   try {
     const [account] = await sql`
-      select consecutive_failures, locked_until > now() + interval '10 minutes' as locked
+      select consecutive_failures::integer, locked_until > now() + interval '10 minutes' as locked
       from private.mfa_accounts where user_id = ${ada.id}
     `;
     assert.deepEqual({ ...account }, { consecutive_failures: 5, locked: true });

@@ -78,7 +78,7 @@ $$;
 create or replace function tests.ciphertext(word text)
   returns text
   language sql
-as $$ select 'bw1.a256gcm.' || repeat('A', 22) || '.' || rpad(word, 107, 'A'); $$;
+as $$ select 'bw1.a256gcm.' || repeat('A', 22) || '.' || rpad(word, 120, 'A'); $$;
 
 create or replace function tests.act_as_role(role text)
   returns void

@@ -36,7 +36,7 @@ do $$
 begin
   if to_regclass('cron.job') is not null then
     execute $jobs$
-      insert into jobs select jobname, command from cron.job where jobname like 'bulwark-%'
+      insert into jobs select jobname, command from cron.job where jobname like 'bulwark-audit-%'
     $jobs$;
   end if;
 end;
