@@ -101,7 +101,8 @@ create table private.permission_versions (
   constraint permission_versions_is_one_an_organization unique nulls not distinct (organization_id)
 );
 comment on table private.permission_versions is
-  'One row an organization and one (null) for system-wide rights; it moves whenever rights do.';
+  'One row an organization and one (null) for system-wide rights; it moves whenever rights do. Not
+   audited: what moves it is.';
 insert into private.permission_versions (organization_id) values (null);
 
 create index roles_created_by_idx on public.roles (created_by);

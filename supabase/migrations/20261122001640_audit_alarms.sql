@@ -15,7 +15,7 @@ create table private.audit_check_progress (
 );
 comment on table private.audit_check_progress is
   'Up to which seal the log has read itself through in this round, and the finding that was reported
-   last, so that each is reported once.';
+   last, so that each is reported once. Not audited: it moves with every look.';
 insert into private.audit_check_progress default values;
 alter table private.audit_check_progress enable row level security;
 

@@ -8,7 +8,8 @@ create table private.audit_retention_progress (
   through_id uuid
 );
 comment on table private.audit_retention_progress is
-  'Up to which entry retention is through, so that it does not read the whole log each time.';
+  'Up to which entry retention is through, so that it does not read the whole log each time. Not
+   audited: each removal is sealed.';
 insert into private.audit_retention_progress default values;
 
 alter table private.audit_retention_progress enable row level security;

@@ -32,7 +32,8 @@ create table private.reencryptions (
   constraint reencryptions_is_one_a_column unique (data_key_id, relation, column_name)
 );
 comment on table private.reencryptions is
-  'What is left to do under a superseded data key, column by column, and how far it is.';
+  'What is left to do under a superseded data key, column by column, and how far it is. Not audited:
+   it says how far work is, not who may what.';
 
 create table private.reencryption_failures (
   id bigint generated always as identity primary key,
@@ -44,7 +45,7 @@ create table private.reencryption_failures (
 );
 comment on table private.reencryption_failures is
   'Rows that do not decrypt, and why: altered, moved, or of another organization. They stay as they
-   are.';
+   are. Not audited: they say how far work is.';
 
 create index reencryptions_open_idx on private.reencryptions (id)
   where state in ('running', 'settling');
@@ -554,7 +555,8 @@ comment on function public.key_encryption_status() is
    none may leave the secrets. Needs encryption:rotate system-wide. Errors:
    RBAC_PERMISSION_DENIED.';
 
--- How far a rotation is, is written all the time and says nothing of who did what.
+-- Not guarded by the audit log: how far a rotation is, is written all the time and says nothing of
+-- who did what; that a key changed is an entry of data_keys, and that rows failed one of its own.
 revoke all on function
   private.stale_rows_query(bigint), private.swap_rows_statement(bigint),
   public.add_data_key(uuid, text, text, integer, uuid), public.next_reencryption_batch(integer),

@@ -69,7 +69,7 @@ create table private.security_event_echoes (
 );
 comment on table private.security_event_echoes is
   'Events raised while another transaction was raising the same one; counted by the next run of
-   private.count_security_echoes.';
+   private.count_security_echoes. Not audited: the events themselves are.';
 
 alter table public.security_event_types enable row level security;
 alter table public.security_events enable row level security;

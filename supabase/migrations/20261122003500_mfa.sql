@@ -23,7 +23,7 @@ create table private.mfa_accounts (
 comment on table private.mfa_accounts is
   'The throttle of each account, over all its factors: attempts of the last 15 minutes that did not
    succeed (yet), those in a row, and how often they locked it. Its row is the lock behind which an
-   account''s attempts are decided one by one.';
+   account''s attempts are decided one by one. Not audited: each attempt has an entry of its own.';
 comment on column private.mfa_accounts.locks is
   'Locks since the last success: each lasts twice as long as the one before.';
 
@@ -40,7 +40,8 @@ create table private.mfa_attempts (
 );
 comment on table private.mfa_attempts is
   'What a session was allowed to try, once each and within two minutes. admitted is false where the
-   account is locked, which is answered like a wrong code.';
+   account is locked, which is answered like a wrong code. Not audited: each attempt has an
+   entry of its own.';
 comment on column private.mfa_attempts.step is
   'The time step of the database''s clock, by which the code is judged.';
 
@@ -58,8 +59,8 @@ create table public.mfa_usage_log (
   ))
 );
 comment on table public.mfa_usage_log is
-  'Every use of an account''s second factor, for its owner to read; the audit log keeps the
-   evidence.';
+  'Every use of an account''s second factor, for its owner to read. Not audited: the audit log
+   has an entry of its own for each.';
 
 create index mfa_attempts_user_id_idx on private.mfa_attempts (user_id);
 create index mfa_usage_log_user_id_idx on public.mfa_usage_log (user_id, id);

@@ -50,7 +50,7 @@ create table private.rate_limit_violations (
 );
 comment on table private.rate_limit_violations is
   'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
-   between are counted in a bucket. Not guarded: each row comes with an entry of the log.';
+   between are counted in a bucket. Not audited: each row comes with an entry of its own.';
 create index rate_limit_violations_occurred_at_idx on private.rate_limit_violations (occurred_at);
 
 alter table public.rate_limit_blocks enable row level security;
