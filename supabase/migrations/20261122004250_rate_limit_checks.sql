@@ -293,10 +293,15 @@ begin
   if v_decision.allowed and api_key_id is not null and v_address is not null then
     perform private.note_key_network(api_key_id, organization_id, v_address);
   end if;
-  return query
-    select
-      v_decision.allowed, v_decision.reason, v_decision.capacity, v_decision.window_seconds,
-      v_decision.remaining, v_decision.reset_seconds, v_decision.retry_after_seconds, v_failure;
+  allowed := v_decision.allowed;
+  reason := v_decision.reason;
+  capacity := v_decision.capacity;
+  window_seconds := v_decision.window_seconds;
+  remaining := v_decision.remaining;
+  reset_seconds := v_decision.reset_seconds;
+  retry_after_seconds := v_decision.retry_after_seconds;
+  when_store_fails := v_failure;
+  return next;
 end;
 $$;
 comment on function public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer) is
