@@ -4,7 +4,9 @@ import type { Charge, RateLimitStore } from "../supabase/functions/_shared/rate_
 import { networkOf } from "../supabase/functions/_shared/rate_limit/address.ts";
 import { postgresStore } from "../supabase/functions/_shared/rate_limit/postgres_store.ts";
 import { redisStore } from "../supabase/functions/_shared/rate_limit/redis_store.ts";
-import { connect, createOrganization, service, signUp } from "./support.ts";
+import { boundedStore } from "../supabase/functions/_shared/rate_limit/limiter.ts";
+import { openStore } from "../supabase/functions/_shared/rate_limit.ts";
+import { connect, createOrganization, publishableKey, service, signUp, url } from "./support.ts";
 import { redisServer, startRedis } from "./redis.ts";
 
 interface Subject {
@@ -260,4 +262,41 @@ Deno.test("RATE-S11: an address is the same network in the database and in funct
     addresses.map((address) => [address.slice(0, 40), networkOf(address)]),
     addresses.map((address, index) => [address.slice(0, 40), rows[index]?.network ?? null]),
   );
+});
+
+Deno.test({
+  name: `RATE-S12: without its Redis a function still answers, as each rule says${
+    redisServer ? "" : " (redis-server is not installed)"
+  }`,
+  ignore: redisServer === null,
+  sanitizeResources: false,
+  sanitizeOps: false,
+  async fn() {
+    const sql = connect(1);
+    await sql.unsafe(rules);
+    await sql.end();
+    const server = await startRedis();
+    const store = boundedStore(
+      openStore({
+        url,
+        publishableKey,
+        secretKey: Deno.env.get("BULWARK_TEST_SECRET_KEY") ?? "",
+        redisUrl: server.url,
+        addressHeader: null,
+        addressHops: 1,
+        placeHeaders: null,
+      }),
+      { log: () => {} },
+    );
+    const open = { rule: "store_seven", userId: crypto.randomUUID() };
+    const closed = { rule: "store_both", address: "203.0.113.90", account: "s12@x.test" };
+    // The first may find the connection not made yet.
+    while ((await store.decide(closed)).reason === "unavailable");
+    while (!(await store.decide(open)).allowed);
+    assert.ok((await server.redis.keys("bulwark:*")).length > 0, "the buckets are in Redis");
+    await server.stop();
+    assert.notEqual((await store.decide(open)).reason, "unavailable", "a bucket of its own");
+    const refused = await store.decide(closed);
+    assert.deepEqual([refused.allowed, refused.reason], [false, "unavailable"]);
+  },
 });

@@ -2,7 +2,7 @@ import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { LocalBuckets } from "./local_buckets.ts";
 
 /** How long the store may take; longer than any decision that is worth waiting for. */
-export const patience = 1000;
+export const patience = 3000;
 
 /** In how many seconds whoever could not be decided may come again. */
 const retrySeconds = 5;
