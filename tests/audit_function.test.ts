@@ -24,6 +24,15 @@ import {
   url,
 } from "./support.ts";
 
+// More of each than anybody exports in an hour.
+for (const rule of ["export", "api_default", "api_relaxed"]) {
+  const { error } = await service().rpc("set_rate_limit", {
+    rule,
+    capacity: 10_000,
+    window_seconds: 60,
+  });
+  assert.equal(error, null);
+}
 const ada = await signUp("ada");
 const eve = await signUp("eve");
 const acme = await createOrganization(ada);

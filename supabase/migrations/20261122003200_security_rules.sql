@@ -15,7 +15,7 @@ create table private.security_rules (
   name text primary key,
   enabled boolean not null default true,
   event_type text not null references public.security_event_types (name),
-  counts text not null references public.audit_event_types (name),
+  counts text not null,
   action text,
   grouped_by private.security_key not null,
   distinct_by private.security_key,
@@ -29,7 +29,6 @@ comment on table private.security_rules is
   'When entries of the audit log are a security event: threshold of them (or of different
    distinct_by) within the window, of one grouped_by.';
 create index security_rules_event_type_idx on private.security_rules (event_type);
-create index security_rules_counts_idx on private.security_rules (counts);
 
 create table private.security_progress (
   only_row boolean primary key default true check (only_row),
