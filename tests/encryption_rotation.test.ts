@@ -176,7 +176,7 @@ Deno.test("ENC-R03: parallel rotations of one organization leave one current key
   const sql = connect(1);
   try {
     const versions = await sql`
-      select version, state::text from private.data_keys
+      select version::integer, state::text from private.data_keys
       where organization_id = ${acme.organization} and purpose = 'field' order by version
     `;
     assert.ok(versions.length >= 2);
