@@ -11,6 +11,7 @@ import { readState } from "./stack/instance.ts";
 import { main } from "./stack/main.ts";
 import { stackPaths } from "./stack/paths.ts";
 import { loadSecrets } from "./stack/secrets.ts";
+import { apiKeys } from "./tour/api_keys.ts";
 import { audit } from "./tour/audit.ts";
 import { encryption } from "./tour/encryption.ts";
 import { mfa } from "./tour/mfa.ts";
@@ -24,6 +25,7 @@ const chapters: Record<string, Chapter> = {
   encryption,
   mfa,
   rate_limits: rateLimits,
+  api_keys: apiKeys,
 };
 
 await main(async () => {

@@ -84,6 +84,8 @@ create policy "Members write reports where they may" on public.reports
   with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
 
 select private.enable_audit('public.reports', organization_column => 'organization_id');
+-- And how it opens one to programs: API keys read and write under the same permissions.
+select private.admit_api_keys('public.reports');
 
 insert into public.reports (organization_id, title)
 select o.id, quarter || ' quarter of ' || o.name

@@ -19,6 +19,8 @@ export interface Person {
 export const url = setting("BULWARK_TEST_URL");
 export const publishableKey = setting("BULWARK_TEST_PUBLISHABLE_KEY");
 export const schedulerSecret = setting("BULWARK_TEST_SCHEDULER_SECRET");
+export const authenticatorUrl = setting("BULWARK_TEST_AUTHENTICATOR_DB_URL");
+export const scannerPrivateKey = setting("BULWARK_TEST_SCANNER_PRIVATE_KEY");
 export const superuserUrl = setting("BULWARK_TEST_ADMIN_DB_URL");
 
 const options = {

@@ -1,4 +1,5 @@
 /** The tour is documentation that runs: every chapter holds on a stack of the tests. */
+import { apiKeys } from "../scripts/tour/api_keys.ts";
 import { audit } from "../scripts/tour/audit.ts";
 import { encryption } from "../scripts/tour/encryption.ts";
 import { mfa } from "../scripts/tour/mfa.ts";
@@ -17,3 +18,5 @@ Deno.test("the chapter encryption of the tour shows what it says", () => encrypt
 Deno.test("the chapter mfa of the tour shows what it says", () => mfa(place));
 
 Deno.test("the chapter rate_limits of the tour shows what it says", () => rateLimits(place));
+
+Deno.test("the chapter api_keys of the tour shows what it says", () => apiKeys(place));

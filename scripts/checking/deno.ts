@@ -12,7 +12,7 @@ export async function typesOnCurrentDeno(): Promise<TestResult> {
     "check",
     "--quiet",
     config,
-    ...await sources("scripts", "tests", functions),
+    ...await sources("clients", "scripts", "tests", functions),
   ]);
 }
 

@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+import { createPrivateKey, createPublicKey } from "node:crypto";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { exists } from "./binaries.ts";
@@ -64,6 +66,9 @@ export function setFunctionEnvironment(url: string, secrets: Secrets): void {
   Deno.env.set("SUPABASE_PUBLISHABLE_KEYS", JSON.stringify({ default: secrets.publishableKey }));
   Deno.env.set("SUPABASE_SECRET_KEYS", JSON.stringify({ default: secrets.secretKey }));
   for (const [name, value] of Object.entries(functionSecrets(secrets))) Deno.env.set(name, value);
+  Deno.env.set("BULWARK_JWT_SECRET", secrets.jwtSecret);
+  // The stack reports leaks to itself; a hosted project asks for GitHub's keys.
+  Deno.env.set("BULWARK_SCANNER_KEYS", publishedScannerKey(secrets.scannerPrivateKey));
   // The stack's own server appends the client's address; see server.ts.
   if (!Deno.env.get("BULWARK_ADDRESS_HEADER")) {
     Deno.env.set("BULWARK_ADDRESS_HEADER", "x-forwarded-for");
@@ -71,6 +76,14 @@ export function setFunctionEnvironment(url: string, secrets: Secrets): void {
   // The log keeps its name whatever port it is served on.
   const origin = Deno.env.get("BULWARK_AUDIT_ORIGIN");
   if (!origin) Deno.env.set("BULWARK_AUDIT_ORIGIN", "bulwark.localhost/audit");
+}
+
+/** The public half of the scanner's key, in the form in which GitHub publishes its own. */
+function publishedScannerKey(privateKey: string): string {
+  const key = createPublicKey(
+    createPrivateKey({ key: Buffer.from(privateKey, "base64"), format: "der", type: "pkcs8" }),
+  ).export({ type: "spki", format: "pem" });
+  return JSON.stringify({ public_keys: [{ key_identifier: "local", key, is_current: true }] });
 }
 
 async function captureHandler(path: string): Promise<Handler> {

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { exists } from "./binaries.ts";
 import { Failure } from "./failure.ts";
 import { inRepository } from "./paths.ts";
@@ -36,6 +37,7 @@ const definitions = {
     forFunctions: true,
   },
   mfaPepper: { name: "BULWARK_MFA_PEPPER", generate: () => token(43), forFunctions: true },
+  scannerPrivateKey: { name: "BULWARK_SCANNER_PRIVATE_KEY", generate: p256PrivateKey },
 } satisfies Record<string, Secret>;
 
 type Key = keyof typeof definitions;
@@ -109,6 +111,12 @@ function validate(secrets: Secrets): void {
 /** 32 random bytes in base64: an Ed25519 seed (RFC 8032), or a key-encryption key. */
 function key(): string {
   return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
+}
+
+/** A private key for ECDSA on P-256: base64 of PKCS #8. */
+function p256PrivateKey(): string {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return privateKey.export({ type: "pkcs8", format: "der" }).toString("base64");
 }
 
 /** Random characters that are safe in URLs, files and shells: 6 bits each. */

@@ -37,6 +37,7 @@ export async function startTestStack(): Promise<TestStack> {
     BULWARK_TEST_SCHEDULER_SECRET: secrets.schedulerSecret,
     BULWARK_TEST_AUDIT_SIGNING_KEYS: secrets.auditSigningKeys,
     BULWARK_TEST_ENCRYPTION_KEYS: secrets.encryptionKeys,
+    BULWARK_TEST_SCANNER_PRIVATE_KEY: secrets.scannerPrivateKey,
     BULWARK_TEST_DEMO_PASSWORD: secrets.demoPassword,
     BULWARK_TEST_DB_URL: database("postgres"),
     BULWARK_TEST_ADMIN_DB_URL: database("supabase_admin"),

@@ -268,4 +268,5 @@ revoke all on function
   private.native_factors(uuid), private.claimed_session(), private.session_mfa(uuid, uuid),
   private.session_passes_mfa(), public.mfa_verified(interval)
   from public, anon, authenticated, service_role;
-grant execute on function public.mfa_verified(interval) to authenticated;
+-- To keys as well: the guards ask it of them too, and its answer is no.
+grant execute on function public.mfa_verified(interval) to authenticated, api_key;

@@ -186,6 +186,14 @@ as $$
 declare
   v_user uuid := auth.uid();
 begin
+  -- A key is not its owner: what it may is less, and in one organization.
+  if current_setting('role') = 'api_key' then
+    return query select private.api_key_organizations(organizations_with.permission);
+    if not found then
+      perform private.require_known_permission(organizations_with.permission);
+    end if;
+    return;
+  end if;
   -- One cached plan: this runs in front of every query on a guarded table.
   return query
     with held as materialized (
@@ -227,8 +235,8 @@ $$;
 comment on function private.organizations_with(text) is
   'The organizations in which the caller holds a permission, for policies in the array form:
    organization_id = any (array(select private.organizations_with(''audit:read''))). It runs once a
-   query and may name an organization twice. A super_admin gets every organization. Without a user:
-   none; where an organization requires MFA and the session is not verified: not that one. Errors:
+   query and may name an organization twice. A super_admin gets every organization. Of an
+   API key: the key''s, if the key holds the permission right now. Without a user: none; where an organization requires MFA and the session is not verified: not that one. Errors:
    RBAC_UNKNOWN_PERMISSION.';
 
 create function private.member_organizations()

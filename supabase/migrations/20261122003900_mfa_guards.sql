@@ -85,7 +85,7 @@ begin
   v_condition := private.mfa_condition(max_age);
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
     execute format(
-      'create policy %I on %s as restrictive for %s to authenticated %s',
+      'create policy %I on %s as restrictive for %s to authenticated, api_key %s',
       'bulwark_mfa_' || v_command, target, v_command,
       case
         when v_command = 'insert' then format('with check (%s)', v_condition)
@@ -135,7 +135,7 @@ as $$
         and p.polname = 'bulwark_mfa_' || k.command
         and p.polcmd = k.code
         and not p.polpermissive
-        and p.polroles = array['authenticated'::regrole::oid]
+        and p.polroles @> array['authenticated', 'api_key']::regrole[]::oid[]
         and (
           k.command = 'insert'
           or pg_get_expr(p.polqual, p.polrelid) = private.mfa_condition(g.max_age)
@@ -163,6 +163,8 @@ as $$
   cross join commands k
   where r.oid <> g.relowner
     and not pg_has_role(r.oid, 'authenticated', 'usage')
+    -- API keys meet the guards too, and pass none: they have no second factor.
+    and not pg_has_role(r.oid, 'api_key', 'usage')
     and (
       has_table_privilege(r.oid, g.oid, k.privilege)
       or k.command <> 'delete' and has_any_column_privilege(r.oid, g.oid, k.privilege)

@@ -121,9 +121,13 @@ begin
     v_user := private.uuid_or_null(v_claims ->> 'sub');
   end if;
   v_rules := private.setting('rate_limits.request_rules');
-  v_rule := v_rules ->> case
-    when v_rules ? current_setting('request.path', true) then current_setting('request.path', true)
-    else '*'
+  v_rule := case
+    when v_rules ? current_setting('request.path', true)
+    then v_rules ->> current_setting('request.path', true)
+    -- A key has a rule of its own.
+    when v_key is not null
+    then (select k.rate_limit_rule from public.api_keys k where k.id = v_key)
+    else v_rules ->> '*'
   end;
   v_identifiers := private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
 
@@ -211,10 +215,19 @@ create function public.check_request()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_claims jsonb;
   v_next text;
 begin
   -- The steps, in this order: who is asking (credentials of other kinds than tokens are resolved
   -- here, in front of everything else), whether they may go on, and what was the hook before.
+  if current_setting('role') in ('anon', 'api_key') then
+    v_claims := public.resolve_api_key();
+    if v_claims is not null then
+      -- Here and not in there: a SECURITY DEFINER function cannot set the role.
+      perform set_config('request.jwt.claims', v_claims::text, true);
+      perform set_config('role', 'api_key', true);
+    end if;
+  end if;
   v_next := public.charge_request();
   if v_next is not null then
     execute format(

@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(19);
+select plan(20);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -40,13 +40,21 @@ select is_empty(
      and obj_description(oid, 'pg_class') is null $$,
   'CONV-04: every table and view has a comment'
 );
-select is_empty(
-  $$ select name from our_functions f
+select results_eq(
+  $$ select client.role::text, f.name::text from our_functions f
      cross join (values ('anon'), ('api_key')) as client (role)
      where has_function_privilege(client.role, f.oid, 'execute')
-       -- PostgREST runs its pre-request hook as the role of the request, whichever it is.
-       and f.name not in ('check_request()', 'charge_request()') $$,
-  'CONV-05: anon and api_key execute nothing but the pre-request hook'
+     order by 1, 2 $$,
+  $$ values
+     -- PostgREST runs its pre-request hook as the role of the request, whichever it is.
+     ('anon', 'charge_request()'), ('anon', 'check_request()'), ('anon', 'resolve_api_key()'),
+     ('api_key', 'charge_request()'), ('api_key', 'check_request()'),
+     -- What guards of a second factor ask; a key's answer is no.
+     ('api_key', 'mfa_verified(interval)'),
+     -- What policies of tables that admit keys ask.
+     ('api_key', 'private.organizations_with(text)'),
+     ('api_key', 'resolve_api_key()') $$,
+  'CONV-05: anon and api_key execute the pre-request hook, api_key what policies ask, no more'
 );
 select is_empty(
   $$ select f.name from our_functions f, aclexplode((select proacl from pg_proc where oid = f.oid)) a
@@ -123,8 +131,8 @@ select is_empty(
 );
 select ok(
   not has_schema_privilege('anon', 'private', 'usage')
-    and not has_schema_privilege('api_key', 'private', 'usage'),
-  'CONV-17: anon and api_key do not reach schema private'
+    and not has_schema_privilege('api_key', 'private', 'create'),
+  'CONV-17: anon does not reach schema private, api_key only reaches what CONV-05 names'
 );
 select is_empty(
   $$ select r.rolname from pg_roles r
@@ -135,6 +143,10 @@ select is_empty(
 select is_empty(
   $$ select * from private.mfa_uncovered_tables() $$,
   'CONV-19: nothing goes around the guard of a table that asks for a second factor'
+);
+select is_empty(
+  $$ select * from private.api_key_table_problems() $$,
+  'CONV-20: no table is open to API keys but those that were admitted, and as they were'
 );
 
 select * from finish();

@@ -151,6 +151,35 @@ export function readRateLimitEnv(
   };
 }
 
+/** What the function `api-keys` finds in its environment beside what every function has. */
+export interface ApiKeysEnv extends RateLimitEnv {
+  /** The private JWK that signs tokens; null: the legacy secret does. */
+  jwtSigningKey: string | null;
+  /** The legacy JWT secret; without either of them no key is exchanged. */
+  jwtSecret: string | null;
+  /** The public keys of whoever reports leaks, in GitHub's form; null: the endpoint is asked. */
+  scannerKeys: string | null;
+  /** The endpoint with the public keys of whoever reports leaks. */
+  scannerKeysUrl: string;
+}
+
+/**
+ * The environment of the function `api-keys`.
+ * @throws Error naming the variable that is missing or has no valid form
+ */
+export function readApiKeysEnv(
+  get: (name: string) => string | undefined = (n) => Deno.env.get(n),
+): ApiKeysEnv {
+  return {
+    ...readRateLimitEnv(get),
+    jwtSigningKey: get("BULWARK_JWT_SIGNING_KEY") || null,
+    jwtSecret: get("BULWARK_JWT_SECRET") || null,
+    scannerKeys: get("BULWARK_SCANNER_KEYS") || null,
+    scannerKeysUrl: get("BULWARK_SCANNER_KEYS_URL") ||
+      "https://api.github.com/meta/public_keys/secret_scanning",
+  };
+}
+
 function readSecretKey(get: (name: string) => string | undefined): string {
   const keys = get("SUPABASE_SECRET_KEYS");
   const secretKey = keys

@@ -74,10 +74,10 @@ export function correlationIdOf(request: Request): string {
 }
 
 /**
- * The JSON body of a request, of 1 MiB at most.
- * @throws BulwarkError 413 BODY_TOO_LARGE, 400 INVALID_JSON
+ * The body of a request, of 1 MiB at most.
+ * @throws BulwarkError 413 BODY_TOO_LARGE
  */
-export async function readJson(request: Request): Promise<unknown> {
+export async function readBody(request: Request): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body ?? []) {
@@ -87,9 +87,17 @@ export async function readJson(request: Request): Promise<unknown> {
     }
     chunks.push(chunk);
   }
+  return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+}
+
+/**
+ * The JSON body of a request, of 1 MiB at most.
+ * @throws BulwarkError 413 BODY_TOO_LARGE, 400 INVALID_JSON
+ */
+export async function readJson(request: Request): Promise<unknown> {
+  const body = await readBody(request);
   try {
-    const bytes = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch {
     throw new BulwarkError(400, "INVALID_JSON", "Cannot read the request: it is not JSON in UTF-8");
   }

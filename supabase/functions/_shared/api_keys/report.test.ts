@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { generateKeyPairSync, sign } from "node:crypto";
+import { BulwarkError } from "../errors.ts";
+import { checksumOf, hashOf } from "./format.ts";
+import { readReport } from "./report.ts";
+
+const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const pem = pair.publicKey.export({ type: "spki", format: "pem" }).toString();
+const find = (name: string) => Promise.resolve(name === "current" ? pem : null);
+
+const secret = "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJAB";
+const key = `bwk_live_${secret}${checksumOf(secret)}`;
+
+function report(body: string, { name = "current", signed = body } = {}): Request {
+  return new Request("https://project.test/api-keys/report", {
+    method: "POST",
+    headers: {
+      "Github-Public-Key-Identifier": name,
+      "Github-Public-Key-Signature": sign("sha256", Buffer.from(signed), pair.privateKey)
+        .toString("base64"),
+    },
+    body,
+  });
+}
+
+async function codeOf(request: Request): Promise<string> {
+  try {
+    await readReport(request, find);
+  } catch (thrown) {
+    if (thrown instanceof BulwarkError) return thrown.code;
+    throw thrown;
+  }
+  return "no error";
+}
+
+Deno.test("readReport() reads what is signed, and keeps keys by their checksum", async () => {
+  const url = "https://github.com/acme/app/blob/main/.env";
+  const body = JSON.stringify([
+    { token: key, type: "bulwark_api_key", url, source: "content" },
+    { token: `bwk_live_${"0".repeat(38)}`, type: "bulwark_api_key", url },
+    { token: key, type: "bulwark_api_key", url: "", source: null, surplus: 1 },
+  ]);
+  assert.deepEqual(await readReport(report(body), find), [
+    { key_hash: hashOf(key), url, source: "content" },
+    { key_hash: hashOf(key), url: null, source: null },
+  ]);
+});
+
+Deno.test("readReport() does not pass on an address that holds the key itself", async () => {
+  for (
+    const url of [
+      `https://x.test/?key=${key}`,
+      `https://x.test/?key=${encodeURIComponent(key).replace("_", "%5F")}`,
+    ]
+  ) {
+    const [leaked] = await readReport(report(JSON.stringify([{ token: key, url }])), find);
+    assert.equal(leaked?.url, null);
+  }
+});
+
+Deno.test("readReport() refuses what is not signed by a known key, whatever it is", async () => {
+  const body = JSON.stringify([{ token: key }]);
+  assert.equal(await codeOf(report(body, { name: "another" })), "UNAUTHORIZED");
+  assert.equal(await codeOf(report(body, { name: "../x" })), "UNAUTHORIZED");
+  assert.equal(await codeOf(report(body, { signed: "[]" })), "UNAUTHORIZED");
+  for (const signature of ["", "nonsense!", "AAAAAAAAAAAA", "MAYCAQACAQA="]) {
+    const request = report(body);
+    request.headers.set("github-public-key-signature", signature);
+    assert.equal(await codeOf(request), "UNAUTHORIZED", signature);
+  }
+  const bare = new Request("https://project.test/", { method: "POST", body });
+  assert.equal(await codeOf(bare), "UNAUTHORIZED");
+});
+
+Deno.test("readReport() says what is wrong with a signed body that is no report", async () => {
+  assert.equal(await codeOf(report("{")), "INVALID_JSON");
+  assert.equal(await codeOf(report("{}")), "INVALID_INPUT");
+  assert.equal(await codeOf(report("[1]")), "INVALID_INPUT");
+  assert.equal(await codeOf(report(`"${"x".repeat(1024 * 1024)}"`)), "BODY_TOO_LARGE");
+});

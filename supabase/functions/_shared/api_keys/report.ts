@@ -1,0 +1,70 @@
+import { Buffer } from "node:buffer";
+import { verify } from "node:crypto";
+import { z } from "zod";
+import { BulwarkError } from "../errors.ts";
+import { readBody } from "../http.ts";
+import { parse } from "../input.ts";
+import { hashOf, isApiKey } from "./format.ts";
+import type { FindScannerKey } from "./scanner_keys.ts";
+
+/** One leaked key, by its hash, and where it was found. */
+export type LeakedKey = { key_hash: string; url: string | null; source: string | null };
+
+const report = z.array(z.object({
+  token: z.string().max(1024),
+  url: z.string().nullish(),
+  source: z.string().nullish(),
+})).max(1000);
+
+/**
+ * Reads a report of leaked keys in the form of GitHub's secret scanning partner program: a JSON array
+ * of `{ token, type, url, source }`, signed over the body's bytes with ECDSA on P-256 and SHA-256
+ * (headers `Github-Public-Key-Identifier`, and `Github-Public-Key-Signature` in base64 of DER).
+ * What is no API key by its checksum is left out.
+ * @throws BulwarkError 401 UNAUTHORIZED unless the signature is that of a known key; 400, 413 for a
+ * body that is none
+ */
+export async function readReport(
+  request: Request,
+  findKey: FindScannerKey,
+): Promise<LeakedKey[]> {
+  const body = await readBody(request);
+  const identifier = request.headers.get("github-public-key-identifier") ?? "";
+  const signature = request.headers.get("github-public-key-signature") ?? "";
+  const key = /^[\w-]{1,128}$/.test(identifier) ? await findKey(identifier) : null;
+  if (!key || !isSigned(body, signature, key)) {
+    throw new BulwarkError(401, "UNAUTHORIZED", "Cannot take the report: it is not signed");
+  }
+  let given: unknown;
+  try {
+    given = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    throw new BulwarkError(400, "INVALID_JSON", "Cannot read the request: it is not JSON in UTF-8");
+  }
+  return parse(report, given)
+    .filter(({ token }) => isApiKey(token))
+    .map(({ token, url, source }) => ({
+      key_hash: hashOf(token),
+      // Where somebody put the key into the address itself it is not written down.
+      url: url && !url.includes(token) && !decoded(url).includes(token) ? url : null,
+      source: source ?? null,
+    }));
+}
+
+function isSigned(body: Uint8Array, signature: string, key: string): boolean {
+  if (!/^[A-Za-z0-9+/]{8,200}={0,2}$/.test(signature)) return false;
+  try {
+    return verify("sha256", body, key, Buffer.from(signature, "base64"));
+  } catch {
+    // A signature that is not DER at all.
+    return false;
+  }
+}
+
+function decoded(url: string): string {
+  try {
+    return decodeURIComponent(url);
+  } catch {
+    return url;
+  }
+}

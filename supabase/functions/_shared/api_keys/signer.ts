@@ -1,0 +1,64 @@
+import { toBase64Url, utf8 } from "../encryption/bytes.ts";
+
+/** Signs claims as a JSON Web Token (RFC 7519) in compact form. */
+export type SignToken = (claims: Record<string, unknown>) => Promise<string>;
+
+/** With what tokens are signed: an imported signing key before the project's legacy secret. */
+export interface SigningKeys {
+  /** A private JWK (RFC 7517) for ES256 or RS256, as `supabase gen signing-key` prints it. */
+  jwtSigningKey: string | null;
+  /** The legacy JWT secret, for HS256. */
+  jwtSecret: string | null;
+}
+
+const algorithms = {
+  ES256: {
+    parameters: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+    members: ["kty", "crv", "x", "y", "d"],
+  },
+  RS256: {
+    parameters: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+    members: ["kty", "n", "e", "d", "p", "q", "dp", "dq", "qi"],
+  },
+} as const;
+
+/**
+ * A signer whose tokens PostgREST accepts: it verifies them by the project's own keys.
+ * @throws Error where no key is set, or one has no valid form
+ */
+export async function openSigner({ jwtSigningKey, jwtSecret }: SigningKeys): Promise<SignToken> {
+  if (jwtSigningKey) return await withPrivateKey(JSON.parse(jwtSigningKey));
+  if (!jwtSecret) throw new Error("Neither BULWARK_JWT_SIGNING_KEY nor BULWARK_JWT_SECRET is set");
+  const parameters = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", utf8(jwtSecret), parameters, false, ["sign"]);
+  return signing({ alg: "HS256", typ: "JWT" }, parameters, key);
+}
+
+async function withPrivateKey(given: JsonWebKey & { kid?: string }): Promise<SignToken> {
+  const alg = given.alg ?? (given.kty === "EC" ? "ES256" : "RS256");
+  const algorithm = algorithms[alg as keyof typeof algorithms];
+  if (!algorithm || !given.d) {
+    throw new Error("BULWARK_JWT_SIGNING_KEY is no private JWK for ES256 or RS256");
+  }
+  // Without what else it says: a JWK may name uses that the import would refuse.
+  const jwk = Object.fromEntries(algorithm.members.map((name) => [name, given[name]]));
+  const { parameters } = algorithm;
+  const key = await crypto.subtle.importKey("jwk", jwk, parameters, false, ["sign"]);
+  const header = { alg, typ: "JWT", ...given.kid ? { kid: given.kid } : {} };
+  return signing(header, parameters, key);
+}
+
+function signing(
+  header: Record<string, string>,
+  parameters: { name: string; hash: string },
+  key: CryptoKey,
+): SignToken {
+  const encode = (value: unknown) => toBase64Url(utf8(JSON.stringify(value)));
+  const start = encode(header);
+  return async (claims) => {
+    const signed = `${start}.${encode(claims)}`;
+    // WebCrypto's ECDSA signatures are r and s, as JWS wants them (RFC 7518, section 3.4).
+    const signature = await crypto.subtle.sign(parameters, key, utf8(signed));
+    return `${signed}.${toBase64Url(new Uint8Array(signature))}`;
+  };
+}

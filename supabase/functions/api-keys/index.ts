@@ -1,0 +1,47 @@
+/**
+ * Function `api-keys`: what a program without a session talks to.
+ *
+ * `POST /api-keys/token` with the key in the header `x-api-key` answers `{ access_token, token_type,
+ * expires_in }`: a token of five minutes for the Data API. `POST /api-keys/report` takes reports of
+ * leaked keys in the form of GitHub's secret scanning and answers `[]`, whatever was in them.
+ */
+import { exchangeKey } from "../_shared/api_keys/exchange.ts";
+import { readReport } from "../_shared/api_keys/report.ts";
+import { scannerKeys } from "../_shared/api_keys/scanner_keys.ts";
+import { openSigner, type SignToken } from "../_shared/api_keys/signer.ts";
+import { keyVerifier } from "../_shared/api_keys/verification.ts";
+import { readApiKeysEnv } from "../_shared/env.ts";
+import { BulwarkError, fromDataApi } from "../_shared/errors.ts";
+import { correlationIdOf, handle, type Handler } from "../_shared/http.ts";
+import { clientAddress } from "../_shared/rate_limit/address.ts";
+import { serviceClient } from "../_shared/service.ts";
+
+const env = readApiKeysEnv();
+const verify = keyVerifier(serviceClient(env, crypto.randomUUID()));
+const findScannerKey = scannerKeys(env);
+let signer: Promise<SignToken> | undefined;
+
+const routes: Record<string, Handler> = {
+  async "/api-keys/token"(request) {
+    const sign = await (signer ??= openSigner(env));
+    const parts = { verify, sign, issuer: `${env.url}/functions/v1/api-keys` };
+    return await exchangeKey(parts, {
+      apiKey: request.headers.get("x-api-key") ?? "",
+      address: clientAddress(request, env),
+      correlationId: correlationIdOf(request),
+    });
+  },
+  async "/api-keys/report"(request) {
+    const reports = await readReport(request, findScannerKey);
+    const client = serviceClient(env, correlationIdOf(request));
+    const { error, status } = await client.rpc("report_leaked_api_keys", { reports });
+    if (error) throw fromDataApi({ status, error });
+    return Response.json([]);
+  },
+};
+
+Deno.serve(handle(["POST"], async (request) => {
+  const route = routes[new URL(request.url).pathname.replace(/\/+$/, "")];
+  if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
+  return await route(request);
+}));

@@ -1,0 +1,579 @@
+-- API keys: issuing, rotating, revoking and listing them.
+-- Protects against keys that hold more than whoever issues them, that somebody issues in another's
+-- name, or that are issued without the second factor that the organization requires. A key is shown
+-- once, in the answer; it is made here, so that it is in no statement and no parameter.
+-- SECURITY DEFINER: create_api_key, rotate_api_key, revoke_api_key, list_api_keys, because no client
+--   writes keys, and hashes and uses are for none to read.
+
+create function private.random_base62(length integer)
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_alphabet constant text := '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  v_byte integer;
+  v_bytes bytea;
+  v_text text := '';
+begin
+  while length(v_text) < random_base62.length loop
+    v_bytes := extensions.gen_random_bytes(64);
+    for v_place in 0..63 loop
+      v_byte := get_byte(v_bytes, v_place);
+      -- 248 is four times 62: beyond it the first characters would come up more often.
+      if v_byte < 248 and length(v_text) < random_base62.length then
+        v_text := v_text || substr(c_alphabet, 1 + v_byte % 62, 1);
+      end if;
+    end loop;
+  end loop;
+  return v_text;
+end;
+$$;
+comment on function private.random_base62(integer) is
+  'So many random characters of 0-9A-Za-z, 5.95 bits each.';
+
+create function private.checksum_base62(content text)
+  returns text
+  language plpgsql
+  immutable
+  strict
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_alphabet constant text := '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  -- CRC-32 (ISO 3309), half a byte at a time.
+  c_table constant bigint[] := array[
+    0, 498536548, 997073096, 651767980, 1994146192, 1802195444, 1303535960, 1342533948,
+    3988292384, 4027552580, 3604390888, 3412177804, 2607071920, 2262029012, 2685067896, 3183342108
+  ];
+  v_bytes constant bytea := convert_to(content, 'UTF8');
+  v_byte integer;
+  v_crc bigint := 4294967295;
+  v_text text := '';
+begin
+  for v_place in 0..octet_length(v_bytes) - 1 loop
+    v_byte := get_byte(v_bytes, v_place);
+    v_crc := c_table[1 + ((v_crc # v_byte) & 15)] # (v_crc >> 4);
+    v_crc := c_table[1 + ((v_crc # (v_byte >> 4)) & 15)] # (v_crc >> 4);
+  end loop;
+  v_crc := v_crc # 4294967295;
+  for v_place in 1..6 loop
+    v_text := substr(c_alphabet, 1 + (v_crc % 62)::integer, 1) || v_text;
+    v_crc := v_crc / 62;
+  end loop;
+  return v_text;
+end;
+$$;
+comment on function private.checksum_base62(text) is
+  'CRC-32 as six characters of 0-9A-Za-z: tells a mistyped key, and anything else that looks like
+   one, from a key without asking the database.';
+
+create function private.require_issuer(organization_id uuid)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := private.require_user();
+begin
+  if organization_id is null then
+    raise exception 'Cannot issue an API key: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
+  end if;
+  perform private.require_permission('api_key:create', organization_id);
+  if private.user_permits(v_user, 'api_key:create', organization_id) is not true then
+    raise exception 'Cannot issue an API key: its owner is a person who may issue it'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+  end if;
+  if coalesce(
+    (select p.allowed from public.api_key_policies p
+      where p.organization_id = require_issuer.organization_id),
+    not private.mfa_is_required_in(organization_id)
+  ) is not true then
+    raise exception 'Cannot issue an API key: the organization does not allow any'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_NOT_ALLOWED',
+            hint = 'Whoever holds settings:write decides that with set_api_key_policy';
+  end if;
+  if private.mfa_is_required_in(organization_id) then
+    perform private.require_step_up();
+  end if;
+  return v_user;
+end;
+$$;
+comment on function private.require_issuer(uuid) is
+  'The caller, if they may issue keys in the organization now (api_key:create, the organization''s
+   policy, and where it requires MFA a fresh verification). Raises RBAC_NOT_AUTHENTICATED,
+   RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
+
+create function private.api_key_expiry(organization_id uuid, wanted timestamptz)
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_days bigint := (private.setting('api_keys.max_days'))::bigint;
+begin
+  select least(v_days, p.max_days) into v_days
+  from (select) as one
+  left join public.api_key_policies p on p.organization_id = api_key_expiry.organization_id;
+  wanted := coalesce(wanted, now() + make_interval(
+    days => least(v_days, (private.setting('api_keys.default_days'))::bigint)::integer
+  ));
+  if wanted <= now() or wanted > now() + make_interval(days => v_days::integer, mins => 5) then
+    raise exception 'Cannot issue an API key: it ends within % days', v_days
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_EXPIRY';
+  end if;
+  return wanted;
+end;
+$$;
+comment on function private.api_key_expiry(uuid, timestamptz) is
+  'When a key that is issued now ends, given what was asked for (null: the default). Raises
+   API_KEY_INVALID_EXPIRY.';
+
+create function private.api_key_networks(networks text[])
+  returns cidr[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_network cidr;
+  v_networks cidr[];
+  v_text text;
+begin
+  if networks is null then
+    return null;
+  end if;
+  if cardinality(networks) not between 1 and 50 or array_ndims(networks) > 1 then
+    raise exception 'Cannot issue an API key: its networks are a plain list of 1 to 50'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK';
+  end if;
+  foreach v_text in array networks loop
+    begin
+      v_network := v_text::cidr;
+    exception
+      when invalid_text_representation then
+        v_network := null;
+    end;
+    -- Callers are told apart by the /64 of IPv6, so a narrower network would admit nobody.
+    if v_network is null or (family(v_network) = 6 and masklen(v_network) > 64) then
+      raise exception 'Cannot issue an API key: a network is none, or an IPv6 one narrower than /64'
+        using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK',
+              hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
+    end if;
+    v_networks := v_networks || v_network;
+  end loop;
+  return v_networks;
+end;
+$$;
+comment on function private.api_key_networks(text[]) is
+  'A list of networks as it is kept. Raises API_KEY_INVALID_NETWORK.';
+
+create function private.require_scopes(scopes text[], organization_id uuid)
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_scope text;
+begin
+  if coalesce(cardinality(scopes), 0) not between 1 and 100 or array_ndims(scopes) > 1
+    or array_position(scopes, null) > 0 then
+    raise exception 'Cannot issue an API key: its scopes are a plain list of 1 to 100 permissions'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_SCOPES';
+  end if;
+  foreach v_scope in array scopes loop
+    perform private.require_known_permission(v_scope);
+    if not exists (
+      select from private.effective_permissions e
+      where e.role_id = private.api_user_role() and e.permission = v_scope
+    ) then
+      raise exception 'Cannot issue an API key: % is not for programs', v_scope
+        using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
+              hint = 'The role api_user holds what programs may';
+    end if;
+    if private.session_permits(auth.uid(), v_scope, organization_id) is not true then
+      raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
+        using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
+              hint = 'A key may no more than whoever issues it';
+    end if;
+  end loop;
+  return array(select distinct s from unnest(scopes) as s order by s);
+end;
+$$;
+comment on function private.require_scopes(text[], uuid) is
+  'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
+   RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
+
+create type public.issued_api_key as (
+  id uuid,
+  api_key text,
+  name text,
+  first_characters text,
+  scopes text[],
+  expires_at timestamptz
+);
+comment on type public.issued_api_key is
+  'A key that was just issued: api_key is the key itself, which nobody can be shown again.';
+
+create function private.issue_api_key(new_key public.api_keys)
+  returns public.issued_api_key
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_secret constant text := private.random_base62(32);
+  v_start constant text := concat_ws(
+    '_', private.setting('api_keys.prefix') #>> '{}', new_key.environment, ''
+  );
+  v_issued public.issued_api_key;
+begin
+  v_issued.api_key := v_start || v_secret || private.checksum_base62(v_secret);
+  insert into public.api_keys (
+    organization_id, owner_id, name, environment, first_characters, scopes, networks,
+    rate_limit_rule, issued_with_mfa, rotated_from, expires_at
+  )
+  values (
+    new_key.organization_id, new_key.owner_id, btrim(new_key.name), new_key.environment,
+    v_start || left(v_secret, 4), new_key.scopes, new_key.networks, new_key.rate_limit_rule,
+    public.mfa_verified(make_interval(mins => (private.setting('mfa.step_up_minutes'))::integer)),
+    new_key.rotated_from, new_key.expires_at
+  )
+  returning id, name, first_characters, scopes, expires_at
+  into v_issued.id, v_issued.name, v_issued.first_characters, v_issued.scopes, v_issued.expires_at;
+  insert into private.api_key_hashes (api_key_id, key_hash)
+  values (v_issued.id, sha256(convert_to(v_issued.api_key, 'UTF8')));
+  return v_issued;
+end;
+$$;
+comment on function private.issue_api_key(public.api_keys) is
+  'Makes a key out of what has been checked: <prefix>_<environment>_<32 random characters><checksum>.';
+
+create function public.create_api_key(
+  organization_id uuid,
+  name text,
+  scopes text[],
+  expires_at timestamptz default null,
+  environment text default 'live',
+  networks text[] default null,
+  rate_limit_rule text default 'api_default'
+)
+  returns public.issued_api_key
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes keys
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key public.api_keys;
+begin
+  v_key.organization_id := organization_id;
+  v_key.owner_id := private.require_issuer(organization_id);
+  if name is null or length(btrim(name)) not between 1 and 100 or name ~ '[[:cntrl:]]' then
+    raise exception 'Cannot issue an API key: a name has 1 to 100 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NAME';
+  end if;
+  if (private.setting('api_keys.environments') ? environment) is not true then
+    raise exception 'Cannot issue an API key: there is no such environment'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_UNKNOWN_ENVIRONMENT',
+            hint = 'The setting api_keys.environments lists them';
+  end if;
+  perform private.require_rate_limit_rule(rate_limit_rule);
+  if not private.setting('api_keys.rate_limit_rules') ? rate_limit_rule then
+    raise exception 'Cannot issue an API key: its rate is limited by another rule'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_RULE_NOT_OPEN',
+            hint = 'The setting api_keys.rate_limit_rules lists those that can be chosen';
+  end if;
+  v_key.name := name;
+  v_key.environment := environment;
+  v_key.rate_limit_rule := rate_limit_rule;
+  v_key.scopes := private.require_scopes(scopes, organization_id);
+  v_key.networks := private.api_key_networks(networks);
+  v_key.expires_at := private.api_key_expiry(organization_id, expires_at);
+  -- One after the other, so that many at once do not pass the limit together.
+  perform pg_advisory_xact_lock(hashtextextended(
+    concat_ws('/', 'bulwark.api_keys', organization_id, v_key.owner_id), 0
+  ));
+  if (
+    select count(*) >= (private.setting('api_keys.limit_per_owner'))::integer
+    from public.api_keys k
+    where k.organization_id = create_api_key.organization_id
+      and k.owner_id = v_key.owner_id
+      and k.revoked_at is null
+      and k.expires_at > now()
+  ) then
+    raise exception 'Cannot issue an API key: you have as many as one member may have'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_TOO_MANY',
+            hint = 'Revoke those that are not needed any more';
+  end if;
+  return private.issue_api_key(v_key);
+end;
+$$;
+comment on function public.create_api_key(uuid, text, text[], timestamptz, text, text[], text) is
+  'Issues a key to the caller (api_key:create) and shows it, once. scopes: permissions that both
+   programs (the role api_user) and the caller hold. expires_at: 90 days from now unless given, and
+   never without end. networks: from where alone it is accepted. Where the organization requires MFA
+   it has to allow keys, and a second factor to be verified within mfa.step_up_minutes. Errors:
+   RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, API_KEY_INVALID_NAME, API_KEY_INVALID_SCOPES,
+   API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD, API_KEY_INVALID_EXPIRY,
+   API_KEY_INVALID_NETWORK, API_KEY_UNKNOWN_ENVIRONMENT, API_KEY_RULE_NOT_OPEN, API_KEY_TOO_MANY,
+   API_KEY_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED, RBAC_UNKNOWN_PERMISSION, RATE_LIMIT_UNKNOWN_RULE,
+   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
+
+create function private.api_key_not_found()
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'Cannot find the API key: there is none here that you may see'
+    using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND';
+end;
+$$;
+comment on function private.api_key_not_found() is
+  'Raises API_KEY_NOT_FOUND, the same for a foreign key and for none.';
+
+create function public.rotate_api_key(
+  key_id uuid,
+  overlap interval default '24 hours',
+  expires_at timestamptz default null
+)
+  returns public.issued_api_key
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes keys
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key public.api_keys;
+  v_scopes text[];
+begin
+  if overlap is null or overlap not between interval '0' and make_interval(
+    days => (private.setting('api_keys.max_overlap_days'))::integer
+  ) then
+    raise exception 'Cannot rotate the API key: the overlap is too long, negative or null'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';
+  end if;
+  -- Whoever rotates is shown a key that acts for its owner, so nobody else does.
+  select * into v_key
+  from public.api_keys k
+  where k.id = key_id and k.owner_id = private.require_user()
+  for no key update;
+  if not found then
+    perform private.api_key_not_found();
+  end if;
+  perform private.require_issuer(v_key.organization_id);
+  if exists (select from public.api_keys s where s.rotated_from = v_key.id) then
+    raise exception 'Cannot rotate the API key: it has a successor'
+      using errcode = 'PT409', detail = 'API_KEY_ALREADY_ROTATED',
+            hint = 'Rotate the successor';
+  end if;
+  if v_key.revoked_at is not null or v_key.expires_at <= now() then
+    raise exception 'Cannot rotate the API key: it is revoked or has expired'
+      using errcode = 'PT409', detail = 'API_KEY_NOT_ACTIVE',
+            hint = 'Issue another one';
+  end if;
+  select array_agg(s order by s) into v_scopes
+  from unnest(v_key.scopes) as s
+  join private.effective_permissions e
+    on e.role_id = private.api_user_role() and e.permission = s
+  where private.session_permits(v_key.owner_id, s, v_key.organization_id);
+  if v_scopes is null then
+    raise exception 'Cannot rotate the API key: you hold none of its scopes any more'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD';
+  end if;
+  v_key.scopes := v_scopes;
+  v_key.rotated_from := v_key.id;
+  update public.api_keys k
+  set expires_at = least(k.expires_at, now() + overlap)
+  where k.id = v_key.id;
+  v_key.expires_at := private.api_key_expiry(
+    v_key.organization_id,
+    coalesce(
+      rotate_api_key.expires_at,
+      -- As long again, where that is still allowed.
+      now() + least(
+        v_key.expires_at - v_key.created_at,
+        make_interval(days => least(
+          (private.setting('api_keys.max_days'))::bigint,
+          (
+            select p.max_days from public.api_key_policies p
+            where p.organization_id = v_key.organization_id
+          )
+        )::integer)
+      )
+    )
+  );
+  return private.issue_api_key(v_key);
+end;
+$$;
+comment on function public.rotate_api_key(uuid, interval, timestamptz) is
+  'Issues the successor of a key of one''s own and shows it, once: the same name, networks and rule, and
+   those of its scopes that one still holds. The old key goes on for the overlap. A key has one
+   successor, however many ask at once. Errors: API_KEY_NOT_FOUND, API_KEY_ALREADY_ROTATED,
+   API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY, and those of create_api_key
+   about whoever issues.';
+
+create function private.end_api_key(key public.api_keys, because text, revoked_by uuid)
+  returns public.api_keys
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key public.api_keys;
+begin
+  update public.api_keys k
+  set revoked_at = clock_timestamp(), revoked_by = end_api_key.revoked_by, revoked_because = because
+  where k.id = key.id and k.revoked_at is null
+  returning k.* into v_key;
+  if found then
+    perform private.append_audit_entry(
+      'api.key_revoked', v_key.organization_id, 'public.api_keys', v_key.id::text, 'revoke',
+      details => jsonb_build_object(
+        'name', v_key.name, 'first_characters', v_key.first_characters, 'because', because
+      )
+    );
+    return v_key;
+  end if;
+  return key;
+end;
+$$;
+comment on function private.end_api_key(public.api_keys, text, uuid) is
+  'Revokes a key, once: the first reason stays.';
+
+create function public.revoke_api_key(key_id uuid, because text)
+  returns public.api_keys
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes keys
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key public.api_keys;
+begin
+  if because is null or length(btrim(because)) not between 1 and 500 or because ~ '[[:cntrl:]]' then
+    raise exception 'Cannot revoke the API key: the reason has 1 to 500 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REASON';
+  end if;
+  select * into v_key from public.api_keys k where k.id = key_id for no key update;
+  if not private.caller_is_service() and (
+    v_key.owner_id is distinct from private.require_user()
+    and private.session_permits(auth.uid(), 'api_key:revoke', v_key.organization_id) is not true
+    or v_key.id is null
+  ) then
+    perform private.api_key_not_found();
+  end if;
+  if v_key.id is null then
+    perform private.api_key_not_found();
+  end if;
+  return private.end_api_key(v_key, btrim(because), auth.uid());
+end;
+$$;
+comment on function public.revoke_api_key(uuid, text) is
+  'Ends a key for good, on its next use: one''s own always, anybody''s with api_key:revoke in its
+   organization. A key that is revoked already stays as it is. Errors: API_KEY_NOT_FOUND,
+   API_KEY_INVALID_REASON, RBAC_NOT_AUTHENTICATED.';
+
+create function public.list_api_keys(
+  organization_id uuid,
+  include_ended boolean default false,
+  before uuid default null,
+  page_size integer default 100
+)
+  returns table (
+    id uuid,
+    name text,
+    environment text,
+    first_characters text,
+    owner_id uuid,
+    scopes text[],
+    effective_scopes text[],
+    status text,
+    networks cidr[],
+    rate_limit_rule text,
+    rotated_from uuid,
+    created_at timestamptz,
+    expires_at timestamptz,
+    last_used_at timestamptz,
+    revoked_at timestamptz,
+    revoked_by uuid,
+    revoked_because text
+  )
+  language plpgsql
+  stable
+  rows 100
+  security definer            -- definer because uses are for no client to read
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_all boolean := private.caller_is_service();
+  v_user uuid;
+begin
+  if not v_all then
+    v_user := private.require_user();
+    v_all := private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
+  end if;
+  return query
+    select
+      k.id, k.name, k.environment, k.first_characters, k.owner_id, k.scopes,
+      coalesce(p.held, '{}'),
+      case
+        when k.revoked_at is not null then 'revoked'
+        when k.expires_at <= now() then 'expired'
+        when p.held is null then 'suspended'
+        else 'active'
+      end,
+      k.networks, k.rate_limit_rule, k.rotated_from, k.created_at, k.expires_at, u.last_used_at,
+      k.revoked_at, k.revoked_by, k.revoked_because
+    from public.api_keys k
+    left join private.api_key_uses u on u.api_key_id = k.id
+    cross join lateral (
+      select array_agg(distinct e.permission) as held
+      from private.api_key_permissions e
+      where e.api_key_id = k.id
+    ) p
+    where k.organization_id = list_api_keys.organization_id
+      and (v_all or k.owner_id = v_user)
+      and (include_ended or k.revoked_at is null and k.expires_at > now())
+      and (
+        before is null
+        or (k.created_at, k.id) < (
+          select b.created_at, b.id from public.api_keys b where b.id = before
+        )
+      )
+    order by k.created_at desc, k.id desc
+    limit least(greatest(page_size, 1), 1000);
+end;
+$$;
+comment on function public.list_api_keys(uuid, boolean, uuid, integer) is
+  'The keys of an organization, newest first: with api_key:read all, otherwise one''s own; before is the
+   id of the last one of the page before. status is active, suspended (it may nothing right now),
+   expired or revoked; effective_scopes is what it may right now; last_used_at is exact to
+   api_keys.use_precision_seconds and does not count reads with the header x-api-key. Errors:
+   RBAC_NOT_AUTHENTICATED.';
+
+revoke all on function
+  private.random_base62(integer), private.checksum_base62(text), private.require_issuer(uuid),
+  private.api_key_expiry(uuid, timestamptz), private.api_key_networks(text[]),
+  private.require_scopes(text[], uuid), private.issue_api_key(public.api_keys),
+  private.api_key_not_found(), private.end_api_key(public.api_keys, text, uuid),
+  public.create_api_key(uuid, text, text[], timestamptz, text, text[], text),
+  public.rotate_api_key(uuid, interval, timestamptz), public.revoke_api_key(uuid, text),
+  public.list_api_keys(uuid, boolean, uuid, integer)
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.create_api_key(uuid, text, text[], timestamptz, text, text[], text),
+  public.rotate_api_key(uuid, interval, timestamptz), public.revoke_api_key(uuid, text),
+  public.list_api_keys(uuid, boolean, uuid, integer)
+  to authenticated;
+grant execute on function
+  public.revoke_api_key(uuid, text), public.list_api_keys(uuid, boolean, uuid, integer)
+  to service_role;

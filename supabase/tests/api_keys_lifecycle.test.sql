@@ -1,0 +1,246 @@
+-- API keys: rotating, revoking, listing, and what an organization decides about them.
+begin;
+select plan(50);
+select tests.create_organizations();
+select public.grant_role(tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme'));
+create temporary table session as
+  select email, tests.create_session(email) as id
+  from unnest(array[
+    'admin@acme.test', 'analyst@acme.test', 'viewer@acme.test', 'admin@globex.test',
+    'super@bulwark.test'
+  ]) as email;
+grant select on session to public;
+create function pg_temp.act(email text) returns void language sql as $$
+  select tests.act_in(s.email, s.id) from session s where s.email = act.email;
+$$;
+create function pg_temp.attempt(email text, statement text) returns text language plpgsql as $$
+declare
+  v_error text;
+begin
+  perform pg_temp.act(email);
+  v_error := tests.error(statement);
+  perform tests.act_as_owner();
+  return v_error;
+end;
+$$;
+create temporary table key (name text primary key, id uuid, api_key text);
+grant select, insert on key to public;
+create function pg_temp.issue(
+  email text, name text, scopes text[] default '{analytics:read,analytics:write}',
+  more text default ''
+) returns text language sql as $$
+  select pg_temp.attempt(email, format(
+    'insert into pg_temp.key select %L, k.id, k.api_key
+     from public.create_api_key(%L, %L, %L %s) k',
+    name, tests.organization_id('acme'), name, scopes, more
+  ));
+$$;
+create function pg_temp.rotate(email text, name text, successor text, more text default '')
+  returns text language sql as $$
+  select pg_temp.attempt(email, format(
+    'insert into pg_temp.key select %L, r.id, r.api_key
+     from public.rotate_api_key((select k.id from key k where k.name = %L) %s) r',
+    successor, rotate.name, more
+  ));
+$$;
+create function pg_temp.revoke(email text, name text, because text default 'not needed')
+  returns text language sql as $$
+  select pg_temp.attempt(email, format(
+    'select public.revoke_api_key((select k.id from key k where k.name = %L), %L)',
+    revoke.name, because
+  ));
+$$;
+-- In force: what the exchange answers for the key itself.
+create function pg_temp.in_force(name text) returns boolean language sql as $$
+  select e.api_key_id is not null
+  from key k, public.exchange_api_key(encode(sha256(convert_to(k.api_key, 'UTF8')), 'hex')) e
+  where k.name = in_force.name;
+$$;
+
+-- issuing
+select is(pg_temp.issue('admin@acme.test', 'script'), 'no error', 'KEY-30: (a key)');
+select ok(pg_temp.in_force('script'), 'KEY-30: a key that was issued is in force');
+select is(
+  pg_temp.issue('admin@acme.test', problem, '{analytics:read}', more), problem,
+  'KEY-31: no key is issued with ' || more
+)
+from (values
+  (', now() - interval ''1 minute''', '22023 API_KEY_INVALID_EXPIRY'),
+  (', now() + interval ''366 days''', '22023 API_KEY_INVALID_EXPIRY'),
+  (', ''infinity''', '22023 API_KEY_INVALID_EXPIRY'),
+  (', environment => ''stage''', '22023 API_KEY_UNKNOWN_ENVIRONMENT'),
+  (', environment => null', '22023 API_KEY_UNKNOWN_ENVIRONMENT'),
+  (', rate_limit_rule => ''none''', '22023 RATE_LIMIT_UNKNOWN_RULE'),
+  (', rate_limit_rule => ''auth_login''', '42501 API_KEY_RULE_NOT_OPEN')
+) as c (more, problem);
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.create_api_key(%L, %L, %L)', tests.organization_id('acme'), name, scopes
+  )), problem, 'KEY-31: nor without a name or a scope'
+)
+from (values
+  ('  ', '{analytics:read}', '22023 API_KEY_INVALID_NAME'),
+  (E'a\nb', '{analytics:read}', '22023 API_KEY_INVALID_NAME'),
+  ('a', '{}', '22023 API_KEY_INVALID_SCOPES'),
+  ('a', '{analytics:read,null}', '22023 API_KEY_INVALID_SCOPES')
+) as c (name, scopes, problem);
+update private.settings set value = '1' where name = 'api_keys.limit_per_owner';
+select is(
+  pg_temp.issue('admin@acme.test', 'one too many'), '42501 API_KEY_TOO_MANY',
+  'KEY-32: nor more than one member may have'
+);
+update private.settings set value = '50' where name = 'api_keys.limit_per_owner';
+select is(
+  pg_temp.attempt('admin@acme.test', $$ insert into public.api_keys default values $$), '42501',
+  'KEY-33: nobody writes a key'
+);
+select is(
+  pg_temp.attempt('admin@acme.test', $$ select from private.api_key_hashes $$), '42501',
+  'KEY-33: or reads a hash'
+);
+
+-- rotating
+select is(
+  pg_temp.rotate('analyst@acme.test', 'script', 'stolen'), 'PT404 API_KEY_NOT_FOUND',
+  'KEY-34: an administrator does not rotate a key that acts for somebody else'
+);
+select is(
+  pg_temp.rotate('admin@globex.test', 'script', 'stolen'), 'PT404 API_KEY_NOT_FOUND',
+  'KEY-34: nor does a stranger, and the answer is the same'
+);
+select is(
+  pg_temp.rotate('admin@acme.test', 'script', 'x', ', ' || overlap), '22023 API_KEY_INVALID_OVERLAP',
+  'KEY-35: no overlap is ' || overlap
+)
+from unnest('{"''-1 second''","''31 days''",null}'::text[]) as o (list)
+cross join lateral (select coalesce(o.list, 'null') as overlap) as l;
+select is(
+  pg_temp.rotate('admin@acme.test', 'script', 'script 2', ', ''1 hour'''), 'no error',
+  'KEY-36: its owner does'
+);
+select results_eq(
+  $$ select s.scopes = p.scopes, s.name = p.name, p.expires_at = now() + interval '1 hour',
+       s.expires_at::date = (now() + interval '90 days')::date
+     from public.api_keys s join public.api_keys p on p.id = s.rotated_from
+     join key k on k.id = s.id and k.name = 'script 2' $$,
+  $$ values (true, true, true, true) $$,
+  'KEY-36: the successor takes its place, and it ends with the overlap'
+);
+select ok(
+  pg_temp.in_force('script') and pg_temp.in_force('script 2'), 'KEY-36: until then both work'
+);
+select is(
+  pg_temp.rotate('admin@acme.test', 'script', 'twin'), 'PT409 API_KEY_ALREADY_ROTATED',
+  'KEY-37: a key has one successor'
+);
+select is(
+  pg_temp.rotate('admin@acme.test', 'script 2', 'script 3', ', ''0'''), 'no error',
+  'KEY-38: without an overlap'
+);
+select ok(
+  not pg_temp.in_force('script 2') and pg_temp.in_force('script 3'),
+  'KEY-38: the old key ends at once'
+);
+
+-- revoking
+select is(
+  pg_temp.revoke('admin@globex.test', 'script 3'), 'PT404 API_KEY_NOT_FOUND',
+  'KEY-39: a stranger revokes nothing'
+);
+select is(
+  pg_temp.revoke('viewer@acme.test', 'script 3'), 'PT404 API_KEY_NOT_FOUND',
+  'KEY-39: nor does a member without api_key:revoke'
+);
+select is(
+  pg_temp.revoke('viewer@acme.test', 'none'), 'PT404 API_KEY_NOT_FOUND',
+  'KEY-39: and a key that does not exist is the same answer'
+);
+select is(
+  pg_temp.revoke('admin@acme.test', 'script 3', ' '), '22023 API_KEY_INVALID_REASON',
+  'KEY-40: it takes a reason'
+);
+select is(
+  pg_temp.revoke('analyst@acme.test', 'script 3', 'the script is gone'), 'no error',
+  'KEY-41: an administrator revokes another''s key'
+);
+select ok(not pg_temp.in_force('script 3'), 'KEY-41: which ends it');
+select is(
+  pg_temp.revoke('admin@acme.test', 'script 3', 'another reason'), 'no error',
+  'KEY-42: revoking it again changes nothing'
+);
+select results_eq(
+  $$ select k.revoked_by = tests.user_id('analyst@acme.test'), k.revoked_because
+     from public.api_keys k join key t on t.id = k.id and t.name = 'script 3' $$,
+  $$ values (true, 'the script is gone') $$, 'KEY-42: who was first, and why, stays'
+);
+select results_eq(
+  $$ select e.event_type, e.actor_id = tests.user_id('analyst@acme.test'), e.details ->> 'because'
+     from public.audit_logs e join key k on k.name = 'script 3' and k.id::text = e.resource_id
+     where e.event_type = 'api.key_revoked' $$,
+  $$ values ('api.key_revoked', true, 'the script is gone') $$, 'KEY-42: and is one entry'
+);
+select is(
+  pg_temp.rotate('admin@acme.test', 'script 3', 'again'), 'PT409 API_KEY_NOT_ACTIVE',
+  'KEY-43: a revoked key has no successor'
+);
+select is(
+  tests.error($$ update public.api_keys set revoked_at = null, revoked_because = null $$),
+  '23514 API_KEY_ONLY_NARROWS', 'KEY-43: and no way back'
+);
+
+-- listing
+select pg_temp.act('admin@acme.test');
+select results_eq(
+  $$ select name, status, effective_scopes, first_characters ~ '^bwk_live_....$'
+     from public.list_api_keys(tests.organization_id('acme')) $$,
+  $$ values ('script', 'active', '{analytics:read,analytics:write}'::text[], true) $$,
+  'KEY-44: the list has the keys in force and what they may'
+);
+select is(
+  (select count(*) from public.list_api_keys(tests.organization_id('acme'), true)), 3::bigint,
+  'KEY-44: or all of them'
+);
+select is_empty(
+  $$ select from public.list_api_keys(tests.organization_id('globex'), true) $$,
+  'KEY-45: and none of an organization that one is no member of'
+);
+select pg_temp.act('viewer@acme.test');
+select is_empty(
+  $$ select from public.list_api_keys(tests.organization_id('acme'), true)
+     union all select from public.api_keys $$,
+  'KEY-45: or in which one holds no api_key:read'
+);
+select tests.act_as_owner();
+
+-- what the organization decides
+select is(
+  pg_temp.attempt('viewer@acme.test', format(
+    'select public.set_api_key_policy(%L, false)', tests.organization_id('acme')
+  )), '42501 RBAC_PERMISSION_DENIED', 'KEY-46: a viewer decides nothing'
+);
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.set_api_key_policy(%L, false)', tests.organization_id('acme')
+  )), 'no error', 'KEY-46: an administrator says no'
+);
+select ok(not pg_temp.in_force('script'), 'KEY-46: which stops every key');
+select is(
+  pg_temp.issue('admin@acme.test', 'x'), '42501 API_KEY_NOT_ALLOWED', 'KEY-46: and the next ones'
+);
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.set_api_key_policy(%L, true, 7)', tests.organization_id('acme')
+  )), 'no error', 'KEY-47: or yes, for a week'
+);
+select is(
+  pg_temp.issue('admin@acme.test', 'x', '{analytics:read}', ', now() + interval ''8 days'''),
+  '22023 API_KEY_INVALID_EXPIRY', 'KEY-47: and no key is issued for longer'
+);
+select is(pg_temp.issue('admin@acme.test', 'week'), 'no error', 'KEY-47: (one for as long)');
+select is(
+  (select expires_at from public.api_keys where name = 'week'), now() + interval '7 days',
+  'KEY-47: nor by default'
+);
+
+select * from finish();
+rollback;

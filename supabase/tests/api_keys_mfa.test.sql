@@ -1,0 +1,164 @@
+-- API keys and second factors: a key never passes where one is required.
+begin;
+select plan(24);
+select tests.create_organizations();
+create temporary table session as
+  select email, tests.create_session(email) as id
+  from unnest(array['admin@acme.test', 'super@bulwark.test']) as email;
+grant select on session to public;
+create function pg_temp.verify(email text, age interval default '0') returns void language sql as $$
+  insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+  select s.id, tests.user_id(s.email), clock_timestamp() - age, 'totp'
+  from session s where s.email = verify.email
+  on conflict (session_id) do update set verified_at = excluded.verified_at;
+$$;
+create function pg_temp.attempt(email text, statement text) returns text language plpgsql as $$
+declare
+  v_error text;
+begin
+  perform tests.act_in(s.email, s.id) from session s where s.email = attempt.email;
+  v_error := tests.error(statement);
+  perform tests.act_as_owner();
+  return v_error;
+end;
+$$;
+create temporary table key (name text primary key, id uuid, api_key text);
+grant select, insert on key to public;
+create function pg_temp.issue(email text, name text) returns text language sql as $$
+  select pg_temp.attempt(email, format(
+    'insert into pg_temp.key select %L, k.id, k.api_key
+     from public.create_api_key(%L, %L, ''{analytics:read,analytics:write}'') k',
+    name, tests.organization_id('acme'), name
+  ));
+$$;
+create function pg_temp.in_force(name text) returns boolean language sql as $$
+  select e.api_key_id is not null
+  from key k, public.exchange_api_key(encode(sha256(convert_to(k.api_key, 'UTF8')), 'hex')) e
+  where k.name = in_force.name;
+$$;
+create function pg_temp.with_key(name text, statement text) returns text language plpgsql as $$
+declare
+  v_answer text;
+begin
+  perform set_config(
+    'request.jwt.claims',
+    json_build_object('role', 'api_key', 'api_key_id', k.id, 'aal', 'aal2')::text, true
+  )
+  from key k where k.name = with_key.name;
+  perform set_config('role', 'api_key', true);
+  begin
+    execute statement into v_answer;
+  exception when others then
+    v_answer := sqlstate;
+  end;
+  perform tests.act_as_owner();
+  return v_answer;
+end;
+$$;
+create table public.payouts (
+  id bigint generated always as identity primary key, organization_id uuid not null
+);
+alter table public.payouts enable row level security;
+revoke all on public.payouts from anon, authenticated, service_role;
+grant select, insert on public.payouts to authenticated;
+create policy "Members read payouts" on public.payouts for select to authenticated
+  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+create policy "Members make payouts" on public.payouts for insert to authenticated
+  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+insert into public.payouts (organization_id) values (tests.organization_id('acme'));
+
+insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+select gen_random_uuid(), tests.user_id(s.email), 'phone', 'ciphertext', gen_random_uuid(), true, now()
+from session s;
+select is(pg_temp.issue('admin@acme.test', 'before'), 'no error', 'KEY-50: (a key)');
+select ok(pg_temp.in_force('before'), 'KEY-50: without a policy a key needs no second factor');
+
+-- tables that ask for one
+select private.admit_api_keys('public.payouts');
+select is(
+  pg_temp.with_key('before', 'select count(*) from public.payouts'), '1',
+  'KEY-51: (a key reads an admitted table)'
+);
+select private.require_mfa('public.payouts');
+select is(
+  pg_temp.with_key('before', 'select count(*) from public.payouts'), '0',
+  'KEY-51: once the table asks for a second factor it does not, whatever its claims'
+);
+select is(
+  pg_temp.with_key('before', format(
+    'insert into public.payouts (organization_id) values (%L) returning 1',
+    tests.organization_id('acme')
+  )), '42501', 'KEY-51: nor does it write'
+);
+select is(pg_temp.with_key('before', 'select public.mfa_verified(''1 day'')'), 'false',
+  'KEY-51: since a key has verified nothing');
+select is_empty(
+  $$ select * from private.mfa_uncovered_tables() $$, 'KEY-51: the guard covers keys'
+);
+select is(
+  tests.error($$ select private.admit_api_keys('public.payouts') $$),
+  '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-52: and such a table is not admitted'
+);
+
+-- an organization that requires one
+insert into public.mfa_policies (organization_id, required_from)
+values (tests.organization_id('acme'), now() - interval '1 minute');
+select ok(not pg_temp.in_force('before'), 'KEY-53: a policy stops the keys that were there');
+select is(
+  pg_temp.with_key('before', 'select private.organizations_with(''analytics:read'')'), null,
+  'KEY-53: also those that hold a token'
+);
+select is(
+  pg_temp.issue('admin@acme.test', 'x'), '42501 MFA_REQUIRED',
+  'KEY-54: a session without a second factor issues none'
+);
+select pg_temp.verify('admin@acme.test');
+select is(
+  pg_temp.issue('admin@acme.test', 'x'), '42501 API_KEY_NOT_ALLOWED',
+  'KEY-54: nor does a verified one, until the organization allows keys'
+);
+select pg_temp.verify('admin@acme.test', '1 hour');
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  )), '42501 MFA_VERIFICATION_REQUIRED', 'KEY-55: allowing them takes a fresh verification'
+);
+select pg_temp.verify('admin@acme.test');
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  )), 'no error', 'KEY-55: with one it is done'
+);
+select ok(
+  not pg_temp.in_force('before'), 'KEY-56: a key that was issued without one stays out'
+);
+select is(
+  pg_temp.issue('admin@acme.test', 'after'), 'no error', 'KEY-56: one that is issued with one'
+);
+select ok(pg_temp.in_force('after'), 'KEY-56: is in force');
+select pg_temp.verify('admin@acme.test', '1 hour');
+select is(
+  pg_temp.issue('admin@acme.test', 'x'), '42501 MFA_VERIFICATION_REQUIRED',
+  'KEY-57: a verification of an hour ago is not enough'
+);
+select ok(pg_temp.in_force('after'), 'KEY-57: and takes nothing from the key');
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.rotate_api_key(%L)', (select id from key where name = 'after')
+  )), '42501 MFA_VERIFICATION_REQUIRED', 'KEY-57: rotating is issuing'
+);
+
+-- system-wide roles
+delete from public.mfa_policies;
+select is(pg_temp.issue('super@bulwark.test', 'of super'), 'no error', 'KEY-58: (a super_admin''s key)');
+select ok(pg_temp.in_force('of super'), 'KEY-58: (which is in force)');
+insert into public.mfa_policies (organization_id, required_from)
+values (null, now() - interval '1 minute');
+select ok(
+  not pg_temp.in_force('of super'),
+  'KEY-58: what the installation requires of system-wide roles holds for their keys'
+);
+select ok(pg_temp.in_force('before'), 'KEY-58: and for no others');
+
+select * from finish();
+rollback;

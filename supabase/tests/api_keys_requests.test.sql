@@ -1,0 +1,230 @@
+-- API keys in the header of a request, driven as PostgREST drives its pre-request hook; the exchange;
+-- reports of leaks. (With a connection as authenticator: tests/api_keys_header.test.ts.)
+begin;
+select plan(35);
+select tests.create_organizations();
+update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
+select tests.act_as('admin@acme.test');
+create temporary table key as
+  select 'key' as name, k.id, k.api_key from public.create_api_key(
+    tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
+  ) k
+  union all
+  select 'office', k.id, k.api_key from public.create_api_key(
+    tests.organization_id('acme'), 'office', '{analytics:read}', networks => '{203.0.113.0/24}'
+  ) k
+  union all
+  select 'strict', k.id, k.api_key from public.create_api_key(
+    tests.organization_id('acme'), 'strict', '{analytics:read}', rate_limit_rule => 'api_strict'
+  ) k
+  union all
+  select 'expired', k.id, k.api_key from public.create_api_key(
+    tests.organization_id('acme'), 'expired', '{analytics:read}'
+  ) k
+  union all
+  select 'revoked', k.id, k.api_key from public.create_api_key(
+    tests.organization_id('acme'), 'revoked', '{analytics:read}'
+  ) k;
+select tests.act_as_owner();
+update public.api_keys set expires_at = now() where name = 'expired';
+select public.revoke_api_key(id, 'for this test') from key where name = 'revoked';
+create function pg_temp.key(name text) returns text language sql as $$
+  select api_key from key k where k.name = key.name;
+$$;
+
+-- The GUCs, the role, the hook: what the rest of the transaction then runs as, or the refusal.
+create function pg_temp.request(
+  api_key text, role text default 'anon', claims jsonb default '{}',
+  address text default '198.51.100.1'
+)
+  returns jsonb
+  language plpgsql
+as $$
+declare
+  v_answer jsonb;
+  v_detail text;
+  v_message text;
+begin
+  perform set_config('request.jwt.claims', (claims || jsonb_build_object('role', role))::text, true);
+  perform set_config('request.headers', jsonb_strip_nulls(jsonb_build_object(
+    'x-api-key', api_key, 'x-forwarded-for', address, 'user-agent', 'a script'
+  ))::text, true);
+  perform set_config('request.path', '/reports', true);
+  perform set_config('response.headers', '', true);
+  perform set_config('role', role, true);
+  begin
+    perform public.check_request();
+    v_answer := jsonb_build_object(
+      'role', current_setting('role'), 'claims', current_setting('request.jwt.claims')::jsonb,
+      'headers', current_setting('request.headers')::jsonb,
+      'limit', nullif(current_setting('response.headers', true), '')::jsonb -> 0
+    );
+  exception
+    when sqlstate 'PT401' or sqlstate 'PGRST' then
+      get stacked diagnostics v_detail = pg_exception_detail, v_message = message_text;
+      v_answer := jsonb_build_object('error', sqlstate, 'detail', v_detail, 'message', v_message);
+  end;
+  perform tests.act_as_owner();
+  perform set_config('request.headers', '', true);
+  return v_answer;
+end;
+$$;
+
+-- a key in the header
+select is(
+  pg_temp.request(pg_temp.key('key')) ->> 'role', 'api_key',
+  'KEY-60: a request with a key in its header runs as api_key'
+);
+select is(
+  pg_temp.request(pg_temp.key('key')) -> 'claims',
+  jsonb_build_object(
+    'role', 'api_key', 'api_key_id', (select id from key where name = 'key'),
+    'organization_id', tests.organization_id('acme')
+  ), 'KEY-60: with the claims of the key and no others'
+);
+select ok(
+  not pg_temp.request(pg_temp.key('key')) -> 'headers' ? 'x-api-key',
+  'KEY-61: the key is not among the headers that the request''s functions can read'
+);
+select is(
+  pg_temp.request(pg_temp.key('key')) -> 'limit' ->> 'RateLimit-Policy', '"api_default";q=60;w=60',
+  'KEY-62: it is charged under the key''s own rule'
+);
+select is(
+  pg_temp.request(pg_temp.key('strict')) -> 'limit' ->> 'RateLimit-Policy',
+  '"api_strict";q=10;w=60', 'KEY-62: whichever that is'
+);
+select is(
+  pg_temp.request(pg_temp.key('office'), address => '203.0.113.9') ->> 'role', 'api_key',
+  'KEY-63: from an allowed network it is accepted'
+);
+select is(
+  pg_temp.request(r.api_key, r.role, r.claims),
+  '{"error": "PT401", "detail": "API_KEY_INVALID",
+    "message": "Cannot authenticate: the API key is not valid"}',
+  'KEY-64: one answer to a key that is ' || reason
+)
+from (
+  select 'wrong' as reason, 'bwk_live_' || repeat('0', 38) as api_key, 'anon' as role,
+    '{}'::jsonb as claims
+  union all select 'malformed', 'bwk', 'anon', '{}'
+  union all select 'empty', '', 'anon', '{}'
+  union all select 'another installation''s', 'abc_live_' || substr(pg_temp.key('key'), 10), 'anon', '{}'
+  union all select 'cut off', left(pg_temp.key('key'), -1), 'anon', '{}'
+  union all select 'revoked', pg_temp.key('revoked'), 'anon', '{}'
+  union all select 'expired', pg_temp.key('expired'), 'anon', '{}'
+  union all select 'from elsewhere', pg_temp.key('office'), 'anon', '{}'
+  union all select 'revoked, in a token', null, 'api_key', jsonb_build_object(
+    'api_key_id', (select id from key where name = 'revoked'))
+  union all select 'from elsewhere, in a token', null, 'api_key', jsonb_build_object(
+    'api_key_id', (select id from key where name = 'office'))
+  union all select 'none, in a token', null, 'api_key', '{}'
+) r;
+select is(
+  pg_temp.request(pg_temp.key('key'), 'authenticated', jsonb_build_object(
+    'sub', tests.user_id('viewer@acme.test'))) ->> 'role',
+  'authenticated', 'KEY-65: a person''s request stays a person''s, whatever else it carries'
+);
+select is(
+  pg_temp.request(null) ->> 'role', 'anon', 'KEY-65: and one without a key nobody''s'
+);
+select is(
+  pg_temp.request(null, 'api_key', jsonb_build_object(
+    'api_key_id', (select id from key where name = 'key'))) ->> 'role',
+  'api_key', 'KEY-66: a token of a key in force goes through'
+);
+delete from private.rate_limits;
+select is(
+  (select count(*) from generate_series(1, 11) n, lateral (
+     select pg_temp.request(case when n > 0 then pg_temp.key('strict') end) as answer) r
+   where answer ->> 'error' = 'PGRST'),
+  1::bigint, 'KEY-67: beyond its rule it is refused'
+);
+
+-- last use
+create function pg_temp.use(out place tid, out fresh boolean) language sql as $$
+  select u.ctid, u.last_used_at > clock_timestamp() - interval '1 minute'
+  from private.api_key_uses u join key k on k.id = u.api_key_id where k.name = 'key';
+$$;
+update private.api_key_uses set last_used_at = now() - interval '1 hour';
+select ok(not fresh, 'KEY-68: (a key that was used an hour ago)') from pg_temp.use();
+select pg_temp.request(pg_temp.key('key'));
+select ok(fresh, 'KEY-68: a request that writes notes that the key was used') from pg_temp.use();
+create temporary table noted as select place from pg_temp.use();
+select pg_temp.request(pg_temp.key('key'));
+select is(
+  (select place from pg_temp.use()), (select place from noted),
+  'KEY-68: and the next one within a minute writes nothing'
+);
+savepoint reading;
+set local transaction_read_only = on;
+select is(
+  pg_temp.request(pg_temp.key('key')) ->> 'role', 'api_key',
+  'KEY-69: a read, whose transaction writes nothing, is let through as well'
+);
+rollback to reading;
+
+-- the exchange
+create function pg_temp.hash(api_key text) returns text language sql as $$
+  select encode(sha256(convert_to(api_key, 'UTF8')), 'hex');
+$$;
+select results_eq(
+  $$ select e.api_key_id = k.id, e.organization_id = tests.organization_id('acme'), e.allowed, e.rule
+     from key k, public.exchange_api_key(pg_temp.hash(k.api_key), '198.51.100.1') e
+     where k.name = 'key' $$,
+  $$ values (true, true, true, 'api_default') $$, 'KEY-70: the exchange knows a key by its hash'
+);
+select results_eq(
+  $$ select e.api_key_id, e.organization_id, e.expires_at, e.rule, e.allowed
+     from unnest(array[pg_temp.hash('x'), pg_temp.hash(pg_temp.key('revoked')),
+       pg_temp.hash(pg_temp.key('expired')), pg_temp.hash(pg_temp.key('office'))]) as h (hash),
+       public.exchange_api_key(h.hash, '198.51.100.1') e $$,
+  $$ select null::uuid, null::uuid, null::timestamptz, 'api_default', true
+     from generate_series(1, 4) $$,
+  'KEY-71: and says nothing of any other'
+);
+select is(
+  tests.error_as('admin@acme.test', 'authenticated',
+    $$ select public.exchange_api_key('') $$), '42501', 'KEY-71: to nobody but the function'
+);
+select is(
+  tests.error($$ select public.exchange_api_key('nonsense') $$), '22023 API_KEY_INVALID_HASH',
+  'KEY-71: a hash has 64 digits'
+);
+
+-- reports of leaks
+select lives_ok(
+  $$ select public.report_leaked_api_keys(jsonb_build_array(
+       jsonb_build_object('key_hash', pg_temp.hash(pg_temp.key('key')),
+         'url', 'https://example.com/config.js', 'source', 'content'),
+       jsonb_build_object('key_hash', pg_temp.hash(pg_temp.key('revoked'))),
+       jsonb_build_object('key_hash', pg_temp.hash('somebody else''s')),
+       jsonb_build_object('key_hash', 'nonsense'), '1')) $$,
+  'KEY-72: a report is taken, whatever is in it'
+);
+select is(
+  pg_temp.request(pg_temp.key('key')) ->> 'detail', 'API_KEY_INVALID', 'KEY-72: and ends the key'
+);
+select results_eq(
+  $$ select e.severity::text, e.organization_id = tests.organization_id('acme'),
+       e.user_id = tests.user_id('admin@acme.test'), e.subject = k.id::text,
+       e.details ->> 'found_at'
+     from public.security_events e, key k where k.name = 'key' and e.event_type = 'api_key_leaked' $$,
+  $$ values ('critical', true, true, true, 'https://example.com/config.js') $$,
+  'KEY-73: one critical event says whose it was and where it was found'
+);
+select results_eq(
+  $$ select k.revoked_by, k.revoked_because from public.api_keys k where k.name = 'key' $$,
+  $$ values (null::uuid, 'Reported as leaked') $$, 'KEY-73: and the key why it ended'
+);
+select is(
+  tests.error_as('admin@acme.test', 'authenticated',
+    $$ select public.report_leaked_api_keys('[]') $$), '42501', 'KEY-74: nobody else reports'
+);
+select is(
+  tests.error($$ select public.report_leaked_api_keys('{}') $$), '22023 API_KEY_INVALID_REPORT',
+  'KEY-74: a report is a list'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,196 @@
+-- API keys and tables: what an admission makes of a table's policies, and what it never opens.
+begin;
+select plan(29);
+select tests.create_organizations();
+select tests.act_as('admin@acme.test');
+create temporary table key as
+  select k.id from public.create_api_key(
+    tests.organization_id('acme'), 'key', '{analytics:read,analytics:write,conversation:read}'
+  ) k;
+select tests.act_as_owner();
+create function pg_temp.with_key(statement text) returns text language plpgsql as $$
+declare
+  v_answer text;
+begin
+  perform set_config(
+    'request.jwt.claims', json_build_object('role', 'api_key', 'api_key_id', k.id)::text, true
+  )
+  from key k;
+  perform set_config('role', 'api_key', true);
+  begin
+    execute statement into v_answer;
+  exception when others then
+    v_answer := sqlstate;
+  end;
+  perform tests.act_as_owner();
+  return v_answer;
+end;
+$$;
+create function pg_temp.policies(target regclass) returns setof text language sql as $$
+  select p.polname::text from pg_policy p
+  where p.polrelid = target and 'api_key'::regrole = any (p.polroles) order by 1;
+$$;
+
+create table public.notes (
+  id serial primary key,
+  organization_id uuid not null,
+  owner_id uuid,
+  archived boolean not null default false,
+  body text,
+  secret text
+);
+insert into public.notes (organization_id, body, archived) values
+  (tests.organization_id('acme'), 'one', false), (tests.organization_id('acme'), 'old', true),
+  (tests.organization_id('globex'), 'theirs', false);
+select is(
+  tests.error($$ select private.admit_api_keys('public.notes') $$),
+  '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-80: a table without row-level security is not admitted'
+);
+alter table public.notes enable row level security;
+select is(
+  tests.error($$ select private.admit_api_keys('public.notes') $$),
+  '22023 API_KEY_NOTHING_TO_ADMIT', 'KEY-80: nor one without policies'
+);
+revoke all on public.notes from anon, authenticated, service_role;
+grant select, delete on public.notes to authenticated;
+grant insert (organization_id, body), update (body) on public.notes to authenticated;
+create policy "Owners" on public.notes for all to authenticated
+  using (owner_id = (select auth.uid()));
+select is(
+  tests.error($$ select private.admit_api_keys('public.notes') $$),
+  '22023 API_KEY_NOTHING_TO_ADMIT', 'KEY-80: a policy for owners gives a key nothing'
+);
+create policy "Members read" on public.notes for select to authenticated
+  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+create policy "Members write" on public.notes for insert to authenticated
+  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+create policy "Members change" on public.notes for update to authenticated
+  using (organization_id = any (array(select private.organizations_with('analytics:write'))));
+create policy "Members or owners delete" on public.notes for delete to authenticated
+  using (
+    organization_id = any (array(select private.organizations_with('analytics:write')))
+    or owner_id = (select auth.uid())
+  );
+create policy "Nobody sees the archive" on public.notes as restrictive for select to authenticated
+  using (not archived);
+select is(
+  pg_temp.with_key('select count(*) from public.notes'), '42501',
+  'KEY-81: before it is admitted a table is closed to keys'
+);
+select lives_ok($$ select private.admit_api_keys('public.notes') $$, 'KEY-82: (it is admitted)');
+select results_eq(
+  $$ select pg_temp.policies('public.notes') $$,
+  $$ values ('bulwark_api_key_copy_1'), ('bulwark_api_key_permissive_insert'),
+       ('bulwark_api_key_permissive_select'), ('bulwark_api_key_permissive_update'),
+       ('bulwark_api_key_restrictive_insert'), ('bulwark_api_key_restrictive_select'),
+       ('bulwark_api_key_restrictive_update') $$,
+  'KEY-82: each command under a permission alone is opened and bound, each restriction copied'
+);
+select is(
+  pg_temp.with_key('select string_agg(body, '','') from public.notes'), 'one',
+  'KEY-83: a key reads its organization''s rows, without those withheld from people'
+);
+select is(
+  pg_temp.with_key(format(
+    $$ insert into public.notes (organization_id, body) values (%L, 'two') returning body $$,
+    tests.organization_id('acme')
+  )), 'two', 'KEY-84: and writes there, sequence and all'
+);
+select is(
+  pg_temp.with_key(format(
+    $$ insert into public.notes (organization_id, secret) values (%L, 'x') returning 'x' $$,
+    tests.organization_id('acme')
+  )), '42501', 'KEY-84: not in columns that people may not write'
+);
+select is(
+  pg_temp.with_key($$ update public.notes set body = 'two!' where body = 'two' returning body $$),
+  'two!', 'KEY-85: changing is under its own policy'
+);
+select is(
+  pg_temp.with_key(format(
+    $$ update public.notes set organization_id = %L returning 'x' $$,
+    tests.organization_id('globex')
+  )), '42501', 'KEY-85: and takes no row elsewhere'
+);
+select is(
+  pg_temp.with_key($$ delete from public.notes returning 'x' $$), '42501',
+  'KEY-86: what is under more than a permission stays closed'
+);
+select is(
+  pg_temp.with_key($$ truncate public.notes $$), '42501', 'KEY-86: as does what no policy governs'
+);
+
+-- policies for everybody
+create policy "Everybody" on public.notes for select using (true);
+select is(
+  pg_temp.with_key('select string_agg(body, '','' order by id) from public.notes'), 'one,two!',
+  'KEY-87: a policy for everybody opens a key nothing'
+);
+select is_empty(
+  $$ select * from private.api_key_table_problems() $$, 'KEY-88: all is as it was admitted'
+);
+drop policy "Members change" on public.notes;
+select results_eq(
+  $$ select relation, problem from private.api_key_table_problems() $$,
+  $$ values ('public.notes', 'its policies have changed: admit API keys again') $$,
+  'KEY-88: a policy that goes is noticed'
+);
+select private.admit_api_keys('public.notes');
+select is(
+  pg_temp.with_key($$ update public.notes set body = 'x' returning body $$), '42501',
+  'KEY-88: and admitting again takes what it gave'
+);
+drop policy bulwark_api_key_restrictive_select on public.notes;
+select results_eq(
+  $$ select problem from private.api_key_table_problems() $$,
+  $$ values ('select: what bounds API keys is missing') $$, 'KEY-88: as is a bound that goes'
+);
+select lives_ok($$ select private.expel_api_keys('public.notes') $$, 'KEY-89: (it is closed again)');
+select is(
+  pg_temp.with_key('select count(*) from public.notes'), '42501', 'KEY-89: to every key'
+);
+select is_empty($$ select pg_temp.policies('public.notes') $$, 'KEY-89: without a trace');
+select is(
+  tests.error($$ select private.expel_api_keys('public.notes') $$),
+  'PT404 API_KEY_TABLE_NOT_ADMITTED', 'KEY-89: and closed once'
+);
+
+-- by permissions of its own
+select is(
+  tests.error(s.statement), s.problem, 'KEY-90: ' || s.problem
+)
+from (values
+  ('select private.admit_api_keys(''public.notes'', ''conversation:raed'')',
+    '22023 RBAC_UNKNOWN_PERMISSION'),
+  ('select private.admit_api_keys(''public.notes'', ''conversation:read'',
+     organization_column => ''body'')', '42703 API_KEY_INVALID_ORGANIZATION_COLUMN'),
+  ('select private.admit_api_keys(null)', '22004 API_KEY_NULL_ARGUMENT')
+) as s (statement, problem);
+drop policy "Everybody" on public.notes;
+drop policy "Nobody sees the archive" on public.notes;
+select private.admit_api_keys('public.notes', read_permission => 'conversation:read');
+select is(
+  pg_temp.with_key('select string_agg(body, '','' order by id) from public.notes'), 'one,old,two!',
+  'KEY-91: a table can be admitted under permissions that its policies do not name'
+);
+select is(
+  pg_temp.with_key(format(
+    $$ insert into public.notes (organization_id, body) values (%L, 'x') returning body $$,
+    tests.organization_id('acme')
+  )), '42501', 'KEY-91: and then for those commands alone'
+);
+grant select on public.notes to api_key;
+select private.expel_api_keys('public.notes');
+grant select on public.notes to api_key;
+select results_eq(
+  $$ select relation, problem from private.api_key_table_problems() $$,
+  $$ values ('public.notes', 'open to API keys without having been admitted') $$,
+  'KEY-92: a grant beside all this is noticed'
+);
+select is(
+  pg_temp.with_key('select count(*) from public.notes'), '0',
+  'KEY-92: and opens nothing without a policy'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,166 @@
+/**
+ * A key in the header x-api-key, on a connection as authenticator: the transaction that PostgREST
+ * makes of a request, with its pre-request hook. (The local Data API has none.)
+ */
+import assert from "node:assert/strict";
+import postgres from "postgres";
+import { issueKey } from "./api_keys.ts";
+import { authenticatorUrl, connect, createOrganization, ok, signUp } from "./support.ts";
+
+interface Answer {
+  rows: postgres.Row[];
+  user: string;
+}
+
+/** What PostgREST does for a request: GUCs and role, the hook, the statement, one transaction. */
+async function request(
+  sql: postgres.Sql,
+  { headers, method = "POST", role = "anon" }: {
+    headers: Record<string, string>;
+    method?: string;
+    role?: string;
+  },
+  statement: string,
+): Promise<Answer> {
+  return await sql.begin(method === "GET" ? "read only" : "", async (transaction) => {
+    await transaction`
+      select
+        set_config('role', ${role}, true),
+        set_config('request.jwt.claims', ${JSON.stringify({ role })}, true),
+        set_config('request.headers', ${JSON.stringify(headers)}, true),
+        set_config('request.method', ${method}, true),
+        set_config('request.path', '/reports', true)
+    `;
+    await transaction`select public.check_request()`;
+    const [session] = await transaction`select current_user::text as user`;
+    return { rows: [...await transaction.unsafe(statement)], user: session?.user };
+  }) as Answer;
+}
+
+const reading = "select title from public.reports order by id";
+const writing = (organization: string, title: string) =>
+  `insert into public.reports (organization_id, title) values ('${organization}', '${title}')
+   returning title`;
+
+async function prepare() {
+  const owner = await signUp("owner");
+  const [acme, globex] = [await createOrganization(owner), await createOrganization(owner)];
+  const key = await issueKey(owner, acme);
+  const sql = postgres(authenticatorUrl, { max: 1, onnotice: () => {} });
+  return { owner, acme, globex, key, sql, headers: { "x-api-key": key.api_key } };
+}
+
+/** The SQLSTATE and code of what a request is refused with. */
+async function refusal(answer: Promise<Answer>): Promise<unknown> {
+  try {
+    await answer;
+  } catch (thrown) {
+    const { code, detail } = thrown as postgres.PostgresError;
+    return [code, /^[A-Z_]+$/.test(detail ?? "") ? detail : null];
+  }
+  return "not refused";
+}
+
+Deno.test("KEY-E30: a request with a key runs as api_key, in its organization alone", async () => {
+  const { owner, acme, globex, key, sql, headers } = await prepare();
+  try {
+    const written = await request(sql, { headers }, writing(acme, "by header"));
+    assert.deepEqual(written, { rows: [{ title: "by header" }], user: "api_key" });
+    const { rows, user } = await request(sql, { headers, method: "GET" }, reading);
+    assert.deepEqual([rows.map(({ title }) => title), user], [["by header"], "api_key"]);
+    assert.deepEqual(
+      await refusal(request(sql, { headers }, writing(globex, "no"))),
+      ["42501", null],
+    );
+    const [entry] = ok(
+      await owner.client.from("audit_logs").select("actor_type, actor_id")
+        .eq("resource_type", "public.reports").contains("after", { title: "by header" }),
+    );
+    assert.deepEqual(entry, { actor_type: "api_key", actor_id: key.id });
+  } finally {
+    await sql.end();
+  }
+});
+
+Deno.test("KEY-E31: nothing of it is left on the connection for the next request", async () => {
+  const { sql, headers } = await prepare();
+  try {
+    await request(sql, { headers }, reading);
+    const [after] = await sql`
+      select current_user::text as user, current_setting('role') as role,
+        current_setting('request.headers', true) as headers,
+        current_setting('request.jwt.claims', true) as claims
+    `;
+    assert.deepEqual(after, { user: "authenticator", role: "none", headers: "", claims: "" });
+    const { rows, user } = await request(sql, { headers: {} }, reading);
+    assert.deepEqual([rows, user], [[], "anon"], "the next one is nobody's");
+  } finally {
+    await sql.end();
+  }
+});
+
+Deno.test("KEY-E32: a refused key leaves the request nobody's right to go on", async () => {
+  const { owner, key, sql, headers } = await prepare();
+  try {
+    const wrong = { "x-api-key": `${key.api_key.slice(0, -1)}_` };
+    for (const method of ["GET", "POST"]) {
+      assert.deepEqual(
+        await refusal(request(sql, { headers: wrong, method }, reading)),
+        ["PT401", "API_KEY_INVALID"],
+      );
+    }
+    ok(await owner.client.rpc("revoke_api_key", { key_id: key.id, because: "a test" }));
+    assert.deepEqual(
+      await refusal(request(sql, { headers }, reading)),
+      ["PT401", "API_KEY_INVALID"],
+      "revoked: the very next request",
+    );
+  } finally {
+    await sql.end();
+  }
+});
+
+Deno.test("KEY-E33: the key is not among the headers that the request's statements see", async () => {
+  const { sql, headers } = await prepare();
+  try {
+    const { rows } = await request(
+      sql,
+      { headers: { ...headers, "user-agent": "a script" } },
+      "select current_setting('request.headers')::jsonb as headers",
+    );
+    assert.deepEqual(rows[0]?.headers, { "user-agent": "a script" });
+  } finally {
+    await sql.end();
+  }
+});
+
+Deno.test("KEY-E34: no statement, log, entry or event holds a key, refused or not", async () => {
+  const { owner, acme, key, sql, headers } = await prepare();
+  const admin = connect(1);
+  try {
+    const rotated = ok(await owner.client.rpc("rotate_api_key", { key_id: key.id }));
+    await request(sql, { headers }, writing(acme, "by header"));
+    await refusal(request(sql, { headers: { "x-api-key": `${key.api_key}x` } }, reading));
+    await refusal(request(sql, { headers }, writing(crypto.randomUUID(), "no")));
+    for (const { api_key } of [key, rotated]) {
+      const secret = `%${api_key?.slice(14, 44)}%`;
+      const found = await admin`
+        select 'statements' as place from extensions.pg_stat_statements where query like ${secret}
+        union all
+        select 'activity' from pg_stat_activity where query like ${secret}
+        union all
+        select 'audit log' from public.audit_logs e where to_jsonb(e)::text like ${secret}
+        union all
+        select 'events' from public.security_events e where to_jsonb(e)::text like ${secret}
+      `;
+      assert.deepEqual(found.map(({ place }) => place), []);
+    }
+    const [tracked] = await admin`
+      select count(*)::integer as statements from extensions.pg_stat_statements
+      where query like '%check_request%'
+    `;
+    assert.ok(tracked?.statements > 0, "statements are tracked here");
+  } finally {
+    await Promise.all([sql.end(), admin.end()]);
+  }
+});
