@@ -146,7 +146,7 @@ interface Filled {
 /** So many keys and rows; and one key in force, with others that are not. */
 async function fill(sql: Sql, keys: number, rows: number): Promise<Filled> {
   await sql`update public.rate_limit_rules set capacity = 1000000, window_seconds = 1`;
-  await sql`update private.settings set value = '1000000' where name = 'api_keys.limit_per_owner'`;
+  await sql`update private.settings set value = '2000000' where name = 'api_keys.limit_per_owner'`;
   await sql`insert into auth.users (id, email) values (${user}, 'user@bench.test')`;
   await sql`
     select count(public.create_organization('Org ' || n, 'org-' || n, ${user}))

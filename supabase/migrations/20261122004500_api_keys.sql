@@ -1,5 +1,6 @@
--- API keys: what a program holds instead of a session. A key belongs to a member of one organization
--- and may there what its scopes name, as far as the role api_user and its owner hold it right now.
+-- API keys: what a program holds instead of a session. A key belongs to a member of one
+-- organization and may there what its scopes name, as far as the role api_user and its owner hold
+-- it right now.
 -- Protects against a key that outlives or outgrows its owner: nothing that a key may is stored with
 -- it but the most it could ever be, and that only ever shrinks.
 -- SECURITY DEFINER: set_api_key_policy, because no client writes policies.
@@ -49,8 +50,8 @@ create table public.api_keys (
   constraint api_keys_has_one_successor unique (rotated_from)
 );
 comment on table public.api_keys is
-  'API keys, without anything that could be used as one. Owners see theirs, members with api_key:read
-   all of the organization''s; every change goes through a function.';
+  'API keys, without anything that could be used as one. Owners see theirs, members with
+   api_key:read all of the organization''s; every change goes through a function.';
 comment on column public.api_keys.first_characters is
   'How the key begins, to recognize it by. What is left of it is beyond guessing.';
 comment on column public.api_keys.scopes is
@@ -294,10 +295,10 @@ begin
 end;
 $$;
 comment on function public.set_api_key_policy(uuid, boolean, integer) is
-  'Decides whether the organization has API keys at all, and for how many days they are issued at most
-   (settings:write). Saying no stops all of its keys at once; saying yes again lets those go on that
-   were neither revoked nor have expired. Where the organization requires MFA, saying yes needs a
-   verification within mfa.step_up_minutes. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
+  'Decides whether the organization has API keys at all, and for how many days they are issued at
+   most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go on
+   that were neither revoked nor have expired. Where the organization requires MFA, saying yes needs
+   a verification within mfa.step_up_minutes. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
    MFA_VERIFICATION_REQUIRED, API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT,
    RBAC_UNKNOWN_ORGANIZATION.';
 

@@ -1,5 +1,5 @@
--- API keys in use: exchanged for a token by the function api-keys, or sent to the Data API as header
--- x-api-key and resolved in front of the request.
+-- API keys in use: exchanged for a token by the function api-keys, or sent to the Data API as
+-- header x-api-key and resolved in front of the request.
 -- Protects against telling apart why a key is refused: a key that is wrong, malformed, revoked,
 -- expired, foreign, suspended or sent from elsewhere takes the same steps to the same answer; and
 -- against a raw key that stays around: it is hashed at once and taken out of the request's headers.
@@ -138,9 +138,9 @@ begin
 end;
 $$;
 comment on function public.exchange_api_key(text, text) is
-  'Whose key has this SHA-256 in hex (service role only), with the rate limit''s decision: api_key_id is
-   null for every key that is not in force, whatever the reason. The address is what a trusted proxy
-   wrote. Errors: API_KEY_INVALID_HASH.';
+  'Whose key has this SHA-256 in hex (service role only), with the rate limit''s decision:
+   api_key_id is null for every key that is not in force, whatever the reason. The address is what a
+   trusted proxy wrote. Errors: API_KEY_INVALID_HASH.';
 
 create function public.resolve_api_key()
   returns jsonb
@@ -188,8 +188,8 @@ end;
 $$;
 comment on function public.resolve_api_key() is
   'The part of check_request that knows API keys: the claims of the key in the header x-api-key of a
-   request that is nobody''s yet, null for every other request. Raises API_KEY_INVALID for a key, or a
-   token of one, that is not in force. A read leaves no trace of use, since its transaction writes
+   request that is nobody''s yet, null for every other request. Raises API_KEY_INVALID for a key, or
+   a token of one, that is not in force. A read leaves no trace of use, since its transaction writes
    nothing.';
 
 create function public.report_leaked_api_keys(reports jsonb)
@@ -235,8 +235,8 @@ end;
 $$;
 comment on function public.report_leaked_api_keys(jsonb) is
   'Revokes the keys of a report and raises a critical security event for each that was still in use
-   (service role only). A report is a list of {key_hash, url, source}; the answer does not tell which
-   of them exist. Errors: API_KEY_INVALID_REPORT.';
+   (service role only). A report is a list of {key_hash, url, source}; the answer does not tell
+   which of them exist. Errors: API_KEY_INVALID_REPORT.';
 
 revoke all on function
   private.api_key_in_force(uuid, text), private.find_api_key(bytea, text),
@@ -246,5 +246,5 @@ revoke all on function
 grant execute on function
   public.exchange_api_key(text, text), public.report_leaked_api_keys(jsonb)
   to service_role;
--- The pre-request hook calls it as the role of the request; people and the service role send tokens.
+-- The pre-request hook calls it as the role of the request, for none but these two.
 grant execute on function public.resolve_api_key() to anon, api_key;

@@ -1,7 +1,7 @@
 -- API keys and tables: a table that admits keys, under the permissions that its own policies ask.
--- Protects against a table that opens to programs by accident: none does unless it is said, policies
--- for people (auth.uid() = owner) do not count for keys, and each admitted command is bound by a
--- restrictive policy, so that no policy for everybody opens it further.
+-- Protects against a table that opens to programs by accident: none does unless it is said,
+-- policies for people (auth.uid() = owner) do not count for keys, and each admitted command is
+-- bound by a restrictive policy, so that no policy for everybody opens it further.
 -- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
 
 create table private.api_key_admissions (
@@ -11,7 +11,8 @@ create table private.api_key_admissions (
   admitted_at timestamptz not null default now()
 );
 comment on table private.api_key_admissions is
-  'The tables that admit API keys, as they were asked to, and what followed from their policies then.';
+  'The tables that admit API keys, as they were asked to, and what followed from their policies
+   then.';
 alter table private.api_key_admissions enable row level security;
 
 create function private.plain_permission_policy(expression text)
@@ -45,8 +46,9 @@ begin
   if options <> '{}' then
     for command, v_permission in
       select c.command, options ->> c.option
-      from (values ('select', 'read'), ('insert', 'write'), ('update', 'write'), ('delete', 'delete'))
-        as c (command, option)
+      from (values
+        ('select', 'read'), ('insert', 'write'), ('update', 'write'), ('delete', 'delete')
+      ) as c (command, option)
       where options ? c.option
     loop
       using_expression := format(
@@ -259,14 +261,14 @@ begin
 end;
 $$;
 comment on function private.admit_api_keys(regclass, text, text, text, name) is
-  'Opens a table to API keys. Without permissions: each command under those of the table''s policies for
-   signed-in people that are a permission in the row''s organization and nothing else. With them: select
-   under read_permission, insert and update under write_permission, delete under delete_permission,
-   each in the organization that organization_column names, and no other command. Keys get no privilege
-   that signed-in people lack, and the table''s restrictive policies hold for them too. Call it again
-   after changing policies; private.api_key_table_problems tells. Errors: API_KEY_TABLE_WITHOUT_RLS,
-   API_KEY_TABLE_NEEDS_MFA, API_KEY_NOTHING_TO_ADMIT, API_KEY_INVALID_ORGANIZATION_COLUMN,
-   API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+  'Opens a table to API keys. Without permissions: each command under those of the table''s policies
+   for signed-in people that are a permission in the row''s organization and nothing else. With
+   them: select under read_permission, insert and update under write_permission, delete under
+   delete_permission, each in the organization that organization_column names, and no other command.
+   Keys get no privilege that signed-in people lack, and the table''s restrictive policies hold for
+   them too. Call it again after changing policies; private.api_key_table_problems tells. Errors:
+   API_KEY_TABLE_WITHOUT_RLS, API_KEY_TABLE_NEEDS_MFA, API_KEY_NOTHING_TO_ADMIT,
+   API_KEY_INVALID_ORGANIZATION_COLUMN, API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function private.api_key_table_problems()
   returns table (relation text, problem text)
@@ -310,8 +312,8 @@ as $$
     );
 $$;
 comment on function private.api_key_table_problems() is
-  'What is not as admit_api_keys left it, and what is open to API keys without it. For the tests of the
-   host application: it has to be empty.';
+  'What is not as admit_api_keys left it, and what is open to API keys without it. For the tests of
+   the host application: it has to be empty.';
 
 select private.enable_audit(
   'private.api_key_admissions', event_types => '{config.changed,config.changed,config.changed}'
