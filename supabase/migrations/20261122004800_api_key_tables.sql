@@ -90,6 +90,21 @@ comment on function private.api_key_policies_of(regclass, jsonb) is
    options: those policies for signed-in people that are a permission in the row''s organization and
    nothing else, joined by or; any other policy gives a key nothing.';
 
+create function private.sequences_of(target regclass)
+  returns setof regclass
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  select d.objid::regclass
+  from pg_catalog.pg_depend d
+  join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+  where d.refclassid = 'pg_class'::regclass and d.refobjid = target and d.deptype = 'a';
+$$;
+comment on function private.sequences_of(regclass) is
+  'The sequences of a table''s serial columns; an identity column''s is asked of nobody.';
+
 create function private.expel_api_keys(target regclass)
   returns void
   language plpgsql
@@ -98,6 +113,7 @@ create function private.expel_api_keys(target regclass)
 as $$
 declare
   v_policy name;
+  v_sequence regclass;
 begin
   delete from private.api_key_admissions a where a.relation = target;
   if not found then
@@ -111,6 +127,9 @@ begin
     execute format('drop policy %I on %s', v_policy, target);
   end loop;
   execute format('revoke all on %s from api_key', target);
+  for v_sequence in select * from private.sequences_of(target) loop
+    execute format('revoke all on sequence %s from api_key', v_sequence);
+  end loop;
 end;
 $$;
 comment on function private.expel_api_keys(regclass) is
@@ -140,13 +159,7 @@ begin
     end if;
   end if;
   if command = 'insert' then
-    -- A serial column's sequence; an identity column needs none.
-    for v_sequence in
-      select d.objid
-      from pg_catalog.pg_depend d
-      join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
-      where d.refobjid = target and d.deptype = 'a'
-    loop
+    for v_sequence in select * from private.sequences_of(target) loop
       execute format('grant usage on sequence %s to api_key', v_sequence);
     end loop;
   end if;
@@ -309,6 +322,11 @@ as $$
     and exists (
       select from pg_catalog.aclexplode(c.relacl) as g
       where g.grantee = 'api_key'::regrole::oid
+      union all
+      select
+      from pg_catalog.pg_attribute t
+      cross join pg_catalog.aclexplode(t.attacl) as g
+      where t.attrelid = c.oid and g.grantee = 'api_key'::regrole::oid
     );
 $$;
 comment on function private.api_key_table_problems() is
@@ -322,6 +340,7 @@ select private.enable_audit(
 revoke all on private.api_key_admissions from public, anon, authenticated, service_role;
 revoke all on function
   private.plain_permission_policy(text), private.api_key_policies_of(regclass, jsonb),
-  private.expel_api_keys(regclass), private.grant_to_api_keys(regclass, text),
+  private.sequences_of(regclass), private.expel_api_keys(regclass),
+  private.grant_to_api_keys(regclass, text),
   private.admit_api_keys(regclass, text, text, text, name), private.api_key_table_problems()
   from public, anon, authenticated, service_role;
