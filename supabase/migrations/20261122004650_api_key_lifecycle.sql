@@ -31,6 +31,7 @@ create function public.rotate_api_key(
 as $$
 declare
   v_key public.api_keys;
+  v_owner constant uuid := private.require_user();
   v_scopes text[];
 begin
   if overlap is null or overlap not between interval '0' and make_interval(
@@ -42,7 +43,7 @@ begin
   -- Whoever rotates is shown a key that acts for its owner, so nobody else does.
   select * into v_key
   from public.api_keys k
-  where k.id = key_id and k.owner_id = private.require_user()
+  where k.id = key_id and k.owner_id = v_owner
   for no key update;
   if not found then
     perform private.api_key_not_found();

@@ -142,21 +142,25 @@ create function private.grant_to_api_keys(target regclass, command text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_columns text;
+  v_column name;
   v_sequence regclass;
+  v_verb constant text := case command
+    when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update' else 'delete'
+  end;
 begin
   if has_table_privilege('authenticated', target, command) then
-    execute format('grant %s on %s to api_key', command, target);
+    execute format('grant %s on %s to api_key', v_verb, target);
   elsif command <> 'delete' then
-    select string_agg(quote_ident(a.attname), ', ') into v_columns
-    from pg_catalog.pg_attribute a
-    where a.attrelid = target
-      and a.attnum > 0
-      and not a.attisdropped
-      and has_column_privilege('authenticated', target, a.attnum, command);
-    if v_columns is not null then
-      execute format('grant %s (%s) on %s to api_key', command, v_columns, target);
-    end if;
+    for v_column in
+      select a.attname
+      from pg_catalog.pg_attribute a
+      where a.attrelid = target
+        and a.attnum > 0
+        and not a.attisdropped
+        and has_column_privilege('authenticated', target, a.attnum, command)
+    loop
+      execute format('grant %s (%I) on %s to api_key', v_verb, v_column, target);
+    end loop;
   end if;
   if command = 'insert' then
     for v_sequence in select * from private.sequences_of(target) loop
@@ -167,6 +171,43 @@ end;
 $$;
 comment on function private.grant_to_api_keys(regclass, text) is
   'Gives keys a command on a table as far as signed-in people have it, by columns where they do.';
+
+create function private.make_api_key_policy(
+  target regclass,
+  name text,
+  permissive boolean,
+  command text,
+  using_expression text,
+  check_expression text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format(
+    'create policy %I on %s as %s for %s to api_key %s %s',
+    'bulwark_api_key_' || name,
+    target,
+    case when permissive then 'permissive' else 'restrictive' end,
+    case command
+      when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update'
+      when 'delete' then 'delete' else 'all'
+    end,
+    case
+      when command <> 'insert' and using_expression is not null
+      then format('using (%s)', using_expression)
+    end,
+    case
+      when command not in ('select', 'delete') and check_expression is not null
+      then format('with check (%s)', check_expression)
+    end
+  );
+end;
+$$;
+comment on function private.make_api_key_policy(regclass, text, boolean, text, text, text) is
+  'One policy of a table that admits API keys, out of expressions that Postgres itself wrote.';
 
 create function private.admit_api_keys(
   target regclass,
@@ -187,7 +228,6 @@ declare
     'read', read_permission, 'write', write_permission, 'delete', delete_permission
   ));
   v_permission text;
-  v_restriction record;
 begin
   if target is null or organization_column is null then
     raise exception 'Cannot admit API keys: an argument is null'
@@ -231,44 +271,30 @@ begin
   if exists (select from private.api_key_admissions a where a.relation = target) then
     perform private.expel_api_keys(target);
   end if;
-  for v_bound in
-    select p.*, r.kind
-    from private.api_key_policies_of(target, v_options) p
-    cross join unnest('{permissive,restrictive}'::text[]) as r (kind)
-  loop
-    execute format(
-      'create policy %I on %s as %s for %s to api_key %s %s',
-      concat_ws('_', 'bulwark_api_key', v_bound.kind, v_bound.command), target, v_bound.kind,
-      v_bound.command,
-      case when v_bound.command <> 'insert' then format('using (%s)', v_bound.using_expression) end,
-      case when v_bound.command in ('insert', 'update') then
-        format('with check (%s)', v_bound.check_expression)
-      end
+  for v_bound in select p.* from private.api_key_policies_of(target, v_options) p loop
+    perform private.make_api_key_policy(
+      target, 'permissive_' || v_bound.command, true, v_bound.command, v_bound.using_expression,
+      v_bound.check_expression
+    );
+    perform private.make_api_key_policy(
+      target, 'restrictive_' || v_bound.command, false, v_bound.command, v_bound.using_expression,
+      v_bound.check_expression
     );
     perform private.grant_to_api_keys(target, v_bound.command);
   end loop;
   -- What restricts people restricts keys.
-  for v_restriction in
-    select
-      row_number() over (order by p.polname) as number,
-      case p.polcmd
-        when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
-        else 'all'
-      end as command,
-      pg_get_expr(p.polqual, p.polrelid) as using_expression,
-      pg_get_expr(p.polwithcheck, p.polrelid) as check_expression
-    from pg_catalog.pg_policy p
-    where p.polrelid = target
-      and not p.polpermissive
-      and 'authenticated'::regrole::oid = any (p.polroles)
-  loop
-    execute format(
-      'create policy %I on %s as restrictive for %s to api_key %s %s',
-      'bulwark_api_key_copy_' || v_restriction.number, target, v_restriction.command,
-      'using (' || v_restriction.using_expression || ')',
-      'with check (' || v_restriction.check_expression || ')'
-    );
-  end loop;
+  perform private.make_api_key_policy(
+    target, 'copy_' || row_number() over (order by p.polname), false,
+    case p.polcmd
+      when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
+      else 'all'
+    end,
+    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+  )
+  from pg_catalog.pg_policy p
+  where p.polrelid = target
+    and not p.polpermissive
+    and 'authenticated'::regrole::oid = any (p.polroles);
   insert into private.api_key_admissions (relation, options, policies)
   values (target, v_options, v_derived);
 end;
@@ -342,5 +368,6 @@ revoke all on function
   private.plain_permission_policy(text), private.api_key_policies_of(regclass, jsonb),
   private.sequences_of(regclass), private.expel_api_keys(regclass),
   private.grant_to_api_keys(regclass, text),
+  private.make_api_key_policy(regclass, text, boolean, text, text, text),
   private.admit_api_keys(regclass, text, text, text, name), private.api_key_table_problems()
   from public, anon, authenticated, service_role;

@@ -12,15 +12,6 @@ grant select on session to public;
 create function pg_temp.act(email text) returns void language sql as $$
   select tests.act_in(s.email, s.id) from session s where s.email = act.email;
 $$;
-create function pg_temp.verify(email text) returns void language sql as $$
-  insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-  values (gen_random_uuid(), tests.user_id(email), 'phone', 'ciphertext', gen_random_uuid(), true,
-    now());
-  insert into private.mfa_sessions (session_id, user_id, verified_at, method)
-  select s.id, tests.user_id(s.email), clock_timestamp(), 'totp'
-  from session s where s.email = verify.email
-  on conflict (session_id) do update set verified_at = excluded.verified_at;
-$$;
 
 create table public.reports (
   id bigint generated always as identity primary key,

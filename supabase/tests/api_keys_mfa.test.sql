@@ -68,7 +68,8 @@ create policy "Members make payouts" on public.payouts for insert to authenticat
 insert into public.payouts (organization_id) values (tests.organization_id('acme'));
 
 insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-select gen_random_uuid(), tests.user_id(s.email), 'phone', 'ciphertext', gen_random_uuid(), true, now()
+select gen_random_uuid(), tests.user_id(s.email), 'phone', tests.ciphertext('secret'),
+  gen_random_uuid(), true, now()
 from session s;
 select is(pg_temp.issue('admin@acme.test', 'before'), 'no error', 'KEY-50: (a key)');
 select ok(pg_temp.in_force('before'), 'KEY-50: without a policy a key needs no second factor');
