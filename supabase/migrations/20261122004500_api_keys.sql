@@ -133,9 +133,9 @@ create view private.active_api_keys with (security_invoker = true) as
 comment on view private.active_api_keys is
   'The keys that count right now: neither revoked nor expired, and allowed by their organization.';
 
-create view private.api_key_permissions with (security_invoker = true) as
-  select k.id as api_key_id, k.organization_id, h.permission, k.networks
-  from private.active_api_keys k
+create view private.api_key_holdings with (security_invoker = true) as
+  select k.id as api_key_id, h.permission
+  from public.api_keys k
   join private.held_permissions h
     on h.user_id = k.owner_id and (h.organization_id = k.organization_id or h.everywhere)
   join private.effective_permissions e
@@ -149,8 +149,14 @@ create view private.api_key_permissions with (security_invoker = true) as
         where m.organization_id is null and m.required_from <= now()
       )
     );
-comment on view private.api_key_permissions is
-  'What each key may right now: its scopes, as far as programs and its owner hold them.';
+comment on view private.api_key_holdings is
+  'What each key may, were it in force: its scopes, as far as programs and its owner hold them.';
+
+create view private.api_key_permissions with (security_invoker = true) as
+  select k.id as api_key_id, k.organization_id, h.permission, k.networks
+  from private.active_api_keys k
+  join private.api_key_holdings h on h.api_key_id = k.id;
+comment on view private.api_key_permissions is 'What each key may right now.';
 
 create function private.network_is_allowed(networks cidr[], address text)
   returns boolean
@@ -340,7 +346,8 @@ select private.enable_audit(
 revoke all on public.api_key_policies, public.api_keys
   from public, anon, authenticated, service_role;
 grant select on public.api_key_policies, public.api_keys to authenticated, service_role;
-revoke all on private.active_api_keys, private.api_key_permissions
+revoke all on
+  private.active_api_keys, private.api_key_holdings, private.api_key_permissions
   from public, anon, authenticated, service_role;
 revoke all on function
   private.api_user_role(), private.network_is_allowed(cidr[], text),

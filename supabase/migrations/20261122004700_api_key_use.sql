@@ -17,16 +17,25 @@ create function private.api_key_in_force(api_key_id uuid, address text)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  -- Every step is taken whatever the one before has found, a key that does not exist included.
-  v_id constant uuid := coalesce(api_key_id, '00000000-0000-0000-0000-000000000000');
+  v_active boolean;
+  v_decoy public.api_keys;
   v_from_there boolean;
   v_key public.api_keys;
+  v_known boolean;
   v_permitted boolean;
 begin
-  select * into v_key from private.active_api_keys k where k.id = v_id;
+  -- Every step is taken whatever the one before has found, and where there is no such key with any
+  -- other: how long a refusal takes does not tell what it is for.
+  select * into v_decoy from public.api_keys k limit 1;
+  select * into v_key from public.api_keys k where k.id = api_key_id;
+  v_known := v_key.id is not null;
+  if not v_known then
+    v_key := v_decoy;
+  end if;
+  v_active := exists (select from private.active_api_keys k where k.id = v_key.id);
   v_from_there := private.network_is_allowed(v_key.networks, address);
-  v_permitted := exists (select from private.api_key_permissions p where p.api_key_id = v_id);
-  if v_key.id is null or not v_from_there or not v_permitted then
+  v_permitted := exists (select from private.api_key_holdings h where h.api_key_id = v_key.id);
+  if not (v_known and v_active and v_from_there and v_permitted) then
     v_key := null;
   end if;
   return v_key;
