@@ -3,6 +3,119 @@ export type Json = string | number | boolean | null | { [key: string]: Json | un
 export type Database = {
   "public": {
     Tables: {
+      "api_key_policies": {
+        Row: {
+          "allowed": boolean;
+          "max_days": number | null;
+          "organization_id": string;
+          "updated_at": string;
+          "updated_by": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "allowed": boolean;
+          "max_days"?: number | null;
+          "organization_id": string;
+          "updated_at"?: string;
+          "updated_by"?: string | null;
+        };
+        Update: {
+          "allowed"?: boolean;
+          "max_days"?: number | null;
+          "organization_id"?: string;
+          "updated_at"?: string;
+          "updated_by"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "api_key_policies_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: true;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "api_keys": {
+        Row: {
+          "created_at": string;
+          "environment": string;
+          "expires_at": string;
+          "first_characters": string;
+          "id": string;
+          "issued_with_mfa": boolean;
+          "name": string;
+          "networks": (unknown)[] | null;
+          "organization_id": string;
+          "owner_id": string;
+          "rate_limit_rule": string;
+          "revoked_at": string | null;
+          "revoked_because": string | null;
+          "revoked_by": string | null;
+          "rotated_from": string | null;
+          "scopes": (string)[];
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "environment": string;
+          "expires_at": string;
+          "first_characters": string;
+          "id"?: string;
+          "issued_with_mfa": boolean;
+          "name": string;
+          "networks"?: (unknown)[] | null;
+          "organization_id": string;
+          "owner_id": string;
+          "rate_limit_rule": string;
+          "revoked_at"?: string | null;
+          "revoked_because"?: string | null;
+          "revoked_by"?: string | null;
+          "rotated_from"?: string | null;
+          "scopes": (string)[];
+        };
+        Update: {
+          "created_at"?: string;
+          "environment"?: string;
+          "expires_at"?: string;
+          "first_characters"?: string;
+          "id"?: string;
+          "issued_with_mfa"?: boolean;
+          "name"?: string;
+          "networks"?: (unknown)[] | null;
+          "organization_id"?: string;
+          "owner_id"?: string;
+          "rate_limit_rule"?: string;
+          "revoked_at"?: string | null;
+          "revoked_because"?: string | null;
+          "revoked_by"?: string | null;
+          "rotated_from"?: string | null;
+          "scopes"?: (string)[];
+        };
+        Relationships: [
+          {
+            foreignKeyName: "api_keys_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "api_keys_rate_limit_rule_fkey";
+            columns: ["rate_limit_rule"];
+            isOneToOne: false;
+            referencedRelation: "rate_limit_rules";
+            referencedColumns: ["name"];
+          },
+          {
+            foreignKeyName: "api_keys_rotated_from_fkey";
+            columns: ["rotated_from"];
+            isOneToOne: true;
+            referencedRelation: "api_keys";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "audit_checkpoints": {
         Row: {
           "delivered_at": string | null;
@@ -1043,6 +1156,24 @@ export type Database = {
         Args: { "attempt_id": string; "factor_id": string; "step": number };
         Returns: Json;
       };
+      "create_api_key": {
+        Args: {
+          "environment"?: string;
+          "expires_at"?: string;
+          "name": string;
+          "networks"?: (string)[];
+          "organization_id": string;
+          "rate_limit_rule"?: string;
+          "scopes": (string)[];
+        };
+        Returns: Database["public"]["CompositeTypes"]["issued_api_key"];
+        SetofOptions: {
+          from: "*";
+          to: "issued_api_key";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "create_organization": {
         Args: { "administrator_id"?: string; "name": string; "slug": string };
         Returns: {
@@ -1134,6 +1265,22 @@ export type Database = {
         }[];
       };
       "evaluate_security_rules": { Args: Record<PropertyKey, never>; Returns: number };
+      "exchange_api_key": {
+        Args: { "address"?: string; "key_hash": string };
+        Returns: {
+          "allowed": boolean;
+          "api_key_id": string;
+          "capacity": number;
+          "expires_at": string;
+          "organization_id": string;
+          "reason": string;
+          "remaining": number;
+          "reset_seconds": number;
+          "retry_after_seconds": number;
+          "rule": string;
+          "window_seconds": number;
+        }[];
+      };
       "explain_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
         Returns: {
@@ -1256,6 +1403,33 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "list_api_keys": {
+        Args: {
+          "before"?: string;
+          "include_ended"?: boolean;
+          "organization_id": string;
+          "page_size"?: number;
+        };
+        Returns: {
+          "created_at": string;
+          "effective_scopes": (string)[];
+          "environment": string;
+          "expires_at": string;
+          "first_characters": string;
+          "id": string;
+          "last_used_at": string;
+          "name": string;
+          "networks": (unknown)[];
+          "owner_id": string;
+          "rate_limit_rule": string;
+          "revoked_at": string;
+          "revoked_because": string;
+          "revoked_by": string;
+          "rotated_from": string;
+          "scopes": (string)[];
+          "status": string;
+        }[];
       };
       "list_encrypted_columns": {
         Args: { "table_name": string };
@@ -1456,6 +1630,7 @@ export type Database = {
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
       "remove_mfa_factor": { Args: { "factor_id": string }; Returns: undefined };
+      "report_leaked_api_keys": { Args: { "reports": Json }; Returns: undefined };
       "report_security_event": {
         Args: {
           "details"?: Json;
@@ -1485,6 +1660,7 @@ export type Database = {
           "wrapped_key": string;
         }[];
       };
+      "resolve_api_key": { Args: Record<PropertyKey, never>; Returns: Json };
       "resolve_security_event": {
         Args: { "event_id": string; "note": string };
         Returns: {
@@ -1511,6 +1687,33 @@ export type Database = {
         };
       };
       "retry_reencryption": { Args: Record<PropertyKey, never>; Returns: number };
+      "revoke_api_key": {
+        Args: { "because": string; "key_id": string };
+        Returns: {
+          "created_at": string;
+          "environment": string;
+          "expires_at": string;
+          "first_characters": string;
+          "id": string;
+          "issued_with_mfa": boolean;
+          "name": string;
+          "networks": (unknown)[] | null;
+          "organization_id": string;
+          "owner_id": string;
+          "rate_limit_rule": string;
+          "revoked_at": string | null;
+          "revoked_because": string | null;
+          "revoked_by": string | null;
+          "rotated_from": string | null;
+          "scopes": (string)[];
+        };
+        SetofOptions: {
+          from: "*";
+          to: "api_keys";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "revoke_invitation": { Args: { "invitation_id": string }; Returns: undefined };
       "revoke_role": {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
@@ -1518,6 +1721,16 @@ export type Database = {
       };
       "revoke_trusted_device": { Args: { "device_id"?: string }; Returns: number };
       "rewrap_data_keys": { Args: { "changes": Json }; Returns: number };
+      "rotate_api_key": {
+        Args: { "expires_at"?: string; "key_id": string; "overlap"?: string };
+        Returns: Database["public"]["CompositeTypes"]["issued_api_key"];
+        SetofOptions: {
+          from: "*";
+          to: "issued_api_key";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
         Args: {
@@ -1568,6 +1781,22 @@ export type Database = {
           to: "audit_logs";
           isOneToOne: false;
           isSetofReturn: true;
+        };
+      };
+      "set_api_key_policy": {
+        Args: { "allowed": boolean; "max_days"?: number; "organization_id": string };
+        Returns: {
+          "allowed": boolean;
+          "max_days": number | null;
+          "organization_id": string;
+          "updated_at": string;
+          "updated_by": string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "api_key_policies";
+          isOneToOne: true;
+          isSetofReturn: false;
         };
       };
       "set_mfa_policy": {
@@ -1718,7 +1947,14 @@ export type Database = {
       "security_severity": "low" | "medium" | "high" | "critical";
     };
     CompositeTypes: {
-      [_ in never]: never;
+      "issued_api_key": {
+        "id": string | null;
+        "api_key": string | null;
+        "name": string | null;
+        "first_characters": string | null;
+        "scopes": (string)[] | null;
+        "expires_at": string | null;
+      };
     };
   };
 };
