@@ -326,7 +326,7 @@ select is_empty(
   $$ select c.oid::regclass from pg_class c
      join pg_namespace n on n.oid = c.relnamespace
      where n.nspname in ('public', 'private') and c.relkind = 'r'
-       and c.relname !~ '^(invoice|keyless|swaps|audit_\w+_progress|security_event_echoes|permission_versions)'
+       and c.relname !~ '^(invoice|keyless|swaps|audit_\w+_progress|security_event_echoes|permission_versions|metric|alert_states)'
        and not exists (select from private.audit_guards g where g.relation = c.oid) $$,
   'AUD-46: every table of Bulwark is guarded or watched, but for counters'
 );

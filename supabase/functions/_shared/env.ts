@@ -67,3 +67,29 @@ export function readAuditEnv(
     sinkToken: get("BULWARK_AUDIT_SINK_TOKEN") || null,
   };
 }
+
+/** Where the shared level of the cache is. */
+export interface CacheEnv {
+  /** `redis://` or `rediss://`; null: none by TCP. */
+  redisUrl: string | null;
+  /** Upstash's HTTP endpoint and its token; null: none by HTTP. */
+  upstashUrl: string | null;
+  upstashToken: string | null;
+  /** What every name in Redis begins with. */
+  cachePrefix: string;
+  /** How long Redis may take, in milliseconds, before the request goes on without it. */
+  cacheTimeout: number;
+}
+
+/** The cache's part of the environment: without any of it the cache is in memory alone. */
+export function readCacheEnv(
+  get: (name: string) => string | undefined = (n) => Deno.env.get(n),
+): CacheEnv {
+  return {
+    redisUrl: get("REDIS_URL") || null,
+    upstashUrl: get("UPSTASH_REDIS_REST_URL") || null,
+    upstashToken: get("UPSTASH_REDIS_REST_TOKEN") || null,
+    cachePrefix: get("BULWARK_CACHE_PREFIX") || "bulwark",
+    cacheTimeout: Number(get("BULWARK_CACHE_TIMEOUT_MS")) || 100,
+  };
+}
