@@ -28,10 +28,10 @@ await main(async () => {
   }
   const stack = await readState(stackPaths());
   if (!stack) throw new Failure("NOT_RUNNING", "Cannot start the tour: run npm start first");
-  const { databasePassword, schedulerSecret } = await loadSecrets(stackPaths().secrets);
+  const { databasePassword, schedulerSecret, metricsToken } = await loadSecrets(stackPaths().secrets);
   const superuserUrl =
     `postgresql://supabase_admin:${databasePassword}@127.0.0.1:${stack.databasePort}/postgres`;
-  const place = { ...stack, superuserUrl, schedulerSecret };
+  const place = { ...stack, superuserUrl, schedulerSecret, metricsToken };
   for (const [name, chapter] of Object.entries(chapters)) {
     if (asked.length === 0 || asked.includes(name)) await chapter(place);
   }

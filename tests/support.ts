@@ -18,6 +18,7 @@ export interface Person {
 export const url = setting("BULWARK_TEST_URL");
 export const publishableKey = setting("BULWARK_TEST_PUBLISHABLE_KEY");
 export const schedulerSecret = setting("BULWARK_TEST_SCHEDULER_SECRET");
+export const metricsToken = setting("BULWARK_TEST_METRICS_TOKEN");
 export const superuserUrl = setting("BULWARK_TEST_ADMIN_DB_URL");
 
 const options = {

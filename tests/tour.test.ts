@@ -1,9 +1,9 @@
 /** The tour is documentation that runs: every chapter holds on a stack of the tests. */
 import { audit } from "../scripts/tour/audit.ts";
 import { rbac } from "../scripts/tour/rbac.ts";
-import { publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
+import { metricsToken, publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
 
-const place = { url, publishableKey, superuserUrl, schedulerSecret };
+const place = { url, publishableKey, superuserUrl, schedulerSecret, metricsToken };
 
 Deno.test("the chapter rbac of the tour shows what it says", () => rbac(place));
 

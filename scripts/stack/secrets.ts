@@ -29,6 +29,11 @@ const definitions = {
     generate: ed25519Seed,
     forFunctions: true,
   },
+  metricsToken: {
+    name: "BULWARK_METRICS_TOKEN",
+    generate: () => token(43),
+    forFunctions: true,
+  },
 } satisfies Record<string, Secret>;
 
 type Key = keyof typeof definitions;

@@ -18,7 +18,12 @@ export interface Timers {
 const second = 1000;
 
 /** What hosted has pg_cron run in the database: a function of `public`, and its period in seconds. */
-const databaseJobs: Record<string, number> = { seal_audit_log: 1, check_audit_log: 300 };
+const databaseJobs: Record<string, number> = {
+  seal_audit_log: 1,
+  check_audit_log: 300,
+  evaluate_alerts: 5,
+  roll_up_metrics: 600,
+};
 
 /** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */
 const functionJobs: Record<string, number> = { "audit/checkpoint": 60 };

@@ -73,7 +73,6 @@ export type Database = {
           "name": string;
           "public_key": string;
           "registered_at": string;
-          "writer_hash": string;
         };
         ComputedFields: never;
         Insert: {
@@ -81,14 +80,12 @@ export type Database = {
           "name": string;
           "public_key": string;
           "registered_at"?: string;
-          "writer_hash": string;
         };
         Update: {
           "key_id"?: string;
           "name"?: string;
           "public_key"?: string;
           "registered_at"?: string;
-          "writer_hash"?: string;
         };
         Relationships: [];
       };
@@ -98,7 +95,6 @@ export type Database = {
           "organization_id": string | null;
           "placed_at": string;
           "placed_by": string | null;
-          "placed_by_operator": boolean;
           "reason": string;
           "released_at": string | null;
           "released_by": string | null;
@@ -112,7 +108,6 @@ export type Database = {
           "organization_id"?: string | null;
           "placed_at"?: string;
           "placed_by"?: string | null;
-          "placed_by_operator": boolean;
           "reason": string;
           "released_at"?: string | null;
           "released_by"?: string | null;
@@ -125,7 +120,6 @@ export type Database = {
           "organization_id"?: string | null;
           "placed_at"?: string;
           "placed_by"?: string | null;
-          "placed_by_operator"?: boolean;
           "reason"?: string;
           "released_at"?: string | null;
           "released_by"?: string | null;
@@ -623,7 +617,6 @@ export type Database = {
           "tree_size": number;
         }[];
       };
-      "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
         Returns: {
@@ -680,21 +673,10 @@ export type Database = {
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
       "erase_subject": {
-        Args: {
-          "after"?: string;
-          "evidence"?: boolean;
-          "max_entries"?: number;
-          "max_seconds"?: number;
-          "organization_id"?: string;
-          "reason": string;
-          "user_id": string;
-        };
-        Returns: {
-          "kept": number;
-          "next_after": string;
-          "removed": number;
-        }[];
+        Args: { "organization_id"?: string; "reason": string; "user_id": string };
+        Returns: number;
       };
+      "evaluate_alerts": { Args: Record<PropertyKey, never>; Returns: number };
       "explain_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
         Returns: {
@@ -766,6 +748,41 @@ export type Database = {
           "token": string;
         }[];
       };
+      "list_alerts": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "cool_down": string;
+          "critical": number;
+          "description": string;
+          "enabled": boolean;
+          "evaluated_at": string;
+          "labels": Json;
+          "lasting": string;
+          "metric": string;
+          "minimum_count": number;
+          "name": string;
+          "raise_without_data": boolean;
+          "raised_at": string;
+          "recovering": string;
+          "since": string;
+          "state": Database["public"]["Enums"]["alert_state"];
+          "statistic": Database["public"]["Enums"]["metric_statistic"];
+          "time_window": string;
+          "value": number;
+          "warning": number;
+        }[];
+      };
+      "list_metrics": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "description": string;
+          "kind": Database["public"]["Enums"]["metric_kind"];
+          "last_at": string;
+          "name": string;
+          "series": number;
+          "unit": string;
+        }[];
+      };
       "list_security_events": {
         Args: {
           "before"?: string;
@@ -812,6 +829,13 @@ export type Database = {
         };
         Returns: string;
       };
+      "my_permissions": {
+        Args: { "known_version"?: string; "organization_id"?: string };
+        Returns: {
+          "permissions": (string)[];
+          "version": string;
+        }[];
+      };
       "place_legal_hold": {
         Args: {
           "organization_id"?: string;
@@ -823,8 +847,36 @@ export type Database = {
         Returns: string;
       };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
+      "read_metric": {
+        Args: {
+          "group_by"?: string;
+          "labels"?: Json;
+          "metric": string;
+          "since"?: string;
+          "step"?: string;
+          "until"?: string;
+        };
+        Returns: {
+          "at": string;
+          "count": number;
+          "label": string;
+          "last": number;
+          "maximum": number;
+          "mean": number;
+          "minimum": number;
+          "p50": number;
+          "p95": number;
+          "p99": number;
+          "total": number;
+        }[];
+      };
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
+        Returns: undefined;
+      };
+      "record_metrics": { Args: { "batch": string; "samples": Json }; Returns: number };
+      "register_audit_key": {
+        Args: { "key_id": string; "key_name": string; "public_key": string };
         Returns: undefined;
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
@@ -868,6 +920,8 @@ export type Database = {
         Args: { "organization_id"?: string; "role": string; "user_id": string };
         Returns: undefined;
       };
+      "roll_up_metrics": { Args: Record<PropertyKey, never>; Returns: number };
+      "scrape_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
         Args: {
@@ -920,9 +974,40 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "set_alert_rule": {
+        Args: {
+          "cool_down"?: string;
+          "critical"?: number;
+          "description"?: string;
+          "enabled"?: boolean;
+          "labels"?: Json;
+          "lasting"?: string;
+          "metric": string;
+          "minimum_count"?: number;
+          "name": string;
+          "raise_without_data"?: boolean;
+          "recovering"?: string;
+          "statistic": Database["public"]["Enums"]["metric_statistic"];
+          "time_window"?: string;
+          "warning"?: number;
+        };
+        Returns: undefined;
+      };
       "store_audit_checkpoint": {
-        Args: { "note": string; "root_hash": string; "signers": Json; "tree_size": number };
+        Args: { "key_id": string; "note": string; "root_hash": string; "tree_size": number };
         Returns: boolean;
+      };
+      "top_queries": {
+        Args: { "page_size"?: number };
+        Returns: {
+          "calls": number;
+          "maximum_ms": number;
+          "mean_ms": number;
+          "query": string;
+          "returned_rows": number;
+          "share": number;
+          "total_ms": number;
+        }[];
       };
       "undelivered_audit_checkpoints": {
         Args: { "page_size"?: number };
@@ -1005,10 +1090,22 @@ export type Database = {
       };
     };
     Enums: {
+      "alert_state": "ok" | "no_data" | "warning" | "critical";
       "audit_actor_type": "user" | "api_key" | "service" | "anonymous" | "database";
       "audit_result": "success" | "failure" | "partial";
       "audit_severity": "debug" | "info" | "warning" | "error" | "critical";
       "audit_source": "table" | "auth" | "client" | "service";
+      "metric_kind": "counter" | "gauge" | "histogram";
+      "metric_statistic":
+        | "p50"
+        | "p95"
+        | "p99"
+        | "mean"
+        | "minimum"
+        | "maximum"
+        | "last"
+        | "rate"
+        | "total";
       "security_severity": "low" | "medium" | "high" | "critical";
     };
     CompositeTypes: {
@@ -1121,10 +1218,23 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
     Enums: {
+      "alert_state": ["ok", "no_data", "warning", "critical"],
       "audit_actor_type": ["user", "api_key", "service", "anonymous", "database"],
       "audit_result": ["success", "failure", "partial"],
       "audit_severity": ["debug", "info", "warning", "error", "critical"],
       "audit_source": ["table", "auth", "client", "service"],
+      "metric_kind": ["counter", "gauge", "histogram"],
+      "metric_statistic": [
+        "p50",
+        "p95",
+        "p99",
+        "mean",
+        "minimum",
+        "maximum",
+        "last",
+        "rate",
+        "total",
+      ],
       "security_severity": ["low", "medium", "high", "critical"],
     },
   },
