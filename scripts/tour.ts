@@ -28,7 +28,9 @@ await main(async () => {
   }
   const stack = await readState(stackPaths());
   if (!stack) throw new Failure("NOT_RUNNING", "Cannot start the tour: run npm start first");
-  const { databasePassword, schedulerSecret, metricsToken } = await loadSecrets(stackPaths().secrets);
+  const { databasePassword, schedulerSecret, metricsToken } = await loadSecrets(
+    stackPaths().secrets,
+  );
   const superuserUrl =
     `postgresql://supabase_admin:${databasePassword}@127.0.0.1:${stack.databasePort}/postgres`;
   const place = { ...stack, superuserUrl, schedulerSecret, metricsToken };

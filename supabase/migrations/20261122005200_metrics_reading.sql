@@ -86,7 +86,7 @@ as $$
   ),
   quantiles as (
     select
-      r.slot, r.label,
+      r.slot, r.label, min(r.n) as n,
       min(r.i) filter (where r.upto >= ceil(0.50 * r.n)) as i50,
       min(r.i) filter (where r.upto >= ceil(0.95 * r.n)) as i95,
       min(r.i) filter (where r.upto >= ceil(0.99 * r.n)) as i99
@@ -105,7 +105,8 @@ as $$
     case when q.i99 is null then null when q.i99 = -32768 then 0
       else least(greatest(private.bucket_value(q.i99), s.minimum), s.maximum) end
   from sums s
-  left join quantiles q on q.slot = s.slot and q.label = s.label
+  -- Where a value is in no bucket, because it is a sum or below zero, a percentile would be wrong.
+  left join quantiles q on q.slot = s.slot and q.label = s.label and q.n = s.count
   order by 1, 2;
 $$;
 comment on function private.summarize_metric(
