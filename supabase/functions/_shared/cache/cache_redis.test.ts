@@ -100,9 +100,14 @@ redisTest(
     for (const how of ["delete", "tag", "pattern", "set"] as const) {
       const each = key(how);
       const { promise, resolve } = Promise.withResolvers<string>();
+      const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
       const options = { ttl: 60, tags: ["team"] };
-      const before = two.getOrSet(each, () => promise, options);
-      await pause(30);
+      const load = () => {
+        begin();
+        return promise;
+      };
+      const before = two.getOrSet(each, load, options);
+      await begun;
       if (how === "delete") await one.delete(each);
       if (how === "tag") await one.invalidateTags("team");
       if (how === "pattern") await one.clear(cachePattern("user", how));

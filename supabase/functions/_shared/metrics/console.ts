@@ -8,7 +8,8 @@ export async function readOverview(client: CallerClient, since: string, step: st
     client.rpc("list_alerts").then(unwrap),
     client.rpc("top_queries", { page_size: 20 }).then(unwrap),
   ]);
-  const shown = metrics.filter(({ last_at }) => last_at && last_at >= since);
+  const from = Date.parse(since);
+  const shown = metrics.filter(({ last_at }) => last_at && Date.parse(last_at) >= from);
   const read = async (metric: typeof shown[number]) => {
     const { name, kind, unit, description, series } = metric;
     const [summary, points] = await Promise.all([
