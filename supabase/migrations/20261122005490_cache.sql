@@ -13,19 +13,22 @@ create function private.permission_version(user_id uuid, organization_id uuid)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
-  return (
-    select
-      string_agg(v.version::text, '.' order by v.organization_id nulls first)
-    from private.permission_versions v
-    where v.organization_id is null or v.organization_id = permission_version.organization_id
-  ) || '-' || (
+  return concat_ws(
+    '-',
+    (select v.version from private.permission_versions v where v.organization_id is null),
+    (
+      select v.version from private.permission_versions v
+      where v.organization_id = permission_version.organization_id
+    ),
     -- No version moves when a grant expires or begins, or when an account is banned.
-    select md5(coalesce(string_agg(
-      concat_ws('/', g.role_id, g.organization_id), ',' order by g.role_id, g.organization_id
-    ), '') || permission_version.user_id)
-    from private.active_grants g
-    where g.user_id = permission_version.user_id
-      and (g.organization_id is null or g.organization_id = permission_version.organization_id)
+    (
+      select md5(permission_version.user_id || coalesce(string_agg(
+        concat_ws('/', g.role_id, g.organization_id), ',' order by g.role_id, g.organization_id
+      ), ''))
+      from private.active_grants g
+      where g.user_id = permission_version.user_id
+        and (g.organization_id is null or g.organization_id = permission_version.organization_id)
+    )
   );
 end;
 $$;
@@ -43,6 +46,7 @@ create function public.my_permissions(
   rows 1
   security definer            -- definer because clients may not read everybody's grants
   set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
   v_user constant uuid := private.require_user();
@@ -52,9 +56,15 @@ begin
     select
       v_version,
       case when v_version is distinct from known_version then (
-        select coalesce(array_agg(p.name order by p.name), '{}')
-        from public.permissions p
-        where private.user_permits(v_user, p.name, my_permissions.organization_id)
+        -- private.user_permits for all permissions at once.
+        select coalesce(array_agg(distinct h.permission), '{}')
+        from private.held_permissions h
+        where h.user_id = v_user
+          and (
+            h.organization_id = my_permissions.organization_id
+            or h.everywhere
+            or (h.organization_id is null and my_permissions.organization_id is null)
+          )
       ) end;
 end;
 $$;

@@ -22,6 +22,20 @@ export interface SharedEntry {
   ttl: number;
 }
 
+/** Somebody who waits for entries. */
+interface Read {
+  keys: readonly CacheKey[];
+  tags: readonly string[] | null;
+  resolve(texts: (string | null)[]): void;
+  reject(thrown: unknown): void;
+}
+
+/** An entry's tags with their generations, and its JSON. */
+interface Stored {
+  tags: [string, string][];
+  text: string;
+}
+
 /** How the level in Redis behaves. */
 export interface SharedOptions {
   /** Before every name in Redis, so that several applications share one. */
@@ -35,6 +49,7 @@ export interface SharedOptions {
 /** Longer than any entry lives. */
 const generationSeconds = 2 * 86_400;
 const scanCount = 500;
+const mostAtOnce = 1000;
 
 /** With more than this to delete later, everything is deleted later. */
 const maxOwed = 10_000;
@@ -52,6 +67,7 @@ export class SharedLevel {
   readonly #redis: RedisCommands;
   readonly #breaker: Breaker;
   readonly #options: SharedOptions;
+  #reads: Read[] = [];
   readonly #owedKeys = new Set<CacheKey>();
   readonly #owedTags = new Set<string>();
   readonly #owedPatterns = new Set<CachePattern>();
@@ -62,34 +78,14 @@ export class SharedLevel {
     this.#breaker = new Breaker({ timeout: options.timeout });
   }
 
-  /** The entries of some keys, in their order; null for a key that has none. */
-  async read(
-    keys: readonly CacheKey[],
-    tags: readonly string[] | null,
-  ): Promise<(string | null)[]> {
-    await this.#payDebts();
-    const known = (tags ?? []).map((tag) => this.#tagKey(tag));
-    const found = await this.#call("MGET", ...keys.map((key) => this.#entryKey(key)), ...known);
-    const stored = found as (string | null)[];
-    const generations = new Map(known.map((name, i) => [name, stored[keys.length + i] ?? null]));
-    const entries = stored.slice(0, keys.length).map((text) => text === null ? null : split(text));
-    const unknown = [
-      ...new Set(
-        entries.flatMap((entry) => entry?.tags.map(([tag]) => this.#tagKey(tag)) ?? []),
-      ),
-    ].filter((name) => !generations.has(name));
-    if (unknown.length > 0) {
-      const more = await this.#call("MGET", ...unknown) as (string | null)[];
-      unknown.forEach((name, i) => generations.set(name, more[i] ?? null));
-    }
-    return entries.map((entry) => {
-      if (!entry) return null;
-      // Tags that were added to the code since would not reach an entry stored without them.
-      if (tags && tags.some((tag) => !entry.tags.some(([own]) => own === tag))) return null;
-      const current = entry.tags.every(([tag, generation]) =>
-        generations.get(this.#tagKey(tag)) === generation
-      );
-      return current ? entry.text : null;
+  /**
+   * The entries of some keys, in their order; null for a key that has none. Tags that are given are
+   * those that the code gives such an entry. What is asked for in one go is one command.
+   */
+  read(keys: readonly CacheKey[], tags: readonly string[] | null): Promise<(string | null)[]> {
+    return new Promise((resolve, reject) => {
+      this.#reads.push({ keys, tags, resolve, reject });
+      if (this.#reads.length === 1) queueMicrotask(() => void this.#readTogether());
     });
   }
 
@@ -149,6 +145,56 @@ export class SharedLevel {
   async clear(pattern: CachePattern): Promise<void> {
     this.#owedPatterns.add(pattern);
     await this.#payDebts();
+  }
+
+  async #readTogether(): Promise<void> {
+    const reads = this.#reads;
+    this.#reads = [];
+    try {
+      if (this.#owes) await this.#payDebts();
+      const names = reads.flatMap(({ keys, tags }) => [
+        ...keys.map((key) => this.#entryKey(key)),
+        ...(tags ?? []).map((tag) => this.#tagKey(tag)),
+      ]);
+      const values = new Map<string, string | null>();
+      await this.#fetch(names, values);
+      const entries = new Map<string, Stored | null>();
+      const generations: string[] = [];
+      for (const name of reads.flatMap(({ keys }) => keys)) {
+        const text = values.get(this.#entryKey(name)) ?? null;
+        const entry = text === null ? null : split(text);
+        entries.set(name, entry);
+        for (const [tag] of entry?.tags ?? []) generations.push(this.#tagKey(tag));
+      }
+      await this.#fetch(generations.filter((name) => !values.has(name)), values);
+      for (const { keys, tags, resolve } of reads) {
+        resolve(keys.map((key) => {
+          const entry = entries.get(key);
+          if (!entry) return null;
+          // Tags that were added to the code since would not reach an entry stored without them.
+          if (tags && tags.some((tag) => !entry.tags.some(([own]) => own === tag))) return null;
+          const current = entry.tags.every(([tag, generation]) =>
+            values.get(this.#tagKey(tag)) === generation
+          );
+          return current ? entry.text : null;
+        }));
+      }
+    } catch (thrown) {
+      for (const { reject } of reads) reject(thrown);
+    }
+  }
+
+  /** Fetches names into a map, some at a time. */
+  async #fetch(names: readonly string[], into: Map<string, string | null>): Promise<void> {
+    for (let start = 0; start < names.length; start += mostAtOnce) {
+      const some = names.slice(start, start + mostAtOnce);
+      const values = await this.#call("MGET", ...some) as (string | null)[];
+      some.forEach((name, i) => into.set(name, values[i] ?? null));
+    }
+  }
+
+  get #owes(): boolean {
+    return this.#owedKeys.size + this.#owedTags.size + this.#owedPatterns.size > 0;
   }
 
   get isAway(): boolean {
@@ -232,8 +278,7 @@ export class SharedLevel {
 
 export { Unavailable };
 
-/** An entry's tags with their generations, and its JSON. */
-function split(stored: string): { tags: [string, string][]; text: string } {
+function split(stored: string): Stored {
   const end = stored.indexOf("\n");
   const head = stored.slice(0, end);
   const tags = head === "" ? [] : head.split(" ").map((part): [string, string] => {
