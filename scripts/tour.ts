@@ -12,10 +12,11 @@ import { main } from "./stack/main.ts";
 import { stackPaths } from "./stack/paths.ts";
 import { loadSecrets } from "./stack/secrets.ts";
 import { audit } from "./tour/audit.ts";
+import { metrics } from "./tour/metrics.ts";
 import { rbac } from "./tour/rbac.ts";
 import type { Chapter } from "./tour/guide.ts";
 
-const chapters: Record<string, Chapter> = { rbac, audit };
+const chapters: Record<string, Chapter> = { rbac, audit, metrics };
 
 await main(async () => {
   const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;

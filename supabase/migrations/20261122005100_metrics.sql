@@ -15,7 +15,7 @@ create table private.metrics (
   kind public.metric_kind not null,
   unit text not null default '',
   description text not null default '',
-  max_series integer not null default 500,
+  max_series bigint not null default 500,
   created_at timestamptz not null default now(),
   constraint metrics_name_format check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint metrics_unit_format check (unit ~ '^[a-z]{0,32}$'),
@@ -149,7 +149,7 @@ create function private.add_metric_series(
 as $$
 #variable_conflict use_column
 declare
-  v_max integer;
+  v_max bigint;
 begin
   insert into private.metrics (name, kind, unit, description)
   select

@@ -253,6 +253,7 @@ create function public.top_queries(page_size integer default 20)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_queries jsonb;
   v_schema name;
 begin
   perform private.require_permission('system:monitor', null);
@@ -265,26 +266,38 @@ begin
   end if;
   -- Constants are numbered there, but not in utility statements (a password is one's literal), so
   -- those are left out, and of the rest whatever follows a quote or the mark of a comment.
-  return query execute format(
+  execute format(
     $query$
-      select
-        left(
-          regexp_replace(
-            regexp_replace(s.query, $re$('|--|/\*|\$[A-Za-z_]*\$).*$re$, '...'), '\s+', ' ', 'g'
-          ),
-          2000
-        ),
-        s.calls, s.total_exec_time, s.mean_exec_time, s.max_exec_time, s.rows,
-        s.total_exec_time / nullif(sum(s.total_exec_time) over (), 0)
-      from %I.pg_stat_statements s
-      where s.dbid = (select d.oid from pg_catalog.pg_database d
-                      where d.datname = pg_catalog.current_database())
-        and s.query ~* '^\s*(select|insert|update|delete|merge|with)\M'
-      order by s.total_exec_time desc
-      limit $1
+      select jsonb_agg(q)
+      from (
+        select
+          left(
+            regexp_replace(
+              regexp_replace(s.query, $re$('|--|/\*|\$[A-Za-z_]*\$).*$re$, '...'), '\s+', ' ', 'g'
+            ),
+            2000
+          ) as query,
+          s.calls, s.total_exec_time as total_ms, s.mean_exec_time as mean_ms,
+          s.max_exec_time as maximum_ms, s.rows as returned_rows,
+          s.total_exec_time / nullif(sum(s.total_exec_time) over (), 0) as share
+        from %I.pg_stat_statements s
+        where s.dbid = (select d.oid from pg_catalog.pg_database d
+                        where d.datname = pg_catalog.current_database())
+          and s.query ~* '^\s*(select|insert|update|delete|merge|with)\M'
+        order by s.total_exec_time desc
+        limit $1
+      ) as q
     $query$,
     v_schema
-  ) using least(greatest(page_size, 1), 100);
+  )
+  into v_queries
+  using least(greatest(page_size, 1), 100);
+  return query
+    select q.query, q.calls, q.total_ms, q.mean_ms, q.maximum_ms, q.returned_rows, q.share
+    from jsonb_to_recordset(coalesce(v_queries, '[]')) as q (
+      query text, calls bigint, total_ms double precision, mean_ms double precision,
+      maximum_ms double precision, returned_rows bigint, share double precision
+    );
 end;
 $$;
 comment on function public.top_queries(integer) is

@@ -281,12 +281,12 @@ begin
     v_standing.value := private.alert_statistic(
       v_rule.metric, v_rule.statistic, v_rule.labels, v_rule.time_window, v_rule.minimum_count
     );
-    v_seen := case
+    v_seen := (case
       when v_standing.value is null then 'no_data'
       when v_standing.value >= v_rule.critical then 'critical'
       when v_standing.value >= v_rule.warning then 'warning'
       else 'ok'
-    end;
+    end)::public.alert_state;
     v_standing.critical_since := case
       when v_seen = 'critical' then coalesce(v_standing.critical_since, v_now)
     end;
