@@ -73,6 +73,7 @@ export type Database = {
           "name": string;
           "public_key": string;
           "registered_at": string;
+          "writer_hash": string;
         };
         ComputedFields: never;
         Insert: {
@@ -80,12 +81,14 @@ export type Database = {
           "name": string;
           "public_key": string;
           "registered_at"?: string;
+          "writer_hash": string;
         };
         Update: {
           "key_id"?: string;
           "name"?: string;
           "public_key"?: string;
           "registered_at"?: string;
+          "writer_hash"?: string;
         };
         Relationships: [];
       };
@@ -95,6 +98,7 @@ export type Database = {
           "organization_id": string | null;
           "placed_at": string;
           "placed_by": string | null;
+          "placed_by_operator": boolean;
           "reason": string;
           "released_at": string | null;
           "released_by": string | null;
@@ -108,6 +112,7 @@ export type Database = {
           "organization_id"?: string | null;
           "placed_at"?: string;
           "placed_by"?: string | null;
+          "placed_by_operator": boolean;
           "reason": string;
           "released_at"?: string | null;
           "released_by"?: string | null;
@@ -120,6 +125,7 @@ export type Database = {
           "organization_id"?: string | null;
           "placed_at"?: string;
           "placed_by"?: string | null;
+          "placed_by_operator"?: boolean;
           "reason"?: string;
           "released_at"?: string | null;
           "released_by"?: string | null;
@@ -617,6 +623,7 @@ export type Database = {
           "tree_size": number;
         }[];
       };
+      "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
         Returns: {
@@ -673,8 +680,20 @@ export type Database = {
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
       "erase_subject": {
-        Args: { "organization_id"?: string; "reason": string; "user_id": string };
-        Returns: number;
+        Args: {
+          "after"?: string;
+          "evidence"?: boolean;
+          "max_entries"?: number;
+          "max_seconds"?: number;
+          "organization_id"?: string;
+          "reason": string;
+          "user_id": string;
+        };
+        Returns: {
+          "kept": number;
+          "next_after": string;
+          "removed": number;
+        }[];
       };
       "evaluate_alerts": { Args: Record<PropertyKey, never>; Returns: number };
       "explain_permission": {
@@ -875,10 +894,6 @@ export type Database = {
         Returns: undefined;
       };
       "record_metrics": { Args: { "batch": string; "samples": Json }; Returns: number };
-      "register_audit_key": {
-        Args: { "key_id": string; "key_name": string; "public_key": string };
-        Returns: undefined;
-      };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
       "report_security_event": {
         Args: {
@@ -994,7 +1009,7 @@ export type Database = {
         Returns: undefined;
       };
       "store_audit_checkpoint": {
-        Args: { "key_id": string; "note": string; "root_hash": string; "tree_size": number };
+        Args: { "note": string; "root_hash": string; "signers": Json; "tree_size": number };
         Returns: boolean;
       };
       "top_queries": {
