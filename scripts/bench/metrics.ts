@@ -1,10 +1,11 @@
 /**
- * What measuring costs: `npm run bench -- metrics`. A request through handle() beside the same
- * without recording, a flush, the growth of the tables by a million observations, percentiles read
- * from them beside percentile_cont over the raw values, and a scrape of 10,000 series.
+ * What measuring costs: `npm run bench -- metrics`. A request and what of it is recording, a flush,
+ * the growth of the tables by a million observations, percentiles read from them beside
+ * percentile_cont over the raw values, and a scrape of 10,000 series.
  */
 import { Point, type Sample } from "../../supabase/functions/_shared/metrics/histogram.ts";
 import { handle } from "../../supabase/functions/_shared/http.ts";
+import { recordRequest } from "../../supabase/functions/_shared/metrics.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics/registry.ts";
 import { type ScrapedMetric, toText } from "../../supabase/functions/_shared/metrics/exposition.ts";
 import { bench, type BenchRow, milliseconds } from "./harness.ts";
@@ -76,7 +77,6 @@ export default bench({
     );
     const handler = handle(["GET"], () => Promise.resolve(new Response("fine")));
     const request = new Request("http://localhost/bench");
-    const bare = () => Promise.resolve(new Response("fine"));
     const scrape = async () => {
       const [row] = await postgres`select public.scrape_metrics() as scraped`;
       return toText(row?.scraped as ScrapedMetric[], "prometheus");
@@ -94,13 +94,16 @@ export default bench({
         "us",
         () => per(100_000, () => observed.observe(5, { route: "a" })),
       ),
-      {
-        name: "a request through handle(): errors, headers, correlation, recording",
-        unit: "us",
-        better: "lower",
-        ours: () => per(10_000, () => handler(request)),
-        peers: [{ name: "the bare handler", run: () => per(10_000, bare) }],
-      },
+      alone(
+        "recording of one request",
+        "us",
+        () => per(20_000, () => recordRequest(request, { status: 200, duration: 5 })),
+      ),
+      alone(
+        "one request through handle(), recording included",
+        "us",
+        () => per(10_000, () => handler(request)),
+      ),
       alone("a flush of 20 series", "ms", () => milliseconds(() => flush(one), 50)),
       alone("a flush of 1,000 series", "ms", () => {
         const many = Array.from(

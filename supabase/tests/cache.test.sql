@@ -3,8 +3,15 @@ begin;
 select plan(10);
 select tests.create_organizations();
 
-create function pg_temp.version_of(who text) returns text language sql as $$
-  select private.permission_version(tests.user_id(who), tests.organization_id('acme'));
+create function pg_temp.version_of(who text) returns text language plpgsql as $$
+declare
+  v_version text;
+begin
+  perform tests.act_as(who);
+  select version into v_version from my_permissions(tests.organization_id('acme'));
+  perform tests.act_as_owner();
+  return v_version;
+end;
 $$;
 create temporary table seen as select pg_temp.version_of('analyst@acme.test') as version;
 create function pg_temp.moved() returns boolean language plpgsql as $$

