@@ -83,7 +83,8 @@ Deno.test("CACHE-E02: so is one that a role lost, that expired, or of a banned a
     await new Promise((resolve) => setTimeout(resolve, 3100));
     assert.ok(await left() < 0);
     assert.equal(await ask(one.member, one.organization), 403, "expired");
-    assert.deepEqual(await versions(), [before], "and no version moved");
+    const [after] = await versions();
+    assert.deepEqual(after?.sum, before?.sum, "and no version moved");
 
     const two = await place();
     await admin`update auth.users set banned_until = now() + interval '1 day'
