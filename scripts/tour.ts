@@ -14,6 +14,7 @@ import { loadSecrets } from "./stack/secrets.ts";
 import { apiKeys } from "./tour/api_keys.ts";
 import { audit } from "./tour/audit.ts";
 import { encryption } from "./tour/encryption.ts";
+import { metrics } from "./tour/metrics.ts";
 import { mfa } from "./tour/mfa.ts";
 import { rateLimits } from "./tour/rate_limits.ts";
 import { rbac } from "./tour/rbac.ts";
@@ -26,6 +27,7 @@ const chapters: Record<string, Chapter> = {
   mfa,
   rate_limits: rateLimits,
   api_keys: apiKeys,
+  metrics,
 };
 
 await main(async () => {
@@ -39,10 +41,12 @@ await main(async () => {
   }
   const stack = await readState(stackPaths());
   if (!stack) throw new Failure("NOT_RUNNING", "Cannot start the tour: run npm start first");
-  const { databasePassword, schedulerSecret } = await loadSecrets(stackPaths().secrets);
+  const { databasePassword, schedulerSecret, metricsToken } = await loadSecrets(
+    stackPaths().secrets,
+  );
   const superuserUrl =
     `postgresql://supabase_admin:${databasePassword}@127.0.0.1:${stack.databasePort}/postgres`;
-  const place = { ...stack, superuserUrl, schedulerSecret };
+  const place = { ...stack, superuserUrl, schedulerSecret, metricsToken };
   for (const [name, chapter] of Object.entries(chapters)) {
     if (asked.length === 0 || asked.includes(name)) await chapter(place);
   }

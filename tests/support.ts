@@ -21,6 +21,7 @@ export const publishableKey = setting("BULWARK_TEST_PUBLISHABLE_KEY");
 export const schedulerSecret = setting("BULWARK_TEST_SCHEDULER_SECRET");
 export const authenticatorUrl = setting("BULWARK_TEST_AUTHENTICATOR_DB_URL");
 export const scannerPrivateKey = setting("BULWARK_TEST_SCANNER_PRIVATE_KEY");
+export const metricsToken = setting("BULWARK_TEST_METRICS_TOKEN");
 export const superuserUrl = setting("BULWARK_TEST_ADMIN_DB_URL");
 
 const options = {

@@ -24,6 +24,7 @@ export async function benchDatabase(
     { ...settings, ...definition.settings },
   );
   const pools: Sql[] = [];
+  const stops: (() => Promise<unknown>)[] = [];
   const open: BenchContext["connect"] = (role, options) => {
     const pool = connect(cluster.url(role, password), options);
     pools.push(pool);
@@ -31,6 +32,7 @@ export async function benchDatabase(
   };
   const stop = async () => {
     await Promise.all(pools.map((pool) => pool.end({ timeout: 1 })));
+    for (const end of stops.splice(0).reverse()) await end();
     await stopCluster();
   };
   try {
@@ -54,6 +56,7 @@ export async function benchDatabase(
       await connection`set role authenticated`;
       return connection;
     },
+    onStop: (end) => void stops.push(end),
     log: (message) => console.error(message),
   };
   return { context, stop };

@@ -39,6 +39,8 @@ export interface BenchContext {
   url(role: "postgres" | "authenticator" | "supabase_admin"): string;
   /** What was given for the benchmark's own options. */
   options: Record<string, string | boolean | undefined>;
+  /** Ends what the benchmark started beside the database, when it is over. */
+  onStop(stop: () => Promise<unknown>): void;
   /** Prints a line of progress. */
   log(message: string): void;
 }

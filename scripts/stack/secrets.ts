@@ -38,6 +38,11 @@ const definitions = {
   },
   mfaPepper: { name: "BULWARK_MFA_PEPPER", generate: () => token(43), forFunctions: true },
   scannerPrivateKey: { name: "BULWARK_SCANNER_PRIVATE_KEY", generate: p256PrivateKey },
+  metricsToken: {
+    name: "BULWARK_METRICS_TOKEN",
+    generate: () => token(43),
+    forFunctions: true,
+  },
 } satisfies Record<string, Secret>;
 
 type Key = keyof typeof definitions;

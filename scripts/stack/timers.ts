@@ -24,6 +24,8 @@ const databaseJobs: Record<string, number> = {
   cleanup_mfa: 900,
   evaluate_security_rules: 5,
   cleanup_old_rate_limits: 60,
+  evaluate_alerts: 5,
+  roll_up_metrics: 600,
 };
 
 /** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */

@@ -35,6 +35,7 @@ export async function startTestStack(): Promise<TestStack> {
     BULWARK_TEST_SECRET_KEY: secrets.secretKey,
     BULWARK_TEST_JWT_SECRET: secrets.jwtSecret,
     BULWARK_TEST_SCHEDULER_SECRET: secrets.schedulerSecret,
+    BULWARK_TEST_METRICS_TOKEN: secrets.metricsToken,
     BULWARK_TEST_AUDIT_SIGNING_KEYS: secrets.auditSigningKeys,
     BULWARK_TEST_ENCRYPTION_KEYS: secrets.encryptionKeys,
     BULWARK_TEST_SCANNER_PRIVATE_KEY: secrets.scannerPrivateKey,

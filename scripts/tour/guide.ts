@@ -10,6 +10,8 @@ export interface Place {
   superuserUrl: string;
   /** What the scheduler sends to ask for a checkpoint. */
   schedulerSecret: string;
+  /** What a scraper sends to read the metrics. */
+  metricsToken: string;
 }
 
 /** One capability, shown from beginning to end. */

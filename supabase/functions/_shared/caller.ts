@@ -1,11 +1,25 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import type { Holder } from "./cache/held.ts";
 import type { Database } from "./database.types.ts";
 import type { Env } from "./env.ts";
 import { BulwarkError } from "./errors.ts";
 import { correlationIdOf } from "./http.ts";
+import { measuredFetch } from "./metrics.ts";
+import { parseTraceparent } from "./trace.ts";
 
 /** A supabase-js client that acts as somebody, under row-level security. */
 export type CallerClient = SupabaseClient<Database>;
+
+/** Whom the token of each client names. */
+const claimed = new WeakMap<CallerClient, Holder>();
+
+/**
+ * Whom a client's token names, for finding what is cached: nobody verified it, so nothing is decided
+ * by it. Null where it names no user.
+ */
+export function claimedBy(client: CallerClient): Holder | null {
+  return claimed.get(client) ?? null;
+}
 
 /**
  * A client that acts as whoever sent the request. The Data API verifies the token on each call:
@@ -17,10 +31,31 @@ export function callerClient(request: Request, env: Env): CallerClient {
   if (!authorization || !/^Bearer [\w.~+/-]+=*$/i.test(authorization)) {
     throw new BulwarkError(401, "UNAUTHORIZED", "Cannot identify the caller: sign in first");
   }
-  return createClient<Database>(env.url, env.publishableKey, {
+  const traceparent = request.headers.get("traceparent");
+  const traced = traceparent && parseTraceparent(traceparent) ? { traceparent } : {};
+  const client = createClient<Database>(env.url, env.publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
     global: {
-      headers: { authorization, "x-correlation-id": correlationIdOf(request) },
+      headers: { authorization, "x-correlation-id": correlationIdOf(request), ...traced },
+      fetch: measuredFetch,
     },
   });
+  const holder = readClaims(authorization);
+  if (holder) claimed.set(client, holder);
+  return client;
+}
+
+/** The claims `sub` and `session_id` of a token, without verifying it. */
+function readClaims(authorization: string): Holder | null {
+  try {
+    const payload = authorization.split(" ")[1]?.split(".")[1] ?? "";
+    const { sub, session_id } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
+    return isId(sub) ? { subject: sub, session: isId(session_id) ? session_id : null } : null;
+  } catch {
+    return null;
+  }
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9a-f-]{36}$/i.test(value);
 }

@@ -1264,6 +1264,7 @@ export type Database = {
           "removed": number;
         }[];
       };
+      "evaluate_alerts": { Args: Record<PropertyKey, never>; Returns: number };
       "evaluate_security_rules": { Args: Record<PropertyKey, never>; Returns: number };
       "exchange_api_key": {
         Args: { "address"?: string; "key_hash": string };
@@ -1404,6 +1405,30 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "list_alerts": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "cool_down": string;
+          "critical": number;
+          "description": string;
+          "enabled": boolean;
+          "evaluated_at": string;
+          "labels": Json;
+          "lasting": string;
+          "metric": string;
+          "minimum_count": number;
+          "name": string;
+          "raise_without_data": boolean;
+          "raised_at": string;
+          "recovering": string;
+          "since": string;
+          "state": Database["public"]["Enums"]["alert_state"];
+          "statistic": Database["public"]["Enums"]["metric_statistic"];
+          "time_window": string;
+          "value": number;
+          "warning": number;
+        }[];
+      };
       "list_api_keys": {
         Args: {
           "before"?: string;
@@ -1439,6 +1464,17 @@ export type Database = {
           "normalization": string;
           "organization_column": string;
           "primary_key": string;
+        }[];
+      };
+      "list_metrics": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "description": string;
+          "kind": Database["public"]["Enums"]["metric_kind"];
+          "last_at": string;
+          "name": string;
+          "series": number;
+          "unit": string;
         }[];
       };
       "list_network": {
@@ -1524,6 +1560,13 @@ export type Database = {
         }[];
       };
       "mfa_verified": { Args: { "max_age": string }; Returns: boolean };
+      "my_permissions": {
+        Args: { "known_version"?: string; "organization_id"?: string };
+        Returns: {
+          "permissions": (string)[];
+          "version": string;
+        }[];
+      };
       "next_reencryption_batch": {
         Args: { "batch_size"?: number };
         Returns: {
@@ -1602,10 +1645,34 @@ export type Database = {
           "wrapped_key": string;
         }[];
       };
+      "read_metric": {
+        Args: {
+          "group_by"?: string;
+          "labels"?: Json;
+          "metric": string;
+          "since"?: string;
+          "step"?: string;
+          "until"?: string;
+        };
+        Returns: {
+          "at": string;
+          "count": number;
+          "label": string;
+          "last": number;
+          "maximum": number;
+          "mean": number;
+          "minimum": number;
+          "p50": number;
+          "p95": number;
+          "p99": number;
+          "total": number;
+        }[];
+      };
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
       };
+      "record_metrics": { Args: { "batch": string; "samples": Json }; Returns: number };
       "record_rate_limit_denial": {
         Args: {
           "address"?: string;
@@ -1721,6 +1788,7 @@ export type Database = {
       };
       "revoke_trusted_device": { Args: { "device_id"?: string }; Returns: number };
       "rewrap_data_keys": { Args: { "changes": Json }; Returns: number };
+      "roll_up_metrics": { Args: Record<PropertyKey, never>; Returns: number };
       "rotate_api_key": {
         Args: { "expires_at"?: string; "key_id": string; "overlap"?: string };
         Returns: Database["public"]["CompositeTypes"]["issued_api_key"];
@@ -1731,6 +1799,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "scrape_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
         Args: {
@@ -1782,6 +1851,25 @@ export type Database = {
           isOneToOne: false;
           isSetofReturn: true;
         };
+      };
+      "set_alert_rule": {
+        Args: {
+          "cool_down"?: string;
+          "critical"?: number;
+          "description"?: string;
+          "enabled"?: boolean;
+          "labels"?: Json;
+          "lasting"?: string;
+          "metric": string;
+          "minimum_count"?: number;
+          "name": string;
+          "raise_without_data"?: boolean;
+          "recovering"?: string;
+          "statistic": Database["public"]["Enums"]["metric_statistic"];
+          "time_window"?: string;
+          "warning"?: number;
+        };
+        Returns: undefined;
       };
       "set_api_key_policy": {
         Args: { "allowed": boolean; "max_days"?: number; "organization_id": string };
@@ -1846,6 +1934,18 @@ export type Database = {
       "store_mfa_secret": {
         Args: { "factor_id": string; "name": string; "secret": string };
         Returns: boolean;
+      };
+      "top_queries": {
+        Args: { "page_size"?: number };
+        Returns: {
+          "calls": number;
+          "maximum_ms": number;
+          "mean_ms": number;
+          "query": string;
+          "returned_rows": number;
+          "share": number;
+          "total_ms": number;
+        }[];
       };
       "trust_device": {
         Args: { "name": string };
@@ -1937,10 +2037,22 @@ export type Database = {
       };
     };
     Enums: {
+      "alert_state": "ok" | "no_data" | "warning" | "critical";
       "audit_actor_type": "user" | "api_key" | "service" | "anonymous" | "database";
       "audit_result": "success" | "failure" | "partial";
       "audit_severity": "debug" | "info" | "warning" | "error" | "critical";
       "audit_source": "table" | "auth" | "client" | "service";
+      "metric_kind": "counter" | "gauge" | "histogram";
+      "metric_statistic":
+        | "p50"
+        | "p95"
+        | "p99"
+        | "mean"
+        | "minimum"
+        | "maximum"
+        | "last"
+        | "rate"
+        | "total";
       "network_verdict": "allow" | "block";
       "rate_limit_failure": "open" | "closed";
       "rate_limit_subject": "caller" | "user_or_key" | "address_and_account";
@@ -2063,10 +2175,23 @@ export type CompositeTypes<
 export const Constants = {
   "public": {
     Enums: {
+      "alert_state": ["ok", "no_data", "warning", "critical"],
       "audit_actor_type": ["user", "api_key", "service", "anonymous", "database"],
       "audit_result": ["success", "failure", "partial"],
       "audit_severity": ["debug", "info", "warning", "error", "critical"],
       "audit_source": ["table", "auth", "client", "service"],
+      "metric_kind": ["counter", "gauge", "histogram"],
+      "metric_statistic": [
+        "p50",
+        "p95",
+        "p99",
+        "mean",
+        "minimum",
+        "maximum",
+        "last",
+        "rate",
+        "total",
+      ],
       "network_verdict": ["allow", "block"],
       "rate_limit_failure": ["open", "closed"],
       "rate_limit_subject": ["caller", "user_or_key", "address_and_account"],

@@ -1,5 +1,8 @@
 import { corsHeaders } from "@supabase/supabase-js/cors";
 import { BulwarkError } from "./errors.ts";
+import { recordRequest } from "./metrics.ts";
+import { correlationOf, parseTraceparent } from "./trace.ts";
+import { type ReportError, reportError } from "./tracking.ts";
 
 /** A function's body: a request in, an answer out; what it throws becomes the error body. */
 export type Handler = (request: Request) => Promise<Response>;
@@ -10,7 +13,7 @@ const headers = {
   ...corsHeaders,
   "Access-Control-Allow-Headers": `${
     corsHeaders["Access-Control-Allow-Headers"]
-  }, x-correlation-id`,
+  }, x-correlation-id, traceparent`,
   "Access-Control-Expose-Headers": [
     "x-correlation-id",
     "x-next-cursor",
@@ -26,21 +29,27 @@ const headers = {
 
 /**
  * Wraps a handler with what every function does alike: the CORS preflight, the methods it knows, a
- * correlation id (the caller's `x-correlation-id` if it is one, else a fresh UUID) and the error
- * body `{ code, message, correlation_id }`. An unexpected error reaches the client as a correlation
- * id and the log as text.
+ * correlation id (the caller's `x-correlation-id` if it is one, else the trace that a `traceparent`
+ * names, else a fresh UUID) and the error body `{ code, message, correlation_id }`. An unexpected
+ * error reaches the client as a correlation id, the log as text, and error tracking without secrets.
+ * How long each request took is recorded and stored after the answer.
  */
 export function handle(
   methods: readonly string[],
   handler: Handler,
   log: (line: string) => void = console.error,
+  report: ReportError = reportError,
 ): Handler {
   return async (request) => {
     if (request.method === "OPTIONS") return new Response(null, { status: 204, headers });
+    const start = performance.now();
     const correlationId = correlationIdOf(request);
-    const respond = (response: Response) => {
+    const respond = (response: Response, code?: string) => {
       for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
       response.headers.set("x-correlation-id", correlationId);
+      const { status } = response;
+      const duration = performance.now() - start;
+      recordRequest(request, { status, duration, ...(code ? { code } : {}) });
       return response;
     };
     try {
@@ -57,20 +66,28 @@ export function handle(
       return respond(await handler(identified));
     } catch (thrown) {
       const known = thrown instanceof BulwarkError;
-      if (!known) log(`${correlationId} ${thrown instanceof Error ? thrown.stack : thrown}`);
+      if (!known) {
+        log(`${correlationId} ${thrown instanceof Error ? thrown.stack : thrown}`);
+        report(thrown, { request, correlationId });
+      }
       const { status, code, message, headers } = known
         ? thrown
         : new BulwarkError(500, "INTERNAL", "Cannot answer: something went wrong inside");
       const body = { code, message, correlation_id: correlationId };
-      return respond(Response.json(body, { status, headers }));
+      return respond(Response.json(body, { status, headers }), code);
     }
   };
 }
 
-/** The id that joins everything one request does: the caller's, if it has the form of one. */
+/**
+ * The id that joins everything one request does: the caller's, if it has the form of one, else the
+ * id of the caller's trace as a UUID, which is the form that the audit log takes.
+ */
 export function correlationIdOf(request: Request): string {
   const given = request.headers.get("x-correlation-id");
-  return given && /^[\w.:-]{8,128}$/.test(given) ? given : crypto.randomUUID();
+  if (given && /^[\w.:-]{8,128}$/.test(given)) return given;
+  const trace = parseTraceparent(request.headers.get("traceparent"));
+  return trace ? correlationOf(trace) : crypto.randomUUID();
 }
 
 /**

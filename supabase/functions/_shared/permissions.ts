@@ -1,12 +1,29 @@
-import type { CallerClient } from "./caller.ts";
+import { type Cache, openCache } from "./cache.ts";
+import { heldPermissions } from "./cache/held.ts";
+import { type CallerClient, claimedBy } from "./caller.ts";
 import { BulwarkError, fromDataApi } from "./errors.ts";
+import { cacheObserver } from "./metrics.ts";
 
 /** A permission of the catalogue, or one that the host application registered. */
 export type Permission = `${string}:${string}`;
 
+/** How long one request goes on with what it was told, in milliseconds. */
+const toldFor = 1000;
+
+/** What each request was told, by its client. */
+const told = new WeakMap<
+  CallerClient,
+  Map<string, { at: number; held: Promise<ReadonlySet<string>> }>
+>();
+
+/** In memory alone, whatever Redis there is: see heldPermissions(). */
+let memory: Promise<Cache> | undefined;
+
 /**
- * Which of up to 100 permissions the client's user holds in an organization (null: system-wide),
- * in one round trip. Decided from the tables as they are now, not from the token.
+ * Which of up to 100 permissions the client's user holds in an organization (null: system-wide).
+ * Decided from the tables as they are now, not from the token. What the user holds is fetched once a
+ * request, and not at all where the database says that it has not changed since the request before;
+ * a no is always the database's own.
  * @throws BulwarkError RBAC_UNKNOWN_PERMISSION, RBAC_BATCH_TOO_LARGE, RBAC_NOT_AUTHENTICATED
  */
 export async function checkPermissions(
@@ -14,12 +31,17 @@ export async function checkPermissions(
   permissions: readonly Permission[],
   organizationId: string | null,
 ): Promise<Record<string, boolean>> {
+  const held = await heldBy(client, organizationId);
+  const rest = permissions.filter((permission) => !held.has(permission));
+  const allowed = Object.fromEntries(permissions.map((permission) => [permission, true]));
+  if (rest.length === 0 && permissions.length <= 100) return allowed;
   const { data, error, status } = await client.rpc("check_permissions", {
-    permissions: [...permissions],
+    permissions: permissions.length > 100 ? [...permissions] : rest,
     ...(organizationId === null ? {} : { organization_id: organizationId }),
   });
   if (error) throw fromDataApi({ status, error });
-  return Object.fromEntries(data.map((row) => [row.permission, row.allowed]));
+  for (const row of data) allowed[row.permission] = row.allowed;
+  return allowed;
 }
 
 /** Whether the client's user holds one permission. Errors as of {@link checkPermissions}. */
@@ -55,3 +77,43 @@ export async function requirePermission(
     `Cannot proceed: permission ${permission} is missing`,
   );
 }
+
+/** What the client's user holds: once a request, and again when the request takes long. */
+function heldBy(
+  client: CallerClient,
+  organizationId: string | null,
+): Promise<ReadonlySet<string>> {
+  const name = organizationId ?? "";
+  const answers = told.get(client) ?? new Map();
+  told.set(client, answers);
+  const known = answers.get(name);
+  if (known && Date.now() - known.at < toldFor) return known.held;
+  const held = askFor(client, organizationId);
+  answers.set(name, { at: Date.now(), held });
+  return held;
+}
+
+async function askFor(
+  client: CallerClient,
+  organizationId: string | null,
+): Promise<ReadonlySet<string>> {
+  const ask = async (knownVersion: string | null) => {
+    const { data, error, status } = await client.rpc("my_permissions", {
+      ...(organizationId === null ? {} : { organization_id: organizationId }),
+      ...(knownVersion === null ? {} : { known_version: knownVersion }),
+    });
+    if (error) throw fromDataApi({ status, error });
+    const [row] = data;
+    // The function returns one row, with a null that the generated types do not know of.
+    return {
+      version: row?.version ?? "",
+      permissions: row?.permissions as string[] | null ?? null,
+    };
+  };
+  const holder = claimedBy(client);
+  if (!holder) return new Set((await ask(null)).permissions);
+  memory ??= openCache({ ...none, cachePrefix: "permissions" }, cacheObserver);
+  return await heldPermissions(await memory, holder, organizationId, ask);
+}
+
+const none = { redisUrl: null, upstashUrl: null, upstashToken: null, cacheTimeout: 100 };

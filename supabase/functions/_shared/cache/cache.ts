@@ -1,0 +1,321 @@
+import {
+  type CacheKey,
+  type CachePattern,
+  escape,
+  matcher,
+  type Namespace,
+  namespaceOf,
+} from "./catalog.ts";
+import { type Entry, MemoryLevel, type MemoryOptions } from "./memory.ts";
+import { type Lease, type SharedLevel, Unavailable } from "./shared.ts";
+
+/** How one entry is kept. */
+export interface EntryOptions {
+  /** Seconds it lives at most; up to a tenth less, so that not all expire at once. */
+  ttl: number;
+  /** Seconds for "there is none" (null or undefined); 30 by default, 0 not to remember it. */
+  negativeTtl?: number;
+  /** What can invalidate it together with others. */
+  tags?: readonly string[];
+  /** Keeps it in the isolate alone. */
+  memoryOnly?: boolean;
+}
+
+/** Where an answer came from, told once for each. */
+export type Outcome = "memory" | "shared" | "load" | "joined" | "negative" | "miss";
+
+/** What happens in a cache, for whoever counts it. */
+export interface CacheObserver {
+  answered(namespace: Namespace, outcome: Outcome): void;
+  /** The level in Redis was away or slow. */
+  unavailable(): void;
+}
+
+export interface CacheOptions {
+  memory: MemoryOptions;
+  /**
+   * Seconds an entry that Redis has as well is kept in the isolate: so long may another isolate go
+   * on with what was invalidated elsewhere.
+   */
+  memorySeconds: number;
+  /** How long one process waits while another loads the same key, in milliseconds. */
+  loadWait: number;
+  observer?: CacheObserver;
+}
+
+/** One of many entries that are read or stored together. */
+export interface WarmEntry<T> {
+  key: CacheKey;
+  load: () => Promise<T>;
+  options: EntryOptions;
+}
+
+/** A load that is under way. */
+interface Flight {
+  promise: Promise<unknown>;
+  tags: readonly string[];
+  /** The key or a tag of it was invalidated since it began. */
+  revoked: boolean;
+}
+
+const defaultNegativeTtl = 30;
+
+/**
+ * A cache before something slow, on two levels: memory in the isolate, and Redis where there is one.
+ *
+ * - A value is what JSON makes of it, the same frozen object for everybody who gets it.
+ * - In a process one load runs at a time for a key; across processes whoever holds the key's lease
+ *   loads, and others wait for it for a while.
+ * - A load that began before its key or tag was invalidated gives its value to whoever was waiting
+ *   then, and to nobody else: it is not stored and nobody joins it any more.
+ * - Errors are the loader's own and are never remembered. Redis away or slow is a miss.
+ */
+export class Cache {
+  readonly #memory: MemoryLevel;
+  readonly #shared: SharedLevel | null;
+  readonly #options: CacheOptions;
+  readonly #flights = new Map<CacheKey, Flight>();
+
+  constructor(shared: SharedLevel | null, options: CacheOptions) {
+    this.#shared = shared;
+    this.#options = options;
+    this.#memory = new MemoryLevel(options.memory);
+  }
+
+  /**
+   * The value of a key, loaded where there is none; null where the load finds that there is none.
+   * @throws whatever the load throws
+   */
+  getOrSet<T>(key: CacheKey, load: () => Promise<T>, options: EntryOptions): Promise<T> {
+    const hit = this.#memory.get(key);
+    if (hit !== undefined) {
+      this.#answered(key, hit.value === null ? "negative" : "memory");
+      return Promise.resolve(hit.value as T);
+    }
+    const flying = this.#flights.get(key);
+    if (flying) {
+      this.#answered(key, "joined");
+      return flying.promise as Promise<T>;
+    }
+    const flight: Flight = {
+      tags: (options.tags ?? []).map(escape),
+      revoked: false,
+      promise: Promise.resolve(),
+    };
+    const promise = this.#load(key, flight, load, options).finally(() => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
+    });
+    flight.promise = promise;
+    this.#flights.set(key, flight);
+    return promise;
+  }
+
+  /** The value of a key; undefined where it is not cached, null where there is known to be none. */
+  async get<T>(key: CacheKey): Promise<T | null | undefined> {
+    return (await this.getMany<T>([key]))[0];
+  }
+
+  /** The values of some keys in one round trip, in their order; undefined for what is not cached. */
+  async getMany<T>(keys: readonly CacheKey[]): Promise<(T | null | undefined)[]> {
+    const found = new Map<CacheKey, unknown>();
+    const missing: CacheKey[] = [];
+    for (const key of new Set(keys)) {
+      const hit = this.#memory.get(key);
+      if (!hit) missing.push(key);
+      else {
+        found.set(key, hit.value);
+        this.#answered(key, "memory");
+      }
+    }
+    const texts = missing.length > 0
+      ? await this.#try((shared) => shared.read(missing, null)) ?? []
+      : [];
+    for (const [i, key] of missing.entries()) {
+      const text = texts[i];
+      if (typeof text === "string") found.set(key, thaw(text));
+      this.#answered(key, typeof text === "string" ? "shared" : "miss");
+    }
+    return keys.map((key) => found.get(key) as T | null | undefined);
+  }
+
+  /** Stores a value that is known to be right: a load under way does not overwrite it. */
+  async set(key: CacheKey, value: unknown, options: EntryOptions): Promise<void> {
+    await this.setMany([[key, value]], options);
+  }
+
+  /** Stores many values in one round trip. */
+  async setMany(
+    entries: readonly (readonly [CacheKey, unknown])[],
+    options: EntryOptions,
+  ): Promise<void> {
+    const tags = (options.tags ?? []).map(escape);
+    const stamp = this.#memory.stamp(tags);
+    const frozen = entries.map(([key, value]) => ({ key, ...freeze(value) }));
+    for (const { key, value, text } of frozen) {
+      this.#revoke(key);
+      this.#remember(key, value, text, stamp, options);
+    }
+    if (options.memoryOnly) return;
+    const shared = frozen.map(({ key, value, text }) => ({
+      key,
+      text,
+      ttl: lifetime(value, options),
+    }))
+      .filter((entry) => entry.ttl > 0);
+    await this.#try((level) => level.store(shared, tags));
+  }
+
+  /** Forgets some keys. */
+  async delete(...keys: CacheKey[]): Promise<void> {
+    for (const key of keys) {
+      this.#revoke(key);
+      this.#memory.delete(key);
+    }
+    await this.#try((shared) => shared.delete(keys));
+  }
+
+  /** Invalidates every entry that carries one of the tags, however many there are, at once. */
+  async invalidateTags(...tags: string[]): Promise<void> {
+    const escaped = tags.map(escape);
+    this.#memory.invalidate(escaped);
+    for (const [key, flight] of this.#flights) {
+      if (flight.tags.some((tag) => escaped.includes(tag))) this.#revoke(key);
+    }
+    await this.#try((shared) => shared.invalidate(escaped));
+  }
+
+  /** Forgets all keys that a pattern names; in Redis by SCAN and UNLINK, so that nobody waits. */
+  async clear(pattern: CachePattern): Promise<void> {
+    const matches = matcher(pattern);
+    for (const key of [...this.#flights.keys()].filter(matches)) this.#revoke(key);
+    this.#memory.deleteMatching(matches);
+    await this.#try((shared) => shared.clear(pattern));
+  }
+
+  /** Drops what the isolate keeps and ends the connection to Redis. */
+  close(): void {
+    this.#memory.clear();
+    this.#shared?.close();
+  }
+
+  /** Whether Redis is in use and answers. */
+  get state(): "memory" | "shared" | "away" {
+    if (!this.#shared) return "memory";
+    return this.#shared.isAway ? "away" : "shared";
+  }
+
+  /** How many entries the isolate keeps. */
+  get size(): number {
+    return this.#memory.size;
+  }
+
+  async #load<T>(
+    key: CacheKey,
+    flight: Flight,
+    load: () => Promise<T>,
+    options: EntryOptions,
+  ): Promise<T> {
+    const stamp = this.#memory.stamp(flight.tags);
+    const claimed = options.memoryOnly || !this.#shared
+      ? null
+      : await this.#claim(key, flight.tags);
+    if (typeof claimed === "string") {
+      const value = thaw(claimed);
+      if (!flight.revoked) this.#remember(key, value, claimed, stamp, options);
+      this.#answered(key, value === null ? "negative" : "shared");
+      return value as T;
+    }
+    this.#answered(key, "load");
+    try {
+      const { value, text } = freeze(await load());
+      const ttl = lifetime(value, options);
+      const stored = claimed && ttl > 0
+        ? await this.#try((shared) => shared.fill(claimed, { key, text, ttl }))
+        : null;
+      // False: somebody invalidated it elsewhere. Null: nobody could say, memory keeps it shortly.
+      if (!flight.revoked && stored !== false) this.#remember(key, value, text, stamp, options);
+      if (claimed && ttl <= 0) await this.#try((shared) => shared.release(claimed, key));
+      return value as T;
+    } catch (thrown) {
+      if (claimed) await this.#try((shared) => shared.release(claimed, key));
+      throw thrown;
+    }
+  }
+
+  /** The entry as JSON, or the lease to load it, or null to load it without. */
+  async #claim(key: CacheKey, tags: readonly string[]): Promise<string | Lease | null> {
+    const deadline = Date.now() + this.#options.loadWait;
+    for (let pause = 5;; pause = Math.min(pause * 2, 50)) {
+      const text = (await this.#try((shared) => shared.read([key], tags)))?.[0];
+      if (text === undefined) return null;
+      if (text !== null) return text;
+      const claimed = await this.#try((shared) => shared.claim(key, tags));
+      if (claimed === null) return null;
+      if (claimed !== "taken") return "text" in claimed ? claimed.text : claimed.lease;
+      if (Date.now() + pause > deadline) return null;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+
+  #remember(
+    key: CacheKey,
+    value: unknown,
+    text: string,
+    tags: Entry["tags"],
+    options: EntryOptions,
+  ): void {
+    const whole = lifetime(value, options);
+    if (whole <= 0) return;
+    const ttl = this.#shared && !options.memoryOnly
+      ? Math.min(whole, this.#options.memorySeconds * 1000)
+      : whole;
+    if (ttl > 0) {
+      this.#memory.set(key, { value, expiresAt: Date.now() + ttl, tags, size: text.length });
+    }
+  }
+
+  #revoke(key: CacheKey): void {
+    const flight = this.#flights.get(key);
+    if (!flight) return;
+    flight.revoked = true;
+    this.#flights.delete(key);
+  }
+
+  /** Does something in Redis; null where there is none, or it is away or slow. */
+  async #try<T>(task: (shared: SharedLevel) => Promise<T>): Promise<T | null> {
+    if (!this.#shared) return null;
+    try {
+      return await task(this.#shared);
+    } catch (thrown) {
+      if (!(thrown instanceof Unavailable)) throw thrown;
+      this.#options.observer?.unavailable();
+      return null;
+    }
+  }
+
+  #answered(key: CacheKey, outcome: Outcome): void {
+    this.#options.observer?.answered(namespaceOf(key), outcome);
+  }
+}
+
+/** Milliseconds that a value may live: up to a tenth less than it could. */
+function lifetime(value: unknown, { ttl, negativeTtl = defaultNegativeTtl }: EntryOptions): number {
+  const seconds = value === null ? Math.min(ttl, negativeTtl) : ttl;
+  return seconds * 1000 * (1 - Math.random() / 10);
+}
+
+/** A value as everybody gets it, from either level: what JSON makes of it, never to be changed. */
+function freeze(value: unknown): { value: unknown; text: string } {
+  const text = JSON.stringify(value ?? null);
+  return { value: thaw(text), text };
+}
+
+function thaw(text: string): unknown {
+  return deepFreeze(JSON.parse(text));
+}
+
+function deepFreeze(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  for (const child of Object.values(value)) deepFreeze(child);
+  return Object.freeze(value);
+}

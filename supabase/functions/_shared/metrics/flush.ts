@@ -1,0 +1,90 @@
+import type { Sample } from "./histogram.ts";
+import type { Metrics } from "./registry.ts";
+
+/** What leaves the isolate at once; the id makes a repetition harmless. */
+export interface Batch {
+  id: string;
+  samples: Sample[];
+}
+
+export interface FlusherOptions {
+  /** Stores a batch, once or more; rejects when that failed. */
+  send(batch: Batch): Promise<void>;
+  /** Milliseconds between the first value and the flush. */
+  delay: number;
+  /** Called before each flush: levels that somebody has to look at. */
+  sample?(): void;
+  log?(line: string): void;
+}
+
+/** More than the database takes in one batch is sent in several. */
+const batchSize = 2000;
+/** What could not be sent is kept for the next time, so many batches. */
+const maxKept = 20;
+
+/**
+ * Sends what was counted, after the response: the first value begins a wait, and whatever is counted
+ * meanwhile goes along. On the hosted runtime `EdgeRuntime.waitUntil` keeps the isolate alive for it.
+ */
+export class Flusher {
+  readonly #metrics: Metrics;
+  readonly #options: FlusherOptions;
+  #waiting: Promise<void> | null = null;
+  #sending: Promise<void> = Promise.resolve();
+  #kept: Batch[] = [];
+  #failures = 0;
+
+  constructor(metrics: Metrics, options: FlusherOptions) {
+    this.#metrics = metrics;
+    this.#options = options;
+  }
+
+  /** Flushes after the delay, unless a flush is on its way. Never fails. */
+  soon(): void {
+    if (this.#waiting) return;
+    this.#waiting = pause(this.#options.delay).then(() => {
+      this.#waiting = null;
+      return this.flush();
+    });
+    waitUntil(this.#waiting);
+  }
+
+  /** Sends everything now; what fails is kept for the next time. Never fails. */
+  flush(): Promise<void> {
+    this.#sending = this.#sending.then(() => this.#send());
+    return this.#sending;
+  }
+
+  async #send(): Promise<void> {
+    if (this.#metrics.isEmpty && this.#kept.length === 0) return;
+    this.#options.sample?.();
+    const samples = this.#metrics.drain();
+    for (let start = 0; start < samples.length; start += batchSize) {
+      const id = crypto.randomUUID();
+      this.#kept.push({ id, samples: samples.slice(start, start + batchSize) });
+    }
+    if (this.#kept.length > maxKept) this.#kept = this.#kept.slice(-maxKept);
+    while (this.#kept[0]) {
+      try {
+        await this.#options.send(this.#kept[0]);
+      } catch (thrown) {
+        if (++this.#failures === 3) this.#options.log?.(`metrics are not stored: ${thrown}`);
+        return;
+      }
+      this.#failures = 0;
+      this.#kept.shift();
+    }
+  }
+}
+
+/** Keeps a hosted isolate alive until a promise has settled; elsewhere the promise just goes on. */
+export function waitUntil(promise: Promise<unknown>): void {
+  const runtime = (globalThis as { EdgeRuntime?: { waitUntil?(promise: unknown): void } })
+    .EdgeRuntime;
+  runtime?.waitUntil?.(promise);
+}
+
+/** Waits without keeping a process alive that has nothing else to do. */
+function pause(duration: number): Promise<void> {
+  return new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, duration)));
+}

@@ -1,0 +1,32 @@
+import { z } from "zod";
+import { type Format } from "./exposition.ts";
+
+/** `?format=` decides, else the Accept header; Prometheus text where neither says anything. */
+export function formatOf(request: Request, asked: Format | "json" | undefined): Format | "json" {
+  if (asked) return asked;
+  const accept = request.headers.get("accept") ?? "";
+  if (accept.includes("application/openmetrics-text")) return "openmetrics";
+  return /\bapplication\/json\b/.test(accept) ? "json" : "prometheus";
+}
+
+/** What `GET /metrics` takes. `range` is how far back the JSON form looks. */
+export const metricsQuery = z.strictObject({
+  format: z.enum(["prometheus", "openmetrics", "json"]).optional(),
+  range: z.enum(["1h", "6h", "24h", "7d", "30d"]).default("1h"),
+});
+
+const hour = 3_600_000;
+const ranges = {
+  "1h": { length: hour, step: "1 minute" },
+  "6h": { length: 6 * hour, step: "5 minutes" },
+  "24h": { length: 24 * hour, step: "15 minutes" },
+  "7d": { length: 168 * hour, step: "2 hours" },
+  "30d": { length: 720 * hour, step: "6 hours" },
+};
+
+/** When a range began, to the whole minute, and the step that suits it. */
+export function rangeOf(range: keyof typeof ranges): { since: string; step: string } {
+  const { length, step } = ranges[range];
+  const since = Math.floor((Date.now() - length) / 60_000) * 60_000;
+  return { since: new Date(since).toISOString(), step };
+}

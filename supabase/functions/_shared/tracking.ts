@@ -1,0 +1,49 @@
+import { readTrackingEnv, type TrackingEnv } from "./env.ts";
+import { waitUntil } from "./metrics/flush.ts";
+import { scrub } from "./tracking/scrub.ts";
+import { parseDsn, toEnvelope } from "./tracking/sentry.ts";
+
+/** Where an unexpected error happened. */
+export interface ErrorContext {
+  request: Request;
+  correlationId: string;
+}
+
+/** Reports an unexpected error, after the response; never fails and never waits. */
+export type ReportError = (thrown: unknown, context: ErrorContext) => void;
+
+/**
+ * Reports errors to Sentry, or to whatever takes its envelopes, when a DSN is set. What is sent is
+ * the error with its stack, the method and path of the request, and the correlation id as the trace:
+ * no body, query, cookie, address, user or header; and secrets are scrubbed out of all of it.
+ */
+export function errorReporter(
+  env: TrackingEnv,
+  send: typeof fetch = fetch,
+  log: (line: string) => void = console.error,
+): ReportError {
+  const dsn = env.sentryDsn ? parseDsn(env.sentryDsn) : null;
+  if (env.sentryDsn && !dsn) log("SENTRY_DSN is not an address of Sentry; errors are only logged");
+  if (!dsn) return () => {};
+  return (thrown, context) => {
+    const deliver = async () => {
+      const body = toEnvelope(thrown, context, env.environment, (text) => scrub(text, env.secrets));
+      const response = await send(dsn.url, {
+        method: "POST",
+        headers: { "content-type": "application/x-sentry-envelope", "x-sentry-auth": dsn.auth },
+        body,
+        signal: AbortSignal.timeout(5000),
+      });
+      await response.body?.cancel();
+    };
+    waitUntil(deliver().catch(() => log(`${context.correlationId} could not be reported`)));
+  };
+}
+
+let reporter: ReportError | undefined;
+
+/** {@link errorReporter} with the environment of the function. */
+export const reportError: ReportError = (thrown, context) => {
+  reporter ??= errorReporter(readTrackingEnv());
+  reporter(thrown, context);
+};

@@ -1,0 +1,37 @@
+const removed = "[removed]";
+
+/** What gives itself away by its form, wherever it stands. */
+const forms: [RegExp, string][] = [
+  // JSON Web Tokens, and what is sent as a bearer or basic credential.
+  [/\beyJ[\w-]{8,}\.[\w-]{4,}(\.[\w-]*)?/g, removed],
+  [/\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${removed}`],
+  // Keys with a name in front: Supabase's, Bulwark's, Stripe's and the like.
+  [/\b(sb|sk|pk|rk|bw|blw|whsec|ghp|xox[abp])_\w{8,}/g, removed],
+  [/-----BEGIN [A-Z ]+-----[\s\S]*?(-----END [A-Z ]+-----|$)/g, removed],
+  // A URL's user and password, and its query.
+  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, `$1${removed}@`],
+  [/(https?:\/\/[^\s?#"']+)\?[^\s"')]+/gi, `$1?${removed}`],
+  // name = value where the name says what it is.
+  [
+    /\b([\w-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|authorization|cookie|otp|code)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,;&)}\]]+)/gi,
+    `$1${removed}`,
+  ],
+  [/[\w.+-]+@[\w-]+(\.[\w-]+)+/g, "[address]"],
+  // Anything long that looks random: 32 hexadecimal digits or 40 of base64.
+  [/\b[0-9a-f]{32,}\b/gi, removed],
+  [/\b(?=[\w+/-]*[A-Z])(?=[\w+/-]*[a-z])(?=[\w+/-]*\d)[\w+/-]{40,}={0,2}/g, removed],
+  // What Postgres says of a row: Key (email)=(x) already exists; Failing row contains (...).
+  [/\)=\([^)]*\)/g, `)=(${removed})`],
+  [/row contains \(.*\)/gs, `row contains (${removed})`],
+];
+
+/**
+ * A text without what must not leave: the given secrets wherever they stand, and whatever has the
+ * form of a credential, an address or a row. Rather too much than too little.
+ */
+export function scrub(text: string, secrets: readonly string[]): string {
+  let clean = text;
+  for (const secret of secrets) clean = clean.replaceAll(secret, removed);
+  for (const [form, replacement] of forms) clean = clean.replace(form, replacement);
+  return clean;
+}

@@ -1,0 +1,157 @@
+/** Error tracking: what a real receiver gets, and what it never gets. */
+import assert from "node:assert/strict";
+import { handle } from "../http.ts";
+import { correlationIdOf } from "../http.ts";
+import { parseTraceparent, traceIdOf } from "../trace.ts";
+import { errorReporter } from "../tracking.ts";
+import { scrub } from "./scrub.ts";
+import { parseDsn } from "./sentry.ts";
+
+const jwt =
+  "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
+
+Deno.test("TRACK-01: an unexpected error arrives as an envelope, without a secret in it", async () => {
+  const { promise, resolve } = Promise.withResolvers<
+    { path: string; auth: string; body: string }
+  >();
+  const receiver = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      const { pathname: path } = new URL(request.url);
+      resolve({
+        path,
+        auth: request.headers.get("x-sentry-auth") ?? "",
+        body: await request.text(),
+      });
+      return Response.json({});
+    },
+  );
+  const report = errorReporter({
+    sentryDsn: `http://publickey@127.0.0.1:${receiver.addr.port}/prefix/42`,
+    environment: "test",
+    secrets: ["very-secret-value"],
+  });
+  const failing = handle(
+    ["POST"],
+    () => {
+      const cause = new Error(`connect postgresql://bulwark:hunter2@db.test/x, password=hunter3`);
+      throw new TypeError(`Bearer ${jwt} of ada@acme.test, very-secret-value`, { cause });
+    },
+    () => {},
+    report,
+  );
+  const answer = await failing(
+    new Request("http://localhost/reports/7?token=hunter4", {
+      method: "POST",
+      body: "hunter5",
+      headers: {
+        authorization: `Bearer ${jwt}`,
+        cookie: "session=hunter6",
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+      },
+    }),
+  );
+  const { correlation_id } = await answer.json();
+  const { path, auth, body } = await promise;
+  await receiver.shutdown();
+  assert.equal(path, "/prefix/api/42/envelope/");
+  assert.match(auth, /sentry_version=7.*sentry_key=publickey/);
+  const [header, item, event] = body.split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(item, { type: "event" });
+  assert.equal(header.event_id, event.event_id);
+  assert.equal(correlation_id, "4bf92f35-77b3-4da6-a3ce-929d0e0e4736");
+  assert.equal(event.tags.correlation_id, correlation_id);
+  assert.equal(event.contexts.trace.trace_id, "4bf92f3577b34da6a3ce929d0e0e4736");
+  assert.equal(event.contexts.trace.parent_span_id, "00f067aa0ba902b7");
+  assert.deepEqual(event.request, { method: "POST", url: "/reports/7" });
+  const [cause, error] = event.exception.values;
+  assert.equal(error.type, "TypeError");
+  assert.equal(cause.type, "Error");
+  assert.ok(error.stacktrace.frames.at(-1).filename.endsWith("tracking.test.ts"));
+  for (const secret of ["hunter", jwt, "very-secret", "ada@", jwt.slice(0, 20)]) {
+    assert.ok(!body.includes(secret), `${secret} left in ${body}`);
+  }
+});
+
+Deno.test("TRACK-02: a receiver that is away or answers with an error fails no request", async () => {
+  const logged: string[] = [];
+  const env = { sentryDsn: "http://key@127.0.0.1:9/1", environment: "test", secrets: [] };
+  for (
+    const send of [
+      () => Promise.reject(new TypeError("connection refused")),
+      () => Promise.resolve(new Response("no", { status: 500 })),
+    ]
+  ) {
+    const report = errorReporter(env, send, (line) => logged.push(line));
+    const failing = handle(["GET"], () => Promise.reject(new Error("x")), () => {}, report);
+    assert.equal((await failing(new Request("http://localhost/x"))).status, 500);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(logged.length, 1);
+});
+
+Deno.test("TRACK-03: nothing is sent without a DSN, for a refusal, or unencrypted to elsewhere", async () => {
+  let sent = 0;
+  const send = () => {
+    sent++;
+    return Promise.resolve(new Response());
+  };
+  const logged: string[] = [];
+  for (const sentryDsn of [null, "http://key@sentry.test/1", "nonsense", "https://sentry.test/1"]) {
+    const env = { sentryDsn, environment: "test", secrets: [] };
+    errorReporter(env, send, (line) => logged.push(line))(new Error("x"), {
+      request: new Request("http://localhost/x"),
+      correlationId: "12345678",
+    });
+  }
+  const refused = handle(["GET"], () => Promise.resolve(new Response()), () => {}, () => sent++);
+  await refused(new Request("http://localhost/x", { method: "PUT" }));
+  assert.equal(sent, 0);
+  assert.equal(logged.length, 3);
+  assert.equal(
+    parseDsn("https://k@o1.sentry.test/7")?.url,
+    "https://o1.sentry.test/api/7/envelope/",
+  );
+});
+
+Deno.test("TRACK-04: scrub() takes out what has the form of a secret and leaves the sentence", () => {
+  const cases: [string, string][] = [
+    [`token ${jwt} expired`, "token [removed] expired"],
+    ["key sb_secret_abcdefgh12345678 is wrong", "key [removed] is wrong"],
+    ["redis://:pa55@cache.test:6379 is away", "redis://[removed]@cache.test:6379 is away"],
+    ['{"password":"a b","n":1}', '{"password":[removed],"n":1}'],
+    ["api_key: abc, next", "api_key: [removed], next"],
+    ["Key (email)=(ada@acme.test) already exists", "Key (email)=([removed]) already exists"],
+    ["Failing row contains (1, Ada, 1990)", "Failing row contains ([removed])"],
+    ["GET https://x.test/a?b=c failed", "GET https://x.test/a?[removed] failed"],
+    ["0123456789abcdef0123456789abcdef0123", "[removed]"],
+    [
+      "Cannot read properties of undefined (reading 'id')",
+      "Cannot read properties of undefined (reading 'id')",
+    ],
+    ["relation reports does not exist", "relation reports does not exist"],
+  ];
+  for (const [text, expected] of cases) assert.equal(scrub(text, []), expected);
+});
+
+Deno.test("TRACK-05: a trace is taken over only where the standard allows it", () => {
+  const id = "4bf92f3577b34da6a3ce929d0e0e4736";
+  const span = "00f067aa0ba902b7";
+  assert.equal(parseTraceparent(`00-${id}-${span}-01`)?.traceId, id);
+  assert.equal(parseTraceparent(`cc-${id}-${span}-01-what-comes-later`)?.traceId, id);
+  const wrong = [
+    null,
+    "",
+    `ff-${id}-${span}-01`,
+    `00-${"0".repeat(32)}-${span}-01`,
+    `00-${id}-${"0".repeat(16)}-01`,
+    `00-${id.toUpperCase()}-${span}-01`,
+    `00-${id}-${span}-01-more`,
+    `00-${id}-${span}`,
+  ];
+  for (const each of wrong) assert.equal(parseTraceparent(each), null, String(each));
+  assert.equal(traceIdOf("4bf92f35-77b3-4da6-a3ce-929d0e0e4736"), id);
+  assert.equal(traceIdOf("trace-12345678"), null);
+  const headers = { traceparent: `00-${id}-${span}-01`, "x-correlation-id": "mine-12345678" };
+  assert.equal(correlationIdOf(new Request("http://localhost", { headers })), "mine-12345678");
+});

@@ -1,0 +1,36 @@
+/**
+ * Function `metrics`: `GET /metrics` answers with all metrics as Prometheus or OpenMetrics text, or
+ * with `?format=json` (or that in Accept) with what the console shows. For whoever holds
+ * system:monitor for the whole installation, and for a scraper with its token.
+ */
+import { openCache } from "../_shared/cache.ts";
+import { callerClient } from "../_shared/caller.ts";
+import { readCacheEnv, readMetricsFunctionEnv } from "../_shared/env.ts";
+import { correlationIdOf, handle } from "../_shared/http.ts";
+import { parse, queryOf } from "../_shared/input.ts";
+import { cacheObserver } from "../_shared/metrics.ts";
+import { carriesScrapeToken } from "../_shared/metrics/access.ts";
+import { readOverview } from "../_shared/metrics/console.ts";
+import { contentTypes, toText } from "../_shared/metrics/exposition.ts";
+import { formatOf, metricsQuery, rangeOf } from "../_shared/metrics/format.ts";
+import { scrape } from "../_shared/metrics/scrape.ts";
+import { requirePermission } from "../_shared/permissions.ts";
+import { serviceClient } from "../_shared/service.ts";
+
+const env = readMetricsFunctionEnv();
+const cache = openCache(readCacheEnv(), cacheObserver);
+
+Deno.serve(handle(["GET"], async (request) => {
+  if (!carriesScrapeToken(request, env.scrapeToken)) {
+    await requirePermission(callerClient(request, env), "system:monitor", null);
+  }
+  const service = serviceClient(env, correlationIdOf(request));
+  const asked = parse(metricsQuery, queryOf(request));
+  const format = formatOf(request, asked.format);
+  if (format === "json") {
+    const { since, step } = rangeOf(asked.range);
+    return Response.json(await readOverview(service, since, step));
+  }
+  const text = toText(await scrape(await cache, service), format);
+  return new Response(text, { headers: { "content-type": contentTypes[format] } });
+}));

@@ -1,0 +1,502 @@
+-- Alerts: thresholds as rows, evaluated over a window on a schedule, that raise a security event
+-- once when they are crossed and resolve it when the metric recovers.
+-- Protects against an alarm for every evaluation of the same trouble, for a single spike, for a
+-- metric that flaps around its threshold, and against silence being taken for health.
+-- SECURITY DEFINER: list_alerts, because clients read no table of private; set_alert_rule, because
+--   clients and the service role write none.
+
+create type public.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
+comment on type public.alert_state is
+  'ok; nothing was measured within the window; above a threshold for as long as the rule asks.';
+create type public.metric_statistic as enum (
+  'p50', 'p95', 'p99', 'mean', 'minimum', 'maximum', 'last', 'rate', 'total'
+);
+comment on type public.metric_statistic is
+  'What of a window is compared: rate is the total a second.';
+
+create table private.alert_rules (
+  name text primary key,
+  metric text not null,
+  statistic public.metric_statistic not null,
+  labels jsonb not null default '{}',
+  warning double precision,
+  critical double precision,
+  time_window interval not null default '5 minutes',
+  lasting interval not null default '2 minutes',
+  recovering interval not null default '2 minutes',
+  cool_down interval not null default '15 minutes',
+  minimum_count bigint not null default 1,
+  raise_without_data boolean not null default false,
+  enabled boolean not null default true,
+  description text not null default '',
+  constraint alert_rules_name_format check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+  constraint alert_rules_metric_format check (metric ~ '^[a-z][a-z0-9_]{0,62}$'),
+  constraint alert_rules_labels_are_an_object check (jsonb_typeof(labels) = 'object'),
+  constraint alert_rules_have_a_threshold check (warning is not null or critical is not null),
+  constraint alert_rules_thresholds_are_numbers
+    check (warning > '-infinity' and warning < 'infinity'
+      and critical > '-infinity' and critical < 'infinity'),
+  constraint alert_rules_thresholds_rise check (warning <= critical),
+  constraint alert_rules_time_window_range
+    check (time_window between interval '1 minute' and interval '1 day'),
+  constraint alert_rules_lasting_range
+    check (lasting between interval '0' and interval '1 day'),
+  constraint alert_rules_recovering_range
+    check (recovering between interval '0' and interval '1 day'),
+  constraint alert_rules_cool_down_range
+    check (cool_down between interval '0' and interval '7 days'),
+  constraint alert_rules_minimum_count_range check (minimum_count >= 1),
+  constraint alert_rules_description_length check (length(description) <= 500)
+);
+comment on table private.alert_rules is
+  'When a metric is too high. No foreign key to the metric: a rule may wait for its first flush.';
+comment on column private.alert_rules.lasting is
+  'How long the threshold has to be exceeded, without a pause, before the alert fires.';
+comment on column private.alert_rules.recovering is
+  'How long the metric has to be back below the threshold before the alert ends.';
+comment on column private.alert_rules.cool_down is
+  'How long after one event no further one is raised, however often the alert fires meanwhile.';
+comment on column private.alert_rules.minimum_count is
+  'With fewer values in the window there is no data: one slow request is no trend.';
+
+create table private.alert_states (
+  rule text primary key references private.alert_rules (name) on delete cascade,
+  state public.alert_state not null default 'no_data',
+  value double precision,
+  since timestamptz not null default clock_timestamp(),
+  warning_since timestamptz,
+  critical_since timestamptz,
+  calmer_since timestamptz,
+  silent_since timestamptz,
+  raised_type text,
+  warned_at timestamptz,
+  alarmed_at timestamptz,
+  evaluated_at timestamptz
+);
+comment on table private.alert_states is 'Where each alert stands.';
+comment on column private.alert_states.critical_since is
+  'Since when every evaluation was at least critical; warning_since, calmer_since (less than the
+   state) and silent_since (no data) alike. Null where the last one was not.';
+comment on column private.alert_states.raised_type is
+  'The type of the security event that is open for it.';
+
+alter table private.alert_rules enable row level security;
+alter table private.alert_states enable row level security;
+
+insert into public.security_event_types (name, severity, description) values
+  ('alert_warning', 'medium', 'A metric exceeded its threshold for a warning'),
+  ('alert_critical', 'high', 'A metric exceeded its critical threshold'),
+  ('alert_no_data', 'low', 'A metric that should be there was not measured');
+
+insert into private.alert_rules
+  (name, metric, statistic, warning, critical, minimum_count, description)
+values
+  ('api_response_time', 'api_response_time', 'p95', 200, 1000, 20,
+    'Milliseconds from a request to its answer, 95th percentile of all functions'),
+  ('database_query_time', 'database_query_time', 'p95', 50, 200, 20,
+    'Milliseconds that functions wait for the Data API, 95th percentile'),
+  ('memory_usage', 'memory_usage', 'maximum', 80, 95, 1,
+    'Percent of what an isolate may use, the highest of all'),
+  ('cpu_usage', 'cpu_usage', 'p95', 70, 90, 5,
+    'Percent of one processor that an isolate uses, 95th percentile of the samples');
+
+create function private.alert_statistic(
+  metric text,
+  statistic public.metric_statistic,
+  labels jsonb,
+  time_window interval,
+  minimum_count bigint
+)
+  returns double precision
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_summary record;
+begin
+  select * into v_summary
+  from private.summarize_metric(
+    alert_statistic.metric, now() - time_window, now(), alert_statistic.labels, null, null
+  );
+  if not found or v_summary.count < minimum_count then
+    return null;
+  end if;
+  return case statistic
+    when 'p50' then v_summary.p50
+    when 'p95' then v_summary.p95
+    when 'p99' then v_summary.p99
+    when 'mean' then v_summary.mean
+    when 'minimum' then v_summary.minimum
+    when 'maximum' then v_summary.maximum
+    when 'last' then v_summary.last
+    when 'rate' then v_summary.total / extract(epoch from time_window)
+    when 'total' then v_summary.total
+  end;
+end;
+$$;
+comment on function private.alert_statistic(
+  text, public.metric_statistic, jsonb, interval, bigint
+) is 'What a rule compares, over the window that ends now; null where too little was measured.';
+
+create function private.close_alert(rule text, event_type text, note text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event uuid;
+begin
+  select e.id into v_event
+  from public.security_events e
+  where e.event_type = close_alert.event_type
+    and e.organization_id is null
+    and e.user_id is null
+    and e.subject = rule
+    and e.resolved_at is null;
+  -- Somebody may have resolved it by hand, and may be doing so right now.
+  if found then
+    perform public.resolve_security_event(v_event, note);
+  end if;
+exception
+  when sqlstate 'PT409' or sqlstate 'PT404' then
+    return;
+end;
+$$;
+comment on function private.close_alert(text, text, text) is
+  'Resolves the event of an alert, unless somebody did.';
+
+create function private.next_alert_state(
+  rule private.alert_rules,
+  standing private.alert_states,
+  seen public.alert_state,
+  evaluated_at timestamptz
+)
+  returns public.alert_state
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when evaluated_at - standing.critical_since >= rule.lasting then 'critical'
+    when evaluated_at - standing.warning_since >= rule.lasting and standing.state <> 'critical'
+      then 'warning'
+    when evaluated_at - standing.silent_since >= rule.lasting then 'no_data'
+    when evaluated_at - standing.calmer_since >= rule.recovering then seen
+    -- From knowing nothing to health there is nothing to wait for.
+    when standing.state = 'no_data' and seen = 'ok' and standing.raised_type is null then 'ok'
+    else standing.state
+  end;
+end;
+$$;
+comment on function private.next_alert_state(
+  private.alert_rules, private.alert_states, public.alert_state, timestamptz
+) is
+  'The state that what was seen leads to: up when it lasted, down when it was calmer for as long as
+   the rule asks, and otherwise the same.';
+
+create function private.tell_alert(
+  rule private.alert_rules,
+  inout standing private.alert_states,
+  wanted text
+)
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_cooled constant boolean := standing.evaluated_at - rule.cool_down >= all (array[
+    coalesce(standing.alarmed_at, '-infinity'),
+    case
+      -- Worse news does not wait for the cooling of the warning before it.
+      when wanted = 'alert_critical' then '-infinity'
+      else coalesce(standing.warned_at, '-infinity')
+    end
+  ]);
+begin
+  if standing.raised_type is not null and standing.raised_type is distinct from wanted then
+    perform private.close_alert(
+      rule.name, standing.raised_type,
+      case when wanted is null then 'Recovered: ' else 'Now ' || standing.state || ': ' end
+        || coalesce(round(standing.value::numeric, 2)::text, 'nothing was measured')
+    );
+    standing.raised_type := null;
+  end if;
+  if wanted is null or standing.raised_type is not null or not v_cooled then
+    return;
+  end if;
+  perform private.raise_security_event(
+    wanted, null, null, rule.name,
+    jsonb_build_object(
+      'metric', rule.metric, 'statistic', rule.statistic, 'labels', rule.labels,
+      'value', standing.value, 'warning', rule.warning, 'critical', rule.critical,
+      'time_window', rule.time_window
+    )
+  );
+  standing.raised_type := wanted;
+  if wanted = 'alert_critical' then
+    standing.alarmed_at := standing.evaluated_at;
+  else
+    standing.warned_at := standing.evaluated_at;
+  end if;
+end;
+$$;
+comment on function private.tell_alert(private.alert_rules, private.alert_states, text) is
+  'Resolves the event of an alert where another one is wanted (null: none), and raises that, unless
+   the rule is still cooling down from the last.';
+
+create function public.evaluate_alerts()
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_alert record;
+  v_changes integer := 0;
+  v_next public.alert_state;
+  v_now timestamptz;
+  v_rule private.alert_rules;
+  v_seen public.alert_state;
+  v_standing private.alert_states;
+begin
+  insert into private.alert_states (rule)
+  select r.name from private.alert_rules r
+  on conflict do nothing;
+  for v_alert in
+    select r as rule, s as standing
+    from private.alert_states s
+    join private.alert_rules r on r.name = s.rule
+    where r.enabled
+    order by r.name
+    -- Another evaluator has it: one is enough.
+    for no key update of s skip locked
+  loop
+    v_rule := v_alert.rule;
+    v_standing := v_alert.standing;
+    v_now := clock_timestamp();
+    v_standing.evaluated_at := v_now;
+    v_standing.value := private.alert_statistic(
+      v_rule.metric, v_rule.statistic, v_rule.labels, v_rule.time_window, v_rule.minimum_count
+    );
+    v_seen := (case
+      when v_standing.value is null then 'no_data'
+      when v_standing.value >= v_rule.critical then 'critical'
+      when v_standing.value >= v_rule.warning then 'warning'
+      else 'ok'
+    end)::public.alert_state;
+    v_standing.critical_since := case
+      when v_seen = 'critical' then coalesce(v_standing.critical_since, v_now)
+    end;
+    v_standing.warning_since := case
+      when v_seen = 'critical' or v_seen = 'warning' then coalesce(v_standing.warning_since, v_now)
+    end;
+    v_standing.silent_since := case
+      when v_seen = 'no_data' then coalesce(v_standing.silent_since, v_now)
+    end;
+    v_standing.calmer_since := case
+      when v_seen = 'ok' and v_standing.state <> 'ok'
+        or v_seen = 'warning' and v_standing.state = 'critical'
+        then coalesce(v_standing.calmer_since, v_now)
+    end;
+
+    v_next := private.next_alert_state(v_rule, v_standing, v_seen, v_now);
+    if v_next <> v_standing.state then
+      v_changes := v_changes + 1;
+      v_standing.state := v_next;
+      v_standing.since := v_now;
+      v_standing.calmer_since := null;
+    end if;
+    v_standing := private.tell_alert(
+      v_rule, v_standing,
+      case v_next
+        when 'warning' then 'alert_warning'
+        when 'critical' then 'alert_critical'
+        when 'no_data' then case
+          when v_rule.raise_without_data then 'alert_no_data'
+          -- Nobody knows whether it recovered: what is open stays open.
+          else v_standing.raised_type
+        end
+      end
+    );
+    update private.alert_states s
+    set (state, value, since, warning_since, critical_since, calmer_since, silent_since,
+        raised_type, warned_at, alarmed_at, evaluated_at)
+      = (v_standing.state, v_standing.value, v_standing.since, v_standing.warning_since,
+        v_standing.critical_since, v_standing.calmer_since, v_standing.silent_since,
+        v_standing.raised_type, v_standing.warned_at, v_standing.alarmed_at, v_standing.evaluated_at)
+    where s.rule = v_rule.name;
+  end loop;
+  return v_changes;
+end;
+$$;
+comment on function public.evaluate_alerts() is
+  'Evaluates every enabled rule, raises and resolves its security events, and returns how many
+   alerts changed their state. Several at once do the work of one. For the scheduler alone.';
+
+create function public.list_alerts()
+  returns table (
+    name text,
+    state public.alert_state,
+    value double precision,
+    since timestamptz,
+    metric text,
+    statistic public.metric_statistic,
+    labels jsonb,
+    warning double precision,
+    critical double precision,
+    time_window interval,
+    lasting interval,
+    recovering interval,
+    cool_down interval,
+    minimum_count bigint,
+    raise_without_data boolean,
+    enabled boolean,
+    description text,
+    raised_at timestamptz,
+    evaluated_at timestamptz
+  )
+  language plpgsql
+  stable
+  rows 20
+  security definer            -- definer because clients read no table of private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.require_permission('system:monitor', null);
+  return query
+    select
+      r.name, coalesce(s.state, 'no_data'), s.value, s.since, r.metric, r.statistic, r.labels,
+      r.warning, r.critical, r.time_window, r.lasting, r.recovering, r.cool_down, r.minimum_count,
+      r.raise_without_data, r.enabled, r.description,
+      greatest(s.warned_at, s.alarmed_at), s.evaluated_at
+    from private.alert_rules r
+    left join private.alert_states s on s.rule = r.name
+    order by r.name;
+end;
+$$;
+comment on function public.list_alerts() is
+  'Every alert rule, with where it stands. Needs system:monitor.';
+
+create function public.set_alert_rule(
+  name text,
+  metric text,
+  statistic public.metric_statistic,
+  warning double precision default null,
+  critical double precision default null,
+  labels jsonb default '{}',
+  time_window interval default '5 minutes',
+  lasting interval default '2 minutes',
+  recovering interval default '2 minutes',
+  cool_down interval default '15 minutes',
+  minimum_count bigint default 1,
+  raise_without_data boolean default false,
+  enabled boolean default true,
+  description text default ''
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients and the service role write no table
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+  perform private.require_permission('system:admin', null);
+  insert into private.alert_rules as r (
+    name, metric, statistic, warning, critical, labels, time_window, lasting, recovering,
+    cool_down, minimum_count, raise_without_data, enabled, description
+  )
+  values (
+    set_alert_rule.name, set_alert_rule.metric, set_alert_rule.statistic, set_alert_rule.warning,
+    set_alert_rule.critical, set_alert_rule.labels, set_alert_rule.time_window,
+    set_alert_rule.lasting, set_alert_rule.recovering, set_alert_rule.cool_down,
+    set_alert_rule.minimum_count, set_alert_rule.raise_without_data, set_alert_rule.enabled,
+    set_alert_rule.description
+  )
+  on conflict (name) do update set
+    metric = excluded.metric,
+    statistic = excluded.statistic,
+    warning = excluded.warning,
+    critical = excluded.critical,
+    labels = excluded.labels,
+    time_window = excluded.time_window,
+    lasting = excluded.lasting,
+    recovering = excluded.recovering,
+    cool_down = excluded.cool_down,
+    minimum_count = excluded.minimum_count,
+    raise_without_data = excluded.raise_without_data,
+    enabled = excluded.enabled,
+    description = excluded.description;
+exception
+  when check_violation or not_null_violation then
+    raise exception 'Cannot set alert rule: a name, threshold or duration is not one'
+      using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_ALERT_RULE',
+            hint = 'Thresholds rise, the window is a minute to a day, durations are not negative';
+end;
+$$;
+comment on function public.set_alert_rule(
+  text, text, public.metric_statistic, double precision, double precision, jsonb, interval,
+  interval, interval, interval, bigint, boolean, boolean, text
+) is
+  'Makes an alert rule or replaces it; its state stays. Needs system:admin. Errors:
+   METRICS_INVALID_ALERT_RULE, RBAC_PERMISSION_DENIED.';
+
+create function private.alert_rules_close()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because the event is nobody's who deletes a rule
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_raised text;
+begin
+  update private.alert_states s
+  set state = 'no_data', value = null, since = clock_timestamp(), raised_type = null,
+    warning_since = null, critical_since = null, calmer_since = null, silent_since = null
+  from private.alert_states before
+  where s.rule = old.name and before.rule = s.rule
+  returning before.raised_type into v_raised;
+  if v_raised is not null then
+    perform private.close_alert(old.name, v_raised, 'The rule was removed or switched off');
+  end if;
+  return case tg_op when 'DELETE' then old else new end;
+end;
+$$;
+comment on function private.alert_rules_close() is
+  'Trigger: a rule that is removed or switched off takes its open event with it.';
+
+create trigger alert_rules_close_when_removed before delete on private.alert_rules
+  for each row execute function private.alert_rules_close();
+create trigger alert_rules_close_when_disabled before update of enabled on private.alert_rules
+  for each row when (old.enabled and not new.enabled)
+  execute function private.alert_rules_close();
+
+-- States move with every evaluation, and what matters of them is a security event.
+select private.enable_audit(
+  'private.alert_rules', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+revoke all on function
+  private.alert_statistic(text, public.metric_statistic, jsonb, interval, bigint),
+  private.close_alert(text, text, text),
+  private.next_alert_state(
+    private.alert_rules, private.alert_states, public.alert_state, timestamptz
+  ),
+  private.tell_alert(private.alert_rules, private.alert_states, text),
+  private.alert_rules_close(),
+  public.evaluate_alerts(), public.list_alerts(),
+  public.set_alert_rule(
+    text, text, public.metric_statistic, double precision, double precision, jsonb, interval,
+    interval, interval, interval, bigint, boolean, boolean, text
+  )
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.list_alerts(),
+  public.set_alert_rule(
+    text, text, public.metric_statistic, double precision, double precision, jsonb, interval,
+    interval, interval, interval, bigint, boolean, boolean, text
+  )
+  to authenticated, service_role;

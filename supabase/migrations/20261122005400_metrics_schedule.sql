@@ -1,0 +1,27 @@
+-- Metrics schedule: what evaluates alerts and rolls up what ages with nobody calling.
+-- Protects against an alert that nobody evaluates. No function here is SECURITY DEFINER: pg_cron
+-- runs jobs as whoever scheduled them.
+
+create function private.schedule_metrics_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron') then
+    return false;
+  end if;
+  perform cron.schedule('bulwark-alerts', '* * * * *', 'select public.evaluate_alerts()');
+  perform cron.schedule('bulwark-metrics', '*/10 * * * *', 'select public.roll_up_metrics()');
+  return true;
+end;
+$$;
+comment on function private.schedule_metrics_jobs() is
+  'Schedules the evaluation of alerts each minute and the roll-up of metrics where pg_cron is
+   installed; false where it is not. Call it again after installing it.';
+
+select private.schedule_metrics_jobs();
+
+revoke all on function private.schedule_metrics_jobs()
+  from public, anon, authenticated, service_role;

@@ -1,0 +1,61 @@
+-- Cached permissions: a version for what somebody holds, that moves whenever that does.
+begin;
+select plan(10);
+select tests.create_organizations();
+
+create function pg_temp.version_of(who text) returns text language plpgsql as $$
+declare
+  v_version text;
+begin
+  perform tests.act_as(who);
+  select version into v_version from my_permissions(tests.organization_id('acme'));
+  perform tests.act_as_owner();
+  return v_version;
+end;
+$$;
+create temporary table seen as select pg_temp.version_of('analyst@acme.test') as version;
+create function pg_temp.moved() returns boolean language plpgsql as $$
+declare
+  v_now text := pg_temp.version_of('analyst@acme.test');
+  v_moved boolean := (select version <> v_now from seen);
+begin
+  update seen set version = v_now;
+  return v_moved;
+end;
+$$;
+
+select is(pg_temp.moved(), false, 'CACHE-S01: while nothing changes the version stays');
+select grant_role(tests.user_id('analyst@acme.test'), 'viewer', tests.organization_id('acme'));
+select is(pg_temp.moved(), true, 'CACHE-S02: a grant moves it');
+select grant_role(tests.user_id('viewer@globex.test'), 'analyst', tests.organization_id('globex'));
+select is(pg_temp.moved(), false, 'CACHE-S03: one in another organization does not');
+delete from role_permissions where permission = 'analytics:export';
+select is(pg_temp.moved(), true, 'CACHE-S04: what a role loses does');
+update auth.users set banned_until = now() + interval '1 day' where email = 'analyst@acme.test';
+select is(pg_temp.moved(), true, 'CACHE-S05: so does a ban');
+update auth.users set banned_until = null where email = 'analyst@acme.test';
+select is(pg_temp.moved(), true, 'CACHE-S06: and its end');
+select isnt(
+  pg_temp.version_of('analyst@acme.test'), pg_temp.version_of('viewer@acme.test'),
+  'CACHE-S07: nobody has the version of somebody else'
+);
+
+-- acting as an analyst
+select tests.act_as('analyst@acme.test');
+select results_eq(
+  $$ select unnest(permissions) from my_permissions(tests.organization_id('acme')) order by 1 $$,
+  $$ select permission from check_permissions(array(select name from permissions order by 1),
+       tests.organization_id('acme')) where allowed order by 1 $$,
+  'CACHE-S08: the list is what each check says'
+);
+select is(
+  (select permissions from my_permissions(tests.organization_id('globex'))), '{}'::text[],
+  'CACHE-S09: of a foreign organization it is empty'
+);
+select tests.act_as_owner();
+select is(
+  tests.error_as(null, 'authenticated', 'select my_permissions()'), '42501 RBAC_NOT_AUTHENTICATED',
+  'CACHE-S10: nobody holds nothing'
+);
+select * from finish();
+rollback;

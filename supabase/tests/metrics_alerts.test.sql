@@ -1,0 +1,166 @@
+-- Alerts: raised once when a threshold is crossed for long enough, resolved when it is over, and
+-- silent while nothing is known.
+begin;
+select plan(36);
+select tests.create_organizations();
+delete from private.alert_rules;
+
+create function pg_temp.set_level(level double precision) returns void language sql as $$
+  select record_metrics(gen_random_uuid(), jsonb_build_array(jsonb_build_object(
+    'metric', 't_level', 'kind', 'gauge', 'unit', '', 'description', '', 'labels', '{}'::jsonb,
+    'at', extract(epoch from now()), 'count', 1, 'total', level, 'minimum', level,
+    'maximum', level, 'last', level, 'zeros', 0, 'indexes', '[]'::jsonb, 'counts', '[]'::jsonb)));
+$$;
+-- Time passes for an alert.
+create function pg_temp.wait(duration interval) returns void language sql as $$
+  update private.alert_states set
+    since = since - duration, warning_since = warning_since - duration,
+    critical_since = critical_since - duration, calmer_since = calmer_since - duration,
+    silent_since = silent_since - duration, warned_at = warned_at - duration,
+    alarmed_at = alarmed_at - duration;
+$$;
+create function pg_temp.see(level double precision) returns text language plpgsql as $$
+begin
+  perform pg_temp.set_level(level);
+  perform evaluate_alerts();
+  return (select state from private.alert_states where rule = 't_rule');
+end;
+$$;
+create function pg_temp.events() returns table (type text, open boolean) language sql as $$
+  select event_type, resolved_at is null from security_events
+  where subject = 't_rule' order by raised_at;
+$$;
+
+select set_alert_rule('t_rule', 't_level', 'last', 100, 200,
+  lasting => '2 minutes', recovering => '3 minutes', cool_down => '15 minutes');
+
+-- up
+select is(evaluate_alerts(), 0, 'ALERT-01: a metric that was never measured is evaluated');
+select is((select state::text from private.alert_states), 'no_data', 'ALERT-02: it has no data');
+select is(pg_temp.see(50), 'ok', 'ALERT-03: with a first measurement in bounds it is well at once');
+select is(pg_temp.see(150), 'ok', 'ALERT-04: a threshold that was just crossed is no alert yet');
+select pg_temp.wait('1 minute');
+select is(pg_temp.see(50), 'ok', 'ALERT-05: and a spike never becomes one');
+select pg_temp.wait('5 minutes');
+select is(pg_temp.see(150), 'ok', 'ALERT-06: the next spike begins anew');
+select is_empty('select * from pg_temp.events()', 'ALERT-07: nothing was raised');
+select pg_temp.wait('1 minute');
+select is(pg_temp.see(250), 'ok', 'ALERT-08: worse meanwhile does not begin anew');
+select pg_temp.wait('1 minute');
+select is(pg_temp.see(150), 'warning', 'ALERT-09: above the threshold for as long as the rule asks');
+select results_eq(
+  'select * from pg_temp.events()', $$ values ('alert_warning', true) $$,
+  'ALERT-10: a security event is raised'
+);
+select is(
+  (select details ->> 'value' from security_events where subject = 't_rule'), '150',
+  'ALERT-11: it says what was measured'
+);
+select is(pg_temp.see(160), 'warning', 'ALERT-12: it goes on');
+select is(
+  (select occurrences from security_events where subject = 't_rule'), 1::bigint,
+  'ALERT-13: without another event for each evaluation'
+);
+
+-- worse, and better
+select from pg_temp.see(250);
+select pg_temp.wait('2 minutes');
+select is(pg_temp.see(250), 'critical', 'ALERT-14: it gets worse');
+select results_eq(
+  'select * from pg_temp.events()',
+  $$ values ('alert_warning', false), ('alert_critical', true) $$,
+  'ALERT-15: which is told at once, and takes the place of the warning'
+);
+select is(pg_temp.see(50), 'critical', 'ALERT-16: one good value is no recovery');
+select pg_temp.wait('2 minutes');
+select is(pg_temp.see(250), 'critical', 'ALERT-17: which ends with the next bad one');
+select pg_temp.wait('5 minutes');
+select from pg_temp.see(50);
+select pg_temp.wait('3 minutes');
+select is(pg_temp.see(50), 'ok', 'ALERT-18: it recovers once it was better for as long as the rule asks');
+select results_eq(
+  'select * from pg_temp.events()',
+  $$ values ('alert_warning', false), ('alert_critical', false) $$,
+  'ALERT-19: and its event is resolved'
+);
+select matches(
+  (select resolution_note from security_events where event_type = 'alert_critical'),
+  '^Recovered: 50', 'ALERT-20: with a note of what was measured then'
+);
+
+-- cooling down
+select from pg_temp.see(250);
+select pg_temp.wait('2 minutes');
+select is(pg_temp.see(250), 'critical', 'ALERT-21: it fires again within the cool-down');
+select is(
+  (select count(*) from pg_temp.events()), 2::bigint, 'ALERT-22: without another event'
+);
+select pg_temp.wait('15 minutes');
+select from pg_temp.see(250);
+select results_eq(
+  'select type from pg_temp.events() where open', $$ values ('alert_critical') $$,
+  'ALERT-23: which is raised when that is over and it still fires'
+);
+
+-- silence
+delete from private.metric_points;
+select evaluate_alerts();
+select pg_temp.wait('2 minutes');
+select evaluate_alerts();
+select is((select state::text from private.alert_states), 'no_data', 'ALERT-24: silence is a state of its own');
+select is(
+  (select count(*) from pg_temp.events() where open), 1::bigint,
+  'ALERT-25: and no recovery: what is open stays open'
+);
+select from pg_temp.see(50);
+select pg_temp.wait('3 minutes');
+select is(pg_temp.see(50), 'ok', 'ALERT-26: what is measured again can recover');
+select is_empty('select * from pg_temp.events() where open', 'ALERT-27: and resolves it');
+select set_alert_rule('t_rule', 't_level', 'last', 100, 200, raise_without_data => true,
+  lasting => '2 minutes', cool_down => '0');
+delete from private.metric_points;
+select evaluate_alerts();
+select pg_temp.wait('2 minutes');
+select evaluate_alerts();
+select results_eq(
+  'select type from pg_temp.events() where open', $$ values ('alert_no_data') $$,
+  'ALERT-28: a rule can ask to be told of silence'
+);
+select set_alert_rule('t_rule', 't_level', 'last', 100, 200, enabled => false);
+select is_empty(
+  'select * from pg_temp.events() where open', 'ALERT-29: a rule that is switched off takes its event along'
+);
+
+-- rules
+select throws_ok(
+  $$ select set_alert_rule('t_bad', 't_level', 'last', 300, 200) $$, '22023', null,
+  'ALERT-30: thresholds rise'
+);
+select is(
+  tests.error($$ select set_alert_rule('t_bad', 't_level', 'last', 'NaN') $$),
+  '22023 METRICS_INVALID_ALERT_RULE', 'ALERT-31: and are numbers'
+);
+select is(
+  tests.error($$ select set_alert_rule('t_bad', 't_level', 'last') $$),
+  '22023 METRICS_INVALID_ALERT_RULE', 'ALERT-32: there is one at least'
+);
+select ok(
+  exists (select from audit_logs where resource_type = 'private.alert_rules'),
+  'ALERT-33: a change of a rule is an entry in the audit log'
+);
+
+-- acting as an administrator and as the super_admin
+select tests.act_as('admin@acme.test');
+select is(
+  tests.error($$ select set_alert_rule('t_rule', 't_level', 'last', 1) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'ALERT-34: an organization''s administrator sets no rule'
+);
+select tests.act_as('super@bulwark.test');
+select is(
+  tests.error($$ select set_alert_rule('t_rule', 't_level', 'last', 1) $$), 'no error',
+  'ALERT-35: a super_admin does'
+);
+select is((select count(*) from list_alerts()), 1::bigint, 'ALERT-36: and sees where alerts stand');
+select tests.act_as_owner();
+select * from finish();
+rollback;
