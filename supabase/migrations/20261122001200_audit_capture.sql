@@ -25,31 +25,70 @@ create function private.audit_fingerprint(relation regclass)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
+  -- Words of three parts: what it is, which code it runs, and who touched it last. The sealer tells
+  -- by the second how serious a difference is. The hash of a function's text tells of one that was
+  -- replaced in the transaction that made it, which has the same xmin.
   select concat_ws(
     ' ',
+    concat('relation||', audit_fingerprint.relation),
     string_agg(
-      concat_ws(':', t.tgname, t.tgenabled, t.xmin, p.oid, p.xmin), ' ' order by t.tgname
+      format(
+        '%s|%s:%s:%s|%s:%s', t.tgname, p.oid, p.xmin, left(md5(p.prosrc), 8), t.tgenabled, t.xmin
+      ),
+      ' ' order by t.tgname
+    ),
+    -- A partition has triggers of its own, which can be switched off alone.
+    (
+      with recursive partitions (relation) as (
+        select i.inhrelid from pg_catalog.pg_inherits i
+        where i.inhparent = audit_fingerprint.relation
+        union all
+        select i.inhrelid from pg_catalog.pg_inherits i
+        join partitions p on i.inhparent = p.relation
+      )
+      select string_agg(
+        format('partition/%s/%s|%s|%s:%s', t.tgrelid, t.tgname, t.tgfoid, t.tgenabled, t.xmin), ' '
+        order by t.tgrelid, t.tgname
+      )
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid in (select r.relation from partitions r)
+        and p.pronamespace = 'private'::regnamespace
     ),
     -- A rule can turn a write into nothing before any trigger sees it.
     (
-      select string_agg(concat_ws(':', r.rulename, r.ev_enabled, r.xmin), ' ' order by r.rulename)
+      select string_agg(
+        format('rule/%s|%s|%s', r.rulename, r.xmin, r.ev_enabled), ' ' order by r.rulename
+      )
       from pg_catalog.pg_rewrite r
       where r.ev_class = audit_fingerprint.relation
     ),
-    -- Triggers call functions: those of the log go with the table they all write to.
+    -- Triggers call functions, and views say what is hashed: those of the log go with the table they
+    -- all belong to. A function that enable_audit made goes with its own table.
     (
-      select string_agg(concat_ws(':', f.proname, f.oid, f.xmin), ' ' order by f.proname, f.oid)
+      select string_agg(
+        format('%s/%s|%s:%s|', f.proname, f.oid, f.xmin, left(md5(f.prosrc), 8)), ' '
+        order by f.proname, f.oid
+      )
       from pg_catalog.pg_proc f
       where audit_fingerprint.relation = 'public.audit_logs'::regclass
         and (
           f.pronamespace = 'private'::regnamespace
-            and f.proname ~ '(^|_)audit(_|$)|^merkle_|^uuid_or_null$|^setting$|^refuse_change$'
-          or f.pronamespace = 'public'::regnamespace and f.proname in (
-            'audit_consistency_proof', 'audit_inclusion_proof', 'audit_tree_head',
-            'check_audit_log', 'export_audit_log', 'log_audit_event', 'seal_audit_log',
-            'verify_audit_log'
-          )
+            and f.proname ~ '(^|_)audit(ed)?(_|$)|^merkle_|^base64|^time_(json|microseconds)$'
+              '|^(uuid_or_null|setting|refuse_change|name_bad_entry|require_erasable)$'
+            and f.proname !~ '^audit_insert_[0-9a-f]{32}$'
+          or f.pronamespace = 'public'::regnamespace
+            and f.proname ~ '(^|_)audit(_|$)|^(erase_subject|place_legal_hold|release_legal_hold)$'
         )
+    ),
+    (
+      select string_agg(format('view/%s|%s|', c.relname, r.xmin), ' ' order by c.relname)
+      from pg_catalog.pg_class c
+      join pg_catalog.pg_rewrite r on r.ev_class = c.oid
+      where audit_fingerprint.relation = 'public.audit_logs'::regclass
+        and c.relnamespace = 'private'::regnamespace
+        and c.relkind = 'v'
+        and c.relname ~ '^audit_'
     )
   )
   from pg_catalog.pg_trigger t
@@ -65,8 +104,9 @@ as $$
     );
 $$;
 comment on function private.audit_fingerprint(regclass) is
-  'Bulwark''s triggers on a table (on the log itself all) with their state and the transactions that
-   last touched them.';
+  'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there, with
+   their functions, state and the transactions that last touched them; of the log its functions and
+   views too.';
 
 create function private.append_audit_entry(
   event_type text,
@@ -127,7 +167,12 @@ comment on function private.append_audit_entry(
   'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
    who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
-create function private.audit_image(image jsonb, ignored text[], redacted text[])
+create function private.audit_image(
+  image jsonb,
+  ignored text[],
+  redacted text[],
+  whole jsonb default null
+)
   returns jsonb
   language plpgsql
   immutable
@@ -135,6 +180,11 @@ create function private.audit_image(image jsonb, ignored text[], redacted text[]
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- A column that has another name now still holds what was to stay out, and nobody here knows which
+  -- one it is.
+  if not coalesce(whole, image) ?& (ignored || redacted) then
+    return (select jsonb_object_agg(v.key, '[redacted]') from jsonb_each(image) as v);
+  end if;
   image := image - ignored;
   image := image || (
     select coalesce(jsonb_object_agg(c, '[redacted]'), '{}')
@@ -155,9 +205,10 @@ begin
   return image;
 end;
 $$;
-comment on function private.audit_image(jsonb, text[], text[]) is
-  'A row as an entry may hold it: without ignored columns, with redacted ones masked and, where it
-   is larger than 32,768 bytes, without values of more than 1,024: no write fails for its size.';
+comment on function private.audit_image(jsonb, text[], text[], jsonb) is
+  'A row, or the part of a whole one that changed, as an entry may hold it: without ignored columns,
+   with redacted ones masked and, where it is larger than 32,768 bytes, without values of more than
+   1,024. Where the whole row lacks one of those columns, since it was renamed, all are masked.';
 
 create function private.audit_organization(value text, lookup text)
   returns uuid
@@ -247,8 +298,8 @@ begin
   end if;
   if tg_argv[4] <> '{}' or tg_argv[5] <> '{}'
     or pg_column_size(v_before) > 32768 or pg_column_size(v_after) > 32768 then
-    v_before := private.audit_image(v_before, tg_argv[4]::text[], tg_argv[5]::text[]);
-    v_after := private.audit_image(v_after, tg_argv[4]::text[], tg_argv[5]::text[]);
+    v_before := private.audit_image(v_before, tg_argv[4]::text[], tg_argv[5]::text[], v_image);
+    v_after := private.audit_image(v_after, tg_argv[4]::text[], tg_argv[5]::text[], v_image);
   end if;
   if tg_argv[3] <> '' then
     v_organization := private.audit_organization(v_image ->> tg_argv[2], tg_argv[3]);
@@ -280,6 +331,7 @@ create function private.audit_rows()
   set search_path = pg_catalog, pg_temp
   set jit = off               -- its estimates make a small statement compile for 200 ms
 as $$
+-- n.* and o.* are the rows, also where a table has columns named n and o.
 declare
   v_composite constant boolean := tg_argv[1] like '{%,%';
   v_key constant text[] := tg_argv[1]::text[];
@@ -307,7 +359,7 @@ begin
         then private.audit_image(r.image, v_ignored, v_redacted)
         else r.image
       end
-    from (select to_jsonb(n) as image from new_rows n offset 0) r;
+    from (select to_jsonb(n.*) as image from new_rows n offset 0) r;
   elsif tg_op = 'DELETE' then
     insert into public.audit_logs (
       source, severity, organization_id, event_type, resource_type, resource_id, action, before
@@ -328,7 +380,7 @@ begin
         then private.audit_image(r.image, v_ignored, v_redacted)
         else r.image
       end
-    from (select to_jsonb(o) as image from old_rows o offset 0) r;
+    from (select to_jsonb(o.*) as image from old_rows o offset 0) r;
   else
     -- Both transition tables list the rows in the order in which they were updated, so old and new
     -- pair by place, also where the key itself changes or two rows swap theirs.
@@ -349,12 +401,12 @@ begin
       'update',
       case
         when v_trims or pg_column_size(c.before) > 32768
-        then private.audit_image(c.before, v_ignored, v_redacted)
+        then private.audit_image(c.before, v_ignored, v_redacted, c.image)
         else c.before
       end,
       case
         when v_trims or pg_column_size(c.after) > 32768
-        then private.audit_image(c.after, v_ignored, v_redacted)
+        then private.audit_image(c.after, v_ignored, v_redacted, c.image)
         else c.after
       end
     from (
@@ -364,8 +416,8 @@ begin
         case when e.event = 8 then p.image else q.image end as image,
         case e.event when 7 then d.before when 8 then p.image end as before,
         case e.event when 7 then d.after when 6 then q.image end as after
-      from (select row_number() over () as place, to_jsonb(o) as image from old_rows o) p
-      join (select row_number() over () as place, to_jsonb(n) as image from new_rows n) q
+      from (select row_number() over () as place, to_jsonb(o.*) as image from old_rows o) p
+      join (select row_number() over () as place, to_jsonb(n.*) as image from new_rows n) q
         on q.place = p.place
       cross join lateral (
         select
@@ -410,7 +462,7 @@ revoke all on function
     text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
     uuid, public.audit_source, uuid, uuid, text, text
   ),
-  private.audit_image(jsonb, text[], text[]), private.audit_organization(text, text),
+  private.audit_image(jsonb, text[], text[], jsonb), private.audit_organization(text, text),
   private.audit_key(jsonb, text[]), private.audit_row(), private.audit_rows(),
   private.audit_truncate()
   from public, anon, authenticated, service_role;

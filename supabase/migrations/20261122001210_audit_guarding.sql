@@ -174,6 +174,13 @@ begin
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
             hint = 'Guard the tables under a view; the audit log guards itself';
   end if;
+  if bulk and exists (
+    select from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
+  ) then
+    raise exception 'Cannot enable audit: % has partitions, which are also written to directly', target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Guard it without bulk: then every write to a partition is an entry';
+  end if;
   select array_agg(a.attname order by k.place) into v_key
   from pg_catalog.pg_index i
   cross join unnest(i.indkey) with ordinality as k (attnum, place)

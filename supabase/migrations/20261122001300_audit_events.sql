@@ -177,6 +177,7 @@ create function private.audit_auth()
   language plpgsql
   security definer            -- definer because Supabase Auth may not write the log
   set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'     -- whoever locks the log, a migration say, must not stop sign-ins
 as $$
 declare
   v_after jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;

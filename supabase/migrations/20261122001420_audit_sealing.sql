@@ -210,22 +210,46 @@ begin
     select
       g.relation,
       g.relation::text as name,
-      g.fingerprint as expected,
-      private.audit_fingerprint(g.relation) as found,
-      not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped,
-      exists (
-        select from pg_catalog.pg_trigger t
-        join pg_catalog.pg_proc p on p.oid = t.tgfoid
-        where t.tgrelid = g.relation
-          and not t.tgisinternal
-          and p.pronamespace = 'private'::regnamespace
-          and t.tgenabled = 'D'
-      ) as disabled
+      string_to_array(g.fingerprint, ' ') as expected,
+      string_to_array(
+        concat_ws(
+          ' ',
+          private.audit_fingerprint(g.relation),
+          -- With one of these gone every row is masked (audit_image), which somebody has to know.
+          (
+            select string_agg(format('missing/%s||', c), ' ' order by c)
+            from (
+              select jsonb_array_elements_text(g.options -> 'ignore')
+              union
+              select jsonb_array_elements_text(g.options -> 'redact')
+              union
+              select g.options ->> 'organization_column'
+            ) as named (c)
+            where c is not null and not exists (
+              select from pg_catalog.pg_attribute a
+              where a.attrelid = g.relation and a.attname = c and not a.attisdropped
+            )
+          )
+        ),
+        ' '
+      ) as found,
+      not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped
     from private.audit_guards g
   loop
     continue when v_guard.found = v_guard.expected and not v_guard.dropped;
-    v_critical := v_guard.dropped or v_guard.disabled
-      or v_guard.expected ~ 'bulwark_audit' and v_guard.found !~ 'bulwark_audit';
+    -- Off, gone, other code, or a rule that was not there; a partition may come and go.
+    v_critical := v_guard.dropped
+      or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
+      or exists (
+        select from unnest(v_guard.expected) as e
+        where e !~ '^(partition|missing)/' and not exists (
+          select from unnest(v_guard.found) as f
+          where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
+        )
+      )
+      or exists (
+        select from unnest(v_guard.found) as f where f ~ '^rule/' and f <> all (v_guard.expected)
+      );
     perform private.append_audit_entry(
       'security.suspicious_activity',
       resource_type => v_guard.name,
@@ -235,26 +259,26 @@ begin
       details => jsonb_build_object(
         'expected', (
           select string_agg(w, ' ')
-          from unnest(string_to_array(v_guard.expected, ' ')) as w
-          where w <> all (string_to_array(v_guard.found, ' '))
+          from unnest(v_guard.expected) as w
+          where w <> all (v_guard.found)
         ),
         'found', (
           select string_agg(w, ' ')
-          from unnest(string_to_array(v_guard.found, ' ')) as w
-          where w <> all (string_to_array(v_guard.expected, ' '))
+          from unnest(v_guard.found) as w
+          where w <> all (v_guard.expected)
         )
       )
     );
     if v_critical then
       perform private.raise_security_event(
         'audit_protection_touched', null, null, v_guard.name,
-        jsonb_build_object('dropped', v_guard.dropped, 'disabled', v_guard.disabled)
+        jsonb_build_object('dropped', v_guard.dropped)
       );
     end if;
     if v_guard.dropped then
       delete from private.audit_guards g where g.relation = v_guard.relation;
     else
-      update private.audit_guards g set fingerprint = v_guard.found
+      update private.audit_guards g set fingerprint = array_to_string(v_guard.found, ' ')
       where g.relation = v_guard.relation;
     end if;
   end loop;

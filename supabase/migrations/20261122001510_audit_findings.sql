@@ -36,7 +36,12 @@ as $$
     cross join lateral generate_series(0, octet_length(g.leaves) / 32 - 1) as i
   ),
   counts as (
-    select (select count(*) from found) as found, (select count(*) from sealed) as sealed
+    select
+      (select count(*) from sealed) as sealed,
+      greatest(
+        (select count(*) from found f where f.leaf not in (select s.leaf from sealed s)),
+        (select count(*) from sealed s where s.leaf not in (select f.leaf from found f))
+      ) as bad
   ),
   foreign_entry as (
     select f.id, f.place from found f
@@ -72,7 +77,7 @@ as $$
       )
       when l.place is null then format('seal %s has no such entry', seal)
       else format('entry %s of %s in seal %s is not as it was sealed', f.place, c.sealed, seal)
-    end
+    end || case when c.bad > 1 then format(', and %s more', c.bad - 1) else '' end
   from counts c
   left join foreign_entry f on true
   left join lost_entry l on true;

@@ -175,7 +175,11 @@ begin
   for v_chunk in
     select r.problem, null::bigint as seal,
       (
-        select e.id from public.audit_logs e where e.removed_by = r.record order by e.id limit 1
+        select e.id from public.audit_logs e
+        where e.removed_by = r.record
+          and (v_everybody or e.organization_id = verify_audit_log.organization_id)
+        order by e.id
+        limit 1
       ) as entry,
       format('its payload was removed under record %s, which does not cover it', r.record) as detail
     from (
@@ -199,8 +203,9 @@ begin
     (
       select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
       from public.audit_logs e
-      where e.era < (select min(k.era) from private.audit_eras k)
-        or e.era > (select max(k.era) from private.audit_eras k)
+      where (e.era < (select min(k.era) from private.audit_eras k)
+          or e.era > (select max(k.era) from private.audit_eras k))
+        and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1
     )
     union all

@@ -1,7 +1,7 @@
 -- What the log reports of its own accord: an overdue checkpoint, checkpoints that were taken away, and
 -- a verification that fails. The log is that of the whole database, so the counts are relative.
 begin;
-select plan(13);
+select plan(15);
 select tests.create_organizations();
 select tests.start_log();
 create function pg_temp.alarms(action text)
@@ -24,7 +24,7 @@ as $$
 $$;
 -- the log reads itself
 select tests.seal_log(0);
-select tests.log_entry(1, 'acme', 1);
+select tests.log_entry(1, 'acme', 1), tests.log_entry(1, 'globex', 8), tests.log_entry(1, 'acme', 9);
 select tests.seal_log(1);
 select is(
   (select bool_and(public.check_audit_log(1)) from generate_series(1, 3)), true,
@@ -45,6 +45,19 @@ select is(
 update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
 select public.check_audit_log();
 select is(pg_temp.alarms('verification_failed'), 1, 'AUC-19: once');
+alter table audit_logs disable trigger audit_logs_refuse_change;
+update audit_logs set action = 'another' where id = tests.entry_id('acme9');
+update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
+select public.check_audit_log();
+select is(
+  pg_temp.alarms('verification_failed'), 2,
+  'AUC-23: one altered entry that is reported hides no other of its organization'
+);
+update audit_logs set action = 'another' where id = tests.entry_id('globex8');
+alter table audit_logs enable always trigger audit_logs_refuse_change;
+update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
+select public.check_audit_log();
+select is(pg_temp.alarms('verification_failed'), 3, 'AUC-24: nor of another');
 -- checkpoints
 select private.report_missing_checkpoint();
 select is(pg_temp.alarms('checkpoint_missing'), 0, 'AUC-10: no checkpoint is due where none is made');

@@ -1,0 +1,157 @@
+-- What becomes of a guard when the table, its columns, its partitions or its trigger functions change
+-- under it: no secret enters the log, and whoever takes a part of the guard away leaves a trace.
+begin;
+select plan(16);
+select tests.create_organizations();
+-- Traces and entries of one table, of this transaction.
+create function pg_temp.traces(resource text, severity public.audit_severity)
+  returns integer
+  language sql
+as $$
+  select count(*)::int from public.audit_logs e
+  where e.resource_type = traces.resource and e.action = 'guard_changed'
+    and e.severity = traces.severity and e.xid = pg_current_xact_id();
+$$;
+create function pg_temp.told(resource text, secret text)
+  returns boolean
+  language sql
+as $$
+  select exists (
+    select from public.audit_logs e
+    where e.resource_type = told.resource and concat(e.before, e.after) like '%' || secret || '%'
+  );
+$$;
+
+-- columns
+create table public.accounts (
+  id integer primary key, n text, o text, iban text, token text, seen integer
+);
+select private.enable_audit('public.accounts', redact => '{iban}', ignore => '{token}');
+alter table public.accounts rename iban to account_number;
+insert into public.accounts values (1, 'x', 'y', 'DE-one', 'hush-one');
+update public.accounts set account_number = 'DE-two', token = 'hush-two';
+delete from public.accounts;
+select ok(
+  not pg_temp.told('public.accounts', 'DE-'),
+  'AUG-01: a redacted column that is renamed does not enter the log under its new name'
+);
+alter table public.accounts rename account_number to iban;
+alter table public.accounts rename token to secret;
+insert into public.accounts values (1, 'x', 'y', 'DE-one', 'hush-one');
+update public.accounts set iban = 'DE-two', secret = 'hush-two';
+delete from public.accounts;
+select ok(
+  not pg_temp.told('public.accounts', 'hush-'), 'AUG-02: nor does an ignored one'
+);
+select is(
+  (select count(*)::int from audit_logs where resource_type = 'public.accounts'
+     and resource_id = '1'),
+  6, 'AUG-03: the entries are there, and say which row'
+);
+alter table public.accounts rename secret to token;
+select private.enable_audit('public.accounts', redact => '{iban}', ignore => '{token}', bulk => true);
+insert into public.accounts values (2, 'enn', 'oh', 'DE-three', 'hush-three');
+update public.accounts set seen = 2 where id = 2;
+delete from public.accounts where id = 2;
+select results_eq(
+  $$ select after ->> 'n', after ->> 'seen', before ->> 'o' from audit_logs
+     where resource_type = 'public.accounts' and resource_id = '2' order by id $$,
+  $$ values ('enn', null, null), (null, '2', null), (null, null, 'oh') $$,
+  'AUG-04: in bulk a column may have any name, also those of the trigger''s own'
+);
+alter table public.accounts rename iban to account_number;
+insert into public.accounts values (3, 'x', 'y', 'DE-four', 'hush-four');
+update public.accounts set account_number = 'DE-five' where id = 3;
+delete from public.accounts where id = 3;
+select ok(
+  not pg_temp.told('public.accounts', 'DE-') and not pg_temp.told('public.accounts', 'hush-'),
+  'AUG-05: nor does a renamed one in bulk'
+);
+
+-- partitions
+create table public.readings (id integer primary key, value text) partition by range (id);
+create table public.readings_low partition of public.readings for values from (0) to (100);
+select private.enable_audit('public.readings');
+create table public.readings_high partition of public.readings for values from (100) to (200);
+insert into public.readings values (1, 'a');
+insert into public.readings_high values (101, 'b');
+update public.readings set id = 102 where id = 1;
+delete from public.readings_high where id = 101;
+select is(
+  (select string_agg(action || ' ' || resource_id, ', ' order by id) from audit_logs
+   where resource_type = 'public.readings'),
+  'insert 1, insert 101, delete 1, insert 102, delete 101',
+  'AUG-06: what is written to a partition, old or new, is an entry of the table'
+);
+select private.inspect_audit_guards();
+select is(
+  pg_temp.traces('public.readings', 'critical'), 0, 'AUG-07: a new partition is nothing critical'
+);
+alter table public.readings_low disable trigger bulwark_audit_insert;
+select private.inspect_audit_guards();
+select is(
+  pg_temp.traces('public.readings', 'critical'), 1,
+  'AUG-08: a trigger that is off on one partition alone is critical'
+);
+select is(
+  tests.error($$ select private.enable_audit('public.readings', bulk => true) $$),
+  '42809 AUDIT_NOT_A_TABLE',
+  'AUG-09: a partitioned table is not guarded in bulk: writes to a partition would leave no entry'
+);
+
+-- whoever takes a part away
+create table public.bills (id integer primary key);
+select private.enable_audit('public.bills');
+select private.inspect_audit_guards();
+select is(
+  pg_temp.traces('public.audit_logs', 'warning'), 0,
+  'AUG-10: a table that is guarded is no trace on the log itself'
+);
+drop trigger bulwark_audit_insert on public.bills;
+select private.inspect_audit_guards();
+select is(
+  pg_temp.traces('public.bills', 'critical'), 1, 'AUG-11: one trigger of several that is gone is critical'
+);
+select private.enable_audit('public.bills');
+do $$
+begin
+  execute format(
+    'create or replace function %s returns trigger language plpgsql as %L',
+    (select t.tgfoid::regprocedure from pg_trigger t
+     where t.tgrelid = 'public.bills'::regclass and t.tgname = 'bulwark_audit_insert'),
+    'begin return null; end'
+  );
+end;
+$$;
+select private.inspect_audit_guards();
+select is(
+  pg_temp.traces('public.bills', 'critical'), 2, 'AUG-12: so is a trigger function that was replaced'
+);
+create rule quiet as on update to public.bills do instead nothing;
+select private.inspect_audit_guards();
+select is(
+  pg_temp.traces('public.bills', 'critical'), 3, 'AUG-13: and a rule that turns writes into nothing'
+);
+alter table public.bills rename to bills_before;
+select private.inspect_audit_guards();
+select ok(
+  pg_temp.traces('public.bills_before', 'warning') = 1,
+  'AUG-14: a guarded table that is moved out of the way leaves a trace'
+);
+create or replace view private.audit_leaves with (security_invoker = true) as
+  select c.id, c.organization_id, c.era, c.xid, c.removed_by, c.payload_commitment as leaf
+  from private.audit_commitments c;
+select private.inspect_audit_guards();
+select is(
+  pg_temp.traces('public.audit_logs', 'critical'), 1,
+  'AUG-15: and so does a view that hashes something else'
+);
+select is(
+  (select count(*)::int from security_events where subject in (
+     'public.readings', 'public.bills', 'public.audit_logs'
+   )),
+  3, 'AUG-16: each of the critical ones is a security event'
+);
+
+select * from finish();
+rollback;
