@@ -239,6 +239,24 @@ Deno.test("AUD-P07: a trigger switched off, a change made, and switched on again
   });
 });
 
+Deno.test("AUD-P12: whoever locks the log stops no sign-in: it is a gap then", async () => {
+  const [holder, auth] = [superuser(), superuser()];
+  try {
+    await holder.begin(async (lock) => {
+      await lock`lock table public.audit_logs in access exclusive mode`;
+      await auth.begin(async (t) => {
+        const user = crypto.randomUUID();
+        await t`insert into auth.users (id, email) values (${user}, ${`${user}@lock.test`})`;
+        const [row] = await t`select source, reason from private.audit_gaps order by id desc limit 1`;
+        assert.deepEqual({ ...row }, { source: "auth.users insert", reason: "55P03" });
+        throw new Error("rolled back");
+      }).catch((thrown) => assert.match(String(thrown), /rolled back/));
+    });
+  } finally {
+    await Promise.all([holder.end(), auth.end()]);
+  }
+});
+
 const tampering: Record<string, { statement: (id: string) => string; problem: string }> = {
   "an altered payload": {
     statement: (id) => `update public.audit_logs set after = '{}' where id = '${id}'`,

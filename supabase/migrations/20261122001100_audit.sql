@@ -90,8 +90,9 @@ comment on column public.audit_logs.actor_id is
 comment on column public.audit_logs.database_user is 'The session_user: who logged in to the
    database.';
 comment on column public.audit_logs.ip is
-  'The first address of X-Forwarded-For or, of an auth event, what Supabase Auth saw. The header is
-   the client''s own claim unless a proxy in front rewrites it.';
+  'Where the request came from by the header that a trusted proxy writes (the settings
+   rate_limits.address_header and address_hops) or, of an auth event, by what Supabase Auth saw. While
+   no proxy is trusted it is the first address of X-Forwarded-For, the client''s own claim.';
 comment on column public.audit_logs.correlation_id is
   'The same in all entries of a request: its header x-correlation-id where that is a UUID, else made
    of the transaction id.';
@@ -306,6 +307,7 @@ declare
   v_headers text := current_setting('request.headers', true);
   v_request jsonb;
   v_ticks bigint;
+  v_trusted text;
   v_value text;
 begin
   new.occurred_at := clock_timestamp();
@@ -349,7 +351,18 @@ begin
   if v_headers <> '' then
     v_request := v_headers::jsonb;
     if new.ip is null then
-      new.ip := left(btrim(split_part(v_request ->> 'x-forwarded-for', ',', 1)), 64);
+      -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request has
+      -- headers, so nobody else pays for the look.
+      select s.value #>> '{}' into v_trusted
+      from private.settings s where s.name = 'rate_limits.address_header';
+      if v_trusted is null then
+        new.ip := left(btrim(split_part(v_request ->> 'x-forwarded-for', ',', 1)), 64);
+      else
+        new.ip := left(btrim(split_part(
+          v_request ->> lower(v_trusted), ',',
+          -greatest((private.setting('rate_limits.address_hops'))::integer, 1)
+        )), 64);
+      end if;
     end if;
     if new.user_agent is null then
       new.user_agent := left(v_request ->> 'user-agent', 256);

@@ -4,7 +4,7 @@ import { toBase64 } from "./encoding.ts";
 import type { CheckpointLog, StoredCheckpoint } from "./log.ts";
 import { leafHash, merkleRoot } from "./merkle.ts";
 import { formatVerifierKey, openCheckpoint } from "./note.ts";
-import type { Sink } from "./sink.ts";
+import { OddSinkError, type Sink } from "./sink.ts";
 
 const origin = "example.test/audit";
 const seed = (byte: number) => toBase64(new Uint8Array(32).fill(byte));
@@ -202,6 +202,39 @@ Deno.test("a sink that fails is asked again, in order, and the reason is noted",
   const unreachable = sinkThat(() => Promise.reject(new TypeError("connect to 10.0.0.1 refused")));
   await makeCheckpoint(log, keys, unreachable);
   assert.equal(state.errors.at(-1), "the sink cannot be reached");
+});
+
+Deno.test("a sink in which something hides the newest checkpoint stops checkpoints, loudly", async () => {
+  const { log, state } = await makeLog();
+  const keys = await keysOf(seed(1));
+  await makeCheckpoint(log, keys, null);
+  state.size = 2;
+  const fake = state.stored[0]!.note.replace("\n1\n", "\n2\n");
+  for (
+    const newest of [
+      () => Promise.reject(new OddSinkError("odd")),
+      () => Promise.resolve(fake),
+    ]
+  ) {
+    await assert.rejects(makeCheckpoint(log, keys, sinkThat(() => Promise.resolve(), newest)), {
+      code: "AUDIT_LOG_FORKED",
+    });
+  }
+  assert.deepEqual(state.alarms, ["checkpoint_refused", "checkpoint_refused"]);
+});
+
+Deno.test("a sink that is out of reach stops the first checkpoint alone: it may not be the first", async () => {
+  const { log, state } = await makeLog();
+  const keys = await keysOf(seed(1));
+  const away = sinkThat(() => Promise.resolve(), () => Promise.reject(new TypeError("away")));
+  await assert.rejects(makeCheckpoint(log, keys, away), {
+    status: 503,
+    code: "AUDIT_SINK_UNREACHABLE",
+  });
+  assert.equal(state.stored.length, 0);
+  await makeCheckpoint(log, keys, null);
+  state.size = 2;
+  assert.equal((await makeCheckpoint(log, keys, away)).signed, true);
 });
 
 Deno.test("without a signing key no checkpoint is made, and the answer says so", async () => {

@@ -13,7 +13,7 @@ import {
   type VerifierKey,
 } from "./note.ts";
 import { verifyConsistency } from "./proof.ts";
-import type { Sink } from "./sink.ts";
+import { OddSinkError, type Sink } from "./sink.ts";
 
 /** The keys of a log: those that sign, and those that did. */
 export interface LogKeys {
@@ -67,7 +67,7 @@ export async function makeCheckpoint(
   await log.seal();
   const head = await log.head();
   const stored = await newestSigned(log, known);
-  const kept = await newestInSink(sink, known);
+  const kept = await newestInSink(log, head, sink, known, stored !== null);
   for (const newest of [stored, kept?.checkpoint]) {
     if (newest) await requireContinuation(log, head, newest);
   }
@@ -119,13 +119,30 @@ async function reportForged(log: CheckpointLog, sizes: number[]): Promise<void> 
 }
 
 async function newestInSink(
+  log: CheckpointLog,
+  head: TreeHead,
   sink: Sink | null,
   known: readonly VerifierKey[],
+  hasStored: boolean,
 ): Promise<{ note: string; checkpoint: Checkpoint } | null> {
-  // A sink that cannot be reached must not stop checkpoints: what it missed is delivered later.
-  const note = await sink?.newest().catch(() => null) ?? null;
-  const checkpoint = note === null ? null : await opened(note, known);
-  return note !== null && checkpoint ? { note, checkpoint } : null;
+  let note: string | null;
+  try {
+    note = await sink?.newest() ?? null;
+  } catch (thrown) {
+    if (thrown instanceof OddSinkError) await refuse(log, head, thrown.message, 0);
+    // A sink that cannot be reached must not stop checkpoints: what it missed is delivered later. The
+    // first one waits for it, though: whether it is the first, only the sink knows.
+    if (hasStored || await log.knowsKeys()) return null;
+    throw new BulwarkError(
+      503,
+      "AUDIT_SINK_UNREACHABLE",
+      `Cannot make the first checkpoint: ${reasonOf(thrown)}`,
+    );
+  }
+  if (note === null) return null;
+  const checkpoint = await opened(note, known);
+  if (!checkpoint) await refuse(log, head, "what the sink shows is by no key of this log", 0);
+  return checkpoint && { note, checkpoint };
 }
 
 /** The checkpoint of a note, or null where no known key signed it. */

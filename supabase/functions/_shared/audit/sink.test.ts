@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { openSink, type SinkOptions } from "./sink.ts";
+import { OddSinkError, openSink, type SinkOptions } from "./sink.ts";
 
 interface Sent {
   url: string;
@@ -75,8 +75,35 @@ Deno.test("a sink shows its newest note, or that it shows none", async () => {
   );
   const empty = sinkWith("storage:audit", Response.json([]));
   assert.equal(await empty.sink?.newest(), null);
-  const odd = sinkWith("storage:audit", Response.json([{ name: "../../secret" }]));
-  assert.equal(await odd.sink?.newest(), null);
+});
+
+Deno.test("a bucket whose newest checkpoint is hidden behind another file is no empty bucket", async () => {
+  const note = "log\n7\nroot\n\n\u2014 log AAAA\n";
+  const listed = (name: string) => Response.json([{ name }]);
+  for (
+    const answers of [
+      [listed("../../secret")],
+      [listed("zzz")],
+      [listed("9999999999999999.txt"), new Response(note)],
+      [listed("0000000000000009.txt"), new Response("junk")],
+      [listed("0000000000000009.txt"), new Response(null, { status: 404 })],
+    ]
+  ) {
+    await assert.rejects(sinkWith("storage:audit", ...answers).sink!.newest(), OddSinkError);
+  }
+});
+
+Deno.test("of an endless answer of a sink no more than a note is read", async () => {
+  let sent = 0;
+  const endless = new ReadableStream({
+    pull(controller) {
+      sent += 1;
+      controller.enqueue(new Uint8Array(4096).fill(65));
+    },
+  });
+  const { sink } = sinkWith("https://sink.test/log", new Response(endless));
+  assert.equal(await sink?.newest(), null);
+  assert.ok(sent < 10);
 });
 
 Deno.test("openSink() takes https, this machine and a bucket, and nothing else", () => {

@@ -1,5 +1,10 @@
+import { concat } from "./encoding.ts";
+
 /** As many bytes as a note has at most. */
 const longestNote = 8192;
+
+/** A sink that holds something where its newest checkpoint should be. */
+export class OddSinkError extends Error {}
 
 /** Somewhere outside the database that keeps checkpoints. */
 export interface Sink {
@@ -7,7 +12,10 @@ export interface Sink {
   readonly name: string;
   /** Puts a checkpoint there; the same one twice is no error. Throws where it is not there after. */
   deliver(treeSize: number, note: string): Promise<void>;
-  /** The newest checkpoint there; null where there is none, or the sink shows nothing. */
+  /**
+   * The newest checkpoint there; null where there is none, or the sink shows nothing.
+   * @throws OddSinkError where something was put before it
+   */
   newest(): Promise<string | null>;
 }
 
@@ -106,22 +114,41 @@ function storageSink(bucket: string, options: SinkOptions): Sink {
         throw new Error(`the bucket answered ${list.status}`);
       }
       const [file] = await list.json() as { name?: string }[];
-      if (!file?.name || !/^\d{16}\.txt$/.test(file.name)) return null;
+      if (!file) return null;
+      // Who may write to the bucket could hide the newest checkpoint behind a file that sorts after it.
+      const size = /^(\d{16})\.txt$/.exec(file.name ?? "")?.[1];
+      if (!size) throw new OddSinkError("the bucket holds a file that is no checkpoint");
       const path = `${options.url}/storage/v1/object/${bucket}/checkpoints/${file.name}`;
-      return await noteIn(await send(options, new URL(path), { headers }));
+      const answer = await send(options, new URL(path), { headers });
+      if (answer.status >= 500) {
+        await answer.body?.cancel();
+        throw new Error(`the bucket answered ${answer.status}`);
+      }
+      const note = await noteIn(answer);
+      if (note?.split("\n")[1] !== String(Number(size))) {
+        throw new OddSinkError("the bucket's newest file is not the checkpoint that its name says");
+      }
+      return note;
     },
   };
 }
 
 /** The note in an answer; null where it holds something else. */
 async function noteIn(answer: Response): Promise<string | null> {
-  const isNote = answer.ok && Number(answer.headers.get("content-length") ?? 0) <= longestNote;
-  if (!isNote) {
+  if (!answer.ok || !answer.body) {
     await answer.body?.cancel();
     return null;
   }
-  const text = await answer.text();
-  return text.length <= longestNote && text.includes("\n\n\u2014 ") ? text : null;
+  // However much it sends, no more than a note is read.
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of answer.body) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > longestNote) return null;
+  }
+  const text = new TextDecoder().decode(concat(...chunks));
+  return text.includes("\n\n\u2014 ") ? text : null;
 }
 
 /** A request that ends in bounded time and goes nowhere else than it was sent. */
