@@ -247,7 +247,8 @@ Deno.test("AUD-P12: whoever locks the log stops no sign-in: it is a gap then", a
       await auth.begin(async (t) => {
         const user = crypto.randomUUID();
         await t`insert into auth.users (id, email) values (${user}, ${`${user}@lock.test`})`;
-        const [row] = await t`select source, reason from private.audit_gaps order by id desc limit 1`;
+        const [row] =
+          await t`select source, reason from private.audit_gaps order by id desc limit 1`;
         assert.deepEqual({ ...row }, { source: "auth.users insert", reason: "55P03" });
         throw new Error("rolled back");
       }).catch((thrown) => assert.match(String(thrown), /rolled back/));

@@ -254,6 +254,10 @@ Deno.test("what is no bundle is refused with the line that is wrong", async () =
     [[header, group, { ...entry, organization_id: otherOrganization }], /another organization/],
     [[header, { ...group, organization_id: otherOrganization }], /another organization/],
     [[header, { ...group, root: "AAAA" }], /line 2: root is not base64 of 32 bytes/],
+    [
+      [...sample.lines.slice(0, -2), { ...sample.lines.at(-2)!, checkpoint: 1 }],
+      /checkpoint is no/,
+    ],
     [asBytes([header]).map((byte) => byte === 0x62 ? 0xff : byte), /line 1/],
   ];
   for (const [lines, message] of cases) await assert.rejects(verify(lines), message);

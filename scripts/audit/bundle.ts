@@ -320,6 +320,9 @@ export class BundleVerifier {
     if (this.#open && this.#found(this.#open) >= this.#open.group.entry_count) {
       this.#closeGroup(false);
     }
+    if (typeof (proof.checkpoint ?? "") !== "string") {
+      this.#refuse(this.#line, "checkpoint is no text");
+    }
     const { seal } = proof.group;
     // A proof of what comes later says nothing of what was read.
     if (seal > (this.#open?.group.seal ?? this.#chain.last?.seal ?? 0)) return;

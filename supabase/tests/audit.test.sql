@@ -397,8 +397,8 @@ create function pg_temp.ip_of(headers text)
   returns text
   language sql
 as $$
-  select set_config('request.headers', headers, true);
-  select ip from public.audit_logs where id = private.append_audit_entry('data.read');
+  select set_config('request.headers', headers, true), private.append_audit_entry('data.read');
+  select ip from public.audit_logs where event_type = 'data.read' order by id desc limit 1;
 $$;
 select is(
   pg_temp.ip_of('{"x-forwarded-for": "198.51.100.1, 203.0.113.7"}'), '203.0.113.7',
