@@ -369,6 +369,9 @@ comment on function private.organizations_destroy_data_keys() is
 create trigger organizations_destroy_data_keys
   before delete on public.organizations
   for each row execute function private.organizations_destroy_data_keys();
+-- One of ours more on a table that is guarded: the sealer would take it for somebody else's.
+update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
+where g.relation = 'public.organizations'::regclass;
 create trigger data_keys_keep_identity
   before update on private.data_keys
   for each row execute function private.keep_columns(
