@@ -10,6 +10,7 @@ create table public.mfa_policies (
   organization_id uuid references public.organizations (id) on delete cascade,
   required_from timestamptz,
   reset_needs_approval boolean not null default false,
+  approval_until timestamptz,
   updated_at timestamptz not null default now(),
   updated_by uuid references auth.users (id) on delete set null,
   constraint mfa_policies_is_one_an_organization unique nulls not distinct (organization_id),
@@ -23,6 +24,9 @@ comment on column public.mfa_policies.required_from is
    grace period.';
 comment on column public.mfa_policies.reset_needs_approval is
   'Whether a member''s factor is reset only by two people together.';
+comment on column public.mfa_policies.approval_until is
+  'Until when it still is although the policy no longer asks for it, so that nobody loosens the
+   policy and then resets somebody alone.';
 
 create table public.mfa_secrets (
   id uuid primary key,
@@ -185,9 +189,13 @@ begin
         select from public.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
       )
       then (
-        select coalesce(
-          m.verified_at, case when m.trusted_device_id is not null then '-infinity'::timestamptz end
-        )
+        select coalesce(m.verified_at, case
+          when exists (
+            select from private.mfa_trusted_devices d
+            where d.id = m.trusted_device_id and d.expires_at > now()
+          )
+          then '-infinity'::timestamptz
+        end)
         from private.mfa_sessions m
         where m.session_id = s.id and m.user_id = s.user_id
       )

@@ -315,13 +315,17 @@ create function private.can_see_user(user_id uuid, organization_id uuid)
 as $$
   select private.caller_is_service()
     or can_see_user.user_id = auth.uid()
-    or private.is_super_admin()
+    or (can_see_user.organization_id is null and private.is_super_admin())
+    -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
     or (
       private.session_permits(auth.uid(), 'user:read', can_see_user.organization_id)
-      and exists (
-        select from public.user_roles g
-        where g.user_id = can_see_user.user_id
-          and g.organization_id = can_see_user.organization_id
+      and (
+        private.is_super_admin()
+        or exists (
+          select from public.user_roles g
+          where g.user_id = can_see_user.user_id
+            and g.organization_id = can_see_user.organization_id
+        )
       )
     );
 $$;

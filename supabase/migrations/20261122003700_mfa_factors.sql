@@ -252,6 +252,9 @@ begin
     where f.user_id = auth.uid() and f.activated_at is not null
   ) then
     perform private.forget_factors(auth.uid());
+  else
+    -- Whoever found the lost device may have verified a session with it.
+    delete from private.mfa_sessions m where m.user_id = auth.uid() and m.session_id <> v_session;
   end if;
   perform private.record_mfa(
     'auth.mfa_disabled', 'disable', auth.uid(), v_session,
@@ -260,8 +263,8 @@ begin
 end;
 $$;
 comment on function public.remove_mfa_factor(uuid) is
-  'Removes a factor of the caller''s, who has verified one within mfa.step_up_minutes; with the last
-   one go backup codes, trusted devices and what sessions have proven. Errors:
+  'Removes a factor of the caller''s, who has verified one within mfa.step_up_minutes, and ends what
+   other sessions have proven; with the last one go backup codes and trusted devices too. Errors:
    MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED, MFA_UNKNOWN_FACTOR.';
 
 revoke all on function

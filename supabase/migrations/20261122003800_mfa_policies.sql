@@ -54,14 +54,21 @@ begin
     perform private.require_step_up();
   end if;
   insert into public.mfa_policies as p
-    (organization_id, required_from, reset_needs_approval, updated_by)
+    (organization_id, required_from, reset_needs_approval, approval_until, updated_by)
   values (
     set_mfa_policy.organization_id, v_required_from, set_mfa_policy.reset_needs_approval,
+    case
+      when set_mfa_policy.reset_needs_approval or private.caller_is_service() then null
+      -- As long as a request is open.
+      when v_old.reset_needs_approval then now() + interval '1 day'
+      else v_old.approval_until
+    end,
     auth.uid()
   )
   on conflict on constraint mfa_policies_is_one_an_organization do update
     set required_from = excluded.required_from,
         reset_needs_approval = excluded.reset_needs_approval,
+        approval_until = excluded.approval_until,
         updated_by = excluded.updated_by
   returning * into v_new;
   if v_weaker then
@@ -77,7 +84,8 @@ comment on function public.set_mfa_policy(uuid, boolean, interval, boolean) is
   'Sets what an organization asks (settings:write there; without an organization, of system-wide
    roles: system:admin): whether sessions need a second factor, from the end of a grace period of up
    to 90 days on, and whether resetting a member''s needs a second person. Asking for less than
-   before needs a verification within mfa.step_up_minutes. Errors: RBAC_PERMISSION_DENIED,
+   before needs a verification within mfa.step_up_minutes, and a second person is needed for a day
+   longer. Errors: RBAC_PERMISSION_DENIED,
    MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD, MFA_NULL_ARGUMENT,
    RBAC_UNKNOWN_ORGANIZATION.';
 

@@ -5,7 +5,7 @@
 -- its policy asks for it by two people. Nobody resets himself, nobody approves his own request, and
 -- whoever consents has verified a second factor just now.
 -- SECURITY DEFINER: request_mfa_reset, approve_mfa_reset and cancel_mfa_reset, because no role of
---   the API writes resets and factors.
+--   the API writes resets and factors; mfa_resets_to_decide, because none reads others' grants.
 
 insert into public.security_event_types (name, severity, description) values
   ('mfa_reset_requested', 'high', 'Somebody asked to take the second factors from an account'),
@@ -27,8 +27,9 @@ create table public.mfa_resets (
 comment on table public.mfa_resets is
   'Requests to take the second factors from an account, read by the account and by who may reset
    members of the organization. Open while neither completed nor cancelled, for a day.';
-create unique index mfa_resets_open_idx on public.mfa_resets (user_id)
-  where completed_at is null and cancelled_at is null;
+-- One an organization, so that none keeps another from helping.
+create unique index mfa_resets_open_idx on public.mfa_resets (user_id, organization_id)
+  nulls not distinct where completed_at is null and cancelled_at is null;
 create index mfa_resets_user_id_idx on public.mfa_resets (user_id, requested_at);
 create index mfa_resets_organization_id_idx on public.mfa_resets (organization_id, requested_at);
 create index mfa_resets_requested_by_idx on public.mfa_resets (requested_by);
@@ -96,6 +97,23 @@ comment on function private.mfa_reset_obstacle(uuid, uuid, uuid) is
   'Why a person may not consent for an organization to the reset of a user: an error code, or
    null.';
 
+create function private.mfa_reset_needs_approval(organization_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from public.mfa_policies p
+    where p.organization_id is not distinct from mfa_reset_needs_approval.organization_id
+      and (p.reset_needs_approval or p.approval_until > now())
+  );
+end;
+$$;
+comment on function private.mfa_reset_needs_approval(uuid) is
+  'Whether an organization lets two people together reset a member, and nobody alone.';
+
 create function private.mfa_reset_organizations(reset_id uuid)
   returns setof uuid
   language sql
@@ -109,11 +127,38 @@ as $$
   from public.mfa_resets r
   join public.user_roles g on g.user_id = r.user_id
   join public.mfa_policies p on p.organization_id = g.organization_id
-  where r.id = reset_id and p.required_from is not null;
+  where r.id = reset_id
+    and (p.required_from is not null or private.mfa_reset_needs_approval(p.organization_id));
 $$;
 comment on function private.mfa_reset_organizations(uuid) is
   'The organizations whose consent a reset needs: the one it was requested in, and every one of the
-   user''s that requires MFA.';
+   user''s that requires MFA or asks for two people.';
+
+create function private.mfa_resets_to_decide()
+  returns setof uuid
+  language plpgsql
+  stable
+  rows 5
+  security definer            -- definer because clients read neither policies nor others' grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organizations uuid[] := array(select private.organizations_with('mfa:reset'));
+begin
+  return query
+    select r.id
+    from public.mfa_resets r
+    where r.completed_at is null
+      and r.cancelled_at is null
+      and r.expires_at > now()
+      and cardinality(v_organizations) > 0
+      and exists (
+        select from private.mfa_reset_organizations(r.id) as o where o = any (v_organizations)
+      );
+end;
+$$;
+comment on function private.mfa_resets_to_decide() is
+  'Open resets that wait for consent which the caller may give.';
 
 create function private.complete_mfa_reset(reset public.mfa_resets, person uuid)
   returns boolean
@@ -137,10 +182,7 @@ begin
         where c.reset_id = reset.id
           and c.organization_id is not distinct from o
           and private.mfa_reset_obstacle(c.user_id, reset.user_id, o) is null
-      ) < 1 + coalesce((
-        select p.reset_needs_approval::integer
-        from public.mfa_policies p where p.organization_id is not distinct from o
-      ), 0)
+      ) < 1 + private.mfa_reset_needs_approval(o)::integer
     ) then
       return false;
     end if;
@@ -153,6 +195,14 @@ begin
   where a.user_id = reset.user_id;
   perform private.forget_factors(reset.user_id);
   update public.mfa_resets r set completed_at = now() where r.id = reset.id;
+  -- What others asked for is done. One that somebody decides on just now is done by him as well.
+  update public.mfa_resets r
+  set cancelled_at = now()
+  where r.id in (
+    select o.id from public.mfa_resets o
+    where o.user_id = reset.user_id and o.completed_at is null and o.cancelled_at is null
+    for update skip locked
+  );
   perform private.record_mfa(
     'auth.mfa_disabled', 'reset', reset.user_id, null, actor_id => person,
     details => jsonb_build_object('reset_id', reset.id, 'requested_by', reset.requested_by)
@@ -219,16 +269,19 @@ begin
     request_mfa_reset.user_id, request_mfa_reset.organization_id, btrim(request_mfa_reset.reason),
     v_person
   )
-  on conflict (user_id) where completed_at is null and cancelled_at is null do nothing
+  on conflict (user_id, organization_id) where completed_at is null and cancelled_at is null
+    do nothing
   returning * into v_reset;
   if not found then
     raise exception 'Cannot reset factors: somebody has requested it already'
       using errcode = 'PT409', detail = 'MFA_RESET_PENDING',
             hint = 'Approve that request with approve_mfa_reset, or cancel it';
   end if;
+  -- To everybody whose consent it waits for.
   perform private.raise_security_event(
-    'mfa_reset_requested', null, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
-  );
+    'mfa_reset_requested', o, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
+  )
+  from (select null union select private.mfa_reset_organizations(v_reset.id)) as concerned (o);
   return query select v_reset.id, private.complete_mfa_reset(v_reset, v_person);
 end;
 $$;
@@ -361,6 +414,7 @@ create policy "Users read resets of their own, members those they may decide"
   using (
     user_id = (select auth.uid())
     or organization_id = any (array(select private.organizations_with('mfa:reset')))
+    or id = any (array(select private.mfa_resets_to_decide()))
     or (organization_id is null and (select private.is_super_admin()))
   );
 
@@ -372,10 +426,12 @@ revoke all on public.mfa_resets, private.mfa_reset_consents
 grant select on public.mfa_resets to authenticated, service_role;
 revoke all on function
   private.mfa_reset_obstacle(uuid, uuid, uuid), private.mfa_reset_organizations(uuid),
+  private.mfa_reset_needs_approval(uuid), private.mfa_resets_to_decide(),
   private.complete_mfa_reset(public.mfa_resets, uuid),
   public.request_mfa_reset(uuid, text, uuid), private.require_no_mfa_obstacle(text),
   private.take_mfa_reset(uuid), public.approve_mfa_reset(uuid), public.cancel_mfa_reset(uuid)
   from public, anon, authenticated, service_role;
+grant execute on function private.mfa_resets_to_decide() to authenticated;
 grant execute on function
   public.request_mfa_reset(uuid, text, uuid), public.approve_mfa_reset(uuid),
   public.cancel_mfa_reset(uuid)

@@ -110,10 +110,25 @@ create function private.mfa_uncovered_tables()
   rows 1
   set search_path = pg_catalog, pg_temp
 as $$
-  with guarded as (
+  with recursive guarded as (
     select g.relation as oid, g.max_age, c.relrowsecurity, c.relowner
     from private.mfa_guards g
     join pg_catalog.pg_class c on c.oid = g.relation
+  ),
+  view_sources as (
+    select distinct
+      d.refobjid as source,
+      v.oid,
+      v.relowner,
+      v.relkind,
+      v.relkind = 'm' or not coalesce(v.reloptions, '{}') && array[
+        'security_invoker=true', 'security_invoker=on', 'security_invoker=1',
+        'security_invoker=yes'
+      ] as as_owner
+    from pg_catalog.pg_depend d
+    join pg_catalog.pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+    join pg_catalog.pg_class v on v.oid = w.ev_class and v.relkind in ('v', 'm')
+    where d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid
   ),
   -- Whoever is subject to policies; the others need no way around.
   roles as (
@@ -124,6 +139,19 @@ as $$
   commands (command, code, privilege) as (
     values ('select', 'r'::"char", 'select'), ('insert', 'a', 'insert'),
       ('update', 'w', 'update'), ('delete', 'd', 'delete')
+  ),
+  -- What reads a guarded table, through however many views. It goes around where the view next to
+  -- the table has its owner's rights, or where somebody's rights filled a materialized one.
+  views as (
+    select g.oid as guarded, g.relowner, v.oid, v.relowner as view_owner, v.as_owner,
+      v.as_owner as goes_around
+    from guarded g
+    join view_sources v on v.source = g.oid
+    union
+    select b.guarded, b.relowner, v.oid, v.relowner, v.as_owner,
+      b.goes_around or v.relkind = 'm'
+    from views b
+    join view_sources v on v.source = b.oid
   ),
   intact as (
     select g.oid, k.command
@@ -189,19 +217,17 @@ as $$
     and has_table_privilege(r.oid, g.oid, 'truncate')
   union all
   -- A view reads with the rights of its owner unless it says otherwise.
-  select distinct g.oid::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
-  from guarded g
-  join pg_catalog.pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = g.oid
-  join pg_catalog.pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
-  join pg_catalog.pg_class v on v.oid = w.ev_class and v.relkind in ('v', 'm')
+  select distinct v.guarded::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
+  from views v
   cross join roles r
-  where v.oid <> g.oid
-    and not (v.relkind = 'v' and coalesce(v.reloptions, '{}') && array[
-      'security_invoker=true', 'security_invoker=on', 'security_invoker=1'
-    ])
+  where v.goes_around
+    and v.as_owner
+    and r.oid <> v.view_owner
     and r.oid <> v.relowner
-    and r.oid <> g.relowner
-    and has_any_column_privilege(r.oid, v.oid, 'select')
+    and (
+      has_any_column_privilege(r.oid, v.oid, 'select, insert, update')
+      or has_table_privilege(r.oid, v.oid, 'delete')
+    )
   union all
   -- Policies of a parent are not asked when a partition is read directly.
   select g.oid::regclass::text, r.rolname, format('directly in %s', i.inhrelid::regclass)

@@ -1,6 +1,6 @@
 -- MFA: which session counts as verified, and what an organization that requires it withholds.
 begin;
-select plan(58);
+select plan(61);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
 select public.grant_role(
@@ -214,6 +214,16 @@ select ok(
   'MFA-08: a trusted device satisfies the organization'
 );
 select ok(not public.mfa_verified('30 days'), 'MFA-08: but is never fresh');
+select tests.act_as_owner();
+savepoint trusted;
+update private.mfa_trusted_devices set expires_at = now();
+select pg_temp.act('other');
+select ok(
+  not public.has_permission('audit:read', tests.organization_id('acme')),
+  'MFA-08: nor trusted any longer than agreed, also in a session that it opened before'
+);
+rollback to savepoint trusted;
+select pg_temp.act('other');
 select is(
   tests.error($$ select public.trust_device('another') $$), '42501 MFA_VERIFICATION_REQUIRED',
   'MFA-08: nor does one trusted device make another'
@@ -290,6 +300,25 @@ select isnt_empty(
 select pg_temp.act('super');
 select ok(private.is_super_admin(), 'MFA-11: a super_admin acts without a factor by default');
 select tests.act_as_owner();
+select public.set_mfa_policy(tests.organization_id('acme'), true);
+select public.set_mfa_policy(tests.organization_id('globex'), false);
+select pg_temp.act('super');
+select is(
+  tests.error(format(
+    'select public.get_user_roles(%L, %L)', tests.user_id('viewer@acme.test'),
+    tests.organization_id('acme')
+  )),
+  '42501 RBAC_USER_NOT_VISIBLE', 'MFA-11: but not inside an organization that requires one'
+);
+select isnt_empty(
+  format(
+    'select public.get_user_roles(%L, %L)', tests.user_id('admin@globex.test'),
+    tests.organization_id('globex')
+  ),
+  'MFA-11: elsewhere it does'
+);
+select tests.act_as_owner();
+select public.set_mfa_policy(tests.organization_id('acme'), false);
 select public.set_mfa_policy(null, true);
 select pg_temp.act('super');
 select ok(

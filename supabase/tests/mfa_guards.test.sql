@@ -1,6 +1,6 @@
 -- MFA: step-up for tables of the host application, and the check that finds ways around it.
 begin;
-select plan(30);
+select plan(36);
 select tests.create_organizations();
 create temporary table session as
   select tests.create_session('admin@acme.test') as fresh, tests.create_session('admin@acme.test')
@@ -131,6 +131,35 @@ select is(
 );
 alter view tests.leak set (security_invoker = true);
 select is(pg_temp.found(), null, 'MFA-54: but not one with its reader''s');
+rollback to savepoint covered;
+create view tests.leak as select * from tests.payouts;
+grant insert, delete on tests.leak to authenticated;
+select is(
+  pg_temp.found(), '{"tests.payouts authenticated through the view tests.leak"}',
+  'MFA-54: also one that is only written through'
+);
+create view tests.outer_leak as select * from tests.leak;
+grant select on tests.outer_leak to authenticated;
+revoke all on tests.leak from authenticated;
+select is(
+  pg_temp.found(), '{"tests.payouts authenticated through the view tests.outer_leak"}',
+  'MFA-54: and a view of a view'
+);
+select tests.act_in('admin@acme.test', (select stale from session));
+select isnt_empty($$ select from tests.outer_leak $$, 'MFA-54: (it does go around)');
+select tests.act_as_owner();
+alter view tests.leak set (security_invoker = true);
+select tests.act_in('admin@acme.test', (select stale from session));
+select is_empty($$ select from tests.outer_leak $$, 'MFA-54: (with its reader''s inside it does not)');
+select tests.act_as_owner();
+select is(pg_temp.found(), null, 'MFA-54: which is no finding');
+create materialized view tests.copied as select * from tests.leak;
+grant select on tests.copied to authenticated;
+select is(
+  pg_temp.found(), '{"tests.payouts authenticated through the view tests.copied"}',
+  'MFA-54: but a copy of what its owner read is'
+);
+select tests.act_as_owner();
 rollback to savepoint covered;
 create table tests.parts (id integer not null) partition by list (id);
 create table tests.part partition of tests.parts default;

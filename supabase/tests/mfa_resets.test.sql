@@ -1,6 +1,6 @@
 -- MFA: who may take the second factors from an account, and together with whom.
 begin;
-select plan(38);
+select plan(50);
 select tests.create_organizations();
 select tests.create_user('second@acme.test');
 select public.grant_role(
@@ -36,6 +36,12 @@ insert into private.mfa_sessions (session_id, user_id, verified_at, method)
 select s.id, tests.user_id(s.email), now(), 'totp' from session s;
 insert into private.mfa_backup_codes (user_id, code_hash)
 select u.id, sha256(u.id::text::bytea) from auth.users u;
+
+create function pg_temp.enroll(email text) returns void language sql as $$
+  insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
+    gen_random_uuid(), true, now());
+$$;
 
 create function pg_temp.request(victim text, slug text default 'acme') returns text
 language sql as $$
@@ -221,6 +227,65 @@ select ok(
 select pg_temp.act('second@acme.test');
 select ok(public.approve_mfa_reset(pg_temp.open_reset()), 'MFA-44: and with both it is done');
 select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-44: then for the whole account');
+
+-- an organization that asks for two people, and does not require MFA
+select tests.act_as_owner();
+select public.set_mfa_policy(tests.organization_id('acme'), false, '0', true);
+select pg_temp.enroll('gus@both.test');
+select pg_temp.act('admin@globex.test');
+select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-46: globex asks again');
+select is(
+  pg_temp.factors('gus@both.test'), 1::bigint,
+  'MFA-46: acme, which wants two people to agree, is asked as well'
+);
+select pg_temp.act('desk@acme.test');
+select isnt_empty(
+  format($$ select from public.mfa_resets where id = %L $$, pg_temp.open_reset()),
+  'MFA-46: its people see what waits for them'
+);
+select pg_temp.act('second@acme.test');
+select isnt_empty(
+  format(
+    $$ select from public.list_security_events(%L) where event_type = 'mfa_reset_requested'
+       and user_id = %L $$,
+    tests.organization_id('acme'), tests.user_id('gus@both.test')
+  ),
+  'MFA-46: and are told'
+);
+select pg_temp.act('viewer@acme.test');
+select is_empty(
+  $$ select from public.mfa_resets where completed_at is null $$, 'MFA-46: who decides nothing does not'
+);
+select pg_temp.act('admin@acme.test');
+select is(
+  pg_temp.request('gus@both.test'), 'no error', 'MFA-46: a request in one hinders none in the other'
+);
+select tests.act_as_owner();
+select public.cancel_mfa_reset(r.id) from public.mfa_resets r where r.completed_at is null
+  and r.cancelled_at is null;
+
+-- one administrator who changes the policy first
+select pg_temp.act('admin@acme.test');
+select lives_ok(
+  format($$ select public.set_mfa_policy(%L, false) $$, tests.organization_id('acme')),
+  'MFA-47: an administrator may loosen the policy'
+);
+select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: and ask for a reset right after');
+select is(pg_temp.factors('gus@both.test'), 1::bigint, 'MFA-47: which still takes two');
+select public.set_mfa_policy(tests.organization_id('acme'), false);
+select ok(
+  (select approval_until > now() + interval '23 hours' from public.mfa_policies p
+   where p.organization_id = tests.organization_id('acme')),
+  'MFA-47: however often the policy is set'
+);
+select tests.act_as_owner();
+update public.mfa_policies set approval_until = now();
+select public.cancel_mfa_reset(pg_temp.open_reset());
+select pg_temp.act('admin@acme.test');
+select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: a day later');
+select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-47: it takes one');
+select tests.act_as_owner();
+select public.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
 
 -- the operator
 select pg_temp.act('super@bulwark.test');
