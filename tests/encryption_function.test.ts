@@ -158,7 +158,7 @@ Deno.test("ENC-F06: what is not declared, or asked for badly, is a clear error",
       {
         table: "contacts",
         organization_id: organization,
-        rows: [{ primary_key: "1", fields: { email: "\ud800" } }],
+        rows: [{ primary_key: crypto.randomUUID(), fields: { email: "\ud800" } }],
       },
       422,
       "ENCRYPTION_FAILED",
@@ -278,4 +278,93 @@ Deno.test("ENC-F09: a shredded organization's texts are gone at once, and say so
   const { data } = await acme.admin.client.from("audit_logs").select("severity, details")
     .eq("organization_id", acme.organization).eq("event_type", "encryption.keys_destroyed");
   assert.deepEqual(data, [{ severity: "critical", details: { slug, data_keys: 2 } }]);
+});
+
+Deno.test("ENC-F10: ids in capitals are the ids that they are, from an organization's first key on", async () => {
+  const acme = await makeContacts();
+  // What Swift makes of a UUID; an organization's first keys are made by the same requests.
+  const organization_id = acme.organization.toUpperCase();
+  await done(acme.admin.token, "rotate", { organization_id });
+  await done(acme.admin.token, "rotate", { organization_id, purpose: "index" });
+  const id = crypto.randomUUID();
+  const { rows: [row] } = await done(acme.analyst.token, "encrypt", {
+    table: "contacts",
+    organization_id,
+    rows: [{ primary_key: id.toUpperCase(), fields: { email: "ada@example.com" } }],
+  });
+  assert.equal(row.primary_key, id);
+  const { error } = await table(acme.analyst).insert({
+    id: id.toUpperCase(),
+    organization_id,
+    name: "Ada",
+    ...row.fields,
+  });
+  assert.equal(error, null);
+  assert.deepEqual(await readContacts(acme.analyst, [id]), { [id]: "ada@example.com" });
+  const find = { table: "contacts", organization_id, column: "email", value: "ada@example.com" };
+  assert.deepEqual(await done(acme.analyst.token, "find", find), { primary_keys: [id] });
+  const wrong = await call(acme.analyst.token, "encrypt", {
+    table: "contacts",
+    organization_id,
+    rows: [{ primary_key: "1", fields: { email: "ada@example.com" } }],
+  });
+  assert.deepEqual([wrong.status, wrong.body.code], [400, "INVALID_INPUT"]);
+});
+
+Deno.test("ENC-F11: a row that somebody spoilt keeps nobody from finding the others", async () => {
+  const acme = await makeContacts();
+  const [ada, bob] = await addContacts(acme, ["ada@example.com", "bob@example.com"]);
+  const { data } = await table(acme.analyst).select("email, email_index").eq("id", ada);
+  // Both moved to another row, where the text does not decrypt.
+  await table(acme.analyst).update(data[0]).eq("id", bob);
+  const find = { table: "contacts", organization_id: acme.organization, column: "email" };
+  assert.deepEqual(await done(acme.analyst.token, "find", { ...find, value: "ada@example.com" }), {
+    primary_keys: [ada],
+  });
+});
+
+Deno.test("ENC-F12: a number is bound as Postgres writes it, and in no other spelling", async () => {
+  const acme = await makeContacts();
+  const sql = connect(1);
+  try {
+    await sql.unsafe(`
+      create table if not exists public.numbered (
+        id bigint primary key, organization_id uuid not null, note text
+      );
+      alter table public.numbered enable row level security;
+      grant select, insert on public.numbered to authenticated;
+      create policy "Members" on public.numbered for select to authenticated
+        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+      create policy "Writers" on public.numbered for insert to authenticated
+        with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+      select private.declare_encrypted_column(
+        'public.numbered', 'note', organization_column => 'organization_id'
+      );
+    `);
+    const primary_key = "9007199254";
+    const { rows: [row] } = await done(acme.analyst.token, "encrypt", {
+      table: "numbered",
+      organization_id: acme.organization,
+      rows: [{ primary_key, fields: { note: "kept" } }],
+    });
+    await sql`
+      insert into public.numbered values (${primary_key}, ${acme.organization}, ${row.fields.note})
+    `;
+    const decrypt = { table: "numbered", columns: ["note"], primary_keys: [primary_key] };
+    assert.deepEqual(await done(acme.analyst.token, "decrypt", decrypt), {
+      rows: [{ primary_key, fields: { note: "kept" } }],
+    });
+    for (const spelling of ["007", "+7", "7.0", " 7"]) {
+      const { status } = await call(acme.analyst.token, "encrypt", {
+        table: "numbered",
+        organization_id: acme.organization,
+        rows: [{ primary_key: spelling, fields: { note: "kept" } }],
+      });
+      assert.equal(status, 400, spelling);
+    }
+  } finally {
+    await sql`drop table if exists public.numbered`;
+    await sql`delete from private.encrypted_columns where relation::oid not in (select oid from pg_class)`;
+    await sql.end();
+  }
 });

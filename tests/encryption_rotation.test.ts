@@ -227,10 +227,25 @@ Deno.test("ENC-R05: a row that does not decrypt is named, left as it is, and kee
   ok(await table(acme.analyst).update(data[0]).eq("id", bob).select("id"));
   await done(acme.admin.token, "rotate", { organization_id: acme.organization });
   await finish();
-  const [progress] = ok(
-    await acme.admin.client.rpc("encryption_progress", { organization_id: acme.organization }),
-  );
-  assert.deepEqual([progress?.state, progress?.done, progress?.failed], ["incomplete", 1, 1]);
+  const progress = async () => {
+    const [column] = ok(
+      await acme.admin.client.rpc("encryption_progress", { organization_id: acme.organization }),
+    );
+    return [column?.state, column?.done, column?.failed];
+  };
+  assert.deepEqual(await progress(), ["settling", 1, 1]);
+  // As a function does that has the old key cached still, beside the row that nobody can help.
+  assert.equal((await table(acme.analyst).update(data[0]).eq("id", ada)).error, null);
+  const sql = connect(1);
+  try {
+    await sql`update private.settings set value = '0' where name = 'encryption.settle_seconds'`;
+    await finish();
+  } finally {
+    await sql`update private.settings set value = '330' where name = 'encryption.settle_seconds'`;
+    await sql.end();
+  }
+  assert.deepEqual(await progress(), ["incomplete", 2, 1]);
+  assert.equal(await staleRows(acme), 1);
   const kept = await table(acme.analyst).select("email").eq("id", bob);
   assert.deepEqual(kept.data, data);
   assert.deepEqual(await readContacts(acme.analyst, [ada!]), { [ada!]: "ada@example.com" });
@@ -258,4 +273,44 @@ Deno.test("ENC-R06: npm run rotate-keys rotates, re-encrypts and says what it di
   assert.match(output, new RegExp(`^${acme.organization}: field key version 2$`, "m"));
   assert.match(output, /^\d+ data keys rewrapped, \d+ rows re-encrypted$/m);
   assert.equal(await staleRows(acme), 0);
+});
+
+Deno.test("ENC-R07: shredding and a new key at once: one waits for the other, and no key is left", async () => {
+  const acme = await makeContacts();
+  await addContacts(acme, ["ada@example.com"]);
+  const sql = connect(3);
+  try {
+    const [{ slug }] = await sql`select slug from organizations where id = ${acme.organization}`;
+    let added: Promise<unknown> | undefined;
+    await sql.begin(async (shredding) => {
+      await shredding`select from organizations where id = ${acme.organization} for update`;
+      added = sql`
+        select add_data_key(
+          gen_random_uuid(), 'field',
+          (select wrapped_key from private.data_keys
+           where organization_id = ${acme.organization} and purpose = 'field'),
+          1, ${acme.organization}
+        )
+      `.then(() => "added", (thrown) => thrown.detail);
+      // Until it waits.
+      for (let waiting = false; !waiting;) {
+        const [row] = await sql`
+          select exists (
+            select from pg_stat_activity where query like '%add_data_key%'
+              and wait_event_type = 'Lock' and pid <> pg_backend_pid()
+          ) as waits
+        `;
+        waiting = row?.waits;
+      }
+      await shredding`select shred_organization(${acme.organization}, ${slug})`;
+    });
+    assert.equal(await added, "ENCRYPTION_KEY_DESTROYED");
+    const left = await sql`
+      select from private.data_keys
+      where organization_id = ${acme.organization} and wrapped_key is not null
+    `;
+    assert.equal(left.length, 0);
+  } finally {
+    await sql.end();
+  }
 });

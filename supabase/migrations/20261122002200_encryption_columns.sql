@@ -51,9 +51,13 @@ begin
   join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisprimary
   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey::int2[])
   where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence = 'p';
-  if v_keys <> 1 then
+  -- Values are bound to the key as text, so it has to have one spelling everywhere.
+  if v_keys <> 1 or v_key_type not in (
+    'uuid', 'text', 'character varying', 'smallint', 'integer', 'bigint'
+  ) then
     raise exception 'Cannot declare column: % is no table with a primary key of one column', target
-      using errcode = 'wrong_object_type', detail = 'ENCRYPTION_NOT_A_TABLE';
+      using errcode = 'wrong_object_type', detail = 'ENCRYPTION_NOT_A_TABLE',
+            hint = 'The primary key is a uuid, text, or an integer type';
   end if;
   if not exists (
     select from pg_catalog.pg_attribute a
@@ -121,13 +125,14 @@ comment on function private.declare_encrypted_column(regclass, text, text, boole
   'Declares that a text column holds ciphertext alone: from now on a check refuses everything else,
    and rotation re-encrypts it. organization_column (uuid) says whose key a row has; without it the
    system''s. blind_index adds <column>_index to search by; fold lets it ignore case, form and outer
-   blanks. The table needs a primary key of one column. Errors: ENCRYPTION_NOT_A_TABLE,
+   blanks. The table needs a primary key of one column: uuid, text or an integer. Errors: ENCRYPTION_NOT_A_TABLE,
    ENCRYPTION_UNKNOWN_COLUMN, ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
 
 create function public.list_encrypted_columns(table_name text)
   returns table (
     column_name text,
     primary_key text,
+    primary_key_type text,
     organization_column text,
     index_column text,
     normalization text
@@ -137,7 +142,8 @@ create function public.list_encrypted_columns(table_name text)
   security definer            -- definer because the service role reads no table of private
   set search_path = pg_catalog, pg_temp
 as $$
-  select e.column_name, e.primary_key, e.organization_column, e.index_column, e.normalization
+  select e.column_name, e.primary_key, e.primary_key_type::text, e.organization_column,
+    e.index_column, e.normalization
   from private.encrypted_columns e
   join pg_catalog.pg_class c on c.oid = e.relation
   where c.relnamespace = 'public'::regnamespace

@@ -73,17 +73,20 @@ create function public.add_data_key(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_exists boolean;
   v_old private.data_keys;
 begin
   if num_nulls(key_id, purpose, wrapped_key, after_version) > 0 then
     raise exception 'Cannot add data key: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
+  -- Shared with deletions: keys of an organization that is going are destroyed with it. The
+  -- organization first, as where they are destroyed.
+  perform from public.organizations o where o.id = add_data_key.organization_id for key share;
+  v_exists := found or add_data_key.organization_id is null;
   perform private.lock_data_keys(add_data_key.organization_id);
   perform private.require_not_shredded(add_data_key.organization_id);
-  -- Shared with deletions: keys of an organization that is going are destroyed with it.
-  perform from public.organizations o where o.id = add_data_key.organization_id for key share;
-  if not found and add_data_key.organization_id is not null then
+  if not v_exists then
     raise exception 'Cannot add data key: the organization does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
@@ -191,6 +194,7 @@ declare
   v_next text;
   v_query text;
   v_settled boolean;
+  v_state private.reencryption_state;
   v_work private.reencryptions;
 begin
   if batch_size is null or batch_size not between 1 and 1000 then
@@ -263,23 +267,25 @@ begin
         where c.oid = v_work.relation;
       return;
     end if;
-    if v_work.place is null then
-      -- Nothing is left. Functions that hold the old key may write a little longer.
+    if v_work.place is null
+      or v_work.failed_in_pass > 0 and v_work.changed_in_pass + v_work.missed_in_pass = 0 then
+      -- Nothing is left that can be done. Functions that hold the old key may write a little longer.
       select k.superseded_at < clock_timestamp() - make_interval(
         secs => (private.setting('encryption.settle_seconds'))::float8
       )
       into v_settled
       from private.data_keys k where k.id = v_work.data_key_id;
+      v_state := case
+        when not v_settled then 'settling'
+        when v_work.place is null then 'done'
+        else 'incomplete'
+      end;
       update private.reencryptions r
-      set state = case when v_settled then 'done' else 'settling' end::private.reencryption_state,
-          finished_at = case when v_settled then clock_timestamp() end,
+      set state = v_state, place = null, changed_in_pass = 0, missed_in_pass = 0,
+          failed_in_pass = 0, finished_at = case when v_settled then clock_timestamp() end,
           updated_at = clock_timestamp()
       where r.id = v_work.id;
-    elsif v_work.failed_in_pass > 0 and v_work.changed_in_pass + v_work.missed_in_pass = 0 then
-      update private.reencryptions r
-      set state = 'incomplete', place = null, finished_at = clock_timestamp(),
-          updated_at = clock_timestamp()
-      where r.id = v_work.id;
+      continue when v_state <> 'incomplete';
       perform private.append_audit_entry(
         event_type => 'system.error',
         organization_id => (

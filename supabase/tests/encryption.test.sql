@@ -1,6 +1,6 @@
 -- Encryption in the database: who reaches keys, what a declared column refuses, rotation, shredding.
 begin;
-select plan(46);
+select plan(49);
 select tests.create_organizations();
 
 create table public.people (
@@ -61,6 +61,12 @@ select is(
   tests.error($$ select private.declare_encrypted_column('public.pairs', 'email') $$),
   '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: a table needs a primary key of one column'
 );
+create table public.by_day (day timestamptz primary key, note text);
+select is(
+  tests.error($$ select private.declare_encrypted_column('public.by_day', 'note') $$),
+  '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: whose text is the same whoever writes it'
+);
+drop table public.by_day;
 select is(
   tests.error($$ select private.declare_encrypted_column('public.people', null) $$),
   '22023 ENCRYPTION_INVALID_ARGUMENT', 'ENC-09: an argument that must be given is not null'
@@ -263,6 +269,24 @@ select public.apply_reencryption_batch(
   b.place
 )
 from batch b;
+select is_empty(
+  $$ select from public.next_reencryption_batch(100) $$, 'ENC-36: and then it waits'
+);
+select tests.act_as('admin@acme.test');
+select is(
+  (select state from public.encryption_progress(tests.organization_id('acme'))), 'settling',
+  'ENC-36: since functions may still write under the old key'
+);
+select tests.act_as_owner();
+update private.settings set value = '0' where name = 'encryption.settle_seconds';
+select tests.act_as_role('service_role');
+select public.apply_reencryption_batch(
+  b.reencryption_id, b.next_place, '[]',
+  (select jsonb_agg(jsonb_build_object('k', r ->> 'k', 'f', 'tampered'))
+   from jsonb_array_elements(b.batch) r),
+  b.place
+)
+from public.next_reencryption_batch(100) b;
 select is_empty($$ select from public.next_reencryption_batch(100) $$, 'ENC-36: and then it ends');
 select tests.act_as('admin@acme.test');
 select results_eq(

@@ -393,6 +393,7 @@ export type Database = {
       };
       "mfa_policies": {
         Row: {
+          "approval_until": string | null;
           "id": string;
           "organization_id": string | null;
           "required_from": string | null;
@@ -402,6 +403,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          "approval_until"?: string | null;
           "id"?: string;
           "organization_id"?: string | null;
           "required_from"?: string | null;
@@ -410,6 +412,7 @@ export type Database = {
           "updated_by"?: string | null;
         };
         Update: {
+          "approval_until"?: string | null;
           "id"?: string;
           "organization_id"?: string | null;
           "required_from"?: string | null;
@@ -1464,6 +1467,7 @@ export type Database = {
           "normalization": string;
           "organization_column": string;
           "primary_key": string;
+          "primary_key_type": string;
         }[];
       };
       "list_metrics": {
@@ -1895,6 +1899,7 @@ export type Database = {
           "reset_needs_approval"?: boolean;
         };
         Returns: {
+          "approval_until": string | null;
           "id": string;
           "organization_id": string | null;
           "required_from": string | null;

@@ -1,8 +1,10 @@
 /** What frontends have done with fields: as the caller, decided and recorded before it is done. */
+import { z } from "zod";
 import type { CallerClient } from "../caller.ts";
 import { BulwarkError } from "../errors.ts";
 import { blindIndex, blindIndexes, type Normalization, normalize } from "./blind_index.ts";
 import type { DataKeys } from "./data_keys.ts";
+import { EncryptionError, isAboutTheRow } from "./errors.ts";
 import { decryptField, encryptField } from "./fields.ts";
 import type { DecryptInput, EncryptInput, FindInput } from "./input.ts";
 import { unwrap } from "./store.ts";
@@ -19,6 +21,7 @@ export interface Access {
 interface DeclaredColumn {
   column_name: string;
   primary_key: string;
+  primary_key_type: string;
   organization_column: string | null;
   index_column: string | null;
   normalization: Normalization;
@@ -38,19 +41,24 @@ export interface EncryptedRow {
  */
 export async function encryptRows(
   { caller, service, keys }: Access,
-  { table, organization_id, rows }: EncryptInput,
+  { table, organization_id, rows: asked }: EncryptInput,
 ): Promise<{ rows: EncryptedRow[] }> {
-  const names = [...new Set(rows.flatMap(({ fields }) => Object.keys(fields)))];
+  const names = [...new Set(asked.flatMap(({ fields }) => Object.keys(fields)))];
   await authorize(
     caller,
     "encrypt",
     table,
     names,
-    rows.map((row) => row.primary_key),
+    asked.map((row) => row.primary_key),
     organization_id,
   );
   const columns = await declared(service, table, names);
   requireOwner(columns, organization_id);
+  const type = columns[0]!.primary_key_type;
+  const rows = asked.map(({ primary_key, fields }) => ({
+    primary_key: canonicalKey(type, primary_key),
+    fields,
+  }));
   await forgetDestroyed(service, keys, organization_id);
   const encrypted = await Promise.all(rows.map(async ({ primary_key, fields }) => {
     const written: Record<string, string | null> = {};
@@ -119,13 +127,19 @@ export async function findRows(
   const wanted = normalize(value, column.normalization);
   const matches = await Promise.all(
     found.filter((row) => row.organizationId === organization_id).map(async (row) => {
-      const { fields } = await decryptRow(keys, table, columns, row);
+      const { fields } = await decryptRow(keys, table, columns, row).catch(notAMatch);
       const text = fields[name];
       const same = typeof text === "string" && normalize(text, column.normalization) === wanted;
       return same ? [row.primaryKey] : [];
     }),
   );
   return { primary_keys: matches.flat() };
+}
+
+/** Who spoils one row is not to keep others from finding theirs. */
+function notAMatch(thrown: unknown): Pick<DecryptedRow, "fields"> {
+  if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return { fields: {} };
+  throw thrown;
 }
 
 interface Row {
@@ -164,9 +178,11 @@ async function readRows(
   const [first] = columns;
   const key = first!.primary_key;
   const organization = first!.organization_column;
-  const names = new Set([key, ...organization ? [organization] : [], ...columns.map(nameOf)]);
+  const names = new Set([...organization ? [organization] : [], ...columns.map(nameOf)]);
+  // As text: JSON has other numbers than Postgres.
+  const selected = [`${JSON.stringify(key)}::text`, ...[...names].map((n) => JSON.stringify(n))];
   const query = (caller as unknown as { from(name: string): { select(names: string): RowQuery } })
-    .from(table).select([...names].map((name) => JSON.stringify(name)).join(","));
+    .from(table).select(selected.join(","));
   const rows = unwrap(await filter(query, key).limit(100));
   return rows.map((row) => ({
     primaryKey: String(row[key]),
@@ -186,6 +202,22 @@ async function declared(
   const asked = all.filter(({ column_name }) => names.includes(column_name));
   if (asked.length === 0 || asked.length < new Set(names).size) throw unknownColumn();
   return asked as DeclaredColumn[];
+}
+
+/**
+ * A primary key as Postgres writes it, since that is what a value is bound to: another spelling of the
+ * same key would never decrypt again.
+ * @throws BulwarkError 400 INVALID_INPUT
+ */
+function canonicalKey(type: string, key: string): string {
+  if (type === "uuid" && z.guid().safeParse(key).success) return key.toLowerCase();
+  if (/int/.test(type) && /^(0|-?[1-9][0-9]{0,18})$/.test(key)) return key;
+  if (type === "text" || type === "character varying") return key;
+  throw new BulwarkError(
+    400,
+    "INVALID_INPUT",
+    `Cannot read a primary key: it is no ${type} as Postgres writes it`,
+  );
 }
 
 /** A column without an organization's is the system's, and the other way round. */

@@ -1,6 +1,6 @@
 import { lengthPrefixed, shortId, toBase64Url, utf8 } from "./bytes.ts";
 import type { DataKeys, OpenDataKey } from "./data_keys.ts";
-import type { FieldAddress } from "./format.ts";
+import { canonicalId, type FieldAddress } from "./format.ts";
 
 /** A column whose values can be searched for equality, of one organization. */
 export type IndexedColumn = Omit<FieldAddress, "primaryKey">;
@@ -50,7 +50,8 @@ async function indexUnder(
   text: string,
 ): Promise<string> {
   const name = `${schema}\0${table}\0${column}`;
-  const info = lengthPrefixed("bulwark blind index", "bwi1", organizationId, schema, table, column);
+  const owner = canonicalId(organizationId);
+  const info = lengthPrefixed("bulwark blind index", "bwi1", owner, schema, table, column);
   const mac = await crypto.subtle.sign("HMAC", await key.indexKey(name, info), utf8(text));
   return `bwi1.${shortId(key.identity.id)}.${toBase64Url(new Uint8Array(mac))}`;
 }

@@ -6,6 +6,7 @@ import { type Bytes, shortId } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
 import {
+  canonicalId,
   columnBinding,
   type FieldAddress,
   keyPartOf,
@@ -203,7 +204,8 @@ export class CachedDataKeys implements DataKeys {
     readonly now: () => number = () => performance.now(),
   ) {}
 
-  slot(organizationId: string | null): MessageSlot | Promise<MessageSlot> {
+  slot(owner: string | null): MessageSlot | Promise<MessageSlot> {
+    const organizationId = canonicalId(owner);
     const session = this.#sessions.get(organizationId);
     // Nothing is awaited between look and take, so no two messages get one number.
     if (session && session.next < session.reserved && this.#usable(session.key)) {
@@ -266,12 +268,13 @@ export class CachedDataKeys implements DataKeys {
    * Returns its id.
    */
   async addVersion(
-    organizationId: string | null,
+    owner: string | null,
     purpose: DataKeyIdentity["purpose"],
     after: number,
     kek: string | null,
   ): Promise<string> {
-    const identity = { id: crypto.randomUUID(), organizationId, purpose };
+    // What is wrapped is bound to the id, and unwrapped with the one that the database has.
+    const identity = { id: crypto.randomUUID(), organizationId: canonicalId(owner), purpose };
     const secret = crypto.getRandomValues(new Uint8Array(32));
     const wrapped = await this.ring.wrap(kek ?? this.ring.ids[0]!, secret, identity, this.store);
     secret.fill(0);
@@ -279,7 +282,8 @@ export class CachedDataKeys implements DataKeys {
     return identity.id;
   }
 
-  open(id: string, organizationId: string | null): OpenDataKey | Promise<OpenDataKey> {
+  open(id: string, owner: string | null): OpenDataKey | Promise<OpenDataKey> {
+    const organizationId = canonicalId(owner);
     const cached = this.#keys.get(id);
     if (cached && this.#usable(cached)) {
       cached.usesLeft--;
@@ -304,7 +308,8 @@ export class CachedDataKeys implements DataKeys {
     return ownedBy(await fetching, organizationId);
   }
 
-  async indexKeys(organizationId: string | null, create: boolean): Promise<OpenDataKey[]> {
+  async indexKeys(owner: string | null, create: boolean): Promise<OpenDataKey[]> {
+    const organizationId = canonicalId(owner);
     const cached = this.#indexes.get(organizationId);
     if (cached && cached.expires > this.now() && cached.keys.every((key) => this.#usable(key))) {
       cached.keys.forEach((key) => key.usesLeft--);
@@ -340,7 +345,8 @@ export class CachedDataKeys implements DataKeys {
     for (const [id, { keys }] of this.#indexes) if (keys.some(gone)) this.#indexes.delete(id);
   }
 
-  forgetOrganization(organizationId: string | null): void {
+  forgetOrganization(owner: string | null): void {
+    const organizationId = canonicalId(owner);
     const keys = [...this.#keys.values()].filter(({ identity }) =>
       identity.organizationId === organizationId
     );

@@ -37,3 +37,20 @@ export class EncryptionError extends Error {
     super(`${fault}: ${about}`);
   }
 }
+
+const aboutTheRow: readonly EncryptionFault[] = [
+  "malformed",
+  "unknown_version",
+  "unknown_algorithm",
+  "truncated",
+  "extended",
+  "unknown_key",
+  "wrong_organization",
+  "wrong_key",
+  "tampered",
+];
+
+/** Whether what is wrong is the value, and not the keys that it was to be read with. */
+export function isAboutTheRow({ fault }: EncryptionError): boolean {
+  return aboutTheRow.includes(fault);
+}

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { blindIndex, blindIndexes } from "./blind_index.ts";
 import { fromBase64Url, toBase64Url } from "./bytes.ts";
 import { CachedDataKeys, defaultBounds } from "./data_keys.ts";
 import { EncryptionError, type EncryptionFault } from "./errors.ts";
@@ -151,4 +152,19 @@ Deno.test("encryptRecord() encrypts declared texts, keeps null and the rest, all
   assert.deepEqual({ ...encrypted, email: "" }, { ...record, email: "" });
   assert.deepEqual(await decryptRecord(keys, row, ["email", "phone"], encrypted), record);
   await assert.rejects(encryptRecord(keys, row, ["id"], record), TypeError);
+});
+
+Deno.test("an organization's id in capitals is the same organization", async () => {
+  const { keys, store } = open();
+  const capitals = acme.replace("1", "a").toUpperCase();
+  const organizationId = capitals.toLowerCase();
+  const one = await encryptField(keys, { ...address, organizationId: capitals }, "one");
+  assert.equal(await decryptField(keys, { ...address, organizationId }, one), "one");
+  const two = await encryptField(keys, { ...address, organizationId }, "two");
+  assert.equal(await decryptField(keys, { ...address, organizationId: capitals }, two), "two");
+  const index = await blindIndex(keys, { ...address, organizationId: capitals }, "one");
+  assert.deepEqual(await blindIndexes(keys, { ...address, organizationId }, "one"), [index]);
+  keys.forgetOrganization(capitals);
+  await encryptField(keys, { ...address, organizationId }, "three");
+  assert.deepEqual(new Set(store.keys.map((key) => key.organizationId)), new Set([organizationId]));
 });

@@ -41,6 +41,11 @@ export interface FieldAddress {
   organizationId: string | null;
 }
 
+/** An organization's id as Postgres writes it: in capitals it is the same one. */
+export function canonicalId(organizationId: string | null): string | null {
+  return organizationId && organizationId.toLowerCase();
+}
+
 /** A message under one derived key. */
 export interface Envelope {
   /** The data key's UUID. */
@@ -144,7 +149,8 @@ export function columnBinding(
   keyId: string,
   { schema, table, column, organizationId }: Omit<FieldAddress, "primaryKey">,
 ): Bytes {
-  return lengthPrefixed(version, algorithm, keyId, organizationId, schema, table, column);
+  const owner = canonicalId(organizationId);
+  return lengthPrefixed(version, algorithm, keyId, owner, schema, table, column);
 }
 
 /** What the subkeys of a data key are derived with beside their salt. */

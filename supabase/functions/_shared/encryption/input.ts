@@ -2,7 +2,8 @@ import { z } from "zod";
 
 const name = z.string().min(1).max(63);
 const key = z.string().min(1).max(100);
-const organization = z.uuid().nullable().default(null);
+/** In capitals it is the same one, and what is encrypted for it is bound to one spelling. */
+const organization = z.uuid().toLowerCase().nullable().default(null);
 /** What one request asks for at most. */
 const most = 100;
 
@@ -31,7 +32,7 @@ export const rotateInput = z.strictObject({
 });
 export const workInput = z.strictObject({
   /** Organizations whose data keys get a new version; null in the list: the system. */
-  rotate: z.array(z.uuid().nullable()).max(most).default([]),
+  rotate: z.array(z.uuid().toLowerCase().nullable()).max(most).default([]),
   purpose: z.enum(["field", "index"]).default("field"),
   /** The key-encryption key that all data keys are to be wrapped under. */
   key_encryption_key: z.string().regex(/^[a-z0-9_-]{1,32}$/).nullable().default(null),

@@ -2,7 +2,7 @@
 import type { CallerClient } from "../caller.ts";
 import { blindIndex, type Normalization } from "./blind_index.ts";
 import type { CachedDataKeys, StoredDataKey } from "./data_keys.ts";
-import { EncryptionError } from "./errors.ts";
+import { EncryptionError, isAboutTheRow } from "./errors.ts";
 import { decryptField, encryptField } from "./fields.ts";
 import type { WorkInput } from "./input.ts";
 import type { DataKeyIdentity } from "./key_ring.ts";
@@ -164,7 +164,7 @@ export async function reencryptBatch(
       return [{ k, c, n, i }];
     } catch (thrown) {
       // A row that does not decrypt stays as it is; anything else is no matter of the row.
-      if (!(thrown instanceof EncryptionError) || !aboutTheRow.includes(thrown.fault)) throw thrown;
+      if (!(thrown instanceof EncryptionError) || !isAboutTheRow(thrown)) throw thrown;
       failures.push({ k, f: thrown.fault });
       return [];
     }
@@ -180,15 +180,3 @@ export async function reencryptBatch(
   );
   return { changed: applied, failed: failures.length };
 }
-
-const aboutTheRow = [
-  "malformed",
-  "unknown_version",
-  "unknown_algorithm",
-  "truncated",
-  "extended",
-  "unknown_key",
-  "wrong_organization",
-  "wrong_key",
-  "tampered",
-];
