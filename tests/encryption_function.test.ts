@@ -368,3 +368,18 @@ Deno.test("ENC-F12: a number is bound as Postgres writes it, and in no other spe
     await sql.end();
   }
 });
+
+Deno.test("ENC-F13: who has field after field decrypted is slowed down, and who rotates sooner", async () => {
+  const acme = await makeContacts();
+  const ask = (path: string, token: string) =>
+    call(token, path, { organization_id: acme.organization });
+  const statuses = async (path: string, token: string, times: number) => {
+    const answers = await Promise.all(Array.from({ length: times }, () => ask(path, token)));
+    return new Set(answers.map(({ status }) => status));
+  };
+  assert.deepEqual(await statuses("rotate", acme.viewer.token, 10), new Set([403]));
+  assert.equal((await ask("rotate", acme.viewer.token)).status, 429);
+  assert.deepEqual(await statuses("decrypt", acme.viewer.token, 100), new Set([400]));
+  assert.ok((await statuses("decrypt", acme.viewer.token, 30)).has(429));
+  assert.equal((await ask("decrypt", acme.analyst.token)).status, 400, "others are not");
+});

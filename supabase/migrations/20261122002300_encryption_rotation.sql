@@ -108,12 +108,21 @@ begin
     key_id, add_data_key.organization_id, add_data_key.purpose::private.data_key_purpose,
     after_version + 1, split_part(add_data_key.wrapped_key, '.', 2), add_data_key.wrapped_key
   );
-  insert into private.reencryptions (data_key_id, relation, column_name)
-  select v_old.id, e.relation, e.column_name
+  -- Of all older keys: somebody may have written what he had long been given, or a column was
+  -- declared since. Where there is nothing, one look into an index says so.
+  insert into private.reencryptions as r (data_key_id, relation, column_name)
+  select k.id, e.relation, e.column_name
   from private.encrypted_columns e
-  where v_old.id is not null
-    and (v_old.purpose = 'field' or e.index_column is not null)
-    and (e.organization_column is null) = (v_old.organization_id is null);
+  join private.data_keys k
+    on k.organization_id is not distinct from v_old.organization_id
+    and k.purpose = v_old.purpose
+    and k.state = 'superseded'
+  where (k.purpose = 'field' or e.index_column is not null)
+    and (e.organization_column is null) = (k.organization_id is null)
+  order by k.version, e.relation, e.column_name
+  on conflict on constraint reencryptions_is_one_a_column do update
+    set state = 'running', finished_at = null
+    where r.state = 'done';
   return true;
 end;
 $$;
