@@ -1,0 +1,370 @@
+-- Webhooks endpoints: making, changing and ending them.
+-- Protects against an endpoint that sees more than whoever made it: what it is told of needs
+-- audit:read and security:read beside webhook:manage, and an endpoint of the installation needs a
+-- super_admin. Addresses and secrets come sealed by the function webhooks, which has the keys; what
+-- was sealed elsewhere cannot be opened and is delivered nowhere.
+-- SECURITY DEFINER: all of public, because no client writes the tables.
+
+create function private.require_webhook_rights(organization_id uuid, patterns text[])
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organization_id is null then
+    if not private.caller_is_service() and not private.is_super_admin() then
+      raise exception 'Cannot manage webhooks: those of the installation need a super_admin'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+    end if;
+    return;
+  end if;
+  perform private.require_permission('webhook:manage', organization_id);
+  if exists (select from unnest(patterns) as p where p = '*' or starts_with(p, 'audit.')) then
+    perform private.require_permission('audit:read', organization_id);
+  end if;
+  if exists (select from unnest(patterns) as p where p = '*' or starts_with(p, 'security.')) then
+    perform private.require_permission('security:read', organization_id);
+  end if;
+end;
+$$;
+comment on function private.require_webhook_rights(uuid, text[]) is
+  'Guard: webhook:manage in the organization and the right to read what the patterns stand for; for
+   the installation''s own endpoints a super_admin. Errors: RBAC_PERMISSION_DENIED.';
+
+create function private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
+  returns public.webhook_endpoints
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint public.webhook_endpoints;
+begin
+  select * into v_endpoint from public.webhook_endpoints e where e.id = endpoint_id for update;
+  -- One that does not exist and one that is closed to the caller are the same answer.
+  if not found or not private.caller_is_service() and not (
+    case
+      when v_endpoint.organization_id is null then private.is_super_admin()
+      else private.user_permits(
+        private.require_user(), 'webhook:read', v_endpoint.organization_id
+      )
+    end
+  ) then
+    raise exception 'Cannot find the webhook endpoint: there is none here that you may see'
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
+  end if;
+  perform private.require_webhook_rights(
+    v_endpoint.organization_id,
+    -- Whoever decides where it goes decides who reads it.
+    case when changes_content then array(
+      select s.pattern
+      from public.webhook_subscriptions s
+      where s.endpoint_id = take_webhook_endpoint.endpoint_id
+    ) end
+  );
+  return v_endpoint;
+end;
+$$;
+comment on function private.take_webhook_endpoint(uuid, boolean) is
+  'An endpoint that the caller may manage, locked; with changes_content also the right to read what
+   it is told of. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function private.store_webhook_subscriptions(
+  endpoint public.webhook_endpoints,
+  subscriptions jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_patterns text[];
+begin
+  if jsonb_typeof(subscriptions) is distinct from 'array'
+    or jsonb_array_length(subscriptions) not between 1 and 50
+    or exists (
+      select from jsonb_array_elements(subscriptions) s
+      where jsonb_typeof(s) <> 'object'
+        or jsonb_typeof(s -> 'pattern') is distinct from 'string'
+        or s ->> 'pattern' !~ '^(\*|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+        or length(s ->> 'pattern') > 160
+        or coalesce(s ->> 'minimum_severity', 'debug') <> all (
+          enum_range(null::public.audit_severity)::text[]
+        )
+        or s - '{pattern,minimum_severity}'::text[] <> '{}'
+    ) then
+    raise exception 'Cannot subscribe: a list of 1 to 50 patterns with severities is wanted'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION',
+            hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
+  end if;
+  v_patterns := array(select s ->> 'pattern' from jsonb_array_elements(subscriptions) s);
+  perform private.require_webhook_rights(endpoint.organization_id, v_patterns);
+  delete from public.webhook_subscriptions s
+  where s.endpoint_id = endpoint.id and s.pattern <> all (v_patterns);
+  insert into public.webhook_subscriptions (endpoint_id, pattern, minimum_severity, scope)
+  select
+    endpoint.id, s ->> 'pattern',
+    min(coalesce(s ->> 'minimum_severity', 'debug')::public.audit_severity),
+    private.webhook_scope(endpoint.organization_id, endpoint.every_organization)
+  from jsonb_array_elements(subscriptions) s
+  group by s ->> 'pattern'
+  on conflict on constraint webhook_subscriptions_pkey do update
+    set minimum_severity = excluded.minimum_severity;
+end;
+$$;
+comment on function private.store_webhook_subscriptions(public.webhook_endpoints, jsonb) is
+  'Makes the list what an endpoint is told. Errors: WEBHOOK_INVALID_SUBSCRIPTION,
+   RBAC_PERMISSION_DENIED.';
+
+create function public.create_webhook_endpoint(
+  id uuid,
+  organization_id uuid,
+  name text,
+  origin text,
+  destination text,
+  secret_id uuid,
+  secret text,
+  subscriptions jsonb,
+  format public.webhook_format default 'json',
+  ordering public.webhook_ordering default 'none',
+  include_details boolean default false,
+  follow_redirects boolean default false,
+  every_organization boolean default false
+)
+  returns public.webhook_endpoints
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint public.webhook_endpoints;
+begin
+  perform private.require_webhook_rights(organization_id, null);
+  if (
+    select count(*) from public.webhook_endpoints e
+    where e.organization_id is not distinct from create_webhook_endpoint.organization_id
+  ) >= (private.setting('webhooks.maximum_endpoints'))::integer then
+    raise exception 'Cannot create webhook endpoint: there are as many as there may be'
+      using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_ENDPOINTS',
+            hint = 'Delete one first; the limit is the setting webhooks.maximum_endpoints';
+  end if;
+  insert into public.webhook_endpoints (
+    id, organization_id, every_organization, name, origin, format, ordering, include_details,
+    follow_redirects, created_by
+  )
+  values (
+    create_webhook_endpoint.id, create_webhook_endpoint.organization_id,
+    create_webhook_endpoint.every_organization, create_webhook_endpoint.name,
+    create_webhook_endpoint.origin, create_webhook_endpoint.format,
+    create_webhook_endpoint.ordering, create_webhook_endpoint.include_details,
+    create_webhook_endpoint.follow_redirects, auth.uid()
+  )
+  returning * into v_endpoint;
+  insert into private.webhook_destinations (endpoint_id, ciphertext)
+  values (v_endpoint.id, destination);
+  insert into private.webhook_secrets (id, endpoint_id, ciphertext)
+  values (secret_id, v_endpoint.id, secret);
+  insert into public.webhook_endpoint_health (endpoint_id) values (v_endpoint.id);
+  perform private.store_webhook_subscriptions(v_endpoint, subscriptions);
+  return v_endpoint;
+end;
+$$;
+comment on function public.create_webhook_endpoint(
+  uuid, uuid, text, text, text, uuid, text, jsonb, public.webhook_format, public.webhook_ordering,
+  boolean, boolean, boolean
+) is
+  'Makes an endpoint (webhook:manage, and the right to read what it subscribes to). Called by the
+   function webhooks, which checks and seals the address and the secret. Errors:
+   RBAC_PERMISSION_DENIED, WEBHOOK_INVALID_SUBSCRIPTION, WEBHOOK_TOO_MANY_ENDPOINTS.';
+
+create function public.update_webhook_endpoint(
+  endpoint_id uuid,
+  name text default null,
+  ordering public.webhook_ordering default null,
+  include_details boolean default null,
+  follow_redirects boolean default null,
+  subscriptions jsonb default null
+)
+  returns public.webhook_endpoints
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint public.webhook_endpoints := private.take_webhook_endpoint(
+    endpoint_id, include_details is not null or follow_redirects is not null
+  );
+begin
+  update public.webhook_endpoints e
+  set name = coalesce(update_webhook_endpoint.name, e.name),
+    ordering = coalesce(update_webhook_endpoint.ordering, e.ordering),
+    include_details = coalesce(update_webhook_endpoint.include_details, e.include_details),
+    follow_redirects = coalesce(update_webhook_endpoint.follow_redirects, e.follow_redirects)
+  where e.id = v_endpoint.id
+  returning * into v_endpoint;
+  if subscriptions is not null then
+    perform private.store_webhook_subscriptions(v_endpoint, subscriptions);
+  end if;
+  return v_endpoint;
+end;
+$$;
+comment on function public.update_webhook_endpoint(
+  uuid, text, public.webhook_ordering, boolean, boolean, jsonb
+) is
+  'Changes what is not null of an endpoint (webhook:manage). Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+   WEBHOOK_INVALID_SUBSCRIPTION, RBAC_PERMISSION_DENIED.';
+
+create function public.set_webhook_destination(
+  endpoint_id uuid,
+  origin text,
+  destination text
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.take_webhook_endpoint(endpoint_id, true);
+  update public.webhook_endpoints e set origin = set_webhook_destination.origin
+  where e.id = set_webhook_destination.endpoint_id;
+  update private.webhook_destinations d set ciphertext = destination
+  where d.endpoint_id = set_webhook_destination.endpoint_id;
+end;
+$$;
+comment on function public.set_webhook_destination(uuid, text, text) is
+  'Moves an endpoint to another address (webhook:manage, and the right to read what it is told of),
+   called by the function webhooks. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function public.rotate_webhook_secret(
+  endpoint_id uuid,
+  secret_id uuid,
+  secret text,
+  overlap interval default '24 hours'
+)
+  returns timestamptz
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz;
+begin
+  perform private.take_webhook_endpoint(endpoint_id, false);
+  if overlap is null or overlap not between interval '0' and interval '7 days' then
+    raise exception 'Cannot rotate the secret: the overlap is not between nothing and 7 days'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_OVERLAP';
+  end if;
+  v_until := clock_timestamp() + overlap;
+  delete from private.webhook_secrets s
+  where s.endpoint_id = rotate_webhook_secret.endpoint_id and s.expires_at <= clock_timestamp();
+  if (
+    select count(*) from private.webhook_secrets s
+    where s.endpoint_id = rotate_webhook_secret.endpoint_id
+  ) >= 5 then
+    raise exception 'Cannot rotate the secret: five sign already'
+      using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_SECRETS',
+            hint = 'Wait until one has expired';
+  end if;
+  -- An earlier rotation's overlap is never made longer.
+  update private.webhook_secrets s set expires_at = v_until
+  where s.endpoint_id = rotate_webhook_secret.endpoint_id
+    and (s.expires_at is null or s.expires_at > v_until);
+  insert into private.webhook_secrets (id, endpoint_id, ciphertext)
+  values (secret_id, rotate_webhook_secret.endpoint_id, secret);
+  return v_until;
+end;
+$$;
+comment on function public.rotate_webhook_secret(uuid, uuid, text, interval) is
+  'Gives an endpoint a new secret and returns until when the one before signs beside it (0 to 7
+   days; 24 hours). webhook:manage; called by the function webhooks. Errors:
+   WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_INVALID_OVERLAP, WEBHOOK_TOO_MANY_SECRETS,
+   RBAC_PERMISSION_DENIED.';
+
+create function public.disable_webhook_endpoint(endpoint_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.take_webhook_endpoint(endpoint_id, false);
+  update public.webhook_endpoints e set disabled_at = now(), disabled_reason = 'manual'
+  where e.id = endpoint_id and e.disabled_at is null;
+end;
+$$;
+comment on function public.disable_webhook_endpoint(uuid) is
+  'Stops an endpoint (webhook:manage): what happens meanwhile is not kept for it, what is waiting
+   waits. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function public.enable_webhook_endpoint(endpoint_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.take_webhook_endpoint(endpoint_id, true);
+  update public.webhook_endpoints e set disabled_at = null, disabled_reason = null
+  where e.id = enable_webhook_endpoint.endpoint_id;
+  update public.webhook_endpoint_health h
+  set consecutive_failures = 0, failing_since = null
+  where h.endpoint_id = enable_webhook_endpoint.endpoint_id;
+end;
+$$;
+comment on function public.enable_webhook_endpoint(uuid) is
+  'Starts an endpoint again (webhook:manage, and the right to read what it is told of); what was
+   waiting goes out. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function public.delete_webhook_endpoint(endpoint_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.take_webhook_endpoint(endpoint_id, false);
+  delete from public.webhook_endpoints e where e.id = endpoint_id;
+end;
+$$;
+comment on function public.delete_webhook_endpoint(uuid) is
+  'Ends an endpoint for good, with its address and secrets (webhook:manage); what was waiting is
+   dropped. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+revoke all on function
+  private.require_webhook_rights(uuid, text[]), private.take_webhook_endpoint(uuid, boolean),
+  private.store_webhook_subscriptions(public.webhook_endpoints, jsonb),
+  public.create_webhook_endpoint(
+    uuid, uuid, text, text, text, uuid, text, jsonb, public.webhook_format,
+    public.webhook_ordering, boolean, boolean, boolean
+  ),
+  public.update_webhook_endpoint(
+    uuid, text, public.webhook_ordering, boolean, boolean, jsonb
+  ),
+  public.set_webhook_destination(uuid, text, text),
+  public.rotate_webhook_secret(uuid, uuid, text, interval),
+  public.disable_webhook_endpoint(uuid), public.enable_webhook_endpoint(uuid),
+  public.delete_webhook_endpoint(uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function
+  public.create_webhook_endpoint(
+    uuid, uuid, text, text, text, uuid, text, jsonb, public.webhook_format,
+    public.webhook_ordering, boolean, boolean, boolean
+  ),
+  public.update_webhook_endpoint(
+    uuid, text, public.webhook_ordering, boolean, boolean, jsonb
+  ),
+  public.set_webhook_destination(uuid, text, text),
+  public.rotate_webhook_secret(uuid, uuid, text, interval),
+  public.disable_webhook_endpoint(uuid), public.enable_webhook_endpoint(uuid),
+  public.delete_webhook_endpoint(uuid)
+  to authenticated, service_role;

@@ -1,0 +1,196 @@
+-- Webhooks results: how attempts ended, when the next one is, and what becomes of an endpoint that
+-- keeps failing.
+-- Protects against a result that counts twice, and against retries that all come at once.
+-- SECURITY DEFINER: complete_webhook_deliveries, because the service role writes no table.
+
+create function private.webhook_wait(attempt integer, retry_after_seconds integer)
+  returns interval
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maximum constant double precision := (private.setting('webhooks.retry_maximum_seconds'))::text;
+begin
+  return make_interval(secs => greatest(
+    least(
+      v_maximum,
+      (private.setting('webhooks.retry_base_seconds'))::text::double precision
+      * power((private.setting('webhooks.retry_factor'))::text::double precision, attempt - 1)
+    ) * (0.5 + random()),
+    least(retry_after_seconds, v_maximum)
+  ));
+end;
+$$;
+comment on function private.webhook_wait(integer, integer) is
+  'How long to wait after failed attempt number attempt (from 1): exponential, half as long to half
+   as long again by chance, and not shorter than what the receiver asked for.';
+
+create function public.complete_webhook_deliveries(results jsonb)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maximum constant integer := (private.setting('webhooks.maximum_attempts'))::integer;
+  v_now constant timestamptz := clock_timestamp();
+  v_taken uuid[];
+begin
+  if jsonb_typeof(results) is distinct from 'array' then
+    raise exception 'Cannot complete deliveries: the results are not a list'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_RESULTS';
+  end if;
+  -- What was claimed and not attempted goes back as it was.
+  update public.webhook_deliveries d
+  set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
+    claimed_at = null
+  from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
+  where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is null;
+  with finished as (
+    update public.webhook_deliveries d
+    set attempt_id = null,
+      status = case
+        when r.outcome = 'delivered' then 'delivered'
+        when d.attempts - d.attempts_before >= v_maximum then 'dead'
+        else 'pending'
+      end::public.webhook_delivery_status,
+      finished_at = case
+        when r.outcome = 'delivered' or d.attempts - d.attempts_before >= v_maximum then v_now
+      end,
+      due_at = case
+        when r.outcome = 'delivered' then v_now
+        else v_now
+          + private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
+      end
+    from jsonb_to_recordset(results) as r (
+      attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
+      latency_ms integer, response text, retry_after_seconds integer
+    )
+    where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
+    returning
+      r.attempt_id, d.id, d.attempts, r.outcome, d.claimed_by, d.claimed_at, r.latency_ms,
+      r.status, left(r.response, 1024) as response
+  ),
+  logged as (
+    insert into public.webhook_attempts (
+      id, delivery_id, number, outcome, worker, started_at, latency_ms, status, response
+    )
+    select
+      f.attempt_id, f.id, f.attempts, f.outcome, f.claimed_by, f.claimed_at, f.latency_ms,
+      f.status, f.response
+    from finished f
+    returning id
+  )
+  select coalesce(array_agg(l.id), '{}') into v_taken from logged l;
+  -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
+  update public.webhook_attempts a
+  set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
+    response = left(r.response, 1024)
+  from jsonb_to_recordset(results) as r (
+    attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
+    latency_ms integer, response text
+  )
+  where a.id = r.attempt_id and a.delivery_id = r.delivery_id and a.outcome = 'lost';
+  perform private.note_webhook_health(v_taken);
+  return cardinality(v_taken);
+end;
+$$;
+comment on function public.complete_webhook_deliveries(jsonb) is
+  'Takes how attempts ended (service role only): a list of delivery_id, attempt_id, outcome (null:
+   not attempted), status, latency_ms, response, retry_after_seconds. Each attempt is taken once,
+   repeating the call changes nothing; returns how many were taken. Errors:
+   WEBHOOK_INVALID_RESULTS.';
+
+create function private.note_webhook_health(attempts uuid[])
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint record;
+begin
+  for v_endpoint in
+    select
+      h.endpoint_id,
+      bool_or(a.outcome = 'delivered') as succeeded,
+      count(*) filter (where a.outcome <> 'delivered') as failures,
+      bool_or(a.status = 410) as gone
+    from public.webhook_attempts a
+    join public.webhook_deliveries d on d.id = a.delivery_id
+    join public.webhook_endpoint_health h on h.endpoint_id = d.endpoint_id
+    where a.id = any (attempts)
+    group by h.endpoint_id, h.consecutive_failures
+    -- A success after successes is no news and writes nothing.
+    having bool_or(a.outcome <> 'delivered') or h.consecutive_failures > 0
+    order by h.endpoint_id
+  loop
+    update public.webhook_endpoint_health h
+    set consecutive_failures = case
+        when v_endpoint.succeeded then 0
+        else h.consecutive_failures + v_endpoint.failures
+      end,
+      failing_since = case
+        when not v_endpoint.succeeded then coalesce(h.failing_since, clock_timestamp())
+      end,
+      last_failure_at = case
+        when v_endpoint.failures > 0 then clock_timestamp() else h.last_failure_at
+      end
+    where h.endpoint_id = v_endpoint.endpoint_id;
+    if v_endpoint.gone or not v_endpoint.succeeded then
+      perform private.disable_failing_webhook(v_endpoint.endpoint_id, v_endpoint.gone);
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.note_webhook_health(uuid[]) is
+  'Counts failures in a row by endpoint and disables those that had too many for too long.';
+
+create function private.disable_failing_webhook(endpoint_id uuid, gone boolean)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint record;
+begin
+  update public.webhook_endpoints e
+  set disabled_at = clock_timestamp(), disabled_reason = case when gone then 'gone' else 'failing' end
+  where e.id = (
+    select e.id
+    from public.webhook_endpoints e
+    join public.webhook_endpoint_health h on h.endpoint_id = e.id
+    where e.id = disable_failing_webhook.endpoint_id
+      and e.disabled_at is null
+      and (
+        gone
+        or h.consecutive_failures
+            >= (private.setting('webhooks.disable_after_failures'))::integer
+          and h.failing_since <= clock_timestamp() - make_interval(
+            hours => (private.setting('webhooks.disable_after_hours'))::integer
+          )
+      )
+    -- Whoever edits the endpoint holds it; the next failure comes back to it.
+    for update of e skip locked
+  )
+  returning e.organization_id, e.name, e.disabled_reason into v_endpoint;
+  if found then
+    perform private.raise_security_event(
+      'webhook_endpoint_disabled', v_endpoint.organization_id, null, endpoint_id::text,
+      jsonb_build_object('name', v_endpoint.name, 'reason', v_endpoint.disabled_reason)
+    );
+  end if;
+end;
+$$;
+comment on function private.disable_failing_webhook(uuid, boolean) is
+  'Disables an endpoint that is gone or past the limits of the settings, and raises
+   webhook_endpoint_disabled, so that its owners learn of it.';
+
+revoke all on function
+  private.webhook_wait(integer, integer), private.note_webhook_health(uuid[]),
+  private.disable_failing_webhook(uuid, boolean), public.complete_webhook_deliveries(jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.complete_webhook_deliveries(jsonb) to service_role;
