@@ -1,0 +1,117 @@
+/** TCP and TLS connections to an address that was checked, and to no other. */
+
+/** Whom to connect to. */
+export interface Target {
+  /** The IP address that was checked. */
+  address: string;
+  port: number;
+  /** The name that the certificate has to be for; null: plain TCP. */
+  tlsName: string | null;
+}
+
+/** A connection, as {@link Deno.Conn} has it. */
+export type Connection = Pick<Deno.Conn, "read" | "write" | "close">;
+
+/** Makes connections. */
+export type Dial = (target: Target, timeout: number) => Promise<Connection>;
+
+/** Why there is no connection; its message is for the delivery log and names no address. */
+export class ConnectionFailure extends Error {
+  override readonly name = "ConnectionFailure";
+}
+
+/**
+ * Dials an address. The name goes into the TLS handshake alone and is not resolved again, so what
+ * was checked is what is connected to.
+ * @param authorities certificates (PEM) that are trusted beside the runtime's own
+ */
+export function dialer(authorities: string[] = []): Dial {
+  return async ({ address, port, tlsName }, timeout) => {
+    const connecting = Deno.connect({ hostname: address, port, transport: "tcp" });
+    const connection = await within(timeout, connecting);
+    try {
+      connection.setNoDelay(true);
+      if (tlsName === null) return connection;
+      const securing = Deno.startTls(connection, {
+        hostname: tlsName,
+        caCerts: authorities,
+        alpnProtocols: ["http/1.1"],
+      }).then(async (secured) => {
+        await secured.handshake();
+        return secured;
+      });
+      return await within(timeout, securing);
+    } catch (thrown) {
+      quietlyClose(connection);
+      throw thrown;
+    }
+  };
+}
+
+/** Waits for a connection; one that comes too late is closed. */
+async function within<C extends Connection>(timeout: number, coming: Promise<C>): Promise<C> {
+  let timer = 0;
+  let late = false;
+  coming.then((connection) => late && quietlyClose(connection), () => {});
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      late = true;
+      reject(new ConnectionFailure("no connection in time"));
+    }, timeout);
+  });
+  try {
+    return await Promise.race([coming, expired]);
+  } catch (thrown) {
+    if (thrown instanceof ConnectionFailure) throw thrown;
+    const certificate = thrown instanceof Error && /certificate|handshake/i.test(thrown.message);
+    throw new ConnectionFailure(certificate ? "the TLS handshake failed" : "connection refused");
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Closes a connection that may be closed already. */
+export function quietlyClose(connection: Connection): void {
+  try {
+    connection.close();
+  } catch {
+    // Then it is.
+  }
+}
+
+/** Connections that are kept for the next request to the same target. */
+export interface Pool {
+  take(target: Target, timeout: number): Promise<Connection>;
+  /** Keeps a connection whose last answer was read to its end. */
+  give(target: Target, connection: Connection): void;
+  close(): void;
+}
+
+/** Idle connections older than this may be closed by the other side at any moment. */
+const idleMilliseconds = 1000;
+
+/** A pool for one run of a worker; the address is part of the key, so that a check is never skipped. */
+export function openPool(dial: Dial, now: () => number = () => performance.now()): Pool {
+  const idle = new Map<string, { connection: Connection; since: number }[]>();
+  const keyOf = ({ address, port, tlsName }: Target) => `${tlsName ?? ""} ${address} ${port}`;
+  return {
+    async take(target, timeout) {
+      const kept = idle.get(keyOf(target));
+      for (let last = kept?.pop(); last; last = kept?.pop()) {
+        if (now() - last.since < idleMilliseconds) return last.connection;
+        quietlyClose(last.connection);
+      }
+      return await dial(target, timeout);
+    },
+    give(target, connection) {
+      const key = keyOf(target);
+      const kept = idle.get(key);
+      if (kept) kept.push({ connection, since: now() });
+      else idle.set(key, [{ connection, since: now() }]);
+    },
+    close() {
+      for (const kept of idle.values()) for (const { connection } of kept) quietlyClose(connection);
+      idle.clear();
+    },
+  };
+}

@@ -1,0 +1,33 @@
+/** Severities in rising order. */
+export const severities = ["debug", "info", "warning", "error", "critical"] as const;
+
+/** What a delivery tells of, as the database renders it. */
+export interface WebhookEvent {
+  /** `audit.<type>`, `security.<type>`, `security.<type>.resolved` or `webhook.test`. */
+  type: string;
+  /** RFC 3339, in UTC. */
+  timestamp: string;
+  severity: typeof severities[number];
+  /** The audit entry or the security event; what is in it depends on the endpoint. */
+  data: Record<string, unknown> | null;
+}
+
+/** Of `security.` events: whether it tells that one was resolved. */
+export function isResolved({ type }: WebhookEvent): boolean {
+  return type.startsWith("security.") && type.endsWith(".resolved");
+}
+
+/** A line for people: `authz.role_assigned: insert of public.user_roles`. */
+export function summarize({ type, data }: WebhookEvent): string {
+  const text = (name: string) => typeof data?.[name] === "string" ? data[name] as string : "";
+  if (type.startsWith("audit.")) {
+    const action = text("action") || "event";
+    const what = [text("resource_type"), text("resource_id")].filter(Boolean).join(" ");
+    return `${type.slice(6)}: ${action}${what && ` of ${what}`} (${text("result") || "recorded"})`;
+  }
+  if (type.startsWith("security.")) {
+    const subject = text("subject");
+    return `${type.slice(9)}${subject && `: ${subject}`}`;
+  }
+  return text("message") || type;
+}

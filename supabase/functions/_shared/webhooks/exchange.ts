@@ -1,0 +1,179 @@
+/** One HTTP/1.1 request and as much of its answer as is wanted (RFC 9112). */
+import type { Connection } from "./connection.ts";
+
+/** The part of an answer that is read. */
+export interface Answer {
+  status: number;
+  /** Names in lower case; of a header that comes twice, the last. */
+  headers: ReadonlyMap<string, string>;
+  /** At most `bodyLimit` bytes. */
+  body: Uint8Array;
+  /** Whether the connection stands at the beginning of the next answer. */
+  reusable: boolean;
+}
+
+/** Why there is no answer; its message is for the delivery log. */
+export class ExchangeFailure extends Error {
+  override readonly name = "ExchangeFailure";
+}
+
+const headLimit = 32 * 1024;
+const bodyLimit = 64 * 1024;
+
+/** Header names and values as they may stand in a request. */
+const token = /^[!#$%&'*+.^_`|~\w-]+$/;
+const visible = /^[\x20-\x7e]*$/;
+
+/**
+ * The bytes of a POST.
+ * @throws TypeError where a header would break out of its line
+ */
+export function writeRequest(url: URL, headers: Record<string, string>, body: string): Uint8Array {
+  const encoder = new TextEncoder();
+  const content = encoder.encode(body);
+  const all = { host: url.host, ...headers, "content-length": String(content.length) };
+  let head = `POST ${url.pathname}${url.search} HTTP/1.1\r\n`;
+  for (const [name, value] of Object.entries(all)) {
+    if (!token.test(name) || !visible.test(value)) throw new TypeError(`Cannot send header ${name}`);
+    head += `${name}: ${value}\r\n`;
+  }
+  const start = encoder.encode(`${head}\r\n`);
+  const bytes = new Uint8Array(start.length + content.length);
+  bytes.set(start);
+  bytes.set(content, start.length);
+  return bytes;
+}
+
+/**
+ * Sends a request and reads the answer: its head of at most 32 KiB, and of its body the first
+ * 64 KiB. More is left unread, and the connection is then of no further use.
+ * @throws ExchangeFailure where the answer ends early or is none
+ */
+export async function exchange(connection: Connection, request: Uint8Array): Promise<Answer> {
+  for (let sent = 0; sent < request.length;) {
+    sent += await connection.write(sent === 0 ? request : request.subarray(sent));
+  }
+  const input = new Input(connection);
+  for (;;) {
+    const { status, headers } = await readHead(input);
+    // Interim answers announce the real one (RFC 9110, section 15.2).
+    if (status < 200) continue;
+    const { body, complete } = await readBody(input, status, headers);
+    const stays = !/\bclose\b/i.test(headers.get("connection") ?? "") && input.version === "1.1";
+    return { status, headers, body, reusable: complete && stays && input.isEmpty };
+  }
+}
+
+/** What has arrived and was not yet read. */
+class Input {
+  #bytes = new Uint8Array(0);
+  readonly #chunk = new Uint8Array(16 * 1024);
+  version = "";
+
+  constructor(readonly connection: Connection) {}
+
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#bytes.length === 0;
+  }
+
+  /** Waits for more; false at the end. */
+  async fill(): Promise<boolean> {
+    const count = await this.connection.read(this.#chunk);
+    if (count === null) return false;
+    const grown = new Uint8Array(this.#bytes.length + count);
+    grown.set(this.#bytes);
+    grown.set(this.#chunk.subarray(0, count), this.#bytes.length);
+    this.#bytes = grown;
+    return true;
+  }
+
+  take(count: number): Uint8Array {
+    const taken = this.#bytes.subarray(0, count);
+    this.#bytes = this.#bytes.subarray(count);
+    return taken;
+  }
+
+  /** Up to a line end, which is taken too and left out. */
+  async line(limit: number): Promise<string> {
+    for (;;) {
+      const end = this.#bytes.indexOf(10);
+      if (end > limit || end < 0 && this.#bytes.length > limit) {
+        throw new ExchangeFailure("the answer has an endless line");
+      }
+      if (end >= 0) return latin(this.take(end + 1)).replace(/\r?\n$/, "");
+      if (!await this.fill()) throw new ExchangeFailure("closed before the answer was complete");
+    }
+  }
+}
+
+async function readHead(input: Input) {
+  const start = /^HTTP\/(1\.[01]) (\d{3})(?: |$)/.exec(await input.line(headLimit));
+  if (!start) throw new ExchangeFailure("the answer is not HTTP");
+  input.version = start[1] ?? "";
+  const headers = new Map<string, string>();
+  for (let left = headLimit;;) {
+    const line = await input.line(left);
+    if (line === "") return { status: Number(start[2]), headers };
+    left -= line.length + 2;
+    const colon = line.indexOf(":");
+    if (colon < 1) throw new ExchangeFailure("the answer is not HTTP");
+    headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  }
+}
+
+/** The body, or its beginning; a status has arrived by now, so an early end is no failure. */
+async function readBody(
+  input: Input,
+  status: number,
+  headers: ReadonlyMap<string, string>,
+): Promise<{ body: Uint8Array; complete: boolean }> {
+  if (status === 204 || status === 304) return { body: new Uint8Array(0), complete: true };
+  const coding = headers.get("transfer-encoding");
+  if (coding !== undefined) {
+    return coding.toLowerCase() === "chunked"
+      ? await readChunks(input).catch(() => ({ body: new Uint8Array(0), complete: false }))
+      : { body: new Uint8Array(0), complete: false };
+  }
+  const length = headers.get("content-length");
+  const wanted = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : Infinity;
+  while (input.bytes.length < Math.min(wanted, bodyLimit) && await input.fill().catch(() => false));
+  const body = input.take(Math.min(wanted, bodyLimit));
+  return { body, complete: body.length === wanted };
+}
+
+async function readChunks(input: Input): Promise<{ body: Uint8Array; complete: boolean }> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const length = parseInt(await input.line(1024), 16);
+    if (!(length >= 0)) throw new ExchangeFailure("the answer is not HTTP");
+    if (length === 0) break;
+    const wanted = Math.min(length, bodyLimit - size);
+    while (input.bytes.length < wanted) if (!await input.fill()) break;
+    parts.push(input.take(wanted));
+    size += parts.at(-1)?.length ?? 0;
+    if (wanted < length || size >= bodyLimit) return { body: join(parts, size), complete: false };
+    await input.line(2);
+  }
+  while (await input.line(headLimit) !== "");
+  return { body: join(parts, size), complete: true };
+}
+
+function join(parts: Uint8Array[], size: number): Uint8Array {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Header bytes as characters, one for one. */
+function latin(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}

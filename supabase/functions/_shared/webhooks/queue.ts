@@ -1,0 +1,54 @@
+import type { CallerClient } from "../caller.ts";
+import { unwrap } from "../audit/log.ts";
+import type { Json } from "../database.types.ts";
+import type { AttemptResult, ClaimedDelivery } from "./attempt.ts";
+import type { WebhookFormat } from "./formats.ts";
+
+/** An endpoint as it is stored: its address and its secrets are ciphertext. */
+export interface SealedEndpoint {
+  id: string;
+  organization_id: string | null;
+  name: string;
+  origin: string;
+  format: WebhookFormat;
+  follow_redirects: boolean;
+  destination: string;
+  /** The newest first. */
+  secrets: { id: string; ciphertext: string }[];
+}
+
+/** What a worker got, until its lease ends. */
+export interface Claim {
+  deliveries: ClaimedDelivery[];
+  endpoints: SealedEndpoint[];
+}
+
+/** The outbox. */
+export interface WebhookQueue {
+  /** Takes up to `maximum` deliveries for `lease` seconds. */
+  claim(worker: string, maximum: number, lease: number, only?: string): Promise<Claim>;
+  /** Says how attempts ended; each is taken once, however often it is said. */
+  complete(results: AttemptResult[]): Promise<void>;
+}
+
+/** The outbox as the service role reaches it through the Data API. */
+export function webhookQueue(client: CallerClient): WebhookQueue {
+  return {
+    async claim(worker, maximum, lease_seconds, only) {
+      const claim = unwrap(
+        await client.rpc("claim_webhook_deliveries", {
+          worker,
+          maximum,
+          lease_seconds,
+          ...(only ? { only_delivery: only } : {}),
+        }),
+      );
+      return claim as unknown as Claim;
+    },
+    async complete(results) {
+      unwrap(
+        await client.rpc("complete_webhook_deliveries", { results: results as unknown as Json }),
+      );
+    },
+  };
+}

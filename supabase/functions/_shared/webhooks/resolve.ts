@@ -1,0 +1,13 @@
+import { lookup } from "node:dns/promises";
+import { literalOf } from "./destination.ts";
+
+/** All addresses of a host. @throws where it has none */
+export type Resolve = (url: URL) => Promise<string[]>;
+
+/** Asks the system's resolver once for all addresses, v4 and v6; an address is its own. */
+export const systemResolve: Resolve = async (url) => {
+  const literal = literalOf(url);
+  if (literal !== null) return [literal];
+  const found = await lookup(url.hostname, { all: true });
+  return [...new Set(found.map(({ address }) => address))];
+};

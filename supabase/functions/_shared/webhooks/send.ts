@@ -1,0 +1,141 @@
+/**
+ * Sends a message to an address without becoming a way into the network: the name is resolved once,
+ * every address it has is judged, and the connection goes to one of those that were judged. Neither
+ * fetch() nor node:https can do that on Deno 2.1: both resolve the name again when they connect.
+ */
+import { mayDeliverTo } from "./address.ts";
+import { ConnectionFailure, type Pool, quietlyClose, type Target } from "./connection.ts";
+import { type AddressPolicy, checkUrl, literalOf } from "./destination.ts";
+import { type Answer, exchange, writeRequest } from "./exchange.ts";
+import type { Resolve } from "./resolve.ts";
+
+/** What is sent. */
+export interface Message {
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** What sending stands on. */
+export interface Network {
+  resolve: Resolve;
+  pool: Pool;
+  policy: AddressPolicy;
+  /** Milliseconds for a connection, and for everything together. */
+  connectTimeout: number;
+  timeout: number;
+}
+
+/** Milliseconds; ten deliveries that all hang fit into the lease of a claim. */
+export const timeouts = { connectTimeout: 5000, timeout: 15_000 };
+
+/** The address is not one that deliveries go to. */
+export class AddressRefused extends Error {
+  override readonly name = "AddressRefused";
+}
+
+/** The answer did not come in time. */
+export class TimedOut extends Error {
+  override readonly name = "TimedOut";
+}
+
+const redirectLimit = 3;
+/** Of a name that has more, the rest is not tried. */
+const addressLimit = 3;
+
+/**
+ * Posts a message and returns the answer, whatever its status.
+ * @param followRedirects follows 307 and 308, which repeat the request, up to three times; each
+ * address on the way is judged like the first
+ * @throws AddressRefused, TimedOut, ConnectionFailure, ExchangeFailure
+ */
+export async function send(
+  network: Network,
+  url: URL,
+  message: Message,
+  followRedirects = false,
+): Promise<Answer> {
+  const deadline = performance.now() + network.timeout;
+  for (let hop = 0;; hop++) {
+    const answer = await sendOnce(network, url, message, deadline);
+    const location = answer.headers.get("location");
+    const redirected = answer.status === 307 || answer.status === 308;
+    if (!followRedirects || !redirected || !location || hop === redirectLimit) return answer;
+    url = nextHop(location, url, network.policy);
+  }
+}
+
+function nextHop(location: string, from: URL, policy: AddressPolicy): URL {
+  try {
+    const next = checkUrl(new URL(location, from).href, policy);
+    if (from.protocol === "https:" && next.protocol !== "https:") throw new Error();
+    return next;
+  } catch {
+    throw new AddressRefused("redirected to an address that is not allowed");
+  }
+}
+
+async function sendOnce(
+  network: Network,
+  url: URL,
+  message: Message,
+  deadline: number,
+): Promise<Answer> {
+  const addresses = await inTime(deadline, resolveAll(network, url));
+  if (!mayDeliverTo(addresses, network.policy.allowLoopback)) {
+    throw new AddressRefused("the address is not public");
+  }
+  const request = writeRequest(url, message.headers, message.body);
+  const { target, connection } = await connect(network, url, addresses, deadline);
+  let reusable = false;
+  try {
+    const answer = await inTime(deadline, exchange(connection, request));
+    reusable = answer.reusable;
+    return answer;
+  } finally {
+    // Closing is also what ends an exchange that ran out of time.
+    if (reusable) network.pool.give(target, connection);
+    else quietlyClose(connection);
+  }
+}
+
+async function resolveAll({ resolve }: Network, url: URL): Promise<string[]> {
+  try {
+    return await resolve(url);
+  } catch {
+    throw new ConnectionFailure("the name does not resolve");
+  }
+}
+
+/** Tries one address after the other; nothing was sent yet, so no attempt is doubled. */
+async function connect(network: Network, url: URL, addresses: string[], deadline: number) {
+  const tls = url.protocol === "https:";
+  const port = Number(url.port) || (tls ? 443 : 80);
+  const tlsName = tls ? literalOf(url) ?? url.hostname.replace(/\.$/, "") : null;
+  let failure: unknown;
+  for (const address of addresses.slice(0, addressLimit)) {
+    const target: Target = { address, port, tlsName };
+    const left = Math.min(network.connectTimeout, deadline - performance.now());
+    if (left <= 0) throw new TimedOut("no answer in time");
+    try {
+      return { target, connection: await network.pool.take(target, left) };
+    } catch (thrown) {
+      failure = thrown;
+    }
+  }
+  throw failure;
+}
+
+async function inTime<Value>(deadline: number, task: Promise<Value>): Promise<Value> {
+  let timer = 0;
+  // What the task throws after its time, because its connection was closed, is no news.
+  task.catch(() => {});
+  const expired = new Promise<never>((_, reject) => {
+    const left = Math.max(0, deadline - performance.now());
+    timer = setTimeout(() => reject(new TimedOut("no answer in time")), left);
+  });
+  try {
+    return await Promise.race([task, expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * A worker: claims what is due, delivers it, says how it ended, until nothing is due. Many run at
+ * once; what they share is the database alone.
+ */
+import { type AttemptResult, type ClaimedDelivery, type OpenEndpoint } from "./attempt.ts";
+import type { SealedEndpoint, WebhookQueue } from "./queue.ts";
+
+/** What a worker works with. */
+export interface Work {
+  queue: WebhookQueue;
+  /** Decrypts an endpoint's address and secrets. */
+  open(endpoint: SealedEndpoint): Promise<OpenEndpoint>;
+  attempt(delivery: ClaimedDelivery, endpoint: OpenEndpoint): Promise<AttemptResult>;
+}
+
+/** How much a run does, and for how long. */
+export interface RunLimits {
+  /** The worker's name in the delivery log. */
+  worker: string;
+  /** Claims one delivery and no other. */
+  only?: string;
+  /** Deliveries a claim. */
+  batch: number;
+  /** Attempts under way at once. */
+  concurrency: number;
+  /** Deliveries a run: the hosted runtime gives a request two seconds of processor time. */
+  maximum: number;
+  /** Seconds that a claim lasts. */
+  lease: number;
+  /** The most that an attempt takes, in milliseconds. */
+  attemptTimeout: number;
+  /** For how long the run looks again after everything due is delivered, in milliseconds. */
+  wait: number;
+  /** Milliseconds between two looks. */
+  interval: number;
+  signal?: AbortSignal;
+}
+
+export const defaultLimits: Omit<RunLimits, "worker"> = {
+  batch: 100,
+  concurrency: 20,
+  maximum: 1000,
+  lease: 60,
+  attemptTimeout: 20_000,
+  wait: 0,
+  interval: 250,
+};
+
+/** What a run did. */
+export interface RunReport {
+  claimed: number;
+  delivered: number;
+  failed: number;
+}
+
+/** Deliveries that go one after the other: those of one key, or a single one. */
+type Lane = { endpoint: SealedEndpoint; deliveries: ClaimedDelivery[]; startBefore: number };
+
+/** Runs until nothing is due, the limits are reached or the signal is given. */
+export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
+  const report: RunReport = { claimed: 0, delivered: 0, failed: 0 };
+  const until = performance.now() + limits.wait;
+  const results = openRecorder(work.queue, report, limits.lease * 1000);
+  const opened = new Map<string, Promise<OpenEndpoint>>();
+  const lanes: Lane[] = [];
+  const active = new Set<Promise<void>>();
+
+  const open = (endpoint: SealedEndpoint) => {
+    // Sealed anew is another endpoint: its address or its secrets changed.
+    const key = JSON.stringify([endpoint.id, endpoint.destination, endpoint.secrets]);
+    const known = opened.get(key) ?? work.open(endpoint);
+    opened.set(key, known);
+    return known;
+  };
+  const drive = async ({ endpoint, deliveries, startBefore }: Lane) => {
+    let blocked = false;
+    for (const delivery of deliveries) {
+      const named = { delivery_id: delivery.id, attempt_id: delivery.attempt_id };
+      if (blocked || performance.now() > startBefore || limits.signal?.aborted) {
+        blocked = true;
+        results.add(named);
+        continue;
+      }
+      const result = await open(endpoint).then(
+        (endpoint) => work.attempt(delivery, endpoint),
+        () => ({ ...named, outcome: "unreadable" as const, response: unreadable }),
+      );
+      results.add(result);
+      blocked = result.outcome !== "delivered";
+    }
+  };
+
+  let failure: unknown;
+  let lookAgainAt = 0;
+  for (;;) {
+    while (active.size < limits.concurrency && lanes.length > 0) {
+      const driving: Promise<void> = drive(lanes.shift()!).finally(() => active.delete(driving));
+      active.add(driving);
+    }
+    const room = limits.maximum - report.claimed;
+    const stopping = failure !== undefined || limits.signal?.aborted || room <= 0;
+    const idle = active.size === 0 && lanes.length === 0;
+    if (!stopping && lanes.length < limits.concurrency && performance.now() >= lookAgainAt) {
+      const startBefore = performance.now() + limits.lease * 1000 - limits.attemptTimeout;
+      const batch = Math.min(limits.batch, room);
+      try {
+        const claim = await work.queue.claim(limits.worker, batch, limits.lease, limits.only);
+        report.claimed += claim.deliveries.length;
+        lanes.push(...lanesOf(claim.deliveries, claim.endpoints, startBefore));
+        if (claim.deliveries.length === 0) lookAgainAt = performance.now() + limits.interval;
+      } catch (thrown) {
+        failure = thrown;
+      }
+    } else if (!idle) {
+      await Promise.race([...active, pause(limits.interval, limits.signal)]);
+    } else {
+      await results.flush();
+      if (stopping || limits.only || performance.now() >= until) break;
+      await pause(limits.interval, limits.signal);
+    }
+  }
+  if (failure) throw failure;
+  return report;
+}
+
+const unreadable = "the address or a secret of the endpoint cannot be decrypted";
+
+function lanesOf(
+  deliveries: ClaimedDelivery[],
+  endpoints: SealedEndpoint[],
+  startBefore: number,
+): Lane[] {
+  const byId = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
+  const ordered = new Map<string, Lane>();
+  const lanes: Lane[] = [];
+  for (const delivery of deliveries) {
+    const endpoint = byId.get(delivery.endpoint_id);
+    // Deleted since: the claim lapses, and pruning takes the rest.
+    if (!endpoint) continue;
+    const key = delivery.ordering_key === null ? null : `${endpoint.id}/${delivery.ordering_key}`;
+    const lane = key === null ? undefined : ordered.get(key);
+    if (lane) {
+      lane.deliveries.push(delivery);
+      continue;
+    }
+    const fresh = { endpoint, deliveries: [delivery], startBefore };
+    lanes.push(fresh);
+    if (key !== null) ordered.set(key, fresh);
+  }
+  return lanes;
+}
+
+/**
+ * Hands results to the database in batches and soon: what was delivered and not yet told is
+ * delivered again when the worker dies. A database that is away is asked again until the lease
+ * has ended; from then on the result would come too late.
+ */
+function openRecorder(queue: WebhookQueue, report: RunReport, lease: number) {
+  const soon = 100;
+  const many = 100;
+  let waiting: AttemptResult[] = [];
+  let timer: number | undefined;
+  let sending: Promise<void> = Promise.resolve();
+  let failure: unknown;
+  const tell = async (batch: AttemptResult[]) => {
+    const giveUpAt = performance.now() + lease;
+    for (let wait = 100;; wait = Math.min(wait * 2, 5000)) {
+      try {
+        return await queue.complete(batch);
+      } catch (thrown) {
+        if (performance.now() + wait > giveUpAt) throw thrown;
+        await pause(wait);
+      }
+    }
+  };
+  const flush = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    const batch = waiting;
+    waiting = [];
+    if (batch.length > 0) {
+      sending = sending.then(() => tell(batch)).catch((thrown) => {
+        failure ??= thrown;
+      });
+    }
+    return sending;
+  };
+  return {
+    add(result: AttemptResult) {
+      if (result.outcome === "delivered") report.delivered++;
+      else if (result.outcome) report.failed++;
+      waiting.push(result);
+      if (waiting.length >= many) flush();
+      else timer ??= setTimeout(flush, soon);
+    },
+    /** Waits until everything is told. @throws what the database answered, if it would not listen */
+    async flush() {
+      await flush();
+      if (failure) throw failure;
+    },
+  };
+}
+
+function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done);
+  });
+}
