@@ -73,6 +73,9 @@ export function setFunctionEnvironment(url: string, secrets: Secrets): void {
   if (!Deno.env.get("BULWARK_ADDRESS_HEADER")) {
     Deno.env.set("BULWARK_ADDRESS_HEADER", "x-forwarded-for");
   }
+  // Receivers on this machine: what a hosted project never allows.
+  const loopback = Deno.env.get("BULWARK_WEBHOOKS_ALLOW_LOOPBACK");
+  if (!loopback) Deno.env.set("BULWARK_WEBHOOKS_ALLOW_LOOPBACK", "true");
   // The log keeps its name whatever port it is served on.
   const origin = Deno.env.get("BULWARK_AUDIT_ORIGIN");
   if (!origin) Deno.env.set("BULWARK_AUDIT_ORIGIN", "bulwark.localhost/audit");

@@ -32,6 +32,7 @@ const databaseJobs: Record<string, number> = {
 const functionJobs: Record<string, number> = {
   "audit/checkpoint": 60,
   "encryption/work": 15,
+  "webhooks/deliver": 1,
 };
 
 /** Does on time what pg_cron and pg_net do on a hosted project. */

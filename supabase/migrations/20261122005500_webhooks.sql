@@ -101,7 +101,7 @@ create index webhook_secrets_endpoint_id_idx on private.webhook_secrets (endpoin
 
 create table public.webhook_endpoint_health (
   endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
-  consecutive_failures integer not null default 0,
+  consecutive_failures bigint not null default 0,
   failing_since timestamptz,
   last_failure_at timestamptz
 ) with (fillfactor = 70);

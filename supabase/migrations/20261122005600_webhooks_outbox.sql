@@ -82,7 +82,7 @@ create table public.webhook_attempts (
   outcome public.webhook_outcome not null,
   worker text not null,
   started_at timestamptz not null,
-  latency_ms integer,
+  latency_ms bigint,
   status smallint,
   response text,
   constraint webhook_attempts_are_numbered unique (delivery_id, number),
@@ -165,7 +165,7 @@ declare
     'security.', new.event_type, case when new.resolved_at is not null then '.resolved' end
   );
   v_severity constant public.audit_severity := case new.severity
-    when 'low' then 'info'
+    when 'low' then 'info'::public.audit_severity
     when 'medium' then 'warning'
     when 'high' then 'error'
     else 'critical'

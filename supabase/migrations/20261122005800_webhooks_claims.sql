@@ -169,7 +169,7 @@ declare
   v_claimed jsonb;
   v_endpoint record;
   v_now constant timestamptz := clock_timestamp();
-  v_picked uuid[] := '{}';
+  v_picked uuid[] := array[]::uuid[];
 begin
   if worker is null or worker !~ '^[\w.:-]{1,64}$' or maximum not between 1 and 1000
     or lease_seconds not between 5 and 3600 then

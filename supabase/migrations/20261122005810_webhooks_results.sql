@@ -10,13 +10,15 @@ create function private.webhook_wait(attempt integer, retry_after_seconds intege
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_maximum constant double precision := (private.setting('webhooks.retry_maximum_seconds'))::text;
+  v_maximum constant double precision := (
+    private.setting('webhooks.retry_maximum_seconds')
+  )::double precision;
 begin
   return make_interval(secs => greatest(
     least(
       v_maximum,
-      (private.setting('webhooks.retry_base_seconds'))::text::double precision
-      * power((private.setting('webhooks.retry_factor'))::text::double precision, attempt - 1)
+      (private.setting('webhooks.retry_base_seconds'))::double precision
+      * power((private.setting('webhooks.retry_factor'))::double precision, attempt - 1)
     ) * (0.5 + random()),
     least(retry_after_seconds, v_maximum)
   ));
@@ -66,7 +68,7 @@ begin
       end
     from jsonb_to_recordset(results) as r (
       attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
-      latency_ms integer, response text, retry_after_seconds integer
+      latency_ms bigint, response text, retry_after_seconds integer
     )
     where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
     returning
@@ -90,7 +92,7 @@ begin
     response = left(r.response, 1024)
   from jsonb_to_recordset(results) as r (
     attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
-    latency_ms integer, response text
+    latency_ms bigint, response text
   )
   where a.id = r.attempt_id and a.delivery_id = r.delivery_id and a.outcome = 'lost';
   perform private.note_webhook_health(v_taken);
@@ -103,7 +105,7 @@ comment on function public.complete_webhook_deliveries(jsonb) is
    repeating the call changes nothing; returns how many were taken. Errors:
    WEBHOOK_INVALID_RESULTS.';
 
-create function private.note_webhook_health(attempts uuid[])
+create function private.note_webhook_health(attempt_ids uuid[])
   returns void
   language plpgsql
   volatile
@@ -121,7 +123,7 @@ begin
     from public.webhook_attempts a
     join public.webhook_deliveries d on d.id = a.delivery_id
     join public.webhook_endpoint_health h on h.endpoint_id = d.endpoint_id
-    where a.id = any (attempts)
+    where a.id = any (attempt_ids)
     group by h.endpoint_id, h.consecutive_failures
     -- A success after successes is no news and writes nothing.
     having bool_or(a.outcome <> 'delivered') or h.consecutive_failures > 0

@@ -34,15 +34,17 @@ begin
   execute format(
     $query$
       select %I.http_post(
-        url => $1, body => $2, headers => $3, timeout_milliseconds => 60000
+        url => $1, body => '{}'::jsonb, headers => $2, timeout_milliseconds => 60000
       )
     $query$,
     'net'
   )
   into v_request
-  using rtrim(v_url, '/') || '/functions/v1/webhooks/deliver',
-    -- The run looks again and again until the next one takes over.
-    jsonb_build_object('wait_seconds', private.setting('webhooks.interval_seconds')),
+  -- The run looks again and again until the next one takes over.
+  using format(
+      '%s/functions/v1/webhooks/deliver?wait_seconds=%s', rtrim(v_url, '/'),
+      least((private.setting('webhooks.interval_seconds'))::integer, 50)
+    ),
     jsonb_build_object(
       'content-type', 'application/json', 'authorization', 'Bearer ' || v_secret
     );

@@ -298,3 +298,22 @@ function readSecretKey(get: (name: string) => string | undefined): string {
   }
   return secretKey;
 }
+
+/** What the function `webhooks` finds in its environment. */
+export interface WebhookEnv extends EncryptionEnv {
+  /** Whether deliveries may go to http and loopback addresses: for development on one machine. */
+  allowLoopback: boolean;
+}
+
+/**
+ * The environment of the function `webhooks`.
+ * @throws Error naming the variable that is missing
+ */
+export function readWebhookEnv(
+  get: (name: string) => string | undefined = (n) => Deno.env.get(n),
+): WebhookEnv {
+  return {
+    ...readEncryptionEnv(get),
+    allowLoopback: get("BULWARK_WEBHOOKS_ALLOW_LOOPBACK") === "true",
+  };
+}

@@ -73,7 +73,9 @@ export function classifyAddress(address: string): AddressKind {
   const value6 = bits6(address);
   if (value6 === null) return "invalid";
   for (const [prefix, bits] of tableEmbeddings) {
-    if (sameStart(value6, prefix, bits, 128)) return find(table4, value6 & 0xffffffffn, 32) ?? "public";
+    if (sameStart(value6, prefix, bits, 128)) {
+      return find(table4, value6 & 0xffffffffn, 32) ?? "public";
+    }
   }
   const special = find(tableSpecial6, value6, 128);
   if (special) return special;

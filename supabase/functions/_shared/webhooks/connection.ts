@@ -37,7 +37,12 @@ export function dialer(authorities: string[] = []): Dial {
         caCerts: authorities,
         alpnProtocols: ["http/1.1"],
       }).then(async (secured) => {
-        await secured.handshake();
+        try {
+          await secured.handshake();
+        } catch (thrown) {
+          quietlyClose(secured);
+          throw thrown;
+        }
         return secured;
       });
       return await within(timeout, securing);
@@ -50,7 +55,7 @@ export function dialer(authorities: string[] = []): Dial {
 
 /** Waits for a connection; one that comes too late is closed. */
 async function within<C extends Connection>(timeout: number, coming: Promise<C>): Promise<C> {
-  let timer = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let late = false;
   coming.then((connection) => late && quietlyClose(connection), () => {});
   const expired = new Promise<never>((_, reject) => {

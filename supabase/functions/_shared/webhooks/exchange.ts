@@ -34,7 +34,9 @@ export function writeRequest(url: URL, headers: Record<string, string>, body: st
   const all = { host: url.host, ...headers, "content-length": String(content.length) };
   let head = `POST ${url.pathname}${url.search} HTTP/1.1\r\n`;
   for (const [name, value] of Object.entries(all)) {
-    if (!token.test(name) || !visible.test(value)) throw new TypeError(`Cannot send header ${name}`);
+    if (!token.test(name) || !visible.test(value)) {
+      throw new TypeError(`Cannot send header ${name}`);
+    }
     head += `${name}: ${value}\r\n`;
   }
   const start = encoder.encode(`${head}\r\n`);
@@ -58,7 +60,7 @@ export async function exchange(connection: Connection, request: Uint8Array): Pro
     const { status, headers } = await readHead(input);
     // Interim answers announce the real one (RFC 9110, section 15.2).
     if (status < 200) continue;
-    const { body, complete } = await readBody(input, status, headers);
+    const { body, complete } = await soon(readBody(input, status, headers), input);
     const stays = !/\bclose\b/i.test(headers.get("connection") ?? "") && input.version === "1.1";
     return { status, headers, body, reusable: complete && stays && input.isEmpty };
   }
@@ -122,6 +124,24 @@ async function readHead(input: Input) {
     const colon = line.indexOf(":");
     if (colon < 1) throw new ExchangeFailure("the answer is not HTTP");
     headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  }
+}
+
+/** The status decides; the body is for the log and is not waited for as long as the answer. */
+const bodyTimeout = 1000;
+
+async function soon(
+  reading: Promise<{ body: Uint8Array; complete: boolean }>,
+  input: Input,
+): Promise<{ body: Uint8Array; complete: boolean }> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const expired = new Promise<{ body: Uint8Array; complete: boolean }>((resolve) => {
+    timer = setTimeout(() => resolve({ body: input.bytes, complete: false }), bodyTimeout);
+  });
+  try {
+    return await Promise.race([reading, expired]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

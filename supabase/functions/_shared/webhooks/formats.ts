@@ -37,14 +37,18 @@ const colours = {
 
 /** https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks */
 function slack(event: WebhookEvent, { id, source }: RenderContext) {
-  const summary = escapeSlack(cut(summarize(event), 2500));
+  // A character becomes five at most, a block has 3,000.
+  const summary = escapeSlack(cut(summarize(event), 500));
   const about = `${event.severity} | ${event.timestamp} | ${source} | ${id}`;
   return {
     text: `${escapeSlack(event.type)}: ${summary}`,
     attachments: [{
       color: isResolved(event) ? "#188038" : colours[event.severity],
       blocks: [
-        { type: "section", text: { type: "mrkdwn", text: `*${escapeSlack(event.type)}*\n${summary}` } },
+        {
+          type: "section",
+          text: { type: "mrkdwn", text: `*${escapeSlack(event.type)}*\n${summary}` },
+        },
         { type: "context", elements: [{ type: "mrkdwn", text: escapeSlack(about) }] },
       ],
     }],

@@ -35,7 +35,22 @@ export const rotation = z.strictObject({
   overlap_seconds: z.number().int().min(0).max(604_800).default(86_400),
 });
 
-/** `POST /webhooks/deliver`; for how long the run looks again. */
-export const delivering = z.strictObject({ wait_seconds: z.number().min(0).max(55).default(0) });
+/** `POST /webhooks/deliver`: for how long the run looks again. */
+export const delivering = z.strictObject({
+  wait_seconds: z.coerce.number().min(0).max(55).default(0),
+});
 
 export type NewEndpoint = z.output<typeof newEndpoint>;
+
+/** A path with the id in it, if there is one, taken out: `/webhooks/endpoints/<id>/rotate`. */
+export function readPath(pathname: string): { path: string; id: string } {
+  let id = "";
+  const path = pathname.replace(/\/+$/, "").replace(
+    /(?<=\/)[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?=\/)/i,
+    (found) => {
+      id = found;
+      return "<id>";
+    },
+  );
+  return { path, id };
+}

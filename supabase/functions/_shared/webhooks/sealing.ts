@@ -1,11 +1,6 @@
 /** Addresses and secrets of endpoints, encrypted for the row they are in. */
 import { Webhook } from "standardwebhooks";
-import {
-  type DataKeys,
-  decryptField,
-  encryptField,
-  type FieldAddress,
-} from "../encryption/mod.ts";
+import { type DataKeys, decryptField, encryptField, type FieldAddress } from "../encryption/mod.ts";
 import { type OpenEndpoint, openUrl } from "./attempt.ts";
 import type { AddressPolicy, Destination } from "./destination.ts";
 import type { SealedEndpoint } from "./queue.ts";

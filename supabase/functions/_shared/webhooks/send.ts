@@ -126,7 +126,7 @@ async function connect(network: Network, url: URL, addresses: string[], deadline
 }
 
 async function inTime<Value>(deadline: number, task: Promise<Value>): Promise<Value> {
-  let timer = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   // What the task throws after its time, because its connection was closed, is no news.
   task.catch(() => {});
   const expired = new Promise<never>((_, reject) => {

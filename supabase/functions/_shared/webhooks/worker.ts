@@ -159,7 +159,7 @@ function openRecorder(queue: WebhookQueue, report: RunReport, lease: number) {
   const soon = 100;
   const many = 100;
   let waiting: AttemptResult[] = [];
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let sending: Promise<void> = Promise.resolve();
   let failure: unknown;
   const tell = async (batch: AttemptResult[]) => {
