@@ -20,7 +20,12 @@ const delivery: ClaimedDelivery = {
   },
 };
 
-async function attempting(answer: string, secrets: string[], options: Partial<OpenEndpoint> = {}) {
+async function attempting(
+  answer: string,
+  secrets: string[],
+  options: Partial<OpenEndpoint> = {},
+  addresses = ["127.0.0.1"],
+) {
   await using receiver = startReceiver(answering(answer));
   const pool = openPool(dialer());
   try {
@@ -31,7 +36,7 @@ async function attempting(answer: string, secrets: string[], options: Partial<Op
       signers: secrets.map((secret) => new Webhook(secret)),
       ...options,
     }, {
-      resolve: () => Promise.resolve(["127.0.0.1"]),
+      resolve: () => Promise.resolve(addresses),
       policy: { allowLoopback: true },
       connectTimeout: 5000,
       timeout: 5000,
@@ -86,8 +91,9 @@ Deno.test("attempt() names every way to fail", async () => {
     assert.equal(result.status, status, answer);
     assert.ok((result.latency_ms ?? -1) >= 0);
   }
-  const refused = await attempting(ok, [newSecret()], { url: new URL("https://10.0.0.1/") });
-  assert.equal(refused.result.outcome, "delivered", "the resolver decides, not the name");
+  const refused = await attempting(ok, [newSecret()], {}, ["10.0.0.1"]);
+  assert.equal(refused.result.outcome, "forbidden");
+  assert.equal(refused.result.status, undefined);
 });
 
 Deno.test("attempt() says when a receiver wants to be left alone for a while", async () => {
