@@ -78,6 +78,7 @@ create index webhook_subscriptions_scope_idx on public.webhook_subscriptions (sc
 
 create table private.webhook_destinations (
   endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
+  organization_id uuid,
   ciphertext text not null,
   constraint webhook_destinations_ciphertext_length check (length(ciphertext) between 1 and 8192)
 );
@@ -88,6 +89,7 @@ comment on table private.webhook_destinations is
 create table private.webhook_secrets (
   id uuid primary key,
   endpoint_id uuid not null references public.webhook_endpoints (id) on delete cascade,
+  organization_id uuid,
   ciphertext text not null,
   created_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz,
@@ -98,6 +100,14 @@ comment on table private.webhook_secrets is
 comment on column private.webhook_secrets.expires_at is
   'Until when a secret that has a successor signs beside it; null for the newest.';
 create index webhook_secrets_endpoint_id_idx on private.webhook_secrets (endpoint_id);
+
+-- Rotation of the organization's keys finds them here, and a check refuses plaintext.
+select private.declare_encrypted_column(
+  'private.webhook_destinations', 'ciphertext', 'organization_id'
+);
+select private.declare_encrypted_column(
+  'private.webhook_secrets', 'ciphertext', 'organization_id'
+);
 
 create table public.webhook_endpoint_health (
   endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
@@ -203,13 +213,11 @@ select private.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select private.enable_audit(
-  'private.webhook_destinations', organization_column => 'endpoint_id',
-  organization_lookup => 'private.webhook_endpoint_organization', redact => '{ciphertext}',
+  'private.webhook_destinations', organization_column => 'organization_id', redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select private.enable_audit(
-  'private.webhook_secrets', organization_column => 'endpoint_id',
-  organization_lookup => 'private.webhook_endpoint_organization', redact => '{ciphertext}',
+  'private.webhook_secrets', organization_column => 'organization_id', redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 -- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.

@@ -163,10 +163,10 @@ begin
     create_webhook_endpoint.follow_redirects, auth.uid()
   )
   returning * into v_endpoint;
-  insert into private.webhook_destinations (endpoint_id, ciphertext)
-  values (v_endpoint.id, destination);
-  insert into private.webhook_secrets (id, endpoint_id, ciphertext)
-  values (secret_id, v_endpoint.id, secret);
+  insert into private.webhook_destinations (endpoint_id, organization_id, ciphertext)
+  values (v_endpoint.id, v_endpoint.organization_id, destination);
+  insert into private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
+  values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
   insert into public.webhook_endpoint_health (endpoint_id) values (v_endpoint.id);
   perform private.store_webhook_subscriptions(v_endpoint, subscriptions);
   return v_endpoint;
@@ -254,9 +254,9 @@ create function public.rotate_webhook_secret(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_endpoint public.webhook_endpoints := private.take_webhook_endpoint(endpoint_id, false);
   v_until timestamptz;
 begin
-  perform private.take_webhook_endpoint(endpoint_id, false);
   if overlap is null or overlap not between interval '0' and interval '7 days' then
     raise exception 'Cannot rotate the secret: the overlap is not between nothing and 7 days'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_OVERLAP';
@@ -276,8 +276,8 @@ begin
   update private.webhook_secrets s set expires_at = v_until
   where s.endpoint_id = rotate_webhook_secret.endpoint_id
     and (s.expires_at is null or s.expires_at > v_until);
-  insert into private.webhook_secrets (id, endpoint_id, ciphertext)
-  values (secret_id, rotate_webhook_secret.endpoint_id, secret);
+  insert into private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
+  values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
   return v_until;
 end;
 $$;
