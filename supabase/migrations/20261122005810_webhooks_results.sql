@@ -20,7 +20,7 @@ begin
       (private.setting('webhooks.retry_base_seconds'))::double precision
       * power((private.setting('webhooks.retry_factor'))::double precision, attempt - 1)
     ) * (0.5 + random()),
-    least(retry_after_seconds, v_maximum)
+    least(coalesce(retry_after_seconds, 0), v_maximum)
   ));
 end;
 $$;

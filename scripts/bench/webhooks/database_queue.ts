@@ -1,0 +1,55 @@
+import { KeyRing } from "../../../supabase/functions/_shared/encryption/key_ring.ts";
+import { CachedDataKeys } from "../../../supabase/functions/_shared/encryption/data_keys.ts";
+import { memoryStore } from "../../../supabase/functions/_shared/encryption/memory_store.ts";
+import type { DataKeys } from "../../../supabase/functions/_shared/encryption/mod.ts";
+import type { Claim, WebhookQueue } from "../../../supabase/functions/_shared/webhooks/queue.ts";
+import {
+  newSecret,
+  sealDestination,
+  sealSecret,
+} from "../../../supabase/functions/_shared/webhooks/sealing.ts";
+import type { Sql } from "../../stack/connection.ts";
+
+/** The outbox as the service role has it on a connection of its own, without PostgREST between. */
+export function databaseQueue(sql: Sql): WebhookQueue {
+  return {
+    async claim(worker, maximum, lease, only) {
+      const [row] = await sql`
+        select public.claim_webhook_deliveries(
+          ${worker}, ${maximum}, ${lease}, ${only ?? null}
+        ) as claim
+      `;
+      return row?.["claim"] as Claim;
+    },
+    async complete(results) {
+      await sql`select public.complete_webhook_deliveries(${sql.json(results as never)})`;
+    },
+  };
+}
+
+/** Data keys that live in this process alone. */
+export function memoryKeys(encoded: string): DataKeys {
+  return new CachedDataKeys(new KeyRing(encoded), memoryStore());
+}
+
+/** Makes an endpoint as the function does, straight in the database. */
+export async function makeEndpoint(
+  sql: Sql,
+  keys: DataKeys,
+  organization: string,
+  address: string,
+  patterns: string[],
+): Promise<{ id: string; secret: string }> {
+  const [id, secretId, secret] = [crypto.randomUUID(), crypto.randomUUID(), newSecret()];
+  const url = new URL(address);
+  const destination = await sealDestination(keys, id, organization, { url: url.href });
+  const subscriptions = patterns.map((pattern) => ({ pattern }));
+  await sql`
+    select public.create_webhook_endpoint(
+      ${id}, ${organization}, 'Receiver', ${url.origin}, ${destination}, ${secretId},
+      ${await sealSecret(keys, secretId, organization, secret)},
+      ${sql.json(subscriptions)}
+    )
+  `;
+  return { id, secret };
+}

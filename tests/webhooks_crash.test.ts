@@ -1,0 +1,113 @@
+/**
+ * The database crashes while events happen and workers deliver them. On a cluster of its own: the
+ * stack's Data API does not outlive its database.
+ */
+import assert from "node:assert/strict";
+import {
+  databaseQueue,
+  makeEndpoint,
+  memoryKeys,
+} from "../scripts/bench/webhooks/database_queue.ts";
+import { embeddedPostgres } from "../scripts/stack/binaries.ts";
+import { connect } from "../scripts/stack/connection.ts";
+import { migrate } from "../scripts/stack/migrate.ts";
+import { startScratchCluster } from "../scripts/stack/scratch_cluster.ts";
+import { attempt } from "../supabase/functions/_shared/webhooks/attempt.ts";
+import { dialer, openPool } from "../supabase/functions/_shared/webhooks/connection.ts";
+import { systemResolve } from "../supabase/functions/_shared/webhooks/resolve.ts";
+import { openEndpoint } from "../supabase/functions/_shared/webhooks/sealing.ts";
+import { timeouts } from "../supabase/functions/_shared/webhooks/send.ts";
+import { defaultLimits, run } from "../supabase/functions/_shared/webhooks/worker.ts";
+import { receive } from "./webhook_support.ts";
+
+Deno.test("WHK-W03: the database crashes under load: nothing is lost and no attempt is doubled", async () => {
+  const scratch = await startScratchCluster("webhooks", embeddedPostgres(), {
+    // An event that was acknowledged has to survive.
+    synchronous_commit: "on",
+  });
+  const pools = Array.from(
+    { length: 6 },
+    () => connect(scratch.cluster.url("postgres", scratch.password)),
+  );
+  const [sql, events, ...workers] = pools;
+  assert.ok(sql && events);
+  const policy = { allowLoopback: true };
+  const keys = memoryKeys(`test:${btoa(String.fromCharCode(...new Uint8Array(32).fill(7)))}`);
+  await using receiver = receive();
+  let finished = false;
+  try {
+    await migrate(scratch);
+    const [made] = await sql`
+      insert into public.organizations (id, name, slug)
+      values (gen_random_uuid(), 'Crash', 'crash-test') returning id
+    `;
+    const organization = made?.["id"];
+    const target = await makeEndpoint(sql, keys, organization, receiver.url, ["audit.data.read"]);
+
+    const working = workers.map(async (connection, index) => {
+      const pool = openPool(dialer());
+      const network = { ...timeouts, resolve: systemResolve, pool, policy };
+      while (!finished) {
+        await run({
+          queue: databaseQueue(connection),
+          open: (endpoint) => openEndpoint(keys, endpoint, policy),
+          attempt: (delivery, endpoint) => attempt(delivery, endpoint, network, "bulwark.test"),
+        }, { ...defaultLimits, worker: `crash-${index}`, lease: 21, batch: 10, wait: 300 })
+          .catch(() => new Promise((resolve) => setTimeout(resolve, 100)));
+      }
+      pool.close();
+    });
+
+    const acknowledged: string[] = [];
+    const cause = async (count: number) => {
+      for (let index = 0; index < count;) {
+        const row = await events`
+          select public.log_audit_event('data.read', 'look', ${organization}) as id
+        `.catch(() => []);
+        if (row[0]) acknowledged.push(row[0]["id"]), index++;
+        else await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    };
+    for (let crash = 0; crash < 3; crash++) {
+      const causing = cause(150);
+      await receiver.until(({ length }) => length > crash * 100 + 20);
+      // Postgres restarts as a whole when one of its processes dies.
+      const [row] = await sql`select pg_backend_pid() as pid`;
+      Deno.kill(row?.["pid"], "SIGKILL");
+      await causing;
+    }
+    const ledger = async () =>
+      await sql<
+        { id: string; event_id: string; status: string; attempts: number; logged: number }[]
+      >`
+        select d.id, d.event_id, d.status::text, d.attempts::int, count(distinct a.number)::int as logged
+        from public.webhook_deliveries d
+        left join public.webhook_attempts a on a.delivery_id = d.id
+        where d.endpoint_id = ${target.id}
+        group by d.id
+      `.catch(() => []);
+    await receiver.until(() => new Set(receiver.received.map(({ id }) => id)).size >= 450);
+    let rows = await ledger();
+    while (rows.length === 0 || rows.some(({ status }) => status !== "delivered")) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      rows = await ledger();
+    }
+    finished = true;
+    await Promise.all(working);
+
+    const told = new Set(rows.map(({ event_id }) => event_id));
+    assert.ok(acknowledged.every((id) => told.has(id)), "no acknowledged event is lost");
+    for (const { id, attempts, logged } of rows) {
+      const requests = receiver.received.filter((got) => got.id === id).length;
+      assert.ok(
+        requests >= 1 && requests <= attempts,
+        `${requests} requests, ${attempts} attempts`,
+      );
+      assert.equal(logged, attempts, "each attempt is in the log once");
+    }
+  } finally {
+    finished = true;
+    await Promise.all(pools.map((pool) => pool.end({ timeout: 1 }).catch(() => {})));
+    await scratch.stop();
+  }
+});
