@@ -21,7 +21,7 @@ export interface RunLimits {
   only?: string;
   /** Deliveries a claim. */
   batch: number;
-  /** Attempts under way at once. */
+  /** Attempts under way at once; of one endpoint half as many. */
   concurrency: number;
   /** Deliveries a run: the hosted runtime gives a request two seconds of processor time. */
   maximum: number;
@@ -38,7 +38,7 @@ export interface RunLimits {
 
 export const defaultLimits: Omit<RunLimits, "worker"> = {
   batch: 100,
-  concurrency: 20,
+  concurrency: 32,
   maximum: 1000,
   lease: 60,
   attemptTimeout: 20_000,
@@ -64,6 +64,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const opened = new Map<string, Promise<OpenEndpoint>>();
   const lanes: Lane[] = [];
   const active = new Set<Promise<void>>();
+  const busy = new Map<string, number>();
 
   const open = (endpoint: SealedEndpoint) => {
     // Sealed anew is another endpoint: its address or its secrets changed.
@@ -90,17 +91,33 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     }
   };
 
+  // An endpoint may have as many attempts under way as there is room for more: however many of them
+  // hang, there is always room for the others.
+  const nextLane = () => {
+    const free = limits.concurrency - active.size;
+    const index = lanes.findIndex(({ endpoint }) => (busy.get(endpoint.id) ?? 0) < free);
+    return index < 0 ? undefined : lanes.splice(index, 1)[0];
+  };
+  const start = (lane: Lane) => {
+    const { id } = lane.endpoint;
+    busy.set(id, (busy.get(id) ?? 0) + 1);
+    const driving: Promise<void> = drive(lane).finally(() => {
+      busy.set(id, (busy.get(id) ?? 0) - 1);
+      active.delete(driving);
+    });
+    active.add(driving);
+  };
+
   let failure: unknown;
   let lookAgainAt = 0;
   for (;;) {
-    while (active.size < limits.concurrency && lanes.length > 0) {
-      const driving: Promise<void> = drive(lanes.shift()!).finally(() => active.delete(driving));
-      active.add(driving);
-    }
+    for (let lane = nextLane(); lane; lane = nextLane()) start(lane);
     const room = limits.maximum - report.claimed;
     const stopping = failure !== undefined || limits.signal?.aborted || room <= 0;
     const idle = active.size === 0 && lanes.length === 0;
-    if (!stopping && lanes.length < limits.concurrency && performance.now() >= lookAgainAt) {
+    // What waits here waits for its own endpoint; others may have something due.
+    const wanted = lanes.length < (active.size < limits.concurrency ? 3 : 1) * limits.batch;
+    if (!stopping && wanted && performance.now() >= lookAgainAt) {
       const startBefore = performance.now() + limits.lease * 1000 - limits.attemptTimeout;
       const batch = Math.min(limits.batch, room);
       try {
