@@ -18,6 +18,7 @@ import { metrics } from "./tour/metrics.ts";
 import { mfa } from "./tour/mfa.ts";
 import { rateLimits } from "./tour/rate_limits.ts";
 import { rbac } from "./tour/rbac.ts";
+import { webhooks } from "./tour/webhooks.ts";
 import type { Chapter } from "./tour/guide.ts";
 
 const chapters: Record<string, Chapter> = {
@@ -29,6 +30,7 @@ const chapters: Record<string, Chapter> = {
   api_keys: apiKeys,
   metrics,
 };
+const chapters: Record<string, Chapter> = { rbac, audit, encryption, webhooks };
 
 await main(async () => {
   const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;

@@ -7,6 +7,8 @@ import { mfa } from "../scripts/tour/mfa.ts";
 import { rateLimits } from "../scripts/tour/rate_limits.ts";
 import { rbac } from "../scripts/tour/rbac.ts";
 import { metricsToken, publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
+import { webhooks } from "../scripts/tour/webhooks.ts";
+import { publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
 
 const place = { url, publishableKey, superuserUrl, schedulerSecret, metricsToken };
 
@@ -23,3 +25,5 @@ Deno.test("the chapter rate_limits of the tour shows what it says", () => rateLi
 Deno.test("the chapter api_keys of the tour shows what it says", () => apiKeys(place));
 
 Deno.test("the chapter metrics of the tour shows what it says", () => metrics(place));
+
+Deno.test("the chapter webhooks of the tour shows what it says", () => webhooks(place));

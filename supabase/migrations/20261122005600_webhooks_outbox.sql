@@ -221,13 +221,10 @@ create trigger webhooks_take_resolved
   for each row when (old.resolved_at is null and new.resolved_at is not null)
   execute function private.webhooks_take_security_event();
 
--- Always: session_replication_role skips ordinary triggers. They are the log's own from now on, so
--- its watch over them begins here.
+-- Always: session_replication_role skips ordinary triggers.
 alter table public.audit_logs enable always trigger webhooks_take_audit_entries;
 alter table public.security_events enable always trigger webhooks_take_raised;
 alter table public.security_events enable always trigger webhooks_take_resolved;
-update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
-where g.relation in ('public.audit_logs'::regclass, 'public.security_events'::regclass);
 
 -- Not guarded by the audit log: deliveries tell of its entries, and each attempt would be one more.
 revoke all on public.webhook_deliveries, public.webhook_attempts
@@ -237,3 +234,7 @@ revoke all on private.webhook_payloads from public, anon, authenticated, service
 revoke all on function
   private.webhooks_take_audit_entries(), private.webhooks_take_security_event()
   from public, anon, authenticated, service_role;
+
+-- They are the log's own triggers from now on: its watch over them begins here.
+update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
+where g.relation in ('public.audit_logs'::regclass, 'public.security_events'::regclass);

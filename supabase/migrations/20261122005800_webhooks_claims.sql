@@ -5,7 +5,7 @@
 -- and one attempt at a time while it is failing.
 -- SECURITY DEFINER: claim_webhook_deliveries, because the service role writes no table.
 
-create function private.webhook_audit_data(entry_id uuid, include_details boolean)
+create function private.webhook_entry_data(entry_id uuid, include_details boolean)
   returns jsonb
   language plpgsql
   stable
@@ -42,7 +42,7 @@ begin
   );
 end;
 $$;
-comment on function private.webhook_audit_data(uuid, boolean) is
+comment on function private.webhook_entry_data(uuid, boolean) is
   'An audit entry as deliveries tell of it, as it is now: what retention or erasure took is gone.';
 
 create function private.webhook_body(delivery public.webhook_deliveries, include_details boolean)
@@ -60,7 +60,7 @@ begin
     'severity', delivery.severity,
     'data', case
       when delivery.source = 'audit'
-      then private.webhook_audit_data(delivery.event_id, include_details)
+      then private.webhook_entry_data(delivery.event_id, include_details)
       else (
         select case
           when include_details or delivery.source = 'test' then p.data else p.data - 'details'
@@ -299,7 +299,7 @@ comment on function private.webhook_material(uuid[]) is
    the newest first.';
 
 revoke all on function
-  private.webhook_audit_data(uuid, boolean),
+  private.webhook_entry_data(uuid, boolean),
   private.webhook_body(public.webhook_deliveries, boolean),
   private.pick_webhook_deliveries(uuid, public.webhook_ordering, integer),
   private.webhook_material(uuid[]),

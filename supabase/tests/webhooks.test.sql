@@ -1,5 +1,204 @@
+-- Webhooks: who makes and changes endpoints, what they may be told of, and who sees what of them.
 begin;
-select plan(1);
-select ok(true);
+select plan(47);
+select tests.create_organizations();
+
+-- What the function webhooks would have sealed.
+create function tests.sealed(text) returns text language sql immutable as $$
+  select 'bw1.a256gcm.' || rpad($1, 22, 'A') || '.' || repeat('B', 120);
+$$;
+create function tests.endpoint(
+  id uuid, organization_id uuid, patterns text[] default '{audit.*}',
+  ordering public.webhook_ordering default 'none', every_organization boolean default false,
+  minimum_severity text default 'debug'
+)
+  returns uuid language sql as $$
+  select e.id from public.create_webhook_endpoint(
+    endpoint.id, endpoint.organization_id, 'Receiver', 'https://receiver.example',
+    tests.sealed('destination'), gen_random_uuid(), tests.sealed('secret'),
+    (select jsonb_agg(jsonb_build_object('pattern', p, 'minimum_severity', minimum_severity))
+     from unnest(patterns) p),
+    ordering => endpoint.ordering, every_organization => endpoint.every_organization
+  ) e;
+$$;
+grant execute on all functions in schema tests to public;
+
+-- acting as an administrator
+select tests.act_as('admin@acme.test');
+select lives_ok(
+  $$ select tests.endpoint(
+       '00000000-0000-4000-8000-00000000000a', tests.organization_id('acme'), '{*}'
+     ) $$,
+  'WHK-01: an administrator makes an endpoint for the own organization'
+);
+select is(
+  tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('globex')) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'WHK-01: and none for another'
+);
+select is(
+  tests.error($$ select tests.endpoint(gen_random_uuid(), null) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'WHK-02: nor for the installation'
+);
+select is(
+  tests.error($$ select tests.endpoint(
+    gen_random_uuid(), tests.organization_id('acme'), every_organization => true
+  ) $$),
+  '23514', 'WHK-02: nor one that hears of every organization'
+);
+select is(
+  tests.error($$ select tests.endpoint(
+    '00000000-0000-4000-8000-00000000000a', tests.organization_id('acme')
+  ) $$),
+  '23505', 'WHK-03: an id is taken once'
+);
+select is(
+  (select count(*) from public.webhook_endpoints), 1::bigint,
+  'WHK-04: whoever has webhook:read reads the endpoints of the organization'
+);
+select is(
+  (select array_agg(s.pattern) from public.webhook_subscriptions s), '{*}',
+  'WHK-04: and their subscriptions'
+);
+
+-- acting as others
+select tests.act_as('admin@globex.test');
+select is_empty('select from public.webhook_endpoints', 'WHK-04: another organization reads none');
+select is_empty('select from public.webhook_subscriptions', 'WHK-04: no subscription either');
+select is(
+  tests.error($$ select public.delete_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$),
+  'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-05: a foreign endpoint is one that does not exist'
+);
+select is(
+  tests.error($$ select public.delete_webhook_endpoint(gen_random_uuid()) $$),
+  'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-05: with the same answer'
+);
+select tests.act_as('viewer@acme.test');
+select is_empty('select from public.webhook_endpoints', 'WHK-04: a viewer reads none');
+select is(
+  tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme')) $$),
+  '42501 RBAC_PERMISSION_DENIED', 'WHK-01: a viewer makes none'
+);
+select tests.act_as('super@bulwark.test');
+select lives_ok(
+  $$ select tests.endpoint(
+       '00000000-0000-4000-8000-00000000000e', null, '{*}', every_organization => true
+     ) $$,
+  'WHK-02: a super_admin makes one for the installation that hears of every organization'
+);
+select is(
+  (select count(*) from public.webhook_endpoints), 2::bigint,
+  'WHK-04: and reads those of all'
+);
+
+-- a role that may manage webhooks but not read the audit log
+select tests.act_as('admin@acme.test');
+select public.create_role(
+  tests.organization_id('acme'), 'plumber', '{webhook:read,webhook:manage}'
+);
+select tests.act_as_owner();
+select public.grant_role(
+  tests.user_id('stranger@bulwark.test'), 'plumber', tests.organization_id('acme')
+);
+select tests.act_as('stranger@bulwark.test');
+select is(
+  tests.error(format(
+    $$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme'), '{%s}') $$, p
+  )),
+  '42501 RBAC_PERMISSION_DENIED',
+  format('WHK-06: nobody is told of %s who may not read it', p)
+)
+from unnest('{*,audit.*,audit.authz.role_assigned,security.*}'::text[]) p;
+select is(
+  tests.error(s), '42501 RBAC_PERMISSION_DENIED', 'WHK-06: ' || s
+)
+from unnest(array[
+  $$ select public.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
+       'https://evil.example', tests.sealed('x')) $$,
+  $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
+       include_details => true) $$,
+  $$ select public.enable_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$
+]) s;
+select lives_ok(
+  $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a', name => 'New') $$,
+  'WHK-06: who may manage it may still give it another name'
+);
+
+-- acting as the administrator again
+select tests.act_as('admin@acme.test');
+select is(
+  tests.error(format(
+    $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
+         subscriptions => %L) $$, s
+  )),
+  '22023 WEBHOOK_INVALID_SUBSCRIPTION', 'WHK-07: no subscription is ' || s
+)
+from unnest(array[
+  '{}', '[]', 'null', '["audit.*"]', '[{"pattern": null}]', '[{"pattern": "audit"}]',
+  '[{"pattern": "system.*"}]', '[{"pattern": "audit.**"}]',
+  '[{"pattern": "*", "minimum_severity": "loud"}]', '[{"pattern": "*", "surplus": 1}]'
+]) s;
+select is(
+  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), tests.sealed('x'), '8 days') $$),
+  '22023 WEBHOOK_INVALID_OVERLAP', 'WHK-08: an overlap is at most 7 days'
+);
+select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+  gen_random_uuid(), tests.sealed('x')) from generate_series(1, 4);
+select is(
+  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), tests.sealed('x')) $$),
+  'PT409 WEBHOOK_TOO_MANY_SECRETS', 'WHK-08: five secrets sign at most'
+);
+select is(
+  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), 'whsec_plaintext', '0') $$),
+  'PT409 WEBHOOK_TOO_MANY_SECRETS', 'WHK-08: also for who is in a hurry'
+);
+select is(
+  tests.error($$ select public.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
+    'https://receiver.example', 'https://receiver.example/hook') $$),
+  '23514', 'WHK-09: a check refuses plaintext, whoever sends it'
+);
+select is(
+  tests.error(s), '42501', 'WHK-10: nobody writes the tables or reads what is sealed: ' || s
+)
+from unnest(array[
+  'insert into public.webhook_subscriptions (endpoint_id, pattern, scope)
+   select e.id, ''*'', gen_random_uuid() from public.webhook_endpoints e',
+  'update public.webhook_endpoints set disabled_at = null',
+  'delete from public.webhook_deliveries',
+  'select from private.webhook_secrets',
+  'select from private.webhook_destinations',
+  'select public.claim_webhook_deliveries(''me'')',
+  'select public.complete_webhook_deliveries(''[]'')'
+]) s;
+
+-- acting as the operator
+select tests.act_as_owner();
+update private.settings set value = '1' where name = 'webhooks.maximum_endpoints';
+select tests.act_as('admin@acme.test');
+select is(
+  tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme')) $$),
+  'PT409 WEBHOOK_TOO_MANY_ENDPOINTS', 'WHK-11: an organization has so many and no more'
+);
+select tests.act_as_owner();
+select ok(
+  not exists (
+    select from public.audit_logs e
+    where e.resource_type like '%webhook%'
+      and concat(e.before, e.after) like '%bw1.%'
+  ) and exists (
+    select from public.audit_logs e
+    where e.resource_type = 'private.webhook_secrets' and e.action = 'insert'
+      and e.organization_id = tests.organization_id('acme')
+  ),
+  'WHK-12: the audit log tells of new secrets without them'
+);
+delete from public.organizations where id = tests.organization_id('acme');
+select is_empty(
+  $$ select from private.webhook_secrets s where s.organization_id is not null $$,
+  'WHK-13: with an organization go its endpoints and secrets'
+);
+
 select * from finish();
 rollback;

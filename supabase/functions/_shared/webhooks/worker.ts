@@ -63,7 +63,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const results = openRecorder(work.queue, report, limits.lease * 1000);
   const opened = new Map<string, Promise<OpenEndpoint>>();
   const lanes: Lane[] = [];
-  const active = new Set<Promise<void>>();
+  let active = 0;
   const busy = new Map<string, number>();
 
   const open = (endpoint: SealedEndpoint) => {
@@ -94,48 +94,63 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   // An endpoint may have as many attempts under way as there is room for more: however many of them
   // hang, there is always room for the others.
   const nextLane = () => {
-    const free = limits.concurrency - active.size;
+    const free = limits.concurrency - active;
     const index = lanes.findIndex(({ endpoint }) => (busy.get(endpoint.id) ?? 0) < free);
     return index < 0 ? undefined : lanes.splice(index, 1)[0];
   };
-  const start = (lane: Lane) => {
-    const { id } = lane.endpoint;
-    busy.set(id, (busy.get(id) ?? 0) + 1);
-    const driving: Promise<void> = drive(lane).finally(() => {
-      busy.set(id, (busy.get(id) ?? 0) - 1);
-      active.delete(driving);
-    });
-    active.add(driving);
+  let wake = () => {};
+  const pump = () => {
+    for (let lane = nextLane(); lane; lane = nextLane()) {
+      const { id } = lane.endpoint;
+      busy.set(id, (busy.get(id) ?? 0) + 1);
+      active++;
+      drive(lane).finally(() => {
+        busy.set(id, (busy.get(id) ?? 0) - 1);
+        active--;
+        pump();
+        if (active === 0 || lanes.length < limits.batch) wake();
+      });
+    }
   };
 
   let failure: unknown;
+  let claiming = false;
   let lookAgainAt = 0;
-  for (;;) {
-    for (let lane = nextLane(); lane; lane = nextLane()) start(lane);
-    const room = limits.maximum - report.claimed;
-    const stopping = failure !== undefined || limits.signal?.aborted || room <= 0;
-    const idle = active.size === 0 && lanes.length === 0;
-    // What waits here waits for its own endpoint; others may have something due.
-    const wanted = lanes.length < (active.size < limits.concurrency ? 3 : 1) * limits.batch;
-    if (!stopping && wanted && performance.now() >= lookAgainAt) {
-      const startBefore = performance.now() + limits.lease * 1000 - limits.attemptTimeout;
-      const batch = Math.min(limits.batch, room);
-      try {
-        const claim = await work.queue.claim(limits.worker, batch, limits.lease, limits.only);
-        report.claimed += claim.deliveries.length;
-        lanes.push(...lanesOf(claim.deliveries, claim.endpoints, startBefore));
-        if (claim.deliveries.length === 0) lookAgainAt = performance.now() + limits.interval;
-      } catch (thrown) {
-        failure = thrown;
-      }
-    } else if (!idle) {
-      await Promise.race([...active, pause(limits.interval, limits.signal)]);
-    } else {
-      await results.flush();
-      if (stopping || limits.only || performance.now() >= until) break;
-      await pause(limits.interval, limits.signal);
+  const claim = async () => {
+    claiming = true;
+    const startBefore = performance.now() + limits.lease * 1000 - limits.attemptTimeout;
+    const batch = Math.min(limits.batch, limits.maximum - report.claimed);
+    try {
+      const got = await work.queue.claim(limits.worker, batch, limits.lease, limits.only);
+      report.claimed += got.deliveries.length;
+      lanes.push(...lanesOf(got.deliveries, got.endpoints, startBefore));
+      if (got.deliveries.length === 0) lookAgainAt = performance.now() + limits.interval;
+    } catch (thrown) {
+      failure = thrown;
     }
+    claiming = false;
+    pump();
+    wake();
+  };
+
+  // A lease that runs out and a signal are looked at between two attempts, too.
+  const ticking = setInterval(() => wake(), limits.interval);
+  for (;;) {
+    const woken = new Promise<void>((resolve) => wake = resolve);
+    const stopping = failure !== undefined || limits.signal?.aborted ||
+      report.claimed >= limits.maximum;
+    // What waits here waits for its own endpoint; others may have something due.
+    const wanted = lanes.length < (active < limits.concurrency ? 3 : 1) * limits.batch;
+    if (!stopping && !claiming && wanted && performance.now() >= lookAgainAt) claim();
+    if (claiming || active > 0 || lanes.length > 0) {
+      await woken;
+      continue;
+    }
+    await results.flush().catch((thrown) => failure ??= thrown);
+    if (stopping || failure || limits.only || performance.now() >= until) break;
+    await pause(limits.interval, limits.signal);
   }
+  clearInterval(ticking);
   if (failure) throw failure;
   return report;
 }

@@ -1,0 +1,227 @@
+/**
+ * Webhooks: deliveries a second against a bare loop of fetch to the same receiver, the time from
+ * commit to arrival, and what the outbox costs whoever causes an event.
+ *
+ *   npm run bench -- webhooks [--backlog 100000] [--deliveries 1500]
+ *
+ * Workers and the loops of fetch are threads, the receiver another. The outbox is asked over a
+ * database connection; PostgREST, a round trip for each hundred deliveries, is not between.
+ */
+import { bench, type BenchContext, type BenchRow, perSecond } from "./harness.ts";
+import { makeEndpoint, memoryKeys } from "./webhooks/database_queue.ts";
+import type { Job } from "./webhooks/sender.ts";
+
+/** A thread that answers each message with one. */
+interface Thread {
+  ask<Answer>(message?: Job): Promise<Answer>;
+}
+
+function thread(file: string): { thread: Thread; first: Promise<unknown> } {
+  const worker = new Worker(new URL(`./webhooks/${file}`, import.meta.url), { type: "module" });
+  const next = () =>
+    new Promise<unknown>((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => reject(new Error(event.message));
+    });
+  const first = next();
+  return {
+    first,
+    thread: {
+      ask<Answer>(message?: Job) {
+        const answer = next();
+        worker.postMessage(message ?? null);
+        return answer as Promise<Answer>;
+      },
+    },
+  };
+}
+
+export default bench({
+  options: ["backlog", "deliveries"],
+  async setup(context) {
+    const count = Number(context.options["deliveries"] ?? 1500);
+    const backlog = Number(context.options["backlog"] ?? 100_000);
+    const { thread: receiver, first } = thread("receiver.ts");
+    const url = `http://127.0.0.1:${await first}/hook`;
+    const { organizations, entries } = await fill(context, url);
+    const { told, secret } = organizations;
+    const senders = await Promise.all([1, 2, 3, 4].map(async (number) => {
+      const sender = thread("sender.ts").thread;
+      const databaseUrl = context.url("postgres");
+      await sender.ask({ kind: "open", name: `worker-${number}`, databaseUrl, url, secret });
+      return sender;
+    }));
+    const body = JSON.stringify(
+      (await context.postgres`
+        select private.webhook_body(d, false) as body from public.webhook_deliveries d limit 1
+      `)[0]?.["body"],
+    );
+
+    const rate = async (threads: Thread[], job: Job, before = () => Promise.resolve()) => {
+      await before();
+      const start = performance.now();
+      const sent = await Promise.all(threads.map((sender) => sender.ask<number>(job)));
+      const seconds = (performance.now() - start) / 1000;
+      return sent.reduce((sum, part) => sum + part, 0) / seconds;
+    };
+    const enqueue = (number: number) => queue(context, organizations.endpoint, entries, number);
+    const throughput = (workers: number): BenchRow => {
+      const threads = senders.slice(0, workers);
+      const all = count * workers;
+      return {
+        name: `deliveries, ${workers === 1 ? "one worker" : `${workers} workers`}`,
+        unit: "1/s",
+        better: "higher",
+        ours: () => rate(threads, { kind: "deliver", maximum: all, wait: 0 }, () => enqueue(all)),
+        peers: [{
+          name: "bare loop of fetch",
+          run: () => rate(threads, { kind: "fetch", count, body }),
+        }],
+      };
+    };
+
+    const [worker] = senders;
+    const arrival = (share: number, name: string, before: () => Promise<void>): BenchRow => ({
+      name: `commit to arrival, ${name}, p${share * 100}`,
+      unit: "ms",
+      better: "lower",
+      ours: async () => {
+        await before();
+        const times = await arrivals(context, worker!, receiver, told);
+        await context.postgres`delete from public.webhook_deliveries where status = 'pending'`;
+        return times[Math.ceil(times.length * share) - 1] ?? NaN;
+      },
+      peers: [],
+    });
+    const nothing = () => Promise.resolve();
+    const pile = () => queue(context, organizations.busy, entries, backlog);
+
+    return [
+      throughput(1),
+      throughput(4),
+      arrival(0.5, "idle", nothing),
+      arrival(0.99, "idle", nothing),
+      arrival(0.5, `behind ${backlog.toLocaleString("en-US")}`, pile),
+      arrival(0.99, `behind ${backlog.toLocaleString("en-US")}`, pile),
+      ...outboxCost(context, organizations),
+    ];
+  },
+});
+
+type Organizations = Awaited<ReturnType<typeof fill>>["organizations"];
+
+/** Three organizations, one of which has no endpoint, and entries to deliver. */
+async function fill({ postgres }: BenchContext, url: string) {
+  const keys = memoryKeys(`bench:${btoa("k".repeat(32))}`);
+  const organization = async (slug: string) => {
+    const [row] = await postgres`
+      insert into public.organizations (name, slug) values (${slug}, ${slug}) returning id
+    `;
+    return row?.["id"] as string;
+  };
+  const [told, busy, quiet] = [
+    await organization("told"),
+    await organization("busy"),
+    await organization("quiet"),
+  ];
+  const endpoint = await makeEndpoint(postgres, keys, told, url, ["audit.data.read"]);
+  const other = await makeEndpoint(postgres, keys, busy, url, ["audit.data.export"]);
+  const entries = (await postgres`
+    select public.log_audit_event(
+      'data.export', 'look', ${quiet}, 'public.reports', i::text
+    ) as id
+    from generate_series(1, 1000) as i
+  `).map(({ id }) => id as string);
+  await queue({ postgres } as BenchContext, other.id, entries, 1);
+  const organizations = {
+    told,
+    quiet,
+    busy: other.id,
+    endpoint: endpoint.id,
+    secret: endpoint.secret,
+  };
+  return { organizations, entries };
+}
+
+/** Puts deliveries of real entries into the outbox. */
+async function queue(
+  { postgres }: BenchContext,
+  endpoint: string,
+  entries: string[],
+  count: number,
+): Promise<void> {
+  await postgres`truncate public.webhook_attempts, private.webhook_payloads, public.webhook_deliveries`;
+  await postgres`
+    insert into public.webhook_deliveries
+      (endpoint_id, event_id, occurred_at, source, severity, event_type)
+    select ${endpoint}, (${entries}::uuid[])[1 + i % ${entries.length}::int], now(), 'audit', 'info',
+      'audit.data.export'
+    from generate_series(1, ${count}::int) as i
+  `;
+  await postgres`analyze public.webhook_deliveries`;
+}
+
+/** Milliseconds from the commit of 100 events, 20 ms apart, to their arrival, in rising order. */
+async function arrivals(
+  { postgres }: BenchContext,
+  worker: Thread,
+  receiver: Thread,
+  organization: string,
+): Promise<number[]> {
+  const running = worker.ask<number>({ kind: "deliver", maximum: 1_000_000, wait: 5000 });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const committed = new Map<string, number>();
+  for (let index = 0; index < 100; index++) {
+    const [row] = await postgres`
+      select public.log_audit_event(
+        'data.read', 'look', ${organization}, 'bench.timed', ${String(index)}
+      ) as id
+    `;
+    committed.set(row?.["id"], performance.timeOrigin + performance.now());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const times: number[] = [];
+  const deadline = performance.now() + 60_000;
+  while (times.length < committed.size && performance.now() < deadline) {
+    for (const [id, at] of await receiver.ask<[string, number][]>()) {
+      times.push(Math.max(0, at - (committed.get(id) ?? NaN)));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  // Whatever is left of the backlog is of no interest any more.
+  await postgres`update public.webhook_deliveries set status = 'dead' where attempt_id is null`;
+  await running;
+  return times.sort((a, b) => a - b);
+}
+
+/** An audit entry with the outbox's trigger on the log, and the same without it. */
+function outboxCost(
+  { admin }: BenchContext,
+  { told, quiet }: Organizations,
+): BenchRow[] {
+  const append = async (organization: string) =>
+    1e6 / await perSecond(() =>
+      admin`
+        select count(private.append_audit_entry('data.read', ${organization}::uuid))
+        from generate_series(1, 100)
+      `, 500) /
+    100;
+  const row = (name: string, organization: string): BenchRow => ({
+    name: `audit entry, ${name}`,
+    unit: "µs",
+    better: "lower",
+    ours: () => append(organization),
+    peers: [{
+      name: "without the outbox",
+      run: async () => {
+        await admin`alter table public.audit_logs disable trigger webhooks_take_audit_entries`;
+        try {
+          return await append(organization);
+        } finally {
+          await admin`alter table public.audit_logs enable always trigger webhooks_take_audit_entries`;
+        }
+      },
+    }],
+  });
+  return [row("its organization is told nothing", quiet), row("one endpoint is told", told)];
+}

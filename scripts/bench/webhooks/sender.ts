@@ -1,0 +1,73 @@
+/** A thread that sends: a worker of ours, or the bare loop of fetch that it is compared with. */
+/// <reference lib="deno.worker" />
+import { Webhook } from "standardwebhooks";
+import { attempt } from "../../../supabase/functions/_shared/webhooks/attempt.ts";
+import { dialer, openPool } from "../../../supabase/functions/_shared/webhooks/connection.ts";
+import { systemResolve } from "../../../supabase/functions/_shared/webhooks/resolve.ts";
+import { timeouts } from "../../../supabase/functions/_shared/webhooks/send.ts";
+import { defaultLimits, run } from "../../../supabase/functions/_shared/webhooks/worker.ts";
+import { connect } from "../../stack/connection.ts";
+import { databaseQueue } from "./database_queue.ts";
+
+/** What a thread is told to do. */
+export type Job =
+  | { kind: "open"; name: string; databaseUrl: string; url: string; secret: string }
+  | { kind: "deliver"; maximum: number; wait: number }
+  | { kind: "fetch"; count: number; body: string }
+  | { kind: "close" };
+
+let sql: ReturnType<typeof connect>;
+let opened: Extract<Job, { kind: "open" }>;
+
+self.onmessage = async ({ data: job }: MessageEvent<Job>) => {
+  self.postMessage(await perform(job));
+};
+
+async function perform(job: Job): Promise<number> {
+  switch (job.kind) {
+    case "open":
+      opened = job;
+      sql = connect(job.databaseUrl);
+      await sql`set role service_role`;
+      return 0;
+    case "deliver": {
+      const pool = openPool(dialer());
+      const policy = { allowLoopback: true };
+      const network = { ...timeouts, resolve: systemResolve, pool, policy };
+      const endpoint = {
+        url: new URL(opened.url),
+        format: "json" as const,
+        followRedirects: false,
+        signers: [new Webhook(opened.secret)],
+      };
+      const { delivered } = await run({
+        queue: databaseQueue(sql),
+        // A run decrypts an endpoint once; what is measured here comes after that.
+        open: () => Promise.resolve(endpoint),
+        attempt: (delivery, endpoint) => attempt(delivery, endpoint, network, "bench"),
+      }, {
+        ...defaultLimits,
+        worker: opened.name,
+        maximum: job.maximum,
+        wait: job.wait,
+        interval: 100,
+      });
+      pool.close();
+      return delivered;
+    }
+    case "fetch":
+      for (let index = 0; index < job.count; index++) {
+        const response = await fetch(opened.url, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: job.body,
+        });
+        await response.text();
+      }
+      return job.count;
+    case "close":
+      await sql.end();
+      self.close();
+      return 0;
+  }
+}

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import postgres from "postgres";
+import { verifyWebhook, WebhookRefused } from "../../supabase/functions/_shared/webhooks/verify.ts";
+import { Failure } from "../stack/failure.ts";
+import { expect, type Place, signUp, step, title, type Visitor } from "./guide.ts";
+
+/** What the receiver made of one request. */
+interface Arrival {
+  id: string;
+  type: string;
+  fault: string | null;
+}
+
+/** Webhooks: signed deliveries to a real receiver, a failure with its retries, and a replay. */
+export async function webhooks(place: Place): Promise<void> {
+  title("Ada has a receiver on this machine and registers it");
+  const ada = await signUp(place, "Ada");
+  const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
+  const { id: organization_id } = await step(
+    "Ada makes an organization",
+    ada.client.rpc("create_organization", { name: "Tour", slug }),
+  );
+  await using receiver = openReceiver();
+  const wanted = {
+    organization_id,
+    name: "Ada's receiver",
+    url: receiver.url,
+    subscriptions: [
+      { pattern: "audit.data.export" },
+      { pattern: "security.*", minimum_severity: "warning" },
+    ],
+  };
+  for (const url of ["https://169.254.169.254/", "https://10.0.0.1/", "http://example.com/"]) {
+    const { status, body } = await call(place, ada, "endpoints", { ...wanted, url });
+    confirm(`${url} is refused`, [status, body["code"]], [400, "WEBHOOK_URL_NOT_ALLOWED"]);
+  }
+  const made = await call(place, ada, "endpoints", wanted);
+  confirm("the receiver is registered, its secret shown once", made.status, 201);
+  const { id: endpoint_id, secret } = made.body as { id: string; secret: string };
+  receiver.secret = secret;
+  const tested = await call(place, ada, `endpoints/${endpoint_id}/test`);
+  confirm("a test arrives and verifies", [tested.body["outcome"], receiver.arrivals[0]?.fault], [
+    "delivered",
+    null,
+  ]);
+
+  title("An audit entry and a security event arrive, signed");
+  await step(
+    "Ada exports a report",
+    ada.client.rpc("log_audit_event", { event_type: "data.export", organization_id }),
+  );
+  const exported = await receiver.next(1);
+  confirm("the entry arrived and verifies", exported, { type: "audit.data.export", fault: null });
+  const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
+  const [raised] = await sql`
+    select private.raise_security_event(
+      'brute_force', ${organization_id}, ${ada.id}, 'tour', '{"attempts": 12}'
+    ) as id
+  `;
+  await sql.end();
+  const alarm = await receiver.next(2);
+  confirm("the security event arrived and verifies", alarm, {
+    type: "security.brute_force",
+    fault: null,
+  });
+
+  title("A receiver that fails is tried again, under the same id");
+  receiver.failures = 1;
+  await step(
+    "Ada resolves the event while her receiver is down",
+    ada.client.rpc("resolve_security_event", { event_id: raised?.["id"], note: "A tour" }),
+  );
+  const resolved = await receiver.next(4);
+  confirm("it arrives at the second attempt", resolved, {
+    type: "security.brute_force.resolved",
+    fault: null,
+  });
+  confirm("with the id of the first", receiver.arrivals[4]?.id, receiver.arrivals[3]?.id);
+  const attempts = () =>
+    ada.client.from("webhook_attempts").select("number, outcome, status")
+      .eq("delivery_id", receiver.arrivals[4]?.id ?? "").order("number");
+  await until(async () => (await attempts()).data?.length === 2);
+  await expect("the log has both", [
+    { number: 1, outcome: "rejected", status: 503 },
+    { number: 2, outcome: "delivered", status: 200 },
+  ], attempts());
+
+  title("A replay, and somebody who replays on his own");
+  const { error } = await ada.client.rpc("replay_webhook_delivery", {
+    delivery_id: receiver.arrivals[1]?.id ?? "",
+  });
+  confirm("Ada replays the entry", error, null);
+  const again = await receiver.next(5);
+  confirm("the receiver knows its id and does nothing", again, {
+    type: "audit.data.export",
+    fault: "repeated",
+  });
+  const forged = await receiver.forge();
+  confirm("a body that was tampered with does not verify", forged, "invalid");
+}
+
+/** A receiver that verifies, remembers ids, and is down when it is told to. */
+function openReceiver() {
+  const arrivals: Arrival[] = [];
+  const ids = new Set<string>();
+  const seen = { remember: (id: string) => Promise.resolve(ids.size < ids.add(id).size) };
+  let last: Request | undefined;
+  const judge = async (request: Request) => {
+    try {
+      await verifyWebhook(request, [receiver.secret], seen);
+      return null;
+    } catch (thrown) {
+      if (thrown instanceof WebhookRefused) return thrown.fault;
+      throw thrown;
+    }
+  };
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request) => {
+      const copy = new Request(request.url, {
+        method: "POST",
+        headers: request.headers,
+        body: await request.text(),
+      });
+      const { type } = await copy.clone().json();
+      const id = request.headers.get("webhook-id") ?? "";
+      if (receiver.failures > 0) {
+        receiver.failures--;
+        arrivals.push({ id, type, fault: "down" });
+        return new Response("down", { status: 503 });
+      }
+      last = copy.clone();
+      // Before the secret is known there is nothing to judge by: the test waits for it.
+      arrivals.push({ id, type, fault: await judge(copy) });
+      return new Response("thank you");
+    },
+  );
+  const receiver = {
+    url: `http://127.0.0.1:${server.addr.port}/hook`,
+    secret: "",
+    failures: 0,
+    arrivals,
+    /** What request number `index` (from 0) was. */
+    async next(index: number) {
+      await until(() => arrivals.length > index);
+      const { type, fault } = arrivals[index]!;
+      return { type, fault };
+    },
+    /** What it makes of the last request with another body. */
+    async forge() {
+      const { headers } = last!;
+      return await judge(new Request("http://x/", { method: "POST", headers, body: "{}" }));
+    },
+    async [Symbol.asyncDispose]() {
+      await server.shutdown();
+    },
+  };
+  return receiver;
+}
+
+async function call(place: Place, visitor: Visitor, path: string, body?: unknown) {
+  const { data } = await visitor.client.auth.getSession();
+  const answer = await fetch(`${place.url}/functions/v1/webhooks/${path}`, {
+    method: "POST",
+    headers: {
+      apikey: place.publishableKey,
+      authorization: `Bearer ${data.session?.access_token}`,
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: answer.status, body: await answer.json() as Record<string, unknown> };
+}
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let waited = 0; !await holds(); waited += 50) {
+    if (waited > 60_000) throw new Failure("TOUR", "waited a minute for a delivery");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function confirm(says: string, got: unknown, wanted: unknown): void {
+  try {
+    assert.deepEqual(got, wanted);
+  } catch {
+    throw new Failure(
+      "TOUR",
+      `${says}: expected ${JSON.stringify(wanted)}, got ${JSON.stringify(got)}`,
+    );
+  }
+  console.log(`  ok       ${says}`);
+}

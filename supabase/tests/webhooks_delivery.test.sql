@@ -1,0 +1,257 @@
+-- Webhooks: what gets into the outbox, who may take it, how attempts end.
+begin;
+select plan(53);
+select tests.create_organizations();
+update private.settings set value = '3' where name = 'webhooks.maximum_attempts';
+
+create function tests.endpoint(
+  id uuid, organization_id uuid, patterns text[], ordering public.webhook_ordering default 'none',
+  every_organization boolean default false, minimum_severity text default 'debug',
+  include_details boolean default false
+)
+  returns uuid language sql as $$
+  select e.id from public.create_webhook_endpoint(
+    endpoint.id, endpoint.organization_id, 'Receiver', 'https://receiver.example',
+    'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120), gen_random_uuid(),
+    'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120),
+    (select jsonb_agg(jsonb_build_object('pattern', p, 'minimum_severity', minimum_severity))
+     from unnest(patterns) p),
+    ordering => endpoint.ordering, every_organization => endpoint.every_organization,
+    include_details => endpoint.include_details
+  ) e;
+$$;
+create function tests.a() returns uuid language sql as $$ select '00000000-0000-4000-8000-00000000000a'::uuid $$;
+create function tests.b() returns uuid language sql as $$ select '00000000-0000-4000-8000-00000000000b'::uuid $$;
+create function tests.e() returns uuid language sql as $$ select '00000000-0000-4000-8000-00000000000e'::uuid $$;
+create function tests.cause(organization text, severity public.audit_severity default 'info', resource text default 'r')
+  returns uuid language sql as $$
+  select public.log_audit_event(
+    'data.read', 'look', tests.organization_id(organization), 'public.reports', resource,
+    severity => cause.severity, details => '{"why": "because"}'
+  );
+$$;
+create function tests.queued(endpoint uuid) returns bigint language sql as $$
+  select count(*) from public.webhook_deliveries d where d.endpoint_id = endpoint;
+$$;
+-- Claims as the service role does, and remembers what it got.
+create temporary table claimed (delivery_id uuid, attempt_id uuid, place bigint, body jsonb);
+grant select on claimed to public;
+create function tests.claim(maximum integer default 100) returns bigint language plpgsql as $$
+begin
+  delete from claimed;
+  insert into claimed
+  select (d ->> 'id')::uuid, (d ->> 'attempt_id')::uuid, n, d -> 'body'
+  from jsonb_array_elements(
+    public.claim_webhook_deliveries('tester', maximum, 60) -> 'deliveries'
+  ) with ordinality as t (d, n);
+  return (select count(*) from claimed);
+end;
+$$;
+create function tests.complete(outcome text, status integer default null) returns integer language sql as $$
+  select public.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
+    'delivery_id', c.delivery_id, 'attempt_id', c.attempt_id, 'outcome', outcome, 'status', status,
+    'latency_ms', 5, 'response', repeat('x', 2000)
+  ))) from claimed c;
+$$;
+create function tests.make_due() returns void language sql as $$
+  update public.webhook_deliveries set due_at = clock_timestamp() - interval '1 second'
+  where status = 'pending';
+$$;
+
+-- the outbox
+select tests.endpoint(tests.a(), tests.organization_id('acme'), '{audit.data.*,audit.data.read}', minimum_severity => 'info');
+select tests.endpoint(tests.b(), tests.organization_id('globex'), '{audit.data.delete}');
+select tests.endpoint(tests.e(), null, '{audit.data.read}', every_organization => true);
+select tests.cause('acme');
+select is(tests.queued(tests.a()), 1::bigint, 'WHK-20: an event is queued once, however many patterns it matches');
+select is(tests.queued(tests.b()), 0::bigint, 'WHK-21: and never for another organization');
+select is(tests.queued(tests.e()), 1::bigint, 'WHK-22: the installation''s endpoint hears of every organization');
+select tests.cause('globex');
+select is(tests.queued(tests.b()), 0::bigint, 'WHK-23: what the pattern does not name is not queued');
+select is(tests.queued(tests.e()), 2::bigint, 'WHK-22: of this one as well');
+select tests.cause('acme', 'debug');
+select is(tests.queued(tests.a()), 1::bigint, 'WHK-24: nor what is less severe than asked for');
+do $$
+begin
+  perform tests.cause('acme');
+  raise exception 'undone';
+exception when raise_exception then null;
+end;
+$$;
+select is(tests.queued(tests.a()), 1::bigint, 'WHK-25: an event that is rolled back was never queued');
+select is(
+  (select array_agg(distinct d.organization_id) from public.webhook_deliveries d where d.endpoint_id = tests.e()),
+  array[null::uuid], 'WHK-26: deliveries belong to whose endpoint it is, not to whose event'
+);
+set local session_replication_role = replica;
+select tests.cause('acme');
+set local session_replication_role = origin;
+select is(tests.queued(tests.a()), 2::bigint, 'WHK-27: the outbox is written under session_replication_role as well');
+select is(
+  (select count(*) from private.audit_guards g where g.relation = 'public.audit_logs'::regclass
+     and g.fingerprint <> private.audit_fingerprint(g.relation)),
+  0::bigint, 'WHK-28: the log watches the outbox''s trigger as its own'
+);
+
+-- who sees it
+select tests.act_as('admin@acme.test');
+select is((select count(*) from public.webhook_deliveries), 2::bigint, 'WHK-29: members see the deliveries of their organization');
+select tests.act_as('admin@globex.test');
+select is_empty('select from public.webhook_deliveries', 'WHK-29: and of no other');
+select tests.act_as('viewer@acme.test');
+select is_empty('select from public.webhook_deliveries', 'WHK-29: whoever lacks webhook:read sees none');
+select tests.act_as_owner();
+delete from public.webhook_deliveries where endpoint_id = tests.e();
+select public.disable_webhook_endpoint(tests.e());
+
+-- claims
+select tests.act_as_role('service_role');
+select is(tests.error($$ select public.claim_webhook_deliveries('x', 0) $$), '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: a claim takes something');
+select is(tests.error($$ select public.claim_webhook_deliveries(E'a\nb') $$), '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: and has a name');
+select tests.act_as_owner();
+select is(tests.claim(), 2::bigint, 'WHK-31: a worker gets what is due');
+select is((select body ->> 'type' from claimed limit 1), 'audit.data.read', 'WHK-31: with what to say');
+select is((select body -> 'data' ? 'details' from claimed limit 1), false, 'WHK-32: without details unless they were asked for');
+create temporary table first_claim as select * from claimed;
+select is(tests.claim(), 0::bigint, 'WHK-33: and nobody else gets it meanwhile');
+select tests.make_due();
+select is(tests.claim(), 2::bigint, 'WHK-34: until the claim lapses');
+select is(
+  (select count(*) from claimed c join first_claim f using (delivery_id) where c.attempt_id <> f.attempt_id),
+  2::bigint, 'WHK-34: the same deliveries, as other attempts'
+);
+select is(
+  (select array_agg(a.outcome::text || a.number order by a.number) from public.webhook_attempts a),
+  '{lost1,lost1}', 'WHK-35: the log says which attempts were lost'
+);
+
+-- results
+select is(tests.complete('rejected', 500), 2, 'WHK-36: results are taken');
+select is(tests.complete('delivered', 200), 0, 'WHK-36: once');
+select is(
+  (select max(length(a.response)) from public.webhook_attempts a), 1024,
+  'WHK-37: of the response its beginning is kept'
+);
+select is(
+  (select count(*) from public.webhook_deliveries d where d.status = 'pending' and d.due_at > now() and d.attempts = 2),
+  2::bigint, 'WHK-38: a failure waits for its next attempt'
+);
+select public.complete_webhook_deliveries((
+  select jsonb_agg(jsonb_build_object('delivery_id', f.delivery_id, 'attempt_id', f.attempt_id,
+    'outcome', 'delivered', 'status', 200)) from first_claim f
+));
+select is(
+  (select array_agg(distinct a.outcome::text) from public.webhook_attempts a where a.number = 1),
+  '{delivered}', 'WHK-39: a result that comes too late corrects the log'
+);
+select is(
+  (select count(*) from public.webhook_deliveries d where d.status = 'delivered'), 0::bigint,
+  'WHK-39: and nothing else'
+);
+select tests.make_due();
+select tests.claim();
+select tests.complete('timed_out');
+select is(
+  (select count(*) from public.webhook_deliveries d where d.status = 'dead' and d.finished_at is not null),
+  2::bigint, 'WHK-40: after the last attempt it is a dead letter'
+);
+select is(
+  (select h.consecutive_failures from public.webhook_endpoint_health h where h.endpoint_id = tests.a()),
+  4::bigint, 'WHK-41: failures in a row are counted'
+);
+
+-- replay
+select tests.act_as('admin@globex.test');
+select is(
+  tests.error(format($$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1))),
+  'PT404 WEBHOOK_UNKNOWN_DELIVERY', 'WHK-42: a foreign dead letter does not exist'
+);
+select tests.act_as('admin@acme.test');
+select lives_ok(
+  format($$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)),
+  'WHK-42: one''s own is replayed'
+);
+select is(
+  tests.error(format($$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1))),
+  'PT409 WEBHOOK_DELIVERY_PENDING', 'WHK-43: and not twice at once'
+);
+select is(
+  public.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity'), 1, 'WHK-44: a range takes the rest'
+);
+select is(
+  public.replay_webhook_deliveries(tests.a(), 'infinity', '-infinity'), 0, 'WHK-44: an empty one nothing'
+);
+select tests.act_as_owner();
+select is(
+  tests.claim(), 1::bigint,
+  'WHK-45: what is replayed is due, one at a time where the endpoint was failing'
+);
+select tests.complete('rejected', 410);
+select is(
+  (select e.disabled_reason from public.webhook_endpoints e where e.id = tests.a()), 'gone',
+  'WHK-46: an endpoint that says it is gone is disabled'
+);
+select is(
+  (select count(*) from public.security_events s where s.event_type = 'webhook_endpoint_disabled'
+     and s.organization_id = tests.organization_id('acme')),
+  1::bigint, 'WHK-46: and its owners are told'
+);
+select tests.cause('acme');
+select is(tests.queued(tests.a()), 2::bigint, 'WHK-47: nothing is queued for it meanwhile');
+select tests.make_due();
+select is(tests.claim(), 0::bigint, 'WHK-47: and nothing is taken');
+select public.enable_webhook_endpoint(tests.a());
+select is(tests.claim(), 2::bigint, 'WHK-47: until it is enabled again');
+select is(tests.complete('delivered', 200), 2, 'WHK-48: success');
+select is(
+  (select h.consecutive_failures from public.webhook_endpoint_health h where h.endpoint_id = tests.a()),
+  0::bigint, 'WHK-48: sets the count back'
+);
+
+-- order
+select public.update_webhook_endpoint(tests.a(), ordering => 'resource');
+select tests.cause('acme', resource => x) from unnest('{p,q,p,q,p}'::text[]) x;
+select is(tests.claim(2), 2::bigint, 'WHK-50: a run is claimed from its beginning');
+select is(
+  (select array_agg(c.body #>> '{data,resource_id}' order by c.place) from claimed c), '{p,q}',
+  'WHK-50: in order'
+);
+create temporary table run as select * from claimed;
+select is(tests.claim(), 0::bigint, 'WHK-51: nothing of the same resources is taken while they are under way');
+select public.complete_webhook_deliveries((
+  select jsonb_agg(jsonb_build_object('delivery_id', r.delivery_id, 'attempt_id', r.attempt_id,
+    'outcome', case r.body #>> '{data,resource_id}' when 'p' then 'rejected' else 'delivered' end))
+  from run r
+));
+select tests.claim();
+select is(
+  (select array_agg(c.body #>> '{data,resource_id}' order by c.place) from claimed c), '{q}',
+  'WHK-52: what waits for its next attempt holds back its own resource alone'
+);
+
+-- what erasure took is gone from what still waits
+select tests.act_as_owner();
+select is(
+  private.webhook_entry_data(gen_random_uuid(), true) -> 'removed', 'true',
+  'WHK-53: of an entry that is gone nothing is told but that'
+);
+
+-- forgetting
+update public.webhook_deliveries set status = 'delivered', occurred_at = now() - interval '31 days',
+  finished_at = now() - interval '31 days', attempt_id = null
+where endpoint_id = tests.a() and ordering_key is null;
+select is(public.prune_webhook_deliveries(), 2, 'WHK-54: what finished long ago is forgotten');
+select public.delete_webhook_endpoint(tests.a());
+select ok(public.prune_webhook_deliveries() > 0, 'WHK-54: and what a deleted endpoint leaves');
+select is(tests.queued(tests.a()), 0::bigint, 'WHK-54: all of it');
+
+-- security events
+select tests.endpoint(tests.a(), tests.organization_id('acme'), '{security.*}', minimum_severity => 'error');
+select private.raise_security_event('permission_probing', tests.organization_id('acme'), null, 'x');
+select is(tests.queued(tests.a()), 0::bigint, 'WHK-55: a security event of medium urgency is a warning');
+select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
+select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
+select is(tests.queued(tests.a()), 1::bigint, 'WHK-55: one of high urgency an error, told when it is opened and not again');
+
+select * from finish();
+rollback;
