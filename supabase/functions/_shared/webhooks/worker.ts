@@ -2,8 +2,10 @@
  * A worker: claims what is due, delivers it, says how it ended, until nothing is due. Many run at
  * once; what they share is the database alone.
  */
-import { type AttemptResult, type ClaimedDelivery, type OpenEndpoint } from "./attempt.ts";
+import { BulwarkError } from "../errors.ts";
+import type { AttemptResult, ClaimedDelivery, OpenEndpoint } from "./attempt.ts";
 import type { SealedEndpoint, WebhookQueue } from "./queue.ts";
+import { AddressRefused } from "./send.ts";
 
 /** What a worker works with. */
 export interface Work {
@@ -84,7 +86,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
       }
       const result = await open(endpoint).then(
         (endpoint) => work.attempt(delivery, endpoint),
-        () => ({ ...named, outcome: "unreadable" as const, response: unreadable }),
+        (thrown) => ({ ...named, ...unopened(thrown) }),
       );
       results.add(result);
       blocked = result.outcome !== "delivered";
@@ -155,7 +157,13 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   return report;
 }
 
-const unreadable = "the address or a secret of the endpoint cannot be decrypted";
+/** Why an endpoint was not opened, without the words of whatever went wrong inside. */
+function unopened(thrown: unknown): Pick<AttemptResult, "outcome" | "response"> {
+  const refused = thrown instanceof AddressRefused || thrown instanceof BulwarkError;
+  return refused
+    ? { outcome: "forbidden", response: "the address is not allowed" }
+    : { outcome: "unreadable", response: "the address or a secret cannot be decrypted" };
+}
 
 function lanesOf(
   deliveries: ClaimedDelivery[],

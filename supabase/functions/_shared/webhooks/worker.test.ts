@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import type { AttemptResult, ClaimedDelivery, OpenEndpoint } from "./attempt.ts";
+import type { Claim, SealedEndpoint, WebhookQueue } from "./queue.ts";
+import { defaultLimits, run, type RunLimits } from "./worker.ts";
+
+const endpoint = (id: string): SealedEndpoint => ({
+  id,
+  organization_id: null,
+  name: id,
+  origin: "https://receiver.example",
+  format: "json",
+  follow_redirects: false,
+  destination: "sealed",
+  secrets: [],
+});
+
+const delivery = (id: string, endpoint_id: string, ordering_key: string | null = null) =>
+  ({ id, attempt_id: `${id}-1`, attempt: 1, endpoint_id, ordering_key }) as ClaimedDelivery;
+
+/** A queue that hands out what it has and keeps what it is told. */
+function memoryQueue(deliveries: ClaimedDelivery[]) {
+  const waiting = [...deliveries];
+  const results: AttemptResult[] = [];
+  const queue: WebhookQueue = {
+    claim(_worker, maximum) {
+      const claimed = waiting.splice(0, maximum);
+      const ids = [...new Set(claimed.map(({ endpoint_id }) => endpoint_id))];
+      return Promise.resolve<Claim>({ deliveries: claimed, endpoints: ids.map(endpoint) });
+    },
+    complete(batch) {
+      results.push(...batch);
+      return Promise.resolve();
+    },
+  };
+  return { queue, results, waiting };
+}
+
+const limits = (changes: Partial<RunLimits> = {}): RunLimits => ({
+  ...defaultLimits,
+  worker: "test",
+  interval: 5,
+  ...changes,
+});
+
+const opened = {} as OpenEndpoint;
+const open = () => Promise.resolve(opened);
+const delivered = ({ id, attempt_id }: ClaimedDelivery): AttemptResult => ({
+  delivery_id: id,
+  attempt_id,
+  outcome: "delivered",
+});
+const failed = ({ id, attempt_id }: ClaimedDelivery): AttemptResult => ({
+  delivery_id: id,
+  attempt_id,
+  outcome: "rejected",
+});
+
+Deno.test("run() delivers all that is due and says of each how it ended", async () => {
+  const all = Array.from({ length: 250 }, (_, index) => delivery(String(index), "a"));
+  const { queue, results } = memoryQueue(all);
+  const attempt = (one: ClaimedDelivery) =>
+    Promise.resolve(Number(one.id) % 5 ? delivered(one) : failed(one));
+  const report = await run({ queue, open, attempt }, limits());
+  assert.deepEqual(report, { claimed: 250, delivered: 200, failed: 50 });
+  assert.equal(new Set(results.map(({ delivery_id }) => delivery_id)).size, 250);
+  assert.equal(results.length, 250);
+});
+
+Deno.test("run() claims no more than it may", async () => {
+  const all = Array.from({ length: 50 }, (_, index) => delivery(String(index), "a"));
+  const { queue, waiting } = memoryQueue(all);
+  const attempt = (one: ClaimedDelivery) => Promise.resolve(delivered(one));
+  const report = await run({ queue, open, attempt }, limits({ maximum: 20, batch: 15 }));
+  assert.equal(report.delivered, 20);
+  assert.equal(waiting.length, 30);
+});
+
+Deno.test("run() stops a key at its first failure and gives back what follows, untried", async () => {
+  const lane = ["1", "2", "3", "4"].map((id) => delivery(id, "a", "key"));
+  const { queue, results } = memoryQueue([...lane, delivery("5", "a", "other")]);
+  const tried: string[] = [];
+  const attempt = (one: ClaimedDelivery) => {
+    tried.push(one.id);
+    return Promise.resolve(one.id === "2" ? failed(one) : delivered(one));
+  };
+  await run({ queue, open, attempt }, limits());
+  assert.deepEqual(tried.filter((id) => id !== "5"), ["1", "2"]);
+  assert.deepEqual(
+    results.filter(({ outcome }) => outcome === undefined).map(({ delivery_id }) => delivery_id),
+    ["3", "4"],
+  );
+});
+
+Deno.test("run() begins no attempt that could outlast its claim", async () => {
+  const all = Array.from({ length: 6 }, (_, index) => delivery(String(index), "a", "key"));
+  const { queue, results } = memoryQueue(all);
+  let tried = 0;
+  const attempt = async (one: ClaimedDelivery) => {
+    tried++;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return delivered(one);
+  };
+  await run({ queue, open, attempt }, limits({ lease: 1, attemptTimeout: 500 }));
+  assert.ok(tried < 6 && tried > 0, String(tried));
+  assert.equal(results.filter(({ outcome }) => outcome === undefined).length, 6 - tried);
+});
+
+Deno.test("run() leaves room for others when an endpoint hangs", async () => {
+  const hanging = Array.from({ length: 40 }, (_, index) => delivery(`h${index}`, "hanging"));
+  const quick = Array.from({ length: 40 }, (_, index) => delivery(`q${index}`, "quick"));
+  const { queue } = memoryQueue([...hanging, ...quick]);
+  const release = Promise.withResolvers<void>();
+  let through = 0;
+  const attempt = async (one: ClaimedDelivery) => {
+    if (one.endpoint_id === "hanging") await release.promise;
+    else if (++through === 40) release.resolve();
+    return delivered(one);
+  };
+  const report = await run({ queue, open, attempt }, limits({ concurrency: 8 }));
+  assert.equal(report.delivered, 80);
+});
+
+Deno.test("run() tells the database again when it was away, and each result once it listens", async () => {
+  const { queue, results } = memoryQueue([delivery("1", "a")]);
+  let away = 3;
+  const complete = queue.complete;
+  queue.complete = (batch) => away-- > 0 ? Promise.reject(new Error("away")) : complete(batch);
+  await run({ queue, open, attempt: (one) => Promise.resolve(delivered(one)) }, limits());
+  assert.deepEqual(results.map(({ outcome }) => outcome), ["delivered"]);
+});
+
+Deno.test("run() ends what it began when the database is gone, and says so", async () => {
+  const { queue, results } = memoryQueue([delivery("1", "a")]);
+  const claim = queue.claim;
+  let claims = 0;
+  queue.claim = (...asked) => ++claims > 1 ? Promise.reject(new Error("gone")) : claim(...asked);
+  const attempt = async (one: ClaimedDelivery) => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return delivered(one);
+  };
+  await assert.rejects(run({ queue, open, attempt }, limits()), /gone/);
+  assert.equal(results.length, 1);
+});
+
+Deno.test("run() says that an endpoint cannot be opened, and delivers to the others", async () => {
+  const { queue, results } = memoryQueue([delivery("1", "broken"), delivery("2", "a")]);
+  await run({
+    queue,
+    open: ({ id }) => id === "broken" ? Promise.reject(new Error("secret text")) : open(),
+    attempt: (one) => Promise.resolve(delivered(one)),
+  }, limits());
+  const outcomes = new Map(results.map(({ delivery_id, outcome }) => [delivery_id, outcome]));
+  assert.deepEqual([outcomes.get("1"), outcomes.get("2")], ["unreadable", "delivered"]);
+  assert.ok(!JSON.stringify(results).includes("secret text"));
+});
+
+Deno.test("run() gives back what it has not begun when it is told to stop", async () => {
+  const all = Array.from({ length: 30 }, (_, index) => delivery(String(index), "a"));
+  const { queue, results } = memoryQueue(all);
+  const stop = new AbortController();
+  const attempt = async (one: ClaimedDelivery) => {
+    stop.abort();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    return delivered(one);
+  };
+  await run(
+    { queue, open, attempt },
+    limits({ concurrency: 4, wait: 60_000, signal: stop.signal }),
+  );
+  assert.equal(results.length, 30);
+  assert.ok(results.filter(({ outcome }) => outcome === undefined).length >= 20);
+});
