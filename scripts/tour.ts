@@ -29,8 +29,8 @@ const chapters: Record<string, Chapter> = {
   rate_limits: rateLimits,
   api_keys: apiKeys,
   metrics,
+  webhooks,
 };
-const chapters: Record<string, Chapter> = { rbac, audit, encryption, webhooks };
 
 await main(async () => {
   const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;

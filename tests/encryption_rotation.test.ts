@@ -284,7 +284,7 @@ Deno.test("ENC-R07: shredding and a new key at once: one waits for the other, an
   await addContacts(acme, ["ada@example.com"]);
   const sql = connect(3);
   try {
-    const [{ slug }] = await sql`select slug from organizations where id = ${acme.organization}`;
+    const [row] = await sql`select slug from organizations where id = ${acme.organization}`;
     let added: Promise<unknown> | undefined;
     await sql.begin(async (shredding) => {
       await shredding`select from organizations where id = ${acme.organization} for update`;
@@ -306,7 +306,7 @@ Deno.test("ENC-R07: shredding and a new key at once: one waits for the other, an
         `;
         waiting = row?.waits;
       }
-      await shredding`select shred_organization(${acme.organization}, ${slug})`;
+      await shredding`select shred_organization(${acme.organization}, ${row?.slug})`;
     });
     assert.equal(await added, "ENCRYPTION_KEY_DESTROYED");
     const left = await sql`

@@ -6,9 +6,8 @@ import { metrics } from "../scripts/tour/metrics.ts";
 import { mfa } from "../scripts/tour/mfa.ts";
 import { rateLimits } from "../scripts/tour/rate_limits.ts";
 import { rbac } from "../scripts/tour/rbac.ts";
-import { metricsToken, publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
 import { webhooks } from "../scripts/tour/webhooks.ts";
-import { publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
+import { metricsToken, publishableKey, schedulerSecret, superuserUrl, url } from "./support.ts";
 
 const place = { url, publishableKey, superuserUrl, schedulerSecret, metricsToken };
 

@@ -285,7 +285,7 @@ begin
       into v_settled
       from private.data_keys k where k.id = v_work.data_key_id;
       v_state := case
-        when not v_settled then 'settling'
+        when not v_settled then 'settling'::private.reencryption_state
         when v_work.place is null then 'done'
         else 'incomplete'
       end;

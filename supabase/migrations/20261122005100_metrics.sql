@@ -23,7 +23,8 @@ create table private.metrics (
   constraint metrics_max_series_range check (max_series between 1 and 100000)
 );
 comment on table private.metrics is
-  'Every metric there is. A name that is new registers itself at its first flush.';
+  'Every metric there is. A name that is new registers itself at its first flush.
+   Not audited: what was measured is no act of anybody.';
 comment on column private.metrics.max_series is
   'How many combinations of labels it may have; what comes beyond is one series, overflow.';
 
@@ -41,7 +42,8 @@ create table private.metric_series (
   constraint metric_series_is_one unique (metric, labels)
 ) with (fillfactor = 70);
 comment on table private.metric_series is
-  'One combination of labels of one metric, with all it ever counted: what a scraper reads.';
+  'One combination of labels of one metric, with all it ever counted: what a scraper reads. Not
+   audited: what was measured is no act of anybody.';
 comment on column private.metric_series.octaves is
   'Buckets of scale 0, merged from those of scale 6: octave k holds values above 2^(k-1) up to 2^k.';
 
@@ -61,7 +63,8 @@ create table private.metric_points (
   constraint metric_points_minutes check (minutes in (1, 60, 1440))
 ) with (fillfactor = 70);
 comment on table private.metric_points is
-  'What one series counted within a minute; rolled up into hours and days as it ages.';
+  'What one series counted within a minute; rolled up into hours and days as it ages. Not
+   audited: what was measured is no act of anybody.';
 comment on column private.metric_points.indexes is
   'The buckets of scale 6 that are not empty, in rising order; counts has how many values each.';
 comment on column private.metric_points.zeros is 'Values of 0, which no bucket holds.';
@@ -71,7 +74,8 @@ create table private.metric_batches (
   received_at timestamptz not null default now()
 );
 comment on table private.metric_batches is
-  'Flushes that arrived within the last hour, so that one that is sent again counts once.';
+  'Flushes that arrived within the last hour, so that one that is sent again counts once. Not
+   audited: what was measured is no act of anybody.';
 create index metric_batches_received_at_idx on private.metric_batches (received_at);
 
 alter table private.metrics enable row level security;

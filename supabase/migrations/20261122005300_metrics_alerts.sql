@@ -73,7 +73,7 @@ create table private.alert_states (
   alarmed_at timestamptz,
   evaluated_at timestamptz
 );
-comment on table private.alert_states is 'Where each alert stands.';
+comment on table private.alert_states is 'Where each alert stands. Not audited: what it raises is.';
 comment on column private.alert_states.critical_since is
   'Since when every evaluation was at least critical; warning_since, calmer_since (less than the
    state) and silent_since (no data) alike. Null where the last one was not.';

@@ -981,6 +981,241 @@ export type Database = {
           },
         ];
       };
+      "webhook_attempts": {
+        Row: {
+          "delivery_id": string;
+          "id": string;
+          "latency_ms": number | null;
+          "number": number;
+          "outcome": Database["public"]["Enums"]["webhook_outcome"];
+          "response": string | null;
+          "started_at": string;
+          "status": number | null;
+          "worker": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "delivery_id": string;
+          "id": string;
+          "latency_ms"?: number | null;
+          "number": number;
+          "outcome": Database["public"]["Enums"]["webhook_outcome"];
+          "response"?: string | null;
+          "started_at": string;
+          "status"?: number | null;
+          "worker": string;
+        };
+        Update: {
+          "delivery_id"?: string;
+          "id"?: string;
+          "latency_ms"?: number | null;
+          "number"?: number;
+          "outcome"?: Database["public"]["Enums"]["webhook_outcome"];
+          "response"?: string | null;
+          "started_at"?: string;
+          "status"?: number | null;
+          "worker"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "webhook_attempts_delivery_id_fkey";
+            columns: ["delivery_id"];
+            isOneToOne: false;
+            referencedRelation: "webhook_deliveries";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "webhook_deliveries": {
+        Row: {
+          "attempt_id": string | null;
+          "attempts": number;
+          "attempts_before": number;
+          "claimed_at": string | null;
+          "claimed_by": string | null;
+          "due_at": string;
+          "endpoint_id": string;
+          "event_id": string;
+          "event_type": string;
+          "finished_at": string | null;
+          "id": string;
+          "occurred_at": string;
+          "ordering_key": string | null;
+          "organization_id": string | null;
+          "sequence": number;
+          "severity": Database["public"]["Enums"]["audit_severity"];
+          "source": Database["public"]["Enums"]["webhook_source"];
+          "status": Database["public"]["Enums"]["webhook_delivery_status"];
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt_id"?: string | null;
+          "attempts"?: number;
+          "attempts_before"?: number;
+          "claimed_at"?: string | null;
+          "claimed_by"?: string | null;
+          "due_at"?: string;
+          "endpoint_id": string;
+          "event_id": string;
+          "event_type": string;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "occurred_at": string;
+          "ordering_key"?: string | null;
+          "organization_id"?: string | null;
+          "sequence"?: never;
+          "severity": Database["public"]["Enums"]["audit_severity"];
+          "source": Database["public"]["Enums"]["webhook_source"];
+          "status"?: Database["public"]["Enums"]["webhook_delivery_status"];
+        };
+        Update: {
+          "attempt_id"?: string | null;
+          "attempts"?: number;
+          "attempts_before"?: number;
+          "claimed_at"?: string | null;
+          "claimed_by"?: string | null;
+          "due_at"?: string;
+          "endpoint_id"?: string;
+          "event_id"?: string;
+          "event_type"?: string;
+          "finished_at"?: string | null;
+          "id"?: string;
+          "occurred_at"?: string;
+          "ordering_key"?: string | null;
+          "organization_id"?: string | null;
+          "sequence"?: never;
+          "severity"?: Database["public"]["Enums"]["audit_severity"];
+          "source"?: Database["public"]["Enums"]["webhook_source"];
+          "status"?: Database["public"]["Enums"]["webhook_delivery_status"];
+        };
+        Relationships: [];
+      };
+      "webhook_endpoint_health": {
+        Row: {
+          "consecutive_failures": number;
+          "endpoint_id": string;
+          "failing_since": string | null;
+          "last_failure_at": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "consecutive_failures"?: number;
+          "endpoint_id": string;
+          "failing_since"?: string | null;
+          "last_failure_at"?: string | null;
+        };
+        Update: {
+          "consecutive_failures"?: number;
+          "endpoint_id"?: string;
+          "failing_since"?: string | null;
+          "last_failure_at"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "webhook_endpoint_health_endpoint_id_fkey";
+            columns: ["endpoint_id"];
+            isOneToOne: true;
+            referencedRelation: "webhook_endpoints";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "webhook_endpoints": {
+        Row: {
+          "created_at": string;
+          "created_by": string | null;
+          "disabled_at": string | null;
+          "disabled_reason": string | null;
+          "every_organization": boolean;
+          "follow_redirects": boolean;
+          "format": Database["public"]["Enums"]["webhook_format"];
+          "id": string;
+          "include_details": boolean;
+          "name": string;
+          "ordering": Database["public"]["Enums"]["webhook_ordering"];
+          "organization_id": string | null;
+          "origin": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "disabled_at"?: string | null;
+          "disabled_reason"?: string | null;
+          "every_organization"?: boolean;
+          "follow_redirects"?: boolean;
+          "format"?: Database["public"]["Enums"]["webhook_format"];
+          "id": string;
+          "include_details"?: boolean;
+          "name": string;
+          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "organization_id"?: string | null;
+          "origin": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "disabled_at"?: string | null;
+          "disabled_reason"?: string | null;
+          "every_organization"?: boolean;
+          "follow_redirects"?: boolean;
+          "format"?: Database["public"]["Enums"]["webhook_format"];
+          "id"?: string;
+          "include_details"?: boolean;
+          "name"?: string;
+          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "organization_id"?: string | null;
+          "origin"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "webhook_endpoints_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "webhook_subscriptions": {
+        Row: {
+          "endpoint_id": string;
+          "minimum_severity": Database["public"]["Enums"]["audit_severity"];
+          "open_ended": boolean;
+          "pattern": string;
+          "scope": string;
+          "stem": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "endpoint_id": string;
+          "minimum_severity"?: Database["public"]["Enums"]["audit_severity"];
+          "open_ended"?: never;
+          "pattern": string;
+          "scope": string;
+          "stem"?: never;
+        };
+        Update: {
+          "endpoint_id"?: string;
+          "minimum_severity"?: Database["public"]["Enums"]["audit_severity"];
+          "open_ended"?: never;
+          "pattern"?: string;
+          "scope"?: string;
+          "stem"?: never;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "webhook_subscriptions_endpoint_id_fkey";
+            columns: ["endpoint_id"];
+            isOneToOne: false;
+            referencedRelation: "webhook_endpoints";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
     };
     Views: {
       [_ in never]: never;
@@ -1134,6 +1369,15 @@ export type Database = {
       };
       "check_request": { Args: Record<PropertyKey, never>; Returns: undefined };
       "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
+      "claim_webhook_deliveries": {
+        Args: {
+          "lease_seconds"?: number;
+          "maximum"?: number;
+          "only_delivery"?: string;
+          "worker": string;
+        };
+        Returns: Json;
+      };
       "cleanup_mfa": { Args: Record<PropertyKey, never>; Returns: undefined };
       "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
       "cleanup_old_rate_limits": { Args: Record<PropertyKey, never>; Returns: number };
@@ -1159,6 +1403,7 @@ export type Database = {
         Args: { "attempt_id": string; "factor_id": string; "step": number };
         Returns: Json;
       };
+      "complete_webhook_deliveries": { Args: { "results": Json }; Returns: number };
       "create_api_key": {
         Args: {
           "environment"?: string;
@@ -1219,6 +1464,45 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "create_webhook_endpoint": {
+        Args: {
+          "destination": string;
+          "every_organization"?: boolean;
+          "follow_redirects"?: boolean;
+          "format"?: Database["public"]["Enums"]["webhook_format"];
+          "id": string;
+          "include_details"?: boolean;
+          "name": string;
+          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "organization_id": string;
+          "origin": string;
+          "secret": string;
+          "secret_id": string;
+          "subscriptions": Json;
+        };
+        Returns: {
+          "created_at": string;
+          "created_by": string | null;
+          "disabled_at": string | null;
+          "disabled_reason": string | null;
+          "every_organization": boolean;
+          "follow_redirects": boolean;
+          "format": Database["public"]["Enums"]["webhook_format"];
+          "id": string;
+          "include_details": boolean;
+          "name": string;
+          "ordering": Database["public"]["Enums"]["webhook_ordering"];
+          "organization_id": string | null;
+          "origin": string;
+          "updated_at": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "webhook_endpoints";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "data_keys_to_rewrap": {
         Args: { "batch_size"?: number; "kek": string };
         Returns: {
@@ -1234,6 +1518,9 @@ export type Database = {
         Returns: undefined;
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
+      "delete_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
+      "disable_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
+      "enable_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
       "encryption_progress": {
         Args: { "organization_id"?: string };
         Returns: {
@@ -1606,6 +1893,7 @@ export type Database = {
       };
       "present_trusted_device": { Args: { "token": string }; Returns: boolean };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
+      "prune_webhook_deliveries": { Args: { "maximum"?: number }; Returns: number };
       "rate_limit_block_of": {
         Args: {
           "account"?: string;
@@ -1701,6 +1989,16 @@ export type Database = {
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
       "remove_mfa_factor": { Args: { "factor_id": string }; Returns: undefined };
+      "replay_webhook_deliveries": {
+        Args: {
+          "endpoint_id": string;
+          "since": string;
+          "statuses"?: (Database["public"]["Enums"]["webhook_delivery_status"])[];
+          "until": string;
+        };
+        Returns: number;
+      };
+      "replay_webhook_delivery": { Args: { "delivery_id": string }; Returns: undefined };
       "report_leaked_api_keys": { Args: { "reports": Json }; Returns: undefined };
       "report_security_event": {
         Args: {
@@ -1803,6 +2101,10 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "rotate_webhook_secret": {
+        Args: { "endpoint_id": string; "overlap"?: string; "secret": string; "secret_id": string };
+        Returns: string;
+      };
       "scrape_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
@@ -1856,6 +2158,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "send_test_webhook": { Args: { "endpoint_id": string }; Returns: string };
       "set_alert_rule": {
         Args: {
           "cool_down"?: string;
@@ -1922,6 +2225,10 @@ export type Database = {
           "rule": string;
           "window_seconds": number;
         };
+        Returns: undefined;
+      };
+      "set_webhook_destination": {
+        Args: { "destination": string; "endpoint_id": string; "origin": string };
         Returns: undefined;
       };
       "shred_organization": {
@@ -2011,6 +2318,38 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "update_webhook_endpoint": {
+        Args: {
+          "endpoint_id": string;
+          "follow_redirects"?: boolean;
+          "include_details"?: boolean;
+          "name"?: string;
+          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "subscriptions"?: Json;
+        };
+        Returns: {
+          "created_at": string;
+          "created_by": string | null;
+          "disabled_at": string | null;
+          "disabled_reason": string | null;
+          "every_organization": boolean;
+          "follow_redirects": boolean;
+          "format": Database["public"]["Enums"]["webhook_format"];
+          "id": string;
+          "include_details": boolean;
+          "name": string;
+          "ordering": Database["public"]["Enums"]["webhook_ordering"];
+          "organization_id": string | null;
+          "origin": string;
+          "updated_at": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "webhook_endpoints";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "user_has_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
         Returns: boolean;
@@ -2062,6 +2401,18 @@ export type Database = {
       "rate_limit_failure": "open" | "closed";
       "rate_limit_subject": "caller" | "user_or_key" | "address_and_account";
       "security_severity": "low" | "medium" | "high" | "critical";
+      "webhook_delivery_status": "pending" | "delivered" | "dead";
+      "webhook_format": "json" | "slack" | "pagerduty";
+      "webhook_ordering": "none" | "resource" | "endpoint";
+      "webhook_outcome":
+        | "delivered"
+        | "rejected"
+        | "timed_out"
+        | "unreachable"
+        | "forbidden"
+        | "unreadable"
+        | "lost";
+      "webhook_source": "audit" | "security" | "test";
     };
     CompositeTypes: {
       "issued_api_key": {
@@ -2201,6 +2552,19 @@ export const Constants = {
       "rate_limit_failure": ["open", "closed"],
       "rate_limit_subject": ["caller", "user_or_key", "address_and_account"],
       "security_severity": ["low", "medium", "high", "critical"],
+      "webhook_delivery_status": ["pending", "delivered", "dead"],
+      "webhook_format": ["json", "slack", "pagerduty"],
+      "webhook_ordering": ["none", "resource", "endpoint"],
+      "webhook_outcome": [
+        "delivered",
+        "rejected",
+        "timed_out",
+        "unreachable",
+        "forbidden",
+        "unreadable",
+        "lost",
+      ],
+      "webhook_source": ["audit", "security", "test"],
     },
   },
 } as const;
