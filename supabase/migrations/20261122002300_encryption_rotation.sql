@@ -224,7 +224,8 @@ begin
         )
       )
       and (r.leased_until is null or r.leased_until < clock_timestamp())
-    order by r.id
+    -- What was lent and never came back waits, so that one key that fails keeps no other waiting.
+    order by r.leased_until nulls first, r.id
     limit 1
     for update of r skip locked;
     if not found then
@@ -288,7 +289,7 @@ begin
         when not v_settled then 'settling'::private.reencryption_state
         when v_work.place is null then 'done'
         else 'incomplete'
-      end;
+      end::private.reencryption_state;
       update private.reencryptions r
       set state = v_state, place = null, changed_in_pass = 0, missed_in_pass = 0,
           failed_in_pass = 0, finished_at = case when v_settled then clock_timestamp() end,
