@@ -5,7 +5,14 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { issueKey } from "./api_keys.ts";
-import { authenticatorUrl, connect, createOrganization, ok, signUp } from "./support.ts";
+import {
+  authenticatorUrl,
+  connect,
+  createOrganization,
+  ok,
+  signUp,
+  superuserUrl,
+} from "./support.ts";
 
 interface Answer {
   rows: postgres.Row[];
@@ -137,12 +144,18 @@ Deno.test("KEY-E33: the key is not among the headers that the request's statemen
 Deno.test("KEY-E34: no statement, log, entry or event holds a key, refused or not", async () => {
   const { owner, acme, key, sql, headers } = await prepare();
   const admin = connect(1);
+  const superuser = postgres(superuserUrl, { max: 1 });
   try {
     const rotated = ok(await owner.client.rpc("rotate_api_key", { key_id: key.id }));
     await request(sql, { headers }, writing(acme, "by header"));
     await refusal(request(sql, { headers: { "x-api-key": `${key.api_key}x` } }, reading));
     await refusal(request(sql, { headers }, writing(crypto.randomUUID(), "no")));
+    const [server] = await superuser`
+      select pg_read_file(current_setting('data_directory') || '/../postgres.log') as log
+    `;
+    assert.match(server?.log, /Cannot authenticate/, "refusals are logged here");
     for (const { api_key } of [key, rotated]) {
+      assert.ok(!server?.log.includes(api_key?.slice(14, 44)), "but no key is");
       const secret = `%${api_key?.slice(14, 44)}%`;
       const found = await admin`
         select 'statements' as place from extensions.pg_stat_statements where query like ${secret}
@@ -161,6 +174,6 @@ Deno.test("KEY-E34: no statement, log, entry or event holds a key, refused or no
     `;
     assert.ok(tracked?.statements > 0, "statements are tracked here");
   } finally {
-    await Promise.all([sql.end(), admin.end()]);
+    await Promise.all([sql.end(), admin.end(), superuser.end()]);
   }
 });

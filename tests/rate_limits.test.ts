@@ -7,6 +7,7 @@ import {
   join,
   ok,
   publishableKey,
+  service,
   signUp,
   superuserUrl,
   url,
@@ -42,6 +43,12 @@ async function forget(): Promise<void> {
   await sql`delete from private.rate_limits`;
   await sql`update public.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
   await sql.end();
+}
+
+/** Sets the numbers of a rule. */
+async function refill(rule: string, capacity: number, window_seconds: number): Promise<void> {
+  const { error } = await service().rpc("set_rate_limit", { rule, capacity, window_seconds });
+  assert.equal(error, null);
 }
 
 Deno.test("RATE-E01: 32 at once get no more from one bucket than capacity and refill", async () => {
@@ -151,12 +158,14 @@ Deno.test("SEC-E02: what was resolved stays resolved until something new happens
 
 Deno.test("RATE-E03: a function says what is left, and refuses what is too much", async () => {
   await forget();
+  // Refilled so slowly that a busy machine sees a refusal, too.
+  await refill("api_default", 60, 3600);
   const { token } = await signUp("limited");
   const first = await ask(token);
   await first.body?.cancel();
   assert.equal(first.status, 200);
-  assert.equal(first.headers.get("ratelimit-policy"), '"api_default";q=60;w=60');
-  assert.equal(first.headers.get("ratelimit"), '"api_default";r=59;t=1');
+  assert.equal(first.headers.get("ratelimit-policy"), '"api_default";q=60;w=3600');
+  assert.equal(first.headers.get("ratelimit"), '"api_default";r=59;t=60');
   assert.equal(first.headers.get("x-ratelimit-limit"), "60");
   assert.match(first.headers.get("access-control-expose-headers") ?? "", /RateLimit-Policy/);
   const answers = await Promise.all(Array.from({ length: 75 }, () => ask(token)));
@@ -174,6 +183,7 @@ Deno.test("RATE-E03: a function says what is left, and refuses what is too much"
   assert.match(body.code, /^RATE_LIMIT_(EXCEEDED|BLOCKED)$/);
   assert.match(body.correlation_id, /^[\w-]{36}$/);
   await Promise.all(answers.filter((answer) => answer !== sample).map((a) => a.body?.cancel()));
+  await refill("api_default", 60, 60);
 });
 
 Deno.test("RATE-E04: neither a made-up address nor a made-up user is a fresh bucket", async () => {

@@ -81,7 +81,7 @@ export async function apiKeys(place: Place): Promise<void> {
   await refused("It writes", "42501", write(next, organization_id, "Still here?"));
   await ends(
     "It asks for another token",
-    apiKeyToken({ ...place, apiKey: successor.api_key ?? "" }),
+    () => apiKeyToken({ url: place.url, apiKey: successor.api_key ?? "" })(),
   );
 
   title("The trail");

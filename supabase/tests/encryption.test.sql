@@ -87,8 +87,6 @@ select set_eq(
   $$ select p.proname::text from pg_proc p
      where p.pronamespace = 'public'::regnamespace
        and has_function_privilege('authenticated', p.oid, 'execute')
-       and p.proname ~ '(key|encrypt|shred|field_access|rewrap)'
-       and p.proname !~ 'api_key' $$,
        and p.proname ~ '(key|encrypt|shred|field_access|rewrap)' and p.proname !~ 'api_key' $$,
   array[
     'shred_organization', 'authorize_field_access', 'encryption_progress', 'key_encryption_status'
