@@ -207,7 +207,7 @@ Deno.test("ENC-F07: a rotated data key re-encrypts every row; reads and finds wo
       await acme.admin.client.rpc("encryption_progress", { organization_id: acme.organization }),
     );
     assert.deepEqual(
-      progress.map((
+      progress.filter(({ total }) => total > 0).map((
         { purpose, state, total, done, failed },
       ) => [purpose, state, total, done, failed]),
       [["index", "settling", 60, 60, 0], ["field", "settling", 60, 60, 0]],

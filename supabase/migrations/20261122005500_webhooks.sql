@@ -116,7 +116,8 @@ create table public.webhook_endpoint_health (
   last_failure_at timestamptz
 ) with (fillfactor = 70);
 comment on table public.webhook_endpoint_health is
-  'How often in a row an endpoint failed, and since when; a success sets it back.';
+  'How often in a row an endpoint failed, and since when; a success sets it back. Not audited:
+   that an endpoint was disabled is.';
 
 alter table public.webhook_endpoints enable row level security;
 alter table public.webhook_subscriptions enable row level security;
@@ -190,6 +191,15 @@ insert into private.settings (name, value, description) values
 insert into public.security_event_types (name, severity, description) values
   ('webhook_endpoint_disabled', 'medium', 'A webhook endpoint kept failing and was disabled');
 
+create trigger webhook_endpoints_touch_updated_at
+  before update on public.webhook_endpoints
+  for each row execute function private.touch_updated_at();
+create trigger webhook_endpoints_keep_columns
+  before update on public.webhook_endpoints
+  for each row execute function private.keep_columns(
+    'id', 'organization_id', 'every_organization', 'format', 'created_by', 'created_at'
+  );
+
 select private.enable_audit(
   'public.webhook_endpoints', organization_column => 'organization_id', ignore => '{updated_at}',
   event_types => '{config.changed,config.changed,config.changed}'
@@ -222,14 +232,6 @@ select private.enable_audit(
 );
 -- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
 
-create trigger webhook_endpoints_touch_updated_at
-  before update on public.webhook_endpoints
-  for each row execute function private.touch_updated_at();
-create trigger webhook_endpoints_keep_columns
-  before update on public.webhook_endpoints
-  for each row execute function private.keep_columns(
-    'id', 'organization_id', 'every_organization', 'format', 'created_by', 'created_at'
-  );
 
 revoke all on
   public.webhook_endpoints, public.webhook_subscriptions, public.webhook_endpoint_health

@@ -43,7 +43,8 @@ create table public.webhook_deliveries (
 ) with (fillfactor = 80);
 comment on table public.webhook_deliveries is
   'The outbox and the delivery log: one row for each event and endpoint that is told of it. The id
-   is the webhook-id, the same in every attempt.';
+   is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries, and
+   would be one more of them.';
 comment on column public.webhook_deliveries.organization_id is
   'Whose endpoint it is: who may see the delivery.';
 comment on column public.webhook_deliveries.event_id is
@@ -90,14 +91,15 @@ create table public.webhook_attempts (
 );
 comment on table public.webhook_attempts is
   'Every attempt: how it ended, the HTTP status, how long it took, and the first part of what the
-   receiver answered, or what went wrong.';
+   receiver answered, or what went wrong. Not audited, as deliveries are not.';
 
 create table private.webhook_payloads (
   delivery_id uuid primary key references public.webhook_deliveries (id) on delete cascade,
   data jsonb not null
 );
 comment on table private.webhook_payloads is
-  'What an event was when it happened, of those that may change later: security events, samples.';
+  'What an event was when it happened, of those that may change later: security events,
+   samples. Not audited: what it is made of is.';
 
 alter table public.webhook_deliveries enable row level security;
 alter table public.webhook_attempts enable row level security;

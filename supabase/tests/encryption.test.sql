@@ -82,6 +82,9 @@ select isnt_empty(
   'ENC-11: that a column was declared is on record'
 );
 
+-- Of all columns that are declared, those made here are looked at.
+delete from private.encrypted_columns c where c.relation::text ~ '^(public\.)?webhook_|^private\.';
+
 -- clients reach no key
 select set_eq(
   $$ select p.proname::text from pg_proc p

@@ -11,9 +11,10 @@ import { scannerKeys } from "../_shared/api_keys/scanner_keys.ts";
 import { openSigner, type SignToken } from "../_shared/api_keys/signer.ts";
 import { keyVerifier } from "../_shared/api_keys/verification.ts";
 import { readApiKeysEnv } from "../_shared/env.ts";
-import { BulwarkError, fromDataApi } from "../_shared/errors.ts";
-import { correlationIdOf, handle, type Handler } from "../_shared/http.ts";
+import { fromDataApi } from "../_shared/errors.ts";
+import { correlationIdOf, handle } from "../_shared/http.ts";
 import { clientAddress } from "../_shared/rate_limit/address.ts";
+import { router } from "../_shared/router.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readApiKeysEnv();
@@ -21,8 +22,8 @@ const verify = keyVerifier(serviceClient(env, crypto.randomUUID()));
 const findScannerKey = scannerKeys(env);
 let signer: Promise<SignToken> | undefined;
 
-const routes: Record<string, Handler> = {
-  async "/api-keys/token"(request) {
+const answer = router({
+  async "POST /api-keys/token"(request) {
     const sign = await (signer ??= openSigner(env));
     const parts = { verify, sign, issuer: `${env.url}/functions/v1/api-keys` };
     return await exchangeKey(parts, {
@@ -31,17 +32,13 @@ const routes: Record<string, Handler> = {
       correlationId: correlationIdOf(request),
     });
   },
-  async "/api-keys/report"(request) {
+  async "POST /api-keys/report"(request) {
     const reports = await readReport(request, findScannerKey);
     const client = serviceClient(env, correlationIdOf(request));
     const { error, status } = await client.rpc("report_leaked_api_keys", { reports });
     if (error) throw fromDataApi({ status, error });
     return Response.json([]);
   },
-};
+});
 
-Deno.serve(handle(["POST"], async (request) => {
-  const route = routes[new URL(request.url).pathname.replace(/\/+$/, "")];
-  if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
-  return await route(request);
-}));
+Deno.serve(handle(["POST"], answer));

@@ -12,58 +12,45 @@ import { publishedCheckpoint } from "../_shared/audit/published.ts";
 import { openSink } from "../_shared/audit/sink.ts";
 import { callerClient } from "../_shared/caller.ts";
 import { readAuditEnv, readRateLimitEnv } from "../_shared/env.ts";
-import { BulwarkError } from "../_shared/errors.ts";
-import { correlationIdOf, handle, type Handler } from "../_shared/http.ts";
+import { correlationIdOf, handle } from "../_shared/http.ts";
 import { parse } from "../_shared/input.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
+import { router } from "../_shared/router.ts";
 import { requireScheduler } from "../_shared/scheduler.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readAuditEnv();
+const limit = openLimits(readRateLimitEnv());
 const query = (request: Request) => Object.fromEntries(new URL(request.url).searchParams);
+/** An export is one whole, however many pages it has. */
+const exportRule = (request: Request) => "cursor" in query(request) ? "api_relaxed" : "export";
 
-const routes: Record<string, Handler> = {
+const answer = router({
   async "POST /audit/checkpoint"(request) {
     requireScheduler(request, env.schedulerSecret);
     const log = checkpointLog(serviceClient(env, correlationIdOf(request)));
     return Response.json(await makeCheckpoint(log, await readLogKeys(env), openSink(env)));
   },
-  async "GET /audit/checkpoint"(request) {
+  "GET /audit/checkpoint": limit("api_default", async (request) => {
     return Response.json(await publishedCheckpoint(callerClient(request, env)));
-  },
-  async "GET /audit/proof"(request) {
+  }),
+  "GET /audit/proof": limit("api_default", async (request) => {
     const client = callerClient(request, env);
     const { id: entry_id } = parse(proofQuery, query(request));
     return Response.json(unwrap(await client.rpc("audit_inclusion_proof", { entry_id })));
-  },
-  async "GET /audit/proof/consistency"(request) {
+  }),
+  "GET /audit/proof/consistency": limit("api_default", async (request) => {
     const client = callerClient(request, env);
     const { from: from_size, to: to_size } = parse(consistencyQuery, query(request));
     const sizes = { from_size, to_size };
     return Response.json(unwrap(await client.rpc("audit_consistency_proof", sizes)));
-  },
-  async "GET /audit/export"(request) {
+  }),
+  "GET /audit/export": limit(exportRule, async (request) => {
     const client = callerClient(request, env);
     const asked = parse(exportQuery, query(request));
     const { body, next } = await startExport(pagesOf(client, asked.organization_id), asked);
     return new Response(body, { headers: exportHeaders(asked.format, next) });
-  },
-};
+  }),
+});
 
-/** The scheduler has a secret; an export is one whole, however many pages it has. */
-function ruleFor(request: Request): string | null {
-  const { pathname, searchParams } = new URL(request.url);
-  if (request.method === "POST") return null;
-  if (!pathname.startsWith("/audit/export")) return "api_default";
-  return searchParams.has("cursor") ? "api_relaxed" : "export";
-}
-
-const limit = openLimits(readRateLimitEnv());
-const answer: Handler = async (request) => {
-  const path = new URL(request.url).pathname.replace(/\/+$/, "");
-  const route = routes[`${request.method} ${path}`];
-  if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
-  return await route(request);
-};
-
-Deno.serve(handle(["GET", "POST"], limit(ruleFor, answer)));
+Deno.serve(handle(["GET", "POST"], answer));

@@ -23,10 +23,7 @@ const asService = (request: Request) => {
   const client = serviceClient(env, correlationIdOf(request));
   return { client, keys: openDataKeys(client, env), policy: env, source: new URL(env.url).host };
 };
-const asCaller = (request: Request) => ({
-  ...asService(request),
-  client: callerClient(request, env),
-});
+const asCaller = (from: Request) => ({ ...asService(from), client: callerClient(from, env) });
 
 const routes: Record<string, (request: Request, id: string) => Promise<Response>> = {
   async "POST /webhooks/endpoints"(request) {

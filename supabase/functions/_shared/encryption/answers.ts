@@ -1,4 +1,5 @@
 import { BulwarkError } from "../errors.ts";
+import { correlationIdOf, type Handler, readJson } from "../http.ts";
 import { EncryptionError } from "./errors.ts";
 
 /**
@@ -25,4 +26,14 @@ export function asAnswer(
     "ENCRYPTION_FAILED",
     "Cannot encrypt or decrypt: a value is not one that was encrypted for its place",
   );
+}
+
+/** A handler that reads a JSON body, answers JSON and throws what {@link asAnswer} makes of errors. */
+export function answering(run: (request: Request, body: unknown) => Promise<unknown>): Handler {
+  return async (request) => {
+    const answer = run(request, await readJson(request));
+    return Response.json(
+      await answer.catch((thrown) => asAnswer(thrown, correlationIdOf(request))),
+    );
+  };
 }

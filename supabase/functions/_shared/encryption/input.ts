@@ -45,4 +45,5 @@ export const workInput = z.strictObject({
 export type EncryptInput = z.output<typeof encryptInput>;
 export type DecryptInput = z.output<typeof decryptInput>;
 export type FindInput = z.output<typeof findInput>;
+export type RotateInput = z.output<typeof rotateInput>;
 export type WorkInput = z.output<typeof workInput>;

@@ -1,10 +1,11 @@
 /** Rotation: new data keys at once, old rows in the background, other wrappings on demand. */
 import type { CallerClient } from "../caller.ts";
+import { requirePermission } from "../permissions.ts";
 import { blindIndex, type Normalization } from "./blind_index.ts";
 import type { CachedDataKeys, StoredDataKey } from "./data_keys.ts";
 import { EncryptionError, isAboutTheRow } from "./errors.ts";
 import { decryptField, encryptField } from "./fields.ts";
-import type { WorkInput } from "./input.ts";
+import type { RotateInput, WorkInput } from "./input.ts";
 import type { DataKeyIdentity } from "./key_ring.ts";
 import { unwrap } from "./store.ts";
 
@@ -30,6 +31,18 @@ export async function rotateDataKey(
   await keys.addVersion(organizationId, purpose, after, kek);
   keys.forgetOrganization(organizationId);
   return { organization_id: organizationId, purpose, version: after + 1 };
+}
+
+/**
+ * {@link rotateDataKey} for whoever holds encryption:rotate in the organization (null: system-wide).
+ * @throws BulwarkError 403 RBAC_PERMISSION_DENIED
+ */
+export async function rotate(
+  { caller, keys }: { caller: CallerClient; keys: CachedDataKeys },
+  { organization_id, purpose }: RotateInput,
+): Promise<RotatedKey> {
+  await requirePermission(caller, "encryption:rotate", organization_id);
+  return await rotateDataKey(keys, organization_id, purpose);
 }
 
 /** What one call of {@link work} did. */
