@@ -212,6 +212,8 @@ select results_eq(
   $$ values ('auth.sessions insert', '22023') $$,
   'AUE-41: and the gap is recorded, with the SQLSTATE only'
 );
+-- On a slow machine what the migrations wrote is overdue by now, which is not what is asked here.
+update private.settings set value = '86400' where name = 'audit.seal_overdue_seconds';
 select is(
   (select problem from verify_audit_log() where not complete), 'gap_recorded',
   'AUE-42: verification calls the log incomplete then'
