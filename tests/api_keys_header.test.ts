@@ -1,6 +1,6 @@
 /**
  * A key in the header x-api-key, on a connection as authenticator: the transaction that PostgREST
- * makes of a request, with its pre-request hook. (The local Data API has none.)
+ * makes of a request, with its pre-request hook, and what it leaves behind.
  */
 import assert from "node:assert/strict";
 import postgres from "postgres";

@@ -89,6 +89,24 @@ export function connect(max: number): postgres.Sql {
   return postgres(setting("BULWARK_TEST_DB_URL"), { max, onnotice: () => {} });
 }
 
+/** Puts Bulwark's hook in front of the Data API, as docs/rate-limits.md says. */
+export async function installHook(): Promise<void> {
+  const owner = connect(1);
+  await owner`alter role authenticator set pgrst.db_pre_request = 'public.check_request'`;
+  await owner`notify pgrst, 'reload config'`;
+  await owner.end();
+  const installed = async () => {
+    const headers = { apikey: publishableKey, "x-api-key": "none" };
+    const answer = await fetch(`${url}/rest/v1/permissions?limit=1`, { headers });
+    await answer.body?.cancel();
+    return answer.status === 401;
+  };
+  for (let attempt = 0; !await installed(); attempt++) {
+    assert.ok(attempt < 100, "the hook is not there");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 function setting(name: string): string {
   const value = Deno.env.get(name);
   if (!value) throw new Error(`${name} is not set: run this through npm test`);

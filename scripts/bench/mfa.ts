@@ -45,8 +45,8 @@ export default bench({
     setFunctionEnvironment(origin, secrets);
     const functions = mountFunctions(inRepository("supabase", "functions"));
     server.open([
-      { prefix: "/rest/v1/", fetch: lite.fetch },
-      { prefix: "/auth/v1/", fetch: lite.fetch },
+      { prefix: "/rest/v1/", fetch: lite.rest },
+      { prefix: "/auth/v1/", fetch: lite.auth },
       { prefix: "/functions/v1/", fetch: functions.fetch },
     ]);
     await scratch.remove();

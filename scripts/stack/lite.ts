@@ -3,11 +3,15 @@ import { createPostgresConnection, type PostgresConnection } from "@supabase/lit
 import { connect } from "./connection.ts";
 import { inRepository } from "./paths.ts";
 import { asPostgrestError } from "./postgrest_errors.ts";
+import { withPreRequest } from "./pre_request.ts";
 import type { Secrets } from "./secrets.ts";
 
-/** What serves `/rest/v1` and `/auth/v1`. */
+/** The Data API and Auth. */
 export interface Lite {
-  fetch(request: Request): Promise<Response>;
+  /** Serves `/rest/v1`. */
+  rest(request: Request): Promise<Response>;
+  /** Serves `/auth/v1`. */
+  auth(request: Request): Promise<Response>;
   close(): Promise<void>;
 }
 
@@ -78,12 +82,17 @@ export async function serveLite(
   await app.init();
   await connection.introspect({ useCache: true });
 
-  // What PostgREST listens for: `notify pgrst` after a change of tables or functions.
-  const reload = () => void connection.clearSchemaCache();
-  await connection.driver.listen("pgrst", reload);
+  const auth = (request: Request) => app.fetch(request, { peerAddress: null });
+  const rest = await withPreRequest(connection, auth);
+  // What PostgREST listens for: `notify pgrst` after a change of tables, functions or settings.
+  await connection.driver.listen("pgrst", () => {
+    connection.clearSchemaCache();
+    rest.reload().catch((thrown) => console.error("rest: cannot reload", thrown));
+  });
 
   return {
-    fetch: (request) => app.fetch(request, { peerAddress: null }),
+    rest: rest.fetch,
+    auth,
     close: () => connection.driver.end({ timeout: 1 }),
   };
 }

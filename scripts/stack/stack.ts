@@ -93,8 +93,8 @@ async function assemble(
   setFunctionEnvironment(url, secrets);
   const functions = mountFunctions(inRepository("supabase", "functions"));
   server.open([
-    { prefix: "/rest/v1/", fetch: withCors(lite.fetch) },
-    { prefix: "/auth/v1/", fetch: withCors(lite.fetch) },
+    { prefix: "/rest/v1/", fetch: withCors(lite.rest) },
+    { prefix: "/auth/v1/", fetch: withCors(lite.auth) },
     { prefix: "/functions/v1/", fetch: functions.fetch },
   ]);
   const timers = startTimers({
