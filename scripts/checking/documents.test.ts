@@ -45,3 +45,29 @@ Deno.test("every function pins the versions that the tests ran with", async () =
     }
   }
 });
+
+Deno.test("every variable that a function reads is described", async () => {
+  const read = await allMatches(
+    "supabase/functions/_shared",
+    ".ts",
+    /get\("((?:BULWARK|SENTRY|REDIS|UPSTASH)_[A-Z_]+)"\)/g,
+  );
+  assert.ok(read.size > 10);
+  const described = [await Deno.readTextFile(inRepository(".env.example"))];
+  for await (const path of files(inRepository("docs"), ".md")) {
+    described.push(await Deno.readTextFile(path));
+  }
+  const missing = [...read].filter((name) => !described.some((text) => text.includes(name)));
+  assert.deepEqual(missing, []);
+});
+
+Deno.test("links between documents lead somewhere", async () => {
+  const documents = [inRepository("README.md"), inRepository("CONTRIBUTING.md")];
+  for await (const path of files(inRepository("docs"), ".md")) documents.push(path);
+  for (const path of documents) {
+    const text = await Deno.readTextFile(path);
+    for (const [, target = ""] of text.matchAll(/\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)/g)) {
+      await assert.doesNotReject(Deno.stat(join(path, "..", target)), `${path}: ${target}`);
+    }
+  }
+});
