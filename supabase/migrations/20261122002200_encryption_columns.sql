@@ -125,8 +125,9 @@ comment on function private.declare_encrypted_column(regclass, text, text, boole
   'Declares that a text column holds ciphertext alone: from now on a check refuses everything else,
    and rotation re-encrypts it. organization_column (uuid) says whose key a row has; without it the
    system''s. blind_index adds <column>_index to search by; fold lets it ignore case, form and outer
-   blanks. The table needs a primary key of one column: uuid, text or an integer. Errors: ENCRYPTION_NOT_A_TABLE,
-   ENCRYPTION_UNKNOWN_COLUMN, ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
+   blanks. The table needs a primary key of one column: uuid, text or an integer. Errors:
+   ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN, ENCRYPTION_PLAINTEXT_PRESENT,
+   ENCRYPTION_INVALID_ARGUMENT.';
 
 create function public.list_encrypted_columns(table_name text)
   returns table (
