@@ -106,6 +106,22 @@ as $$
     from private.audit_seals s
     where s.number between first_seal - 1 and last_seal
     window w as (order by s.number)
+  ),
+  -- Materialized: each group is hashed once, however the seals are joined to it.
+  trees as materialized (
+    select
+      g.seal,
+      bool_or(g.hash is distinct from g.computed) as altered,
+      private.merkle_root(string_agg(g.computed, '' order by g.position)) as root
+    from (
+      select k.seal, k.position, k.hash, private.audit_group_hash(
+        k.organization_id, k.seal, k.entry_count, k.entries_before, k.previous, k.root
+      ) as computed
+      from private.audit_groups k
+      where k.seal between greatest(first_seal, pruned + 1) and last_seal
+      offset 0
+    ) g
+    group by g.seal
   )
   select
     c.number,
@@ -138,14 +154,7 @@ as $$
     s.number, 'group_altered',
     format('the organizations'' trees of seal %s do not make its root', s.number)
   from private.audit_seals s
-  left join (
-    select g.seal, g.position, g.hash, private.audit_group_hash(
-      g.organization_id, g.seal, g.entry_count, g.entries_before, g.previous, g.root
-    ) as computed
-    from private.audit_groups g
-    where g.seal between greatest(first_seal, pruned + 1) and last_seal
-    offset 0
-  ) h on h.seal = s.number
+  left join trees t on t.seal = s.number
   where s.number between greatest(first_seal, pruned + 1) and last_seal
     and (
       everybody or exists (
@@ -153,10 +162,10 @@ as $$
         where g.seal = s.number and g.organization_id is not distinct from organization
       )
     )
-  group by s.number, s.root
-  having bool_or(h.hash is distinct from h.computed)
-    or private.merkle_root(coalesce(string_agg(h.computed, '' order by h.position), ''))
-      is distinct from s.root;
+    and (
+      coalesce(t.altered, false)
+      or coalesce(t.root, private.merkle_root('')) is distinct from s.root
+    );
 $$;
 comment on function private.audit_seal_problems(bigint, bigint, bigint, boolean, uuid) is
   'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them (of
