@@ -9,18 +9,20 @@ import { testClusters } from "./testing/clusters.ts";
 import { runTasks } from "./testing/runner.ts";
 import { select } from "./testing/selection.ts";
 import { denoTasks, endToEndTasks, pgtapTasks } from "./testing/tasks.ts";
+import { testStacks } from "./testing/test_stack.ts";
 
 await main(async (signal) => {
   const { positionals } = parseArguments({}, "npm test -- [noun...]");
   const selection = await select(positionals);
   const clusters = testClusters();
+  const stacks = testStacks();
   try {
     const tasks = [
       ...selection.checks ? checks(clusters) : [],
       // The stack's own tests take longest and so come first.
       ...denoTasks(selection, signal),
       ...pgtapTasks(selection.pgtap, clusters),
-      ...endToEndTasks(selection.endToEnd, signal),
+      ...endToEndTasks(selection.endToEnd, stacks, signal),
     ];
     const totals = await runTasks(tasks, {
       // One more than there are cores, because much of the time is spent waiting.
@@ -36,5 +38,6 @@ await main(async (signal) => {
     return totals.failed > 0 || nothingRan ? 1 : 0;
   } finally {
     await clusters.stop();
+    await stacks.stop();
   }
 });

@@ -6,7 +6,7 @@ import { runPgtap } from "./pgtap.ts";
 import type { TestTask } from "./result.ts";
 import type { Selection } from "./selection.ts";
 import { filesBelow } from "./selection.ts";
-import { startTestStack } from "./test_stack.ts";
+import type { TestStacks } from "./test_stack.ts";
 
 /**
  * The pgTAP files, as `postgres`: on Postgres 17 each on a copy of the migrated database; on
@@ -60,12 +60,16 @@ export function denoTasks(selection: Selection, signal: AbortSignal): TestTask[]
 }
 
 /** Tests over HTTP, each file against a stack of its own: some tamper with theirs. */
-export function endToEndTasks(paths: string[], signal: AbortSignal): TestTask[] {
+export function endToEndTasks(
+  paths: string[],
+  stacks: TestStacks,
+  signal: AbortSignal,
+): TestTask[] {
   return paths.map((path) => ({
     kind: "end to end",
     name: path,
     run: async () => {
-      const { env, stop } = await startTestStack();
+      const { env, stop } = await stacks.start();
       try {
         return await runDenoTest({ deno: currentDeno(), path, env, signal });
       } finally {

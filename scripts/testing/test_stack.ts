@@ -1,8 +1,8 @@
 import { Failure } from "../stack/failure.ts";
 import { stackPaths } from "../stack/paths.ts";
-import { makeScratchFolder } from "../stack/scratch.ts";
+import { makeScratchFolder, type ScratchFolder } from "../stack/scratch.ts";
 import { loadSecrets } from "../stack/secrets.ts";
-import { startProgram } from "./program.ts";
+import { type Program, startProgram } from "./program.ts";
 
 /** A whole stack in a process of its own, in a temporary folder and on free ports. */
 export interface TestStack {
@@ -11,21 +11,76 @@ export interface TestStack {
   stop(): Promise<void>;
 }
 
-/** Starts `npm start`'s own program and waits until it serves. */
-export async function startTestStack(): Promise<TestStack> {
-  const scratch = await makeScratchFolder("e2e");
-  const folder = `${scratch.path}/stack`;
+/** The stacks of one test run. */
+export interface TestStacks {
+  /** Starts `npm start`'s own program and waits until it serves. */
+  start(): Promise<TestStack>;
+  /** Deletes what they were made from. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Prepares stacks that begin as copies of one that was started, migrated and filled with the demo
+ * once: what a stack does the first time is tested by `scripts/stack/start.test.ts`.
+ */
+export function testStacks(): TestStacks {
+  let original: Promise<ScratchFolder> | undefined;
+  return {
+    async start() {
+      const { path } = await (original ??= makeOriginal());
+      const scratch = await makeScratchFolder("e2e");
+      try {
+        await copyFolder(folderIn(path), folderIn(scratch.path));
+        return await serve(scratch);
+      } catch (thrown) {
+        await scratch.remove();
+        throw thrown;
+      }
+    },
+    async stop() {
+      const made = await original?.catch(() => null);
+      await made?.remove();
+    },
+  };
+}
+
+const folderIn = (scratch: string) => `${scratch}/stack`;
+
+async function makeOriginal(): Promise<ScratchFolder> {
+  const scratch = await makeScratchFolder("original");
+  try {
+    const program = startProgram({ folder: folderIn(scratch.path) });
+    await untilReady(program);
+    await program.stop();
+    return scratch;
+  } catch (thrown) {
+    await scratch.remove();
+    throw thrown;
+  }
+}
+
+/** With owners and modes: Postgres accepts no others. */
+async function copyFolder(from: string, to: string): Promise<void> {
+  const { success, stderr } = await new Deno.Command("cp", { args: ["-a", from, to] }).output();
+  if (!success) throw new Failure("COPY_FAILED", new TextDecoder().decode(stderr).trim());
+}
+
+async function untilReady(program: Program) {
+  const state = await program.ready();
+  if (state) return state;
+  const output = await program.output();
+  await program.stop();
+  throw new Failure("STACK_FAILED", `Cannot start the test stack: ${output.trim()}`);
+}
+
+async function serve(scratch: ScratchFolder): Promise<TestStack> {
+  const folder = folderIn(scratch.path);
   const program = startProgram({ folder });
+  const state = await untilReady(program);
   const stop = async () => {
     await program.stop();
     await scratch.remove();
   };
-  const state = await program.ready();
-  if (!state) {
-    const output = await program.output();
-    await stop();
-    throw new Failure("STACK_FAILED", `Cannot start the test stack: ${output.trim()}`);
-  }
   const secrets = await loadSecrets(stackPaths(folder).secrets);
   const database = (role: string) =>
     `postgresql://${role}:${secrets.databasePassword}@127.0.0.1:${state.databasePort}/postgres`;

@@ -2,6 +2,7 @@ import { createClient } from "@supabase/supabase-js";
 import { ApiKeyRefused, apiKeyToken } from "../../clients/api_key.ts";
 import { Failure } from "../stack/failure.ts";
 import { type DemoDatabase, expect, type Place, refused, signUp, step, title } from "./guide.ts";
+import { withHook } from "./hook.ts";
 
 /** A key for a script: what it may, what it may not, its successor, its end, and its trail. */
 export async function apiKeys(place: Place): Promise<void> {
@@ -64,6 +65,15 @@ export async function apiKeys(place: Place): Promise<void> {
   await expect("It reads", [{ title: "By script" }], read(reader));
   await refused("It writes", "42501", write(reader, organization_id, "no"));
 
+  title("Without an exchange: the key in the header x-api-key, straight to the Data API");
+  await withHook(place, async () => {
+    const direct = headerClientOf(place, narrow);
+    await expect("It reads", [{ title: "By script" }], read(direct));
+    await refused("It writes", "42501", write(direct, organization_id, "no"));
+    const made_up = headerClientOf(place, `${narrow?.slice(0, -1)}_`);
+    await refused("A key that is none reads", "API_KEY_INVALID", read(made_up));
+  });
+
   title("Rotated: one successor, and an hour in which both work");
   const rotate = () =>
     ada.client.rpc("rotate_api_key", { key_id: key.id ?? "", overlap: "1 hour" });
@@ -106,6 +116,13 @@ export async function apiKeys(place: Place): Promise<void> {
 function clientOf(place: Place, apiKey: string | null) {
   return createClient<DemoDatabase>(place.url, place.publishableKey, {
     accessToken: apiKeyToken({ url: place.url, apiKey: apiKey ?? "" }),
+  });
+}
+
+function headerClientOf(place: Place, apiKey: string | null) {
+  return createClient<DemoDatabase>(place.url, place.publishableKey, {
+    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    global: { headers: { "x-api-key": apiKey ?? "" } },
   });
 }
 

@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { Failure } from "../stack/failure.ts";
 import { expect, type Place, refused, signUp, step, title, type Visitor } from "./guide.ts";
+import { withHook } from "./hook.ts";
 
 /** Rate limits and security events: throttled, waited, passed; guessed, refused, seen. */
 export async function rateLimits(place: Place): Promise<void> {
@@ -9,32 +10,20 @@ export async function rateLimits(place: Place): Promise<void> {
   const [ada, vic, eve] = await Promise.all(["Ada", "Vic", "Eve"].map((n) => signUp(place, n)));
   if (!ada || !vic || !eve) return;
   const token = await tokenOf(ada);
-  let answer = await ask(place, token);
-  console.log(`  ok       ${answer.status}, RateLimit: ${answer.headers.get("ratelimit")}`);
-  let calls = 1;
-  for (; answer.status !== 429; calls++) {
-    if (answer.status !== 200 || calls > 200) {
-      throw new Failure("TOUR", `Ada was never throttled: call ${calls} answered ${answer.status}`);
-    }
-    answer = await ask(place, token);
-  }
-  const wait = Number(answer.headers.get("retry-after"));
-  const problem = await answer.json();
-  if (!(wait >= 1) || problem.code !== "RATE_LIMIT_EXCEEDED") {
-    throw new Failure("TOUR", `the refusal says ${JSON.stringify(problem)}, Retry-After ${wait}`);
-  }
-  console.log(`  refused  call ${calls}: 429 ${problem.code}, Retry-After: ${wait}`);
-  await new Promise((resolve) => setTimeout(resolve, wait * 1000));
-  const passed = await ask(place, token);
-  if (passed.status !== 200) throw new Failure("TOUR", `after ${wait} s: ${passed.status}`);
-  console.log(`  ok       ${wait} s later: ${passed.status}`);
+  await throttled("Ada", () => ask(place, token));
 
-  title("Somebody guesses Vic's password through the function login");
+  title("The same in front of the Data API: one statement");
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
     "Ada makes an organization",
     ada.client.rpc("create_organization", { name: "Tour", slug }),
   );
+  await withHook(place, async () => {
+    await throttled("Ada", () => write(place, token, organization_id));
+    await step("Ada still reads: reads are not charged", ada.client.from("reports").select("id"));
+  });
+
+  title("Somebody guesses Vic's password through the function login");
   const [invitation] = await step(
     "Ada invites Vic",
     ada.client.rpc("invite_member", { organization_id, email: vic.email, role: "viewer" }),
@@ -84,6 +73,31 @@ export async function rateLimits(place: Place): Promise<void> {
   await expect("Ada lists what is open", [], list(ada));
 }
 
+/** Calls until it is refused, waits as long as the refusal says, and passes. */
+async function throttled(name: string, call: () => Promise<Response>): Promise<void> {
+  let answer = await call();
+  console.log(`  ok       ${answer.status}, RateLimit: ${answer.headers.get("ratelimit")}`);
+  let calls = 1;
+  for (; answer.status !== 429; calls++) {
+    if (!answer.ok || calls > 200) {
+      throw new Failure("TOUR", `${name} was never throttled: call ${calls}: ${answer.status}`);
+    }
+    await answer.body?.cancel();
+    answer = await call();
+  }
+  const wait = Number(answer.headers.get("retry-after"));
+  const { code, details } = await answer.json();
+  if (!(wait >= 1) || ![code, details].includes("RATE_LIMIT_EXCEEDED")) {
+    throw new Failure("TOUR", `the refusal says ${code}, ${details}, Retry-After ${wait}`);
+  }
+  console.log(`  refused  call ${calls}: 429 RATE_LIMIT_EXCEEDED, Retry-After: ${wait}`);
+  await new Promise((resolve) => setTimeout(resolve, wait * 1000));
+  const passed = await call();
+  await passed.body?.cancel();
+  if (!passed.ok) throw new Failure("TOUR", `after ${wait} s: ${passed.status}`);
+  console.log(`  ok       ${wait} s later: ${passed.status}`);
+}
+
 async function tokenOf({ client }: Visitor): Promise<string> {
   const { data } = await client.auth.getSession();
   return data.session?.access_token ?? "";
@@ -94,6 +108,18 @@ function ask({ url, publishableKey }: Place, token: string): Promise<Response> {
     method: "POST",
     headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
     body: JSON.stringify({ permissions: ["audit:read"] }),
+  });
+}
+
+function write({ url, publishableKey }: Place, token: string, organization_id: string) {
+  return fetch(`${url}/rest/v1/reports`, {
+    method: "POST",
+    headers: {
+      apikey: publishableKey,
+      authorization: `Bearer ${token}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({ organization_id, title: "One more" }),
   });
 }
 

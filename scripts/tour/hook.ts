@@ -1,0 +1,41 @@
+import postgres from "postgres";
+import { Failure } from "../stack/failure.ts";
+import type { Place } from "./guide.ts";
+
+/**
+ * Does something with Bulwark's hook in front of the Data API, and leaves the stack as it was found.
+ * What installs it are the two statements of docs/rate-limits.md.
+ */
+export async function withHook(place: Place, task: () => Promise<void>): Promise<void> {
+  if (await isInstalled(place)) return await task();
+  const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
+  try {
+    await sql`alter role authenticator set pgrst.db_pre_request = 'public.check_request'`;
+    await sql`notify pgrst, 'reload config'`;
+    await until(place, true);
+    console.log(
+      "  done     alter role authenticator set pgrst.db_pre_request = 'public.check_request'",
+    );
+    await task();
+  } finally {
+    await sql`alter role authenticator reset pgrst.db_pre_request`;
+    await sql`notify pgrst, 'reload config'`;
+    await sql.end();
+  }
+  await until(place, false);
+}
+
+/** The hook refuses a key that is none; without it nobody looks at keys. */
+async function isInstalled({ url, publishableKey }: Place): Promise<boolean> {
+  const headers = { apikey: publishableKey, "x-api-key": "none" };
+  const answer = await fetch(`${url}/rest/v1/reports?limit=1`, { headers });
+  await answer.body?.cancel();
+  return answer.status === 401;
+}
+
+async function until(place: Place, installed: boolean): Promise<void> {
+  for (let attempt = 0; await isInstalled(place) !== installed; attempt++) {
+    if (attempt === 100) throw new Failure("TOUR", "the Data API did not hear of its hook");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
