@@ -69,8 +69,8 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
     const pause = (milliseconds: number) =>
       new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
     const working = [0, 1, 2, 3].map(async (index) => {
-      const pool = openPool(dialer());
-      const network = { ...timeouts, resolve: systemResolve, pool, policy };
+      const pool = openPool();
+      const network = { ...timeouts, resolve: systemResolve, dial: dialer(), pool, policy };
       while (!finished) {
         await withConnection((sql) =>
           run({

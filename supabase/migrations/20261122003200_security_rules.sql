@@ -239,16 +239,12 @@ create function private.schedule_security_jobs()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron') then
-    return false;
-  end if;
-  perform cron.schedule(
+  perform private.schedule_job(
     'bulwark-security-rules', '* * * * *', 'select public.evaluate_security_rules()'
   );
-  perform cron.schedule(
+  return private.schedule_job(
     'bulwark-security-retention', '43 3 * * *', 'select public.cleanup_security_events()'
   );
-  return true;
 end;
 $$;
 comment on function private.schedule_security_jobs() is

@@ -9,11 +9,9 @@ create function private.schedule_mfa_jobs()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron') then
-    return false;
-  end if;
-  perform cron.schedule('bulwark-mfa-cleanup', '*/15 * * * *', 'select public.cleanup_mfa()');
-  return true;
+  return private.schedule_job(
+    'bulwark-mfa-cleanup', '*/15 * * * *', 'select public.cleanup_mfa()'
+  );
 end;
 $$;
 comment on function private.schedule_mfa_jobs() is

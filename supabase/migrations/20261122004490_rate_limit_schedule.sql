@@ -72,13 +72,9 @@ create function private.schedule_rate_limit_jobs()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron') then
-    return false;
-  end if;
-  perform cron.schedule(
+  return private.schedule_job(
     'bulwark-rate-limit-cleanup', '* * * * *', 'select public.cleanup_old_rate_limits()'
   );
-  return true;
 end;
 $$;
 comment on function private.schedule_rate_limit_jobs() is

@@ -9,12 +9,10 @@ create function private.schedule_metrics_jobs()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (select from pg_catalog.pg_extension e where e.extname = 'pg_cron') then
-    return false;
-  end if;
-  perform cron.schedule('bulwark-alerts', '* * * * *', 'select public.evaluate_alerts()');
-  perform cron.schedule('bulwark-metrics', '*/10 * * * *', 'select public.roll_up_metrics()');
-  return true;
+  perform private.schedule_job('bulwark-alerts', '* * * * *', 'select public.evaluate_alerts()');
+  return private.schedule_job(
+    'bulwark-metrics', '*/10 * * * *', 'select public.roll_up_metrics()'
+  );
 end;
 $$;
 comment on function private.schedule_metrics_jobs() is

@@ -125,6 +125,15 @@ alter table public.webhook_endpoint_health enable row level security;
 alter table private.webhook_destinations enable row level security;
 alter table private.webhook_secrets enable row level security;
 
+create table private.webhook_turns (
+  endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
+  ordering_key text not null default ''
+) with (fillfactor = 50);
+comment on table private.webhook_turns is
+  'Up to which ordering key an endpoint had its turn; the next claim begins behind it, so that no key
+   waits for ever behind others. Not audited: it moves with each claim.';
+alter table private.webhook_turns enable row level security;
+
 create policy "Members read webhook endpoints of organizations where they may"
   on public.webhook_endpoints for select to authenticated
   using (
@@ -186,7 +195,8 @@ insert into private.settings (name, value, description) values
     'webhooks.disable_after_hours', '24',
     'How long an endpoint must have been failing before it is disabled'
   ),
-  ('webhooks.retention_days', '30', 'How long finished deliveries stay in the delivery log');
+  ('webhooks.retention_days', '30', 'How long finished deliveries stay in the delivery log'),
+  ('webhooks.tests_per_minute', '10', 'How many samples an endpoint may be sent in a minute');
 
 insert into public.security_event_types (name, severity, description) values
   ('webhook_endpoint_disabled', 'medium', 'A webhook endpoint kept failing and was disabled');
@@ -240,7 +250,8 @@ grant select on
   public.webhook_endpoints, public.webhook_subscriptions, public.webhook_endpoint_health
   to authenticated, service_role;
 revoke all on
-  private.webhook_destinations, private.webhook_secrets, private.webhook_routes
+  private.webhook_destinations, private.webhook_secrets, private.webhook_turns,
+  private.webhook_routes
   from public, anon, authenticated, service_role;
 revoke all on function
   private.webhook_scope(uuid, boolean),

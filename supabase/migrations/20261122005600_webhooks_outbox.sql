@@ -32,8 +32,8 @@ create table public.webhook_deliveries (
   source public.webhook_source not null,
   severity public.audit_severity not null,
   status public.webhook_delivery_status not null default 'pending',
-  attempts smallint not null default 0,
-  attempts_before smallint not null default 0,
+  attempts integer not null default 0,
+  attempts_before integer not null default 0,
   event_type text not null,
   ordering_key text,
   claimed_by text,
@@ -64,11 +64,14 @@ create index webhook_deliveries_due_idx
   on public.webhook_deliveries (endpoint_id, due_at)
   where status = 'pending' and ordering_key is null;
 create index webhook_deliveries_in_order_idx
-  on public.webhook_deliveries (endpoint_id, sequence)
+  on public.webhook_deliveries (endpoint_id, ordering_key, sequence)
   where status = 'pending' and ordering_key is not null;
 create index webhook_deliveries_attempted_in_order_idx
-  on public.webhook_deliveries (endpoint_id, due_at)
+  on public.webhook_deliveries (endpoint_id, ordering_key, due_at)
   where status = 'pending' and ordering_key is not null and attempts > 0;
+create index webhook_deliveries_tests_idx
+  on public.webhook_deliveries (endpoint_id, occurred_at)
+  where source = 'test';
 create index webhook_deliveries_endpoint_id_idx
   on public.webhook_deliveries (endpoint_id, sequence);
 create index webhook_deliveries_organization_id_idx
@@ -79,7 +82,7 @@ create index webhook_deliveries_occurred_at_idx
 create table public.webhook_attempts (
   id uuid primary key,
   delivery_id uuid not null references public.webhook_deliveries (id) on delete cascade,
-  number smallint not null,
+  number integer not null,
   outcome public.webhook_outcome not null,
   worker text not null,
   started_at timestamptz not null,
@@ -105,10 +108,20 @@ alter table public.webhook_deliveries enable row level security;
 alter table public.webhook_attempts enable row level security;
 alter table private.webhook_payloads enable row level security;
 
-create policy "Members read deliveries of organizations where they may"
+-- What a receiver answered can be what it was told.
+create policy "Members read deliveries of what they may read, where they may"
   on public.webhook_deliveries for select to authenticated
   using (
-    organization_id = any (array(select private.organizations_with('webhook:read')))
+    (
+      organization_id = any (array(select private.organizations_with('webhook:read')))
+      and (
+        source = 'test'
+        or source = 'audit'
+          and organization_id = any (array(select private.organizations_with('audit:read')))
+        or source = 'security'
+          and organization_id = any (array(select private.organizations_with('security:read')))
+      )
+    )
     or (organization_id is null and (select private.is_super_admin()))
   );
 

@@ -32,6 +32,23 @@ comment on function private.require_webhook_rights(uuid, text[]) is
   'Guard: webhook:manage in the organization and the right to read what the patterns stand for; for
    the installation''s own endpoints a super_admin. Errors: RBAC_PERMISSION_DENIED.';
 
+create function private.sees_webhooks(organization_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return private.caller_is_service() or case
+    when organization_id is null then private.is_super_admin()
+    else private.user_permits(private.require_user(), 'webhook:read', organization_id)
+  end;
+end;
+$$;
+comment on function private.sees_webhooks(uuid) is
+  'Whether the caller may know of webhooks of the organization or, without one, the installation. To
+   whoever may not, one that exists and one that does not are the same answer.';
+
 create function private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
   returns public.webhook_endpoints
   language plpgsql
@@ -42,15 +59,7 @@ declare
   v_endpoint public.webhook_endpoints;
 begin
   select * into v_endpoint from public.webhook_endpoints e where e.id = endpoint_id for update;
-  -- One that does not exist and one that is closed to the caller are the same answer.
-  if not found or not private.caller_is_service() and not (
-    case
-      when v_endpoint.organization_id is null then private.is_super_admin()
-      else private.user_permits(
-        private.require_user(), 'webhook:read', v_endpoint.organization_id
-      )
-    end
-  ) then
+  if not found or private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: there is none here that you may see'
       using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
   end if;
@@ -143,6 +152,10 @@ declare
   v_endpoint public.webhook_endpoints;
 begin
   perform private.require_webhook_rights(organization_id, null);
+  -- One after the other, so that the count holds.
+  perform pg_advisory_xact_lock(
+    hashtextextended('bulwark.webhook_endpoints/' || coalesce(organization_id::text, ''), 0)
+  );
   if (
     select count(*) from public.webhook_endpoints e
     where e.organization_id is not distinct from create_webhook_endpoint.organization_id
@@ -168,6 +181,7 @@ begin
   insert into private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
   values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
   insert into public.webhook_endpoint_health (endpoint_id) values (v_endpoint.id);
+  insert into private.webhook_turns (endpoint_id) values (v_endpoint.id);
   perform private.store_webhook_subscriptions(v_endpoint, subscriptions);
   return v_endpoint;
 end;
@@ -341,7 +355,8 @@ comment on function public.delete_webhook_endpoint(uuid) is
    dropped. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
-  private.require_webhook_rights(uuid, text[]), private.take_webhook_endpoint(uuid, boolean),
+  private.require_webhook_rights(uuid, text[]), private.sees_webhooks(uuid),
+  private.take_webhook_endpoint(uuid, boolean),
   private.store_webhook_subscriptions(public.webhook_endpoints, jsonb),
   public.create_webhook_endpoint(
     uuid, uuid, text, text, text, uuid, text, jsonb, public.webhook_format,

@@ -18,7 +18,7 @@ begin
     least(
       v_maximum,
       (private.setting('webhooks.retry_base_seconds'))::double precision
-      * power((private.setting('webhooks.retry_factor'))::double precision, attempt - 1)
+      * power((private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1)
     ) * (0.5 + random()),
     least(coalesce(retry_after_seconds, 0), v_maximum)
   ));

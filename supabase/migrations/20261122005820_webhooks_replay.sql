@@ -14,14 +14,7 @@ declare
 begin
   select * into v_delivery
   from public.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
-  if not found or not private.caller_is_service() and not (
-    case
-      when v_delivery.organization_id is null then private.is_super_admin()
-      else private.user_permits(
-        private.require_user(), 'webhook:read', v_delivery.organization_id
-      )
-    end
-  ) then
+  if not found or private.sees_webhooks(v_delivery.organization_id) is not true then
     raise exception 'Cannot replay the delivery: there is none here that you may see'
       using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY';
   end if;
@@ -105,6 +98,16 @@ declare
   v_delivery uuid;
   v_endpoint public.webhook_endpoints := private.take_webhook_endpoint(endpoint_id, false);
 begin
+  -- The endpoint is locked: nobody else counts at the same time.
+  if (
+    select count(*) from public.webhook_deliveries d
+    where d.endpoint_id = send_test_webhook.endpoint_id
+      and d.source = 'test'
+      and d.occurred_at > clock_timestamp() - interval '1 minute'
+  ) >= (private.setting('webhooks.tests_per_minute'))::integer then
+    raise exception 'Cannot send a sample: there were as many in this minute as there may be'
+      using errcode = 'PT429', detail = 'WEBHOOK_TOO_MANY_TESTS', hint = 'Try again in a minute';
+  end if;
   insert into public.webhook_deliveries (
     endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type
   )
@@ -125,10 +128,11 @@ begin
 end;
 $$;
 comment on function public.send_test_webhook(uuid) is
-  'Puts a sample for one endpoint into the outbox and returns its id (webhook:manage). Errors:
-   WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'Puts a sample for one endpoint into the outbox and returns its id (webhook:manage), so many in a
+   minute as the setting webhooks.tests_per_minute says. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+   WEBHOOK_TOO_MANY_TESTS, RBAC_PERMISSION_DENIED.';
 
-create function public.prune_webhook_deliveries(maximum integer default 10000)
+create function public.prune_webhook_deliveries(maximum integer default 100000)
   returns integer
   language plpgsql
   volatile
@@ -168,7 +172,15 @@ begin
     (
       select o.id
       from public.webhook_deliveries o
-      where o.occurred_at < v_before and o.finished_at < v_before
+      where o.occurred_at < v_before
+        and (
+          o.finished_at < v_before
+          -- What waits for an endpoint that was disabled so long ago waits for nobody.
+          or o.status = 'pending' and exists (
+            select from public.webhook_endpoints e
+            where e.id = o.endpoint_id and e.disabled_at < v_before
+          )
+        )
       limit maximum
     )
   );

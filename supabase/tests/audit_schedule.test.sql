@@ -15,13 +15,13 @@ create function net.http_post(
 $$;
 
 select is(
-  tests.error($$ select private.request_audit_checkpoint() $$),
-  '55000 AUDIT_SCHEDULER_NOT_CONFIGURED', 'AUC-01: without its secrets nothing is sent'
+  tests.error($$ select private.request_function('audit/checkpoint') $$),
+  '55000 SCHEDULER_NOT_CONFIGURED', 'AUC-01: without its secrets nothing is sent'
 );
 insert into vault.decrypted_secrets values
   ('bulwark_project_url', 'https://project.test/'), ('bulwark_scheduler_secret', 'hush'),
   ('another', 'secret');
-select is(private.request_audit_checkpoint(), 1::bigint, 'AUC-02: a request has an id');
+select is(private.request_function('audit/checkpoint'), 1::bigint, 'AUC-02: a request has an id');
 select results_eq(
   $$ select url, headers ->> 'authorization' from net.sent $$,
   $$ values ('https://project.test/functions/v1/audit/checkpoint', 'Bearer hush') $$,

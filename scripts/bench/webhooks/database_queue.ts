@@ -13,10 +13,10 @@ import type { Sql } from "../../stack/connection.ts";
 /** The outbox as the service role has it on a connection of its own, without PostgREST between. */
 export function databaseQueue(sql: Sql): WebhookQueue {
   return {
-    async claim(worker, maximum, lease, only) {
+    async claim({ worker, maximum, lease, busy, only }) {
       const [row] = await sql`
         select public.claim_webhook_deliveries(
-          ${worker}, ${maximum}, ${lease}, ${only ?? null}
+          ${worker}, ${maximum}, ${lease}, ${only ?? null}, ${busy}
         ) as claim
       `;
       return row?.["claim"] as Claim;

@@ -27,9 +27,10 @@ async function attempting(
   addresses = ["127.0.0.1"],
 ) {
   await using receiver = startReceiver(answering(answer));
-  const pool = openPool(dialer());
+  const pool = openPool();
   try {
     const result = await attempt(delivery, {
+      id: delivery.endpoint_id,
       url: new URL(`http://127.0.0.1:${receiver.port}/services/T00/secretpath`),
       format: "json",
       followRedirects: false,
@@ -40,6 +41,7 @@ async function attempting(
       policy: { allowLoopback: true },
       connectTimeout: 5000,
       timeout: 5000,
+      dial: dialer(),
       pool,
     }, "bulwark.test");
     return { result, request: asRequest(receiver.received[0] ?? "POST / HTTP/1.1\r\n\r\n") };

@@ -7,6 +7,7 @@ import { AddressRefused, type Network, send, TimedOut } from "./send.ts";
 
 /** An endpoint whose address and secrets are open. */
 export interface OpenEndpoint {
+  id: string;
   url: URL;
   format: WebhookFormat;
   followRedirects: boolean;
@@ -73,7 +74,7 @@ export async function attempt(
     const { status, headers: answered, body: text } = await send(
       network,
       endpoint.url,
-      { headers, body },
+      { owner: endpoint.id, headers, body },
       endpoint.followRedirects,
     );
     const { pathname, search } = endpoint.url;

@@ -12,7 +12,7 @@ export interface Target {
 /** A connection, as {@link Deno.Conn} has it. */
 export type Connection = Pick<Deno.Conn, "read" | "write" | "close">;
 
-/** Makes connections. */
+/** Makes connections, within so many milliseconds. */
 export type Dial = (target: Target, timeout: number) => Promise<Connection>;
 
 /** Why there is no connection; its message is for the delivery log and names no address. */
@@ -27,6 +27,7 @@ export class ConnectionFailure extends Error {
  */
 export function dialer(authorities: string[] = []): Dial {
   return async ({ address, port, tlsName }, timeout) => {
+    const deadline = performance.now() + timeout;
     const connecting = Deno.connect({ hostname: address, port, transport: "tcp" });
     const connection = await within(timeout, connecting);
     try {
@@ -45,7 +46,7 @@ export function dialer(authorities: string[] = []): Dial {
         }
         return secured;
       });
-      return await within(timeout, securing);
+      return await within(deadline - performance.now(), securing);
     } catch (thrown) {
       quietlyClose(connection);
       throw thrown;
@@ -84,32 +85,31 @@ export function quietlyClose(connection: Connection): void {
   }
 }
 
-/** Connections that are kept for the next request to the same target. */
+/** Connections that are kept for the next request of the same owner to the same origin. */
 export interface Pool {
-  take(target: Target, timeout: number): Promise<Connection>;
+  /** One that is open, to an address that was judged when it was made; undefined: there is none. */
+  take(key: string): Connection | undefined;
   /** Keeps a connection whose last answer was read to its end. */
-  give(target: Target, connection: Connection): void;
+  give(key: string, connection: Connection): void;
   close(): void;
 }
 
 /** Idle connections older than this may be closed by the other side at any moment. */
 const idleMilliseconds = 1000;
 
-/** A pool for one run of a worker; the address is part of the key, so that a check is never skipped. */
-export function openPool(dial: Dial, now: () => number = () => performance.now()): Pool {
+/** A pool for one run of a worker. */
+export function openPool(now: () => number = () => performance.now()): Pool {
   const idle = new Map<string, { connection: Connection; since: number }[]>();
-  const keyOf = ({ address, port, tlsName }: Target) => `${tlsName ?? ""} ${address} ${port}`;
   return {
-    async take(target, timeout) {
-      const kept = idle.get(keyOf(target));
+    take(key) {
+      const kept = idle.get(key);
       for (let last = kept?.pop(); last; last = kept?.pop()) {
         if (now() - last.since < idleMilliseconds) return last.connection;
         quietlyClose(last.connection);
       }
-      return await dial(target, timeout);
+      return undefined;
     },
-    give(target, connection) {
-      const key = keyOf(target);
+    give(key, connection) {
       const kept = idle.get(key);
       if (kept) kept.push({ connection, since: now() });
       else idle.set(key, [{ connection, since: now() }]);

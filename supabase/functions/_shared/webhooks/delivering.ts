@@ -24,8 +24,8 @@ export async function deliver(
   { client, keys, policy, source }: Delivering,
   limits: Partial<RunLimits>,
 ): Promise<RunReport> {
-  const pool = openPool(dialer());
-  const network = { ...timeouts, resolve: systemResolve, pool, policy };
+  const pool = openPool();
+  const network = { ...timeouts, resolve: systemResolve, dial: dialer(), pool, policy };
   try {
     return await run({
       queue: webhookQueue(client),

@@ -20,6 +20,9 @@ export class ExchangeFailure extends Error {
 const headLimit = 32 * 1024;
 const bodyLimit = 64 * 1024;
 
+/** What says where an answer ends. */
+const framing = new Set(["content-length", "transfer-encoding"]);
+
 /** Header names and values as they may stand in a request. */
 const token = /^[!#$%&'*+.^_`|~\w-]+$/;
 const visible = /^[\x20-\x7e]*$/;
@@ -57,74 +60,97 @@ export async function exchange(connection: Connection, request: Uint8Array): Pro
   }
   const input = new Input(connection);
   for (;;) {
-    const { status, headers } = await readHead(input);
-    // Interim answers announce the real one (RFC 9110, section 15.2).
-    if (status < 200) continue;
+    const { status, version, headers, isPlain } = await readHead(input);
+    // Interim answers announce the real one (RFC 9110, section 15.2); nobody asked for an upgrade.
+    if (status < 200 && status !== 101) continue;
     const { body, complete } = await soon(readBody(input, status, headers), input);
-    const stays = !/\bclose\b/i.test(headers.get("connection") ?? "") && input.version === "1.1";
+    const stays = isPlain && version === "1.1" &&
+      !/\bclose\b/i.test(headers.get("connection") ?? "");
     return { status, headers, body, reusable: complete && stays && input.isEmpty };
   }
 }
 
 /** What has arrived and was not yet read. */
 class Input {
-  #bytes = new Uint8Array(0);
-  readonly #chunk = new Uint8Array(16 * 1024);
-  version = "";
+  #buffer = new Uint8Array(16 * 1024);
+  #start = 0;
+  #end = 0;
+  /** What heads may still take, those of interim answers and trailers together. */
+  headLeft = headLimit;
 
   constructor(readonly connection: Connection) {}
 
   get bytes(): Uint8Array {
-    return this.#bytes;
+    return this.#buffer.subarray(this.#start, this.#end);
   }
 
   get isEmpty(): boolean {
-    return this.#bytes.length === 0;
+    return this.#start === this.#end;
   }
 
   /** Waits for more; false at the end. */
   async fill(): Promise<boolean> {
-    const count = await this.connection.read(this.#chunk);
+    if (this.#end === this.#buffer.length) {
+      const { bytes } = this;
+      const roomy = bytes.length * 2 > this.#buffer.length
+        ? new Uint8Array(this.#buffer.length * 2)
+        : this.#buffer;
+      roomy.set(bytes);
+      this.#buffer = roomy;
+      this.#start = 0;
+      this.#end = bytes.length;
+    }
+    const count = await this.connection.read(this.#buffer.subarray(this.#end));
     if (count === null) return false;
-    const grown = new Uint8Array(this.#bytes.length + count);
-    grown.set(this.#bytes);
-    grown.set(this.#chunk.subarray(0, count), this.#bytes.length);
-    this.#bytes = grown;
+    this.#end += count;
     return true;
   }
 
   take(count: number): Uint8Array {
-    const taken = this.#bytes.subarray(0, count);
-    this.#bytes = this.#bytes.subarray(count);
+    const taken = this.bytes.slice(0, count);
+    this.#start += taken.length;
     return taken;
   }
 
   /** Up to a line end, which is taken too and left out. */
   async line(limit: number): Promise<string> {
-    for (;;) {
-      const end = this.#bytes.indexOf(10);
-      if (end > limit || end < 0 && this.#bytes.length > limit) {
+    for (let searched = 0;;) {
+      const end = this.bytes.indexOf(10, searched);
+      searched = this.bytes.length;
+      if (end > limit || end < 0 && searched > limit) {
         throw new ExchangeFailure("the answer has an endless line");
       }
       if (end >= 0) return latin(this.take(end + 1)).replace(/\r?\n$/, "");
       if (!await this.fill()) throw new ExchangeFailure("closed before the answer was complete");
     }
   }
+
+  /** A line of a head; all of them together have a limit. */
+  async headLine(): Promise<string> {
+    const line = await this.line(this.headLeft);
+    this.headLeft -= line.length + 2;
+    return line;
+  }
 }
 
 async function readHead(input: Input) {
-  const start = /^HTTP\/(1\.[01]) (\d{3})(?: |$)/.exec(await input.line(headLimit));
+  const start = /^HTTP\/(1\.[01]) (\d{3})(?: |$)/.exec(await input.headLine());
   if (!start) throw new ExchangeFailure("the answer is not HTTP");
-  input.version = start[1] ?? "";
+  const [, version = "", status = ""] = start;
   const headers = new Map<string, string>();
-  for (let left = headLimit;;) {
-    const line = await input.line(left);
-    if (line === "") return { status: Number(start[2]), headers };
-    left -= line.length + 2;
-    const colon = line.indexOf(":");
-    if (colon < 1) throw new ExchangeFailure("the answer is not HTTP");
-    headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  let isPlain = true;
+  for (;;) {
+    const line = await input.headLine();
+    if (line === "") break;
+    const [, name = "", value = ""] = /^([^:\s]+):(.*)$/s.exec(line) ?? [];
+    if (!token.test(name)) throw new ExchangeFailure("the answer is not HTTP");
+    const key = name.toLowerCase();
+    // Two lengths, or a length and chunks: whoever reads them otherwise sees another end.
+    if (headers.has(key) && framing.has(key)) isPlain = false;
+    headers.set(key, value.trim());
   }
+  if ([...framing].every((key) => headers.has(key))) isPlain = false;
+  return { status: Number(status), version, headers, isPlain };
 }
 
 /** The status decides; the body is for the log and is not waited for as long as the answer. */
@@ -136,7 +162,7 @@ async function soon(
 ): Promise<{ body: Uint8Array; complete: boolean }> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const expired = new Promise<{ body: Uint8Array; complete: boolean }>((resolve) => {
-    timer = setTimeout(() => resolve({ body: input.bytes, complete: false }), bodyTimeout);
+    timer = setTimeout(() => resolve({ body: input.bytes.slice(), complete: false }), bodyTimeout);
   });
   try {
     return await Promise.race([reading, expired]);
@@ -169,17 +195,18 @@ async function readChunks(input: Input): Promise<{ body: Uint8Array; complete: b
   const parts: Uint8Array[] = [];
   let size = 0;
   for (;;) {
-    const length = parseInt(await input.line(1024), 16);
-    if (!(length >= 0)) throw new ExchangeFailure("the answer is not HTTP");
+    const digits = /^([\da-f]{1,8})(?:$|[\s;])/i.exec(await input.line(1024))?.[1];
+    if (digits === undefined) throw new ExchangeFailure("the answer is not HTTP");
+    const length = parseInt(digits, 16);
     if (length === 0) break;
     const wanted = Math.min(length, bodyLimit - size);
     while (input.bytes.length < wanted) if (!await input.fill()) break;
     parts.push(input.take(wanted));
     size += parts.at(-1)?.length ?? 0;
     if (wanted < length || size >= bodyLimit) return { body: join(parts, size), complete: false };
-    await input.line(2);
+    if (await input.line(2) !== "") throw new ExchangeFailure("the answer is not HTTP");
   }
-  while (await input.line(headLimit) !== "");
+  while (await input.headLine() !== "");
   return { body: join(parts, size), complete: true };
 }
 

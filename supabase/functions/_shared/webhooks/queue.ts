@@ -17,6 +17,19 @@ export interface SealedEndpoint {
   secrets: { id: string; ciphertext: string }[];
 }
 
+/** What a worker asks for. */
+export interface Wanted {
+  worker: string;
+  /** Deliveries, at most. */
+  maximum: number;
+  /** Seconds. */
+  lease: number;
+  /** Endpoints of which it has enough. */
+  busy: string[];
+  /** This delivery and no other. */
+  only?: string | undefined;
+}
+
 /** What a worker got, until its lease ends. */
 export interface Claim {
   deliveries: ClaimedDelivery[];
@@ -25,8 +38,8 @@ export interface Claim {
 
 /** The outbox. */
 export interface WebhookQueue {
-  /** Takes up to `maximum` deliveries for `lease` seconds. */
-  claim(worker: string, maximum: number, lease: number, only?: string): Promise<Claim>;
+  /** Takes what is due. */
+  claim(asked: Wanted): Promise<Claim>;
   /** Says how attempts ended; each is taken once, however often it is said. */
   complete(results: AttemptResult[]): Promise<void>;
 }
@@ -34,12 +47,13 @@ export interface WebhookQueue {
 /** The outbox as the service role reaches it through the Data API. */
 export function webhookQueue(client: CallerClient): WebhookQueue {
   return {
-    async claim(worker, maximum, lease_seconds, only) {
+    async claim({ worker, maximum, lease, busy, only }) {
       const claim = unwrap(
         await client.rpc("claim_webhook_deliveries", {
           worker,
           maximum,
-          lease_seconds,
+          lease_seconds: lease,
+          busy_endpoints: busy,
           ...(only ? { only_delivery: only } : {}),
         }),
       );

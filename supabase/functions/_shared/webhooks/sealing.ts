@@ -61,6 +61,7 @@ export async function openEndpoint(
     ),
   );
   return {
+    id,
     url: openUrl(destination.url, endpoint.origin, policy),
     format: endpoint.format,
     followRedirects: endpoint.follow_redirects,

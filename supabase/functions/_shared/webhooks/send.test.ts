@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Dial, dialer, openPool, type Target } from "./connection.ts";
+import { dialer, openPool, type Target } from "./connection.ts";
 import { ExchangeFailure, writeRequest } from "./exchange.ts";
 import {
   answering,
@@ -11,14 +11,19 @@ import {
 } from "./fixtures.ts";
 import { AddressRefused, type Network, send, TimedOut } from "./send.ts";
 
-const message = { headers: { "webhook-id": "1" }, body: '{"type":"webhook.test"}' };
+const message = {
+  owner: "endpoint",
+  headers: { "webhook-id": "1" },
+  body: '{"type":"webhook.test"}',
+};
 const name = "receiver.example.test";
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-function network(options: Partial<Network> & { dial?: Dial } = {}): Network & Disposable {
-  const pool = openPool(options.dial ?? dialer());
+function network(options: Partial<Network> = {}): Network & Disposable {
+  const pool = openPool();
   return {
     resolve: () => Promise.resolve(["127.0.0.1"]),
+    dial: dialer(),
     policy: { allowLoopback: true },
     connectTimeout: 2000,
     timeout: 2000,

@@ -4,13 +4,21 @@
  * fetch() nor node:https can do that on Deno 2.1: both resolve the name again when they connect.
  */
 import { mayDeliverTo } from "./address.ts";
-import { ConnectionFailure, type Pool, quietlyClose, type Target } from "./connection.ts";
+import {
+  type Connection,
+  ConnectionFailure,
+  type Dial,
+  type Pool,
+  quietlyClose,
+} from "./connection.ts";
 import { type AddressPolicy, checkUrl, literalOf } from "./destination.ts";
 import { type Answer, exchange, writeRequest } from "./exchange.ts";
 import type { Resolve } from "./resolve.ts";
 
 /** What is sent. */
 export interface Message {
+  /** Whose it is: a connection is shared with nobody else, whatever it answered before. */
+  owner: string;
   headers: Record<string, string>;
   body: string;
 }
@@ -18,6 +26,7 @@ export interface Message {
 /** What sending stands on. */
 export interface Network {
   resolve: Resolve;
+  dial: Dial;
   pool: Pool;
   policy: AddressPolicy;
   /** Milliseconds for a connection, and for everything together. */
@@ -80,12 +89,9 @@ async function sendOnce(
   message: Message,
   deadline: number,
 ): Promise<Answer> {
-  const addresses = await inTime(deadline, resolveAll(network, url));
-  if (!mayDeliverTo(addresses, network.policy.allowLoopback)) {
-    throw new AddressRefused("the address is not public");
-  }
   const request = writeRequest(url, message.headers, message.body);
-  const { target, connection } = await connect(network, url, addresses, deadline);
+  const key = `${message.owner} ${url.origin}`;
+  const connection = network.pool.take(key) ?? await connect(network, url, deadline);
   let reusable = false;
   try {
     const answer = await inTime(deadline, exchange(connection, request));
@@ -93,7 +99,7 @@ async function sendOnce(
     return answer;
   } finally {
     // Closing is also what ends an exchange that ran out of time.
-    if (reusable) network.pool.give(target, connection);
+    if (reusable) network.pool.give(key, connection);
     else quietlyClose(connection);
   }
 }
@@ -107,17 +113,20 @@ async function resolveAll({ resolve }: Network, url: URL): Promise<string[]> {
 }
 
 /** Tries one address after the other; nothing was sent yet, so no attempt is doubled. */
-async function connect(network: Network, url: URL, addresses: string[], deadline: number) {
+async function connect(network: Network, url: URL, deadline: number): Promise<Connection> {
+  const addresses = await inTime(deadline, resolveAll(network, url));
+  if (!mayDeliverTo(addresses, network.policy.allowLoopback)) {
+    throw new AddressRefused("the address is not public");
+  }
   const tls = url.protocol === "https:";
   const port = Number(url.port) || (tls ? 443 : 80);
   const tlsName = tls ? literalOf(url) ?? url.hostname.replace(/\.$/, "") : null;
   let failure: unknown;
   for (const address of addresses.slice(0, addressLimit)) {
-    const target: Target = { address, port, tlsName };
     const left = Math.min(network.connectTimeout, deadline - performance.now());
     if (left <= 0) throw new TimedOut("no answer in time");
     try {
-      return { target, connection: await network.pool.take(target, left) };
+      return await network.dial({ address, port, tlsName }, left);
     } catch (thrown) {
       failure = thrown;
     }

@@ -22,8 +22,10 @@ function memoryQueue(deliveries: ClaimedDelivery[]) {
   const waiting = [...deliveries];
   const results: AttemptResult[] = [];
   const queue: WebhookQueue = {
-    claim(_worker, maximum) {
-      const claimed = waiting.splice(0, maximum);
+    claim({ maximum, busy }) {
+      const claimed = waiting.filter(({ endpoint_id }) => !busy.includes(endpoint_id))
+        .slice(0, maximum);
+      for (const one of claimed) waiting.splice(waiting.indexOf(one), 1);
       const ids = [...new Set(claimed.map(({ endpoint_id }) => endpoint_id))];
       return Promise.resolve<Claim>({ deliveries: claimed, endpoints: ids.map(endpoint) });
     },

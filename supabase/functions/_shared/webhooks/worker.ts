@@ -21,7 +21,7 @@ export interface RunLimits {
   worker: string;
   /** Claims one delivery and no other. */
   only?: string;
-  /** Deliveries a claim. */
+  /** Deliveries a claim; of an endpoint of which as many wait in the worker no more are claimed. */
   batch: number;
   /** Attempts under way at once; of one endpoint half as many. */
   concurrency: number;
@@ -45,7 +45,7 @@ export const defaultLimits: Omit<RunLimits, "worker"> = {
   lease: 60,
   attemptTimeout: 20_000,
   wait: 0,
-  interval: 250,
+  interval: 100,
 };
 
 /** What a run did. */
@@ -66,7 +66,15 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const opened = new Map<string, Promise<OpenEndpoint>>();
   const lanes: Lane[] = [];
   let active = 0;
+  /** By endpoint, the attempts under way. */
   const busy = new Map<string, number>();
+  /** By endpoint, the lanes that wait. */
+  const waiting = new Map<string, number>();
+  const count = (counts: Map<string, number>, id: string, change: number) =>
+    counts.set(id, (counts.get(id) ?? 0) + change);
+  const waitingFor = (id: string) => waiting.get(id) ?? 0;
+  /** Endpoints of which so many wait that no more are wanted: however many hang, others get through. */
+  const enough = () => [...waiting.keys()].filter((id) => waitingFor(id) >= limits.batch);
 
   const open = (endpoint: SealedEndpoint) => {
     // Sealed anew is another endpoint: its address or its secrets changed.
@@ -98,35 +106,46 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const nextLane = () => {
     const free = limits.concurrency - active;
     const index = lanes.findIndex(({ endpoint }) => (busy.get(endpoint.id) ?? 0) < free);
-    return index < 0 ? undefined : lanes.splice(index, 1)[0];
+    const [lane] = index < 0 ? [] : lanes.splice(index, 1);
+    if (lane) {
+      count(waiting, lane.endpoint.id, -1);
+      if (waitingFor(lane.endpoint.id) === limits.batch - 1) lookAgainAt = 0;
+    }
+    return lane;
   };
+  let lookAgainAt = 0;
   let wake = () => {};
   const pump = () => {
     for (let lane = nextLane(); lane; lane = nextLane()) {
       const { id } = lane.endpoint;
-      busy.set(id, (busy.get(id) ?? 0) + 1);
+      count(busy, id, 1);
       active++;
       drive(lane).finally(() => {
-        busy.set(id, (busy.get(id) ?? 0) - 1);
+        count(busy, id, -1);
         active--;
         pump();
-        if (active === 0 || lanes.length < limits.batch) wake();
+        if (active === 0 || waitingFor(id) < limits.batch) wake();
       });
     }
   };
 
   let failure: unknown;
   let claiming = false;
-  let lookAgainAt = 0;
   const claim = async () => {
     claiming = true;
     const startBefore = performance.now() + limits.lease * 1000 - limits.attemptTimeout;
-    const batch = Math.min(limits.batch, limits.maximum - report.claimed);
+    const { worker, lease, only } = limits;
+    const maximum = Math.min(limits.batch, limits.maximum - report.claimed);
     try {
-      const got = await work.queue.claim(limits.worker, batch, limits.lease, limits.only);
+      const got = await work.queue.claim({ worker, maximum, lease, busy: enough(), only });
       report.claimed += got.deliveries.length;
-      lanes.push(...lanesOf(got.deliveries, got.endpoints, startBefore));
-      if (got.deliveries.length === 0) lookAgainAt = performance.now() + limits.interval;
+      for (const lane of lanesOf(got.deliveries, got.endpoints, startBefore)) {
+        lanes.push(lane);
+        count(waiting, lane.endpoint.id, 1);
+      }
+      if (got.deliveries.length === 0 || enough().length > 0) {
+        lookAgainAt = performance.now() + limits.interval;
+      }
     } catch (thrown) {
       failure = thrown;
     }
@@ -141,8 +160,9 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     const woken = new Promise<void>((resolve) => wake = resolve);
     const stopping = failure !== undefined || limits.signal?.aborted ||
       report.claimed >= limits.maximum;
-    // What waits here waits for its own endpoint; others may have something due.
-    const wanted = lanes.length < (active < limits.concurrency ? 3 : 1) * limits.batch;
+    // What waits of an endpoint that has enough waits for that one; others may have something due.
+    const scarce = [...waiting.values()].filter((lanes) => lanes < limits.batch);
+    const wanted = scarce.reduce((sum, lanes) => sum + lanes, 0) < limits.batch;
     if (!stopping && !claiming && wanted && performance.now() >= lookAgainAt) claim();
     if (claiming || active > 0 || lanes.length > 0) {
       await woken;
