@@ -26,6 +26,7 @@ const databaseJobs: Record<string, number> = {
   cleanup_old_rate_limits: 60,
   evaluate_alerts: 5,
   roll_up_metrics: 600,
+  prune_webhook_deliveries: 300,
 };
 
 /** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */

@@ -1,6 +1,7 @@
 -- Webhooks schedule: deliveries go out, and are forgotten in time, with nobody calling.
 -- Protects against an outbox that quietly fills and a delivery log that only grows.
--- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+-- SECURITY DEFINER: continue_webhook_deliveries, because Vault and pg_net are not the service role's.
+-- pg_cron runs jobs as whoever scheduled them.
 
 insert into private.settings (name, value, description) values
   (
@@ -32,6 +33,29 @@ comment on function private.request_webhook_deliveries() is
   'Asks the function webhooks by pg_net to deliver what is due, once for each worker; returns how
    many were asked. Errors: SCHEDULER_NOT_CONFIGURED.';
 
+create function public.continue_webhook_deliveries(wait_seconds integer)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because Vault and pg_net are not the service role's
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regproc('net.http_post') is null then
+    return false;
+  end if;
+  perform private.request_function(
+    format('webhooks/deliver?wait_seconds=%s', greatest(0, least(wait_seconds, 50))),
+    timeout_milliseconds => 60000
+  );
+  return true;
+end;
+$$;
+comment on function public.continue_webhook_deliveries(integer) is
+  'Starts another run where one delivered as much as a run may before its time was over: for the rest
+   of that time, so that runs never become more than the scheduler starts (service role only). False
+   where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
+
 create function private.schedule_webhook_jobs()
   returns boolean
   language plpgsql
@@ -57,5 +81,8 @@ comment on function private.schedule_webhook_jobs() is
 
 select private.schedule_webhook_jobs();
 
-revoke all on function private.request_webhook_deliveries(), private.schedule_webhook_jobs()
+revoke all on function
+  private.request_webhook_deliveries(), public.continue_webhook_deliveries(integer),
+  private.schedule_webhook_jobs()
   from public, anon, authenticated, service_role;
+grant execute on function public.continue_webhook_deliveries(integer) to service_role;

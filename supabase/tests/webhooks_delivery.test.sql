@@ -1,6 +1,6 @@
 -- Webhooks: what gets into the outbox, who may take it, how attempts end.
 begin;
-select plan(53);
+select plan(77);
 select tests.create_organizations();
 update private.settings set value = '3' where name = 'webhooks.maximum_attempts';
 
@@ -261,6 +261,149 @@ select is(tests.queued(tests.a()), 0::bigint, 'WHK-55: a security event of mediu
 select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
 select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
 select is(tests.queued(tests.a()), 1::bigint, 'WHK-55: one of high urgency an error, told when it is opened and not again');
+
+select is(
+  (select p.data ? 'resolution_note' and b.body -> 'data' ? 'resolution_note'
+     or b.body -> 'data' ? 'details'
+   from public.webhook_deliveries d
+   join private.webhook_payloads p on p.delivery_id = d.id
+   join private.webhook_bodies b on b.delivery_id = d.id
+   where d.endpoint_id = tests.a()),
+  false, 'WHK-56: nor with what somebody wrote about it, unless details were asked for'
+);
+
+-- what an endpoint in order has left over when it is in order no more
+delete from public.webhook_deliveries;
+select public.update_webhook_endpoint(tests.a(), ordering => 'resource',
+  subscriptions => '[{"pattern": "audit.data.*"}]');
+select tests.cause('acme', resource => 'left');
+select public.update_webhook_endpoint(tests.a(), ordering => 'none');
+select tests.cause('acme', resource => 'next');
+select is(tests.claim(), 2::bigint, 'WHK-57: what waited in order arrives when order is no longer asked for');
+select tests.complete('delivered', 200);
+
+-- keys take turns
+delete from public.webhook_deliveries;
+select public.update_webhook_endpoint(tests.a(), ordering => 'resource');
+insert into public.webhook_deliveries
+  (endpoint_id, event_id, occurred_at, source, severity, event_type, ordering_key, attempts, due_at)
+select tests.a(), gen_random_uuid(), now(), 'audit', 'info', 'audit.data.read', 'waits/' || n, 1, now() + interval '1 hour'
+from generate_series(1, 1500) n;
+select tests.cause('acme', resource => 'zz') from generate_series(1, 3);
+select tests.claim() from generate_series(1, 2);
+select is(
+  (select count(*) from public.webhook_deliveries d where d.ordering_key ~ 'zz$' and d.attempts = 1),
+  3::bigint, 'WHK-58: however many keys wait for another attempt, one that does not gets its turn'
+);
+delete from public.webhook_deliveries;
+select tests.cause('acme', resource => k) from unnest('{p,p,p,q,q,q}'::text[]) k;
+select is(tests.claim(2), 2::bigint, 'WHK-59: a claim takes a run of each key');
+select is(
+  (select array_agg(c.body #>> '{data,resource_id}' order by c.place) from claimed c), '{p,q}',
+  'WHK-59: however long the first one is'
+);
+create temporary table first_of_both as select * from claimed;
+select is(tests.claim(), 0::bigint, 'WHK-59: and nothing of a key of which something is under way');
+select public.complete_webhook_deliveries((
+  select jsonb_agg(jsonb_build_object('delivery_id', f.delivery_id, 'attempt_id', f.attempt_id,
+    'outcome', 'delivered', 'status', 200)) from first_of_both f
+));
+select is(tests.claim(), 4::bigint, 'WHK-59: until it is through');
+select is(
+  (select array_agg(c.body #>> '{data,resource_id}' order by c.place) from claimed c), '{p,p,q,q}',
+  'WHK-59: in order'
+);
+select tests.complete('delivered', 200);
+
+-- a worker that has enough of an endpoint
+select tests.cause('acme');
+select is(
+  jsonb_array_length(public.claim_webhook_deliveries('tester', busy_endpoints => array[tests.a()]) -> 'deliveries'),
+  0, 'WHK-60: of an endpoint of which a worker has enough it gets no more'
+);
+select is(tests.claim(), 1::bigint, 'WHK-60: which others get');
+select tests.complete('delivered', 200);
+
+-- replayed again and again
+update public.webhook_deliveries set attempts = 40000, attempts_before = 40000 where endpoint_id = tests.a();
+select public.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity', '{delivered,dead}');
+select ok(tests.claim() > 0, 'WHK-61: a delivery may be attempted any number of times');
+select tests.complete('delivered', 200);
+
+-- details as they were
+select public.update_webhook_endpoint(tests.a(), include_details => true);
+select public.log_audit_event('data.read', organization_id => tests.organization_id('acme'),
+  details => '{"was": null, "is": {"deep": null}}');
+select tests.claim();
+select is(
+  (select c.body #> '{data,details}' from claimed c), '{"was": null, "is": {"deep": null}}',
+  'WHK-62: a null in the details is told as what it is'
+);
+select tests.complete('delivered', 200);
+
+-- samples
+select tests.act_as('admin@acme.test');
+select lives_ok(
+  $$ select public.send_test_webhook(tests.a()) from generate_series(1, 10) $$,
+  'WHK-63: an endpoint is sent ten samples in a minute'
+);
+select is(
+  tests.error($$ select public.send_test_webhook(tests.a()) $$),
+  'PT429 WEBHOOK_TOO_MANY_TESTS', 'WHK-63: and no more'
+);
+select tests.act_as('admin@globex.test');
+select is(
+  tests.error($$ select public.send_test_webhook(tests.a()) $$),
+  'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-63: none by another organization'
+);
+
+-- who sees what a receiver was told, and answered
+select tests.act_as('admin@acme.test');
+select public.create_role(
+  tests.organization_id('acme'), 'plumber', '{webhook:read,webhook:manage}'
+);
+select tests.act_as_owner();
+select public.grant_role(
+  tests.user_id('stranger@bulwark.test'), 'plumber', tests.organization_id('acme')
+);
+select tests.act_as('stranger@bulwark.test');
+select is(
+  (select array_agg(distinct d.source::text) from public.webhook_deliveries d), '{test}',
+  'WHK-64: whoever may read webhooks and not the log sees no deliveries of its entries'
+);
+select is_empty(
+  'select from public.webhook_attempts', 'WHK-64: nor what receivers answered to them'
+);
+select tests.act_as('admin@acme.test');
+select ok(
+  exists (select from public.webhook_deliveries d where d.source = 'audit')
+    and exists (select from public.webhook_attempts),
+  'WHK-64: whoever may read the log too does'
+);
+select tests.act_as_owner();
+select public.disable_webhook_endpoint(tests.a());
+update public.webhook_deliveries set occurred_at = now() - interval '31 days' where status = 'pending';
+select is(
+  public.prune_webhook_deliveries(), 0, 'WHK-65: what waits for an endpoint that was just disabled is kept'
+);
+update public.webhook_endpoints set disabled_at = now() - interval '31 days' where id = tests.a();
+select is(
+  public.prune_webhook_deliveries(),
+  (select count(*)::integer from public.webhook_deliveries d where d.status = 'pending'),
+  'WHK-65: for one that was disabled long ago it is forgotten'
+);
+
+-- the scheduler
+select tests.act_as_role('service_role');
+select is(
+  public.continue_webhook_deliveries(5), to_regproc('net.http_post') is not null,
+  'WHK-66: a run has itself followed by another where pg_net is installed'
+);
+select tests.act_as('admin@acme.test');
+select is(
+  tests.error('select public.continue_webhook_deliveries(5)'), '42501',
+  'WHK-66: and nobody else does'
+);
 
 select * from finish();
 rollback;

@@ -1371,6 +1371,7 @@ export type Database = {
       "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
       "claim_webhook_deliveries": {
         Args: {
+          "busy_endpoints"?: (string)[];
           "lease_seconds"?: number;
           "maximum"?: number;
           "only_delivery"?: string;

@@ -1,15 +1,22 @@
 import { BulwarkError } from "./errors.ts";
 import type { Handler } from "./http.ts";
 
+const uuid = /(?<=\/)[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?=\/|$)/i;
+
+/** The UUID in a request's path; empty where it has none. */
+export function pathId({ url }: Request): string {
+  return uuid.exec(new URL(url).pathname)?.[0] ?? "";
+}
+
 /**
  * Answers by method and path, as in `{ "GET /audit/proof": … }`; a slash at the end makes no
- * difference.
+ * difference, and `<id>` stands for a UUID, which {@link pathId} reads.
  * @throws BulwarkError 404 NOT_FOUND where no route has the method and the path
  */
 export function router(routes: Record<string, Handler>): Handler {
   const known = new Map(Object.entries(routes));
   return async (request) => {
-    const path = new URL(request.url).pathname.replace(/\/+$/, "");
+    const path = new URL(request.url).pathname.replace(/\/+$/, "").replace(uuid, "<id>");
     const route = known.get(`${request.method} ${path}`);
     if (!route) {
       throw new BulwarkError(

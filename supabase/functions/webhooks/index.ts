@@ -7,17 +7,19 @@
 import { unwrap } from "../_shared/audit/log.ts";
 import { callerClient } from "../_shared/caller.ts";
 import { openDataKeys } from "../_shared/encryption/mod.ts";
-import { readWebhookEnv } from "../_shared/env.ts";
-import { BulwarkError } from "../_shared/errors.ts";
+import { readRateLimitEnv, readWebhookEnv } from "../_shared/env.ts";
 import { correlationIdOf, handle, readJson } from "../_shared/http.ts";
 import { parse, queryOf } from "../_shared/input.ts";
+import { openLimits } from "../_shared/rate_limit.ts";
+import { pathId, router } from "../_shared/router.ts";
 import { requireScheduler } from "../_shared/scheduler.ts";
 import { serviceClient } from "../_shared/service.ts";
-import { deliver, deliverSample } from "../_shared/webhooks/delivering.ts";
+import { deliverFor, deliverSample } from "../_shared/webhooks/delivering.ts";
 import { createEndpoint, moveEndpoint, rotateSecret } from "../_shared/webhooks/endpoints.ts";
 import * as input from "../_shared/webhooks/input.ts";
 
 const env = readWebhookEnv();
+const limit = openLimits(readRateLimitEnv());
 
 const asService = (request: Request) => {
   const client = serviceClient(env, correlationIdOf(request));
@@ -25,35 +27,30 @@ const asService = (request: Request) => {
 };
 const asCaller = (from: Request) => ({ ...asService(from), client: callerClient(from, env) });
 
-const routes: Record<string, (request: Request, id: string) => Promise<Response>> = {
-  async "POST /webhooks/endpoints"(request) {
+const answer = router({
+  "POST /webhooks/endpoints": limit("api_default", async (request) => {
     const asked = parse(input.newEndpoint, await readJson(request));
     return Response.json(await createEndpoint(asCaller(request), asked), { status: 201 });
-  },
-  async "PUT /webhooks/endpoints/<id>/destination"(request, id) {
+  }),
+  "PUT /webhooks/endpoints/<id>/destination": limit("api_default", async (request) => {
     const asked = parse(input.newDestination, await readJson(request));
-    await moveEndpoint(asCaller(request), id, asked);
+    await moveEndpoint(asCaller(request), pathId(request), asked);
     return new Response(null, { status: 204 });
-  },
-  async "POST /webhooks/endpoints/<id>/rotate"(request, id) {
+  }),
+  "POST /webhooks/endpoints/<id>/rotate": limit("api_default", async (request) => {
     const { overlap_seconds } = parse(input.rotation, await readJson(request));
-    return Response.json(await rotateSecret(asCaller(request), id, overlap_seconds));
-  },
-  async "POST /webhooks/endpoints/<id>/test"(request, id) {
-    const sent = await callerClient(request, env).rpc("send_test_webhook", { endpoint_id: id });
+    return Response.json(await rotateSecret(asCaller(request), pathId(request), overlap_seconds));
+  }),
+  "POST /webhooks/endpoints/<id>/test": limit("api_default", async (request) => {
+    const endpoint_id = pathId(request);
+    const sent = await callerClient(request, env).rpc("send_test_webhook", { endpoint_id });
     return Response.json(await deliverSample(asService(request), unwrap(sent)));
-  },
+  }),
   async "POST /webhooks/deliver"(request) {
     requireScheduler(request, env.schedulerSecret);
     const { wait_seconds } = parse(input.delivering, queryOf(request));
-    const limits = { wait: wait_seconds * 1000, signal: request.signal };
-    return Response.json(await deliver(asService(request), limits));
+    return Response.json(await deliverFor(asService(request), wait_seconds, request.signal));
   },
-};
+});
 
-Deno.serve(handle(["POST", "PUT"], async (request) => {
-  const { path, id } = input.readPath(new URL(request.url).pathname);
-  const route = routes[`${request.method} ${path}`];
-  if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
-  return await route(request, id);
-}));
+Deno.serve(handle(["POST", "PUT"], answer));

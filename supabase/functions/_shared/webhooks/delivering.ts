@@ -1,4 +1,5 @@
 /** Runs of the worker as the function makes them. */
+import { unwrap } from "../audit/log.ts";
 import type { CallerClient } from "../caller.ts";
 import type { DataKeys } from "../encryption/mod.ts";
 import { attempt } from "./attempt.ts";
@@ -35,6 +36,24 @@ export async function deliver(
   } finally {
     pool.close();
   }
+}
+
+/**
+ * Delivers what is due for so many seconds. Where that is more than one run may deliver, another is
+ * started for the rest of the time.
+ */
+export async function deliverFor(
+  delivering: Delivering,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<RunReport> {
+  const until = performance.now() + seconds * 1000;
+  const report = await deliver(delivering, { wait: seconds * 1000, signal });
+  const left = Math.floor((until - performance.now()) / 1000);
+  if (report.claimed >= defaultLimits.maximum && left > 0) {
+    unwrap(await delivering.client.rpc("continue_webhook_deliveries", { wait_seconds: left }));
+  }
+  return report;
 }
 
 /** Delivers one sample now and says how that went, as the delivery log has it. */

@@ -41,16 +41,3 @@ export const delivering = z.strictObject({
 });
 
 export type NewEndpoint = z.output<typeof newEndpoint>;
-
-/** A path with the id in it, if there is one, taken out: `/webhooks/endpoints/<id>/rotate`. */
-export function readPath(pathname: string): { path: string; id: string } {
-  let id = "";
-  const path = pathname.replace(/\/+$/, "").replace(
-    /(?<=\/)[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?=\/)/i,
-    (found) => {
-      id = found;
-      return "<id>";
-    },
-  );
-  return { path, id };
-}
