@@ -139,7 +139,8 @@ async function alert(sql: postgres.Sql): Promise<void> {
   }
 }
 
-async function record(sql: postgres.Sql, metric: string, kind: string, point: Point) {
+/** Stores one measurement, as a function does. */
+export async function record(sql: postgres.Sql, metric: string, kind: string, point: Point) {
   const sample = { metric, kind, unit: "", labels: {}, at: Date.now() / 1000, ...point.sample() };
   await sql`select public.record_metrics(${crypto.randomUUID()}, ${sql.json([sample] as never)})`;
 }

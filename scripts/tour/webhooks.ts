@@ -2,16 +2,21 @@ import assert from "node:assert/strict";
 import postgres from "postgres";
 import { verifyWebhook, WebhookRefused } from "../../supabase/functions/_shared/webhooks/verify.ts";
 import { Failure } from "../stack/failure.ts";
+import { Point } from "../../supabase/functions/_shared/metrics/histogram.ts";
 import { expect, type Place, signUp, step, title, type Visitor } from "./guide.ts";
+import { record } from "./metrics.ts";
 
 /** What the receiver made of one request. */
 interface Arrival {
   id: string;
   type: string;
+  severity: string;
+  /** What a security event is about. */
+  subject: string | undefined;
   fault: string | null;
 }
 
-/** Webhooks: signed deliveries to a real receiver, a failure with its retries, and a replay. */
+/** Webhooks: an entry, an event and an alert at real receivers, a failure, its retries, a replay. */
 export async function webhooks(place: Place): Promise<void> {
   title("Ada has a receiver on this machine and registers it");
   const ada = await signUp(place, "Ada");
@@ -51,38 +56,43 @@ export async function webhooks(place: Place): Promise<void> {
   );
   const exported = await receiver.next(1);
   confirm("the entry arrived and verifies", exported, { type: "audit.data.export", fault: null });
-  const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
+  await using database = openDatabase(place);
+  const { sql } = database;
   const [raised] = await sql`
     select private.raise_security_event(
       'brute_force', ${organization_id}, ${ada.id}, 'tour', '{"attempts": 12}'
     ) as id
   `;
-  await sql.end();
   const alarm = await receiver.next(2);
   confirm("the security event arrived and verifies", alarm, {
     type: "security.brute_force",
     fault: null,
   });
 
+  await alert(place, sql);
+
   title("A receiver that fails is tried again, under the same id");
-  receiver.failures = 1;
+  receiver.failures = 2;
   await step(
     "Ada resolves the event while her receiver is down",
     ada.client.rpc("resolve_security_event", { event_id: raised?.["id"], note: "A tour" }),
   );
-  const resolved = await receiver.next(4);
-  confirm("it arrives at the second attempt", resolved, {
+  const resolved = await receiver.next(5);
+  confirm("it arrives at the third attempt", resolved, {
     type: "security.brute_force.resolved",
     fault: null,
   });
-  confirm("with the id of the first", receiver.arrivals[4]?.id, receiver.arrivals[3]?.id);
+  const [, , , ...tries] = receiver.arrivals.map(({ id }) => id);
+  confirm("each with the id of the first", new Set(tries).size, 1);
+  const delivery = tries[0] ?? "";
   const attempts = () =>
     ada.client.from("webhook_attempts").select("number, outcome, status")
-      .eq("delivery_id", receiver.arrivals[4]?.id ?? "").order("number");
-  await until(async () => (await attempts()).data?.length === 2);
-  await expect("the log has both", [
+      .eq("delivery_id", delivery).order("number");
+  await until(async () => (await attempts()).data?.length === 3);
+  await expect("the log has all of them", [
     { number: 1, outcome: "rejected", status: 503 },
-    { number: 2, outcome: "delivered", status: 200 },
+    { number: 2, outcome: "rejected", status: 503 },
+    { number: 3, outcome: "delivered", status: 200 },
   ], attempts());
 
   title("A replay, and somebody who replays on his own");
@@ -90,13 +100,66 @@ export async function webhooks(place: Place): Promise<void> {
     delivery_id: receiver.arrivals[1]?.id ?? "",
   });
   confirm("Ada replays the entry", error, null);
-  const again = await receiver.next(5);
+  const again = await receiver.next(6);
   confirm("the receiver knows its id and does nothing", again, {
     type: "audit.data.export",
     fault: "repeated",
   });
   const forged = await receiver.forge();
   confirm("a body that was tampered with does not verify", forged, "invalid");
+}
+
+/** Alerts are the installation's: an operator registers a receiver of its own for them. */
+async function alert(place: Place, sql: postgres.Sql): Promise<void> {
+  title("A threshold is crossed: the operator's receiver is told, and told when it is over");
+  const otto = await signUp(place, "Otto");
+  await sql`select public.grant_role(${otto.id}, 'super_admin')`;
+  const rule = `tour_${crypto.randomUUID().slice(0, 8)}`;
+  await using pager = openReceiver();
+  const made = await call(place, otto, "endpoints", {
+    organization_id: null,
+    name: "Operators",
+    url: pager.url,
+    subscriptions: [
+      { pattern: "security.alert_warning" },
+      { pattern: "security.alert_warning.resolved" },
+    ],
+  });
+  confirm("Otto, a super_admin, registers a receiver for the installation", made.status, 201);
+  const { id: endpoint_id, secret } = made.body as { id: string; secret: string };
+  pager.secret = secret;
+  await sql`
+    select public.set_alert_rule(${rule}, ${rule}, 'last', 100, 500, time_window => '10 minutes',
+      lasting => '0', recovering => '0', cool_down => '0')`;
+  const level = async (value: number) => {
+    const point = new Point();
+    point.observe(value);
+    await record(sql, rule, "gauge", point);
+  };
+  try {
+    await level(250);
+    confirm(
+      "250 jobs wait where 100 are too many: the alert arrived and verifies",
+      await pager.about(rule, "security.alert_warning"),
+      { severity: "warning", fault: null },
+    );
+    await level(30);
+    confirm(
+      "30 jobs wait: that it is over arrived and verifies",
+      await pager.about(rule, "security.alert_warning.resolved"),
+      { severity: "warning", fault: null },
+    );
+  } finally {
+    await sql`delete from private.alert_rules where name = ${rule}`;
+    await sql`select public.delete_webhook_endpoint(${endpoint_id})`;
+    await sql`select public.revoke_role(${otto.id}, 'super_admin')`;
+  }
+}
+
+/** The database as a superuser; closed at the end. */
+function openDatabase(place: Place) {
+  const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
+  return { sql, [Symbol.asyncDispose]: () => sql.end() };
 }
 
 /** A receiver that verifies, remembers ids, and is down when it is told to. */
@@ -122,16 +185,17 @@ function openReceiver() {
         headers: request.headers,
         body: await request.text(),
       });
-      const { type } = await copy.clone().json();
+      const { type, severity, data } = await copy.clone().json();
       const id = request.headers.get("webhook-id") ?? "";
+      const told = { id, type, severity, subject: data?.subject };
       if (receiver.failures > 0) {
         receiver.failures--;
-        arrivals.push({ id, type, fault: "down" });
+        arrivals.push({ ...told, fault: "down" });
         return new Response("down", { status: 503 });
       }
       last = copy.clone();
       // Before the secret is known there is nothing to judge by: the test waits for it.
-      arrivals.push({ id, type, fault: await judge(copy) });
+      arrivals.push({ ...told, fault: await judge(copy) });
       return new Response("thank you");
     },
   );
@@ -145,6 +209,13 @@ function openReceiver() {
       await until(() => arrivals.length > index);
       const { type, fault } = arrivals[index]!;
       return { type, fault };
+    },
+    /** What arrived of a type about something. */
+    async about(subject: string, type: string) {
+      const found = () => arrivals.find((a) => a.subject === subject && a.type === type);
+      await until(() => found() !== undefined);
+      const { severity, fault } = found()!;
+      return { severity, fault };
     },
     /** What it makes of the last request with another body. */
     async forge() {

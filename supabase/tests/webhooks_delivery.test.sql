@@ -1,6 +1,6 @@
 -- Webhooks: what gets into the outbox, who may take it, how attempts end.
 begin;
-select plan(77);
+select plan(75);
 select tests.create_organizations();
 update private.settings set value = '3' where name = 'webhooks.maximum_attempts';
 

@@ -1405,6 +1405,7 @@ export type Database = {
         Returns: Json;
       };
       "complete_webhook_deliveries": { Args: { "results": Json }; Returns: number };
+      "continue_webhook_deliveries": { Args: { "wait_seconds": number }; Returns: boolean };
       "create_api_key": {
         Args: {
           "environment"?: string;

@@ -212,6 +212,8 @@ for (
   const [what, answer] of [
     ["an endless header", `HTTP/1.1 200 OK\r\nx: ${"x".repeat(70_000)}\r\n\r\n`],
     ["endless headers", `HTTP/1.1 200 OK\r\n${"x: 1\r\n".repeat(10_000)}\r\n`],
+    ["a folded header", "HTTP/1.1 200 OK\r\nx: 1\r\n 2\r\nContent-Length: 0\r\n\r\n"],
+    ["a name with a space", "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n"],
     ["another protocol", "SSH-2.0-OpenSSH_9.2\r\n"],
     ["a header without a name", "HTTP/1.1 200 OK\r\n: x\r\n\r\n"],
   ] as const
@@ -219,6 +221,13 @@ for (
   Deno.test(`send() does not read ${what}`, () =>
     posting(answering(answer), async (post) => void await assert.rejects(post(), ExchangeFailure)));
 }
+
+Deno.test("send() does not wait for the end of endless interim answers", () =>
+  posting(async (connection) => {
+    await readRequest(connection);
+    const interim = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n".repeat(100));
+    for (;;) await connection.write(interim);
+  }, async (post) => void await assert.rejects(post(), ExchangeFailure)));
 
 Deno.test("send() understands chunks, interim answers and answers without a body", async () => {
   const answers: [string, number, string][] = [
@@ -257,6 +266,15 @@ Deno.test("send() does not use a connection again that has more to say, or is cl
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more",
       "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
       "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+      // Whoever is between may see another end than we do.
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\nok",
+      "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\nok\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nok\r\n0\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokHTTP\r\n0\r\n\r\n",
+      "HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ]
   ) {
     await posting(answering(answer), async (post, receiver) => {
@@ -265,6 +283,72 @@ Deno.test("send() does not use a connection again that has more to say, or is cl
       assert.equal(receiver.connections, 2, answer);
     });
   }
+});
+
+Deno.test("send() shares a connection with no other endpoint, whatever the receiver left in it", async () => {
+  await using receiver = startReceiver(answering(ok));
+  using net = network();
+  const url = new URL(`http://127.0.0.1:${receiver.port}/`);
+  await send(net, url, message);
+  await send(net, url, { ...message, owner: "another" });
+  assert.equal(receiver.connections, 2);
+});
+
+Deno.test("send() asks the resolver for a connection and not for each message", async () => {
+  await using receiver = startReceiver(answering(ok));
+  let asked = 0;
+  using net = network({
+    resolve: () => {
+      asked++;
+      return Promise.resolve(["127.0.0.1"]);
+    },
+  });
+  for (let i = 0; i < 3; i++) {
+    await send(net, new URL(`http://localhost:${receiver.port}/`), message);
+  }
+  assert.deepEqual([asked, receiver.connections], [1, 1]);
+});
+
+Deno.test("send() reads an answer that comes byte by byte, at no cost worth mentioning", () =>
+  posting(async (connection) => {
+    await readRequest(connection);
+    const answer = `HTTP/1.1 200 OK\r\n${"x: 1\r\n".repeat(300)}Content-Length: 2\r\n\r\nok`;
+    for (const byte of new TextEncoder().encode(answer)) {
+      await connection.write(new Uint8Array([byte]));
+    }
+  }, async (post) => {
+    const { status, body } = await post();
+    assert.equal(status, 200);
+    assert.equal(new TextDecoder().decode(body), "ok");
+  }));
+
+Deno.test("send() gives up a receiver that accepts and says nothing of TLS, in time", async () => {
+  await using receiver = startReceiver((connection) =>
+    connection.read(new Uint8Array(1024)).then(
+      () => new Promise((resolve) => setTimeout(resolve, 1000)),
+    )
+  );
+  using net = network({ connectTimeout: 200 });
+  const started = performance.now();
+  await assert.rejects(
+    send(net, new URL(`https://localhost:${receiver.port}/`), message),
+    { name: "ConnectionFailure", message: "no connection in time" },
+  );
+  assert.ok(performance.now() - started < 900);
+});
+
+Deno.test("send() goes through no proxy, whatever the environment says", async () => {
+  await using proxy = startReceiver(answering(ok));
+  await using receiver = startReceiver(answering(ok));
+  const names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+  for (const name of names) Deno.env.set(name, `http://127.0.0.1:${proxy.port}`);
+  try {
+    using net = network();
+    await send(net, new URL(`http://127.0.0.1:${receiver.port}/`), message);
+  } finally {
+    for (const name of names) Deno.env.delete(name);
+  }
+  assert.deepEqual([proxy.connections, receiver.connections], [0, 1]);
 });
 
 Deno.test("send() follows no redirect unless it is told to", async () => {

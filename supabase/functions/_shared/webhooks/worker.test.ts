@@ -122,6 +122,21 @@ Deno.test("run() leaves room for others when an endpoint hangs", async () => {
   assert.equal(report.delivered, 80);
 });
 
+Deno.test("run() claims for others while an endpoint that hangs has a long backlog", async () => {
+  const hanging = Array.from({ length: 500 }, (_, index) => delivery(`h${index}`, "hanging"));
+  const { queue, waiting } = memoryQueue(hanging);
+  const release = Promise.withResolvers<void>();
+  const attempt = async (one: ClaimedDelivery) => {
+    if (one.endpoint_id === "hanging") await release.promise;
+    else release.resolve();
+    return delivered(one);
+  };
+  // It happens when the worker has had time to fill itself with what hangs.
+  setTimeout(() => waiting.push(delivery("late", "quick")), 100);
+  const report = await run({ queue, open, attempt }, limits({ batch: 20, concurrency: 8 }));
+  assert.equal(report.delivered, 501);
+});
+
 Deno.test("run() tells the database again when it was away, and each result once it listens", async () => {
   const { queue, results } = memoryQueue([delivery("1", "a")]);
   let away = 3;
