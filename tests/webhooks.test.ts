@@ -296,6 +296,72 @@ Deno.test("WHK-F12: a security event is told when it is raised and when it is re
   }
 });
 
+Deno.test("WHK-F14: an organization has as many endpoints as it may, however many are made at once", async () => {
+  const admin = await signUp("admin");
+  const organization_id = await createOrganization(admin);
+  const answers = await Promise.all(
+    Array.from({ length: 32 }, () =>
+      call(admin, "POST", "endpoints", {
+        organization_id,
+        name: "x",
+        url: "https://example.com/",
+        subscriptions: [{ pattern: "audit.data.export" }],
+      })),
+  );
+  const codes = answers.map(({ status, body }) => body["code"] ?? status).sort();
+  assert.deepEqual(codes, [
+    ...Array(25).fill(201),
+    ...Array(7).fill("WEBHOOK_TOO_MANY_ENDPOINTS"),
+  ]);
+});
+
+Deno.test("WHK-F15: the test button sends ten samples in a minute and no more, to whoever may", async () => {
+  const [admin, other] = await Promise.all([signUp("admin"), signUp("other")]);
+  const organization = await createOrganization(admin);
+  await createOrganization(other);
+  await using receiver = receive();
+  const { id } = await endpoint(admin, organization, receiver);
+  const press = () => call(admin, "POST", `endpoints/${id}/test`);
+  const answers = await Promise.all(Array.from({ length: 12 }, press));
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [
+    ...Array(10).fill(200),
+    429,
+    429,
+  ]);
+  const refused = answers.find(({ status }) => status === 429);
+  assert.equal(refused?.body["code"], "WEBHOOK_TOO_MANY_TESTS");
+  assert.equal((await call(other, "POST", `endpoints/${id}/test`)).status, 404);
+  await receiver.until(({ length }) => length === 10);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(receiver.received.length, 10);
+});
+
+Deno.test("WHK-F16: an administrator who is no longer one manages and reads nothing, with the old token", async () => {
+  const [admin, second] = await Promise.all([signUp("admin"), signUp("second")]);
+  const organization_id = await createOrganization(admin);
+  await join(admin, organization_id, second, "admin");
+  await using receiver = receive();
+  const { id } = await endpoint(second, organization_id, receiver);
+  await cause(organization_id, 1);
+  await receiver.until(({ length }) => length === 1);
+  const seen = async () =>
+    ok(await second.client.from("webhook_attempts").select("id")).length +
+    ok(await second.client.from("webhook_deliveries").select("id")).length;
+  await until(async () => await seen() === 2);
+  ok(
+    await admin.client.rpc("revoke_role", { user_id: second.id, role: "admin", organization_id })
+      .then((answer) => ({ ...answer, data: true })),
+  );
+  assert.equal(await seen(), 0);
+  const { error } = await second.client.rpc("replay_webhook_delivery", {
+    delivery_id: receiver.received[0]?.id ?? "",
+  });
+  assert.equal(error?.details, "WEBHOOK_UNKNOWN_DELIVERY");
+  for (const path of ["test", "rotate"]) {
+    assert.equal((await call(second, "POST", `endpoints/${id}/${path}`, {})).status, 404);
+  }
+});
+
 Deno.test("WHK-F13: bad input is a clear error and never a stack trace", async () => {
   const admin = await signUp("admin");
   const organization_id = await createOrganization(admin);

@@ -182,7 +182,7 @@ as $$
 declare
   c_endless constant bigint := 9223372036854775807;
   -- However many keys wait, what a claim costs has a bound.
-  c_looks constant integer := 1000;
+  c_looks constant integer := 250;
   v_free text[] := array[]::text[];
   v_from text;
   v_key record;
