@@ -121,7 +121,7 @@ create function private.schedule_job(name text, schedule text, command text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_seconds constant integer := substring(schedule from '^([0-9]+) seconds$');
+  v_seconds constant integer := (substring(schedule from '^([0-9]+) seconds$'))::integer;
   v_version integer[];
 begin
   select string_to_array(substring(e.extversion from '^[0-9.]+'), '.')::integer[] into v_version

@@ -3,7 +3,7 @@
 -- Protects against a result that counts twice, and against retries that all come at once.
 -- SECURITY DEFINER: complete_webhook_deliveries, because the service role writes no table.
 
-create function private.webhook_wait(attempt integer, retry_after_seconds integer)
+create function private.webhook_wait(attempt bigint, retry_after_seconds integer)
   returns interval
   language plpgsql
   volatile
@@ -24,7 +24,7 @@ begin
   ));
 end;
 $$;
-comment on function private.webhook_wait(integer, integer) is
+comment on function private.webhook_wait(bigint, integer) is
   'How long to wait after failed attempt number attempt (from 1): exponential, half as long to half
    as long again by chance, and not shorter than what the receiver asked for.';
 
@@ -192,7 +192,7 @@ comment on function private.disable_failing_webhook(uuid, boolean) is
    webhook_endpoint_disabled, so that its owners learn of it.';
 
 revoke all on function
-  private.webhook_wait(integer, integer), private.note_webhook_health(uuid[]),
+  private.webhook_wait(bigint, integer), private.note_webhook_health(uuid[]),
   private.disable_failing_webhook(uuid, boolean), public.complete_webhook_deliveries(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function public.complete_webhook_deliveries(jsonb) to service_role;

@@ -83,6 +83,36 @@ Deno.test("verifyWebhook() accepts either secret while they are exchanged", asyn
   await assert.rejects(verifyWebhook(message(), [fresh]), WebhookRefused);
 });
 
+Deno.test("verifyWebhook() verifies bytes: what only decodes to the same text is another message", async () => {
+  const text = '{"data":{"message":"Grüße, 你好, \u{1f510} \ufffd"}}';
+  const { payload } = await verifyWebhook(message({ text, signed: text }), [secret]);
+  assert.deepEqual(payload, JSON.parse(text));
+  const bytes = new TextEncoder().encode(text);
+  const replaced = bytes.indexOf(0xef);
+  const altered = [
+    // A byte order mark, and bytes that are no text, are read as what was signed.
+    new Uint8Array([0xef, 0xbb, 0xbf, ...bytes]),
+    new Uint8Array([...bytes.slice(0, replaced), 0xff, ...bytes.slice(replaced + 3)]),
+  ];
+  for (const body of altered) {
+    const request = message({ text, signed: text });
+    await refuses(new Request(request.url, { method: "POST", headers: request.headers, body }));
+  }
+});
+
+Deno.test("verifyWebhook() reads no more than a delivery can have, whatever length is announced", async () => {
+  let read = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      read++;
+      controller.enqueue(new Uint8Array(65_536).fill(32));
+    },
+  });
+  const { headers } = message();
+  await refuses(new Request("https://receiver.test/", { method: "POST", headers, body }));
+  assert.ok(read < 20, String(read));
+});
+
 Deno.test("verifyWebhook() does not remember what it refused", async () => {
   const seen = memory();
   await refuses(message({ text: "{}" }), "invalid", seen);
