@@ -16,8 +16,8 @@ create type public.webhook_outcome as enum (
 );
 comment on type public.webhook_outcome is
   'How an attempt ended: answered 2xx, answered something else, not answered in time, no connection
-   or a broken one, an address that deliveries must not reach, an address or secret that could not be
-   decrypted, a worker that never came back.';
+   or a broken one, an address that deliveries must not reach, an address or secret that could not
+   be decrypted, a worker that never came back.';
 
 -- No foreign key to the endpoint: it would lock the endpoint's row in every transaction that causes
 -- an event. What is left of a deleted endpoint is pruned.
@@ -43,8 +43,8 @@ create table public.webhook_deliveries (
 ) with (fillfactor = 80);
 comment on table public.webhook_deliveries is
   'The outbox and the delivery log: one row for each event and endpoint that is told of it. The id
-   is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries, and
-   would be one more of them.';
+   is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries,
+   and would be one more of them.';
 comment on column public.webhook_deliveries.organization_id is
   'Whose endpoint it is: who may see the delivery.';
 comment on column public.webhook_deliveries.event_id is
@@ -125,9 +125,12 @@ create policy "Members read deliveries of what they may read, where they may"
     or (organization_id is null and (select private.is_super_admin()))
   );
 
+-- Not "in": that would look at every delivery that the caller may read before it shows one attempt.
 create policy "Whoever reads a delivery reads its attempts"
   on public.webhook_attempts for select to authenticated
-  using (delivery_id in (select d.id from public.webhook_deliveries d));
+  using (
+    exists (select from public.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
+  );
 
 create function private.webhooks_take_audit_entries()
   returns trigger

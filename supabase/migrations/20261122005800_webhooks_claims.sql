@@ -1,8 +1,8 @@
 -- Webhooks claims: how workers share the outbox.
--- Protects against a delivery that is lost with its worker (a claim lapses and the next worker takes
--- it, under the same id), that is attempted by two at once, or that overtakes one before it where
--- order was asked; and against one endpoint, or one key of an endpoint, that keeps workers from all
--- others: each gets its share, and an endpoint one attempt at a time while it is failing.
+-- Protects against a delivery that is lost with its worker (a claim lapses and the next worker
+-- takes it, under the same id), that is attempted by two at once, or that overtakes one before it
+-- where order was asked; and against one endpoint, or one key of an endpoint, that keeps workers
+-- from all others: each gets its share, and an endpoint one attempt at a time while it is failing.
 -- SECURITY DEFINER: claim_webhook_deliveries, because the service role writes no table.
 
 create view private.webhook_bodies with (security_invoker = true) as

@@ -160,7 +160,8 @@ declare
   v_endpoint record;
 begin
   update public.webhook_endpoints e
-  set disabled_at = clock_timestamp(), disabled_reason = case when gone then 'gone' else 'failing' end
+  set disabled_at = clock_timestamp(),
+    disabled_reason = case when gone then 'gone' else 'failing' end
   where e.id = (
     select e.id
     from public.webhook_endpoints e

@@ -1,7 +1,7 @@
 -- Webhooks schedule: deliveries go out, and are forgotten in time, with nobody calling.
 -- Protects against an outbox that quietly fills and a delivery log that only grows.
--- SECURITY DEFINER: continue_webhook_deliveries, because Vault and pg_net are not the service role's.
--- pg_cron runs jobs as whoever scheduled them.
+-- SECURITY DEFINER: continue_webhook_deliveries, because Vault and pg_net are not the service
+--   role's. pg_cron runs jobs as whoever scheduled them.
 
 insert into private.settings (name, value, description) values
   (
@@ -52,9 +52,9 @@ begin
 end;
 $$;
 comment on function public.continue_webhook_deliveries(integer) is
-  'Starts another run where one delivered as much as a run may before its time was over: for the rest
-   of that time, so that runs never become more than the scheduler starts (service role only). False
-   where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
+  'Starts another run where one delivered as much as a run may before its time was over: for the
+   rest of that time, so that runs never become more than the scheduler starts (service role only).
+   False where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
 
 create function private.schedule_webhook_jobs()
   returns boolean
@@ -77,7 +77,8 @@ end;
 $$;
 comment on function private.schedule_webhook_jobs() is
   'Schedules the pruning of the delivery log where pg_cron is installed, and deliveries where pg_net
-   is as well; false where it is not. Call it again after installing either or changing the interval.';
+   is as well; false where it is not. Call it again after installing either or changing the
+   interval.';
 
 select private.schedule_webhook_jobs();
 
