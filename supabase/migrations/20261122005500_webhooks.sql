@@ -130,8 +130,8 @@ create table private.webhook_turns (
   ordering_key text not null default ''
 ) with (fillfactor = 50);
 comment on table private.webhook_turns is
-  'Up to which ordering key an endpoint had its turn; the next claim begins behind it, so that no key
-   waits for ever behind others. Not audited: it moves with each claim.';
+  'Up to which ordering key an endpoint had its turn; the next claim begins behind it, so that no
+   key waits for ever behind others. Not audited: it moves with each claim.';
 alter table private.webhook_turns enable row level security;
 
 create policy "Members read webhook endpoints of organizations where they may"

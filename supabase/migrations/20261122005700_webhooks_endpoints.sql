@@ -1,4 +1,4 @@
--- Webhooks endpoints: making, changing and ending them.
+-- Webhooks endpoints: making them, and what they are told.
 -- Protects against an endpoint that sees more than whoever made it: what it is told of needs
 -- audit:read and security:read beside webhook:manage, and an endpoint of the installation needs a
 -- super_admin. Addresses and secrets come sealed by the function webhooks, which has the keys; what
@@ -232,128 +232,6 @@ comment on function public.update_webhook_endpoint(
   'Changes what is not null of an endpoint (webhook:manage). Errors: WEBHOOK_UNKNOWN_ENDPOINT,
    WEBHOOK_INVALID_SUBSCRIPTION, RBAC_PERMISSION_DENIED.';
 
-create function public.set_webhook_destination(
-  endpoint_id uuid,
-  origin text,
-  destination text
-)
-  returns void
-  language plpgsql
-  volatile
-  security definer            -- definer because no client writes the tables
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform private.take_webhook_endpoint(endpoint_id, true);
-  update public.webhook_endpoints e set origin = set_webhook_destination.origin
-  where e.id = set_webhook_destination.endpoint_id;
-  update private.webhook_destinations d set ciphertext = destination
-  where d.endpoint_id = set_webhook_destination.endpoint_id;
-end;
-$$;
-comment on function public.set_webhook_destination(uuid, text, text) is
-  'Moves an endpoint to another address (webhook:manage, and the right to read what it is told of),
-   called by the function webhooks. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
-
-create function public.rotate_webhook_secret(
-  endpoint_id uuid,
-  secret_id uuid,
-  secret text,
-  overlap interval default '24 hours'
-)
-  returns timestamptz
-  language plpgsql
-  volatile
-  security definer            -- definer because no client writes the tables
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_endpoint public.webhook_endpoints := private.take_webhook_endpoint(endpoint_id, false);
-  v_until timestamptz;
-begin
-  if overlap is null or overlap not between interval '0' and interval '7 days' then
-    raise exception 'Cannot rotate the secret: the overlap is not between nothing and 7 days'
-      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_OVERLAP';
-  end if;
-  v_until := clock_timestamp() + overlap;
-  delete from private.webhook_secrets s
-  where s.endpoint_id = rotate_webhook_secret.endpoint_id and s.expires_at <= clock_timestamp();
-  if (
-    select count(*) from private.webhook_secrets s
-    where s.endpoint_id = rotate_webhook_secret.endpoint_id
-  ) >= 5 then
-    raise exception 'Cannot rotate the secret: five sign already'
-      using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_SECRETS',
-            hint = 'Wait until one has expired';
-  end if;
-  -- An earlier rotation's overlap is never made longer.
-  update private.webhook_secrets s set expires_at = v_until
-  where s.endpoint_id = rotate_webhook_secret.endpoint_id
-    and (s.expires_at is null or s.expires_at > v_until);
-  insert into private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
-  values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
-  return v_until;
-end;
-$$;
-comment on function public.rotate_webhook_secret(uuid, uuid, text, interval) is
-  'Gives an endpoint a new secret and returns until when the one before signs beside it (0 to 7
-   days; 24 hours). webhook:manage; called by the function webhooks. Errors:
-   WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_INVALID_OVERLAP, WEBHOOK_TOO_MANY_SECRETS,
-   RBAC_PERMISSION_DENIED.';
-
-create function public.disable_webhook_endpoint(endpoint_id uuid)
-  returns void
-  language plpgsql
-  volatile
-  security definer            -- definer because no client writes the tables
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform private.take_webhook_endpoint(endpoint_id, false);
-  update public.webhook_endpoints e set disabled_at = now(), disabled_reason = 'manual'
-  where e.id = endpoint_id and e.disabled_at is null;
-end;
-$$;
-comment on function public.disable_webhook_endpoint(uuid) is
-  'Stops an endpoint (webhook:manage): what happens meanwhile is not kept for it, what is waiting
-   waits. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
-
-create function public.enable_webhook_endpoint(endpoint_id uuid)
-  returns void
-  language plpgsql
-  volatile
-  security definer            -- definer because no client writes the tables
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform private.take_webhook_endpoint(endpoint_id, true);
-  update public.webhook_endpoints e set disabled_at = null, disabled_reason = null
-  where e.id = enable_webhook_endpoint.endpoint_id;
-  update public.webhook_endpoint_health h
-  set consecutive_failures = 0, failing_since = null
-  where h.endpoint_id = enable_webhook_endpoint.endpoint_id;
-end;
-$$;
-comment on function public.enable_webhook_endpoint(uuid) is
-  'Starts an endpoint again (webhook:manage, and the right to read what it is told of); what was
-   waiting goes out. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
-
-create function public.delete_webhook_endpoint(endpoint_id uuid)
-  returns void
-  language plpgsql
-  volatile
-  security definer            -- definer because no client writes the tables
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform private.take_webhook_endpoint(endpoint_id, false);
-  delete from public.webhook_endpoints e where e.id = endpoint_id;
-end;
-$$;
-comment on function public.delete_webhook_endpoint(uuid) is
-  'Ends an endpoint for good, with its address and secrets (webhook:manage); what was waiting is
-   dropped. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
-
 revoke all on function
   private.require_webhook_rights(uuid, text[]), private.sees_webhooks(uuid),
   private.take_webhook_endpoint(uuid, boolean),
@@ -364,11 +242,7 @@ revoke all on function
   ),
   public.update_webhook_endpoint(
     uuid, text, public.webhook_ordering, boolean, boolean, jsonb
-  ),
-  public.set_webhook_destination(uuid, text, text),
-  public.rotate_webhook_secret(uuid, uuid, text, interval),
-  public.disable_webhook_endpoint(uuid), public.enable_webhook_endpoint(uuid),
-  public.delete_webhook_endpoint(uuid)
+  )
   from public, anon, authenticated, service_role;
 grant execute on function
   public.create_webhook_endpoint(
@@ -377,9 +251,5 @@ grant execute on function
   ),
   public.update_webhook_endpoint(
     uuid, text, public.webhook_ordering, boolean, boolean, jsonb
-  ),
-  public.set_webhook_destination(uuid, text, text),
-  public.rotate_webhook_secret(uuid, uuid, text, interval),
-  public.disable_webhook_endpoint(uuid), public.enable_webhook_endpoint(uuid),
-  public.delete_webhook_endpoint(uuid)
+  )
   to authenticated, service_role;
