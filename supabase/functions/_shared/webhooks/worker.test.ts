@@ -137,6 +137,26 @@ Deno.test("run() claims for others while an endpoint that hangs has a long backl
   assert.equal(report.delivered, 501);
 });
 
+Deno.test("run() delivers all of a long backlog, however slowly the database answers", async () => {
+  for (const delay of [1, 5, 20]) {
+    const all = Array.from({ length: 500 }, (_, index) => delivery(String(index), "a"));
+    const { queue, waiting } = memoryQueue(all);
+    const { claim } = queue;
+    queue.claim = async (wanted) => {
+      const got = await claim(wanted);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      return got;
+    };
+    const attempt = async (one: ClaimedDelivery) => {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      return delivered(one);
+    };
+    const slow = limits({ batch: 20, concurrency: 8, interval: 2 });
+    const report = await run({ queue, open, attempt }, slow);
+    assert.deepEqual([report.delivered, waiting.length], [500, 0], `${delay} ms`);
+  }
+});
+
 Deno.test("run() tells the database again when it was away, and each result once it listens", async () => {
   const { queue, results } = memoryQueue([delivery("1", "a")]);
   let away = 3;

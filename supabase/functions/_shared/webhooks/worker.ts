@@ -136,16 +136,17 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     const startBefore = performance.now() + limits.lease * 1000 - limits.attemptTimeout;
     const { worker, lease, only } = limits;
     const maximum = Math.min(limits.batch, limits.maximum - report.claimed);
+    const full = enough();
     try {
-      const got = await work.queue.claim({ worker, maximum, lease, busy: enough(), only });
+      const got = await work.queue.claim({ worker, maximum, lease, busy: full, only });
       report.claimed += got.deliveries.length;
       for (const lane of lanesOf(got.deliveries, got.endpoints, startBefore)) {
         lanes.push(lane);
         count(waiting, lane.endpoint.id, 1);
       }
-      if (got.deliveries.length === 0 || enough().length > 0) {
-        lookAgainAt = performance.now() + limits.interval;
-      }
+      // Nothing but what it was not asked for may be due: that is to be had as soon as it is wanted.
+      const nothing = got.deliveries.length === 0 && full.length === 0;
+      if (nothing || enough().length > 0) lookAgainAt = performance.now() + limits.interval;
     } catch (thrown) {
       failure = thrown;
     }
