@@ -179,11 +179,13 @@ begin
     end if;
     exit when v_looks >= c_looks or cardinality(v_free) >= maximum;
   end loop;
-  if v_free = '{}' and v_looks < c_looks then
+  if v_looks >= c_looks or v_free <> '{}' then
+    update private.webhook_turns t set ordering_key = v_key.name
+    where t.endpoint_id = pick_webhooks_in_order.endpoint_id and t.ordering_key <> v_key.name;
+  end if;
+  if v_free = '{}' then
     return array[]::uuid[];
   end if;
-  update private.webhook_turns t set ordering_key = v_key.name
-  where t.endpoint_id = pick_webhooks_in_order.endpoint_id and t.ordering_key <> v_key.name;
   -- Of each key a run from its first on.
   v_run := array(
     select r.id
