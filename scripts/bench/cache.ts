@@ -11,7 +11,7 @@ import { Cacheable } from "cacheable";
 import { Redis } from "ioredis";
 import { Cache } from "../../supabase/functions/_shared/cache/cache.ts";
 import { cacheKey } from "../../supabase/functions/_shared/cache/catalog.ts";
-import { openRedis } from "../../supabase/functions/_shared/cache/redis.ts";
+import { clientOptions, openRedis } from "../../supabase/functions/_shared/cache/redis.ts";
 import { SharedLevel } from "../../supabase/functions/_shared/cache/shared.ts";
 import { Failure } from "../stack/failure.ts";
 import { redisServer, startRedis } from "../testing/redis.ts";
@@ -39,7 +39,7 @@ export default bench({
     const server = await startRedis(binary);
     onStop(server.stop);
 
-    const ours = async (memorySeconds: number, prefix: string) => {
+    const ours = async (memorySeconds: number, prefix: string, tags: string[] = []) => {
       const redis = await openRedis({ redisUrl: server.url, upstashUrl: null, upstashToken: null });
       if (!redis) throw new Failure("BENCH", "no Redis");
       onStop(() => Promise.resolve(redis.close()));
@@ -50,17 +50,19 @@ export default bench({
         loadWait: 2000,
       });
       const names = Array.from({ length: keys }, (_, i) => cacheKey("user", i));
-      return (i: number) => cache.getOrSet(names[i % keys]!, load, { ttl: 3600 });
+      return (i: number) => cache.getOrSet(names[i % keys]!, load, { ttl: 3600, tags });
     };
-    const connection = new Redis(server.url);
+    const connection = new Redis(server.url, clientOptions);
+    await new Promise((resolve) => connection.once("ready", resolve));
     onStop(() => Promise.resolve(connection.disconnect()));
-    const bento = (memory: boolean, prefix: string) => {
+    const bento = (memory: boolean, prefix: string, tags: string[] = []) => {
       const driver = redisDriver({ connection: connection as never });
       const store = memory
         ? bentostore().useL1Layer(memoryDriver({ maxItems: 5000 })).useL2Layer(driver)
         : bentostore().useL2Layer(driver);
       const cache = new BentoCache({ default: "store", prefix, stores: { store } });
-      return (i: number) => cache.getOrSet({ key: `user:${i % keys}`, ttl: "1h", factory: load });
+      return (i: number) =>
+        cache.getOrSet({ key: `user:${i % keys}`, ttl: "1h", factory: load, tags });
     };
     const able = (memory: boolean) => {
       const secondary = createKeyv(server.url, { namespace: memory ? "able" : "able-cold" });
@@ -96,6 +98,17 @@ export default bench({
       };
     };
 
+    const tagged = async (): Promise<BenchRow> => {
+      const [own, one] = [await ours(0, "otagged", ["team"]), bento(false, "btagged", ["team"])];
+      return {
+        name: "getOrSet, cold isolate, from Redis, with a tag",
+        unit: "hits/s",
+        better: "higher",
+        ours: () => hits(own, 1),
+        peers: [{ name: "bentocache", run: () => hits(one, 1) }],
+      };
+    };
+
     log("a user with forty permissions");
     const user = "00000000-0000-4000-9000-000000000001";
     await postgres.unsafe(`
@@ -111,6 +124,7 @@ export default bench({
       await row("getOrSet, warm isolate, 50 at a time", true, 50),
       await row("getOrSet, cold isolate, from Redis", false, 1),
       await row("getOrSet, cold isolate, from Redis, 50 at a time", false, 50),
+      await tagged(),
       {
         name: "what somebody holds, unchanged",
         unit: "ms",

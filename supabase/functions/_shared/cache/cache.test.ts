@@ -1,6 +1,7 @@
 /** The cache in memory alone, and what its two levels are made of. */
 import assert from "node:assert/strict";
 import { Breaker } from "./breaker.ts";
+import { Debts } from "./debts.ts";
 import { Cache, type CacheOptions } from "./cache.ts";
 import { any, type CacheKey, cacheKey, cachePattern, matcher } from "./catalog.ts";
 import { warm } from "./warm.ts";
@@ -230,26 +231,33 @@ Deno.test("CACHE-14: every answer is told once, with where it came from", async 
   ]);
 });
 
-Deno.test("CACHE-15: a breaker stops calling what fails, and lets one call try again", async () => {
-  let now = 0;
-  let up = false;
-  let calls = 0;
-  const breaker = new Breaker({ timeout: 20, failures: 2, pause: 1000, now: () => now });
-  const call = () =>
-    breaker.call(() => {
-      calls++;
-      return up ? Promise.resolve("fine") : Promise.reject(new Error("down"));
-    }).catch((thrown) => thrown.name);
-  assert.deepEqual([await call(), await call(), await call()], Array(3).fill("Unavailable"));
-  assert.equal(calls, 2);
-  now += 1300;
-  assert.deepEqual(await Promise.all([call(), call(), call()]), Array(3).fill("Unavailable"));
-  assert.equal(calls, 3, "one tries, the others do not wait for it");
-  up = true;
-  now += 1300;
-  assert.equal(await call(), "fine");
-  assert.deepEqual(await Promise.all([call(), call()]), ["fine", "fine"]);
-});
+/** The breaker's timer ends by itself, after the test. */
+const untimed = { sanitizeOps: false, sanitizeResources: false };
+
+Deno.test(
+  "CACHE-15: a breaker stops calling what fails, and lets one call try again",
+  untimed,
+  async () => {
+    let now = 0;
+    let up = false;
+    let calls = 0;
+    const breaker = new Breaker({ timeout: 20, failures: 2, pause: 1000, now: () => now });
+    const call = () =>
+      breaker.call(() => {
+        calls++;
+        return up ? Promise.resolve("fine") : Promise.reject(new Error("down"));
+      }).catch((thrown) => thrown.name);
+    assert.deepEqual([await call(), await call(), await call()], Array(3).fill("Unavailable"));
+    assert.equal(calls, 2);
+    now += 1300;
+    assert.deepEqual(await Promise.all([call(), call(), call()]), Array(3).fill("Unavailable"));
+    assert.equal(calls, 3, "one tries, the others do not wait for it");
+    up = true;
+    now += 1300;
+    assert.equal(await call(), "fine");
+    assert.deepEqual(await Promise.all([call(), call()]), ["fine", "fine"]);
+  },
+);
 
 Deno.test("CACHE-16: a breaker waits no longer than it may", async () => {
   const breaker = new Breaker({ timeout: 10 });
@@ -260,4 +268,121 @@ Deno.test("CACHE-17: a key's type is made by cacheKey() alone", () => {
   // @ts-expect-error: a plain string is no key
   const wrong: CacheKey = "user:1";
   assert.equal(wrong, cacheKey("user", 1));
+});
+
+Deno.test("CACHE-18: a pattern takes whole parts: no other namespace, no other organization", async () => {
+  const cache = make();
+  const kept = [
+    cacheKey("user_permissions", "1"),
+    cacheKey("organization", "12"),
+    cacheKey("organization", "12", "plan"),
+    cacheKey("organization", "2", "plan"),
+  ];
+  const taken = [
+    cacheKey("user"),
+    cacheKey("user", "1"),
+    cacheKey("organization", "1"),
+    cacheKey("organization", "1", "plan", "x"),
+  ];
+  await cache.setMany([...kept, ...taken].map((each) => [each, 1]), { ttl: 60 });
+  await cache.clear(cachePattern("user"));
+  await cache.clear(cachePattern("organization", "1"));
+  assert.deepEqual(await cache.getMany(kept), [1, 1, 1, 1]);
+  assert.deepEqual(await cache.getMany(taken), Array(4).fill(undefined));
+  assert.ok(!matcher(cachePattern("user", any, "a"))(cacheKey("user", "1", "b", "a")));
+});
+
+Deno.test("CACHE-19: halves of characters are parts like others, and not one another", () => {
+  const keys = ["\ud800", "\ud801", "\udc00", "\ufffd", "%ud800", "\ud83d\ude00"].map((part) =>
+    cacheKey("user", part)
+  );
+  assert.equal(new Set(keys).size, keys.length);
+});
+
+Deno.test("CACHE-20: a clock that is set back makes no entry live longer", async () => {
+  const cache = make();
+  await cache.set(key("a"), 1, { ttl: 60 });
+  const clock = Date.now;
+  Date.now = () => clock() - 3_600_000;
+  try {
+    assert.equal(await cache.get(key("a")), undefined);
+  } finally {
+    Date.now = clock;
+  }
+});
+
+Deno.test("CACHE-21: nobody joins a load that does not end", async () => {
+  const cache = make();
+  const never = cache.getOrSet(key("a"), () => new Promise<number>(() => {}), { ttl: 60 });
+  const clock = performance.now;
+  performance.now = () => clock.call(performance) + 30_001;
+  try {
+    assert.equal(await cache.getOrSet(key("a"), () => Promise.resolve(2), { ttl: 60 }), 2);
+  } finally {
+    performance.now = clock;
+  }
+  assert.ok(never instanceof Promise);
+});
+
+Deno.test("CACHE-22: a lifetime that is none is not one of for ever", async () => {
+  for (const ttl of [NaN, -1, 0, -Infinity]) {
+    const cache = make();
+    await cache.set(key("a"), 1, { ttl });
+    assert.equal(await cache.get(key("a")), undefined, String(ttl));
+  }
+  const cache = make();
+  await cache.set(key("a"), 1, { ttl: Infinity });
+  const clock = Date.now;
+  Date.now = () => clock() + 3 * 86_400_000;
+  try {
+    assert.equal(await cache.get(key("a")), undefined);
+  } finally {
+    Date.now = clock;
+  }
+});
+
+Deno.test(
+  "CACHE-23: who answers with a refusal is there: the breaker stays closed",
+  untimed,
+  async () => {
+    const isAnswer = (thrown: unknown) => thrown instanceof RangeError;
+    const breaker = new Breaker({ timeout: 1000, failures: 2, isAnswer });
+    const refused = () => breaker.call(() => Promise.reject(new RangeError("out of memory")));
+    for (let i = 0; i < 5; i++) await assert.rejects(refused(), { name: "Unavailable" });
+    assert.equal(breaker.isOpen, false);
+  },
+);
+
+Deno.test("CACHE-24: one timer bounds many calls, each by its own time", async () => {
+  const breaker = new Breaker({ timeout: 40, failures: 100 });
+  const start = performance.now();
+  const ended = async (after: number) => {
+    await new Promise((resolve) => setTimeout(resolve, after));
+    const begun = performance.now();
+    await assert.rejects(breaker.call(() => new Promise(() => {})), { name: "Unavailable" });
+    return performance.now() - begun;
+  };
+  for (const took of await Promise.all([0, 5, 15, 30, 60].map(ended))) {
+    assert.ok(took >= 38, `${took}`);
+  }
+  assert.ok(performance.now() - start >= 98);
+});
+
+Deno.test("CACHE-25: what is owed again while it is being paid stays owed", async () => {
+  const debts = new Debts<string>();
+  debts.add("a");
+  debts.add("b");
+  const paid: string[][] = [];
+  await debts.pay((items) => {
+    paid.push(items);
+    debts.add("a");
+    return Promise.resolve();
+  });
+  await assert.rejects(debts.pay(() => Promise.reject(new Error("away"))), /away/);
+  await debts.pay((items) => {
+    paid.push(items);
+    return Promise.resolve();
+  });
+  assert.deepEqual(paid, [["a", "b"], ["a"]]);
+  assert.equal(debts.size, 0);
 });

@@ -56,9 +56,19 @@ interface Flight {
   tags: readonly string[];
   /** The key or a tag of it was invalidated since it began. */
   revoked: boolean;
+  /** It is over. */
+  landed: boolean;
+  /** On a clock that nobody sets, in milliseconds. */
+  since: number;
 }
 
 const defaultNegativeTtl = 30;
+/** A load that takes longer is not joined any more: it may never end. */
+const longestLoad = 30_000;
+/** Longer than a tag is remembered no entry lives. */
+const longestSeconds = 2 * 86_400;
+const none: readonly string[] = [];
+const landing = Promise.resolve();
 
 /**
  * A cache before something slow, on two levels: memory in the isolate, and Redis where there is one.
@@ -93,20 +103,20 @@ export class Cache {
       return Promise.resolve(hit.value as T);
     }
     const flying = this.#flights.get(key);
-    if (flying) {
+    if (flying && performance.now() - flying.since < longestLoad) {
       this.#answered(key, "joined");
       return flying.promise as Promise<T>;
     }
     const flight: Flight = {
-      tags: (options.tags ?? []).map(escape),
+      tags: options.tags ? options.tags.map(escape) : none,
       revoked: false,
-      promise: Promise.resolve(),
+      landed: false,
+      since: performance.now(),
+      promise: landing,
     };
-    const promise = this.#load(key, flight, load, options).finally(() => {
-      if (this.#flights.get(key) === flight) this.#flights.delete(key);
-    });
+    const promise = this.#serve(key, flight, load, options);
     flight.promise = promise;
-    this.#flights.set(key, flight);
+    if (!flight.landed) this.#flights.set(key, flight);
     return promise;
   }
 
@@ -128,7 +138,7 @@ export class Cache {
       }
     }
     const texts = missing.length > 0
-      ? await this.#try((shared) => shared.read(missing, null)) ?? []
+      ? await this.#try((shared) => Promise.all(missing.map((key) => shared.read(key, null)))) ?? []
       : [];
     for (const [i, key] of missing.entries()) {
       const text = texts[i];
@@ -209,50 +219,81 @@ export class Cache {
     return this.#memory.size;
   }
 
-  async #load<T>(
+  /** The entry where Redis has it, else what the load gives. */
+  async #serve<T>(
     key: CacheKey,
     flight: Flight,
     load: () => Promise<T>,
     options: EntryOptions,
   ): Promise<T> {
+    const shared = options.memoryOnly ? null : this.#shared;
     const stamp = this.#memory.stamp(flight.tags);
-    const claimed = options.memoryOnly || !this.#shared
-      ? null
-      : await this.#claim(key, flight.tags);
-    if (typeof claimed === "string") {
-      const value = thaw(claimed);
-      if (!flight.revoked) this.#remember(key, value, claimed, stamp, options);
+    let found: string | Lease | null = null;
+    try {
+      if (shared) {
+        try {
+          found = await shared.read(key, flight.tags) ??
+            await this.#claim(shared, key, flight.tags);
+        } catch (thrown) {
+          this.#missed(thrown);
+        }
+      }
+      if (typeof found !== "string") {
+        return await this.#load(key, flight, load, stamp, options, found);
+      }
+      const value = thaw(found);
+      if (!flight.revoked) this.#remember(key, value, found, stamp, options);
       this.#answered(key, value === null ? "negative" : "shared");
       return value as T;
-    }
-    this.#answered(key, "load");
-    try {
-      const { value, text } = freeze(await load());
-      const ttl = lifetime(value, options);
-      const stored = claimed && ttl > 0
-        ? await this.#try((shared) => shared.fill(claimed, { key, text, ttl }))
-        : null;
-      // False: somebody invalidated it elsewhere. Null: nobody could say, memory keeps it shortly.
-      if (!flight.revoked && stored !== false) this.#remember(key, value, text, stamp, options);
-      if (claimed && ttl <= 0) await this.#try((shared) => shared.release(claimed, key));
-      return value as T;
-    } catch (thrown) {
-      if (claimed) await this.#try((shared) => shared.release(claimed, key));
-      throw thrown;
+    } finally {
+      flight.landed = true;
+      if (this.#flights.get(key) === flight) this.#flights.delete(key);
     }
   }
 
-  /** The entry as JSON, or the lease to load it, or null to load it without. */
-  async #claim(key: CacheKey, tags: readonly string[]): Promise<string | Lease | null> {
-    const deadline = Date.now() + this.#options.loadWait;
+  /** What the load gives, stored under the lease if there is one, and then in memory. */
+  async #load<T>(
+    key: CacheKey,
+    flight: Flight,
+    load: () => Promise<T>,
+    stamp: Entry["tags"],
+    options: EntryOptions,
+    lease: Lease | null,
+  ): Promise<T> {
+    this.#answered(key, "load");
+    let stored: boolean | null = null;
+    let held = lease;
+    try {
+      const { value, text } = freeze(await load());
+      const ttl = lifetime(value, options);
+      // What was invalidated here meanwhile may not be so in Redis yet.
+      if (lease && ttl > 0 && !flight.revoked) {
+        held = null;
+        stored = await this.#try((shared) => shared.fill(lease, { key, text, ttl }));
+      }
+      // False: somebody invalidated it elsewhere. Null: nobody could say, memory keeps it shortly.
+      if (!flight.revoked && stored !== false) this.#remember(key, value, text, stamp, options);
+      return value as T;
+    } finally {
+      const kept = held;
+      if (kept) await this.#try((shared) => shared.release(kept, key));
+    }
+  }
+
+  /**
+   * The entry where somebody has stored it, or the lease to load it; null to load it without, because
+   * whoever has the lease takes too long.
+   */
+  async #claim(
+    shared: SharedLevel,
+    key: CacheKey,
+    tags: readonly string[],
+  ): Promise<string | Lease | null> {
+    const until = performance.now() + this.#options.loadWait;
     for (let pause = 5;; pause = Math.min(pause * 2, 50)) {
-      const text = (await this.#try((shared) => shared.read([key], tags)))?.[0];
-      if (text === undefined) return null;
-      if (text !== null) return text;
-      const claimed = await this.#try((shared) => shared.claim(key, tags));
-      if (claimed === null) return null;
+      const claimed = await shared.claim(key, tags);
       if (claimed !== "taken") return "text" in claimed ? claimed.text : claimed.lease;
-      if (Date.now() + pause > deadline) return null;
+      if (performance.now() + pause > until) return null;
       await new Promise((resolve) => setTimeout(resolve, pause));
     }
   }
@@ -270,7 +311,9 @@ export class Cache {
       ? Math.min(whole, this.#options.memorySeconds * 1000)
       : whole;
     if (ttl > 0) {
-      this.#memory.set(key, { value, expiresAt: Date.now() + ttl, tags, size: text.length });
+      const storedAt = Date.now();
+      const entry = { value, storedAt, expiresAt: storedAt + ttl, tags, size: text.length };
+      this.#memory.set(key, entry);
     }
   }
 
@@ -287,10 +330,15 @@ export class Cache {
     try {
       return await task(this.#shared);
     } catch (thrown) {
-      if (!(thrown instanceof Unavailable)) throw thrown;
-      this.#options.observer?.unavailable();
+      this.#missed(thrown);
       return null;
     }
+  }
+
+  /** Redis away or slow is counted; what is wrong in the code is not swallowed. */
+  #missed(thrown: unknown): void {
+    if (!(thrown instanceof Unavailable)) throw thrown;
+    this.#options.observer?.unavailable();
   }
 
   #answered(key: CacheKey, outcome: Outcome): void {
@@ -301,7 +349,8 @@ export class Cache {
 /** Milliseconds that a value may live: up to a tenth less than it could. */
 function lifetime(value: unknown, { ttl, negativeTtl = defaultNegativeTtl }: EntryOptions): number {
   const seconds = value === null ? Math.min(ttl, negativeTtl) : ttl;
-  return seconds * 1000 * (1 - Math.random() / 10);
+  if (!(seconds > 0)) return 0;
+  return Math.min(seconds, longestSeconds) * 1000 * (1 - Math.random() / 10);
 }
 
 /** A value as everybody gets it, from either level: what JSON makes of it, never to be changed. */
@@ -316,6 +365,8 @@ function thaw(text: string): unknown {
 
 function deepFreeze(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
-  for (const child of Object.values(value)) deepFreeze(child);
+  for (const child of Object.values(value)) {
+    if (typeof child === "object" && child !== null) deepFreeze(child);
+  }
   return Object.freeze(value);
 }

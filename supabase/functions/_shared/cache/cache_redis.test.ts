@@ -378,3 +378,163 @@ redisTest("CACHE-R16: what a key is made of cannot name another's entry", async 
   await cache.invalidateTags("*");
   assert.deepEqual(await cache.getMany(odd), Array(7).fill(undefined));
 });
+
+redisTest("CACHE-R17: a hit is one round trip, with tags as well", async ({ redis, isolate }) => {
+  const cache = await isolate();
+  const unused = () => Promise.reject(new Error("loaded"));
+  const calls = async () => {
+    const info = String(await redis.call("INFO", "commandstats"));
+    return [...info.matchAll(/cmdstat_(?!info)\w+:calls=(\d+)/g)]
+      .reduce((sum, [, count]) => sum + Number(count), 0);
+  };
+  for (const tags of [[], ["team"], ["team", "user 1"]]) {
+    const name = key(`${tags.length}`);
+    await cache.set(name, 1, { ttl: 60, tags });
+    const before = await calls();
+    for (let i = 0; i < 10; i++) await cache.getOrSet(name, unused, { ttl: 60, tags });
+    assert.equal(await calls() - before, 10, `${tags.length} tags`);
+  }
+});
+
+redisTest(
+  "CACHE-R18: a prefix is no pattern, and nobody else's names are cleared",
+  async (place) => {
+    const open = async (prefix: string) => {
+      const redis = await openRedis({
+        redisUrl: place.server.url,
+        upstashUrl: null,
+        upstashToken: null,
+      });
+      assert.ok(redis);
+      return new Cache(new SharedLevel(redis, { prefix, timeout: 5000, leaseTime: 5000 }), {
+        memory: { maxEntries: 100, maxSize: 100_000 },
+        memorySeconds: 0,
+        loadWait: 500,
+      });
+    };
+    const [wild, foreign] = [await open("[ab]*"), await open("app")];
+    try {
+      for (const cache of [wild, foreign]) await cache.set(key("1"), "mine", { ttl: 60 });
+      await place.redis.call("SET", "a:e:user:1", "another program's");
+      await foreign.set(cacheKey("user_permissions", "1"), "mine", { ttl: 60 });
+      await wild.clear(cachePattern("user"));
+      assert.equal(await wild.get(key("1")), undefined);
+      assert.equal(await foreign.get(key("1")), "mine");
+      assert.equal(await place.redis.call("GET", "a:e:user:1"), "another program's");
+      await foreign.clear(cachePattern("user"));
+      assert.equal(await foreign.get(key("1")), undefined);
+      assert.equal(await foreign.get(cacheKey("user_permissions", "1")), "mine");
+    } finally {
+      wild.close();
+      foreign.close();
+    }
+  },
+);
+
+redisTest("CACHE-R19: a Redis that is full goes on serving what it has", async (place) => {
+  const cache = await place.isolate();
+  await cache.set(key("a"), "kept", { ttl: 60 });
+  await place.redis.call("CONFIG", "SET", "maxmemory", "1");
+  for (let i = 0; i < 10; i++) await cache.set(key(`new ${i}`), i, { ttl: 60 });
+  const unused = () => Promise.reject(new Error("loaded"));
+  assert.equal(await cache.getOrSet(key("a"), unused, { ttl: 60 }), "kept");
+  assert.equal(await cache.getOrSet(key("b"), () => Promise.resolve(2), { ttl: 60 }), 2);
+  assert.equal(cache.state, "shared");
+});
+
+redisTest(
+  "CACHE-R20: a load that outlived the Redis it began with is kept by nobody",
+  async (place) => {
+    const [one, two] = [
+      await place.isolate({ memorySeconds: 60 }, 300),
+      await place.isolate({}, 300),
+    ];
+    let truth = "old";
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const options = { ttl: 60, tags: ["team"] };
+    const slow = one.getOrSet(key("a"), async () => {
+      const read = truth;
+      begin();
+      await promise;
+      return read;
+    }, options);
+    await begun;
+    await place.server.kill();
+    truth = "new";
+    await two.delete(key("a"));
+    await place.server.start();
+    // Both are connected again.
+    for (const cache of [one, two]) {
+      for (let i = 0; i < 500 && await cache.get(key("b")) !== "there"; i++) {
+        await cache.set(key("b"), "there", { ttl: 60, memoryOnly: false });
+        await pause(10);
+      }
+    }
+    resolve();
+    assert.equal(await slow, "old", "to whoever asked before");
+    const load = () => Promise.resolve(truth);
+    assert.equal(await two.getOrSet(key("a"), load, options), "new");
+    assert.equal(await one.getOrSet(key("a"), load, options), "new");
+  },
+);
+
+/** An isolate whose way to Redis can be cut, before a command arrives or before its answer does. */
+function cuttable(redis: RedisCommands) {
+  const way: { is: "open" | "cut" | "mute" } = { is: "open" };
+  const shared = new SharedLevel({
+    async call(command, ...args) {
+      if (way.is === "cut") throw new Error("cut");
+      const mute = way.is === "mute" && command.startsWith("EVAL");
+      const answer = await redis.call(command, ...args);
+      return mute ? await new Promise(() => {}) : answer;
+    },
+    close() {},
+  }, { prefix: "t", timeout: 100, leaseTime: 5000 });
+  const cache = new Cache(shared, {
+    memory: { maxEntries: 100, maxSize: 100_000 },
+    memorySeconds: 0,
+    loadWait: 20_000,
+  });
+  return { cache, way };
+}
+
+redisTest(
+  "CACHE-R21: what was deleted while Redis was away is deleted though nobody asks, and not stored again",
+  async (place) => {
+    const one = await place.isolate();
+    const two = cuttable(place.redis);
+    await one.set(key("a"), "old", { ttl: 600 });
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const slow = two.cache.getOrSet(key("b"), () => {
+      begin();
+      return promise;
+    }, { ttl: 600 });
+    await begun;
+    two.way.is = "cut";
+    await two.cache.delete(key("a"), key("b"));
+    two.way.is = "open";
+    resolve("old");
+    assert.equal(await slow, "old", "to whoever asked before");
+    assert.equal(await one.get(key("b")), undefined, "and to nobody else");
+    for (let i = 0; i < 300 && await one.get(key("a")) !== undefined; i++) await pause(20);
+    assert.equal(await one.get(key("a")), undefined);
+    two.cache.close();
+  },
+);
+
+redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place) => {
+  const one = cuttable(place.redis);
+  const two = await place.isolate({ loadWait: 30_000 });
+  const load = () => Promise.resolve("mine");
+  // The script is known, so that what gets lost is its answer.
+  await one.cache.getOrSet(key("warm"), load, { ttl: 60 });
+  one.way.is = "mute";
+  assert.equal(await one.cache.getOrSet(key("a"), load, { ttl: 60 }), "mine");
+  one.way.is = "open";
+  const start = performance.now();
+  assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "mine");
+  assert.ok(performance.now() - start < 4000, "nobody waits for a lease that nobody has");
+  one.cache.close();
+});

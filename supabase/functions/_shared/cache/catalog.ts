@@ -46,31 +46,51 @@ export function cacheKey(namespace: Namespace, ...parts: (string | number | null
 export const any = Symbol("any");
 
 /**
- * Names all keys of a namespace that begin with these parts; {@link any} in a place stands for
- * whatever is there.
+ * Names all keys of a namespace whose first parts are these, however many follow; {@link any} in a
+ * place stands for whatever part is there.
  */
 export function cachePattern(
   namespace: Namespace,
   ...parts: (string | number | null | typeof any)[]
 ): CachePattern {
   return [namespace, ...parts.map((part) => part === any ? "*" : escape(part))]
-    .join(":") + "*" as CachePattern;
+    .join(":") as CachePattern;
 }
+
+/** All keys of all namespaces. */
+export const everything = "*" as CachePattern;
 
 /** The namespace that a key belongs to. */
 export function namespaceOf(key: CacheKey): Namespace {
   return key.slice(0, key.indexOf(":") >>> 0) as Namespace;
 }
 
-/** Whether a key is one that a pattern names, as Redis would see it. */
+/** Whether a key is one that a pattern names. */
 export function matcher(pattern: CachePattern): (key: string) => boolean {
-  const source = pattern.split("*").map((text) => text.replace(/[.()!~'$^+?[\]{}|\\/]/g, "\\$&"));
-  const expression = new RegExp(`^${source.join(".*")}$`, "s");
+  const source = pattern.split("*").map((text) => text.replace(/[.()!'$^+?[\]{}|\\/]/g, "\\$&"));
+  const expression = new RegExp(`^${source.join("[^:]*")}(:|$)`);
   return (key) => expression.test(key);
+}
+
+/**
+ * A glob for SCAN that finds at least the names that begin with some text and go on as a pattern says;
+ * {@link matcher} then tells which.
+ */
+export function globOf(before: string, pattern: CachePattern): string {
+  return `${before.replace(/[*?[\]\\^-]/g, "\\$&")}${pattern}*`;
 }
 
 /** A part or a tag as text without colons, wildcards, blanks and signs of equality; null is `~`. */
 export function escape(part: string | number | null): string {
   if (part === null) return "~";
-  return encodeURIComponent(part).replaceAll("*", "%2A").replaceAll("~", "%7E");
+  const text = String(part);
+  // Half a character is none that can be encoded, and must not become the same as another half.
+  const encoded = text.isWellFormed() ? encodeURIComponent(text) : Array.from(
+    text,
+    (character) =>
+      character.isWellFormed()
+        ? encodeURIComponent(character)
+        : `%u${character.charCodeAt(0).toString(16)}`,
+  ).join("");
+  return encoded.replaceAll("*", "%2A").replaceAll("~", "%7E");
 }

@@ -4,7 +4,8 @@ import type { CacheKey } from "./catalog.ts";
 /** What is kept of one key: an answer, which may be that there is none (null). */
 export interface Entry {
   value: unknown;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970. Before it was stored it does not count either: the clock was set back. */
+  storedAt: number;
   expiresAt: number;
   /** The tags and the generation that each had when the entry's load began. */
   tags: readonly (readonly [string, number])[];
@@ -17,6 +18,8 @@ export interface MemoryOptions {
   /** Characters of JSON, keys included. */
   maxSize: number;
 }
+
+const unstamped: Entry["tags"] = [];
 
 /** More tags than this are not told apart any more: all entries go. */
 const maxTags = 10_000;
@@ -42,7 +45,8 @@ export class MemoryLevel {
   get(key: CacheKey): Entry | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
-    if (entry.expiresAt > Date.now() && this.#isCurrent(entry.tags)) return entry;
+    const now = Date.now();
+    if (now >= entry.storedAt && now < entry.expiresAt && this.#isCurrent(entry.tags)) return entry;
     this.#entries.delete(key);
     return undefined;
   }
@@ -63,7 +67,7 @@ export class MemoryLevel {
 
   /** The tags as they are now, to be kept with an entry whose load begins now. */
   stamp(tags: readonly string[]): Entry["tags"] {
-    return tags.map((tag) => [tag, this.#generation(tag)] as const);
+    return tags.length === 0 ? unstamped : tags.map((tag) => [tag, this.#generation(tag)] as const);
   }
 
   invalidate(tags: readonly string[]): void {

@@ -12,6 +12,24 @@ export interface RedisEnv {
   upstashToken: string | null;
 }
 
+/** How ioredis is used: what it cannot do now it says so now, and never does later. */
+export const clientOptions = {
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+  // A command of before a lost connection must not overtake what came since.
+  autoResendUnfulfilledCommands: false,
+  connectTimeout: 2000,
+  retryStrategy: (attempt: number) => Math.min(50 * 2 ** Math.min(attempt, 6), 2000),
+  // A replica that was promoted and then demoted answers READONLY: find the new primary.
+  reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+};
+
+/** Whether Redis is there and refuses: out of memory, another type, no such script. */
+export function isReply(thrown: unknown): boolean {
+  return thrown instanceof Error &&
+    (thrown.name === "ReplyError" || thrown.name === "UpstashError");
+}
+
 /**
  * The Redis of the environment, or null where none is set. The client is loaded only then: it costs
  * an isolate some 100 ms to start with. Nothing is queued while there is no connection: a cache
@@ -25,14 +43,7 @@ export async function openRedis(env: RedisEnv): Promise<RedisCommands | null> {
 
 async function overTcp(url: string): Promise<RedisCommands> {
   const { Redis } = await import("ioredis");
-  const client = new Redis(url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 2000,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 6), 2000),
-    // A replica that was promoted and then demoted answers READONLY: find the new primary.
-    reconnectOnError: (error) => error.message.startsWith("READONLY"),
-  });
+  const client = new Redis(url, clientOptions);
   // What fails is seen by whoever called; without a listener it would end the process.
   client.on("error", () => {});
   let first: Promise<unknown> | null = new Promise((resolve) => {
@@ -40,10 +51,11 @@ async function overTcp(url: string): Promise<RedisCommands> {
     client.once("close", resolve);
   }).finally(() => first = null);
   return {
-    async call(command, ...args) {
+    call(command, ...args) {
       // The connection is being made for the first time: whoever calls bounds the wait.
-      if (first) await first;
-      return await client.call(command, ...args);
+      return first
+        ? first.then(() => client.call(command, ...args))
+        : client.call(command, ...args);
     },
     close: () => client.disconnect(),
   };

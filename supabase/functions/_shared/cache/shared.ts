@@ -1,6 +1,7 @@
 import { Breaker, Unavailable } from "./breaker.ts";
-import type { CacheKey, CachePattern } from "./catalog.ts";
-import type { RedisCommands } from "./redis.ts";
+import { type CacheKey, type CachePattern, everything, globOf, matcher } from "./catalog.ts";
+import { Debts } from "./debts.ts";
+import { isReply, type RedisCommands } from "./redis.ts";
 import { claim, fill, invalidate, type Script, store } from "./scripts.ts";
 
 /** Leave to load a key and to store what was loaded; a deletion takes it away. */
@@ -22,11 +23,12 @@ export interface SharedEntry {
   ttl: number;
 }
 
-/** Somebody who waits for entries. */
+/** Somebody who waits for an entry. */
 interface Read {
-  keys: readonly CacheKey[];
+  key: CacheKey;
+  /** The tags that the code gives such an entry; null where it does not say. */
   tags: readonly string[] | null;
-  resolve(texts: (string | null)[]): void;
+  resolve(text: string | null): void;
   reject(thrown: unknown): void;
 }
 
@@ -35,6 +37,9 @@ interface Stored {
   tags: [string, string][];
   text: string;
 }
+
+/** The present generation of each tag that was looked up; null for one that has none. */
+type Generations = Map<string, string | null>;
 
 /** How the level in Redis behaves. */
 export interface SharedOptions {
@@ -50,6 +55,7 @@ export interface SharedOptions {
 const generationSeconds = 2 * 86_400;
 const scanCount = 500;
 const mostAtOnce = 1000;
+const retryMilliseconds = 1000;
 
 /** With more than this to delete later, everything is deleted later. */
 const maxOwed = 10_000;
@@ -68,40 +74,52 @@ export class SharedLevel {
   readonly #breaker: Breaker;
   readonly #options: SharedOptions;
   #reads: Read[] = [];
-  readonly #owedKeys = new Set<CacheKey>();
-  readonly #owedTags = new Set<string>();
-  readonly #owedPatterns = new Set<CachePattern>();
+  readonly #owedKeys = new Debts<CacheKey>();
+  readonly #owedTags = new Debts<string>();
+  readonly #owedPatterns = new Debts<CachePattern>();
+  /** Leases that may have been given without the answer having arrived. */
+  readonly #owedLeases = new Map<string, CacheKey>();
+  #retrying = false;
+  #closed = false;
 
   constructor(redis: RedisCommands, options: SharedOptions) {
     this.#redis = redis;
     this.#options = options;
-    this.#breaker = new Breaker({ timeout: options.timeout });
+    this.#breaker = new Breaker({ timeout: options.timeout, isAnswer: isReply });
   }
 
   /**
-   * The entries of some keys, in their order; null for a key that has none. Tags that are given are
-   * those that the code gives such an entry. What is asked for in one go is one command.
+   * The JSON of a key's entry; null where it has none. Whoever gives the tags that the code gives such
+   * an entry gets it in one round trip. What is asked for in one go is one command.
    */
-  read(keys: readonly CacheKey[], tags: readonly string[] | null): Promise<(string | null)[]> {
+  read(key: CacheKey, tags: readonly string[] | null): Promise<string | null> {
     return new Promise((resolve, reject) => {
-      this.#reads.push({ keys, tags, resolve, reject });
-      if (this.#reads.length === 1) queueMicrotask(() => void this.#readTogether());
+      if (this.#reads.push({ key, tags, resolve, reject }) === 1) {
+        queueMicrotask(() => this.#readTogether());
+      }
     });
   }
 
   /** The entry where somebody stored it just now, else the lease to load it, unless that is taken. */
   async claim(key: CacheKey, tags: readonly string[]): Promise<Claim> {
     const token = crypto.randomUUID();
-    const [kind, text] = await this.#script(
-      claim,
-      [this.#entryKey(key), this.#leaseKey(key)],
-      [
-        ...[token, this.#options.leaseTime, this.#tagKey("")],
-        ...[crypto.randomUUID(), generationSeconds, ...tags],
-      ],
-    ) as [1 | 2, string] | [3, undefined];
-    if (kind === 3) return "taken";
-    return kind === 1 ? { text } : { lease: { token, head: text } };
+    try {
+      const [kind, text] = await this.#script(
+        claim,
+        [this.#entryKey(key), this.#leaseKey(key)],
+        [
+          ...[token, this.#options.leaseTime, this.#tagKey("")],
+          ...[crypto.randomUUID(), generationSeconds, ...tags],
+        ],
+      ) as [1 | 2, string] | [3, undefined];
+      if (kind === 3) return "taken";
+      return kind === 1 ? { text } : { lease: { token, head: text } };
+    } catch (thrown) {
+      // Given to nobody it would make everybody wait for as long as a load may take.
+      if (this.#owedLeases.size < maxOwed) this.#owedLeases.set(token, key);
+      this.#retryLater();
+      throw thrown;
+    }
   }
 
   /** Stores what was loaded under a lease and gives it back; false where it was taken away. */
@@ -132,69 +150,94 @@ export class SharedLevel {
     if (keys.length === 0) return;
     keys.forEach((key) => this.#owedKeys.add(key));
     this.#boundDebts();
-    await this.#payDebts();
+    await this.#settle();
   }
 
   async invalidate(tags: readonly string[]): Promise<void> {
     if (tags.length === 0) return;
     tags.forEach((tag) => this.#owedTags.add(tag));
     this.#boundDebts();
-    await this.#payDebts();
+    await this.#settle();
   }
 
   async clear(pattern: CachePattern): Promise<void> {
     this.#owedPatterns.add(pattern);
-    await this.#payDebts();
+    await this.#settle();
   }
 
-  async #readTogether(): Promise<void> {
+  #readTogether(): void {
     const reads = this.#reads;
     this.#reads = [];
-    try {
-      if (this.#owes) await this.#payDebts();
-      const names = reads.flatMap(({ keys, tags }) => [
-        ...keys.map((key) => this.#entryKey(key)),
-        ...(tags ?? []).map((tag) => this.#tagKey(tag)),
-      ]);
-      const values = new Map<string, string | null>();
-      await this.#fetch(names, values);
-      const entries = new Map<string, Stored | null>();
-      const generations: string[] = [];
-      for (const name of reads.flatMap(({ keys }) => keys)) {
-        const text = values.get(this.#entryKey(name)) ?? null;
-        const entry = text === null ? null : split(text);
-        entries.set(name, entry);
-        for (const [tag] of entry?.tags ?? []) generations.push(this.#tagKey(tag));
-      }
-      await this.#fetch(generations.filter((name) => !values.has(name)), values);
-      for (const { keys, tags, resolve } of reads) {
-        resolve(keys.map((key) => {
-          const entry = entries.get(key);
-          if (!entry) return null;
-          // Tags that were added to the code since would not reach an entry stored without them.
-          if (tags && tags.some((tag) => !entry.tags.some(([own]) => own === tag))) return null;
-          const current = entry.tags.every(([tag, generation]) =>
-            values.get(this.#tagKey(tag)) === generation
-          );
-          return current ? entry.text : null;
-        }));
-      }
-    } catch (thrown) {
+    const [first] = reads;
+    if (first && reads.length === 1 && first.tags?.length === 0 && !this.#owes) {
+      return this.#readAlone(first);
+    }
+    this.#readAll(reads).catch((thrown) => {
       for (const { reject } of reads) reject(thrown);
+    });
+  }
+
+  /** What most reads are, without what only several or tags need: a round trip and hardly more. */
+  #readAlone(read: Read): void {
+    this.#call("GET", this.#entryKey(read.key)).then((stored) => {
+      if (stored === null) read.resolve(null);
+      else if ((stored as string).startsWith("\n")) read.resolve((stored as string).slice(1));
+      else this.#answerTagged([[read, split(stored as string)]], new Map()).catch(read.reject);
+    }, read.reject);
+  }
+
+  async #readAll(reads: readonly Read[]): Promise<void> {
+    if (this.#owes) await this.#payDebts();
+    const asked = [...new Set(reads.flatMap(({ tags }) => tags ?? []))];
+    const values = await this.#fetch([
+      ...reads.map(({ key }) => this.#entryKey(key)),
+      ...asked.map((tag) => this.#tagKey(tag)),
+    ]);
+    const generations: Generations = new Map(
+      asked.map((tag, i) => [tag, values[reads.length + i] ?? null]),
+    );
+    const tagged: [Read, Stored][] = [];
+    for (const [i, read] of reads.entries()) {
+      const stored = values[i] ?? null;
+      if (stored === null) read.resolve(null);
+      else tagged.push([read, split(stored)]);
+    }
+    await this.#answerTagged(tagged, generations);
+  }
+
+  /** Answers with entries that are current, after looking up those of their tags that were not yet. */
+  async #answerTagged(entries: [Read, Stored][], generations: Generations): Promise<void> {
+    const missing = [
+      ...new Set(
+        entries.flatMap(([, { tags }]) => tags.map(([tag]) => tag))
+          .filter((tag) => !generations.has(tag)),
+      ),
+    ];
+    if (missing.length > 0) {
+      const values = await this.#fetch(missing.map((tag) => this.#tagKey(tag)));
+      missing.forEach((tag, i) => generations.set(tag, values[i] ?? null));
+    }
+    for (const [read, { tags, text }] of entries) {
+      const current = tags.every(([tag, generation]) => generations.get(tag) === generation);
+      // Tags that were added to the code since would not reach an entry stored without them.
+      const whole = (read.tags ?? []).every((tag) => tags.some(([own]) => own === tag));
+      read.resolve(current && whole ? text : null);
     }
   }
 
-  /** Fetches names into a map, some at a time. */
-  async #fetch(names: readonly string[], into: Map<string, string | null>): Promise<void> {
+  /** The values of some names, in their order, so many at a time. */
+  async #fetch(names: readonly string[]): Promise<(string | null)[]> {
+    const values: (string | null)[] = [];
     for (let start = 0; start < names.length; start += mostAtOnce) {
       const some = names.slice(start, start + mostAtOnce);
-      const values = await this.#call("MGET", ...some) as (string | null)[];
-      some.forEach((name, i) => into.set(name, values[i] ?? null));
+      values.push(...await this.#call("MGET", ...some) as (string | null)[]);
     }
+    return values;
   }
 
   get #owes(): boolean {
-    return this.#owedKeys.size + this.#owedTags.size + this.#owedPatterns.size > 0;
+    return this.#owedKeys.size + this.#owedTags.size + this.#owedPatterns.size +
+        this.#owedLeases.size > 0;
   }
 
   get isAway(): boolean {
@@ -202,6 +245,7 @@ export class SharedLevel {
   }
 
   close(): void {
+    this.#closed = true;
     this.#redis.close();
   }
 
@@ -209,36 +253,60 @@ export class SharedLevel {
     if (this.#owedKeys.size + this.#owedTags.size <= maxOwed) return;
     this.#owedKeys.clear();
     this.#owedTags.clear();
-    this.#owedPatterns.add("*" as CachePattern);
+    this.#owedPatterns.add(everything);
   }
 
   /** Does what could not be done when it was asked for; nothing is read before. */
   async #payDebts(): Promise<void> {
-    const keys = [...this.#owedKeys];
-    if (keys.length > 0) {
+    await this.#owedKeys.pay(async (keys) => {
       await this.#call("UNLINK", ...keys.flatMap((k) => [this.#entryKey(k), this.#leaseKey(k)]));
-      keys.forEach((key) => this.#owedKeys.delete(key));
-    }
-    const tags = [...this.#owedTags];
-    if (tags.length > 0) {
+    });
+    await this.#owedTags.pay(async (tags) => {
       const args = [crypto.randomUUID(), generationSeconds];
       await this.#script(invalidate, tags.map((tag) => this.#tagKey(tag)), args);
-      tags.forEach((tag) => this.#owedTags.delete(tag));
-    }
-    for (const pattern of this.#owedPatterns) {
-      // The leases first: what is being loaded now must not be stored behind the second scan.
-      await this.#unlinkMatching(this.#leaseKey(pattern));
-      await this.#unlinkMatching(this.#entryKey(pattern));
-      this.#owedPatterns.delete(pattern);
+    });
+    await this.#owedPatterns.pay(async (patterns) => {
+      for (const pattern of patterns) {
+        // The leases first: what is being loaded now must not be stored behind the second scan.
+        await this.#unlinkMatching(pattern, this.#leaseKey(""));
+        await this.#unlinkMatching(pattern, this.#entryKey(""));
+      }
+    });
+    for (const [token, key] of this.#owedLeases) {
+      await this.release({ token, head: "" }, key);
+      this.#owedLeases.delete(token);
     }
   }
 
-  async #unlinkMatching(pattern: string): Promise<void> {
+  /** Pays what was owed to a Redis that was away, even if nobody asks this isolate for anything. */
+  async #settle(): Promise<void> {
+    try {
+      await this.#payDebts();
+    } catch (thrown) {
+      this.#retryLater();
+      throw thrown;
+    }
+  }
+
+  #retryLater(): void {
+    if (this.#retrying || this.#closed) return;
+    this.#retrying = true;
+    const timer = setTimeout(() => {
+      this.#retrying = false;
+      if (this.#owes) this.#settle().catch(() => {});
+    }, retryMilliseconds);
+    Deno.unrefTimer(timer);
+  }
+
+  async #unlinkMatching(pattern: CachePattern, before: string): Promise<void> {
+    const matches = matcher(pattern);
+    const glob = globOf(before, pattern);
     let cursor = "0";
     do {
-      const page = await this.#call("SCAN", cursor, "MATCH", pattern, "COUNT", scanCount);
+      const page = await this.#call("SCAN", cursor, "MATCH", glob, "COUNT", scanCount);
       const [next, names] = page as [string, string[]];
-      if (names.length > 0) await this.#call("UNLINK", ...names);
+      const mine = names.filter((name) => matches(name.slice(before.length)));
+      if (mine.length > 0) await this.#call("UNLINK", ...mine);
       cursor = String(next);
     } while (cursor !== "0");
   }
