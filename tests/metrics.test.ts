@@ -8,6 +8,7 @@ import {
   metricsToken,
   ok,
   publishableKey,
+  secretKey,
   service,
   signUp,
   superuserUrl,
@@ -205,6 +206,17 @@ Deno.test("MET-E05: the metrics are closed to everybody else", async () => {
   }
 });
 
+Deno.test("MET-E10: the secret key opens the metrics; what is near it does not", async () => {
+  const open = await get("", { authorization: `Bearer ${secretKey}` });
+  assert.equal(open.status, 200);
+  await open.body?.cancel();
+  for (const near of [secretKey.slice(0, -1), `${secretKey}x`, secretKey.toUpperCase()]) {
+    const closed = await get("", { authorization: `Bearer ${near}` });
+    assert.equal(closed.status, 401, "a key that is near");
+    await closed.body?.cancel();
+  }
+});
+
 Deno.test("MET-E06: a super_admin gets everything the console shows in one answer", async () => {
   const { token } = await superAdmin();
   const headers = { authorization: `Bearer ${token}`, accept: "application/json" };
@@ -263,7 +275,7 @@ Deno.test("MET-E07: every metric that the dashboard and the rules name is one th
 const promtool = await new Deno.Command("sh", { args: ["-c", "command -v promtool"] }).output();
 
 Deno.test({
-  name: "MET-E08: promtool takes the rules" +
+  name: "MET-E08: promtool takes the rules, and every expression of the dashboard" +
     (promtool.success ? "" : " (needs promtool; Debian: prometheus)"),
   ignore: !promtool.success,
   async fn() {
@@ -272,6 +284,27 @@ Deno.test({
       args: ["check", "rules", "--lint=all", "--lint-fatal", rules],
     }).output();
     assert.ok(success, new TextDecoder().decode(stderr));
+    const dashboard = await Deno.readTextFile(
+      new URL("../deploy/grafana/bulwark.json", import.meta.url),
+    );
+    const expressions = [...dashboard.matchAll(/"expr": ("(?:[^"\\\\]|\\\\.)*")/g)]
+      .map(([, text]) => JSON.parse(text!) as string);
+    assert.ok(expressions.length > 5);
+    const scratch = await Deno.makeTempFile({ suffix: ".yml" });
+    const groups = [{
+      name: "dashboard",
+      rules: expressions.map((expr, i) => ({
+        record: `dashboard:${i}`,
+        // What Grafana puts in.
+        expr: expr.replaceAll(/\$(__rate_interval|__interval|__range)/g, "5m")
+          .replaceAll(/\$\{?\w+(:\w+)?\}?/g, "x"),
+      })),
+    }];
+    await Deno.writeTextFile(scratch, JSON.stringify({ groups }));
+    const checked = await new Deno.Command("promtool", { args: ["check", "rules", scratch] })
+      .output();
+    await Deno.remove(scratch);
+    assert.ok(checked.success, new TextDecoder().decode(checked.stderr));
   },
 });
 

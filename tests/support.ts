@@ -22,6 +22,7 @@ export const schedulerSecret = setting("BULWARK_TEST_SCHEDULER_SECRET");
 export const authenticatorUrl = setting("BULWARK_TEST_AUTHENTICATOR_DB_URL");
 export const scannerPrivateKey = setting("BULWARK_TEST_SCANNER_PRIVATE_KEY");
 export const metricsToken = setting("BULWARK_TEST_METRICS_TOKEN");
+export const secretKey = setting("BULWARK_TEST_SECRET_KEY");
 export const superuserUrl = setting("BULWARK_TEST_ADMIN_DB_URL");
 
 const options = {
@@ -35,7 +36,7 @@ export function anonymous(): Client {
 
 /** A client with the secret key. */
 export function service(): Client {
-  return createClient<Database>(url, setting("BULWARK_TEST_SECRET_KEY"), options);
+  return createClient<Database>(url, secretKey, options);
 }
 
 /** Signs up a new account with an address of its own. */

@@ -1,9 +1,8 @@
--- Alerts: thresholds as rows, evaluated over a window on a schedule, that raise a security event
--- once when they are crossed and resolve it when the metric recovers.
--- Protects against an alarm for every evaluation of the same trouble, for a single spike, for a
--- metric that flaps around its threshold, and against silence being taken for health.
+-- Alerts: thresholds as rows, where each of them stands, and who may set and see them.
+-- Protects against a threshold changed by whoever only watches, without a trace, or to something
+-- that can never be crossed.
 -- SECURITY DEFINER: list_alerts, because clients read no table of private; set_alert_rule, because
---   clients and the service role write none.
+--   clients and the service role write none; alert_rules_close, because the event is nobody's.
 
 create type public.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
 comment on type public.alert_state is
@@ -100,45 +99,6 @@ values
   ('cpu_usage', 'cpu_usage', 'p95', 70, 90, 5,
     'Percent of one processor that an isolate uses, 95th percentile of the samples');
 
-create function private.alert_statistic(
-  metric text,
-  statistic public.metric_statistic,
-  labels jsonb,
-  time_window interval,
-  minimum_count bigint
-)
-  returns double precision
-  language plpgsql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_summary record;
-begin
-  select * into v_summary
-  from private.summarize_metric(
-    alert_statistic.metric, now() - time_window, now(), alert_statistic.labels, null, null
-  );
-  if not found or v_summary.count < minimum_count then
-    return null;
-  end if;
-  return case statistic
-    when 'p50' then v_summary.p50
-    when 'p95' then v_summary.p95
-    when 'p99' then v_summary.p99
-    when 'mean' then v_summary.mean
-    when 'minimum' then v_summary.minimum
-    when 'maximum' then v_summary.maximum
-    when 'last' then v_summary.last
-    when 'rate' then v_summary.total / extract(epoch from time_window)
-    when 'total' then v_summary.total
-  end;
-end;
-$$;
-comment on function private.alert_statistic(
-  text, public.metric_statistic, jsonb, interval, bigint
-) is 'What a rule compares, over the window that ends now; null where too little was measured.';
-
 create function private.close_alert(rule text, event_type text, note text)
   returns void
   language plpgsql
@@ -166,175 +126,6 @@ end;
 $$;
 comment on function private.close_alert(text, text, text) is
   'Resolves the event of an alert, unless somebody did.';
-
-create function private.next_alert_state(
-  rule private.alert_rules,
-  standing private.alert_states,
-  seen public.alert_state,
-  evaluated_at timestamptz
-)
-  returns public.alert_state
-  language plpgsql
-  immutable
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case
-    when evaluated_at - standing.critical_since >= rule.lasting then 'critical'
-    when evaluated_at - standing.warning_since >= rule.lasting and standing.state <> 'critical'
-      then 'warning'
-    when evaluated_at - standing.silent_since >= rule.lasting then 'no_data'
-    when evaluated_at - standing.calmer_since >= rule.recovering then seen
-    -- From knowing nothing to health there is nothing to wait for.
-    when standing.state = 'no_data' and seen = 'ok' and standing.raised_type is null then 'ok'
-    else standing.state
-  end;
-end;
-$$;
-comment on function private.next_alert_state(
-  private.alert_rules, private.alert_states, public.alert_state, timestamptz
-) is
-  'The state that what was seen leads to: up when it lasted, down when it was calmer for as long as
-   the rule asks, and otherwise the same.';
-
-create function private.tell_alert(
-  rule private.alert_rules,
-  inout standing private.alert_states,
-  wanted text
-)
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_cooled constant boolean := standing.evaluated_at - rule.cool_down >= all (array[
-    coalesce(standing.alarmed_at, '-infinity'),
-    case
-      -- Worse news does not wait for the cooling of the warning before it.
-      when wanted = 'alert_critical' then '-infinity'
-      else coalesce(standing.warned_at, '-infinity')
-    end
-  ]);
-begin
-  if standing.raised_type is not null and standing.raised_type is distinct from wanted then
-    perform private.close_alert(
-      rule.name, standing.raised_type,
-      case when wanted is null then 'Recovered: ' else 'Now ' || standing.state || ': ' end
-        || coalesce(round(standing.value::numeric, 2)::text, 'nothing was measured')
-    );
-    standing.raised_type := null;
-  end if;
-  if wanted is null or standing.raised_type is not null or not v_cooled then
-    return;
-  end if;
-  perform private.raise_security_event(
-    wanted, null, null, rule.name,
-    jsonb_build_object(
-      'metric', rule.metric, 'statistic', rule.statistic, 'labels', rule.labels,
-      'value', standing.value, 'warning', rule.warning, 'critical', rule.critical,
-      'time_window', rule.time_window
-    )
-  );
-  standing.raised_type := wanted;
-  if wanted = 'alert_critical' then
-    standing.alarmed_at := standing.evaluated_at;
-  else
-    standing.warned_at := standing.evaluated_at;
-  end if;
-end;
-$$;
-comment on function private.tell_alert(private.alert_rules, private.alert_states, text) is
-  'Resolves the event of an alert where another one is wanted (null: none), and raises that, unless
-   the rule is still cooling down from the last.';
-
-create function public.evaluate_alerts()
-  returns integer
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_alert record;
-  v_changes integer := 0;
-  v_next public.alert_state;
-  v_now timestamptz;
-  v_rule private.alert_rules;
-  v_seen public.alert_state;
-  v_standing private.alert_states;
-begin
-  insert into private.alert_states (rule)
-  select r.name from private.alert_rules r
-  on conflict do nothing;
-  for v_alert in
-    select r as rule, s as standing
-    from private.alert_states s
-    join private.alert_rules r on r.name = s.rule
-    where r.enabled
-    order by r.name
-    -- Another evaluator has it: one is enough.
-    for no key update of s skip locked
-  loop
-    v_rule := v_alert.rule;
-    v_standing := v_alert.standing;
-    v_now := clock_timestamp();
-    v_standing.evaluated_at := v_now;
-    v_standing.value := private.alert_statistic(
-      v_rule.metric, v_rule.statistic, v_rule.labels, v_rule.time_window, v_rule.minimum_count
-    );
-    v_seen := (case
-      when v_standing.value is null then 'no_data'
-      when v_standing.value >= v_rule.critical then 'critical'
-      when v_standing.value >= v_rule.warning then 'warning'
-      else 'ok'
-    end)::public.alert_state;
-    v_standing.critical_since := case
-      when v_seen = 'critical' then coalesce(v_standing.critical_since, v_now)
-    end;
-    v_standing.warning_since := case
-      when v_seen = 'critical' or v_seen = 'warning' then coalesce(v_standing.warning_since, v_now)
-    end;
-    v_standing.silent_since := case
-      when v_seen = 'no_data' then coalesce(v_standing.silent_since, v_now)
-    end;
-    v_standing.calmer_since := case
-      when v_seen = 'ok' and v_standing.state <> 'ok'
-        or v_seen = 'warning' and v_standing.state = 'critical'
-        then coalesce(v_standing.calmer_since, v_now)
-    end;
-
-    v_next := private.next_alert_state(v_rule, v_standing, v_seen, v_now);
-    if v_next <> v_standing.state then
-      v_changes := v_changes + 1;
-      v_standing.state := v_next;
-      v_standing.since := v_now;
-      v_standing.calmer_since := null;
-    end if;
-    v_standing := private.tell_alert(
-      v_rule, v_standing,
-      case v_next
-        when 'warning' then 'alert_warning'
-        when 'critical' then 'alert_critical'
-        when 'no_data' then case
-          when v_rule.raise_without_data then 'alert_no_data'
-          -- Nobody knows whether it recovered: what is open stays open.
-          else v_standing.raised_type
-        end
-      end
-    );
-    update private.alert_states s
-    set (state, value, since, warning_since, critical_since, calmer_since, silent_since,
-        raised_type, warned_at, alarmed_at, evaluated_at)
-      = (v_standing.state, v_standing.value, v_standing.since, v_standing.warning_since,
-        v_standing.critical_since, v_standing.calmer_since, v_standing.silent_since,
-        v_standing.raised_type, v_standing.warned_at, v_standing.alarmed_at, v_standing.evaluated_at)
-    where s.rule = v_rule.name;
-  end loop;
-  return v_changes;
-end;
-$$;
-comment on function public.evaluate_alerts() is
-  'Evaluates every enabled rule, raises and resolves its security events, and returns how many
-   alerts changed their state. Several at once do the work of one. For the scheduler alone.';
 
 create function public.list_alerts()
   returns table (
@@ -480,14 +271,8 @@ select private.enable_audit(
 );
 
 revoke all on function
-  private.alert_statistic(text, public.metric_statistic, jsonb, interval, bigint),
-  private.close_alert(text, text, text),
-  private.next_alert_state(
-    private.alert_rules, private.alert_states, public.alert_state, timestamptz
-  ),
-  private.tell_alert(private.alert_rules, private.alert_states, text),
-  private.alert_rules_close(),
-  public.evaluate_alerts(), public.list_alerts(),
+  private.close_alert(text, text, text), private.alert_rules_close(),
+  public.list_alerts(),
   public.set_alert_rule(
     text, text, public.metric_statistic, double precision, double precision, jsonb, interval,
     interval, interval, interval, bigint, boolean, boolean, text

@@ -1,7 +1,7 @@
 -- Metrics: counted exactly, read as percentiles that are off by less than they say, by those alone
 -- who may watch the installation.
 begin;
-select plan(39);
+select plan(44);
 select tests.create_organizations();
 
 -- What an isolate sends for one value in one series.
@@ -102,6 +102,27 @@ select is(
   2::double precision, 'MET-13: and loses none'
 );
 
+-- values that are none, and sums without end
+select is(
+  record_metrics(gen_random_uuid(), (
+    select jsonb_agg(
+      pg_temp.sample('t_sum', 'counter', '{}', now(), '{1}') || jsonb_build_object(field, value)
+    )
+    from unnest(array['total', 'minimum', 'maximum', 'last']) as field,
+      unnest(array['"NaN"', '"Infinity"', '"-Infinity"']::jsonb[]) as value
+  )),
+  0::bigint, 'MET-40: what is no number is left out, so that the sum stays one'
+);
+select record_metrics(gen_random_uuid(), jsonb_build_array(
+  pg_temp.sample('t_sum', 'counter', '{}', now(), '{1}') || '{"total": 1e300}',
+  pg_temp.sample('t_sum', 'counter', '{}', now(), '{1}') || '{"total": 1e300}',
+  pg_temp.sample('t_sum', 'counter', '{}', now(), '{1}') || '{"total": null}'
+)) from generate_series(1, 5);
+select results_eq(
+  $$ select count, total from read_metric('t_sum') $$, $$ values (10::bigint, 1e300::float8) $$,
+  'MET-41: a sum has an end, beyond which it is counted and stays what it is'
+);
+
 -- cardinality
 update private.settings set value = '60' where name = 'metrics.max_metrics';
 select record_metrics(gen_random_uuid(), jsonb_build_array(
@@ -157,6 +178,25 @@ select results_eq(
   'MET-20: a level below zero has no percentiles rather than wrong ones'
 );
 
+select record_metrics(gen_random_uuid(), jsonb_build_array(
+  pg_temp.sample('t_one', 'histogram', '{}', now(), '{0.0000042}'),
+  pg_temp.sample('t_same', 'histogram', '{}', now(), array_fill(123.456::float8, array[50])),
+  pg_temp.sample('t_nothing', 'histogram', '{}', now(), array_fill(0::float8, array[50])),
+  pg_temp.sample('t_modes', 'histogram', '{}', now(),
+    array_fill(0::float8, array[94]) || array_fill(64::float8, array[2]) || array_fill(1e9::float8, array[4]))
+));
+select results_eq(
+  $$ select p50, p95, p99 from unnest(array['t_one', 't_same', 't_nothing']) m, read_metric(m) $$,
+  $$ values (0.0000042::float8, 0.0000042::float8, 0.0000042::float8),
+       (123.456::float8, 123.456::float8, 123.456::float8), (0::float8, 0::float8, 0::float8) $$,
+  'MET-42: of one value, of equal ones and of nothing but zeros percentiles are exact'
+);
+select results_eq(
+  $$ select p50, abs(p95 / 64 - 1) < 0.0055, abs(p99 / 1e9 - 1) < 0.0055 from read_metric('t_modes') $$,
+  $$ values (0::float8, true, true) $$,
+  'MET-43: of modes far apart each percentile is in its own'
+);
+
 -- roll-up
 create temporary table before as
   select count, total, minimum, maximum, p50, p95, p99
@@ -187,7 +227,7 @@ select is_empty(
   $$ select from private.metric_points where minutes = 1440 $$, 'MET-26: what is too old is forgotten'
 );
 select is(
-  (select s ->> 1 from jsonb_array_elements(scrape_metrics()) m, jsonb_array_elements(m -> 'series') s
+  (select s ->> 1 from jsonb_array_elements(scrape_metrics()::jsonb) m, jsonb_array_elements(m -> 'series') s
    where m ->> 'name' = 't_spread'),
   '1000', 'MET-27: what a scraper reads only rises, whatever was forgotten'
 );
@@ -236,6 +276,15 @@ select is(
 select tests.act_as('super@bulwark.test');
 select lives_ok($$ select * from read_metric('t_time') $$, 'MET-35: a super_admin reads');
 select lives_ok($$ select * from top_queries() $$, 'MET-36: the slowest queries too');
+select tests.act_as_owner();
+
+-- an organization's administrator elsewhere
+select tests.act_as('admin@globex.test');
+select is(
+  array[tests.error($$ select read_metric('t_time') $$), tests.error('select list_metrics()')],
+  array_fill('42501 RBAC_PERMISSION_DENIED'::text, array[2]),
+  'MET-44: nor does one of another organization see anything'
+);
 select tests.act_as_owner();
 
 -- literals

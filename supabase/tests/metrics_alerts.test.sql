@@ -1,7 +1,7 @@
 -- Alerts: raised once when a threshold is crossed for long enough, resolved when it is over, and
 -- silent while nothing is known.
 begin;
-select plan(36);
+select plan(41);
 select tests.create_organizations();
 delete from private.alert_rules;
 
@@ -130,6 +130,39 @@ select set_alert_rule('t_rule', 't_level', 'last', 100, 200, enabled => false);
 select is_empty(
   'select * from pg_temp.events() where open', 'ALERT-29: a rule that is switched off takes its event along'
 );
+
+-- a counter, which says nothing while nothing happens
+create function pg_temp.count_errors(amount double precision) returns void language sql as $$
+  select record_metrics(gen_random_uuid(), jsonb_build_array(jsonb_build_object(
+    'metric', 't_errors', 'kind', 'counter', 'unit', '', 'description', '', 'labels', '{}'::jsonb,
+    'at', extract(epoch from now()), 'count', 1, 'total', amount)));
+$$;
+create function pg_temp.evaluated() returns text language plpgsql as $$
+begin
+  perform evaluate_alerts();
+  return (select state from private.alert_states where rule = 't_errors');
+end;
+$$;
+select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0', recovering => '0');
+select is(pg_temp.evaluated(), 'no_data', 'ALERT-37: a counter that nobody knows has no data');
+select pg_temp.count_errors(50);
+select is(pg_temp.evaluated(), 'warning', 'ALERT-38: what it counts raises its alert');
+delete from private.metric_points;
+select is(pg_temp.evaluated(), 'ok', 'ALERT-39: and where it counts nothing any more that is a zero');
+
+-- a clock that was a day ahead for a while
+select pg_temp.count_errors(50);
+update private.alert_states set warning_since = now() + interval '1 day',
+  calmer_since = now() + interval '1 day', warned_at = now() + interval '1 day' where rule = 't_errors';
+select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0', cool_down => '0');
+select is(
+  pg_temp.evaluated(), 'warning', 'ALERT-40: an alert does not wait for a clock that was ahead'
+);
+select is(
+  (select count(*) from security_events where subject = 't_errors' and resolved_at is null),
+  1::bigint, 'ALERT-41: nor does its event'
+);
+delete from private.alert_rules where name = 't_errors';
 
 -- rules
 select throws_ok(

@@ -12,7 +12,7 @@ import { createClient } from "@supabase/supabase-js";
 import type { CacheObserver } from "./cache/cache.ts";
 import type { Database, Json } from "./database.types.ts";
 import { readMetricsEnv } from "./env.ts";
-import { Flusher, waitUntil } from "./metrics/flush.ts";
+import { Flusher, Refused, waitUntil } from "./metrics/flush.ts";
 import type { Labels } from "./metrics/histogram.ts";
 import { isolateSampler } from "./metrics/isolate.ts";
 import { Metrics } from "./metrics/registry.ts";
@@ -78,7 +78,10 @@ export const measuredFetch: typeof fetch = async (input, init) => {
   const end = queryTime.start({ operation: target });
   try {
     const response = await fetch(input, init);
-    end({ result: response.ok ? "ok" : "error" });
+    const result = response.ok ? "ok" : "error";
+    // A table that is not there may have been named by whoever sent the request.
+    const made = response.status === 404 && !target.startsWith("rpc/");
+    end(made ? { operation: "unknown", result } : { result });
     return response;
   } catch (thrown) {
     end({ result: "error" });
@@ -155,7 +158,10 @@ function openFlusher(): Flusher | null {
         batch: id,
         samples: samples as unknown as Json,
       }).abortSignal(AbortSignal.timeout(10_000));
-      if (error) throw new Error(`${error.code} ${error.message}`);
+      if (!error) return;
+      const text = `${error.code} ${error.message}`;
+      // What is wrong with the data (classes 22 and 23) is so the next time as well.
+      throw /^2[23]/.test(error.code ?? "") ? new Refused(text) : new Error(text);
     },
   });
   // The hosted runtime says so before it ends an isolate.

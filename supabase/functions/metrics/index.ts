@@ -1,7 +1,7 @@
 /**
  * Function `metrics`: `GET /metrics` answers with all metrics as Prometheus or OpenMetrics text, or
  * with `?format=json` (or that in Accept) with what the console shows. For whoever holds
- * system:monitor for the whole installation, and for a scraper with its token.
+ * system:monitor for the whole installation, for a scraper with its token, and for the secret key.
  */
 import { openCache } from "../_shared/cache.ts";
 import { callerClient } from "../_shared/caller.ts";
@@ -9,7 +9,7 @@ import { readCacheEnv, readMetricsFunctionEnv } from "../_shared/env.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
 import { parse, queryOf } from "../_shared/input.ts";
 import { cacheObserver } from "../_shared/metrics.ts";
-import { carriesScrapeToken } from "../_shared/metrics/access.ts";
+import { carriesToken } from "../_shared/metrics/access.ts";
 import { readOverview } from "../_shared/metrics/console.ts";
 import { contentTypes, toText } from "../_shared/metrics/exposition.ts";
 import { formatOf, metricsQuery, rangeOf } from "../_shared/metrics/format.ts";
@@ -21,7 +21,7 @@ const env = readMetricsFunctionEnv();
 const cache = openCache(readCacheEnv(), cacheObserver);
 
 Deno.serve(handle(["GET"], async (request) => {
-  if (!carriesScrapeToken(request, env.scrapeToken)) {
+  if (!carriesToken(request, [env.scrapeToken, env.secretKey])) {
     await requirePermission(callerClient(request, env), "system:monitor", null);
   }
   const service = serviceClient(env, correlationIdOf(request));

@@ -4,12 +4,16 @@ import { createHash, timingSafeEqual } from "node:crypto";
 const minimumLength = 32;
 
 /**
- * Whether a request carries the scraper's token. Takes as long for a wrong one as for the right one;
- * nobody has it where none is set, or one of less than 32 characters.
+ * Whether a request carries one of these as its bearer token: the scraper's token, the secret key.
+ * Takes as long for a wrong one as for the right one; null, and what has less than 32 characters,
+ * nobody carries.
  */
-export function carriesScrapeToken(request: Request, token: string | null): boolean {
+export function carriesToken(request: Request, tokens: readonly (string | null)[]): boolean {
   const given = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
   const digest = (text: string) => createHash("sha256").update(text).digest();
-  const same = timingSafeEqual(digest(given), digest(token ?? ""));
-  return same && token !== null && token.length >= minimumLength;
+  const found = tokens.map((token) =>
+    timingSafeEqual(digest(given), digest(token ?? "")) && token !== null &&
+    token.length >= minimumLength
+  );
+  return found.includes(true);
 }

@@ -57,49 +57,70 @@ export function exposedName({ name, kind, unit }: Pick<ScrapedMetric, "name" | "
  * buckets end at as well, so that its counts are exact.
  */
 export function toText(scraped: readonly ScrapedMetric[], format: Format): string {
-  const lines: string[] = [];
+  const parts: string[] = [];
+  const taken = new Set<string>();
   for (const metric of scraped) {
     const { kind, description, series } = metric;
     const unit = units[metric.unit] ?? { ...plain, suffix: metric.unit };
-    const family = exposedName(metric);
+    const family = unique(exposedName(metric), unit.suffix, taken);
     const named = kind === "counter" ? `${family}_total` : family;
     const title = format === "openmetrics" ? family : named;
-    lines.push(`# HELP ${title} ${escapeHelp(description || metric.name, format)}`);
-    lines.push(`# TYPE ${title} ${kind}`);
-    if (format === "openmetrics" && unit.suffix) lines.push(`# UNIT ${title} ${unit.suffix}`);
-    for (const one of series) {
-      const [labels, , total, last] = one;
-      const text = labelsOf(labels);
-      if (kind === "counter") lines.push(`${named}${braced(text)} ${number(total / unit.divisor)}`);
-      else if (kind === "gauge") {
-        lines.push(`${named}${braced(text)} ${number((last ?? 0) / unit.divisor)}`);
-      } else pushHistogram(lines, named, text, one, unit, format);
-    }
+    parts.push(`# HELP ${title} ${escapeHelp(description || metric.name, format)}\n`);
+    parts.push(`# TYPE ${title} ${kind}\n`);
+    if (format === "openmetrics" && unit.suffix) parts.push(`# UNIT ${title} ${unit.suffix}\n`);
+    const write = kind === "histogram"
+      ? histogramWriter(named, unit, format)
+      : ([labels, , total, last]: ScrapedSeries) => {
+        const value = kind === "counter" ? total : last ?? 0;
+        return `${named}${braced(labelsOf(labels))} ${number(value / unit.divisor)}\n`;
+      };
+    for (const one of series) parts.push(write(one));
   }
-  if (format === "openmetrics") lines.push("# EOF");
-  return lines.map((line) => `${line}\n`).join("");
+  if (format === "openmetrics") parts.push("# EOF\n");
+  return parts.join("");
 }
 
-function pushHistogram(
-  lines: string[],
+/**
+ * A name that no other family has, nor a sample of one: with a name twice a scraper takes nothing at
+ * all. The unit stays at the end, where OpenMetrics wants it.
+ */
+function unique(family: string, suffix: string, taken: Set<string>): string {
+  const end = suffix && family.endsWith(`_${suffix}`) ? `_${suffix}` : "";
+  const stem = family.slice(0, family.length - end.length);
+  const samples = ["", "_total", "_bucket", "_sum", "_count"];
+  let name = family;
+  for (let n = 2; samples.some((sample) => taken.has(name + sample)); n++) {
+    name = `${stem}_${n}${end}`;
+  }
+  for (const sample of samples) taken.add(name + sample);
+  return name;
+}
+
+/** Writes one series after the other: what all of them have is made once. */
+function histogramWriter(
   name: string,
-  labels: string,
-  [, count, total, , zeros, octaves, counts]: ScrapedSeries,
   { divisor, first, last }: Unit,
   format: Format,
-): void {
-  const before = labels && `${labels},`;
-  let upto = zeros;
-  let next = 0;
+): (series: ScrapedSeries) => string {
+  const bounds: string[] = [];
   for (let octave = first; octave <= last; octave++) {
-    while (next < octaves.length && (octaves[next] ?? 0) <= octave) upto += counts[next++] ?? 0;
     const bound = 2 ** octave / divisor;
-    const le = format === "openmetrics" ? canonical(bound) : number(bound);
-    lines.push(`${name}_bucket{${before}le="${le}"} ${upto}`);
+    bounds.push(`le="${format === "openmetrics" ? canonical(bound) : number(bound)}"} `);
   }
-  lines.push(`${name}_bucket{${before}le="+Inf"} ${count}`);
-  lines.push(`${name}_sum${braced(labels)} ${number(total / divisor)}`);
-  lines.push(`${name}_count${braced(labels)} ${count}`);
+  return ([labels, count, total, , zeros, octaves, counts]) => {
+    const text = labelsOf(labels);
+    const start = `${name}_bucket{${text && `${text},`}`;
+    let lines = "";
+    let upto = zeros;
+    let next = 0;
+    for (let i = 0; i < bounds.length; i++) {
+      while (next < octaves.length && octaves[next]! <= first + i) upto += counts[next++]!;
+      lines += `${start}${bounds[i]}${upto}\n`;
+    }
+    return `${lines}${start}le="+Inf"} ${count}\n` +
+      `${name}_sum${braced(text)} ${number(total / divisor)}\n` +
+      `${name}_count${braced(text)} ${count}\n`;
+  };
 }
 
 function labelsOf(labels: Labels): string {
@@ -111,6 +132,7 @@ function braced(labels: string): string {
 }
 
 function escapeValue(value: string): string {
+  if (!/[\\"\n]/.test(value)) return value;
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }
 

@@ -7,8 +7,13 @@ export interface Batch {
   samples: Sample[];
 }
 
+/** The database will never take this batch: repeating it would hold up all that come after it. */
+export class Refused extends Error {
+  override readonly name = "Refused";
+}
+
 export interface FlusherOptions {
-  /** Stores a batch, once or more; rejects when that failed. */
+  /** Stores a batch, once or more; rejects when that failed, with {@link Refused} when for ever. */
   send(batch: Batch): Promise<void>;
   /** Milliseconds between the first value and the flush. */
   delay: number;
@@ -21,6 +26,12 @@ export interface FlusherOptions {
 const batchSize = 2000;
 /** What could not be sent is kept for the next time, so many batches. */
 const maxKept = 20;
+/** The database knows for an hour what it has stored: after that a repetition would count twice. */
+const keptMilliseconds = 50 * 60_000;
+
+interface Kept extends Batch {
+  since: number;
+}
 
 /**
  * Sends what was counted, after the response: the first value begins a wait, and whatever is counted
@@ -31,7 +42,7 @@ export class Flusher {
   readonly #options: FlusherOptions;
   #waiting: Promise<void> | null = null;
   #sending: Promise<void> = Promise.resolve();
-  #kept: Batch[] = [];
+  #kept: Kept[] = [];
   #failures = 0;
 
   constructor(metrics: Metrics, options: FlusherOptions) {
@@ -59,21 +70,31 @@ export class Flusher {
     if (this.#metrics.isEmpty && this.#kept.length === 0) return;
     this.#options.sample?.();
     const samples = this.#metrics.drain();
+    const since = performance.now();
     for (let start = 0; start < samples.length; start += batchSize) {
       const id = crypto.randomUUID();
-      this.#kept.push({ id, samples: samples.slice(start, start + batchSize) });
+      this.#kept.push({ id, since, samples: samples.slice(start, start + batchSize) });
     }
-    if (this.#kept.length > maxKept) this.#kept = this.#kept.slice(-maxKept);
+    const stale = this.#kept.filter((batch) => since - batch.since > keptMilliseconds).length;
+    const excess = Math.max(stale, this.#kept.length - maxKept);
+    for (const batch of this.#kept.splice(0, excess)) this.#lose(batch);
     while (this.#kept[0]) {
       try {
         await this.#options.send(this.#kept[0]);
+        this.#failures = 0;
       } catch (thrown) {
-        if (++this.#failures === 3) this.#options.log?.(`metrics are not stored: ${thrown}`);
-        return;
+        if (++this.#failures === 3 || thrown instanceof Refused) {
+          this.#options.log?.(`metrics are not stored: ${thrown}`);
+        }
+        if (!(thrown instanceof Refused)) return;
+        this.#lose(this.#kept[0]);
       }
-      this.#failures = 0;
       this.#kept.shift();
     }
+  }
+
+  #lose({ samples }: Batch): void {
+    this.#metrics.drop(samples.reduce((sum, { count }) => sum + count, 0));
   }
 }
 

@@ -10,6 +10,9 @@ export const relativeError = (2 ** (1 / 64) - 1) / (2 ** (1 / 64) + 1);
 
 const furthest = 32_000;
 
+/** A sum does not go beyond: added to another it stays a number, here and in the database. */
+const largestTotal = 1e300;
+
 /** The bucket of a value above 0; null for one so small that it counts as 0. */
 export function bucketOf(value: number): number | null {
   const index = Math.ceil(Math.log2(value) * bucketsPerOctave);
@@ -53,7 +56,7 @@ export class Point {
   /** Adds to a sum. */
   add(amount: number): void {
     this.count++;
-    this.total += amount;
+    this.total = Math.max(-largestTotal, Math.min(this.total + amount, largestTotal));
   }
 
   /** Counts a value. */

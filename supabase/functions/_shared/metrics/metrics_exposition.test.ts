@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ScrapedMetric, toText } from "./exposition.ts";
 import { formatOf } from "./format.ts";
-import { carriesScrapeToken } from "./access.ts";
+import { carriesToken } from "./access.ts";
 import { readText } from "../../../../scripts/testing/exposition.ts";
 
 const scraped: ScrapedMetric[] = [
@@ -113,13 +113,34 @@ Deno.test("MET-U23: the format is what is asked for, else what Accept says, else
 Deno.test("MET-U24: the scraper's token opens, and nothing near it or too short", () => {
   const token = "0123456789abcdef0123456789abcdef";
   const ask = (authorization: string | null, expected: string | null = token) =>
-    carriesScrapeToken(
+    carriesToken(
       new Request("http://localhost/metrics", authorization ? { headers: { authorization } } : {}),
-      expected,
+      [null, expected, "another-0123456789abcdef0123456789"],
     );
   assert.ok(ask(`Bearer ${token}`));
   for (const wrong of [null, "Bearer", "Bearer ", token, `Basic ${token}`, `Bearer ${token}0`]) {
     assert.ok(!ask(wrong), String(wrong));
   }
   assert.ok(!ask("Bearer short", "short") && !ask("Bearer ", "") && !ask("Bearer ", null));
+});
+
+Deno.test("MET-U25: two metrics that come out under one name do not spoil the scrape", () => {
+  const one = (name: string, kind: "counter" | "gauge" | "histogram", unit = "") => ({
+    ...{ name, kind, unit, description: "d" },
+    series: [[{}, 1, 1, 1, 0, [], []]] as ScrapedMetric["series"],
+  });
+  const clashing = [
+    one("jobs", "counter"),
+    one("jobs_total", "counter"),
+    one("time", "histogram", "milliseconds"),
+    one("time_seconds", "histogram", "seconds"),
+    one("time_seconds_count", "gauge"),
+    one("alert_level", "gauge"),
+    one("alert_level", "gauge"),
+  ];
+  for (const format of ["prometheus", "openmetrics"] as const) {
+    const families = readText(toText(clashing, format), format);
+    assert.equal(families.size, clashing.length);
+    assert.ok(families.has("bulwark_time_2_seconds"));
+  }
 });

@@ -97,6 +97,11 @@ export class Metrics {
     return true;
   }
 
+  /** Counts values that were recorded and got lost. */
+  drop(count: number): void {
+    this.#dropped += count;
+  }
+
   /** Takes everything out that was counted so far. */
   drain(): Sample[] {
     if (this.#dropped > 0) {
@@ -146,12 +151,17 @@ export class Metrics {
   }
 }
 
+/** Text that jsonb takes: cut, and without halves of characters and NUL. */
+function storable(text: string): string {
+  return text.slice(0, longestLabel).toWellFormed().replaceAll("\0", "\ufffd");
+}
+
 /** Labels that the database takes: their values cut, what has no name left out. */
 function clean(labels: Labels): Labels {
   return Object.fromEntries(
     Object.entries(labels)
       .filter(([name]) => validName.test(name) && name !== "le" && name !== "quantile")
       .slice(0, 8)
-      .map(([name, value]) => [name, String(value).slice(0, longestLabel)]),
+      .map(([name, value]) => [name, storable(String(value))]),
   );
 }

@@ -30,8 +30,19 @@ const forms: [RegExp, string][] = [
  * form of a credential, an address or a row. Rather too much than too little.
  */
 export function scrub(text: string, secrets: readonly string[]): string {
-  let clean = text;
+  let clean = shorten(text);
   for (const secret of secrets) clean = clean.replaceAll(secret, removed);
   for (const [form, replacement] of forms) clean = clean.replace(form, replacement);
   return clean;
+}
+
+/** What is longer is cut before it is looked through: that takes time by the square of its length. */
+const longest = 4000;
+
+/** A text without its end, and without the word that the cut went through. */
+function shorten(text: string): string {
+  if (text.length <= longest) return text;
+  const cut = text.slice(0, longest);
+  const space = Math.max(cut.lastIndexOf(" "), cut.lastIndexOf("\n"));
+  return cut.slice(0, Math.max(space, longest - 1000));
 }

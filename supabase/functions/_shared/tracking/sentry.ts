@@ -27,6 +27,7 @@ export function parseDsn(dsn: string): Dsn | null {
 
 const longestText = 2000;
 const mostFrames = 50;
+const longestLine = 500;
 
 /** One event in Sentry's envelope format: three lines of JSON. */
 export function toEnvelope(
@@ -78,13 +79,15 @@ function exception(thrown: unknown, text: (value: string) => string) {
   return {
     type: text(thrown.name),
     value: text(thrown.message),
-    stacktrace: { frames: frames(thrown.stack ?? "", text) },
+    // What follows the message, so that nothing in it is taken for a frame.
+    stacktrace: { frames: frames(thrown.stack?.split(thrown.message || "\n").at(-1) ?? "", text) },
   };
 }
 
 /** V8's stack, outermost first as Sentry wants it. */
 function frames(stack: string, text: (value: string) => string) {
   return stack.split("\n").flatMap((line) => {
+    if (line.length > longestLine) return [];
     const match = /^\s+at (?:async )?(?:(.+?) \()?(.+?):(\d+):(\d+)\)?$/.exec(line);
     if (!match) return [];
     const [, name, file = "", row, column] = match;

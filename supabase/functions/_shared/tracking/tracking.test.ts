@@ -5,7 +5,7 @@ import { correlationIdOf } from "../http.ts";
 import { parseTraceparent, traceIdOf } from "../trace.ts";
 import { errorReporter } from "../tracking.ts";
 import { scrub } from "./scrub.ts";
-import { parseDsn } from "./sentry.ts";
+import { parseDsn, toEnvelope } from "./sentry.ts";
 
 const jwt =
   "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
@@ -154,4 +154,41 @@ Deno.test("TRACK-05: a trace is taken over only where the standard allows it", (
   assert.equal(traceIdOf("trace-12345678"), null);
   const headers = { traceparent: `00-${id}-${span}-01`, "x-correlation-id": "mine-12345678" };
   assert.equal(correlationIdOf(new Request("http://localhost", { headers })), "mine-12345678");
+});
+
+Deno.test("TRACK-06: a long message costs no long time, and is cut where no secret is cut in two", () => {
+  const start = performance.now();
+  for (
+    const text of ["a".repeat(1e6), "http://".repeat(2e5), "x (".repeat(3e5), "a@".repeat(5e5)]
+  ) {
+    const error = new Error(`${text}\n    at ${text}`);
+    const event = toEnvelope(
+      error,
+      { request: new Request("http://localhost/x"), correlationId: "12345678" },
+      "test",
+      (one) => scrub(one, []),
+    );
+    assert.ok(event.length < 100_000);
+  }
+  assert.ok(performance.now() - start < 2000, `${performance.now() - start} ms`);
+  for (let before = 3900; before < 4000; before += 7) {
+    const text = `${"word ".repeat(before / 5)}password=${"hunter".repeat(10)}`;
+    assert.ok(!scrub(text, []).includes("hunter"), String(before));
+  }
+});
+
+Deno.test("TRACK-07: nothing in a message is taken for a frame, and causes that are no errors are scrubbed", () => {
+  const cause = new Error("inner", { cause: "token=abcdefgh" });
+  const error = new Error("outer\n    at secretValue (file:///x.ts:1:1)", { cause });
+  const event = toEnvelope(
+    error,
+    { request: new Request(`http://localhost/x/${jwt}?a=b`), correlationId: "12345678" },
+    "test",
+    (one) => scrub(one, []),
+  );
+  assert.ok(!event.includes("abcdefgh") && !event.includes(jwt) && !event.includes("a=b"));
+  const { exception } = JSON.parse(event.split("\n")[2]!);
+  const [, , outer] = exception.values;
+  assert.ok(!JSON.stringify(outer.stacktrace).includes("secretValue"));
+  assert.ok(outer.stacktrace.frames.length > 0);
 });
