@@ -107,6 +107,8 @@ export class Cache {
       this.#answered(key, "joined");
       return flying.promise as Promise<T>;
     }
+    // Whose place is taken is told of no invalidation any more: it stores nothing.
+    if (flying) this.#revoke(key);
     const flight: Flight = {
       tags: options.tags ? options.tags.map(escape) : none,
       revoked: false,
