@@ -71,6 +71,7 @@ as $$
 declare
   v_new record;
   v_counted bigint;
+  v_ours bigint[];
 begin
   if batch is null or samples is null or jsonb_typeof(samples) <> 'array'
     or jsonb_array_length(samples) > 5000 then
@@ -109,16 +110,19 @@ begin
     );
   end loop;
 
-  perform from private.metric_series s
-  where s.id in (
-    select coalesce(own.id, overflow.id)
-    from jsonb_to_recordset(samples) as n (metric text, labels jsonb)
-    left join private.metric_series own on own.metric = n.metric and own.labels = n.labels
-    left join private.metric_series overflow
-      on overflow.metric = n.metric and overflow.labels = '{"overflow": "true"}'
-  )
-  order by s.id
-  for no key update;
+  select coalesce(array_agg(l.id), '{}') into v_ours
+  from (
+    select s.id from private.metric_series s
+    where s.id in (
+      select coalesce(own.id, overflow.id)
+      from jsonb_to_recordset(samples) as n (metric text, labels jsonb)
+      left join private.metric_series own on own.metric = n.metric and own.labels = n.labels
+      left join private.metric_series overflow
+        on overflow.metric = n.metric and overflow.labels = '{"overflow": "true"}'
+    )
+    order by s.id
+    for no key update
+  ) as l;
 
   with told as (
     select
@@ -138,9 +142,11 @@ begin
       ordinal
     )
     join private.metrics m on m.name = n.metric and m.kind::text = n.kind
-    left join private.metric_series own on own.metric = n.metric and own.labels = n.labels
+    left join private.metric_series own
+      on own.metric = n.metric and own.labels = n.labels and own.id = any (v_ours)
     left join private.metric_series overflow
       on overflow.metric = n.metric and overflow.labels = '{"overflow": "true"}'
+        and overflow.id = any (v_ours)
     where n.count > 0
       and coalesce(own.id, overflow.id) is not null
       -- Whatever has a series of its own has been looked at.
@@ -167,7 +173,7 @@ begin
     cross join lateral unnest(t.indexes, t.counts) as u (i, c)
     group by t.series_id, t.at, u.i
   ),
-  -- With those that are stored already: nobody else adds to them, because their series are ours.
+  -- With those that are stored already: nobody else adds to them, because their series are locked.
   merged as (
     select
       b.series_id, b.at, array_agg(b.i order by b.i) as indexes,

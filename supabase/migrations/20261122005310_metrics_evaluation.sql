@@ -173,8 +173,12 @@ begin
       else 'ok'
     end)::public.alert_state;
     -- What seems to come from the future was noted by a clock that was wrong.
-    v_standing.warned_at := least(v_standing.warned_at, v_now);
-    v_standing.alarmed_at := least(v_standing.alarmed_at, v_now);
+    v_standing.warned_at := case
+      when v_standing.warned_at is not null then least(v_standing.warned_at, v_now)
+    end;
+    v_standing.alarmed_at := case
+      when v_standing.alarmed_at is not null then least(v_standing.alarmed_at, v_now)
+    end;
     v_standing.critical_since := case
       when v_seen = 'critical' then least(coalesce(v_standing.critical_since, v_now), v_now)
     end;
