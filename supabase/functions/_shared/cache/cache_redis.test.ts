@@ -538,3 +538,32 @@ redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place
   assert.ok(performance.now() - start < 4000, "nobody waits for a lease that nobody has");
   one.cache.close();
 });
+
+redisTest(
+  "CACHE-R23: while a pattern is cleared others read, and nobody scans again",
+  async (place) => {
+    const cache = await place.isolate();
+    const keys = Array.from({ length: 5000 }, (_, i) => cacheKey("user", "1", i));
+    await cache.setMany(keys.map((each) => [each, "old"]), { ttl: 60 });
+    await cache.set(cacheKey("organization", "1"), "there", { ttl: 60 });
+    const scans = async () => {
+      const info = String(await place.redis.call("INFO", "commandstats"));
+      return Number(/cmdstat_scan:calls=(\d+)/.exec(info)?.[1] ?? 0);
+    };
+    let cleared = false;
+    const clearing = cache.clear(cachePattern("user", "1")).then(() => cleared = true);
+    const unused = () => Promise.reject(new Error("loaded"));
+    let during = 0;
+    for (let i = 0; !cleared; i++) {
+      const own = await cache.getOrSet(keys[i]!, () => Promise.resolve("new"), { ttl: 60 });
+      assert.equal(own, "new", "what is being cleared is gone at once");
+      const others = await cache.getOrSet(cacheKey("organization", "1"), unused, { ttl: 60 });
+      assert.equal(others, "there");
+      during++;
+    }
+    await clearing;
+    assert.ok(during > 0);
+    assert.ok(await scans() < 60, `${await scans()} scans`);
+    assert.equal(await cache.get(keys.at(-1)!), undefined);
+  },
+);

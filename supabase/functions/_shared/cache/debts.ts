@@ -10,6 +10,10 @@ export class Debts<Item> {
     return this.#owed.size;
   }
 
+  get items(): Item[] {
+    return [...this.#owed.keys()];
+  }
+
   add(item: Item): void {
     this.#owed.set(item, ++this.#count);
   }

@@ -79,6 +79,7 @@ export class SharedLevel {
   readonly #owedPatterns = new Debts<CachePattern>();
   /** Leases that may have been given without the answer having arrived. */
   readonly #owedLeases = new Map<string, CacheKey>();
+  #clearing: Promise<void> | null = null;
   #retrying = false;
   #closed = false;
 
@@ -166,15 +167,26 @@ export class SharedLevel {
   }
 
   #readTogether(): void {
-    const reads = this.#reads;
+    const reads = this.#owedPatterns.size > 0 ? this.#withoutCleared(this.#reads) : this.#reads;
     this.#reads = [];
     const [first] = reads;
-    if (first && reads.length === 1 && first.tags?.length === 0 && !this.#owes) {
+    if (!first) return;
+    if (reads.length === 1 && first.tags?.length === 0 && !this.#owes) {
       return this.#readAlone(first);
     }
     this.#readAll(reads).catch((thrown) => {
       for (const { reject } of reads) reject(thrown);
     });
+  }
+
+  /** Nobody waits for a scan: what is about to be deleted by it is not there. */
+  #withoutCleared(reads: readonly Read[]): Read[] {
+    const patterns = this.#owedPatterns.items.map(matcher);
+    const [cleared, others] = [true, false].map((wanted) =>
+      reads.filter(({ key }) => patterns.some((matches) => matches(key)) === wanted)
+    );
+    for (const { reject } of cleared!) reject(new Unavailable("it is being cleared"));
+    return others!;
   }
 
   /** What most reads are, without what only several or tags need: a round trip and hardly more. */
@@ -187,7 +199,7 @@ export class SharedLevel {
   }
 
   async #readAll(reads: readonly Read[]): Promise<void> {
-    if (this.#owes) await this.#payDebts();
+    if (this.#owes) await this.#payKeysAndTags();
     const asked = [...new Set(reads.flatMap(({ tags }) => tags ?? []))];
     const values = await this.#fetch([
       ...reads.map(({ key }) => this.#entryKey(key)),
@@ -236,8 +248,7 @@ export class SharedLevel {
   }
 
   get #owes(): boolean {
-    return this.#owedKeys.size + this.#owedTags.size + this.#owedPatterns.size +
-        this.#owedLeases.size > 0;
+    return this.#owedKeys.size + this.#owedTags.size + this.#owedLeases.size > 0;
   }
 
   get isAway(): boolean {
@@ -257,7 +268,7 @@ export class SharedLevel {
   }
 
   /** Does what could not be done when it was asked for; nothing is read before. */
-  async #payDebts(): Promise<void> {
+  async #payKeysAndTags(): Promise<void> {
     await this.#owedKeys.pay(async (keys) => {
       await this.#call("UNLINK", ...keys.flatMap((k) => [this.#entryKey(k), this.#leaseKey(k)]));
     });
@@ -265,23 +276,31 @@ export class SharedLevel {
       const args = [crypto.randomUUID(), generationSeconds];
       await this.#script(invalidate, tags.map((tag) => this.#tagKey(tag)), args);
     });
-    await this.#owedPatterns.pay(async (patterns) => {
-      for (const pattern of patterns) {
-        // The leases first: what is being loaded now must not be stored behind the second scan.
-        await this.#unlinkMatching(pattern, this.#leaseKey(""));
-        await this.#unlinkMatching(pattern, this.#entryKey(""));
-      }
-    });
     for (const [token, key] of this.#owedLeases) {
       await this.release({ token, head: "" }, key);
       this.#owedLeases.delete(token);
     }
   }
 
+  /** One scan at a time; one that is under way began before what is owed since. */
+  async #payPatterns(): Promise<void> {
+    await this.#clearing?.catch(() => {});
+    if (this.#owedPatterns.size === 0) return;
+    this.#clearing ??= this.#owedPatterns.pay(async (patterns) => {
+      for (const pattern of patterns) {
+        // The leases first: what is being loaded now must not be stored behind the second scan.
+        await this.#unlinkMatching(pattern, this.#leaseKey(""));
+        await this.#unlinkMatching(pattern, this.#entryKey(""));
+      }
+    }).finally(() => this.#clearing = null);
+    await this.#clearing;
+  }
+
   /** Pays what was owed to a Redis that was away, even if nobody asks this isolate for anything. */
   async #settle(): Promise<void> {
     try {
-      await this.#payDebts();
+      await this.#payKeysAndTags();
+      await this.#payPatterns();
     } catch (thrown) {
       this.#retryLater();
       throw thrown;
@@ -293,7 +312,7 @@ export class SharedLevel {
     this.#retrying = true;
     const timer = setTimeout(() => {
       this.#retrying = false;
-      if (this.#owes) this.#settle().catch(() => {});
+      if (this.#owes || this.#owedPatterns.size > 0) this.#settle().catch(() => {});
     }, retryMilliseconds);
     Deno.unrefTimer(timer);
   }
