@@ -65,7 +65,6 @@ create function public.record_metrics(batch uuid, samples jsonb)
   security definer            -- definer because not even the service role writes the tables
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-  set enable_seqscan = off    -- such a plan is older than the rows: it must look them up by key
 as $$
 #variable_conflict use_column
 declare
