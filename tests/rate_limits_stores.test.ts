@@ -31,7 +31,7 @@ function postgresSubject(): Promise<Subject> {
     async pass(milliseconds) {
       await sql`
         update private.rate_limits
-        set full_at = full_at - ${milliseconds} * interval '1 millisecond'
+        set full_at = full_at - ${Math.round(milliseconds * 1000)}
       `;
     },
     stop: () => sql.end(),

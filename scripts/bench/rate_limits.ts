@@ -142,13 +142,17 @@ export default bench({
         const first = keys * 2 + generation++ * million;
         await postgres`
           select count(c.admitted)
-          from generate_series(${first}::integer, ${first + million - 1}::integer, 1000) g,
+          from public.rate_limit_rules r,
+            generate_series(${first}::integer, ${first + million - 1}::integer, 1000) g,
             lateral (
-              select array_agg(private.rate_limit_hash(
-                concat('bench//user/00000000-0000-4000-8000-', lpad(n::text, 12, '0')))) as ids
+              select array_agg(
+                ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid) as ids
               from generate_series(g, g + 999) n
             ) batch,
-            lateral private.charge_buckets(batch.ids, '1 microsecond', '1 second') c
+            lateral private.charge_buckets(batch.ids, row(
+              r.scope, r.emission_us, r.capacity, r.window_seconds, r.when_store_fails
+            )::private.rate_limit_terms) c
+          where r.name = 'bench'
         `;
         return await size();
       },

@@ -1,6 +1,7 @@
 -- Rate limits: the rules, and the buckets that they fill. A bucket is a token bucket with continuous
--- refill, kept as one moment: when it will be full again. What a call costs moves that moment on;
--- what would move it further away than the whole bucket takes to fill is refused.
+-- refill, kept as one moment: when it will be full again (the theoretical arrival time of the generic
+-- cell rate algorithm). What a call costs moves that moment on; what would move it further away than
+-- the whole bucket takes to fill is refused.
 -- Protects against callers who race (the decision is one statement under the row's lock, on the
 -- database's clock), against clocks that jump back, and against whoever reads a bucket: addresses
 -- and accounts are hashed with a salt of this installation.
@@ -14,6 +15,9 @@ create type public.rate_limit_failure as enum ('open', 'closed');
 comment on type public.rate_limit_failure is
   'What becomes of a call that cannot be decided: let through, or refused.';
 
+-- One sequence for rules and overrides: each has buckets of its own.
+create sequence private.rate_limit_scopes as integer;
+
 create table public.rate_limit_rules (
   name text primary key,
   capacity bigint not null,
@@ -22,6 +26,13 @@ create table public.rate_limit_rules (
   when_store_fails public.rate_limit_failure not null,
   raises text references public.security_event_types (name),
   description text not null,
+  scope integer not null default nextval('private.rate_limit_scopes') unique,
+  -- Rounded up to the microsecond, so that never more than the rule says is let through.
+  emission_us bigint not null
+    generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
+  tolerance_us bigint not null generated always as (
+    (window_seconds * 1000000 + capacity - 1) / capacity * (capacity - 1)
+  ) stored,
   constraint rate_limit_rules_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$'),
   constraint rate_limit_rules_capacity check (capacity between 1 and 1000000),
   constraint rate_limit_rules_window check (window_seconds between 1 and 2678400)
@@ -31,6 +42,12 @@ comment on table public.rate_limit_rules is
    rows of its own.';
 comment on column public.rate_limit_rules.raises is
   'The security event that a refusal under this rule is, if it is one.';
+comment on column public.rate_limit_rules.scope is
+  'What tells its buckets from those of other rules and overrides.';
+comment on column public.rate_limit_rules.emission_us is
+  'How long one token takes to be refilled, in microseconds.';
+comment on column public.rate_limit_rules.tolerance_us is
+  'How far ahead a bucket may be full again for one more call to be admitted, in microseconds.';
 create index rate_limit_rules_raises_idx on public.rate_limit_rules (raises);
 
 create table public.rate_limit_overrides (
@@ -40,6 +57,9 @@ create table public.rate_limit_overrides (
   api_key_id uuid,
   capacity bigint not null,
   window_seconds bigint not null,
+  scope integer not null default nextval('private.rate_limit_scopes') unique,
+  emission_us bigint not null
+    generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
   constraint rate_limit_overrides_of_one check (num_nonnulls(organization_id, api_key_id) = 1),
   constraint rate_limit_overrides_capacity check (capacity between 1 and 1000000),
   constraint rate_limit_overrides_window check (window_seconds between 1 and 2678400),
@@ -53,11 +73,18 @@ create index rate_limit_overrides_organization_id_idx
   on public.rate_limit_overrides (organization_id);
 
 -- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
--- each page, so that a charge is a heap-only update and touches no index.
+-- each page, so that a charge is a heap-only update and touches no index. What was charged is kept
+-- beside the moment: the statement that charges can then answer without asking for the rule again.
 create unlogged table private.rate_limits (
-  id uuid primary key,
-  full_at timestamptz not null,
-  admitted boolean not null
+  id uuid not null,
+  full_at bigint not null,
+  limit_at bigint,
+  emission_us bigint not null,
+  scope integer not null,
+  capacity integer not null,
+  window_seconds integer not null,
+  when_store_fails public.rate_limit_failure not null,
+  constraint rate_limits_pkey primary key (id, scope)
 ) with (
   fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
 );
@@ -66,7 +93,20 @@ comment on table private.rate_limits is
    and not logged: this is what every request writes. A bucket that is full says nothing and is
    removed by cleanup_old_rate_limits().';
 comment on column private.rate_limits.id is
-  'The first 128 bits of SHA-256(salt, rule, override, kind, identifier).';
+  'A user''s id, or of every other identifier the first 128 bits of SHA-256(salt, kind, name).';
+comment on column private.rate_limits.full_at is 'In microseconds since 1970.';
+comment on column private.rate_limits.limit_at is
+  'Up to where full_at could be for the last call to be admitted; null: it was refused.';
+
+create type private.rate_limit_terms as (
+  scope integer,
+  emission_us bigint,
+  capacity integer,
+  window_seconds integer,
+  when_store_fails public.rate_limit_failure
+);
+comment on type private.rate_limit_terms is
+  'A rule, or its override, as it applies to one call; the columns of a bucket.';
 
 create table private.rate_limit_salt (
   only_row boolean primary key default true check (only_row),
@@ -95,20 +135,28 @@ create policy "Members read the overrides of their organizations"
 
 create function private.rate_limit_hash(name text)
   returns uuid
-  language sql
+  language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select encode(
-    substring(sha256(s.salt || convert_to(name, 'UTF8')) from 1 for 16), 'hex'
-  )::uuid
-  from private.rate_limit_salt s;
+begin
+  return (
+    select encode(
+      substring(sha256(s.salt || convert_to(name, 'UTF8')) from 1 for 16), 'hex'
+    )::uuid
+    from private.rate_limit_salt s
+  );
+end;
 $$;
 comment on function private.rate_limit_hash(text) is
   'The key under which an identifier is kept: 128 bits of a salted SHA-256.';
 
-create function private.charge_buckets(ids uuid[], cost interval, whole interval)
-  returns table (id uuid, full_at timestamptz, admitted boolean)
+create function private.charge_buckets(
+  ids uuid[],
+  terms private.rate_limit_terms,
+  cost integer default 1
+)
+  returns table (id uuid, full_at bigint, present bigint, admitted boolean)
   language plpgsql
   volatile
   rows 2
@@ -116,34 +164,38 @@ create function private.charge_buckets(ids uuid[], cost interval, whole interval
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 #variable_conflict use_column
+declare
+  -- When the call came, however long it then waits for another one on the same bucket.
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+  v_cost constant bigint := terms.emission_us * cost;
+  v_limit constant bigint := v_present + terms.emission_us * terms.capacity - v_cost;
 begin
   -- In order of id, so that two calls on the same buckets wait for each other and never in a circle.
-  -- The clock is read behind the row's lock: however long that was waited for, what was decided
-  -- before has happened before. A moment further away than a whole bucket was written by a clock
-  -- that has jumped back since, or under a larger window: such a bucket is empty, no more.
+  -- A moment further away than a whole bucket was written by a clock that has jumped back since, or
+  -- under a larger window: such a bucket is empty, no more.
   return query
-    insert into private.rate_limits as b (id, full_at, admitted)
-    select i.id, clock_timestamp() + cost, true
+    insert into private.rate_limits as b (
+      id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
+    )
+    select
+      i.id, terms.scope, v_present + v_cost, v_limit, terms.emission_us, terms.capacity,
+      terms.window_seconds, terms.when_store_fails
     from unnest(ids) as i (id)
     order by i.id
-    on conflict (id) do update set (full_at, admitted) = (
-      select
-        case when f.kept + cost <= f.present + whole then f.kept + cost else f.kept end,
-        f.kept + cost <= f.present + whole
-      from (
-        select
-          c.present, least(greatest(b.full_at, c.present), c.present + whole) as kept
-        from (select clock_timestamp() as present offset 0) as c
-        offset 0
-      ) as f
-    )
-    returning b.id, b.full_at, b.admitted;
+    on conflict (id, scope) do update set
+      full_at = case
+        when b.full_at <= excluded.limit_at then greatest(b.full_at, v_present) + v_cost
+        else least(b.full_at, excluded.limit_at + v_cost)
+      end,
+      limit_at = case when b.full_at <= excluded.limit_at then excluded.limit_at end,
+      emission_us = excluded.emission_us, capacity = excluded.capacity,
+      window_seconds = excluded.window_seconds, when_store_fails = excluded.when_store_fails
+    returning b.id, b.full_at, v_present, b.limit_at is not null;
 end;
 $$;
-comment on function private.charge_buckets(uuid[], interval, interval) is
-  'Charges buckets, each if it can pay, in one statement: cost is the time that what is taken needs
-   to be refilled, whole the time a whole bucket needs. The rows stay locked until the transaction
-   ends. cost is at most whole, and no id comes twice.';
+comment on function private.charge_buckets(uuid[], private.rate_limit_terms, integer) is
+  'Charges buckets, each if it can pay, in one statement. The rows stay locked until the transaction
+   ends. cost is 1 to the capacity, and no id comes twice.';
 
 create function private.require_rate_limit_rule(rule text)
   returns void
@@ -263,13 +315,18 @@ select private.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
+revoke all on sequence private.rate_limit_scopes from public, anon, authenticated, service_role;
 revoke all on public.rate_limit_rules, public.rate_limit_overrides
   from public, anon, authenticated, service_role;
 grant select on public.rate_limit_rules, public.rate_limit_overrides
   to authenticated, service_role;
 
+-- A handful of rows, read by every call: the planner shall know that they are one page.
+analyze public.rate_limit_rules, private.rate_limit_salt;
+
 revoke all on function
-  private.rate_limit_hash(text), private.charge_buckets(uuid[], interval, interval),
+  private.rate_limit_hash(text),
+  private.charge_buckets(uuid[], private.rate_limit_terms, integer),
   private.require_rate_limit_rule(text),
   public.set_rate_limit(text, integer, integer, uuid, uuid),
   public.clear_rate_limit(text, uuid, uuid)

@@ -71,26 +71,36 @@ $$;
 comment on function private.client_network(text) is
   'An address as it is limited: IPv4 as it is, IPv6 by its /64, null for anything else.';
 
+create function private.forwarded_address(headers jsonb, header text, hops integer)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return btrim(split_part(headers ->> lower(header), ',', -greatest(hops, 1)));
+end;
+$$;
+comment on function private.forwarded_address(jsonb, text, integer) is
+  'What the outermost of so many trusted proxies wrote to the header; null where none is trusted.
+   What stands further left in the header is the client''s own claim.';
+
 create function private.client_address(headers jsonb)
   returns text
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_header text := private.setting('rate_limits.address_header') #>> '{}';
-  v_hops integer := (private.setting('rate_limits.address_hops'))::integer;
 begin
-  if v_header is null then
-    return null;
-  end if;
-  return private.client_network(split_part(headers ->> lower(v_header), ',', -greatest(v_hops, 1)));
+  return private.client_network(private.forwarded_address(
+    headers, private.setting('rate_limits.address_header') #>> '{}',
+    (private.setting('rate_limits.address_hops'))::integer
+  ));
 end;
 $$;
 comment on function private.client_address(jsonb) is
   'The network a request comes from, by the header and the number of proxies that are trusted; null
-   where none is, or where what they wrote is no address. What stands further left in the header is
-   the client''s own claim.';
+   where none is, or where what they wrote is no address.';
 
 create function public.list_network(
   network text,
@@ -171,7 +181,8 @@ select private.enable_audit(
 revoke all on public.rate_limit_networks from public, anon, authenticated, service_role;
 grant select on public.rate_limit_networks to authenticated, service_role;
 revoke all on function
-  private.client_network(text), private.client_address(jsonb),
+  private.client_network(text), private.forwarded_address(jsonb, text, integer),
+  private.client_address(jsonb),
   public.list_network(text, public.network_verdict, text, timestamptz),
   public.unlist_network(text)
   from public, anon, authenticated, service_role;

@@ -83,25 +83,64 @@ comment on function private.blockable(text[], text[], text) is
   'What a call with these identifiers can be blocked by: its address, its API key, and each account
    together with the address.';
 
-create function private.blocked_until(hashes uuid[])
-  returns timestamptz
+create function private.rate_limit_standing(
+  kinds text[],
+  names text[],
+  address text,
+  out listed boolean,
+  out blocked_until timestamptz
+)
+  returns record
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
-  return (
-    select max(b.expires_at)
-    from public.rate_limit_blocks b
-    where b.identifier = any (hashes)
-      and b.lifted_at is null
-      and b.expires_at > clock_timestamp()
-  );
+  -- A blocked address is blocked for every rule, also for those that ask about the user only. What
+  -- comes from a network that is always allowed can be blocked for its API key alone.
+  select
+    coalesce(n.allowed, false),
+    greatest(
+      case when n.allowed is not true and n.blocked then now() + interval '1 day' end,
+      (
+        select max(b.expires_at)
+        from public.rate_limit_blocks b
+        where b.identifier = any (array(
+            select encode(
+              substring(sha256(s.salt || convert_to('block/' || c.name, 'UTF8')) from 1 for 16), 'hex'
+            )::uuid
+            from private.rate_limit_salt s
+            cross join (
+              select 'address/' || address as name
+              union all
+              select case
+                when i.kind = 'api_key' then 'api_key/' || i.name
+                when i.kind in ('user', 'account', 'password', 'second_factor')
+                then concat('pair/', address || '/', i.name)
+              end
+              from unnest(kinds, names) as i (kind, name)
+            ) c
+            where c.name is not null
+          ))
+          and b.lifted_at is null
+          and b.expires_at > clock_timestamp()
+          and (n.allowed is not true or b.kind = 'api_key')
+      )
+    )
+  into listed, blocked_until
+  from (
+    select bool_or(l.verdict = 'allow') as allowed, bool_or(l.verdict = 'block') as blocked
+    from public.rate_limit_networks l
+    where l.network >>= address::inet
+      and (l.expires_at is null or l.expires_at > now())
+  ) n;
 end;
 $$;
-comment on function private.blocked_until(uuid[]) is
-  'When the last of the blocks on these ends; null where none is in force.';
+comment on function private.rate_limit_standing(text[], text[], text) is
+  'Whether the address is on the list of those that are always allowed, and until when the caller is
+   blocked: by the list, or by a block on the address, the API key, or the account with the address.
+   Null: not at all.';
 
 create function private.add_rate_limit_block(
   rule text,
@@ -168,17 +207,18 @@ create function private.note_denial(
 as $$
 declare
   v_block public.rate_limit_blocks;
-  v_cost interval;
   v_denied record;
   v_event constant text := (
     select r.raises from public.rate_limit_rules r where r.name = note_denial.rule
   );
-  v_denials integer := (private.setting('rate_limits.denials_before_block'))::integer;
+  v_denials constant integer := (private.setting('rate_limits.denials_before_block'))::integer;
+  v_window constant integer := (private.setting('rate_limits.denials_window_seconds'))::integer;
+  -- Scope 0: the counts of refusals, which are buckets, too.
+  v_terms constant private.rate_limit_terms := row(
+    0, ceil(v_window * 1000000::float8 / v_denials), v_denials, v_window, 'closed'
+  );
   v_until timestamptz;
 begin
-  v_cost := make_interval(
-    secs => (private.setting('rate_limits.denials_window_seconds'))::float8 / v_denials
-  );
   for v_denied in
     with denied as (
       select i.kind, i.name from unnest(kinds, names) as i (kind, name)
@@ -192,10 +232,8 @@ begin
         private.rate_limit_hash(concat('block/', d.kind, '/', d.name)) as identifier
       from denied d
     )
-    select h.*, c.admitted, c.full_at <= clock_timestamp() + v_cost as first
-    from private.charge_buckets(
-      (select array_agg(a.bucket) from hashed a), v_cost, v_cost * v_denials
-    ) c
+    select h.*, c.admitted, c.full_at <= c.present + v_terms.emission_us as first
+    from private.charge_buckets((select array_agg(a.bucket) from hashed a), v_terms) c
     join hashed h on h.bucket = c.id
     order by h.bucket
   loop
@@ -203,7 +241,7 @@ begin
     v_block := null;
     if not v_denied.admitted then
       -- Counting begins anew: whoever goes on after the block works for the next one.
-      delete from private.rate_limits b where b.id = v_denied.bucket;
+      delete from private.rate_limits b where b.id = v_denied.bucket and b.scope = v_terms.scope;
       if v_denied.kind in ('address', 'api_key', 'pair') then
         v_block := private.add_rate_limit_block(
           rule, v_denied.kind, v_denied.identifier, organization_id,
@@ -272,7 +310,8 @@ select private.enable_audit(
 revoke all on public.rate_limit_blocks from public, anon, authenticated, service_role;
 grant select on public.rate_limit_blocks to authenticated, service_role;
 revoke all on function
-  private.blockable(text[], text[], text), private.blocked_until(uuid[]),
+  private.blockable(text[], text[], text),
+  private.rate_limit_standing(text[], text[], text),
   private.add_rate_limit_block(text, text, uuid, uuid, uuid, uuid),
   private.note_denial(text, text[], text[], text, uuid, uuid, uuid),
   public.lift_rate_limit_block(uuid)

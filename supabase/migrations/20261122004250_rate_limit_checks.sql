@@ -5,7 +5,7 @@
 -- SECURITY DEFINER: check_rate_limit, rate_limit_rule, rate_limit_block_of and record_rate_limit_denial,
 --   because not even the service role reads or writes buckets.
 
-create type private.rate_limit_decision as (
+create type public.rate_limit_decision as (
   allowed boolean,
   reason text,
   rule text,
@@ -13,9 +13,10 @@ create type private.rate_limit_decision as (
   window_seconds integer,
   remaining integer,
   reset_seconds integer,
-  retry_after_seconds integer
+  retry_after_seconds integer,
+  when_store_fails public.rate_limit_failure
 );
-comment on type private.rate_limit_decision is
+comment on type public.rate_limit_decision is
   'A decision: reason is rate or block where it is no; reset is when the bucket is full again, retry
    after when the same call would be let through (null where it was).';
 
@@ -42,7 +43,7 @@ create function private.decide_rate_limit(
   user_id uuid,
   api_key_id uuid
 )
-  returns private.rate_limit_decision
+  returns public.rate_limit_decision
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
@@ -52,27 +53,23 @@ declare
   v_address text := address;
   v_admitted uuid[];
   v_buckets uuid[];
-  v_cost interval;
-  v_decision private.rate_limit_decision;
+  v_decision public.rate_limit_decision;
   v_denied uuid[];
-  v_full_at timestamptz;
-  v_lists public.network_verdict[];
-  v_present timestamptz;
-  v_salt bytea;
-  v_scope text;
+  v_full_at bigint;
+  v_present bigint;
+  v_standing record;
+  v_terms private.rate_limit_terms;
+  v_waits bigint;
   v_until timestamptz;
-  v_whole interval;
-  v_waits timestamptz;
 begin
   select
-    r.name, coalesce(o.capacity, r.capacity), coalesce(o.window_seconds, r.window_seconds),
-    concat(r.name, '/', o.id, '/'), s.salt
-  into
-    v_decision.rule, v_decision.capacity, v_decision.window_seconds, v_scope, v_salt
+    coalesce(o.scope, r.scope), coalesce(o.emission_us, r.emission_us),
+    coalesce(o.capacity, r.capacity), coalesce(o.window_seconds, r.window_seconds),
+    r.when_store_fails
+  into v_terms
   from public.rate_limit_rules r
-  cross join private.rate_limit_salt s
   left join lateral (
-    select v.id, v.capacity, v.window_seconds
+    select v.*
     from public.rate_limit_overrides v
     where v.rule = r.name
       and (
@@ -86,96 +83,74 @@ begin
   if not found then
     perform private.require_rate_limit_rule(rule);
   end if;
-  if cost is null or cost not between 1 and v_decision.capacity then
-    raise exception 'Cannot limit: a call under % costs 1 to % tokens', rule, v_decision.capacity
+  if cost is null or cost not between 1 and v_terms.capacity then
+    raise exception 'Cannot limit: a call under % costs 1 to % tokens', rule, v_terms.capacity
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_COST';
   end if;
+  v_decision := row(
+    true, null, rule, v_terms.capacity, v_terms.window_seconds, v_terms.capacity, 0, null,
+    v_terms.when_store_fails
+  );
 
-  if v_address is not null then
-    select array_agg(n.verdict) into v_lists
-    from public.rate_limit_networks n
-    where n.network >>= v_address::inet
-      and (n.expires_at is null or n.expires_at > now());
-    if 'allow' = any (v_lists) then
+  if v_address is not null or 'api_key' = any (kinds) then
+    v_standing := private.rate_limit_standing(kinds, names, v_address);
+    if v_standing.blocked_until is not null then
+      v_decision.allowed := false;
+      v_decision.reason := 'block';
+      v_decision.remaining := 0;
+      v_decision.reset_seconds :=
+        greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())));
+      v_decision.retry_after_seconds := v_decision.reset_seconds;
+      return v_decision;
+    end if;
+    if v_standing.listed then
       select coalesce(array_agg(i.kind), '{}'), coalesce(array_agg(i.name), '{}')
       into kinds, names
       from unnest(kinds, names) as i (kind, name)
       where i.kind <> 'address';
       v_address := null;
-    elsif 'block' = any (v_lists) then
-      v_until := now() + interval '1 day';
+    end if;
+    if kinds = '{}' then
+      return v_decision;
     end if;
   end if;
-  if v_until is null and (v_address is not null or 'api_key' = any (kinds)) then
-    v_until := private.blocked_until(array(
-      select encode(
-        substring(sha256(v_salt || convert_to(concat('block/', b.kind, '/', b.name), 'UTF8'))
-          from 1 for 16),
-        'hex'
-      )::uuid
-      from private.blockable(kinds, names, v_address) b
-      union all
-      -- A blocked address is blocked for every rule, also for those that ask about the user only.
-      select encode(
-        substring(sha256(v_salt || convert_to(concat('block/address/', v_address), 'UTF8'))
-          from 1 for 16),
-        'hex'
-      )::uuid
-      where v_address is not null
-    ));
-  end if;
-  if v_until is not null then
-    v_decision.allowed := false;
-    v_decision.reason := 'block';
-    v_decision.remaining := 0;
-    v_decision.reset_seconds := ceil(date_part('epoch', v_until - clock_timestamp()));
-    v_decision.retry_after_seconds := greatest(v_decision.reset_seconds, 1);
-    return v_decision;
-  end if;
-  if kinds = '{}' then
-    v_decision.allowed := true;
-    v_decision.remaining := v_decision.capacity;
-    v_decision.reset_seconds := 0;
-    return v_decision;
-  end if;
 
-  -- Rounded up to the microsecond, so that never more than the rule says is let through.
-  v_cost := interval '1 microsecond'
-    * ceil(v_decision.window_seconds::float8 * 1000000 / v_decision.capacity);
-  v_whole := v_cost * v_decision.capacity;
-  v_cost := v_cost * cost;
   v_buckets := array(
-    select encode(
-      substring(sha256(v_salt || convert_to(concat(v_scope, i.kind, '/', i.name), 'UTF8'))
-        from 1 for 16),
-      'hex'
-    )::uuid
-    from unnest(kinds, names) as i (kind, name)
+    select case
+      when i.kind = 'user' then i.name::uuid
+      else encode(
+        substring(sha256(s.salt || convert_to(concat(i.kind, '/', i.name), 'UTF8')) from 1 for 16),
+        'hex'
+      )::uuid
+    end
+    from private.rate_limit_salt s
+    cross join unnest(kinds, names) with ordinality as i (kind, name, place)
+    order by i.place
   );
   select
     max(c.full_at), max(c.full_at) filter (where not c.admitted),
     array_agg(c.id) filter (where c.admitted), array_agg(c.id) filter (where not c.admitted),
-    clock_timestamp()
+    max(c.present)
   into v_full_at, v_waits, v_admitted, v_denied, v_present
-  from private.charge_buckets(v_buckets, v_cost, v_whole) c;
+  from private.charge_buckets(v_buckets, v_terms, cost) c;
   if v_denied is not null and v_admitted is not null then
     -- Nobody has seen these charges: the rows are locked until this transaction ends.
     update private.rate_limits b
-    set full_at = b.full_at - v_cost
-    where b.id = any (v_admitted);
+    set full_at = b.full_at - v_terms.emission_us * cost
+    where b.id = any (v_admitted) and b.scope = v_terms.scope;
   end if;
-  v_decision.allowed := v_denied is null;
-  v_decision.remaining := greatest(0, floor(
-    date_part('epoch', v_present + v_whole - v_full_at) / date_part('epoch', v_cost) * cost
-  ));
-  v_decision.reset_seconds := ceil(greatest(0, date_part('epoch', v_full_at - v_present)));
-  if v_decision.allowed then
+  v_decision.remaining := greatest(
+    0, (v_present + v_terms.emission_us * v_terms.capacity - v_full_at) / v_terms.emission_us
+  );
+  v_decision.reset_seconds := ceil(greatest(0, v_full_at - v_present) / 1e6);
+  if v_denied is null then
     return v_decision;
   end if;
+  v_decision.allowed := false;
   v_decision.reason := 'rate';
   v_decision.remaining := least(v_decision.remaining, cost - 1);
   v_decision.retry_after_seconds := greatest(
-    1, ceil(date_part('epoch', v_waits + v_cost - v_whole - v_present))
+    1, ceil((v_waits + v_terms.emission_us * (cost - v_terms.capacity) - v_present) / 1e6)
   );
   select
     private.note_denial(
@@ -188,7 +163,7 @@ begin
   if v_until is not null then
     v_decision.reason := 'block';
     v_decision.retry_after_seconds := greatest(
-      v_decision.retry_after_seconds, ceil(date_part('epoch', v_until - v_present))
+      v_decision.retry_after_seconds, ceil(date_part('epoch', v_until - clock_timestamp()))
     );
   end if;
   return v_decision;
@@ -256,35 +231,60 @@ create function public.check_rate_limit(
   organization_id uuid default null,
   cost integer default 1
 )
-  returns table (
-    allowed boolean,
-    reason text,
-    capacity integer,
-    window_seconds integer,
-    remaining integer,
-    reset_seconds integer,
-    retry_after_seconds integer,
-    when_store_fails public.rate_limit_failure
-  )
+  returns public.rate_limit_decision
   language plpgsql
   volatile
-  rows 1
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 #variable_conflict use_variable
 declare
-  v_address constant text := private.client_network(address);
-  v_decision private.rate_limit_decision;
-  v_failure public.rate_limit_failure;
+  v_address text;
+  v_decision public.rate_limit_decision;
   v_identifiers record;
-  v_subject public.rate_limit_subject;
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+  v_until timestamptz;
 begin
-  select r.identified_by, r.when_store_fails into v_subject, v_failure
-  from public.rate_limit_rules r where r.name = rule;
+  if address is not null then
+    v_address := private.client_network(address);
+  end if;
+  -- What nearly every call is: a user, one token, no override, no block. It is decided here, in one
+  -- statement that writes only where it admits; whatever else there is takes the long way below.
+  if user_id is not null and api_key_id is null and organization_id is null and cost = 1 then
+    if v_address is not null then
+      v_until := (
+        private.rate_limit_standing('{user}', array[user_id::text], v_address)
+      ).blocked_until;
+    end if;
+    if v_until is null then
+      insert into private.rate_limits as b (
+        id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
+      )
+      select
+        user_id, r.scope, v_present + r.emission_us, v_present + r.tolerance_us, r.emission_us,
+        r.capacity::integer, r.window_seconds::integer, r.when_store_fails
+      from public.rate_limit_rules r
+      where r.name = rule and r.identified_by <> 'address_and_account'
+      on conflict (id, scope) do update set
+        full_at = greatest(b.full_at, v_present) + excluded.emission_us,
+        limit_at = excluded.limit_at, emission_us = excluded.emission_us,
+        capacity = excluded.capacity, window_seconds = excluded.window_seconds,
+        when_store_fails = excluded.when_store_fails
+        where b.full_at <= excluded.limit_at
+      returning
+        true, null::text, rule, b.capacity, b.window_seconds,
+        ((b.limit_at + b.emission_us - b.full_at) / b.emission_us)::integer,
+        ((b.full_at - v_present + 999999) / 1000000)::integer, null::integer, b.when_store_fails
+      into v_decision;
+      if v_decision.allowed then
+        return v_decision;
+      end if;
+    end if;
+  end if;
+
   v_identifiers := private.rate_limit_identifiers(
-    v_subject, user_id, api_key_id, v_address, lower(btrim(left(account, 320)))
+    (select r.identified_by from public.rate_limit_rules r where r.name = rule),
+    user_id, api_key_id, v_address, lower(btrim(left(account, 320)))
   );
   v_decision := private.decide_rate_limit(
     rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
@@ -293,15 +293,7 @@ begin
   if v_decision.allowed and api_key_id is not null and v_address is not null then
     perform private.note_key_network(api_key_id, organization_id, v_address);
   end if;
-  allowed := v_decision.allowed;
-  reason := v_decision.reason;
-  capacity := v_decision.capacity;
-  window_seconds := v_decision.window_seconds;
-  remaining := v_decision.remaining;
-  reset_seconds := v_decision.reset_seconds;
-  retry_after_seconds := v_decision.retry_after_seconds;
-  when_store_fails := v_failure;
-  return next;
+  return v_decision;
 end;
 $$;
 comment on function public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer) is
@@ -354,7 +346,7 @@ create function public.rate_limit_rule(
     window_seconds integer,
     identified_by public.rate_limit_subject,
     when_store_fails public.rate_limit_failure,
-    scope text
+    scope integer
   )
   language plpgsql
   stable
@@ -368,7 +360,8 @@ begin
   return query
     select
       coalesce(o.capacity, r.capacity)::integer,
-      coalesce(o.window_seconds, r.window_seconds)::integer, r.identified_by, r.when_store_fails, concat(r.name, '/', o.id)
+      coalesce(o.window_seconds, r.window_seconds)::integer, r.identified_by, r.when_store_fails,
+      coalesce(o.scope, r.scope)
     from public.rate_limit_rules r
     left join lateral (
       select v.*
@@ -401,35 +394,22 @@ create function public.rate_limit_block_of(
 as $$
 #variable_conflict use_variable
 declare
-  v_address text := private.client_network(address);
+  v_address constant text := private.client_network(address);
   v_identifiers record;
-  v_lists public.network_verdict[];
-  v_until timestamptz;
+  v_standing record;
 begin
   v_identifiers := private.rate_limit_identifiers(
     (select r.identified_by from public.rate_limit_rules r where r.name = rule),
     user_id, api_key_id, v_address, lower(btrim(left(account, 320)))
   );
-  select array_agg(n.verdict) into v_lists
-  from public.rate_limit_networks n
-  where n.network >>= v_address::inet and (n.expires_at is null or n.expires_at > now());
-  allowed := coalesce('allow' = any (v_lists), false);
-  if not allowed then
-    v_until := case
-      when 'block' = any (v_lists) then now() + interval '1 day'
-      else private.blocked_until(array(
-        select private.rate_limit_hash(concat('block/', b.kind, '/', b.name))
-        from private.blockable(
-          v_identifiers.kinds || '{address}', v_identifiers.names || v_address, v_address
-        ) b
-        where b.name is not null
-      ))
-    end;
-    -- greatest() alone would make a second of a null.
-    retry_after_seconds := case when v_until is not null then
-      greatest(1, ceil(date_part('epoch', v_until - clock_timestamp())))
-    end;
-  end if;
+  v_standing := private.rate_limit_standing(
+    v_identifiers.kinds, v_identifiers.names, v_address
+  );
+  allowed := v_standing.listed and v_standing.blocked_until is null;
+  -- greatest() alone would make a second of a null.
+  retry_after_seconds := case when v_standing.blocked_until is not null then
+    greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())))
+  end;
   return next;
 end;
 $$;

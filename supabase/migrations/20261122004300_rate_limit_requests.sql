@@ -13,7 +13,7 @@ insert into private.settings (name, value, description) values
   ('rate_limits.next_request_check', 'null',
     'The function that was the pre-request hook before, as schema.name; it runs after this one');
 
-create function private.refuse_request(decision private.rate_limit_decision)
+create function private.refuse_request(decision public.rate_limit_decision)
   returns void
   language plpgsql
   volatile
@@ -52,10 +52,10 @@ begin
     )::text;
 end;
 $$;
-comment on function private.refuse_request(private.rate_limit_decision) is
+comment on function private.refuse_request(public.rate_limit_decision) is
   'Answers the request 429 with the headers of the decision, by PostgREST''s own SQLSTATE PGRST.';
 
-create function private.announce_request(decision private.rate_limit_decision)
+create function private.announce_request(decision public.rate_limit_decision)
   returns void
   language plpgsql
   volatile
@@ -84,7 +84,7 @@ begin
   );
 end;
 $$;
-comment on function private.announce_request(private.rate_limit_decision) is
+comment on function private.announce_request(public.rate_limit_decision) is
   'Adds the headers of the decision to those that the answer carries already.';
 
 create function public.charge_request()
@@ -97,22 +97,40 @@ as $$
 declare
   v_address text;
   v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
-  v_decision private.rate_limit_decision;
+  v_decision public.rate_limit_decision;
   v_identifiers record;
   v_key uuid;
-  v_next constant text := private.setting('rate_limits.next_request_check') #>> '{}';
+  v_next text;
   v_organization uuid;
+  v_path constant text := coalesce(current_setting('request.path', true), '');
   v_role constant text := private.caller_role();
   v_rule text;
   v_rules jsonb;
+  v_settings jsonb;
+  v_standing record;
   v_user uuid;
   v_wait text;
 begin
-  if private.caller_is_service() then
+  -- One look for all of them: this runs in front of every request.
+  select jsonb_object_agg(s.name, s.value) into v_settings
+  from private.settings s
+  where s.name in (
+    'rate_limits.address_header', 'rate_limits.address_hops', 'rate_limits.request_rules',
+    'rate_limits.request_wait_ms', 'rate_limits.next_request_check'
+  )
+  having count(*) = 5;
+  if not found then
+    raise exception 'Cannot limit the request: a setting is missing'
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+  end if;
+  v_next := v_settings ->> 'rate_limits.next_request_check';
+  if v_role in ('service_role', 'postgres', 'supabase_admin') then
     return v_next;
   end if;
-  v_address := private.client_address(
-    nullif(current_setting('request.headers', true), '')::jsonb
+  v_address := private.forwarded_address(
+    nullif(current_setting('request.headers', true), '')::jsonb,
+    v_settings ->> 'rate_limits.address_header',
+    (v_settings -> 'rate_limits.address_hops')::integer
   );
   if v_role = 'api_key' then
     v_key := private.uuid_or_null(v_claims ->> 'api_key_id');
@@ -120,21 +138,25 @@ begin
   elsif v_role <> 'anon' then
     v_user := private.uuid_or_null(v_claims ->> 'sub');
   end if;
-  v_rules := private.setting('rate_limits.request_rules');
+  v_rules := v_settings -> 'rate_limits.request_rules';
   v_rule := case
-    when v_rules ? current_setting('request.path', true)
-    then v_rules ->> current_setting('request.path', true)
+    when v_rules ? v_path then v_rules ->> v_path
     -- A key has a rule of its own.
     when v_key is not null
     then (select k.rate_limit_rule from public.api_keys k where k.id = v_key)
     else v_rules ->> '*'
   end;
-  v_identifiers := private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
 
   if current_setting('transaction_read_only')::boolean or v_rule is null then
-    v_decision := private.request_block(v_rule, v_identifiers.kinds, v_identifiers.names, v_address);
-    if v_decision.allowed is not true then
-      perform private.refuse_request(v_decision);
+    if v_address is not null or v_key is not null then
+      v_address := private.client_network(v_address);
+      v_identifiers := private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
+      v_standing := private.rate_limit_standing(
+        v_identifiers.kinds, v_identifiers.names, v_address
+      );
+      if v_standing.blocked_until is not null then
+        perform private.refuse_request(private.blocked_decision(v_rule, v_standing.blocked_until));
+      end if;
     end if;
     return v_next;
   end if;
@@ -142,20 +164,21 @@ begin
   -- The bucket's row stays locked until the request ends. Others of the same caller wait for it,
   -- but not for as long as a slow one may take.
   v_wait := current_setting('lock_timeout');
-  perform set_config('lock_timeout', private.setting('rate_limits.request_wait_ms') #>> '{}', true);
+  perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
-    v_decision := private.decide_rate_limit(
-      v_rule, v_identifiers.kinds, v_identifiers.names, v_address, 1, v_organization, v_user, v_key
+    v_decision := public.check_rate_limit(
+      v_rule, v_user, v_key, v_address, null, v_organization
     );
   exception
     when lock_not_available then
       select
-        r.when_store_fails = 'open', 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1
+        r.when_store_fails = 'open', 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1,
+        r.when_store_fails
       into v_decision
       from public.rate_limit_rules r where r.name = v_rule;
   end;
   perform set_config('lock_timeout', v_wait, true);
-  if not v_decision.allowed then
+  if v_decision.allowed is not true then
     perform private.refuse_request(v_decision);
   end if;
   perform private.announce_request(v_decision);
@@ -166,47 +189,22 @@ comment on function public.charge_request() is
   'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
    headers, and names the hook that comes next. Calling it is charging oneself.';
 
-create function private.request_block(rule text, kinds text[], names text[], address text)
-  returns private.rate_limit_decision
-  language plpgsql
+create function private.blocked_decision(rule text, blocked_until timestamptz)
+  returns public.rate_limit_decision
+  language sql
   stable
   set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
-declare
-  v_decision private.rate_limit_decision;
-  v_lists public.network_verdict[];
-  v_until timestamptz;
-begin
-  if address is not null then
-    select array_agg(n.verdict) into v_lists
-    from public.rate_limit_networks n
-    where n.network >>= address::inet and (n.expires_at is null or n.expires_at > now());
-  end if;
-  v_until := case
-    when 'allow' = any (v_lists) then null
-    when 'block' = any (v_lists) then now() + interval '1 day'
-    else private.blocked_until(array(
-      select private.rate_limit_hash(concat('block/', b.kind, '/', b.name))
-      from private.blockable(kinds || '{address}', names || address, address) b
-      where b.name is not null
-    ))
-  end;
-  v_decision.allowed := v_until is null;
-  if v_until is not null then
-    select
-      false, 'block', r.name, r.capacity, r.window_seconds, 0,
-      greatest(1, ceil(date_part('epoch', v_until - clock_timestamp()))),
-      greatest(1, ceil(date_part('epoch', v_until - clock_timestamp())))
-    into v_decision
-    from public.rate_limit_rules r
-    where r.name = coalesce(rule, 'api_default');
-  end if;
-  return v_decision;
-end;
+  select
+    false, 'block', r.name, r.capacity::integer, r.window_seconds::integer, 0, w.seconds, w.seconds,
+    r.when_store_fails
+  from (
+    select greatest(1, ceil(date_part('epoch', blocked_until - clock_timestamp())))::integer
+  ) as w (seconds)
+  left join public.rate_limit_rules r on r.name = coalesce(rule, 'api_default');
 $$;
-comment on function private.request_block(text, text[], text[], text) is
-  'Whether the caller is blocked, for requests that are not charged.';
+comment on function private.blocked_decision(text, timestamptz) is
+  'The refusal of a caller who is blocked, for requests that are not charged.';
 
 create function public.check_request()
   returns void
@@ -243,9 +241,9 @@ comment on function public.check_request() is
    that write, sets RateLimit headers, and runs the hook that was there before.';
 
 revoke all on function
-  private.refuse_request(private.rate_limit_decision),
-  private.announce_request(private.rate_limit_decision),
-  private.request_block(text, text[], text[], text),
+  private.refuse_request(public.rate_limit_decision),
+  private.announce_request(public.rate_limit_decision),
+  private.blocked_decision(text, timestamptz),
   public.charge_request(), public.check_request()
   from public, anon, authenticated, service_role;
 -- PostgREST calls the hook as the role of the request, whichever it is.

@@ -28,7 +28,7 @@ create function private.charge_attempt(kind text, user_id uuid, valid boolean)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_decision private.rate_limit_decision;
+  v_decision public.rate_limit_decision;
 begin
   -- Charged before it is known to be right, and given back if it was: otherwise guesses that are
   -- made at once would all be answered.
@@ -37,12 +37,11 @@ begin
   );
   if v_decision.allowed and valid then
     update private.rate_limits b
-    set full_at = b.full_at - make_interval(
-      secs => v_decision.window_seconds::float8 / v_decision.capacity
-    )
+    set full_at = b.full_at - b.emission_us
     where b.id = private.rate_limit_hash(
-      concat('auth_login//', charge_attempt.kind, '/', charge_attempt.user_id)
-    );
+        concat(charge_attempt.kind, '/', charge_attempt.user_id)
+      )
+      and b.scope = (select r.scope from public.rate_limit_rules r where r.name = 'auth_login');
   elsif v_decision.allowed then
     perform private.append_auth_entry('auth.login_failed', user_id, 'auth.users', user_id::text, kind);
   end if;
@@ -117,7 +116,7 @@ as $$
 declare
   v_account constant text := lower(btrim(left(account, 320)));
   v_address constant text := private.client_network(address);
-  v_decision private.rate_limit_decision;
+  v_decision public.rate_limit_decision;
   v_identifiers record;
   v_user constant uuid := (
     select u.id from auth.users u where u.email = v_account order by u.created_at limit 1

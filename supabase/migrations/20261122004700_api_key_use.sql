@@ -120,7 +120,7 @@ as $$
 #variable_conflict use_variable
 declare
   v_address constant text := private.client_network(address);
-  v_decision private.rate_limit_decision;
+  v_decision public.rate_limit_decision;
   v_identifiers record;
   v_key public.api_keys;
 begin

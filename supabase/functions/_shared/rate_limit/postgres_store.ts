@@ -2,7 +2,7 @@ import type { CallerClient } from "../caller.ts";
 import { type DataApiFailure, fromDataApi } from "../errors.ts";
 import type { Decision, RateLimitStore } from "./decision.ts";
 
-/** A row of check_rate_limit or begin_login. */
+/** What check_rate_limit answers, or a row of begin_login. */
 export interface DecisionRow {
   allowed: boolean;
   reason: string | null;
@@ -54,7 +54,8 @@ export function postgresStore(client: CallerClient): RateLimitStore {
         ...organizationId ? { organization_id: organizationId } : {},
         ...cost === undefined ? {} : { cost },
       });
-      return fromRow(rule, onlyRow<DecisionRow>(answer));
+      if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
+      return fromRow(rule, answer.data as DecisionRow);
     },
   };
 }
