@@ -9,7 +9,7 @@ import type { CallerClient } from "../../supabase/functions/_shared/caller.ts";
 import { redisStore } from "../../supabase/functions/_shared/rate_limit/redis_store.ts";
 import { startRedis } from "../../tests/redis.ts";
 import type { Sql } from "../stack/connection.ts";
-import { bench, type BenchRow, milliseconds } from "./harness.ts";
+import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
 
 const clients = 16;
 const keys = 100_000;
@@ -49,7 +49,7 @@ export default bench({
     full_page_writes: "on",
     autovacuum: "on",
   },
-  async setup({ postgres, connect, log }) {
+  async setup({ postgres, connect, onStop, asUser, log }) {
     log("two servers");
     await postgres`
       insert into public.rate_limit_rules values
@@ -61,9 +61,13 @@ export default bench({
     `;
     const pool = connect("postgres", { max: clients });
     const server = await startRedis();
-    globalThis.addEventListener("unload", () => void server.stop());
+    onStop(() => server.stop());
 
     const ours = (n: number) => pool`select * from public.check_rate_limit('bench', ${user(n)})`;
+    const oursFrom = (n: number) =>
+      pool`
+        select * from public.check_rate_limit('bench', ${user(n)}, address => ${address(n)})
+      `;
     const peer = new RateLimiterPostgres({
       storeClient: forPeer(pool),
       storeType: "client",
@@ -79,6 +83,8 @@ export default bench({
       blockSeconds: 600,
     });
     const oursOnRedis = (n: number) => store.decide({ rule: "bench", userId: user(n) });
+    const oursOnRedisFrom = (n: number) =>
+      store.decide({ rule: "bench", userId: user(n), address: address(n) });
     const peerOnRedis = new RateLimiterRedis({
       storeClient: server.redis,
       points: million,
@@ -86,7 +92,7 @@ export default bench({
     });
     const theirsOnRedis = (n: number) => peerOnRedis.consume(user(n));
     log(`${keys} callers known to both stores`);
-    await loadAll(oursOnRedis);
+    await loadAll(oursOnRedisFrom);
 
     const rows: BenchRow[] = [];
     const compare = (
@@ -126,6 +132,38 @@ export default bench({
       flexible,
       () => theirsOnRedis(any()),
     );
+
+    // Who is asked for with an address could be blocked, which is then looked up as well.
+    const alone = (name: string, call: (n: number) => Promise<unknown>) =>
+      rows.push({
+        name,
+        unit: "decisions/s",
+        better: "higher",
+        ours: async () => (await load(call)).perSecond,
+        peers: [],
+      });
+    alone("Postgres, 100,000 users with their addresses", () => oursFrom(any()));
+    alone("Redis, 100,000 users with their addresses", () => oursOnRedisFrom(any()));
+
+    await postgres`
+      update private.settings set value = '"x-forwarded-for"'
+      where name = 'rate_limits.address_header'
+    `;
+    const reader = await asUser(user(0));
+    await reader`
+      select set_config('request.headers', '{"x-forwarded-for": "203.0.113.1"}', false),
+        set_config('request.path', '/reports', false)
+    `;
+    await reader`set default_transaction_read_only = on`;
+    const each = async (query: () => Promise<unknown>) => 1000 / await perSecond(query, 1500);
+    rows.push({
+      name: "the hook in front of a read, beside a query that does nothing",
+      unit: "ms",
+      better: "lower",
+      ours: async () =>
+        await each(() => reader`select public.check_request()`) - await each(() => reader`select`),
+      peers: [],
+    });
 
     const size = async () => {
       const [row] = await postgres`
@@ -191,6 +229,11 @@ function user(n: number): string {
   return `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
 }
 
+/** One of a thousand addresses. */
+function address(n: number): string {
+  return `203.0.${Math.floor(n / 250) % 4}.${n % 250}`;
+}
+
 /** Has each caller decide once. */
 async function loadAll(call: (n: number) => Promise<unknown>): Promise<void> {
   await Promise.all(Array.from({ length: clients }, async (_, client) => {
@@ -215,7 +258,8 @@ function throughSql(sql: Sql): CallerClient {
       const rows = name === "rate_limit_rule"
         ? await sql`select * from public.rate_limit_rule(${named.rule ?? ""})`
         : await sql`
-          select * from public.rate_limit_block_of(${named.rule ?? ""}, ${named.user_id ?? null})
+          select * from public.rate_limit_block_of(
+            ${named.rule ?? ""}, ${named.user_id ?? null}, null, ${named.address ?? null})
         `;
       return { data: [...rows], error: null };
     },

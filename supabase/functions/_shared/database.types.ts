@@ -668,26 +668,32 @@ export type Database = {
         Row: {
           "api_key_id": string | null;
           "capacity": number;
+          "emission_us": number;
           "id": string;
           "organization_id": string | null;
           "rule": string;
+          "scope": number;
           "window_seconds": number;
         };
         ComputedFields: never;
         Insert: {
           "api_key_id"?: string | null;
           "capacity": number;
+          "emission_us"?: never;
           "id"?: string;
           "organization_id"?: string | null;
           "rule": string;
+          "scope"?: number;
           "window_seconds": number;
         };
         Update: {
           "api_key_id"?: string | null;
           "capacity"?: number;
+          "emission_us"?: never;
           "id"?: string;
           "organization_id"?: string | null;
           "rule"?: string;
+          "scope"?: number;
           "window_seconds"?: number;
         };
         Relationships: [
@@ -711,9 +717,12 @@ export type Database = {
         Row: {
           "capacity": number;
           "description": string;
+          "emission_us": number;
           "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
           "name": string;
           "raises": string | null;
+          "scope": number;
+          "tolerance_us": number;
           "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
           "window_seconds": number;
         };
@@ -721,18 +730,24 @@ export type Database = {
         Insert: {
           "capacity": number;
           "description": string;
+          "emission_us"?: never;
           "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
           "name": string;
           "raises"?: string | null;
+          "scope"?: number;
+          "tolerance_us"?: never;
           "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
           "window_seconds": number;
         };
         Update: {
           "capacity"?: number;
           "description"?: string;
+          "emission_us"?: never;
           "identified_by"?: Database["public"]["Enums"]["rate_limit_subject"];
           "name"?: string;
           "raises"?: string | null;
+          "scope"?: number;
+          "tolerance_us"?: never;
           "when_store_fails"?: Database["public"]["Enums"]["rate_limit_failure"];
           "window_seconds"?: number;
         };
@@ -1356,16 +1371,13 @@ export type Database = {
           "rule": string;
           "user_id"?: string;
         };
-        Returns: {
-          "allowed": boolean;
-          "capacity": number;
-          "reason": string;
-          "remaining": number;
-          "reset_seconds": number;
-          "retry_after_seconds": number;
-          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
-          "window_seconds": number;
-        }[];
+        Returns: Database["public"]["CompositeTypes"]["rate_limit_decision"];
+        SetofOptions: {
+          from: "*";
+          to: "rate_limit_decision";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "check_request": { Args: Record<PropertyKey, never>; Returns: undefined };
       "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
@@ -1914,7 +1926,7 @@ export type Database = {
         Returns: {
           "capacity": number;
           "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
-          "scope": string;
+          "scope": number;
           "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
           "window_seconds": number;
         }[];
@@ -2424,6 +2436,17 @@ export type Database = {
         "first_characters": string | null;
         "scopes": (string)[] | null;
         "expires_at": string | null;
+      };
+      "rate_limit_decision": {
+        "allowed": boolean | null;
+        "reason": string | null;
+        "rule": string | null;
+        "capacity": number | null;
+        "window_seconds": number | null;
+        "remaining": number | null;
+        "reset_seconds": number | null;
+        "retry_after_seconds": number | null;
+        "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"] | null;
       };
     };
   };

@@ -13,16 +13,19 @@ import { keyVerifier } from "../_shared/api_keys/verification.ts";
 import { readApiKeysEnv } from "../_shared/env.ts";
 import { fromDataApi } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
+import { openLimits } from "../_shared/rate_limit.ts";
 import { clientAddress } from "../_shared/rate_limit/address.ts";
 import { router } from "../_shared/router.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readApiKeysEnv();
+const limit = openLimits(env);
 const verify = keyVerifier(serviceClient(env, crypto.randomUUID()));
 const findScannerKey = scannerKeys(env);
 let signer: Promise<SignToken> | undefined;
 
 const answer = router({
+  // Charged by the exchange itself: to the key, or where there is none to the address.
   async "POST /api-keys/token"(request) {
     const sign = await (signer ??= openSigner(env));
     const parts = { verify, sign, issuer: `${env.url}/functions/v1/api-keys` };
@@ -32,13 +35,13 @@ const answer = router({
       correlationId: correlationIdOf(request),
     });
   },
-  async "POST /api-keys/report"(request) {
+  "POST /api-keys/report": limit("api_default", async (request) => {
     const reports = await readReport(request, findScannerKey);
     const client = serviceClient(env, correlationIdOf(request));
     const { error, status } = await client.rpc("report_leaked_api_keys", { reports });
     if (error) throw fromDataApi({ status, error });
     return Response.json([]);
-  },
+  }),
 });
 
 Deno.serve(handle(["POST"], answer));

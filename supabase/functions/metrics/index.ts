@@ -5,7 +5,7 @@
  */
 import { openCache } from "../_shared/cache.ts";
 import { callerClient } from "../_shared/caller.ts";
-import { readCacheEnv, readMetricsFunctionEnv } from "../_shared/env.ts";
+import { readCacheEnv, readMetricsFunctionEnv, readRateLimitEnv } from "../_shared/env.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
 import { parse, queryOf } from "../_shared/input.ts";
 import { cacheObserver } from "../_shared/metrics.ts";
@@ -15,13 +15,18 @@ import { contentTypes, toText } from "../_shared/metrics/exposition.ts";
 import { formatOf, metricsQuery, rangeOf } from "../_shared/metrics/format.ts";
 import { scrape } from "../_shared/metrics/scrape.ts";
 import { requirePermission } from "../_shared/permissions.ts";
+import { openLimits } from "../_shared/rate_limit.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readMetricsFunctionEnv();
+const limit = openLimits(readRateLimitEnv());
+const tokens = [env.scrapeToken, env.secretKey];
+/** Whoever guesses at the scraper's token is charged like everybody. */
+const rule = (request: Request) => carriesToken(request, tokens) ? null : "api_default";
 const cache = openCache(readCacheEnv(), cacheObserver);
 
-Deno.serve(handle(["GET"], async (request) => {
-  if (!carriesToken(request, [env.scrapeToken, env.secretKey])) {
+const answer = limit(rule, async (request) => {
+  if (!carriesToken(request, tokens)) {
     await requirePermission(callerClient(request, env), "system:monitor", null);
   }
   const service = serviceClient(env, correlationIdOf(request));
@@ -33,4 +38,6 @@ Deno.serve(handle(["GET"], async (request) => {
   }
   const text = toText(await scrape(await cache, service), format);
   return new Response(text, { headers: { "content-type": contentTypes[format] } });
-}));
+});
+
+Deno.serve(handle(["GET"], answer));

@@ -9,15 +9,19 @@
  */
 import { callerClient } from "../_shared/caller.ts";
 import { openDataKeys } from "../_shared/encryption/mod.ts";
-import { readMfaEnv } from "../_shared/env.ts";
+import { readMfaEnv, readRateLimitEnv } from "../_shared/env.ts";
 import { BulwarkError } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
 import { routes } from "../_shared/mfa/routes.ts";
+import { openLimits } from "../_shared/rate_limit.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readMfaEnv();
+const limit = openLimits(readRateLimitEnv());
+/** What changes or proves a factor is refused where nobody counts. */
+const rule = (request: Request) => request.method === "GET" ? "api_default" : "api_strict";
 
-Deno.serve(handle(["GET", "POST"], async (request) => {
+const answer = limit(rule, async (request) => {
   const route = routes[`${request.method} ${new URL(request.url).pathname.replace(/\/+$/, "")}`];
   if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
   const caller = callerClient(request, env);
@@ -27,4 +31,6 @@ Deno.serve(handle(["GET", "POST"], async (request) => {
   const service = serviceClient(env, correlationIdOf(request));
   const keys = openDataKeys(service, env);
   return Response.json(await route({ caller, service, keys, pepper: env.pepper }, request));
-}));
+});
+
+Deno.serve(handle(["GET", "POST"], answer));

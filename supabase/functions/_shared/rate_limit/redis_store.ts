@@ -23,45 +23,59 @@ export interface RedisStoreOptions {
 /**
  * Charges all buckets or none, on the clock of Redis: the same arithmetic as
  * private.charge_buckets. A bucket is the microsecond at which it is full again; it expires then,
- * because a full bucket says nothing. The last key says whether the caller is blocked (until which
- * millisecond), or on the list of those that are always allowed; where nothing says so, nothing is
- * charged.
+ * because a full bucket says nothing. With ARGV[3] the last key says whether the caller is blocked
+ * (until which millisecond), or on the list of those that are always allowed; where nothing says so,
+ * nothing is charged. Everything is read by one command and answered in integers, which are exact up
+ * to 2^53: what a script costs is its commands and its strings.
  */
 const script = `
 local time = redis.call('TIME')
 local present = time[1] * 1000000 + time[2]
-local cost, whole, listed = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'listed'
-local standing = redis.call('GET', KEYS[#KEYS])
-if not standing then return { 'unknown' } end
-if standing == 'allowed' then
-  if not listed then return { 'allowed' } end
-elseif tonumber(standing) * 1000 > present then
-  return { 'blocked', tostring(math.ceil((tonumber(standing) * 1000 - present) / 1000000)) }
-end
-local answer, admitted, kept = { string.format('%.0f', present) }, true, {}
-for i = 1, #KEYS - 1 do
-  local full = tonumber(redis.call('GET', KEYS[i]) or present)
-  kept[i] = math.min(math.max(full, present), present + whole)
-  if kept[i] + cost > present + whole then admitted = false end
-end
-for i = 1, #KEYS - 1 do
-  local alone = kept[i] + cost <= present + whole
-  if admitted then
-    kept[i] = kept[i] + cost
-    redis.call('SET', KEYS[i], string.format('%.0f', kept[i]),
-      'PX', math.ceil((kept[i] - present) / 1000))
+local cost, whole = tonumber(ARGV[1]), tonumber(ARGV[2])
+local values = redis.call('MGET', unpack(KEYS))
+local buckets = #KEYS
+if ARGV[3] then
+  local standing = values[buckets]
+  buckets = buckets - 1
+  if not standing then return 'unknown' end
+  if standing == 'allowed' then
+    if ARGV[3] ~= 'listed' then return 'allowed' end
+  elseif standing * 1000 > present then
+    return math.ceil((standing * 1000 - present) / 1000000)
   end
-  answer[#answer + 1] = string.format('%.0f', kept[i])
-  answer[#answer + 1] = alone and '1' or '0'
+end
+local answer, admitted, latest = { present }, true, present + whole - cost
+for i = 1, buckets do
+  local full = tonumber(values[i] or present)
+  if full > latest then
+    admitted = false
+    answer[2 * i] = math.min(full, present + whole)
+    answer[2 * i + 1] = 0
+  else
+    answer[2 * i] = math.max(full, present)
+    answer[2 * i + 1] = 1
+  end
+end
+if admitted then
+  for i = 1, buckets do
+    local full = answer[2 * i] + cost
+    answer[2 * i] = full
+    redis.call('SET', KEYS[i], full, 'PX', math.ceil((full - present) / 1000))
+  end
 end
 return answer
 `;
 const scriptHash = createHash("sha1").update(script).digest("hex");
 
+/** What the script answers: what it knows of the caller, seconds of a block, or the charges. */
+type Answer = "unknown" | "allowed" | number | number[];
+
+const maximumRemembered = 10_000;
+
 /**
  * Buckets in Redis, for projects that have outgrown Postgres. Rules, blocks and what is noted of
- * refusals stay in the database, which is asked about each once in a while. Keys are HMACs under the
- * project's secret key, so that Redis holds no address and no account.
+ * refusals stay in the database, which is asked about each once in a while. Addresses and accounts
+ * are HMACs under the project's secret key, so that Redis holds neither.
  */
 export function redisStore(
   redis: RedisConnection,
@@ -71,15 +85,35 @@ export function redisStore(
 ): RateLimitStore {
   const { ruleSeconds = 60, blockSeconds = 15, reportMilliseconds = 1000 } = options;
   const known = new Map<string, { terms: Terms; until: number }>();
-  const key = (...parts: (string | null)[]) =>
-    "bulwark:" + createHmac("sha256", secret).update(JSON.stringify(parts)).digest("base64url")
-      .slice(0, 22);
+  const hashes = new Map<string, string>();
 
-  async function termsOf(charge: Charge): Promise<Terms> {
+  /** An address or account as it is called in Redis; remembered, since an HMAC costs a decision. */
+  function hashOf(name: string): string {
+    const hashed = hashes.get(name);
+    if (hashed !== undefined) return hashed;
+    const hash = createHmac("sha256", secret).update(name).digest("base64url").slice(0, 22);
+    if (hashes.size >= maximumRemembered) hashes.clear();
+    hashes.set(name, hash);
+    return hash;
+  }
+
+  // Whatever has no fixed form comes last or hashed: no two callers have the same key.
+  const bucketKey = (scope: string, { kind, name }: Identifier) =>
+    kind === "user"
+      ? `bulwark:bucket:${scope}:user:${name}`
+      : `bulwark:bucket:${scope}:${kind}:${hashOf(name)}`;
+
+  const termsName = ({ rule, organizationId, apiKeyId }: Charge) =>
+    organizationId || apiKeyId ? `${rule}/${organizationId ?? ""}/${apiKeyId ?? ""}` : rule;
+
+  function knownTerms(charge: Charge): Terms | undefined {
+    const cached = known.get(termsName(charge));
+    return cached && cached.until > Date.now() ? cached.terms : undefined;
+  }
+
+  async function learnTerms(charge: Charge): Promise<Terms> {
     const { rule, organizationId, apiKeyId } = charge;
-    const name = JSON.stringify([rule, organizationId ?? null, apiKeyId ?? null]);
-    const cached = known.get(name);
-    if (cached && cached.until > Date.now()) return cached.terms;
+    const name = termsName(charge);
     try {
       const row = onlyRow(
         await client.rpc("rate_limit_rule", {
@@ -93,23 +127,29 @@ export function redisStore(
         windowSeconds: row.window_seconds,
         identifiedBy: row.identified_by,
         whenStoreFails: row.when_store_fails,
-        scope: row.scope,
+        scope: String(row.scope),
       };
-      if (known.size >= 10_000) known.clear();
+      if (known.size >= maximumRemembered) known.clear();
       known.set(name, { terms, until: Date.now() + ruleSeconds * 1000 });
       return terms;
     } catch (thrown) {
       // An old rule is better than none while the database is away.
+      const cached = known.get(name);
       if (cached) return cached.terms;
       throw thrown;
     }
   }
 
-  const standingKey = ({ rule, userId, apiKeyId, account }: Charge, address: string | null) =>
-    key("standing", rule, userId ?? null, apiKeyId ?? null, address, account ?? null);
+  /** Where it is kept whether the caller is blocked; null: nothing here could be. */
+  function standingKey(charge: Charge, address: string | null): string | null {
+    const { rule, userId, apiKeyId, account } = charge;
+    if (!address && !apiKeyId) return null;
+    const whom = hashOf(JSON.stringify([userId, apiKeyId, address, account]));
+    return `bulwark:standing:${rule}:${whom}`;
+  }
 
   /** Asks the database whether the caller is blocked, and remembers that for all. */
-  async function learnStanding(charge: Charge, address: string | null): Promise<void> {
+  async function learnStanding(place: string, charge: Charge, address: string | null) {
     const row = onlyRow(
       await client.rpc("rate_limit_block_of", {
         rule: charge.rule,
@@ -121,15 +161,15 @@ export function redisStore(
     );
     const until = row.retry_after_seconds ? Date.now() + row.retry_after_seconds * 1000 : 0;
     const value = row.allowed ? "allowed" : String(until);
-    await redis.call("SET", standingKey(charge, address), value, "EX", blockSeconds);
+    await redis.call("SET", place, value, "EX", blockSeconds);
   }
 
-  async function run(keys: string[], ...args: (string | number)[]): Promise<string[]> {
+  async function run(keys: string[], ...args: (string | number)[]): Promise<Answer> {
     try {
-      return await redis.call("EVALSHA", scriptHash, keys.length, ...keys, ...args) as string[];
+      return await redis.call("EVALSHA", scriptHash, keys.length, ...keys, ...args) as Answer;
     } catch (thrown) {
       if (!String(thrown).includes("NOSCRIPT")) throw thrown;
-      return await redis.call("EVAL", script, keys.length, ...keys, ...args) as string[];
+      return await redis.call("EVAL", script, keys.length, ...keys, ...args) as Answer;
     }
   }
 
@@ -137,7 +177,7 @@ export function redisStore(
   async function report(charge: Charge, denied: Identifier[]): Promise<number | null> {
     const names = denied.map(({ name }) => name);
     if (reportMilliseconds > 0) {
-      const place = key("reported", charge.rule, ...names);
+      const place = `bulwark:reported:${charge.rule}:${hashOf(JSON.stringify(names))}`;
       if (await redis.call("SET", place, "1", "PX", reportMilliseconds, "NX") === null) return null;
     }
     const { data } = await client.rpc("record_rate_limit_denial", {
@@ -154,45 +194,48 @@ export function redisStore(
 
   return {
     async decide(charge) {
-      const terms = await termsOf(charge);
+      const terms = knownTerms(charge) ?? await learnTerms(charge);
       const cost = charge.cost ?? 1;
       if (!Number.isInteger(cost) || cost < 1 || cost > terms.capacity) {
         throw new Error(`a call under ${charge.rule} costs 1 to ${terms.capacity} tokens`);
       }
-      const address = networkOf(charge.address);
+      const address = charge.address ? networkOf(charge.address) : null;
       const standing = standingKey(charge, address);
       const spent = costOf(terms, cost);
-      const attempt = (identifiers: Identifier[], ...listed: string[]) =>
-        run(
-          [...identifiers.map(({ kind, name }) => key(terms.scope, kind, name)), standing],
-          spent.cost,
-          spent.whole,
-          ...listed,
-        );
+      const attempt = (identifiers: Identifier[], asked: string) => {
+        const keys = identifiers.map((identifier) => bucketKey(terms.scope, identifier));
+        return standing
+          ? run([...keys, standing], spent.cost, spent.whole, asked)
+          : run(keys, spent.cost, spent.whole);
+      };
       let identifiers = identifiersOf(terms, charge, address);
-      let answer = await attempt(identifiers);
-      if (answer[0] === "unknown") {
-        await learnStanding(charge, address);
-        answer = await attempt(identifiers);
+      let answer = await attempt(identifiers, "standing");
+      if (answer === "unknown" && standing) {
+        await learnStanding(standing, charge, address);
+        answer = await attempt(identifiers, "standing");
       }
-      if (answer[0] === "allowed") {
+      if (answer === "allowed") {
         identifiers = identifiers.filter(({ kind }) => kind !== "address");
         if (identifiers.length === 0) return decisionOf(charge, terms, 0, []);
         answer = await attempt(identifiers, "listed");
       }
-      if (answer[0] === "blocked") return blocked(charge, terms, Number(answer[1]));
+      if (typeof answer === "number") return blocked(charge, terms, answer);
+      if (typeof answer === "string") throw new Error(`Redis does not remember: ${answer}`);
+      const [present = 0, ...charges] = answer;
       const buckets = identifiers.map((identifier, index) => ({
         identifier,
-        fullAt: Number(answer[1 + 2 * index]),
-        admitted: answer[2 + 2 * index] === "1",
+        fullAt: charges[2 * index] ?? Infinity,
+        admitted: charges[2 * index + 1] === 1,
       }));
-      const decision = decisionOf(charge, terms, Number(answer[0]), buckets);
+      const decision = decisionOf(charge, terms, present, buckets);
       if (decision.allowed) return decision;
       const denied = buckets.filter(({ admitted }) => !admitted);
       const seconds = await report(charge, denied.map(({ identifier }) => identifier));
       if (seconds === null) return decision;
-      const until = String(Date.now() + seconds * 1000);
-      await redis.call("SET", standing, until, "EX", Math.min(blockSeconds, seconds));
+      if (standing) {
+        const until = String(Date.now() + seconds * 1000);
+        await redis.call("SET", standing, until, "EX", Math.min(blockSeconds, seconds));
+      }
       return blocked(charge, terms, seconds);
     },
   };
