@@ -1,6 +1,7 @@
 /** Rate limits under load, over HTTP and at sign-in, with real connections and real tokens. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
+import { finishLogin, originOf } from "../supabase/functions/_shared/rate_limit/login.ts";
 import {
   connect,
   createOrganization,
@@ -170,7 +171,7 @@ Deno.test("RATE-E03: a function says what is left, and refuses what is too much"
   assert.match(first.headers.get("access-control-expose-headers") ?? "", /RateLimit-Policy/);
   const answers = await Promise.all(Array.from({ length: 75 }, () => ask(token)));
   const refused = answers.filter(({ status }) => status === 429);
-  assert.ok(refused.length > 0);
+  assert.ok(refused.length > 0, answers.map(({ status }) => status).join(" "));
   const [sample] = refused;
   assert.ok(sample);
   assert.equal(sample.headers.get("content-type"), "application/problem+json");
@@ -333,6 +334,112 @@ Deno.test("RATE-E07: whoever is refused for want of permissions again and again 
   );
 });
 
+Deno.test("SEC-E03: two sign-ins further apart than anybody travels are seen, by the proxy's headers", async () => {
+  const admin = await signUp("owner");
+  const organization = await createOrganization(admin);
+  const places: [string, string] = ["x-latitude", "x-longitude"];
+  const session = { access_token: "", refresh_token: "", user: { id: admin.id } };
+  const from = async (latitude: string, longitude: string) => {
+    const request = new Request(url, {
+      headers: { "x-latitude": latitude, "x-longitude": longitude },
+    });
+    const credentials = { email: admin.email, password: "" };
+    await finishLogin(service(), credentials, originOf(request, null, places), session);
+    return ok(await admin.client.rpc("list_security_events", { organization_id: organization }))
+      .map(({ event_type, user_id }) => [event_type, user_id]);
+  };
+  assert.deepEqual(await from("52.5", "13.4"), []);
+  assert.deepEqual(await from("52.6", "13.5"), [], "the same city");
+  assert.deepEqual(await from("NaN", "1e999"), [], "no place");
+  assert.deepEqual(await from("-33.9", "151.2"), [["impossible_travel", admin.id]]);
+});
+
+Deno.test("RATE-E09: every function is limited, and says so", async () => {
+  await forget();
+  const { token } = await signUp("visitor");
+  const requests: Record<string, [method: string, path: string]> = {
+    "api-keys": ["POST", "/token"],
+    audit: ["GET", "/checkpoint"],
+    encryption: ["POST", "/find"],
+    login: ["POST", ""],
+    metrics: ["GET", ""],
+    mfa: ["POST", "/verify"],
+    rbac: ["GET", "?permission=audit:read"],
+    webhooks: ["POST", "/endpoints"],
+  };
+  const folders = new URL("../supabase/functions/", import.meta.url);
+  const functions = [...Deno.readDirSync(folders)].map(({ name }) => name)
+    .filter((name) => name !== "_shared").sort();
+  assert.deepEqual(functions, Object.keys(requests));
+  for (const [name, [method, path]] of Object.entries(requests)) {
+    const answer = await fetch(`${url}/functions/v1/${name}${path}`, {
+      method,
+      headers: { ...headers, authorization: `Bearer ${token}`, "x-api-key": "none" },
+      ...method === "POST"
+        ? { body: JSON.stringify({ email: "nobody@people.test", password: "wrong" }) }
+        : {},
+    });
+    await answer.body?.cancel();
+    assert.match(answer.headers.get("ratelimit-policy") ?? "", /;q=\d+;w=\d+$/, name);
+  }
+  const report = await fetch(`${url}/functions/v1/api-keys/report`, {
+    method: "POST",
+    headers,
+    body: "[]",
+  });
+  await report.body?.cancel();
+  assert.match(report.headers.get("ratelimit-policy") ?? "", /api_default/);
+  await forget();
+});
+
+Deno.test("RATE-E10: identifiers that never come again do not make the table grow", async () => {
+  const sql = connect(1);
+  const identifiers = 200_000;
+  const fill = async () => {
+    await sql`
+      select count(c.admitted)
+      from public.rate_limit_rules r, generate_series(1, ${identifiers / 1000}::integer) g,
+        lateral (
+          select array_agg(gen_random_uuid()) as ids from generate_series(1, 1000) n where g > 0
+        ) batch,
+        lateral private.charge_buckets(batch.ids, row(
+          r.scope, 1, r.capacity, r.window_seconds, r.when_store_fails
+        )::private.rate_limit_terms) c
+      where r.name = 'api_default'
+    `;
+    const [row] = await sql`
+      select pg_total_relation_size('private.rate_limits')::float8 as bytes
+    `;
+    return Number(row?.bytes);
+  };
+  const keep = (minutes: number, buckets: number) =>
+    sql`
+      update private.settings set value = (case name
+        when 'rate_limits.keep_minutes' then ${minutes}::integer else ${buckets}::integer
+      end)::text::jsonb
+      where name in ('rate_limits.keep_minutes', 'rate_limits.maximum_buckets')
+    `;
+  try {
+    await forget();
+    // They are full again at once, and there are more than may be kept for an hour.
+    await keep(60, identifiers / 2);
+    const sizes: number[] = [];
+    for (let generation = 0; generation < 4; generation++) {
+      sizes.push(await fill());
+      const [cleaned] = await sql`select public.cleanup_old_rate_limits()::integer as buckets`;
+      assert.ok((cleaned?.buckets ?? 0) >= identifiers * 0.99, JSON.stringify(cleaned));
+      await sql`vacuum private.rate_limits`;
+    }
+    // The first fills fresh pages in order; from then on the same room is used again.
+    const [first = 0, second = 0, , last = Infinity] = sizes;
+    assert.ok(second < first * 1.5 && last < second * 1.05, sizes.join(" "));
+  } finally {
+    await keep(60, 1_000_000);
+    await sql.end();
+    await forget();
+  }
+});
+
 Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both kinds of transactions", async () => {
   await forget();
   const person = await signUp("poster");
@@ -359,11 +466,22 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
     assert.match(await request("read write") ?? "", /"X-RateLimit-Remaining": "59"/);
     await assert.rejects(request("read write", true), { code: "22012" });
     assert.match(await request("read write") ?? "", /"X-RateLimit-Remaining": "58"/);
+    // A slow request of one's own keeps the bucket; those beside it are not let through for that.
+    await sql.begin(async (slow) => {
+      await slow`select
+        set_config('request.jwt.claims', ${claims}, true),
+        set_config('role', 'authenticated', true)`;
+      await slow`select public.check_request()`;
+      const beside = await Promise.all(
+        [1, 2, 3].map(() => request("read write").then(() => "", code)),
+      );
+      assert.deepEqual(beside, Array(3).fill("RATE_LIMIT_EXCEEDED"));
+    });
     const many = await Promise.all(
       Array.from({ length: 80 }, () => request("read write").then(() => "", code)),
     );
     const admitted = many.filter((outcome) => outcome === "").length;
-    assert.ok(admitted >= 58 && admitted <= 70, String(admitted));
+    assert.ok(admitted > 30 && admitted <= 70, String(admitted));
     assert.ok(many.every((outcome) => outcome === "" || outcome === "RATE_LIMIT_EXCEEDED"));
     const owner = connect(1);
     await owner`select public.list_network('203.0.113.5', 'block', 'a test')`;

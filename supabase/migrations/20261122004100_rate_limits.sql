@@ -26,6 +26,7 @@ create table public.rate_limit_rules (
   when_store_fails public.rate_limit_failure not null,
   raises text references public.security_event_types (name),
   description text not null,
+  -- squawk-ignore prefer-bigint-over-int
   scope integer not null default nextval('private.rate_limit_scopes') unique,
   -- Rounded up to the microsecond, so that never more than the rule says is let through.
   emission_us bigint not null
@@ -57,6 +58,7 @@ create table public.rate_limit_overrides (
   api_key_id uuid,
   capacity bigint not null,
   window_seconds bigint not null,
+  -- squawk-ignore prefer-bigint-over-int
   scope integer not null default nextval('private.rate_limit_scopes') unique,
   emission_us bigint not null
     generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
@@ -80,8 +82,12 @@ create unlogged table private.rate_limits (
   full_at bigint not null,
   limit_at bigint,
   emission_us bigint not null,
+  -- Narrow, because there are a million rows: none of these can be large.
+  -- squawk-ignore prefer-bigint-over-int
   scope integer not null,
+  -- squawk-ignore prefer-bigint-over-int
   capacity integer not null,
+  -- squawk-ignore prefer-bigint-over-int
   window_seconds integer not null,
   when_store_fails public.rate_limit_failure not null,
   constraint rate_limits_pkey primary key (id, scope)

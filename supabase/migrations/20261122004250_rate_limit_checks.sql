@@ -284,7 +284,7 @@ begin
 
   v_identifiers := private.rate_limit_identifiers(
     (select r.identified_by from public.rate_limit_rules r where r.name = rule),
-    user_id, api_key_id, v_address, lower(btrim(left(account, 320)))
+    user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
   );
   v_decision := private.decide_rate_limit(
     rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
@@ -400,7 +400,7 @@ declare
 begin
   v_identifiers := private.rate_limit_identifiers(
     (select r.identified_by from public.rate_limit_rules r where r.name = rule),
-    user_id, api_key_id, v_address, lower(btrim(left(account, 320)))
+    user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
   );
   v_standing := private.rate_limit_standing(
     v_identifiers.kinds, v_identifiers.names, v_address

@@ -171,9 +171,9 @@ begin
     );
   exception
     when lock_not_available then
-      select
-        r.when_store_fails = 'open', 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1,
-        r.when_store_fails
+      -- Whatever the rule does when the store is away: it is there, and the caller's own slow request
+      -- must not let all of the others through uncharged.
+      select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails
       into v_decision
       from public.rate_limit_rules r where r.name = v_rule;
   end;

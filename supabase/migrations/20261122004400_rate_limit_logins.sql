@@ -114,7 +114,7 @@ create function public.begin_login(
 as $$
 #variable_conflict use_variable
 declare
-  v_account constant text := lower(btrim(left(account, 320)));
+  v_account constant text := left(lower(btrim(account)), 320);
   v_address constant text := private.client_network(address);
   v_decision public.rate_limit_decision;
   v_identifiers record;
@@ -206,7 +206,7 @@ create function public.finish_login(
 as $$
 #variable_conflict use_variable
 declare
-  v_account constant text := lower(btrim(left(account, 320)));
+  v_account constant text := left(lower(btrim(account)), 320);
   v_address constant text := private.client_network(address);
   v_owner constant uuid := private.rate_limit_hash('account/' || v_account);
   v_network constant uuid := private.rate_limit_hash('network/' || v_address);

@@ -1,7 +1,7 @@
 -- Rate limits: what a bucket admits, who is charged, who is blocked and for how long, and who may
 -- change any of it.
 begin;
-select plan(75);
+select plan(79);
 select tests.create_organizations();
 
 create function pg_temp.check(
@@ -64,6 +64,12 @@ select is(
   (select array[retry_after_seconds, capacity, window_seconds]
    from public.check_rate_limit('api_default', pg_temp.user(1))),
   array[1, 60, 60], 'RATE-05: which says when to come again'
+);
+select is(
+  (select array[c.when_store_fails::text, c.rule] from unnest(array['api_default', 'api_strict']) r,
+    lateral public.check_rate_limit(r, pg_temp.user(40)) c where r = 'api_strict'),
+  array['closed', 'api_strict'],
+  'RATE-77: a decision says which rule it is by, and what becomes of the next without the store'
 );
 select is(pg_temp.check(u => pg_temp.user(2)), 'yes 59', 'RATE-06: another user has another bucket');
 select is(
@@ -184,6 +190,10 @@ select is(
   'RATE-32: it is refused for its account, however that is written'
 );
 select is(
+  pg_temp.check('auth_login', a => '203.0.113.3', account => repeat(' ', 400) || 'victim@x.test'),
+  'no rate 0', 'RATE-76: also behind more spaces than an address may be long'
+);
+select is(
   pg_temp.drain(9, 'auth_login', a => '203.0.113.3', account => 'third@x.test'), 4::bigint,
   'RATE-33: which took nothing from the address'
 );
@@ -289,6 +299,20 @@ select is(
 select is(
   tests.error($$ select public.list_network('192.0.2.1', 'block', ' ') $$),
   '22023 RATE_LIMIT_INVALID_LISTING', 'RATE-56: or without a reason'
+);
+
+-- what is changed in a rule holds for buckets that are there
+select pg_temp.drain(3, 'symbi_assessment', u => pg_temp.user(41));
+select public.set_rate_limit('symbi_assessment', 5, 60);
+select is(
+  pg_temp.drain(9, 'symbi_assessment', u => pg_temp.user(41)), 4::bigint,
+  'RATE-78: a smaller limit holds at once, for what is left of it'
+);
+select public.set_rate_limit('symbi_assessment', 30, 60);
+select is(
+  (select array[capacity, window_seconds, remaining]
+   from public.check_rate_limit('symbi_assessment', pg_temp.user(41))),
+  array[30, 60, 2], 'RATE-79: and a larger one'
 );
 
 -- overrides

@@ -1,7 +1,7 @@
 -- Sign-ins: what Auth's hooks answer, and what the function login asks of the
 -- database.
 begin;
-select plan(23);
+select plan(25);
 select tests.create_organizations();
 -- As the owner: on Postgres 17 the tests may not become supabase_auth_admin. That it reaches the
 -- hooks as itself is tested end to end.
@@ -172,6 +172,28 @@ select set_has(
        ('permission_probing', tests.organization_id('acme'), tests.user_id('viewer@acme.test')) $$,
   'LOG-22: and so are a log that is not signed, checkpoints that are gone, and probing'
 );
+-- whoever floods the log with others hides nobody among them
+select private.append_audit_entry(
+  'auth.login_failed', resource_type => 'account', resource_id => 'flood ' || n,
+  details => jsonb_build_object('network', gen_random_uuid())
+)
+from generate_series(1, 1200) n;
+select private.append_audit_entry(
+  'auth.login_failed', resource_type => 'account', resource_id => 'zz the last of all'
+)
+from generate_series(1, 10);
+update private.security_progress set snapshot = '1:1:';
+select public.evaluate_security_rules();
+select isnt_empty(
+  $$ select from public.security_events
+     where event_type = 'brute_force' and subject = 'zz the last of all' $$,
+  'LOG-24: an account that is tried is seen among more than a thousand others'
+);
+select is_empty(
+  $$ select from public.security_events where subject like 'flood %' $$,
+  'LOG-25: which are none'
+);
+
 update public.security_events
 set resolved_at = now() - interval '366 days', resolution_note = 'old'
 where event_type = 'audit_checkpoint_missing';
