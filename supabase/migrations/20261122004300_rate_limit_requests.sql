@@ -102,7 +102,7 @@ declare
   v_key uuid;
   v_next text;
   v_organization uuid;
-  v_path constant text := coalesce(current_setting('request.path', true), '');
+  v_path text := coalesce(current_setting('request.path', true), '');
   v_role constant text := private.caller_role();
   v_rule text;
   v_rules jsonb;
@@ -137,6 +137,13 @@ begin
     v_organization := private.uuid_or_null(v_claims ->> 'organization_id');
   elsif v_role <> 'anon' then
     v_user := private.uuid_or_null(v_claims ->> 'sub');
+  end if;
+  -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter written
+  -- as %63 shall not lead around the rule of a path.
+  if position('%' in v_path) > 0 then
+    v_path := regexp_replace(
+      to_json(v_path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
+    )::jsonb #>> '{}';
   end if;
   v_rules := v_settings -> 'rate_limits.request_rules';
   v_rule := case

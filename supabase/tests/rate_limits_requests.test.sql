@@ -1,7 +1,7 @@
 -- The pre-request hook, driven as PostgREST drives it: as authenticator's switched role, with the
 -- GUCs of a request, in transactions that may write and in ones that may not.
 begin;
-select plan(29);
+select plan(32);
 select tests.create_organizations();
 update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 update private.settings set value = '{"*": "api_default", "/rpc/strict": "api_strict", "/free": null}'
@@ -74,6 +74,19 @@ select is(
   '"api_strict";r=9;t=6', 'REQ-04: a path may have another rule'
 );
 select is(pg_temp.user_request('admin@acme.test', '/free'), null, 'REQ-05: or none');
+select is(
+  pg_temp.value(pg_temp.user_request('super@bulwark.test', '/rpc/stri%63%74'), 'RateLimit-Policy'),
+  '"api_strict";q=10;w=60', 'REQ-30: however the path is written'
+);
+select is(
+  pg_temp.value(pg_temp.user_request('super@bulwark.test', '/rpc/"\%22%zz%'), 'RateLimit-Policy'),
+  '"api_default";q=60;w=60', 'REQ-31: also where it is junk'
+);
+select throws_ok(
+  $$ select pg_temp.user_request('super@bulwark.test', '/rpc/strict%00') $$, '22P05', null,
+  'REQ-32: or names nothing that can be'
+);
+select tests.act_as_owner();
 select is(
   (select count(*) from generate_series(1, 20), lateral (select pg_temp.user_request(
     'admin@acme.test', case when generate_series > 0 then '/rpc/strict' end) as h) r
