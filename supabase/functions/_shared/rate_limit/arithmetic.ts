@@ -53,14 +53,17 @@ export function decisionOf(
   buckets: { fullAt: number; admitted: boolean }[],
 ): Decision {
   const spent = costOf(terms, cost);
-  const last = Math.max(present, ...buckets.map(({ fullAt }) => fullAt));
-  const denied = buckets.filter(({ admitted }) => !admitted).map(({ fullAt }) => fullAt);
-  const allowed = denied.length === 0;
+  let [last, latestDenied] = [present, -Infinity];
+  for (const { fullAt, admitted } of buckets) {
+    if (fullAt > last) last = fullAt;
+    if (!admitted && fullAt > latestDenied) latestDenied = fullAt;
+  }
+  const allowed = latestDenied === -Infinity;
   const remaining = Math.max(
     0,
     Math.floor((present + spent.whole - last) / (spent.whole / terms.capacity)),
   );
-  const wait = Math.max(...denied) + spent.cost - spent.whole - present;
+  const wait = latestDenied + spent.cost - spent.whole - present;
   return {
     allowed,
     reason: allowed ? null : "rate",
