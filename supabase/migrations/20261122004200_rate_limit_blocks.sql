@@ -97,6 +97,14 @@ create function private.rate_limit_standing(
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
+  -- Most of the time nobody is listed and nobody is blocked: then nothing has to be hashed.
+  if not exists (select from public.rate_limit_networks)
+    and not exists (
+      select from public.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
+    ) then
+    listed := false;
+    return;
+  end if;
   -- A blocked address is blocked for every rule, also for those that ask about the user only. What
   -- comes from a network that is always allowed can be blocked for its API key alone.
   select
