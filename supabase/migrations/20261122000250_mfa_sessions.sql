@@ -220,7 +220,8 @@ create function public.mfa_verified(max_age interval)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return coalesce(
+  -- Whomever the token of an API key names beside the key: a program has proven nothing.
+  return current_setting('role') <> 'api_key' and coalesce(
     private.session_mfa(private.claimed_session(), auth.uid()) > clock_timestamp() - max_age, false
   );
 end;
@@ -238,10 +239,10 @@ create function private.session_passes_mfa()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Programs have no second factor; what they may do was decided when they got their credential.
-  -- Spelled out as in caller_role(): this runs in front of every decision where MFA is required.
+  -- Spelled out as in caller_is_service(): this runs in front of every decision where MFA is
+  -- required. An API key has proven nothing: what it may is decided without asking this.
   if coalesce(nullif(current_setting('role'), 'none'), session_user::text) in (
-    'service_role', 'postgres', 'supabase_admin', 'api_key'
+    'service_role', 'postgres', 'supabase_admin'
   ) then
     return true;
   end if;
@@ -250,8 +251,8 @@ end;
 $$;
 comment on function private.session_passes_mfa() is
   'Whether the caller''s session satisfies an organization that requires MFA: a second factor proven
-   or a trusted device shown in it. True for the service role and API keys, which are no sessions of
-   people.';
+   or a trusted device shown in it. True for the service role, which is no session of a person''s;
+   false for API keys, whose rights are decided elsewhere.';
 
 create trigger mfa_secrets_keep_columns
   before update on public.mfa_secrets

@@ -338,7 +338,8 @@ begin
     end;
     if v_claims <> '' then
       v_request := v_claims::jsonb;
-      v_value := coalesce(v_request ->> 'api_key_id', v_request ->> 'sub');
+      -- A claim makes nobody a key: what a token of another role says of one is not believed.
+      v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
       if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         new.actor_id := v_value::uuid;
       end if;

@@ -242,7 +242,10 @@ select lives_ok(
   'MFA-09: the service role is no session of a person'
 );
 select tests.act_as_owner();
-select ok(pg_temp.passes_as('api_key'), 'MFA-09: nor is an API key');
+select ok(
+  not pg_temp.passes_as('api_key'),
+  'MFA-09: an API key has proven nothing, also where its token names a person'
+);
 select ok(not pg_temp.passes_as('authenticated'), 'MFA-09: its user, signed in, is one');
 -- the grace period, and loosening
 select public.set_mfa_policy(tests.organization_id('globex'), true, '7 days');
