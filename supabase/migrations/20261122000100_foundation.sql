@@ -17,6 +17,15 @@ begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
     create role api_key nologin noinherit;
   end if;
+  if exists (
+    select from pg_catalog.pg_roles r
+    where r.rolname = 'api_key'
+      and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
+        or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
+  ) then
+    raise exception 'Cannot install: there is a role api_key that has rights of its own'
+      using hint = 'API keys run as that role: rename yours';
+  end if;
 end;
 $$;
 grant api_key to authenticator;
@@ -54,24 +63,28 @@ comment on function private.setting(text) is
 -- the owner. Claims are not asked: whoever can run SQL can write them.
 create function private.caller_role()
   returns text
-  language sql
+  language plpgsql            -- not sql: an sql function is planned anew at every call
   stable
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(nullif(pg_catalog.current_setting('role'), 'none'), session_user::text);
+begin
+  return coalesce(nullif(current_setting('role'), 'none'), session_user::text);
+end;
 $$;
 comment on function private.caller_role() is
   'The database role the request runs as, also inside SECURITY DEFINER functions.';
 
 create function private.caller_is_service()
   returns boolean
-  language sql
+  language plpgsql            -- not sql: an sql function is planned anew at every call
   stable
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
-  select private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
+begin
+  return private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
+end;
 $$;
 comment on function private.caller_is_service() is
   'True for the operator (service role, migrations, scheduled jobs), false for every client.';
@@ -113,94 +126,9 @@ end;
 $$;
 comment on function private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';
 
--- Both extensions are optional: a project without them calls the same functions from elsewhere.
-create function private.schedule_job(name text, schedule text, command text)
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_seconds constant integer := (substring(schedule from '^([0-9]+) seconds$'))::integer;
-  v_version integer[];
-begin
-  select string_to_array(substring(e.extversion from '^[0-9.]+'), '.')::integer[] into v_version
-  from pg_catalog.pg_extension e where e.extname = 'pg_cron';
-  if not found then
-    return false;
-  end if;
-  perform cron.schedule(
-    name,
-    -- It takes 1 to 59 seconds, and before 1.5 minutes alone.
-    case
-      when v_seconds > 59 or v_seconds is not null and v_version < '{1,5}' then '* * * * *'
-      else schedule
-    end,
-    command
-  );
-  return true;
-end;
-$$;
-comment on function private.schedule_job(text, text, text) is
-  'Has pg_cron run a command, as whoever calls this, on a schedule (crontab, or ''n seconds'', which
-   is each minute where it cannot be had); false where pg_cron is not installed.';
-
--- The secret is read when it is sent, so that no job's text and no run log holds it.
-create function private.request_function(path text, timeout_milliseconds integer default 20000)
-  returns bigint
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_request bigint;
-  v_secret text;
-  v_url text;
-begin
-  -- Dynamic: neither extension has to be there for the migration to apply.
-  execute format(
-    $query$
-      select
-        max(s.decrypted_secret) filter (where s.name = 'bulwark_project_url'),
-        max(s.decrypted_secret) filter (where s.name = 'bulwark_scheduler_secret')
-      from %I.decrypted_secrets s
-    $query$,
-    'vault'
-  )
-  into v_url, v_secret;
-  if v_url is null or v_secret is null then
-    raise exception 'Cannot call the function: Vault lacks the project''s URL or the secret'
-      using errcode = 'object_not_in_prerequisite_state',
-            detail = 'SCHEDULER_NOT_CONFIGURED',
-            hint = 'Create the secrets bulwark_project_url and bulwark_scheduler_secret';
-  end if;
-  execute format(
-    $query$
-      select %I.http_post(
-        url => $1, body => '{}'::jsonb, headers => $2, timeout_milliseconds => $3
-      )
-    $query$,
-    'net'
-  )
-  into v_request
-  using rtrim(v_url, '/') || '/functions/v1/' || path,
-    jsonb_build_object(
-      'content-type', 'application/json', 'authorization', 'Bearer ' || v_secret
-    ),
-    timeout_milliseconds;
-  return v_request;
-end;
-$$;
-comment on function private.request_function(text, integer) is
-  'Posts to an edge function by pg_net, as the scheduler, with the address and the secret that Vault
-   holds as bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
-   SCHEDULER_NOT_CONFIGURED.';
-
 revoke all on function private.setting(text),
   private.caller_role(),
   private.caller_is_service(),
   private.keep_columns(),
-  private.touch_updated_at(),
-  private.schedule_job(text, text, text),
-  private.request_function(text, integer)
+  private.touch_updated_at()
   from public, anon, authenticated, service_role;

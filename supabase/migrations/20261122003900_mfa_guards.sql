@@ -34,20 +34,13 @@ create function private.release_mfa(target regclass)
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_policy name;
 begin
   delete from private.mfa_guards g where g.relation = target;
   if not found then
     raise exception 'Cannot release %: it asks for no second factor', target
       using errcode = 'PT404', detail = 'MFA_NOT_GUARDED';
   end if;
-  for v_policy in
-    select p.polname from pg_catalog.pg_policy p
-    where p.polrelid = target and p.polname ~ '^bulwark_mfa_'
-  loop
-    execute format('drop policy %I on %s', v_policy, target);
-  end loop;
+  perform private.drop_policies(target, 'bulwark_mfa_');
 end;
 $$;
 comment on function private.release_mfa(regclass) is
@@ -84,14 +77,9 @@ begin
   end if;
   v_condition := private.mfa_condition(max_age);
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
-    execute format(
-      'create policy %I on %s as restrictive for %s to authenticated, api_key %s',
-      'bulwark_mfa_' || v_command, target, v_command,
-      case
-        when v_command = 'insert' then format('with check (%s)', v_condition)
-        when v_command = 'update' then format('using (%1$s) with check (%1$s)', v_condition)
-        else format('using (%s)', v_condition)
-      end
+    perform private.make_policy(
+      target, 'bulwark_mfa_' || v_command, false, v_command, '{authenticated,api_key}',
+      v_condition, v_condition
     );
   end loop;
   insert into private.mfa_guards (relation, max_age) values (target, require_mfa.max_age);
@@ -158,19 +146,15 @@ as $$
     from guarded g
     cross join commands k
     where exists (
-      select from pg_catalog.pg_policy p
-      where p.polrelid = g.oid
-        and p.polname = 'bulwark_mfa_' || k.command
-        and p.polcmd = k.code
-        and not p.polpermissive
-        and p.polroles @> array['authenticated', 'api_key']::regrole[]::oid[]
-        and (
-          k.command = 'insert'
-          or pg_get_expr(p.polqual, p.polrelid) = private.mfa_condition(g.max_age)
-        )
+      select from private.policies_of(g.oid, 'bulwark_mfa_' || k.command) p
+      where p.name = 'bulwark_mfa_' || k.command
+        and p.command = k.command
+        and not p.permissive
+        and p.roles = 'api_key, authenticated'
+        and (k.command = 'insert' or p.using_expression = private.mfa_condition(g.max_age))
         and (
           k.command not in ('insert', 'update')
-          or pg_get_expr(p.polwithcheck, p.polrelid) = private.mfa_condition(g.max_age)
+          or p.check_expression = private.mfa_condition(g.max_age)
         )
     )
   )

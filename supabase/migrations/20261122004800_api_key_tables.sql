@@ -1,18 +1,19 @@
 -- API keys and tables: a table that admits keys, under the permissions that its own policies ask.
 -- Protects against a table that opens to programs by accident: none does unless it is said,
--- policies for people (auth.uid() = owner) do not count for keys, and each admitted command is
--- bound by a restrictive policy, so that no policy for everybody opens it further.
+-- policies for people (auth.uid() = owner) do not count for keys, and each command, admitted or
+-- not, is bound by a restrictive policy, so that no policy for everybody opens it further.
 -- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
 
 create table private.api_key_admissions (
   relation regclass primary key,
   options jsonb not null,
-  policies jsonb not null,
+  derived jsonb not null,
+  made jsonb not null,
   admitted_at timestamptz not null default now()
 );
 comment on table private.api_key_admissions is
-  'The tables that admit API keys, as they were asked to, and what followed from their policies
-   then.';
+  'The tables that admit API keys: as they were asked to, what followed from their policies and
+   privileges then, and what was made of it.';
 alter table private.api_key_admissions enable row level security;
 
 create function private.plain_permission_policy(expression text)
@@ -90,6 +91,94 @@ comment on function private.api_key_policies_of(regclass, jsonb) is
    options: those policies for signed-in people that are a permission in the row''s organization and
    nothing else, joined by or; any other policy gives a key nothing.';
 
+create function private.api_key_derivation(target regclass, options jsonb)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'commands', jsonb_object_agg(
+      p.command,
+      jsonb_build_object(
+        'using', p.using_expression,
+        'check', p.check_expression,
+        -- Null: the whole table; commands that a key gets on no column at all have an empty list.
+        'columns', case
+          when not has_table_privilege('authenticated', target, p.command) then coalesce(
+            (
+              select jsonb_agg(a.attname order by a.attnum)
+              from pg_catalog.pg_attribute a
+              where a.attrelid = target
+                and a.attnum > 0
+                and not a.attisdropped
+                and p.command <> 'delete'
+                and has_column_privilege(
+                  'authenticated', target, a.attnum,
+                  case when p.command = 'delete' then 'select' else p.command end
+                )
+            ),
+            '[]'
+          )
+        end
+      )
+    ),
+    -- What restricts people restricts keys; what names everybody or keys does so by itself.
+    'copies', (
+      select jsonb_agg(to_jsonb(r) - 'name' - 'roles' order by r.name)
+      from private.policies_of(target, '') r
+      join pg_catalog.pg_policy o on o.polrelid = target and o.polname::text = r.name
+      where not r.permissive
+        and 'authenticated'::regrole::oid = any (o.polroles)
+        and 'api_key'::regrole::oid <> all (o.polroles)
+    )
+  )
+  from private.api_key_policies_of(target, options) p
+  having count(*) > 0;
+$$;
+comment on function private.api_key_derivation(regclass, jsonb) is
+  'All that an admission makes a table''s policies and privileges out of, as it is now; null where
+   nothing is to be admitted.';
+
+create function private.api_key_privileges(target regclass)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_agg(p.granted order by p.granted), '[]')
+  from (
+    select jsonb_build_array(g.privilege_type) as granted
+    from pg_catalog.pg_class c
+    cross join pg_catalog.aclexplode(c.relacl) as g
+    where c.oid = target and g.grantee = 'api_key'::regrole
+    union all
+    select jsonb_build_array(g.privilege_type, a.attname)
+    from pg_catalog.pg_attribute a
+    cross join pg_catalog.aclexplode(a.attacl) as g
+    where a.attrelid = target and g.grantee = 'api_key'::regrole
+  ) p;
+$$;
+comment on function private.api_key_privileges(regclass) is
+  'What a table, and each of its columns, grants to API keys.';
+
+create function private.api_key_admission_state(target regclass)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'policies', (
+      select jsonb_agg(to_jsonb(p) order by p.name)
+      from private.policies_of(target, 'bulwark_api_key_') p
+    ),
+    'privileges', private.api_key_privileges(target)
+  );
+$$;
+comment on function private.api_key_admission_state(regclass) is
+  'The policies and privileges by which a table admits API keys, as they are now.';
+
 create function private.sequences_of(target regclass)
   returns setof regclass
   language sql
@@ -112,7 +201,6 @@ create function private.expel_api_keys(target regclass)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_policy name;
   v_sequence regclass;
 begin
   delete from private.api_key_admissions a where a.relation = target;
@@ -120,12 +208,7 @@ begin
     raise exception 'Cannot expel API keys: % does not admit them', target
       using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED';
   end if;
-  for v_policy in
-    select p.polname from pg_catalog.pg_policy p
-    where p.polrelid = target and p.polname ~ '^bulwark_api_key_'
-  loop
-    execute format('drop policy %I on %s', v_policy, target);
-  end loop;
+  perform private.drop_policies(target, 'bulwark_api_key_');
   execute format('revoke all on %s from api_key', target);
   for v_sequence in select * from private.sequences_of(target) loop
     execute format('revoke all on sequence %s from api_key', v_sequence);
@@ -135,30 +218,28 @@ $$;
 comment on function private.expel_api_keys(regclass) is
   'Closes a table to API keys again. Errors: API_KEY_TABLE_NOT_ADMITTED.';
 
-create function private.grant_to_api_keys(target regclass, command text)
+create function private.open_to_api_keys(target regclass, command text, derived jsonb)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_column name;
+  v_column text;
   v_sequence regclass;
   v_verb constant text := case command
-    when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update' else 'delete'
+    when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update'
+    else 'delete'
   end;
 begin
-  if has_table_privilege('authenticated', target, command) then
+  perform private.make_policy(
+    target, 'bulwark_api_key_permissive_' || command, true, command, '{api_key}',
+    derived ->> 'using', derived ->> 'check'
+  );
+  if derived -> 'columns' = 'null' then
     execute format('grant %s on %s to api_key', v_verb, target);
-  elsif command <> 'delete' then
-    for v_column in
-      select a.attname
-      from pg_catalog.pg_attribute a
-      where a.attrelid = target
-        and a.attnum > 0
-        and not a.attisdropped
-        and has_column_privilege('authenticated', target, a.attnum, command)
-    loop
+  else
+    for v_column in select * from jsonb_array_elements_text(derived -> 'columns') loop
       execute format('grant %s (%I) on %s to api_key', v_verb, v_column, target);
     end loop;
   end if;
@@ -169,45 +250,9 @@ begin
   end if;
 end;
 $$;
-comment on function private.grant_to_api_keys(regclass, text) is
-  'Gives keys a command on a table as far as signed-in people have it, by columns where they do.';
-
-create function private.make_api_key_policy(
-  target regclass,
-  name text,
-  permissive boolean,
-  command text,
-  using_expression text,
-  check_expression text
-)
-  returns void
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  execute format(
-    'create policy %I on %s as %s for %s to api_key %s %s',
-    'bulwark_api_key_' || name,
-    target,
-    case when permissive then 'permissive' else 'restrictive' end,
-    case command
-      when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update'
-      when 'delete' then 'delete' else 'all'
-    end,
-    case
-      when command <> 'insert' and using_expression is not null
-      then format('using (%s)', using_expression)
-    end,
-    case
-      when command not in ('select', 'delete') and check_expression is not null
-      then format('with check (%s)', check_expression)
-    end
-  );
-end;
-$$;
-comment on function private.make_api_key_policy(regclass, text, boolean, text, text, text) is
-  'One policy of a table that admits API keys, out of expressions that Postgres itself wrote.';
+comment on function private.open_to_api_keys(regclass, text, jsonb) is
+  'Gives keys one command on a table, under what was derived for it: on the columns on which
+   signed-in people have it.';
 
 create function private.admit_api_keys(
   target regclass,
@@ -222,7 +267,7 @@ create function private.admit_api_keys(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_bound record;
+  v_command text;
   v_derived jsonb;
   v_options jsonb := jsonb_strip_nulls(jsonb_build_object(
     'read', read_permission, 'write', write_permission, 'delete', delete_permission
@@ -261,8 +306,7 @@ begin
         using errcode = 'undefined_column', detail = 'API_KEY_INVALID_ORGANIZATION_COLUMN';
     end if;
   end if;
-  select jsonb_agg(to_jsonb(p) order by p.command) into v_derived
-  from private.api_key_policies_of(target, v_options) p;
+  v_derived := private.api_key_derivation(target, v_options);
   if v_derived is null then
     raise exception 'Cannot admit API keys: no policy of % is a permission alone', target
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_NOTHING_TO_ADMIT',
@@ -271,32 +315,25 @@ begin
   if exists (select from private.api_key_admissions a where a.relation = target) then
     perform private.expel_api_keys(target);
   end if;
-  for v_bound in select p.* from private.api_key_policies_of(target, v_options) p loop
-    perform private.make_api_key_policy(
-      target, 'permissive_' || v_bound.command, true, v_bound.command, v_bound.using_expression,
-      v_bound.check_expression
+  foreach v_command in array '{select, insert, update, delete}'::text[] loop
+    if v_derived -> 'commands' ? v_command then
+      perform private.open_to_api_keys(target, v_command, v_derived -> 'commands' -> v_command);
+    end if;
+    -- What is not opened is bound as well, so that no grant and no policy beside this opens it.
+    perform private.make_policy(
+      target, 'bulwark_api_key_restrictive_' || v_command, false, v_command, '{api_key}',
+      coalesce(v_derived #>> array['commands', v_command, 'using'], 'false'),
+      coalesce(v_derived #>> array['commands', v_command, 'check'], 'false')
     );
-    perform private.make_api_key_policy(
-      target, 'restrictive_' || v_bound.command, false, v_bound.command, v_bound.using_expression,
-      v_bound.check_expression
-    );
-    perform private.grant_to_api_keys(target, v_bound.command);
   end loop;
-  -- What restricts people restricts keys.
-  perform private.make_api_key_policy(
-    target, 'copy_' || row_number() over (order by p.polname), false,
-    case p.polcmd
-      when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
-      else 'all'
-    end,
-    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+  perform private.make_policy(
+    target, 'bulwark_api_key_copy_' || c.place, false, c.copy ->> 'command', '{api_key}',
+    c.copy ->> 'using_expression', c.copy ->> 'check_expression'
   )
-  from pg_catalog.pg_policy p
-  where p.polrelid = target
-    and not p.polpermissive
-    and 'authenticated'::regrole::oid = any (p.polroles);
-  insert into private.api_key_admissions (relation, options, policies)
-  values (target, v_options, v_derived);
+  from jsonb_array_elements(nullif(v_derived -> 'copies', 'null'))
+    with ordinality as c (copy, place);
+  insert into private.api_key_admissions (relation, options, derived, made)
+  values (target, v_options, v_derived, private.api_key_admission_state(target));
 end;
 $$;
 comment on function private.admit_api_keys(regclass, text, text, text, name) is
@@ -316,28 +353,19 @@ create function private.api_key_table_problems()
   rows 1
   set search_path = pg_catalog, pg_temp
 as $$
-  select a.relation::text, 'row level security is off'
+  select a.relation::text, p.problem
   from private.api_key_admissions a
+  -- A table that was dropped has no problems.
   join pg_catalog.pg_class c on c.oid = a.relation
-  where not c.relrowsecurity
-  union all
-  select a.relation::text, 'its policies have changed: admit API keys again'
-  from private.api_key_admissions a
-  where a.policies is distinct from (
-    select jsonb_agg(to_jsonb(p) order by p.command)
-    from private.api_key_policies_of(a.relation, a.options) p
-  )
-  union all
-  select a.relation::text, format('%s: what bounds API keys is missing', d.bound ->> 'command')
-  from private.api_key_admissions a
-  cross join jsonb_array_elements(a.policies) as d (bound)
-  where not exists (
-    select from pg_catalog.pg_policy p
-    where p.polrelid = a.relation
-      and p.polname = 'bulwark_api_key_restrictive_' || (d.bound ->> 'command')
-      and not p.polpermissive
-      and p.polroles = array['api_key'::regrole::oid]
-  )
+  cross join lateral (
+    select 'row level security is off' as problem where not c.relrowsecurity
+    union all
+    select 'its policies or privileges have changed: admit API keys again'
+    where private.api_key_derivation(a.relation, a.options) is distinct from a.derived
+    union all
+    select 'what admits and bounds API keys has changed: admit them again'
+    where private.api_key_admission_state(a.relation) is distinct from a.made
+  ) p
   union all
   select c.oid::regclass::text, 'open to API keys without having been admitted'
   from pg_catalog.pg_class c
@@ -345,15 +373,7 @@ as $$
   where c.relkind in ('r', 'p', 'v', 'm', 'f')
     and n.nspname !~ '^(pg_|information_schema$)'
     and not exists (select from private.api_key_admissions a where a.relation = c.oid)
-    and exists (
-      select from pg_catalog.aclexplode(c.relacl) as g
-      where g.grantee = 'api_key'::regrole::oid
-      union all
-      select
-      from pg_catalog.pg_attribute t
-      cross join pg_catalog.aclexplode(t.attacl) as g
-      where t.attrelid = c.oid and g.grantee = 'api_key'::regrole::oid
-    );
+    and private.api_key_privileges(c.oid) <> '[]';
 $$;
 comment on function private.api_key_table_problems() is
   'What is not as admit_api_keys left it, and what is open to API keys without it. For the tests of
@@ -366,8 +386,8 @@ select private.enable_audit(
 revoke all on private.api_key_admissions from public, anon, authenticated, service_role;
 revoke all on function
   private.plain_permission_policy(text), private.api_key_policies_of(regclass, jsonb),
-  private.sequences_of(regclass), private.expel_api_keys(regclass),
-  private.grant_to_api_keys(regclass, text),
-  private.make_api_key_policy(regclass, text, boolean, text, text, text),
+  private.api_key_derivation(regclass, jsonb), private.api_key_privileges(regclass),
+  private.api_key_admission_state(regclass), private.sequences_of(regclass),
+  private.expel_api_keys(regclass), private.open_to_api_keys(regclass, text, jsonb),
   private.admit_api_keys(regclass, text, text, text, name), private.api_key_table_problems()
   from public, anon, authenticated, service_role;

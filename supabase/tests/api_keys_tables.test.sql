@@ -1,6 +1,6 @@
 -- API keys and tables: what an admission makes of a table's policies, and what it never opens.
 begin;
-select plan(29);
+select plan(36);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
@@ -82,9 +82,9 @@ select results_eq(
   $$ select pg_temp.policies('public.notes') $$,
   $$ values ('bulwark_api_key_copy_1'), ('bulwark_api_key_permissive_insert'),
        ('bulwark_api_key_permissive_select'), ('bulwark_api_key_permissive_update'),
-       ('bulwark_api_key_restrictive_insert'), ('bulwark_api_key_restrictive_select'),
-       ('bulwark_api_key_restrictive_update') $$,
-  'KEY-82: each command under a permission alone is opened and bound, each restriction copied'
+       ('bulwark_api_key_restrictive_delete'), ('bulwark_api_key_restrictive_insert'),
+       ('bulwark_api_key_restrictive_select'), ('bulwark_api_key_restrictive_update') $$,
+  'KEY-82: what is under a permission alone is opened, every command bound, restrictions copied'
 );
 select is(
   pg_temp.with_key('select string_agg(body, '','') from public.notes'), 'one',
@@ -132,7 +132,7 @@ select is_empty(
 drop policy "Members change" on public.notes;
 select results_eq(
   $$ select relation, problem from private.api_key_table_problems() $$,
-  $$ values ('public.notes', 'its policies have changed: admit API keys again') $$,
+  $$ values ('public.notes', 'its policies or privileges have changed: admit API keys again') $$,
   'KEY-88: a policy that goes is noticed'
 );
 select private.admit_api_keys('public.notes');
@@ -140,10 +140,53 @@ select is(
   pg_temp.with_key($$ update public.notes set body = 'x' returning body $$), '42501',
   'KEY-88: and admitting again takes what it gave'
 );
-drop policy bulwark_api_key_restrictive_select on public.notes;
-select results_eq(
-  $$ select problem from private.api_key_table_problems() $$,
-  $$ values ('select: what bounds API keys is missing') $$, 'KEY-88: as is a bound that goes'
+-- What else is noticed: each change alone, from an admission on which nothing else has changed.
+create function pg_temp.problems_after(change text) returns text language plpgsql as $$
+declare
+  v_problems text;
+begin
+  begin
+    execute change;
+    select string_agg(p.problem, ', ' order by p.problem) into v_problems
+    from private.api_key_table_problems() p where p.relation = 'public.notes';
+    raise exception using errcode = 'TEST0';
+  exception when sqlstate 'TEST0' then null;
+  end;
+  return v_problems;
+end;
+$$;
+select is(
+  pg_temp.problems_after(c.change), c.problem || ': admit ' || c.whom || ' again',
+  'KEY-88: noticed: ' || c.change
+)
+from (values
+  ('drop policy bulwark_api_key_restrictive_select on public.notes',
+    'what admits and bounds API keys has changed', 'them'),
+  ('alter policy bulwark_api_key_restrictive_select on public.notes using (true)',
+    'what admits and bounds API keys has changed', 'them'),
+  ('alter policy bulwark_api_key_copy_1 on public.notes to anon',
+    'what admits and bounds API keys has changed', 'them'),
+  ('grant delete on public.notes to api_key',
+    'what admits and bounds API keys has changed', 'them'),
+  ('create policy "Nor drafts" on public.notes as restrictive for select to authenticated
+    using (body is not null)', 'its policies or privileges have changed', 'API keys'),
+  ('revoke insert (body) on public.notes from authenticated',
+    'its policies or privileges have changed', 'API keys')
+) as c (change, problem, whom);
+create policy "Everybody deletes" on public.notes for delete using (true);
+grant delete on public.notes to api_key;
+select is(
+  pg_temp.with_key($$ with gone as (delete from public.notes returning 1) select count(*) from gone $$),
+  '0', 'KEY-88: and a grant with a policy for everybody opens no command that was not admitted'
+);
+drop policy "Everybody deletes" on public.notes;
+revoke delete on public.notes from api_key;
+create table public.passing (id bigint primary key, organization_id uuid);
+alter table public.passing enable row level security;
+select private.admit_api_keys('public.passing', read_permission => 'analytics:read');
+drop table public.passing;
+select is_empty(
+  $$ select * from private.api_key_table_problems() $$, 'KEY-88: a table that is gone has no problems'
 );
 select lives_ok($$ select private.expel_api_keys('public.notes') $$, 'KEY-89: (it is closed again)');
 select is(
