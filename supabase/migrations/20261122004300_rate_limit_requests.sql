@@ -225,7 +225,8 @@ declare
 begin
   -- The steps, in this order: who is asking (credentials of other kinds than tokens are resolved
   -- here, in front of everything else), whether they may go on, and what was the hook before.
-  if current_setting('role') in ('anon', 'api_key') then
+  if current_setting('role') = 'api_key'
+    or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
     v_claims := public.resolve_api_key();
     if v_claims is not null then
       -- Here and not in there: a SECURITY DEFINER function cannot set the role.

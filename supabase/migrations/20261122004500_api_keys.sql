@@ -81,7 +81,7 @@ comment on table private.api_key_uses is
   'When each key was last used, written at most once in api_keys.use_precision_seconds. Not audited:
    it says nothing that the entries made with the key do not.';
 
-create index api_keys_organization_id_idx on public.api_keys (organization_id, created_at);
+create index api_keys_organization_id_idx on public.api_keys (organization_id, created_at, id);
 create index api_keys_owner_id_idx on public.api_keys (owner_id, organization_id);
 create index api_keys_revoked_by_idx on public.api_keys (revoked_by) where revoked_by is not null;
 create index api_keys_rate_limit_rule_idx on public.api_keys (rate_limit_rule);
@@ -114,24 +114,21 @@ as $$ select '00000000-0000-4000-8000-000000000010'::uuid; $$;
 comment on function private.api_user_role() is
   'The id of the system role api_user: what programs may at most.';
 
-create view private.active_api_keys with (security_invoker = true) as
-  select k.*
-  from public.api_keys k
-  left join public.api_key_policies p on p.organization_id = k.organization_id
-  where k.revoked_at is null
-    and k.expires_at > now()
-    and case
-      when exists (
-        select from public.mfa_policies m
-        where m.organization_id = k.organization_id and m.required_from <= now()
-      )
+create view private.api_key_states with (security_invoker = true) as
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    k.revoked_at is null
+      and k.expires_at > now()
       -- A key never passes where a second factor is required: somebody has to have decided that
       -- programs may, and one to have been verified when the key was issued.
-      then k.issued_with_mfa and coalesce(p.allowed, false)
-      else coalesce(p.allowed, true)
-    end;
-comment on view private.active_api_keys is
-  'The keys that count right now: neither revoked nor expired, and allowed by their organization.';
+      and (m.id is null or k.issued_with_mfa)
+      and coalesce(p.allowed, m.id is null) as active
+  from public.api_keys k
+  left join public.api_key_policies p on p.organization_id = k.organization_id
+  left join public.mfa_policies m
+    on m.organization_id = k.organization_id and m.required_from <= now();
+comment on view private.api_key_states is
+  'Whether each key counts right now: not revoked, not expired, and allowed by its organization.';
 
 create view private.api_key_holdings with (security_invoker = true) as
   select k.id as api_key_id, h.permission
@@ -154,8 +151,9 @@ comment on view private.api_key_holdings is
 
 create view private.api_key_permissions with (security_invoker = true) as
   select k.id as api_key_id, k.organization_id, h.permission, k.networks
-  from private.active_api_keys k
-  join private.api_key_holdings h on h.api_key_id = k.id;
+  from private.api_key_states k
+  join private.api_key_holdings h on h.api_key_id = k.id
+  where k.active;
 comment on view private.api_key_permissions is 'What each key may right now.';
 
 create function private.network_is_allowed(networks cidr[], address text)
@@ -347,7 +345,7 @@ revoke all on public.api_key_policies, public.api_keys
   from public, anon, authenticated, service_role;
 grant select on public.api_key_policies, public.api_keys to authenticated, service_role;
 revoke all on
-  private.active_api_keys, private.api_key_holdings, private.api_key_permissions
+  private.api_key_states, private.api_key_holdings, private.api_key_permissions
   from public, anon, authenticated, service_role;
 revoke all on function
   private.api_user_role(), private.network_is_allowed(cidr[], text),

@@ -9,8 +9,19 @@
 insert into public.security_event_types (name, severity, description) values
   ('api_key_leaked', 'critical', 'An API key was found in public and has been revoked');
 
-create function private.api_key_in_force(api_key_id uuid, address text)
-  returns public.api_keys
+create type private.found_api_key as (
+  id uuid,
+  organization_id uuid,
+  expires_at timestamptz,
+  rate_limit_rule text,
+  networks cidr[],
+  in_force boolean
+);
+comment on type private.found_api_key is
+  'What a key was found to be; whether it is accepted from where it came is still to be asked.';
+
+create function private.find_api_key(key_hash bytea)
+  returns private.found_api_key
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
@@ -18,48 +29,83 @@ create function private.api_key_in_force(api_key_id uuid, address text)
 as $$
 declare
   v_active boolean;
-  v_decoy public.api_keys;
-  v_from_there boolean;
-  v_key public.api_keys;
+  v_holds boolean;
+  v_key private.found_api_key;
   v_known boolean;
-  v_permitted boolean;
 begin
-  -- Every step is taken whatever the one before has found, and where there is no such key with any
-  -- other: how long a refusal takes does not tell what it is for.
-  select * into v_decoy from public.api_keys k limit 1;
-  select * into v_key from public.api_keys k where k.id = api_key_id;
-  v_known := v_key.id is not null;
-  if not v_known then
-    v_key := v_decoy;
-  end if;
-  v_active := exists (select from private.active_api_keys k where k.id = v_key.id);
-  v_from_there := private.network_is_allowed(v_key.networks, address);
-  v_permitted := exists (select from private.api_key_holdings h where h.api_key_id = v_key.id);
-  if not (v_known and v_active and v_from_there and v_permitted) then
-    v_key := null;
-  end if;
+  -- The hash or the next one after it (after the last comes the first): where there is no such key,
+  -- the same steps are taken with another, so that how long a refusal takes does not tell what it
+  -- is for.
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, h.known, k.active,
+    exists (select from private.api_key_holdings o where o.api_key_id = k.id)
+  into
+    v_key.id, v_key.organization_id, v_key.expires_at, v_key.rate_limit_rule, v_key.networks,
+    v_known, v_active, v_holds
+  from (
+    (
+      select n.api_key_id, n.key_hash = find_api_key.key_hash as known
+      from private.api_key_hashes n
+      where n.key_hash >= find_api_key.key_hash
+      order by n.key_hash
+      limit 1
+    )
+    union all
+    (select n.api_key_id, false from private.api_key_hashes n order by n.key_hash limit 1)
+    limit 1
+  ) h
+  join private.api_key_states k on k.id = h.api_key_id;
+  v_key.in_force := v_known and v_active and v_holds;
   return v_key;
 end;
 $$;
-comment on function private.api_key_in_force(uuid, text) is
-  'A key if it may anything right now, from this address; else null.';
+comment on function private.find_api_key(bytea) is
+  'The key with this SHA-256, in force if it may anything right now. Where it is not in force the
+   rest is some other key''s and means nothing.';
 
-create function private.find_api_key(key_hash bytea, address text)
-  returns public.api_keys
+create function private.api_key_in_force(api_key_id uuid)
+  returns private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_key private.found_api_key;
+begin
+  select k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, true
+  into v_key
+  from private.api_key_states k
+  where k.id = api_key_in_force.api_key_id
+    and k.active
+    and exists (select from private.api_key_holdings o where o.api_key_id = k.id);
+  return v_key;
+end;
+$$;
+comment on function private.api_key_in_force(uuid) is
+  'A key that a token names, if it may anything right now.';
+
+create function private.api_key_use_is_due(api_key_id uuid)
+  returns boolean
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
-  return private.api_key_in_force(
-    (select h.api_key_id from private.api_key_hashes h where h.key_hash = find_api_key.key_hash),
-    address
+  return not exists (
+    select from private.api_key_uses u
+    cross join private.settings s
+    where u.api_key_id = api_key_use_is_due.api_key_id
+      and s.name = 'api_keys.use_precision_seconds'
+      -- A moment that is still to come was written by a clock that has jumped back since.
+      and u.last_used_at between clock_timestamp() - make_interval(secs => s.value::float8)
+        and clock_timestamp()
   );
 end;
 $$;
-comment on function private.find_api_key(bytea, text) is
-  'The key with this SHA-256 if it may anything right now, from this address; else null.';
+comment on function private.api_key_use_is_due(uuid) is
+  'Whether api_keys.use_precision_seconds have passed since a use of the key was noted.';
 
 create function private.note_api_key_use(api_key_id uuid, organization_id uuid, address text)
   returns void
@@ -68,18 +114,7 @@ create function private.note_api_key_use(api_key_id uuid, organization_id uuid, 
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
-declare
-  v_precision constant interval := make_interval(
-    secs => (private.setting('api_keys.use_precision_seconds'))::float8
-  );
 begin
-  if exists (
-    select from private.api_key_uses u
-    where u.api_key_id = note_api_key_use.api_key_id
-      and u.last_used_at > clock_timestamp() - v_precision
-  ) then
-    return;
-  end if;
   -- Nobody waits to say the same a moment later, and in a stricter isolation nobody fails for it.
   if current_setting('transaction_isolation') <> 'read committed'
     or not pg_try_advisory_xact_lock(hashtextextended('bulwark.api_key/' || api_key_id, 0)) then
@@ -94,8 +129,7 @@ begin
 end;
 $$;
 comment on function private.note_api_key_use(uuid, uuid, text) is
-  'Remembers when and from which network a key was used, at most once in
-   api_keys.use_precision_seconds.';
+  'Remembers when and from which network a key was used, unless somebody else is doing it.';
 
 create function public.exchange_api_key(key_hash text, address text default null)
   returns table (
@@ -122,13 +156,16 @@ declare
   v_address constant text := private.client_network(address);
   v_decision public.rate_limit_decision;
   v_identifiers record;
-  v_key public.api_keys;
+  v_key private.found_api_key;
 begin
   if key_hash is null or key_hash !~ '^[0-9a-f]{64}$' then
     raise exception 'Cannot look the API key up: its hash is not 64 hex digits'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_HASH';
   end if;
-  v_key := private.find_api_key(decode(key_hash, 'hex'), v_address);
+  v_key := private.find_api_key(decode(key_hash, 'hex'));
+  if (private.network_is_allowed(v_key.networks, v_address) and v_key.in_force) is not true then
+    v_key := null;
+  end if;
   -- What is refused is charged to where it comes from, so that trying is limited and the key that
   -- somebody else holds is not.
   v_identifiers := private.rate_limit_identifiers('caller', null, v_key.id, v_address, null);
@@ -136,7 +173,7 @@ begin
     coalesce(v_key.rate_limit_rule, 'api_default'), v_identifiers.kinds, v_identifiers.names,
     v_address, 1, v_key.organization_id, null, v_key.id
   );
-  if v_key.id is not null and v_decision.allowed then
+  if v_key.id is not null and v_decision.allowed and private.api_key_use_is_due(v_key.id) then
     perform private.note_api_key_use(v_key.id, v_key.organization_id, v_address);
   end if;
   return query
@@ -161,34 +198,51 @@ as $$
 declare
   v_address text;
   v_claims jsonb;
-  v_headers jsonb := nullif(current_setting('request.headers', true), '')::jsonb;
-  v_key public.api_keys;
+  v_headers jsonb;
+  v_key private.found_api_key;
   v_role constant text := private.caller_role();
 begin
+  begin
+    v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
+  exception
+    -- What cannot be read (a null byte, say) is refused here, by an error that quotes none of it.
+    when data_exception then
+      v_headers := null;
+  end;
+  if v_headers ? 'x-api-key' then
+    perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
+  end if;
   if v_role = 'api_key' then
     -- A token outlives the key it was made of by minutes; this request does not.
     v_claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
-    v_key := private.api_key_in_force(
-      private.uuid_or_null(v_claims ->> 'api_key_id'), private.client_address(v_headers)
-    );
-  elsif v_role = 'anon' and v_headers ? 'x-api-key' then
-    v_address := private.client_address(v_headers);
+    v_key := private.api_key_in_force(private.uuid_or_null(v_claims ->> 'api_key_id'));
+  elsif v_role = 'anon' then
     v_key := private.find_api_key(
-      sha256(convert_to(v_headers ->> 'x-api-key', 'UTF8')), v_address
+      sha256(convert_to(coalesce(v_headers ->> 'x-api-key', ''), 'UTF8'))
     );
-    perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
-  else
+  elsif v_headers is not null then
+    -- Whoever is somebody already stays who they are.
     return null;
   end if;
-  if v_key.id is null then
-    raise exception 'Cannot authenticate: the API key is not valid'
-      using errcode = 'PT401', detail = 'API_KEY_INVALID';
+  -- The address is looked for where it is asked for, and in front of every refusal.
+  if v_key.in_force is not true or v_key.networks is not null or v_headers is null then
+    v_address := private.client_address(v_headers);
+    if (
+      private.network_is_allowed(v_key.networks, v_address) and v_key.in_force
+      and v_headers is not null
+    ) is not true then
+      raise exception 'Cannot authenticate: the API key is not valid'
+        using errcode = 'PT401', detail = 'API_KEY_INVALID';
+    end if;
   end if;
   if v_role = 'api_key' then
     return null;
   end if;
-  if not current_setting('transaction_read_only')::boolean then
-    perform private.note_api_key_use(v_key.id, v_key.organization_id, v_address);
+  if not current_setting('transaction_read_only')::boolean
+    and private.api_key_use_is_due(v_key.id) then
+    perform private.note_api_key_use(
+      v_key.id, v_key.organization_id, coalesce(v_address, private.client_address(v_headers))
+    );
   end if;
   return jsonb_build_object(
     'role', 'api_key', 'api_key_id', v_key.id, 'organization_id', v_key.organization_id
@@ -196,10 +250,10 @@ begin
 end;
 $$;
 comment on function public.resolve_api_key() is
-  'The part of check_request that knows API keys: the claims of the key in the header x-api-key of a
-   request that is nobody''s yet, null for every other request. Raises API_KEY_INVALID for a key, or
-   a token of one, that is not in force. A read leaves no trace of use, since its transaction writes
-   nothing.';
+  'The part of check_request that knows API keys: takes the header x-api-key out of every request,
+   and answers the claims of its key where the request is nobody''s yet, null otherwise. Raises
+   API_KEY_INVALID for a key, or a token of one, that is not in force. A read leaves no trace of
+   use, since its transaction writes nothing.';
 
 create function public.report_leaked_api_keys(reports jsonb)
   returns void
@@ -248,12 +302,12 @@ comment on function public.report_leaked_api_keys(jsonb) is
    which of them exist. Errors: API_KEY_INVALID_REPORT.';
 
 revoke all on function
-  private.api_key_in_force(uuid, text), private.find_api_key(bytea, text),
+  private.api_key_in_force(uuid), private.find_api_key(bytea), private.api_key_use_is_due(uuid),
   private.note_api_key_use(uuid, uuid, text), public.exchange_api_key(text, text),
   public.resolve_api_key(), public.report_leaked_api_keys(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.exchange_api_key(text, text), public.report_leaked_api_keys(jsonb)
   to service_role;
--- The pre-request hook calls it as the role of the request, for none but these two.
-grant execute on function public.resolve_api_key() to anon, api_key;
+-- The pre-request hook calls it as the role of the request, whichever it is.
+grant execute on function public.resolve_api_key() to anon, authenticated, service_role, api_key;

@@ -1,6 +1,6 @@
 -- API keys: what a key may, decided from the tables at each query, and what stops it.
 begin;
-select plan(48);
+select plan(61);
 select tests.create_organizations();
 -- The analyst of acme is one of globex too, and the admin of acme an admin there.
 select public.grant_role(tests.user_id('admin@acme.test'), 'admin', tests.organization_id('globex'));
@@ -236,6 +236,36 @@ select public.grant_role(
   tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
 );
 
+-- whatever else takes something from the owner takes it from the key, on the next statement
+create function pg_temp.reads_after(change text) returns text language plpgsql as $$
+declare
+  v_read text;
+begin
+  begin
+    execute change;
+    v_read := pg_temp.reads('both');
+    raise exception using errcode = 'TEST0';
+  exception when sqlstate 'TEST0' then null;
+  end;
+  return v_read;
+end;
+$$;
+select is(pg_temp.reads_after('select 1'), 'mine, of acme', 'KEY-25: (the key reads)');
+select is(pg_temp.reads_after(c.change), null, 'KEY-25: and nothing any more after ' || c.change)
+from (values
+  ('update public.user_roles set expires_at = now(), starts_at = now() - interval ''1 day''
+    where user_id = tests.user_id(''admin@acme.test'')'),
+  ('update public.user_roles set starts_at = now() + interval ''1 hour'', expires_at = null
+    where user_id = tests.user_id(''admin@acme.test'')'),
+  ('update auth.users set deleted_at = now() where email = ''admin@acme.test'''),
+  ('delete from auth.users where email = ''admin@acme.test'''),
+  ('delete from public.role_permissions where permission = ''analytics:read'''),
+  ('delete from public.role_permissions
+    where permission = ''analytics:read'' and role_id = private.api_user_role()'),
+  ('delete from public.organizations where slug = ''acme'''),
+  ('insert into public.api_key_policies values (tests.organization_id(''acme''), false)')
+) as c (change);
+
 -- networks
 update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 select is(
@@ -253,6 +283,13 @@ select results_eq(
   'KEY-21: and is accepted from there alone'
 );
 select is(pg_temp.reads('office'), null, 'KEY-21: not from where nobody knows');
+select results_eq(
+  $$ select pg_temp.reads('office', jsonb_build_object('x-forwarded-for', a.address))
+     from unnest('{::ffff:203.0.113.9,::FFFF:cb00:7109,[::ffff:203.0.113.9]:443,::ffff:198.51.100.8,
+       ::203.0.113.9,203.0.113.09,0xcb.0.113.9}'::text[]) as a (address) $$,
+  $$ values ('mine, of acme'), ('mine, of acme'), ('mine, of acme'), (null), (null), (null), (null) $$,
+  'KEY-21: an IPv4 address is the same in the clothes of IPv6, and in no others'
+);
 select is(
   pg_temp.reads('office', '{"x-forwarded-for": "203.0.113.9, 192.0.2.1"}'), null,
   'KEY-21: nor from where only the caller says so'
@@ -261,7 +298,8 @@ select is(
   pg_temp.issue('admin@acme.test', 'x', '{analytics:read}', 'acme', networks),
   '22023 API_KEY_INVALID_NETWORK', 'KEY-22: no list holds ' || networks::text
 )
-from unnest(array['{}', '{203.0.113.9/24}', '{nonsense}', '{2001:db8::1}']) as n (list)
+from unnest(array['{}', '{203.0.113.9/24}', '{nonsense}', '{2001:db8::1}', '{::ffff:203.0.113.0/120}',
+  '{203.0.113.0/24,null}', '{{203.0.113.0/24}}']) as n (list)
 cross join lateral (select n.list::text[]) as l (networks);
 
 -- what only narrows

@@ -1,7 +1,7 @@
 -- API keys in the header of a request, driven as PostgREST drives its pre-request hook; the exchange;
 -- reports of leaks. (With a connection as authenticator: tests/api_keys_header.test.ts.)
 begin;
-select plan(35);
+select plan(54);
 select tests.create_organizations();
 update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 select tests.act_as('admin@acme.test');
@@ -133,6 +133,72 @@ select is(
     'api_key_id', (select id from key where name = 'key'))) ->> 'role',
   'api_key', 'KEY-66: a token of a key in force goes through'
 );
+-- Whoever is somebody stays who they are, and the key is gone from the headers all the same.
+select results_eq(
+  $$ select a ->> 'role', a -> 'headers' ? 'x-api-key', a -> 'claims' ->> 'api_key_id' = own.id::text
+     from key own, unnest('{authenticated,service_role,api_key}'::text[]) as r (role), lateral (
+       select pg_temp.request(pg_temp.key('key'), r.role, jsonb_build_object(
+         'sub', tests.user_id('viewer@acme.test'), 'api_key_id', own.id))) as q (a)
+     where own.name = 'strict' order by r.role $$,
+  $$ values ('api_key', false, true), ('authenticated', false, true), ('service_role', false, true) $$,
+  'KEY-65: a token comes before a key, whoever''s it is'
+);
+
+-- What a key can be spelled like.
+create function pg_temp.with_headers(headers text, role text, out error text, out said text)
+  language plpgsql as $$
+declare
+  v_context text;
+  v_detail text;
+  v_message text;
+begin
+  perform set_config('request.jwt.claims', json_build_object('role', role)::text, true);
+  perform set_config('request.headers', headers, true);
+  perform set_config('role', role, true);
+  begin
+    perform public.check_request();
+    error := 'none';
+  exception when others then
+    get stacked diagnostics v_context = pg_exception_context, v_detail = pg_exception_detail,
+      v_message = message_text;
+    error := concat_ws(' ', sqlstate, v_detail);
+    said := concat(v_message, v_detail, v_context);
+  end;
+  perform tests.act_as_owner();
+  perform set_config('request.headers', '', true);
+end;
+$$;
+select is(
+  h.error, 'PT401 API_KEY_INVALID', format('KEY-63: the same answer to %s, as %s', s.name, r.role)
+)
+from (values
+  ('a null byte', '{"x-api-key": "' || pg_temp.key('key') || '\u0000"}'),
+  ('half a character', '{"x-api-key": "' || pg_temp.key('key') || '\ud800"}'),
+  ('what is no JSON', '{"x-api-key": "' || pg_temp.key('key'))
+) as s (name, headers)
+cross join unnest('{anon,authenticated,api_key}'::text[]) as r (role)
+cross join lateral pg_temp.with_headers(s.headers, r.role) as h;
+select is(
+  h.error, 'PT401 API_KEY_INVALID', 'KEY-63: and to ' || s.name
+)
+from (values
+  ('ten thousand characters', json_build_object('x-api-key', repeat('x', 10000))),
+  ('a key with something around it', json_build_object('x-api-key', ' ' || pg_temp.key('key'))),
+  ('letters of another alphabet', json_build_object('x-api-key', 'ключ 🔑')),
+  ('two keys in one', json_build_object(
+    'x-api-key', concat(pg_temp.key('key'), ', ', pg_temp.key('strict')))),
+  ('two headers, of which the last is wrong',
+    format('{"x-api-key": "%s", "x-api-key": "x"}', pg_temp.key('key'))::json),
+  ('no text at all', '{"x-api-key": null}'), ('a number', '{"x-api-key": 1}')
+) as s (name, headers)
+cross join lateral pg_temp.with_headers(s.headers::text, 'anon') as h;
+select is_empty(
+  $$ select from (values
+       ('{"x-api-key": "' || pg_temp.key('key') || '\u0000"}'), ('{"x-api-key": "' || pg_temp.key('key'))
+     ) as s (headers), pg_temp.with_headers(s.headers, 'anon') as h
+     where h.said like '%' || substr(pg_temp.key('key'), 14, 20) || '%' $$,
+  'KEY-63: no error quotes a key'
+);
 delete from private.rate_limits;
 select is(
   (select count(*) from generate_series(1, 11) n, lateral (
@@ -155,6 +221,13 @@ select pg_temp.request(pg_temp.key('key'));
 select is(
   (select place from pg_temp.use()), (select place from noted),
   'KEY-68: and the next one within a minute writes nothing'
+);
+update private.api_key_uses set last_used_at = now() + interval '1 hour';
+select pg_temp.request(pg_temp.key('key'));
+select ok(
+  (select u.last_used_at < now() + interval '1 minute' from private.api_key_uses u
+   join key k on k.id = u.api_key_id and k.name = 'key'),
+  'KEY-68: a clock that was ahead is not believed for long'
 );
 savepoint reading;
 set local transaction_read_only = on;
