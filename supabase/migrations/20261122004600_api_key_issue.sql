@@ -208,6 +208,35 @@ comment on function private.require_scopes(text[], uuid) is
   'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
    RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
 
+create function private.require_room_for_key(organization_id uuid, owner_id uuid, times integer)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One after the other, so that many at once do not pass the limit together.
+  perform pg_advisory_xact_lock(hashtextextended(
+    concat_ws('/', 'bulwark.api_keys', organization_id, owner_id), 0
+  ));
+  if (
+    select count(*) >= times * (private.setting('api_keys.limit_per_owner'))::bigint
+    from public.api_keys k
+    where k.organization_id = require_room_for_key.organization_id
+      and k.owner_id = require_room_for_key.owner_id
+      and k.revoked_at is null
+      and k.expires_at > now()
+  ) then
+    raise exception 'Cannot issue an API key: you have as many as one member may have'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_TOO_MANY',
+            hint = 'Revoke those that are not needed any more';
+  end if;
+end;
+$$;
+comment on function private.require_room_for_key(uuid, uuid, integer) is
+  'Raises API_KEY_TOO_MANY where a member has so many times api_keys.limit_per_owner keys in force
+   in an organization.';
+
 create type public.issued_api_key as (
   id uuid,
   api_key text,
@@ -295,22 +324,7 @@ begin
   v_key.scopes := private.require_scopes(scopes, organization_id);
   v_key.networks := private.api_key_networks(networks);
   v_key.expires_at := private.api_key_expiry(organization_id, expires_at);
-  -- One after the other, so that many at once do not pass the limit together.
-  perform pg_advisory_xact_lock(hashtextextended(
-    concat_ws('/', 'bulwark.api_keys', organization_id, v_key.owner_id), 0
-  ));
-  if (
-    select count(*) >= (private.setting('api_keys.limit_per_owner'))::integer
-    from public.api_keys k
-    where k.organization_id = create_api_key.organization_id
-      and k.owner_id = v_key.owner_id
-      and k.revoked_at is null
-      and k.expires_at > now()
-  ) then
-    raise exception 'Cannot issue an API key: you have as many as one member may have'
-      using errcode = 'insufficient_privilege', detail = 'API_KEY_TOO_MANY',
-            hint = 'Revoke those that are not needed any more';
-  end if;
+  perform private.require_room_for_key(organization_id, v_key.owner_id, 1);
   return private.issue_api_key(v_key);
 end;
 $$;
@@ -328,7 +342,8 @@ comment on function public.create_api_key(uuid, text, text[], timestamptz, text,
 revoke all on function
   private.random_base62(integer), private.checksum_base62(text), private.require_issuer(uuid),
   private.api_key_expiry(uuid, timestamptz), private.api_key_networks(text[]),
-  private.require_scopes(text[], uuid), private.issue_api_key(public.api_keys),
+  private.require_scopes(text[], uuid), private.require_room_for_key(uuid, uuid, integer),
+  private.issue_api_key(public.api_keys),
   public.create_api_key(uuid, text, text[], timestamptz, text, text[], text)
   from public, anon, authenticated, service_role;
 grant execute on function

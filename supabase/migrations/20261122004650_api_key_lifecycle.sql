@@ -30,6 +30,7 @@ create function public.rotate_api_key(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_issued public.issued_api_key;
   v_key public.api_keys;
   v_owner constant uuid := private.require_user();
   v_scopes text[];
@@ -73,6 +74,7 @@ begin
   update public.api_keys k
   set expires_at = least(k.expires_at, now() + overlap)
   where k.id = v_key.id;
+  perform private.require_room_for_key(v_key.organization_id, v_owner, 2);
   v_key.expires_at := private.api_key_expiry(
     v_key.organization_id,
     coalesce(
@@ -90,15 +92,22 @@ begin
       )
     )
   );
-  return private.issue_api_key(v_key);
+  v_issued := private.issue_api_key(v_key);
+  -- A limit that was set for the key alone is its successor's too: nobody rotates out of it.
+  insert into public.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
+  select o.rule, v_issued.id, o.capacity, o.window_seconds
+  from public.rate_limit_overrides o
+  where o.api_key_id = v_key.id;
+  return v_issued;
 end;
 $$;
 comment on function public.rotate_api_key(uuid, interval, timestamptz) is
-  'Issues the successor of a key of one''s own and shows it, once: the same name, networks and rule,
-   and those of its scopes that one still holds. The old key goes on for the overlap. A key has one
-   successor, however many ask at once. Errors: API_KEY_NOT_FOUND, API_KEY_ALREADY_ROTATED,
-   API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY, and those of create_api_key
-   about whoever issues.';
+  'Issues the successor of a key of one''s own and shows it, once: the same name, networks, rule and
+   limits, and those of its scopes that one still holds. The old key goes on for the overlap. A key
+   has one successor, however many ask at once. While rotated keys go on, one member has as many
+   again as api_keys.limit_per_owner. Errors: API_KEY_NOT_FOUND, API_KEY_ALREADY_ROTATED,
+   API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY, API_KEY_TOO_MANY, and those
+   of create_api_key about whoever issues.';
 
 create function private.end_api_key(key public.api_keys, because text, revoked_by uuid)
   returns public.api_keys
@@ -202,6 +211,23 @@ begin
     v_all := private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
   end if;
   return query
+    -- The page first: what its keys may right now is asked for no others.
+    with page as materialized (
+      select k.*
+      from public.api_keys k
+      where k.organization_id = list_api_keys.organization_id
+        and (v_all or k.owner_id = v_user)
+        and (include_ended or k.revoked_at is null and k.expires_at > now())
+        and (
+          before is null
+          or (k.created_at, k.id) < (
+            select b.created_at, b.id from public.api_keys b
+            where b.id = before and b.organization_id = list_api_keys.organization_id
+          )
+        )
+      order by k.created_at desc, k.id desc
+      limit least(greatest(page_size, 1), 1000)
+    )
     select
       k.id, k.name, k.environment, k.first_characters, k.owner_id, k.scopes,
       coalesce(p.held, '{}'),
@@ -213,24 +239,14 @@ begin
       end,
       k.networks, k.rate_limit_rule, k.rotated_from, k.created_at, k.expires_at, u.last_used_at,
       k.revoked_at, k.revoked_by, k.revoked_because
-    from public.api_keys k
+    from page k
     left join private.api_key_uses u on u.api_key_id = k.id
     cross join lateral (
       select array_agg(distinct e.permission) as held
       from private.api_key_permissions e
       where e.api_key_id = k.id
     ) p
-    where k.organization_id = list_api_keys.organization_id
-      and (v_all or k.owner_id = v_user)
-      and (include_ended or k.revoked_at is null and k.expires_at > now())
-      and (
-        before is null
-        or (k.created_at, k.id) < (
-          select b.created_at, b.id from public.api_keys b where b.id = before
-        )
-      )
-    order by k.created_at desc, k.id desc
-    limit least(greatest(page_size, 1), 1000);
+    order by k.created_at desc, k.id desc;
 end;
 $$;
 comment on function public.list_api_keys(uuid, boolean, uuid, integer) is

@@ -1,6 +1,6 @@
 -- API keys: rotating, revoking, listing, and what an organization decides about them.
 begin;
-select plan(50);
+select plan(58);
 select tests.create_organizations();
 select public.grant_role(tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme'));
 create temporary table session as
@@ -142,6 +142,28 @@ select ok(
   'KEY-38: the old key ends at once'
 );
 
+-- Not out of a limit: rotated keys that go on are counted, and what was set for a key stays with it.
+insert into public.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
+select 'api_default', id, 3, 60 from key where name = 'script 3';
+savepoint rotating;
+update private.settings set value = '2' where name = 'api_keys.limit_per_owner';
+select results_eq(
+  $$ select pg_temp.rotate('admin@acme.test', 'script ' || n, 'script ' || n + 1)
+     from generate_series(3, 6) as n $$,
+  $$ values ('no error'), ('no error'), ('42501 API_KEY_TOO_MANY'), ('PT404 API_KEY_NOT_FOUND') $$,
+  'KEY-38: rotating on and on makes no more keys in force than twice the limit'
+);
+select is(
+  pg_temp.issue('admin@acme.test', 'another'), '42501 API_KEY_TOO_MANY',
+  'KEY-38: and none beside them'
+);
+select results_eq(
+  $$ select o.rule, o.capacity from public.rate_limit_overrides o join key k on k.id = o.api_key_id
+     where k.name = 'script 5' $$,
+  $$ values ('api_default', 3::bigint) $$, 'KEY-38: a limit of the key alone is its successors'''
+);
+rollback to rotating;
+
 -- revoking
 select is(
   pg_temp.revoke('admin@globex.test', 'script 3'), 'PT404 API_KEY_NOT_FOUND',
@@ -204,6 +226,23 @@ select is_empty(
   $$ select from public.list_api_keys(tests.organization_id('globex'), true) $$,
   'KEY-45: and none of an organization that one is no member of'
 );
+select results_eq(
+  $$ select l.name from public.list_api_keys(tests.organization_id('acme'), true, page_size => 2) l $$,
+  $$ select k.name from public.api_keys k order by k.created_at desc, k.id desc limit 2 $$,
+  'KEY-44: in pages'
+);
+select results_eq(
+  $$ select l.name from public.list_api_keys(tests.organization_id('acme'), true, before => (
+       select k.id from public.api_keys k order by k.created_at desc, k.id desc offset 1 limit 1
+     )) l $$,
+  $$ select k.name from public.api_keys k order by k.created_at desc, k.id desc offset 2 $$,
+  'KEY-44: one after the other'
+);
+select is(
+  (select count(*) from public.list_api_keys(tests.organization_id('acme'), true, page_size => p)),
+  n, 'KEY-44: a page of ' || p || ' has ' || n
+)
+from (values (-1, 1::bigint), (0, 1), (2147483647, 3)) as c (p, n);
 select pg_temp.act('viewer@acme.test');
 select is_empty(
   $$ select from public.list_api_keys(tests.organization_id('acme'), true)
