@@ -14,7 +14,7 @@ export interface ApiKeyTokenOptions {
   /** The key, as it was shown once. */
   apiKey: string;
   fetch?: typeof fetch;
-  /** Milliseconds since 1970. */
+  /** Milliseconds on a clock that never goes back. */
   now?: () => number;
 }
 
@@ -25,56 +25,79 @@ export class ApiKeyRefused extends Error {
 
 /** A token is renewed when this part of its life is left, so that clocks may differ a little. */
 const renewedBefore = 0.2;
+/** How long an exchange may take, and how long after one that failed the next one waits at least. */
+const patience = 10_000;
+const pause = 1000;
 
 /**
  * What supabase-js takes as `accessToken`: a function that gives a token of the key, and renews it
- * before it ends. However many requests ask at once, one exchange is under way at a time. While the
- * exchange is out of reach (not while it refuses) the token at hand serves until its end.
+ * before it ends. However many requests ask at once, one exchange is under way at a time, and while
+ * the token at hand is good nobody waits for it. While the exchange is out of reach (not while it
+ * refuses) that token serves until its end; what fails is not tried again within a second, or within
+ * what `Retry-After` says.
  * @throws ApiKeyRefused where the key is not accepted; Error where no token can be had
  */
 export function apiKeyToken(options: ApiKeyTokenOptions): () => Promise<string> {
-  const { url, apiKey, fetch: ask = fetch, now = Date.now } = options;
-  let held = { token: "", renewAt: -Infinity, endsAt: -Infinity };
+  const { url, apiKey, fetch: ask = fetch, now = steadyClock() } = options;
+  const nothing = { token: "", renewAt: -Infinity, endsAt: -Infinity };
+  let held = nothing;
+  let failed: { thrown: unknown; until: number } | undefined;
   let exchange: Promise<string> | undefined;
 
   const renew = async (): Promise<string> => {
     const asked = now();
-    const answer = await ask(`${url.replace(/\/+$/, "")}/functions/v1/api-keys/token`, {
-      method: "POST",
-      headers: { "x-api-key": apiKey },
-      // The key goes where it was meant to go, or nowhere.
-      redirect: "error",
-    });
-    const body = await answer.json().catch(() => ({}));
-    if (answer.status === 401) throw new ApiKeyRefused("The API key was refused");
-    if (!answer.ok) {
-      const wait = answer.headers.get("retry-after");
-      throw new Error(
-        `Cannot exchange the API key: ${answer.status} ${body.code ?? ""}` +
-          (wait ? `, again in ${wait} seconds` : ""),
-      );
+    let wait = 0;
+    try {
+      const answer = await ask(`${url.replace(/\/+$/, "")}/functions/v1/api-keys/token`, {
+        method: "POST",
+        headers: { "x-api-key": apiKey },
+        // The key goes where it was meant to go, or nowhere.
+        redirect: "error",
+        signal: AbortSignal.timeout(patience),
+      });
+      const body = await answer.json().catch(() => null) ?? {};
+      if (answer.status === 401) throw new ApiKeyRefused("The API key was refused");
+      if (!answer.ok || typeof body.access_token !== "string" || !(body.expires_in > 0)) {
+        wait = Number(answer.headers.get("retry-after")) || 0;
+        throw new Error(
+          `Cannot exchange the API key: ${answer.status} ${body.code ?? ""}` +
+            (wait ? `, again in ${wait} seconds` : ""),
+        );
+      }
+      const lifetime = body.expires_in * 1000;
+      held = {
+        token: body.access_token,
+        renewAt: asked + lifetime * (1 - renewedBefore),
+        endsAt: asked + lifetime,
+      };
+      failed = undefined;
+      return held.token;
+    } catch (thrown) {
+      if (thrown instanceof ApiKeyRefused) held = nothing;
+      failed = { thrown, until: now() + Math.max(pause, wait * 1000) };
+      throw thrown;
     }
-    const lifetime = body.expires_in * 1000;
-    held = {
-      token: body.access_token,
-      renewAt: asked + lifetime * (1 - renewedBefore),
-      endsAt: asked + lifetime,
-    };
-    return held.token;
   };
 
   return async () => {
-    if (now() < held.renewAt) return held.token;
-    exchange ??= renew().finally(() => exchange = undefined);
-    try {
-      return await exchange;
-    } catch (thrown) {
-      if (thrown instanceof ApiKeyRefused) {
-        held = { token: "", renewAt: -Infinity, endsAt: -Infinity };
-        throw thrown;
-      }
-      if (now() < held.endsAt) return held.token;
-      throw thrown;
+    if (now() >= held.renewAt && !(failed && now() < failed.until)) {
+      exchange ??= renew().finally(() => exchange = undefined);
+      // Whoever has a good token does not wait; what becomes of the exchange the next one sees.
+      exchange.catch(() => {});
     }
+    if (now() < held.endsAt) return held.token;
+    if (exchange) return await exchange;
+    throw failed?.thrown;
+  };
+}
+
+/** A clock that goes on while the machine sleeps, and not back when somebody sets the time. */
+function steadyClock(): () => number {
+  let [time, wall, monotonic] = [0, Date.now(), performance.now()];
+  return () => {
+    const [wallNow, monotonicNow] = [Date.now(), performance.now()];
+    time += Math.max(wallNow - wall, monotonicNow - monotonic, 0);
+    [wall, monotonic] = [wallNow, monotonicNow];
+    return time;
   };
 }

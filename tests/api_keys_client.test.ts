@@ -6,21 +6,34 @@ import { createOrganization, ok, signUp, url } from "./support.ts";
 
 /** An endpoint that answers what the test says, and counts. */
 function endpoint() {
-  const state = { asked: 0, status: 200, expires_in: 300, reachable: true };
+  const state = {
+    asked: 0,
+    status: 200,
+    expires_in: 300,
+    reachable: true,
+    retryAfter: "",
+    hangs: 0,
+  };
   const answer: typeof fetch = async () => {
     state.asked++;
     const number = state.asked;
-    await Promise.resolve();
+    await new Promise((resolve) => setTimeout(resolve, state.hangs));
     if (!state.reachable) throw new TypeError("network");
     return Response.json(
       state.status === 200
         ? { access_token: `token ${number}`, expires_in: state.expires_in }
         : { code: "SOMETHING" },
-      { status: state.status },
+      {
+        status: state.status,
+        ...state.retryAfter ? { headers: { "retry-after": state.retryAfter } } : {},
+      },
     );
   };
   return { state, fetch: answer };
 }
+
+/** What was begun in the background has ended. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 10));
 
 Deno.test("KEY-E40: a token is renewed when it nears its end, and not before", async () => {
   const { state, fetch } = endpoint();
@@ -30,6 +43,8 @@ Deno.test("KEY-E40: a token is renewed when it nears its end, and not before", a
   now = 239_000;
   assert.equal(await token(), "token 1");
   now = 240_000;
+  assert.equal(await token(), "token 1", "nobody waits for the next one");
+  await settled();
   assert.equal(await token(), "token 2");
   assert.equal(state.asked, 2);
 });
@@ -51,10 +66,13 @@ Deno.test("KEY-E42: while the exchange is out of reach the token serves until it
   for (const outage of [{ reachable: false }, { reachable: true, status: 503 }]) {
     Object.assign(state, outage);
     assert.equal(await token(), "token 1");
+    await settled();
+    now += 1000;
   }
   now = 300_000;
   await assert.rejects(token(), /503 SOMETHING/);
   Object.assign(state, { status: 200 });
+  now += 1000;
   assert.match(await token(), /^token /);
 });
 
@@ -65,11 +83,75 @@ Deno.test("KEY-E43: a refusal ends the token at hand, and says what it is", asyn
   await token();
   now = 250_000;
   state.status = 401;
+  await token();
+  await settled();
   const refused = await token().then(() => null, (thrown) => thrown);
   assert.ok(refused instanceof ApiKeyRefused);
   assert.ok(!String(refused.stack).includes("secret"), "and not the key");
   state.reachable = false;
+  now += 1000;
   await assert.rejects(token(), TypeError);
+});
+
+Deno.test("KEY-E45: an exchange that failed is not tried again by every request", async () => {
+  const { state, fetch } = endpoint();
+  let now = 0;
+  const token = apiKeyToken({ url: "http://x", apiKey: "k", fetch, now: () => now });
+  state.status = 503;
+  for (let n = 0; n < 20; n++) await assert.rejects(token(), /503/);
+  assert.equal(state.asked, 1);
+  now += 1000;
+  Object.assign(state, { status: 429, retryAfter: "30" });
+  await assert.rejects(token(), /again in 30 seconds/);
+  now += 29_999;
+  await assert.rejects(token(), /again in 30 seconds/);
+  assert.equal(state.asked, 2, "nor before the time that it was told");
+  Object.assign(state, { status: 200, retryAfter: "" });
+  now += 1;
+  assert.equal(await token(), "token 3");
+});
+
+Deno.test("KEY-E46: an exchange that hangs keeps nobody waiting who has a good token", async () => {
+  const { state, fetch } = endpoint();
+  let now = 0;
+  const token = apiKeyToken({ url: "http://x", apiKey: "k", fetch, now: () => now });
+  await token();
+  state.hangs = 500;
+  now = 240_000;
+  const start = performance.now();
+  for (let n = 0; n < 20; n++) assert.equal(await token(), "token 1");
+  assert.ok(performance.now() - start < 400);
+  assert.equal(state.asked, 2);
+  now = 300_000;
+  assert.equal(await token(), "token 2", "whoever has none waits");
+});
+
+Deno.test("KEY-E47: an answer that is no token is none", async () => {
+  for (const answer of [{}, { access_token: 1, expires_in: 300 }, { access_token: "x" }, null]) {
+    const fetch = () => Promise.resolve(Response.json(answer));
+    const token = apiKeyToken({ url: "http://x", apiKey: "k", fetch, now: () => 0 });
+    await assert.rejects(token(), /Cannot exchange the API key/);
+  }
+});
+
+Deno.test("KEY-E48: a token ends in its time, whichever way somebody turns the clock", async () => {
+  const { state, fetch } = endpoint();
+  state.expires_in = 10;
+  const [wall, monotonic] = [Date.now, performance.now];
+  let [time, ticks] = [1_000_000, 0];
+  Date.now = () => time;
+  performance.now = () => ticks;
+  try {
+    const token = apiKeyToken({ url: "http://x", apiKey: "k", fetch });
+    assert.equal(await token(), "token 1");
+    [time, ticks] = [0, 11_000];
+    assert.equal(await token(), "token 2", "the clock was set back");
+    [time, ticks] = [11_000, 11_001];
+    assert.equal(await token(), "token 3", "the machine slept");
+  } finally {
+    Date.now = wall;
+    performance.now = monotonic;
+  }
 });
 
 Deno.test("KEY-E44: against the stack it gives tokens until the key is revoked", async () => {

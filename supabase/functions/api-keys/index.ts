@@ -38,8 +38,12 @@ const answer = router({
   "POST /api-keys/report": limit("api_default", async (request) => {
     const reports = await readReport(request, findScannerKey);
     const client = serviceClient(env, correlationIdOf(request));
-    const { error, status } = await client.rpc("report_leaked_api_keys", { reports });
-    if (error) throw fromDataApi({ status, error });
+    // As many at a time as the database takes; those that were revoked stay so if a later part fails.
+    for (let start = 0; start < reports.length; start += 1000) {
+      const part = reports.slice(start, start + 1000);
+      const { error, status } = await client.rpc("report_leaked_api_keys", { reports: part });
+      if (error) throw fromDataApi({ status, error });
+    }
     return Response.json([]);
   }),
 });

@@ -38,7 +38,10 @@ export async function exchangeKey(
   const { key, decision } = await verify(apiKey, address);
   if (!decision.allowed) return refusal(decision, correlationId);
   const headers = rateLimitHeaders(decision);
-  if (!key) {
+  const issuedAt = Math.floor(now() / 1000);
+  // A key that ends within the second, or ended since it was looked up, makes no token.
+  const expires_in = key && Math.min(tokenSeconds, Math.floor(key.expiresAt / 1000) - issuedAt);
+  if (!key || !expires_in || expires_in < 1) {
     const refused = new BulwarkError(
       401,
       "API_KEY_INVALID",
@@ -47,8 +50,6 @@ export async function exchangeKey(
     refused.headers = headers;
     throw refused;
   }
-  const issuedAt = Math.floor(now() / 1000);
-  const expires_in = Math.min(tokenSeconds, Math.floor(key.expiresAt / 1000) - issuedAt);
   const access_token = await sign({
     iss: issuer,
     role: "api_key",

@@ -52,10 +52,13 @@ Deno.test("readReport() does not pass on an address that holds the key itself", 
     const url of [
       `https://x.test/?key=${key}`,
       `https://x.test/?key=${encodeURIComponent(key).replace("_", "%5F")}`,
+      `https://x.test/?key=${key.replace("live", "test")}`,
     ]
   ) {
-    const [leaked] = await readReport(report(JSON.stringify([{ token: key, url }])), find);
-    assert.equal(leaked?.url, null);
+    const body = JSON.stringify([{ token: key, url, source: key }]);
+    assert.deepEqual(await readReport(report(body), find), [
+      { key_hash: hashOf(key), url: null, source: null },
+    ]);
   }
 });
 
@@ -76,6 +79,36 @@ Deno.test("readReport() refuses what is not signed by a known key, whatever it i
 Deno.test("readReport() says what is wrong with a signed body that is no report", async () => {
   assert.equal(await codeOf(report("{")), "INVALID_JSON");
   assert.equal(await codeOf(report("{}")), "INVALID_INPUT");
-  assert.equal(await codeOf(report("[1]")), "INVALID_INPUT");
   assert.equal(await codeOf(report(`"${"x".repeat(1024 * 1024)}"`)), "BODY_TOO_LARGE");
+});
+
+Deno.test("readReport() leaves out what is no entry, and reads thousands of others", async () => {
+  const strange = [1, null, {}, [], { token: 1 }, { token: "x".repeat(5000) }];
+  const body = JSON.stringify([...strange, ...Array(10_000).fill({ token: key, url: 1 })]);
+  const leaked = await readReport(report(body), find);
+  assert.equal(leaked.length, 10_000);
+  assert.deepEqual(leaked[0], { key_hash: hashOf(key), url: null, source: null });
+});
+
+Deno.test("readReport() takes the signature over the bytes that were sent", async () => {
+  const body = JSON.stringify([{ token: key }]);
+  for (const other of [` ${body}`, `${body}\n`, body.replace('":"', '": "')]) {
+    assert.equal(await codeOf(report(other, { signed: body })), "UNAUTHORIZED");
+  }
+  assert.equal((await readReport(report(` ${body}`), find)).length, 1);
+});
+
+Deno.test("readReport() refuses a signature by another curve or hash", async () => {
+  const body = JSON.stringify([{ token: key }]);
+  const bytes = Buffer.from(body);
+  const other = generateKeyPairSync("ec", { namedCurve: "P-384" }).privateKey;
+  const signatures = {
+    curve: sign("sha256", bytes, other),
+    hash: sign("sha384", bytes, pair.privateKey),
+  };
+  for (const [name, signature] of Object.entries(signatures)) {
+    const request = report(body);
+    request.headers.set("github-public-key-signature", signature.toString("base64"));
+    assert.equal(await codeOf(request), "UNAUTHORIZED", name);
+  }
 });

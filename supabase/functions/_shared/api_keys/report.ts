@@ -10,17 +10,20 @@ import type { FindScannerKey } from "./scanner_keys.ts";
 /** One leaked key, by its hash, and where it was found. */
 export type LeakedKey = { key_hash: string; url: string | null; source: string | null };
 
-const report = z.array(z.object({
-  token: z.string().max(1024),
-  url: z.string().nullish(),
-  source: z.string().nullish(),
-})).max(1000);
+const report = z.array(z.unknown());
+const entry = z.object({
+  token: z.string().refine(isApiKey),
+  url: z.string().nullable().catch(null).default(null),
+  source: z.string().regex(/^[\w .-]{1,64}$/).nullable().catch(null).default(null),
+});
+/** Anything that has the form of a key, whether it is one or not. */
+const keyLike = /[a-z]{2,12}_[a-z]{2,12}_[0-9A-Za-z]{38}/;
 
 /**
  * Reads a report of leaked keys in the form of GitHub's secret scanning partner program: a JSON array
  * of `{ token, type, url, source }`, signed over the body's bytes with ECDSA on P-256 and SHA-256
  * (headers `Github-Public-Key-Identifier`, and `Github-Public-Key-Signature` in base64 of DER).
- * What is no API key by its checksum is left out.
+ * What is no API key by its checksum is left out, and does not keep the others from being read.
  * @throws BulwarkError 401 UNAUTHORIZED unless the signature is that of a known key; 400, 413 for a
  * body that is none
  */
@@ -41,14 +44,18 @@ export async function readReport(
   } catch {
     throw new BulwarkError(400, "INVALID_JSON", "Cannot read the request: it is not JSON in UTF-8");
   }
-  return parse(report, given)
-    .filter(({ token }) => isApiKey(token))
-    .map(({ token, url, source }) => ({
+  return parse(report, given).flatMap((one) => {
+    const { data } = entry.safeParse(one);
+    if (!data) return [];
+    const { token, url, source } = data;
+    // Where somebody put a key into the address itself it is not written down.
+    const harmless = url && ![url, decoded(url)].some((text) => keyLike.test(text));
+    return [{
       key_hash: hashOf(token),
-      // Where somebody put the key into the address itself it is not written down.
-      url: url && !url.includes(token) && !decoded(url).includes(token) ? url : null,
-      source: source ?? null,
-    }));
+      url: harmless ? url.slice(0, 500) : null,
+      source: source !== null && keyLike.test(source) ? null : source,
+    }];
+  });
 }
 
 function isSigned(body: Uint8Array, signature: string, key: string): boolean {

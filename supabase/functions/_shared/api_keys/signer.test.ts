@@ -69,7 +69,14 @@ Deno.test("openSigner() refuses what is no key, without saying what it was given
     null,
     "{}",
     '{"kty":"EC","crv":"P-256","x":"secret","y":"b"}',
-    '{"kty":"oct","k":"a"}',
+    '{"kty":"oct","k":"secret","alg":"HS256"}',
+    '{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"secret","alg":"none"}',
+    '{"kty":"EC","crv":"P-256","x":"a","y":"b","d":"secret","alg":"constructor"}',
+    '{"kty":"EC","crv":"P-384","x":"a","y":"b","d":"secret"}',
+    '{"kty":"RSA","n":"a","e":"AQAB","d":"secret","alg":"ES256"}',
+    '{"d":"secret',
+    "secret",
+    "null",
   ];
   for (const jwtSigningKey of bad) {
     const thrown = await openSigner({ jwtSigningKey, jwtSecret: null }).then(() => null, (e) => e);

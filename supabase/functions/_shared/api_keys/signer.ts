@@ -27,23 +27,30 @@ const algorithms = {
  * @throws Error where no key is set, or one has no valid form
  */
 export async function openSigner({ jwtSigningKey, jwtSecret }: SigningKeys): Promise<SignToken> {
-  if (jwtSigningKey) return await withPrivateKey(JSON.parse(jwtSigningKey));
+  if (jwtSigningKey) return await withPrivateKey(jwtSigningKey);
   if (!jwtSecret) throw new Error("Neither BULWARK_JWT_SIGNING_KEY nor BULWARK_JWT_SECRET is set");
   const parameters = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", utf8(jwtSecret), parameters, false, ["sign"]);
   return signing({ alg: "HS256", typ: "JWT" }, parameters, key);
 }
 
-async function withPrivateKey(given: JsonWebKey & { kid?: string }): Promise<SignToken> {
-  const alg = given.alg ?? (given.kty === "EC" ? "ES256" : "RS256");
-  const algorithm = algorithms[alg as keyof typeof algorithms];
-  if (!algorithm || !given.d) {
-    throw new Error("BULWARK_JWT_SIGNING_KEY is no private JWK for ES256 or RS256");
+async function withPrivateKey(text: string): Promise<SignToken> {
+  const refusal = new Error("BULWARK_JWT_SIGNING_KEY is no private JWK for ES256 or RS256");
+  let given: JsonWebKey & { kid?: string } | null;
+  try {
+    given = JSON.parse(text);
+  } catch {
+    // The parser's own message quotes what it could not read, which is a private key.
+    throw refusal;
   }
+  const alg = given?.alg ?? (given?.kty === "EC" ? "ES256" : "RS256");
+  const algorithm = Object.hasOwn(algorithms, alg) && algorithms[alg as keyof typeof algorithms];
+  if (!algorithm || !given?.d || (alg === "ES256" && given.crv !== "P-256")) throw refusal;
   // Without what else it says: a JWK may name uses that the import would refuse.
   const jwk = Object.fromEntries(algorithm.members.map((name) => [name, given[name]]));
   const { parameters } = algorithm;
-  const key = await crypto.subtle.importKey("jwk", jwk, parameters, false, ["sign"]);
+  const key = await crypto.subtle.importKey("jwk", jwk, parameters, false, ["sign"])
+    .catch(() => Promise.reject(refusal));
   const header = { alg, typ: "JWT", ...given.kid ? { kid: given.kid } : {} };
   return signing(header, parameters, key);
 }

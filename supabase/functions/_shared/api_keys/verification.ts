@@ -32,7 +32,7 @@ const maximumRemembered = 1000;
 
 /** What {@link keyVerifier} may be told to do otherwise than by default. */
 export interface VerifierOptions {
-  /** Milliseconds since 1970. */
+  /** Milliseconds on a clock that never goes back. */
   now?: () => number;
 }
 
@@ -41,7 +41,7 @@ export interface VerifierOptions {
  * the same whatever is wrong with it. Only its hash leaves this function.
  */
 export function keyVerifier(client: CallerClient, options: VerifierOptions = {}): VerifyKey {
-  const now = options.now ?? Date.now;
+  const now = options.now ?? (() => performance.now());
   const remembered = new Map<string, { verdict: Verdict; until: number }>();
   return async (apiKey, address) => {
     const hash = hashOf(apiKey);
