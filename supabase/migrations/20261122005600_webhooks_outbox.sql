@@ -80,7 +80,7 @@ create index webhook_deliveries_occurred_at_idx
   on public.webhook_deliveries using brin (occurred_at);
 
 create table public.webhook_attempts (
-  id uuid primary key,
+  id uuid not null,
   delivery_id uuid not null references public.webhook_deliveries (id) on delete cascade,
   number bigint not null,
   outcome public.webhook_outcome not null,
@@ -89,7 +89,7 @@ create table public.webhook_attempts (
   latency_ms bigint,
   status smallint,
   response text,
-  constraint webhook_attempts_are_numbered unique (delivery_id, number),
+  primary key (delivery_id, number),
   constraint webhook_attempts_response_length check (length(response) <= 1024)
 );
 comment on table public.webhook_attempts is

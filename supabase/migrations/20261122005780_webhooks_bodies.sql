@@ -6,7 +6,8 @@
 create view private.webhook_bodies with (security_invoker = true) as
   select
     d.id as delivery_id,
-    jsonb_build_object(
+    -- json, not jsonb: what is nested in jsonb is taken apart and written anew at each level.
+    json_build_object(
       'type', d.event_type,
       'timestamp', to_char(d.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
       'severity', d.severity,
@@ -56,7 +57,7 @@ comment on view private.webhook_bodies is
 create view private.webhook_material with (security_invoker = true) as
   select
     e.id as endpoint_id,
-    jsonb_build_object(
+    json_build_object(
       'id', e.id,
       'organization_id', e.organization_id,
       'name', e.name,
@@ -65,8 +66,8 @@ create view private.webhook_material with (security_invoker = true) as
       'follow_redirects', e.follow_redirects,
       'destination', t.ciphertext,
       'secrets', (
-        select jsonb_agg(
-          jsonb_build_object('id', s.id, 'ciphertext', s.ciphertext) order by s.created_at desc
+        select json_agg(
+          json_build_object('id', s.id, 'ciphertext', s.ciphertext) order by s.created_at desc
         )
         from private.webhook_secrets s
         where s.endpoint_id = e.id

@@ -54,11 +54,13 @@ begin
       select o.endpoint_id, true as in_order from ordered o
       union all
       select l.endpoint_id, false from loose l
-      where exists (
-        select from public.webhook_deliveries d
+      -- The first in the index. Not "exists": that may read the whole table for what it finds late.
+      where (
+        select d.due_at from public.webhook_deliveries d
         where d.endpoint_id = l.endpoint_id and d.status = 'pending' and d.ordering_key is null
-          and d.due_at <= clock_timestamp()
-      )
+        order by d.due_at
+        limit 1
+      ) <= clock_timestamp()
     ) w
     join public.webhook_endpoints e on e.id = w.endpoint_id and e.disabled_at is null
     join public.webhook_endpoint_health h on h.endpoint_id = e.id

@@ -11,7 +11,7 @@ create function public.claim_webhook_deliveries(
   only_delivery uuid default null,
   busy_endpoints uuid[] default '{}'
 )
-  returns jsonb
+  returns json
   language plpgsql
   volatile
   security definer            -- definer because the service role writes no table
@@ -19,7 +19,7 @@ create function public.claim_webhook_deliveries(
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  v_claimed jsonb;
+  v_claimed json;
   v_lapsed uuid[];
   v_now constant timestamptz := clock_timestamp();
   v_picked uuid[] := array[]::uuid[];
@@ -60,7 +60,7 @@ begin
     end loop;
   end if;
   if v_picked = '{}' then
-    return jsonb_build_object('deliveries', '[]'::jsonb, 'endpoints', '[]'::jsonb);
+    return json_build_object('deliveries', '[]'::json, 'endpoints', '[]'::json);
   end if;
   -- A claim that lapsed: its worker never said how the attempt ended.
   v_lapsed := array(
@@ -88,11 +88,11 @@ begin
     where d.id = any (v_picked) and d.status = 'pending'
     returning d.id, d.sequence, d.endpoint_id, d.attempt_id, d.attempts, d.ordering_key
   )
-  select jsonb_build_object(
+  select json_build_object(
     'deliveries', (
       select coalesce(
-        jsonb_agg(
-          jsonb_build_object(
+        json_agg(
+          json_build_object(
             'id', c.id,
             'attempt_id', c.attempt_id,
             'attempt', c.attempts,
@@ -108,7 +108,7 @@ begin
       join private.webhook_bodies b on b.delivery_id = c.id
     ),
     'endpoints', (
-      select coalesce(jsonb_agg(m.material), '[]')
+      select coalesce(json_agg(m.material), '[]')
       from private.webhook_material m
       where m.endpoint_id in (select c.endpoint_id from claimed c)
     )

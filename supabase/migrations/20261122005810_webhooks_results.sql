@@ -38,7 +38,8 @@ as $$
 declare
   v_maximum constant integer := (private.setting('webhooks.maximum_attempts'))::integer;
   v_now constant timestamptz := clock_timestamp();
-  v_taken uuid[];
+  v_endpoint record;
+  v_taken bigint := 0;
 begin
   if jsonb_typeof(results) is distinct from 'array' then
     raise exception 'Cannot complete deliveries: the results are not a list'
@@ -50,53 +51,69 @@ begin
     claimed_at = null
   from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
   where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is null;
-  with finished as (
-    update public.webhook_deliveries d
-    set attempt_id = null,
-      status = case
-        when r.outcome = 'delivered' then 'delivered'
-        when d.attempts - d.attempts_before >= v_maximum then 'dead'
-        else 'pending'
-      end::public.webhook_delivery_status,
-      finished_at = case
-        when r.outcome = 'delivered' or d.attempts - d.attempts_before >= v_maximum then v_now
-      end,
-      due_at = case
-        when r.outcome = 'delivered' then v_now
-        else v_now
-          + private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
-      end
-    from jsonb_to_recordset(results) as r (
-      attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
-      latency_ms bigint, response text, retry_after_seconds integer
-    )
-    where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
-    returning
-      r.attempt_id, d.id, d.attempts, r.outcome, d.claimed_by, d.claimed_at, r.latency_ms,
-      r.status, left(r.response, 1024) as response
-  ),
-  logged as (
-    insert into public.webhook_attempts (
-      id, delivery_id, number, outcome, worker, started_at, latency_ms, status, response
+  for v_endpoint in
+    with finished as (
+      update public.webhook_deliveries d
+      set attempt_id = null,
+        status = case
+          when r.outcome = 'delivered' then 'delivered'
+          when d.attempts - d.attempts_before >= v_maximum then 'dead'
+          else 'pending'
+        end::public.webhook_delivery_status,
+        finished_at = case
+          when r.outcome = 'delivered' or d.attempts - d.attempts_before >= v_maximum then v_now
+        end,
+        due_at = case
+          when r.outcome = 'delivered' then v_now
+          else v_now
+            + private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
+        end
+      from jsonb_to_recordset(results) as r (
+        attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
+        latency_ms bigint, response text, retry_after_seconds integer
+      )
+      where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
+      returning
+        r.attempt_id, d.id, d.endpoint_id, d.attempts, r.outcome, d.claimed_by, d.claimed_at,
+        r.latency_ms, r.status, left(r.response, 1024) as response
+    ),
+    logged as (
+      insert into public.webhook_attempts (
+        id, delivery_id, number, outcome, worker, started_at, latency_ms, status, response
+      )
+      select
+        f.attempt_id, f.id, f.attempts, f.outcome, f.claimed_by, f.claimed_at, f.latency_ms,
+        f.status, f.response
+      from finished f
     )
     select
-      f.attempt_id, f.id, f.attempts, f.outcome, f.claimed_by, f.claimed_at, f.latency_ms,
-      f.status, f.response
+      f.endpoint_id,
+      count(*) as attempts,
+      count(*) filter (where f.outcome <> 'delivered') as failures,
+      coalesce(bool_or(f.status = 410), false) as gone
     from finished f
-    returning id
-  )
-  select coalesce(array_agg(l.id), '{}') into v_taken from logged l;
+    group by f.endpoint_id
+    order by f.endpoint_id
+  loop
+    v_taken := v_taken + v_endpoint.attempts;
+    perform private.note_webhook_health(
+      v_endpoint.endpoint_id, v_endpoint.attempts - v_endpoint.failures, v_endpoint.failures,
+      v_endpoint.gone
+    );
+  end loop;
   -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
-  update public.webhook_attempts a
-  set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
-    response = left(r.response, 1024)
-  from jsonb_to_recordset(results) as r (
-    attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
-    latency_ms bigint, response text
-  )
-  where a.id = r.attempt_id and a.delivery_id = r.delivery_id and a.outcome = 'lost';
-  perform private.note_webhook_health(v_taken);
-  return cardinality(v_taken);
+  if v_taken < jsonb_array_length(results) then
+    update public.webhook_attempts a
+    set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
+      response = left(r.response, 1024)
+    from jsonb_to_recordset(results) as r (
+      attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
+      latency_ms bigint, response text
+    )
+    where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
+      and r.outcome is not null;
+  end if;
+  return v_taken;
 end;
 $$;
 comment on function public.complete_webhook_deliveries(jsonb) is
@@ -105,50 +122,37 @@ comment on function public.complete_webhook_deliveries(jsonb) is
    repeating the call changes nothing; returns how many were taken. Errors:
    WEBHOOK_INVALID_RESULTS.';
 
-create function private.note_webhook_health(attempt_ids uuid[])
+create function private.note_webhook_health(
+  endpoint_id uuid,
+  successes bigint,
+  failures bigint,
+  gone boolean
+)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_endpoint record;
 begin
-  for v_endpoint in
-    select
-      h.endpoint_id,
-      bool_or(a.outcome = 'delivered') as succeeded,
-      count(*) filter (where a.outcome <> 'delivered') as failures,
-      bool_or(a.status = 410) as gone
-    from public.webhook_attempts a
-    join public.webhook_deliveries d on d.id = a.delivery_id
-    join public.webhook_endpoint_health h on h.endpoint_id = d.endpoint_id
-    where a.id = any (attempt_ids)
-    group by h.endpoint_id, h.consecutive_failures
-    -- A success after successes is no news and writes nothing.
-    having bool_or(a.outcome <> 'delivered') or h.consecutive_failures > 0
-    order by h.endpoint_id
-  loop
-    update public.webhook_endpoint_health h
-    set consecutive_failures = case
-        when v_endpoint.succeeded then 0
-        else h.consecutive_failures + v_endpoint.failures
-      end,
-      failing_since = case
-        when not v_endpoint.succeeded then coalesce(h.failing_since, clock_timestamp())
-      end,
-      last_failure_at = case
-        when v_endpoint.failures > 0 then clock_timestamp() else h.last_failure_at
-      end
-    where h.endpoint_id = v_endpoint.endpoint_id;
-    if v_endpoint.gone or not v_endpoint.succeeded then
-      perform private.disable_failing_webhook(v_endpoint.endpoint_id, v_endpoint.gone);
-    end if;
-  end loop;
+  -- A success after successes is no news and writes nothing.
+  update public.webhook_endpoint_health h
+  set consecutive_failures = case
+      when successes > 0 then 0
+      else h.consecutive_failures + failures
+    end,
+    failing_since = case
+      when successes = 0 then coalesce(h.failing_since, clock_timestamp())
+    end,
+    last_failure_at = case when failures > 0 then clock_timestamp() else h.last_failure_at end
+  where h.endpoint_id = note_webhook_health.endpoint_id
+    and (failures > 0 or h.consecutive_failures > 0);
+  if gone or successes = 0 then
+    perform private.disable_failing_webhook(endpoint_id, gone);
+  end if;
 end;
 $$;
-comment on function private.note_webhook_health(uuid[]) is
-  'Counts failures in a row by endpoint and disables those that had too many for too long.';
+comment on function private.note_webhook_health(uuid, bigint, bigint, boolean) is
+  'Counts an endpoint''s failures in a row and disables it where it had too many for too long.';
 
 create function private.disable_failing_webhook(endpoint_id uuid, gone boolean)
   returns void
@@ -193,7 +197,8 @@ comment on function private.disable_failing_webhook(uuid, boolean) is
    webhook_endpoint_disabled, so that its owners learn of it.';
 
 revoke all on function
-  private.webhook_wait(bigint, integer), private.note_webhook_health(uuid[]),
+  private.webhook_wait(bigint, integer),
+  private.note_webhook_health(uuid, bigint, bigint, boolean),
   private.disable_failing_webhook(uuid, boolean), public.complete_webhook_deliveries(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function public.complete_webhook_deliveries(jsonb) to service_role;

@@ -1,6 +1,5 @@
 /** A thread that sends: a worker of ours, or the bare loop of fetch that it is compared with. */
 /// <reference lib="deno.worker" />
-import { Webhook } from "standardwebhooks";
 import {
   attempt,
   type ClaimedDelivery,
@@ -9,6 +8,7 @@ import {
 import { dialer, openPool } from "../../../supabase/functions/_shared/webhooks/connection.ts";
 import { systemResolve } from "../../../supabase/functions/_shared/webhooks/resolve.ts";
 import { timeouts } from "../../../supabase/functions/_shared/webhooks/send.ts";
+import { openSigner } from "../../../supabase/functions/_shared/webhooks/signing.ts";
 import { defaultLimits, run } from "../../../supabase/functions/_shared/webhooks/worker.ts";
 import { connect } from "../../stack/connection.ts";
 import { databaseQueue } from "./database_queue.ts";
@@ -43,7 +43,7 @@ async function perform(job: Job): Promise<number> {
         url: new URL(opened.url),
         format: "json" as const,
         followRedirects: false,
-        signers: [new Webhook(opened.secret)],
+        signers: [openSigner(opened.secret)],
       };
       const work = {
         queue: databaseQueue(sql),

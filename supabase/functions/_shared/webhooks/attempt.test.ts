@@ -4,6 +4,7 @@ import { attempt, type ClaimedDelivery, excerpt, type OpenEndpoint } from "./att
 import { dialer, openPool } from "./connection.ts";
 import { answering, startReceiver } from "./fixtures.ts";
 import { newSecret } from "./sealing.ts";
+import { openSigner } from "./signing.ts";
 import { verifyWebhook, WebhookRefused } from "./verify.ts";
 
 const delivery: ClaimedDelivery = {
@@ -34,7 +35,7 @@ async function attempting(
       url: new URL(`http://127.0.0.1:${receiver.port}/services/T00/secretpath`),
       format: "json",
       followRedirects: false,
-      signers: secrets.map((secret) => new Webhook(secret)),
+      signers: secrets.map(openSigner),
       ...options,
     }, {
       resolve: () => Promise.resolve(addresses),

@@ -1,9 +1,9 @@
 /** One attempt of one delivery, from the sealed endpoint to what the delivery log says of it. */
-import type { Webhook } from "standardwebhooks";
 import { type AddressPolicy, checkUrl } from "./destination.ts";
 import type { WebhookEvent } from "./event.ts";
 import { renderBody, type WebhookFormat } from "./formats.ts";
 import { AddressRefused, type Network, send, TimedOut } from "./send.ts";
+import type { Signer } from "./signing.ts";
 
 /** An endpoint whose address and secrets are open. */
 export interface OpenEndpoint {
@@ -13,7 +13,7 @@ export interface OpenEndpoint {
   followRedirects: boolean;
   routingKey?: string | undefined;
   /** The newest first; each signs. */
-  signers: readonly Pick<Webhook, "sign">[];
+  signers: readonly Signer[];
 }
 
 /** A delivery that was claimed. */

@@ -1,4 +1,5 @@
 /** One HTTP/1.1 request and as much of its answer as is wanted (RFC 9112). */
+import { Buffer } from "node:buffer";
 import type { Connection } from "./connection.ts";
 
 /** The part of an answer that is read. */
@@ -32,9 +33,8 @@ const visible = /^[\x20-\x7e]*$/;
  * @throws TypeError where a header would break out of its line
  */
 export function writeRequest(url: URL, headers: Record<string, string>, body: string): Uint8Array {
-  const encoder = new TextEncoder();
-  const content = encoder.encode(body);
-  const all = { host: url.host, ...headers, "content-length": String(content.length) };
+  const length = String(Buffer.byteLength(body));
+  const all = { host: url.host, ...headers, "content-length": length };
   let head = `POST ${url.pathname}${url.search} HTTP/1.1\r\n`;
   for (const [name, value] of Object.entries(all)) {
     if (!token.test(name) || !visible.test(value)) {
@@ -42,11 +42,7 @@ export function writeRequest(url: URL, headers: Record<string, string>, body: st
     }
     head += `${name}: ${value}\r\n`;
   }
-  const start = encoder.encode(`${head}\r\n`);
-  const bytes = new Uint8Array(start.length + content.length);
-  bytes.set(start);
-  bytes.set(content, start.length);
-  return bytes;
+  return new TextEncoder().encode(`${head}\r\n${body}`);
 }
 
 /**
@@ -72,7 +68,7 @@ export async function exchange(connection: Connection, request: Uint8Array): Pro
 
 /** What has arrived and was not yet read. */
 class Input {
-  #buffer = new Uint8Array(16 * 1024);
+  #buffer = new Uint8Array(2048);
   #start = 0;
   #end = 0;
   /** What heads may still take, those of interim answers and trailers together. */
@@ -108,8 +104,12 @@ class Input {
 
   take(count: number): Uint8Array {
     const taken = this.bytes.slice(0, count);
-    this.#start += taken.length;
+    this.skip(taken.length);
     return taken;
+  }
+
+  skip(count: number): void {
+    this.#start += count;
   }
 
   /** Up to a line end, which is taken too and left out. */
@@ -120,7 +120,11 @@ class Input {
       if (end > limit || end < 0 && searched > limit) {
         throw new ExchangeFailure("the answer has an endless line");
       }
-      if (end >= 0) return latin(this.take(end + 1)).replace(/\r?\n$/, "");
+      if (end >= 0) {
+        const line = latin(this.bytes.subarray(0, end));
+        this.skip(end + 1);
+        return line.endsWith("\r") ? line.slice(0, -1) : line;
+      }
       if (!await this.fill()) throw new ExchangeFailure("closed before the answer was complete");
     }
   }

@@ -1,9 +1,9 @@
 /** Addresses and secrets of endpoints, encrypted for the row they are in. */
-import { Webhook } from "standardwebhooks";
 import { type DataKeys, decryptField, encryptField, type FieldAddress } from "../encryption/mod.ts";
 import { type OpenEndpoint, openUrl } from "./attempt.ts";
 import type { AddressPolicy, Destination } from "./destination.ts";
 import type { SealedEndpoint } from "./queue.ts";
+import { openSigner } from "./signing.ts";
 
 const place = (table: string, primaryKey: string, organizationId: string | null): FieldAddress => ({
   schema: "private",
@@ -57,7 +57,7 @@ export async function openEndpoint(
   if (!destination || endpoint.secrets.length === 0) throw new Error("Cannot open the endpoint");
   const signers = await Promise.all(
     endpoint.secrets.map(async ({ id, ciphertext }) =>
-      new Webhook(await decryptField(keys, place("webhook_secrets", id, organization), ciphertext))
+      openSigner(await decryptField(keys, place("webhook_secrets", id, organization), ciphertext))
     ),
   );
   return {
