@@ -158,10 +158,11 @@ async function queue(
   await postgres`truncate public.webhook_attempts, private.webhook_payloads, public.webhook_deliveries`;
   await postgres`
     insert into public.webhook_deliveries
-      (endpoint_id, event_id, occurred_at, source, severity, event_type)
-    select ${endpoint}, (${entries}::uuid[])[1 + i % ${entries.length}::int], now(), 'audit', 'info',
+      (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type)
+    select e.id, e.organization_id, (${entries}::uuid[])[1 + i % ${entries.length}::int], now(), 'audit', 'info',
       'audit.data.export'
-    from generate_series(1, ${count}::int) as i
+    from generate_series(1, ${count}::int) as i, public.webhook_endpoints e
+    where e.id = ${endpoint}
   `;
   await postgres`analyze public.webhook_deliveries`;
 }

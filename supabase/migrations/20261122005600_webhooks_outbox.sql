@@ -132,6 +132,25 @@ create policy "Whoever reads a delivery reads its attempts"
     exists (select from public.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
   );
 
+create function private.webhook_resource_key(resource_type text, resource_id text)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key constant text := concat_ws('/', resource_type, resource_id);
+begin
+  -- What an index cannot hold would fail whoever causes the event.
+  return case
+    when octet_length(v_key) <= 512 then v_key
+    else encode(sha256(convert_to(v_key, 'UTF8')), 'hex')
+  end;
+end;
+$$;
+comment on function private.webhook_resource_key(text, text) is
+  'The ordering key of a resource: its name, or the hash of one that is long.';
+
 create function private.webhooks_take_audit_entries()
   returns trigger
   language plpgsql
@@ -157,7 +176,7 @@ begin
     r.endpoint_id, r.organization_id, n.id, n.occurred_at, 'audit', n.severity,
     'audit.' || n.event_type,
     case r.ordering
-      when 'resource' then concat_ws('/', n.resource_type, n.resource_id)
+      when 'resource' then private.webhook_resource_key(n.resource_type, n.resource_id)
       when 'endpoint' then ''
     end
   from new_entries n
@@ -250,7 +269,8 @@ revoke all on public.webhook_deliveries, public.webhook_attempts
 grant select on public.webhook_deliveries, public.webhook_attempts to authenticated, service_role;
 revoke all on private.webhook_payloads from public, anon, authenticated, service_role;
 revoke all on function
-  private.webhooks_take_audit_entries(), private.webhooks_take_security_event()
+  private.webhook_resource_key(text, text), private.webhooks_take_audit_entries(),
+  private.webhooks_take_security_event()
   from public, anon, authenticated, service_role;
 
 -- They are the log's own triggers from now on: its watch over them begins here.

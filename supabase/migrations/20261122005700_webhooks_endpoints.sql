@@ -65,11 +65,21 @@ begin
   end if;
   perform private.require_webhook_rights(
     v_endpoint.organization_id,
-    -- Whoever decides where it goes decides who reads it.
+    -- Whoever decides where it goes decides who reads it: also what waits, and what is replayed. He
+    -- who may read it all has nothing looked up.
     case when changes_content then array(
       select s.pattern
       from public.webhook_subscriptions s
       where s.endpoint_id = take_webhook_endpoint.endpoint_id
+      union all
+      select o.source || '.*'
+      from unnest('{audit,security}'::public.webhook_source[]) as o (source)
+      where private.user_permits(auth.uid(), o.source || ':read', v_endpoint.organization_id)
+          is not true
+        and exists (
+          select from public.webhook_deliveries d
+          where d.endpoint_id = take_webhook_endpoint.endpoint_id and d.source = o.source
+        )
     ) end
   );
   return v_endpoint;
@@ -77,7 +87,7 @@ end;
 $$;
 comment on function private.take_webhook_endpoint(uuid, boolean) is
   'An endpoint that the caller may manage, locked; with changes_content also the right to read what
-   it is told of. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+   it is told of and what it was told. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 create function private.store_webhook_subscriptions(
   endpoint public.webhook_endpoints,
@@ -164,6 +174,12 @@ begin
       using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_ENDPOINTS',
             hint = 'Delete one first; the limit is the setting webhooks.maximum_endpoints';
   end if;
+  if exists (
+    select from public.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
+  ) then
+    raise exception 'Cannot create webhook endpoint: there was one with this id'
+      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
+  end if;
   insert into public.webhook_endpoints (
     id, organization_id, every_organization, name, origin, format, ordering, include_details,
     follow_redirects, created_by
@@ -192,7 +208,8 @@ comment on function public.create_webhook_endpoint(
 ) is
   'Makes an endpoint (webhook:manage, and the right to read what it subscribes to). Called by the
    function webhooks, which checks and seals the address and the secret. Errors:
-   RBAC_PERMISSION_DENIED, WEBHOOK_INVALID_SUBSCRIPTION, WEBHOOK_TOO_MANY_ENDPOINTS.';
+   RBAC_PERMISSION_DENIED, WEBHOOK_INVALID_SUBSCRIPTION, WEBHOOK_TOO_MANY_ENDPOINTS,
+   WEBHOOK_ID_TAKEN.';
 
 create function public.update_webhook_endpoint(
   endpoint_id uuid,

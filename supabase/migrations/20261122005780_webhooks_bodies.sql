@@ -1,6 +1,7 @@
 -- Webhooks bodies: what a delivery says and what sending it needs, as a worker gets them.
 -- Protects against a receiver that is told more than its endpoint asked for: ids alone without
--- include_details, and of an audit entry only what retention and erasure left of it.
+-- include_details, of an audit entry only what retention and erasure left of it, and nothing of
+-- another organization's, whoever has the endpoint's id by now.
 -- No function here: views, read by claim_webhook_deliveries alone.
 
 create view private.webhook_bodies with (security_invoker = true) as
@@ -47,7 +48,8 @@ create view private.webhook_bodies with (security_invoker = true) as
       end
     ) as body
   from public.webhook_deliveries d
-  left join public.webhook_endpoints e on e.id = d.endpoint_id
+  join public.webhook_endpoints e
+    on e.id = d.endpoint_id and e.organization_id is not distinct from d.organization_id
   left join public.audit_logs a on a.id = d.event_id and d.source = 'audit'
   left join private.webhook_payloads p on p.delivery_id = d.id;
 comment on view private.webhook_bodies is

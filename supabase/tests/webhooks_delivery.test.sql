@@ -1,6 +1,6 @@
 -- Webhooks: what gets into the outbox, who may take it, how attempts end.
 begin;
-select plan(76);
+select plan(82);
 select tests.create_organizations();
 update private.settings set value = '3' where name = 'webhooks.maximum_attempts';
 
@@ -408,6 +408,65 @@ select tests.act_as('admin@acme.test');
 select is(
   tests.error('select public.continue_webhook_deliveries(5)'), '42501',
   'WHK-66: and nobody else does'
+);
+
+-- somebody who may read security events and not the log, and an endpoint that was told of the log
+select tests.act_as('admin@acme.test');
+select public.enable_webhook_endpoint(tests.a());
+select public.create_role(
+  tests.organization_id('acme'), 'watcher', '{webhook:read,webhook:manage,security:read}'
+);
+select tests.act_as_owner();
+select public.grant_role(
+  tests.user_id('viewer@acme.test'), 'watcher', tests.organization_id('acme')
+);
+select tests.cause('acme');
+select tests.act_as('viewer@acme.test');
+select lives_ok(
+  $$ select public.update_webhook_endpoint(tests.a(), subscriptions => '[{"pattern": "security.*"}]') $$,
+  'WHK-66: whoever may read security events may have an endpoint told of those alone'
+);
+select is(
+  tests.error($$ select public.set_webhook_destination(tests.a(), 'https://watcher.example',
+    'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) $$),
+  '42501 RBAC_PERMISSION_DENIED',
+  'WHK-66: but not move it: what it was told before can be replayed'
+);
+select tests.act_as('admin@acme.test');
+select lives_ok(
+  $$ select public.set_webhook_destination(tests.a(), 'https://receiver.example',
+    'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) $$,
+  'WHK-66: which whoever may read all of it does'
+);
+
+-- an endpoint that takes the id of another
+select public.delete_webhook_endpoint(tests.a());
+select tests.act_as('admin@globex.test');
+select is(
+  tests.error($$ select tests.endpoint(tests.a(), tests.organization_id('globex'), '{audit.*}') $$),
+  '23505 WEBHOOK_ID_TAKEN', 'WHK-67: nobody takes the id of an endpoint that was deleted, and what waits for it'
+);
+select tests.act_as_owner();
+delete from public.webhook_deliveries;
+insert into public.webhook_deliveries
+  (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type)
+select tests.b(), tests.organization_id(o), gen_random_uuid(), now(), 'audit', 'info', o
+from unnest('{acme,globex}'::text[]) o;
+select tests.claim();
+select is(
+  (select array_agg(c.body ->> 'type') from claimed c), '{globex}',
+  'WHK-67: and an endpoint gets no deliveries but its organization''s'
+);
+
+-- a resource with an endless name
+create table public.endless (id text primary key, organization_id uuid);
+select private.enable_audit('public.endless', organization_column => 'organization_id');
+select tests.endpoint(gen_random_uuid(), tests.organization_id('acme'), '{audit.*}', ordering => 'resource');
+select lives_ok(
+  $$ insert into public.endless
+     select left(string_agg(encode(sha256(n::text::bytea), 'base64'), ''), 2680),
+       tests.organization_id('acme') from generate_series(1, 61) n $$,
+  'WHK-68: a resource whose name is as long as an index can hold is told of in order too'
 );
 
 select * from finish();

@@ -1,5 +1,4 @@
 /** Signs as Standard Webhooks has it (https://www.standardwebhooks.com, symmetric signatures). */
-import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
 
 /** Signs with one secret. */
@@ -14,7 +13,7 @@ export interface Signer {
  * @throws Error where there is nothing in the secret
  */
 export function openSigner(secret: string): Signer {
-  const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  const key = Uint8Array.from(atob(secret.replace(/^whsec_/, "")), (c) => c.charCodeAt(0));
   if (key.length === 0) throw new Error("Cannot sign: the secret is empty");
   return {
     sign(id, at, body) {
