@@ -127,11 +127,14 @@ alter table private.webhook_secrets enable row level security;
 
 create table private.webhook_turns (
   endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
-  ordering_key text not null default ''
+  ordering_key text not null default '',
+  probing_until timestamptz
 ) with (fillfactor = 50);
 comment on table private.webhook_turns is
   'Up to which ordering key an endpoint had its turn; the next claim begins behind it, so that no
    key waits for ever behind others. Not audited: it moves with each claim.';
+comment on column private.webhook_turns.probing_until is
+  'While an endpoint is failing: until when the claim of its one attempt lasts.';
 alter table private.webhook_turns enable row level security;
 
 create policy "Members read webhook endpoints of organizations where they may"

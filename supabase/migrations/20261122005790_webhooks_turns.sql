@@ -64,14 +64,57 @@ begin
     ) w
     join public.webhook_endpoints e on e.id = w.endpoint_id and e.disabled_at is null
     join public.webhook_endpoint_health h on h.endpoint_id = e.id
+    join private.webhook_turns t on t.endpoint_id = e.id
     where e.id <> all (busy)
+      and (h.consecutive_failures < 3 or (t.probing_until > clock_timestamp()) is not true)
     group by e.id, h.consecutive_failures
     order by random();
 end;
 $$;
 comment on function private.take_webhook_turns(uuid[]) is
-  'The endpoints that have something pending and are not among the busy ones, in the order in which
-   they get their turn: by chance.';
+  'The endpoints that have something pending, are not among the busy ones and, where they are
+   failing, have no attempt under way, in the order in which they get their turn: by chance.';
+
+create function private.take_webhook_probe(endpoint_id uuid, until timestamptz)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update private.webhook_turns t set probing_until = until
+  where t.endpoint_id = (
+    select f.endpoint_id
+    from private.webhook_turns f
+    where f.endpoint_id = take_webhook_probe.endpoint_id
+      and (f.probing_until > clock_timestamp()) is not true
+    -- Whoever holds it claims for the endpoint at this moment.
+    for update skip locked
+  );
+  return found;
+end;
+$$;
+comment on function private.take_webhook_probe(uuid, timestamptz) is
+  'Whether an endpoint that is failing may have an attempt: one, until its result is there or its
+   claim has lapsed.';
+
+create function private.end_webhook_probes(endpoint_ids uuid[])
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  update private.webhook_turns t set probing_until = null
+  where t.endpoint_id in (
+    select f.endpoint_id
+    from private.webhook_turns f
+    where f.endpoint_id = any (endpoint_ids) and f.probing_until is not null
+    -- A claim that holds one may wait for what the caller holds.
+    for update skip locked
+  );
+$$;
+comment on function private.end_webhook_probes(uuid[]) is
+  'Lets endpoints that are failing have their next attempt.';
 
 create function private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -224,6 +267,8 @@ comment on function private.pick_webhooks_in_order(uuid, integer) is
    or waiting for another attempt, a run of each from its first on, the keys taking turns.';
 
 revoke all on function
-  private.take_webhook_turns(uuid[]), private.pick_webhooks(uuid, integer),
+  private.take_webhook_turns(uuid[]), private.take_webhook_probe(uuid, timestamptz),
+  private.end_webhook_probes(uuid[]),
+  private.pick_webhooks(uuid, integer),
   private.pick_webhooks_in_order(uuid, integer)
   from public, anon, authenticated, service_role;

@@ -56,7 +56,11 @@ begin
           v_turn.endpoint_id, v_share - cardinality(v_some)
         );
       end if;
-      v_picked := v_picked || v_some;
+      if not v_turn.failing or v_some <> '{}' and private.take_webhook_probe(
+        v_turn.endpoint_id, clock_timestamp() + make_interval(secs => lease_seconds)
+      ) then
+        v_picked := v_picked || v_some;
+      end if;
     end loop;
   end if;
   if v_picked = '{}' then

@@ -39,6 +39,7 @@ declare
   v_maximum constant integer := (private.setting('webhooks.maximum_attempts'))::integer;
   v_now constant timestamptz := clock_timestamp();
   v_endpoint record;
+  v_endpoints uuid[];
   v_taken bigint := 0;
 begin
   if jsonb_typeof(results) is distinct from 'array' then
@@ -46,11 +47,15 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_RESULTS';
   end if;
   -- What was claimed and not attempted goes back as it was.
-  update public.webhook_deliveries d
-  set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
-    claimed_at = null
-  from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
-  where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is null;
+  with returned as (
+    update public.webhook_deliveries d
+    set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
+      claimed_at = null
+    from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
+    where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is null
+    returning d.endpoint_id
+  )
+  select coalesce(array_agg(r.endpoint_id), '{}') into v_endpoints from returned r;
   for v_endpoint in
     with finished as (
       update public.webhook_deliveries d
@@ -95,6 +100,7 @@ begin
     group by f.endpoint_id
     order by f.endpoint_id
   loop
+    v_endpoints := v_endpoints || v_endpoint.endpoint_id;
     v_taken := v_taken + v_endpoint.attempts;
     perform private.note_webhook_health(
       v_endpoint.endpoint_id, v_endpoint.attempts - v_endpoint.failures, v_endpoint.failures,
@@ -113,6 +119,7 @@ begin
     where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
       and r.outcome is not null;
   end if;
+  perform private.end_webhook_probes(v_endpoints);
   return v_taken;
 end;
 $$;

@@ -1,6 +1,6 @@
 -- Webhooks: what gets into the outbox, who may take it, how attempts end.
 begin;
-select plan(82);
+select plan(87);
 select tests.create_organizations();
 update private.settings set value = '3' where name = 'webhooks.maximum_attempts';
 
@@ -344,6 +344,22 @@ select is(
   (select c.body #> '{data,details}' from claimed c), '{"was": null, "is": {"deep": null}}',
   'WHK-62: a null in the details is told as what it is'
 );
+select tests.complete('delivered', 200);
+
+-- an endpoint that fails and hangs
+update public.webhook_endpoint_health set consecutive_failures = 3, failing_since = now()
+where endpoint_id = tests.a();
+select tests.cause('acme', resource => 'hangs/' || n) from generate_series(1, 3) n;
+select is(tests.claim(), 1::bigint, 'WHK-69: a failing endpoint gets one attempt');
+create temporary table hanging as select * from claimed;
+select is(tests.claim(), 0::bigint, 'WHK-69: and no other while that is under way');
+update public.webhook_deliveries d set due_at = clock_timestamp() where d.id in (select h.delivery_id from hanging h);
+update private.webhook_turns set probing_until = clock_timestamp() where endpoint_id = tests.a();
+select is(tests.claim(), 1::bigint, 'WHK-69: until the claim lapses');
+select tests.complete('rejected', 500);
+select is(tests.claim(), 1::bigint, 'WHK-69: or the attempt ends');
+select tests.complete('delivered', 200);
+select ok(tests.claim() >= 1, 'WHK-69: once one arrives it gets all again');
 select tests.complete('delivered', 200);
 
 -- samples

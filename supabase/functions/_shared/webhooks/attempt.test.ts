@@ -105,11 +105,16 @@ Deno.test("attempt() says when a receiver wants to be left alone for a while", a
     ["999999", 86_400],
     ["0", undefined],
     ["soon", undefined],
+    ["-5", undefined],
+    ["1.5", undefined],
+    ["2099", 2099],
+    ["Wed, 21 Oct 2015 07:28:00 GMT", undefined],
+    ["Thu, 21 Oct 2100 07:28:00 GMT", 86_400],
   ];
   for (const [header, expected] of cases) {
     const answer = `HTTP/1.1 429 x\r\nRetry-After: ${header}\r\nContent-Length: 0\r\n\r\n`;
     const { result } = await attempting(answer, [newSecret()]);
-    assert.equal(result.retry_after_seconds, expected);
+    assert.equal(result.retry_after_seconds, expected, header);
   }
 });
 

@@ -80,8 +80,8 @@ export async function attempt(
     const { pathname, search } = endpoint.url;
     const response = excerpt(text, [...signatures, routingKey ?? "", pathname + search]);
     const outcome = status >= 200 && status < 300 ? "delivered" : "rejected";
-    const wait = Number(answered.get("retry-after"));
-    const retry = outcome === "rejected" && Number.isInteger(wait) && wait > 0
+    const wait = secondsOf(answered.get("retry-after") ?? "");
+    const retry = outcome === "rejected" && wait > 0
       ? { retry_after_seconds: Math.min(wait, 86_400) }
       : {};
     return { ...named, outcome, status, ...latency(), response, ...retry };
@@ -93,6 +93,12 @@ export async function attempt(
       : "unreachable";
     return { ...named, outcome, ...latency(), response: describe(thrown) };
   }
+}
+
+/** What Retry-After asks for, a number of seconds or a date (RFC 9110, section 10.2.3); else NaN. */
+function secondsOf(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  return / GMT$/.test(text) ? Math.ceil((Date.parse(text) - Date.now()) / 1000) : NaN;
 }
 
 /** The first characters of an answer, without control characters and without what is secret. */

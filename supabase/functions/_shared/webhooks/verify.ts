@@ -19,7 +19,10 @@ export class WebhookRefused extends Error {
   }
 }
 
-/** Remembers ids, for as long as retries and replays may come. */
+/**
+ * Remembers ids, for as long as retries and replays may come, and in the transaction of what is done
+ * about the message: what failed comes again, and must not be taken for done.
+ */
 export interface SeenIds {
   /** Remembers an id; false where it was remembered already. Has to be atomic. */
   remember(id: string): Promise<boolean>;
