@@ -49,7 +49,7 @@ select is(
   tests.error($$ select tests.endpoint(
     '00000000-0000-4000-8000-00000000000a', tests.organization_id('acme')
   ) $$),
-  '23505', 'WHK-03: an id is taken once'
+  '23505 WEBHOOK_ID_TAKEN', 'WHK-03: an id is taken once'
 );
 select is(
   (select count(*) from public.webhook_endpoints), 1::bigint,
