@@ -24,8 +24,16 @@ export function openCache(env: CacheEnv, observer?: CacheObserver): Promise<Cach
 }
 
 /** A cache of its own, for tests and for whoever wants other bounds. */
-export async function makeCache(env: CacheEnv, observer?: CacheObserver): Promise<Cache> {
-  const redis = await openRedis(env);
+export async function makeCache(
+  env: CacheEnv,
+  observer?: CacheObserver,
+  log: (line: string) => void = console.error,
+): Promise<Cache> {
+  const redis = await openRedis(env).catch(() => {
+    // What was thrown may quote the address, and in it a password.
+    log("The address of Redis has no valid form; the cache is in memory alone");
+    return null;
+  });
   const shared = redis && new SharedLevel(redis, {
     prefix: env.cachePrefix,
     timeout: env.cacheTimeout,

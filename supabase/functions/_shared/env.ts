@@ -13,13 +13,7 @@ export interface Env {
 export function readEnv(get: (name: string) => string | undefined = (n) => Deno.env.get(n)): Env {
   const url = get("SUPABASE_URL");
   if (!url) throw new Error("SUPABASE_URL is not set");
-  const keys = get("SUPABASE_PUBLISHABLE_KEYS");
-  const publishableKey = keys
-    ? (JSON.parse(keys) as { default?: string }).default
-    : get("SUPABASE_ANON_KEY");
-  if (!publishableKey) {
-    throw new Error("Neither SUPABASE_PUBLISHABLE_KEYS nor SUPABASE_ANON_KEY is set");
-  }
+  const publishableKey = readKey(get, "SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY");
   return { url: url.replace(/\/+$/, ""), publishableKey };
 }
 
@@ -197,11 +191,12 @@ export interface CacheEnv {
 export function readCacheEnv(
   get: (name: string) => string | undefined = (n) => Deno.env.get(n),
 ): CacheEnv {
+  const { host } = URL.parse(get("SUPABASE_URL") ?? "") ?? { host: "" };
   return {
     redisUrl: get("REDIS_URL") || null,
     upstashUrl: get("UPSTASH_REDIS_REST_URL") || null,
     upstashToken: get("UPSTASH_REDIS_REST_TOKEN") || null,
-    cachePrefix: get("BULWARK_CACHE_PREFIX") || "bulwark",
+    cachePrefix: get("BULWARK_CACHE_PREFIX") || ["bulwark", ...host ? [host] : []].join(":"),
     cacheTimeout: Number(get("BULWARK_CACHE_TIMEOUT_MS")) || 100,
   };
 }
@@ -268,35 +263,61 @@ export function readTrackingEnv(
   const sentryDsn = get("SENTRY_DSN") || null;
   const secrets = sentryDsn
     ? Object.entries(all())
-      .filter(([name, value]) =>
-        /KEY|SECRET|TOKEN|PASSWORD|PEPPER|DSN|_URL$/.test(name) && value.length > 7
-      )
+      .filter(([name]) => /KEY|SECRET|TOKEN|PASSWORD|PEPPER|DSN|_URL$/.test(name))
       .flatMap(([, value]) => [value, ...secretsIn(value)])
+      .filter((value) => value.length > 7)
+      // One that begins another would leave the end of it.
+      .sort((a, b) => b.length - a.length)
     : [];
   return { sentryDsn, environment: get("SENTRY_ENVIRONMENT") || "production", secrets };
 }
 
-/** The keys inside `{"default":"sb_secret_..."}`. */
+/** The keys in `{"default":"sb_secret_..."}` and in `id:passphrase:...,id:...`, a URL's password. */
 function secretsIn(value: string): string[] {
   try {
     const keys: unknown = JSON.parse(value);
     return typeof keys === "object" && keys !== null
-      ? Object.values(keys).filter((key) => typeof key === "string" && key.length > 7)
+      ? Object.values(keys).filter((key) => typeof key === "string")
       : [];
   } catch {
-    return [];
+    if (!/:\/\//.test(value)) return value.split(/[,:]/);
+    const { password } = URL.parse(value) ?? { password: "" };
+    return [password, unescaped(password)];
+  }
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 
 function readSecretKey(get: (name: string) => string | undefined): string {
-  const keys = get("SUPABASE_SECRET_KEYS");
-  const secretKey = keys
-    ? (JSON.parse(keys) as { default?: string }).default
-    : get("SUPABASE_SERVICE_ROLE_KEY");
-  if (!secretKey) {
-    throw new Error("Neither SUPABASE_SECRET_KEYS nor SUPABASE_SERVICE_ROLE_KEY is set");
+  return readKey(get, "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY");
+}
+
+/** The key named default of `{"default":"sb_..."}`, or else the legacy key. */
+function readKey(
+  get: (name: string) => string | undefined,
+  name: string,
+  legacyName: string,
+): string {
+  const keys = get(name);
+  const key = keys ? defaultOf(keys) : get(legacyName);
+  if (!key) throw new Error(`Neither ${name} nor ${legacyName} is set`);
+  return key;
+}
+
+/** Null where the text is none of that form: what JSON.parse() throws would quote it. */
+function defaultOf(keys: string): string | null {
+  try {
+    const { default: key } = JSON.parse(keys);
+    return typeof key === "string" ? key : null;
+  } catch {
+    return null;
   }
-  return secretKey;
 }
 
 /** What the function `webhooks` finds in its environment. */

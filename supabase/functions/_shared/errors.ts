@@ -12,7 +12,8 @@ export class BulwarkError extends Error {
 /** The error of a supabase-js call, together with the HTTP status of its answer. */
 export interface DataApiFailure {
   status: number;
-  error: { code: string; message: string; details: string | null };
+  /** Of whatever answers in the Data API's place only the message. */
+  error: { code?: string; message: string; details?: string | null };
 }
 
 /**
@@ -23,7 +24,7 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
   if (error.details && /^[A-Z]+(_[A-Z]+)+$/.test(error.details)) {
     return new BulwarkError(status, error.details, error.message);
   }
-  if (status === 401 || error.code.startsWith("PGRST30")) {
+  if (status === 401 || error.code?.startsWith("PGRST30")) {
     return new BulwarkError(401, "UNAUTHORIZED", "Cannot identify the caller: sign in first");
   }
   if (status === 403 || error.code === "42501") {
@@ -37,4 +38,21 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
     );
   }
   return new Error(`Data API ${status} ${error.code}: ${error.message}`);
+}
+
+/**
+ * What a call to the Data API returned.
+ * @throws BulwarkError with the code that the database gave, Error for whatever else went wrong
+ */
+export function unwrap<Data>(
+  { data, error, status }: {
+    data: Data | null;
+    error: DataApiFailure["error"] | null;
+    status: number;
+  },
+): Data {
+  if (error) throw fromDataApi({ status, error });
+  // Not the Data API's answer but one of whatever is in front of it.
+  if (status >= 400) throw new Error(`Data API ${status}`);
+  return data as Data;
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { BulwarkError, fromDataApi } from "./errors.ts";
+import { BulwarkError, type DataApiFailure, fromDataApi, unwrap } from "./errors.ts";
 import { readEnv } from "./env.ts";
-import { correlationIdOf, handle, readJson } from "./http.ts";
+import { correlationIdOf, handle, readBody, readJson } from "./http.ts";
+import { router } from "./router.ts";
 
 const request = (init?: RequestInit) => new Request("http://localhost/rbac", init);
 
@@ -41,6 +42,82 @@ Deno.test("handle() answers a preflight, and refuses a method it does not know",
   assert.equal((await handler(request({ method: "PUT" }))).status, 405);
 });
 
+Deno.test("handle() says which methods there are to whoever uses another", async () => {
+  const handler = handle(["GET", "POST"], () => Promise.resolve(new Response("fine")));
+  const answer = await handler(request({ method: "DELETE" }));
+  assert.deepEqual([answer.status, answer.headers.get("allow")], [405, "GET, POST"]);
+});
+
+Deno.test("handle() answers whatever was thrown, with or without a text", async () => {
+  const unreadable = new Error("x");
+  Object.defineProperty(unreadable, "stack", {
+    get() {
+      throw new Error("no stack");
+    },
+  });
+  for (const thrown of [Symbol("odd"), Object.create(null), undefined, unreadable]) {
+    const logged: string[] = [];
+    const failing = handle(["GET"], () => Promise.reject(thrown), (line) => logged.push(line));
+    const answer = await failing(request());
+    assert.equal(answer.status, 500);
+    assert.ok(logged[0]?.startsWith((await answer.json()).correlation_id));
+  }
+});
+
+Deno.test("handle() answers when error tracking itself fails", async () => {
+  const report = () => {
+    throw new Error("no tracking");
+  };
+  const failing = handle(["GET"], () => Promise.reject(new Error("x")), () => {}, report);
+  assert.equal((await failing(request())).status, 500);
+});
+
+Deno.test("handle() passes on an answer whose headers cannot be changed", async () => {
+  const handler = handle(["GET"], () => Promise.resolve(Response.redirect("http://localhost/x")));
+  const answer = await handler(request());
+  assert.deepEqual([answer.status, answer.headers.get("location")], [302, "http://localhost/x"]);
+  assert.ok(answer.headers.get("x-correlation-id"));
+});
+
+Deno.test("handle() answers 400 to a host that is none, and reports nothing", async () => {
+  const reported: unknown[] = [];
+  const handler = handle(
+    ["GET"],
+    router({ "GET /rbac": () => Promise.resolve(new Response("fine")) }),
+    (line) => reported.push(line),
+    (thrown) => reported.push(thrown),
+  );
+  const escaped: unknown[] = [];
+  const server = Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen() {},
+    onError(thrown) {
+      escaped.push(thrown);
+      return new Response(null, { status: 500 });
+    },
+  }, handler);
+  for (const host of ["[", "%", "a b", "x:99999999"]) {
+    const connection = await Deno.connect({ port: server.addr.port });
+    const lines = ["GET /rbac HTTP/1.1", `host: ${host}`, "connection: close", "", ""];
+    await connection.write(new TextEncoder().encode(lines.join("\r\n")));
+    const answer = await new Response(connection.readable).text();
+    assert.match(answer, /^HTTP\/1.1 400 [^]*INVALID_INPUT/, host);
+  }
+  await server.shutdown();
+  assert.deepEqual([reported, escaped], [[], []]);
+});
+
+Deno.test("router() finds its way through as many slashes as there may be, at once", async () => {
+  const answer = router({ "GET /rbac": () => Promise.resolve(new Response("fine")) });
+  assert.equal(await (await answer(new Request("http://localhost/rbac///"))).text(), "fine");
+  const start = performance.now();
+  const path = "/".repeat(60_000);
+  await assert.rejects(answer(new Request(`http://localhost${path}x`)), { code: "NOT_FOUND" });
+  await assert.rejects(answer(new Request(`http://localhost/rbac${path}x`)), { code: "NOT_FOUND" });
+  assert.ok(performance.now() - start < 500);
+});
+
 Deno.test("correlationIdOf() keeps an id that has the form of one and replaces what has not", () => {
   const given = (id: string) => correlationIdOf(request({ headers: { "x-correlation-id": id } }));
   assert.equal(given("trace-12345678"), "trace-12345678");
@@ -55,6 +132,22 @@ Deno.test("readJson() refuses what is too large, not UTF-8 or not JSON", async (
   await assert.rejects(read("x".repeat(1024 * 1024 + 1)), { code: "BODY_TOO_LARGE" });
   await assert.rejects(read(new Uint8Array([0x22, 0xff, 0x22])), { code: "INVALID_JSON" });
   await assert.rejects(read(""), { code: "INVALID_JSON" });
+});
+
+Deno.test("readBody() takes a sender who goes away for a refusal and not for an error", async () => {
+  const body = new ReadableStream({
+    pull(controller) {
+      controller.error(new TypeError("connection closed"));
+    },
+  });
+  await assert.rejects(readBody(request({ method: "POST", body })), { code: "BODY_INCOMPLETE" });
+});
+
+Deno.test("fromDataApi() and unwrap() know a failure of something in front of the Data API", () => {
+  const page = { message: "<html>Bad Gateway</html>" } as DataApiFailure["error"];
+  assert.match(fromDataApi({ status: 502, error: page }).message, /Data API 502/);
+  assert.throws(() => unwrap({ data: null, error: null, status: 502 }), /Data API 502/);
+  assert.equal(unwrap({ data: 5, error: null, status: 200 }), 5);
 });
 
 Deno.test("fromDataApi() takes our code from details and hides everything else", () => {

@@ -44,21 +44,18 @@ export function handle(
     if (request.method === "OPTIONS") return new Response(null, { status: 204, headers });
     const start = performance.now();
     const correlationId = correlationIdOf(request);
-    const respond = (response: Response, code?: string) => {
-      for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
-      response.headers.set("x-correlation-id", correlationId);
+    const respond = (answer: Response, code?: string) => {
+      const response = withHeaders(answer, { ...headers, "x-correlation-id": correlationId });
       const { status } = response;
       const duration = performance.now() - start;
       recordRequest(request, { status, duration, ...(code ? { code } : {}) });
       return response;
     };
     try {
-      if (!methods.includes(request.method)) {
-        throw new BulwarkError(
-          405,
-          "METHOD_NOT_ALLOWED",
-          `Cannot use this method: ${methods.join(" or ")}`,
-        );
+      if (!methods.includes(request.method)) throw notAllowed(methods);
+      // Its host is what the client wrote.
+      if (!URL.canParse(request.url)) {
+        throw new BulwarkError(400, "INVALID_INPUT", "Cannot read the request: no valid address");
       }
       // Whoever asks for the id further down gets the one that the answer carries.
       const identified = new Request(request);
@@ -67,8 +64,12 @@ export function handle(
     } catch (thrown) {
       const known = thrown instanceof BulwarkError;
       if (!known) {
-        log(`${correlationId} ${thrown instanceof Error ? thrown.stack : thrown}`);
-        report(thrown, { request, correlationId });
+        log(`${correlationId} ${textOf(thrown)}`);
+        try {
+          report(thrown, { request, correlationId });
+        } catch (failure) {
+          log(`${correlationId} could not be reported: ${textOf(failure)}`);
+        }
       }
       const { status, code, message, headers } = known
         ? thrown
@@ -77,6 +78,29 @@ export function handle(
       return respond(Response.json(body, { status, headers }), code);
     }
   };
+}
+
+/** An answer with more headers, a new one because those of fetch() cannot be changed. */
+export function withHeaders(answer: Response, more: Record<string, string>): Response {
+  const response = new Response(answer.body, answer);
+  for (const [name, value] of Object.entries(more)) response.headers.set(name, value);
+  return response;
+}
+
+function notAllowed(methods: readonly string[]): BulwarkError {
+  const message = `Cannot use this method: ${methods.join(" or ")}`;
+  const refusal = new BulwarkError(405, "METHOD_NOT_ALLOWED", message);
+  refusal.headers = { allow: methods.join(", ") };
+  return refusal;
+}
+
+/** What was thrown as text, for the log; anything can be thrown, also what has none. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.stack : thrown);
+  } catch {
+    return `an ${typeof thrown} that has no text`;
+  }
 }
 
 /**
@@ -92,24 +116,29 @@ export function correlationIdOf(request: Request): string {
 
 /**
  * The body of a request, of 1 MiB at most.
- * @throws BulwarkError 413 BODY_TOO_LARGE
+ * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE
  */
 export async function readBody(request: Request): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of request.body ?? []) {
-    size += chunk.byteLength;
-    if (size > maximumBodyBytes) {
-      throw new BulwarkError(413, "BODY_TOO_LARGE", "Cannot read the request: more than 1 MiB");
+  try {
+    for await (const chunk of request.body ?? []) {
+      if ((size += chunk.byteLength) > maximumBodyBytes) break;
+      chunks.push(chunk);
     }
-    chunks.push(chunk);
+  } catch {
+    // Whoever hangs up is no fault of ours, to be looked into.
+    throw new BulwarkError(400, "BODY_INCOMPLETE", "Cannot read the request: its body broke off");
+  }
+  if (size > maximumBodyBytes) {
+    throw new BulwarkError(413, "BODY_TOO_LARGE", "Cannot read the request: more than 1 MiB");
   }
   return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
 }
 
 /**
  * The JSON body of a request, of 1 MiB at most.
- * @throws BulwarkError 413 BODY_TOO_LARGE, 400 INVALID_JSON
+ * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE, 400 INVALID_JSON
  */
 export async function readJson(request: Request): Promise<unknown> {
   const body = await readBody(request);

@@ -60,8 +60,10 @@ export function recordRequest(
   request: Request,
   { status, duration, code }: { status: number; duration: number; code?: string },
 ): void {
-  const name = new URL(request.url).pathname.split("/")[1] ?? "";
-  const labels = { function: /^[a-z][\w-]{0,63}$/.test(name) ? name : "unknown" };
+  // Not by URL(): a host that is none would fail the request a second time.
+  const [, name = "unknown"] = /^\w+:\/\/[^/?#]*\/([a-z][\w-]{0,63})(?![^/?#])/.exec(request.url) ??
+    [];
+  const labels = { function: name };
   const method = /^(GET|HEAD|POST|PUT|PATCH|DELETE)$/.test(request.method)
     ? request.method
     : "other";
@@ -132,7 +134,14 @@ let flusher: Flusher | null | undefined;
 
 /** Stores what was counted, after the response. Does nothing where there is no secret key. */
 export function flushSoon(): void {
-  if (flusher === undefined) flusher = openFlusher();
+  if (flusher === undefined) {
+    try {
+      flusher = openFlusher();
+    } catch (thrown) {
+      console.error(`metrics are not stored: ${thrown}`);
+      flusher = null;
+    }
+  }
   flusher?.soon();
 }
 

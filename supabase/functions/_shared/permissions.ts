@@ -1,7 +1,7 @@
 import { type Cache, openCache } from "./cache.ts";
 import { heldPermissions } from "./cache/held.ts";
 import { type CallerClient, claimedBy } from "./caller.ts";
-import { BulwarkError, fromDataApi } from "./errors.ts";
+import { BulwarkError, unwrap } from "./errors.ts";
 import { cacheObserver } from "./metrics.ts";
 
 /** A permission of the catalogue, or one that the host application registered. */
@@ -33,14 +33,16 @@ export async function checkPermissions(
 ): Promise<Record<string, boolean>> {
   const held = await heldBy(client, organizationId);
   const rest = permissions.filter((permission) => !held.has(permission));
-  const allowed = Object.fromEntries(permissions.map((permission) => [permission, true]));
+  // What nobody says yes to is a no, also where the answer is cut off.
+  const allowed = Object.fromEntries(permissions.map((name) => [name, held.has(name)]));
   if (rest.length === 0 && permissions.length <= 100) return allowed;
-  const { data, error, status } = await client.rpc("check_permissions", {
-    permissions: permissions.length > 100 ? [...permissions] : rest,
-    ...(organizationId === null ? {} : { organization_id: organizationId }),
-  });
-  if (error) throw fromDataApi({ status, error });
-  for (const row of data) allowed[row.permission] = row.allowed;
+  const rows = unwrap(
+    await client.rpc("check_permissions", {
+      permissions: permissions.length > 100 ? [...permissions] : rest,
+      ...(organizationId === null ? {} : { organization_id: organizationId }),
+    }),
+  );
+  for (const row of rows) allowed[row.permission] = row.allowed;
   return allowed;
 }
 
@@ -98,12 +100,12 @@ async function askFor(
   organizationId: string | null,
 ): Promise<ReadonlySet<string>> {
   const ask = async (knownVersion: string | null) => {
-    const { data, error, status } = await client.rpc("my_permissions", {
-      ...(organizationId === null ? {} : { organization_id: organizationId }),
-      ...(knownVersion === null ? {} : { known_version: knownVersion }),
-    });
-    if (error) throw fromDataApi({ status, error });
-    const [row] = data;
+    const [row] = unwrap(
+      await client.rpc("my_permissions", {
+        ...(organizationId === null ? {} : { organization_id: organizationId }),
+        ...(knownVersion === null ? {} : { known_version: knownVersion }),
+      }),
+    );
     // The function returns one row, with a null that the generated types do not know of.
     return {
       version: row?.version ?? "",

@@ -1,6 +1,6 @@
 import type { RateLimitEnv } from "./env.ts";
 import { BulwarkError } from "./errors.ts";
-import { correlationIdOf, type Handler } from "./http.ts";
+import { correlationIdOf, type Handler, withHeaders } from "./http.ts";
 import { clientAddress } from "./rate_limit/address.ts";
 import type { Charge, RateLimitStore } from "./rate_limit/decision.ts";
 import { rateLimitHeaders, refusal } from "./rate_limit/headers.ts";
@@ -83,9 +83,7 @@ export function limitsOf({ store, identify, address, noteRefusal }: LimitParts):
     if (!decision.allowed) return refusal(decision, correlationIdOf(request));
     const headers = rateLimitHeaders(decision);
     try {
-      const response = await handler(request);
-      for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
-      return response;
+      return withHeaders(await handler(request), headers);
     } catch (thrown) {
       if (thrown instanceof BulwarkError) {
         thrown.headers = { ...headers, ...thrown.headers };

@@ -9,6 +9,9 @@ export interface ErrorContext {
   correlationId: string;
 }
 
+/** So many reports are on their way at a time; what comes beyond is in the log alone. */
+const mostUnderway = 20;
+
 /** Reports an unexpected error, after the response; never fails and never waits. */
 export type ReportError = (thrown: unknown, context: ErrorContext) => void;
 
@@ -25,7 +28,11 @@ export function errorReporter(
   const dsn = env.sentryDsn ? parseDsn(env.sentryDsn) : null;
   if (env.sentryDsn && !dsn) log("SENTRY_DSN is not an address of Sentry; errors are only logged");
   if (!dsn) return () => {};
+  let underway = 0;
   return (thrown, context) => {
+    // A storm of errors is known by its first; waiting for a receiver costs memory.
+    if (underway >= mostUnderway) return;
+    underway++;
     const deliver = async () => {
       const body = toEnvelope(thrown, context, env.environment, (text) => scrub(text, env.secrets));
       const response = await send(dsn.url, {
@@ -36,7 +43,10 @@ export function errorReporter(
       });
       await response.body?.cancel();
     };
-    waitUntil(deliver().catch(() => log(`${context.correlationId} could not be reported`)));
+    const delivery = deliver()
+      .catch(() => log(`${context.correlationId} could not be reported`))
+      .finally(() => underway--);
+    waitUntil(delivery);
   };
 }
 

@@ -7,11 +7,12 @@
 import { makeCheckpoint, readLogKeys } from "../_shared/audit/checkpoint.ts";
 import { exportHeaders, pagesOf, startExport } from "../_shared/audit/export.ts";
 import { consistencyQuery, exportQuery, proofQuery } from "../_shared/audit/input.ts";
-import { checkpointLog, unwrap } from "../_shared/audit/log.ts";
+import { checkpointLog } from "../_shared/audit/log.ts";
 import { publishedCheckpoint } from "../_shared/audit/published.ts";
 import { openSink } from "../_shared/audit/sink.ts";
 import { callerClient } from "../_shared/caller.ts";
 import { readAuditEnv, readRateLimitEnv } from "../_shared/env.ts";
+import { unwrap } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
 import { parse } from "../_shared/input.ts";
 import { openLimits } from "../_shared/rate_limit.ts";

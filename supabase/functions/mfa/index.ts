@@ -14,6 +14,7 @@ import { BulwarkError } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
 import { routes } from "../_shared/mfa/routes.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
+import { pathOf } from "../_shared/router.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readMfaEnv();
@@ -21,7 +22,7 @@ const limit = openLimits(readRateLimitEnv());
 
 // Guesses at codes have a throttle of their own in the database, which this one is in front of.
 const answer = limit("api_default", async (request) => {
-  const route = routes[`${request.method} ${new URL(request.url).pathname.replace(/\/+$/, "")}`];
+  const route = routes[`${request.method} ${pathOf(request)}`];
   if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
   const caller = callerClient(request, env);
   if (!env.pepper) {

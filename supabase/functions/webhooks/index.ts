@@ -4,7 +4,7 @@
  * sends it a sample now (`POST …/<id>/test`). For the scheduler: delivers what is due
  * (`POST /webhooks/deliver`). Everything else is an RPC of the database.
  */
-import { unwrap } from "../_shared/audit/log.ts";
+import { unwrap } from "../_shared/errors.ts";
 import { callerClient } from "../_shared/caller.ts";
 import { openDataKeys } from "../_shared/encryption/mod.ts";
 import { readRateLimitEnv, readWebhookEnv } from "../_shared/env.ts";

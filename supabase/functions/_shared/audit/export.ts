@@ -1,6 +1,6 @@
 import type { CallerClient } from "../caller.ts";
 import type { ExportFormat } from "./formats.ts";
-import { unwrap } from "./log.ts";
+import { unwrap } from "../errors.ts";
 import type { AuditEntry, AuditGroup, GroupProof, PrunedLog } from "./records.ts";
 
 /** What the database hands out at a time. */

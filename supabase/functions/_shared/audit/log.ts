@@ -1,5 +1,5 @@
 import type { CallerClient } from "../caller.ts";
-import { type DataApiFailure, fromDataApi } from "../errors.ts";
+import { unwrap } from "../errors.ts";
 import type { ConsistencyProof } from "./records.ts";
 import { writerSecret } from "./keys.ts";
 import type { Signer } from "./note.ts";
@@ -91,16 +91,4 @@ export function checkpointLog(client: CallerClient): CheckpointLog {
       );
     },
   };
-}
-
-/** The data of an answer that has no error. */
-export function unwrap<Data>(
-  answer:
-    | { data: Data; error: null }
-    | { data: null; error: DataApiFailure["error"] } & {
-      status: number;
-    },
-): Data {
-  if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
-  return answer.data;
 }

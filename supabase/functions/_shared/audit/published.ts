@@ -1,5 +1,5 @@
 import type { CallerClient } from "../caller.ts";
-import { unwrap } from "./log.ts";
+import { unwrap } from "../errors.ts";
 import { formatVerifierKey, NoteError, openCheckpoint, type VerifierKey } from "./note.ts";
 
 /** The newest checkpoint, and the public keys of all there are. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Breaker } from "./breaker.ts";
 import { Debts } from "./debts.ts";
+import { makeCache } from "../cache.ts";
 import { Cache, type CacheOptions } from "./cache.ts";
 import { any, type CacheKey, cacheKey, cachePattern, matcher } from "./catalog.ts";
 import { warm } from "./warm.ts";
@@ -232,6 +233,38 @@ Deno.test("CACHE-14: every answer is told once, with where it came from", async 
 });
 
 /** A breaker's timer ends by itself, a little later. */
+Deno.test("CACHE-26: a value is frozen however deep it is", async () => {
+  const deep = JSON.parse(`${"[".repeat(50_000)}${"]".repeat(50_000)}`);
+  let value = await make().getOrSet(key("deep"), () => Promise.resolve(deep), { ttl: 60 });
+  for (; value.length > 0; value = value[0]) assert.ok(Object.isFrozen(value));
+});
+
+Deno.test("CACHE-27: a value with __proto__ in it changes nobody's prototype", async () => {
+  const told = JSON.parse(
+    '{"__proto__": {"admin": true}, "constructor": {"prototype": {"admin": 1}}}',
+  );
+  const value = await make().getOrSet(key("proto"), () => Promise.resolve(told), { ttl: 60 });
+  assert.equal(Object.getPrototypeOf(value), Object.prototype);
+  assert.equal(({} as { admin?: boolean }).admin, undefined);
+});
+
+Deno.test("CACHE-28: an address that is none leaves the memory, and is said", async () => {
+  const env = { redisUrl: null, upstashUrl: null, upstashToken: null, cachePrefix: "p" };
+  for (
+    const wrong of [{ redisUrl: "redis://u:hunter2@h:99999" }, {
+      upstashUrl: "hunter2",
+      upstashToken: "x",
+    }]
+  ) {
+    const said: string[] = [];
+    const log = (line: string) => said.push(line);
+    const cache = await makeCache({ ...env, cacheTimeout: 100, ...wrong }, undefined, log);
+    assert.equal(await cache.getOrSet(key("a"), () => Promise.resolve(1), { ttl: 60 }), 1);
+    assert.equal(cache.state, "memory");
+    assert.ok(said.length === 1 && !said[0]?.includes("hunter2"), said[0]);
+  }
+});
+
 const timersEnd = () => new Promise((resolve) => setTimeout(resolve, 50));
 
 Deno.test(

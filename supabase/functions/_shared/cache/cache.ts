@@ -143,9 +143,9 @@ export class Cache {
       ? await this.#try((shared) => Promise.all(missing.map((key) => shared.read(key, null)))) ?? []
       : [];
     for (const [i, key] of missing.entries()) {
-      const text = texts[i];
-      if (typeof text === "string") found.set(key, thaw(text));
-      this.#answered(key, typeof text === "string" ? "shared" : "miss");
+      const value = readable(texts[i]);
+      if (value !== undefined) found.set(key, value);
+      this.#answered(key, value === undefined ? "miss" : "shared");
     }
     return keys.map((key) => found.get(key) as T | null | undefined);
   }
@@ -240,10 +240,11 @@ export class Cache {
           this.#missed(thrown);
         }
       }
-      if (typeof found !== "string") {
-        return await this.#load(key, flight, load, stamp, options, found);
+      const value = readable(found);
+      if (typeof found !== "string" || value === undefined) {
+        const lease = typeof found === "string" ? null : found;
+        return await this.#load(key, flight, load, stamp, options, lease);
       }
-      const value = thaw(found);
       if (!flight.revoked) this.#remember(key, value, found, stamp, options);
       this.#answered(key, value === null ? "negative" : "shared");
       return value as T;
@@ -361,14 +362,26 @@ function freeze(value: unknown): { value: unknown; text: string } {
   return { value: thaw(text), text };
 }
 
-function thaw(text: string): unknown {
-  return deepFreeze(JSON.parse(text));
+/** What was found in Redis; undefined where that is nothing, or nothing that this code put there. */
+function readable(found: unknown): unknown {
+  if (typeof found !== "string") return undefined;
+  try {
+    return thaw(found);
+  } catch {
+    return undefined;
+  }
 }
 
-function deepFreeze(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  for (const child of Object.values(value)) {
-    if (typeof child === "object" && child !== null) deepFreeze(child);
+function thaw(text: string): unknown {
+  const whole: unknown = JSON.parse(text);
+  const rest = [whole];
+  // A list and no recursion: JSON may be deeper than the stack.
+  for (let value = rest.pop(); value !== undefined; value = rest.pop()) {
+    if (typeof value !== "object" || value === null) continue;
+    for (const child of Object.values(value)) {
+      if (typeof child === "object" && child !== null) rest.push(child);
+    }
+    Object.freeze(value);
   }
-  return Object.freeze(value);
+  return whole;
 }

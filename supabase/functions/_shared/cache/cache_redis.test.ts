@@ -64,6 +64,32 @@ redisTest("CACHE-R01: what one isolate loaded another does not load", async ({ i
   assert.deepEqual(await two.getOrSet(key("a"), unused, { ttl: 60 }), { n: 1 });
 });
 
+redisTest("CACHE-R24: what is in Redis and no JSON is a miss", async ({ redis, isolate }) => {
+  const cache = await isolate();
+  for (
+    const junk of ["\njunk", "\n", "junk", "", `\n${"[".repeat(200_000)}${"]".repeat(200_000)}`]
+  ) {
+    await redis.call("SET", "t:e:user:a", junk);
+    const answer = await cache.getOrSet(key("a"), () => Promise.resolve("loaded"), { ttl: 60 });
+    assert.equal(answer, "loaded", junk.slice(0, 10));
+    await redis.call("SET", "t:e:user:a", junk);
+    assert.deepEqual(await cache.getMany([key("a"), key("b")]), [undefined, undefined]);
+  }
+});
+
+redisTest("CACHE-R25: what is in Redis and no text is a miss", async ({ redis, isolate }) => {
+  const cache = await isolate();
+  await redis.call("RPUSH", "t:e:user:a", "x");
+  await redis.call("RPUSH", "t:t:tag", "x");
+  for (const tags of [[], ["tag"]]) {
+    const options = { ttl: 60, tags };
+    assert.equal(
+      await cache.getOrSet(key("a"), () => Promise.resolve("loaded"), options),
+      "loaded",
+    );
+  }
+});
+
 redisTest("CACHE-R02: of ten isolates that miss at once one loads", async ({ isolate }) => {
   const isolates = await Promise.all(Array.from({ length: 10 }, () => isolate()));
   let loads = 0;

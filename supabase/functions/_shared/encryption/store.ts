@@ -1,5 +1,5 @@
 import type { CallerClient } from "../caller.ts";
-import { BulwarkError, type DataApiFailure, fromDataApi } from "../errors.ts";
+import { BulwarkError, unwrap as unwrapAnswer } from "../errors.ts";
 import type { DataKeyStore, StoredDataKey } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
 import type { RegisteredKey } from "./key_ring.ts";
@@ -88,16 +88,14 @@ function registered(
   };
 }
 
-/** The data of an answer; that a key was destroyed is told as the fault it is. */
-export function unwrap<Data>(
-  answer:
-    | { data: Data; error: null }
-    | { data: null; error: DataApiFailure["error"] } & { status: number },
-): Data {
-  if (!answer.error) return answer.data;
-  const error = fromDataApi({ status: answer.status, error: answer.error });
-  if (error instanceof BulwarkError && error.code === "ENCRYPTION_KEY_DESTROYED") {
-    throw new EncryptionError("key_destroyed", "the organization's data keys");
+/** {@link unwrapAnswer}; that a key was destroyed is told as the fault it is. */
+export function unwrap<Data>(answer: Parameters<typeof unwrapAnswer<Data>>[0]): Data {
+  try {
+    return unwrapAnswer(answer);
+  } catch (thrown) {
+    if (thrown instanceof BulwarkError && thrown.code === "ENCRYPTION_KEY_DESTROYED") {
+      throw new EncryptionError("key_destroyed", "the organization's data keys");
+    }
+    throw thrown;
   }
-  throw error;
 }

@@ -1,5 +1,5 @@
 import type { CallerClient } from "../caller.ts";
-import { type DataApiFailure, fromDataApi } from "../errors.ts";
+import { unwrap } from "../errors.ts";
 
 /** What the console shows first: everything of a range, in one answer. */
 export async function readOverview(client: CallerClient, since: string, step: string) {
@@ -38,14 +38,6 @@ async function cacheOf(client: CallerClient, since: string, metrics: { name: str
   const all = rows.reduce((sum, { total }) => sum + total, 0);
   const missed = (outcomes.load ?? 0) + (outcomes.miss ?? 0);
   return { outcomes, hit_rate: all > 0 ? 1 - missed / all : null };
-}
-
-/** What a call returned. @throws BulwarkError what the database refused */
-export function unwrap<Data>(
-  { data, error, status }: { data: Data; error: DataApiFailure["error"] | null; status: number },
-): NonNullable<Data> {
-  if (error) throw fromDataApi({ status, error });
-  return data as NonNullable<Data>;
 }
 
 /** Does something for each item, so many at a time, and keeps their order. */

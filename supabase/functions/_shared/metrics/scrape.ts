@@ -1,6 +1,6 @@
 import { type Cache, cacheKey, namespaces } from "../cache.ts";
 import type { CallerClient } from "../caller.ts";
-import { unwrap } from "./console.ts";
+import { unwrap } from "../errors.ts";
 import type { ScrapedMetric } from "./exposition.ts";
 
 /** Seconds that several scrapers share what one of them read. */

@@ -1,5 +1,5 @@
 import type { CallerClient } from "../caller.ts";
-import { type DataApiFailure, fromDataApi } from "../errors.ts";
+import { unwrap } from "../errors.ts";
 
 /** What a code or a beginning is for. */
 export type Purpose = "verify" | "backup_code" | "activate" | "disable";
@@ -42,15 +42,4 @@ export async function openAttempt(
     secret: row.secret,
     step: row.step,
   }));
-}
-
-/**
- * What a call to the Data API returned.
- * @throws BulwarkError with the code that the database gave, Error for whatever else went wrong
- */
-export function unwrap<Data>(
-  answer: { data: Data | null; error: DataApiFailure["error"] | null; status: number },
-): Data {
-  if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
-  return answer.data as Data;
 }

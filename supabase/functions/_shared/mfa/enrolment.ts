@@ -1,7 +1,6 @@
-import { BulwarkError } from "../errors.ts";
+import { BulwarkError, unwrap } from "../errors.ts";
 import { hashBackupCode, makeBackupCodes } from "./backup_codes.ts";
 import { readBackupCode, readCode } from "./codes.ts";
-import { unwrap } from "./database.ts";
 import { sealSecret } from "./factor.ts";
 import { qrSvg } from "./qr.ts";
 import { makeSecret, otpauthUri } from "./totp.ts";

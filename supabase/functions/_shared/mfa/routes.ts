@@ -1,6 +1,6 @@
 import { readJson } from "../http.ts";
 import { parse } from "../input.ts";
-import { unwrap } from "./database.ts";
+import { unwrap } from "../errors.ts";
 import { activate, enroll, regenerateBackupCodes } from "./enrolment.ts";
 import { bodies } from "./input.ts";
 import { type Context, useBackupCode, verifyCode } from "./verification.ts";

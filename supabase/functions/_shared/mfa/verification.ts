@@ -1,5 +1,5 @@
 import type { DataKeys } from "../encryption/mod.ts";
-import { BulwarkError } from "../errors.ts";
+import { BulwarkError, unwrap } from "../errors.ts";
 import { hashBackupCode } from "./backup_codes.ts";
 import { readBackupCode, readCode } from "./codes.ts";
 import {
@@ -9,7 +9,6 @@ import {
   type OpenedFactor,
   type Outcome,
   type Purpose,
-  unwrap,
 } from "./database.ts";
 import { openSecret, sealSecret } from "./factor.ts";
 import { makeSecret, matchingStep } from "./totp.ts";

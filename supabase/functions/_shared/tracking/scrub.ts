@@ -6,10 +6,11 @@ const forms: [RegExp, string][] = [
   [/\beyJ[\w-]{8,}\.[\w-]{4,}(\.[\w-]*)?/g, removed],
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${removed}`],
   // Keys with a name in front: Supabase's, Bulwark's, Stripe's and the like.
-  [/\b(sb|sk|pk|rk|bw|blw|whsec|ghp|xox[abp])_\w{8,}/g, removed],
+  [/\b(sbp?|sk|pk|rk|bw|blw|whsec|gh[a-z]|github_pat|xox[a-z]|glpat)[_-][\w+/=-]{8,}/g, removed],
+  [/\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}/g, removed],
   [/-----BEGIN [A-Z ]+-----[\s\S]*?(-----END [A-Z ]+-----|$)/g, removed],
   // A URL's user and password, and its query.
-  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, `$1${removed}@`],
+  [/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/]+@/gi, `$1${removed}@`],
   [/(https?:\/\/[^\s?#"']+)\?[^\s"')]+/gi, `$1?${removed}`],
   // name = value where the name says what it is.
   [
@@ -17,6 +18,12 @@ const forms: [RegExp, string][] = [
     `$1${removed}`,
   ],
   [/[\w.+-]+@[\w-]+(\.[\w-]+)+/g, "[address]"],
+  // IPv6, with :: or at least five groups, which no time of day has; and IPv4.
+  [
+    /(?<![\w:.])(?=[\da-f:]*(?:::|(?:[\da-f]{1,4}:){4}))(?:[\da-f]{0,4}:){2,7}[\da-f.]*/gi,
+    "[address]",
+  ],
+  [/(?<![\w.])\d{1,3}(\.\d{1,3}){3}(?![\w.]*\w)/g, "[address]"],
   // Anything long that looks random: 32 hexadecimal digits or 40 of base64.
   [/\b[0-9a-f]{32,}\b/gi, removed],
   [/\b(?=[\w+/-]*[A-Z])(?=[\w+/-]*[a-z])(?=[\w+/-]*\d)[\w+/-]{40,}={0,2}/g, removed],

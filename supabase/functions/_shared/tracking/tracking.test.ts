@@ -134,6 +134,54 @@ Deno.test("TRACK-04: scrub() takes out what has the form of a secret and leaves 
   for (const [text, expected] of cases) assert.equal(scrub(text, []), expected);
 });
 
+Deno.test("TRACK-08: scrub() knows what credentials and addresses look like elsewhere too", () => {
+  const texts = [
+    "xoxb-1234567890-abcdefghijkl",
+    "sk-proj-abcdefghijklmnop",
+    "sbp_0123456789abcdef0123456789abcdef01234567",
+    "gho_abcdefghijklmnop1234",
+    "github_pat_11ABCDEFG0abcdefgh",
+    "glpat-abcdefghijklmnopqrst",
+    "AKIAIOSFODNN7EXAMPLE",
+    "AIzaSyA-abcdefghijklmnopqrstuvwxyz12345",
+    "whsec_AbC/defgh+ijk/lmnop12345==",
+    "postgres://u:p@ss-word@localhost/db",
+    "203.0.113.7:5432",
+    "2001:db8::7",
+    "fe80:0:0:0:1:2:3:4",
+    "::ffff:203.0.113.7",
+  ];
+  for (const text of texts) {
+    const clean = scrub(`before ${text} after`, []);
+    assert.match(clean, /^before .* after$/);
+    for (const part of text.split(/[/:@]+/).filter((part) => /\w{6,}|\d+\.\d+/.test(part))) {
+      if (!["postgres", "localhost"].includes(part)) assert.ok(!clean.includes(part), clean);
+    }
+  }
+  for (
+    const text of [
+      "at 12:34:56 in file.ts:12:34",
+      "version 1.2.3 of std::vector, ask-for-permission",
+    ]
+  ) {
+    assert.equal(scrub(text, []), text);
+  }
+});
+
+Deno.test("TRACK-09: a storm of errors waits for no more than a few reports at a time", async () => {
+  let waiting = 0;
+  const hanging = () => {
+    waiting++;
+    return new Promise<Response>(() => {});
+  };
+  const env = { sentryDsn: "https://k@sentry.test/1", environment: "test", secrets: [] };
+  const report = errorReporter(env, hanging as typeof fetch, () => {});
+  const context = { request: new Request("http://localhost/x"), correlationId: "12345678" };
+  for (let i = 0; i < 1000; i++) report(new Error("x"), context);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.ok(waiting > 0 && waiting <= 20, String(waiting));
+});
+
 Deno.test("TRACK-05: a trace is taken over only where the standard allows it", () => {
   const id = "4bf92f3577b34da6a3ce929d0e0e4736";
   const span = "00f067aa0ba902b7";

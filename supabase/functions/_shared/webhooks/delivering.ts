@@ -1,7 +1,7 @@
 /** Runs of the worker as the function makes them. */
-import { unwrap } from "../audit/log.ts";
 import type { CallerClient } from "../caller.ts";
 import type { DataKeys } from "../encryption/mod.ts";
+import { unwrap } from "../errors.ts";
 import { attempt } from "./attempt.ts";
 import { dialer, openPool } from "./connection.ts";
 import type { AddressPolicy } from "./destination.ts";

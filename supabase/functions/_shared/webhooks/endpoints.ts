@@ -1,5 +1,5 @@
 /** Making endpoints and changing what is sealed of them, as the caller who may. */
-import { unwrap } from "../audit/log.ts";
+import { unwrap } from "../errors.ts";
 import type { CallerClient } from "../caller.ts";
 import type { DataKeys } from "../encryption/mod.ts";
 import { BulwarkError } from "../errors.ts";

@@ -1,5 +1,5 @@
 import type { CallerClient } from "../caller.ts";
-import { unwrap } from "../audit/log.ts";
+import { unwrap } from "../errors.ts";
 import type { Json } from "../database.types.ts";
 import type { AttemptResult, ClaimedDelivery } from "./attempt.ts";
 import type { WebhookFormat } from "./formats.ts";
