@@ -25,7 +25,8 @@ comment on table private.metrics is
   'Every metric there is. A name that is new registers itself at its first flush.
    Not audited: what was measured is no act of anybody.';
 comment on column private.metrics.max_series is
-  'How many combinations of labels it may have; what comes beyond is one series, overflow.';
+  'How many combinations of labels it may have at a time; what comes beyond is one series, overflow.
+   One without a value for metrics.series_days takes no place.';
 
 create table private.metric_series (
   id bigint generated always as identity primary key,
@@ -85,6 +86,7 @@ alter table private.metric_batches enable row level security;
 
 insert into private.settings (name, value, description) values
   ('metrics.max_metrics', '500', 'How many metrics may register themselves'),
+  ('metrics.series_days', '30', 'After how many days without a value a series takes no place'),
   ('metrics.minute_hours', '48', 'After how many hours minutes are rolled up into hours'),
   ('metrics.hour_days', '60', 'After how many days hours are rolled up into days'),
   ('metrics.day_days', '730', 'After how many days what was measured is forgotten');

@@ -41,7 +41,10 @@ begin
   from (
     select count(*) as series
     from private.metric_series s
-    where s.metric = add_metric_series.metric and s.labels <> '{"overflow": "true"}'
+    where s.metric = add_metric_series.metric
+      and s.labels <> '{"overflow": "true"}'
+      -- Dead ones leave their place to new ones.
+      and s.last_at > now() - make_interval(days => private.setting('metrics.series_days')::integer)
   ) as known
   cross join (
     select l.labels, row_number() over (order by l.labels) as place

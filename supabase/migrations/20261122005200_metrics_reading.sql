@@ -147,7 +147,8 @@ begin
   end if;
   if since is null or until is null or labels is null or not since < until
     or until - since > interval '1000 days' or not (isfinite(since) and isfinite(until))
-    or step < interval '1 minute' or (until - since) / 1000 > step then
+    or step < interval '1 minute' or (until - since) / 1000 > step
+    or extract(year from step) <> 0 or extract(month from step) <> 0 then
     raise exception 'Cannot read metric: the range or the step is not one'
       using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_RANGE',
             hint = 'A range begins before it ends and has at most 1000 steps of a minute or more';

@@ -107,6 +107,8 @@ create function public.roll_up_metrics()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_kept constant timestamptz :=
+    now() - make_interval(days => (private.setting('metrics.day_days'))::integer);
   v_moved bigint;
 begin
   -- A second one at the same time would find nothing to do.
@@ -120,16 +122,22 @@ begin
       60, 1440, now() - make_interval(days => (private.setting('metrics.hour_days'))::integer)
     );
   delete from private.metric_points p
-  where p.minutes = 1440
-    and p.at < now() - make_interval(days => (private.setting('metrics.day_days'))::integer);
+  where p.minutes = 1440 and p.at < v_kept;
+  -- With the last that is kept of it a series ends, and a metric with its last series.
+  delete from private.metric_series s
+  where s.last_at < v_kept
+    and not exists (select from private.metric_points p where p.series_id = s.id);
+  delete from private.metrics m
+  where m.created_at < v_kept
+    and not exists (select from private.metric_series s where s.metric = m.name);
   delete from private.metric_batches b where b.received_at < now() - interval '1 hour';
   return v_moved;
 end;
 $$;
 comment on function public.roll_up_metrics() is
   'Rolls minutes up into hours and hours into days by the settings metrics.minute_hours and
-   metrics.hour_days, forgets what is older than metrics.day_days, and returns how many points it
-   moved. For the scheduler alone.';
+   metrics.hour_days, forgets what is older than metrics.day_days with the series and metrics of
+   which nothing else is kept, and returns how many points it moved. For the scheduler alone.';
 
 revoke all on function
   private.merge_buckets(smallint[], bigint[], smallint[], bigint[]),

@@ -30,7 +30,7 @@ create table private.alert_rules (
   description text not null default '',
   constraint alert_rules_name_format check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
   constraint alert_rules_metric_format check (metric ~ '^[a-z][a-z0-9_]{0,62}$'),
-  constraint alert_rules_labels_are_an_object check (jsonb_typeof(labels) = 'object'),
+  constraint alert_rules_labels_can_match check (private.metric_labels_are_valid(labels)),
   constraint alert_rules_have_a_threshold check (warning is not null or critical is not null),
   constraint alert_rules_thresholds_are_numbers
     check (warning > '-infinity' and warning < 'infinity'
@@ -223,9 +223,10 @@ begin
     description = excluded.description;
 exception
   when check_violation or not_null_violation then
-    raise exception 'Cannot set alert rule: a name, threshold or duration is not one'
+    raise exception 'Cannot set alert rule: a name, label, threshold or duration is not one'
       using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_ALERT_RULE',
-            hint = 'Thresholds rise, the window is a minute to a day, durations are not negative';
+            hint = 'Thresholds rise, the window is a minute to a day, durations are not negative, '
+              'labels are a metric''s';
 end;
 $$;
 comment on function public.set_alert_rule(

@@ -1,8 +1,8 @@
 -- Alerts, evaluation: every rule over its window on a schedule; a security event is raised once
 -- when a threshold is crossed and resolved when the metric recovers.
 -- Protects against an alarm for every evaluation of the same trouble, for a single spike, for a
--- metric that flaps around its threshold, against silence being taken for health, and against a
--- clock that was wrong for a while. No function here is SECURITY DEFINER: the scheduler runs them.
+-- metric that flaps around its threshold, against silence being taken for health, against one rule
+-- that fails and with it all others, and against a clock that was wrong for a while. No function here is SECURITY DEFINER: the scheduler runs them.
 
 create function private.alert_statistic(
   metric text,
@@ -132,6 +132,86 @@ comment on function private.tell_alert(private.alert_rules, private.alert_states
   'Resolves the event of an alert where another one is wanted (null: none), and raises that, unless
    the rule is still cooling down from the last.';
 
+create function private.evaluate_alert(
+  rule private.alert_rules,
+  standing private.alert_states
+)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_next public.alert_state;
+  v_now constant timestamptz := clock_timestamp();
+  v_seen public.alert_state;
+  v_standing private.alert_states := standing;
+begin
+  v_standing.evaluated_at := v_now;
+  v_standing.value := private.alert_statistic(
+    rule.metric, rule.statistic, rule.labels, rule.time_window, rule.minimum_count
+  );
+  v_seen := (case
+    when v_standing.value is null then 'no_data'
+    when v_standing.value >= rule.critical then 'critical'
+    when v_standing.value >= rule.warning then 'warning'
+    else 'ok'
+  end)::public.alert_state;
+  -- What seems to come from the future was noted by a clock that was wrong.
+  v_standing.warned_at := case
+    when v_standing.warned_at is not null then least(v_standing.warned_at, v_now)
+  end;
+  v_standing.alarmed_at := case
+    when v_standing.alarmed_at is not null then least(v_standing.alarmed_at, v_now)
+  end;
+  v_standing.critical_since := case
+    when v_seen = 'critical' then least(coalesce(v_standing.critical_since, v_now), v_now)
+  end;
+  v_standing.warning_since := case
+    when v_seen = 'critical' or v_seen = 'warning'
+      then least(coalesce(v_standing.warning_since, v_now), v_now)
+  end;
+  v_standing.silent_since := case
+    when v_seen = 'no_data' then least(coalesce(v_standing.silent_since, v_now), v_now)
+  end;
+  v_standing.calmer_since := case
+    when v_seen = 'ok' and v_standing.state <> 'ok'
+      or v_seen = 'warning' and v_standing.state = 'critical'
+      then least(coalesce(v_standing.calmer_since, v_now), v_now)
+  end;
+
+  v_next := private.next_alert_state(rule, v_standing, v_seen, v_now);
+  if v_next <> v_standing.state then
+    v_standing.state := v_next;
+    v_standing.since := v_now;
+    v_standing.calmer_since := null;
+  end if;
+  v_standing := private.tell_alert(
+    rule, v_standing,
+    case v_next
+      when 'warning' then 'alert_warning'
+      when 'critical' then 'alert_critical'
+      when 'no_data' then case
+        when rule.raise_without_data then 'alert_no_data'
+        -- Nobody knows whether it recovered: what is open stays open.
+        else v_standing.raised_type
+      end
+    end
+  );
+  update private.alert_states s
+  set (state, value, since, warning_since, critical_since, calmer_since, silent_since,
+      raised_type, warned_at, alarmed_at, evaluated_at)
+    = (v_standing.state, v_standing.value, v_standing.since, v_standing.warning_since,
+      v_standing.critical_since, v_standing.calmer_since, v_standing.silent_since,
+      v_standing.raised_type, v_standing.warned_at, v_standing.alarmed_at,
+      v_standing.evaluated_at)
+  where s.rule = rule.name;
+  return v_next <> standing.state;
+end;
+$$;
+comment on function private.evaluate_alert(private.alert_rules, private.alert_states) is
+  'Evaluates one rule, raises and resolves its security events, and says whether its state changed.';
+
 create function public.evaluate_alerts()
   returns integer
   language plpgsql
@@ -141,11 +221,6 @@ as $$
 declare
   v_alert record;
   v_changes integer := 0;
-  v_next public.alert_state;
-  v_now timestamptz;
-  v_rule private.alert_rules;
-  v_seen public.alert_state;
-  v_standing private.alert_states;
 begin
   insert into private.alert_states (rule)
   select r.name from private.alert_rules r
@@ -159,76 +234,27 @@ begin
     -- Another evaluator has it: one is enough.
     for no key update of s skip locked
   loop
-    v_rule := v_alert.rule;
-    v_standing := v_alert.standing;
-    v_now := clock_timestamp();
-    v_standing.evaluated_at := v_now;
-    v_standing.value := private.alert_statistic(
-      v_rule.metric, v_rule.statistic, v_rule.labels, v_rule.time_window, v_rule.minimum_count
-    );
-    v_seen := (case
-      when v_standing.value is null then 'no_data'
-      when v_standing.value >= v_rule.critical then 'critical'
-      when v_standing.value >= v_rule.warning then 'warning'
-      else 'ok'
-    end)::public.alert_state;
-    -- What seems to come from the future was noted by a clock that was wrong.
-    v_standing.warned_at := case
-      when v_standing.warned_at is not null then least(v_standing.warned_at, v_now)
+    begin
+      if private.evaluate_alert(v_alert.rule, v_alert.standing) then
+        v_changes := v_changes + 1;
+      end if;
+    exception
+      -- A rule that cannot be evaluated silences no other, and says that it knows nothing.
+      when others then
+        raise warning 'Cannot evaluate alert %: % %', (v_alert.rule).name, sqlstate, sqlerrm;
+        update private.alert_states s
+        set state = 'no_data', value = null,
+          since = case when s.state = 'no_data' then s.since else clock_timestamp() end
+        where s.rule = (v_alert.rule).name;
     end;
-    v_standing.alarmed_at := case
-      when v_standing.alarmed_at is not null then least(v_standing.alarmed_at, v_now)
-    end;
-    v_standing.critical_since := case
-      when v_seen = 'critical' then least(coalesce(v_standing.critical_since, v_now), v_now)
-    end;
-    v_standing.warning_since := case
-      when v_seen = 'critical' or v_seen = 'warning'
-        then least(coalesce(v_standing.warning_since, v_now), v_now)
-    end;
-    v_standing.silent_since := case
-      when v_seen = 'no_data' then least(coalesce(v_standing.silent_since, v_now), v_now)
-    end;
-    v_standing.calmer_since := case
-      when v_seen = 'ok' and v_standing.state <> 'ok'
-        or v_seen = 'warning' and v_standing.state = 'critical'
-        then least(coalesce(v_standing.calmer_since, v_now), v_now)
-    end;
-
-    v_next := private.next_alert_state(v_rule, v_standing, v_seen, v_now);
-    if v_next <> v_standing.state then
-      v_changes := v_changes + 1;
-      v_standing.state := v_next;
-      v_standing.since := v_now;
-      v_standing.calmer_since := null;
-    end if;
-    v_standing := private.tell_alert(
-      v_rule, v_standing,
-      case v_next
-        when 'warning' then 'alert_warning'
-        when 'critical' then 'alert_critical'
-        when 'no_data' then case
-          when v_rule.raise_without_data then 'alert_no_data'
-          -- Nobody knows whether it recovered: what is open stays open.
-          else v_standing.raised_type
-        end
-      end
-    );
-    update private.alert_states s
-    set (state, value, since, warning_since, critical_since, calmer_since, silent_since,
-        raised_type, warned_at, alarmed_at, evaluated_at)
-      = (v_standing.state, v_standing.value, v_standing.since, v_standing.warning_since,
-        v_standing.critical_since, v_standing.calmer_since, v_standing.silent_since,
-        v_standing.raised_type, v_standing.warned_at, v_standing.alarmed_at,
-        v_standing.evaluated_at)
-    where s.rule = v_rule.name;
   end loop;
   return v_changes;
 end;
 $$;
 comment on function public.evaluate_alerts() is
   'Evaluates every enabled rule, raises and resolves its security events, and returns how many
-   alerts changed their state. Several at once do the work of one. For the scheduler alone.';
+   alerts changed their state. A rule that fails is a warning and no_data, and fails no other.
+   Several at once do the work of one. For the scheduler alone.';
 
 revoke all on function
   private.alert_statistic(text, public.metric_statistic, jsonb, interval, bigint),
@@ -236,5 +262,6 @@ revoke all on function
     private.alert_rules, private.alert_states, public.alert_state, timestamptz
   ),
   private.tell_alert(private.alert_rules, private.alert_states, text),
+  private.evaluate_alert(private.alert_rules, private.alert_states),
   public.evaluate_alerts()
   from public, anon, authenticated, service_role;

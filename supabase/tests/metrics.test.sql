@@ -1,7 +1,7 @@
 -- Metrics: counted exactly, read as percentiles that are off by less than they say, by those alone
 -- who may watch the installation.
 begin;
-select plan(44);
+select plan(49);
 select tests.create_organizations();
 
 -- What an isolate sends for one value in one series.
@@ -306,5 +306,51 @@ select lives_ok(
   'MET-39: the service role records, and reads for a scraper'
 );
 select tests.act_as_owner();
+-- series that ended
+create function pg_temp.record(metric text, route text) returns bigint language sql as $$
+  select record_metrics(gen_random_uuid(), jsonb_build_array(
+    pg_temp.sample(metric, 'counter', jsonb_build_object('route', route), now(), '{1}')));
+$$;
+create function pg_temp.routes() returns setof text language sql as $$
+  select coalesce(labels ->> 'route', 'overflow') from private.metric_series
+  where metric = 't_ending' order by id;
+$$;
+select pg_temp.record('t_ending', 'old');
+select pg_temp.record('t_ending', 'older');
+update private.metrics set max_series = 2 where name = 't_ending';
+select pg_temp.record('t_ending', 'new');
+select results_eq(
+  'select pg_temp.routes()', $$ values ('old'), ('older'), ('overflow') $$,
+  'MET-45: where there are as many series as there may be a new one is overflow'
+);
+update private.metric_series set last_at = now() - interval '31 days'
+where metric = 't_ending' and labels ->> 'route' like 'old%';
+select pg_temp.record('t_ending', 'newer');
+select results_eq(
+  'select pg_temp.routes()', $$ values ('old'), ('older'), ('overflow'), ('newer') $$,
+  'MET-46: those that nobody reported for a month take no place'
+);
+update private.metric_series set last_at = now() - interval '731 days'
+where metric = 't_ending' and labels ->> 'route' like 'old%';
+delete from private.metric_points p using private.metric_series s
+where s.id = p.series_id and s.metric = 't_ending' and s.labels ->> 'route' = 'older';
+select roll_up_metrics();
+select results_eq(
+  'select pg_temp.routes()', $$ values ('old'), ('overflow'), ('newer') $$,
+  'MET-47: a series ends when nothing is kept of it any more, and not before'
+);
+update private.metrics set created_at = now() - interval '731 days';
+select pg_temp.record('t_ended', 'only');
+update private.metrics set created_at = now() - interval '731 days' where name = 't_ended';
+delete from private.metric_series where metric = 't_ended';
+select roll_up_metrics();
+select is(
+  array(select name from private.metrics where name in ('t_ended', 't_ending')), array['t_ending'],
+  'MET-48: and a metric with its last series'
+);
+select is(
+  tests.error($$ select read_metric('t_time', now() - interval '60 days', step => '1 month') $$),
+  '22023 METRICS_INVALID_RANGE', 'MET-49: a month is no step: none is as long as another'
+);
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- Alerts: raised once when a threshold is crossed for long enough, resolved when it is over, and
 -- silent while nothing is known.
 begin;
-select plan(41);
+select plan(47);
 select tests.create_organizations();
 delete from private.alert_rules;
 
@@ -195,5 +195,56 @@ select is(
 );
 select is((select count(*) from list_alerts()), 1::bigint, 'ALERT-36: and sees where alerts stand');
 select tests.act_as_owner();
+-- a rule that cannot be evaluated
+select tests.act_as_owner();
+delete from private.alert_rules;
+select set_alert_rule('t_broken', 't_broken', 'maximum', 100, lasting => '0', recovering => '0');
+select set_alert_rule('t_whole', 't_level', 'last', 100, lasting => '0', recovering => '0');
+create function pg_temp.break() returns void language sql as $$
+  select record_metrics(gen_random_uuid(), jsonb_build_array(jsonb_build_object(
+    'metric', 't_broken', 'kind', 'gauge', 'labels', '{}'::jsonb, 'at', extract(epoch from now()),
+    'count', 9000000000000000000, 'total', 1, 'minimum', 150, 'maximum', 150, 'last', 150)));
+$$;
+select pg_temp.break();
+select pg_temp.set_level(50);
+select evaluate_alerts();
+select is(
+  (select state::text from private.alert_states where rule = 't_broken'), 'warning',
+  'ALERT-42: while it can be evaluated it is'
+);
+insert into private.metric_points (series_id, at, count, total, maximum)
+select id, date_trunc('minute', now() - interval '2 minutes'), count, 1, 150
+from private.metric_series where metric = 't_broken';
+select pg_temp.set_level(150);
+select lives_ok('select evaluate_alerts()', 'ALERT-43: a rule that fails fails no evaluation');
+select results_eq(
+  'select rule, state::text from private.alert_states order by rule',
+  $$ values ('t_broken', 'no_data'), ('t_whole', 'warning') $$,
+  'ALERT-44: it says that it knows nothing, and the others go on'
+);
+delete from private.metric_points p using private.metric_series s
+where s.id = p.series_id and s.metric = 't_broken' and p.at < now() - interval '1 minute';
+select evaluate_alerts();
+select results_eq(
+  $$ select e.event_type, e.occurrences, e.resolved_at is null from security_events e
+     where e.subject = 't_broken' $$,
+  $$ values ('alert_warning', 1::bigint, true) $$,
+  'ALERT-45: when it can be evaluated again its event is still the same'
+);
+select is(
+  array[
+    tests.error($$ select set_alert_rule('t_never', 't_level', 'last', 1, labels => '{"a": 5}') $$),
+    tests.error($$ select set_alert_rule('t_never', 't_level', 'last', 1, labels => '{"A": "b"}') $$)
+  ],
+  array_fill('22023 METRICS_INVALID_ALERT_RULE'::text, array[2]),
+  'ALERT-46: labels that no series can have would be an alert that never comes'
+);
+select is(
+  tests.error(format(
+    $$ select set_alert_rule('t_never', 't_level', 'last', 1, labels => %L) $$,
+    jsonb_build_object('a', repeat('x', 10000))
+  )),
+  '22023 METRICS_INVALID_ALERT_RULE', 'ALERT-47: nor are they long'
+);
 select * from finish();
 rollback;
