@@ -13,11 +13,16 @@ Deno.test("requests run as PostgREST runs them: settings, read-only transactions
     const sql = connect(
       `postgresql://postgres:${databasePassword}@127.0.0.1:${state.databasePort}/postgres`,
     );
-    const ask = async (method: string, path: string, headers: Record<string, string> = {}) => {
+    const ask = async (
+      method: string,
+      path: string,
+      headers: Record<string, string> = {},
+      parameters = {},
+    ) => {
       const answer = await fetch(`${state.url}/rest/v1${path}`, {
         method,
         headers: { apikey: publishableKey, "content-type": "application/json", ...headers },
-        ...method === "POST" ? { body: "{}" } : {},
+        ...method === "POST" ? { body: JSON.stringify(parameters) } : {},
       });
       return { status: answer.status, headers: answer.headers, body: await answer.json() };
     };
@@ -43,6 +48,12 @@ Deno.test("requests run as PostgREST runs them: settings, read-only transactions
           insert into public.visits values (current_setting('request.path'));
           return json_build_object('read_only', current_setting('transaction_read_only'));
         end $$;
+        create function public.misanswer(headers text) returns json language plpgsql as $$
+        begin
+          insert into public.visits values ('a write that is taken back');
+          perform set_config('response.headers', headers, true);
+          return 'null';
+        end $$;
         create function public.announce() returns void language plpgsql as $$
         begin
           perform set_config('response.headers', '[{"X-Hook": "was here"}]', true);
@@ -50,7 +61,8 @@ Deno.test("requests run as PostgREST runs them: settings, read-only transactions
             raise exception 'No' using errcode = 'PT402';
           end if;
         end $$;
-        grant execute on function public.about(), public.visit(), public.announce() to anon;
+        grant execute on function public.about(), public.visit(), public.misanswer(text), public.announce()
+          to anon;
         notify pgrst;
       `);
       await answers(async () => (await ask("GET", "/rpc/about")).status === 200);
@@ -64,6 +76,23 @@ Deno.test("requests run as PostgREST runs them: settings, read-only transactions
       assert.deepEqual([visit.status, visit.body], [200, { read_only: "off" }]);
       assert.deepEqual([visit.headers.get("x-visit"), visit.headers.get("x-more")], ["one", "two"]);
       assert.equal((await ask("GET", "/rpc/visit")).status, 405, "GET writes nothing");
+
+      const cookies = '[{"Set-Cookie": "a=1"}, {"Set-Cookie": "b=2"}]';
+      const answer = await ask("POST", "/rpc/misanswer", {}, { headers: cookies });
+      assert.deepEqual(answer.headers.getSetCookie(), ["a=1", "b=2"]);
+      await sql`delete from visits where path = 'a write that is taken back'`;
+      const wrong = [
+        "junk",
+        "{}",
+        "[null]",
+        '[{"a b": "c"}]',
+        '[{"a": "b\\nc"}]',
+        '[{"a": "1", "b": "2"}]',
+      ];
+      for (const headers of wrong) {
+        const { status, body } = await ask("POST", "/rpc/misanswer", {}, { headers });
+        assert.deepEqual([status, body.code], [500, "PGRST111"], headers);
+      }
 
       await sql`alter role authenticator set pgrst.db_pre_request = 'public.announce'`;
       await sql`notify pgrst, 'reload config'`;

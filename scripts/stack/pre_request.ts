@@ -68,7 +68,8 @@ export async function withPreRequest(
       const exchange = exchangeOf(request);
       const response = await exchanges.run(exchange, () => serve(request));
       const headers = new Headers(response.headers);
-      for (const [name, value] of exchange.answer) headers.set(name, value);
+      for (const [name] of exchange.answer) headers.delete(name);
+      for (const [name, value] of exchange.answer) headers.append(name, value);
       return new Response(response.body, { status: response.status, headers });
     },
   };
@@ -97,14 +98,45 @@ async function introduce(
   if (hook) await execute(transaction, `select ${hook}()`);
 }
 
-/** The setting `response.headers`: a list of objects, each with one header. */
+/**
+ * The setting `response.headers`: a list of objects, each with one header. Anything else fails the
+ * request while what it wrote can still be taken back.
+ */
 async function answerHeaders(transaction: Transaction): Promise<Exchange["answer"]> {
   const { rows } = await execute(
     transaction,
-    "select nullif(current_setting('response.headers', true), '')::json as headers",
+    "select current_setting('response.headers', true) as headers",
   );
-  const headers = rows[0]?.["headers"] as Record<string, string>[] | null | undefined;
-  return (headers ?? []).flatMap((header) => Object.entries(header));
+  const text = rows[0]?.["headers"];
+  if (!text) return [];
+  try {
+    const headers = (JSON.parse(String(text)) as object[]).map((header) => {
+      const [only, ...more] = Object.entries(header);
+      if (!only || more.length > 0 || typeof only[1] !== "string") throw new TypeError("no header");
+      return only as [string, string];
+    });
+    // Throws where a name or a value is none that HTTP allows.
+    new Headers(headers);
+    return headers;
+  } catch {
+    throw new UnusableHeaders();
+  }
+}
+
+/** What PostgREST says to it, in the form in which Lite passes an answer on. */
+class UnusableHeaders extends Error {
+  readonly code = "PGRST";
+  readonly detail = JSON.stringify({ status: 500, headers: {} });
+
+  constructor() {
+    super(JSON.stringify({
+      code: "PGRST111",
+      message: "response.headers guc must be a JSON array composed of objects with a single key " +
+        "and a string value",
+      details: null,
+      hint: null,
+    }));
+  }
 }
 
 async function readConfiguration({ driver }: PostgresConnection): Promise<Configuration> {
