@@ -68,6 +68,7 @@ create function public.record_metrics(batch uuid, samples jsonb)
   security definer            -- definer because not even the service role writes the tables
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan outlives the time when its tables were small
 as $$
 #variable_conflict use_column
 declare
@@ -92,9 +93,9 @@ begin
       select n.metric, n.kind, n.unit, n.description, n.labels
       from jsonb_to_recordset(samples)
         as n (metric text, kind text, unit text, description text, labels jsonb)
-      where not exists (
-        select from private.metric_series s where s.metric = n.metric and s.labels = n.labels
-      )
+      where (
+        select s.id from private.metric_series s where s.metric = n.metric and s.labels = n.labels
+      ) is null
     )
     select
       u.metric, u.kind::public.metric_kind as kind, min(u.unit) as unit,
@@ -116,11 +117,17 @@ begin
   from (
     select s.id from private.metric_series s
     where s.id in (
-      select coalesce(own.id, overflow.id)
+      select coalesce(
+        (
+          select own.id from private.metric_series own
+          where own.metric = n.metric and own.labels = n.labels
+        ),
+        (
+          select overflow.id from private.metric_series overflow
+          where overflow.metric = n.metric and overflow.labels = '{"overflow": "true"}'
+        )
+      )
       from jsonb_to_recordset(samples) as n (metric text, labels jsonb)
-      left join private.metric_series own on own.metric = n.metric and own.labels = n.labels
-      left join private.metric_series overflow
-        on overflow.metric = n.metric and overflow.labels = '{"overflow": "true"}'
     )
     order by s.id
     for no key update
@@ -144,11 +151,16 @@ begin
       ordinal
     )
     join private.metrics m on m.name = n.metric and m.kind::text = n.kind
-    left join private.metric_series own
-      on own.metric = n.metric and own.labels = n.labels and own.id = any (v_ours)
-    left join private.metric_series overflow
-      on overflow.metric = n.metric and overflow.labels = '{"overflow": "true"}'
-        and overflow.id = any (v_ours)
+    left join lateral (
+      select s.id from private.metric_series s
+      where s.metric = n.metric and s.labels = n.labels and s.id = any (v_ours)
+      offset 0                -- by its whole key, one by one
+    ) as own on true
+    left join lateral (
+      select s.id from private.metric_series s
+      where s.metric = n.metric and s.labels = '{"overflow": "true"}' and s.id = any (v_ours)
+      offset 0
+    ) as overflow on true
     where n.count > 0
       and coalesce(own.id, overflow.id) is not null
       -- Whatever has a series of its own has been looked at.

@@ -306,7 +306,7 @@ function readKey(
 ): string {
   const keys = get(name);
   const key = keys ? defaultOf(keys) : get(legacyName);
-  if (!key) throw new Error(`Neither ${name} nor ${legacyName} is set`);
+  if (!key) throw new Error(`Neither ${name} nor ${legacyName} holds a key`);
   return key;
 }
 
