@@ -132,6 +132,34 @@ for (const [name, open, ignore] of subjects) {
     assert.ok(refused.resetSeconds <= 61, String(refused.resetSeconds));
   });
 
+  test("RATE-S20: of calls at once each is decided by its own rule, and fails by itself", async (s) => {
+    const [ada, eve] = [user(), user()];
+    assert.equal(await drain(s, { rule: "store_seven", userId: eve }, 6), 6);
+    const outcomes = await Promise.allSettled([
+      s.store.decide({ rule: "store_fast", userId: ada }),
+      s.store.decide({ rule: "store_seven", userId: ada }),
+      s.store.decide({ rule: "there_is_none", userId: ada }),
+      ...Array.from({ length: 3 }, () => s.store.decide({ rule: "store_seven", userId: eve })),
+      s.store.decide({ rule: "store_fast", userId: eve, address: "not an address" }),
+      s.store.decide({ rule: "store_both", userId: ada, address: "203.0.113.77" }),
+    ]);
+    const said = outcomes.map((outcome) =>
+      outcome.status === "rejected" ? "error" : `${outcome.value.rule} ${outcome.value.allowed}`
+    );
+    assert.deepEqual([...said.slice(0, 3), ...said.slice(6)], [
+      "store_fast true",
+      "store_seven true",
+      "error",
+      "store_fast true",
+      "store_both true",
+    ]);
+    assert.deepEqual(said.slice(3, 6).sort(), [
+      "store_seven false",
+      "store_seven false",
+      "store_seven true",
+    ]);
+  });
+
   test("RATE-S04: 32 at once get no more than capacity and refill", async (s) => {
     const charge = { rule: "store_fast", userId: user() };
     const start = performance.now();

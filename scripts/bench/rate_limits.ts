@@ -6,6 +6,7 @@
  */
 import { RateLimiterPostgres, RateLimiterRedis } from "rate-limiter-flexible";
 import type { CallerClient } from "../../supabase/functions/_shared/caller.ts";
+import { postgresStore } from "../../supabase/functions/_shared/rate_limit/postgres_store.ts";
 import { redisStore } from "../../supabase/functions/_shared/rate_limit/redis_store.ts";
 import { startRedis } from "../../tests/redis.ts";
 import type { Sql } from "../stack/connection.ts";
@@ -63,7 +64,10 @@ export default bench({
     const server = await startRedis();
     onStop(() => server.stop());
 
-    const ours = (n: number) => pool`select * from public.check_rate_limit('bench', ${user(n)})`;
+    const postgresBuckets = postgresStore(throughSql(pool));
+    const ours = (n: number) => postgresBuckets.decide({ rule: "bench", userId: user(n) });
+    const oursAlone = (n: number) =>
+      pool`select * from public.check_rate_limit('bench', ${user(n)})`;
     const oursFrom = (n: number) =>
       pool`
         select * from public.check_rate_limit('bench', ${user(n)}, address => ${address(n)})
@@ -142,7 +146,11 @@ export default bench({
         ours: async () => (await load(call)).perSecond,
         peers: [],
       });
-    alone("Postgres, 100,000 users with their addresses", () => oursFrom(any()));
+    alone("Postgres, 100,000 keys, each asked for alone", () => oursAlone(any()));
+    alone(
+      "Postgres, 100,000 users with their addresses, each asked for alone",
+      () => oursFrom(any()),
+    );
     alone("Redis, 100,000 users with their addresses", () => oursOnRedisFrom(any()));
 
     await postgres`
@@ -251,17 +259,22 @@ function forPeer(sql: Sql) {
   };
 }
 
-/** The two functions that the Redis store asks of the database, asked without a Data API between. */
+/** What the stores ask of the database, asked without a Data API between. */
 function throughSql(sql: Sql): CallerClient {
+  const ask: Record<string, (named: Record<string, string>) => PromiseLike<readonly unknown[]>> = {
+    rate_limit_rule: ({ rule = "" }) => sql`select * from public.rate_limit_rule(${rule})`,
+    rate_limit_block_of: ({ rule = "", user_id = null, address = null }) =>
+      sql`select * from public.rate_limit_block_of(${rule}, ${user_id}, null, ${address})`,
+    check_rate_limit: ({ rule = "", user_id = null }) =>
+      sql`select * from public.check_rate_limit(${rule}, ${user_id})`,
+    check_rate_limits: ({ rules = null, user_ids = null, addresses = null }) =>
+      sql`select * from public.check_rate_limits(${rules}, ${user_ids}, ${addresses})`,
+  };
   return {
     async rpc(name: string, named: Record<string, string>) {
-      const rows = name === "rate_limit_rule"
-        ? await sql`select * from public.rate_limit_rule(${named.rule ?? ""})`
-        : await sql`
-          select * from public.rate_limit_block_of(
-            ${named.rule ?? ""}, ${named.user_id ?? null}, null, ${named.address ?? null})
-        `;
-      return { data: [...rows], error: null };
+      const rows = [...await ask[name]!(named)];
+      // A function that returns one row of a type answers with that row.
+      return { data: name === "check_rate_limit" ? rows[0] : rows, error: null };
     },
   } as unknown as CallerClient;
 }

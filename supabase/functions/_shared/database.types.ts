@@ -1379,6 +1379,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "check_rate_limits": {
+        Args: { "addresses": (string)[]; "rules": (string)[]; "user_ids": (string)[] };
+        Returns: Database["public"]["CompositeTypes"]["rate_limit_decision"][];
+        SetofOptions: {
+          from: "*";
+          to: "rate_limit_decision";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "check_request": { Args: Record<PropertyKey, never>; Returns: undefined };
       "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
       "claim_webhook_deliveries": {

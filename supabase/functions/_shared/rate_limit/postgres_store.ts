@@ -1,6 +1,7 @@
 import type { CallerClient } from "../caller.ts";
 import { type DataApiFailure, fromDataApi } from "../errors.ts";
-import type { Decision, RateLimitStore } from "./decision.ts";
+import type { Charge, Decision, RateLimitStore } from "./decision.ts";
+import { together } from "./together.ts";
 
 /** What check_rate_limit answers, or a row of begin_login. */
 export interface DecisionRow {
@@ -41,21 +42,56 @@ export function onlyRow<Row>(
   return row;
 }
 
-/** Buckets in Postgres, through the Data API and with the secret key. */
+/** A call that one bucket of a user decides, as most are. */
+interface UserCall {
+  rule: string;
+  userId: string;
+  address: string | null;
+}
+
+/**
+ * Buckets in Postgres, through the Data API and with the secret key. Calls of users that come at once
+ * are decided together; what is not simply admitted is asked for alone.
+ */
 export function postgresStore(client: CallerClient): RateLimitStore {
+  async function alone(charge: Charge): Promise<Decision> {
+    const { rule, userId, apiKeyId, address, account, organizationId, cost } = charge;
+    const answer = await client.rpc("check_rate_limit", {
+      rule,
+      ...userId ? { user_id: userId } : {},
+      ...apiKeyId ? { api_key_id: apiKeyId } : {},
+      ...address ? { address } : {},
+      ...account ? { account } : {},
+      ...organizationId ? { organization_id: organizationId } : {},
+      ...cost === undefined ? {} : { cost },
+    });
+    if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
+    return fromRow(rule, answer.data as DecisionRow);
+  }
+
+  const ofUser = together<UserCall, Decision>(async (calls) => {
+    const [only] = calls;
+    if (only && calls.length === 1) return [await alone(only)];
+    const answer = await client.rpc("check_rate_limits", {
+      rules: calls.map(({ rule }) => rule),
+      user_ids: calls.map(({ userId }) => userId),
+      // Nulls among them, which the generated types do not know of.
+      addresses: calls.map(({ address }) => address) as string[],
+    });
+    if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
+    const rows = answer.data as DecisionRow[];
+    return calls.map((call, index) => {
+      const row = rows[index];
+      return row?.allowed ? fromRow(call.rule, row) : alone(call);
+    });
+  });
+
   return {
-    async decide({ rule, userId, apiKeyId, address, account, organizationId, cost }) {
-      const answer = await client.rpc("check_rate_limit", {
-        rule,
-        ...userId ? { user_id: userId } : {},
-        ...apiKeyId ? { api_key_id: apiKeyId } : {},
-        ...address ? { address } : {},
-        ...account ? { account } : {},
-        ...organizationId ? { organization_id: organizationId } : {},
-        ...cost === undefined ? {} : { cost },
-      });
-      if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
-      return fromRow(rule, answer.data as DecisionRow);
+    async decide(charge) {
+      const { rule, userId, apiKeyId, address, account, organizationId, cost = 1 } = charge;
+      return userId && !apiKeyId && !account && !organizationId && cost === 1
+        ? await ofUser({ rule, userId, address: address ?? null })
+        : await alone(charge);
     },
   };
 }
