@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- <name> [--json FILE] [--rounds N]`: measures one capability against its peers
- * on a database of its own, and prints medians with how many times better ours is. A benchmark may
- * have options of its own.
+ * `npm run bench -- <name> [--json FILE] [--rounds N] [--only TEXT]`: measures one capability against
+ * its peers on a database of its own, and prints medians with how many times better ours is; with
+ * --only just the rows whose name has the text. A benchmark may have options of its own.
  */
 import { cpus } from "node:os";
 import { pathToFileURL } from "node:url";
@@ -15,7 +15,7 @@ import { main } from "./stack/main.ts";
 import { inRepository } from "./stack/paths.ts";
 
 await main(async (signal) => {
-  const usage = "npm run bench -- <name> [--json <file>] [--rounds <number>]";
+  const usage = "npm run bench -- <name> [--json <file>] [--rounds <number>] [--only <text>]";
   const [name] = Deno.args;
   if (!name) throw new Failure("USAGE", `usage: ${usage}`, 2);
   const definition = await load(name);
@@ -23,6 +23,7 @@ await main(async (signal) => {
   const { values } = parseArguments({
     json: { type: "string" },
     rounds: { type: "string" },
+    only: { type: "string" },
     ...Object.fromEntries(own),
   }, usage + (definition.options ?? []).map((option) => ` [--${option} <value>]`).join(""));
   const rounds = Number(values.rounds ?? 5);
@@ -31,7 +32,8 @@ await main(async (signal) => {
   const { context, stop } = await benchDatabase(definition, values);
   signal.addEventListener("abort", () => void stop());
   try {
-    const rows = await definition.setup(context);
+    const only = typeof values.only === "string" ? values.only : "";
+    const rows = (await definition.setup(context)).filter(({ name }) => name.includes(only));
     const measurements = await measure(rows, rounds, context.log);
     console.log(reportTable(measurements));
     if (typeof values.json === "string") {
