@@ -69,7 +69,8 @@ as $$
 declare
   v_user uuid := auth.uid();
 begin
-  if v_user is null then
+  -- An API key is nobody, whatever its token says.
+  if v_user is null or current_setting('role') = 'api_key' then
     raise exception 'Cannot identify the caller: the request carries no user'
       using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_AUTHENTICATED',
             hint = 'Sign in first';
@@ -116,6 +117,9 @@ create function private.session_permits(user_id uuid, permission text, organizat
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
+  if current_setting('role') = 'api_key' then
+    return false;
+  end if;
   return exists (
     select from private.held_permissions h
     where h.user_id = session_permits.user_id
@@ -142,7 +146,8 @@ end;
 $$;
 comment on function private.session_permits(uuid, text, uuid) is
   'private.user_permits for the caller''s own session: where the organization requires MFA (for
-   system-wide roles: the installation), only once a second factor was verified in it.';
+   system-wide roles: the installation), only once a second factor was verified in it. An API key has
+   no session.';
 
 create function private.is_super_admin()
   returns boolean
@@ -154,6 +159,7 @@ create function private.is_super_admin()
 as $$
   -- Case, not and: the session is looked up for a super_admin only.
   select case
+    when current_setting('role') = 'api_key' then false
     when exists (
       select from private.active_grants g
       where g.user_id = (select auth.uid())
@@ -249,10 +255,11 @@ create function private.member_organizations()
 as $$
   select distinct g.organization_id
   from private.active_grants g
-  where g.user_id = (select auth.uid()) and g.organization_id is not null;
+  where g.user_id = (select auth.uid()) and g.organization_id is not null
+    and current_setting('role') <> 'api_key';
 $$;
 comment on function private.member_organizations() is
-  'The organizations in which the caller holds any role right now.';
+  'The organizations in which the caller holds any role right now; none for an API key.';
 
 create function private.require_permission(permission text, organization_id uuid)
   returns void
@@ -313,7 +320,7 @@ create function private.can_see_user(user_id uuid, organization_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
   select private.caller_is_service()
-    or can_see_user.user_id = auth.uid()
+    or (can_see_user.user_id = auth.uid() and current_setting('role') <> 'api_key')
     or (can_see_user.organization_id is null and private.is_super_admin())
     -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
     or (

@@ -6,6 +6,10 @@
 -- SECURITY DEFINER: assign_security_event and resolve_security_event, because no client writes
 --   events; report_security_event, because the service role does not either.
 
+insert into private.settings (name, value, description) values
+  ('security.open_events_about_nobody', '1000',
+    'How many events of one type are open that concern no user and no organization');
+
 create type public.security_severity as enum ('low', 'medium', 'high', 'critical');
 comment on type public.security_severity is 'How urgent a security event is, in rising order.';
 
@@ -163,6 +167,41 @@ comment on function private.count_security_event(text, uuid, uuid, text, jsonb, 
   'Opens one event or counts it up, without ever waiting; its id, or null where it is not visible
    yet because another transaction is opening it.';
 
+create function private.has_no_room_for_event(event_type text, subject text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_limit constant bigint := (private.setting('security.open_events_about_nobody'))::bigint;
+begin
+  return not exists (
+    select from public.security_events e
+    where e.event_type = has_no_room_for_event.event_type
+      and e.organization_id is null
+      and e.user_id is null
+      and e.subject = has_no_room_for_event.subject
+      and e.resolved_at is null
+  ) and v_limit <= (
+    select count(*)
+    from (
+      select from public.security_events e
+      where e.event_type = has_no_room_for_event.event_type
+        and e.organization_id is null
+        and e.user_id is null
+        and e.subject <> 'others'
+        and e.resolved_at is null
+      limit v_limit
+    ) as open
+  );
+end;
+$$;
+comment on function private.has_no_room_for_event(text, text) is
+  'Whether an event that concerns no user and no organization would be one more than
+   security.open_events_about_nobody of its type that are open.';
+
 create function private.raise_security_event(
   event_type text,
   organization_id uuid,
@@ -179,7 +218,7 @@ declare
   v_details jsonb := coalesce(nullif(details, 'null'), '{}');
   v_id uuid;
   v_organization uuid;
-  v_subject constant text := left(
+  v_subject text := left(
     regexp_replace(coalesce(subject, ''), '[[:cntrl:]]', '', 'g'), 256
   );
 begin
@@ -201,6 +240,12 @@ begin
   if octet_length(v_details::text) > 8192 then
     v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
   end if;
+  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones the
+  -- rest is one more.
+  if organization_id is null and user_id is null
+    and private.has_no_room_for_event(event_type, v_subject) then
+    v_subject := 'others';
+  end if;
   v_id := private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
   if organization_id is null and user_id is not null then
     for v_organization in
@@ -220,7 +265,8 @@ comment on function private.raise_security_event(text, uuid, uuid, text, jsonb) 
   'Raises an event, or counts it up while the same one is open, and returns its id (null in a
    read-only transaction, or where another transaction is opening it right now). Of a user without
    an organization each organization of the user is told: the details then hold nothing of any one
-   organization. It stands and falls with the caller''s transaction. Errors:
+   organization. Of nobody in particular security.open_events_about_nobody are open at once, and what
+   comes beyond them is one, about others. It stands and falls with the caller''s transaction. Errors:
    SECURITY_UNKNOWN_EVENT_TYPE.';
 
 create function private.count_security_echoes()
@@ -441,6 +487,7 @@ grant select on public.security_event_types, public.security_events to authentic
 revoke all on function
   private.security_event_lock(text, uuid, uuid, text),
   private.count_security_event(text, uuid, uuid, text, jsonb, bigint),
+  private.has_no_room_for_event(text, text),
   private.raise_security_event(text, uuid, uuid, text, jsonb), private.count_security_echoes(),
   private.take_security_event(uuid),
   public.report_security_event(text, uuid, uuid, text, jsonb),

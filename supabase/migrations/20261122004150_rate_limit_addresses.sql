@@ -9,6 +9,18 @@ insert into private.settings (name, value, description) values
   ('rate_limits.address_hops', '1',
     'How many trusted proxies append to that header: the address is so many entries from its end');
 
+-- What cannot be read would fail each request: it is refused where it is written down.
+alter table private.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_addresses check (
+    case name
+      when 'rate_limits.address_header' then
+        value = 'null' or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^[A-Za-z0-9-]{1,64}$'
+      when 'rate_limits.address_hops' then value between '1' and '20'
+      else true
+    end
+  );
+
 create type public.network_verdict as enum ('allow', 'block');
 comment on type public.network_verdict is
   'allow: not limited by address and never blocked; block: refused, reads included.';
@@ -126,10 +138,13 @@ begin
     when invalid_text_representation then
       v_network := null;
   end;
-  if v_network is null or masklen(v_network) < (case family(v_network) when 4 then 8 else 16 end) then
-    raise exception 'Cannot list the network: it is none, or wider than a /8 (IPv6: /16)'
+  -- Callers are told apart by the /64 of IPv6, so a narrower network would be nobody's.
+  if v_network is null
+    or masklen(v_network) not between (case family(v_network) when 4 then 8 else 16 end)
+      and (case family(v_network) when 4 then 32 else 64 end) then
+    raise exception 'Cannot list the network: it is none, or no /8 to /32 (IPv6: /16 to /64)'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_NETWORK',
-            hint = 'An address, or a network such as 203.0.113.0/24 without host bits';
+            hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
   end if;
   if verdict is null or coalesce(length(btrim(reason)), 0) not between 1 and 500
     or expires_at <= now() then

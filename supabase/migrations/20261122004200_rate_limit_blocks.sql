@@ -11,6 +11,21 @@ insert into private.settings (name, value, description) values
   ('rate_limits.block_memory_hours', '24',
     'How long after its end a block still makes the next one longer');
 
+alter table private.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_blocks check (
+    case name
+      when 'rate_limits.denials_before_block' then value between '1' and '1000000'
+      when 'rate_limits.denials_window_seconds' then value between '1' and '2678400'
+      when 'rate_limits.block_minutes' then
+        jsonb_typeof(value) = 'array' and value <> '[]' and not value @? (
+          'strict $[*] ? (@.type() != "number" || @ < 1 || @ > 525600)'
+        )
+      when 'rate_limits.block_memory_hours' then value between '0' and '87600'
+      else true
+    end
+  );
+
 create table public.rate_limit_blocks (
   id uuid primary key default gen_random_uuid(),
   kind text not null,

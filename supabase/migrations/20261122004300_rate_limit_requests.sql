@@ -13,6 +13,19 @@ insert into private.settings (name, value, description) values
   ('rate_limits.next_request_check', 'null',
     'The function that was the pre-request hook before, as schema.name; it runs after this one');
 
+alter table private.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_requests check (
+    case name
+      when 'rate_limits.request_rules' then
+        jsonb_typeof(value) = 'object' and value ? '*'
+        and not value @? 'strict $.* ? (@.type() != "string" && @.type() != "null")'
+      when 'rate_limits.request_wait_ms' then value between '1' and '60000'
+      when 'rate_limits.next_request_check' then jsonb_typeof(value) in ('string', 'null')
+      else true
+    end
+  );
+
 create function private.refuse_request(decision public.rate_limit_decision)
   returns void
   language plpgsql
@@ -141,9 +154,11 @@ begin
   -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter written
   -- as %63 shall not lead around the rule of a path.
   if position('%' in v_path) > 0 then
-    v_path := regexp_replace(
-      to_json(v_path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
-    )::jsonb #>> '{}';
+    v_path := convert_from(convert_to(
+      regexp_replace(
+        to_json(v_path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
+      )::jsonb #>> '{}', 'LATIN1'
+    ), 'UTF8');
   end if;
   v_rules := v_settings -> 'rate_limits.request_rules';
   v_rule := case

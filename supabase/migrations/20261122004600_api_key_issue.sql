@@ -214,28 +214,32 @@ create function private.require_room_for_key(organization_id uuid, owner_id uuid
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_limit constant bigint := (private.setting('api_keys.limit_per_owner'))::bigint;
 begin
   -- One after the other, so that many at once do not pass the limit together.
   perform pg_advisory_xact_lock(hashtextextended(
     concat_ws('/', 'bulwark.api_keys', organization_id, owner_id), 0
   ));
+  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others enough.
   if (
-    select count(*) >= times * (private.setting('api_keys.limit_per_owner'))::bigint
+    select
+      count(*) filter (where k.revoked_at is null and k.expires_at > now()) >= times * v_limit
+      or count(*) filter (where k.created_at > now() - interval '1 hour') >= 4 * v_limit
     from public.api_keys k
     where k.organization_id = require_room_for_key.organization_id
       and k.owner_id = require_room_for_key.owner_id
-      and k.revoked_at is null
-      and k.expires_at > now()
+      and (k.revoked_at is null or k.created_at > now() - interval '1 hour')
   ) then
     raise exception 'Cannot issue an API key: you have as many as one member may have'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_TOO_MANY',
-            hint = 'Revoke those that are not needed any more';
+            hint = 'Revoke those that are not needed any more, and issue fewer an hour';
   end if;
 end;
 $$;
 comment on function private.require_room_for_key(uuid, uuid, integer) is
   'Raises API_KEY_TOO_MANY where a member has so many times api_keys.limit_per_owner keys in force
-   in an organization.';
+   in an organization, or was issued four times as many there within an hour.';
 
 create type public.issued_api_key as (
   id uuid,

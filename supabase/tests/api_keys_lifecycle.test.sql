@@ -1,6 +1,6 @@
 -- API keys: rotating, revoking, listing, and what an organization decides about them.
 begin;
-select plan(58);
+select plan(61);
 select tests.create_organizations();
 select public.grant_role(tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme'));
 create temporary table session as
@@ -112,7 +112,8 @@ select is(
   pg_temp.rotate('admin@acme.test', 'script', 'x', ', ' || overlap), '22023 API_KEY_INVALID_OVERLAP',
   'KEY-35: no overlap is ' || overlap
 )
-from unnest('{"''-1 second''","''31 days''",null}'::text[]) as o (list)
+from unnest(array['''-1 second''', '''31 days''', '''1200 mons -35970 days''',
+  '''-1200 mons 36001 days''', null]) as o (list)
 cross join lateral (select coalesce(o.list, 'null') as overlap) as l;
 select is(
   pg_temp.rotate('admin@acme.test', 'script', 'script 2', ', ''1 hour'''), 'no error',
@@ -163,6 +164,18 @@ select results_eq(
   $$ values ('api_default', 3::bigint) $$, 'KEY-38: a limit of the key alone is its successors'''
 );
 rollback to rotating;
+savepoint churning;
+select results_eq(
+  $$ with attempts as materialized (
+       select n, pg_temp.issue('super@bulwark.test', 'churn ' || n) as issued,
+         pg_temp.revoke('super@bulwark.test', 'churn ' || n) as revoked
+       from generate_series(1, 250) as n
+     )
+     select issued, count(*) from attempts group by issued order by issued desc $$,
+  $$ values ('no error', 200::bigint), ('42501 API_KEY_TOO_MANY', 50) $$,
+  'KEY-39: nobody has a fresh bucket for each call by issuing and revoking keys in turn'
+);
+rollback to churning;
 
 -- revoking
 select is(

@@ -139,7 +139,7 @@ values (tests.organization_id('acme'), now() - interval '1 minute');
 select is(
   pg_temp.calls(jsonb_build_object(
     'api_key_id', (select id from key), 'sub', tests.user_id('analyst@acme.test'))),
-  'MFA_REQUIRED',
+  'RBAC_NOT_AUTHENTICATED',
   'KEY-97: where a second factor is required a key passes for no verified session'
 );
 select is(

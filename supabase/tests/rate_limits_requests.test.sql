@@ -1,10 +1,10 @@
 -- The pre-request hook, driven as PostgREST drives it: as authenticator's switched role, with the
 -- GUCs of a request, in transactions that may write and in ones that may not.
 begin;
-select plan(32);
+select plan(33);
 select tests.create_organizations();
 update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
-update private.settings set value = '{"*": "api_default", "/rpc/strict": "api_strict", "/free": null}'
+update private.settings set value = '{"*": "api_default", "/rpc/strict": "api_strict", "/rpc/größe": "api_strict", "/free": null}'
 where name = 'rate_limits.request_rules';
 
 -- What PostgREST does: the GUCs, the role, the hook. Returns "status code: headers" of a refusal, or
@@ -77,6 +77,12 @@ select is(pg_temp.user_request('admin@acme.test', '/free'), null, 'REQ-05: or no
 select is(
   pg_temp.value(pg_temp.user_request('super@bulwark.test', '/rpc/stri%63%74'), 'RateLimit-Policy'),
   '"api_strict";q=10;w=60', 'REQ-30: however the path is written'
+);
+select is(
+  pg_temp.value(
+    pg_temp.user_request('super@bulwark.test', '/rpc/gr%C3%B6%c3%9fe'), 'RateLimit-Policy'
+  ),
+  '"api_strict";q=10;w=60', 'REQ-33: in whatever language'
 );
 select is(
   pg_temp.value(pg_temp.user_request('super@bulwark.test', '/rpc/"\%22%zz%'), 'RateLimit-Policy'),

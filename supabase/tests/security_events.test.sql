@@ -1,6 +1,6 @@
 -- Security events: raised once while open, told to whom they concern, assigned and resolved.
 begin;
-select plan(46);
+select plan(52);
 select tests.create_organizations();
 
 create function pg_temp.raise(
@@ -291,6 +291,40 @@ select is(
    where resource_type = 'public.security_events'
      and resource_id = pg_temp.event('acme', 'one')::text),
   1::bigint, 'SEC-45: counting up is not'
+);
+
+-- a flood from many addresses
+update private.settings set value = '3' where name = 'security.open_events_about_nobody';
+select is(
+  (select count(pg_temp.raise('credential_stuffing', null, null, 'network ' || n))
+   from generate_series(1, 6) as n),
+  6::bigint, 'SEC-47: an event about nobody in particular is raised'
+);
+select pg_temp.raise('credential_stuffing', null, null, 'network 1');
+select results_eq(
+  $$ select subject, occurrences from public.security_events
+     where event_type = 'credential_stuffing' and organization_id is null and user_id is null
+     order by subject $$,
+  $$ values ('network 1', 2::bigint), ('network 2', 1), ('network 3', 1), ('others', 3) $$,
+  'SEC-47: so many of a type are open at once, and what comes beyond them is one'
+);
+select results_eq(
+  $$ select pg_temp.raise('credential_stuffing', o, u, 'of somebody') is not null
+     from (values (null, 'viewer@acme.test'), ('acme', null)) as v (o, u) $$,
+  $$ values (true), (true) $$, 'SEC-48: what is about somebody is never among the others'
+);
+select is(
+  (select count(*) from public.security_events
+   where event_type = 'credential_stuffing' and subject = 'of somebody'),
+  4::bigint, 'SEC-48: and each of theirs is told'
+);
+select lives_ok(
+  $$ select public.resolve_security_event(pg_temp.event(null, 'network 2'), 'a proxy') $$,
+  'SEC-49: one is resolved'
+);
+select pg_temp.raise('credential_stuffing', null, null, 'network 7');
+select isnt(
+  pg_temp.event(null, 'network 7'), null, 'SEC-49: which makes room for the next one'
 );
 set transaction read only;
 select is(

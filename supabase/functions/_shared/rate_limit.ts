@@ -8,6 +8,7 @@ import { identifier, type Identify } from "./rate_limit/identity.ts";
 import { boundedStore, patience } from "./rate_limit/limiter.ts";
 import { postgresStore } from "./rate_limit/postgres_store.ts";
 import { redisStore } from "./rate_limit/redis_store.ts";
+import { TurnedAway } from "./rate_limit/turned_away.ts";
 import { serviceClient } from "./service.ts";
 
 /** The rule for a request; null: it is not limited. */
@@ -74,13 +75,18 @@ export function openStore(env: RateLimitEnv): RateLimitStore {
 
 /** The limits that these parts make. */
 export function limitsOf({ store, identify, address, noteRefusal }: LimitParts): Limit {
+  const turnedAway = new TurnedAway();
   return (rule, handler) => async (request) => {
     const chosen = typeof rule === "string" ? rule : rule(request);
     if (chosen === null) return await handler(request);
-    const userId = await identify(request).catch(() => null);
-    const charge: Charge = { rule: chosen, userId, address: address(request) };
+    const from = address(request);
+    const userId = await identify(request, !turnedAway.has(from)).catch(() => null);
+    const charge: Charge = { rule: chosen, userId, address: from };
     const decision = await store.decide(charge);
-    if (!decision.allowed) return refusal(decision, correlationIdOf(request));
+    if (!decision.allowed) {
+      if (userId === null) turnedAway.note(from, decision.retryAfterSeconds);
+      return refusal(decision, correlationIdOf(request));
+    }
     const headers = rateLimitHeaders(decision);
     try {
       return withHeaders(await handler(request), headers);

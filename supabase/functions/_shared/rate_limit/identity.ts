@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { createClient } from "@supabase/supabase-js";
 import type { Env } from "../env.ts";
 
-/** Finds out who sent a request. */
-export type Identify = (request: Request) => Promise<string | null>;
+/** Finds out who sent a request; unless `ask`, only of whom that is known already. */
+export type Identify = (request: Request, ask?: boolean) => Promise<string | null>;
 
 const rememberedMilliseconds = 60_000;
 const maximumRemembered = 1000;
@@ -18,23 +18,31 @@ export function identifier(env: Env): Identify {
   const client = createClient(env.url, env.publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
   });
-  const remembered = new Map<string, { user: string | null; until: number }>();
-  return async (request) => {
+  // Apart, so that a flood of forged ones makes nobody forgotten.
+  const users = new Map<string, { user: string; until: number }>();
+  const forged = new Map<string, { user: null; until: number }>();
+  return async (request, ask = true) => {
     const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
       .exec(request.headers.get("authorization") ?? "")?.[1];
     if (!token) return null;
     const hash = createHash("sha256").update(token).digest("base64");
-    const known = remembered.get(hash);
+    const known = users.get(hash) ?? forged.get(hash);
     if (known && known.until > Date.now()) return known.user;
+    if (!ask) return null;
     const { data } = await client.auth.getClaims(token);
     const claims = data?.claims;
     const user = typeof claims?.sub === "string" && claims.role === "authenticated"
       ? claims.sub
       : null;
-    if (remembered.size >= maximumRemembered) remembered.clear();
-    const expiry = (claims?.exp ?? 0) * 1000;
-    const until = Math.min(Date.now() + rememberedMilliseconds, user ? expiry : Infinity);
-    remembered.set(hash, { user, until });
+    const until = Date.now() + rememberedMilliseconds;
+    users.delete(hash);
+    if (user === null) remember(forged, hash, { user, until });
+    else remember(users, hash, { user, until: Math.min(until, (claims?.exp ?? 0) * 1000) });
     return user;
   };
+}
+
+function remember<Value>(remembered: Map<string, Value>, hash: string, value: Value): void {
+  if (remembered.size >= maximumRemembered) remembered.clear();
+  remembered.set(hash, value);
 }

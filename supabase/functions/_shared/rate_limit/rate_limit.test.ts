@@ -8,6 +8,7 @@ import { costOf, decisionOf, type Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { rateLimitHeaders, refusal } from "./headers.ts";
 import { boundedStore } from "./limiter.ts";
+import { identifier } from "./identity.ts";
 import { LocalBuckets } from "./local_buckets.ts";
 import { originOf } from "./login.ts";
 
@@ -219,6 +220,54 @@ Deno.test("a limited handler is not called when it is too much, and who is asked
   assert.deepEqual(charges, [{ rule: "api_strict", userId: null, address: "203.0.113.1" }]);
   const free = await handler(new Request("http://localhost/", { method: "POST" }));
   assert.equal(await free.text(), "called");
+});
+
+Deno.test("who is refused by address has no forged token verified, and those who are known go on", async () => {
+  let questions = 0;
+  const auth = Deno.serve({ port: 0, onListen: () => {} }, (request) => {
+    questions++;
+    const genuine = request.headers.get("authorization")?.endsWith(".genuine");
+    return genuine ? Response.json({ id: "ada" }) : Response.json({}, { status: 403 });
+  });
+  const env = { url: `http://localhost:${auth.addr.port}`, publishableKey: "p", secretKey: "s" };
+  const charges: Charge[] = [];
+  let open = true;
+  const limit = limitsOf({
+    store: {
+      decide: (charge) => {
+        charges.push(charge);
+        return Promise.resolve(open || charge.userId ? admitted : refused);
+      },
+    },
+    identify: identifier(env),
+    address: (request) => request.headers.get("x-address"),
+    noteRefusal: () => Promise.resolve(),
+  });
+  const handler = limit("api_default", () => Promise.resolve(new Response("fine")));
+  const encode = (value: unknown) => btoa(JSON.stringify(value)).replaceAll("=", "");
+  const token = (signature: string, sub: string = crypto.randomUUID()) => {
+    const claims = { sub, role: "authenticated", exp: Math.floor(Date.now() / 1000) + 600 };
+    return `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}.${signature}`;
+  };
+  const ask = async (bearer: string, address: string) => {
+    const headers = { authorization: `Bearer ${bearer}`, "x-address": address };
+    return (await handler(new Request("http://localhost/", { headers }))).status;
+  };
+  try {
+    const ada = token("genuine", "ada");
+    assert.equal(await ask(ada, "2001:db8::1"), 200);
+    open = false;
+    for (let call = 0; call < 1200; call++) {
+      assert.equal(await ask(token("forged"), `2001:db8::${call.toString(16)}`), 429);
+    }
+    assert.equal(questions, 2, "one for each of them, and none for the flood");
+    assert.equal(await ask(ada, "2001:db8::1"), 200, "whoever is known goes on from there");
+    assert.equal(await ask(token("genuine", "eve"), "203.0.113.1"), 200, "and others elsewhere");
+    assert.equal(questions, 3);
+    assert.equal(charges.at(-1)?.userId, "eve");
+  } finally {
+    await auth.shutdown();
+  }
 });
 
 Deno.test("readRateLimitEnv() trusts no header unless it is told to", () => {

@@ -1,0 +1,92 @@
+-- A key is never a person: not even with a token of the role api_key that names one. Nobody makes such
+-- a token but whoever signs, a hook of Auth that writes claims, say.
+begin;
+select plan(20);
+select tests.create_organizations();
+select tests.act_as('admin@acme.test');
+create temporary table key as
+  select (public.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
+select tests.act_as_owner();
+
+-- What a host application's function, with its owner's rights and open to keys, would be told.
+create function public.host_asks(question text)
+  returns text language plpgsql security definer set search_path = ''
+as $$
+declare
+  v_answer text;
+begin
+  execute question into v_answer;
+  return v_answer;
+exception when insufficient_privilege then
+  return 'refused';
+end;
+$$;
+grant execute on function public.host_asks(text) to api_key;
+create function pg_temp.asks(email text, role text, question text)
+  returns text language plpgsql as $$
+declare
+  v_answer text;
+begin
+  perform set_config('request.jwt.claims', jsonb_build_object(
+    'role', role, 'sub', tests.user_id(email), 'api_key_id', (select id from key),
+    'organization_id', tests.organization_id('acme')
+  )::text, true);
+  perform set_config('role', role, true);
+  v_answer := public.host_asks(format(question, tests.organization_id('acme')));
+  perform tests.act_as_owner();
+  return v_answer;
+end;
+$$;
+
+select is(
+  pg_temp.asks('admin@acme.test', r.role, q.question),
+  case r.role when 'api_key' then q.to_key else q.to_person end,
+  'KEY-80: ' || r.role || ' asks ' || q.question
+)
+from (values ('api_key'), ('authenticated')) as r (role)
+cross join (values
+  ('select ''let through'' from private.require_permission(''analytics:read'', %L)',
+    'refused', 'let through'),
+  ('select private.require_user() is not null', 'refused', 'true'),
+  ('select private.session_permits(auth.uid(), ''analytics:read'', %L)', 'false', 'true'),
+  ('select public.has_permission(''analytics:read'', %L)', 'refused', 'true'),
+  ('select count(*) from private.member_organizations()', '0', '1'),
+  ('select private.can_see_user(auth.uid(), %L)', 'false', 'true'),
+  ('select count(*) from private.organizations_with(''analytics:read'')', '1', '1'),
+  ('select count(*) from private.organizations_with(''audit:read'')', '0', '1')
+) as q (question, to_key, to_person);
+select is(
+  pg_temp.asks('super@bulwark.test', 'api_key', 'select private.is_super_admin()'), 'false',
+  'KEY-80: a key is no super admin'
+);
+select is(
+  pg_temp.asks('super@bulwark.test', 'authenticated', 'select private.is_super_admin()'), 'true',
+  'KEY-80: who is one, is'
+);
+
+-- the hook
+create function pg_temp.hook(claims jsonb) returns text language plpgsql as $$
+declare
+  v_error text;
+begin
+  perform set_config('request.jwt.claims', claims::text, true);
+  perform set_config('request.headers', '{}', true);
+  perform set_config('role', 'api_key', true);
+  v_error := tests.error('select public.check_request()');
+  perform tests.act_as_owner();
+  return v_error;
+end;
+$$;
+select is(
+  pg_temp.hook(jsonb_build_object('role', 'api_key', 'api_key_id', (select id from key))),
+  'no error', 'KEY-81: the hook lets a token of a key through'
+);
+select is(
+  pg_temp.hook(jsonb_build_object(
+    'role', 'api_key', 'api_key_id', (select id from key), 'sub', tests.user_id('admin@acme.test')
+  )),
+  'PT401 API_KEY_INVALID', 'KEY-81: and none that names a person besides'
+);
+
+select * from finish();
+rollback;

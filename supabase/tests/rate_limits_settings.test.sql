@@ -1,0 +1,45 @@
+-- Rate limits, set up wrong: what an operator may write down, and what becomes of what cannot be.
+begin;
+select plan(27);
+select tests.create_organizations();
+
+select is(
+  tests.error(format(
+    'update private.settings set value = %L where name = %L', s.value, 'rate_limits.' || s.name
+  )),
+  s.problem, 'RATE-80: ' || s.name || ' as ' || s.value
+)
+from (values
+  ('address_header', 'null', 'no error'), ('address_header', '"cf-connecting-ip"', 'no error'),
+  ('address_header', '["x-forwarded-for"]', '23514'), ('address_header', '""', '23514'),
+  ('address_hops', '2', 'no error'), ('address_hops', 'null', '23514'),
+  ('address_hops', '"2"', '23514'), ('address_hops', '0', '23514'),
+  ('request_rules', '{"*": "api_strict", "/rpc/free": null}', 'no error'),
+  ('request_rules', 'null', '23514'), ('request_rules', '"api_default"', '23514'),
+  ('request_rules', '{"/rpc/free": null}', '23514'),
+  ('request_rules', '{"*": ["api_default"]}', '23514'),
+  ('request_wait_ms', '"soon"', '23514'), ('request_wait_ms', '0', '23514'),
+  ('next_request_check', '"public.mine"', 'no error'), ('next_request_check', 'true', '23514'),
+  ('denials_before_block', '0', '23514'), ('denials_window_seconds', 'null', '23514'),
+  ('block_minutes', '[]', '23514'), ('block_minutes', '[1, "5"]', '23514'),
+  ('block_minutes', '[1, 2]', 'no error')
+) as s (name, value, problem);
+
+-- the lists
+select is(
+  tests.error(format('select public.list_network(%L, ''block'', ''a test'')', n.network)),
+  '22023 RATE_LIMIT_INVALID_NETWORK', 'RATE-82: what would be found for nobody is not listed: '
+    || n.network
+)
+from unnest('{2001:db8::1,2001:db8::/65,::ffff:203.0.113.5}'::text[]) as n (network);
+select is(
+  tests.error('select public.list_network(''2001:db8::/64'', ''block'', ''a test'')'), 'no error',
+  'RATE-82: a /64 is'
+);
+select is(
+  (select c.reason from public.check_rate_limit('api_strict', address => '2001:db8::1') c),
+  'block', 'RATE-82: and holds for each address in it'
+);
+
+select * from finish();
+rollback;
