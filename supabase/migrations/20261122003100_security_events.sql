@@ -413,8 +413,16 @@ as $$
 declare
   v_event public.security_events := private.take_security_event(event_id);
 begin
-  if assignee is not null
-    and private.user_permits(assignee, 'security:read', v_event.organization_id) is not true then
+  -- The installation's own are read by super admins alone, whatever others hold system-wide.
+  if assignee is not null and (
+    private.user_permits(assignee, 'security:read', v_event.organization_id) is not true
+    or v_event.organization_id is null and not exists (
+      select from private.active_grants g
+      where g.user_id = assignee
+        and g.organization_id is null
+        and g.role_id = private.super_admin_role()
+    )
+  ) then
     raise exception 'Cannot assign the security event: they could not read it'
       using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_ASSIGNEE',
             hint = 'Choose a member who holds security:read';

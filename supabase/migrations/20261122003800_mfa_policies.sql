@@ -30,7 +30,8 @@ begin
     raise exception 'Cannot set MFA policy: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'MFA_NULL_ARGUMENT';
   end if;
-  if grace_period not between interval '0' and interval '90 days' then
+  -- As moments: among intervals a month is 30 days, and a hundred years are not.
+  if now() + grace_period not between now() and now() + interval '90 days' then
     raise exception 'Cannot set MFA policy: a grace period has up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_GRACE_PERIOD';
   end if;

@@ -1,6 +1,6 @@
 -- MFA: which session counts as verified, and what an organization that requires it withholds.
 begin;
-select plan(61);
+select plan(62);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
 select public.grant_role(
@@ -274,6 +274,13 @@ select is(
     $$ select public.set_mfa_policy(%L, true, '91 days') $$, tests.organization_id('globex')
   )),
   '22023 MFA_INVALID_GRACE_PERIOD', 'MFA-10: a grace period has up to 90 days'
+);
+select is(
+  tests.error(format(
+    $$ select public.set_mfa_policy(%L, true, '1200 mons -35970 days') $$,
+    tests.organization_id('globex')
+  )),
+  '22023 MFA_INVALID_GRACE_PERIOD', 'MFA-10: however it is written'
 );
 select is(
   tests.error(format(

@@ -1,6 +1,6 @@
 -- Rate limits, set up wrong: what an operator may write down, and what becomes of what cannot be.
 begin;
-select plan(27);
+select plan(33);
 select tests.create_organizations();
 
 select is(
@@ -24,6 +24,38 @@ from (values
   ('block_minutes', '[]', '23514'), ('block_minutes', '[1, "5"]', '23514'),
   ('block_minutes', '[1, 2]', 'no error')
 ) as s (name, value, problem);
+
+-- What does not exist fails what would be asked of it, and opens nothing.
+create function pg_temp.request(role text) returns text language plpgsql as $$
+declare
+  v_error text;
+begin
+  perform set_config('request.jwt.claims', json_build_object(
+    'role', role, 'sub', tests.user_id('admin@acme.test')
+  )::text, true);
+  perform set_config('request.headers', '{}', true);
+  perform set_config('role', role, true);
+  v_error := tests.error('select public.check_request()');
+  perform tests.act_as_owner();
+  return v_error;
+end;
+$$;
+update private.settings set value = 'null' where name = 'rate_limits.next_request_check';
+select is(pg_temp.request('authenticated'), 'no error', 'RATE-81: (a request that writes)');
+update private.settings set value = '{"*": "gone"}' where name = 'rate_limits.request_rules';
+select is(
+  pg_temp.request('authenticated'), '22023 RATE_LIMIT_UNKNOWN_RULE',
+  'RATE-81: under a rule that does not exist nothing is written'
+);
+select is(pg_temp.request('anon'), '22023 RATE_LIMIT_UNKNOWN_RULE', 'RATE-81: by nobody either');
+select is(pg_temp.request('service_role'), 'no error', 'RATE-81: the service role goes on');
+update private.settings set value = '{"*": null}' where name = 'rate_limits.request_rules';
+select is(pg_temp.request('authenticated'), 'no error', 'RATE-81: no rule is said as null');
+update private.settings set value = '"public.gone"' where name = 'rate_limits.next_request_check';
+select is(
+  pg_temp.request('authenticated'), '42883', 'RATE-81: without the next hook there is no request'
+);
+update private.settings set value = 'null' where name = 'rate_limits.next_request_check';
 
 -- the lists
 select is(

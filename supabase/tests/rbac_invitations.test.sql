@@ -1,6 +1,6 @@
 -- Invitations: one token, one address, one use, and no more authority than whoever invited.
 begin;
-select plan(38);
+select plan(39);
 select tests.create_organizations();
 select tests.create_user('new@acme.test');
 select tests.create_user('other@acme.test');
@@ -52,6 +52,11 @@ select is(
   tests.error($$ select invite_member(tests.organization_id('acme'), 'x@acme.test', 'viewer',
     interval '91 days') $$),
   '22023 RBAC_INVALID_EXPIRY', 'INV-08: an expiry beyond 90 days is refused'
+);
+select is(
+  tests.error($$ select invite_member(tests.organization_id('acme'), 'x@acme.test', 'viewer',
+    interval '1200 mons -35970 days') $$),
+  '22023 RBAC_INVALID_EXPIRY', 'INV-08: also where it is written as less'
 );
 select is(
   tests.error($$ select invite_member(tests.organization_id('acme'), 'x@acme.test', 'viewr') $$),

@@ -1,6 +1,6 @@
 -- Security events: raised once while open, told to whom they concern, assigned and resolved.
 begin;
-select plan(52);
+select plan(54);
 select tests.create_organizations();
 
 create function pg_temp.raise(
@@ -292,6 +292,20 @@ select is(
      and resource_id = pg_temp.event('acme', 'one')::text),
   1::bigint, 'SEC-45: counting up is not'
 );
+
+-- The installation's own are for super admins, whatever others hold system-wide.
+select public.grant_role(tests.user_id('stranger@bulwark.test'), 'admin');
+select is(
+  tests.error(format(
+    'select public.assign_security_event(%L, %L)',
+    private.raise_security_event('breach_attempt', null, null, 'of nobody'),
+    tests.user_id(a.email)
+  )),
+  a.problem, 'SEC-50: an event of the installation is assigned to ' || a.email || ': ' || a.problem
+)
+from (values
+  ('stranger@bulwark.test', '22023 SECURITY_INVALID_ASSIGNEE'), ('super@bulwark.test', 'no error')
+) as a (email, problem);
 
 -- a flood from many addresses
 update private.settings set value = '3' where name = 'security.open_events_about_nobody';

@@ -1,6 +1,6 @@
 -- Webhooks: who makes and changes endpoints, what they may be told of, and who sees what of them.
 begin;
-select plan(47);
+select plan(48);
 select tests.create_organizations();
 
 -- What the function webhooks would have sealed.
@@ -141,6 +141,11 @@ select is(
   tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
     gen_random_uuid(), tests.sealed('x'), '8 days') $$),
   '22023 WEBHOOK_INVALID_OVERLAP', 'WHK-08: an overlap is at most 7 days'
+);
+select is(
+  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), tests.sealed('x'), '1200 mons -36000 days') $$),
+  '22023 WEBHOOK_INVALID_OVERLAP', 'WHK-08: however it is written'
 );
 select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
   gen_random_uuid(), tests.sealed('x')) from generate_series(1, 4);
