@@ -1,7 +1,11 @@
 /** Rate limits under load, over HTTP and at sign-in, with real connections and real tokens. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import { finishLogin, originOf } from "../supabase/functions/_shared/rate_limit/login.ts";
+import {
+  finishLogin,
+  originOf,
+  refusalMilliseconds,
+} from "../supabase/functions/_shared/rate_limit/login.ts";
 import {
   connect,
   createOrganization,
@@ -276,6 +280,21 @@ Deno.test("RATE-E05: guessing at sign-in is refused, seen by the organization, a
   `;
   assert.equal(failed?.entries, 6);
   await sql.end();
+  await forget();
+});
+
+Deno.test("RATE-E11: a refused sign-in takes as long for an account that does not exist", async () => {
+  await forget();
+  const ada = await signUp("awaited");
+  const took = async (email: string) => {
+    const start = performance.now();
+    const { status } = await attempt(email, "not the password");
+    assert.equal(status, 401);
+    return performance.now() - start;
+  };
+  for (const email of [ada.email, "nobody@people.test"]) {
+    assert.ok(await took(email) >= refusalMilliseconds, email);
+  }
   await forget();
 });
 

@@ -21,6 +21,11 @@ export interface Origin {
 
 /** Milliseconds. */
 const patience = 5000;
+/**
+ * How long Auth's refusal takes at least, in milliseconds: where there is no account it checks no
+ * password, and is done a tenth of a second sooner.
+ */
+export const refusalMilliseconds = 500;
 
 /**
  * Charges the address and the account of a sign-in before it is tried.
@@ -45,11 +50,12 @@ export async function beginLogin(
 
 /**
  * Asks Supabase Auth for a session, as it is: the body of its answer, or null where it refuses,
- * for whatever reason.
+ * for whatever reason and no sooner for an account that does not exist.
  * @throws BulwarkError 503 RATE_LIMIT_UNAVAILABLE where Auth does not decide
  */
 export async function signIn(env: Env, credentials: Credentials): Promise<Session | null> {
   const { email, password, captcha_token } = credentials;
+  const start = performance.now();
   const answer = await fetch(`${env.url}/auth/v1/token?grant_type=password`, {
     method: "POST",
     headers: { apikey: env.publishableKey, "content-type": "application/json" },
@@ -65,6 +71,8 @@ export async function signIn(env: Env, credentials: Credentials): Promise<Sessio
   if (answer.ok) return await answer.json() as Session;
   await answer.body?.cancel();
   if (answer.status === 429 || answer.status >= 500) throw unavailable();
+  const rest = start + refusalMilliseconds - performance.now();
+  await new Promise((resolve) => setTimeout(resolve, rest));
   return null;
 }
 
