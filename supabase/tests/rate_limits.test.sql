@@ -444,34 +444,34 @@ $$;
 select is(
   pg_temp.together('{api_default,api_strict,nonsense,auth_login,api_default}', '{1,1,1,1,2}'),
   'true api_default 59, true api_strict 9, false  , false  , true api_default 59',
-  'RATE-80: calls at once are answered in their order, and what is not simple is left to be asked'
+  'RATE-90: calls at once are answered in their order, and what is not simple is left to be asked'
 );
 select is(
   pg_temp.together(array_fill('api_strict'::text, '{9}'), array_fill(1, '{9}')),
-  rtrim(repeat('true api_strict 0, ', 9), ', '), 'RATE-81: of calls on one bucket all are admitted'
+  rtrim(repeat('true api_strict 0, ', 9), ', '), 'RATE-91: of calls on one bucket all are admitted'
 );
 select is(
   pg_temp.together('{api_strict,api_strict,api_strict}', '{3,1,3}'),
   'true api_strict 8, false api_strict , true api_strict 8',
-  'RATE-82: or none of them, which charges nothing'
+  'RATE-92: or none of them, which charges nothing'
 );
 select is(
   (select allowed from public.check_rate_limit('api_strict', pg_temp.user(1))), false,
-  'RATE-83: and asking alone says no as well'
+  'RATE-93: and asking alone says no as well'
 );
 select is(
   tests.error($$ select public.check_rate_limits('{}', '{}', '{}') $$),
-  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-84: nothing to decide is an error'
+  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-94: nothing to decide is an error'
 );
 select is(
   tests.error($$ select public.check_rate_limits('{api_default}', '{}', '{null}') $$),
-  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-85: so are calls of nobody'
+  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-95: so are calls of nobody'
 );
 select is(
   tests.error($$ select public.check_rate_limits(
     array_fill('api_default'::text, '{101}'), array_fill(gen_random_uuid(), '{101}'),
     array_fill(null::text, '{101}')) $$),
-  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-86: and more than a hundred'
+  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-96: and more than a hundred'
 );
 
 -- as the owner
