@@ -132,6 +132,8 @@ create table public.payouts (
 );
 create index payouts_organization_id_idx on public.payouts (organization_id);
 alter table public.payouts enable row level security;
+-- No guard stops a truncate: private.mfa_uncovered_tables() tells of whoever may.
+revoke truncate, references, trigger on public.payouts from anon, authenticated;
 grant select, insert on public.payouts to authenticated;
 create policy "Members read payouts where they may" on public.payouts
   for select to authenticated
