@@ -160,6 +160,24 @@ for (const [name, open, ignore] of subjects) {
     ]);
   });
 
+  test("RATE-S21: isolates that ask about the same users at once, in any order, admit no more", async (s) => {
+    const users = Array.from({ length: 12 }, user);
+    const isolates = name === "postgres"
+      ? Array.from({ length: 4 }, () => postgresStore(service()))
+      : Array.from({ length: 4 }, () => s.store);
+    const start = performance.now();
+    const decisions = await Promise.all(
+      isolates.flatMap((store, isolate) =>
+        Array.from({ length: 4 }, () => isolate % 2 ? users : users.toReversed()).flat()
+          .map((userId) => store.decide({ rule: "store_seven", userId }))
+      ),
+    );
+    const refilled = Math.ceil((performance.now() - start) / (60_000 / 7));
+    const admitted = decisions.filter(({ allowed }) => allowed).length;
+    assert.equal(decisions.length, 12 * 16);
+    assert.ok(admitted >= 12 * 7 && admitted <= 12 * (7 + refilled), String(admitted));
+  });
+
   test("RATE-S04: 32 at once get no more than capacity and refill", async (s) => {
     const charge = { rule: "store_fast", userId: user() };
     const start = performance.now();

@@ -145,11 +145,6 @@ export function flushSoon(): void {
   flusher?.soon();
 }
 
-/** Stores what was counted now: for whoever is about to end. */
-export async function flushMetrics(): Promise<void> {
-  await flusher?.flush();
-}
-
 function openFlusher(): Flusher | null {
   const env = readMetricsEnv();
   if (!env) return null;
