@@ -179,15 +179,23 @@ Deno.test("KEY-E34: no statement, log, entry or event holds a key, refused or no
   }
 });
 
-Deno.test("KEY-E35: with everything logged, a key is there only as the parameter of its own request", async () => {
-  const { owner, acme, key, sql: unused } = await prepare();
-  await unused.end();
-  const superuser = postgres(superuserUrl, { max: 1 });
-  const loud = { log_statement: "all", log_min_duration_statement: "0" };
-  const logged = async (settings: Record<string, string>, act: (sql: postgres.Sql) => unknown) => {
-    const [before] = await superuser`
-      select length(pg_read_file(current_setting('data_directory') || '/../postgres.log')) as at
+/**
+ * What the server writes to its log while connections of authenticator, set so, are used. Parameters
+ * are logged or not as the migrations left it, unless it is said.
+ */
+async function logged(
+  settings: Record<string, string>,
+  act: (sql: postgres.Sql) => unknown,
+): Promise<string> {
+  const superuser = postgres(superuserUrl, { max: 1, onnotice: () => {} });
+  const read = async () => {
+    const [server] = await superuser`
+      select pg_read_file(current_setting('data_directory') || '/../postgres.log') as log
     `;
+    return String(server?.log);
+  };
+  try {
+    const before = (await read()).length;
     for (const [name, value] of Object.entries(settings)) {
       await superuser.unsafe(`alter role authenticator set ${name} = '${value}'`);
     }
@@ -197,58 +205,71 @@ Deno.test("KEY-E35: with everything logged, a key is there only as the parameter
     } finally {
       await sql.end();
       for (const name of Object.keys(settings)) {
-        await superuser.unsafe(`alter role authenticator reset ${name}`);
+        await superuser.unsafe(
+          name === "log_parameter_max_length"
+            ? `alter role authenticator set ${name} = 0`
+            : `alter role authenticator reset ${name}`,
+        );
       }
     }
-    const [server] = await superuser`
-      select pg_read_file(current_setting('data_directory') || '/../postgres.log') as log
-    `;
-    return String(server?.log).slice(before?.at);
-  };
-  const secretOf = (api_key: unknown) => String(api_key).slice(14, 44);
-  const issued: string[] = [];
-  try {
-    const others = await logged(loud, async (sql) => {
-      const as = (role: string, act: (transaction: postgres.TransactionSql) => Promise<unknown>) =>
-        sql.begin(async (transaction) => {
-          const claims = JSON.stringify({ role, sub: owner.id });
-          await transaction`
-            select set_config('role', ${role}, true), set_config('request.jwt.claims', ${claims}, true)
-          `;
-          await act(transaction);
-        });
-      await as("authenticated", async (transaction) => {
-        const scopes = "{analytics:read}";
-        const [made] =
-          await transaction`select * from public.create_api_key(${acme}, 'x', ${scopes})`;
-        const [next] = await transaction`select * from public.rotate_api_key(${made?.id})`;
-        issued.push(made?.api_key, next?.api_key);
-      });
-      await as("service_role", async (transaction) => {
-        const hashes = issued.map((api_key) => hashOf(api_key));
-        await transaction`select * from public.exchange_api_key(${hashes[0] ?? ""})`;
-        const reports = JSON.stringify(hashes.map((key_hash) => ({ key_hash })));
-        await transaction`select public.report_leaked_api_keys(${reports}::text::jsonb)`;
-      });
-    });
-    assert.match(others, /exchange_api_key/, "what is asked is logged");
-    for (const api_key of issued) assert.ok(!others.includes(secretOf(api_key)), "but no key is");
-
-    const ask = async (sql: postgres.Sql) => {
-      await request(sql, { headers: { "x-api-key": key.api_key } }, writing(acme, "by header"));
-      for (const api_key of [`${key.api_key}x`, `${key.api_key}\0`]) {
-        await refusal(request(sql, { headers: { "x-api-key": api_key } }, reading));
-      }
-    };
-    const header = await logged({ ...loud, log_parameter_max_length: "0" }, ask);
-    assert.match(header, /check_request/, "what is asked is logged");
-    assert.ok(!header.includes(secretOf(key.api_key)), "but no key, where parameters are not");
-    const parameters = await logged(loud, ask);
-    assert.ok(
-      parameters.includes(secretOf(key.api_key)),
-      "where they are, whoever can read it sees",
-    );
+    return (await read()).slice(before);
   } finally {
     await superuser.end();
   }
+}
+
+const loud = { log_statement: "all", log_min_duration_statement: "0" };
+const secretOf = (api_key: unknown) => String(api_key).slice(14, 44);
+
+Deno.test("KEY-E35: with every statement logged, no key is in the log", async () => {
+  const { owner, acme, key, sql: unused } = await prepare();
+  await unused.end();
+  const issued = [key.api_key];
+  const log = await logged(loud, async (sql) => {
+    const as = (role: string, act: (transaction: postgres.TransactionSql) => Promise<unknown>) =>
+      sql.begin(async (transaction) => {
+        const claims = JSON.stringify({ role, sub: owner.id });
+        await transaction`
+          select set_config('role', ${role}, true), set_config('request.jwt.claims', ${claims}, true)
+        `;
+        await act(transaction);
+      });
+    await as("authenticated", async (transaction) => {
+      const scopes = "{analytics:read}";
+      const [made] =
+        await transaction`select * from public.create_api_key(${acme}, 'x', ${scopes})`;
+      const [next] = await transaction`select * from public.rotate_api_key(${made?.id})`;
+      issued.push(made?.api_key, next?.api_key);
+    });
+    await as("service_role", async (transaction) => {
+      const hashes = issued.map((api_key) => hashOf(api_key));
+      await transaction`select * from public.exchange_api_key(${hashes[0] ?? ""})`;
+      const reports = JSON.stringify(hashes.slice(1).map((key_hash) => ({ key_hash })));
+      await transaction`select public.report_leaked_api_keys(${reports}::text::jsonb)`;
+    });
+    await request(sql, { headers: { "x-api-key": key.api_key } }, writing(acme, "by header"));
+    for (const api_key of [`${key.api_key}x`, `${key.api_key}\0`]) {
+      await refusal(request(sql, { headers: { "x-api-key": api_key } }, reading));
+    }
+  });
+  assert.match(log, /exchange_api_key/, "what is asked is logged");
+  assert.match(log, /check_request/, "and what the Data API asks");
+  for (const api_key of issued) assert.ok(!log.includes(secretOf(api_key)), "but no key is");
+});
+
+Deno.test("KEY-E36: where parameters are logged every key in a header is refused, so that it is noticed", async () => {
+  const { acme, key, sql: unused } = await prepare();
+  await unused.end();
+  const refusals: unknown[] = [];
+  const log = await logged({ ...loud, log_parameter_max_length: "-1" }, async (sql) => {
+    for (const api_key of [key.api_key, "wrong"]) {
+      const asked = request(sql, { headers: { "x-api-key": api_key } }, writing(acme, "no"));
+      refusals.push(await refusal(asked));
+    }
+  });
+  assert.deepEqual(refusals, [
+    ["PT503", "API_KEY_HEADER_CLOSED"],
+    ["PT503", "API_KEY_HEADER_CLOSED"],
+  ]);
+  assert.ok(log.includes(secretOf(key.api_key)), "for it is in the log by then");
 });

@@ -99,7 +99,8 @@ comment on table private.rate_limits is
    and not logged: this is what every request writes. A bucket that is full says nothing and is
    removed by cleanup_old_rate_limits().';
 comment on column private.rate_limits.id is
-  'A user''s id, or of every other identifier the first 128 bits of SHA-256(salt, kind, name).';
+  'A user''s id; of an API key the first 128 bits of SHA-256(kind, id), of every other identifier those
+   of SHA-256(salt, kind, name).';
 comment on column private.rate_limits.full_at is 'In microseconds since 1970.';
 comment on column private.rate_limits.limit_at is
   'Up to where full_at could be for the last call to be admitted; null: it was refused.';

@@ -27,10 +27,27 @@ create table private.known_networks (
   constraint known_networks_pkey primary key (owner, network)
 );
 comment on table private.known_networks is
-  'From which networks an account has signed in or an API key was used, both hashed. Not audited: it
-   follows from sign-ins that are.';
+  'From which networks an account has signed in or an API key was used: accounts and networks hashed,
+   keys by their id. Not audited: it follows from sign-ins that are.';
 create index known_networks_last_seen_at_idx on private.known_networks (last_seen_at);
 alter table private.known_networks enable row level security;
+
+create function private.api_key_bucket(api_key_id uuid)
+  returns uuid
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  immutable
+  strict
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return encode(
+    substring(sha256(convert_to('api_key/' || api_key_id, 'UTF8')) from 1 for 16), 'hex'
+  )::uuid;
+end;
+$$;
+comment on function private.api_key_bucket(uuid) is
+  'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash tells
+   it from a user of the same id.';
 
 create function private.decide_rate_limit(
   rule text,
@@ -117,6 +134,7 @@ begin
   v_buckets := array(
     select case
       when i.kind = 'user' then i.name::uuid
+      when i.kind = 'api_key' then private.api_key_bucket(i.name::uuid)
       else encode(
         substring(sha256(s.salt || convert_to(concat(i.kind, '/', i.name), 'UTF8')) from 1 for 16),
         'hex'
@@ -239,6 +257,7 @@ as $$
 #variable_conflict use_variable
 declare
   v_address text;
+  v_bucket constant uuid := coalesce(user_id, private.api_key_bucket(api_key_id));
   v_decision public.rate_limit_decision;
   v_identifiers record;
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
@@ -247,12 +266,16 @@ begin
   if address is not null then
     v_address := private.client_network(address);
   end if;
-  -- What nearly every call is: a user, one token, no override, no block. It is decided here, in one
-  -- statement that writes only where it admits; whatever else there is takes the long way below.
-  if user_id is not null and api_key_id is null and organization_id is null and cost = 1 then
-    if v_address is not null then
+  -- What nearly every call is: a user or an API key, one token, no override, no block. It is decided
+  -- here, in one statement that writes only where it admits; whatever else there is takes the long way
+  -- below.
+  if v_bucket is not null and cost = 1 then
+    if v_address is not null or user_id is null then
       v_until := (
-        private.rate_limit_standing('{user}', array[user_id::text], v_address)
+        private.rate_limit_standing(
+          case when user_id is null then '{api_key}' else '{user}' end::text[],
+          array[coalesce(user_id, api_key_id)::text], v_address
+        )
       ).blocked_until;
     end if;
     if v_until is null then
@@ -260,10 +283,16 @@ begin
         id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
       )
       select
-        user_id, r.scope, v_present + r.emission_us, v_present + r.tolerance_us, r.emission_us,
+        v_bucket, r.scope, v_present + r.emission_us, v_present + r.tolerance_us, r.emission_us,
         r.capacity::integer, r.window_seconds::integer, r.when_store_fails
       from public.rate_limit_rules r
-      where r.name = rule and r.identified_by <> 'address_and_account'
+      where r.name = rule
+        and r.identified_by <> 'address_and_account'
+        and not exists (
+          select from public.rate_limit_overrides o
+          where o.rule = r.name
+            and (o.api_key_id = api_key_id or o.organization_id = organization_id)
+        )
       on conflict (id, scope) do update set
         full_at = greatest(b.full_at, v_present) + excluded.emission_us,
         limit_at = excluded.limit_at, emission_us = excluded.emission_us,
@@ -275,20 +304,19 @@ begin
         ((b.limit_at + b.emission_us - b.full_at) / b.emission_us)::integer,
         ((b.full_at - v_present + 999999) / 1000000)::integer, null::integer, b.when_store_fails
       into v_decision;
-      if v_decision.allowed then
-        return v_decision;
-      end if;
     end if;
   end if;
 
-  v_identifiers := private.rate_limit_identifiers(
-    (select r.identified_by from public.rate_limit_rules r where r.name = rule),
-    user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
-  );
-  v_decision := private.decide_rate_limit(
-    rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
-    api_key_id
-  );
+  if v_decision.allowed is not true then
+    v_identifiers := private.rate_limit_identifiers(
+      (select r.identified_by from public.rate_limit_rules r where r.name = rule),
+      user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
+    );
+    v_decision := private.decide_rate_limit(
+      rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
+      api_key_id
+    );
+  end if;
   if v_decision.allowed and api_key_id is not null and v_address is not null then
     perform private.note_key_network(api_key_id, organization_id, v_address);
   end if;
@@ -309,17 +337,22 @@ create function private.note_key_network(api_key_id uuid, organization_id uuid, 
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  v_owner constant uuid := private.rate_limit_hash('key/' || api_key_id);
-  v_network constant uuid := private.rate_limit_hash('network/' || address);
+  v_network uuid;
   v_seen timestamptz;
 begin
-  select k.last_seen_at into v_seen
-  from private.known_networks k where k.owner = v_owner and k.network = v_network;
+  select h.network, k.last_seen_at into v_network, v_seen
+  from private.rate_limit_salt s
+  cross join lateral (
+    select encode(
+      substring(sha256(s.salt || convert_to('network/' || address, 'UTF8')) from 1 for 16), 'hex'
+    )::uuid as network
+  ) h
+  left join private.known_networks k on k.owner = api_key_id and k.network = h.network;
   if v_seen > now() - interval '1 day' then
     return;
   end if;
   if v_seen is null and exists (
-    select from private.known_networks k where k.owner = v_owner
+    select from private.known_networks k where k.owner = api_key_id
   ) then
     perform private.raise_security_event(
       'key_from_new_network', organization_id, null, api_key_id::text,
@@ -327,7 +360,7 @@ begin
     );
   end if;
   insert into private.known_networks as k (owner, network)
-  values (v_owner, v_network)
+  values (api_key_id, v_network)
   on conflict on constraint known_networks_pkey do update set last_seen_at = excluded.last_seen_at;
 end;
 $$;
@@ -336,6 +369,7 @@ comment on function private.note_key_network(uuid, uuid, text) is
    event.';
 
 revoke all on function
+  private.api_key_bucket(uuid),
   private.decide_rate_limit(text, text[], text[], text, integer, uuid, uuid, uuid),
   private.rate_limit_identifiers(public.rate_limit_subject, uuid, uuid, text, text),
   private.note_key_network(uuid, uuid, text),

@@ -100,7 +100,7 @@ $$;
 comment on function private.announce_request(public.rate_limit_decision) is
   'Adds the headers of the decision to those that the answer carries already.';
 
-create function public.charge_request()
+create function private.charge_request()
   returns text
   language plpgsql
   volatile
@@ -207,9 +207,9 @@ begin
   return v_next;
 end;
 $$;
-comment on function public.charge_request() is
+comment on function private.charge_request() is
   'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
-   headers, and names the hook that comes next. Calling it is charging oneself.';
+   headers, and names the hook that comes next.';
 
 create function private.blocked_decision(rule text, blocked_until timestamptz)
   returns public.rate_limit_decision
@@ -242,14 +242,14 @@ begin
   -- here, in front of everything else), whether they may go on, and what was the hook before.
   if current_setting('role') = 'api_key'
     or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
-    v_claims := public.resolve_api_key();
+    v_claims := private.resolve_api_key();
     if v_claims is not null then
       -- Here and not in there: a SECURITY DEFINER function cannot set the role.
       perform set_config('request.jwt.claims', v_claims::text, true);
       perform set_config('role', 'api_key', true);
     end if;
   end if;
-  v_next := public.charge_request();
+  v_next := private.charge_request();
   if v_next is not null then
     execute format(
       'select %s()',
@@ -267,8 +267,9 @@ revoke all on function
   private.refuse_request(public.rate_limit_decision),
   private.announce_request(public.rate_limit_decision),
   private.blocked_decision(text, timestamptz),
-  public.charge_request(), public.check_request()
+  private.charge_request(), public.check_request()
   from public, anon, authenticated, service_role;
 -- PostgREST calls the hook as the role of the request, whichever it is.
-grant execute on function public.charge_request(), public.check_request()
+grant usage on schema private to anon, api_key;
+grant execute on function private.charge_request(), public.check_request()
   to anon, authenticated, service_role, api_key;

@@ -116,7 +116,8 @@ comment on function private.api_user_role() is
 
 create view private.api_key_states with (security_invoker = true) as
   select
-    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks,
+    k.id, k.organization_id, k.owner_id, k.scopes, k.issued_with_mfa, k.expires_at,
+    k.rate_limit_rule, k.networks,
     k.revoked_at is null
       and k.expires_at > now()
       -- A key never passes where a second factor is required: somebody has to have decided that
@@ -131,8 +132,8 @@ comment on view private.api_key_states is
   'Whether each key counts right now: not revoked, not expired, and allowed by its organization.';
 
 create view private.api_key_holdings with (security_invoker = true) as
-  select k.id as api_key_id, h.permission
-  from public.api_keys k
+  select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
+  from private.api_key_states k
   join private.held_permissions h
     on h.user_id = k.owner_id and (h.organization_id = k.organization_id or h.everywhere)
   join private.effective_permissions e
@@ -150,10 +151,9 @@ comment on view private.api_key_holdings is
   'What each key may, were it in force: its scopes, as far as programs and its owner hold them.';
 
 create view private.api_key_permissions with (security_invoker = true) as
-  select k.id as api_key_id, k.organization_id, h.permission, k.networks
-  from private.api_key_states k
-  join private.api_key_holdings h on h.api_key_id = k.id
-  where k.active;
+  select h.api_key_id, h.organization_id, h.permission, h.networks
+  from private.api_key_holdings h
+  where h.active;
 comment on view private.api_key_permissions is 'What each key may right now.';
 
 create function private.network_is_allowed(networks cidr[], address text)

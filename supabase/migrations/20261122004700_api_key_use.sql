@@ -2,7 +2,8 @@
 -- header x-api-key and resolved in front of the request.
 -- Protects against telling apart why a key is refused: a key that is wrong, malformed, revoked,
 -- expired, foreign, suspended or sent from elsewhere takes the same steps to the same answer; and
--- against a raw key that stays around: it is hashed at once and taken out of the request's headers.
+-- against a raw key that stays around: it is hashed at once, taken out of the request's headers, and
+-- refused where the server would log it.
 -- SECURITY DEFINER: resolve_api_key, because hashes are for no client; exchange_api_key and
 --   report_leaked_api_keys, because they are not for the service role either.
 
@@ -20,6 +21,31 @@ create type private.found_api_key as (
 comment on type private.found_api_key is
   'What a key was found to be; whether it is accepted from where it came is still to be asked.';
 
+create function private.api_key_standing(api_key_id uuid)
+  returns private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_key private.found_api_key;
+begin
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
+  into v_key
+  from private.api_key_states k
+  -- The limit keeps the planner from finding out for every key there is what it holds.
+  left join lateral (
+    select true as holds from private.api_key_holdings o where o.api_key_id = k.id limit 1
+  ) h on true
+  where k.id = api_key_standing.api_key_id;
+  return v_key;
+end;
+$$;
+comment on function private.api_key_standing(uuid) is
+  'What there is to know of a key: in force if it may anything right now.';
+
 create function private.find_api_key(key_hash bytea)
   returns private.found_api_key
   language plpgsql
@@ -28,62 +54,34 @@ create function private.find_api_key(key_hash bytea)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  v_active boolean;
-  v_holds boolean;
+  v_id uuid;
   v_key private.found_api_key;
   v_known boolean;
 begin
   -- The hash or the next one after it (after the last comes the first): where there is no such key,
   -- the same steps are taken with another, so that how long a refusal takes does not tell what it
   -- is for.
-  select
-    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, h.known, k.active,
-    exists (select from private.api_key_holdings o where o.api_key_id = k.id)
-  into
-    v_key.id, v_key.organization_id, v_key.expires_at, v_key.rate_limit_rule, v_key.networks,
-    v_known, v_active, v_holds
+  select f.api_key_id, f.known into v_id, v_known
   from (
     (
-      select n.api_key_id, n.key_hash = find_api_key.key_hash as known
-      from private.api_key_hashes n
-      where n.key_hash >= find_api_key.key_hash
-      order by n.key_hash
+      select h.api_key_id, h.key_hash = find_api_key.key_hash as known
+      from private.api_key_hashes h
+      where h.key_hash >= find_api_key.key_hash
+      order by h.key_hash
       limit 1
     )
     union all
-    (select n.api_key_id, false from private.api_key_hashes n order by n.key_hash limit 1)
+    (select h.api_key_id, false from private.api_key_hashes h order by h.key_hash limit 1)
     limit 1
-  ) h
-  join private.api_key_states k on k.id = h.api_key_id;
-  v_key.in_force := v_known and v_active and v_holds;
+  ) f;
+  v_key := private.api_key_standing(v_id);
+  v_key.in_force := v_key.in_force and v_known;
   return v_key;
 end;
 $$;
 comment on function private.find_api_key(bytea) is
   'The key with this SHA-256, in force if it may anything right now. Where it is not in force the
    rest is some other key''s and means nothing.';
-
-create function private.api_key_in_force(api_key_id uuid)
-  returns private.found_api_key
-  language plpgsql
-  stable
-  set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-as $$
-declare
-  v_key private.found_api_key;
-begin
-  select k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, true
-  into v_key
-  from private.api_key_states k
-  where k.id = api_key_in_force.api_key_id
-    and k.active
-    and exists (select from private.api_key_holdings o where o.api_key_id = k.id);
-  return v_key;
-end;
-$$;
-comment on function private.api_key_in_force(uuid) is
-  'A key that a token names, if it may anything right now.';
 
 create function private.api_key_use_is_due(api_key_id uuid)
   returns boolean
@@ -166,13 +164,18 @@ begin
   if (private.network_is_allowed(v_key.networks, v_address) and v_key.in_force) is not true then
     v_key := null;
   end if;
-  -- What is refused is charged to where it comes from, so that trying is limited and the key that
-  -- somebody else holds is not.
-  v_identifiers := private.rate_limit_identifiers('caller', null, v_key.id, v_address, null);
-  v_decision := private.decide_rate_limit(
-    coalesce(v_key.rate_limit_rule, 'api_default'), v_identifiers.kinds, v_identifiers.names,
-    v_address, 1, v_key.organization_id, null, v_key.id
-  );
+  if v_key.id is not null then
+    v_decision := public.check_rate_limit(
+      v_key.rate_limit_rule, null, v_key.id, v_address, null, v_key.organization_id
+    );
+  else
+    -- What is refused is charged to where it comes from, so that trying is limited and the key that
+    -- somebody else holds is not.
+    v_identifiers := private.rate_limit_identifiers('caller', null, null, v_address, null);
+    v_decision := private.decide_rate_limit(
+      'api_default', v_identifiers.kinds, v_identifiers.names, v_address, 1, null, null, null
+    );
+  end if;
   if v_key.id is not null and v_decision.allowed and private.api_key_use_is_due(v_key.id) then
     perform private.note_api_key_use(v_key.id, v_key.organization_id, v_address);
   end if;
@@ -188,7 +191,26 @@ comment on function public.exchange_api_key(text, text) is
    api_key_id is null for every key that is not in force, whatever the reason. The address is what a
    trusted proxy wrote. Errors: API_KEY_INVALID_HASH.';
 
-create function public.resolve_api_key()
+create function private.parameters_are_logged()
+  returns boolean
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return current_setting('log_parameter_max_length') <> '0'
+    or current_setting('log_parameter_max_length_on_error') <> '0'
+    -- Modules that write parameters by settings of their own; null where they are not there.
+    or coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
+      and coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', true)
+    or coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
+end;
+$$;
+comment on function private.parameters_are_logged() is
+  'Whether on this connection the server may write the parameters of statements to its log, of which
+   the headers of a request are one: where statements are logged, are slow or fail.';
+
+create function private.resolve_api_key()
   returns jsonb
   language plpgsql
   volatile
@@ -217,9 +239,15 @@ begin
     v_claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
     -- One that names a person besides is none of ours: policies of the host would believe it.
     if not v_claims ? 'sub' then
-      v_key := private.api_key_in_force(private.uuid_or_null(v_claims ->> 'api_key_id'));
+      v_key := private.api_key_standing(private.uuid_or_null(v_claims ->> 'api_key_id'));
     end if;
   elsif v_role = 'anon' then
+    -- The log may have the key by now: whoever sends it hears so at once, be it right or wrong.
+    if private.parameters_are_logged() then
+      raise exception 'Cannot authenticate: the server may log the headers of requests'
+        using errcode = 'PT503', detail = 'API_KEY_HEADER_CLOSED',
+              hint = 'Exchange the key for a token, or set log_parameter_max_length to 0';
+    end if;
     v_key := private.find_api_key(
       sha256(convert_to(coalesce(v_headers ->> 'x-api-key', ''), 'UTF8'))
     );
@@ -252,11 +280,12 @@ begin
   );
 end;
 $$;
-comment on function public.resolve_api_key() is
+comment on function private.resolve_api_key() is
   'The part of check_request that knows API keys: takes the header x-api-key out of every request,
    and answers the claims of its key where the request is nobody''s yet, null otherwise. Raises
-   API_KEY_INVALID for a key, or a token of one, that is not in force. A read leaves no trace of
-   use, since its transaction writes nothing.';
+   API_KEY_INVALID for a key, or a token of one, that is not in force, and API_KEY_HEADER_CLOSED for
+   every key where the server may log it. A read leaves no trace of use, since its transaction writes
+   nothing.';
 
 create function public.report_leaked_api_keys(reports jsonb)
   returns void
@@ -305,12 +334,33 @@ comment on function public.report_leaked_api_keys(jsonb) is
    which of them exist. Errors: API_KEY_INVALID_REPORT.';
 
 revoke all on function
-  private.api_key_in_force(uuid), private.find_api_key(bytea), private.api_key_use_is_due(uuid),
-  private.note_api_key_use(uuid, uuid, text), public.exchange_api_key(text, text),
-  public.resolve_api_key(), public.report_leaked_api_keys(jsonb)
+  private.api_key_standing(uuid), private.find_api_key(bytea), private.api_key_use_is_due(uuid),
+  private.note_api_key_use(uuid, uuid, text), private.parameters_are_logged(),
+  public.exchange_api_key(text, text),
+  private.resolve_api_key(), public.report_leaked_api_keys(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.exchange_api_key(text, text), public.report_leaked_api_keys(jsonb)
   to service_role;
 -- The pre-request hook calls it as the role of the request, whichever it is.
-grant execute on function public.resolve_api_key() to anon, authenticated, service_role, api_key;
+grant execute on function private.resolve_api_key() to anon, authenticated, service_role, api_key;
+
+-- PostgREST passes the headers of a request on as a parameter of a statement, and a server that logs
+-- statements logs their parameters. Those of the Data API's connections stay out of the log; where
+-- that is for a superuser to say, the header is closed until one has.
+do $$
+declare
+  v_setting text;
+begin
+  foreach v_setting in array
+    '{log_parameter_max_length, auto_explain.log_parameter_max_length}'::text[]
+  loop
+    if current_setting(v_setting, true) is not null then
+      execute format('alter role authenticator set %s = 0', v_setting);
+    end if;
+  end loop;
+exception
+  when insufficient_privilege or reserved_name then
+    raise notice 'API keys in headers are closed: authenticator''s parameters may be logged';
+end;
+$$;

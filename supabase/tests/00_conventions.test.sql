@@ -47,13 +47,14 @@ select results_eq(
      order by 1, 2 $$,
   $$ values
      -- PostgREST runs its pre-request hook as the role of the request, whichever it is.
-     ('anon', 'charge_request()'), ('anon', 'check_request()'), ('anon', 'resolve_api_key()'),
-     ('api_key', 'charge_request()'), ('api_key', 'check_request()'),
+     ('anon', 'check_request()'), ('anon', 'private.charge_request()'),
+     ('anon', 'private.resolve_api_key()'), ('api_key', 'check_request()'),
      -- What guards of a second factor ask; a key's answer is no.
      ('api_key', 'mfa_verified(interval)'),
+     ('api_key', 'private.charge_request()'),
      -- What policies of tables that admit keys ask.
      ('api_key', 'private.organizations_with(text)'),
-     ('api_key', 'resolve_api_key()') $$,
+     ('api_key', 'private.resolve_api_key()') $$,
   'CONV-05: anon and api_key execute the pre-request hook, api_key what policies ask, no more'
 );
 select is_empty(
@@ -130,9 +131,9 @@ select is_empty(
   'CONV-16: no trigger function is callable by clients'
 );
 select ok(
-  not has_schema_privilege('anon', 'private', 'usage')
+  not has_schema_privilege('anon', 'private', 'create')
     and not has_schema_privilege('api_key', 'private', 'create'),
-  'CONV-17: anon does not reach schema private, api_key only reaches what CONV-05 names'
+  'CONV-17: anon and api_key make nothing in schema private, and reach there what CONV-05 names'
 );
 select is_empty(
   $$ select r.rolname from pg_roles r

@@ -18,8 +18,8 @@ select results_eq(
        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
        and p.proname not like 'test%'
      order by p.oid::regprocedure::text collate "C" $$,
-  $$ values ('charge_request()'), ('check_request()'), ('mfa_verified(interval)'),
-       ('private.organizations_with(text)'), ('resolve_api_key()') $$,
+  $$ values ('check_request()'), ('mfa_verified(interval)'), ('private.charge_request()'),
+       ('private.organizations_with(text)'), ('private.resolve_api_key()') $$,
   'KEY-95: of all functions a key reaches those that policies and the hook ask, and no others'
 );
 select is_empty(

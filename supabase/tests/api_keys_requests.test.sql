@@ -1,8 +1,10 @@
 -- API keys in the header of a request, driven as PostgREST drives its pre-request hook; the exchange;
 -- reports of leaks. (With a connection as authenticator: tests/api_keys_header.test.ts.)
 begin;
-select plan(54);
+select plan(61);
 select tests.create_organizations();
+-- As the Data API's connections are.
+set local log_parameter_max_length = 0;
 update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 select tests.act_as('admin@acme.test');
 create temporary table key as
@@ -60,7 +62,7 @@ begin
       'limit', nullif(current_setting('response.headers', true), '')::jsonb -> 0
     );
   exception
-    when sqlstate 'PT401' or sqlstate 'PGRST' then
+    when sqlstate 'PT401' or sqlstate 'PT503' or sqlstate 'PGRST' then
       get stacked diagnostics v_detail = pg_exception_detail, v_message = message_text;
       v_answer := jsonb_build_object('error', sqlstate, 'detail', v_detail, 'message', v_message);
   end;
@@ -237,6 +239,51 @@ select is(
   'KEY-69: a read, whose transaction writes nothing, is let through as well'
 );
 rollback to reading;
+
+-- where the server may log headers
+create function pg_temp.closed_with(setting text, value text) returns jsonb language plpgsql as $$
+declare
+  v_answers jsonb;
+begin
+  begin
+    perform set_config(setting, value, true);
+    v_answers := jsonb_build_array(
+      pg_temp.request(pg_temp.key('key')) - 'message', pg_temp.request('wrong') - 'message'
+    );
+    raise exception using errcode = 'TEST0';
+  exception when sqlstate 'TEST0' then null;
+  end;
+  return v_answers;
+end;
+$$;
+select is(
+  pg_temp.closed_with(c.setting, c.value),
+  '[{"error": "PT503", "detail": "API_KEY_HEADER_CLOSED"},
+    {"error": "PT503", "detail": "API_KEY_HEADER_CLOSED"}]',
+  'KEY-78: where the server may log headers, none is taken, right or wrong: ' || c.setting
+)
+from (values
+  ('log_parameter_max_length', '-1'), ('log_parameter_max_length', '64'),
+  ('log_parameter_max_length_on_error', '64')
+) as c (setting, value);
+select is(
+  pg_temp.closed_with(c.setting, c.value) #>> '{0, role}', 'api_key',
+  'KEY-78: but statements alone may be logged: ' || c.setting
+)
+from (values ('log_min_duration_statement', '10000'), ('log_statement', 'mod'))
+  as c (setting, value);
+select set_config('log_parameter_max_length', '-1', true);
+select is(
+  pg_temp.request('a gateway''s own', 'service_role') ->> 'role', 'service_role',
+  'KEY-78: and where the request is somebody''s, what is in the header does not matter'
+);
+select is(
+  (
+    select count(*) from pg_db_role_setting s cross join unnest(s.setconfig) as c
+    where s.setrole = 'authenticator'::regrole and c = 'log_parameter_max_length=0'
+  ), 1::bigint, 'KEY-78: the Data API''s connections log no parameters'
+);
+set local log_parameter_max_length = 0;
 
 -- the exchange
 create function pg_temp.hash(api_key text) returns text language sql as $$

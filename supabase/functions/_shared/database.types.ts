@@ -1352,7 +1352,6 @@ export type Database = {
         }[];
       };
       "cancel_mfa_reset": { Args: { "reset_id": string }; Returns: undefined };
-      "charge_request": { Args: Record<PropertyKey, never>; Returns: string };
       "check_audit_log": { Args: { "max_entries"?: number }; Returns: boolean };
       "check_permissions": {
         Args: { "organization_id"?: string; "permissions": (string)[] };
@@ -2053,7 +2052,6 @@ export type Database = {
           "wrapped_key": string;
         }[];
       };
-      "resolve_api_key": { Args: Record<PropertyKey, never>; Returns: Json };
       "resolve_security_event": {
         Args: { "event_id": string; "note": string };
         Returns: {
