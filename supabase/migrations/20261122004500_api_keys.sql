@@ -164,8 +164,10 @@ create function private.network_is_allowed(networks cidr[], address text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- With a list, an address that nobody trustworthy wrote is not on it.
-  return networks is null or coalesce(address::inet <<= any (networks), false);
+  -- With a list, an address that nobody trustworthy wrote is not on it. Compared first, so that being
+  -- refused for the address takes no longer than being refused without a list.
+  return coalesce(address::inet <<= any (coalesce(networks, '{0.0.0.0/0}')), false)
+    or networks is null;
 end;
 $$;
 comment on function private.network_is_allowed(cidr[], text) is

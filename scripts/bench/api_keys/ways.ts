@@ -1,0 +1,48 @@
+import postgres from "postgres";
+import type { CallerClient } from "../../../supabase/functions/_shared/caller.ts";
+import type { Sql } from "../../stack/connection.ts";
+import { type KeyInUse, owner } from "./fill.ts";
+
+/** With them a statement without parameters is prepared too; the package's types lack the second. */
+type UnsafeOptions = postgres.UnsafeQueryOptions & { simple: false };
+
+/** The ways to make a request: with the key in its header, or with a token. */
+export function requests(pool: Sql, { id, api_key, organization }: KeyInUse) {
+  const run = (
+    role: string,
+    claims: Record<string, unknown>,
+    headers: Record<string, string>,
+    hook = true,
+  ) =>
+  (method: "GET" | "POST", statement: string) =>
+    pool.begin(method === "GET" ? "read only" : "", async (transaction) => {
+      await transaction`
+        select
+          set_config('role', ${role}, true),
+          set_config('request.jwt.claims', ${JSON.stringify({ role, ...claims })}, true),
+          set_config('request.headers', ${JSON.stringify(headers)}, true),
+          set_config('request.method', ${method}, true),
+          set_config('request.path', '/reports', true)
+      `;
+      if (hook) await transaction`select public.check_request()`;
+      await transaction.unsafe(statement, [], { prepare: true, simple: false } as UnsafeOptions);
+    });
+  const headers = { "user-agent": "bench", "x-forwarded-for": "198.51.100.1" };
+  return {
+    header: run("anon", {}, { ...headers, "x-api-key": api_key }),
+    token: run("api_key", { api_key_id: id, organization_id: organization }, headers),
+    person: run("authenticated", { sub: owner }, headers),
+    unchecked: run("authenticated", { sub: owner }, headers, false),
+  };
+}
+
+/** What the function asks through the Data API, asked on a connection. */
+export function throughSql(sql: Sql): CallerClient {
+  const rpc = async (_name: string, { key_hash, address }: Record<string, string>) => {
+    const data = await sql`
+      select * from public.exchange_api_key(${key_hash ?? null}, ${address ?? null})
+    `;
+    return { data, error: null, status: 200 };
+  };
+  return { rpc } as unknown as CallerClient;
+}
