@@ -41,7 +41,7 @@ const script = `
 local time = redis.call('TIME')
 local present = time[1] * 1000000 + time[2]
 local values = redis.call('MGET', unpack(KEYS))
-local waits, charged, answers, at = {}, {}, {}, 0
+local waits, answers, at = {}, {}, 0
 for run = 1, #ARGV, 5 do
   local cost, whole = tonumber(ARGV[run + 1]), tonumber(ARGV[run + 2])
   local keys, asked = tonumber(ARGV[run + 3]), ARGV[run + 4]
@@ -84,10 +84,8 @@ for run = 1, #ARGV, 5 do
       end
       if admitted then
         for i = 1, buckets do
-          local key, wait = KEYS[at + i], answer[i] + cost
-          if not waits[key] then charged[#charged + 1] = key end
-          waits[key] = wait
-          answer[i] = wait
+          answer[i] = answer[i] + cost
+          waits[KEYS[at + i]] = answer[i]
         end
       end
     end
@@ -95,8 +93,8 @@ for run = 1, #ARGV, 5 do
     at = at + keys
   end
 end
-for _, key in ipairs(charged) do
-  redis.call('SET', key, present + waits[key], 'PX', math.ceil(waits[key] / 1000))
+for key, wait in pairs(waits) do
+  redis.call('SET', key, present + wait, 'PX', math.ceil(wait / 1000))
 end
 return answers
 `;

@@ -1,4 +1,4 @@
-import { patience, within } from "./limiter.ts";
+import { patience } from "./limiter.ts";
 
 /** How much is asked at once. */
 export interface TogetherLimits {
@@ -6,65 +6,78 @@ export interface TogetherLimits {
   size: number;
   /** Questions under way. */
   underWay: number;
-  /** Milliseconds after which a question has failed, and a call that waits is not asked any more. */
+  /** Milliseconds after which nobody waits any more, be it for an answer or to be asked. */
   patience: number;
+}
+
+/** Somebody who waits for an answer. */
+interface Waiting<Call, Answer> {
+  call: Call;
+  since: number;
+  resolve(answer: Answer | Promise<Answer>): void;
+  reject(reason: unknown): void;
 }
 
 /**
  * Asks many questions in one. Who calls in the same turn of the event loop is divided over the
  * questions that may be under way; who comes while as many are waits for the next one, and nothing
- * waits for company. `ask` answers in the order of the calls, now or later for each; where it fails
- * or is silent, all of them have failed.
+ * waits for company. `ask` answers in the order of the calls, now or later for each; where it fails,
+ * all of them have failed. How long to wait is the callers' business; a question that is silent for
+ * longer than they do has failed when the next one calls, and gives way to it.
  */
 export function together<Call, Answer>(
   ask: (calls: Call[]) => Promise<(Answer | Promise<Answer>)[]>,
   limits: TogetherLimits = { size: 100, underWay: 2, patience },
 ): (call: Call) => Promise<Answer> {
-  const waiting: {
-    call: Call;
-    since: number;
-    resolve: (answer: Answer | Promise<Answer>) => void;
-    reject: (reason: unknown) => void;
-  }[] = [];
-  let [underWay, due] = [0, false];
-  const next = async () => {
+  const waiting: Waiting<Call, Answer>[] = [];
+  const underWay = new Set<{ since: number; calls: Waiting<Call, Answer>[] }>();
+  let due = false;
+
+  async function next(): Promise<void> {
     // One question of all would leave the other side idle while this one works, and the reverse.
-    const share = Math.ceil(waiting.length / (limits.underWay - underWay));
-    const asked = waiting.splice(0, Math.min(share, limits.size));
-    let question: ReturnType<typeof ask> | undefined;
-    underWay++;
+    const share = Math.ceil(waiting.length / (limits.underWay - underWay.size));
+    const calls = waiting.splice(0, Math.min(share, limits.size));
+    const question = { since: performance.now(), calls };
+    underWay.add(question);
     try {
-      question = ask(asked.map(({ call }) => call));
-      const answers = await within(limits.patience, question);
-      for (const [index, { resolve, reject }] of asked.entries()) {
+      const answers = await ask(calls.map(({ call }) => call));
+      // Given up meanwhile: nobody hears the answers, nor that one of them fails.
+      if (!underWay.has(question)) return void Promise.allSettled(answers);
+      for (const [index, { resolve, reject }] of calls.entries()) {
         if (index < answers.length) resolve(answers[index]!);
         else reject(new Error("an answer is missing"));
       }
     } catch (thrown) {
-      for (const { reject } of asked) reject(thrown);
-      // What is answered after all, nobody hears, nor that a part of it failed.
-      void question?.then((late) => Promise.allSettled(late), () => {});
+      for (const { reject } of calls) reject(thrown);
     }
-    underWay--;
+    underWay.delete(question);
     if (waiting.length > 0) soon();
-  };
-  /** Drops who has given up, so that nothing is charged for them and a silent store fills no memory. */
-  const drop = () => {
+  }
+
+  /** Fails what nobody waits for, so that it stops no others, is not charged and fills no memory. */
+  function giveUp(): void {
     const since = performance.now() - limits.patience;
-    const first = waiting.findIndex((call) => call.since > since);
-    for (const { reject } of waiting.splice(0, first === -1 ? waiting.length : first)) {
-      reject(new Error(`not asked within ${limits.patience} ms`));
+    const late: Waiting<Call, Answer>[] = [];
+    for (const question of underWay) {
+      if (question.since > since) continue;
+      underWay.delete(question);
+      late.push(...question.calls);
     }
-  };
-  const soon = () => {
-    if (due || underWay >= limits.underWay) return;
+    const first = waiting.findIndex((call) => call.since > since);
+    late.push(...waiting.splice(0, first === -1 ? waiting.length : first));
+    for (const { reject } of late) reject(new Error(`no answer within ${limits.patience} ms`));
+  }
+
+  function soon(): void {
+    if (due) return;
     due = true;
     queueMicrotask(() => {
       due = false;
-      drop();
-      while (waiting.length > 0 && underWay < limits.underWay) void next();
+      giveUp();
+      while (waiting.length > 0 && underWay.size < limits.underWay) void next();
     });
-  };
+  }
+
   return (call) =>
     new Promise((resolve, reject) => {
       waiting.push({ call, since: performance.now(), resolve, reject });
