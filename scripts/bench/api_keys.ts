@@ -143,7 +143,7 @@ export default bench({
             milliseconds(() => ways.person("GET", "select count(*) from public.reports"), 20),
         }],
       },
-      await refusals(sql, pool, key),
+      ...await refusals(sql, pool, key),
       ...revocations(sql, pool),
     ];
   },
