@@ -27,7 +27,7 @@ as $$
   );
 $$;
 comment on function private.is_of_bulwark(regclass) is
-  'Whether a table is one of Bulwark''s own, from which a key would learn what it is to be kept from.';
+  'Whether a table is one of Bulwark''s own: what is in those keys ask functions for, if at all.';
 
 create function private.asks_the_row_alone(expression text)
   returns boolean
@@ -92,7 +92,7 @@ as $$
 $$;
 comment on function private.guarded_tables_behind(regclass, text[]) is
   'Tables that ask for a second factor and that these commands on a table go around: the table, what
-   it is a partition or child of, its own partitions and children, and what foreign keys cascade to.';
+   it is a partition or child of, its own partitions and children, what foreign keys cascade to.';
 
 create function private.api_key_obstacles(target regclass, commands text[])
   returns table (code text, problem text, hint text)
@@ -113,7 +113,7 @@ as $$
   union all
   select
     'API_KEY_TABLE_OF_BULWARK', format('%s is Bulwark''s own', target),
-    'Programs ask its functions, as the service role'
+    'What is in it programs are told by functions'
   where private.is_of_bulwark(target)
   union all
   select
@@ -154,7 +154,7 @@ as $$
   select
     'API_KEY_RESTRICTION_UNCLEAR',
     format('the restrictive policy %I of %s asks more than the row', p.polname, target),
-    'Name api_key among its roles if it holds for keys as it is written'
+    'Write it for roles by name, api_key among them, if it holds for keys as it is'
   from pg_catalog.pg_policy p
   where p.polrelid = target
     and not p.polpermissive

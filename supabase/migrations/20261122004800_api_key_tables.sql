@@ -278,6 +278,11 @@ as $$
     and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
       or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
   union all
+  select null, format('%s has the rights of API keys', m.member::regrole)
+  from pg_catalog.pg_auth_members m
+  where m.roleid = 'api_key'::regrole
+    and m.member in ('anon'::regrole, 'authenticated'::regrole)
+  union all
   select null, 'tables made later will be open to API keys, by default privileges'
   where exists (
     select from pg_catalog.pg_default_acl d
@@ -286,8 +291,8 @@ as $$
   );
 $$;
 comment on function private.api_key_table_problems() is
-  'What is not as admit_api_keys left it, what has come since that it would have refused, and what is
-   open to API keys without it; without a relation, what is about the role. For the tests of the host
+  'What is not as admit_api_keys left it, what came since that it would have refused, and what is
+   open to API keys without it; without a relation, what the role has. For the tests of the host
    application: it has to be empty. SECURITY DEFINER functions and triggers are not seen.';
 
 revoke all on function
