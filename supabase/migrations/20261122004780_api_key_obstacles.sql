@@ -36,11 +36,12 @@ create function private.asks_the_row_alone(expression text)
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
-  -- By what is known to be harmless: a function or a query that is not recognized may ask anything.
+  -- By what is known to be harmless: a function or a query that is not recognized may ask anything,
+  -- and so may one of another schema that is called alike.
   select expression is null
     or private.plain_permission_policy(expression)
     or regexp_replace(
-      expression, '\m(coalesce|greatest|least|nullif|now|lower|upper|length)\(', '(', 'gi'
+      expression, '(?<!\.)\m(coalesce|greatest|least|nullif|now|lower|upper|length)\(', '(', 'gi'
     ) !~* ('[[:alnum:]_"]\(|(?<!")\m(select|user|current_user|current_role|session_user'
       || '|system_user|current_catalog|current_schema)\M');
 $$;

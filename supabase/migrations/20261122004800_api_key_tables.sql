@@ -26,7 +26,8 @@ begin
 end;
 $$;
 comment on function private.expel_api_keys(regclass) is
-  'Closes a table to API keys again. Errors: API_KEY_TABLE_NOT_ADMITTED.';
+  'Closes a table to API keys again. What another role has granted them stays, and
+   private.api_key_table_problems tells it. Errors: API_KEY_TABLE_NOT_ADMITTED.';
 
 create function private.open_to_api_keys(target regclass, command text, derived jsonb)
   returns void

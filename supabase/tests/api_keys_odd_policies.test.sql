@@ -1,7 +1,7 @@
 -- API keys and policies that are unlike others: what only looks like a permission, restrictions
 -- that ask who the person is, and statements that meet several policies at once.
 begin;
-select plan(33);
+select plan(34);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
@@ -226,7 +226,8 @@ from (values
   ('(owner <> CURRENT_USER)', false),
   ('(owner <> "current_user"())', false),
   ('(NOT (EXISTS ( SELECT 1 FROM orders)))', false),
-  ('(owner OPERATOR(public.=) 1)', false)
+  ('(owner OPERATOR(public.=) 1)', false),
+  ('(app.lower(kind) = ''a''::text)', false)
 ) as c (expression, expected);
 create role people;
 alter role authenticated inherit;
