@@ -6,7 +6,7 @@ create schema if not exists tests;
 set local check_function_bodies = off;
 
 create table if not exists tests.base (xid bigint, last bigint);
-grant select on tests.base to public;
+grant select on tests.base to anon, authenticated, service_role;
 
 -- From here on ids are relative: to transactions after this one, and to seals after the last.
 create or replace function tests.start_log()

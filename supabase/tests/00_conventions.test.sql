@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(20);
+select plan(21);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -148,6 +148,11 @@ select is_empty(
 select is_empty(
   $$ select * from private.api_key_table_problems() $$,
   'CONV-20: no table is open to API keys but those that were admitted, and as they were'
+);
+
+select is_empty(
+  $$ select schema, name from ours where kind in ('r', 'p') and not private.is_of_bulwark(oid) $$,
+  'CONV-21: every table of ours is one that cannot be opened to API keys'
 );
 
 select * from finish();
