@@ -146,8 +146,8 @@ end;
 $$;
 comment on function private.session_permits(uuid, text, uuid) is
   'private.user_permits for the caller''s own session: where the organization requires MFA (for
-   system-wide roles: the installation), only once a second factor was verified in it. An API key has
-   no session.';
+   system-wide roles: the installation), only once a second factor was verified in it. An API key
+   has no session.';
 
 create function private.is_super_admin()
   returns boolean
@@ -241,8 +241,8 @@ comment on function private.organizations_with(text) is
   'The organizations in which the caller holds a permission, for policies in the array form:
    organization_id = any (array(select private.organizations_with(''audit:read''))). It runs once a
    query and may name an organization twice. A super_admin gets every organization, an API key its
-   own, if the key holds the permission right now, and nobody none. An organization that requires MFA
-   is left out while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
+   own, if the key holds the permission right now, and nobody none. An organization that requires
+   MFA is left out while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
 
 create function private.member_organizations()
   returns setof uuid

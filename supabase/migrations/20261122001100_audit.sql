@@ -29,7 +29,8 @@ create table public.audit_event_types (
       array['auth', 'authz', 'config', 'security', 'settings', 'system']
     )
   ),
-  -- What is more serious is kept when payloads are cleaned up, and who reports does not decide that.
+  -- What is more serious is kept when payloads are cleaned up, and who reports does not
+  -- decide that.
   constraint audit_event_types_clients_report_up_to_warning check (
     not reported_by_clients or severity <= 'warning'
   )
@@ -89,8 +90,8 @@ comment on column public.audit_logs.database_user is 'The session_user: who logg
    database.';
 comment on column public.audit_logs.ip is
   'Where the request came from by the header that a trusted proxy writes (the settings
-   rate_limits.address_header and address_hops) or, of an auth event, by what Supabase Auth saw. While
-   no proxy is trusted it is the first address of X-Forwarded-For, the client''s own claim.';
+   rate_limits.address_header and address_hops) or, of an auth event, by what Supabase Auth saw.
+   While no proxy is trusted it is the first address of X-Forwarded-For, the client''s own claim.';
 comment on column public.audit_logs.correlation_id is
   'The same in all entries of a request: its header x-correlation-id where that is a UUID, else made
    of the transaction id.';

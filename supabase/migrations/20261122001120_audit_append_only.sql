@@ -105,8 +105,8 @@ begin
   if v_headers <> '' then
     v_request := v_headers::jsonb;
     if new.ip is null then
-      -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request has
-      -- headers, so nobody else pays for the look.
+      -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
+      -- has headers, so nobody else pays for the look.
       select s.value #>> '{}' into v_trusted
       from private.settings s where s.name = 'rate_limits.address_header';
       if v_trusted is null then

@@ -64,8 +64,8 @@ as $$
       from pg_catalog.pg_rewrite r
       where r.ev_class = audit_fingerprint.relation
     ),
-    -- Triggers call functions, and views say what is hashed: those of the log go with the table they
-    -- all belong to. A function that enable_audit made goes with its own table.
+    -- Triggers call functions, and views say what is hashed: those of the log go with the table
+    -- they all belong to. A function that enable_audit made goes with its own table.
     (
       select string_agg(
         format('%s/%s|%s:%s|', f.proname, f.oid, f.xmin, left(md5(f.prosrc), 8)), ' '
@@ -105,9 +105,9 @@ as $$
     );
 $$;
 comment on function private.audit_fingerprint(regclass) is
-  'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there, with
-   their functions, state and the transactions that last touched them; of the log its functions and
-   views too.';
+  'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there,
+   with their functions, state and the transactions that last touched them; of the log its functions
+   and views too.';
 
 revoke all on function private.audit_fingerprint(regclass)
   from public, anon, authenticated, service_role;

@@ -17,8 +17,8 @@ create function private.audit_image(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A column that has another name now still holds what was to stay out, and nobody here knows which
-  -- one it is.
+  -- A column that has another name now still holds what was to stay out, and nobody here knows
+  -- which one it is.
   if not coalesce(whole, image) ?& (ignored || redacted) then
     return (select jsonb_object_agg(v.key, '[redacted]') from jsonb_each(image) as v);
   end if;

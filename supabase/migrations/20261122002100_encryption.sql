@@ -32,7 +32,8 @@ create table private.key_encryption_keys (
   )
 );
 comment on table private.key_encryption_keys is
-  'Which key-encryption keys there are: their ids and how they come from their secret, never a key.';
+  'Which key-encryption keys there are: their ids and how they come from their secret,
+   never a key.';
 comment on column private.key_encryption_keys.check_value is
   'Derived from the key: says whether a secret is the one that was registered under the id.';
 comment on column private.key_encryption_keys.is_current is

@@ -1,7 +1,7 @@
 -- Security events: what somebody has to look at, once each, with who takes care of it and how it
 -- ended.
--- Protects against alarms that one organization reads of another, or that disappear without a trace:
--- clients read, nobody writes, and what happens to an event is in the audit log.
+-- Protects against alarms that one organization reads of another, or that disappear without a
+-- trace: clients read, nobody writes, and what happens to an event is in the audit log.
 -- No function here is SECURITY DEFINER.
 
 create type public.security_severity as enum ('low', 'medium', 'high', 'critical');

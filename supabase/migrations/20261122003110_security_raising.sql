@@ -173,8 +173,8 @@ begin
   if octet_length(v_details::text) > 8192 then
     v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
   end if;
-  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones the
-  -- rest is one more.
+  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones
+  -- the rest is one more.
   if organization_id is null and user_id is null
     and private.has_no_room_for_event(event_type, v_subject) then
     v_subject := 'others';
@@ -198,9 +198,9 @@ comment on function private.raise_security_event(text, uuid, uuid, text, jsonb) 
   'Raises an event, or counts it up while the same one is open, and returns its id (null in a
    read-only transaction, or where another transaction is opening it right now). Of a user without
    an organization each organization of the user is told: the details then hold nothing of any one
-   organization. Of nobody in particular security.open_events_about_nobody are open at once, and what
-   comes beyond them is one, about others. It stands and falls with the caller''s transaction. Errors:
-   SECURITY_UNKNOWN_EVENT_TYPE.';
+   organization. Of nobody in particular security.open_events_about_nobody are open at once, and
+   what comes beyond them is one, about others. It stands and falls with the caller''s transaction.
+   Errors: SECURITY_UNKNOWN_EVENT_TYPE.';
 
 create function private.count_security_echoes()
   returns bigint

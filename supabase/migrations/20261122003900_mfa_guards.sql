@@ -214,7 +214,8 @@ as $$
     and has_table_privilege(r.oid, g.oid, 'truncate')
   union all
   -- A view reads with the rights of its owner unless it says otherwise.
-  select distinct v.guarded::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
+  select distinct
+    v.guarded::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
   from views v
   cross join roles r
   where v.goes_around

@@ -236,7 +236,8 @@ select private.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select private.enable_audit(
-  'private.webhook_destinations', organization_column => 'organization_id', redact => '{ciphertext}',
+  'private.webhook_destinations', organization_column => 'organization_id',
+  redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select private.enable_audit(

@@ -150,7 +150,9 @@ select isnt_empty($$ select from tests.outer_leak $$, 'MFA-54: (it does go aroun
 select tests.act_as_owner();
 alter view tests.leak set (security_invoker = true);
 select tests.act_in('admin@acme.test', (select stale from session));
-select is_empty($$ select from tests.outer_leak $$, 'MFA-54: (with its reader''s inside it does not)');
+select is_empty(
+  $$ select from tests.outer_leak $$, 'MFA-54: (with its reader''s inside it does not)'
+);
 select tests.act_as_owner();
 select is(pg_temp.found(), null, 'MFA-54: which is no finding');
 create materialized view tests.copied as select * from tests.leak;
