@@ -246,7 +246,6 @@ select private.enable_audit(
 );
 -- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
 
-
 revoke all on
   public.webhook_endpoints, public.webhook_subscriptions, public.webhook_endpoint_health
   from public, anon, authenticated, service_role;
