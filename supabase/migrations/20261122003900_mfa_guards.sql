@@ -247,8 +247,8 @@ as $$
 $$;
 comment on function private.mfa_uncovered_tables() is
   'What goes around the guards of require_mfa: a guard that was dropped or changed, a role that a
-   policy admits and no guard stops, truncate, a view with its owner''s rights, a partition, a parent.
-   For the tests of the host application: it has to be empty. SECURITY DEFINER functions and
+   policy admits and no guard stops, truncate, a view with its owner''s rights, a partition, a
+   parent. For the tests of the host application: it has to be empty. SECURITY DEFINER functions and
    foreign keys that cascade are not seen.';
 
 select private.enable_audit(
