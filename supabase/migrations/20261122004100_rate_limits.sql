@@ -73,6 +73,8 @@ comment on table public.rate_limit_overrides is
    of its own. An API key''s own override comes before its organization''s.';
 create index rate_limit_overrides_organization_id_idx
   on public.rate_limit_overrides (organization_id);
+-- Every decision asks for an override of its key: among those of a million others, too.
+create index rate_limit_overrides_api_key_id_idx on public.rate_limit_overrides (api_key_id);
 
 -- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
 -- each page, so that a charge is a heap-only update and touches no index. What was charged is kept

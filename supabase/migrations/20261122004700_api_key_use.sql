@@ -35,9 +35,23 @@ begin
     k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
   into v_key
   from private.api_key_states k
-  -- The limit keeps the planner from finding out for every key there is what it holds.
+  -- The limits keep the planner from finding out for every key there is what it holds. Where it holds
+  -- nothing, the steps that were not taken for its owner's role are taken for api_user instead, and
+  -- count for nothing: being refused for that shall not be faster.
   left join lateral (
-    select true as holds from private.api_key_holdings o where o.api_key_id = k.id limit 1
+    (select true as holds from private.api_key_holdings o where o.api_key_id = k.id limit 1)
+    union all
+    (
+      select false
+      from auth.users u
+      join private.effective_permissions h
+        on h.role_id = private.api_user_role() and h.permission = any (k.scopes)
+      join private.effective_permissions e
+        on e.role_id = private.api_user_role() and e.permission = h.permission
+      where u.id = k.owner_id
+      limit 1
+    )
+    limit 1
   ) h on true
   where k.id = api_key_standing.api_key_id;
   return v_key;
@@ -200,15 +214,21 @@ as $$
 begin
   return current_setting('log_parameter_max_length') <> '0'
     or current_setting('log_parameter_max_length_on_error') <> '0'
-    -- Modules that write parameters by settings of their own; null where they are not there.
-    or coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
-      and coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', true)
+    -- A plan that is made for these parameters holds them.
+    or current_setting('debug_print_plan') <> 'off'
+    -- Modules that write parameters and plans by settings of their own; null where they are not there.
+    or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
+      and (
+        coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
+        or coalesce(current_setting('auto_explain.log_verbose', true) not in ('off', 'false'), false)
+      )
     or coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
 end;
 $$;
 comment on function private.parameters_are_logged() is
   'Whether on this connection the server may write the parameters of statements to its log, of which
-   the headers of a request are one: where statements are logged, are slow or fail.';
+   the headers of a request are one: where statements are logged, are slow or fail, or with their
+   plans.';
 
 create function private.resolve_api_key()
   returns jsonb
@@ -355,12 +375,14 @@ begin
   foreach v_setting in array
     '{log_parameter_max_length, auto_explain.log_parameter_max_length}'::text[]
   loop
-    if current_setting(v_setting, true) is not null then
+    continue when current_setting(v_setting, true) is null;
+    -- Each by itself: not being allowed one shall not undo the other.
+    begin
       execute format('alter role authenticator set %s = 0', v_setting);
-    end if;
+    exception
+      when insufficient_privilege or reserved_name then
+        raise notice 'API keys in headers may be closed: % of authenticator is not 0', v_setting;
+    end;
   end loop;
-exception
-  when insufficient_privilege or reserved_name then
-    raise notice 'API keys in headers are closed: authenticator''s parameters may be logged';
 end;
 $$;

@@ -80,6 +80,11 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
   await sql`
     insert into public.api_key_policies (organization_id, allowed) values (${other.id}, false)
   `;
+  const removed = await someoneElse(sql, organization);
+  const theirs = await several(async () =>
+    (await issueKey(sql, organization, null, removed)).api_key
+  );
+  await sql`select public.revoke_role(${removed}, 'admin', ${organization})`;
   return new Map([
     [none, await several(random)],
     [another, await several(random)],
@@ -101,11 +106,20 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
       }),
     ],
     ["one of an organization that allows none", suspended],
+    ["one whose owner was removed", theirs],
     [
       "one from elsewhere",
       await several(async () => (await issueKey(sql, organization, "{203.0.113.0/24}")).api_key),
     ],
   ]);
+}
+
+/** Another administrator of an organization. */
+async function someoneElse(sql: Sql, organization: string): Promise<string> {
+  const id = crypto.randomUUID();
+  await sql`insert into auth.users (id, email) values (${id}, ${`${id}@bench.test`})`;
+  await sql`select public.grant_role(${id}, 'admin', ${organization})`;
+  return id;
 }
 
 async function timeInTurn(
