@@ -134,8 +134,8 @@ comment on view private.api_key_states is
 create view private.api_key_holdings with (security_invoker = true) as
   select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
   from private.api_key_states k
-  -- Of the owner's grants those in the organization and that of a super_admin, and no others: what a
-  -- look-up takes shall follow neither from how many organizations the owner is in nor from how
+  -- Of the owner's grants those in the organization and that of a super_admin, and no others: what
+  -- a look-up takes shall follow neither from how many organizations the owner is in nor from how
   -- many members this one has. By equality the planner may take the index by organization, which
   -- reads all of its members, for as good as the one by user; by a range it does not.
   cross join lateral (
@@ -178,8 +178,8 @@ create function private.network_is_allowed(networks cidr[], address text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- With a list, an address that nobody trustworthy wrote is not on it. Compared first, so that being
-  -- refused for the address takes no longer than being refused without a list.
+  -- With a list, an address that nobody trustworthy wrote is not on it. Compared first, so that
+  -- being refused for the address takes no longer than being refused without a list.
   return coalesce(address::inet <<= any (coalesce(networks, '{0.0.0.0/0}')), false)
     or networks is null;
 end;

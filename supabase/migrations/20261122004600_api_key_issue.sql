@@ -221,7 +221,8 @@ begin
   perform pg_advisory_xact_lock(hashtextextended(
     concat_ws('/', 'bulwark.api_keys', organization_id, owner_id), 0
   ));
-  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others enough.
+  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others
+  -- enough.
   if (
     select
       count(*) filter (where k.revoked_at is null and k.expires_at > now()) >= times * v_limit
@@ -268,8 +269,8 @@ declare
 begin
   v_issued.api_key := v_start || v_secret || private.checksum_base62(v_secret);
   v_issued.first_characters := v_start || left(v_secret, 4);
-  -- In assignments, and the statements get what came out of them: what a statement is given is in its
-  -- plan, and some servers log plans.
+  -- In assignments, and the statements get what came out of them: what a statement is given is in
+  -- its plan, and some servers log plans.
   v_hash := sha256(convert_to(v_issued.api_key, 'UTF8'));
   insert into public.api_keys (
     organization_id, owner_id, name, environment, first_characters, scopes, networks,

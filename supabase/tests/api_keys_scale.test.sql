@@ -1,5 +1,6 @@
--- API keys: what a look-up reads, which follows neither from how many organizations the owner is in,
--- nor from how many members, keys and limits there are: by it refusals would take longer, and tell.
+-- API keys: what a look-up reads, which follows neither from how many organizations the owner is
+-- in, nor from how many members, keys and limits there are: by it refusals would take longer, and
+-- tell.
 begin;
 select plan(9);
 select tests.create_organizations();
@@ -56,7 +57,8 @@ set local session_replication_role = origin;
 create function pg_temp.read_of(relation regclass) returns bigint
   language sql
 as $$
-  select sum(pg_stat_get_xact_tuples_returned(r.oid) + pg_stat_get_xact_tuples_fetched(r.oid))::bigint
+  select
+    sum(pg_stat_get_xact_tuples_returned(r.oid) + pg_stat_get_xact_tuples_fetched(r.oid))::bigint
   from (
     select relation::oid union all
     select i.indexrelid from pg_index i where i.indrelid = relation
@@ -102,14 +104,16 @@ from key k order by k.name;
 -- Not a member of the organization any more, and in many others.
 alter table public.user_roles disable trigger user;
 delete from public.user_roles g
-where g.user_id = tests.user_id('admin@acme.test') and g.organization_id = tests.organization_id('acme');
+where g.user_id = tests.user_id('admin@acme.test')
+  and g.organization_id = tests.organization_id('acme');
 alter table public.user_roles enable trigger user;
 select cmp_ok(
   pg_temp.reads(pg_temp.found('held'), 'public.user_roles'), '<', 20::bigint,
   'KEY-103: nor more where its owner was removed and is in many others'
 );
 select is(
-  (select (private.find_api_key(k.key_hash)).in_force is true from key k where k.name = 'held'), false,
+  (select (private.find_api_key(k.key_hash)).in_force is true from key k where k.name = 'held'),
+  false,
   'KEY-103: which gives it nothing'
 );
 select cmp_ok(
