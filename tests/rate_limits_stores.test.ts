@@ -1,6 +1,10 @@
 /** The same promises on both stores: Postgres, and Redis where redis-server is installed. */
 import assert from "node:assert/strict";
-import type { Charge, RateLimitStore } from "../supabase/functions/_shared/rate_limit/decision.ts";
+import type {
+  Charge,
+  Decision,
+  RateLimitStore,
+} from "../supabase/functions/_shared/rate_limit/decision.ts";
 import { networkOf } from "../supabase/functions/_shared/rate_limit/address.ts";
 import { postgresStore } from "../supabase/functions/_shared/rate_limit/postgres_store.ts";
 import { redisStore } from "../supabase/functions/_shared/rate_limit/redis_store.ts";
@@ -11,6 +15,8 @@ import { redisServer, startRedis } from "./redis.ts";
 
 interface Subject {
   store: RateLimitStore;
+  /** The store as another isolate has it, with a connection of its own. */
+  isolate(): Promise<RateLimitStore>;
   /** As if so much time had passed for every bucket; negative: as if the clock had jumped back. */
   pass(milliseconds: number): Promise<void>;
   stop(): Promise<void>;
@@ -28,6 +34,7 @@ function postgresSubject(): Promise<Subject> {
   const sql = connect(1);
   return Promise.resolve({
     store: postgresStore(service()),
+    isolate: () => Promise.resolve(postgresStore(service())),
     async pass(milliseconds) {
       await sql`
         update private.rate_limits
@@ -40,19 +47,32 @@ function postgresSubject(): Promise<Subject> {
 
 async function redisSubject(): Promise<Subject> {
   const { redis, stop } = await startRedis();
-  return {
-    store: redisStore(redis, service(), "a secret of the project", {
+  const storeOn = (connection: typeof redis) =>
+    redisStore(connection, service(), "a secret of the project", {
       ruleSeconds: 0,
       blockSeconds: 1,
       reportMilliseconds: 0,
-    }),
+    });
+  const opened: (typeof redis)[] = [];
+  return {
+    store: storeOn(redis),
+    async isolate() {
+      const own = redis.duplicate();
+      own.on("error", () => {});
+      opened.push(own);
+      await own.ping();
+      return storeOn(own);
+    },
     async pass(milliseconds) {
       for (const key of await redis.keys("bulwark:*")) {
         const value = Number(await redis.get(key));
         if (value > 1e15) await redis.set(key, String(value - milliseconds * 1000), "KEEPTTL");
       }
     },
-    stop,
+    async stop() {
+      for (const own of opened) own.disconnect();
+      await stop();
+    },
   };
 }
 
@@ -162,9 +182,7 @@ for (const [name, open, ignore] of subjects) {
 
   test("RATE-S21: isolates that ask about the same users at once, in any order, admit no more", async (s) => {
     const users = Array.from({ length: 12 }, user);
-    const isolates = name === "postgres"
-      ? Array.from({ length: 4 }, () => postgresStore(service()))
-      : Array.from({ length: 4 }, () => s.store);
+    const isolates = await Promise.all(Array.from({ length: 4 }, () => s.isolate()));
     const start = performance.now();
     const decisions = await Promise.all(
       isolates.flatMap((store, isolate) =>
@@ -176,6 +194,51 @@ for (const [name, open, ignore] of subjects) {
     const admitted = decisions.filter(({ allowed }) => allowed).length;
     assert.equal(decisions.length, 12 * 16);
     assert.ok(admitted >= 12 * 7 && admitted <= 12 * (7 + refilled), String(admitted));
+  });
+
+  test("RATE-S22: of calls at once as many are let through as one by one, and as much is left", async (s) => {
+    const [ada, eve] = [user(), user()];
+    const near = { rule: "store_both", address: "198.51.100.21" };
+    const far = { rule: "store_both", address: "198.51.100.22" };
+    const start = performance.now();
+    const sevens = (userId: string) =>
+      Array.from({ length: 12 }, () => s.store.decide({ rule: "store_seven", userId }));
+    const [adas, eves, sum, both] = await Promise.all([
+      Promise.all(sevens(ada)),
+      Promise.all(sevens(eve)),
+      Promise.all(
+        [4, 4, 3].map(async (cost) =>
+          (await s.store.decide({ rule: "store_seven", address: "198.51.100.23", cost })).allowed
+            ? cost
+            : 0
+        ),
+      ),
+      Promise.all(
+        ["s22a@x.test", "s22b@x.test"].flatMap((account) =>
+          Array.from({ length: 4 }, () => s.store.decide({ ...near, account }))
+        ),
+      ),
+    ]);
+    // Whatever comes back meanwhile may let through one more.
+    const refilled = Math.floor((performance.now() - start) / (60_000 / 7)) + 1;
+    for (const decisions of [adas, eves]) {
+      const left = decisions.filter(({ allowed }) => allowed).map(({ remaining }) => remaining)
+        .toSorted().reverse();
+      // One that waited for another's lock reckons from when it began, and rounds down.
+      const close = (count: number, nth: number) =>
+        count <= 6 - nth && count >= Math.max(0, 5 - nth);
+      assert.ok(left.slice(0, 7).every(close), String(left));
+      assert.ok(left.length >= 7 && left.length <= 7 + refilled, String(left));
+      assert.ok(decisions.every(({ allowed, remaining }) => allowed || remaining === 0));
+    }
+    assert.equal(sum.reduce((total, cost) => total + cost), 7);
+    const admitted = (decisions: Decision[]) => decisions.filter(({ allowed }) => allowed).length;
+    assert.equal(admitted(both), 5, "one address");
+    for (const [index, account] of ["s22a@x.test", "s22b@x.test"].entries()) {
+      const charged = admitted(both.slice(4 * index, 4 * index + 4));
+      const next = await s.store.decide({ ...far, account });
+      assert.equal(next.remaining, Math.min(4 - index, 4 - charged), "refused calls took nothing");
+    }
   });
 
   test("RATE-S04: 32 at once get no more than capacity and refill", async (s) => {

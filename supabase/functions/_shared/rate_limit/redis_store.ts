@@ -4,9 +4,12 @@ import { networkOf } from "./address.ts";
 import { costOf, decisionOf, type Identifier, identifiersOf, type Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { onlyRow } from "./postgres_store.ts";
+import { together } from "./together.ts";
 
 /** What the store uses of a connection; ioredis has it. */
 export interface RedisConnection {
+  /** Whether keys are spread over many servers by their slots. */
+  isCluster?: boolean;
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
 }
 
@@ -21,54 +24,95 @@ export interface RedisStoreOptions {
 }
 
 /**
- * Charges all buckets or none, on the clock of Redis: the same arithmetic as
- * private.charge_buckets. A bucket is the microsecond at which it is full again; it expires then,
- * because a full bucket says nothing. With ARGV[3] the last key says whether the caller is blocked
- * (until which millisecond), or on the list of those that are always allowed; where nothing says so,
- * nothing is charged. Everything is read by one command and answered in integers, which are exact up
- * to 2^53: what a script costs is its commands and its strings.
+ * Decides calls one after the other, on the clock of Redis, and charges all buckets of a call or
+ * none: the same arithmetic as private.charge_buckets. A bucket is the microsecond at which it is
+ * full again; it expires then, because a full bucket says nothing. ARGV has five for each run of
+ * calls that are charged alike: how many, cost, whole, keys of each, and whether they ask for their
+ * standing. Then the last key of a call says whether the caller is blocked (until which millisecond),
+ * or on the list of those that are always allowed; where nothing says so, nothing is charged. A call
+ * is answered with that, or with in how many microseconds each bucket is full again, negative where
+ * it refuses.
+ *
+ * What a script costs is its commands: everything is read by one, and a bucket that several calls are
+ * charged to is written once. Nothing is written before all is decided, and what is no number fails
+ * the calls that are about it and no others.
  */
 const script = `
 local time = redis.call('TIME')
 local present = time[1] * 1000000 + time[2]
-local cost, whole = tonumber(ARGV[1]), tonumber(ARGV[2])
 local values = redis.call('MGET', unpack(KEYS))
-local buckets = #KEYS
-if ARGV[3] then
-  local standing = values[buckets]
-  buckets = buckets - 1
-  if not standing then return 'unknown' end
-  if standing == 'allowed' then
-    if ARGV[3] ~= 'listed' then return 'allowed' end
-  elseif standing * 1000 > present then
-    return math.ceil((standing * 1000 - present) / 1000000)
+local waits, charged, answers, at = {}, {}, {}, 0
+for run = 1, #ARGV, 5 do
+  local cost, whole = tonumber(ARGV[run + 1]), tonumber(ARGV[run + 2])
+  local keys, asked = tonumber(ARGV[run + 3]), ARGV[run + 4]
+  local buckets = asked == 'nothing' and keys or keys - 1
+  for _ = 1, ARGV[run] do
+    local answer
+    if asked ~= 'nothing' then
+      local standing = values[at + keys]
+      if not standing then
+        answer = 'unknown'
+      elseif standing == 'allowed' then
+        if asked ~= 'listed' then answer = standing end
+      else
+        local blocked = tonumber(standing)
+        if not blocked then
+          answer = 'unreadable'
+        elseif blocked * 1000 > present then
+          answer = math.ceil((blocked * 1000 - present) / 1000000)
+        end
+      end
+    end
+    if not answer then
+      local admitted = true
+      answer = {}
+      for i = 1, buckets do
+        local wait = waits[KEYS[at + i]]
+        if not wait then
+          local full = tonumber(values[at + i] or present)
+          if not full then
+            answer, admitted = 'unreadable', false
+            break
+          end
+          wait = math.max(full - present, 0)
+        end
+        if wait > whole - cost then
+          admitted = false
+          wait = -math.min(wait, whole)
+        end
+        answer[i] = wait
+      end
+      if admitted then
+        for i = 1, buckets do
+          local key, wait = KEYS[at + i], answer[i] + cost
+          if not waits[key] then charged[#charged + 1] = key end
+          waits[key] = wait
+          answer[i] = wait
+        end
+      end
+    end
+    answers[#answers + 1] = answer
+    at = at + keys
   end
 end
-local answer, admitted, latest = { present }, true, present + whole - cost
-for i = 1, buckets do
-  local full = tonumber(values[i] or present)
-  if full > latest then
-    admitted = false
-    answer[2 * i] = math.min(full, present + whole)
-    answer[2 * i + 1] = 0
-  else
-    answer[2 * i] = math.max(full, present)
-    answer[2 * i + 1] = 1
-  end
+for _, key in ipairs(charged) do
+  redis.call('SET', key, present + waits[key], 'PX', math.ceil(waits[key] / 1000))
 end
-if admitted then
-  for i = 1, buckets do
-    local full = answer[2 * i] + cost
-    answer[2 * i] = full
-    redis.call('SET', KEYS[i], full, 'PX', math.ceil((full - present) / 1000))
-  end
-end
-return answer
+return answers
 `;
 const scriptHash = createHash("sha1").update(script).digest("hex");
 
 /** What the script answers: what it knows of the caller, seconds of a block, or the charges. */
-type Answer = "unknown" | "allowed" | number | number[];
+type Answer = "unknown" | "allowed" | "unreadable" | number | number[];
+
+/** One call as the script decides it. */
+interface Attempt {
+  /** Its buckets, and where it is kept whether the caller is blocked. */
+  keys: string[];
+  cost: number;
+  whole: number;
+  asked: "nothing" | "standing" | "listed";
+}
 
 const maximumRemembered = 10_000;
 
@@ -83,6 +127,8 @@ export function redisStore(
   secret: string,
   options: RedisStoreOptions = {},
 ): RateLimitStore {
+  // What is decided together, or of two buckets, has keys in many slots.
+  if (redis.isCluster) throw new Error("Cannot keep rate limits in Redis: it is a cluster");
   const { ruleSeconds = 60, blockSeconds = 15, reportMilliseconds = 1000 } = options;
   const known = new Map<string, { terms: Terms; until: number }>();
   const hashes = new Map<string, string>();
@@ -144,8 +190,8 @@ export function redisStore(
   function standingKey(charge: Charge, address: string | null): string | null {
     const { rule, userId, apiKeyId, account } = charge;
     if (!address && !apiKeyId) return null;
-    const whom = hashOf(JSON.stringify([userId, apiKeyId, address, account]));
-    return `bulwark:standing:${rule}:${whom}`;
+    const [from, tried] = [address ? hashOf(address) : "", account ? hashOf(account) : ""];
+    return `bulwark:standing:${rule}:${from}:${tried}:${apiKeyId ?? ""}:${userId ?? ""}`;
   }
 
   /** Asks the database whether the caller is blocked, and remembers that for all. */
@@ -164,14 +210,27 @@ export function redisStore(
     await redis.call("SET", place, value, "EX", blockSeconds);
   }
 
-  async function run(keys: string[], ...args: (string | number)[]): Promise<Answer> {
+  // Calls that come at once share a round trip, a command and a script.
+  const run = together<Attempt, Answer>(async (attempts) => {
+    const keys: string[] = [];
+    const runs: (string | number)[] = [];
+    let calls = 0;
+    for (const [index, attempt] of attempts.entries()) {
+      keys.push(...attempt.keys);
+      calls++;
+      const next = attempts[index + 1];
+      if (next && alike(attempt, next)) continue;
+      const { cost, whole, asked } = attempt;
+      runs.push(calls, cost, whole, attempt.keys.length, asked);
+      calls = 0;
+    }
     try {
-      return await redis.call("EVALSHA", scriptHash, keys.length, ...keys, ...args) as Answer;
+      return await redis.call("EVALSHA", scriptHash, keys.length, ...keys, ...runs) as Answer[];
     } catch (thrown) {
       if (!String(thrown).includes("NOSCRIPT")) throw thrown;
-      return await redis.call("EVAL", script, keys.length, ...keys, ...args) as Answer;
+      return await redis.call("EVAL", script, keys.length, ...keys, ...runs) as Answer[];
     }
-  }
+  });
 
   /** Has the database count a refusal; seconds for which that blocks the caller, or null. */
   async function report(charge: Charge, denied: Identifier[]): Promise<number | null> {
@@ -202,11 +261,11 @@ export function redisStore(
       const address = charge.address ? networkOf(charge.address) : null;
       const standing = standingKey(charge, address);
       const spent = costOf(terms, cost);
-      const attempt = (identifiers: Identifier[], asked: string) => {
+      const attempt = (identifiers: Identifier[], asked: "standing" | "listed") => {
         const keys = identifiers.map((identifier) => bucketKey(terms.scope, identifier));
         return standing
-          ? run([...keys, standing], spent.cost, spent.whole, asked)
-          : run(keys, spent.cost, spent.whole);
+          ? run({ keys: [...keys, standing], ...spent, asked })
+          : run({ keys, ...spent, asked: "nothing" });
       };
       let identifiers = identifiersOf(terms, charge, address);
       let answer = await attempt(identifiers, "standing");
@@ -221,13 +280,12 @@ export function redisStore(
       }
       if (typeof answer === "number") return blocked(charge, terms, answer);
       if (typeof answer === "string") throw new Error(`Redis does not remember: ${answer}`);
-      const [present = 0, ...charges] = answer;
-      const buckets = identifiers.map((identifier, index) => ({
-        identifier,
-        fullAt: charges[2 * index] ?? Infinity,
-        admitted: charges[2 * index + 1] === 1,
-      }));
-      const decision = decisionOf(charge, terms, present, buckets);
+      const waits = answer;
+      const buckets = identifiers.map((identifier, index) => {
+        const wait = waits[index] ?? -Infinity;
+        return { identifier, fullAt: Math.abs(wait), admitted: wait >= 0 };
+      });
+      const decision = decisionOf(charge, terms, 0, buckets);
       if (decision.allowed) return decision;
       const denied = buckets.filter(({ admitted }) => !admitted);
       const seconds = await report(charge, denied.map(({ identifier }) => identifier));
@@ -239,6 +297,12 @@ export function redisStore(
       return blocked(charge, terms, seconds);
     },
   };
+}
+
+/** Whether two calls differ in their keys alone. */
+function alike(one: Attempt, other: Attempt): boolean {
+  return one.cost === other.cost && one.whole === other.whole && one.asked === other.asked &&
+    one.keys.length === other.keys.length;
 }
 
 function blocked(charge: Charge, terms: Terms, seconds: number): Decision {

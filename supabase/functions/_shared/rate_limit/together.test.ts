@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { together } from "./together.ts";
+import { together, type TogetherLimits } from "./together.ts";
 
 /** A question that is answered when the test says so. */
-function pending() {
+function pending(limits: Partial<TogetherLimits> = {}) {
   const asked: { calls: number[]; answer: () => void; fail: (reason: Error) => void }[] = [];
   const ask = together<number, number>((calls) =>
     new Promise((resolve, reject) => {
@@ -11,37 +11,58 @@ function pending() {
         answer: () => resolve(calls.map((call) => call * 10)),
         fail: reject,
       });
-    }), { size: 3, underWay: 2 });
-  return { ask, asked };
+    }), { size: 3, underWay: 2, patience: 5000, ...limits });
+  return { ask, asked, calls: () => asked.map(({ calls }) => calls) };
 }
 
-const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
+const pause = (milliseconds = 0) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 Deno.test("together() makes nobody wait for company, and one question of what waits", async () => {
-  const { ask, asked } = pending();
-  const answers = [1, 2, 3, 4, 5, 6].map(ask);
-  assert.deepEqual(asked.map(({ calls }) => calls), [[1], [2]]);
+  const { ask, asked, calls } = pending();
+  const answers = [ask(1)];
+  await Promise.resolve();
+  assert.deepEqual(calls(), [[1]], "in the same turn");
+  answers.push(ask(2));
+  await pause();
+  assert.deepEqual(calls(), [[1], [2]]);
+  answers.push(...[3, 4, 5, 6].map(ask));
+  await pause();
+  assert.deepEqual(calls(), [[1], [2]]);
   asked[0]!.answer();
-  await settled();
-  assert.deepEqual(asked.map(({ calls }) => calls), [[1], [2], [3, 4, 5]], "three at most");
+  await pause();
+  assert.deepEqual(calls(), [[1], [2], [3, 4, 5]], "three at most");
   asked[2]!.answer();
-  await settled();
-  assert.deepEqual(asked[3]?.calls, [6]);
+  await pause();
+  assert.deepEqual(calls()[3], [6]);
   asked[1]!.answer();
   asked[3]!.answer();
   assert.deepEqual(await Promise.all(answers), [10, 20, 30, 40, 50, 60]);
 });
 
+Deno.test("together() divides who calls in one turn over what may be under way, in their order", async () => {
+  const { ask, asked, calls } = pending();
+  const answers = [1, 2, 3, 4, 5, 6, 7].map(ask);
+  await pause();
+  assert.deepEqual(calls(), [[1, 2, 3], [4, 5, 6]]);
+  asked[1]!.answer();
+  asked[0]!.answer();
+  answers.push(ask(8), ask(9));
+  await pause();
+  assert.deepEqual(calls().slice(2), [[7, 8], [9]], "none overtakes who came before");
+  for (const { answer } of asked) answer();
+  assert.deepEqual(await Promise.all(answers), [10, 20, 30, 40, 50, 60, 70, 80, 90]);
+});
+
 Deno.test("together() fails those that were asked together, and goes on with the others", async () => {
   const { ask, asked } = pending();
   const outcomes = Promise.allSettled([1, 2, 3, 4].map(ask));
-  asked[0]!.answer();
-  asked[1]!.answer();
-  await settled();
-  asked[2]!.fail(new Error("away"));
-  await settled();
+  await pause();
+  asked[1]!.fail(new Error("away"));
+  await pause();
   const late = ask(5);
-  asked[3]!.answer();
+  await pause();
+  asked[0]!.answer();
+  asked[2]!.answer();
   assert.deepEqual((await outcomes).map(({ status }) => status), [
     "fulfilled",
     "fulfilled",
@@ -54,8 +75,8 @@ Deno.test("together() fails those that were asked together, and goes on with the
 Deno.test("together() lets one answer fail without the others, and notices one that is missing", async () => {
   const ask = together<number, number>((calls) =>
     Promise.resolve(
-      calls.slice(0, 2).map((call) => call === 2 ? Promise.reject(new Error("no")) : call),
-    ), { size: 3, underWay: 1 });
+      calls.slice(0, 3).map((call) => call === 2 ? Promise.reject(new Error("no")) : call),
+    ), { size: 4, underWay: 1, patience: 5000 });
   const outcomes = await Promise.allSettled([0, 1, 2, 3].map(ask));
   assert.deepEqual(outcomes.map(({ status }) => status), [
     "fulfilled",
@@ -63,4 +84,30 @@ Deno.test("together() lets one answer fail without the others, and notices one t
     "rejected",
     "rejected",
   ]);
+});
+
+Deno.test("together() is not stopped by questions without an answer, and asks for nobody who gave up", async () => {
+  const { ask, calls } = pending({ patience: 60 });
+  const outcome = async (call: number) => await ask(call).then(() => "answered", String);
+  const silent = [1, 2, 3, 4, 5, 6].map(outcome);
+  const early = [7, 8].map(outcome);
+  await pause(30);
+  const late = outcome(9);
+  assert.match((await Promise.all(silent)).join(), /^(Error: no decision within 60 ms,?){6}$/);
+  assert.match((await Promise.all(early)).join(), /^(Error: not asked within 60 ms,?){2}$/);
+  assert.deepEqual(calls(), [[1, 2, 3], [4, 5, 6], [9]]);
+  assert.match(await late, /no decision/);
+});
+
+Deno.test("together() lets nothing go unheard that fails after it was given up", async () => {
+  const answers = Promise.withResolvers<Promise<number>[]>();
+  const ask = together<number, number>(() => answers.promise, {
+    size: 3,
+    underWay: 1,
+    patience: 20,
+  });
+  await assert.rejects(ask(1), /no decision/);
+  // Unheard, it would end the process.
+  answers.resolve([Promise.reject(new Error("late"))]);
+  await pause(20);
 });
