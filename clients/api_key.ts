@@ -35,10 +35,14 @@ const pause = 1000;
  * the token at hand is good nobody waits for it. While the exchange is out of reach (not while it
  * refuses) that token serves until its end; what fails is not tried again within a second, or within
  * what `Retry-After` says.
- * @throws ApiKeyRefused where the key is not accepted; Error where no token can be had
+ * @throws ApiKeyRefused where the key is not accepted; Error where no token can be had, or at once
+ * where there is no key, or one with characters that none has
  */
 export function apiKeyToken(options: ApiKeyTokenOptions): () => Promise<string> {
-  const { url, apiKey, fetch: ask = fetch, now = steadyClock() } = options;
+  const { url, fetch: ask = fetch, now = steadyClock() } = options;
+  const apiKey = String(options.apiKey ?? "").trim();
+  // What fetch() throws about a header that cannot be sent quotes it.
+  if (!/^\w+$/.test(apiKey)) throw new Error("Cannot use the API key: it does not look like one");
   const nothing = { token: "", renewAt: -Infinity, endsAt: -Infinity };
   let held = nothing;
   let failed: { thrown: unknown; until: number } | undefined;

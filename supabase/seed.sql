@@ -1,8 +1,8 @@
--- A small demo: two organizations, somebody in every role, and two tables of the host application that
--- Bulwark guards. Runs on an empty database only
--- (npm start, supabase db reset). The accounts' password comes from the setting
--- bulwark.demo_password, which npm start generates; without it nobody can sign in as them, so that a
--- seed that reaches a hosted project by mistake opens no door.
+-- A small demo: two organizations, somebody in every role, and two tables of the host application
+-- that Bulwark guards. Runs on an empty database only (npm start, supabase db reset). The accounts'
+-- password comes from the setting bulwark.demo_password, which npm start generates; without it
+-- nobody can sign in as them, so that a seed that reaches a hosted project by mistake opens no
+-- door.
 do $$
 declare
   v_password text := extensions.crypt(
@@ -92,7 +92,8 @@ select o.id, quarter || ' quarter of ' || o.name
 from public.organizations o
 cross join unnest(array['First', 'Second']) as quarter;
 
--- And how it keeps personal data: the column holds ciphertext alone and is found by its blind index.
+-- And how it keeps personal data: the column holds ciphertext alone and is found
+-- by its blind index.
 create table public.contacts (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references public.organizations (id) on delete cascade,

@@ -154,6 +154,23 @@ Deno.test("KEY-E48: a token ends in its time, whichever way somebody turns the c
   }
 });
 
+Deno.test("KEY-E49: a key that cannot be sent is in no error, and one read from a file is trimmed", async () => {
+  for (const apiKey of ["bwk_live_x\nsecret", "secret\u0000", "secret\u200b", "", undefined]) {
+    const thrown = await Promise.try(() => apiKeyToken({ url: "http://x", apiKey: apiKey! })())
+      .then(() => null, (thrown) => thrown);
+    assert.match(String(thrown), /Cannot use the API key/);
+    assert.ok(!String(thrown.stack).includes("secret"));
+  }
+  const { state, fetch } = endpoint();
+  let sent: unknown;
+  const ask: typeof fetch = (input, init) => {
+    sent = init?.headers;
+    return fetch(input, init);
+  };
+  await apiKeyToken({ url: "http://x", apiKey: "secret\n", fetch: ask })();
+  assert.deepEqual([sent, state.asked], [{ "x-api-key": "secret" }, 1]);
+});
+
 Deno.test("KEY-E44: against the stack it gives tokens until the key is revoked", async () => {
   const owner = await signUp("owner");
   const organization = await createOrganization(owner);

@@ -221,32 +221,40 @@ async function logged(
 const loud = { log_statement: "all", log_min_duration_statement: "0" };
 const secretOf = (api_key: unknown) => String(api_key).slice(14, 44);
 
+/** What an owner and the function do with keys, on a connection as authenticator; the keys issued. */
+async function issueAndExchange(sql: postgres.Sql, owner: string, organization: string) {
+  const issued: string[] = [];
+  const as = (role: string, act: (transaction: postgres.TransactionSql) => Promise<unknown>) =>
+    sql.begin(async (transaction) => {
+      const claims = JSON.stringify({ role, sub: owner });
+      await transaction`
+        select set_config('role', ${role}, true), set_config('request.jwt.claims', ${claims}, true)
+      `;
+      await act(transaction);
+    });
+  await as("authenticated", async (transaction) => {
+    const scopes = "{analytics:read}";
+    const [made] = await transaction`
+      select * from public.create_api_key(${organization}, 'x', ${scopes})
+    `;
+    const [next] = await transaction`select * from public.rotate_api_key(${made?.id})`;
+    issued.push(made?.api_key, next?.api_key);
+  });
+  await as("service_role", async (transaction) => {
+    const hashes = issued.map((api_key) => hashOf(api_key));
+    await transaction`select * from public.exchange_api_key(${hashes[0] ?? ""})`;
+    const reports = JSON.stringify(hashes.map((key_hash) => ({ key_hash })));
+    await transaction`select public.report_leaked_api_keys(${reports}::text::jsonb)`;
+  });
+  return issued;
+}
+
 Deno.test("KEY-E35: with every statement logged, no key is in the log", async () => {
   const { owner, acme, key, sql: unused } = await prepare();
   await unused.end();
   const issued = [key.api_key];
   const log = await logged(loud, async (sql) => {
-    const as = (role: string, act: (transaction: postgres.TransactionSql) => Promise<unknown>) =>
-      sql.begin(async (transaction) => {
-        const claims = JSON.stringify({ role, sub: owner.id });
-        await transaction`
-          select set_config('role', ${role}, true), set_config('request.jwt.claims', ${claims}, true)
-        `;
-        await act(transaction);
-      });
-    await as("authenticated", async (transaction) => {
-      const scopes = "{analytics:read}";
-      const [made] =
-        await transaction`select * from public.create_api_key(${acme}, 'x', ${scopes})`;
-      const [next] = await transaction`select * from public.rotate_api_key(${made?.id})`;
-      issued.push(made?.api_key, next?.api_key);
-    });
-    await as("service_role", async (transaction) => {
-      const hashes = issued.map((api_key) => hashOf(api_key));
-      await transaction`select * from public.exchange_api_key(${hashes[0] ?? ""})`;
-      const reports = JSON.stringify(hashes.slice(1).map((key_hash) => ({ key_hash })));
-      await transaction`select public.report_leaked_api_keys(${reports}::text::jsonb)`;
-    });
+    issued.push(...await issueAndExchange(sql, owner.id, acme));
     await request(sql, { headers: { "x-api-key": key.api_key } }, writing(acme, "by header"));
     for (const api_key of [`${key.api_key}x`, `${key.api_key}\0`]) {
       await refusal(request(sql, { headers: { "x-api-key": api_key } }, reading));
@@ -255,6 +263,41 @@ Deno.test("KEY-E35: with every statement logged, no key is in the log", async ()
   assert.match(log, /exchange_api_key/, "what is asked is logged");
   assert.match(log, /check_request/, "and what the Data API asks");
   for (const api_key of issued) assert.ok(!log.includes(secretOf(api_key)), "but no key is");
+});
+
+/** Statements with their plans, those inside functions included. */
+const plans = {
+  session_preload_libraries: "auto_explain",
+  "auto_explain.log_min_duration": "0",
+  "auto_explain.log_nested_statements": "on",
+  "auto_explain.log_parameter_max_length": "0",
+};
+
+Deno.test("KEY-E37: with every plan logged, no key that is issued is in the log", async () => {
+  const { owner, acme, sql: unused } = await prepare();
+  await unused.end();
+  let issued: string[] = [];
+  const log = await logged({ ...plans, "auto_explain.log_verbose": "on" }, async (sql) => {
+    issued = await issueAndExchange(sql, owner.id, acme);
+  });
+  assert.match(log, /Insert on private\.api_key_hashes/, "plans are logged");
+  for (const api_key of issued) assert.ok(!log.includes(secretOf(api_key)), "but no key is");
+});
+
+Deno.test("KEY-E38: a header is open where plans show no values, and closed where they do", async () => {
+  const { acme, key, sql: unused } = await prepare();
+  await unused.end();
+  const ask = (sql: postgres.Sql) =>
+    refusal(request(sql, { headers: { "x-api-key": key.api_key } }, writing(acme, "x")));
+  let answer: unknown;
+  const log = await logged(plans, async (sql) => answer = await ask(sql));
+  assert.deepEqual([answer, log.includes(secretOf(key.api_key))], ["not refused", false]);
+  for (
+    const settings of [{ ...plans, "auto_explain.log_verbose": "on" }, { debug_print_plan: "on" }]
+  ) {
+    await logged(settings, async (sql) => answer = await ask(sql));
+    assert.deepEqual(answer, ["PT503", "API_KEY_HEADER_CLOSED"], JSON.stringify(settings));
+  }
 });
 
 Deno.test("KEY-E36: where parameters are logged every key in a header is refused, so that it is noticed", async () => {
@@ -272,4 +315,30 @@ Deno.test("KEY-E36: where parameters are logged every key in a header is refused
     ["PT503", "API_KEY_HEADER_CLOSED"],
   ]);
   assert.ok(log.includes(secretOf(key.api_key)), "for it is in the log by then");
+});
+
+Deno.test("KEY-E39: where one of the log's settings is not for the migration, it still makes the other", async () => {
+  const superuser = postgres(superuserUrl, { max: 1, onnotice: () => {} });
+  const folder = new URL("../supabase/migrations/", import.meta.url);
+  const migration = await Deno.readTextFile(new URL("20261122004700_api_key_use.sql", folder));
+  const [last = ""] = migration.match(/\ndo \$\$(?:(?!\ndo \$\$)[\s\S])*$/) ?? [];
+  try {
+    await superuser`alter role postgres set session_preload_libraries = auto_explain`;
+    await superuser`alter role authenticator reset log_parameter_max_length`;
+    const sql = connect(1);
+    try {
+      await sql.unsafe(last);
+    } finally {
+      await sql.end();
+    }
+    const [made] = await superuser`
+      select setconfig::text as made from pg_db_role_setting where setrole = 'authenticator'::regrole
+    `;
+    // auto_explain's own has the same name with its module in front.
+    assert.match(made?.made, /[{,"]log_parameter_max_length=0/);
+  } finally {
+    await superuser`alter role postgres reset session_preload_libraries`;
+    await superuser`alter role authenticator set log_parameter_max_length = 0`;
+    await superuser.end();
+  }
 });

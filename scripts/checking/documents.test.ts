@@ -25,6 +25,12 @@ Deno.test("docs/errors.md lists every code that is raised, and no other", async 
   const raised = new Set([
     ...await allMatches("supabase/migrations", ".sql", /detail = '([A-Z_]+)'/g),
     ...await allMatches("supabase/migrations", ".sql", /return '([A-Z]+_[A-Z_]+)'/g),
+    // Lists of reasons, of which the first is raised.
+    ...await allMatches(
+      "supabase/migrations",
+      ".sql",
+      /select(?: distinct)?\s+'([A-Z]+_[A-Z_]+)'/g,
+    ),
     ...await allMatches("supabase/functions", ".ts", /\bcode: "([A-Z]+_[A-Z_]+)"/g),
     ...await allMatches("supabase/functions", ".ts", /BulwarkError\(\s*\d+,\s*"([A-Z_]+)"/g),
   ]);

@@ -89,6 +89,37 @@ $$;
 comment on function private.caller_is_service() is
   'True for the operator (service role, migrations, scheduled jobs), false for every client.';
 
+create function private.uuid_or_null(value text)
+  returns uuid
+  language plpgsql
+  immutable
+  strict
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then value::uuid
+  end;
+end;
+$$;
+comment on function private.uuid_or_null(text) is
+  'The text as a UUID, or null: what a request claims must never make a write fail.';
+
+create function private.lasts_up_to(duration interval, longest interval)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- As moments: among intervals a month is 30 days, and a hundred years are not.
+  select coalesce(now() + duration between now() and now() + longest, false);
+$$;
+comment on function private.lasts_up_to(interval, interval) is
+  'Whether what begins now and lasts so long has lasted no longer than the other when it ends. False
+   for a negative duration and where either is null.';
+
 create function private.keep_columns()
   returns trigger
   language plpgsql
@@ -129,6 +160,8 @@ comment on function private.touch_updated_at() is 'Trigger: updated_at is the ti
 revoke all on function private.setting(text),
   private.caller_role(),
   private.caller_is_service(),
+  private.uuid_or_null(text),
+  private.lasts_up_to(interval, interval),
   private.keep_columns(),
   private.touch_updated_at()
   from public, anon, authenticated, service_role;

@@ -85,5 +85,6 @@ comment on function private.request_function(text, integer) is
    holds as bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
    SCHEDULER_NOT_CONFIGURED.';
 
-revoke all on function private.schedule_job(text, text, text), private.request_function(text, integer)
+revoke all on function
+  private.schedule_job(text, text, text), private.request_function(text, integer)
   from public, anon, authenticated, service_role;

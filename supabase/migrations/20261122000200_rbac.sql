@@ -1,8 +1,8 @@
--- Roles and permissions: the vocabulary, who holds what, and the rules that no path may break.
--- Protects one organization from another and an organization from losing its last administrator,
--- whoever writes: a function, the service role or a migration.
--- SECURITY DEFINER: the trigger functions, because closures and versions live in private and the
---   rules are about everybody's grants, not only those that the writer may see.
+-- Roles and permissions: the vocabulary, and who holds what.
+-- Protects against a grant that becomes another one: whose a row is and what it links is fixed once
+-- it is there. The tables are read under row-level security (rbac_decisions) and no role of the API
+-- writes them; what holds whoever writes is in rbac_rules.
+-- No function here is SECURITY DEFINER.
 
 create table public.permissions (
   name text primary key,
@@ -142,234 +142,6 @@ create function private.admin_role()
 as $$ select '00000000-0000-4000-8000-000000000080'::uuid; $$;
 comment on function private.admin_role() is 'The id of the system role admin.';
 
-create function private.bump_permission_version(organization_id uuid)
-  returns boolean
-  language plpgsql
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Written, not only locked: under REPEATABLE READ a lock alone would let the second of two
-  -- concurrent changes go on with an old picture; after a write it fails with 40001.
-  if bump_permission_version.organization_id is null then
-    update private.permission_versions v set version = v.version + 1
-    where v.organization_id is null;
-  else
-    -- Who acts here may do so by a system-wide role: that does not go away meanwhile either.
-    perform from private.permission_versions v where v.organization_id is null for share;
-    update private.permission_versions v set version = v.version + 1
-    where v.organization_id = bump_permission_version.organization_id;
-  end if;
-  return found;
-end;
-$$;
-comment on function private.bump_permission_version(uuid) is
-  'Marks a change of rights in an organization (null: system-wide) and queues behind every other
-   one there until commit. False when the organization is being deleted.';
-
-create function private.organizations_start_permission_version()
-  returns trigger
-  language plpgsql
-  security definer            -- definer because versions live in private
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  insert into private.permission_versions (organization_id) values (new.id);
-  return null;
-end;
-$$;
-comment on function private.organizations_start_permission_version() is
-  'Trigger: an organization begins with a version of its rights.';
-
-create function private.refresh_effective_permissions(role_ids uuid[])
-  returns void
-  language plpgsql
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_affected uuid[];
-begin
-  -- The queue first: a closure computed before a concurrent change commits would miss it.
-  if exists (
-    select from public.roles r where r.id = any (role_ids) and r.organization_id is null
-  ) then
-    perform private.bump_permission_version(null);
-    update private.permission_versions set version = version + 1
-    where organization_id is not null;
-  else
-    perform private.bump_permission_version(o.organization_id)
-    from (
-      select distinct r.organization_id from public.roles r where r.id = any (role_ids)
-    ) as o;
-  end if;
-
-  with recursive heirs (role_id) as (
-    select unnest(role_ids)
-    union
-    select i.role_id
-    from heirs h
-    join public.role_inheritance i on i.inherits_role_id = h.role_id
-  )
-  select array_agg(r.id) into v_affected
-  from public.roles r
-  where r.id in (select h.role_id from heirs h);
-
-  delete from private.effective_permissions e where e.role_id = any (v_affected);
-
-  with recursive ancestry (role_id, ancestor_id) as (
-    select id, id from unnest(v_affected) as id
-    union
-    select a.role_id, i.inherits_role_id
-    from ancestry a
-    join public.role_inheritance i on i.role_id = a.ancestor_id
-  ),
-  ranked as (
-    update public.roles r
-    set level = (
-      select coalesce(max(s.level), 0)
-      from ancestry a
-      join public.roles s on s.id = a.ancestor_id and s.organization_id is null
-      where a.role_id = r.id
-    )
-    where r.id = any (v_affected) and r.organization_id is not null
-  )
-  insert into private.effective_permissions (role_id, permission)
-  select distinct a.role_id, p.permission
-  from ancestry a
-  join public.role_permissions p on p.role_id = a.ancestor_id;
-end;
-$$;
-comment on function private.refresh_effective_permissions(uuid[]) is
-  'Recomputes what the given roles and all their heirs hold, and the level of those that
-   organizations made.';
-
-create function private.role_links_refresh()
-  returns trigger
-  language plpgsql
-  security definer            -- definer because the closure lives in private
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform private.refresh_effective_permissions(
-    (select array_agg(distinct c.role_id) from changed c)
-  );
-  return null;
-end;
-$$;
-comment on function private.role_links_refresh() is
-  'Trigger: a change of what roles hold or inherit is in the closure when the statement ends.';
-
-create function private.role_inheritance_validate()
-  returns trigger
-  language plpgsql
-  security definer            -- definer because a client that may insert need not see both roles
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_organization uuid;
-  v_inherited_organization uuid;
-begin
-  select r.organization_id into v_organization
-  from public.roles r where r.id = new.role_id;
-  select r.organization_id into v_inherited_organization
-  from public.roles r where r.id = new.inherits_role_id;
-  if v_inherited_organization is not null
-    and v_inherited_organization is distinct from v_organization then
-    raise exception 'Cannot inherit role: it belongs to another organization'
-      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
-  end if;
-  if new.inherits_role_id = private.super_admin_role() then
-    raise exception 'Cannot inherit role: super_admin is granted, never inherited'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
-  end if;
-  -- Two changes that are each harmless could close a cycle together: one waits for the other.
-  perform private.bump_permission_version(v_organization);
-  if exists (
-    with recursive ancestry (role_id) as (
-      select new.inherits_role_id
-      union
-      select i.inherits_role_id
-      from ancestry a
-      join public.role_inheritance i on i.role_id = a.role_id
-    )
-    select from ancestry a where a.role_id = new.role_id
-  ) then
-    raise exception 'Cannot inherit role: it would inherit itself'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE';
-  end if;
-  return new;
-end;
-$$;
-comment on function private.role_inheritance_validate() is
-  'Trigger: no cycle, no role of another organization, no super_admin by inheritance.';
-
-create function private.user_roles_validate()
-  returns trigger
-  language plpgsql
-  security definer            -- definer because a client that may insert need not see the role
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_role public.roles;
-begin
-  select * into v_role from public.roles r where r.id = new.role_id;
-  if v_role.organization_id is not null
-    and v_role.organization_id is distinct from new.organization_id then
-    raise exception 'Cannot grant role: it belongs to another organization'
-      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
-  end if;
-  if new.role_id = private.super_admin_role() and new.organization_id is not null then
-    raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
-      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
-  end if;
-  return new;
-end;
-$$;
-comment on function private.user_roles_validate() is
-  'Trigger: a role is granted in its own organization only, super_admin in none.';
-
-create function private.user_roles_keep_administrator()
-  returns trigger
-  language plpgsql
-  security definer            -- definer because it counts everybody's grants
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_organization uuid := case tg_op
-    when 'INSERT' then new.organization_id else old.organization_id
-  end;
-begin
-  -- First the queue, then the count: what another transaction took away is visible by then.
-  if not private.bump_permission_version(v_organization) then
-    return null;              -- the organization itself is being deleted
-  end if;
-  if tg_op = 'INSERT'
-    or v_organization is null
-    or old.role_id <> private.admin_role()
-    -- A grant that waits or expires never counted, so nothing is lost with it.
-    or old.expires_at is not null
-    or old.starts_at > now()
-    or not exists (select from public.organizations o where o.id = v_organization) then
-    return null;
-  end if;
-  if not exists (
-    select from private.active_grants a
-    where a.organization_id = v_organization
-      and a.role_id = private.admin_role()
-      and a.held_until = 'infinity'
-  ) then
-    raise exception 'Cannot take the role from the last administrator of an organization'
-      using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
-            hint = 'Make someone else an administrator without an expiry first';
-  end if;
-  return null;
-end;
-$$;
-comment on function private.user_roles_keep_administrator() is
-  'Trigger: an organization always has an administrator whose role neither waits nor expires.';
-
-create trigger organizations_start_permission_version
-  after insert on public.organizations
-  for each row execute function private.organizations_start_permission_version();
 create trigger organizations_touch_updated_at
   before update on public.organizations
   for each row execute function private.touch_updated_at();
@@ -382,36 +154,15 @@ create trigger roles_touch_updated_at
 create trigger role_inheritance_keep_columns
   before update on public.role_inheritance
   for each row execute function private.keep_columns('role_id', 'inherits_role_id');
-create trigger role_inheritance_validate
-  before insert on public.role_inheritance
-  for each row execute function private.role_inheritance_validate();
-create trigger role_inheritance_refresh_on_insert
-  after insert on public.role_inheritance referencing new table as changed
-  for each statement execute function private.role_links_refresh();
-create trigger role_inheritance_refresh_on_delete
-  after delete on public.role_inheritance referencing old table as changed
-  for each statement execute function private.role_links_refresh();
 create trigger role_permissions_keep_columns
   before update on public.role_permissions
   for each row execute function private.keep_columns('role_id', 'permission');
-create trigger role_permissions_refresh_on_insert
-  after insert on public.role_permissions referencing new table as changed
-  for each statement execute function private.role_links_refresh();
-create trigger role_permissions_refresh_on_delete
-  after delete on public.role_permissions referencing old table as changed
-  for each statement execute function private.role_links_refresh();
 create trigger user_roles_keep_columns
   before update on public.user_roles
   for each row execute function private.keep_columns('user_id', 'role_id', 'organization_id');
 create trigger user_roles_touch_updated_at
   before update on public.user_roles
   for each row execute function private.touch_updated_at();
-create trigger user_roles_validate
-  before insert on public.user_roles
-  for each row execute function private.user_roles_validate();
-create trigger user_roles_keep_administrator
-  after insert or delete or update of starts_at, expires_at on public.user_roles
-  for each row execute function private.user_roles_keep_administrator();
 
 revoke all on
   public.permissions, public.organizations, public.roles, public.role_permissions,
@@ -422,10 +173,5 @@ grant select on
   public.role_inheritance, public.user_roles
   to authenticated, service_role;
 
-revoke all on function
-  private.super_admin_role(), private.admin_role(), private.bump_permission_version(uuid),
-  private.organizations_start_permission_version(),
-  private.refresh_effective_permissions(uuid[]), private.role_links_refresh(),
-  private.role_inheritance_validate(), private.user_roles_validate(),
-  private.user_roles_keep_administrator()
+revoke all on function private.super_admin_role(), private.admin_role()
   from public, anon, authenticated, service_role;

@@ -100,9 +100,7 @@ begin
     raise exception 'Cannot invite member: that is not an e-mail address'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EMAIL';
   end if;
-  -- As moments: among intervals a month is 30 days, and a hundred years are not.
-  if (now() + expires_in > now() and now() + expires_in <= now() + interval '90 days') is not true
-  then
+  if not private.lasts_up_to(expires_in, '90 days') or now() + expires_in = now() then
     raise exception 'Cannot invite member: an invitation lasts up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
   end if;

@@ -177,7 +177,8 @@ begin
   if bulk and exists (
     select from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
   ) then
-    raise exception 'Cannot enable audit: % has partitions, which are also written to directly', target
+    raise exception 'Cannot enable audit: % has partitions, which are also written to directly',
+      target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
             hint = 'Guard it without bulk: then every write to a partition is an entry';
   end if;

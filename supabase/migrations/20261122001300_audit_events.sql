@@ -1,5 +1,5 @@
--- Audit events: what no guarded table can tell, reported by clients and functions, and sign-ins seen
--- on the auth schema.
+-- Audit events: what no guarded table can tell, reported by clients and functions, and sign-ins
+-- seen on the auth schema.
 -- Protects against a client that reports as somebody else, for a foreign organization, or in the
 -- categories that evidence rests on; and against a sign-in that fails for the log's sake.
 -- SECURITY DEFINER: log_audit_event and audit_auth, because neither clients nor Supabase Auth may
@@ -111,11 +111,12 @@ comment on function public.log_audit_event(
   text, text, uuid, text, text, public.audit_result, public.audit_severity, jsonb, uuid, uuid
 ) is
   'Reports an event and returns the id of its entry. A client reports its own acts, of types that
-   clients report, up to severity warning, in organizations of which it is a member; the service role
-   reports anything, also on behalf of actor_id. Details: a JSON object of at most 16,384 bytes.
-   Errors: AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_EVENT_NOT_REPORTABLE, AUDIT_SEVERITY_NOT_REPORTABLE,
-   AUDIT_ACTOR_NOT_YOU, AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY, AUDIT_INVALID_TEXT,
-   AUDIT_INVALID_DETAILS, AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED.';
+   clients report, up to severity warning, in organizations of which it is a member; the service
+   role reports anything, also on behalf of actor_id. Details: a JSON object of at most 16,384
+   bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_EVENT_NOT_REPORTABLE,
+   AUDIT_SEVERITY_NOT_REPORTABLE, AUDIT_ACTOR_NOT_YOU, AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY,
+   AUDIT_INVALID_TEXT, AUDIT_INVALID_DETAILS, AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT,
+   RBAC_NOT_AUTHENTICATED.';
 
 create function private.append_auth_entry(
   event_type text,
@@ -297,8 +298,8 @@ begin
 end;
 $$;
 comment on function private.watch_auth() is
-  'Makes the triggers on those tables of the auth schema that exist; call it again after an upgrade of
-   Supabase Auth brought new ones. They cannot be made to fire always: the schema is not ours, so
+  'Makes the triggers on those tables of the auth schema that exist; call it again after an upgrade
+   of Supabase Auth brought new ones. They cannot be made to fire always: the schema is not ours, so
    what happens there under session_replication_role is not seen.';
 
 select private.watch_auth();

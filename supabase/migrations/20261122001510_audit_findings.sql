@@ -346,8 +346,8 @@ as $$
 $$;
 comment on function private.audit_backdated(bigint, bigint, boolean, uuid) is
   'Entries in a range of seals whose time cannot be theirs: before a seal that their transaction is
-   younger than, after their own seal, or not that of their id. Nobody who works through the triggers
-   can make one; whoever switches them off can, and seals it.';
+   younger than, after their own seal, or not that of their id. Nobody who works through the
+   triggers can make one; whoever switches them off can, and seals it.';
 
 create function private.audit_unsealed(everybody boolean, organization uuid)
   returns table (entries bigint, first_entry uuid)

@@ -1,7 +1,7 @@
 -- Audit keys: the public keys that checkpoints are signed with, and how one comes to be known.
 -- Protects against a checkpoint that nobody signed. Postgres cannot verify Ed25519, so each key
--- comes with a secret that only its holder can derive, and after the first a key needs the secret of
--- another that is known: the service role alone stores nothing under either.
+-- comes with a secret that only its holder can derive, and after the first a key needs the secret
+-- of another that is known: the service role alone stores nothing under either.
 -- No function here is SECURITY DEFINER.
 
 create table public.audit_keys (
@@ -65,8 +65,8 @@ begin
 end;
 $$;
 comment on function private.accept_audit_key(text) is
-  'Lets a signing key in that no former key vouches for, where that one is lost. For the owner of the
-   database; itself an entry. Errors: AUDIT_INVALID_KEY.';
+  'Lets a signing key in that no former key vouches for, where that one is lost. For the owner of
+   the database; itself an entry. Errors: AUDIT_INVALID_KEY.';
 
 create function private.register_audit_keys(signers jsonb)
   returns text[]

@@ -145,8 +145,8 @@ begin
 end;
 $$;
 comment on function public.store_audit_checkpoint(bigint, text, text, jsonb) is
-  'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is the
-   log''s; false where one of that size is stored already. signers, in the order of the note''s
+  'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is
+   the log''s; false where one of that size is stored already. signers, in the order of the note''s
    lines: name, public_key and writer (base64), the secret that only the key''s holder can derive.
    The signatures are made and verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH,
    AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';

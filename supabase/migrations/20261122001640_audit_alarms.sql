@@ -14,8 +14,8 @@ create table private.audit_check_progress (
   reported text[] not null default '{}'
 );
 comment on table private.audit_check_progress is
-  'Up to which seal the log has read itself through in this round, and the findings that were reported
-   last, so that each is reported once. Not audited: it moves with every look.';
+  'Up to which seal the log has read itself through in this round, and the findings that were
+   reported last, so that each is reported once. Not audited: it moves with every look.';
 insert into private.audit_check_progress default values;
 alter table private.audit_check_progress enable row level security;
 
@@ -100,8 +100,8 @@ begin
   select * into v_verdict from private.verify_audit_log(
     null, null, null, v_progress.after_seal, max_entries, 5
   );
-  -- A verdict names its first finding only, so one more behind it is told by how many there are: else
-  -- who had altered one entry could alter all that follow unreported.
+  -- A verdict names its first finding only, so one more behind it is told by how many there are:
+  -- else who had altered one entry could alter all that follow unreported.
   if v_verdict.problem is not null then
     v_finding := concat_ws(
       ' ', v_verdict.problem, v_verdict.seal, v_verdict.entry, v_verdict.problems,
@@ -116,7 +116,8 @@ begin
   update private.audit_check_progress p
   set after_seal = coalesce(v_verdict.next_after_seal, 0),
       reported = case
-        when v_finding is not null and v_finding <> all (p.reported) then (v_finding || p.reported)[1:100]
+        when v_finding is not null and v_finding <> all (p.reported)
+        then (v_finding || p.reported)[1:100]
         else p.reported
       end;
   return v_verdict.intact and v_verdict.complete;

@@ -113,8 +113,8 @@ begin
 end;
 $$;
 comment on function private.search_audit_logs(
-  uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid, text,
-  text, uuid, text, uuid, integer
+  uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+  text, text, uuid, text, uuid, integer
 ) is 'What public.search_audit_logs promises; row-level security holds in it.';
 
 -- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
@@ -146,13 +146,13 @@ as $$
   );
 $$;
 comment on function public.search_audit_logs(
-  uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid, text,
-  text, uuid, text, uuid, integer
+  uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+  text, text, uuid, text, uuid, integer
 ) is
   'A page of the entries that the caller may read and that match every filter given, newest first;
-   before, the id of the last entry of a page, brings the next. Free text looks into resource, action
-   and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE,
-   AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
+   before, the id of the last entry of a page, brings the next. Free text looks into resource,
+   action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
+   AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
 
 create function private.export_audit_log(
   organization_id uuid,

@@ -179,7 +179,8 @@ begin
       select from unnest(columns || primary_keys) as n (name)
       where n.name is null or length(n.name) > 100
     ) then
-    raise exception 'Cannot authorize: it takes encrypt, decrypt or find and up to 100 names of each'
+    raise exception
+      'Cannot authorize: it takes encrypt, decrypt or find and up to 100 names of each'
       using errcode = 'invalid_parameter_value', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
   perform private.require_permission(v_permission, authorize_field_access.organization_id);
@@ -196,9 +197,9 @@ end;
 $$;
 comment on function public.authorize_field_access(text, text, text[], text[], uuid) is
   'Whether the caller may have fields encrypted (encryption:encrypt) or decrypted or searched
-   (encryption:decrypt) in an organization (null: the system); where so, that it happens is on record
-   before it does. The function encryption asks it as the caller. Errors: RBAC_PERMISSION_DENIED,
-   ENCRYPTION_INVALID_ARGUMENT.';
+   (encryption:decrypt) in an organization (null: the system); where so, that it happens is on
+   record before it does. The function encryption asks it as the caller. Errors:
+   RBAC_PERMISSION_DENIED, ENCRYPTION_INVALID_ARGUMENT.';
 
 select private.enable_audit(
   'private.encrypted_columns', event_types => '{config.changed,config.changed,config.changed}'

@@ -52,7 +52,8 @@ alter table private.reencryption_failures enable row level security;
 
 insert into private.settings (name, value, description) values
   ('encryption.settle_seconds', '330',
-    'How long a function may still write under a superseded data key: its cache''s lifetime and more'),
+    'How long a function may still write under a superseded data key: '
+      'its cache''s lifetime and more'),
   ('encryption.lease_seconds', '10',
     'After how long a batch that nobody finished is given to somebody else');
 
@@ -124,13 +125,13 @@ begin
 end;
 $$;
 comment on function public.add_data_key(uuid, text, text, integer, uuid) is
-  'Makes a wrapped key the current one of an organization (null: the system), unless after_version is
-   no longer the current version: then false. What is under the old one is queued to be re-encrypted.
-   For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
+  'Makes a wrapped key the current one of an organization (null: the system), unless after_version
+   is no longer the current version: then false. What is under the old one is queued to be
+   re-encrypted. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
    ENCRYPTION_INVALID_ARGUMENT.';
 
--- The rows of a column that are under a key, in the order of an index. Index values begin with their
--- key's id, so that their own index serves.
+-- The rows of a column that are under a key, in the order of an index. Index values begin with
+-- their key's id, so that their own index serves.
 create function public.encryption_progress(organization_id uuid default null)
   returns table (
     of_organization uuid,
@@ -170,9 +171,9 @@ begin
 end;
 $$;
 comment on function public.encryption_progress(uuid) is
-  'How far re-encryption is, for each superseded key and column, the newest first: of an organization
-   (encryption:rotate there), or of all (null: system-wide). total is null until it has begun.
-   Errors: RBAC_PERMISSION_DENIED.';
+  'How far re-encryption is, for each superseded key and column, the newest first: of an
+   organization (encryption:rotate there), or of all (null: system-wide). total is null until it has
+   begun. Errors: RBAC_PERMISSION_DENIED.';
 
 -- Not guarded by the audit log: how far a rotation is, is written all the time and says nothing of
 -- who did what; that a key changed is an entry of data_keys, and that rows failed one of its own.

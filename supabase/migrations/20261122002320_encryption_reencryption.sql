@@ -149,7 +149,8 @@ begin
     end if;
     if v_work.place is null
       or v_work.failed_in_pass > 0 and v_work.changed_in_pass + v_work.missed_in_pass = 0 then
-      -- Nothing is left that can be done. Functions that hold the old key may write a little longer.
+      -- Nothing is left that can be done. Functions that hold the old key may write a
+      -- little longer.
       select k.superseded_at < clock_timestamp() - make_interval(
         secs => (private.setting('encryption.settle_seconds'))::float8
       )
@@ -188,8 +189,8 @@ begin
 end;
 $$;
 comment on function public.next_reencryption_batch(integer) is
-  'The next rows to re-encrypt, lent to the caller for a few seconds; no row where there is nothing to
-   do now. For functions alone. Errors: ENCRYPTION_INVALID_ARGUMENT.';
+  'The next rows to re-encrypt, lent to the caller for a few seconds; no row where there is nothing
+   to do now. For functions alone. Errors: ENCRYPTION_INVALID_ARGUMENT.';
 
 -- Compared and swapped: a row that changed since it was read stays as it is now, and whoever holds
 -- its lock is not waited for. The next pass finds it where it is still under the old key.
@@ -283,9 +284,9 @@ begin
 end;
 $$;
 comment on function public.apply_reencryption_batch(bigint, text, jsonb, jsonb, text) is
-  'Writes a batch and moves on, both or neither: changes are {k: primary key, c: ciphertext as it was
-   read, n: the new one, i: the new blind index}. Only declared columns, only where the old value is
-   still there. Returns how many rows changed. For functions alone.';
+  'Writes a batch and moves on, both or neither: changes are {k: primary key, c: ciphertext as it
+   was read, n: the new one, i: the new blind index}. Only declared columns, only where the old
+   value is still there. Returns how many rows changed. For functions alone.';
 
 create function public.retry_reencryption()
   returns integer

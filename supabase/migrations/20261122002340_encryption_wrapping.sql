@@ -17,8 +17,10 @@ begin
     raise exception 'Cannot choose key-encryption key: none is registered by that id'
       using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
   end if;
-  update private.key_encryption_keys k set is_current = false where k.is_current and k.id <> key_id;
-  update private.key_encryption_keys k set is_current = true where not k.is_current and k.id = key_id;
+  update private.key_encryption_keys k set is_current = false
+  where k.is_current and k.id <> key_id;
+  update private.key_encryption_keys k set is_current = true
+  where not k.is_current and k.id = key_id;
 end;
 $$;
 comment on function public.choose_key_encryption_key(text) is

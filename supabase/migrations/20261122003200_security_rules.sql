@@ -46,8 +46,9 @@ alter table private.security_progress enable row level security;
 insert into private.settings (name, value, description) values
   ('security.resolved_retention_days', '365', 'After how many days resolved events are removed');
 
-insert into private.security_rules
-  (name, event_type, counts, action, grouped_by, distinct_by, threshold, window_seconds, description)
+insert into private.security_rules (
+  name, event_type, counts, action, grouped_by, distinct_by, threshold, window_seconds, description
+)
 values
   ('account_brute_force', 'brute_force', 'auth.login_failed', null, 'resource', null, 10, 3600,
     'Ten failed sign-ins on one account within an hour'),
@@ -252,8 +253,8 @@ begin
 end;
 $$;
 comment on function private.schedule_security_jobs() is
-  'Schedules the rules and retention where pg_cron is installed; false where it is not. Call it again
-   after installing it.';
+  'Schedules the rules and retention where pg_cron is installed; false where it is not. Call it
+   again after installing it.';
 
 select private.schedule_security_jobs();
 

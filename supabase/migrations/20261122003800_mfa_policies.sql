@@ -30,8 +30,7 @@ begin
     raise exception 'Cannot set MFA policy: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'MFA_NULL_ARGUMENT';
   end if;
-  -- As moments: among intervals a month is 30 days, and a hundred years are not.
-  if now() + grace_period not between now() and now() + interval '90 days' then
+  if not private.lasts_up_to(grace_period, '90 days') then
     raise exception 'Cannot set MFA policy: a grace period has up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_GRACE_PERIOD';
   end if;

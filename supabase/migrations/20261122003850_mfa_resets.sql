@@ -1,15 +1,9 @@
--- MFA resets: somebody lost the device and the backup codes; administrators let them start over.
+-- MFA resets: somebody lost the device and the backup codes; whose consent it needs to start over.
 -- Protects against the way around every second factor, which is asking somebody to take it off. A
 -- factor belongs to the account and so guards all its organizations: each that requires MFA has to
 -- consent, by somebody who may reset members there and whom the member does not outrank, and where
--- its policy asks for it by two people. Nobody resets himself, nobody approves his own request, and
--- whoever consents has verified a second factor just now.
--- SECURITY DEFINER: request_mfa_reset, approve_mfa_reset and cancel_mfa_reset, because no role of
---   the API writes resets and factors; mfa_resets_to_decide, because none reads others' grants.
-
-insert into public.security_event_types (name, severity, description) values
-  ('mfa_reset_requested', 'high', 'Somebody asked to take the second factors from an account'),
-  ('mfa_reset', 'high', 'The second factors were taken from an account');
+-- its policy asks for it by two people. Nobody resets himself.
+-- SECURITY DEFINER: mfa_resets_to_decide, because no role of the API reads others' grants.
 
 create table public.mfa_resets (
   id uuid primary key default gen_random_uuid(),
@@ -97,6 +91,27 @@ comment on function private.mfa_reset_obstacle(uuid, uuid, uuid) is
   'Why a person may not consent for an organization to the reset of a user: an error code, or
    null.';
 
+create function private.require_no_mfa_obstacle(obstacle text)
+  returns void
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if obstacle is not null then
+    raise exception 'Cannot reset factors: %', case obstacle
+        when 'RBAC_PERMISSION_DENIED' then 'permission mfa:reset is missing'
+        when 'MFA_OWN_RESET' then 'they are your own'
+        else 'the user outranks you'
+      end
+      using errcode = 'insufficient_privilege', detail = obstacle,
+            hint = 'Ask another administrator';
+  end if;
+end;
+$$;
+comment on function private.require_no_mfa_obstacle(text) is
+  'Raises the error that private.mfa_reset_obstacle named, if it named one.';
+
 create function private.mfa_reset_needs_approval(organization_id uuid)
   returns boolean
   language plpgsql
@@ -160,255 +175,6 @@ $$;
 comment on function private.mfa_resets_to_decide() is
   'Open resets that wait for consent which the caller may give.';
 
-create function private.complete_mfa_reset(reset public.mfa_resets, person uuid)
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if person is not null then
-    insert into private.mfa_reset_consents (reset_id, organization_id, user_id)
-    select reset.id, o, person
-    from private.mfa_reset_organizations(reset.id) as o
-    where private.mfa_reset_obstacle(person, reset.user_id, o) is null
-    on conflict do nothing;
-    -- Consents are worth what their givers are at this moment.
-    if exists (
-      select from private.mfa_reset_organizations(reset.id) as o
-      where (
-        select count(*)
-        from private.mfa_reset_consents c
-        where c.reset_id = reset.id
-          and c.organization_id is not distinct from o
-          and private.mfa_reset_obstacle(c.user_id, reset.user_id, o) is null
-      ) < 1 + private.mfa_reset_needs_approval(o)::integer
-    ) then
-      return false;
-    end if;
-  end if;
-  -- The account first, as everywhere, so that no attempt of before verifies anything after.
-  insert into private.mfa_accounts (user_id) values (reset.user_id) on conflict do nothing;
-  update private.mfa_accounts a
-  set failures = '{}', consecutive_failures = 0, locks = 0, locked_until = null,
-      told_of_lock = false
-  where a.user_id = reset.user_id;
-  perform private.forget_factors(reset.user_id);
-  update public.mfa_resets r set completed_at = now() where r.id = reset.id;
-  -- What others asked for is done. One that somebody decides on just now is done by him as well.
-  update public.mfa_resets r
-  set cancelled_at = now()
-  where r.id in (
-    select o.id from public.mfa_resets o
-    where o.user_id = reset.user_id and o.completed_at is null and o.cancelled_at is null
-    for update skip locked
-  );
-  perform private.record_mfa(
-    'auth.mfa_disabled', 'reset', reset.user_id, null, actor_id => person,
-    details => jsonb_build_object('reset_id', reset.id, 'requested_by', reset.requested_by)
-  );
-  perform private.raise_security_event(
-    'mfa_reset', null, reset.user_id, '', jsonb_build_object('reset_id', reset.id)
-  );
-  return true;
-end;
-$$;
-comment on function private.complete_mfa_reset(public.mfa_resets, uuid) is
-  'Adds the consent of a person (null: the operator, who needs nobody''s) and, when none is missing,
-   takes factors, backup codes, trusted devices and verified sessions from the account and unlocks
-   it. Whether that happened.';
-
-create function public.request_mfa_reset(
-  user_id uuid,
-  reason text,
-  organization_id uuid default null
-)
-  returns table (reset_id uuid, completed boolean)
-  language plpgsql
-  volatile
-  rows 1
-  security definer            -- definer because no role of the API writes resets
-  set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  v_obstacle text;
-  v_person uuid := case when not private.caller_is_service() then private.require_user() end;
-  v_reset public.mfa_resets;
-begin
-  if reason is null or length(btrim(reason)) not between 1 and 500 then
-    raise exception 'Cannot reset factors: a reason has 1 to 500 characters'
-      using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_REASON';
-  end if;
-  perform private.require_permission('mfa:reset', request_mfa_reset.organization_id);
-  if v_person is not null then
-    perform private.require_step_up();
-    if request_mfa_reset.organization_id is not null and not exists (
-      select from public.user_roles g
-      where g.user_id = request_mfa_reset.user_id
-        and g.organization_id = request_mfa_reset.organization_id
-    ) then
-      raise exception 'Cannot reset factors: the user is not a member of the organization'
-        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
-    end if;
-    v_obstacle := private.mfa_reset_obstacle(
-      v_person, request_mfa_reset.user_id, request_mfa_reset.organization_id
-    );
-    perform private.require_no_mfa_obstacle(v_obstacle);
-  end if;
-  perform private.require_existing_user(request_mfa_reset.user_id);
-  update public.mfa_resets r
-  set cancelled_at = now()
-  where r.user_id = request_mfa_reset.user_id
-    and r.completed_at is null
-    and r.cancelled_at is null
-    -- The operator needs nobody's consent, so nobody's request stands in the way.
-    and (r.expires_at <= now() or v_person is null);
-  insert into public.mfa_resets (user_id, organization_id, reason, requested_by)
-  values (
-    request_mfa_reset.user_id, request_mfa_reset.organization_id, btrim(request_mfa_reset.reason),
-    v_person
-  )
-  on conflict (user_id, organization_id) where completed_at is null and cancelled_at is null
-    do nothing
-  returning * into v_reset;
-  if not found then
-    raise exception 'Cannot reset factors: somebody has requested it already'
-      using errcode = 'PT409', detail = 'MFA_RESET_PENDING',
-            hint = 'Approve that request with approve_mfa_reset, or cancel it';
-  end if;
-  -- To everybody whose consent it waits for.
-  perform private.raise_security_event(
-    'mfa_reset_requested', o, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
-  )
-  from (select null union select private.mfa_reset_organizations(v_reset.id)) as concerned (o);
-  return query select v_reset.id, private.complete_mfa_reset(v_reset, v_person);
-end;
-$$;
-comment on function public.request_mfa_reset(uuid, text, uuid) is
-  'Asks to take the second factors from a member (mfa:reset there, and a verification within
-   mfa.step_up_minutes), and does it at once where no further consent is needed. Errors:
-   RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_OWN_RESET,
-   MFA_USER_OUTRANKS, MFA_RESET_PENDING, MFA_INVALID_REASON, RBAC_NOT_A_MEMBER, RBAC_UNKNOWN_USER.';
-
-create function private.require_no_mfa_obstacle(obstacle text)
-  returns void
-  language plpgsql
-  immutable
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if obstacle is not null then
-    raise exception 'Cannot reset factors: %', case obstacle
-        when 'RBAC_PERMISSION_DENIED' then 'permission mfa:reset is missing'
-        when 'MFA_OWN_RESET' then 'they are your own'
-        else 'the user outranks you'
-      end
-      using errcode = 'insufficient_privilege', detail = obstacle,
-            hint = 'Ask another administrator';
-  end if;
-end;
-$$;
-comment on function private.require_no_mfa_obstacle(text) is
-  'Raises the error that private.mfa_reset_obstacle named, if it named one.';
-
-create function private.take_mfa_reset(reset_id uuid)
-  returns public.mfa_resets
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_reset public.mfa_resets;
-begin
-  select * into v_reset
-  from public.mfa_resets r
-  where r.id = reset_id
-    and r.completed_at is null
-    and r.cancelled_at is null
-    and r.expires_at > now()
-  for update;
-  -- Who may not see it gets the same answer as when there is none.
-  if not found or not (
-    private.caller_is_service()
-    or v_reset.user_id = auth.uid()
-    or exists (
-      select from private.mfa_reset_organizations(reset_id) as o
-      where private.session_permits(auth.uid(), 'mfa:reset', o)
-    )
-  ) then
-    raise exception 'Cannot find reset: none is open with this id'
-      using errcode = 'PT404', detail = 'MFA_UNKNOWN_RESET';
-  end if;
-  return v_reset;
-end;
-$$;
-comment on function private.take_mfa_reset(uuid) is
-  'An open reset that the caller has a say in, locked. Raises MFA_UNKNOWN_RESET.';
-
-create function public.approve_mfa_reset(reset_id uuid)
-  returns boolean
-  language plpgsql
-  volatile
-  security definer            -- definer because no role of the API writes resets
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_obstacles text[];
-  v_person uuid := case when not private.caller_is_service() then private.require_user() end;
-  v_reset public.mfa_resets := private.take_mfa_reset(reset_id);
-begin
-  if v_person is not null then
-    perform private.require_step_up();
-    if v_person = v_reset.requested_by then
-      raise exception 'Cannot approve reset: you requested it yourself'
-        using errcode = 'insufficient_privilege', detail = 'MFA_OWN_REQUEST',
-              hint = 'Ask another administrator';
-    end if;
-    v_obstacles := array(
-      select private.mfa_reset_obstacle(v_person, v_reset.user_id, o)
-      from private.mfa_reset_organizations(reset_id) as o
-    );
-    if array_position(v_obstacles, null) is null then
-      perform private.require_no_mfa_obstacle(
-        coalesce(
-          (select o from unnest(v_obstacles) as o where o <> 'RBAC_PERMISSION_DENIED' limit 1),
-          'RBAC_PERMISSION_DENIED'
-        )
-      );
-    end if;
-  end if;
-  return private.complete_mfa_reset(v_reset, v_person);
-end;
-$$;
-comment on function public.approve_mfa_reset(uuid) is
-  'Consents to a reset that somebody else requested, for every organization concerned in which the
-   caller may reset the user; true when no consent is missing any more and it is done. Errors:
-   MFA_UNKNOWN_RESET, MFA_OWN_REQUEST, MFA_OWN_RESET, MFA_USER_OUTRANKS, RBAC_PERMISSION_DENIED,
-   MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
-
-create function public.cancel_mfa_reset(reset_id uuid)
-  returns void
-  language plpgsql
-  volatile
-  security definer            -- definer because no role of the API writes resets
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_reset public.mfa_resets := private.take_mfa_reset(reset_id);
-begin
-  -- With a password alone nobody keeps the owner of the account from being let in again.
-  if not private.caller_is_service() then
-    perform private.require_step_up();
-  end if;
-  update public.mfa_resets r set cancelled_at = now() where r.id = v_reset.id;
-end;
-$$;
-comment on function public.cancel_mfa_reset(uuid) is
-  'Ends an open reset: by the account itself, which still has its factor, or by who may reset it;
-   either has verified one within mfa.step_up_minutes. Errors: MFA_UNKNOWN_RESET,
-   MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
-
 create policy "Users read resets of their own, members those they may decide"
   on public.mfa_resets for select to authenticated
   using (
@@ -424,15 +190,10 @@ select private.enable_audit('private.mfa_reset_consents', organization_column =>
 revoke all on public.mfa_resets, private.mfa_reset_consents
   from public, anon, authenticated, service_role;
 grant select on public.mfa_resets to authenticated, service_role;
+
 revoke all on function
-  private.mfa_reset_obstacle(uuid, uuid, uuid), private.mfa_reset_organizations(uuid),
-  private.mfa_reset_needs_approval(uuid), private.mfa_resets_to_decide(),
-  private.complete_mfa_reset(public.mfa_resets, uuid),
-  public.request_mfa_reset(uuid, text, uuid), private.require_no_mfa_obstacle(text),
-  private.take_mfa_reset(uuid), public.approve_mfa_reset(uuid), public.cancel_mfa_reset(uuid)
+  private.mfa_reset_obstacle(uuid, uuid, uuid), private.require_no_mfa_obstacle(text),
+  private.mfa_reset_needs_approval(uuid), private.mfa_reset_organizations(uuid),
+  private.mfa_resets_to_decide()
   from public, anon, authenticated, service_role;
 grant execute on function private.mfa_resets_to_decide() to authenticated;
-grant execute on function
-  public.request_mfa_reset(uuid, text, uuid), public.approve_mfa_reset(uuid),
-  public.cancel_mfa_reset(uuid)
-  to authenticated, service_role;

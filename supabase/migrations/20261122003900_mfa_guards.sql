@@ -141,6 +141,19 @@ as $$
     from views b
     join view_sources v on v.source = b.oid
   ),
+  -- Partitions and children of a guarded table, and what it is one of, over generations.
+  kin (guarded, oid, how) as (
+    select g.oid, i.inhrelid, 'directly in'
+    from guarded g join pg_catalog.pg_inherits i on i.inhparent = g.oid
+    union
+    select g.oid, i.inhparent, 'through its parent'
+    from guarded g join pg_catalog.pg_inherits i on i.inhrelid = g.oid
+    union
+    select k.guarded, case k.how when 'directly in' then i.inhrelid else i.inhparent end, k.how
+    from kin k
+    join pg_catalog.pg_inherits i
+      on k.oid = case k.how when 'directly in' then i.inhparent else i.inhrelid end
+  ),
   intact as (
     select g.oid, k.command
     from guarded g
@@ -201,7 +214,8 @@ as $$
     and has_table_privilege(r.oid, g.oid, 'truncate')
   union all
   -- A view reads with the rights of its owner unless it says otherwise.
-  select distinct v.guarded::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
+  select distinct
+    v.guarded::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
   from views v
   cross join roles r
   where v.goes_around
@@ -213,29 +227,29 @@ as $$
       or has_table_privilege(r.oid, v.oid, 'delete')
     )
   union all
-  -- Policies of a parent are not asked when a partition is read directly.
-  select g.oid::regclass::text, r.rolname, format('directly in %s', i.inhrelid::regclass)
+  -- Policies of a parent are not asked when a partition is read directly, nor its own through the
+  -- parent.
+  select distinct g.oid::regclass::text, r.rolname, format('%s %s', k.how, k.oid::regclass)
   from guarded g
-  join pg_catalog.pg_inherits i on i.inhparent = g.oid
-  join pg_catalog.pg_class c on c.oid = i.inhrelid
+  join kin k on k.guarded = g.oid
+  join pg_catalog.pg_class c on c.oid = k.oid
   cross join roles r
   where r.oid <> c.relowner
-    and not exists (select from guarded o where o.oid = i.inhrelid)
+    and not exists (select from guarded o where o.oid = k.oid)
     and (
-      has_any_column_privilege(r.oid, i.inhrelid, 'select, insert, update')
-      or has_table_privilege(r.oid, i.inhrelid, 'delete')
+      has_any_column_privilege(r.oid, k.oid, 'select, insert, update')
+      or has_table_privilege(r.oid, k.oid, 'delete')
     )
     and (
       not c.relrowsecurity
-      or exists (
-        select from pg_catalog.pg_policy p where p.polrelid = i.inhrelid and p.polpermissive
-      )
+      or exists (select from pg_catalog.pg_policy p where p.polrelid = k.oid and p.polpermissive)
     );
 $$;
 comment on function private.mfa_uncovered_tables() is
   'What goes around the guards of require_mfa: a guard that was dropped or changed, a role that a
-   policy admits and no guard stops, truncate, a view with its owner''s rights, a partition. For the
-   tests of the host application: it has to be empty. SECURITY DEFINER functions are not seen.';
+   policy admits and no guard stops, truncate, a view with its owner''s rights, a partition, a
+   parent. For the tests of the host application: it has to be empty. SECURITY DEFINER functions and
+   foreign keys that cascade are not seen.';
 
 select private.enable_audit(
   'private.mfa_guards', event_types => '{config.changed,config.changed,config.changed}'

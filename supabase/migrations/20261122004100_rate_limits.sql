@@ -1,7 +1,7 @@
--- Rate limits: the rules, and the buckets that they fill. A bucket is a token bucket with continuous
--- refill, kept as one moment: when it will be full again (the theoretical arrival time of the generic
--- cell rate algorithm). What a call costs moves that moment on; what would move it further away than
--- the whole bucket takes to fill is refused.
+-- Rate limits: the rules, and the buckets that they fill. A bucket is a token bucket with
+-- continuous refill, kept as one moment: when it will be full again (the theoretical arrival time
+-- of the generic cell rate algorithm). What a call costs moves that moment on; what would move it
+-- further away than the whole bucket takes to fill is refused.
 -- Protects against callers who race (the decision is one statement under the row's lock, on the
 -- database's clock), against clocks that jump back, and against whoever reads a bucket: addresses
 -- and accounts are hashed with a salt of this installation.
@@ -73,6 +73,8 @@ comment on table public.rate_limit_overrides is
    of its own. An API key''s own override comes before its organization''s.';
 create index rate_limit_overrides_organization_id_idx
   on public.rate_limit_overrides (organization_id);
+-- Every decision asks for an override of its key: among those of a million others, too.
+create index rate_limit_overrides_api_key_id_idx on public.rate_limit_overrides (api_key_id);
 
 -- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
 -- each page, so that a charge is a heap-only update and touches no index. What was charged is kept
@@ -99,8 +101,8 @@ comment on table private.rate_limits is
    and not logged: this is what every request writes. A bucket that is full says nothing and is
    removed by cleanup_old_rate_limits().';
 comment on column private.rate_limits.id is
-  'A user''s id; of an API key the first 128 bits of SHA-256(kind, id), of every other identifier those
-   of SHA-256(salt, kind, name).';
+  'A user''s id; of an API key the first 128 bits of SHA-256(kind, id), of every other identifier
+   those of SHA-256(salt, kind, name).';
 comment on column private.rate_limits.full_at is 'In microseconds since 1970.';
 comment on column private.rate_limits.limit_at is
   'Up to where full_at could be for the last call to be admitted; null: it was refused.';
@@ -120,8 +122,8 @@ create table private.rate_limit_salt (
   salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 );
 comment on table private.rate_limit_salt is
-  'What identifiers are hashed with. It keeps whoever sees buckets, blocks, violations or events from
-   finding addresses and accounts by trying; not whoever reads this table as well.';
+  'What identifiers are hashed with. It keeps whoever sees buckets, blocks, violations or events
+   from finding addresses and accounts by trying; not whoever reads this table as well.';
 insert into private.rate_limit_salt default values;
 
 alter table public.rate_limit_rules enable row level security;
@@ -177,9 +179,9 @@ declare
   v_cost constant bigint := terms.emission_us * cost;
   v_limit constant bigint := v_present + terms.emission_us * terms.capacity - v_cost;
 begin
-  -- In order of id, so that two calls on the same buckets wait for each other and never in a circle.
-  -- A moment further away than a whole bucket was written by a clock that has jumped back since, or
-  -- under a larger window: such a bucket is empty, no more.
+  -- In order of id, so that two calls on the same buckets wait for each other and never in a
+  -- circle. A moment further away than a whole bucket was written by a clock that has jumped back
+  -- since, or under a larger window: such a bucket is empty, no more.
   return query
     insert into private.rate_limits as b (
       id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails

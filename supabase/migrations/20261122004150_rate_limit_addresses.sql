@@ -5,7 +5,7 @@
 
 insert into private.settings (name, value, description) values
   ('rate_limits.address_header', 'null',
-    'The request header that a trusted proxy writes the client''s address to; null: none is trusted'),
+    'The header to which a trusted proxy writes the client''s address; null: none is trusted'),
   ('rate_limits.address_hops', '1',
     'How many trusted proxies append to that header: the address is so many entries from its end');
 
@@ -64,7 +64,9 @@ begin
   if v_address ~ '^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$' then
     return v_address;
   end if;
-  if v_address is null or v_address !~ '^[0-9A-Fa-f:.]{2,45}$' or position(':' in v_address) = 0 then
+  if v_address is null
+    or v_address !~ '^[0-9A-Fa-f:.]{2,45}$'
+    or position(':' in v_address) = 0 then
     return null;
   end if;
   begin

@@ -1,13 +1,16 @@
 -- Blocks: whoever goes on after being refused is shut out, for longer each time.
 -- Protects against callers whom a refusal does not stop, and against locking a victim out: what is
 -- blocked is an address, an API key, or an account together with one address; an account by itself
--- is slowed down and never blocked. Blocks and violations are logged, so that no crash forgives them.
+-- is slowed down and never blocked. Blocks and violations are logged, so that no crash forgives
+-- them.
 -- SECURITY DEFINER: lift_rate_limit_block, because no client writes blocks.
 
 insert into private.settings (name, value, description) values
-  ('rate_limits.denials_before_block', '20', 'How many refusals within their window lead to a block'),
+  ('rate_limits.denials_before_block', '20',
+    'How many refusals within their window lead to a block'),
   ('rate_limits.denials_window_seconds', '600', 'The window in which refusals are counted'),
-  ('rate_limits.block_minutes', '[1, 5, 15, 60, 1440]', 'How long the first, second, ... block lasts'),
+  ('rate_limits.block_minutes', '[1, 5, 15, 60, 1440]',
+    'How long the first, second, ... block lasts'),
   ('rate_limits.block_memory_hours', '24',
     'How long after its end a block still makes the next one longer');
 
@@ -131,7 +134,8 @@ begin
         from public.rate_limit_blocks b
         where b.identifier = any (array(
             select encode(
-              substring(sha256(s.salt || convert_to('block/' || c.name, 'UTF8')) from 1 for 16), 'hex'
+              substring(sha256(s.salt || convert_to('block/' || c.name, 'UTF8')) from 1 for 16),
+              'hex'
             )::uuid
             from private.rate_limit_salt s
             cross join (

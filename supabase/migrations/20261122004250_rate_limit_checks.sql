@@ -1,7 +1,7 @@
 -- Decisions: whether a call may go on, for functions that ask and for the Data API itself.
--- Protects against callers who choose their own bucket: only the service role asks, with identifiers
--- that it has verified. Several buckets are charged all or none: what is refused for its address
--- takes nothing from the account it is about.
+-- Protects against callers who choose their own bucket: only the service role asks, with
+-- identifiers that it has verified. Several buckets are charged all or none: what is refused for
+-- its address takes nothing from the account it is about.
 -- SECURITY DEFINER: check_rate_limit, because not even the service role reads or writes buckets.
 
 create type public.rate_limit_decision as (
@@ -27,8 +27,8 @@ create table private.known_networks (
   constraint known_networks_pkey primary key (owner, network)
 );
 comment on table private.known_networks is
-  'From which networks an account has signed in or an API key was used: accounts and networks hashed,
-   keys by their id. Not audited: it follows from sign-ins that are.';
+  'From which networks an account has signed in or an API key was used: accounts and networks
+   hashed, keys by their id. Not audited: it follows from sign-ins that are.';
 create index known_networks_last_seen_at_idx on private.known_networks (last_seen_at);
 alter table private.known_networks enable row level security;
 
@@ -46,8 +46,8 @@ begin
 end;
 $$;
 comment on function private.api_key_bucket(uuid) is
-  'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash tells
-   it from a user of the same id.';
+  'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash
+   tells it from a user of the same id.';
 
 create function private.decide_rate_limit(
   rule text,
@@ -266,9 +266,9 @@ begin
   if address is not null then
     v_address := private.client_network(address);
   end if;
-  -- What nearly every call is: a user or an API key, one token, no override, no block. It is decided
-  -- here, in one statement that writes only where it admits; whatever else there is takes the long way
-  -- below.
+  -- What nearly every call is: a user or an API key, one token, no override, no block. It is
+  -- decided here, in one statement that writes only where it admits; whatever else there is takes
+  -- the long way below.
   if v_bucket is not null and cost = 1 then
     if v_address is not null or user_id is null then
       v_until := (

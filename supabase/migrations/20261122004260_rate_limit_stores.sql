@@ -82,8 +82,9 @@ begin
 end;
 $$;
 comment on function public.rate_limit_block_of(text, uuid, uuid, text, text) is
-  'For a store outside the database (service role only): whether the address is on the list of those
-   that are always allowed, and for how many more seconds the caller is blocked (null: not at all).';
+  'For a store outside the database (service role only): whether the address is on the list of
+   those that are always allowed, and for how many more seconds the caller is blocked (null: not at
+   all).';
 
 create function public.record_rate_limit_denial(
   rule text,

@@ -76,8 +76,8 @@ $$;
 comment on function public.check_rate_limits(text[], uuid[], text[]) is
   'Admits up to 100 calls of users at once (service role only), each as check_rate_limit would with
    one token and without overrides, and answers in their order. What allowed is false for was not
-   charged and not counted: ask check_rate_limit for it, which says why. Of calls on one bucket, what
-   remains is what all of them leave. Errors: RATE_LIMIT_INVALID_CALLS.';
+   charged and not counted: ask check_rate_limit for it, which says why. Of calls on one bucket,
+   what remains is what all of them leave. Errors: RATE_LIMIT_INVALID_CALLS.';
 
 revoke all on function public.check_rate_limits(text[], uuid[], text[])
   from public, anon, authenticated, service_role;

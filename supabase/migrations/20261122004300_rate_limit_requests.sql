@@ -1,13 +1,13 @@
 -- Requests to the Data API: what PostgREST runs in front of each (db_pre_request).
 -- Protects every table and function of the exposed schemas: whoever is blocked stays out, reads
--- included, and requests that write are charged. What it cannot do: charge reads (their transactions
--- are read-only) and requests that fail (their charge is rolled back with them).
+-- included, and requests that write are charged. What it cannot do: charge reads (their
+-- transactions are read-only) and requests that fail (their charge is rolled back with them).
 -- SECURITY DEFINER: charge_request, because clients touch neither buckets nor blocks. check_request
 --   is none, so that a hook that was there before runs with the rights of the request.
 
 insert into private.settings (name, value, description) values
   ('rate_limits.request_rules', '{"*": "api_default"}',
-    'Under which rule a request that writes is charged, by its path (as /rpc/name); *: every other'),
+    'Under which rule a request that writes is charged, by its path (/rpc/name); *: every other'),
   ('rate_limits.request_wait_ms', '1000',
     'How long a request waits for its bucket while another of the same caller writes'),
   ('rate_limits.next_request_check', 'null',
@@ -151,8 +151,8 @@ begin
   elsif v_role <> 'anon' then
     v_user := private.uuid_or_null(v_claims ->> 'sub');
   end if;
-  -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter written
-  -- as %63 shall not lead around the rule of a path.
+  -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
+  -- written as %63 shall not lead around the rule of a path.
   if position('%' in v_path) > 0 then
     v_path := convert_from(convert_to(
       regexp_replace(
@@ -193,8 +193,8 @@ begin
     );
   exception
     when lock_not_available then
-      -- Whatever the rule does when the store is away: it is there, and the caller's own slow request
-      -- must not let all of the others through uncharged.
+      -- Whatever the rule does when the store is away: it is there, and the caller's own slow
+      -- request must not let all of the others through uncharged.
       select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails
       into v_decision
       from public.rate_limit_rules r where r.name = v_rule;

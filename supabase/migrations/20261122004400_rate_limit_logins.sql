@@ -1,6 +1,6 @@
 -- Sign-ins: guesses at passwords and codes are charged before they are answered.
--- Protects against brute force and against credential stuffing. Supabase Auth is not behind the Data
--- API: where its hooks can be had, they slow each account down (they are told no address); the
+-- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
+-- Data API: where its hooks can be had, they slow each account down (they are told no address); the
 -- function `login` charges the address and the account before Auth is asked at all. Whoever has
 -- signed in from a network before has a bucket of their own there, which no stranger can drain.
 -- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
@@ -43,7 +43,9 @@ begin
       )
       and b.scope = (select r.scope from public.rate_limit_rules r where r.name = 'auth_login');
   elsif v_decision.allowed then
-    perform private.append_auth_entry('auth.login_failed', user_id, 'auth.users', user_id::text, kind);
+    perform private.append_auth_entry(
+      'auth.login_failed', user_id, 'auth.users', user_id::text, kind
+    );
   end if;
   if v_decision.allowed then
     return '{"decision": "continue"}'::jsonb;

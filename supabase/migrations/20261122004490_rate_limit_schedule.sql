@@ -1,13 +1,14 @@
 -- Rate limits, cleaned up: buckets that are full, blocks and violations that nobody asks about.
--- Protects against a table that grows with every address that ever came: a full bucket says nothing,
--- so removing it gives nothing away.
+-- Protects against a table that grows with every address that ever came: a full bucket says
+-- nothing, so removing it gives nothing away.
 -- SECURITY DEFINER: cleanup_old_rate_limits, because not even the service role touches buckets.
 
 insert into private.settings (name, value, description) values
   ('rate_limits.keep_minutes', '60', 'How long a bucket is kept after it is full again'),
   ('rate_limits.maximum_buckets', '1000000',
     'With more buckets than this, full ones are removed at once'),
-  ('rate_limits.violation_days', '90', 'After how many days violations and ended blocks are removed'),
+  ('rate_limits.violation_days', '90',
+    'After how many days violations and ended blocks are removed'),
   ('rate_limits.network_days', '180', 'After how many days a network is no longer known');
 
 create function public.cleanup_old_rate_limits()

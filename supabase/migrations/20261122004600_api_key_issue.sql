@@ -221,7 +221,8 @@ begin
   perform pg_advisory_xact_lock(hashtextextended(
     concat_ws('/', 'bulwark.api_keys', organization_id, owner_id), 0
   ));
-  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others enough.
+  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others
+  -- enough.
   if (
     select
       count(*) filter (where k.revoked_at is null and k.expires_at > now()) >= times * v_limit
@@ -263,23 +264,28 @@ declare
   v_start constant text := concat_ws(
     '_', private.setting('api_keys.prefix') #>> '{}', new_key.environment, ''
   );
+  v_hash bytea;
   v_issued public.issued_api_key;
 begin
   v_issued.api_key := v_start || v_secret || private.checksum_base62(v_secret);
+  v_issued.first_characters := v_start || left(v_secret, 4);
+  -- In assignments, and the statements get what came out of them: what a statement is given is in
+  -- its plan, and some servers log plans.
+  v_hash := sha256(convert_to(v_issued.api_key, 'UTF8'));
   insert into public.api_keys (
     organization_id, owner_id, name, environment, first_characters, scopes, networks,
     rate_limit_rule, issued_with_mfa, rotated_from, expires_at
   )
   values (
     new_key.organization_id, new_key.owner_id, btrim(new_key.name), new_key.environment,
-    v_start || left(v_secret, 4), new_key.scopes, new_key.networks, new_key.rate_limit_rule,
+    v_issued.first_characters, new_key.scopes, new_key.networks, new_key.rate_limit_rule,
     public.mfa_verified(make_interval(mins => (private.setting('mfa.step_up_minutes'))::integer)),
     new_key.rotated_from, new_key.expires_at
   )
-  returning id, name, first_characters, scopes, expires_at
-  into v_issued.id, v_issued.name, v_issued.first_characters, v_issued.scopes, v_issued.expires_at;
+  returning id, name, scopes, expires_at
+  into v_issued.id, v_issued.name, v_issued.scopes, v_issued.expires_at;
   insert into private.api_key_hashes (api_key_id, key_hash)
-  values (v_issued.id, sha256(convert_to(v_issued.api_key, 'UTF8')));
+  values (v_issued.id, v_hash);
   return v_issued;
 end;
 $$;

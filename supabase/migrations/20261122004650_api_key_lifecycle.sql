@@ -35,9 +35,8 @@ declare
   v_owner constant uuid := private.require_user();
   v_scopes text[];
 begin
-  -- As moments: among intervals a month is 30 days, and a hundred years are not.
-  if overlap is null or now() + overlap not between now() and now() + make_interval(
-    days => (private.setting('api_keys.max_overlap_days'))::integer
+  if not private.lasts_up_to(
+    overlap, make_interval(days => (private.setting('api_keys.max_overlap_days'))::integer)
   ) then
     raise exception 'Cannot rotate the API key: the overlap is too long, negative or null'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';

@@ -2,8 +2,8 @@
 -- header x-api-key and resolved in front of the request.
 -- Protects against telling apart why a key is refused: a key that is wrong, malformed, revoked,
 -- expired, foreign, suspended or sent from elsewhere takes the same steps to the same answer; and
--- against a raw key that stays around: it is hashed at once, taken out of the request's headers, and
--- refused where the server would log it.
+-- against a raw key that stays around: it is hashed at once, taken out of the request's headers,
+-- and refused where the server would log it.
 -- SECURITY DEFINER: resolve_api_key, because hashes are for no client; exchange_api_key and
 --   report_leaked_api_keys, because they are not for the service role either.
 
@@ -35,9 +35,23 @@ begin
     k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
   into v_key
   from private.api_key_states k
-  -- The limit keeps the planner from finding out for every key there is what it holds.
+  -- The limits keep the planner from finding out for every key there is what it holds. Where it
+  -- holds nothing, the steps that were not taken for its owner's role are taken for api_user
+  -- instead, and count for nothing: being refused for that shall not be faster.
   left join lateral (
-    select true as holds from private.api_key_holdings o where o.api_key_id = k.id limit 1
+    (select true as holds from private.api_key_holdings o where o.api_key_id = k.id limit 1)
+    union all
+    (
+      select false
+      from auth.users u
+      join private.effective_permissions h
+        on h.role_id = private.api_user_role() and h.permission = any (k.scopes)
+      join private.effective_permissions e
+        on e.role_id = private.api_user_role() and e.permission = h.permission
+      where u.id = k.owner_id
+      limit 1
+    )
+    limit 1
   ) h on true
   where k.id = api_key_standing.api_key_id;
   return v_key;
@@ -200,15 +214,24 @@ as $$
 begin
   return current_setting('log_parameter_max_length') <> '0'
     or current_setting('log_parameter_max_length_on_error') <> '0'
-    -- Modules that write parameters by settings of their own; null where they are not there.
-    or coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
-      and coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', true)
+    -- A plan that is made for these parameters holds them.
+    or current_setting('debug_print_plan') <> 'off'
+    -- Modules that write parameters and plans by settings of their own; null where they are not
+    -- there.
+    or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
+      and (
+        coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
+        or coalesce(
+          current_setting('auto_explain.log_verbose', true) not in ('off', 'false'), false
+        )
+      )
     or coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
 end;
 $$;
 comment on function private.parameters_are_logged() is
   'Whether on this connection the server may write the parameters of statements to its log, of which
-   the headers of a request are one: where statements are logged, are slow or fail.';
+   the headers of a request are one: where statements are logged, are slow or fail, or with their
+   plans.';
 
 create function private.resolve_api_key()
   returns jsonb
@@ -284,8 +307,8 @@ comment on function private.resolve_api_key() is
   'The part of check_request that knows API keys: takes the header x-api-key out of every request,
    and answers the claims of its key where the request is nobody''s yet, null otherwise. Raises
    API_KEY_INVALID for a key, or a token of one, that is not in force, and API_KEY_HEADER_CLOSED for
-   every key where the server may log it. A read leaves no trace of use, since its transaction writes
-   nothing.';
+   every key where the server may log it. A read leaves no trace of use, since its transaction
+   writes nothing.';
 
 create function public.report_leaked_api_keys(reports jsonb)
   returns void
@@ -345,9 +368,9 @@ grant execute on function
 -- The pre-request hook calls it as the role of the request, whichever it is.
 grant execute on function private.resolve_api_key() to anon, authenticated, service_role, api_key;
 
--- PostgREST passes the headers of a request on as a parameter of a statement, and a server that logs
--- statements logs their parameters. Those of the Data API's connections stay out of the log; where
--- that is for a superuser to say, the header is closed until one has.
+-- PostgREST passes the headers of a request on as a parameter of a statement, and a server that
+-- logs statements logs their parameters. Those of the Data API's connections stay out of the log;
+-- where that is for a superuser to say, the header is closed until one has.
 do $$
 declare
   v_setting text;
@@ -355,12 +378,14 @@ begin
   foreach v_setting in array
     '{log_parameter_max_length, auto_explain.log_parameter_max_length}'::text[]
   loop
-    if current_setting(v_setting, true) is not null then
+    continue when current_setting(v_setting, true) is null;
+    -- Each by itself: not being allowed one shall not undo the other.
+    begin
       execute format('alter role authenticator set %s = 0', v_setting);
-    end if;
+    exception
+      when insufficient_privilege or reserved_name then
+        raise notice 'API keys in headers may be closed: % of authenticator is not 0', v_setting;
+    end;
   end loop;
-exception
-  when insufficient_privilege or reserved_name then
-    raise notice 'API keys in headers are closed: authenticator''s parameters may be logged';
 end;
 $$;

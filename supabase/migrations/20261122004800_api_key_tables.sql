@@ -4,196 +4,6 @@
 -- not, is bound by a restrictive policy, so that no policy for everybody opens it further.
 -- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
 
-create table private.api_key_admissions (
-  relation regclass primary key,
-  options jsonb not null,
-  derived jsonb not null,
-  made jsonb not null,
-  admitted_at timestamptz not null default now()
-);
-comment on table private.api_key_admissions is
-  'The tables that admit API keys: as they were asked to, what followed from their policies and
-   privileges then, and what was made of it.';
-alter table private.api_key_admissions enable row level security;
-
-create function private.plain_permission_policy(expression text)
-  returns boolean
-  language sql
-  immutable
-  parallel safe
-  set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(
-    expression ~ ('^\(([[:alnum:]_]+|"([^"]|"")+") = ANY \(ARRAY\( SELECT '
-      || 'private\.organizations_with\(''[a-z0-9_:]+''::text\) AS organizations_with\)\)\)$'),
-    false
-  );
-$$;
-comment on function private.plain_permission_policy(text) is
-  'Whether a policy''s expression, as Postgres writes it, is a permission in the row''s organization
-   and nothing else: <column> = any (array(select private.organizations_with(''x:y''))).';
-
-create function private.api_key_policies_of(target regclass, options jsonb)
-  returns table (command text, using_expression text, check_expression text)
-  language plpgsql
-  stable
-  rows 4
-  set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  v_permission text;
-begin
-  if options <> '{}' then
-    for command, v_permission in
-      select c.command, options ->> c.option
-      from (values
-        ('select', 'read'), ('insert', 'write'), ('update', 'write'), ('delete', 'delete')
-      ) as c (command, option)
-      where options ? c.option
-    loop
-      using_expression := format(
-        '(%I = ANY (ARRAY( SELECT private.organizations_with(%L::text) AS organizations_with)))',
-        options ->> 'organization_column', v_permission
-      );
-      check_expression := using_expression;
-      return next;
-    end loop;
-    return;
-  end if;
-  return query
-    select
-      c.command,
-      string_agg(distinct e.using_expression, ' OR ' order by e.using_expression),
-      string_agg(distinct e.check_expression, ' OR ' order by e.check_expression)
-    from (values ('select', 'r'::"char"), ('insert', 'a'), ('update', 'w'), ('delete', 'd'))
-      as c (command, code)
-    join pg_catalog.pg_policy p
-      on p.polrelid = target
-      and p.polcmd in (c.code, '*')
-      and p.polpermissive
-      and p.polroles && array[0::oid, 'authenticated'::regrole::oid]
-    cross join lateral (
-      select
-        pg_get_expr(p.polqual, p.polrelid),
-        coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid))
-    ) as e (using_expression, check_expression)
-    where (c.command = 'insert' or private.plain_permission_policy(e.using_expression))
-      and (
-        c.command not in ('insert', 'update')
-        or private.plain_permission_policy(e.check_expression)
-      )
-    group by c.command;
-end;
-$$;
-comment on function private.api_key_policies_of(regclass, jsonb) is
-  'What an admission makes of a table: for each command the condition under which a key may. Without
-   options: those policies for signed-in people that are a permission in the row''s organization and
-   nothing else, joined by or; any other policy gives a key nothing.';
-
-create function private.api_key_derivation(target regclass, options jsonb)
-  returns jsonb
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select jsonb_build_object(
-    'commands', jsonb_object_agg(
-      p.command,
-      jsonb_build_object(
-        'using', p.using_expression,
-        'check', p.check_expression,
-        -- Null: the whole table; commands that a key gets on no column at all have an empty list.
-        'columns', case
-          when not has_table_privilege('authenticated', target, p.command) then coalesce(
-            (
-              select jsonb_agg(a.attname order by a.attnum)
-              from pg_catalog.pg_attribute a
-              where a.attrelid = target
-                and a.attnum > 0
-                and not a.attisdropped
-                and p.command <> 'delete'
-                and has_column_privilege(
-                  'authenticated', target, a.attnum,
-                  case when p.command = 'delete' then 'select' else p.command end
-                )
-            ),
-            '[]'
-          )
-        end
-      )
-    ),
-    -- What restricts people restricts keys; what names everybody or keys does so by itself.
-    'copies', (
-      select jsonb_agg(to_jsonb(r) - 'name' - 'roles' order by r.name)
-      from private.policies_of(target, '') r
-      join pg_catalog.pg_policy o on o.polrelid = target and o.polname::text = r.name
-      where not r.permissive
-        and 'authenticated'::regrole::oid = any (o.polroles)
-        and 'api_key'::regrole::oid <> all (o.polroles)
-    )
-  )
-  from private.api_key_policies_of(target, options) p
-  having count(*) > 0;
-$$;
-comment on function private.api_key_derivation(regclass, jsonb) is
-  'All that an admission makes a table''s policies and privileges out of, as it is now; null where
-   nothing is to be admitted.';
-
-create function private.api_key_privileges(target regclass)
-  returns jsonb
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(jsonb_agg(p.granted order by p.granted), '[]')
-  from (
-    select jsonb_build_array(g.privilege_type) as granted
-    from pg_catalog.pg_class c
-    cross join pg_catalog.aclexplode(c.relacl) as g
-    where c.oid = target and g.grantee = 'api_key'::regrole
-    union all
-    select jsonb_build_array(g.privilege_type, a.attname)
-    from pg_catalog.pg_attribute a
-    cross join pg_catalog.aclexplode(a.attacl) as g
-    where a.attrelid = target and g.grantee = 'api_key'::regrole
-  ) p;
-$$;
-comment on function private.api_key_privileges(regclass) is
-  'What a table, and each of its columns, grants to API keys.';
-
-create function private.api_key_admission_state(target regclass)
-  returns jsonb
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select jsonb_build_object(
-    'policies', (
-      select jsonb_agg(to_jsonb(p) order by p.name)
-      from private.policies_of(target, 'bulwark_api_key_') p
-    ),
-    'privileges', private.api_key_privileges(target)
-  );
-$$;
-comment on function private.api_key_admission_state(regclass) is
-  'The policies and privileges by which a table admits API keys, as they are now.';
-
-create function private.sequences_of(target regclass)
-  returns setof regclass
-  language sql
-  stable
-  rows 1
-  set search_path = pg_catalog, pg_temp
-as $$
-  select d.objid::regclass
-  from pg_catalog.pg_depend d
-  join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
-  where d.refclassid = 'pg_class'::regclass and d.refobjid = target and d.deptype = 'a';
-$$;
-comment on function private.sequences_of(regclass) is
-  'The sequences of a table''s serial columns; an identity column''s is asked of nobody.';
-
 create function private.expel_api_keys(target regclass)
   returns void
   language plpgsql
@@ -216,7 +26,8 @@ begin
 end;
 $$;
 comment on function private.expel_api_keys(regclass) is
-  'Closes a table to API keys again. Errors: API_KEY_TABLE_NOT_ADMITTED.';
+  'Closes a table to API keys again. What another role has granted them stays, and
+   private.api_key_table_problems tells it. Errors: API_KEY_TABLE_NOT_ADMITTED.';
 
 create function private.open_to_api_keys(target regclass, command text, derived jsonb)
   returns void
@@ -226,7 +37,6 @@ create function private.open_to_api_keys(target regclass, command text, derived 
 as $$
 declare
   v_column text;
-  v_sequence regclass;
   v_verb constant text := case command
     when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update'
     else 'delete'
@@ -241,11 +51,6 @@ begin
   else
     for v_column in select * from jsonb_array_elements_text(derived -> 'columns') loop
       execute format('grant %s (%I) on %s to api_key', v_verb, v_column, target);
-    end loop;
-  end if;
-  if command = 'insert' then
-    for v_sequence in select * from private.sequences_of(target) loop
-      execute format('grant usage on sequence %s to api_key', v_sequence);
     end loop;
   end if;
 end;
@@ -269,27 +74,16 @@ as $$
 declare
   v_command text;
   v_derived jsonb;
+  v_obstacle record;
   v_options jsonb := jsonb_strip_nulls(jsonb_build_object(
     'read', read_permission, 'write', write_permission, 'delete', delete_permission
   ));
   v_permission text;
+  v_sequence regclass;
 begin
   if target is null or organization_column is null then
     raise exception 'Cannot admit API keys: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
-  end if;
-  if not exists (
-    select from pg_catalog.pg_class c
-    where c.oid = target and c.relkind in ('r', 'p') and c.relrowsecurity
-  ) then
-    raise exception 'Cannot admit API keys: % is no table with row-level security', target
-      using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_WITHOUT_RLS',
-            hint = 'Enable row level security on it, and give it policies of its own';
-  end if;
-  if exists (select from private.mfa_guards g where g.relation = target) then
-    raise exception 'Cannot admit API keys: % asks for a second factor', target
-      using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_NEEDS_MFA',
-            hint = 'A key never passes where a second factor is required';
   end if;
   for v_permission in select o.value from jsonb_each_text(v_options) as o loop
     perform private.require_known_permission(v_permission);
@@ -307,6 +101,15 @@ begin
     end if;
   end if;
   v_derived := private.api_key_derivation(target, v_options);
+  for v_obstacle in
+    select o.*
+    from private.api_key_obstacles(
+      target, array(select c.command from jsonb_object_keys(v_derived -> 'commands') as c (command))
+    ) o
+  loop
+    raise exception 'Cannot admit API keys: %', v_obstacle.problem
+      using errcode = 'wrong_object_type', detail = v_obstacle.code, hint = v_obstacle.hint;
+  end loop;
   if v_derived is null then
     raise exception 'Cannot admit API keys: no policy of % is a permission alone', target
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_NOTHING_TO_ADMIT',
@@ -314,6 +117,12 @@ begin
   end if;
   if exists (select from private.api_key_admissions a where a.relation = target) then
     perform private.expel_api_keys(target);
+  end if;
+  -- What somebody else has granted, only they can revoke.
+  if private.api_key_privileges(target) <> '[]' then
+    raise exception 'Cannot admit API keys: % or its sequences are granted to them already', target
+      using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_OPEN_OTHERWISE',
+            hint = 'Revoke it from api_key: an admission grants what it opens, and no more';
   end if;
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
     if v_derived -> 'commands' ? v_command then
@@ -326,6 +135,14 @@ begin
       coalesce(v_derived #>> array['commands', v_command, 'check'], 'false')
     );
   end loop;
+  if v_derived -> 'commands' ? 'insert' then
+    for v_sequence in
+      select s.value::regclass
+      from jsonb_array_elements_text(nullif(v_derived -> 'sequences', 'null')) as s
+    loop
+      execute format('grant usage on sequence %s to api_key', v_sequence);
+    end loop;
+  end if;
   perform private.make_policy(
     target, 'bulwark_api_key_copy_' || c.place, false, c.copy ->> 'command', '{api_key}',
     c.copy ->> 'using_expression', c.copy ->> 'check_expression'
@@ -343,8 +160,87 @@ comment on function private.admit_api_keys(regclass, text, text, text, name) is
    delete_permission, each in the organization that organization_column names, and no other command.
    Keys get no privilege that signed-in people lack, and the table''s restrictive policies hold for
    them too. Call it again after changing policies; private.api_key_table_problems tells. Errors:
-   API_KEY_TABLE_WITHOUT_RLS, API_KEY_TABLE_NEEDS_MFA, API_KEY_NOTHING_TO_ADMIT,
-   API_KEY_INVALID_ORGANIZATION_COLUMN, API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+   those of private.api_key_obstacles (API_KEY_TABLE_WITHOUT_RLS, API_KEY_TABLE_OF_BULWARK,
+   API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA, API_KEY_RESTRICTION_UNCLEAR,
+   API_KEY_TABLE_OPEN_OTHERWISE), API_KEY_NOTHING_TO_ADMIT, API_KEY_INVALID_ORGANIZATION_COLUMN,
+   API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+
+create function private.open_to_everybody(target regclass)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_catalog.pg_class c
+    cross join lateral (
+      select c.relacl
+      union all
+      select a.attacl from pg_catalog.pg_attribute a where a.attrelid = c.oid
+    ) as o (acl)
+    cross join pg_catalog.aclexplode(o.acl) as g
+    where c.oid = target
+      and g.grantee = 0
+      and (
+        not c.relrowsecurity
+        or g.privilege_type = 'TRUNCATE'
+        or exists (
+          select from pg_catalog.pg_policy p
+          where p.polrelid = c.oid and p.polpermissive and private.applies_to(p.polroles, 'api_key')
+        )
+      )
+  );
+$$;
+comment on function private.open_to_everybody(regclass) is
+  'Whether PUBLIC, and so a key, has a privilege on a relation that its policies do not take back.';
+
+create function private.open_beside_admissions()
+  returns setof regclass
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with tables (oid) as (
+    select c.oid
+    from private.api_key_admissions a
+    join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
+  ),
+  admitted (oid) as materialized (
+    select t.oid from tables t
+    union
+    select s.sequence::oid from tables t, private.sequences_of(t.oid) as s (sequence)
+  )
+  select c.oid::regclass
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+    and n.nspname !~ '^(pg_|information_schema$)'
+    and (
+      private.api_key_privileges(c.oid) <> '[]'
+      or pg_has_role('api_key', c.relowner, 'usage')
+      -- What extensions open to everybody, they open to keys.
+      or private.open_to_everybody(c.oid)
+        and has_schema_privilege('api_key', n.oid, 'usage')
+        and not exists (
+          select from pg_catalog.pg_depend d
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+        )
+    )
+    and c.oid not in (select a.oid from admitted a)
+    -- Such a view gives a key what the tables under it give it.
+    and not (
+      c.relkind = 'v'
+      and coalesce(c.reloptions, '{}') && array[
+        'security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'
+      ]
+      and not exists (
+        select from pg_catalog.pg_rewrite w where w.ev_class = c.oid and w.ev_type <> '1'
+      )
+    );
+$$;
+comment on function private.open_beside_admissions() is
+  'What admits no keys and is open to them: granted to them or to everybody, or theirs.';
 
 create function private.api_key_table_problems()
   returns table (relation text, problem text)
@@ -355,10 +251,17 @@ create function private.api_key_table_problems()
 as $$
   select a.relation::text, p.problem
   from private.api_key_admissions a
-  -- A table that was dropped has no problems.
-  join pg_catalog.pg_class c on c.oid = a.relation
+  -- A table that was dropped has no problems, nor has what got its number since and is no table.
+  join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
   cross join lateral (
-    select 'row level security is off' as problem where not c.relrowsecurity
+    select o.problem
+    from private.api_key_obstacles(
+      a.relation,
+      array(select k.command from jsonb_object_keys(a.derived -> 'commands') as k (command))
+    ) o
+    -- A guard that came later binds keys too: it closes the table to them, whatever is behind it.
+    where o.code <> 'API_KEY_TABLE_NEEDS_MFA'
+      or not exists (select from private.mfa_guards g where g.relation = a.relation)
     union all
     select 'its policies or privileges have changed: admit API keys again'
     where private.api_key_derivation(a.relation, a.options) is distinct from a.derived
@@ -367,27 +270,34 @@ as $$
     where private.api_key_admission_state(a.relation) is distinct from a.made
   ) p
   union all
-  select c.oid::regclass::text, 'open to API keys without having been admitted'
-  from pg_catalog.pg_class c
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where c.relkind in ('r', 'p', 'v', 'm', 'f')
-    and n.nspname !~ '^(pg_|information_schema$)'
-    and not exists (select from private.api_key_admissions a where a.relation = c.oid)
-    and private.api_key_privileges(c.oid) <> '[]';
+  select o::text, 'open to API keys without having been admitted'
+  from private.open_beside_admissions() as o
+  union all
+  select null, 'the role api_key has rights of its own, or another role''s'
+  from pg_catalog.pg_roles r
+  where r.rolname = 'api_key'
+    and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
+      or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
+  union all
+  select null, format('%s has the rights of API keys', m.member::regrole)
+  from pg_catalog.pg_auth_members m
+  where m.roleid = 'api_key'::regrole
+    and m.member in ('anon'::regrole, 'authenticated'::regrole)
+  union all
+  select null, 'tables made later will be open to API keys, by default privileges'
+  where exists (
+    select from pg_catalog.pg_default_acl d
+    cross join pg_catalog.aclexplode(d.defaclacl) as g
+    where d.defaclobjtype in ('r', 'S') and g.grantee in (0, 'api_key'::regrole)
+  );
 $$;
 comment on function private.api_key_table_problems() is
-  'What is not as admit_api_keys left it, and what is open to API keys without it. For the tests of
-   the host application: it has to be empty.';
+  'What is not as admit_api_keys left it, what came since that it would have refused, and what is
+   open to API keys without it; without a relation, what the role has. For the tests of the host
+   application: it has to be empty. SECURITY DEFINER functions and triggers are not seen.';
 
-select private.enable_audit(
-  'private.api_key_admissions', event_types => '{config.changed,config.changed,config.changed}'
-);
-
-revoke all on private.api_key_admissions from public, anon, authenticated, service_role;
 revoke all on function
-  private.plain_permission_policy(text), private.api_key_policies_of(regclass, jsonb),
-  private.api_key_derivation(regclass, jsonb), private.api_key_privileges(regclass),
-  private.api_key_admission_state(regclass), private.sequences_of(regclass),
   private.expel_api_keys(regclass), private.open_to_api_keys(regclass, text, jsonb),
-  private.admit_api_keys(regclass, text, text, text, name), private.api_key_table_problems()
+  private.admit_api_keys(regclass, text, text, text, name), private.open_to_everybody(regclass),
+  private.open_beside_admissions(), private.api_key_table_problems()
   from public, anon, authenticated, service_role;

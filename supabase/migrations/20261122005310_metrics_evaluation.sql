@@ -2,7 +2,8 @@
 -- when a threshold is crossed and resolved when the metric recovers.
 -- Protects against an alarm for every evaluation of the same trouble, for a single spike, for a
 -- metric that flaps around its threshold, against silence being taken for health, against one rule
--- that fails and with it all others, and against a clock that was wrong for a while. No function here is SECURITY DEFINER: the scheduler runs them.
+-- that fails and with it all others, and against a clock that was wrong for a while.
+-- No function here is SECURITY DEFINER: the scheduler runs them.
 
 create function private.alert_statistic(
   metric text,
@@ -210,7 +211,8 @@ begin
 end;
 $$;
 comment on function private.evaluate_alert(private.alert_rules, private.alert_states) is
-  'Evaluates one rule, raises and resolves its security events, and says whether its state changed.';
+  'Evaluates one rule, raises and resolves its security events, and says whether
+   its state changed.';
 
 create function public.evaluate_alerts()
   returns integer

@@ -236,7 +236,8 @@ select private.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select private.enable_audit(
-  'private.webhook_destinations', organization_column => 'organization_id', redact => '{ciphertext}',
+  'private.webhook_destinations', organization_column => 'organization_id',
+  redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select private.enable_audit(
@@ -244,7 +245,6 @@ select private.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 -- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
-
 
 revoke all on
   public.webhook_endpoints, public.webhook_subscriptions, public.webhook_endpoint_health

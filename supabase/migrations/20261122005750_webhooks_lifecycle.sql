@@ -42,8 +42,7 @@ declare
   v_endpoint public.webhook_endpoints := private.take_webhook_endpoint(endpoint_id, false);
   v_until timestamptz;
 begin
-  -- As moments: among intervals a month is 30 days, and a hundred years are not.
-  if overlap is null or now() + overlap not between now() and now() + interval '7 days' then
+  if not private.lasts_up_to(overlap, '7 days') then
     raise exception 'Cannot rotate the secret: the overlap is not between nothing and 7 days'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_OVERLAP';
   end if;

@@ -169,6 +169,8 @@ select plan(2);
 select is(
   tests.error($$ select 1 / 0 $$), '22012', 'HELP-01: tests.error() names the SQLSTATE of an error'
 );
-select is(tests.error($$ select 1 $$), 'no error', 'HELP-02: tests.error() says when there is none');
+select is(
+  tests.error($$ select 1 $$), 'no error', 'HELP-02: tests.error() says when there is none'
+);
 select * from finish();
 commit;

@@ -1,12 +1,12 @@
--- Helpers for the audit log: a test is one transaction, so entries are given transaction ids ahead of
--- the real ones and are sealed by made-up snapshots. This file commits, like the other helpers.
+-- Helpers for the audit log: a test is one transaction, so entries are given transaction ids ahead
+-- of the real ones and are sealed by made-up snapshots. This file commits, like the other helpers.
 begin;
 create schema if not exists tests;
 -- Some of them call other helpers, which this file alone does not have.
 set local check_function_bodies = off;
 
 create table if not exists tests.base (xid bigint, last bigint);
-grant select on tests.base to public;
+grant select on tests.base to anon, authenticated, service_role;
 
 -- From here on ids are relative: to transactions after this one, and to seals after the last.
 create or replace function tests.start_log()
@@ -101,7 +101,8 @@ begin
   begin
     execute statement;
     select concat_ws(' ', v.intact, v.complete, v.problem, v.seal - b.last, v.entry) into v_found
-    from tests.base b, verify_audit_log(tests.organization_id(organization), after_seal => b.last) v;
+    from tests.base b,
+      verify_audit_log(tests.organization_id(organization), after_seal => b.last) v;
     raise exception sqlstate 'TT000';
   exception when sqlstate 'TT000' then
     return v_found;
@@ -121,7 +122,8 @@ begin
   for v_number in select s.number from private.audit_seals s order by s.number loop
     update private.audit_seals s
     set sealed_at = case
-          when v_number between b.last + first and b.last + age_seals.last then now() - age else s.sealed_at
+          when v_number between b.last + first and b.last + age_seals.last then now() - age
+          else s.sealed_at
         end,
         previous_hash = coalesce(
           (select p.hash from private.audit_seals p where p.number = v_number - 1), s.previous_hash

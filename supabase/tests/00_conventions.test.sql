@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(20);
+select plan(21);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -58,7 +58,8 @@ select results_eq(
   'CONV-05: anon and api_key execute the pre-request hook, api_key what policies ask, no more'
 );
 select is_empty(
-  $$ select f.name from our_functions f, aclexplode((select proacl from pg_proc where oid = f.oid)) a
+  $$ select f.name
+     from our_functions f, aclexplode((select proacl from pg_proc where oid = f.oid)) a
      where a.grantee = 0 $$,
   'CONV-06: no function is executable by PUBLIC'
 );
@@ -102,7 +103,8 @@ select is_empty(
 );
 select is_empty(
   $$ select polname from pg_policy join ours on ours.oid = polrelid
-     where pg_get_expr(polqual, polrelid) ~ '(user_has_permission|has_permission|user_permits)\(' $$,
+     where pg_get_expr(polqual, polrelid)
+       ~ '(user_has_permission|has_permission|user_permits)\(' $$,
   'CONV-13: no policy asks a permission row by row'
 );
 select is_empty(
@@ -120,7 +122,8 @@ select is_empty(
        and not exists (
          select from pg_index i
          where i.indrelid = c.conrelid
-           and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(c.conkey)] @> c.conkey
+           and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(c.conkey)]
+             @> c.conkey
        ) $$,
   'CONV-15: every foreign key is indexed'
 );
@@ -138,7 +141,9 @@ select ok(
 select is_empty(
   $$ select r.rolname from pg_roles r
      where r.rolname = 'api_key'
-       and (pg_has_role('api_key', 'authenticated', 'member') or r.rolcanlogin or r.rolbypassrls) $$,
+       and (
+         pg_has_role('api_key', 'authenticated', 'member') or r.rolcanlogin or r.rolbypassrls
+       ) $$,
   'CONV-18: api_key is no member of authenticated, cannot log in and is subject to RLS'
 );
 select is_empty(
@@ -148,6 +153,11 @@ select is_empty(
 select is_empty(
   $$ select * from private.api_key_table_problems() $$,
   'CONV-20: no table is open to API keys but those that were admitted, and as they were'
+);
+
+select is_empty(
+  $$ select schema, name from ours where kind in ('r', 'p') and not private.is_of_bulwark(oid) $$,
+  'CONV-21: every table of ours is one that cannot be opened to API keys'
 );
 
 select * from finish();

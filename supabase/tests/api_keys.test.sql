@@ -3,10 +3,14 @@ begin;
 select plan(61);
 select tests.create_organizations();
 -- The analyst of acme is one of globex too, and the admin of acme an admin there.
-select public.grant_role(tests.user_id('admin@acme.test'), 'admin', tests.organization_id('globex'));
+select public.grant_role(
+  tests.user_id('admin@acme.test'), 'admin', tests.organization_id('globex')
+);
 create temporary table session as
   select email, tests.create_session(email) as id
-  from unnest(array['admin@acme.test', 'viewer@acme.test', 'admin@globex.test', 'super@bulwark.test'])
+  from unnest(array[
+    'admin@acme.test', 'viewer@acme.test', 'admin@globex.test', 'super@bulwark.test'
+  ])
     as email;
 grant select on session to public;
 create function pg_temp.act(email text) returns void language sql as $$
@@ -120,7 +124,8 @@ select is(
 select results_eq(
   $$ select k.scopes, k.first_characters = left(t.api_key, 13), k.expires_at::date
      from public.api_keys k join key t on t.id = k.id and t.name = 'both' $$,
-  $$ values ('{analytics:read,analytics:write}'::text[], true, (now() + interval '90 days')::date) $$,
+  $$ values ('{analytics:read,analytics:write}'::text[], true,
+    (now() + interval '90 days')::date) $$,
   'KEY-05: its scopes are kept once each, with its first characters and an end'
 );
 select results_eq(
@@ -169,7 +174,8 @@ select is(
 select results_eq(
   $$ select e.actor_type::text, e.actor_id = k.id, e.event_type from public.audit_logs e
      join key k on k.name = 'both'
-     where e.resource_type = 'public.reports' and e.action = 'insert' and e.after ->> 'title' = 'mine' $$,
+     where e.resource_type = 'public.reports' and e.action = 'insert'
+       and e.after ->> 'title' = 'mine' $$,
   $$ values ('api_key', true, 'data.create') $$,
   'KEY-15: what is written with a key names the key'
 );
@@ -199,10 +205,14 @@ select is(
 );
 select tests.act_as('admin@acme.test');
 select isnt(
-  (public.create_role(tests.organization_id('acme'), 'issuer', '{api_key:create,analytics:read}')).id,
+  (public.create_role(
+    tests.organization_id('acme'), 'issuer', '{api_key:create,analytics:read}'
+  )).id,
   null, 'KEY-18: (a role that issues keys and reads)'
 );
-select public.grant_role(tests.user_id('viewer@acme.test'), 'issuer', tests.organization_id('acme'));
+select public.grant_role(
+  tests.user_id('viewer@acme.test'), 'issuer', tests.organization_id('acme')
+);
 select tests.act_as_owner();
 select is(
   pg_temp.issue('viewer@acme.test', 'x', '{analytics:read,analytics:write}'),
@@ -287,7 +297,8 @@ select results_eq(
   $$ select pg_temp.reads('office', jsonb_build_object('x-forwarded-for', a.address))
      from unnest('{::ffff:203.0.113.9,::FFFF:cb00:7109,[::ffff:203.0.113.9]:443,::ffff:198.51.100.8,
        ::203.0.113.9,203.0.113.09,0xcb.0.113.9}'::text[]) as a (address) $$,
-  $$ values ('mine, of acme'), ('mine, of acme'), ('mine, of acme'), (null), (null), (null), (null) $$,
+  $$ values ('mine, of acme'), ('mine, of acme'), ('mine, of acme'),
+            (null), (null), (null), (null) $$,
   'KEY-21: an IPv4 address is the same in the clothes of IPv6, and in no others'
 );
 select is(
@@ -298,8 +309,10 @@ select is(
   pg_temp.issue('admin@acme.test', 'x', '{analytics:read}', 'acme', networks),
   '22023 API_KEY_INVALID_NETWORK', 'KEY-22: no list holds ' || networks::text
 )
-from unnest(array['{}', '{203.0.113.9/24}', '{nonsense}', '{2001:db8::1}', '{::ffff:203.0.113.0/120}',
-  '{203.0.113.0/24,null}', '{{203.0.113.0/24}}']) as n (list)
+from unnest(array[
+  '{}', '{203.0.113.9/24}', '{nonsense}', '{2001:db8::1}', '{::ffff:203.0.113.0/120}',
+  '{203.0.113.0/24,null}', '{{203.0.113.0/24}}'
+]) as n (list)
 cross join lateral (select n.list::text[]) as l (networks);
 
 -- what only narrows

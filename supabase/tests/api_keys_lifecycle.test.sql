@@ -2,7 +2,9 @@
 begin;
 select plan(61);
 select tests.create_organizations();
-select public.grant_role(tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme'));
+select public.grant_role(
+  tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme')
+);
 create temporary table session as
   select email, tests.create_session(email) as id
   from unnest(array[
@@ -109,8 +111,8 @@ select is(
   'KEY-34: nor does a stranger, and the answer is the same'
 );
 select is(
-  pg_temp.rotate('admin@acme.test', 'script', 'x', ', ' || overlap), '22023 API_KEY_INVALID_OVERLAP',
-  'KEY-35: no overlap is ' || overlap
+  pg_temp.rotate('admin@acme.test', 'script', 'x', ', ' || overlap),
+  '22023 API_KEY_INVALID_OVERLAP', 'KEY-35: no overlap is ' || overlap
 )
 from unnest(array['''-1 second''', '''31 days''', '''1200 mons -35970 days''',
   '''-1200 mons 36001 days''', null]) as o (list)
@@ -143,7 +145,8 @@ select ok(
   'KEY-38: the old key ends at once'
 );
 
--- Not out of a limit: rotated keys that go on are counted, and what was set for a key stays with it.
+-- Not out of a limit: rotated keys that go on are counted, and what was set for a key
+-- stays with it.
 insert into public.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
 select 'api_default', id, 3, 60 from key where name = 'script 3';
 savepoint rotating;
@@ -240,7 +243,8 @@ select is_empty(
   'KEY-45: and none of an organization that one is no member of'
 );
 select results_eq(
-  $$ select l.name from public.list_api_keys(tests.organization_id('acme'), true, page_size => 2) l $$,
+  $$ select l.name
+     from public.list_api_keys(tests.organization_id('acme'), true, page_size => 2) l $$,
   $$ select k.name from public.api_keys k order by k.created_at desc, k.id desc limit 2 $$,
   'KEY-44: in pages'
 );

@@ -152,7 +152,9 @@ select is(
 
 -- system-wide roles
 delete from public.mfa_policies;
-select is(pg_temp.issue('super@bulwark.test', 'of super'), 'no error', 'KEY-58: (a super_admin''s key)');
+select is(
+  pg_temp.issue('super@bulwark.test', 'of super'), 'no error', 'KEY-58: (a super_admin''s key)'
+);
 select ok(pg_temp.in_force('of super'), 'KEY-58: (which is in force)');
 insert into public.mfa_policies (organization_id, required_from)
 values (null, now() - interval '1 minute');

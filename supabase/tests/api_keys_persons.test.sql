@@ -1,5 +1,5 @@
--- A key is never a person: not even with a token of the role api_key that names one. Nobody makes such
--- a token but whoever signs, a hook of Auth that writes claims, say.
+-- A key is never a person: not even with a token of the role api_key that names one. Nobody makes
+-- such a token but whoever signs, a hook of Auth that writes claims, say.
 begin;
 select plan(20);
 select tests.create_organizations();

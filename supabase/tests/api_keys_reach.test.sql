@@ -14,7 +14,8 @@ grant select on key to public;
 select results_eq(
   $$ select p.oid::regprocedure::text
      from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-     where n.nspname in ('public', 'private') and has_function_privilege('api_key', p.oid, 'execute')
+     where n.nspname in ('public', 'private')
+       and has_function_privilege('api_key', p.oid, 'execute')
        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
        and p.proname not like 'test%'
      order by p.oid::regprocedure::text collate "C" $$,
@@ -25,7 +26,8 @@ select results_eq(
 select is_empty(
   $$ select c.oid::regclass
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname in ('public', 'private', 'auth') and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S')
+     where n.nspname in ('public', 'private', 'auth')
+       and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S')
        and case c.relkind
          when 'S' then has_sequence_privilege('api_key', c.oid, 'usage, select, update')
          else has_any_column_privilege('api_key', c.oid, 'select, insert, update')
@@ -63,7 +65,9 @@ declare
   v_title constant text := gen_random_uuid();
   v_who text;
 begin
-  perform set_config('request.jwt.claims', (claims || jsonb_build_object('role', role))::text, true);
+  perform set_config(
+    'request.jwt.claims', (claims || jsonb_build_object('role', role))::text, true
+  );
   perform set_config('role', role, true);
   begin
     insert into public.reports (organization_id, title)
@@ -74,7 +78,8 @@ begin
   perform tests.act_as_owner();
   return coalesce(v_who, (
     select e.actor_type || ' ' || case e.actor_id
-      when (select id from key) then 'the key' when tests.user_id('analyst@acme.test') then 'analyst'
+      when (select id from key) then 'the key'
+      when tests.user_id('analyst@acme.test') then 'analyst'
       else coalesce(e.actor_id::text, 'nobody') end
     from public.audit_logs e where e.after ->> 'title' = v_title
   ));

@@ -1,5 +1,5 @@
--- API keys in the header of a request, driven as PostgREST drives its pre-request hook; the exchange;
--- reports of leaks. (With a connection as authenticator: tests/api_keys_header.test.ts.)
+-- API keys in the header of a request, driven as PostgREST drives its pre-request hook; the
+-- exchange; reports of leaks. (With a connection as authenticator: tests/api_keys_header.test.ts.)
 begin;
 select plan(61);
 select tests.create_organizations();
@@ -47,7 +47,9 @@ declare
   v_detail text;
   v_message text;
 begin
-  perform set_config('request.jwt.claims', (claims || jsonb_build_object('role', role))::text, true);
+  perform set_config(
+    'request.jwt.claims', (claims || jsonb_build_object('role', role))::text, true
+  );
   perform set_config('request.headers', jsonb_strip_nulls(jsonb_build_object(
     'x-api-key', api_key, 'x-forwarded-for', address, 'user-agent', 'a script'
   ))::text, true);
@@ -111,7 +113,8 @@ from (
     '{}'::jsonb as claims
   union all select 'malformed', 'bwk', 'anon', '{}'
   union all select 'empty', '', 'anon', '{}'
-  union all select 'another installation''s', 'abc_live_' || substr(pg_temp.key('key'), 10), 'anon', '{}'
+  union all
+  select 'another installation''s', 'abc_live_' || substr(pg_temp.key('key'), 10), 'anon', '{}'
   union all select 'cut off', left(pg_temp.key('key'), -1), 'anon', '{}'
   union all select 'revoked', pg_temp.key('revoked'), 'anon', '{}'
   union all select 'expired', pg_temp.key('expired'), 'anon', '{}'
@@ -137,13 +140,15 @@ select is(
 );
 -- Whoever is somebody stays who they are, and the key is gone from the headers all the same.
 select results_eq(
-  $$ select a ->> 'role', a -> 'headers' ? 'x-api-key', a -> 'claims' ->> 'api_key_id' = own.id::text
+  $$ select a ->> 'role', a -> 'headers' ? 'x-api-key',
+       a -> 'claims' ->> 'api_key_id' = own.id::text
      from key own, unnest('{authenticated,service_role,api_key}'::text[]) as r (role), lateral (
        select pg_temp.request(pg_temp.key('key'), r.role, jsonb_strip_nulls(jsonb_build_object(
          'sub', case when r.role <> 'api_key' then tests.user_id('viewer@acme.test') end,
          'api_key_id', own.id)))) as q (a)
      where own.name = 'strict' order by r.role $$,
-  $$ values ('api_key', false, true), ('authenticated', false, true), ('service_role', false, true) $$,
+  $$ values ('api_key', false, true), ('authenticated', false, true),
+            ('service_role', false, true) $$,
   'KEY-65: a token comes before a key, whoever''s it is'
 );
 
@@ -197,7 +202,8 @@ from (values
 cross join lateral pg_temp.with_headers(s.headers::text, 'anon') as h;
 select is_empty(
   $$ select from (values
-       ('{"x-api-key": "' || pg_temp.key('key') || '\u0000"}'), ('{"x-api-key": "' || pg_temp.key('key'))
+       ('{"x-api-key": "' || pg_temp.key('key') || '\u0000"}'),
+       ('{"x-api-key": "' || pg_temp.key('key'))
      ) as s (headers), pg_temp.with_headers(s.headers, 'anon') as h
      where h.said like '%' || substr(pg_temp.key('key'), 14, 20) || '%' $$,
   'KEY-63: no error quotes a key'
@@ -290,7 +296,8 @@ create function pg_temp.hash(api_key text) returns text language sql as $$
   select encode(sha256(convert_to(api_key, 'UTF8')), 'hex');
 $$;
 select results_eq(
-  $$ select e.api_key_id = k.id, e.organization_id = tests.organization_id('acme'), e.allowed, e.rule
+  $$ select e.api_key_id = k.id, e.organization_id = tests.organization_id('acme'),
+       e.allowed, e.rule
      from key k, public.exchange_api_key(pg_temp.hash(k.api_key), '198.51.100.1') e
      where k.name = 'key' $$,
   $$ values (true, true, true, 'api_default') $$, 'KEY-70: the exchange knows a key by its hash'
@@ -330,7 +337,8 @@ select results_eq(
   $$ select e.severity::text, e.organization_id = tests.organization_id('acme'),
        e.user_id = tests.user_id('admin@acme.test'), e.subject = k.id::text,
        e.details ->> 'found_at'
-     from public.security_events e, key k where k.name = 'key' and e.event_type = 'api_key_leaked' $$,
+     from public.security_events e, key k
+     where k.name = 'key' and e.event_type = 'api_key_leaked' $$,
   $$ values ('critical', true, true, true, 'https://example.com/config.js') $$,
   'KEY-73: one critical event says whose it was and where it was found'
 );

@@ -176,7 +176,8 @@ from (values
 create policy "Everybody deletes" on public.notes for delete using (true);
 grant delete on public.notes to api_key;
 select is(
-  pg_temp.with_key($$ with gone as (delete from public.notes returning 1) select count(*) from gone $$),
+  pg_temp.with_key($$ with gone as (delete from public.notes returning 1)
+    select count(*) from gone $$),
   '0', 'KEY-88: and a grant with a policy for everybody opens no command that was not admitted'
 );
 drop policy "Everybody deletes" on public.notes;
@@ -186,9 +187,12 @@ alter table public.passing enable row level security;
 select private.admit_api_keys('public.passing', read_permission => 'analytics:read');
 drop table public.passing;
 select is_empty(
-  $$ select * from private.api_key_table_problems() $$, 'KEY-88: a table that is gone has no problems'
+  $$ select * from private.api_key_table_problems() $$,
+  'KEY-88: a table that is gone has no problems'
 );
-select lives_ok($$ select private.expel_api_keys('public.notes') $$, 'KEY-89: (it is closed again)');
+select lives_ok(
+  $$ select private.expel_api_keys('public.notes') $$, 'KEY-89: (it is closed again)'
+);
 select is(
   pg_temp.with_key('select count(*) from public.notes'), '42501', 'KEY-89: to every key'
 );

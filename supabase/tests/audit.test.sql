@@ -119,7 +119,8 @@ select tests.act_as_owner();
 select results_eq(
   $$ select event_type, action, source::text, actor_type::text from entries order by place $$,
   $$ values ('data.create', 'insert', 'table', 'user'), ('data.update', 'update', 'table', 'user'),
-            ('data.update', 'update', 'table', 'user'), ('data.delete', 'delete', 'table', 'user') $$,
+            ('data.update', 'update', 'table', 'user'),
+            ('data.delete', 'delete', 'table', 'user') $$,
   'AUD-16: each change leaves one entry, an update of ignored columns none'
 );
 select ok(
@@ -138,7 +139,8 @@ select is(
   '[redacted]10.50', 'AUD-19: an insert has the row, with redacted columns masked'
 );
 select ok(
-  not (select after ? 'seen_at' from entries where place = 1), 'AUD-20: ignored columns are left out'
+  not (select after ? 'seen_at' from entries where place = 1),
+  'AUD-20: ignored columns are left out'
 );
 select is(
   (select before::text || after::text from entries where place = 2),
@@ -235,7 +237,8 @@ select is(
 update invoice_lines set line = line + 1000 where line <= 3;
 select results_eq(
   $$ select before ->> 'line', after ->> 'line' from entries
-     where resource_type = 'public.invoice_lines' and action = 'update' order by before ->> 'line' $$,
+     where resource_type = 'public.invoice_lines' and action = 'update'
+     order by before ->> 'line' $$,
   $$ values ('1', '1001'), ('2', '1002'), ('3', '1003') $$,
   'AUD-35: in bulk old and new rows are paired where the key itself changes'
 );
@@ -518,7 +521,8 @@ select tests.act_as('analyst@acme.test');
 select is_empty($$ select from audit_logs $$, 'AUD-72: who does not hold audit:read reads nothing');
 select tests.act_as('super@bulwark.test');
 select ok(
-  (select count(distinct organization_id) >= 2 and count(*) filter (where organization_id is null) > 0
+  (select count(distinct organization_id) >= 2
+     and count(*) filter (where organization_id is null) > 0
    from audit_logs),
   'AUD-73: a super_admin reads every organization''s and the installation''s own'
 );

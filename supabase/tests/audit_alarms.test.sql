@@ -1,5 +1,5 @@
--- What the log reports of its own accord: an overdue checkpoint, checkpoints that were taken away, and
--- a verification that fails. The log is that of the whole database, so the counts are relative.
+-- What the log reports of its own accord: an overdue checkpoint, checkpoints that were taken away,
+-- and a verification that fails. The log is that of the whole database, so the counts are relative.
 begin;
 select plan(15);
 select tests.create_organizations();
@@ -24,7 +24,8 @@ as $$
 $$;
 -- the log reads itself
 select tests.seal_log(0);
-select tests.log_entry(1, 'acme', 1), tests.log_entry(1, 'globex', 8), tests.log_entry(1, 'acme', 9);
+select tests.log_entry(1, 'acme', 1), tests.log_entry(1, 'globex', 8),
+  tests.log_entry(1, 'acme', 9);
 select tests.seal_log(1);
 select is(
   (select bool_and(public.check_audit_log(1)) from generate_series(1, 3)), true,
@@ -60,7 +61,9 @@ select public.check_audit_log();
 select is(pg_temp.alarms('verification_failed'), 3, 'AUC-24: nor of another');
 -- checkpoints
 select private.report_missing_checkpoint();
-select is(pg_temp.alarms('checkpoint_missing'), 0, 'AUC-10: no checkpoint is due where none is made');
+select is(
+  pg_temp.alarms('checkpoint_missing'), 0, 'AUC-10: no checkpoint is due where none is made'
+);
 select pg_temp.sign();
 select tests.log_entry(2, 'acme', 2);
 select tests.seal_log(2);

@@ -1,5 +1,5 @@
--- Entries dated back, or ahead, before they were sealed: what the owner of the tables can do with the
--- triggers off, and no writer can with them on.
+-- Entries dated back, or ahead, before they were sealed: what the owner of the tables can do with
+-- the triggers off, and no writer can with them on.
 begin;
 select plan(9);
 select tests.create_organizations();

@@ -77,7 +77,8 @@ select is(
   (select sum(removed)::int from steps), 'AUR-66: and each step has its record'
 );
 select is(
-  tests.error($$ select erase_subject(tests.user_id('analyst@acme.test'), 'x', max_entries => 0) $$),
+  tests.error($$ select erase_subject(tests.user_id('analyst@acme.test'), 'x',
+    max_entries => 0) $$),
   '22023 AUDIT_INVALID_LIMIT', 'AUR-67: a step takes something'
 );
 select is(
@@ -194,7 +195,8 @@ select tests.act_as_owner();
 
 -- what clients report is never kept for its severity, nor is theirs to decide
 select is(
-  tests.error($$ update audit_event_types set reported_by_clients = true where name = 'api.error' $$),
+  tests.error($$ update audit_event_types set reported_by_clients = true
+    where name = 'api.error' $$),
   '23514', 'AUR-83: clients report no type that is kept for its severity'
 );
 select is(
@@ -202,8 +204,8 @@ select is(
   '23514', 'AUR-84: and none that they report becomes one'
 );
 select is(
-  (select bool_or(e.severity > 'warning') from public.audit_logs e where e.source = 'client'), false,
-  'AUR-85: so that no entry of a client is'
+  (select bool_or(e.severity > 'warning') from public.audit_logs e where e.source = 'client'),
+  false, 'AUR-85: so that no entry of a client is'
 );
 
 select * from finish();

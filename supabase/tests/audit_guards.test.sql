@@ -1,5 +1,6 @@
--- What becomes of a guard when the table, its columns, its partitions or its trigger functions change
--- under it: no secret enters the log, and whoever takes a part of the guard away leaves a trace.
+-- What becomes of a guard when the table, its columns, its partitions or its trigger functions
+-- change under it: no secret enters the log, and whoever takes a part of the guard away
+-- leaves a trace.
 begin;
 select plan(17);
 select tests.create_organizations();
@@ -55,7 +56,9 @@ select is(
   6, 'AUG-03: the entries are there, and say which row'
 );
 alter table public.accounts rename secret to token;
-select private.enable_audit('public.accounts', redact => '{iban}', ignore => '{token}', bulk => true);
+select private.enable_audit(
+  'public.accounts', redact => '{iban}', ignore => '{token}', bulk => true
+);
 insert into public.accounts values (2, 'enn', 'oh', 'DE-three', 'hush-three');
 update public.accounts set seen = 2 where id = 2;
 delete from public.accounts where id = 2;
@@ -116,7 +119,8 @@ select is(
 drop trigger bulwark_audit_insert on public.bills;
 select private.inspect_audit_guards();
 select is(
-  pg_temp.traces('public.bills', 'critical'), 1, 'AUG-11: one trigger of several that is gone is critical'
+  pg_temp.traces('public.bills', 'critical'),
+  1, 'AUG-11: one trigger of several that is gone is critical'
 );
 select private.enable_audit('public.bills');
 do $$
@@ -131,7 +135,8 @@ end;
 $$;
 select private.inspect_audit_guards();
 select is(
-  pg_temp.traces('public.bills', 'critical'), 2, 'AUG-12: so is a trigger function that was replaced'
+  pg_temp.traces('public.bills', 'critical'),
+  2, 'AUG-12: so is a trigger function that was replaced'
 );
 create rule quiet as on update to public.bills do instead nothing;
 select private.inspect_audit_guards();

@@ -109,7 +109,8 @@ select is(
 );
 select tests.act_as_owner();
 select is(
-  tests.error($$ select * from verify_audit_log("from" => now(), "to" => now() - interval '1 s') $$),
+  tests.error($$ select * from verify_audit_log(
+    "from" => now(), "to" => now() - interval '1 s') $$),
   '22023 AUDIT_INVALID_RANGE', 'AUS-38: a range that ends before it begins is an error'
 );
 select is(
@@ -148,7 +149,8 @@ as $$
 $$;
 select is(
   private.audit_key_id(
-    'PeterNeumann', substring(decode('ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW', 'base64') from 2)
+    'PeterNeumann',
+    substring(decode('ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW', 'base64') from 2)
   ),
   'c74f20a3', 'AUS-69: a key''s id is computed as C2SP has it'
 );
@@ -265,8 +267,8 @@ select lives_ok(
   'AUS-51: but its delivery is noted'
 );
 select is(
-  tests.error($$ select record_audit_delivery(1000000000, 'x') $$), 'PT404 AUDIT_UNKNOWN_CHECKPOINT',
-  'AUS-52: of one that exists'
+  tests.error($$ select record_audit_delivery(1000000000, 'x') $$),
+  'PT404 AUDIT_UNKNOWN_CHECKPOINT', 'AUS-52: of one that exists'
 );
 
 select * from finish();

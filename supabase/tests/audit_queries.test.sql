@@ -74,7 +74,8 @@ select is(
   120, 'AUQ-06: by actor'
 );
 select is(
-  (select count(*)::int from search_audit_logs(resource_type => 'public.tests', resource_id => '7')),
+  (select count(*)::int
+   from search_audit_logs(resource_type => 'public.tests', resource_id => '7')),
   1, 'AUQ-07: by resource'
 );
 select is(
@@ -113,8 +114,8 @@ select is_empty(
   'AUQ-15: nor by its people'
 );
 select is(
-  tests.error($$ select * from search_audit_logs(page_size => 1001) $$), '22023 AUDIT_INVALID_LIMIT',
-  'AUQ-16: a page has a limit'
+  tests.error($$ select * from search_audit_logs(page_size => 1001) $$),
+  '22023 AUDIT_INVALID_LIMIT', 'AUQ-16: a page has a limit'
 );
 select is(
   tests.error($$ select * from search_audit_logs("from" => now() + interval '1 year') $$),
@@ -237,7 +238,9 @@ select ok(
   'AUQ-33: an export can be of a range of time'
 );
 select is(
-  export_audit_log(tests.organization_id('acme'), "to" => now() - interval '10 years') ->> 'entries',
+  export_audit_log(
+    tests.organization_id('acme'), "to" => now() - interval '10 years'
+  ) ->> 'entries',
   '0', 'AUQ-34: also an empty one'
 );
 select is(
@@ -267,7 +270,9 @@ select is(
 
 -- acting as others
 select tests.act_as('analyst@acme.test');
-select is_empty($$ select * from search_audit_logs() $$, 'AUQ-41: without audit:read there is nothing');
+select is_empty(
+  $$ select * from search_audit_logs() $$, 'AUQ-41: without audit:read there is nothing'
+);
 select is(
   tests.error($$ select export_audit_log(tests.organization_id('acme')) $$),
   '42501 RBAC_PERMISSION_DENIED', 'AUQ-42: without audit:export no export'

@@ -1,5 +1,5 @@
--- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after a
--- seal is given a later transaction id, as it would have had.
+-- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after
+-- a seal is given a later transaction id, as it would have had.
 begin;
 select plan(51);
 select tests.create_organizations();
@@ -51,7 +51,8 @@ create temporary view made as
 
 alter table audit_logs disable trigger audit_logs_stamp;
 select pg_temp.entry(n, 'acme', 100) from generate_series(1, 5) as n;
-select pg_temp.entry(n, 'globex', 100, actor => 'admin@globex.test') from generate_series(6, 8) as n;
+select pg_temp.entry(n, 'globex', 100, actor => 'admin@globex.test')
+from generate_series(6, 8) as n;
 select pg_temp.entry(9, 'acme', 100, 'error');
 select pg_temp.entry(10, 'acme', 100, 'critical');
 select pg_temp.entry(11, 'acme', 10);
@@ -72,7 +73,8 @@ select is(
 );
 select is(
   tests.error_as('admin@acme.test', 'authenticated',
-    $$ select erase_subject(tests.user_id('viewer@globex.test'), 'x', tests.organization_id('acme')) $$),
+    $$ select erase_subject(tests.user_id('viewer@globex.test'), 'x',
+      tests.organization_id('acme')) $$),
   '42501 RBAC_PERMISSION_DENIED', 'AUR-06: an administrator does not erase'
 );
 select is(
@@ -98,11 +100,15 @@ select is(
 create temporary table holds (name text, id uuid);
 grant all on holds to public;
 select tests.act_as('super@bulwark.test');
-insert into holds
-values ('globex viewer', place_legal_hold('case 1', subject_id => tests.user_id('viewer@globex.test')));
 insert into holds values (
-  'row 2', place_legal_hold('case 2', tests.organization_id('acme'), resource_type => 'public.tests',
-    resource_id => '2')
+  'globex viewer',
+  place_legal_hold('case 1', subject_id => tests.user_id('viewer@globex.test'))
+);
+insert into holds values (
+  'row 2',
+  place_legal_hold(
+    'case 2', tests.organization_id('acme'), resource_type => 'public.tests', resource_id => '2'
+  )
 );
 select tests.act_as_owner();
 select is(
@@ -137,8 +143,8 @@ select results_eq(
   'AUR-15: not what is newer, serious, or under a hold'
 );
 select ok(
-  (select bool_and(num_nonnulls(salt, actor_type, actor_id, database_user, session_id, ip, user_agent,
-     resource_id, action, correlation_id, parent_id, before, after, details) = 0
+  (select bool_and(num_nonnulls(salt, actor_type, actor_id, database_user, session_id, ip,
+     user_agent, resource_id, action, correlation_id, parent_id, before, after, details) = 0
      and octet_length(commitment) = 32 and organization_id is not null)
    from made where removed_by is not null),
   'AUR-16: of a removed payload nothing stays but the commitment'
@@ -231,7 +237,8 @@ select is(
   tests.log_verdict_after($$ update audit_logs e
     set commitment = c.payload_commitment, salt = null, after = null, ip = null,
         removed_by = (select removed_by from made where number = 1)
-    from private.audit_commitments c, made m where m.number = 11 and e.id = m.id and c.id = m.id $$),
+    from private.audit_commitments c, made m
+    where m.number = 11 and e.id = m.id and c.id = m.id $$),
   't f removal_record_differs ' || (
     select min(id::text) from made
     where removed_by = (select removed_by from made where number = 1)
@@ -264,8 +271,8 @@ select ok(
   'AUR-42: a hold stops pruning before the seal that holds the entry'
 );
 select is(
-  (select max(through_seal) - b.last from private.audit_prunings, tests.base b group by b.last), 1::bigint,
-  'AUR-43: what is before it goes'
+  (select max(through_seal) - b.last from private.audit_prunings, tests.base b group by b.last),
+  1::bigint, 'AUR-43: what is before it goes'
 );
 select release_legal_hold(h.id) from audit_legal_holds h where h.reason = 'case 3';
 select ok(prune_audit_log(30) > 13, 'AUR-44: then the old prefix goes whole');

@@ -1,5 +1,5 @@
--- Seals: the trees of RFC 6962, and the chain that holds them. Sealing for real takes transactions of
--- its own (tests/audit_log.test.ts); here transaction ids are made up.
+-- Seals: the trees of RFC 6962, and the chain that holds them. Sealing for real takes transactions
+-- of its own (tests/audit_log.test.ts); here transaction ids are made up.
 begin;
 select plan(23);
 select tests.create_organizations();
@@ -78,7 +78,9 @@ select is(
   'AUS-09: and not what a transaction still open then wrote'
 );
 select tests.log_entry(3, 'acme', 4);
-select is(tests.seal_log(3), 3, 'AUS-10: the transaction that was open is in the seal after it ended');
+select is(
+  tests.seal_log(3), 3, 'AUS-10: the transaction that was open is in the seal after it ended'
+);
 select results_eq(
   $$ select entry_count::int from private.audit_groups, tests.base b where seal = b.last + 3 $$,
   $$ values (4) $$, 'AUS-11: with the newer entries'

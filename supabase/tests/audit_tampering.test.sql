@@ -43,14 +43,16 @@ select is(
   'f t entry_inserted 2 ' || tests.entry_id('acme99'), 'AUS-56: an inserted entry is named'
 );
 select is(
-  tests.log_verdict_after($$ update audit_logs e set details = o.details, salt = o.salt from audit_logs o
-                   where e.id = tests.entry_id('acme1') and o.id = tests.entry_id('acme2') $$, 'acme'),
+  tests.log_verdict_after($$ update audit_logs e set details = o.details, salt = o.salt
+    from audit_logs o
+    where e.id = tests.entry_id('acme1') and o.id = tests.entry_id('acme2') $$, 'acme'),
   'f t entry_altered 3 ' || tests.entry_id('acme1'), 'AUS-57: a swapped payload is found'
 );
 select is(
-  tests.log_verdict_after($$ update audit_logs set id = tests.entry_id('aside') where id = tests.entry_id('acme1');
-                   update audit_logs set id = tests.entry_id('acme1') where id = tests.entry_id('acme2');
-                   update audit_logs set id = tests.entry_id('acme2') where id = tests.entry_id('aside') $$),
+  tests.log_verdict_after($$
+    update audit_logs set id = tests.entry_id('aside') where id = tests.entry_id('acme1');
+    update audit_logs set id = tests.entry_id('acme1') where id = tests.entry_id('acme2');
+    update audit_logs set id = tests.entry_id('acme2') where id = tests.entry_id('aside') $$),
   'f t entry_altered 3 ' || least(tests.entry_id('acme1'), tests.entry_id('acme2')),
   'AUS-58: two entries that were swapped are found'
 );
@@ -67,23 +69,26 @@ select matches(
   'f f entry_(missing|inserted)', 'AUS-68: an entry of an era that never was is found'
 );
 select is(
-  tests.log_verdict_after($$ delete from private.audit_seals s using tests.base b where s.number = b.last + 3 $$),
+  tests.log_verdict_after($$ delete from private.audit_seals s using tests.base b
+    where s.number = b.last + 3 $$),
   't f seal_missing 4', 'AUS-60: a dropped seal is missed'
 );
 select is(
   tests.log_verdict_after($$ update private.audit_seals s set root = sha256('x') from tests.base b
-                   where s.number = b.last + 3 $$),
+    where s.number = b.last + 3 $$),
   'f t seal_altered 3', 'AUS-61: an altered seal is named'
 );
 select is(
-  tests.log_verdict_after($$ update private.audit_groups g set leaves = overlay(leaves placing sha256('x') from 1)
-                   from tests.base b where g.seal = b.last + 4 $$),
+  tests.log_verdict_after($$ update private.audit_groups g
+    set leaves = overlay(leaves placing sha256('x') from 1)
+    from tests.base b where g.seal = b.last + 4 $$),
   'f t group_altered 4', 'AUS-62: and so are altered leaves'
 );
 select is(
-  tests.log_verdict_after($$ delete from private.audit_groups g using tests.base b where g.seal = b.last + 5;
-                   delete from private.audit_seals s using tests.base b where s.number = b.last + 5;
-                   delete from audit_logs where id = tests.entry_id('globex4') $$),
+  tests.log_verdict_after($$
+    delete from private.audit_groups g using tests.base b where g.seal = b.last + 5;
+    delete from private.audit_seals s using tests.base b where s.number = b.last + 5;
+    delete from audit_logs where id = tests.entry_id('globex4') $$),
   't f checkpoint_ahead 5', 'AUS-63: a tail cut off behind a checkpoint is missed'
 );
 select is(
@@ -98,7 +103,8 @@ select is(
   't f entry_unsealed ' || tests.entry_id('acme98'), 'AUS-65: an entry that nobody seals is found'
 );
 select is(
-  tests.log_verdict_after($$ update audit_logs set details = '{}' where id = tests.entry_id('globex1') $$, 'acme'),
+  tests.log_verdict_after($$ update audit_logs set details = '{}'
+    where id = tests.entry_id('globex1') $$, 'acme'),
   't t', 'AUS-66: what happens to another organization is not told'
 );
 select is(tests.log_verdict(), 't t', 'AUS-67: put back, the log verifies');

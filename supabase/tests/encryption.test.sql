@@ -1,4 +1,5 @@
--- Encryption in the database: who reaches keys, what a declared column refuses, rotation, shredding.
+-- Encryption in the database: who reaches keys, what a declared column refuses,
+-- rotation, shredding.
 begin;
 select plan(50);
 select tests.create_organizations();
@@ -19,7 +20,8 @@ select private.declare_encrypted_column(
 create function tests.ciphertext(key uuid, filler text default 'A')
   returns text language sql as $$
   select 'bw1.a256gcm.'
-    || translate(left(encode(uuid_send(key), 'base64'), 22), '+/', '-_') || '.' || repeat(filler, 110);
+    || translate(left(encode(uuid_send(key), 'base64'), 22), '+/', '-_')
+    || '.' || repeat(filler, 110);
 $$;
 create function tests.wrapped(kek text, filler text default 'A')
   returns text language sql as $$ select 'bwk1.' || kek || '.' || repeat(filler, 150); $$;
@@ -33,7 +35,8 @@ select is(
   'ENC-01: a declared column refuses plaintext, from its owner too'
 );
 select is(
-  tests.error($$ insert into public.people (email) values (tests.ciphertext(tests.key(1)) || ' x') $$),
+  tests.error($$ insert into public.people (email)
+    values (tests.ciphertext(tests.key(1)) || ' x') $$),
   '23514', 'ENC-02: a declared column refuses what only begins like ciphertext'
 );
 select lives_ok(
@@ -216,7 +219,8 @@ select is(
       b.reencryption_id, b.next_place,
       (
         select jsonb_agg(r || jsonb_build_object(
-          'n', tests.ciphertext(tests.key(3), 'N'), 'i', 'bwi1.' || repeat('A', 22) || '.' || repeat('A', 43)
+          'n', tests.ciphertext(tests.key(3), 'N'),
+          'i', 'bwi1.' || repeat('A', 22) || '.' || repeat('A', 43)
         ))
         from jsonb_array_elements(b.batch) r
       ),
@@ -228,7 +232,9 @@ select is(
 );
 select is(
   (
-    select public.apply_reencryption_batch(b.reencryption_id, b.next_place, b.batch, place => b.place)
+    select public.apply_reencryption_batch(
+      b.reencryption_id, b.next_place, b.batch, place => b.place
+    )
     from batch b
   ),
   0, 'ENC-31: a batch is not applied twice'

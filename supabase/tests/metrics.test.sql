@@ -6,7 +6,8 @@ select tests.create_organizations();
 
 -- What an isolate sends for one value in one series.
 create function pg_temp.sample(
-  metric text, kind text, labels jsonb, at timestamptz, vals double precision[], unit text default ''
+  metric text, kind text, labels jsonb, at timestamptz, vals double precision[],
+  unit text default ''
 ) returns jsonb language sql as $$
   select jsonb_build_object(
     'metric', metric, 'kind', kind, 'unit', unit, 'description', 'a test', 'labels', labels,
@@ -16,9 +17,11 @@ create function pg_temp.sample(
     'last', vals[cardinality(vals)],
     'zeros', (select count(*) from unnest(vals) v where v = 0),
     'indexes', coalesce((select jsonb_agg(i order by i) from (
-      select distinct ceil(log(2, v::numeric) * 64)::int as i from unnest(vals) v where v > 0 and kind <> 'counter') x), '[]'),
+      select distinct ceil(log(2, v::numeric) * 64)::int as i
+      from unnest(vals) v where v > 0 and kind <> 'counter') x), '[]'),
     'counts', coalesce((select jsonb_agg(n order by i) from (
-      select ceil(log(2, v::numeric) * 64)::int as i, count(*) as n from unnest(vals) v where v > 0 and kind <> 'counter'
+      select ceil(log(2, v::numeric) * 64)::int as i, count(*) as n
+      from unnest(vals) v where v > 0 and kind <> 'counter'
       group by 1) x), '[]')
   );
 $$;
@@ -28,7 +31,9 @@ select is(
   record_metrics(
     '00000000-0000-4000-8000-00000000000a',
     jsonb_build_array(
-      pg_temp.sample('t_time', 'histogram', '{"route": "a"}', now(), '{1, 2, 3, 4, 0}', 'milliseconds'),
+      pg_temp.sample(
+        't_time', 'histogram', '{"route": "a"}', now(), '{1, 2, 3, 4, 0}', 'milliseconds'
+      ),
       pg_temp.sample('t_time', 'histogram', '{"route": "b"}', now(), '{100}', 'milliseconds'),
       pg_temp.sample('t_count', 'counter', '{}', now(), '{5}'),
       pg_temp.sample('t_level', 'gauge', '{}', now(), '{7, 3}')
@@ -44,7 +49,8 @@ select is(
   0::bigint, 'MET-02: the same flush again counts nothing'
 );
 select is(
-  (select total from read_metric('t_count')), 5::double precision, 'MET-03: and leaves the sum as it was'
+  (select total from read_metric('t_count')),
+  5::double precision, 'MET-03: and leaves the sum as it was'
 );
 select results_eq(
   $$ select count, total, minimum, maximum, mean, last
@@ -86,7 +92,8 @@ select is(
   'MET-10: and is a list'
 );
 select is(
-  tests.error($$ select record_metrics(gen_random_uuid(), (select jsonb_agg(1) from generate_series(1, 5001))) $$),
+  tests.error($$ select record_metrics(gen_random_uuid(),
+    (select jsonb_agg(1) from generate_series(1, 5001))) $$),
   '22023 METRICS_INVALID_BATCH', 'MET-11: of bounded length'
 );
 select record_metrics(gen_random_uuid(), jsonb_build_array(
@@ -94,7 +101,8 @@ select record_metrics(gen_random_uuid(), jsonb_build_array(
   pg_temp.sample('t_clock', 'counter', '{}', now() - interval '1 year', '{1}')
 ));
 select is_empty(
-  $$ select p.at from private.metric_points p where p.at > now() or p.at < now() - interval '62 minutes' $$,
+  $$ select p.at from private.metric_points p
+    where p.at > now() or p.at < now() - interval '62 minutes' $$,
   'MET-12: an isolate''s clock does not put values into the future or far into the past'
 );
 select is(
@@ -130,7 +138,8 @@ select record_metrics(gen_random_uuid(), jsonb_build_array(
 ));
 update private.metrics set max_series = 10 where name = 't_many';
 select record_metrics(gen_random_uuid(), (
-  select jsonb_agg(pg_temp.sample('t_many', 'counter', jsonb_build_object('user', i::text), now(), '{1}'))
+  select jsonb_agg(pg_temp.sample(
+    't_many', 'counter', jsonb_build_object('user', i::text), now(), '{1}'))
   from generate_series(1, 500) as i
 ));
 select is(
@@ -183,7 +192,8 @@ select record_metrics(gen_random_uuid(), jsonb_build_array(
   pg_temp.sample('t_same', 'histogram', '{}', now(), array_fill(123.456::float8, array[50])),
   pg_temp.sample('t_nothing', 'histogram', '{}', now(), array_fill(0::float8, array[50])),
   pg_temp.sample('t_modes', 'histogram', '{}', now(),
-    array_fill(0::float8, array[94]) || array_fill(64::float8, array[2]) || array_fill(1e9::float8, array[4]))
+    array_fill(0::float8, array[94]) || array_fill(64::float8, array[2])
+      || array_fill(1e9::float8, array[4]))
 ));
 select results_eq(
   $$ select p50, p95, p99 from unnest(array['t_one', 't_same', 't_nothing']) m, read_metric(m) $$,
@@ -192,7 +202,8 @@ select results_eq(
   'MET-42: of one value, of equal ones and of nothing but zeros percentiles are exact'
 );
 select results_eq(
-  $$ select p50, abs(p95 / 64 - 1) < 0.0055, abs(p99 / 1e9 - 1) < 0.0055 from read_metric('t_modes') $$,
+  $$ select p50, abs(p95 / 64 - 1) < 0.0055, abs(p99 / 1e9 - 1) < 0.0055
+    from read_metric('t_modes') $$,
   $$ values (0::float8, true, true) $$,
   'MET-43: of modes far apart each percentile is in its own'
 );
@@ -217,17 +228,20 @@ select results_eq(
 update private.metric_points set at = at - interval '70 days' where minutes = 60;
 select roll_up_metrics();
 select results_eq(
-  $$ select count, p50, p95, p99 from read_metric('t_spread', since => now() - interval '400 days') $$,
+  $$ select count, p50, p95, p99
+    from read_metric('t_spread', since => now() - interval '400 days') $$,
   $$ select count, p50, p95, p99 from before $$, 'MET-24: hours into days as well'
 );
 select is(roll_up_metrics(), 0::bigint, 'MET-25: a second time there is nothing to do');
 update private.metric_points set at = at - interval '800 days' where minutes = 1440;
 select roll_up_metrics();
 select is_empty(
-  $$ select from private.metric_points where minutes = 1440 $$, 'MET-26: what is too old is forgotten'
+  $$ select from private.metric_points where minutes = 1440 $$,
+  'MET-26: what is too old is forgotten'
 );
 select is(
-  (select s ->> 1 from jsonb_array_elements(scrape_metrics()::jsonb) m, jsonb_array_elements(m -> 'series') s
+  (select s ->> 1
+   from jsonb_array_elements(scrape_metrics()::jsonb) m, jsonb_array_elements(m -> 'series') s
    where m ->> 'name' = 't_spread'),
   '1000', 'MET-27: what a scraper reads only rises, whatever was forgotten'
 );
@@ -238,11 +252,13 @@ select is(
   'MET-28: a metric that is not there is an error'
 );
 select is(
-  tests.error($$ select * from read_metric('t_time', since => now(), until => now() - interval '1 hour') $$),
+  tests.error($$ select * from read_metric(
+    't_time', since => now(), until => now() - interval '1 hour') $$),
   '22023 METRICS_INVALID_RANGE', 'MET-29: so is a range that ends before it begins'
 );
 select is(
-  tests.error($$ select * from read_metric('t_time', since => now() - interval '30 days', step => '1 minute') $$),
+  tests.error($$ select * from read_metric(
+    't_time', since => now() - interval '30 days', step => '1 minute') $$),
   '22023 METRICS_INVALID_RANGE', 'MET-30: and one of too many steps'
 );
 

@@ -47,7 +47,9 @@ select is_empty('select * from pg_temp.events()', 'ALERT-07: nothing was raised'
 select pg_temp.wait('1 minute');
 select is(pg_temp.see(250), 'ok', 'ALERT-08: worse meanwhile does not begin anew');
 select pg_temp.wait('1 minute');
-select is(pg_temp.see(150), 'warning', 'ALERT-09: above the threshold for as long as the rule asks');
+select is(
+  pg_temp.see(150), 'warning', 'ALERT-09: above the threshold for as long as the rule asks'
+);
 select results_eq(
   'select * from pg_temp.events()', $$ values ('alert_warning', true) $$,
   'ALERT-10: a security event is raised'
@@ -77,7 +79,9 @@ select is(pg_temp.see(250), 'critical', 'ALERT-17: which ends with the next bad 
 select pg_temp.wait('5 minutes');
 select from pg_temp.see(50);
 select pg_temp.wait('3 minutes');
-select is(pg_temp.see(50), 'ok', 'ALERT-18: it recovers once it was better for as long as the rule asks');
+select is(
+  pg_temp.see(50), 'ok', 'ALERT-18: it recovers once it was better for as long as the rule asks'
+);
 select results_eq(
   'select * from pg_temp.events()',
   $$ values ('alert_warning', false), ('alert_critical', false) $$,
@@ -107,7 +111,10 @@ delete from private.metric_points;
 select evaluate_alerts();
 select pg_temp.wait('2 minutes');
 select evaluate_alerts();
-select is((select state::text from private.alert_states), 'no_data', 'ALERT-24: silence is a state of its own');
+select is(
+  (select state::text from private.alert_states),
+  'no_data', 'ALERT-24: silence is a state of its own'
+);
 select is(
   (select count(*) from pg_temp.events() where open), 1::bigint,
   'ALERT-25: and no recovery: what is open stays open'
@@ -128,7 +135,8 @@ select results_eq(
 );
 select set_alert_rule('t_rule', 't_level', 'last', 100, 200, enabled => false);
 select is_empty(
-  'select * from pg_temp.events() where open', 'ALERT-29: a rule that is switched off takes its event along'
+  'select * from pg_temp.events() where open',
+  'ALERT-29: a rule that is switched off takes its event along'
 );
 
 -- a counter, which says nothing while nothing happens
@@ -148,12 +156,15 @@ select is(pg_temp.evaluated(), 'no_data', 'ALERT-37: a counter that nobody knows
 select pg_temp.count_errors(50);
 select is(pg_temp.evaluated(), 'warning', 'ALERT-38: what it counts raises its alert');
 delete from private.metric_points;
-select is(pg_temp.evaluated(), 'ok', 'ALERT-39: and where it counts nothing any more that is a zero');
+select is(
+  pg_temp.evaluated(), 'ok', 'ALERT-39: and where it counts nothing any more that is a zero'
+);
 
 -- a clock that was a day ahead for a while
 select pg_temp.count_errors(50);
 update private.alert_states set warning_since = now() + interval '1 day',
-  calmer_since = now() + interval '1 day', warned_at = now() + interval '1 day' where rule = 't_errors';
+  calmer_since = now() + interval '1 day', warned_at = now() + interval '1 day'
+where rule = 't_errors';
 select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0', cool_down => '0');
 select is(
   pg_temp.evaluated(), 'warning', 'ALERT-40: an alert does not wait for a clock that was ahead'
@@ -233,8 +244,10 @@ select results_eq(
 );
 select is(
   array[
-    tests.error($$ select set_alert_rule('t_never', 't_level', 'last', 1, labels => '{"a": 5}') $$),
-    tests.error($$ select set_alert_rule('t_never', 't_level', 'last', 1, labels => '{"A": "b"}') $$)
+    tests.error($$ select set_alert_rule('t_never', 't_level', 'last', 1,
+      labels => '{"a": 5}') $$),
+    tests.error($$ select set_alert_rule('t_never', 't_level', 'last', 1,
+      labels => '{"A": "b"}') $$)
   ],
   array_fill('22023 METRICS_INVALID_ALERT_RULE'::text, array[2]),
   'ALERT-46: labels that no series can have would be an alert that never comes'

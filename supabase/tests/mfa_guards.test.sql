@@ -1,6 +1,6 @@
 -- MFA: step-up for tables of the host application, and the check that finds ways around it.
 begin;
-select plan(36);
+select plan(38);
 select tests.create_organizations();
 create temporary table session as
   select tests.create_session('admin@acme.test') as fresh, tests.create_session('admin@acme.test')
@@ -150,7 +150,9 @@ select isnt_empty($$ select from tests.outer_leak $$, 'MFA-54: (it does go aroun
 select tests.act_as_owner();
 alter view tests.leak set (security_invoker = true);
 select tests.act_in('admin@acme.test', (select stale from session));
-select is_empty($$ select from tests.outer_leak $$, 'MFA-54: (with its reader''s inside it does not)');
+select is_empty(
+  $$ select from tests.outer_leak $$, 'MFA-54: (with its reader''s inside it does not)'
+);
 select tests.act_as_owner();
 select is(pg_temp.found(), null, 'MFA-54: which is no finding');
 create materialized view tests.copied as select * from tests.leak;
@@ -169,6 +171,26 @@ grant select on tests.part to authenticated;
 select is(
   pg_temp.found(), '{"tests.parts authenticated directly in tests.part"}',
   'MFA-54: a partition that is read directly'
+);
+rollback to savepoint covered;
+create table tests.parts (id integer not null, more integer) partition by list (id);
+create table tests.part partition of tests.parts default partition by list (more);
+create table tests.particle partition of tests.part default;
+alter table tests.particle enable row level security;
+select private.require_mfa('tests.particle');
+grant select on tests.parts to authenticated;
+select is(
+  pg_temp.found(), '{"tests.particle authenticated through its parent tests.parts"}',
+  'MFA-54: a partition whose rows are read through a parent'
+);
+select private.release_mfa('tests.particle');
+alter table tests.parts enable row level security;
+select private.require_mfa('tests.parts');
+grant select on tests.particle to authenticated;
+create policy "Anybody" on tests.particle for select to authenticated using (true);
+select is(
+  pg_temp.found(), '{"tests.parts authenticated directly in tests.particle"}',
+  'MFA-54: and a partition of a partition'
 );
 rollback to savepoint covered;
 

@@ -254,7 +254,8 @@ select isnt_empty(
 );
 select pg_temp.act('viewer@acme.test');
 select is_empty(
-  $$ select from public.mfa_resets where completed_at is null $$, 'MFA-46: who decides nothing does not'
+  $$ select from public.mfa_resets where completed_at is null $$,
+  'MFA-46: who decides nothing does not'
 );
 select pg_temp.act('admin@acme.test');
 select is(

@@ -71,7 +71,9 @@ select is(
   array['closed', 'api_strict'],
   'RATE-77: a decision says which rule it is by, and what becomes of the next without the store'
 );
-select is(pg_temp.check(u => pg_temp.user(2)), 'yes 59', 'RATE-06: another user has another bucket');
+select is(
+  pg_temp.check(u => pg_temp.user(2)), 'yes 59', 'RATE-06: another user has another bucket'
+);
 select is(
   pg_temp.check('api_relaxed', u => pg_temp.user(1)), 'yes 119',
   'RATE-07: and so has another rule'
@@ -96,7 +98,8 @@ select cmp_ok(
   'RATE-11: and shuts nobody out for longer than a window'
 );
 select is(
-  pg_temp.check(u => pg_temp.user(3), cost => 60), 'yes 0', 'RATE-12: a call may cost the whole bucket'
+  pg_temp.check(u => pg_temp.user(3), cost => 60),
+  'yes 0', 'RATE-12: a call may cost the whole bucket'
 );
 select is(
   pg_temp.check(u => pg_temp.user(4), cost => 59), 'yes 1', 'RATE-13: or any part of it'
@@ -274,7 +277,8 @@ select is(
 
 -- lists
 select lives_ok(
-  $$ select public.list_network('192.0.2.0/24', 'block', 'a botnet') $$, 'RATE-48: a network is listed'
+  $$ select public.list_network('192.0.2.0/24', 'block', 'a botnet') $$,
+  'RATE-48: a network is listed'
 );
 select is(pg_temp.check(a => '192.0.2.77'), 'no block 0', 'RATE-49: what is in it is refused');
 select lives_ok(
@@ -343,7 +347,9 @@ select is_empty(
   $$ select from public.security_events where event_type = 'key_from_new_network' $$,
   'RATE-61: the first network of an API key is the one it is known by'
 );
-select pg_temp.check(k => pg_temp.user(20), a => '198.51.100.50', o => tests.organization_id('acme'));
+select pg_temp.check(
+  k => pg_temp.user(20), a => '198.51.100.50', o => tests.organization_id('acme')
+);
 select results_eq(
   $$ select organization_id, subject from public.security_events
      where event_type = 'key_from_new_network' $$,
@@ -355,7 +361,9 @@ select results_eq(
 delete from private.rate_limits;
 select pg_temp.check(u => pg_temp.user(30));
 select pg_temp.wait('30 minutes');
-select is(public.cleanup_old_rate_limits(), 0::bigint, 'RATE-63: a full bucket is kept for an hour');
+select is(
+  public.cleanup_old_rate_limits(), 0::bigint, 'RATE-63: a full bucket is kept for an hour'
+);
 select pg_temp.wait('1 day');
 insert into private.rate_limits
   (id, scope, full_at, emission_us, capacity, window_seconds, when_store_fails)
@@ -411,8 +419,9 @@ select isnt_empty(
   $$ select from public.rate_limit_blocks $$, 'RATE-70: a super_admin reads the blocks'
 );
 select is(
-  (select lifted_by from public.lift_rate_limit_block(
-    (select b.id from public.rate_limit_blocks b where b.expires_at > now() order by b.id limit 1))),
+  (select lifted_by from public.lift_rate_limit_block((
+    select b.id from public.rate_limit_blocks b where b.expires_at > now() order by b.id limit 1
+  ))),
   tests.user_id('super@bulwark.test'), 'RATE-71: and lifts one'
 );
 select is(

@@ -89,7 +89,8 @@ select is(
   'true true true true true false', 'LOG-12: a sign-in is charged before it is tried'
 );
 select results_eq(
-  $$ select b.allowed, b.remaining, b.capacity from public.begin_login('viewer@acme.test', '203.0.113.2') b $$,
+  $$ select b.allowed, b.remaining, b.capacity
+     from public.begin_login('viewer@acme.test', '203.0.113.2') b $$,
   $$ select b.allowed, b.remaining, b.capacity
      from public.begin_login('viewer@acme.test', '203.0.113.3') b $$,
   'LOG-13: one account, wherever from'
@@ -134,7 +135,8 @@ select results_eq(
   'LOG-18: and not to the other side of the world'
 );
 select lives_ok(
-  $$ select public.finish_login('a@x.test', 'junk', tests.user_id('analyst@acme.test'), 999, -999) $$,
+  $$ select public.finish_login(
+       'a@x.test', 'junk', tests.user_id('analyst@acme.test'), 999, -999) $$,
   'LOG-19: a place that is none is no place'
 );
 
@@ -150,7 +152,8 @@ select is_empty(
        and subject <> '' $$,
   'LOG-20: nine are not ten'
 );
-select public.finish_login('a10@x.test', '198.51.100.1'), public.finish_login('b@x.test', '198.51.100.2');
+select public.finish_login('a10@x.test', '198.51.100.1'),
+  public.finish_login('b@x.test', '198.51.100.2');
 update private.security_progress set snapshot = '1:1:';
 select public.evaluate_security_rules();
 select results_eq(
@@ -162,7 +165,9 @@ select results_eq(
 select private.append_audit_entry('system.error', action => 'checkpoint_refused',
   resource_type => 'public.audit_logs', severity => 'critical');
 select private.append_audit_entry('system.error', action => 'checkpoints_missing');
-select private.append_audit_entry('authz.permission_denied', actor_id => tests.user_id('viewer@acme.test'))
+select private.append_audit_entry(
+  'authz.permission_denied', actor_id => tests.user_id('viewer@acme.test')
+)
 from generate_series(1, 20);
 update private.security_progress set snapshot = '1:1:';
 select public.evaluate_security_rules();

@@ -4,11 +4,13 @@ begin;
 select plan(33);
 select tests.create_organizations();
 update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
-update private.settings set value = '{"*": "api_default", "/rpc/strict": "api_strict", "/rpc/größe": "api_strict", "/free": null}'
+update private.settings set value = '{
+  "*": "api_default", "/rpc/strict": "api_strict", "/rpc/größe": "api_strict", "/free": null
+}'
 where name = 'rate_limits.request_rules';
 
--- What PostgREST does: the GUCs, the role, the hook. Returns "status code: headers" of a refusal, or
--- the headers that the answer would carry.
+-- What PostgREST does: the GUCs, the role, the hook. Returns "status code: headers" of a refusal,
+-- or the headers that the answer would carry.
 create function pg_temp.request(
   role text, claims jsonb default '{}', headers jsonb default '{}', path text default '/reports'
 )
@@ -246,7 +248,8 @@ select is(
   'REQ-28: the service role is not blocked'
 );
 select is(
-  (select array_agg(pg_temp.anonymous(j)) from unnest(array['junk', '', repeat('x', 10240), null]) j),
+  (select array_agg(pg_temp.anonymous(j))
+   from unnest(array['junk', '', repeat('x', 10240), null]) j),
   array_fill(null::jsonb, array[4]), 'REQ-29: junk does not make a read fail'
 );
 select * from finish();

@@ -7,7 +7,8 @@ select tests.create_organizations();
 select is((select count(*)::int from permissions), 40, 'RBAC-01: there are forty permissions');
 select results_eq(
   $$ select name, level::int from roles where organization_id is null order by level desc $$,
-  $$ values ('super_admin', 100), ('admin', 80), ('analyst', 50), ('viewer', 20), ('api_user', 10) $$,
+  $$ values ('super_admin', 100), ('admin', 80), ('analyst', 50), ('viewer', 20),
+            ('api_user', 10) $$,
   'RBAC-02: there are five system roles with their levels'
 );
 select results_eq(
@@ -76,7 +77,8 @@ select is_empty(
   'RBAC-15: an empty batch is an empty answer'
 );
 select is(
-  tests.error($$ select check_permissions('{audit:read,nonsense}', tests.organization_id('acme')) $$),
+  tests.error($$ select check_permissions('{audit:read,nonsense}',
+    tests.organization_id('acme')) $$),
   '22023 RBAC_UNKNOWN_PERMISSION', 'RBAC-16: one unknown permission fails the batch'
 );
 select is(
@@ -94,7 +96,8 @@ select is(
 );
 
 select is(
-  tests.error($$ select check_permissions('{{audit:read},{org:read}}', tests.organization_id('acme')) $$),
+  tests.error($$ select check_permissions('{{audit:read},{org:read}}',
+    tests.organization_id('acme')) $$),
   '22023 RBAC_BATCH_TOO_LARGE', 'RBAC-75: a nested list is refused'
 );
 
@@ -324,11 +327,13 @@ select is_empty(
 );
 select tests.act_as('analyst@acme.test');
 select is(
-  tests.error($$ insert into public.reports (organization_id) values (tests.organization_id('acme')) $$),
+  tests.error($$ insert into public.reports (organization_id)
+    values (tests.organization_id('acme')) $$),
   'no error', 'RBAC-53: an analyst writes at home'
 );
 select is(
-  tests.error($$ insert into public.reports (organization_id) values (tests.organization_id('globex')) $$),
+  tests.error($$ insert into public.reports (organization_id)
+    values (tests.organization_id('globex')) $$),
   '42501', 'RBAC-54: and not in a foreign organization'
 );
 

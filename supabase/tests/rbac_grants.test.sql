@@ -44,7 +44,8 @@ select is(
 );
 select is(
   tests.error($$ select grant_role(tests.user_id('viewer@acme.test'), 'analyst') $$),
-  '42501 RBAC_PERMISSION_DENIED', 'GRANT-08: an admin of one organization grants nothing system-wide'
+  '42501 RBAC_PERMISSION_DENIED',
+  'GRANT-08: an admin of one organization grants nothing system-wide'
 );
 select is(
   tests.error($$ select grant_role(tests.user_id('admin@acme.test'), 'super_admin') $$),

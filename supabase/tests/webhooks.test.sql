@@ -119,7 +119,8 @@ from unnest(array[
   $$ select public.enable_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$
 ]) s;
 select lives_ok(
-  $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a', name => 'New') $$,
+  $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
+    name => 'New') $$,
   'WHK-06: who may manage it may still give it another name'
 );
 

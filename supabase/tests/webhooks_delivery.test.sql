@@ -20,11 +20,15 @@ create function tests.endpoint(
     include_details => endpoint.include_details
   ) e;
 $$;
-create function tests.a() returns uuid language sql as $$ select '00000000-0000-4000-8000-00000000000a'::uuid $$;
-create function tests.b() returns uuid language sql as $$ select '00000000-0000-4000-8000-00000000000b'::uuid $$;
-create function tests.e() returns uuid language sql as $$ select '00000000-0000-4000-8000-00000000000e'::uuid $$;
-create function tests.cause(organization text, severity public.audit_severity default 'info', resource text default 'r')
-  returns uuid language sql as $$
+create function tests.a() returns uuid
+  language sql as $$ select '00000000-0000-4000-8000-00000000000a'::uuid $$;
+create function tests.b() returns uuid
+  language sql as $$ select '00000000-0000-4000-8000-00000000000b'::uuid $$;
+create function tests.e() returns uuid
+  language sql as $$ select '00000000-0000-4000-8000-00000000000e'::uuid $$;
+create function tests.cause(
+  organization text, severity public.audit_severity default 'info', resource text default 'r'
+) returns uuid language sql as $$
   select public.log_audit_event(
     'data.read', 'look', tests.organization_id(organization), 'public.reports', resource,
     severity => cause.severity, details => '{"why": "because"}'
@@ -47,7 +51,8 @@ begin
   return (select count(*) from claimed);
 end;
 $$;
-create function tests.complete(outcome text, status integer default null) returns integer language sql as $$
+create function tests.complete(outcome text, status integer default null)
+  returns integer language sql as $$
   select public.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
     'delivery_id', c.delivery_id, 'attempt_id', c.attempt_id, 'outcome', outcome, 'status', status,
     'latency_ms', 5, 'response', repeat('x', 2000)
@@ -59,15 +64,26 @@ create function tests.make_due() returns void language sql as $$
 $$;
 
 -- the outbox
-select tests.endpoint(tests.a(), tests.organization_id('acme'), '{audit.data.*,audit.data.read}', minimum_severity => 'info');
+select tests.endpoint(
+  tests.a(), tests.organization_id('acme'), '{audit.data.*,audit.data.read}',
+  minimum_severity => 'info'
+);
 select tests.endpoint(tests.b(), tests.organization_id('globex'), '{audit.data.delete}');
 select tests.endpoint(tests.e(), null, '{audit.data.read}', every_organization => true);
 select tests.cause('acme');
-select is(tests.queued(tests.a()), 1::bigint, 'WHK-20: an event is queued once, however many patterns it matches');
+select is(
+  tests.queued(tests.a()),
+  1::bigint, 'WHK-20: an event is queued once, however many patterns it matches'
+);
 select is(tests.queued(tests.b()), 0::bigint, 'WHK-21: and never for another organization');
-select is(tests.queued(tests.e()), 1::bigint, 'WHK-22: the installation''s endpoint hears of every organization');
+select is(
+  tests.queued(tests.e()),
+  1::bigint, 'WHK-22: the installation''s endpoint hears of every organization'
+);
 select tests.cause('globex');
-select is(tests.queued(tests.b()), 0::bigint, 'WHK-23: what the pattern does not name is not queued');
+select is(
+  tests.queued(tests.b()), 0::bigint, 'WHK-23: what the pattern does not name is not queued'
+);
 select is(tests.queued(tests.e()), 2::bigint, 'WHK-22: of this one as well');
 select tests.cause('acme', 'debug');
 select is(tests.queued(tests.a()), 1::bigint, 'WHK-24: nor what is less severe than asked for');
@@ -78,15 +94,21 @@ begin
 exception when raise_exception then null;
 end;
 $$;
-select is(tests.queued(tests.a()), 1::bigint, 'WHK-25: an event that is rolled back was never queued');
 select is(
-  (select array_agg(distinct d.organization_id) from public.webhook_deliveries d where d.endpoint_id = tests.e()),
+  tests.queued(tests.a()), 1::bigint, 'WHK-25: an event that is rolled back was never queued'
+);
+select is(
+  (select array_agg(distinct d.organization_id) from public.webhook_deliveries d
+   where d.endpoint_id = tests.e()),
   array[null::uuid], 'WHK-26: deliveries belong to whose endpoint it is, not to whose event'
 );
 set local session_replication_role = replica;
 select tests.cause('acme');
 set local session_replication_role = origin;
-select is(tests.queued(tests.a()), 2::bigint, 'WHK-27: the outbox is written under session_replication_role as well');
+select is(
+  tests.queued(tests.a()),
+  2::bigint, 'WHK-27: the outbox is written under session_replication_role as well'
+);
 select is(
   (select count(*) from private.audit_guards g where g.relation = 'public.audit_logs'::regclass
      and g.fingerprint <> private.audit_fingerprint(g.relation)),
@@ -95,29 +117,46 @@ select is(
 
 -- who sees it
 select tests.act_as('admin@acme.test');
-select is((select count(*) from public.webhook_deliveries), 2::bigint, 'WHK-29: members see the deliveries of their organization');
+select is(
+  (select count(*) from public.webhook_deliveries),
+  2::bigint, 'WHK-29: members see the deliveries of their organization'
+);
 select tests.act_as('admin@globex.test');
 select is_empty('select from public.webhook_deliveries', 'WHK-29: and of no other');
 select tests.act_as('viewer@acme.test');
-select is_empty('select from public.webhook_deliveries', 'WHK-29: whoever lacks webhook:read sees none');
+select is_empty(
+  'select from public.webhook_deliveries', 'WHK-29: whoever lacks webhook:read sees none'
+);
 select tests.act_as_owner();
 delete from public.webhook_deliveries where endpoint_id = tests.e();
 select public.disable_webhook_endpoint(tests.e());
 
 -- claims
 select tests.act_as_role('service_role');
-select is(tests.error($$ select public.claim_webhook_deliveries('x', 0) $$), '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: a claim takes something');
-select is(tests.error($$ select public.claim_webhook_deliveries(E'a\nb') $$), '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: and has a name');
+select is(
+  tests.error($$ select public.claim_webhook_deliveries('x', 0) $$),
+  '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: a claim takes something'
+);
+select is(
+  tests.error($$ select public.claim_webhook_deliveries(E'a\nb') $$),
+  '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: and has a name'
+);
 select tests.act_as_owner();
 select is(tests.claim(), 2::bigint, 'WHK-31: a worker gets what is due');
-select is((select body ->> 'type' from claimed limit 1), 'audit.data.read', 'WHK-31: with what to say');
-select is((select body -> 'data' ? 'details' from claimed limit 1), false, 'WHK-32: without details unless they were asked for');
+select is(
+  (select body ->> 'type' from claimed limit 1), 'audit.data.read', 'WHK-31: with what to say'
+);
+select is(
+  (select body -> 'data' ? 'details' from claimed limit 1),
+  false, 'WHK-32: without details unless they were asked for'
+);
 create temporary table first_claim as select * from claimed;
 select is(tests.claim(), 0::bigint, 'WHK-33: and nobody else gets it meanwhile');
 select tests.make_due();
 select is(tests.claim(), 2::bigint, 'WHK-34: until the claim lapses');
 select is(
-  (select count(*) from claimed c join first_claim f using (delivery_id) where c.attempt_id <> f.attempt_id),
+  (select count(*) from claimed c join first_claim f using (delivery_id)
+   where c.attempt_id <> f.attempt_id),
   2::bigint, 'WHK-34: the same deliveries, as other attempts'
 );
 select is(
@@ -133,7 +172,8 @@ select is(
   'WHK-37: of the response its beginning is kept'
 );
 select is(
-  (select count(*) from public.webhook_deliveries d where d.status = 'pending' and d.due_at > now() and d.attempts = 2),
+  (select count(*) from public.webhook_deliveries d
+   where d.status = 'pending' and d.due_at > now() and d.attempts = 2),
   2::bigint, 'WHK-38: a failure waits for its next attempt'
 );
 select lives_ok(
@@ -157,34 +197,44 @@ select tests.make_due();
 select tests.claim();
 select tests.complete('timed_out');
 select is(
-  (select count(*) from public.webhook_deliveries d where d.status = 'dead' and d.finished_at is not null),
+  (select count(*) from public.webhook_deliveries d
+   where d.status = 'dead' and d.finished_at is not null),
   2::bigint, 'WHK-40: after the last attempt it is a dead letter'
 );
 select is(
-  (select h.consecutive_failures from public.webhook_endpoint_health h where h.endpoint_id = tests.a()),
+  (select h.consecutive_failures from public.webhook_endpoint_health h
+   where h.endpoint_id = tests.a()),
   4::bigint, 'WHK-41: failures in a row are counted'
 );
 
 -- replay
 select tests.act_as('admin@globex.test');
 select is(
-  tests.error(format($$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1))),
+  tests.error(format(
+    $$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
+  )),
   'PT404 WEBHOOK_UNKNOWN_DELIVERY', 'WHK-42: a foreign dead letter does not exist'
 );
 select tests.act_as('admin@acme.test');
 select lives_ok(
-  format($$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)),
+  format(
+    $$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
+  ),
   'WHK-42: one''s own is replayed'
 );
 select is(
-  tests.error(format($$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1))),
+  tests.error(format(
+    $$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
+  )),
   'PT409 WEBHOOK_DELIVERY_PENDING', 'WHK-43: and not twice at once'
 );
 select is(
-  public.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity'), 1, 'WHK-44: a range takes the rest'
+  public.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity'),
+  1, 'WHK-44: a range takes the rest'
 );
 select is(
-  public.replay_webhook_deliveries(tests.a(), 'infinity', '-infinity'), 0, 'WHK-44: an empty one nothing'
+  public.replay_webhook_deliveries(tests.a(), 'infinity', '-infinity'),
+  0, 'WHK-44: an empty one nothing'
 );
 select tests.act_as_owner();
 select is(
@@ -209,7 +259,8 @@ select public.enable_webhook_endpoint(tests.a());
 select is(tests.claim(), 2::bigint, 'WHK-47: until it is enabled again');
 select is(tests.complete('delivered', 200), 2, 'WHK-48: success');
 select is(
-  (select h.consecutive_failures from public.webhook_endpoint_health h where h.endpoint_id = tests.a()),
+  (select h.consecutive_failures from public.webhook_endpoint_health h
+   where h.endpoint_id = tests.a()),
   0::bigint, 'WHK-48: sets the count back'
 );
 
@@ -222,7 +273,10 @@ select is(
   'WHK-50: in order'
 );
 create temporary table run as select * from claimed;
-select is(tests.claim(), 0::bigint, 'WHK-51: nothing of the same resources is taken while they are under way');
+select is(
+  tests.claim(),
+  0::bigint, 'WHK-51: nothing of the same resources is taken while they are under way'
+);
 select public.complete_webhook_deliveries((
   select jsonb_agg(jsonb_build_object('delivery_id', r.delivery_id, 'attempt_id', r.attempt_id,
     'outcome', case r.body #>> '{data,resource_id}' when 'p' then 'rejected' else 'delivered' end))
@@ -240,7 +294,10 @@ create temporary table gone (delivery_id uuid, event_id uuid);
 with made as (
   insert into public.webhook_deliveries
     (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, status)
-  values (tests.b(), tests.organization_id('globex'), gen_random_uuid(), now(), 'audit', 'info', 'audit.data.read', 'dead')
+  values (
+    tests.b(), tests.organization_id('globex'), gen_random_uuid(), now(), 'audit', 'info',
+    'audit.data.read', 'dead'
+  )
   returning id, event_id
 )
 insert into gone select * from made;
@@ -260,12 +317,19 @@ select ok(public.prune_webhook_deliveries() > 0, 'WHK-54: and what a deleted end
 select is(tests.queued(tests.a()), 0::bigint, 'WHK-54: all of it');
 
 -- security events
-select tests.endpoint(tests.a(), tests.organization_id('acme'), '{security.*}', minimum_severity => 'error');
+select tests.endpoint(
+  tests.a(), tests.organization_id('acme'), '{security.*}', minimum_severity => 'error'
+);
 select private.raise_security_event('permission_probing', tests.organization_id('acme'), null, 'x');
-select is(tests.queued(tests.a()), 0::bigint, 'WHK-55: a security event of medium urgency is a warning');
+select is(
+  tests.queued(tests.a()), 0::bigint, 'WHK-55: a security event of medium urgency is a warning'
+);
 select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
 select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
-select is(tests.queued(tests.a()), 1::bigint, 'WHK-55: one of high urgency an error, told when it is opened and not again');
+select is(
+  tests.queued(tests.a()),
+  1::bigint, 'WHK-55: one of high urgency an error, told when it is opened and not again'
+);
 
 select is(
   (select p.data ? 'resolution_note' and b.body::jsonb -> 'data' ? 'resolution_note'
@@ -284,7 +348,9 @@ select public.update_webhook_endpoint(tests.a(), ordering => 'resource',
 select tests.cause('acme', resource => 'left');
 select public.update_webhook_endpoint(tests.a(), ordering => 'none');
 select tests.cause('acme', resource => 'next');
-select is(tests.claim(), 2::bigint, 'WHK-57: what waited in order arrives when order is no longer asked for');
+select is(
+  tests.claim(), 2::bigint, 'WHK-57: what waited in order arrives when order is no longer asked for'
+);
 select tests.complete('delivered', 200);
 
 -- keys take turns
@@ -292,12 +358,14 @@ delete from public.webhook_deliveries;
 select public.update_webhook_endpoint(tests.a(), ordering => 'resource');
 insert into public.webhook_deliveries
   (endpoint_id, event_id, occurred_at, source, severity, event_type, ordering_key, attempts, due_at)
-select tests.a(), gen_random_uuid(), now(), 'audit', 'info', 'audit.data.read', 'waits/' || n, 1, now() + interval '1 hour'
+select tests.a(), gen_random_uuid(), now(), 'audit', 'info', 'audit.data.read', 'waits/' || n, 1,
+  now() + interval '1 hour'
 from generate_series(1, 1500) n;
 select tests.cause('acme', resource => 'zz') from generate_series(1, 3);
 select tests.claim() from generate_series(1, 7);
 select is(
-  (select count(*) from public.webhook_deliveries d where d.ordering_key ~ 'zz$' and d.attempts = 1),
+  (select count(*) from public.webhook_deliveries d
+   where d.ordering_key ~ 'zz$' and d.attempts = 1),
   3::bigint, 'WHK-58: however many keys wait for another attempt, one that does not gets its turn'
 );
 delete from public.webhook_deliveries;
@@ -323,14 +391,17 @@ select tests.complete('delivered', 200);
 -- a worker that has enough of an endpoint
 select tests.cause('acme');
 select is(
-  json_array_length(public.claim_webhook_deliveries('tester', busy_endpoints => array[tests.a()]) -> 'deliveries'),
+  json_array_length(
+    public.claim_webhook_deliveries('tester', busy_endpoints => array[tests.a()]) -> 'deliveries'
+  ),
   0, 'WHK-60: of an endpoint of which a worker has enough it gets no more'
 );
 select is(tests.claim(), 1::bigint, 'WHK-60: which others get');
 select tests.complete('delivered', 200);
 
 -- replayed again and again
-update public.webhook_deliveries set attempts = 40000, attempts_before = 40000 where endpoint_id = tests.a();
+update public.webhook_deliveries set attempts = 40000, attempts_before = 40000
+where endpoint_id = tests.a();
 select public.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity', '{delivered,dead}');
 select ok(tests.claim() > 0, 'WHK-61: a delivery may be attempted any number of times');
 select tests.complete('delivered', 200);
@@ -353,7 +424,8 @@ select tests.cause('acme', resource => 'hangs/' || n) from generate_series(1, 3)
 select is(tests.claim(), 1::bigint, 'WHK-69: a failing endpoint gets one attempt');
 create temporary table hanging as select * from claimed;
 select is(tests.claim(), 0::bigint, 'WHK-69: and no other while that is under way');
-update public.webhook_deliveries d set due_at = clock_timestamp() where d.id in (select h.delivery_id from hanging h);
+update public.webhook_deliveries d set due_at = clock_timestamp()
+where d.id in (select h.delivery_id from hanging h);
 update private.webhook_turns set probing_until = clock_timestamp() where endpoint_id = tests.a();
 select is(tests.claim(), 1::bigint, 'WHK-69: until the claim lapses');
 select tests.complete('rejected', 500);
@@ -403,9 +475,11 @@ select ok(
 );
 select tests.act_as_owner();
 select public.disable_webhook_endpoint(tests.a());
-update public.webhook_deliveries set occurred_at = now() - interval '31 days' where status = 'pending';
+update public.webhook_deliveries set occurred_at = now() - interval '31 days'
+where status = 'pending';
 select is(
-  public.prune_webhook_deliveries(), 0, 'WHK-65: what waits for an endpoint that was just disabled is kept'
+  public.prune_webhook_deliveries(),
+  0, 'WHK-65: what waits for an endpoint that was just disabled is kept'
 );
 update public.webhook_endpoints set disabled_at = now() - interval '31 days' where id = tests.a();
 select is(
@@ -439,7 +513,8 @@ select public.grant_role(
 select tests.cause('acme');
 select tests.act_as('viewer@acme.test');
 select lives_ok(
-  $$ select public.update_webhook_endpoint(tests.a(), subscriptions => '[{"pattern": "security.*"}]') $$,
+  $$ select public.update_webhook_endpoint(tests.a(),
+    subscriptions => '[{"pattern": "security.*"}]') $$,
   'WHK-66: whoever may read security events may have an endpoint told of those alone'
 );
 select is(
@@ -460,7 +535,8 @@ select public.delete_webhook_endpoint(tests.a());
 select tests.act_as('admin@globex.test');
 select is(
   tests.error($$ select tests.endpoint(tests.a(), tests.organization_id('globex'), '{audit.*}') $$),
-  '23505 WEBHOOK_ID_TAKEN', 'WHK-67: nobody takes the id of an endpoint that was deleted, and what waits for it'
+  '23505 WEBHOOK_ID_TAKEN',
+  'WHK-67: nobody takes the id of an endpoint that was deleted, and what waits for it'
 );
 select tests.act_as_owner();
 delete from public.webhook_deliveries;
@@ -477,7 +553,9 @@ select is(
 -- a resource with an endless name
 create table public.endless (id text primary key, organization_id uuid);
 select private.enable_audit('public.endless', organization_column => 'organization_id');
-select tests.endpoint(gen_random_uuid(), tests.organization_id('acme'), '{audit.*}', ordering => 'resource');
+select tests.endpoint(
+  gen_random_uuid(), tests.organization_id('acme'), '{audit.*}', ordering => 'resource'
+);
 select lives_ok(
   $$ insert into public.endless
      select left(string_agg(encode(sha256(n::text::bytea), 'base64'), ''), 2680),

@@ -72,14 +72,15 @@ export async function fill(sql: Sql, keys: number, rows: number): Promise<KeyInU
   return { organization, ...await issueKey(sql, organization) };
 }
 
-/** Issues a key as its owner. */
+/** Issues a key, to the owner of all others unless it is said to whom. */
 export async function issueKey(
   sql: Sql,
   organization: string,
   networks: string | null = null,
+  to = owner,
 ): Promise<IssuedKey> {
   return await sql.begin(async (transaction) => {
-    const claims = JSON.stringify({ sub: owner, role: "authenticated" });
+    const claims = JSON.stringify({ sub: to, role: "authenticated" });
     await transaction`
       select set_config('request.jwt.claims', ${claims}, true),
         set_config('role', 'authenticated', true)

@@ -1,3 +1,4 @@
+import { hashOf } from "../../../supabase/functions/_shared/api_keys/format.ts";
 import type { Sql } from "../../stack/connection.ts";
 import { Failure } from "../../stack/failure.ts";
 import type { BenchRow } from "../harness.ts";
@@ -20,25 +21,44 @@ const another = "another that does not exist";
  * is a coin's). The floor is two kinds that are the same: what chance makes of so many refusals. All
  * kinds are timed in turn, in an order that is drawn each time.
  */
-export async function refusals(sql: Sql, pool: Sql, key: KeyInUse): Promise<BenchRow> {
+export async function refusals(sql: Sql, pool: Sql, key: KeyInUse): Promise<BenchRow[]> {
   const kinds = await refusedKeys(sql, key.organization);
+  return [
+    guessing("guessing from its time what a refused request is for", kinds, async (api_key) => {
+      const { header } = requests(pool, { ...key, api_key });
+      const thrown = await header("GET", "select 1").then(() => null, (thrown) => thrown);
+      if (thrown?.code !== "PT401") throw new Failure("BENCH", "a key that is not refused");
+    }),
+    guessing("guessing from its time what a refused exchange is for", kinds, async (api_key) => {
+      const [found] = await sql`
+        select api_key_id from public.exchange_api_key(${hashOf(api_key)}, '198.51.100.1')
+      `;
+      if (found?.api_key_id !== null) throw new Failure("BENCH", "a key that is not refused");
+    }),
+  ];
+}
+
+function guessing(
+  name: string,
+  kinds: Map<string, string[]>,
+  refuse: (key: string) => Promise<void>,
+): BenchRow {
   let guesses = new Map<string, number>();
-  const others = [...kinds.keys()].filter((name) => name !== none && name !== another);
+  const others = [...kinds.keys()].filter((kind) => kind !== none && kind !== another);
   return {
-    name: "guessing from its time what a refusal is for",
+    name,
     unit: "guesses right",
     better: "lower",
     async ours() {
-      const times = await timeInTurn(kinds, async (api_key) => {
-        const { header } = requests(pool, { ...key, api_key });
-        const thrown = await header("GET", "select 1").then(() => null, (thrown) => thrown);
-        if (thrown?.code !== "PT401") throw new Failure("BENCH", "a key that is not refused");
-      });
+      const times = await timeInTurn(kinds, refuse);
       const same = times.get(none) ?? [];
-      guesses = new Map([...times].map(([name, values]) => [name, rightGuesses(values, same)]));
+      guesses = new Map([...times].map(([kind, values]) => [kind, rightGuesses(values, same)]));
       return guesses.get(another) ?? NaN;
     },
-    peers: others.map((name) => ({ name, run: async () => await guesses.get(name) ?? NaN })),
+    peers: others.map((kind) => ({
+      name: kind,
+      run: () => Promise.resolve(guesses.get(kind) ?? NaN),
+    })),
   };
 }
 
@@ -60,6 +80,11 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
   await sql`
     insert into public.api_key_policies (organization_id, allowed) values (${other.id}, false)
   `;
+  const removed = await someoneElse(sql, organization);
+  const theirs = await several(async () =>
+    (await issueKey(sql, organization, null, removed)).api_key
+  );
+  await sql`select public.revoke_role(${removed}, 'admin', ${organization})`;
   return new Map([
     [none, await several(random)],
     [another, await several(random)],
@@ -81,11 +106,20 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
       }),
     ],
     ["one of an organization that allows none", suspended],
+    ["one whose owner was removed", theirs],
     [
       "one from elsewhere",
       await several(async () => (await issueKey(sql, organization, "{203.0.113.0/24}")).api_key),
     ],
   ]);
+}
+
+/** Another administrator of an organization. */
+async function someoneElse(sql: Sql, organization: string): Promise<string> {
+  const id = crypto.randomUUID();
+  await sql`insert into auth.users (id, email) values (${id}, ${`${id}@bench.test`})`;
+  await sql`select public.grant_role(${id}, 'admin', ${organization})`;
+  return id;
 }
 
 async function timeInTurn(
@@ -105,14 +139,26 @@ async function timeInTurn(
   return times;
 }
 
-/** The area under the ROC curve (Mann and Whitney's U of the two samples), folded at 0.5. */
-function rightGuesses(values: number[], others: number[]): number {
-  const sorted = [
-    ...values.map((value) => ({ value, ours: true })),
-    ...others.map((value) => ({ value, ours: false })),
-  ].sort((a, b) => a.value - b.value);
-  const ranks = sorted.reduce((sum, { ours }, index) => sum + (ours ? index + 1 : 0), 0);
-  const n = values.length;
-  const area = (ranks - n * (n + 1) / 2) / (n * others.length);
+/**
+ * The area under the ROC curve (Mann and Whitney's U of the two samples, in which equal values count
+ * half), folded at 0.5: what share of the pairs is told apart by the better of the two rules.
+ */
+export function rightGuesses(values: number[], others: number[]): number {
+  const sorted = others.toSorted((a, b) => a - b);
+  const countBelow = (value: number, including: boolean) => {
+    let [low, high] = [0, sorted.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const other = sorted[middle] ?? NaN;
+      if (other < value || including && other === value) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+  const won = values.reduce(
+    (sum, value) => sum + (countBelow(value, false) + countBelow(value, true)) / 2,
+    0,
+  );
+  const area = won / (values.length * others.length);
   return Math.max(area, 1 - area);
 }

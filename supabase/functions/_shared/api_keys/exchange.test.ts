@@ -24,7 +24,12 @@ async function exchange(left: number | null, more: Partial<Decision> = {}) {
     : { apiKeyId: "key", organizationId: "organization", expiresAt: now + left };
   const signed: Record<string, unknown>[] = [];
   const parts = {
-    verify: () => Promise.resolve({ key, decision: { ...decision, ...more } }),
+    verify: (apiKey: string) =>
+      Promise.resolve(
+        apiKey === "secret"
+          ? { key, decision: { ...decision, ...more } }
+          : { key: null, decision: { ...decision, rule: "of the address" } },
+      ),
     sign: (claims: Record<string, unknown>) => {
       signed.push(claims);
       return Promise.resolve("token");
@@ -38,7 +43,8 @@ async function exchange(left: number | null, more: Partial<Decision> = {}) {
     return { status: answer.status, body: await answer.json(), signed };
   } catch (thrown) {
     if (!(thrown instanceof BulwarkError)) throw thrown;
-    return { status: thrown.status, body: { code: thrown.code }, signed };
+    const rule = thrown.headers["RateLimit"]?.split(";")[0];
+    return { status: thrown.status, body: { code: thrown.code }, signed, rule };
   }
 }
 
@@ -62,6 +68,13 @@ Deno.test("exchangeKey() makes no token that outlives its key", async () => {
   for (const left of [999, 0, -5_000, null]) {
     const { status, body, signed } = await exchange(left);
     assert.deepEqual([status, body, signed], [401, { code: "API_KEY_INVALID" }, []]);
+  }
+});
+
+Deno.test("exchangeKey() shows no limit of a key that has just ended", async () => {
+  for (const left of [999, 0, -5_000]) {
+    const { status, rule } = await exchange(left, { rule: "api_strict" });
+    assert.deepEqual([status, rule], [401, '"of the address"']);
   }
 });
 

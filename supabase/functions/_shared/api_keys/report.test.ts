@@ -53,6 +53,8 @@ Deno.test("readReport() does not pass on an address that holds the key itself", 
       `https://x.test/?key=${key}`,
       `https://x.test/?key=${encodeURIComponent(key).replace("_", "%5F")}`,
       `https://x.test/?key=${key.replace("live", "test")}`,
+      `https://x.test/100%/?key=${key.replace("_", "%5F")}`,
+      `https://x.test/?to=${encodeURIComponent(`/?key=${key.replaceAll("_", "%5f")}`)}`,
     ]
   ) {
     const body = JSON.stringify([{ token: key, url, source: key }]);

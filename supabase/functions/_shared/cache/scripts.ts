@@ -10,6 +10,9 @@ function script(source: string): Script {
   return { source, sha1: createHash("sha1").update(source).digest("hex") };
 }
 
+/** How many seconds a tag's generation is kept: longer than any entry lives. */
+export const generationSeconds = 2 * 86_400;
+
 /**
  * What an entry begins with: its tags with the generation that each has, made now where it has none
  * (new, expired or evicted: then no older entry can hold it, and none is taken for current).

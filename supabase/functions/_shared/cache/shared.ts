@@ -1,8 +1,9 @@
-import { Breaker, Unavailable } from "./breaker.ts";
-import { type CacheKey, type CachePattern, everything, globOf, matcher } from "./catalog.ts";
-import { Debts } from "./debts.ts";
-import { isReply, type RedisCommands } from "./redis.ts";
-import { claim, fill, invalidate, type Script, store } from "./scripts.ts";
+import { Unavailable } from "./breaker.ts";
+import type { CacheKey, CachePattern } from "./catalog.ts";
+import { GuardedRedis, type SharedOptions } from "./guarded_redis.ts";
+import { OwedDeletions } from "./owed_deletions.ts";
+import type { RedisCommands } from "./redis.ts";
+import { claim, fill, generationSeconds, store } from "./scripts.ts";
 
 /** Leave to load a key and to store what was loaded; a deletion takes it away. */
 export interface Lease {
@@ -41,24 +42,7 @@ interface Stored {
 /** The present generation of each tag that was looked up; null for one that has none. */
 type Generations = Map<string, string | null>;
 
-/** How the level in Redis behaves. */
-export interface SharedOptions {
-  /** Before every name in Redis, so that several applications share one. */
-  prefix: string;
-  /** How long a call to Redis may take, in milliseconds. */
-  timeout: number;
-  /** How long a load may take before another process loads too, in milliseconds. */
-  leaseTime: number;
-}
-
-/** Longer than any entry lives. */
-const generationSeconds = 2 * 86_400;
-const scanCount = 500;
 const mostAtOnce = 1000;
-const retryMilliseconds = 1000;
-
-/** With more than this to delete later, everything is deleted later. */
-const maxOwed = 10_000;
 
 /**
  * The level in Redis. An entry is `tag=generation tag=generation\njson` and counts only while each
@@ -70,23 +54,15 @@ const maxOwed = 10_000;
  * be deleted meanwhile is deleted before anything is read again.
  */
 export class SharedLevel {
-  readonly #redis: RedisCommands;
-  readonly #breaker: Breaker;
-  readonly #options: SharedOptions;
+  readonly #redis: GuardedRedis;
+  readonly #owed: OwedDeletions;
+  readonly #leaseTime: number;
   #reads: Read[] = [];
-  readonly #owedKeys = new Debts<CacheKey>();
-  readonly #owedTags = new Debts<string>();
-  readonly #owedPatterns = new Debts<CachePattern>();
-  /** Leases that may have been given without the answer having arrived. */
-  readonly #owedLeases = new Map<string, CacheKey>();
-  #clearing: Promise<void> | null = null;
-  #retrying = false;
-  #closed = false;
 
   constructor(redis: RedisCommands, options: SharedOptions) {
-    this.#redis = redis;
-    this.#options = options;
-    this.#breaker = new Breaker({ timeout: options.timeout, isAnswer: isReply });
+    this.#redis = new GuardedRedis(redis, options);
+    this.#owed = new OwedDeletions(this.#redis);
+    this.#leaseTime = options.leaseTime;
   }
 
   /**
@@ -105,11 +81,11 @@ export class SharedLevel {
   async claim(key: CacheKey, tags: readonly string[]): Promise<Claim> {
     const token = crypto.randomUUID();
     try {
-      const [kind, text] = await this.#script(
+      const [kind, text] = await this.#redis.script(
         claim,
-        [this.#entryKey(key), this.#leaseKey(key)],
+        [this.#redis.entryKey(key), this.#redis.leaseKey(key)],
         [
-          ...[token, this.#options.leaseTime, this.#tagKey("")],
+          ...[token, this.#leaseTime, this.#redis.tagKey("")],
           ...[crypto.randomUUID(), generationSeconds, ...tags],
         ],
       ) as [1 | 2, string] | [3, undefined];
@@ -117,8 +93,7 @@ export class SharedLevel {
       return kind === 1 ? { text } : { lease: { token, head: text } };
     } catch (thrown) {
       // Given to nobody it would make everybody wait for as long as a load may take.
-      if (this.#owedLeases.size < maxOwed) this.#owedLeases.set(token, key);
-      this.#retryLater();
+      this.#owed.releaseLater(token, key);
       throw thrown;
     }
   }
@@ -126,52 +101,59 @@ export class SharedLevel {
   /** Stores what was loaded under a lease and gives it back; false where it was taken away. */
   async fill(lease: Lease, { key, text, ttl }: SharedEntry): Promise<boolean> {
     const args = [lease.token, lease.head + text, Math.ceil(ttl)];
-    return await this.#script(fill, [this.#entryKey(key), this.#leaseKey(key)], args) === 1;
+    return await this.#redis.script(
+      fill,
+      [this.#redis.entryKey(key), this.#redis.leaseKey(key)],
+      args,
+    ) === 1;
   }
 
   /** Gives a lease back with nothing to store. */
   async release(lease: Lease, key: CacheKey): Promise<void> {
-    await this.#script(fill, [this.#entryKey(key), this.#leaseKey(key)], [lease.token, "", 0]);
+    await this.#owed.release(lease.token, key);
   }
 
   /** Stores entries whose values are known, and ends whatever load of them is under way. */
   async store(entries: readonly SharedEntry[], tags: readonly string[]): Promise<void> {
     if (entries.length === 0) return;
-    await this.#script(
+    await this.#redis.script(
       store,
-      entries.flatMap(({ key }) => [this.#entryKey(key), this.#leaseKey(key)]),
+      entries.flatMap(({ key }) => [this.#redis.entryKey(key), this.#redis.leaseKey(key)]),
       [
-        ...[this.#tagKey(""), crypto.randomUUID(), generationSeconds, tags.length, ...tags],
+        ...[this.#redis.tagKey(""), crypto.randomUUID(), generationSeconds, tags.length, ...tags],
         ...entries.flatMap(({ text, ttl }) => [text, Math.ceil(ttl)]),
       ],
     );
   }
 
   async delete(keys: readonly CacheKey[]): Promise<void> {
-    if (keys.length === 0) return;
-    keys.forEach((key) => this.#owedKeys.add(key));
-    this.#boundDebts();
-    await this.#settle();
+    if (keys.length > 0) await this.#owed.delete(keys);
   }
 
   async invalidate(tags: readonly string[]): Promise<void> {
-    if (tags.length === 0) return;
-    tags.forEach((tag) => this.#owedTags.add(tag));
-    this.#boundDebts();
-    await this.#settle();
+    if (tags.length > 0) await this.#owed.invalidate(tags);
   }
 
   async clear(pattern: CachePattern): Promise<void> {
-    this.#owedPatterns.add(pattern);
-    await this.#settle();
+    await this.#owed.clear(pattern);
+  }
+
+  get isAway(): boolean {
+    return this.#redis.isAway;
+  }
+
+  close(): void {
+    this.#owed.close();
+    this.#redis.close();
   }
 
   #readTogether(): void {
-    const reads = this.#owedPatterns.size > 0 ? this.#withoutCleared(this.#reads) : this.#reads;
+    const cleared = this.#owed.cleared;
+    const reads = cleared ? this.#without(cleared, this.#reads) : this.#reads;
     this.#reads = [];
     const [first] = reads;
     if (!first) return;
-    if (reads.length === 1 && first.tags?.length === 0 && !this.#owes) {
+    if (reads.length === 1 && first.tags?.length === 0 && !this.#owed.any) {
       return this.#readAlone(first);
     }
     this.#readAll(reads).catch((thrown) => {
@@ -180,18 +162,18 @@ export class SharedLevel {
   }
 
   /** Nobody waits for a scan: what is about to be deleted by it is not there. */
-  #withoutCleared(reads: readonly Read[]): Read[] {
-    const patterns = this.#owedPatterns.items.map(matcher);
-    const [cleared, others] = [true, false].map((wanted) =>
-      reads.filter(({ key }) => patterns.some((matches) => matches(key)) === wanted)
+  #without(cleared: (key: CacheKey) => boolean, reads: readonly Read[]): Read[] {
+    const { gone = [], others = [] } = Object.groupBy(
+      reads,
+      ({ key }) => cleared(key) ? "gone" : "others",
     );
-    for (const { reject } of cleared!) reject(new Unavailable("it is being cleared"));
-    return others!;
+    for (const { reject } of gone) reject(new Unavailable("it is being cleared"));
+    return others;
   }
 
   /** What most reads are, without what only several or tags need: a round trip and hardly more. */
   #readAlone(read: Read): void {
-    this.#call("GET", this.#entryKey(read.key)).then((stored) => {
+    this.#redis.call("GET", this.#redis.entryKey(read.key)).then((stored) => {
       if (stored === null) read.resolve(null);
       else if ((stored as string).startsWith("\n")) read.resolve((stored as string).slice(1));
       else this.#answerTagged([[read, split(stored as string)]], new Map()).catch(read.reject);
@@ -199,11 +181,11 @@ export class SharedLevel {
   }
 
   async #readAll(reads: readonly Read[]): Promise<void> {
-    if (this.#owes) await this.#payKeysAndTags();
+    if (this.#owed.any) await this.#owed.payKeysAndTags();
     const asked = [...new Set(reads.flatMap(({ tags }) => tags ?? []))];
     const values = await this.#fetch([
-      ...reads.map(({ key }) => this.#entryKey(key)),
-      ...asked.map((tag) => this.#tagKey(tag)),
+      ...reads.map(({ key }) => this.#redis.entryKey(key)),
+      ...asked.map((tag) => this.#redis.tagKey(tag)),
     ]);
     const generations: Generations = new Map(
       asked.map((tag, i) => [tag, values[reads.length + i] ?? null]),
@@ -226,7 +208,7 @@ export class SharedLevel {
       ),
     ];
     if (missing.length > 0) {
-      const values = await this.#fetch(missing.map((tag) => this.#tagKey(tag)));
+      const values = await this.#fetch(missing.map((tag) => this.#redis.tagKey(tag)));
       missing.forEach((tag, i) => generations.set(tag, values[i] ?? null));
     }
     for (const [read, { tags, text }] of entries) {
@@ -242,124 +224,9 @@ export class SharedLevel {
     const values: (string | null)[] = [];
     for (let start = 0; start < names.length; start += mostAtOnce) {
       const some = names.slice(start, start + mostAtOnce);
-      values.push(...await this.#call("MGET", ...some) as (string | null)[]);
+      values.push(...await this.#redis.call("MGET", ...some) as (string | null)[]);
     }
     return values;
-  }
-
-  get #owes(): boolean {
-    return this.#owedKeys.size + this.#owedTags.size + this.#owedLeases.size > 0;
-  }
-
-  get isAway(): boolean {
-    return this.#breaker.isOpen;
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#redis.close();
-  }
-
-  #boundDebts(): void {
-    if (this.#owedKeys.size + this.#owedTags.size <= maxOwed) return;
-    this.#owedKeys.clear();
-    this.#owedTags.clear();
-    this.#owedPatterns.add(everything);
-  }
-
-  /** Does what could not be done when it was asked for; nothing is read before. */
-  async #payKeysAndTags(): Promise<void> {
-    await this.#owedKeys.pay(async (keys) => {
-      await this.#call("UNLINK", ...keys.flatMap((k) => [this.#entryKey(k), this.#leaseKey(k)]));
-    });
-    await this.#owedTags.pay(async (tags) => {
-      const args = [crypto.randomUUID(), generationSeconds];
-      await this.#script(invalidate, tags.map((tag) => this.#tagKey(tag)), args);
-    });
-    for (const [token, key] of this.#owedLeases) {
-      await this.release({ token, head: "" }, key);
-      this.#owedLeases.delete(token);
-    }
-  }
-
-  /** One scan at a time; one that is under way began before what is owed since. */
-  async #payPatterns(): Promise<void> {
-    await this.#clearing?.catch(() => {});
-    if (this.#owedPatterns.size === 0) return;
-    this.#clearing ??= this.#owedPatterns.pay(async (patterns) => {
-      for (const pattern of patterns) {
-        // The leases first: what is being loaded now must not be stored behind the second scan.
-        await this.#unlinkMatching(pattern, this.#leaseKey(""));
-        await this.#unlinkMatching(pattern, this.#entryKey(""));
-      }
-    }).finally(() => this.#clearing = null);
-    await this.#clearing;
-  }
-
-  /** Pays what was owed to a Redis that was away, even if nobody asks this isolate for anything. */
-  async #settle(): Promise<void> {
-    try {
-      await this.#payKeysAndTags();
-      await this.#payPatterns();
-    } catch (thrown) {
-      this.#retryLater();
-      throw thrown;
-    }
-  }
-
-  #retryLater(): void {
-    if (this.#retrying || this.#closed) return;
-    this.#retrying = true;
-    const timer = setTimeout(() => {
-      this.#retrying = false;
-      if (this.#owes || this.#owedPatterns.size > 0) this.#settle().catch(() => {});
-    }, retryMilliseconds);
-    Deno.unrefTimer(timer);
-  }
-
-  async #unlinkMatching(pattern: CachePattern, before: string): Promise<void> {
-    const matches = matcher(pattern);
-    const glob = globOf(before, pattern);
-    let cursor = "0";
-    do {
-      const page = await this.#call("SCAN", cursor, "MATCH", glob, "COUNT", scanCount);
-      const [next, names] = page as [string, string[]];
-      const mine = names.filter((name) => matches(name.slice(before.length)));
-      if (mine.length > 0) await this.#call("UNLINK", ...mine);
-      cursor = String(next);
-    } while (cursor !== "0");
-  }
-
-  async #script(
-    { source, sha1 }: Script,
-    keys: readonly string[],
-    args: readonly (string | number)[],
-  ): Promise<unknown> {
-    return await this.#breaker.call(async () => {
-      try {
-        return await this.#redis.call("EVALSHA", sha1, keys.length, ...keys, ...args);
-      } catch (thrown) {
-        // A Redis that was started anew does not know it.
-        if (!(thrown instanceof Error) || !thrown.message.includes("NOSCRIPT")) throw thrown;
-        return await this.#redis.call("EVAL", source, keys.length, ...keys, ...args);
-      }
-    });
-  }
-
-  #call(command: string, ...args: (string | number)[]): Promise<unknown> {
-    return this.#breaker.call(() => this.#redis.call(command, ...args));
-  }
-
-  #entryKey(key: string): string {
-    return `${this.#options.prefix}:e:${key}`;
-  }
-
-  #leaseKey(key: string): string {
-    return `${this.#options.prefix}:l:${key}`;
-  }
-
-  #tagKey(tag: string): string {
-    return `${this.#options.prefix}:t:${tag}`;
   }
 }
 

@@ -7,6 +7,8 @@ const forms: [RegExp, string][] = [
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${removed}`],
   // Keys with a name in front: Supabase's, Bulwark's, Stripe's and the like.
   [/\b(sbp?|sk|pk|rk|bw|blw|whsec|gh[a-z]|github_pat|xox[a-z]|glpat)[_-][\w+/=-]{8,}/g, removed],
+  // API keys of Bulwark, whatever they were made to begin with.
+  [/[a-z]{2,12}_[a-z]{2,12}_[0-9A-Za-z]{38}/g, removed],
   [/\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}/g, removed],
   [/-----BEGIN [A-Z ]+-----[\s\S]*?(-----END [A-Z ]+-----|$)/g, removed],
   // A URL's user and password, and its query.

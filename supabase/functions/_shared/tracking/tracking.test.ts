@@ -120,6 +120,7 @@ Deno.test("TRACK-04: scrub() takes out what has the form of a secret and leaves 
     ["key sb_secret_abcdefgh12345678 is wrong", "key [removed] is wrong"],
     ["redis://:pa55@cache.test:6379 is away", "redis://[removed]@cache.test:6379 is away"],
     ['{"password":"a b","n":1}', '{"password":[removed],"n":1}'],
+    [`key bwk_live_${"aB".repeat(19)} is wrong`, "key [removed] is wrong"],
     ["api_key: abc, next", "api_key: [removed], next"],
     ["Key (email)=(ada@acme.test) already exists", "Key (email)=([removed]) already exists"],
     ["Failing row contains (1, Ada, 1990)", "Failing row contains ([removed])"],

@@ -4,169 +4,6 @@
 -- SECURITY DEFINER: the trigger functions audit_row, audit_rows, audit_truncate, because whoever
 --   changes a guarded table may not write the log.
 
-create table private.audit_guards (
-  relation regclass primary key,
-  captures boolean not null default true,
-  options jsonb not null default '{}',
-  fingerprint text not null,
-  enabled_at timestamptz not null default now()
-);
-comment on table private.audit_guards is
-  'The tables whose triggers the sealer watches: those that enable_audit guards and (captures is
-   false) the audit log''s own.';
-comment on column private.audit_guards.fingerprint is
-  'What the table''s triggers and their functions looked like; a transaction that touches one, even
-   to switch it off and on again, leaves another fingerprint.';
-alter table private.audit_guards enable row level security;
-
-create function private.audit_fingerprint(relation regclass)
-  returns text
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  -- Words of three parts: what it is, which code it runs, and who touched it last. The sealer tells
-  -- by the second how serious a difference is. The hash of a function's text tells of one that was
-  -- replaced in the transaction that made it, which has the same xmin.
-  select concat_ws(
-    ' ',
-    concat('relation||', audit_fingerprint.relation),
-    string_agg(
-      format(
-        '%s|%s:%s:%s|%s:%s', t.tgname, p.oid, p.xmin, left(md5(p.prosrc), 8), t.tgenabled, t.xmin
-      ),
-      ' ' order by t.tgname
-    ),
-    -- A partition has triggers of its own, which can be switched off alone.
-    (
-      with recursive partitions (relation) as (
-        select i.inhrelid from pg_catalog.pg_inherits i
-        where i.inhparent = audit_fingerprint.relation
-        union all
-        select i.inhrelid from pg_catalog.pg_inherits i
-        join partitions p on i.inhparent = p.relation
-      )
-      select string_agg(
-        format('partition/%s/%s|%s|%s:%s', t.tgrelid, t.tgname, t.tgfoid, t.tgenabled, t.xmin), ' '
-        order by t.tgrelid, t.tgname
-      )
-      from pg_catalog.pg_trigger t
-      join pg_catalog.pg_proc p on p.oid = t.tgfoid
-      where t.tgrelid in (select r.relation from partitions r)
-        and p.pronamespace = 'private'::regnamespace
-    ),
-    -- A rule can turn a write into nothing before any trigger sees it.
-    (
-      select string_agg(
-        format('rule/%s|%s|%s', r.rulename, r.xmin, r.ev_enabled), ' ' order by r.rulename
-      )
-      from pg_catalog.pg_rewrite r
-      where r.ev_class = audit_fingerprint.relation
-    ),
-    -- Triggers call functions, and views say what is hashed: those of the log go with the table they
-    -- all belong to. A function that enable_audit made goes with its own table.
-    (
-      select string_agg(
-        format('%s/%s|%s:%s|', f.proname, f.oid, f.xmin, left(md5(f.prosrc), 8)), ' '
-        order by f.proname, f.oid
-      )
-      from pg_catalog.pg_proc f
-      where audit_fingerprint.relation = 'public.audit_logs'::regclass
-        and (
-          f.pronamespace = 'private'::regnamespace
-            and f.proname ~ '(^|_)audit(ed)?(_|$)|^merkle_|^base64|^time_(json|microseconds)$'
-              '|^(uuid_or_null|setting|refuse_change|name_bad_entry|require_erasable)$'
-            and f.proname !~ '^audit_insert_[0-9a-f]{32}$'
-          or f.pronamespace = 'public'::regnamespace
-            and f.proname ~ '(^|_)audit(_|$)|^(erase_subject|place_legal_hold|release_legal_hold)$'
-        )
-    ),
-    (
-      select string_agg(format('view/%s|%s|', c.relname, r.xmin), ' ' order by c.relname)
-      from pg_catalog.pg_class c
-      join pg_catalog.pg_rewrite r on r.ev_class = c.oid
-      where audit_fingerprint.relation = 'public.audit_logs'::regclass
-        and c.relnamespace = 'private'::regnamespace
-        and c.relkind = 'v'
-        and c.relname ~ '^audit_'
-    )
-  )
-  from pg_catalog.pg_trigger t
-  join pg_catalog.pg_proc p on p.oid = t.tgfoid
-  join pg_catalog.pg_class c on c.oid = t.tgrelid
-  where t.tgrelid = audit_fingerprint.relation
-    and not t.tgisinternal
-    -- The host's triggers are its own business, but on the log itself nobody's is.
-    and (
-      p.pronamespace = 'private'::regnamespace
-      or c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
-        and c.relname ~ '^audit_'
-    );
-$$;
-comment on function private.audit_fingerprint(regclass) is
-  'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there, with
-   their functions, state and the transactions that last touched them; of the log its functions and
-   views too.';
-
-create function private.append_audit_entry(
-  event_type text,
-  organization_id uuid default null,
-  resource_type text default null,
-  resource_id text default null,
-  action text default null,
-  result public.audit_result default 'success',
-  severity public.audit_severity default null,
-  details jsonb default null,
-  before jsonb default null,
-  after jsonb default null,
-  parent_id uuid default null,
-  source public.audit_source default 'service',
-  actor_id uuid default null,
-  session_id uuid default null,
-  ip text default null,
-  user_agent text default null
-)
-  returns uuid
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_id uuid;
-  v_severity public.audit_severity;
-begin
-  select coalesce(append_audit_entry.severity, t.severity) into v_severity
-  from public.audit_event_types t where t.name = append_audit_entry.event_type;
-  if not found then
-    raise exception 'Cannot append audit entry: event type "%" is not in the catalogue',
-      left(append_audit_entry.event_type, 64)
-      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
-            hint = 'List them with: select name from audit_event_types';
-  end if;
-  insert into public.audit_logs (
-    source, severity, result, actor_type, organization_id, actor_id, session_id, parent_id,
-    event_type, resource_type, resource_id, action, ip, user_agent, before, after, details
-  )
-  values (
-    append_audit_entry.source, v_severity, append_audit_entry.result,
-    case when append_audit_entry.actor_id is not null then 'user'::public.audit_actor_type end,
-    append_audit_entry.organization_id, append_audit_entry.actor_id,
-    append_audit_entry.session_id, append_audit_entry.parent_id, append_audit_entry.event_type,
-    nullif(append_audit_entry.resource_type, ''), append_audit_entry.resource_id,
-    append_audit_entry.action, append_audit_entry.ip, append_audit_entry.user_agent,
-    append_audit_entry.before, append_audit_entry.after, append_audit_entry.details
-  )
-  returning id into v_id;
-  return v_id;
-end;
-$$;
-comment on function private.append_audit_entry(
-  text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
-  uuid, public.audit_source, uuid, uuid, text, text
-) is
-  'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
-   who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
-
 create function private.audit_image(
   image jsonb,
   ignored text[],
@@ -180,8 +17,8 @@ create function private.audit_image(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A column that has another name now still holds what was to stay out, and nobody here knows which
-  -- one it is.
+  -- A column that has another name now still holds what was to stay out, and nobody here knows
+  -- which one it is.
   if not coalesce(whole, image) ?& (ignored || redacted) then
     return (select jsonb_object_agg(v.key, '[redacted]') from jsonb_each(image) as v);
   end if;
@@ -457,11 +294,6 @@ comment on function private.audit_truncate() is
   'Trigger: an entry without an organization for a guarded table that is emptied.';
 
 revoke all on function
-  private.audit_fingerprint(regclass),
-  private.append_audit_entry(
-    text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
-    uuid, public.audit_source, uuid, uuid, text, text
-  ),
   private.audit_image(jsonb, text[], text[], jsonb), private.audit_organization(text, text),
   private.audit_key(jsonb, text[]), private.audit_row(), private.audit_rows(),
   private.audit_truncate()

@@ -1,0 +1,109 @@
+-- Guards: what a function asks before it does anything, and what raises where the answer is no.
+-- Protects against acting on a right that was just taken away, and against probing other people's
+-- rights: an organization or a person that does not exist and one that is closed are one answer.
+-- SECURITY DEFINER, each because clients may not read the grants it decides from:
+--   require_permission, can_see_user, all of private.
+
+create function private.require_permission(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.require_known_permission(require_permission.permission);
+  if private.caller_is_service() then
+    return;
+  end if;
+  if private.session_permits(private.require_user(), permission, organization_id) is not true then
+    if private.user_permits(auth.uid(), permission, organization_id) then
+      raise exception 'Cannot proceed: a second factor is required'
+        using errcode = 'insufficient_privilege', detail = 'MFA_REQUIRED',
+              hint = 'Verify a second factor in this session, or enrol one first';
+    end if;
+    raise exception 'Cannot proceed: permission % is missing', require_permission.permission
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+            hint = 'Ask an administrator of the organization for a role that holds it';
+  end if;
+end;
+$$;
+comment on function private.require_permission(text, uuid) is
+  'Guard for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
+   organization (null: system-wide), and MFA_REQUIRED where it does but the organization requires
+   MFA and the session is not verified. The service role passes. An organization that does not exist
+   and one that is closed to the caller are the same answer.';
+
+create function private.require_permission_to_change(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Before the queue, so that strangers cannot hold it up; behind it again, because the right may
+  -- have gone while this waited.
+  perform private.require_permission(permission, organization_id);
+  if not private.bump_permission_version(organization_id) then
+    raise exception 'Cannot proceed: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  perform private.require_permission(permission, organization_id);
+end;
+$$;
+comment on function private.require_permission_to_change(text, uuid) is
+  'Guard for whatever changes rights: private.require_permission, decided behind every other change
+   of rights there, so that nobody acts on what was just taken from them.';
+
+create function private.can_see_user(user_id uuid, organization_id uuid)
+  returns boolean
+  language sql
+  stable
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+  select private.caller_is_service()
+    or (can_see_user.user_id = auth.uid() and current_setting('role') <> 'api_key')
+    or (can_see_user.organization_id is null and private.is_super_admin())
+    -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
+    or (
+      private.session_permits(auth.uid(), 'user:read', can_see_user.organization_id)
+      and (
+        private.is_super_admin()
+        or exists (
+          select from public.user_roles g
+          where g.user_id = can_see_user.user_id
+            and g.organization_id = can_see_user.organization_id
+        )
+      )
+    );
+$$;
+comment on function private.can_see_user(uuid, uuid) is
+  'Whether the caller may learn about a user''s rights in an organization: oneself, fellow members
+   with user:read, a super_admin, the service role.';
+
+create function private.require_visible_user(user_id uuid, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if user_id is null then
+    raise exception 'Cannot look up user: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if private.can_see_user(user_id, organization_id) is not true then
+    raise exception 'Cannot look up user: there is none here that you may see'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
+  end if;
+end;
+$$;
+comment on function private.require_visible_user(uuid, uuid) is
+  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all.';
+
+revoke all on function
+  private.require_permission(text, uuid), private.require_permission_to_change(text, uuid),
+  private.can_see_user(uuid, uuid), private.require_visible_user(uuid, uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function private.require_permission(text, uuid) to authenticated;

@@ -1,0 +1,97 @@
+-- Encryption shredding: an organization's data keys are destroyed, and what they encrypted is
+-- unreadable from then on.
+-- Protects against data that outlives its organization, and against a mistake that cannot be
+-- undone: the slug confirms it, and it is on record.
+-- SECURITY DEFINER: shred_organization, because clients may not write keys; the trigger
+--   organizations_destroy_data_keys, because whoever deletes may not either.
+
+create function private.destroy_data_keys(organization_id uuid, slug text)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_destroyed integer;
+begin
+  perform private.lock_data_keys(destroy_data_keys.organization_id);
+  update private.data_keys k
+  set state = 'destroyed', wrapped_key = null, destroyed_at = now()
+  where k.organization_id = destroy_data_keys.organization_id and k.state <> 'destroyed';
+  get diagnostics v_destroyed = row_count;
+  insert into private.shredded_organizations (organization_id, slug, data_keys, shredded_by)
+  values (destroy_data_keys.organization_id, destroy_data_keys.slug, v_destroyed, auth.uid())
+  on conflict do nothing;
+  perform private.append_audit_entry(
+    event_type => 'encryption.keys_destroyed',
+    organization_id => destroy_data_keys.organization_id,
+    resource_type => 'public.organizations',
+    resource_id => destroy_data_keys.organization_id::text,
+    action => 'shred',
+    details => jsonb_build_object('slug', destroy_data_keys.slug, 'data_keys', v_destroyed)
+  );
+  return v_destroyed;
+end;
+$$;
+comment on function private.destroy_data_keys(uuid, text) is
+  'Destroys every data key of an organization and leaves word of it.';
+
+create function public.shred_organization(organization_id uuid, confirm_slug text)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write keys
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.require_permission('compliance:manage', shred_organization.organization_id);
+  perform from public.organizations o
+  where o.id = shred_organization.organization_id and o.slug = shred_organization.confirm_slug
+  for update;
+  if not found then
+    raise exception 'Cannot shred organization: none has this id and this slug'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+            hint = 'Confirm with the slug of the organization';
+  end if;
+  perform private.require_not_shredded(shred_organization.organization_id);
+  return private.destroy_data_keys(
+    shred_organization.organization_id, shred_organization.confirm_slug
+  );
+end;
+$$;
+comment on function public.shred_organization(uuid, text) is
+  'Destroys all data keys of an organization, so that nothing it encrypted can be read again
+   (compliance:manage, which only super_admin holds); the slug confirms it. Irreversible here;
+   backups hold the wrapped keys until they expire. Returns how many keys there were. Errors:
+   RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_ORGANIZATION, ENCRYPTION_KEY_DESTROYED.';
+
+create function private.organizations_destroy_data_keys()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because keys live in private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    select from private.data_keys k where k.organization_id = old.id and k.state <> 'destroyed'
+  ) then
+    perform private.destroy_data_keys(old.id, old.slug);
+  end if;
+  return old;
+end;
+$$;
+comment on function private.organizations_destroy_data_keys() is
+  'Trigger: an organization that is deleted is shredded.';
+
+create trigger organizations_destroy_data_keys
+  before delete on public.organizations
+  for each row execute function private.organizations_destroy_data_keys();
+-- One of ours more on a table that is guarded: the sealer would take it for somebody else's.
+update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
+where g.relation = 'public.organizations'::regclass;
+
+revoke all on function
+  private.destroy_data_keys(uuid, text), private.organizations_destroy_data_keys(),
+  public.shred_organization(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.shred_organization(uuid, text) to authenticated, service_role;

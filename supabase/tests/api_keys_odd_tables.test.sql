@@ -1,0 +1,377 @@
+-- API keys and tables that are unlike others: what stands against an admission, what is noticed
+-- once it comes later, and what is as safe as it looks.
+begin;
+select plan(64);
+select tests.create_organizations();
+select tests.act_as('admin@acme.test');
+create temporary table key as
+  select k.id from public.create_api_key(
+    tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
+  ) k;
+select tests.act_as_owner();
+create function pg_temp.with_key(statement text) returns text language plpgsql as $$
+declare
+  v_answer text;
+begin
+  perform set_config(
+    'request.jwt.claims', json_build_object('role', 'api_key', 'api_key_id', k.id)::text, true
+  )
+  from key k;
+  perform set_config('role', 'api_key', true);
+  begin
+    execute statement into v_answer;
+  exception when others then
+    v_answer := sqlstate;
+  end;
+  perform tests.act_as_owner();
+  return v_answer;
+end;
+$$;
+-- A table like those that host applications have, with one row in each organization.
+create function pg_temp.make(target text, storage text default '')
+  returns void language plpgsql as $$
+declare
+  v_command text;
+begin
+  execute format(
+    'create table %s (id integer, organization_id uuid, body text) %s', target, storage
+  );
+  execute format('alter table %s enable row level security', target);
+  execute format('grant select, insert, update, delete on %s to authenticated', target);
+  foreach v_command in array '{select, update, delete}'::text[] loop
+    execute format(
+      'create policy %I on %s for %s to authenticated
+       using (organization_id = any (array(select private.organizations_with(%L))))',
+      v_command, target, v_command,
+      case when v_command = 'select' then 'analytics:read' else 'analytics:write' end
+    );
+  end loop;
+end;
+$$;
+create function pg_temp.fill(target text) returns void language plpgsql as $$
+begin
+  execute format(
+    'insert into %s values (1, %L, ''ours''), (2, %L, ''theirs'')',
+    target, tests.organization_id('acme'), tests.organization_id('globex')
+  );
+end;
+$$;
+create function pg_temp.admission(target text) returns text language sql as $$
+  select tests.error(format('select private.admit_api_keys(%L)', target));
+$$;
+create function pg_temp.problems() returns text language sql as $$
+  select string_agg(concat_ws(': ', p.relation, p.problem), ' + ' order by p.relation, p.problem)
+  from private.api_key_table_problems() p;
+$$;
+-- What a change would make the problems be: it is undone.
+create function pg_temp.problems_after(change text) returns text language plpgsql as $$
+declare
+  v_problems text;
+begin
+  begin
+    execute change;
+    v_problems := pg_temp.problems();
+    raise exception using errcode = 'TEST0';
+  exception when sqlstate 'TEST0' then null;
+  end;
+  return v_problems;
+end;
+$$;
+select is(pg_temp.problems(), null, 'KEY-93: (no problem yet)');
+
+-- what is no table of the host application's
+create view public.a_view as select 1 as id;
+create materialized view public.copied as select 1 as id;
+create sequence public.numbers;
+create temporary table passing (id integer, organization_id uuid);
+alter table passing enable row level security;
+create schema closed;
+create table closed.notes (id integer, organization_id uuid);
+alter table closed.notes enable row level security;
+select is(
+  tests.error(format(
+    'select private.admit_api_keys(%L, ''analytics:read'', organization_column => %L)',
+    c.target, c.organization_column
+  )), c.problem, 'KEY-93: not admitted: ' || c.target
+)
+from (values
+  ('public.api_keys', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('public.user_roles', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('public.audit_logs', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('public.role_permissions', 'role_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('private.api_key_hashes', 'api_key_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('passing', 'organization_id', '42809 API_KEY_TABLE_WITHOUT_RLS'),
+  ('closed.notes', 'organization_id', '42809 API_KEY_SCHEMA_CLOSED')
+) as c (target, organization_column, problem);
+select is(
+  pg_temp.admission(t), '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-93: not admitted: ' || t
+)
+from unnest('{public.a_view,public.copied,public.numbers,pg_catalog.pg_class}'::text[]) as t;
+grant usage on schema closed to api_key;
+select is(
+  tests.error($$ select private.admit_api_keys('closed.notes', 'analytics:read') $$),
+  '42809 API_KEY_SCHEMA_CLOSED', 'KEY-93: nor where keys come and people do not'
+);
+grant usage on schema closed to authenticated;
+select lives_ok(
+  $$ select private.admit_api_keys('closed.notes', 'analytics:read') $$,
+  'KEY-93: where both may use the schema it is'
+);
+select is(
+  pg_temp.problems_after('revoke usage on schema closed from authenticated'),
+  'closed.notes: authenticated may not use the schema of closed.notes',
+  'KEY-93: and noticed once people may no longer'
+);
+
+-- partitions and children
+select pg_temp.make('public.parts', 'partition by list (id)');
+create table public.part_1 partition of public.parts for values in (1);
+create table public.part_2 partition of public.parts for values in (2) partition by list (id);
+create table public.part_2_2 partition of public.part_2 for values in (2);
+alter table public.part_2_2 enable row level security;
+select pg_temp.fill('public.parts');
+select private.admit_api_keys('public.parts');
+select is(
+  pg_temp.with_key('select string_agg(body, '','') from public.parts'), 'ours',
+  'KEY-94: a partitioned table is read under its own policies'
+);
+select is(
+  pg_temp.with_key('select string_agg(body, '','') from public.part_1'), '42501',
+  'KEY-94: and none of its partitions directly'
+);
+select is(
+  pg_temp.with_key('with w as (update public.parts set id = 2 returning 1) select count(*) from w'),
+  '1', 'KEY-94: a row that changes its partition'
+);
+select is(
+  pg_temp.with_key(format(
+    'update public.parts set id = 1, organization_id = %L returning 1',
+    tests.organization_id('globex')
+  )), '42501', 'KEY-94: does not change its organization with it'
+);
+update public.parts set id = 1 where body = 'ours';
+select is(
+  pg_temp.problems_after('grant select on public.part_1 to public'),
+  'public.part_1: open to API keys without having been admitted',
+  'KEY-94: a partition without row-level security, open to everybody, is noticed'
+);
+select is(
+  pg_temp.problems_after('select private.require_mfa(''public.part_2_2'')'),
+  'public.parts: public.parts leads around the second factor that public.part_2_2 asks for',
+  'KEY-94: one that asks for a second factor is noticed, over generations'
+);
+select private.require_mfa('public.part_2_2');
+select private.expel_api_keys('public.parts');
+select is(
+  pg_temp.admission('public.parts'), '42809 API_KEY_TABLE_NEEDS_MFA',
+  'KEY-94: through a parent it would be gone around, so that is not admitted'
+);
+select private.require_mfa('public.parts');
+select private.release_mfa('public.part_2_2');
+select pg_temp.make('public.part_3');
+select is(
+  pg_temp.admission('public.part_3'), 'no error', 'KEY-94: (a table that is no partition)'
+);
+alter table public.part_3 alter id set not null;
+select is(
+  pg_temp.problems_after(
+    'alter table public.parts attach partition public.part_3 for values in (3)'
+  ), 'public.part_3: public.part_3 leads around the second factor that public.parts asks for',
+  'KEY-94: once it is one, of a parent that asks for a second factor, that is noticed'
+);
+select private.expel_api_keys('public.part_3');
+alter table public.parts attach partition public.part_3 for values in (3);
+select is(
+  pg_temp.admission('public.part_3'), '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-94: and not admitted'
+);
+drop table public.parts;
+select pg_temp.make('public.mothers');
+create table public.daughters (secret text) inherits (public.mothers);
+alter table public.daughters enable row level security;
+select private.admit_api_keys('public.mothers');
+insert into public.daughters values (1, tests.organization_id('acme'), 'hers', 'secret');
+select is(
+  pg_temp.with_key('select body from public.mothers'), 'hers',
+  'KEY-94: a child''s rows are read through its parent'
+);
+select is(
+  pg_temp.with_key('select secret from public.daughters'), '42501',
+  'KEY-94: but not its other columns'
+);
+select private.require_mfa('public.daughters');
+select is(
+  pg_temp.problems(),
+  'public.mothers: public.mothers leads around the second factor that public.daughters asks for',
+  'KEY-94: a child that asks for a second factor is noticed'
+);
+select private.require_mfa('public.mothers');
+select is(
+  concat(pg_temp.problems(), pg_temp.with_key('select count(*) from public.mothers')), '0',
+  'KEY-94: and no problem once its parent asks for one: then the parent is closed'
+);
+drop table public.mothers cascade;
+
+-- what no policy of the table binds
+select pg_temp.make('public.orders');
+alter table public.orders add primary key (id);
+create table public.payouts (
+  order_id integer references public.orders on update cascade on delete restrict
+);
+alter table public.payouts enable row level security;
+select private.require_mfa('public.payouts');
+select is(
+  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_NEEDS_MFA',
+  'KEY-98: changes that cascade to a table that asks for a second factor are not admitted'
+);
+revoke update on public.orders from authenticated;
+grant update (body) on public.orders to authenticated;
+select is(
+  pg_temp.admission('public.orders'), 'no error',
+  'KEY-98: those of columns that nothing refers to are'
+);
+select is(
+  pg_temp.problems_after(
+    'alter table public.payouts add foreign key (order_id) references public.orders
+     on delete set null'
+  ),
+  'public.orders: public.orders leads around the second factor that public.payouts asks for',
+  'KEY-98: a foreign key that deletes or empties rows there is noticed'
+);
+drop table public.payouts;
+create rule everything as on delete to public.orders do also delete from public.orders;
+select is(
+  pg_temp.problems(), 'public.orders: the rules of public.orders act with its owner''s rights',
+  'KEY-98: as is a rule'
+);
+select is(
+  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  'KEY-98: and a table with one is not admitted'
+);
+drop rule everything on public.orders;
+grant truncate on public.orders to public;
+select is(
+  pg_temp.problems(), 'public.orders: public.orders lets API keys truncate, which no policy binds',
+  'KEY-98: what PUBLIC may that no policy binds is noticed'
+);
+select is(
+  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  'KEY-98: and not admitted'
+);
+revoke truncate on public.orders from public;
+select private.expel_api_keys('public.orders');
+grant select (body) on public.orders to api_key;
+select is(
+  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  'KEY-98: nor is a table that somebody opened to keys before'
+);
+revoke select (body) on public.orders from api_key;
+create role another;
+grant another to postgres;
+grant usage on schema public to another;
+grant select on public.orders to another with grant option;
+set local role another;
+grant select (body) on public.orders to api_key;
+reset role;
+revoke select (body) on public.orders from api_key;
+select is(
+  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  'KEY-98: also where the grant is another role''s, which the table''s owner does not revoke'
+);
+set local role another;
+revoke select (body) on public.orders from api_key;
+reset role;
+revoke select on public.orders from another;
+select private.admit_api_keys('public.orders');
+select matches(
+  pg_temp.problems_after(c.change), c.problem, 'KEY-98: noticed: ' || c.change
+)
+from (values
+  ('alter table public.orders disable row level security', 'no table with row-level security'),
+  ('grant select on public.orders to api_key with grant option', 'bounds API keys has changed'),
+  ('grant authenticated to api_key', '^the role api_key has rights of its own'),
+  ('grant api_key to authenticated', '^authenticated has the rights of API keys'),
+  ('grant create on schema public to api_key; alter table public.orders owner to api_key',
+    'API keys have the rights of the owner of public.orders'),
+  ('alter default privileges in schema public grant select on tables to api_key',
+    '^tables made later will be open'),
+  ('grant usage on sequence public.numbers to api_key',
+    '^public.numbers: open to API keys without'),
+  ('grant select on public.a_view to public', '^public.a_view: open to API keys without'),
+  ('grant select on public.copied to api_key', '^public.copied: open to API keys without'),
+  ('alter table public.orders rename organization_id to tenant_id', 'admit API keys again')
+) as c (change, problem);
+select is(
+  pg_temp.problems_after(c.change), null, 'KEY-98: nothing to notice: ' || c.change
+)
+from (values
+  ('alter table public.orders add column note text; alter table public.orders drop column note'),
+  ('alter table public.orders rename id to number'),
+  ('alter table public.orders rename to orders_2; alter table public.orders_2 set schema closed'),
+  ('alter policy "delete" on public.orders rename to "Members delete"'),
+  ('analyze public.orders'),
+  ('alter table public.orders force row level security'),
+  ('create table closed.other (id integer)'),
+  ('create view public.orders_view with (security_invoker) as select * from public.orders;
+    grant select on public.orders_view to api_key'),
+  ('select private.require_mfa(''public.orders'')')
+) as c (change);
+
+-- sequences
+create table public.counted (id serial, organization_id uuid);
+alter table public.counted enable row level security;
+grant insert on public.counted to authenticated;
+create policy "Members insert" on public.counted for insert to authenticated
+  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+revoke all on sequence public.counted_id_seq from authenticated;
+select private.admit_api_keys('public.counted');
+select is(
+  pg_temp.with_key(format(
+    'insert into public.counted (organization_id) values (%L) returning 1',
+    tests.organization_id('acme')
+  )), '42501', 'KEY-98: keys take no number from a sequence from which people take none'
+);
+select is(
+  pg_temp.problems_after('grant update on sequence public.counted_id_seq to api_key'),
+  'public.counted: what admits and bounds API keys has changed: admit them again',
+  'KEY-98: and what a sequence of an admitted table grants is noticed'
+);
+drop table public.counted;
+
+-- names
+create schema "App % $$ '";
+grant usage on schema "App % $$ '" to authenticated, api_key;
+create table "App % $$ '"."Größe ""%I""
+$$" ("order" serial, "Org "" % $$ '" uuid, "user" text);
+alter table "App % $$ '"."Größe ""%I""
+$$" enable row level security;
+grant select ("user"), insert ("Org "" % $$ '", "user") on "App % $$ '"."Größe ""%I""
+$$" to authenticated;
+grant usage on all sequences in schema "App % $$ '" to authenticated;
+create policy "p'; drop table public.orders; --" on "App % $$ '"."Größe ""%I""
+$$" for all to authenticated
+  using ("Org "" % $$ '" = any (array(select private.organizations_with('analytics:write'))));
+create policy "not %s" on "App % $$ '"."Größe ""%I""
+$$" as restrictive for select to authenticated using ("user" <> '%s $$');
+create function pg_temp.odd() returns regclass language sql as $test$
+  select c.oid::regclass from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace and n.nspname like 'App %' and c.relkind = 'r';
+$test$;
+select lives_ok(
+  $test$ select private.admit_api_keys(pg_temp.odd()) $test$,
+  'KEY-100: tables, columns and policies may be called anything'
+);
+select is(
+  pg_temp.with_key(format(
+    'insert into %s (%I, "user") values (%L, ''x'') returning "user"',
+    pg_temp.odd(), 'Org " % $$ ''', tests.organization_id(c.organization)
+  )), c.expected, 'KEY-100: and mean the same: a key writes ' || c.organization
+)
+from (values ('acme', 'x'), ('globex', '42501')) as c (organization, expected);
+select is(pg_temp.problems(), null, 'KEY-100: (without a problem)');
+select lives_ok(
+  $test$ select private.admit_api_keys(pg_temp.odd()), private.expel_api_keys(pg_temp.odd()) $test$,
+  'KEY-100: and are closed again'
+);
+
+select * from finish();
+rollback;
