@@ -9,84 +9,17 @@ create temporary table key as
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
   ) k;
 select tests.act_as_owner();
-create function pg_temp.with_key(statement text) returns text language plpgsql as $$
-declare
-  v_answer text;
-begin
-  perform set_config(
-    'request.jwt.claims', json_build_object('role', 'api_key', 'api_key_id', k.id)::text, true
-  )
-  from key k;
-  perform set_config('role', 'api_key', true);
-  begin
-    execute statement into v_answer;
-  exception when others then
-    v_answer := sqlstate;
-  end;
-  perform tests.act_as_owner();
-  return v_answer;
-end;
-$$;
--- A table like those that host applications have, with one row in each organization.
-create function pg_temp.make(target text, storage text default '')
-  returns void language plpgsql as $$
-declare
-  v_command text;
-begin
-  execute format(
-    'create table %s (id integer, organization_id uuid, body text) %s', target, storage
-  );
-  execute format('alter table %s enable row level security', target);
-  execute format('grant select, insert, update, delete on %s to authenticated', target);
-  foreach v_command in array '{select, update, delete}'::text[] loop
-    execute format(
-      'create policy %I on %s for %s to authenticated
-       using (organization_id = any (array(select private.organizations_with(%L))))',
-      v_command, target, v_command,
-      case when v_command = 'select' then 'analytics:read' else 'analytics:write' end
-    );
-  end loop;
-end;
-$$;
-create function pg_temp.fill(target text) returns void language plpgsql as $$
-begin
-  execute format(
-    'insert into %s values (1, %L, ''ours''), (2, %L, ''theirs'')',
-    target, tests.organization_id('acme'), tests.organization_id('globex')
-  );
-end;
-$$;
-create function pg_temp.admission(target text) returns text language sql as $$
-  select tests.error(format('select private.admit_api_keys(%L)', target));
-$$;
-create function pg_temp.problems() returns text language sql as $$
-  select string_agg(concat_ws(': ', p.relation, p.problem), ' + ' order by p.relation, p.problem)
-  from private.api_key_table_problems() p;
-$$;
--- What a change would make the problems be: it is undone.
-create function pg_temp.problems_after(change text) returns text language plpgsql as $$
-declare
-  v_problems text;
-begin
-  begin
-    execute change;
-    v_problems := pg_temp.problems();
-    raise exception using errcode = 'TEST0';
-  exception when sqlstate 'TEST0' then null;
-  end;
-  return v_problems;
-end;
-$$;
-select pg_temp.make('public.orders');
+
+select tests.make_host_table('public.orders');
 alter table public.orders add primary key (id);
 
 -- how rows are written
-select pg_temp.fill('public.orders');
+select tests.fill_host_table('public.orders');
 create policy "insert" on public.orders for insert to authenticated
   with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
 select private.admit_api_keys('public.orders');
 select is(
-  pg_temp.with_key(format(c.statement, tests.organization_id('acme'))), c.answer,
+  tests.with_key(format(c.statement, tests.organization_id('acme'))), c.answer,
   'KEY-101: a key does not reach another''s row: ' || c.statement
 )
 from (values
@@ -107,7 +40,7 @@ begin
   return 'merged';
 end;
 $$;
-select is(pg_temp.with_key('select pg_temp.merge()'), 'merged', 'KEY-101: (its own by merge)');
+select is(tests.with_key('select pg_temp.merge()'), 'merged', 'KEY-101: (its own by merge)');
 select results_eq(
   $$ select id, body from public.orders order by id $$,
   $$ values (1, 'merged'), (2, 'theirs') $$, 'KEY-101: nor by merge'
@@ -120,7 +53,7 @@ end;
 $$;
 create trigger move before insert on public.orders for each row execute function public.move();
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     'insert into public.orders values (3, %L) returning 1', tests.organization_id('acme')
   )), '42501', 'KEY-101: nor does a trigger write for it what it may not'
 );
@@ -144,7 +77,7 @@ begin
   execute format(
     'create policy p on public.alike for select to authenticated using (%s)', expression
   );
-  v_error := pg_temp.admission('public.alike');
+  v_error := tests.admission('public.alike');
   drop policy p on public.alike;
   return v_error;
 end;
@@ -180,14 +113,14 @@ select is(
 create policy "Or without" on public.alike for select to authenticated using (true);
 select private.admit_api_keys('public.alike', 'analytics:read');
 select is(
-  pg_temp.problems_after('drop policy "Or without" on public.alike'),
+  tests.key_problems_after('drop policy "Or without" on public.alike'),
   'public.alike: people have SELECT on public.alike after a second factor alone',
   'KEY-102: and once there is no other way that is noticed'
 );
 drop table public.alike;
 create table public.alike (organization_id uuid);
 select is(
-  concat(pg_temp.problems(), pg_temp.with_key('select count(*) from public.alike')), '42501',
+  concat(tests.key_problems(), tests.with_key('select count(*) from public.alike')), '42501',
   'KEY-102: a table that is made again is closed again'
 );
 drop function private.organizations_with(varchar);
@@ -203,12 +136,12 @@ savepoint unrestricted;
 create policy "Not the suspended" on public.orders as restrictive for select
   using (not public.is_suspended());
 select is(
-  pg_temp.admission('public.orders'), '42809 API_KEY_RESTRICTION_UNCLEAR',
+  tests.admission('public.orders'), '42809 API_KEY_RESTRICTION_UNCLEAR',
   'KEY-99: to a restriction of persons a key is nobody: with one the table is not admitted'
 );
 alter policy "Not the suspended" on public.orders to authenticated, api_key;
 select is(
-  pg_temp.admission('public.orders'), 'no error',
+  tests.admission('public.orders'), 'no error',
   'KEY-99: unless the policy says that it holds for keys as it is written'
 );
 rollback to savepoint unrestricted;
@@ -235,7 +168,7 @@ grant people to authenticated;
 create policy "Not the first" on public.orders as restrictive for select to people using (id > 1);
 select private.admit_api_keys('public.orders');
 select is(
-  pg_temp.with_key('select count(*) from public.orders'), '0',
+  tests.with_key('select count(*) from public.orders'), '0',
   'KEY-99: what restricts people as members of a role restricts keys'
 );
 rollback to savepoint unrestricted;

@@ -9,75 +9,8 @@ create temporary table key as
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
   ) k;
 select tests.act_as_owner();
-create function pg_temp.with_key(statement text) returns text language plpgsql as $$
-declare
-  v_answer text;
-begin
-  perform set_config(
-    'request.jwt.claims', json_build_object('role', 'api_key', 'api_key_id', k.id)::text, true
-  )
-  from key k;
-  perform set_config('role', 'api_key', true);
-  begin
-    execute statement into v_answer;
-  exception when others then
-    v_answer := sqlstate;
-  end;
-  perform tests.act_as_owner();
-  return v_answer;
-end;
-$$;
--- A table like those that host applications have, with one row in each organization.
-create function pg_temp.make(target text, storage text default '')
-  returns void language plpgsql as $$
-declare
-  v_command text;
-begin
-  execute format(
-    'create table %s (id integer, organization_id uuid, body text) %s', target, storage
-  );
-  execute format('alter table %s enable row level security', target);
-  execute format('grant select, insert, update, delete on %s to authenticated', target);
-  foreach v_command in array '{select, update, delete}'::text[] loop
-    execute format(
-      'create policy %I on %s for %s to authenticated
-       using (organization_id = any (array(select private.organizations_with(%L))))',
-      v_command, target, v_command,
-      case when v_command = 'select' then 'analytics:read' else 'analytics:write' end
-    );
-  end loop;
-end;
-$$;
-create function pg_temp.fill(target text) returns void language plpgsql as $$
-begin
-  execute format(
-    'insert into %s values (1, %L, ''ours''), (2, %L, ''theirs'')',
-    target, tests.organization_id('acme'), tests.organization_id('globex')
-  );
-end;
-$$;
-create function pg_temp.admission(target text) returns text language sql as $$
-  select tests.error(format('select private.admit_api_keys(%L)', target));
-$$;
-create function pg_temp.problems() returns text language sql as $$
-  select string_agg(concat_ws(': ', p.relation, p.problem), ' + ' order by p.relation, p.problem)
-  from private.api_key_table_problems() p;
-$$;
--- What a change would make the problems be: it is undone.
-create function pg_temp.problems_after(change text) returns text language plpgsql as $$
-declare
-  v_problems text;
-begin
-  begin
-    execute change;
-    v_problems := pg_temp.problems();
-    raise exception using errcode = 'TEST0';
-  exception when sqlstate 'TEST0' then null;
-  end;
-  return v_problems;
-end;
-$$;
-select is(pg_temp.problems(), null, 'KEY-93: (no problem yet)');
+
+select is(tests.key_problems(), null, 'KEY-93: (no problem yet)');
 
 -- what is no table of the host application's
 create view public.a_view as select 1 as id;
@@ -104,7 +37,7 @@ from (values
   ('closed.notes', 'organization_id', '42809 API_KEY_SCHEMA_CLOSED')
 ) as c (target, organization_column, problem);
 select is(
-  pg_temp.admission(t), '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-93: not admitted: ' || t
+  tests.admission(t), '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-93: not admitted: ' || t
 )
 from unnest('{public.a_view,public.copied,public.numbers,pg_catalog.pg_class}'::text[]) as t;
 grant usage on schema closed to api_key;
@@ -118,63 +51,63 @@ select lives_ok(
   'KEY-93: where both may use the schema it is'
 );
 select is(
-  pg_temp.problems_after('revoke usage on schema closed from authenticated'),
+  tests.key_problems_after('revoke usage on schema closed from authenticated'),
   'closed.notes: authenticated may not use the schema of closed.notes',
   'KEY-93: and noticed once people may no longer'
 );
 
 -- partitions and children
-select pg_temp.make('public.parts', 'partition by list (id)');
+select tests.make_host_table('public.parts', 'partition by list (id)');
 create table public.part_1 partition of public.parts for values in (1);
 create table public.part_2 partition of public.parts for values in (2) partition by list (id);
 create table public.part_2_2 partition of public.part_2 for values in (2);
 alter table public.part_2_2 enable row level security;
-select pg_temp.fill('public.parts');
+select tests.fill_host_table('public.parts');
 select private.admit_api_keys('public.parts');
 select is(
-  pg_temp.with_key('select string_agg(body, '','') from public.parts'), 'ours',
+  tests.with_key('select string_agg(body, '','') from public.parts'), 'ours',
   'KEY-94: a partitioned table is read under its own policies'
 );
 select is(
-  pg_temp.with_key('select string_agg(body, '','') from public.part_1'), '42501',
+  tests.with_key('select string_agg(body, '','') from public.part_1'), '42501',
   'KEY-94: and none of its partitions directly'
 );
 select is(
-  pg_temp.with_key('with w as (update public.parts set id = 2 returning 1) select count(*) from w'),
+  tests.with_key('with w as (update public.parts set id = 2 returning 1) select count(*) from w'),
   '1', 'KEY-94: a row that changes its partition'
 );
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     'update public.parts set id = 1, organization_id = %L returning 1',
     tests.organization_id('globex')
   )), '42501', 'KEY-94: does not change its organization with it'
 );
 update public.parts set id = 1 where body = 'ours';
 select is(
-  pg_temp.problems_after('grant select on public.part_1 to public'),
+  tests.key_problems_after('grant select on public.part_1 to public'),
   'public.part_1: open to API keys without having been admitted',
   'KEY-94: a partition without row-level security, open to everybody, is noticed'
 );
 select is(
-  pg_temp.problems_after('select private.require_mfa(''public.part_2_2'')'),
+  tests.key_problems_after('select private.require_mfa(''public.part_2_2'')'),
   'public.parts: public.parts leads around the second factor that public.part_2_2 asks for',
   'KEY-94: one that asks for a second factor is noticed, over generations'
 );
 select private.require_mfa('public.part_2_2');
 select private.expel_api_keys('public.parts');
 select is(
-  pg_temp.admission('public.parts'), '42809 API_KEY_TABLE_NEEDS_MFA',
+  tests.admission('public.parts'), '42809 API_KEY_TABLE_NEEDS_MFA',
   'KEY-94: through a parent it would be gone around, so that is not admitted'
 );
 select private.require_mfa('public.parts');
 select private.release_mfa('public.part_2_2');
-select pg_temp.make('public.part_3');
+select tests.make_host_table('public.part_3');
 select is(
-  pg_temp.admission('public.part_3'), 'no error', 'KEY-94: (a table that is no partition)'
+  tests.admission('public.part_3'), 'no error', 'KEY-94: (a table that is no partition)'
 );
 alter table public.part_3 alter id set not null;
 select is(
-  pg_temp.problems_after(
+  tests.key_problems_after(
     'alter table public.parts attach partition public.part_3 for values in (3)'
   ), 'public.part_3: public.part_3 leads around the second factor that public.parts asks for',
   'KEY-94: once it is one, of a parent that asks for a second factor, that is noticed'
@@ -182,37 +115,37 @@ select is(
 select private.expel_api_keys('public.part_3');
 alter table public.parts attach partition public.part_3 for values in (3);
 select is(
-  pg_temp.admission('public.part_3'), '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-94: and not admitted'
+  tests.admission('public.part_3'), '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-94: and not admitted'
 );
 drop table public.parts;
-select pg_temp.make('public.mothers');
+select tests.make_host_table('public.mothers');
 create table public.daughters (secret text) inherits (public.mothers);
 alter table public.daughters enable row level security;
 select private.admit_api_keys('public.mothers');
 insert into public.daughters values (1, tests.organization_id('acme'), 'hers', 'secret');
 select is(
-  pg_temp.with_key('select body from public.mothers'), 'hers',
+  tests.with_key('select body from public.mothers'), 'hers',
   'KEY-94: a child''s rows are read through its parent'
 );
 select is(
-  pg_temp.with_key('select secret from public.daughters'), '42501',
+  tests.with_key('select secret from public.daughters'), '42501',
   'KEY-94: but not its other columns'
 );
 select private.require_mfa('public.daughters');
 select is(
-  pg_temp.problems(),
+  tests.key_problems(),
   'public.mothers: public.mothers leads around the second factor that public.daughters asks for',
   'KEY-94: a child that asks for a second factor is noticed'
 );
 select private.require_mfa('public.mothers');
 select is(
-  concat(pg_temp.problems(), pg_temp.with_key('select count(*) from public.mothers')), '0',
+  concat(tests.key_problems(), tests.with_key('select count(*) from public.mothers')), '0',
   'KEY-94: and no problem once its parent asks for one: then the parent is closed'
 );
 drop table public.mothers cascade;
 
 -- what no policy of the table binds
-select pg_temp.make('public.orders');
+select tests.make_host_table('public.orders');
 alter table public.orders add primary key (id);
 create table public.payouts (
   order_id integer references public.orders on update cascade on delete restrict
@@ -220,17 +153,17 @@ create table public.payouts (
 alter table public.payouts enable row level security;
 select private.require_mfa('public.payouts');
 select is(
-  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_NEEDS_MFA',
+  tests.admission('public.orders'), '42809 API_KEY_TABLE_NEEDS_MFA',
   'KEY-98: changes that cascade to a table that asks for a second factor are not admitted'
 );
 revoke update on public.orders from authenticated;
 grant update (body) on public.orders to authenticated;
 select is(
-  pg_temp.admission('public.orders'), 'no error',
+  tests.admission('public.orders'), 'no error',
   'KEY-98: those of columns that nothing refers to are'
 );
 select is(
-  pg_temp.problems_after(
+  tests.key_problems_after(
     'alter table public.payouts add foreign key (order_id) references public.orders
      on delete set null'
   ),
@@ -240,28 +173,29 @@ select is(
 drop table public.payouts;
 create rule everything as on delete to public.orders do also delete from public.orders;
 select is(
-  pg_temp.problems(), 'public.orders: the rules of public.orders act with its owner''s rights',
+  tests.key_problems(), 'public.orders: the rules of public.orders act with its owner''s rights',
   'KEY-98: as is a rule'
 );
 select is(
-  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: and a table with one is not admitted'
 );
 drop rule everything on public.orders;
 grant truncate on public.orders to public;
 select is(
-  pg_temp.problems(), 'public.orders: public.orders lets API keys truncate, which no policy binds',
+  tests.key_problems(),
+  'public.orders: public.orders lets API keys truncate, which no policy binds',
   'KEY-98: what PUBLIC may that no policy binds is noticed'
 );
 select is(
-  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: and not admitted'
 );
 revoke truncate on public.orders from public;
 select private.expel_api_keys('public.orders');
 grant select (body) on public.orders to api_key;
 select is(
-  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: nor is a table that somebody opened to keys before'
 );
 revoke select (body) on public.orders from api_key;
@@ -274,7 +208,7 @@ grant select (body) on public.orders to api_key;
 reset role;
 revoke select (body) on public.orders from api_key;
 select is(
-  pg_temp.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: also where the grant is another role''s, which the table''s owner does not revoke'
 );
 set local role another;
@@ -283,7 +217,7 @@ reset role;
 revoke select on public.orders from another;
 select private.admit_api_keys('public.orders');
 select matches(
-  pg_temp.problems_after(c.change), c.problem, 'KEY-98: noticed: ' || c.change
+  tests.key_problems_after(c.change), c.problem, 'KEY-98: noticed: ' || c.change
 )
 from (values
   ('alter table public.orders disable row level security', 'no table with row-level security'),
@@ -301,7 +235,7 @@ from (values
   ('alter table public.orders rename organization_id to tenant_id', 'admit API keys again')
 ) as c (change, problem);
 select is(
-  pg_temp.problems_after(c.change), null, 'KEY-98: nothing to notice: ' || c.change
+  tests.key_problems_after(c.change), null, 'KEY-98: nothing to notice: ' || c.change
 )
 from (values
   ('alter table public.orders add column note text; alter table public.orders drop column note'),
@@ -325,13 +259,13 @@ create policy "Members insert" on public.counted for insert to authenticated
 revoke all on sequence public.counted_id_seq from authenticated;
 select private.admit_api_keys('public.counted');
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     'insert into public.counted (organization_id) values (%L) returning 1',
     tests.organization_id('acme')
   )), '42501', 'KEY-98: keys take no number from a sequence from which people take none'
 );
 select is(
-  pg_temp.problems_after('grant update on sequence public.counted_id_seq to api_key'),
+  tests.key_problems_after('grant update on sequence public.counted_id_seq to api_key'),
   'public.counted: what admits and bounds API keys has changed: admit them again',
   'KEY-98: and what a sequence of an admitted table grants is noticed'
 );
@@ -361,13 +295,13 @@ select lives_ok(
   'KEY-100: tables, columns and policies may be called anything'
 );
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     'insert into %s (%I, "user") values (%L, ''x'') returning "user"',
     pg_temp.odd(), 'Org " % $$ ''', tests.organization_id(c.organization)
   )), c.expected, 'KEY-100: and mean the same: a key writes ' || c.organization
 )
 from (values ('acme', 'x'), ('globex', '42501')) as c (organization, expected);
-select is(pg_temp.problems(), null, 'KEY-100: (without a problem)');
+select is(tests.key_problems(), null, 'KEY-100: (without a problem)');
 select lives_ok(
   $test$ select private.admit_api_keys(pg_temp.odd()), private.expel_api_keys(pg_temp.odd()) $test$,
   'KEY-100: and are closed again'

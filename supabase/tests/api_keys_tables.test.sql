@@ -8,24 +8,6 @@ create temporary table key as
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write,conversation:read}'
   ) k;
 select tests.act_as_owner();
-create function pg_temp.with_key(statement text) returns text language plpgsql as $$
-declare
-  v_answer text;
-begin
-  perform set_config(
-    'request.jwt.claims', json_build_object('role', 'api_key', 'api_key_id', k.id)::text, true
-  )
-  from key k;
-  perform set_config('role', 'api_key', true);
-  begin
-    execute statement into v_answer;
-  exception when others then
-    v_answer := sqlstate;
-  end;
-  perform tests.act_as_owner();
-  return v_answer;
-end;
-$$;
 create function pg_temp.policies(target regclass) returns setof text language sql as $$
   select p.polname::text from pg_policy p
   where p.polrelid = target and 'api_key'::regrole = any (p.polroles) order by 1;
@@ -74,7 +56,7 @@ create policy "Members or owners delete" on public.notes for delete to authentic
 create policy "Nobody sees the archive" on public.notes as restrictive for select to authenticated
   using (not archived);
 select is(
-  pg_temp.with_key('select count(*) from public.notes'), '42501',
+  tests.with_key('select count(*) from public.notes'), '42501',
   'KEY-81: before it is admitted a table is closed to keys'
 );
 select lives_ok($$ select private.admit_api_keys('public.notes') $$, 'KEY-82: (it is admitted)');
@@ -87,43 +69,43 @@ select results_eq(
   'KEY-82: what is under a permission alone is opened, every command bound, restrictions copied'
 );
 select is(
-  pg_temp.with_key('select string_agg(body, '','') from public.notes'), 'one',
+  tests.with_key('select string_agg(body, '','') from public.notes'), 'one',
   'KEY-83: a key reads its organization''s rows, without those withheld from people'
 );
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     $$ insert into public.notes (organization_id, body) values (%L, 'two') returning body $$,
     tests.organization_id('acme')
   )), 'two', 'KEY-84: and writes there, sequence and all'
 );
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     $$ insert into public.notes (organization_id, secret) values (%L, 'x') returning 'x' $$,
     tests.organization_id('acme')
   )), '42501', 'KEY-84: not in columns that people may not write'
 );
 select is(
-  pg_temp.with_key($$ update public.notes set body = 'two!' where body = 'two' returning body $$),
+  tests.with_key($$ update public.notes set body = 'two!' where body = 'two' returning body $$),
   'two!', 'KEY-85: changing is under its own policy'
 );
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     $$ update public.notes set organization_id = %L returning 'x' $$,
     tests.organization_id('globex')
   )), '42501', 'KEY-85: and takes no row elsewhere'
 );
 select is(
-  pg_temp.with_key($$ delete from public.notes returning 'x' $$), '42501',
+  tests.with_key($$ delete from public.notes returning 'x' $$), '42501',
   'KEY-86: what is under more than a permission stays closed'
 );
 select is(
-  pg_temp.with_key($$ truncate public.notes $$), '42501', 'KEY-86: as does what no policy governs'
+  tests.with_key($$ truncate public.notes $$), '42501', 'KEY-86: as does what no policy governs'
 );
 
 -- policies for everybody
 create policy "Everybody" on public.notes for select using (true);
 select is(
-  pg_temp.with_key('select string_agg(body, '','' order by id) from public.notes'), 'one,two!',
+  tests.with_key('select string_agg(body, '','' order by id) from public.notes'), 'one,two!',
   'KEY-87: a policy for everybody opens a key nothing'
 );
 select is_empty(
@@ -137,7 +119,7 @@ select results_eq(
 );
 select private.admit_api_keys('public.notes');
 select is(
-  pg_temp.with_key($$ update public.notes set body = 'x' returning body $$), '42501',
+  tests.with_key($$ update public.notes set body = 'x' returning body $$), '42501',
   'KEY-88: and admitting again takes what it gave'
 );
 -- What else is noticed: each change alone, from an admission on which nothing else has changed.
@@ -176,7 +158,7 @@ from (values
 create policy "Everybody deletes" on public.notes for delete using (true);
 grant delete on public.notes to api_key;
 select is(
-  pg_temp.with_key($$ with gone as (delete from public.notes returning 1)
+  tests.with_key($$ with gone as (delete from public.notes returning 1)
     select count(*) from gone $$),
   '0', 'KEY-88: and a grant with a policy for everybody opens no command that was not admitted'
 );
@@ -194,7 +176,7 @@ select lives_ok(
   $$ select private.expel_api_keys('public.notes') $$, 'KEY-89: (it is closed again)'
 );
 select is(
-  pg_temp.with_key('select count(*) from public.notes'), '42501', 'KEY-89: to every key'
+  tests.with_key('select count(*) from public.notes'), '42501', 'KEY-89: to every key'
 );
 select is_empty($$ select pg_temp.policies('public.notes') $$, 'KEY-89: without a trace');
 select is(
@@ -217,11 +199,11 @@ drop policy "Everybody" on public.notes;
 drop policy "Nobody sees the archive" on public.notes;
 select private.admit_api_keys('public.notes', read_permission => 'conversation:read');
 select is(
-  pg_temp.with_key('select string_agg(body, '','' order by id) from public.notes'), 'one,old,two!',
+  tests.with_key('select string_agg(body, '','' order by id) from public.notes'), 'one,old,two!',
   'KEY-91: a table can be admitted under permissions that its policies do not name'
 );
 select is(
-  pg_temp.with_key(format(
+  tests.with_key(format(
     $$ insert into public.notes (organization_id, body) values (%L, 'x') returning body $$,
     tests.organization_id('acme')
   )), '42501', 'KEY-91: and then for those commands alone'
@@ -235,7 +217,7 @@ select results_eq(
   'KEY-92: a grant beside all this is noticed'
 );
 select is(
-  pg_temp.with_key('select count(*) from public.notes'), '0',
+  tests.with_key('select count(*) from public.notes'), '0',
   'KEY-92: and opens nothing without a policy'
 );
 
