@@ -28,9 +28,10 @@ Deno.test("ENC-F01: a field is encrypted, stored, found and decrypted under the 
   });
   const find = { table: "contacts", organization_id: acme.organization, column: "email" };
   const found = await done(acme.analyst.token, "find", { ...find, value: " ada@example.COM" });
-  assert.deepEqual(found, { primary_keys: [ada] });
+  assert.deepEqual(found, { primary_keys: [ada], next: null });
   assert.deepEqual(await done(acme.analyst.token, "find", { ...find, value: "eve@example.com" }), {
     primary_keys: [],
+    next: null,
   });
 });
 
@@ -83,9 +84,8 @@ Deno.test("ENC-F03: a value moved to another row or organization is refused, all
     const written = await table(organization.analyst).update({ email: value }).eq("id", id);
     assert.equal(written.error, null);
     const decrypt = { table: "contacts", columns: ["email"], primary_keys: [id] };
-    const { status, body } = await call(organization.analyst.token, "decrypt", decrypt);
-    const { correlation_id: _, ...told } = body;
-    assert.deepEqual([status, told], [422, uniform]);
+    const { rows } = await done(organization.analyst.token, "decrypt", decrypt);
+    assert.deepEqual(rows, [{ primary_key: id, error: uniform }]);
   }
   for (const value of ["ada@example.com", email.replace("bw1", "bw2"), ""]) {
     const refused = await table(acme.analyst).update({ email: value }).eq("id", ada);
@@ -101,6 +101,7 @@ Deno.test("ENC-F04: a false index leads nowhere", async () => {
   const find = { table: "contacts", organization_id: acme.organization, column: "email" };
   assert.deepEqual(await done(acme.analyst.token, "find", { ...find, value: "ada@example.com" }), {
     primary_keys: [ada],
+    next: null,
   });
 });
 
@@ -188,7 +189,7 @@ Deno.test("ENC-F07: a rotated data key re-encrypts every row; reads and finds wo
       assert.equal(Object.values(await readContacts(acme.analyst, ids)).length, 60);
       const find = { table: "contacts", organization_id: acme.organization, column: "email" };
       const found = () => done(acme.analyst.token, "find", { ...find, value: emails[7] });
-      assert.deepEqual(await found(), { primary_keys: [ids[7]] });
+      assert.deepEqual(await found(), { primary_keys: [ids[7]], next: null });
       for (;;) if (!(await work({ milliseconds: 200, batch_size: 7 })).more) break;
       const after =
         await sql`select id, email, email_index from contacts where organization_id = ${acme.organization}`;
@@ -197,7 +198,7 @@ Deno.test("ENC-F07: a rotated data key re-encrypts every row; reads and finds wo
       const old = new Set(before.map((row) => key(row[column])));
       assert.deepEqual([old.size, after.length], [1, 60]);
       assert.ok(after.every((row) => !old.has(key(row[column]))), "all rows are under the new key");
-      assert.deepEqual(await found(), { primary_keys: [ids[7]] });
+      assert.deepEqual(await found(), { primary_keys: [ids[7]], next: null });
       assert.deepEqual(
         await readContacts(acme.analyst, ids),
         Object.fromEntries(ids.map((id, row) => [id, emails[row]!])),
@@ -255,11 +256,16 @@ Deno.test("ENC-F09: a shredded organization's texts are gone at once, and say so
   assert.equal((await shred(acme.admin.client, slug)).error?.details, "RBAC_PERMISSION_DENIED");
   assert.equal((await shred(service(), "other")).error?.details, "RBAC_UNKNOWN_ORGANIZATION");
   assert.equal(ok(await shred(service(), slug)), 2);
-  const decrypt = { table: "contacts", columns: ["email"], primary_keys: ids };
+  const decrypt = {
+    table: "contacts",
+    columns: ["email"],
+    primary_keys: ids,
+  };
+  const { rows: [gone] } = await done(acme.analyst.token, "decrypt", decrypt);
+  assert.deepEqual([gone.primary_key, gone.error.code], [ids[0], "ENCRYPTION_KEY_DESTROYED"]);
   const rows = [{ primary_key: crypto.randomUUID(), fields: { email: "x" } }];
   for (
     const [path, body] of [
-      ["decrypt", decrypt],
       ["encrypt", { table: "contacts", organization_id: acme.organization, rows }],
       ["find", {
         table: "contacts",
@@ -302,7 +308,10 @@ Deno.test("ENC-F10: ids in capitals are the ids that they are, from an organizat
   assert.equal(error, null);
   assert.deepEqual(await readContacts(acme.analyst, [id]), { [id]: "ada@example.com" });
   const find = { table: "contacts", organization_id, column: "email", value: "ada@example.com" };
-  assert.deepEqual(await done(acme.analyst.token, "find", find), { primary_keys: [id] });
+  assert.deepEqual(await done(acme.analyst.token, "find", find), {
+    primary_keys: [id],
+    next: null,
+  });
   const wrong = await call(acme.analyst.token, "encrypt", {
     table: "contacts",
     organization_id,
@@ -320,6 +329,7 @@ Deno.test("ENC-F11: a row that somebody spoilt keeps nobody from finding the oth
   const find = { table: "contacts", organization_id: acme.organization, column: "email" };
   assert.deepEqual(await done(acme.analyst.token, "find", { ...find, value: "ada@example.com" }), {
     primary_keys: [ada],
+    next: null,
   });
 });
 
@@ -382,4 +392,204 @@ Deno.test("ENC-F13: who has field after field decrypted is slowed down, and who 
   assert.deepEqual(await statuses("decrypt", acme.viewer.token, 100), new Set([400]));
   assert.ok((await statuses("decrypt", acme.viewer.token, 30)).has(429));
   assert.equal((await ask("decrypt", acme.analyst.token)).status, 400, "others are not");
+});
+
+Deno.test("ENC-F14: a record is found behind any number of copies of its index", async () => {
+  const acme = await makeContacts();
+  const globex = await makeContacts();
+  const [ada, bob] = await addContacts(acme, ["ada@example.com", "bob@example.com"]);
+  const [others] = await addContacts(globex, ["ada@example.com"]);
+  const sql = connect(1);
+  try {
+    // A member who may write rows hides Ada behind 700 rows that sort before hers.
+    await sql`
+      insert into contacts (id, organization_id, name, email, email_index)
+      select ('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid, a.organization_id,
+        'Decoy', b.email, a.email_index
+      from generate_series(1, 700) as n, contacts a, contacts b
+      where a.id = ${ada!} and b.id = ${bob!}
+    `;
+    const find = { table: "contacts", organization_id: acme.organization, column: "email" };
+    const asked = { ...find, value: "ada@example.com" };
+    const found = await done(acme.analyst.token, "find", asked);
+    assert.ok(found.primary_keys.includes(ada) || found.next !== null);
+    assert.deepEqual(await findAll(acme.analyst.token, asked), [ada]);
+
+    // More matches than one answer holds are all found, once each.
+    const many = await addContacts(acme, Array(99).fill("many@example.com"));
+    many.push(...await addContacts(acme, Array(60).fill("many@example.com")));
+    const first = await done(acme.analyst.token, "find", { ...find, value: "many@example.com" });
+    assert.equal(first.primary_keys.length, 100);
+    const all = await findAll(acme.analyst.token, { ...find, value: "many@example.com" });
+    assert.deepEqual(all, many.sort());
+
+    // A cursor is a place, and no way into another organization.
+    for (const cursor of ["nonsense", `${"A".repeat(22)}.no uuid`, `${"A".repeat(22)}`]) {
+      const { status, body } = await call(acme.analyst.token, "find", { ...asked, cursor });
+      assert.deepEqual([status, body.code], [400, "INVALID_INPUT"], cursor);
+    }
+    const asGlobex = { ...asked, organization_id: globex.organization, cursor: first.next };
+    const inGlobex = await done(globex.analyst.token, "find", { ...asGlobex, cursor: null });
+    assert.deepEqual(inGlobex, { primary_keys: [others], next: null });
+    const foreign = await done(globex.analyst.token, "find", asGlobex);
+    assert.ok(!foreign.primary_keys.includes(ada));
+  } finally {
+    await sql`delete from contacts where name = 'Decoy'`;
+    await sql.end();
+  }
+});
+
+/** All that a search finds, over as many answers as it takes. */
+async function findAll(token: string, asked: Record<string, unknown>): Promise<string[]> {
+  const keys: string[] = [];
+  for (let cursor: string | null = null;;) {
+    const { primary_keys, next } = await done(token, "find", { ...asked, cursor });
+    keys.push(...primary_keys);
+    if (next === null) return keys;
+    cursor = next;
+  }
+}
+
+Deno.test("ENC-F15: a row that does not decrypt keeps none of the others back", async () => {
+  const acme = await makeContacts();
+  const globex = await makeContacts();
+  const [ada, bob, eve] = await addContacts(acme, [
+    "ada@acme.test",
+    "bob@acme.test",
+    "e@acme.test",
+  ]);
+  const [foreign] = await addContacts(globex, ["foreign@example.com"]);
+  const { data } = await table(globex.analyst).select("email").eq("id", foreign);
+  const { slug } = ok(
+    await globex.admin.client.from("organizations").select("slug").eq("id", globex.organization)
+      .single(),
+  );
+  ok(
+    await service().rpc("shred_organization", {
+      organization_id: globex.organization,
+      confirm_slug: slug,
+    }),
+  );
+  // The value of an organization whose keys are gone: what is wrong with them is no matter of Acme's.
+  await table(acme.analyst).update(data[0]).eq("id", bob);
+  const asked = { table: "contacts", columns: ["email"], primary_keys: [ada, bob, eve] };
+  const { rows } = await done(acme.analyst.token, "decrypt", asked);
+  const byKey = Object.fromEntries(
+    rows.map((row: { primary_key: string }) => [row.primary_key, row]),
+  );
+  assert.deepEqual(byKey[ada!].fields, { email: "ada@acme.test" });
+  assert.deepEqual(byKey[bob!], { primary_key: bob, error: uniform });
+  assert.deepEqual(byKey[eve!].fields, { email: "e@acme.test" });
+});
+
+Deno.test("ENC-F16: a text key is found whatever characters it has, and no odd input is a fault of ours", async () => {
+  const acme = await makeContacts();
+  const sql = connect(1);
+  try {
+    await sql.unsafe(`
+      create table public.lettered (
+        "the id" text primary key, organization_id uuid not null, note text
+      );
+      create table public.counted (id smallint primary key, organization_id uuid, note text);
+      create table public.hidden (id uuid primary key, organization_id uuid not null, note text);
+      alter table public.lettered enable row level security;
+      alter table public.counted enable row level security;
+      revoke all on public.hidden from anon, authenticated, service_role;
+      grant select, insert on public.lettered, public.counted to authenticated;
+      create policy "Members" on public.lettered for select to authenticated
+        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+      create policy "Members" on public.counted for select to authenticated
+        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+      select private.declare_encrypted_column(
+        'public.lettered', 'note', organization_column => 'organization_id', blind_index => true
+      );
+      select private.declare_encrypted_column(
+        'public.counted', 'note', organization_column => 'organization_id'
+      );
+      select private.declare_encrypted_column(
+        'public.hidden', 'note', organization_column => 'organization_id'
+      );
+    `);
+    const odd = [
+      "null",
+      "a,b",
+      'a"b',
+      "a\\b",
+      '\\"',
+      "(a)",
+      "{a}",
+      "a b",
+      " ",
+      "NULL",
+      "ä:.*%&",
+      "true",
+    ];
+    const organization_id = acme.organization;
+    const { rows } = await done(acme.analyst.token, "encrypt", {
+      table: "lettered",
+      organization_id,
+      rows: odd.map((primary_key) => ({ primary_key, fields: { note: "the same" } })),
+    });
+    for (const { primary_key, fields } of rows) {
+      await sql`
+        insert into public.lettered values
+          (${primary_key}, ${organization_id}, ${fields.note}, ${fields.note_index})
+      `;
+    }
+    const asked = { table: "lettered", columns: ["note"] };
+    for (const list of [odd, ...odd.map((key) => [key])]) {
+      const { rows } = await done(acme.analyst.token, "decrypt", { ...asked, primary_keys: list });
+      assert.deepEqual(
+        rows.map((row: { primary_key: string }) => row.primary_key).sort(),
+        [...list].sort(),
+        JSON.stringify(list),
+      );
+    }
+    const find = { table: "lettered", organization_id, column: "note", value: "the same" };
+    assert.deepEqual((await findAll(acme.analyst.token, find)).sort(), [...odd].sort());
+    const long = Array.from({ length: 100 }, (_, n) => `${n}`.padStart(100, "é,"));
+    assert.deepEqual(
+      await done(acme.analyst.token, "decrypt", { ...asked, primary_keys: long }),
+      { rows: [] },
+    );
+
+    const fields = { note: "x" };
+    const cases: [string, Record<string, unknown>, number, string][] = [
+      ["decrypt", { ...asked, primary_keys: ["a\0b"] }, 400, "INVALID_INPUT"],
+      ["decrypt", { ...asked, table: "a\0b", primary_keys: ["a"] }, 400, "INVALID_INPUT"],
+      [
+        "encrypt",
+        { table: "lettered", organization_id, rows: [{ primary_key: "a\0", fields }] },
+        400,
+        "INVALID_INPUT",
+      ],
+      [
+        "encrypt",
+        { table: "counted", organization_id, rows: [{ primary_key: "32768", fields }] },
+        400,
+        "INVALID_INPUT",
+      ],
+      [
+        "decrypt",
+        { table: "counted", columns: ["note"], primary_keys: ["99999999999999999999"] },
+        400,
+        "INVALID_INPUT",
+      ],
+      ["find", { ...find, column: "a\0b" }, 400, "INVALID_INPUT"],
+      [
+        "decrypt",
+        { table: "hidden", columns: ["note"], primary_keys: [crypto.randomUUID()] },
+        404,
+        "ENCRYPTION_TABLE_NOT_EXPOSED",
+      ],
+    ];
+    for (const [path, body, status, code] of cases) {
+      const answer = await call(acme.analyst.token, path, body);
+      assert.deepEqual([answer.status, answer.body.code], [status, code], JSON.stringify(body));
+    }
+  } finally {
+    await sql`drop table if exists public.lettered, public.counted, public.hidden`;
+    await sql`delete from private.encrypted_columns where relation::oid not in (select oid from pg_class)`;
+    await sql.end();
+  }
 });

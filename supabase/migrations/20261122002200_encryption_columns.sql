@@ -99,10 +99,11 @@ begin
       'alter table %s add constraint %I check (%I ~ %L)', target, v_constraint || '_index',
       v_index_column, '^bwi1\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$'
     );
+    -- With the key, so that a search reads its pages in order wherever it goes on.
     execute format(
-      'create index if not exists %I on %s (%I)',
+      'create index if not exists %I on %s (%I, %I)',
       concat_ws('_', left(v_table, 20), left(column_name, 25), 'blind_idx'), target,
-      v_index_column
+      v_index_column, v_key
     );
   end if;
   insert into private.encrypted_columns (

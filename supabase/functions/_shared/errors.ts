@@ -30,11 +30,21 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
   if (status === 403 || error.code === "42501") {
     return new BulwarkError(403, "FORBIDDEN", "Cannot proceed: this is not open to the caller");
   }
-  if (error.code === "22P02") {
+  // Class 22: a value that Postgres cannot take, such as text with U+0000 or a number out of range.
+  // 23502 and 23514: one that the table does not take.
+  if (/^22|^23502$|^23514$/.test(error.code ?? "")) {
     return new BulwarkError(
       400,
       "INVALID_INPUT",
       "Cannot read the request: a value has no valid form",
+    );
+  }
+  // 23503, 23505, 23P01: it conflicts with a row that is there, or with the lack of one.
+  if (/^23/.test(error.code ?? "")) {
+    return new BulwarkError(
+      409,
+      "CONFLICT",
+      "Cannot proceed: the request conflicts with what is stored",
     );
   }
   return new Error(`Data API ${status} ${error.code}: ${error.message}`);

@@ -3,13 +3,14 @@
  *
  * `POST /encryption/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the
  * columns to write. `POST /encryption/decrypt` `{ table, columns, primary_keys }`: the texts of rows
- * that the bearer can read. `POST /encryption/find` `{ table, organization_id, column, value }`: the
- * rows with a text. `POST /encryption/rotate` `{ organization_id, purpose }`: a new data key.
+ * that the bearer can read. `POST /encryption/find` `{ table, organization_id, column, value, cursor }`:
+ * the rows with a text. `POST /encryption/rotate` `{ organization_id, purpose }`: a new data key.
  * `POST /encryption/work` is for the scheduler: re-encrypts, and rotates what it is told to.
  */
 import { callerClient } from "../_shared/caller.ts";
 import { decryptRows, encryptRows, findRows } from "../_shared/encryption/access.ts";
-import { answering } from "../_shared/encryption/answers.ts";
+import { answering, refusalOf } from "../_shared/encryption/answers.ts";
+import type { EncryptionError } from "../_shared/encryption/errors.ts";
 import * as input from "../_shared/encryption/input.ts";
 import { openDataKeys } from "../_shared/encryption/mod.ts";
 import { rotate, work } from "../_shared/encryption/rotation.ts";
@@ -31,6 +32,7 @@ const asService = (request: Request) => {
 const asCaller = (request: Request) => ({
   ...asService(request),
   caller: callerClient(request, env),
+  refusal: (thrown: EncryptionError) => refusalOf(thrown, correlationIdOf(request)),
 });
 const answer = router({
   "POST /encryption/encrypt": limit(

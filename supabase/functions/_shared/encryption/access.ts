@@ -2,11 +2,18 @@
 import { z } from "zod";
 import type { CallerClient } from "../caller.ts";
 import { BulwarkError } from "../errors.ts";
-import { blindIndex, blindIndexes, type Normalization, normalize } from "./blind_index.ts";
+import { blindIndex, blindIndexes, normalize } from "./blind_index.ts";
 import type { DataKeys } from "./data_keys.ts";
 import { EncryptionError, isAboutTheRow } from "./errors.ts";
 import { decryptField, encryptField } from "./fields.ts";
 import type { DecryptInput, EncryptInput, FindInput } from "./input.ts";
+import {
+  type DeclaredColumn,
+  type Place,
+  readRowsByIndex,
+  readRowsByKey,
+  type Row,
+} from "./rows.ts";
 import { unwrap } from "./store.ts";
 
 /** Who asks, and what answers with. */
@@ -15,16 +22,8 @@ export interface Access {
   caller: CallerClient;
   service: CallerClient;
   keys: DataKeys;
-}
-
-/** A declared column. */
-interface DeclaredColumn {
-  column_name: string;
-  primary_key: string;
-  primary_key_type: string;
-  organization_column: string | null;
-  index_column: string | null;
-  normalization: Normalization;
+  /** What a client is told of a value that cannot be read; the log has the difference. */
+  refusal(thrown: EncryptionError): BulwarkError;
 }
 
 /** The columns of a row as they are to be written: ciphertext, and blind indexes beside. */
@@ -78,74 +77,105 @@ export async function encryptRows(
   return { rows: encrypted };
 }
 
-/** A row's texts. */
-export interface DecryptedRow {
-  primary_key: string;
-  fields: Record<string, string | null>;
-}
+/** A row's texts, or why they cannot be read. */
+export type DecryptedRow =
+  | { primary_key: string; fields: Record<string, string | null> }
+  | { primary_key: string; error: { code: string; message: string } };
 
 /**
  * Decrypts fields of rows that the caller can read. The ciphertext is read here, as the caller, and
  * never taken from the request: nobody has a value decrypted whose row is closed to him. Rows that he
- * cannot see are left out, like rows that do not exist.
- * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN; EncryptionError
+ * cannot see are left out, like rows that do not exist. A row that does not decrypt has an `error`
+ * and keeps none of the others back.
+ * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN,
+ * ENCRYPTION_TABLE_NOT_EXPOSED; EncryptionError where the keys cannot be used
  */
 export async function decryptRows(
-  { caller, service, keys }: Access,
+  { caller, service, keys, refusal }: Access,
   { table, columns: names, primary_keys }: DecryptInput,
 ): Promise<{ rows: DecryptedRow[] }> {
   const columns = await declared(service, table, names);
-  const found = await readRows(caller, table, columns, (rows, key) => rows.in(key, primary_keys));
+  const found = await readRowsByKey(caller, { name: table, columns }, primary_keys);
   for (const [organization, rows] of groupByOrganization(found)) {
     const shown = rows.map((row) => row.primaryKey);
     await authorize(caller, "decrypt", table, names, shown, organization);
     await forgetDestroyed(service, keys, organization);
   }
-  return { rows: await Promise.all(found.map((row) => decryptRow(keys, table, columns, row))) };
+  const rows = await Promise.all(found.map(async (row) => {
+    const primary_key = row.primaryKey;
+    const fields = await decryptRow(keys, table, columns, row).catch((thrown) => {
+      if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return refusal(thrown);
+      throw thrown;
+    });
+    return fields instanceof BulwarkError
+      ? { primary_key, error: { code: fields.code, message: fields.message } }
+      : { primary_key, fields };
+  }));
+  return { rows };
 }
 
+/** One answer of {@link findRows} has at most this many keys. */
+const mostMatches = 100;
+/** After this many milliseconds a search answers with a cursor; the next call goes on. */
+const searchTime = 1000;
+
 /**
- * The primary keys of the caller's rows that have a text in an indexed column, at most 100. Each is
- * decrypted and compared, so that an index somebody wrote beside another text leads nowhere.
- * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN; EncryptionError
+ * The primary keys of the caller's rows that have a text in an indexed column, at most 100, and the
+ * cursor to go on at; null where the search is at its end. Each row is decrypted and compared: an
+ * index that somebody wrote beside another text leads nowhere, and hides no row behind it.
+ * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN,
+ * ENCRYPTION_TABLE_NOT_EXPOSED; EncryptionError
  */
 export async function findRows(
   { caller, service, keys }: Access,
-  { table, organization_id, column: name, value }: FindInput,
-): Promise<{ primary_keys: string[] }> {
+  { table, organization_id, column: name, value, cursor }: FindInput,
+): Promise<{ primary_keys: string[]; next: string | null }> {
+  const deadline = performance.now() + searchTime;
   await authorize(caller, "find", table, [name], [], organization_id);
   const columns = await declared(service, table, [name]);
   requireOwner(columns, organization_id);
   const [column] = columns;
-  const index = column?.index_column;
-  if (!column || !index) throw unknownColumn();
+  if (!column?.index_column) throw unknownColumn();
+  const after = cursor === null ? null : readCursor(column, cursor);
   await forgetDestroyed(service, keys, organization_id);
   const indexed = addressOf(table, column, "", organization_id);
   const indexes = await blindIndexes(keys, indexed, value, column.normalization);
-  if (indexes.length === 0) return { primary_keys: [] };
-  const found = await readRows(caller, table, columns, (rows) => rows.in(index, indexes));
   const wanted = normalize(value, column.normalization);
-  const matches = await Promise.all(
-    found.filter((row) => row.organizationId === organization_id).map(async (row) => {
-      const { fields } = await decryptRow(keys, table, columns, row).catch(notAMatch);
-      const text = fields[name];
-      const same = typeof text === "string" && normalize(text, column.normalization) === wanted;
-      return same ? [row.primaryKey] : [];
-    }),
-  );
-  return { primary_keys: matches.flat() };
+  const matches: string[] = [];
+  const pages = readRowsByIndex(caller, { name: table, columns }, organization_id, indexes, after);
+  for await (const { rows, cursor, isLast } of pages) {
+    const texts = await Promise.all(rows.map(async (row) => {
+      const fields = await decryptRow(keys, table, columns, row).catch(notAMatch);
+      return fields[name];
+    }));
+    for (const [index, { primaryKey }] of rows.entries()) {
+      const text = texts[index];
+      if (typeof text !== "string" || normalize(text, column.normalization) !== wanted) continue;
+      matches.push(primaryKey);
+      const isEnd = isLast && index === rows.length - 1;
+      if (matches.length === mostMatches && !isEnd) {
+        return { primary_keys: matches, next: cursor(primaryKey) };
+      }
+    }
+    if (isLast) break;
+    const last = rows.at(-1);
+    if (last && performance.now() > deadline) {
+      return { primary_keys: matches, next: cursor(last.primaryKey) };
+    }
+  }
+  return { primary_keys: matches, next: null };
 }
 
-/** Who spoils one row is not to keep others from finding theirs. */
-function notAMatch(thrown: unknown): Pick<DecryptedRow, "fields"> {
-  if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return { fields: {} };
+/** The place that a cursor of {@link findRows} names. @throws BulwarkError 400 INVALID_INPUT */
+function readCursor(column: DeclaredColumn, cursor: string): Place {
+  const [indexKey, key] = [cursor.slice(0, 22), cursor.slice(23)];
+  return { indexKey, primaryKey: canonicalKey(column.primary_key_type, key) };
+}
+
+/** A row that somebody spoilt keeps nobody from finding the others. */
+function notAMatch(thrown: unknown): Record<string, string | null> {
+  if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return {};
   throw thrown;
-}
-
-interface Row {
-  primaryKey: string;
-  organizationId: string | null;
-  values: Record<string, string | null>;
 }
 
 async function decryptRow(
@@ -153,45 +183,15 @@ async function decryptRow(
   table: string,
   columns: DeclaredColumn[],
   { primaryKey, organizationId, values }: Row,
-): Promise<DecryptedRow> {
+): Promise<Record<string, string | null>> {
   const fields = await Promise.all(columns.map(async (column) => {
     const ciphertext = values[column.column_name] ?? null;
     const address = addressOf(table, column, primaryKey, organizationId);
     const text = ciphertext === null ? null : await decryptField(keys, address, ciphertext);
     return [column.column_name, text] as const;
   }));
-  return { primary_key: primaryKey, fields: Object.fromEntries(fields) };
+  return Object.fromEntries(fields);
 }
-
-/** A query on a table of the host application, which the generated types do not know. */
-interface RowQuery extends PromiseLike<Parameters<typeof unwrap<Record<string, unknown>[]>>[0]> {
-  in(column: string, values: readonly string[]): RowQuery;
-  limit(count: number): RowQuery;
-}
-
-async function readRows(
-  caller: CallerClient,
-  table: string,
-  columns: DeclaredColumn[],
-  filter: (rows: RowQuery, primaryKey: string) => RowQuery,
-): Promise<Row[]> {
-  const [first] = columns;
-  const key = first!.primary_key;
-  const organization = first!.organization_column;
-  const names = new Set([...organization ? [organization] : [], ...columns.map(nameOf)]);
-  // As text: JSON has other numbers than Postgres.
-  const selected = [`${JSON.stringify(key)}::text`, ...[...names].map((n) => JSON.stringify(n))];
-  const query = (caller as unknown as { from(name: string): { select(names: string): RowQuery } })
-    .from(table).select(selected.join(","));
-  const rows = unwrap(await filter(query, key).limit(100));
-  return rows.map((row) => ({
-    primaryKey: String(row[key]),
-    organizationId: organization ? row[organization] as string | null : null,
-    values: row as Record<string, string | null>,
-  }));
-}
-
-const nameOf = ({ column_name }: DeclaredColumn) => column_name;
 
 async function declared(
   service: CallerClient,
@@ -211,13 +211,20 @@ async function declared(
  */
 function canonicalKey(type: string, key: string): string {
   if (type === "uuid" && z.guid().safeParse(key).success) return key.toLowerCase();
-  if (/int/.test(type) && /^(0|-?[1-9][0-9]{0,18})$/.test(key)) return key;
+  const bits = integerBits[type];
+  if (bits && /^(0|-?[1-9][0-9]{0,18})$/.test(key) && isWithin(BigInt(key), bits)) return key;
   if (type === "text" || type === "character varying") return key;
   throw new BulwarkError(
     400,
     "INVALID_INPUT",
     `Cannot read a primary key: it is no ${type} as Postgres writes it`,
   );
+}
+
+const integerBits: Record<string, number> = { smallint: 16, integer: 32, bigint: 64 };
+
+function isWithin(value: bigint, bits: number): boolean {
+  return BigInt.asIntN(bits, value) === value;
 }
 
 /** A column without an organization's is the system's, and the other way round. */

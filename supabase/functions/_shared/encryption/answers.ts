@@ -3,37 +3,39 @@ import { correlationIdOf, type Handler, readJson } from "../http.ts";
 import { EncryptionError } from "./errors.ts";
 
 /**
- * Throws what a client is told: that a key is gone for good is said; everything else that is wrong
- * with a value is one answer, and the log has the difference.
- * @throws BulwarkError 410 ENCRYPTION_KEY_DESTROYED, 422 ENCRYPTION_FAILED, or what it was given
+ * The refusal that a client is told: that a key is gone for good is said; everything else that is
+ * wrong with a value is one answer, and the log has the difference.
  */
-export function asAnswer(
-  thrown: unknown,
+export function refusalOf(
+  thrown: EncryptionError,
   correlationId: string,
   log: (line: string) => void = console.error,
-): never {
-  if (!(thrown instanceof EncryptionError)) throw thrown;
+): BulwarkError {
   log(`${correlationId} encryption: ${thrown.message}`);
   if (thrown.fault === "key_destroyed") {
-    throw new BulwarkError(
+    return new BulwarkError(
       410,
       "ENCRYPTION_KEY_DESTROYED",
       "Cannot decrypt: the organization's keys were destroyed",
     );
   }
-  throw new BulwarkError(
+  return new BulwarkError(
     422,
     "ENCRYPTION_FAILED",
     "Cannot encrypt or decrypt: a value is not one that was encrypted for its place",
   );
 }
 
-/** A handler that reads a JSON body, answers JSON and throws what {@link asAnswer} makes of errors. */
+/** A handler that reads a JSON body, answers JSON and throws what {@link refusalOf} makes of errors. */
 export function answering(run: (request: Request, body: unknown) => Promise<unknown>): Handler {
   return async (request) => {
     const answer = run(request, await readJson(request));
     return Response.json(
-      await answer.catch((thrown) => asAnswer(thrown, correlationIdOf(request))),
+      await answer.catch((thrown) => {
+        throw thrown instanceof EncryptionError
+          ? refusalOf(thrown, correlationIdOf(request))
+          : thrown;
+      }),
     );
   };
 }

@@ -287,25 +287,36 @@ export class CachedDataKeys implements DataKeys {
     const cached = this.#keys.get(id);
     if (cached && this.#usable(cached)) {
       cached.usesLeft--;
-      return ownedBy(cached, organizationId);
+      requireSameOwner(id, cached.identity.organizationId, organizationId);
+      return cached;
     }
     return this.#fetch(id, organizationId);
   }
 
-  readonly #fetching = new Map<string, Promise<OpenDataKey>>();
+  readonly #reading = new Map<
+    string,
+    Promise<{ owner: string | null; key: Promise<OpenDataKey> }>
+  >();
 
   async #fetch(id: string, organizationId: string | null): Promise<OpenDataKey> {
-    let fetching = this.#fetching.get(id);
-    if (!fetching) {
-      fetching = this.store.read([id])
-        .then(([stored]) => {
-          if (stored?.purpose !== "field") throw new EncryptionError("unknown_key", id);
-          return this.#unwrap(stored);
-        })
-        .finally(() => this.#fetching.delete(id));
-      this.#fetching.set(id, fetching);
+    let reading = this.#reading.get(id);
+    if (!reading) {
+      reading = this.#read(id);
+      this.#reading.set(id, reading);
+      const done = () => this.#reading.delete(id);
+      reading.then(({ key }) => key).then(done, done);
     }
-    return ownedBy(await fetching, organizationId);
+    const { owner, key } = await reading;
+    // Before the key is looked at: a value that names another organization's key must not fail
+    // for what is the matter with that key.
+    requireSameOwner(id, owner, organizationId);
+    return await key;
+  }
+
+  async #read(id: string) {
+    const [stored] = await this.store.read([id]);
+    if (stored?.purpose !== "field") throw new EncryptionError("unknown_key", id);
+    return { owner: stored.organizationId, key: this.#unwrap(stored) };
   }
 
   async indexKeys(owner: string | null, create: boolean): Promise<OpenDataKey[]> {
@@ -372,11 +383,10 @@ function take(session: Session): MessageSlot {
   };
 }
 
-function ownedBy(key: OpenDataKey, organizationId: string | null): OpenDataKey {
-  if (key.identity.organizationId !== organizationId) {
-    throw new EncryptionError("wrong_organization", `data key ${shortId(key.identity.id)}`);
+function requireSameOwner(id: string, owner: string | null, organizationId: string | null): void {
+  if (owner !== organizationId) {
+    throw new EncryptionError("wrong_organization", `data key ${shortId(id)}`);
   }
-  return key;
 }
 
 /** Puts a value into a map of bounded size; what was put in first leaves first. */

@@ -45,6 +45,7 @@ const aboutTheRow: readonly EncryptionFault[] = [
   "truncated",
   "extended",
   "unknown_key",
+  "key_destroyed",
   "wrong_organization",
   "wrong_key",
   "tampered",

@@ -25,6 +25,8 @@ export const findInput = z.strictObject({
   organization_id: organization,
   column: name,
   value: z.string(),
+  /** `next` of the answer before. */
+  cursor: z.string().regex(/^[\w-]{22}\.[^]{1,100}$/).nullable().default(null),
 });
 export const rotateInput = z.strictObject({
   organization_id: organization,
