@@ -1,6 +1,9 @@
 import { z } from "zod";
 import { BulwarkError } from "./errors.ts";
 
+/** Text that Postgres can hold: without U+0000 and lone surrogates. */
+export const text = z.string().refine((value) => value.isWellFormed() && !value.includes("\0"));
+
 /**
  * Parses input by a schema.
  * @throws BulwarkError 400 INVALID_INPUT naming the first field that is wrong, never its value

@@ -1,7 +1,8 @@
 import { z } from "zod";
+import { text } from "../input.ts";
 
-const name = z.string().min(1).max(63);
-const key = z.string().min(1).max(100);
+const name = text.min(1).max(63);
+const key = text.min(1).max(100);
 /** In capitals it is the same one, and what is encrypted for it is bound to one spelling. */
 const organization = z.uuid().toLowerCase().nullable().default(null);
 /** What one request asks for at most. */
@@ -26,7 +27,7 @@ export const findInput = z.strictObject({
   column: name,
   value: z.string(),
   /** `next` of the answer before. */
-  cursor: z.string().regex(/^[\w-]{22}\.[^]{1,100}$/).nullable().default(null),
+  cursor: text.regex(/^[\w-]{22}\.[^]{1,100}$/).nullable().default(null),
 });
 export const rotateInput = z.strictObject({
   organization_id: organization,

@@ -15,7 +15,7 @@ const destination = {
 /** `POST /webhooks/endpoints` */
 export const newEndpoint = z.strictObject({
   organization_id: z.uuid().nullable(),
-  name: z.string().min(1).max(100),
+  name: z.string().min(1).max(100).regex(/^\P{Cc}+$/u),
   format: z.enum(["json", "slack", "pagerduty"]).default("json"),
   ordering: z.enum(["none", "resource", "endpoint"]).default("none"),
   include_details: z.boolean().default(false),
@@ -25,6 +25,8 @@ export const newEndpoint = z.strictObject({
   ...destination,
 }).refine(({ format, routing_key }) => (format === "pagerduty") === (routing_key !== undefined), {
   path: ["routing_key"],
+}).refine(({ organization_id, every_organization }) => !every_organization || !organization_id, {
+  path: ["every_organization"],
 });
 
 /** `PUT /webhooks/endpoints/<id>/destination` */
