@@ -235,7 +235,7 @@ function reserve(length: number): void {
 
 /** What a record says of the entries that name it; a tombstone restates it for what is left. */
 function noteRemovals(block: Block, entry: AuditEntry): void {
-  if (entry.payload === undefined || entry.source !== "service") return;
+  if (entry.payload === undefined || entry.source !== "system") return;
   const { details } = JSON.parse(entry.payload) as AuditPayload;
   const note = (id: string, said: unknown) => {
     const { entries, digest } = (said ?? {}) as { entries?: unknown; digest?: unknown };

@@ -299,7 +299,7 @@ Deno.test("a removed payload needs a record that names exactly it", async () => 
       change(entry) {
         if (entry.id !== record) return;
         entry.event_type = "compliance.data_deleted";
-        entry.source = "service";
+        entry.source = "system";
         entry.payload = JSON.stringify({ details });
       },
     });

@@ -8,10 +8,11 @@ create type public.audit_severity as enum ('debug', 'info', 'warning', 'error', 
 comment on type public.audit_severity is 'How serious an event is, in rising order.';
 create type public.audit_result as enum ('success', 'failure', 'partial');
 comment on type public.audit_result is 'How what the entry tells of ended.';
-create type public.audit_source as enum ('table', 'auth', 'client', 'service');
+create type public.audit_source as enum ('table', 'auth', 'client', 'service', 'system');
 comment on type public.audit_source is
   'How an entry came to be: seen by the trigger of a guarded table, seen on the auth schema,
-   reported by a client about itself, or recorded by Bulwark and the operator''s functions.';
+   reported by a client about itself, reported by the service role, or recorded by Bulwark''s own
+   functions (system), which nobody can report: only such an entry accounts for a removal.';
 create type public.audit_actor_type as enum ('user', 'api_key', 'service', 'anonymous', 'database');
 comment on type public.audit_actor_type is
   'What acted: a person, an API key, the service role, a request without a user, or somebody

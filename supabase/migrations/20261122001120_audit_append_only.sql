@@ -169,7 +169,7 @@ begin
         select from public.audit_logs r
         where r.id = new.removed_by
           and r.event_type = 'compliance.data_deleted'
-          and r.source = 'service'
+          and r.source = 'system'
           and r.xid = pg_current_xact_id()
           and r.organization_id is not distinct from old.organization_id
       ) then
@@ -218,7 +218,7 @@ create function private.append_audit_entry(
   before jsonb default null,
   after jsonb default null,
   parent_id uuid default null,
-  source public.audit_source default 'service',
+  source public.audit_source default 'system',
   actor_id uuid default null,
   session_id uuid default null,
   ip text default null,

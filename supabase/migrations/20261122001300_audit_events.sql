@@ -16,6 +16,23 @@ comment on table private.audit_gaps is
    where, and the SQLSTATE. Verification counts them.';
 alter table private.audit_gaps enable row level security;
 
+create function private.is_audit_evidence(event_type text, action text)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select event_type = 'compliance.data_deleted'
+    or coalesce(action, '') = any ('{
+      checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing, era_started,
+      export_audit_log, fork, guard_changed, guard_dropped, verification_failed
+    }');
+$$;
+comment on function private.is_audit_evidence(text, text) is
+  'Whether an event is one that the log records about itself, with source system: nobody reports
+   it. A new action of the log is added here.';
+
 create function public.log_audit_event(
   event_type text,
   action text default null,
@@ -56,6 +73,10 @@ begin
     raise exception 'Cannot log event: the details have % bytes, at most 16384 are allowed',
       octet_length(details::text)
       using errcode = 'program_limit_exceeded', detail = 'AUDIT_DETAILS_TOO_LARGE';
+  end if;
+  if private.is_audit_evidence(event_type, action) then
+    raise exception 'Cannot log event: only the audit log itself records it'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
   end if;
   if not v_service then
     if private.require_user() is distinct from coalesce(actor_id, auth.uid()) then
@@ -112,7 +133,7 @@ comment on function public.log_audit_event(
 ) is
   'Reports an event and returns the id of its entry. A client reports its own acts, of types that
    clients report, up to severity warning, in organizations of which it is a member; the service
-   role reports anything, also on behalf of actor_id. Details: a JSON object of at most 16,384
+   role reports anything but what the log records about itself, also on behalf of actor_id. Details: a JSON object of at most 16,384
    bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_EVENT_NOT_REPORTABLE,
    AUDIT_SEVERITY_NOT_REPORTABLE, AUDIT_ACTOR_NOT_YOU, AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY,
    AUDIT_INVALID_TEXT, AUDIT_INVALID_DETAILS, AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT,
@@ -316,6 +337,7 @@ insert into private.audit_guards (relation, captures, fingerprint)
 values ('private.audit_gaps', false, private.audit_fingerprint('private.audit_gaps'));
 
 revoke all on function
+  private.is_audit_evidence(text, text),
   public.log_audit_event(
     text, text, uuid, text, text, public.audit_result, public.audit_severity, jsonb, uuid, uuid
   ),

@@ -98,7 +98,7 @@ begin
   from public.audit_logs e
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
-    and e.source = 'service'
+    and e.source = 'system'
     and (private.audit_seal_of(e.era, e.xid) is null or private.audit_entry_is_sealed(e.id));
   if not found then
     return 'removal_without_record';

@@ -2,7 +2,8 @@
 -- somebody asks.
 -- Protects against checkpoints that quietly stop and against a log that nobody verifies: it is read
 -- through again and again, in steps.
--- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client.
+-- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client;
+--   report_checkpoint_problem, because not even the service role writes what the log says of itself.
 
 insert into private.settings (name, value, description) values
   ('audit.checkpoint_interval_seconds', '60',
@@ -11,11 +12,13 @@ insert into private.settings (name, value, description) values
 create table private.audit_check_progress (
   only_row boolean primary key default true check (only_row),
   after_seal bigint not null default 0,
-  reported text[] not null default '{}'
+  reported text[] not null default '{}',
+  overdue_checkpoint bigint
 );
 comment on table private.audit_check_progress is
-  'Up to which seal the log has read itself through in this round, and the findings that were
-   reported last, so that each is reported once. Not audited: it moves with every look.';
+  'Up to which seal the log has read itself through in this round, and what was reported last, so
+   that each is reported once: findings, and the size of the checkpoint whose successor is overdue
+   (null: none is). Not audited: it moves with every look.';
 insert into private.audit_check_progress default values;
 alter table private.audit_check_progress enable row level security;
 
@@ -51,37 +54,62 @@ declare
     secs => (private.setting('audit.checkpoint_interval_seconds'))::integer
   );
   v_last public.audit_checkpoints;
-  v_since timestamptz;
+  v_overdue bigint;
+  v_reported bigint;
   v_waiting timestamptz;
 begin
   select * into v_last from public.audit_checkpoints c order by c.tree_size desc limit 1;
-  v_since := coalesce(v_last.signed_at, (select min(k.registered_at) from public.audit_keys k));
   -- Where no key was ever known, checkpoints are not set up: audit_status says so, no alarm does.
   -- Where one is known and no checkpoint is here, they were taken away.
-  if v_since is null then
+  if v_last.tree_size is null and not exists (select from public.audit_keys) then
     return;
   end if;
   select s.sealed_at into v_waiting
   from private.audit_seals s where s.number = coalesce(v_last.tree_size, 0) + 1;
-  if v_waiting < now() - 3 * v_interval and not exists (
-    select from public.audit_logs e
-    where e.organization_id is null
-      and e.event_type = 'system.error'
-      and e.action = 'checkpoint_missing'
-      and e.details ->> 'tree_size' = coalesce(v_last.tree_size, 0)::text
-      and e.id > private.audit_id_floor(v_since)
-  ) then
+  if v_waiting < now() - 3 * v_interval then
+    v_overdue := coalesce(v_last.tree_size, 0);
+  end if;
+  -- Not told by the log's entries: what was reported is known here alone.
+  select p.overdue_checkpoint into v_reported from private.audit_check_progress p;
+  if v_overdue is not distinct from v_reported then
+    return;
+  end if;
+  update private.audit_check_progress p set overdue_checkpoint = v_overdue;
+  if v_overdue is not null then
     perform private.raise_audit_alarm(
       'checkpoint_missing', 'public.audit_checkpoints',
-      jsonb_build_object(
-        'tree_size', coalesce(v_last.tree_size, 0), 'waiting_since', v_waiting
-      )
+      jsonb_build_object('tree_size', v_overdue, 'waiting_since', v_waiting)
     );
   end if;
 end;
 $$;
 comment on function private.report_missing_checkpoint() is
   'Raises an alarm, once for each checkpoint, that its successor is overdue.';
+
+create function public.report_checkpoint_problem(action text, details jsonb default '{}')
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes nothing of the log's own
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (action in ('checkpoint_refused', 'checkpoint_forged', 'checkpoints_missing')) is not true
+    or jsonb_typeof(details) is distinct from 'object' or octet_length(details::text) > 4096 then
+    raise exception 'Cannot report checkpoint problem: there is no such problem'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_CHECKPOINT_PROBLEM';
+  end if;
+  perform private.append_audit_entry(
+    'system.error', resource_type => 'public.audit_checkpoints',
+    action => report_checkpoint_problem.action, severity => 'critical', result => 'failure',
+    details => report_checkpoint_problem.details
+  );
+end;
+$$;
+comment on function public.report_checkpoint_problem(text, jsonb) is
+  'Records that a checkpoint was refused, forged or is gone, as a critical entry, which a security
+   rule makes an event. For the function that signs, as the service role: only it sees signatures and
+   the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
 
 create function public.check_audit_log(max_entries integer default 1000000)
   returns boolean
@@ -170,7 +198,10 @@ comment on function public.audit_status() is
 
 revoke all on function
   private.raise_audit_alarm(text, text, jsonb), private.report_missing_checkpoint(),
-  public.check_audit_log(integer), public.audit_status()
+  public.report_checkpoint_problem(text, jsonb), public.check_audit_log(integer),
+  public.audit_status()
   from public, anon, authenticated, service_role;
 grant execute on function public.audit_status() to authenticated, service_role;
-grant execute on function public.check_audit_log(integer) to service_role;
+grant execute on function
+  public.report_checkpoint_problem(text, jsonb), public.check_audit_log(integer)
+  to service_role;

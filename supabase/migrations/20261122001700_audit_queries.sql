@@ -239,7 +239,7 @@ begin
       v_news or coalesce(
         bool_or(
           (e.source, e.event_type, e.action)
-            is distinct from ('service'::public.audit_source, 'data.export', 'export_audit_log')
+            is distinct from ('system'::public.audit_source, 'data.export', 'export_audit_log')
         ),
         false
       )
@@ -291,7 +291,6 @@ begin
       organization_id => export_audit_log.organization_id,
       resource_type => 'public.audit_logs',
       action => 'export_audit_log',
-      source => 'service',
       details => jsonb_build_object(
         'after', after, 'entries', page_size - v_left, 'cursor', v_cursor
       )

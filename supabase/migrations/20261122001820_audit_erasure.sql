@@ -30,6 +30,7 @@ begin
       and (
         e.actor_id = require_erasable.user_id
         or e.event_type = 'compliance.data_deleted'
+          and e.source = 'system'
           and e.details ->> 'subject' = private.audit_subject(require_erasable.user_id)
           and exists (select from public.audit_logs r where r.removed_by = e.id)
       )

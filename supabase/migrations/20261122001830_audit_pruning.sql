@@ -32,7 +32,7 @@ as $$
     join public.audit_logs e on e.id = p.record_id
     where p.through_seal = audit_pruning_is_recorded.through_seal
       and e.event_type = 'compliance.data_deleted'
-      and e.source = 'service'
+      and e.source = 'system'
       and e.details ->> 'through_seal' = p.through_seal::text
       and e.details ->> 'seal_hash' = private.base64(s.hash)
       and (private.audit_seal_of(e.era, e.xid) is null or private.audit_entry_is_sealed(e.id))

@@ -256,12 +256,18 @@ create function public.report_security_event(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- One that is open already would only be counted up when the log itself has to raise it.
+  if starts_with(event_type, 'audit_') then
+    raise exception 'Cannot report security event: only the audit log itself raises it'
+      using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE';
+  end if;
   return private.raise_security_event(event_type, organization_id, user_id, subject, details);
 end;
 $$;
 comment on function public.report_security_event(text, uuid, uuid, text, jsonb) is
   'Raises an event for a function of the installation (service role only): see
-   private.raise_security_event. Errors: SECURITY_UNKNOWN_EVENT_TYPE.';
+   private.raise_security_event. Those about the audit log (audit_…) are its own. Errors:
+   SECURITY_UNKNOWN_EVENT_TYPE, SECURITY_EVENT_NOT_REPORTABLE.';
 
 revoke all on function
   private.security_event_lock(text, uuid, uuid, text),

@@ -135,10 +135,11 @@ select is(
   tests.error($$ select erase_subject(gen_random_uuid(), 'x', tests.organization_id('acme')) $$),
   'PT404 AUDIT_UNKNOWN_SUBJECT', 'AUR-87: of whom it learns as much as of nobody'
 );
+select tests.act_as_owner();
+select private.append_audit_entry('compliance.data_deleted', details => jsonb_build_object(
+  'subject', encode(sha256(uuid_send('00000000-0000-4000-8000-0000000000bb')), 'hex')));
 select tests.act_as_role('service_role');
 select log_audit_event('data.read', actor_id => '00000000-0000-4000-8000-0000000000aa');
-select log_audit_event('compliance.data_deleted', details => jsonb_build_object(
-  'subject', encode(sha256(uuid_send('00000000-0000-4000-8000-0000000000bb')), 'hex')));
 select is(
   tests.error($$ select erase_subject('00000000-0000-4000-8000-0000000000bb', 'x') $$),
   'PT404 AUDIT_UNKNOWN_SUBJECT', 'AUR-88: a claim that somebody was erased makes nobody a person'

@@ -2022,6 +2022,10 @@ export type Database = {
         Returns: number;
       };
       "replay_webhook_delivery": { Args: { "delivery_id": string }; Returns: undefined };
+      "report_checkpoint_problem": {
+        Args: { "action": string; "details"?: Json };
+        Returns: undefined;
+      };
       "report_leaked_api_keys": { Args: { "reports": Json }; Returns: undefined };
       "report_security_event": {
         Args: {
@@ -2407,7 +2411,7 @@ export type Database = {
       "audit_actor_type": "user" | "api_key" | "service" | "anonymous" | "database";
       "audit_result": "success" | "failure" | "partial";
       "audit_severity": "debug" | "info" | "warning" | "error" | "critical";
-      "audit_source": "table" | "auth" | "client" | "service";
+      "audit_source": "table" | "auth" | "client" | "service" | "system";
       "metric_kind": "counter" | "gauge" | "histogram";
       "metric_statistic":
         | "p50"
@@ -2568,7 +2572,7 @@ export const Constants = {
       "audit_actor_type": ["user", "api_key", "service", "anonymous", "database"],
       "audit_result": ["success", "failure", "partial"],
       "audit_severity": ["debug", "info", "warning", "error", "critical"],
-      "audit_source": ["table", "auth", "client", "service"],
+      "audit_source": ["table", "auth", "client", "service", "system"],
       "metric_kind": ["counter", "gauge", "histogram"],
       "metric_statistic": [
         "p50",

@@ -79,16 +79,7 @@ export function checkpointLog(client: CallerClient): CheckpointLog {
       unwrap(await client.rpc("record_audit_delivery", delivery));
     },
     async report(action, details) {
-      unwrap(
-        await client.rpc("log_audit_event", {
-          event_type: "system.error",
-          severity: "critical",
-          result: "failure",
-          resource_type: "public.audit_checkpoints",
-          action,
-          details,
-        }),
-      );
+      unwrap(await client.rpc("report_checkpoint_problem", { action, details }));
     },
   };
 }
