@@ -5,21 +5,31 @@
 --   organizations_with, member_organizations, is_super_admin, user_permits, session_permits, all of
 --   private.
 
--- A ban and a soft deletion are revocations too, and a token outlives them as well.
-create view private.active_grants with (security_invoker = true) as
+-- Every question about membership is asked of these two views, never of user_roles: a row there may
+-- have expired, and then it says nothing. The conventions test keeps the list of exceptions.
+create view private.unexpired_grants with (security_invoker = true) as
   select
     g.user_id,
     g.role_id,
     g.organization_id,
-    coalesce(g.expires_at, 'infinity') as held_until
+    g.starts_at,
+    coalesce(g.expires_at, 'infinity') as held_until,
+    -- A ban and a soft deletion are revocations too, and a token outlives them as well.
+    u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended
   from public.user_roles g
   join auth.users u on u.id = g.user_id
-  where g.starts_at <= now()
-    and (g.expires_at is null or g.expires_at > now())
-    and u.deleted_at is null
-    and (u.banned_until is null or u.banned_until <= now());
+  where g.expires_at is null or g.expires_at > now();
+comment on view private.unexpired_grants is
+  'The grants that count now or later: those that have not begun and those of suspended accounts
+   (banned or soft-deleted) too. For rules that must hold when they begin to count.';
+
+create view private.active_grants with (security_invoker = true) as
+  select g.user_id, g.role_id, g.organization_id, g.held_until
+  from private.unexpired_grants g
+  where g.starts_at <= now() and not g.suspended;
 comment on view private.active_grants is
-  'The grants that count right now: begun, not expired, of an account neither banned nor deleted.';
+  'The grants that count right now: begun, not expired, of an account neither banned nor deleted. A
+   member is who has one in the organization.';
 
 create view private.held_permissions with (security_invoker = true) as
   select
@@ -33,6 +43,44 @@ create view private.held_permissions with (security_invoker = true) as
   join private.effective_permissions e on e.role_id = g.role_id;
 comment on view private.held_permissions is
   'Every permission somebody holds right now, where, and until when.';
+
+create function private.is_member(user_id uuid, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from private.active_grants g
+    where g.user_id = is_member.user_id and g.organization_id = is_member.organization_id
+  );
+end;
+$$;
+comment on function private.is_member(uuid, uuid) is
+  'Whether a user is a member of an organization right now.';
+
+create function private.organizations_of(user_id uuid, suspended boolean default false)
+  returns setof uuid
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select distinct g.organization_id
+    from private.unexpired_grants g
+    where g.user_id = organizations_of.user_id
+      and g.organization_id is not null
+      and g.starts_at <= now()
+      and (organizations_of.suspended or not g.suspended)
+    order by 1;
+end;
+$$;
+comment on function private.organizations_of(uuid, boolean) is
+  'The organizations of which a user is a member right now, in a fixed order. With suspended also
+   where only the account''s ban or deletion stands in the way: those hear of the ban itself.';
 
 create function private.require_known_permission(permission text)
   returns void
@@ -296,10 +344,11 @@ create policy "Users read their own grants, members those of all"
     or (organization_id is null and (select private.is_super_admin()))
   );
 
-revoke all on private.active_grants, private.held_permissions
+revoke all on private.unexpired_grants, private.active_grants, private.held_permissions
   from public, anon, authenticated, service_role;
 
 revoke all on function
+  private.is_member(uuid, uuid), private.organizations_of(uuid, boolean),
   private.require_known_permission(text), private.require_user(),
   private.user_permits(uuid, text, uuid), private.session_permits(uuid, text, uuid),
   private.is_super_admin(), private.organizations_with(text), private.member_organizations()

@@ -55,7 +55,11 @@ comment on function private.require_permission_to_change(text, uuid) is
   'Guard for whatever changes rights: private.require_permission, decided behind every other change
    of rights there, so that nobody acts on what was just taken from them.';
 
-create function private.can_see_user(user_id uuid, organization_id uuid)
+create function private.can_see_user(
+  user_id uuid,
+  organization_id uuid,
+  former boolean default false
+)
   returns boolean
   language sql
   stable
@@ -70,7 +74,10 @@ as $$
       private.session_permits(auth.uid(), 'user:read', can_see_user.organization_id)
       and (
         private.is_super_admin()
-        or exists (
+        or can_see_user.organization_id in (
+          select private.organizations_of(can_see_user.user_id, suspended => true)
+        )
+        or former and exists (
           select from public.user_roles g
           where g.user_id = can_see_user.user_id
             and g.organization_id = can_see_user.organization_id
@@ -78,11 +85,16 @@ as $$
       )
     );
 $$;
-comment on function private.can_see_user(uuid, uuid) is
+comment on function private.can_see_user(uuid, uuid, boolean) is
   'Whether the caller may learn about a user''s rights in an organization: oneself, fellow members
-   with user:read, a super_admin, the service role.';
+   with user:read, a super_admin, the service role. With former also of whom the organization still
+   has a grant outside its time: about that grant alone.';
 
-create function private.require_visible_user(user_id uuid, organization_id uuid)
+create function private.require_visible_user(
+  user_id uuid,
+  organization_id uuid,
+  former boolean default false
+)
   returns void
   language plpgsql
   stable
@@ -93,17 +105,17 @@ begin
     raise exception 'Cannot look up user: the user is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
-  if private.can_see_user(user_id, organization_id) is not true then
+  if private.can_see_user(user_id, organization_id, former) is not true then
     raise exception 'Cannot look up user: there is none here that you may see'
       using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
   end if;
 end;
 $$;
-comment on function private.require_visible_user(uuid, uuid) is
+comment on function private.require_visible_user(uuid, uuid, boolean) is
   'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all.';
 
 revoke all on function
   private.require_permission(text, uuid), private.require_permission_to_change(text, uuid),
-  private.can_see_user(uuid, uuid), private.require_visible_user(uuid, uuid)
+  private.can_see_user(uuid, uuid, boolean), private.require_visible_user(uuid, uuid, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function private.require_permission(text, uuid) to authenticated;

@@ -103,7 +103,9 @@ create function public.get_user_roles(user_id uuid, organization_id uuid default
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_visible_user(get_user_roles.user_id, get_user_roles.organization_id);
+  perform private.require_visible_user(
+    get_user_roles.user_id, get_user_roles.organization_id, former => true
+  );
   return query
     select
       r.name,
@@ -150,10 +152,15 @@ create function public.explain_permission(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_visible boolean;
   v_withheld boolean := false;
 begin
   perform private.require_known_permission(explain_permission.permission);
   perform private.require_visible_user(
+    explain_permission.user_id, explain_permission.organization_id, former => true
+  );
+  -- Of a former member it tells the organization's own grants alone.
+  v_visible := private.can_see_user(
     explain_permission.user_id, explain_permission.organization_id
   );
   -- Of others it states what they are entitled to: their sessions are nobody's business.
@@ -169,7 +176,9 @@ begin
       where g.user_id = explain_permission.user_id
         and (
           g.organization_id is not distinct from explain_permission.organization_id
-          or (g.organization_id is null and g.role_id = private.super_admin_role())
+          or (
+            v_visible and g.organization_id is null and g.role_id = private.super_admin_role()
+          )
         )
     ),
     ancestry (role_id, ancestor_id) as (

@@ -162,10 +162,8 @@ begin
     perform private.require_permission_to_change('role:grant', organization_id);
     -- Nobody is made a member unasked, and whose time is over is no member any more.
     if organization_id is not null and not private.is_super_admin() and not exists (
-      select from public.user_roles g
-      where g.user_id = grant_role.user_id
-        and g.organization_id = grant_role.organization_id
-        and (g.expires_at is null or g.expires_at > now())
+      select from private.unexpired_grants g
+      where g.user_id = grant_role.user_id and g.organization_id = grant_role.organization_id
     ) then
       raise exception 'Cannot grant role: the user is not a member of the organization'
         using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',

@@ -253,7 +253,7 @@ begin
     and i.accepted_at is null
     and i.revoked_at is null
     and not exists (
-      select from public.user_roles g
+      select from private.unexpired_grants g
       where g.user_id = old.user_id and g.organization_id = old.organization_id
     );
   return null;

@@ -164,9 +164,12 @@ begin
   for v_organization in
     select null::uuid
     union all
-    select distinct g.organization_id
-    from public.user_roles g
-    where g.user_id = append_auth_entry.user_id and g.organization_id is not null
+    select private.organizations_of(
+      append_auth_entry.user_id,
+      -- What ends the membership is still told to where it ends.
+      suspended => resource_type = 'auth.users'
+        and (action = 'delete' or coalesce(after ?| '{banned_until,deleted_at}', false))
+    )
   loop
     v_entry := private.append_audit_entry(
       event_type => append_auth_entry.event_type,

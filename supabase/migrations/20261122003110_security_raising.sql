@@ -182,9 +182,7 @@ begin
   v_id := private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
   if organization_id is null and user_id is not null then
     for v_organization in
-      select distinct g.organization_id
-      from public.user_roles g
-      where g.user_id = raise_security_event.user_id and g.organization_id is not null
+      select private.organizations_of(raise_security_event.user_id)
     loop
       perform private.count_security_event(
         event_type, v_organization, user_id, v_subject, v_details

@@ -147,9 +147,7 @@ begin
   for v_organization in
     select null::uuid
     union all
-    select distinct g.organization_id
-    from public.user_roles g
-    where g.user_id = record_mfa.user_id and g.organization_id is not null
+    select private.organizations_of(record_mfa.user_id)
   loop
     v_entry := private.append_audit_entry(
       event_type => record_mfa.event_type,

@@ -58,6 +58,13 @@ begin
   if person = user_id then
     return 'MFA_OWN_RESET';
   end if;
+  if organization_id is not null and not exists (
+    select from private.unexpired_grants g
+    where g.user_id = mfa_reset_obstacle.user_id
+      and g.organization_id = mfa_reset_obstacle.organization_id
+  ) then
+    return 'RBAC_NOT_A_MEMBER';
+  end if;
   -- Whoever acts for the whole installation is reset by their like only.
   if exists (
       select from private.active_grants g
@@ -102,6 +109,7 @@ begin
     raise exception 'Cannot reset factors: %', case obstacle
         when 'RBAC_PERMISSION_DENIED' then 'permission mfa:reset is missing'
         when 'MFA_OWN_RESET' then 'they are your own'
+        when 'RBAC_NOT_A_MEMBER' then 'the user is not a member of the organization'
         else 'the user outranks you'
       end
       using errcode = 'insufficient_privilege', detail = obstacle,
@@ -140,7 +148,8 @@ as $$
   union
   select p.organization_id
   from public.mfa_resets r
-  join public.user_roles g on g.user_id = r.user_id
+  -- A grant that waits counts too: once it begins, the factor guards that organization as well.
+  join private.unexpired_grants g on g.user_id = r.user_id
   join public.mfa_policies p on p.organization_id = g.organization_id
   where r.id = reset_id
     and (p.required_from is not null or private.mfa_reset_needs_approval(p.organization_id));

@@ -92,10 +92,8 @@ begin
   perform private.require_permission('mfa:reset', request_mfa_reset.organization_id);
   if v_person is not null then
     perform private.require_step_up();
-    if request_mfa_reset.organization_id is not null and not exists (
-      select from public.user_roles g
-      where g.user_id = request_mfa_reset.user_id
-        and g.organization_id = request_mfa_reset.organization_id
+    if request_mfa_reset.organization_id is not null and not private.is_member(
+      request_mfa_reset.user_id, request_mfa_reset.organization_id
     ) then
       raise exception 'Cannot reset factors: the user is not a member of the organization'
         using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
@@ -212,8 +210,8 @@ $$;
 comment on function public.approve_mfa_reset(uuid) is
   'Consents to a reset that somebody else requested, for every organization concerned in which the
    caller may reset the user; true when no consent is missing any more and it is done. Errors:
-   MFA_UNKNOWN_RESET, MFA_OWN_REQUEST, MFA_OWN_RESET, MFA_USER_OUTRANKS, RBAC_PERMISSION_DENIED,
-   MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
+   MFA_UNKNOWN_RESET, MFA_OWN_REQUEST, MFA_OWN_RESET, MFA_USER_OUTRANKS, RBAC_NOT_A_MEMBER,
+   RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
 
 create function public.cancel_mfa_reset(reset_id uuid)
   returns void

@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(21);
+select plan(22);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -158,6 +158,41 @@ select is_empty(
 select is_empty(
   $$ select schema, name from ours where kind in ('r', 'p') and not private.is_of_bulwark(oid) $$,
   'CONV-21: every table of ours is one that cannot be opened to API keys'
+);
+
+select results_eq(
+  $$ select name::text collate "C" from (
+       select f.name::text from our_functions f join pg_proc p on p.oid = f.oid
+       where p.prosrc ~* '\muser_roles\M'
+         -- Made for one table each, whose name they hold.
+         and p.proname !~ '^audit_[a-z]+_[0-9a-f]{32}$'
+       union all
+       select o.name from ours o
+       where o.kind in ('v', 'm') and pg_get_viewdef(o.oid) ~* '\muser_roles\M'
+       union all
+       select polrelid::regclass || ': ' || polname from pg_policy
+       where polrelid <> 'public.user_roles'::regclass
+         and concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+           ~* '\muser_roles\M'
+     ) reader
+     order by 1 $$,
+  $$ select name::text collate "C" from (values
+       -- Write grants.
+       ('accept_invitation(text)'), ('create_organization(text,text,uuid)'),
+       ('grant_role(uuid,text,uuid,timestamp with time zone,timestamp with time zone)'),
+       ('revoke_role(uuid,text,uuid)'), ('delete_role(uuid,text)'),
+       -- List the organization's grants themselves, with those that are over.
+       ('get_user_roles(uuid,uuid)'), ('explain_permission(uuid,text,uuid)'),
+       ('private.can_see_user(uuid,uuid,boolean)'),
+       -- A former member is erased, too.
+       ('private.require_erasable(uuid,uuid)'),
+       -- Names the table only.
+       ('private.is_of_bulwark(regclass)'),
+       -- The definition.
+       ('unexpired_grants')
+     ) allowed (name)
+     order by 1 $$,
+  'CONV-22: who is a member is asked of active_grants or unexpired_grants, not of user_roles'
 );
 
 select * from finish();
