@@ -49,7 +49,8 @@ create table public.audit_logs (
   id uuid primary key,
   xid xid8 not null,
   occurred_at timestamptz not null,
-  era smallint not null,
+  -- squawk-ignore prefer-bigint-over-int
+  era integer not null,
   source public.audit_source not null,
   severity public.audit_severity not null,
   result public.audit_result not null default 'success',

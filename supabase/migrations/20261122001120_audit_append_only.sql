@@ -5,49 +5,6 @@
 -- SECURITY DEFINER: audit_logs_refuse_change, because it looks into removal records and prunings
 --   whoever writes.
 
-create table private.audit_eras (
-  era smallint primary key,
-  relation oid not null,
-  system_identifier bigint not null,
-  timeline bigint not null,
-  started_at timestamptz not null default clock_timestamp(),
-  constraint audit_eras_is_one_a_table unique (relation, system_identifier)
-);
-comment on table private.audit_eras is
-  'The clusters the log has lived in, told apart by the table''s own oid: it is another one after a
-   dump is restored, and stays the same as long as transaction ids go on.';
-alter table private.audit_eras enable row level security;
-
-create function private.audit_era(relation oid)
-  returns integer
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_era integer;
-  v_system bigint := (select c.system_identifier from pg_catalog.pg_control_system() c);
-begin
-  select e.era into v_era
-  from private.audit_eras e
-  where e.relation = audit_era.relation and e.system_identifier = v_system;
-  if not found then
-    insert into private.audit_eras (era, relation, system_identifier, timeline)
-    select coalesce(max(e.era), 0) + 1, audit_era.relation, v_system, c.timeline_id
-    from pg_catalog.pg_control_checkpoint() c
-    left join private.audit_eras e on true
-    group by c.timeline_id
-    on conflict on constraint audit_eras_is_one_a_table do nothing;
-    select e.era into strict v_era
-    from private.audit_eras e
-    where e.relation = audit_era.relation and e.system_identifier = v_system;
-  end if;
-  return v_era;
-end;
-$$;
-comment on function private.audit_era(oid) is
-  'The era of the log in this table of this cluster; the first call after a restore begins one.';
-
 -- Runs once an entry. Each expression is set up anew in every transaction, which costs more than
 -- what it computes: there are few, and none calls a function of ours that SQL can spell out.
 create function private.audit_logs_stamp()
@@ -63,14 +20,24 @@ declare
   v_trusted text;
   v_value text;
 begin
+  -- The arguments were right when the trigger was made; in a restored or upgraded cluster they are
+  -- another's. The setting spares a session that look at every entry; who makes one up gets what the
+  -- arguments say.
+  if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
+    or private.audit_cluster() = tg_argv[0] then
+    new.era := tg_argv[1]::integer;
+  elsif current_setting('session_replication_role') = 'replica' then
+    -- A restore, since nothing was sealed in this cluster yet: an entry that has an id was loaded
+    -- and stays as it is; one without tells of a row that was loaded, which is no change.
+    if new.id is null then
+      return null;
+    end if;
+    return new;
+  else
+    new.era := private.audit_era();
+  end if;
   new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
-  -- The arguments were right when the trigger was made; in a restored table they are another's.
-  if tg_relid = tg_argv[0]::oid then
-    new.era := tg_argv[1]::smallint;
-  else
-    new.era := private.audit_era(tg_relid)::smallint;
-  end if;
   new.salt := gen_random_uuid();
   -- Version 7: milliseconds, then twelve bits of their fraction, then the variant and random bits,
   -- which only have to differ: the secure kind, which the salt needs, costs far more.
@@ -138,6 +105,26 @@ comment on function private.audit_logs_stamp() is
   'Trigger: identity, time, transaction, era and salt of an entry are the database''s, whatever the
    insert says; so are actor, session, address and correlation where the writer names no actor.';
 
+-- Writers wait for the lock that making a trigger takes, so it is not waited for long.
+create function private.install_audit_stamp(era integer)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format(
+    'create or replace trigger audit_logs_stamp before insert on public.audit_logs
+       for each row execute function private.audit_logs_stamp(%L, %L)',
+    private.audit_cluster(), era
+  );
+  -- Always: session_replication_role skips ordinary triggers.
+  alter table public.audit_logs enable always trigger audit_logs_stamp;
+end;
+$$;
+comment on function private.install_audit_stamp(integer) is
+  'Makes the trigger that stamps entries, with the cluster and the era written out.';
+
 create function private.audit_logs_refuse_change()
   returns trigger
   language plpgsql
@@ -193,18 +180,6 @@ comment on function private.audit_logs_refuse_change() is
   'Trigger: lets through only the removal of a payload under a record of the same transaction and
    the pruning of a sealed prefix under its tombstone; everything else raises
    AUDIT_LOG_IS_APPEND_ONLY.';
-
-create function private.refuse_change()
-  returns trigger
-  language plpgsql
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  raise exception 'Cannot change %: its rows are never changed or removed', tg_table_name
-    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
-end;
-$$;
-comment on function private.refuse_change() is 'Trigger: refuses whatever it is made for.';
 
 create function private.append_audit_entry(
   event_type text,
@@ -265,42 +240,20 @@ comment on function private.append_audit_entry(
   'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
    who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
-select private.audit_era('public.audit_logs'::regclass);
-do $$
-begin
-  execute format(
-    'create trigger audit_logs_stamp before insert on public.audit_logs
-       for each row execute function private.audit_logs_stamp(%L, %L)',
-    'public.audit_logs'::regclass::oid, private.audit_era('public.audit_logs'::regclass)
-  );
-end;
-$$;
+select private.install_audit_stamp(1);
 create trigger audit_logs_refuse_change
   before update or delete on public.audit_logs
   for each row execute function private.audit_logs_refuse_change();
 create trigger audit_logs_refuse_truncate
   before truncate on public.audit_logs
   for each statement execute function private.refuse_change();
-create trigger audit_eras_keep_columns
-  before update on private.audit_eras
-  for each row execute function private.keep_columns('era', 'relation', 'started_at');
-create trigger audit_eras_refuse_removal
-  before delete on private.audit_eras
-  for each row execute function private.refuse_change();
-create trigger audit_eras_refuse_truncate
-  before truncate on private.audit_eras
-  for each statement execute function private.refuse_change();
 -- Always: session_replication_role skips ordinary triggers.
-alter table public.audit_logs enable always trigger audit_logs_stamp;
 alter table public.audit_logs enable always trigger audit_logs_refuse_change;
 alter table public.audit_logs enable always trigger audit_logs_refuse_truncate;
-alter table private.audit_eras enable always trigger audit_eras_keep_columns;
-alter table private.audit_eras enable always trigger audit_eras_refuse_removal;
-alter table private.audit_eras enable always trigger audit_eras_refuse_truncate;
 
 revoke all on function
-  private.audit_era(oid), private.audit_logs_stamp(), private.audit_logs_refuse_change(),
-  private.refuse_change(),
+  private.audit_logs_stamp(), private.install_audit_stamp(integer),
+  private.audit_logs_refuse_change(),
   private.append_audit_entry(
     text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
     uuid, public.audit_source, uuid, uuid, text, text

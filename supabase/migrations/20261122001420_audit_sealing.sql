@@ -77,7 +77,7 @@ create function private.write_audit_seal(snapshot pg_snapshot)
   set jit = off
 as $$
 declare
-  v_era integer := (select max(e.era) from private.audit_eras e);
+  v_era constant integer := private.audit_era();
   v_last private.audit_seals;
   v_number bigint;
 begin
@@ -144,57 +144,6 @@ $$;
 comment on function private.write_audit_seal(pg_snapshot) is
   'Seals what the snapshot saw finished and no seal holds yet, and returns the seal''s number: null
    where there is nothing. The snapshot must be older than any write of the calling transaction.';
-
-create function private.settle_audit_era()
-  returns void
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_relation constant oid := 'public.audit_logs'::regclass;
-  v_arguments bytea := (
-    select t.tgargs from pg_catalog.pg_trigger t
-    where t.tgrelid = v_relation and t.tgname = 'audit_logs_stamp'
-  );
-  v_era private.audit_eras;
-  v_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
-begin
-  select * into v_era from private.audit_eras e where e.era = private.audit_era(v_relation);
-  if v_arguments is distinct from
-    convert_to(v_relation::text, 'UTF8') || '\x00' || convert_to(v_era.era::text, 'UTF8') || '\x00'
-  then
-    -- A restored dump brought the arguments of another cluster. Writers wait for the lock, so
-    -- where it is not free at once the next run tries again.
-    perform set_config('lock_timeout', '100ms', true);
-    execute format(
-      'create or replace trigger audit_logs_stamp before insert on public.audit_logs
-         for each row execute function private.audit_logs_stamp(%L, %L)',
-      v_relation, v_era.era
-    );
-    alter table public.audit_logs enable always trigger audit_logs_stamp;
-    perform private.append_audit_entry(
-      'system.warning', resource_type => 'public.audit_logs', action => 'era_started',
-      details => to_jsonb(v_era)
-    );
-    -- The dump brought the triggers too, each touched by another transaction than before.
-    update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation);
-  end if;
-  if v_era.timeline <> v_timeline then
-    update private.audit_eras e set timeline = v_timeline where e.era = v_era.era;
-    perform private.append_audit_entry(
-      'system.warning', resource_type => 'public.audit_logs', action => 'fork',
-      details => jsonb_build_object('timeline', v_timeline, 'timeline_before', v_era.timeline)
-    );
-  end if;
-exception
-  when lock_not_available then
-    return;
-end;
-$$;
-comment on function private.settle_audit_era() is
-  'Begins an era where a dump was restored, and records a fork where the cluster was recovered to a
-   point in time or promoted.';
 
 create function private.inspect_audit_guards()
   returns void
@@ -312,8 +261,11 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select pg_current_snapshot() into v_snapshot;
+  -- Before anything is sealed: a seal belongs to the era that this cluster writes.
+  if not private.settle_audit_era() then
+    return null;
+  end if;
   v_number := private.write_audit_seal(v_snapshot);
-  perform private.settle_audit_era();
   perform private.inspect_audit_guards();
   perform private.report_missing_checkpoint();
   return v_number;
@@ -327,7 +279,6 @@ comment on function public.seal_audit_log() is
 
 revoke all on function
   private.audit_entries(integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean),
-  private.write_audit_seal(pg_snapshot), private.settle_audit_era(),
-  private.inspect_audit_guards(), public.seal_audit_log()
+  private.write_audit_seal(pg_snapshot), private.inspect_audit_guards(), public.seal_audit_log()
   from public, anon, authenticated, service_role;
 grant execute on function public.seal_audit_log() to service_role;

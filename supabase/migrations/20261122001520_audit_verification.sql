@@ -203,8 +203,13 @@ begin
     (
       select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
       from public.audit_logs e
-      where (e.era < (select min(k.era) from private.audit_eras k)
-          or e.era > (select max(k.era) from private.audit_eras k))
+      where (
+          e.era < least(
+            (select min(k.era) from private.audit_eras k),
+            (select k.era from private.audit_seals k order by k.number limit 1)
+          )
+          or e.era > greatest((select max(k.era) from private.audit_eras k), v_last.era)
+        )
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1
     )

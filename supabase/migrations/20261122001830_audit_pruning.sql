@@ -5,7 +5,8 @@
 
 create table private.audit_prunings (
   through_seal bigint primary key,
-  era smallint not null,
+  -- squawk-ignore prefer-bigint-over-int
+  era integer not null,
   snapshot pg_snapshot not null,
   record_id uuid not null,
   xid xid8 not null default pg_current_xact_id(),

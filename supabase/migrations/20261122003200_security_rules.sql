@@ -180,12 +180,17 @@ create function public.evaluate_security_rules()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_era integer := private.audit_era('public.audit_logs'::regclass);
+  v_era integer;
   v_last private.security_progress;
   v_present constant pg_snapshot := pg_current_snapshot();
   v_raised integer := 0;
   v_rule private.security_rules;
 begin
+  -- Before the sealer has begun the era of a restored log nobody else does.
+  if not private.audit_log_is_settled() then
+    return 0;
+  end if;
+  v_era := private.audit_era();
   select * into v_last from private.security_progress p for update skip locked;
   if not found then
     return 0;

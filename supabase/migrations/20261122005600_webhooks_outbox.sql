@@ -169,6 +169,10 @@ begin
   ) then
     return null;
   end if;
+  -- What a restore loads was told when it happened.
+  if private.audit_log_is_loading() then
+    return null;
+  end if;
   insert into public.webhook_deliveries (
     endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, ordering_key
   )
@@ -215,6 +219,9 @@ declare
     else 'critical'
   end;
 begin
+  if private.audit_log_is_loading() then
+    return null;
+  end if;
   with told as (
     insert into public.webhook_deliveries (
       endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type,

@@ -1,0 +1,83 @@
+-- Audit settling: what the sealer does first in a cluster that the log was restored, upgraded or
+-- forked into.
+-- Protects against a log that nobody seals after a restore, and against a restore that quietly loses
+-- a part of what protects it.
+-- No function here is SECURITY DEFINER.
+
+create function private.renew_audit_stamp(era private.audit_eras)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '100ms'
+as $$
+begin
+  -- Writers wait for the lock as well, so it is waited for briefly, and longer the longer the log
+  -- has gone without a seal.
+  perform set_config(
+    'lock_timeout',
+    least(100 + 20 * date_part('epoch', clock_timestamp() - era.started_at), 5000)::integer::text,
+    true
+  );
+  perform private.install_audit_stamp(era.era);
+  return true;
+exception
+  when lock_not_available then
+    return false;
+end;
+$$;
+comment on function private.renew_audit_stamp(private.audit_eras) is
+  'Has the trigger stamp entries with this era; false where writers keep the table busy.';
+
+create function private.settle_audit_era()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_era private.audit_eras;
+  v_number integer;
+  v_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
+begin
+  if not private.audit_log_is_settled() then
+    -- A restore that has not come to the data yet.
+    if not exists (select from private.audit_eras) and not exists (select from public.audit_logs)
+    then
+      return false;
+    end if;
+    v_number := private.audit_era();
+    select * into strict v_era from private.audit_eras e where e.era = v_number;
+    if not private.renew_audit_stamp(v_era) then
+      return false;
+    end if;
+    if v_era.settled_at is null then
+      update private.audit_eras e set settled_at = clock_timestamp() where e.era = v_era.era;
+      perform private.append_audit_entry(
+        'system.warning', resource_type => 'public.audit_logs', action => 'era_started',
+        details => to_jsonb(v_era)
+      );
+      -- A dump brought the triggers too, each touched by another transaction than before.
+      update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation);
+    end if;
+  end if;
+  v_number := private.audit_era();
+  select * into strict v_era from private.audit_eras e where e.era = v_number;
+  if v_era.timeline <> v_timeline then
+    update private.audit_eras e set timeline = v_timeline where e.era = v_era.era;
+    perform private.append_audit_entry(
+      'system.warning', resource_type => 'public.audit_logs', action => 'fork',
+      details => jsonb_build_object('timeline', v_timeline, 'timeline_before', v_era.timeline)
+    );
+  end if;
+  return true;
+end;
+$$;
+comment on function private.settle_audit_era() is
+  'Begins an era where a dump was restored or the cluster upgraded, and records a fork where it was
+   recovered to a point in time or promoted. False where nothing can be sealed yet: the next run
+   tries again.';
+
+revoke all on function
+  private.renew_audit_stamp(private.audit_eras), private.settle_audit_era()
+  from public, anon, authenticated, service_role;
