@@ -1,6 +1,6 @@
 import { readTrackingEnv, type TrackingEnv } from "./env.ts";
 import { waitUntil } from "./metrics/flush.ts";
-import { scrub } from "./tracking/scrub.ts";
+import { scrubber } from "./tracking/scrub.ts";
 import { parseDsn, toEnvelope } from "./tracking/sentry.ts";
 
 /** Where an unexpected error happened. */
@@ -34,7 +34,7 @@ export function errorReporter(
     if (underway >= mostUnderway) return;
     underway++;
     const deliver = async () => {
-      const body = toEnvelope(thrown, context, env.environment, (text) => scrub(text, env.secrets));
+      const body = toEnvelope(thrown, context, env.environment, scrubber(env.secrets));
       const response = await send(dsn.url, {
         method: "POST",
         headers: { "content-type": "application/x-sentry-envelope", "x-sentry-auth": dsn.auth },

@@ -1,5 +1,6 @@
 import { parseTraceparent, traceIdOf } from "../trace.ts";
 import type { ErrorContext } from "../tracking.ts";
+import type { Scrubber } from "./scrub.ts";
 
 /** Where envelopes go, and what authenticates them. */
 export interface Dsn {
@@ -34,14 +35,15 @@ export function toEnvelope(
   thrown: unknown,
   { request, correlationId }: ErrorContext,
   environment: string,
-  clean: (text: string) => string,
+  scrubber: Scrubber,
 ): string {
   const eventId = crypto.randomUUID().replaceAll("-", "");
   const now = new Date();
   const { pathname } = new URL(request.url);
   const trace = parseTraceparent(request.headers.get("traceparent"));
   const traceId = trace?.traceId ?? traceIdOf(correlationId) ?? eventId;
-  const text = (value: string) => clean(value).slice(0, longestText);
+  const text = (value: string) => scrubber.text(value).slice(0, longestText);
+  const path = (value: string) => scrubber.path(value).slice(-longestText);
   const event = {
     event_id: eventId,
     timestamp: now.getTime() / 1000,
@@ -59,7 +61,7 @@ export function toEnvelope(
       runtime: { name: "Deno", version: Deno.version.deno },
     },
     request: { method: request.method, url: text(pathname) },
-    exception: { values: chain(thrown).map((error) => exception(error, text)).reverse() },
+    exception: { values: chain(thrown).map((error) => exception(error, { text, path })).reverse() },
   };
   const header = { event_id: eventId, sent_at: now.toISOString() };
   return [header, { type: "event" }, event].map((line) => JSON.stringify(line)).join("\n");
@@ -74,18 +76,20 @@ function chain(thrown: unknown): unknown[] {
   return errors;
 }
 
-function exception(thrown: unknown, text: (value: string) => string) {
+function exception(thrown: unknown, { text, path }: Scrubber) {
   if (!(thrown instanceof Error)) return { type: "Error", value: text(String(thrown)) };
   return {
     type: text(thrown.name),
     value: text(thrown.message),
     // What follows the message, so that nothing in it is taken for a frame.
-    stacktrace: { frames: frames(thrown.stack?.split(thrown.message || "\n").at(-1) ?? "", text) },
+    stacktrace: {
+      frames: frames(thrown.stack?.split(thrown.message || "\n").at(-1) ?? "", { text, path }),
+    },
   };
 }
 
 /** V8's stack, outermost first as Sentry wants it. */
-function frames(stack: string, text: (value: string) => string) {
+function frames(stack: string, { text, path }: Scrubber) {
   return stack.split("\n").flatMap((line) => {
     if (line.length > longestLine) return [];
     const match = /^\s+at (?:async )?(?:(.+?) \()?(.+?):(\d+):(\d+)\)?$/.exec(line);
@@ -93,7 +97,7 @@ function frames(stack: string, text: (value: string) => string) {
     const [, name, file = "", row, column] = match;
     return [{
       function: text(name ?? "?"),
-      filename: text(file),
+      filename: path(file),
       lineno: Number(row),
       colno: Number(column),
       in_app: !file.includes("node_modules") && !file.startsWith("ext:"),

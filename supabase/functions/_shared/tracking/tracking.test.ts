@@ -4,7 +4,7 @@ import { handle } from "../http.ts";
 import { correlationIdOf } from "../http.ts";
 import { parseTraceparent, traceIdOf } from "../trace.ts";
 import { errorReporter } from "../tracking.ts";
-import { scrub } from "./scrub.ts";
+import { scrub, scrubber, scrubPath } from "./scrub.ts";
 import { parseDsn, toEnvelope } from "./sentry.ts";
 
 const jwt =
@@ -52,8 +52,7 @@ Deno.test("TRACK-01: an unexpected error arrives as an envelope, without a secre
     }),
   );
   const { correlation_id } = await answer.json();
-  const { path, auth, body } = await promise;
-  await receiver.shutdown();
+  const { path, auth, body } = await promise.finally(() => receiver.shutdown());
   assert.equal(path, "/prefix/api/42/envelope/");
   assert.match(auth, /sentry_version=7.*sentry_key=publickey/);
   const [header, item, event] = body.split("\n").map((line) => JSON.parse(line));
@@ -215,7 +214,7 @@ Deno.test("TRACK-06: a long message costs no long time, and is cut where no secr
       error,
       { request: new Request("http://localhost/x"), correlationId: "12345678" },
       "test",
-      (one) => scrub(one, []),
+      scrubber([]),
     );
     assert.ok(event.length < 100_000);
   }
@@ -233,11 +232,62 @@ Deno.test("TRACK-07: nothing in a message is taken for a frame, and causes that 
     error,
     { request: new Request(`http://localhost/x/${jwt}?a=b`), correlationId: "12345678" },
     "test",
-    (one) => scrub(one, []),
+    scrubber([]),
   );
   assert.ok(!event.includes("abcdefgh") && !event.includes(jwt) && !event.includes("a=b"));
   const { exception } = JSON.parse(event.split("\n")[2]!);
   const [, , outer] = exception.values;
   assert.ok(!JSON.stringify(outer.stacktrace).includes("secretValue"));
   assert.ok(outer.stacktrace.frames.length > 0);
+});
+
+Deno.test("TRACK-10: the path of a file is told, whatever its folders are called", () => {
+  const folders = [
+    "KVUaZ6ZtEo/clone/main",
+    `${"Ab1".repeat(60)}`,
+    "a%20folder/with spaces/and more",
+    "%C3%BC/ünïcödé/日本語",
+    "sk-learn-models/pk_live_folder/bw_checkout",
+    "token=abc/password: x",
+    "ada@acme.test/10.0.0.7",
+    "Qx7/zK2/Lp9/Ww3/Rt5/Yu8/Ii1/Oo4/Pp6/Aa2/Ss3/Dd4",
+  ];
+  for (const folder of folders) {
+    const path = `file:///tmp/${folder}/supabase/functions/_shared/tracking/x.test.ts`;
+    const clean = scrubPath(path, []);
+    assert.ok(clean.startsWith("file:///tmp/"), clean);
+    assert.ok(clean.endsWith("/supabase/functions/_shared/tracking/x.test.ts"), clean);
+    assert.equal(clean.split("/").length, path.split("/").length);
+  }
+  for (
+    const text of [
+      "Cannot read /tmp/KVUaZ6ZtEo/clone/supabase/functions/index.ts: no such file",
+      "at file:///home/Build42/Qx7zK2Lp9Ww3Rt5Yu8/Checkout9/functions/mod.ts line 7",
+      "Cannot open KVUaZ6ZtEo/clone/supabase/functions/shared/tracking",
+      "see ./Node20/Packages9/SupabaseJs2/Dist7/Index4/Module5/index.mjs",
+    ]
+  ) assert.equal(scrub(text, []), text);
+});
+
+Deno.test("TRACK-11: a secret in a path, or with slashes in it, does not leave", () => {
+  const random = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+  for (const text of [`key ${random}`, `key=${random}.`, `"${random}="`, `(${random})`, random]) {
+    assert.ok(!scrub(text, []).includes("K7MDENG"), scrub(text, []));
+  }
+  for (let n = 0; n < 500; n++) {
+    const secret = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))));
+    assert.ok(!scrub(`the key ${secret} is wrong`, []).includes(secret), secret);
+  }
+  const paths = [
+    `file:///tmp/${jwt}/x.ts`,
+    "https://ada:hunter22@acme.test/x.ts",
+    "https://acme.test/x.ts?token=hunter22",
+    "file:///tmp/hunter22/x.ts",
+    "data:text/typescript,export const password = 'hunter22'",
+    `file:///tmp/bwk_live_${"aB".repeat(19)}/x.ts`,
+  ];
+  for (const path of paths) {
+    const clean = scrubPath(path, ["hunter22"]);
+    assert.ok(!/hunter22|aBaBaB/.test(clean) && !clean.includes(jwt.slice(0, 20)), clean);
+  }
 });
