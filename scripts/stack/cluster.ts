@@ -20,6 +20,11 @@ export interface ClusterOptions {
   port?: number | undefined;
   /** Server settings on top of the defaults. */
   settings?: Record<string, string>;
+  /**
+   * Starts the server again, on the same port, where it ends and nobody stopped it; called with
+   * what happens, for the user.
+   */
+  restart?: ((message: string) => void) | undefined;
 }
 
 /** A running Postgres server. */
@@ -52,13 +57,59 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   for (let attempt = 1;; attempt++) {
     const port = options.port ?? freePort();
     const server = await launch(options, user, port);
-    if (server) return server;
+    if (server) return supervised(options, user, port, server);
     const failure = explain(options, port);
     if (failure.code !== "PORT_TAKEN" || attempt === attempts) throw failure;
   }
 }
 
-async function launch(options: ClusterOptions, user: OsUser, port: number) {
+/** A server process that accepts connections. */
+interface Server {
+  /** Resolves once it is gone. */
+  exited: Promise<unknown>;
+}
+
+/** The cluster that a server is of, and goes on being where it is started again. */
+function supervised(options: ClusterOptions, user: OsUser, port: number, first: Server): Cluster {
+  const { folder, installation, restart } = options;
+  let isStopping = false;
+  const tell = (message: string) => {
+    if (!isStopping) restart?.(message);
+  };
+  const supervise = async () => {
+    for (let server: Server | null = first; !isStopping;) {
+      if (server) {
+        await server.exited;
+        if (isStopping || !restart) return;
+        tell("The database ended; it is started again");
+      } else {
+        // The ended server's shared memory and port take a moment to be free.
+        await sleep(1000);
+      }
+      server = await launch(options, user, port).catch(() => null);
+      tell(server ? "The database runs again" : explain(options, port).message);
+    }
+  };
+  const over = supervise();
+  const stop = async () => {
+    isStopping = true;
+    await stopServer(folder);
+    await over;
+    // A server may have been about to start.
+    await stopServer(folder);
+  };
+  let stopping: Promise<void> | undefined;
+  return {
+    port,
+    major: installation.major,
+    url: (role, password, database = "postgres") =>
+      `postgresql://${role}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`,
+    stop: () => stopping ??= stop(),
+  };
+}
+
+/** Starts a server; null where it ended before it accepted connections. */
+async function launch(options: ClusterOptions, user: OsUser, port: number): Promise<Server | null> {
   const { folder, log } = options;
   const settings = {
     listen_addresses: "127.0.0.1",
@@ -100,24 +151,12 @@ async function launch(options: ClusterOptions, user: OsUser, port: number) {
     }
     await sleep(10);
   }
+  const gone = exit.then(() => watchdog.release());
   if (exited) {
-    await watchdog.release();
+    await gone;
     return null;
   }
-
-  let stopping: Promise<void> | undefined;
-  const stop = async () => {
-    await stopServer(folder);
-    await exit;
-    await watchdog.release();
-  };
-  return {
-    port,
-    major: options.installation.major,
-    url: (role: string, password: string, database = "postgres") =>
-      `postgresql://${role}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`,
-    stop: () => stopping ??= stop(),
-  };
+  return { exited: gone };
 }
 
 /** Turns the server's last fatal log line into a message that says what to do. */

@@ -1,8 +1,8 @@
 import { App } from "@supabase/lite";
 import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
-import { connect } from "./connection.ts";
+import { backoff, connect, guardConnections, isConnectionError } from "./connection.ts";
 import { inRepository } from "./paths.ts";
-import { asPostgrestError } from "./postgrest_errors.ts";
+import { asPostgrestError, databaseAway } from "./postgrest_errors.ts";
 import { withPreRequest } from "./pre_request.ts";
 import type { Secrets } from "./secrets.ts";
 
@@ -55,13 +55,14 @@ export async function serveLite(
 ): Promise<Lite> {
   const connection = createPostgresConnection({
     url: options.authenticatorUrl,
-    postgresOptions: { ...quiet, max: 20 },
+    postgresOptions: { ...quiet, max: 20, backoff },
   });
   trustGrants(connection);
   writeJsonOnce(connection);
   const normalize = connection.normalizeDbError.bind(connection);
   connection.normalizeDbError = (thrown) => asPostgrestError(normalize(thrown));
 
+  const guard = guardConnections();
   const app = new App({
     connection,
     api: { schemas: ["public"], max_rows: 1000 },
@@ -82,7 +83,11 @@ export async function serveLite(
   await app.init();
   await connection.introspect({ useCache: true });
 
-  const auth = (request: Request) => app.fetch(request, { peerAddress: null });
+  const auth = (request: Request) =>
+    guard.during(app.fetch(request, { peerAddress: null })).catch((thrown) => {
+      if (!isConnectionError(thrown)) throw thrown;
+      return Response.json(databaseAway, { status: 503 });
+    });
   const rest = await withPreRequest(connection, auth);
   // What PostgREST listens for: `notify pgrst` after a change of tables, functions or settings.
   await connection.driver.listen("pgrst", () => {
@@ -93,7 +98,10 @@ export async function serveLite(
   return {
     rest: rest.fetch,
     auth,
-    close: () => connection.driver.end({ timeout: 1 }),
+    async close() {
+      await connection.driver.end({ timeout: 1 });
+      guard.stop();
+    },
   };
 }
 

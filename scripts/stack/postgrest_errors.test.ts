@@ -42,3 +42,14 @@ Deno.test("asPostgrestError() passes on what is no database error", () => {
   const thrown = new Error("socket closed");
   assert.equal(asPostgrestError(thrown), thrown);
 });
+
+Deno.test("asPostgrestError() answers 503 while the database is away, and names no host", () => {
+  for (const code of ["ECONNREFUSED", "CONNECTION_CLOSED", "CONNECT_TIMEOUT", "57P01", "57P03"]) {
+    const thrown = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:5432"), { code });
+    const answer = asPostgrestError(thrown) as { code: string; message: string; detail: string };
+    assert.equal(answer.code, "PGRST");
+    assert.equal(JSON.parse(answer.message).code, "PGRST001");
+    assert.ok(!answer.message.includes("127.0.0.1"));
+    assert.equal(JSON.parse(answer.detail).status, 503);
+  }
+});

@@ -1,3 +1,5 @@
+import { isConnectionError } from "./connection.ts";
+
 /** What the Postgres driver throws. */
 interface DatabaseError {
   code: string;
@@ -13,6 +15,14 @@ interface DatabaseError {
  * @see https://docs.postgrest.org/en/stable/references/errors.html
  */
 export function asPostgrestError(thrown: unknown): unknown {
+  if (isConnectionError(thrown)) {
+    return new LoggedError(
+      thrown,
+      "PGRST",
+      JSON.stringify(databaseAway),
+      JSON.stringify({ status: 503, headers: {} }),
+    );
+  }
   if (!isDatabaseError(thrown)) return thrown;
   const status = httpStatus(thrown.code);
   if (status === null) return new LoggedError(thrown, thrown.code, thrown.message, thrown.detail);
@@ -30,6 +40,14 @@ export function asPostgrestError(thrown: unknown): unknown {
   );
 }
 
+/** What PostgREST answers with 503 while it has no connection; its details would name the host. */
+export const databaseAway = {
+  code: "PGRST001",
+  message: "Database connection error. Retrying the connection.",
+  details: null,
+  hint: null,
+};
+
 /** PostgREST's status for a SQLSTATE; null where Lite already does the same, or knows more. */
 export function httpStatus(code: string): number | null {
   if (/^PT\d{3}$/.test(code) || code === "PGRST") return null;
@@ -44,7 +62,6 @@ const exact: Record<string, number> = {
   "25006": 405,
   "42P17": 500,
   "53400": 500,
-  "57P01": 503,
   "P0001": 400,
 };
 

@@ -77,6 +77,7 @@ async function assemble(
     log: paths.postgresLog,
     password,
     port: options.databasePort,
+    restart: (message) => console.error(message),
   });
   onStop(cluster.stop);
   await checkPassword(() => preparePlatform(cluster, password), paths.secrets);
