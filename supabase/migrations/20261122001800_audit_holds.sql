@@ -1,6 +1,6 @@
 -- Audit legal holds: what may not be removed from the log, whatever retention and erasure say.
 -- Protects evidence against its removal: a hold keeps the entries of an organization, a person or a
--- resource until it is released.
+-- resource until it is released, also from a removal that was under way when it was placed.
 -- SECURITY DEFINER: place_legal_hold, release_legal_hold, because nobody may write holds directly;
 --   the trigger audit_holds_reset_retention, because progress is kept in private.
 
@@ -62,6 +62,67 @@ comment on view private.audit_removable is
   'Entries that still have a payload that no legal hold keeps. Records of removals are never
    removed.';
 
+create function private.begin_audit_removal()
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- In a stricter isolation finish_audit_removal would not see a hold that came in between.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot remove from the audit log: the transaction is not READ COMMITTED'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED';
+  end if;
+  return array(select h.id from public.audit_legal_holds h where h.released_at is null);
+end;
+$$;
+comment on function private.begin_audit_removal() is
+  'The holds in force before a removal chooses what to take, for finish_audit_removal. Errors:
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+
+create function private.finish_audit_removal(known_holds uuid[], organizations uuid[] default null)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Holds are placed under this lock: one that is being placed is waited for, and none is placed
+  -- between this look and the commit.
+  perform pg_advisory_xact_lock_shared(hashtextextended('bulwark.audit_holds', 0));
+  -- What was removed no longer says whom it was about, so any new hold in its organization counts.
+  if exists (
+    select from public.audit_legal_holds h
+    where h.released_at is null
+      and h.id <> all (known_holds)
+      and (organizations is null
+        or h.organization_id is null and organizations <> '{}'
+        or h.organization_id = any (organizations))
+  ) then
+    raise exception 'Cannot remove from the audit log: a legal hold was placed meanwhile'
+      using errcode = 'PT409', detail = 'AUDIT_HOLD_PLACED',
+            hint = 'Run it again: it then leaves what the hold keeps';
+  end if;
+end;
+$$;
+comment on function private.finish_audit_removal(uuid[], uuid[]) is
+  'Undoes a removal of entries of some organizations (null: of any) if a hold that may keep one of
+   them was placed since begin_audit_removal. Every removal calls both. Errors: AUDIT_HOLD_PLACED.';
+
+create function private.audit_legal_holds_wait()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_holds', 0));
+  return new;
+end;
+$$;
+comment on function private.audit_legal_holds_wait() is
+  'Trigger: a hold waits for removals that are about to commit, and later ones see it.';
+
 create function public.place_legal_hold(
   reason text,
   organization_id uuid default null,
@@ -99,8 +160,8 @@ end;
 $$;
 comment on function public.place_legal_hold(text, uuid, uuid, text, text) is
   'Keeps the entries that match everything given from retention, erasure and pruning
-   (compliance:manage in the organization, system-wide without one), and returns the hold''s id.
-   Errors: AUDIT_INVALID_HOLD, RBAC_PERMISSION_DENIED.';
+   (compliance:manage in the organization, system-wide without one), and returns the hold''s id. A
+   removal that is under way is undone if the hold may keep something of it. Errors: AUDIT_INVALID_HOLD, RBAC_PERMISSION_DENIED.';
 
 create function public.release_legal_hold(hold_id uuid)
   returns void
@@ -152,9 +213,26 @@ $$;
 comment on function private.audit_holds_reset_retention() is
   'Trigger: what a released hold kept is old already, so retention begins anew.';
 
+create trigger audit_legal_holds_wait
+  before insert on public.audit_legal_holds
+  for each row execute function private.audit_legal_holds_wait();
+-- A hold that was released is not put back, and keeps its scope: another one is placed.
+create trigger audit_legal_holds_stay_released
+  before update on public.audit_legal_holds
+  for each row when (old.released_at is not null and new.released_at is null)
+  execute function private.refuse_change();
+create trigger audit_legal_holds_keep_columns
+  before update on public.audit_legal_holds
+  for each row execute function private.keep_columns(
+    'id', 'organization_id', 'subject_id', 'resource_type', 'resource_id', 'placed_at'
+  );
 create trigger audit_legal_holds_reset_retention
   after update on public.audit_legal_holds
   for each statement execute function private.audit_holds_reset_retention();
+-- Always: session_replication_role skips ordinary triggers.
+alter table public.audit_legal_holds enable always trigger audit_legal_holds_wait;
+alter table public.audit_legal_holds enable always trigger audit_legal_holds_stay_released;
+alter table public.audit_legal_holds enable always trigger audit_legal_holds_keep_columns;
 select private.enable_audit(
   'public.audit_legal_holds', organization_column => 'organization_id',
   event_types => '{config.changed,config.changed,config.changed}'
@@ -165,6 +243,8 @@ revoke all on private.audit_removable from public, anon, authenticated, service_
 grant select on public.audit_legal_holds to authenticated, service_role;
 
 revoke all on function
+  private.begin_audit_removal(), private.finish_audit_removal(uuid[], uuid[]),
+  private.audit_legal_holds_wait(),
   public.place_legal_hold(text, uuid, uuid, text, text), public.release_legal_hold(uuid),
   private.audit_holds_reset_retention()
   from public, anon, authenticated, service_role;

@@ -64,8 +64,10 @@ as $$
 declare
   v_batch record;
   v_floor uuid;
+  v_holds uuid[];
   v_limit constant integer := (private.setting('audit.removal_batch'))::integer;
   v_last uuid;
+  v_organizations uuid[] := array[]::uuid[];
   v_removed integer := 0;
   v_through uuid;
 begin
@@ -83,6 +85,7 @@ begin
   v_floor := private.audit_id_floor(now() - make_interval(days => retention_days));
   -- Locks the row, so that a second run waits instead of removing the same.
   select p.through_id into v_through from private.audit_retention_progress p for update;
+  v_holds := private.begin_audit_removal();
   for v_batch in
     select d.organization_id, array_agg(d.id order by d.id) as ids, max(d.id::text)::uuid as last
     from (
@@ -104,9 +107,11 @@ begin
       )
     );
     v_last := greatest(v_last, v_batch.last);
+    v_organizations := v_organizations || v_batch.organization_id;
   end loop;
   update private.audit_retention_progress p
   set through_id = greatest(v_through, case when v_removed < v_limit then v_floor else v_last end);
+  perform private.finish_audit_removal(v_holds, v_organizations);
   return v_removed;
 end;
 $$;
@@ -114,7 +119,8 @@ comment on function public.cleanup_old_audit_logs(integer) is
   'Removes the payloads of entries older than so many days, critical and error ones and those under
    a legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization
    gets a record of it. Run it again until it returns 0. Not fewer days than audit.retention_days.
-   Errors: AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT.';
+   Errors: AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT,
+   AUDIT_HOLD_PLACED, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
 revoke all on function
   private.remove_audit_payloads(uuid[], uuid, jsonb), public.cleanup_old_audit_logs(integer)

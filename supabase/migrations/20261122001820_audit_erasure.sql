@@ -84,6 +84,8 @@ as $$
 declare
   v_batch record;
   v_found uuid[] := array[]::uuid[];
+  v_holds uuid[];
+  v_organizations uuid[] := array[]::uuid[];
   v_page record;
   v_started constant timestamptz := clock_timestamp();
 begin
@@ -98,6 +100,7 @@ begin
     raise exception 'Cannot erase subject: a step takes 1 to 50000 entries and 1 to 60 seconds'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
   end if;
+  v_holds := private.begin_audit_removal();
   perform private.require_erasable(user_id, organization_id);
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
@@ -151,7 +154,9 @@ begin
         'evidence', evidence
       )
     );
+    v_organizations := v_organizations || v_batch.organization_id;
   end loop;
+  perform private.finish_audit_removal(v_holds, v_organizations);
   return next;
 end;
 $$;
@@ -162,7 +167,8 @@ comment on function public.erase_subject(uuid, text, uuid, boolean, uuid, intege
    system-wide), those that are critical or of category security. One step of bounded size: call it
    again with after set to next_after until that is null. Returns how many this step removed and how
    many it kept as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
-   AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT, RBAC_PERMISSION_DENIED.';
+   AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
+   AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
   private.require_erasable(uuid, uuid), private.audit_subject(uuid),

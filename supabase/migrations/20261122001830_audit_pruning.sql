@@ -51,6 +51,7 @@ create function public.prune_audit_log(keep_days integer)
 as $$
 declare
   v_entries bigint;
+  v_holds uuid[];
   v_least constant integer := (nullif(private.setting('audit.keep_days'), 'null'))::integer;
   v_pruned bigint;
   v_record uuid;
@@ -69,6 +70,7 @@ begin
             hint = 'The owner of the database decides: private.settings, audit.keep_days';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  v_holds := private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from private.audit_prunings p;
   -- A whole prefix: old enough, before the first entry that a hold keeps, within one batch, and
   -- where checkpoints are made not beyond the newest.
@@ -160,6 +162,7 @@ begin
     )
   );
   update private.audit_prunings p set record_id = v_record where p.through_seal = v_through;
+  perform private.finish_audit_removal(v_holds);
   return v_entries;
 end;
 $$;
@@ -168,7 +171,8 @@ comment on function public.prune_audit_log(integer) is
    log up to the first entry under a legal hold, at most one batch; returns how many entries. The
    seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
    records it. Not fewer days than audit.keep_days, and not at all while that is null. Errors:
-   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT.';
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
 create function private.audit_prunings_refuse_change()
   returns trigger

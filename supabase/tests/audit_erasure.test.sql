@@ -1,6 +1,6 @@
 -- Erasure in steps, what it keeps as evidence, and the limits that nobody's key goes beyond.
 begin;
-select plan(30);
+select plan(33);
 select tests.create_organizations();
 create temporary table mark as select id as after from public.audit_logs order by id desc limit 1;
 grant select on mark to public;
@@ -171,6 +171,28 @@ select tests.act_as('super@bulwark.test');
 select is(
   tests.error($$ select release_legal_hold(id) from holds where name in ('super', 'service') $$),
   'no error', 'AUR-77: a super_admin ends any'
+);
+
+select tests.act_as_owner();
+select is(
+  tests.error($$ update audit_legal_holds set released_at = null, released_by = null
+    where id in (select id from holds) $$),
+  '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUR-89: a hold that was released is not put back'
+);
+insert into audit_legal_holds (reason, subject_id, placed_by_operator)
+values ('narrow', tests.user_id('viewer@acme.test'), true);
+select is(
+  tests.error($$ update audit_legal_holds set subject_id = gen_random_uuid()
+    where reason = 'narrow' $$),
+  '23514 COLUMN_IS_FIXED', 'AUR-90: nor is one moved to somebody else'
+);
+update audit_legal_holds set released_at = now() where reason = 'narrow';
+select is(
+  (select array_agg(tgname::text order by tgname) from pg_trigger
+   where tgrelid = 'audit_legal_holds'::regclass and tgenabled = 'A'
+     and tgname ~ '^audit_legal_holds_(wait|stay_released|keep_columns)$'),
+  '{audit_legal_holds_keep_columns,audit_legal_holds_stay_released,audit_legal_holds_wait}',
+  'AUR-91: under session_replication_role too'
 );
 
 -- what the service role's key cannot shorten
