@@ -270,8 +270,8 @@ function throughSql(sql: Sql): CallerClient {
     rate_limit_rule: ({ rule = "" }) => sql`select * from public.rate_limit_rule(${rule})`,
     rate_limit_block_of: ({ rule = "", user_id = null, address = null }) =>
       sql`select * from public.rate_limit_block_of(${rule}, ${user_id}, null, ${address})`,
-    check_rate_limit: ({ rule = "", user_id = null }) =>
-      sql`select * from public.check_rate_limit(${rule}, ${user_id})`,
+    check_rate_limit: ({ rule = "", user_id = null, calls = 1 }) =>
+      sql`select * from public.check_rate_limit(${rule}, ${user_id}, calls => ${calls})`,
     check_rate_limits: ({ rules = null, user_ids = null, addresses = null }) =>
       sql`select * from public.check_rate_limits(${rules}, ${user_ids}, ${addresses})`,
   };

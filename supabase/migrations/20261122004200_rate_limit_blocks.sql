@@ -225,7 +225,8 @@ create function private.note_denial(
   address text,
   organization_id uuid,
   user_id uuid,
-  api_key_id uuid
+  api_key_id uuid,
+  times integer default 1
 )
   returns timestamptz
   language plpgsql
@@ -240,6 +241,7 @@ declare
   );
   v_denials constant integer := (private.setting('rate_limits.denials_before_block'))::integer;
   v_window constant integer := (private.setting('rate_limits.denials_window_seconds'))::integer;
+  v_times constant integer := least(times, v_denials);
   -- Scope 0: the counts of refusals, which are buckets, too.
   v_terms constant private.rate_limit_terms := row(
     0, ceil(v_window * 1000000::float8 / v_denials), v_denials, v_window, 'closed'
@@ -259,8 +261,10 @@ begin
         private.rate_limit_hash(concat('block/', d.kind, '/', d.name)) as identifier
       from denied d
     )
-    select h.*, c.admitted, c.full_at <= c.present + v_terms.emission_us as first
-    from private.charge_buckets((select array_agg(a.bucket) from hashed a), v_terms) c
+    select
+      h.*, c.admitted and times <= v_denials as admitted,
+      c.full_at <= c.present + v_terms.emission_us * v_times as first
+    from private.charge_buckets((select array_agg(a.bucket) from hashed a), v_terms, v_times) c
     join hashed h on h.bucket = c.id
     order by h.bucket
   loop
@@ -300,9 +304,12 @@ begin
   return v_until;
 end;
 $$;
-comment on function private.note_denial(text, text[], text[], text, uuid, uuid, uuid) is
-  'Counts a refusal against the identifiers that were refused, notes who begins to be refused and
-   blocks who goes on; returns until when, or null. Each count is a bucket of its own.';
+comment on function private.note_denial(
+  text, text[], text[], text, uuid, uuid, uuid, integer
+) is
+  'Counts a refusal, or several at once, against the identifiers that were refused, notes who begins
+   to be refused and blocks who goes on; returns until when, or null. Each count is a bucket of its
+   own.';
 
 create function public.lift_rate_limit_block(block_id uuid)
   returns public.rate_limit_blocks
@@ -340,7 +347,7 @@ revoke all on function
   private.blockable(text[], text[], text),
   private.rate_limit_standing(text[], text[], text),
   private.add_rate_limit_block(text, text, uuid, uuid, uuid, uuid),
-  private.note_denial(text, text[], text[], text, uuid, uuid, uuid),
+  private.note_denial(text, text[], text[], text, uuid, uuid, uuid, integer),
   public.lift_rate_limit_block(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function public.lift_rate_limit_block(uuid) to authenticated, service_role;

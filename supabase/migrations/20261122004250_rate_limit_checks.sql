@@ -13,11 +13,13 @@ create type public.rate_limit_decision as (
   remaining integer,
   reset_seconds integer,
   retry_after_seconds integer,
-  when_store_fails public.rate_limit_failure
+  when_store_fails public.rate_limit_failure,
+  admitted integer
 );
 comment on type public.rate_limit_decision is
   'A decision: reason is rate or block where it is no; reset is when the bucket is full again, retry
-   after when the same call would be let through (null where it was).';
+   after when the same call would be let through (null where it was). Of calls that are asked about
+   at once the first so many are admitted; allowed means all of them.';
 
 create table private.known_networks (
   owner uuid not null,
@@ -49,6 +51,58 @@ comment on function private.api_key_bucket(uuid) is
   'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash
    tells it from a user of the same id.';
 
+create function private.charge_ahead(
+  ids uuid[],
+  terms private.rate_limit_terms,
+  cost integer,
+  calls integer
+)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_fit bigint;
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+begin
+  -- The rows have to be there to be locked; in order of id, as charge_buckets locks them.
+  insert into private.rate_limits
+    (id, scope, full_at, emission_us, capacity, window_seconds, when_store_fails)
+  select
+    i.id, terms.scope, v_present, terms.emission_us, terms.capacity, terms.window_seconds,
+    terms.when_store_fails
+  from unnest(ids) as i (id)
+  order by i.id
+  on conflict (id, scope) do nothing;
+  select
+    min(
+      (terms.emission_us * terms.capacity - greatest(0, l.full_at - v_present))
+      / (terms.emission_us * cost)
+    )
+  into v_fit
+  from (
+    select b.full_at
+    from private.rate_limits b
+    where b.id = any (ids) and b.scope = terms.scope
+    order by b.id
+    for update
+  ) l;
+  -- The last call that fits is left to the caller, and so is the first that does not.
+  v_fit := least(greatest(v_fit, 0), calls - 1);
+  if v_fit > 0 then
+    perform private.charge_buckets(ids, terms, (cost * v_fit)::integer);
+  end if;
+  return v_fit;
+end;
+$$;
+comment on function private.charge_ahead(
+  uuid[], private.rate_limit_terms, integer, integer
+) is
+  'Of calls that are alike charges as many as all buckets can pay, but for the last one; returns how
+   many. The rows stay locked until the transaction ends.';
+
 create function private.decide_rate_limit(
   rule text,
   kinds text[],
@@ -57,7 +111,8 @@ create function private.decide_rate_limit(
   cost integer,
   organization_id uuid,
   user_id uuid,
-  api_key_id uuid
+  api_key_id uuid,
+  calls integer default 1
 )
   returns public.rate_limit_decision
   language plpgsql
@@ -68,6 +123,7 @@ as $$
 declare
   v_address text := address;
   v_admitted uuid[];
+  v_ahead integer := 0;
   v_buckets uuid[];
   v_decision public.rate_limit_decision;
   v_denied uuid[];
@@ -105,13 +161,14 @@ begin
   end if;
   v_decision := row(
     true, null, rule, v_terms.capacity, v_terms.window_seconds, v_terms.capacity, 0, null,
-    v_terms.when_store_fails
+    v_terms.when_store_fails, calls
   );
 
   if v_address is not null or 'api_key' = any (kinds) then
     v_standing := private.rate_limit_standing(kinds, names, v_address);
     if v_standing.blocked_until is not null then
       v_decision.allowed := false;
+      v_decision.admitted := 0;
       v_decision.reason := 'block';
       v_decision.remaining := 0;
       v_decision.reset_seconds :=
@@ -144,6 +201,9 @@ begin
     cross join unnest(kinds, names) with ordinality as i (kind, name, place)
     order by i.place
   );
+  if calls > 1 then
+    v_ahead := private.charge_ahead(v_buckets, v_terms, cost, calls);
+  end if;
   select
     max(c.full_at), max(c.full_at) filter (where not c.admitted),
     array_agg(c.id) filter (where c.admitted), array_agg(c.id) filter (where not c.admitted),
@@ -161,8 +221,16 @@ begin
   );
   v_decision.reset_seconds := ceil(greatest(0, v_full_at - v_present) / 1e6);
   if v_denied is null then
+    v_decision.admitted := v_ahead + 1;
+    if v_decision.admitted < calls then
+      -- A token came back while the calls before it were charged.
+      v_decision.allowed := false;
+      v_decision.reason := 'rate';
+      v_decision.retry_after_seconds := 1;
+    end if;
     return v_decision;
   end if;
+  v_decision.admitted := v_ahead;
   v_decision.allowed := false;
   v_decision.reason := 'rate';
   v_decision.remaining := least(v_decision.remaining, cost - 1);
@@ -172,7 +240,8 @@ begin
   select
     private.note_denial(
       decide_rate_limit.rule, array_agg(i.kind), array_agg(i.name), v_address,
-      decide_rate_limit.organization_id, decide_rate_limit.user_id, decide_rate_limit.api_key_id
+      decide_rate_limit.organization_id, decide_rate_limit.user_id, decide_rate_limit.api_key_id,
+      calls - v_ahead
     )
   into v_until
   from unnest(kinds, names, v_buckets) as i (kind, name, bucket)
@@ -187,10 +256,11 @@ begin
 end;
 $$;
 comment on function private.decide_rate_limit(
-  text, text[], text[], text, integer, uuid, uuid, uuid
+  text, text[], text[], text, integer, uuid, uuid, uuid, integer
 ) is
-  'Decides one call: lists, blocks, then the buckets of all identifiers, all or none; a refusal is
-   counted and returned, never raised. Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
+  'Decides one call, or several that are alike: lists, blocks, then the buckets of all identifiers,
+   all or none; each refusal is counted, and returned, never raised.
+   Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
 
 create function private.rate_limit_identifiers(
   subject public.rate_limit_subject,
@@ -246,13 +316,15 @@ create function public.check_rate_limit(
   address text default null,
   account text default null,
   organization_id uuid default null,
-  cost integer default 1
+  cost integer default 1,
+  calls integer default 1
 )
   returns public.rate_limit_decision
   language plpgsql
   volatile
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- a bucket may be held for as long as a request to the Data API takes
 as $$
 #variable_conflict use_variable
 declare
@@ -266,10 +338,19 @@ begin
   if address is not null then
     v_address := private.client_network(address);
   end if;
+  if calls is null or calls not between 1 and 1000 then
+    raise exception 'Cannot limit: 1 to 1000 calls are decided at once'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
+  end if;
+  -- A bucket that is new is seen by nobody until this transaction ends. Its lock is: so that
+  -- check_rate_limits passes the bucket by and does not wait for it.
+  if user_id is not null then
+    perform pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
+  end if;
   -- What nearly every call is: a user or an API key, one token, no override, no block. It is
   -- decided here, in one statement that writes only where it admits; whatever else there is takes
   -- the long way below.
-  if v_bucket is not null and cost = 1 then
+  if v_bucket is not null and cost = 1 and calls = 1 then
     if v_address is not null or user_id is null then
       v_until := (
         private.rate_limit_standing(
@@ -302,7 +383,8 @@ begin
       returning
         true, null::text, rule, b.capacity, b.window_seconds,
         ((b.limit_at + b.emission_us - b.full_at) / b.emission_us)::integer,
-        ((b.full_at - v_present + 999999) / 1000000)::integer, null::integer, b.when_store_fails
+        ((b.full_at - v_present + 999999) / 1000000)::integer, null::integer, b.when_store_fails,
+        1
       into v_decision;
     end if;
   end if;
@@ -314,20 +396,25 @@ begin
     );
     v_decision := private.decide_rate_limit(
       rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
-      api_key_id
+      api_key_id, calls
     );
   end if;
-  if v_decision.allowed and api_key_id is not null and v_address is not null then
+  if v_decision.admitted > 0 and api_key_id is not null and v_address is not null then
     perform private.note_key_network(api_key_id, organization_id, v_address);
   end if;
   return v_decision;
 end;
 $$;
-comment on function public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer) is
+comment on function public.check_rate_limit(
+  text, uuid, uuid, text, text, uuid, integer, integer
+) is
   'Decides whether a call may go on and charges it, in a transaction of its own (service role only).
    The caller has verified what it passes: user, API key, organization (whose override applies), the
-   address as a trusted proxy wrote it, the account that is being tried. A refusal is a row like any
-   other. Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
+   address as a trusted proxy wrote it, the account that is being tried. Of several calls that are
+   alike as many are admitted as the bucket can pay, and the rest is refused. A refusal is a row
+   like any other. A bucket that another transaction holds is waited for a second, and then it is an
+   error (55P03). Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
+   RATE_LIMIT_INVALID_CALLS.';
 
 create function private.note_key_network(api_key_id uuid, organization_id uuid, address text)
   returns void
@@ -370,11 +457,12 @@ comment on function private.note_key_network(uuid, uuid, text) is
 
 revoke all on function
   private.api_key_bucket(uuid),
-  private.decide_rate_limit(text, text[], text[], text, integer, uuid, uuid, uuid),
+  private.charge_ahead(uuid[], private.rate_limit_terms, integer, integer),
+  private.decide_rate_limit(text, text[], text[], text, integer, uuid, uuid, uuid, integer),
   private.rate_limit_identifiers(public.rate_limit_subject, uuid, uuid, text, text),
   private.note_key_network(uuid, uuid, text),
-  public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer)
+  public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer)
+  public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer)
   to service_role;

@@ -188,6 +188,10 @@ begin
   v_wait := current_setting('lock_timeout');
   perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
+    -- What check_rate_limit locks for a user, and the same for everybody else.
+    perform pg_advisory_xact_lock(
+      hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
+    );
     v_decision := public.check_rate_limit(
       v_rule, v_user, v_key, v_address, null, v_organization
     );
@@ -219,7 +223,7 @@ create function private.blocked_decision(rule text, blocked_until timestamptz)
 as $$
   select
     false, 'block', r.name, r.capacity::integer, r.window_seconds::integer, 0, w.seconds, w.seconds,
-    r.when_store_fails
+    r.when_store_fails, 0
   from (
     select greatest(1, ceil(date_part('epoch', blocked_until - clock_timestamp())))::integer
   ) as w (seconds)

@@ -113,6 +113,7 @@ create function public.begin_login(
   rows 1
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
 as $$
 #variable_conflict use_variable
 declare

@@ -162,6 +162,7 @@ create function public.exchange_api_key(key_hash text, address text default null
   rows 1
   security definer            -- definer because not even the service role reads hashes
   set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
 as $$
 #variable_conflict use_variable
 declare

@@ -1365,6 +1365,7 @@ export type Database = {
           "account"?: string;
           "address"?: string;
           "api_key_id"?: string;
+          "calls"?: number;
           "cost"?: number;
           "organization_id"?: string;
           "rule": string;
@@ -2459,6 +2460,7 @@ export type Database = {
         "reset_seconds": number | null;
         "retry_after_seconds": number | null;
         "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"] | null;
+        "admitted": number | null;
       };
     };
   };

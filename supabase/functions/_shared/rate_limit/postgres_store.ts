@@ -1,7 +1,13 @@
 import type { CallerClient } from "../caller.ts";
 import { type DataApiFailure, fromDataApi } from "../errors.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
-import { together } from "./together.ts";
+import { lines, together } from "./together.ts";
+
+/** Calls that are decided alike: the same buckets, charged the same. */
+function bucketsOf(charge: Charge): string {
+  const { rule, userId, apiKeyId, address, account, organizationId, cost } = charge;
+  return JSON.stringify([rule, userId, apiKeyId, address, account, organizationId, cost]);
+}
 
 /** What check_rate_limit answers, or a row of begin_login. */
 export interface DecisionRow {
@@ -13,6 +19,8 @@ export interface DecisionRow {
   reset_seconds: number;
   retry_after_seconds: number | null;
   when_store_fails: "open" | "closed";
+  /** How many of the calls that were asked about at once; begin_login asks about one. */
+  admitted?: number;
 }
 
 /** What the database decided, as a decision. */
@@ -42,19 +50,14 @@ export function onlyRow<Row>(
   return row;
 }
 
-/** A call that one bucket of a user decides, as most are. */
-interface UserCall {
-  rule: string;
-  userId: string;
-  address: string | null;
-}
-
 /**
  * Buckets in Postgres, through the Data API and with the secret key. Calls of users that come at once
- * are decided together; what is not simply admitted is asked for alone.
+ * are decided together. What is not simply admitted, and what is not a user's, is asked about by
+ * itself: one question at a time for one bucket, about all the calls that wait for it. So one caller
+ * has one connection at most, however many calls they make or however long their bucket is held.
  */
 export function postgresStore(client: CallerClient): RateLimitStore {
-  async function alone(charge: Charge): Promise<Decision> {
+  async function ask(charge: Charge, calls: number): Promise<DecisionRow> {
     const { rule, userId, apiKeyId, address, account, organizationId, cost } = charge;
     const answer = await client.rpc("check_rate_limit", {
       rule,
@@ -64,34 +67,53 @@ export function postgresStore(client: CallerClient): RateLimitStore {
       ...account ? { account } : {},
       ...organizationId ? { organization_id: organizationId } : {},
       ...cost === undefined ? {} : { cost },
+      ...calls === 1 ? {} : { calls },
     });
     if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
-    return fromRow(rule, answer.data as DecisionRow);
+    return answer.data as DecisionRow;
   }
 
-  const ofUser = together<UserCall, Decision>(async (calls) => {
-    const [only] = calls;
-    if (only && calls.length === 1) return [await alone(only)];
+  const alone = lines<Charge, Decision>(async (charges) => {
+    const [charge] = charges;
+    if (!charge) return [];
+    const row = await ask(charge, charges.length);
+    const decision = fromRow(charge.rule, row);
+    const admitted: Decision = {
+      ...decision,
+      allowed: true,
+      reason: null,
+      retryAfterSeconds: null,
+    };
+    const count = row.allowed ? charges.length : row.admitted ?? 0;
+    // What is left to each that came before the last one: what it has left to those behind it.
+    return charges.map((_, index) =>
+      index < count
+        ? { ...admitted, remaining: row.remaining + (count - 1 - index) * (charge.cost ?? 1) }
+        : decision
+    );
+  });
+  const byItself = (charge: Charge) => alone(bucketsOf(charge), charge);
+
+  const ofUsers = together<Charge, Decision>(async (calls) => {
     const answer = await client.rpc("check_rate_limits", {
       rules: calls.map(({ rule }) => rule),
-      user_ids: calls.map(({ userId }) => userId),
       // Nulls among them, which the generated types do not know of.
-      addresses: calls.map(({ address }) => address) as string[],
+      user_ids: calls.map(({ userId }) => userId ?? null) as string[],
+      addresses: calls.map(({ address }) => address ?? null) as string[],
     });
     if (answer.error) throw fromDataApi({ status: answer.status, error: answer.error });
     const rows = answer.data as DecisionRow[];
     return calls.map((call, index) => {
       const row = rows[index];
-      return row?.allowed ? fromRow(call.rule, row) : alone(call);
+      return row?.allowed ? fromRow(call.rule, row) : byItself(call);
     });
   });
 
   return {
     async decide(charge) {
-      const { rule, userId, apiKeyId, address, account, organizationId, cost = 1 } = charge;
-      return userId && !apiKeyId && !account && !organizationId && cost === 1
-        ? await ofUser({ rule, userId, address: address ?? null })
-        : await alone(charge);
+      const { userId, apiKeyId, account, organizationId, cost = 1 } = charge;
+      const isUsers = userId && !apiKeyId && !account && !organizationId && cost === 1;
+      return await (isUsers ? ofUsers(charge) : byItself(charge));
     },
   };
 }

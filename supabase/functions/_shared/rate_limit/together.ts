@@ -84,3 +84,24 @@ export function together<Call, Answer>(
       soon();
     });
 }
+
+/**
+ * Asks about the calls of one line together and one question at a time, whatever other lines do: who
+ * comes while a question is under way is in the next one. A line is there as long as somebody waits.
+ */
+export function lines<Call, Answer>(
+  ask: (calls: Call[]) => Promise<Answer[]>,
+  limits: TogetherLimits = { size: 1000, underWay: 1, patience },
+): (line: string, call: Call) => Promise<Answer> {
+  const known = new Map<string, { ask: (call: Call) => Promise<Answer>; waiting: number }>();
+  return async (name, call) => {
+    const line = known.get(name) ?? { ask: together(ask, limits), waiting: 0 };
+    known.set(name, line);
+    line.waiting++;
+    try {
+      return await line.ask(call);
+    } finally {
+      if (--line.waiting === 0) known.delete(name);
+    }
+  };
+}
