@@ -204,7 +204,7 @@ Deno.test("MFA-F08: signing out ends the verification at once, whatever token is
   assert.equal(await verified(), false);
   assert.equal(
     await refusal(ada.token, "/verify", { code: codeAt(ada.secret, Date.now()) }),
-    "403 MFA_SESSION_REQUIRED",
+    "401 SESSION_ENDED",
   );
 });
 

@@ -12,6 +12,7 @@ async function account(sql: Sql): Promise<string> {
     insert into auth.users (id, aud, role, email, email_confirmed_at)
     values (${id}, 'authenticated', 'authenticated', ${`${id}@races.test`}, now())
   `;
+  await sql`insert into auth.sessions (id, user_id, aal) values (${id}, ${id}, 'aal1')`;
   return id;
 }
 
@@ -34,7 +35,7 @@ async function as<T>(
   isolation = "read committed",
 ): Promise<T> {
   return await sql.begin(`isolation level ${isolation}`, async (transaction) => {
-    const claims = JSON.stringify({ sub: user, role: "authenticated" });
+    const claims = JSON.stringify({ sub: user, session_id: user, role: "authenticated" });
     await transaction`select set_config('request.jwt.claims', ${claims}, true)`;
     await transaction`set local role authenticated`;
     return await work(transaction as unknown as Sql);

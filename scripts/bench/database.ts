@@ -49,7 +49,17 @@ export async function benchDatabase(
     options,
     async asUser(userId, claims = {}) {
       const connection = await open("authenticator").reserve();
-      const all = JSON.stringify({ sub: userId, role: "authenticated", ...claims });
+      const sessionId = userId;
+      await context.postgres`
+        insert into auth.sessions (id, user_id, aal) values (${sessionId}, ${userId}, 'aal1')
+        on conflict do nothing
+      `;
+      const all = JSON.stringify({
+        sub: userId,
+        session_id: sessionId,
+        role: "authenticated",
+        ...claims,
+      });
       await connection`select set_config('request.jwt.claims', ${all}, false)`;
       // Without the role's timeout: a slow peer is to be measured, not cancelled.
       await connection`set statement_timeout = 0`;

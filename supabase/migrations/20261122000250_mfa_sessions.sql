@@ -155,24 +155,6 @@ comment on function private.native_mfa_at(uuid) is
 comment on function private.native_factors(uuid) is
   'How many verified factors of Supabase Auth''s own an account has.';
 
-create function private.claimed_session()
-  returns uuid
-  language plpgsql
-  stable
-  parallel safe
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_claim text := auth.jwt() ->> 'session_id';
-begin
-  return case
-    when v_claim ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_claim::uuid
-  end;
-end;
-$$;
-comment on function private.claimed_session() is
-  'The session that the caller''s token names, whether it lives or not; null where it names none.';
-
 create function private.session_mfa(session_id uuid, user_id uuid)
   returns timestamptz
   language plpgsql
@@ -201,10 +183,8 @@ begin
       )
       else private.native_mfa_at(s.id)
     end
-    from auth.sessions s
-    where s.id = session_mfa.session_id
-      and s.user_id = session_mfa.user_id
-      and (s.not_after is null or s.not_after > now())
+    from private.live_sessions s
+    where s.id = session_mfa.session_id and s.user_id = session_mfa.user_id
   );
 end;
 $$;
@@ -222,7 +202,9 @@ as $$
 begin
   -- Whomever the token of an API key names beside the key: a program has proven nothing.
   return current_setting('role') <> 'api_key' and coalesce(
-    private.session_mfa(private.claimed_session(), auth.uid()) > clock_timestamp() - max_age, false
+    private.session_mfa(private.claimed_id('session_id'), private.claimed_id('sub'))
+      > clock_timestamp() - max_age,
+    false
   );
 end;
 $$;
@@ -246,7 +228,8 @@ begin
   ) then
     return true;
   end if;
-  return private.session_mfa(private.claimed_session(), auth.uid()) is not null;
+  return private.session_mfa(private.claimed_id('session_id'), private.claimed_id('sub'))
+    is not null;
 end;
 $$;
 comment on function private.session_passes_mfa() is
@@ -274,8 +257,8 @@ grant select on public.mfa_policies to authenticated, service_role;
 
 revoke all on function
   private.read_native_mfa(regclass, regclass), private.native_mfa_at(uuid),
-  private.native_factors(uuid), private.claimed_session(), private.session_mfa(uuid, uuid),
-  private.session_passes_mfa(), public.mfa_verified(interval)
+  private.native_factors(uuid), private.session_mfa(uuid, uuid), private.session_passes_mfa(),
+  public.mfa_verified(interval)
   from public, anon, authenticated, service_role;
 -- To keys as well: the guards ask it of them too, and its answer is no.
 grant execute on function public.mfa_verified(interval) to authenticated, api_key;

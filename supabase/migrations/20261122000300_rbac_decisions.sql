@@ -107,28 +107,6 @@ comment on function private.require_known_permission(text) is
   'Raises RBAC_UNKNOWN_PERMISSION for a permission that the catalogue does not have, so that a
    typo is an error and not a silent no.';
 
-create function private.require_user()
-  returns uuid
-  language plpgsql
-  stable
-  parallel safe
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_user uuid := auth.uid();
-begin
-  -- An API key is nobody, whatever its token says.
-  if v_user is null or current_setting('role') = 'api_key' then
-    raise exception 'Cannot identify the caller: the request carries no user'
-      using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_AUTHENTICATED',
-            hint = 'Sign in first';
-  end if;
-  return v_user;
-end;
-$$;
-comment on function private.require_user() is
-  'The caller''s user id; raises RBAC_NOT_AUTHENTICATED where there is none.';
-
 create function private.user_permits(user_id uuid, permission text, organization_id uuid)
   returns boolean
   language plpgsql            -- not sql: a nested sql function is planned anew at every call
@@ -210,7 +188,7 @@ as $$
     when current_setting('role') = 'api_key' then false
     when exists (
       select from private.active_grants g
-      where g.user_id = (select auth.uid())
+      where g.user_id = (select private.current_person())
         and g.organization_id is null
         and g.role_id = private.super_admin_role()
     )
@@ -237,7 +215,7 @@ create function private.organizations_with(permission text)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  v_user uuid := auth.uid();
+  v_user uuid := private.current_person();
 begin
   -- A key is not its owner: what it may is less, and in one organization.
   if current_setting('role') = 'api_key' then
@@ -303,7 +281,7 @@ create function private.member_organizations()
 as $$
   select distinct g.organization_id
   from private.active_grants g
-  where g.user_id = (select auth.uid()) and g.organization_id is not null
+  where g.user_id = (select private.current_person()) and g.organization_id is not null
     and current_setting('role') <> 'api_key';
 $$;
 comment on function private.member_organizations() is
@@ -311,7 +289,7 @@ comment on function private.member_organizations() is
 
 create policy "Anyone signed in reads the catalogue of permissions"
   on public.permissions for select to authenticated
-  using (true);
+  using ((select private.current_person()) is not null);
 
 create policy "Members read their organizations"
   on public.organizations for select to authenticated
@@ -323,7 +301,7 @@ create policy "Members read their organizations"
 create policy "Anyone signed in reads system roles, members their own"
   on public.roles for select to authenticated
   using (
-    organization_id is null
+    (organization_id is null and (select private.current_person()) is not null)
     or organization_id = any (array(select private.organizations_with('role:read')))
   );
 
@@ -338,7 +316,7 @@ create policy "Whoever reads a role reads what it inherits"
 create policy "Users read their own grants, members those of all"
   on public.user_roles for select to authenticated
   using (
-    user_id = (select auth.uid())
+    user_id = (select private.current_person())
     or organization_id = any (array(select private.organizations_with('role:read')))
     -- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
     or (organization_id is null and (select private.is_super_admin()))
@@ -349,8 +327,8 @@ revoke all on private.unexpired_grants, private.active_grants, private.held_perm
 
 revoke all on function
   private.is_member(uuid, uuid), private.organizations_of(uuid, boolean),
-  private.require_known_permission(text), private.require_user(),
-  private.user_permits(uuid, text, uuid), private.session_permits(uuid, text, uuid),
+  private.require_known_permission(text), private.user_permits(uuid, text, uuid),
+  private.session_permits(uuid, text, uuid),
   private.is_super_admin(), private.organizations_with(text), private.member_organizations()
   from public, anon, authenticated, service_role;
 grant execute on function

@@ -17,7 +17,7 @@ begin
     return;
   end if;
   if private.session_permits(private.require_user(), permission, organization_id) is not true then
-    if private.user_permits(auth.uid(), permission, organization_id) then
+    if private.user_permits(private.current_person(), permission, organization_id) then
       raise exception 'Cannot proceed: a second factor is required'
         using errcode = 'insufficient_privilege', detail = 'MFA_REQUIRED',
               hint = 'Verify a second factor in this session, or enrol one first';
@@ -67,11 +67,11 @@ create function private.can_see_user(
   set search_path = pg_catalog, pg_temp
 as $$
   select private.caller_is_service()
-    or (can_see_user.user_id = auth.uid() and current_setting('role') <> 'api_key')
+    or (can_see_user.user_id = private.current_person() and current_setting('role') <> 'api_key')
     or (can_see_user.organization_id is null and private.is_super_admin())
     -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
     or (
-      private.session_permits(auth.uid(), 'user:read', can_see_user.organization_id)
+      private.session_permits(private.current_person(), 'user:read', can_see_user.organization_id)
       and (
         private.is_super_admin()
         or can_see_user.organization_id in (
@@ -105,6 +105,9 @@ begin
     raise exception 'Cannot look up user: the user is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
+  if not private.caller_is_service() then
+    perform private.require_user();
+  end if;
   if private.can_see_user(user_id, organization_id, former) is not true then
     raise exception 'Cannot look up user: there is none here that you may see'
       using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
@@ -112,7 +115,8 @@ begin
 end;
 $$;
 comment on function private.require_visible_user(uuid, uuid, boolean) is
-  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all.';
+  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all, and what
+   private.require_user raises.';
 
 revoke all on function
   private.require_permission(text, uuid), private.require_permission_to_change(text, uuid),

@@ -11,9 +11,10 @@ create function public.has_permission(permission text, organization_id uuid defa
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if private.session_permits(private.require_user(), permission, organization_id) then
+  if private.session_permits(private.current_person(), permission, organization_id) then
     return true;
   end if;
+  perform private.require_subject();
   -- A permission that somebody holds exists; only a no has to tell a typo from a refusal.
   perform private.require_known_permission(has_permission.permission);
   return false;
@@ -57,9 +58,10 @@ create function public.check_permissions(permissions text[], organization_id uui
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_user uuid := private.require_user();
+  v_user constant uuid := private.current_person();
   v_unknown text;
 begin
+  perform private.require_subject();
   if cardinality(permissions) > 100 or array_ndims(permissions) > 1 then
     raise exception 'Cannot check permissions: a batch is a plain list of at most 100'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
@@ -164,7 +166,7 @@ begin
     explain_permission.user_id, explain_permission.organization_id
   );
   -- Of others it states what they are entitled to: their sessions are nobody's business.
-  if explain_permission.user_id = auth.uid() then
+  if explain_permission.user_id = private.current_person() then
     v_withheld := private.user_permits(user_id, permission, organization_id)
       and not private.session_permits(user_id, permission, organization_id);
   end if;

@@ -90,12 +90,13 @@ create function public.create_organization(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := auth.uid();
+  v_caller uuid := private.current_person();
   v_administrator uuid := coalesce(administrator_id, v_caller);
   v_organization public.organizations;
 begin
   if not private.caller_is_service() then
     v_caller := private.require_user();
+    perform private.require_named_account(v_caller);
     if v_administrator <> v_caller
       or private.setting('rbac.self_service_organizations') is distinct from 'true' then
       perform private.require_permission('org:create', null);

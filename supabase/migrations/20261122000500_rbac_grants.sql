@@ -142,7 +142,7 @@ create function public.grant_role(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := auth.uid();
+  v_caller uuid := private.current_person();
   v_role public.roles;
   v_grant public.user_roles;
   v_starts_at timestamptz := greatest(coalesce(starts_at, now()), now());
@@ -220,7 +220,7 @@ create function public.revoke_role(user_id uuid, role text, organization_id uuid
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := auth.uid();
+  v_caller uuid := private.current_person();
   v_role public.roles;
 begin
   if user_id is null then

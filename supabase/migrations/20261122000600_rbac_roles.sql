@@ -198,8 +198,8 @@ begin
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT',
             hint = 'System roles are made by migrations';
   end if;
-  v_held := private.lasting_permissions(auth.uid(), organization_id);
-  v_level := private.lasting_level(auth.uid(), organization_id);
+  v_held := private.lasting_permissions(private.current_person(), organization_id);
+  v_level := private.lasting_level(private.current_person(), organization_id);
   perform private.require_role_name(name, description);
   if (
     select count(*) >= 100 from public.roles r
@@ -211,7 +211,8 @@ begin
   begin
     insert into public.roles (organization_id, name, description, created_by)
     values (
-      create_role.organization_id, create_role.name, create_role.description, auth.uid()
+      create_role.organization_id, create_role.name, create_role.description,
+      private.current_person()
     )
     returning * into v_role;
   exception when unique_violation then
@@ -254,8 +255,8 @@ declare
 begin
   perform private.require_permission_to_change('role:manage', organization_id);
   v_role := private.find_own_role(role, organization_id);
-  v_held := private.lasting_permissions(auth.uid(), organization_id);
-  v_level := private.lasting_level(auth.uid(), organization_id);
+  v_held := private.lasting_permissions(private.current_person(), organization_id);
+  v_level := private.lasting_level(private.current_person(), organization_id);
   if not private.caller_is_service() then
     perform private.require_role_rank(v_role.id, v_held, v_level);
   end if;
@@ -300,8 +301,8 @@ begin
   if not private.caller_is_service() then
     perform private.require_role_rank(
       v_role.id,
-      private.lasting_permissions(auth.uid(), organization_id),
-      private.lasting_level(auth.uid(), organization_id)
+      private.lasting_permissions(private.current_person(), organization_id),
+      private.lasting_level(private.current_person(), organization_id)
     );
   end if;
   delete from public.user_roles g where g.role_id = v_role.id and g.expires_at <= now();

@@ -58,7 +58,7 @@ create function private.confirmed_email()
 as $$
   select lower(u.email)
   from auth.users u
-  where u.id = (select auth.uid())
+  where u.id = (select private.current_person())
     and u.email_confirmed_at is not null
     and u.deleted_at is null
     and (u.banned_until is null or u.banned_until <= now())
@@ -83,7 +83,7 @@ create function public.invite_member(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := auth.uid();
+  v_caller uuid := private.current_person();
   v_email text := lower(btrim(email));
   v_expires_at timestamptz;
   v_invitation uuid;

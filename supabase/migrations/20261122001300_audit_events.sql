@@ -79,7 +79,7 @@ begin
       using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
   end if;
   if not v_service then
-    if private.require_user() is distinct from coalesce(actor_id, auth.uid()) then
+    if private.require_user() is distinct from coalesce(actor_id, private.current_person()) then
       raise exception 'Cannot log event: one reports one''s own acts only'
         using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
     end if;
@@ -108,7 +108,7 @@ begin
     select from public.audit_logs e
     where e.id = log_audit_event.parent_id
       and e.organization_id is not distinct from log_audit_event.organization_id
-      and (v_service or e.actor_id = auth.uid())
+      and (v_service or e.actor_id = private.current_person())
   ) then
     raise exception 'Cannot log event: there is no such parent of yours'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';

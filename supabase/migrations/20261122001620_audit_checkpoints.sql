@@ -28,7 +28,7 @@ alter table public.audit_checkpoints enable row level security;
 
 create policy "Anyone signed in reads checkpoints"
   on public.audit_checkpoints for select to authenticated
-  using (true);
+  using ((select private.current_person()) is not null);
 
 create function public.audit_tree_head()
   returns table (

@@ -151,7 +151,7 @@ begin
   )
   values (
     btrim(place_legal_hold.reason), place_legal_hold.organization_id, place_legal_hold.subject_id,
-    place_legal_hold.resource_type, place_legal_hold.resource_id, auth.uid(),
+    place_legal_hold.resource_type, place_legal_hold.resource_id, private.current_person(),
     private.caller_is_service() or private.is_super_admin()
   )
   returning id into v_id;
@@ -186,7 +186,7 @@ begin
             hint = 'Ask a super_admin';
   end if;
   update public.audit_legal_holds h
-  set released_at = now(), released_by = auth.uid()
+  set released_at = now(), released_by = private.current_person()
   where h.id = hold_id and h.released_at is null;
   if not found then
     raise exception 'Cannot release hold: it is not in force'

@@ -20,7 +20,10 @@ begin
   where k.organization_id = destroy_data_keys.organization_id and k.state <> 'destroyed';
   get diagnostics v_destroyed = row_count;
   insert into private.shredded_organizations (organization_id, slug, data_keys, shredded_by)
-  values (destroy_data_keys.organization_id, destroy_data_keys.slug, v_destroyed, auth.uid())
+  values (
+    destroy_data_keys.organization_id, destroy_data_keys.slug, v_destroyed,
+    private.current_person()
+  )
   on conflict do nothing;
   perform private.append_audit_entry(
     event_type => 'encryption.keys_destroyed',

@@ -61,7 +61,7 @@ alter table public.security_events enable row level security;
 
 create policy "Anyone signed in reads the catalogue of security event types"
   on public.security_event_types for select to authenticated
-  using (true);
+  using ((select private.current_person()) is not null);
 
 create policy "Members read security events of organizations where they may"
   on public.security_events for select to authenticated

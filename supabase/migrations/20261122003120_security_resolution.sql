@@ -96,7 +96,8 @@ begin
             hint = 'Say what it was and what was done';
   end if;
   update public.security_events e
-  set resolved_at = clock_timestamp(), resolved_by = auth.uid(), resolution_note = note
+  set resolved_at = clock_timestamp(), resolved_by = private.current_person(),
+      resolution_note = note
   where e.id = event_id
   returning * into v_event;
   return v_event;

@@ -77,24 +77,20 @@ create function private.require_session()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session uuid;
+  v_session constant uuid := private.claimed_id('session_id');
 begin
   perform private.require_user();
-  select s.id into v_session
-  from auth.sessions s
-  where s.id = private.claimed_session()
-    and s.user_id = auth.uid()
-    and (s.not_after is null or s.not_after > now());
-  if not found then
-    raise exception 'Cannot proceed: the token belongs to no session that lives'
+  if v_session is null then
+    raise exception 'Cannot proceed: the token names no session, and factors are proven to one'
       using errcode = 'insufficient_privilege', detail = 'MFA_SESSION_REQUIRED',
-            hint = 'Sign in again';
+            hint = 'Sign in with Supabase Auth';
   end if;
   return v_session;
 end;
 $$;
 comment on function private.require_session() is
-  'The caller''s session; raises MFA_SESSION_REQUIRED where it has ended or the token has none.';
+  'The caller''s session. Raises what private.require_user raises, and MFA_SESSION_REQUIRED for a
+   token without a session where such are accepted.';
 
 create function private.require_step_up()
   returns uuid
@@ -216,7 +212,7 @@ comment on function public.cleanup_mfa() is
 
 create policy "Users read the log of their own factors"
   on public.mfa_usage_log for select to authenticated
-  using (user_id = (select auth.uid()));
+  using (user_id = (select private.current_person()));
 
 revoke all on public.mfa_usage_log from public, anon, authenticated, service_role;
 revoke all on private.mfa_accounts, private.mfa_attempts

@@ -69,7 +69,7 @@ declare
   v_failures timestamptz[];
   v_now timestamptz;
   v_session uuid := private.require_session();
-  v_user uuid := auth.uid();
+  v_user uuid := private.current_person();
 begin
   if purpose is null or purpose not in ('verify', 'backup_code', 'activate', 'disable') then
     raise exception 'Cannot begin attempt: this is nothing that a code is for'
@@ -166,10 +166,8 @@ begin
   returning * into v_attempt;
   -- Signed out meanwhile: there is no session left that could be verified.
   if not exists (
-    select from auth.sessions s
-    where s.id = v_attempt.session_id
-      and s.user_id = v_attempt.user_id
-      and (s.not_after is null or s.not_after > now())
+    select from private.live_sessions s
+    where s.id = v_attempt.session_id and s.user_id = v_attempt.user_id
     for key share
   ) then
     v_attempt.admitted := false;

@@ -13,10 +13,11 @@ create function private.begin_ticket(purpose text, session_id uuid)
 as $$
 declare
   v_ticket uuid;
+  v_user constant uuid := private.current_person();
 begin
-  insert into private.mfa_accounts (user_id) values (auth.uid()) on conflict do nothing;
+  insert into private.mfa_accounts (user_id) values (v_user) on conflict do nothing;
   insert into private.mfa_attempts (user_id, session_id, purpose, admitted, step)
-  values (auth.uid(), begin_ticket.session_id, begin_ticket.purpose, true, 0)
+  values (v_user, begin_ticket.session_id, begin_ticket.purpose, true, 0)
   returning id into v_ticket;
   return v_ticket;
 end;
@@ -35,14 +36,15 @@ as $$
 declare
   v_factors bigint;
   v_session uuid := private.require_session();
-  v_user uuid := auth.uid();
+  v_user constant uuid := private.current_person();
 begin
+  perform private.require_named_account(v_user);
   select count(*) into v_factors
   from public.mfa_secrets f where f.user_id = v_user and f.activated_at is not null;
   if v_factors + private.native_factors(v_user) > 0 then
     perform private.require_step_up();
   elsif not exists (
-    select from auth.sessions s
+    select from private.live_sessions s
     where s.id = v_session
       and s.created_at > now() - make_interval(
         mins => (private.setting('mfa.recent_sign_in_minutes'))::integer
@@ -68,7 +70,8 @@ comment on function public.begin_mfa_enrolment() is
   'Begins a factor of the caller''s: its id to be, and what an authenticator app shows. The first
    one needs a sign-in within mfa.recent_sign_in_minutes, every other (a native one counts) a
    verification within mfa.step_up_minutes. Errors: MFA_RECENT_SIGN_IN_REQUIRED,
-   MFA_VERIFICATION_REQUIRED, MFA_TOO_MANY_FACTORS, MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+   MFA_VERIFICATION_REQUIRED, MFA_TOO_MANY_FACTORS, MFA_SESSION_REQUIRED, ACCOUNT_ANONYMOUS and
+   those of private.require_user.';
 
 create function public.store_mfa_secret(factor_id uuid, secret text, name text)
   returns boolean
@@ -191,7 +194,7 @@ declare
 begin
   if not exists (
     select from public.mfa_secrets f
-    where f.user_id = auth.uid() and f.activated_at is not null
+    where f.user_id = private.current_person() and f.activated_at is not null
   ) then
     raise exception 'Cannot make backup codes: the account has no second factor'
       using errcode = 'PT409', detail = 'MFA_NOT_ENROLLED', hint = 'Enroll a factor first';
@@ -235,13 +238,14 @@ create function public.remove_mfa_factor(factor_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session uuid := private.require_step_up();
+  v_session constant uuid := private.require_step_up();
+  v_user constant uuid := private.current_person();
 begin
-  insert into private.mfa_accounts (user_id) values (auth.uid()) on conflict do nothing;
-  perform from private.mfa_accounts a where a.user_id = auth.uid() for update;
+  insert into private.mfa_accounts (user_id) values (v_user) on conflict do nothing;
+  perform from private.mfa_accounts a where a.user_id = v_user for update;
   delete from public.mfa_secrets f
   where f.id = remove_mfa_factor.factor_id
-    and f.user_id = auth.uid()
+    and f.user_id = v_user
     and f.activated_at is not null;
   if not found then
     raise exception 'Cannot remove factor: you have none with this id'
@@ -249,15 +253,15 @@ begin
   end if;
   if not exists (
     select from public.mfa_secrets f
-    where f.user_id = auth.uid() and f.activated_at is not null
+    where f.user_id = v_user and f.activated_at is not null
   ) then
-    perform private.forget_factors(auth.uid());
+    perform private.forget_factors(v_user);
   else
     -- Whoever found the lost device may have verified a session with it.
-    delete from private.mfa_sessions m where m.user_id = auth.uid() and m.session_id <> v_session;
+    delete from private.mfa_sessions m where m.user_id = v_user and m.session_id <> v_session;
   end if;
   perform private.record_mfa(
-    'auth.mfa_disabled', 'disable', auth.uid(), v_session,
+    'auth.mfa_disabled', 'disable', v_user, v_session,
     factor_id => remove_mfa_factor.factor_id
   );
 end;

@@ -30,13 +30,14 @@ create function public.trust_device(name text)
 as $$
 declare
   v_device private.mfa_trusted_devices;
-  v_session uuid := private.require_step_up();
+  v_session constant uuid := private.require_step_up();
   v_token text;
+  v_user constant uuid := private.current_person();
 begin
   perform private.require_device_name(trust_device.name);
   if not exists (
     select from public.mfa_secrets f
-    where f.user_id = auth.uid() and f.activated_at is not null
+    where f.user_id = v_user and f.activated_at is not null
   ) then
     raise exception 'Cannot trust device: the account has no second factor'
       using errcode = 'PT409', detail = 'MFA_NOT_ENROLLED', hint = 'Enroll a factor first';
@@ -45,19 +46,19 @@ begin
   delete from private.mfa_trusted_devices d
   where d.id in (
     select o.id from private.mfa_trusted_devices o
-    where o.user_id = auth.uid()
+    where o.user_id = v_user
     order by o.created_at desc
     offset 19
   );
   v_token := translate(encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_');
   insert into private.mfa_trusted_devices (user_id, name, token_hash, expires_at)
   values (
-    auth.uid(), btrim(trust_device.name), sha256(convert_to(v_token, 'UTF8')),
+    v_user, btrim(trust_device.name), sha256(convert_to(v_token, 'UTF8')),
     now() + make_interval(days => (private.setting('mfa.trusted_device_days'))::integer)
   )
   returning * into v_device;
   perform private.record_mfa(
-    'auth.mfa_verified', 'trust', auth.uid(), v_session,
+    'auth.mfa_verified', 'trust', v_user, v_session,
     details => jsonb_build_object('device_id', v_device.id)
   );
   return query select v_device.id, v_token, v_device.expires_at;
@@ -78,12 +79,13 @@ create function public.present_trusted_device(token text)
 as $$
 declare
   v_device uuid;
-  v_session uuid := private.require_session();
+  v_session constant uuid := private.require_session();
+  v_user constant uuid := private.current_person();
 begin
   update private.mfa_trusted_devices d
   set last_used_at = clock_timestamp()
   where d.token_hash = sha256(convert_to(present_trusted_device.token, 'UTF8'))
-    and d.user_id = auth.uid()
+    and d.user_id = v_user
     and d.expires_at > now()
     and exists (
       select from public.mfa_secrets f
@@ -92,11 +94,11 @@ begin
   returning d.id into v_device;
   if found then
     insert into private.mfa_sessions (session_id, user_id, trusted_device_id)
-    values (v_session, auth.uid(), v_device)
+    values (v_session, v_user, v_device)
     on conflict (session_id) do update set trusted_device_id = excluded.trusted_device_id;
   end if;
   perform private.record_mfa(
-    'auth.mfa_verified', 'trusted_device', auth.uid(), v_session, succeeded => v_device is not null,
+    'auth.mfa_verified', 'trusted_device', v_user, v_session, succeeded => v_device is not null,
     details => jsonb_build_object('device_id', v_device)
   );
   return v_device is not null;
@@ -105,7 +107,7 @@ $$;
 comment on function public.present_trusted_device(text) is
   'Lets a trusted device skip the prompt: the session then satisfies an organization that requires
    MFA, but mfa_verified stays false. Wrong, expired, revoked and somebody else''s tokens are one
-   false. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+   false. Errors: MFA_SESSION_REQUIRED and those of private.require_user.';
 
 create function public.revoke_trusted_device(device_id uuid default null)
   returns bigint
@@ -116,10 +118,10 @@ create function public.revoke_trusted_device(device_id uuid default null)
 as $$
 declare
   v_revoked bigint;
+  v_user constant uuid := private.require_user();
 begin
-  perform private.require_session();
   delete from private.mfa_trusted_devices d
-  where d.user_id = auth.uid()
+  where d.user_id = v_user
     and (revoke_trusted_device.device_id is null or d.id = revoke_trusted_device.device_id);
   get diagnostics v_revoked = row_count;
   return v_revoked;
@@ -127,7 +129,7 @@ end;
 $$;
 comment on function public.revoke_trusted_device(uuid) is
   'Stops trusting one device of the caller''s, or all of them, and closes what they opened; returns
-   how many there were. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+   how many there were. Errors: MFA_SESSION_REQUIRED and those of private.require_user.';
 
 create function public.mfa_status()
   returns table (
@@ -147,10 +149,10 @@ create function public.mfa_status()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session uuid := private.require_session();
-  v_user uuid := auth.uid();
+  v_session constant uuid := private.require_session();
+  v_user constant uuid := private.current_person();
   v_satisfied boolean := private.session_passes_mfa();
-  v_verified_at timestamptz := nullif(private.session_mfa(v_session, auth.uid()), '-infinity');
+  v_verified_at timestamptz := nullif(private.session_mfa(v_session, v_user), '-infinity');
 begin
   return query
     select
@@ -189,7 +191,7 @@ $$;
 comment on function public.mfa_status() is
   'What the caller''s account and session have of second factors. satisfied: what an organization
    may require is proven in this session, by a factor (verified_at) or a trusted device. Everything
-   after it is null until then. Errors: MFA_SESSION_REQUIRED, RBAC_NOT_AUTHENTICATED.';
+   after it is null until then. Errors: MFA_SESSION_REQUIRED and those of private.require_user.';
 
 select private.enable_audit(
   'private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'

@@ -63,7 +63,7 @@ begin
       when v_old.reset_needs_approval then now() + interval '1 day'
       else v_old.approval_until
     end,
-    auth.uid()
+    private.current_person()
   )
   on conflict on constraint mfa_policies_is_one_an_organization do update
     set required_from = excluded.required_from,
@@ -73,7 +73,7 @@ begin
   returning * into v_new;
   if v_weaker then
     perform private.raise_security_event(
-      'mfa_policy_weakened', organization_id, auth.uid(), '',
+      'mfa_policy_weakened', organization_id, private.current_person(), '',
       jsonb_build_object('required_from', v_required_from, 'approval', reset_needs_approval)
     );
   end if;
@@ -100,7 +100,7 @@ begin
   perform private.require_user();
   return exists (
       select from private.active_grants g
-      where g.user_id = auth.uid()
+      where g.user_id = private.current_person()
         and (
           g.organization_id is not distinct from mfa_required.organization_id
           or (g.organization_id is null and g.role_id = private.super_admin_role())

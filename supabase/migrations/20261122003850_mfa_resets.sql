@@ -187,7 +187,7 @@ comment on function private.mfa_resets_to_decide() is
 create policy "Users read resets of their own, members those they may decide"
   on public.mfa_resets for select to authenticated
   using (
-    user_id = (select auth.uid())
+    user_id = (select private.current_person())
     or organization_id = any (array(select private.organizations_with('mfa:reset')))
     or id = any (array(select private.mfa_resets_to_decide()))
     or (organization_id is null and (select private.is_super_admin()))

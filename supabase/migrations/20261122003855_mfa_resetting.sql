@@ -157,10 +157,10 @@ begin
   -- Who may not see it gets the same answer as when there is none.
   if not found or not (
     private.caller_is_service()
-    or v_reset.user_id = auth.uid()
+    or v_reset.user_id = private.current_person()
     or exists (
       select from private.mfa_reset_organizations(reset_id) as o
-      where private.session_permits(auth.uid(), 'mfa:reset', o)
+      where private.session_permits(private.current_person(), 'mfa:reset', o)
     )
   ) then
     raise exception 'Cannot find reset: none is open with this id'

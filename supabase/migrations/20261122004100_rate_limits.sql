@@ -133,7 +133,7 @@ alter table private.rate_limit_salt enable row level security;
 
 create policy "Anyone signed in reads the rules"
   on public.rate_limit_rules for select to authenticated
-  using (true);
+  using ((select private.current_person()) is not null);
 
 create policy "Members read the overrides of their organizations"
   on public.rate_limit_overrides for select to authenticated

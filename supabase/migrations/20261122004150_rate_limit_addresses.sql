@@ -154,7 +154,7 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LISTING';
   end if;
   insert into public.rate_limit_networks as n (network, verdict, reason, created_by, expires_at)
-  values (v_network, verdict, reason, auth.uid(), expires_at)
+  values (v_network, verdict, reason, private.current_person(), expires_at)
   on conflict on constraint rate_limit_networks_pkey do update
     set verdict = excluded.verdict, reason = excluded.reason, created_by = excluded.created_by,
         created_at = now(), expires_at = excluded.expires_at

@@ -323,7 +323,7 @@ declare
 begin
   perform private.require_permission('system:admin', null);
   update public.rate_limit_blocks b
-  set lifted_at = clock_timestamp(), lifted_by = auth.uid()
+  set lifted_at = clock_timestamp(), lifted_by = private.current_person()
   where b.id = block_id and b.lifted_at is null and b.expires_at > clock_timestamp()
   returning * into v_block;
   if not found then

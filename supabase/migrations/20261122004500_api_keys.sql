@@ -200,7 +200,7 @@ as $$
 declare
   -- Of a request with role api_key the claims are what PostgREST verified or the hook looked up.
   v_key constant uuid := private.uuid_or_null(
-    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'api_key_id'
+    private.claims() ->> 'api_key_id'
   );
 begin
   return query
@@ -306,7 +306,7 @@ begin
   insert into public.api_key_policies as p (organization_id, allowed, max_days, updated_by)
   values (
     set_api_key_policy.organization_id, set_api_key_policy.allowed, set_api_key_policy.max_days,
-    auth.uid()
+    private.current_person()
   )
   on conflict on constraint api_key_policies_pkey do update
     set allowed = excluded.allowed, max_days = excluded.max_days, updated_by = excluded.updated_by
@@ -332,7 +332,7 @@ create policy "Members read what their organizations decided about API keys"
 create policy "Owners read their API keys, members with api_key:read all"
   on public.api_keys for select to authenticated
   using (
-    owner_id = (select auth.uid())
+    owner_id = (select private.current_person())
     or organization_id = any (array(select private.organizations_with('api_key:read')))
   );
 

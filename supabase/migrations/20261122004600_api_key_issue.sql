@@ -195,7 +195,7 @@ begin
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
               hint = 'The role api_user holds what programs may';
     end if;
-    if private.session_permits(auth.uid(), v_scope, organization_id) is not true then
+    if private.session_permits(private.current_person(), v_scope, organization_id) is not true then
       raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
               hint = 'A key may no more than whoever issues it';

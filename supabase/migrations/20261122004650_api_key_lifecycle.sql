@@ -146,6 +146,7 @@ create function public.revoke_api_key(key_id uuid, because text)
 as $$
 declare
   v_key public.api_keys;
+  v_user constant uuid := private.current_person();
 begin
   if because is null or length(btrim(because)) not between 1 and 500 or because ~ '[[:cntrl:]]' then
     raise exception 'Cannot revoke the API key: the reason has 1 to 500 printable characters'
@@ -154,7 +155,7 @@ begin
   select * into v_key from public.api_keys k where k.id = key_id for no key update;
   if not private.caller_is_service() and (
     v_key.owner_id is distinct from private.require_user()
-    and private.session_permits(auth.uid(), 'api_key:revoke', v_key.organization_id) is not true
+    and private.session_permits(v_user, 'api_key:revoke', v_key.organization_id) is not true
     or v_key.id is null
   ) then
     perform private.api_key_not_found();
@@ -162,7 +163,7 @@ begin
   if v_key.id is null then
     perform private.api_key_not_found();
   end if;
-  return private.end_api_key(v_key, btrim(because), auth.uid());
+  return private.end_api_key(v_key, btrim(because), v_user);
 end;
 $$;
 comment on function public.revoke_api_key(uuid, text) is

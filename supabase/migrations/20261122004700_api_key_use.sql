@@ -260,7 +260,7 @@ begin
   end if;
   if v_role = 'api_key' then
     -- A token outlives the key it was made of by minutes; this request does not.
-    v_claims := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+    v_claims := private.claims()::jsonb;
     -- One that names a person besides is none of ours: policies of the host would believe it.
     if not v_claims ? 'sub' then
       v_key := private.api_key_standing(private.uuid_or_null(v_claims ->> 'api_key_id'));

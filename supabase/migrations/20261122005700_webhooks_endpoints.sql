@@ -57,6 +57,7 @@ create function private.take_webhook_endpoint(endpoint_id uuid, changes_content 
 as $$
 declare
   v_endpoint public.webhook_endpoints;
+  v_user constant uuid := private.current_person();
 begin
   select * into v_endpoint from public.webhook_endpoints e where e.id = endpoint_id for update;
   if not found or private.sees_webhooks(v_endpoint.organization_id) is not true then
@@ -74,7 +75,7 @@ begin
       union all
       select o.source || '.*'
       from unnest('{audit,security}'::public.webhook_source[]) as o (source)
-      where private.user_permits(auth.uid(), o.source || ':read', v_endpoint.organization_id)
+      where private.user_permits(v_user, o.source || ':read', v_endpoint.organization_id)
           is not true
         and exists (
           select from public.webhook_deliveries d
@@ -189,7 +190,7 @@ begin
     create_webhook_endpoint.every_organization, create_webhook_endpoint.name,
     create_webhook_endpoint.origin, create_webhook_endpoint.format,
     create_webhook_endpoint.ordering, create_webhook_endpoint.include_details,
-    create_webhook_endpoint.follow_redirects, auth.uid()
+    create_webhook_endpoint.follow_redirects, private.current_person()
   )
   returning * into v_endpoint;
   insert into private.webhook_destinations (endpoint_id, organization_id, ciphertext)

@@ -29,15 +29,41 @@ create or replace function tests.organization_id(slug text)
   set search_path = pg_catalog, pg_temp
 as $$ select o.id from public.organizations o where o.slug = organization_id.slug; $$;
 
+-- The session that somebody acts in where a test says no other. Without triggers: that the helper
+-- signs somebody in is not what a test of the audit log is about.
+create or replace function tests.session_of(user_id uuid)
+  returns uuid
+  language plpgsql
+  security definer            -- definer because the API roles may not write auth.sessions
+  set search_path = pg_catalog, pg_temp
+  set session_replication_role = replica
+as $$
+declare
+  v_session constant uuid := md5('session of ' || session_of.user_id)::uuid;
+begin
+  insert into auth.sessions (id, user_id, aal, created_at, updated_at)
+  select v_session, u.id, 'aal1', now() - interval '1 day', now() - interval '1 day'
+  from auth.users u where u.id = session_of.user_id
+  on conflict do nothing;
+  return v_session;
+end;
+$$;
+
 -- What PostgREST does for a request: claims, then the role, both for this transaction.
 create or replace function tests.act_as(email text, role text default 'authenticated')
   returns void
   language plpgsql
 as $$
+declare
+  v_user constant uuid := tests.user_id(email);
 begin
   perform set_config(
     'request.jwt.claims',
-    json_build_object('sub', tests.user_id(email), 'role', role)::text,
+    json_strip_nulls(json_build_object(
+      'sub', v_user,
+      'role', role,
+      'session_id', case when role = 'authenticated' then tests.session_of(v_user) end
+    ))::text,
     true
   );
   perform set_config('role', role, true);

@@ -29,6 +29,7 @@ declare
 begin
   perform set_config('request.jwt.claims', jsonb_build_object(
     'role', role, 'sub', tests.user_id(email), 'api_key_id', (select id from key),
+    'session_id', tests.session_of(tests.user_id(email)),
     'organization_id', tests.organization_id('acme')
   )::text, true);
   perform set_config('role', role, true);

@@ -64,7 +64,7 @@ select pg_temp.act('other');
 select ok(
   not public.mfa_verified('10 minutes'), 'MFA-02: another session of the same user is not verified'
 );
-select tests.act_as('admin@acme.test');
+select tests.act_in('admin@acme.test', null);
 select ok(
   not public.mfa_verified('10 minutes'), 'MFA-02: a token without a session is never verified'
 );

@@ -1,6 +1,6 @@
 -- Roles and permissions: the catalogue, and who may do what where.
 begin;
-select plan(75);
+select plan(76);
 select tests.create_organizations();
 
 -- the catalogue
@@ -241,11 +241,17 @@ select is_empty(
   $$ select private.organizations_with('analytics:read') $$,
   'RBAC-41: a banned account reads no organization'
 );
+select is(
+  tests.error($$ select explain_permission(
+    tests.user_id('analyst@acme.test'), 'analytics:read', tests.organization_id('acme')) $$),
+  '42501 ACCOUNT_SUSPENDED', 'RBAC-42: it is told why'
+);
+select tests.act_as('admin@acme.test');
 select results_eq(
   $$ select distinct reason from explain_permission(
        tests.user_id('analyst@acme.test'), 'analytics:read', tests.organization_id('acme')) $$,
   $$ values ('account_suspended') $$,
-  'RBAC-42: an explanation names the suspension'
+  'RBAC-42: and an explanation names the suspension'
 );
 select tests.act_as('api_user@acme.test');
 select ok(
@@ -342,6 +348,7 @@ select set_config(
   'request.jwt.claims',
   json_build_object(
     'sub', tests.user_id('stranger@bulwark.test'), 'role', 'service_role',
+    'session_id', tests.session_of(tests.user_id('stranger@bulwark.test')),
     'user_metadata', json_build_object('role', 'super_admin'),
     'app_metadata', json_build_object('roles', array['super_admin']),
     'organizations', json_build_array(json_build_object('slug', 'acme', 'roles', array['admin']))

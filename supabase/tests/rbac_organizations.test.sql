@@ -101,7 +101,7 @@ update auth.users set banned_until = 'infinity' where email = 'viewer@acme.test'
 select tests.act_as('viewer@acme.test');
 select is(
   tests.error($$ select create_organization('Banned', 'banned') $$),
-  'PT404 RBAC_UNKNOWN_USER', 'ORG-29: a banned account makes none'
+  '42501 ACCOUNT_SUSPENDED', 'ORG-29: a banned account makes none'
 );
 
 -- acting where only operators make organizations
