@@ -8,9 +8,11 @@ import { hashOf } from "../supabase/functions/_shared/api_keys/format.ts";
 import { issueKey } from "./api_keys.ts";
 import {
   authenticatorUrl,
+  claimsOf,
   connect,
   createOrganization,
   ok,
+  type Person,
   signUp,
   superuserUrl,
 } from "./support.ts";
@@ -222,11 +224,11 @@ const loud = { log_statement: "all", log_min_duration_statement: "0" };
 const secretOf = (api_key: unknown) => String(api_key).slice(14, 44);
 
 /** What an owner and the function do with keys, on a connection as authenticator; the keys issued. */
-async function issueAndExchange(sql: postgres.Sql, owner: string, organization: string) {
+async function issueAndExchange(sql: postgres.Sql, owner: Person, organization: string) {
   const issued: string[] = [];
   const as = (role: string, act: (transaction: postgres.TransactionSql) => Promise<unknown>) =>
     sql.begin(async (transaction) => {
-      const claims = JSON.stringify({ role, sub: owner });
+      const claims = JSON.stringify({ ...claimsOf(owner), role });
       await transaction`
         select set_config('role', ${role}, true), set_config('request.jwt.claims', ${claims}, true)
       `;
@@ -254,7 +256,7 @@ Deno.test("KEY-E35: with every statement logged, no key is in the log", async ()
   await unused.end();
   const issued = [key.api_key];
   const log = await logged(loud, async (sql) => {
-    issued.push(...await issueAndExchange(sql, owner.id, acme));
+    issued.push(...await issueAndExchange(sql, owner, acme));
     await request(sql, { headers: { "x-api-key": key.api_key } }, writing(acme, "by header"));
     for (const api_key of [`${key.api_key}x`, `${key.api_key}\0`]) {
       await refusal(request(sql, { headers: { "x-api-key": api_key } }, reading));
@@ -278,7 +280,7 @@ Deno.test("KEY-E37: with every plan logged, no key that is issued is in the log"
   await unused.end();
   let issued: string[] = [];
   const log = await logged({ ...plans, "auto_explain.log_verbose": "on" }, async (sql) => {
-    issued = await issueAndExchange(sql, owner.id, acme);
+    issued = await issueAndExchange(sql, owner, acme);
   });
   assert.match(log, /Insert on private\.api_key_hashes/, "plans are logged");
   for (const api_key of issued) assert.ok(!log.includes(secretOf(api_key)), "but no key is");

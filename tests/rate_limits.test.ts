@@ -7,6 +7,7 @@ import {
   refusalMilliseconds,
 } from "../supabase/functions/_shared/rate_limit/login.ts";
 import {
+  claimsOf,
   connect,
   createOrganization,
   join,
@@ -468,7 +469,7 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
   await forget();
   const person = await signUp("poster");
   const sql = postgres(superuserUrl.replace("supabase_admin:", "authenticator:"), { max: 4 });
-  const claims = JSON.stringify({ sub: person.id, role: "authenticated" });
+  const claims = JSON.stringify(claimsOf(person));
   const request = (mode: "read only" | "read write", fails = false) =>
     sql.begin(mode, async (transaction) => {
       await transaction`select

@@ -94,7 +94,8 @@ alter table private.mfa_sessions enable row level security;
 
 -- Supabase Auth's tables for its own factors came late and are missing where it has none, so what
 -- reads them is made to fit. The freshness of a native factor is the time Auth recorded, not the
--- token's.
+-- token's. An administrator who deletes a factor leaves the session at aal2, so the factor itself
+-- is looked for: the one the session was verified by, or any where Auth does not say which.
 create function private.read_native_mfa(
   claims regclass default to_regclass('auth.mfa_amr_claims'),
   factors regclass default to_regclass('auth.mfa_factors')
@@ -115,13 +116,21 @@ begin
       as $body$ begin return (%s); end; $body$
     $make$,
     case
-      when claims is null then 'case when session_id is null then null end::timestamptz'
+      when claims is null or factors is null
+      then 'case when session_id is null then null end::timestamptz'
       else format(
-        'select max(c.updated_at) from %s c join auth.sessions s on s.id = c.session_id
-          where c.session_id = native_mfa_at.session_id and s.aal::text = ''aal2''
+        'select max(c.updated_at)
+          from %s c
+          join private.live_sessions s on s.id = c.session_id
+          where c.session_id = native_mfa_at.session_id and s.aal = ''aal2''
             and (c.authentication_method in (''totp'', ''recovery_code'')
-              or c.authentication_method like ''mfa/%%'')',
-        claims
+              or c.authentication_method like ''mfa/%%'')
+            and exists (
+              select from %s f
+              where f.user_id = s.user_id and f.status::text = ''verified''
+                and (s.factor_id is null or f.id = s.factor_id)
+            )',
+        claims, factors
       )
     end
   );
@@ -151,7 +160,8 @@ comment on function private.read_native_mfa(regclass, regclass) is
 
 select private.read_native_mfa();
 comment on function private.native_mfa_at(uuid) is
-  'When a factor of Supabase Auth''s own was last verified in a session; null: never.';
+  'When a factor of Supabase Auth''s own that the account still has was last verified in a session;
+   null: never.';
 comment on function private.native_factors(uuid) is
   'How many verified factors of Supabase Auth''s own an account has.';
 

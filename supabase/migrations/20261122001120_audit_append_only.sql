@@ -15,7 +15,7 @@ as $$
 declare
   v_claims text := current_setting('request.jwt.claims', true);
   v_headers text := current_setting('request.headers', true);
-  v_request jsonb;
+  v_request json;
   v_ticks bigint;
   v_trusted text;
   v_value text;
@@ -57,7 +57,7 @@ begin
       else 'database'::public.audit_actor_type
     end;
     if v_claims <> '' then
-      v_request := v_claims::jsonb;
+      v_request := private.claims();
       -- A claim makes nobody a key: what a token of another role says of one is not believed.
       v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
       if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
@@ -70,7 +70,7 @@ begin
     end if;
   end if;
   if v_headers <> '' then
-    v_request := v_headers::jsonb;
+    v_request := v_headers::json;
     if new.ip is null then
       -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
       -- has headers, so nobody else pays for the look.

@@ -160,6 +160,9 @@ declare
   v_index bigint;
   v_seal bigint;
 begin
+  if not private.caller_is_service() then
+    perform private.require_user();
+  end if;
   select * into v_entry from private.audit_commitments e where e.id = entry_id;
   -- An entry that does not exist and one that is closed to the caller are the same answer.
   if v_entry.id is null or not private.caller_is_service() and not private.is_super_admin()
@@ -207,6 +210,9 @@ as $$
 declare
   v_size bigint := coalesce((select max(s.number) from private.audit_seals s), 0);
 begin
+  if not private.caller_is_service() then
+    perform private.require_user();
+  end if;
   if from_size is null or to_size is null or from_size < 0 or from_size > to_size
     or to_size > v_size then
     raise exception 'Cannot prove consistency: the sizes are not 0 <= from <= to <= %', v_size
@@ -223,7 +229,7 @@ end;
 $$;
 comment on function public.audit_consistency_proof(bigint, bigint) is
   'Proves that the log of to_size seals contains that of from_size seals unchanged (RFC 9162 2.1.4).
-   Errors: AUDIT_INVALID_RANGE.';
+   For anyone signed in. Errors: AUDIT_INVALID_RANGE and those of private.require_user.';
 
 revoke all on function
   private.base64_array(bytea[]), private.time_json(timestamptz),

@@ -109,7 +109,7 @@ create function private.charge_request()
 as $$
 declare
   v_address text;
-  v_claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+  v_claims constant json := private.claims();
   v_decision public.rate_limit_decision;
   v_identifiers record;
   v_key uuid;
@@ -149,7 +149,8 @@ begin
     v_key := private.uuid_or_null(v_claims ->> 'api_key_id');
     v_organization := private.uuid_or_null(v_claims ->> 'organization_id');
   elsif v_role <> 'anon' then
-    v_user := private.uuid_or_null(v_claims ->> 'sub');
+    -- Who is served is who pays: the token of a session that has ended pays by its address.
+    v_user := private.current_person();
   end if;
   -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
   -- written as %63 shall not lead around the rule of a path.

@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(22);
+select plan(26);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -193,6 +193,62 @@ select results_eq(
      ) allowed (name)
      order by 1 $$,
   'CONV-22: who is a member is asked of active_grants or unexpired_grants, not of user_roles'
+);
+
+-- Who is calling.
+create temporary view our_sources as
+  select f.oid, f.schema, p.proname::text as name, f.name as signature, p.prosrc as source
+  from our_functions f join pg_proc p on p.oid = f.oid
+  union all
+  select 0, 'policy', polname::text, concat(polrelid::regclass, ': ', polname),
+    concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+  from pg_policy join ours on ours.oid = polrelid;
+select is_empty(
+  $$ select signature from our_sources where source ~ '\mauth\.(uid|jwt|role|email)\s*\(' $$,
+  'CONV-23: nothing of ours takes a token''s word for who is calling: private.current_person does'
+);
+select results_eq(
+  $$ select signature collate "C" from our_sources
+     where source ~ 'current_setting\(''request\.jwt\.claim'
+     order by 1 $$,
+  $$ values
+     -- Looks whether there are claims at all before it asks private.claims().
+     ('private.audit_logs_stamp()' collate "C"), ('private.claims()') $$,
+  'CONV-24: claims have one parser'
+);
+select results_eq(
+  $$ select signature collate "C" from our_sources
+     where source ~ '\mauth\.sessions\M' and name not like 'bulwark_audit_%'
+     order by 1 $$,
+  $$ select v.name collate "C" from (values
+       -- Tells a session that has ended from an account that is suspended.
+       ('private.require_user()'),
+       -- Puts triggers on it, for the audit log.
+       ('private.watch_auth()')
+     ) v (name) $$,
+  'CONV-25: a session that lives is one of private.live_sessions'
+);
+-- What a client calls asks who is calling, itself or in what it calls. Read-only functions without
+-- rights of their own may leave it to the policies of what they read.
+select is_empty(
+  $$ with recursive asks (oid) as (
+       select s.oid from our_sources s
+       where s.source ~ '\mprivate\.(live_sessions|current_person)\M'
+       union
+       select s.oid
+       from asks a
+       join our_sources callee on callee.oid = a.oid
+       join our_sources s
+         on s.oid <> 0
+         and s.source ~ ('\m' || callee.schema || '\.' || callee.name || '\M')
+     )
+     select f.name
+     from our_functions f
+     join pg_proc p on p.oid = f.oid
+     where f.schema = 'public' and has_function_privilege('authenticated', f.oid, 'execute')
+       and f.oid not in (select a.oid from asks a)
+       and (p.prosecdef or p.provolatile = 'v') $$,
+  'CONV-26: every function that clients call asks who is calling'
 );
 
 select * from finish();

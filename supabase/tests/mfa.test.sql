@@ -1,6 +1,6 @@
 -- MFA: which session counts as verified, and what an organization that requires it withholds.
 begin;
-select plan(62);
+select plan(66);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
 select public.grant_role(
@@ -363,6 +363,9 @@ create table tests.mfa_amr_claims (
   authentication_method text not null
 );
 create table tests.mfa_factors (id uuid primary key, user_id uuid not null, status text not null);
+insert into tests.mfa_factors
+select gen_random_uuid(), tests.user_id(email), 'verified'
+from (values ('admin@globex.test'), ('admin@acme.test')) as v (email);
 insert into tests.mfa_amr_claims (session_id, created_at, updated_at, authentication_method)
 select s.id, now() - interval '1 hour', now() - m.age, m.name
 from session s
@@ -381,6 +384,31 @@ select ok(
   'MFA-12: and satisfies an organization'
 );
 select tests.act_as_owner();
+create function pg_temp.counts() returns boolean language plpgsql as $$
+begin
+  perform pg_temp.act('globex');
+  return public.mfa_verified('6 minutes');
+end;
+$$;
+savepoint with_factor;
+update auth.sessions set factor_id = f.id
+from tests.mfa_factors f
+where f.user_id = tests.user_id('admin@globex.test')
+  and sessions.id = (select id from session where name = 'globex');
+select ok(pg_temp.counts(), 'MFA-40: a session counts while the factor that verified it exists');
+select tests.act_as_owner();
+update tests.mfa_factors set status = 'unverified';
+select ok(not pg_temp.counts(), 'MFA-40: and is verified itself');
+select tests.act_as_owner();
+update tests.mfa_factors set id = gen_random_uuid(), status = 'verified';
+select ok(not pg_temp.counts(), 'MFA-40: another factor of the account does not stand in for it');
+rollback to savepoint with_factor;
+delete from tests.mfa_factors where user_id = tests.user_id('admin@globex.test');
+select ok(
+  not pg_temp.counts(), 'MFA-40: where Auth does not say which, the account has at least one'
+);
+select tests.act_as_owner();
+rollback to savepoint with_factor;
 delete from private.mfa_sessions where session_id = (select id from session where name = 'admin');
 select pg_temp.act('admin');
 select ok(

@@ -43,7 +43,10 @@ create function pg_temp.user_request(email text, path text default '/reports')
   returns jsonb language sql
 as $$
   select pg_temp.request(
-    'authenticated', jsonb_build_object('sub', tests.user_id(email), 'role', 'authenticated'),
+    'authenticated', jsonb_build_object(
+      'sub', tests.user_id(email), 'role', 'authenticated',
+      'session_id', tests.session_of(tests.user_id(email))
+    ),
     '{"x-forwarded-for": "203.0.113.1"}', path
   );
 $$;

@@ -31,7 +31,8 @@ declare
   v_error text;
 begin
   perform set_config('request.jwt.claims', json_build_object(
-    'role', role, 'sub', tests.user_id('admin@acme.test')
+    'role', role, 'sub', tests.user_id('admin@acme.test'),
+    'session_id', tests.session_of(tests.user_id('admin@acme.test'))
   )::text, true);
   perform set_config('request.headers', '{}', true);
   perform set_config('role', role, true);

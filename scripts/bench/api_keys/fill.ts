@@ -21,6 +21,7 @@ export async function fill(sql: Sql, keys: number, rows: number): Promise<KeyInU
   await sql`update public.rate_limit_rules set capacity = 1000000, window_seconds = 1`;
   await sql`update private.settings set value = '2000000' where name = 'api_keys.limit_per_owner'`;
   await sql`insert into auth.users (id, email) values (${owner}, 'user@bench.test')`;
+  await sql`insert into auth.sessions (id, user_id, aal) values (${owner}, ${owner}, 'aal1')`;
   await sql`
     select count(public.create_organization('Org ' || n, 'org-' || n, ${owner}))
     from generate_series(1, 10) as n
@@ -80,7 +81,7 @@ export async function issueKey(
   to = owner,
 ): Promise<IssuedKey> {
   return await sql.begin(async (transaction) => {
-    const claims = JSON.stringify({ sub: to, role: "authenticated" });
+    const claims = JSON.stringify({ sub: to, session_id: to, role: "authenticated" });
     await transaction`
       select set_config('request.jwt.claims', ${claims}, true),
         set_config('role', 'authenticated', true)

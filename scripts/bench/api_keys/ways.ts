@@ -31,8 +31,8 @@ export function requests(pool: Sql, { id, api_key, organization }: KeyInUse) {
   return {
     header: run("anon", {}, { ...headers, "x-api-key": api_key }),
     token: run("api_key", { api_key_id: id, organization_id: organization }, headers),
-    person: run("authenticated", { sub: owner }, headers),
-    unchecked: run("authenticated", { sub: owner }, headers, false),
+    person: run("authenticated", { sub: owner, session_id: owner }, headers),
+    unchecked: run("authenticated", { sub: owner, session_id: owner }, headers, false),
   };
 }
 

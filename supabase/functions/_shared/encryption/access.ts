@@ -96,6 +96,8 @@ export async function decryptRows(
 ): Promise<{ rows: DecryptedRow[] }> {
   const columns = await declared(service, table, names);
   const found = await readRowsByKey(caller, { name: table, columns }, primary_keys);
+  // Without a row no permission is asked, and the caller has to be somebody all the same.
+  if (found.length === 0) unwrap(await caller.rpc("mfa_required"));
   for (const [organization, rows] of groupByOrganization(found)) {
     const shown = rows.map((row) => row.primaryKey);
     await authorize(caller, "decrypt", table, names, shown, organization);
