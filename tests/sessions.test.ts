@@ -164,6 +164,7 @@ Deno.test("SES-F03: every function answers 401 SESSION_ENDED", async () => {
       ["GET", "metrics"],
       ["POST", "webhooks/endpoints", {
         organization_id: organization,
+        name: "Hook",
         url: "https://example.com/hook",
         subscriptions: [{ pattern: "audit.*" }],
       }],
@@ -269,7 +270,13 @@ async function openSigner(): Promise<(claims: Record<string, unknown>) => Promis
   const part = (value: unknown) => text(new TextEncoder().encode(JSON.stringify(value)));
   return async (claims) => {
     const now = Math.floor(Date.now() / 1000);
-    const all = { role: "authenticated", aud: "authenticated", iat: now, exp: now + 600, ...claims };
+    const all = {
+      role: "authenticated",
+      aud: "authenticated",
+      iat: now,
+      exp: now + 600,
+      ...claims,
+    };
     const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(all)}`;
     const bytes = await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(signed));
     return `${signed}.${text(new Uint8Array(bytes))}`;
