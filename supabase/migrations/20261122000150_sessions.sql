@@ -164,6 +164,22 @@ comment on function private.require_subject() is
   'Raises RBAC_NOT_AUTHENTICATED where the request''s token names nobody, and TOKEN_SUBJECT_INVALID
    where it names no account.';
 
+create function private.require_caller()
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not private.caller_is_service() then
+    perform private.require_user();
+  end if;
+end;
+$$;
+comment on function private.require_caller() is
+  'Raises what private.require_user raises, unless the service role is calling. First of all in a
+   function that answers "there is none that you may see".';
+
 create function private.require_named_account(user_id uuid)
   returns void
   language plpgsql
@@ -188,6 +204,6 @@ comment on function private.require_named_account(uuid) is
 revoke all on private.live_sessions from public, anon, authenticated, service_role;
 revoke all on function
   private.claims(), private.claimed_id(text), private.current_person(), private.require_user(),
-  private.require_subject(), private.require_named_account(uuid)
+  private.require_subject(), private.require_caller(), private.require_named_account(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function private.current_person() to authenticated;

@@ -105,9 +105,7 @@ begin
     raise exception 'Cannot look up user: the user is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
-  if not private.caller_is_service() then
-    perform private.require_user();
-  end if;
+  perform private.require_caller();
   if private.can_see_user(user_id, organization_id, former) is not true then
     raise exception 'Cannot look up user: there is none here that you may see'
       using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';

@@ -160,9 +160,7 @@ declare
   v_index bigint;
   v_seal bigint;
 begin
-  if not private.caller_is_service() then
-    perform private.require_user();
-  end if;
+  perform private.require_caller();
   select * into v_entry from private.audit_commitments e where e.id = entry_id;
   -- An entry that does not exist and one that is closed to the caller are the same answer.
   if v_entry.id is null or not private.caller_is_service() and not private.is_super_admin()
@@ -210,9 +208,7 @@ as $$
 declare
   v_size bigint := coalesce((select max(s.number) from private.audit_seals s), 0);
 begin
-  if not private.caller_is_service() then
-    perform private.require_user();
-  end if;
+  perform private.require_caller();
   if from_size is null or to_size is null or from_size < 0 or from_size > to_size
     or to_size > v_size then
     raise exception 'Cannot prove consistency: the sizes are not 0 <= from <= to <= %', v_size

@@ -13,6 +13,7 @@ as $$
 declare
   v_event public.security_events;
 begin
+  perform private.require_caller();
   select * into v_event from public.security_events e where e.id = event_id;
   if not found or not private.caller_is_service() and not (
     case

@@ -147,6 +147,7 @@ as $$
 declare
   v_reset public.mfa_resets;
 begin
+  perform private.require_caller();
   select * into v_reset
   from public.mfa_resets r
   where r.id = reset_id
@@ -155,14 +156,14 @@ begin
     and r.expires_at > now()
   for update;
   -- Who may not see it gets the same answer as when there is none.
-  if not found or not (
+  if not found or (
     private.caller_is_service()
     or v_reset.user_id = private.current_person()
     or exists (
       select from private.mfa_reset_organizations(reset_id) as o
       where private.session_permits(private.current_person(), 'mfa:reset', o)
     )
-  ) then
+  ) is not true then
     raise exception 'Cannot find reset: none is open with this id'
       using errcode = 'PT404', detail = 'MFA_UNKNOWN_RESET';
   end if;

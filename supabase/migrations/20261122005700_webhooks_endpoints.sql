@@ -59,6 +59,7 @@ declare
   v_endpoint public.webhook_endpoints;
   v_user constant uuid := private.current_person();
 begin
+  perform private.require_caller();
   select * into v_endpoint from public.webhook_endpoints e where e.id = endpoint_id for update;
   if not found or private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: there is none here that you may see'

@@ -12,6 +12,7 @@ as $$
 declare
   v_delivery public.webhook_deliveries;
 begin
+  perform private.require_caller();
   select * into v_delivery
   from public.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
   if not found or private.sees_webhooks(v_delivery.organization_id) is not true then

@@ -170,7 +170,8 @@ select is(
 );
 select pg_temp.claims(pg_temp.admin(jsonb_build_object('session_id', gen_random_uuid())));
 select is(
-  pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-12: one that names a session ends with it'
+  pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED',
+  'SES-12: one that names a session ends with it'
 );
 select tests.act_as_owner();
 update auth.users set deleted_at = now() where email = 'admin@acme.test';

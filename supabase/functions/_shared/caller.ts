@@ -2,7 +2,7 @@ import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Holder } from "./cache/held.ts";
 import type { Database } from "./database.types.ts";
 import type { Env } from "./env.ts";
-import { BulwarkError } from "./errors.ts";
+import { BulwarkError, unwrap } from "./errors.ts";
 import { correlationIdOf } from "./http.ts";
 import { measuredFetch } from "./metrics.ts";
 import { parseTraceparent } from "./trace.ts";
@@ -43,6 +43,16 @@ export function callerClient(request: Request, env: Env): CallerClient {
   const holder = readClaims(authorization);
   if (holder) claimed.set(client, holder);
   return client;
+}
+
+/**
+ * That a client acts for a person whose session lives. For answers that row-level security alone
+ * decides: to a session that has ended it shows nothing, and does not say why.
+ * @throws BulwarkError 401 SESSION_ENDED, 403 ACCOUNT_SUSPENDED
+ */
+export async function requirePerson(client: CallerClient): Promise<void> {
+  // Any function would do that raises for nobody, and this one is cheap.
+  unwrap(await client.rpc("mfa_required"));
 }
 
 /** The claims `sub` and `session_id` of a token, without verifying it. */

@@ -1,6 +1,6 @@
 /** What frontends have done with fields: as the caller, decided and recorded before it is done. */
 import { z } from "zod";
-import type { CallerClient } from "../caller.ts";
+import { type CallerClient, requirePerson } from "../caller.ts";
 import { BulwarkError } from "../errors.ts";
 import { blindIndex, blindIndexes, normalize } from "./blind_index.ts";
 import type { DataKeys } from "./data_keys.ts";
@@ -96,8 +96,7 @@ export async function decryptRows(
 ): Promise<{ rows: DecryptedRow[] }> {
   const columns = await declared(service, table, names);
   const found = await readRowsByKey(caller, { name: table, columns }, primary_keys);
-  // Without a row no permission is asked, and the caller has to be somebody all the same.
-  if (found.length === 0) unwrap(await caller.rpc("mfa_required"));
+  if (found.length === 0) await requirePerson(caller);
   for (const [organization, rows] of groupByOrganization(found)) {
     const shown = rows.map((row) => row.primaryKey);
     await authorize(caller, "decrypt", table, names, shown, organization);

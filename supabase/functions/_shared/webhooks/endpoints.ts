@@ -1,6 +1,6 @@
 /** Making endpoints and changing what is sealed of them, as the caller who may. */
 import { unwrap } from "../errors.ts";
-import type { CallerClient } from "../caller.ts";
+import { type CallerClient, requirePerson } from "../caller.ts";
 import type { DataKeys } from "../encryption/mod.ts";
 import { BulwarkError } from "../errors.ts";
 import { requirePermission } from "../permissions.ts";
@@ -91,6 +91,7 @@ async function readEndpoint(client: CallerClient, id: string) {
     await client.from("webhook_endpoints").select("organization_id, format").eq("id", id),
   );
   if (!endpoint) {
+    await requirePerson(client);
     throw new BulwarkError(
       404,
       "WEBHOOK_UNKNOWN_ENDPOINT",
