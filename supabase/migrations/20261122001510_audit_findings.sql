@@ -88,11 +88,9 @@ comment on function private.name_bad_entry(bigint, uuid) is
 create function private.audit_seal_problems(
   first_seal bigint,
   last_seal bigint,
-  pruned bigint,
-  everybody boolean,
-  organization uuid
+  pruned bigint
 )
-  returns table (seal bigint, problem text, detail text)
+  returns table (seal bigint, problem text, detail text, missing boolean)
   language sql
   stable
   set search_path = pg_catalog, pg_temp
@@ -107,7 +105,8 @@ as $$
     where s.number between first_seal - 1 and last_seal
     window w as (order by s.number)
   ),
-  -- Materialized: each group is hashed once, however the seals are joined to it.
+  -- All organizations' groups, whoever asks: that one has no entry in a seal is proved only by a
+  -- root that is made without it. Materialized: each group is hashed once, however the seals are joined to it.
   trees as materialized (
     select
       g.seal,
@@ -136,7 +135,8 @@ as $$
       when c.previous_hash is distinct from c.hash_before
         then format('seal %s does not follow from the one before', c.number)
       else format('seal %s is not what its hash says', c.number)
-    end
+    end,
+    c.number_before is distinct from c.number - 1
   from chain c
   where c.number >= first_seal
     and (
@@ -152,24 +152,23 @@ as $$
   union all
   select
     s.number, 'group_altered',
-    format('the organizations'' trees of seal %s do not make its root', s.number)
+    format('the organizations'' trees of seal %s do not make its root', s.number),
+    -- Where seal and groups are as their own hashes say, a group is gone.
+    not coalesce(t.altered, false) and s.hash is not distinct from private.audit_seal_hash(
+      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+    )
   from private.audit_seals s
   left join trees t on t.seal = s.number
   where s.number between greatest(first_seal, pruned + 1) and last_seal
-    and (
-      everybody or exists (
-        select from private.audit_groups g
-        where g.seal = s.number and g.organization_id is not distinct from organization
-      )
-    )
     and (
       coalesce(t.altered, false)
       or coalesce(t.root, private.merkle_root('')) is distinct from s.root
     );
 $$;
-comment on function private.audit_seal_problems(bigint, bigint, bigint, boolean, uuid) is
-  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them (of
-   one organization: where it has a part).';
+comment on function private.audit_seal_problems(bigint, bigint, bigint) is
+  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them, in
+   which an organization has no part only if the root is that of the others. missing: something is
+   gone, not only changed.';
 
 create function private.compare_audit_groups(
   first_seal bigint,
@@ -339,10 +338,13 @@ as $$
   cross join tolerated d
   where t.occurred_at < t.not_before - d.time
     or t.occurred_at > t.sealed_at + d.time
-    -- The first six bytes of the id are the milliseconds of its time.
-    or substring(uuid_send(t.id) from 1 for 6) not between
-      substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint - 1000) from 3)
-      and substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint + 1000) from 3);
+    -- The first six bytes of the id are the milliseconds of its time; infinity has none.
+    or case
+      when not isfinite(t.occurred_at) then true
+      else substring(uuid_send(t.id) from 1 for 6) not between
+        substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint - 1000) from 3)
+        and substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint + 1000) from 3)
+    end;
 $$;
 comment on function private.audit_backdated(bigint, bigint, boolean, uuid) is
   'Entries in a range of seals whose time cannot be theirs: before a seal that their transaction is
@@ -350,7 +352,7 @@ comment on function private.audit_backdated(bigint, bigint, boolean, uuid) is
    triggers can make one; whoever switches them off can, and seals it.';
 
 create function private.audit_unsealed(everybody boolean, organization uuid)
-  returns table (entries bigint, first_entry uuid)
+  returns table (entries bigint, ahead bigint, first_entry uuid)
   language sql
   stable
   rows 1
@@ -360,32 +362,47 @@ as $$
     select s.era, s.snapshot from private.audit_seals s order by s.number desc limit 1
   ),
   waiting as (
-    select e.id, e.organization_id, e.occurred_at
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
     from last_seal s
     join public.audit_logs e on e.era = s.era and e.xid >= pg_snapshot_xmax(s.snapshot)
     union all
-    select e.id, e.organization_id, e.occurred_at
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
     from last_seal s
     cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
     join public.audit_logs e on e.era = s.era and e.xid = open.xid
     union all
-    select e.id, e.organization_id, e.occurred_at
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
     from public.audit_logs e
     where e.era > coalesce((select s.era from last_seal s), -1)
+  ),
+  judged as (
+    select
+      w.id,
+      w.occurred_at < now() - make_interval(
+        secs => (private.setting('audit.seal_overdue_seconds'))::integer
+      ) as overdue,
+      -- No transaction wrote it: what others wrote is visible only once it lies before the snapshot.
+      w.occurred_at > now() + make_interval(
+        secs => (private.setting('audit.clock_tolerance_seconds'))::integer
+      )
+      or w.era = (select max(k.era) from private.audit_eras k)
+        and w.xid >= pg_snapshot_xmax(pg_current_snapshot())
+        and w.xid is distinct from pg_current_xact_id_if_assigned()
+        and private.audit_log_is_settled() as ahead
+    from waiting w
+    where everybody or w.organization_id is not distinct from organization
   )
-  select count(*), (array_agg(w.id order by w.id))[1]
-  from waiting w
-  where w.occurred_at < now() - make_interval(
-      secs => (private.setting('audit.seal_overdue_seconds'))::integer
-    )
-    and (everybody or w.organization_id is not distinct from organization);
+  select count(*), count(*) filter (where j.ahead), (array_agg(j.id order by j.id))[1]
+  from judged j
+  where j.overdue or j.ahead;
 $$;
 comment on function private.audit_unsealed(boolean, uuid) is
-  'How many committed entries have waited for a seal longer than audit.seal_overdue_seconds.';
+  'How many committed entries have waited for a seal longer than audit.seal_overdue_seconds, or lie
+   ahead, by their time or their transaction, so that no seal holds them for long.';
 
 revoke all on function
   private.name_bad_entry(bigint, uuid),
-  private.audit_seal_problems(bigint, bigint, bigint, boolean, uuid),
+  private.audit_seal_problems(bigint, bigint, bigint),
   private.compare_audit_groups(bigint, bigint, boolean, uuid),
   private.audit_backdated(bigint, bigint, boolean, uuid),
   private.audit_unsealed(boolean, uuid)

@@ -108,14 +108,12 @@ begin
       )
       select
         0 as kind, p.seal, p.problem, null::uuid as entry, p.detail,
-        0::bigint as entries, 0::bigint as removed, null::uuid[] as records
-      from private.audit_seal_problems(
-        last_seal + 1, v_high, v_pruned, v_everybody, verify_audit_log.organization_id
-      ) p
+        0::bigint as entries, 0::bigint as removed, null::uuid[] as records, p.missing
+      from private.audit_seal_problems(last_seal + 1, v_high, v_pruned) p
       union all
       select
         1, c.tree_size, 'checkpoint_differs', null,
-        format('the checkpoint of seal %s was signed over another tree', c.tree_size), 0, 0, null
+        format('the checkpoint of seal %s was signed over another tree', c.tree_size), 0, 0, null, false
       from public.audit_checkpoints c
       where c.tree_size between last_seal + 1 and v_high
         -- Null where a seal of the tree is gone, which is a finding of its own.
@@ -123,15 +121,16 @@ begin
       union all
       select
         2, c.seal, 'group_altered', null,
-        format('the leaves of an organization in seal %s were changed', c.seal), 0, 0, null
+        format('the leaves of an organization in seal %s were changed', c.seal), 0, 0, null, false
       from compared c
       where c.altered
       union all
-      select 3, c.seal, b.problem, b.entry, b.detail, 0, 0, null
+      select
+        3, c.seal, b.problem, b.entry, b.detail, 0, 0, null, b.problem = 'entry_missing'
       from (select * from compared c where c.differs and not c.altered offset 0) c
       cross join lateral private.name_bad_entry(c.seal, c.organization_id) b
       union all
-      select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null
+      select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
       from private.audit_backdated(
         greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
       ) d
@@ -140,7 +139,8 @@ begin
         5, v_high, null, null, null, sum(c.entries), sum(c.removed),
         array(
           select distinct r from compared k cross join lateral unnest(k.records) as r
-        )
+        ),
+        false
       from compared c
       order by 2, 1
     loop
@@ -149,11 +149,8 @@ begin
       v_records := v_records || v_chunk.records;
       if v_chunk.problem is not null then
         problems := problems + 1;
-        if v_chunk.problem in ('seal_missing', 'entry_missing') then
-          complete := false;
-        else
-          intact := false;
-        end if;
+        complete := complete and not v_chunk.missing;
+        intact := intact and v_chunk.problem in ('seal_missing', 'entry_missing');
         if problem is null then
           problem := v_chunk.problem;
           seal := v_chunk.seal;
@@ -224,7 +221,10 @@ begin
     )
     union all
     select 'entry_unsealed', null, u.first_entry,
-      format('%s entries wait for a seal longer than they should', u.entries)
+      format(
+        '%s entries wait for a seal longer than they should, %s of them from a time to come',
+        u.entries, u.ahead
+      )
     from private.audit_unsealed(v_everybody, verify_audit_log.organization_id) u
     where u.entries > 0
     union all
