@@ -159,8 +159,12 @@ Deno.test("fromDataApi() takes our code from details and hides everything else",
   assert.ok(expired instanceof BulwarkError && expired.status === 401);
   const refused = error("42501", null, 403);
   assert.ok(refused instanceof BulwarkError && refused.code === "FORBIDDEN");
-  const inside = error("23502", "Failing row contains (secret).", 400);
-  assert.ok(!(inside instanceof BulwarkError));
+  for (const [code, status] of [["22P05", 400], ["22003", 400], ["23514", 400], ["23505", 409]]) {
+    const badInput = error(code as string, "Failing row contains (secret).", 400);
+    assert.ok(badInput instanceof BulwarkError && badInput.status === status, code as string);
+    assert.doesNotMatch(badInput.message, /secret|^m$/);
+  }
+  assert.ok(!(error("XX000", "Failing row contains (secret).", 500) instanceof BulwarkError));
 });
 
 Deno.test("readEnv() prefers the new keys, takes the old one, and names what is missing", () => {
