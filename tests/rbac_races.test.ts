@@ -1,46 +1,10 @@
 /** What concurrency could break, with real parallel connections: each race is run many times. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
+import { account, as, organizationOf } from "./races.ts";
 import { connect } from "./support.ts";
 
 const rounds = 15;
-
-/** A confirmed account that has not signed up over HTTP; races need many, quickly. */
-async function account(sql: Sql): Promise<string> {
-  const id = crypto.randomUUID();
-  await sql`
-    insert into auth.users (id, aud, role, email, email_confirmed_at)
-    values (${id}, 'authenticated', 'authenticated', ${`${id}@races.test`}, now())
-  `;
-  await sql`insert into auth.sessions (id, user_id, aal) values (${id}, ${id}, 'aal1')`;
-  return id;
-}
-
-async function organizationOf(sql: Sql, administrators: string[]): Promise<string> {
-  const slug = `race-${crypto.randomUUID()}`;
-  const [made] = await sql`
-    select id from public.create_organization(${slug}, ${slug}, ${administrators[0] ?? ""})
-  `;
-  for (const user of administrators.slice(1)) {
-    await sql`select public.grant_role(${user}, 'admin', ${made?.id})`;
-  }
-  return made?.id;
-}
-
-/** Runs statements as a signed-in user on a connection of their own, as PostgREST would. */
-async function as<T>(
-  sql: Sql,
-  user: string,
-  work: (transaction: Sql) => Promise<T>,
-  isolation = "read committed",
-): Promise<T> {
-  return await sql.begin(`isolation level ${isolation}`, async (transaction) => {
-    const claims = JSON.stringify({ sub: user, session_id: user, role: "authenticated" });
-    await transaction`select set_config('request.jwt.claims', ${claims}, true)`;
-    await transaction`set local role authenticated`;
-    return await work(transaction as unknown as Sql);
-  }) as T;
-}
 
 async function administratorsOf(sql: Sql, organization: string): Promise<number> {
   const [row] = await sql`
@@ -278,5 +242,57 @@ Deno.test("RBAC-R11: a role made while a permission leaves the role it inherits 
     select from private.effective_permissions where permission = ${permission}
   `;
   assert.equal(stale.length, 0);
+  await sql.end();
+});
+
+/** What the twenty answered that were refused, and how many were not. */
+async function twenty(run: (place: number) => Promise<unknown>): Promise<[number, Set<string>]> {
+  const results = await Promise.allSettled(Array.from({ length: 20 }, (_, place) => run(place)));
+  const refused = results.filter((result) => result.status === "rejected");
+  return [20 - refused.length, new Set(refused.map(({ reason }) => reason.detail))];
+}
+
+Deno.test("RBAC-R16: twenty organizations asked for at once stay within the limit of one account", async () => {
+  const sql = connect(20);
+  const user = await account(sql);
+  await sql`update private.settings set value = '3' where name = 'rbac.self_service_limit'`;
+  const [made, refusals] = await twenty(() =>
+    as(sql, user, (t) => t`select public.create_organization('A', ${`x-${crypto.randomUUID()}`})`)
+  );
+  await sql`update private.settings set value = '100' where name = 'rbac.self_service_limit'`;
+  assert.equal(made, 3);
+  assert.deepEqual(refusals, new Set(["RBAC_TOO_MANY_ORGANIZATIONS"]));
+  await sql.end();
+});
+
+Deno.test("RBAC-R17: twenty invitations sent at once stay within the limit of one organization", async () => {
+  const sql = connect(20);
+  const admin = await account(sql);
+  const organization = await organizationOf(sql, [admin]);
+  await sql`update private.settings set value = '3' where name = 'rbac.pending_invitations'`;
+  const invite = (place: number) =>
+    as(
+      sql,
+      admin,
+      (t) => t`select public.invite_member(${organization}, ${`${place}@races.test`}, 'viewer')`,
+    );
+  const [made, refusals] = await twenty(invite);
+  await sql`
+    select public.revoke_invitation(id) from public.invitations
+    where organization_id = ${organization} and revoked_at is null
+  `;
+  const [again] = await twenty(async (place) => {
+    await invite(place);
+    await sql`
+      select public.revoke_invitation(id) from public.invitations
+      where organization_id = ${organization} and email = ${`${place}@races.test`}
+        and revoked_at is null
+    `;
+  });
+  await sql`update private.settings set value = '1000' where name = 'rbac.pending_invitations'`;
+  assert.equal(made, 3);
+  assert.deepEqual(refusals, new Set(["RBAC_TOO_MANY_INVITATIONS"]));
+  // Revoking makes room, but not for more than four times as many a day.
+  assert.ok(again <= 9, `${again} more`);
   await sql.end();
 });

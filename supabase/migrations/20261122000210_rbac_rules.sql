@@ -10,14 +10,13 @@ create function private.bump_permission_version(organization_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Written, not only locked: under REPEATABLE READ a lock alone would let the second of two
-  -- concurrent changes go on with an old picture; after a write it fails with 40001.
+  perform private.lock_rights(bump_permission_version.organization_id, exclusively => true);
+  -- Written too, so that caches notice, and that the next change fails with 40001 under REPEATABLE
+  -- READ instead of going on with an old picture.
   if bump_permission_version.organization_id is null then
     update private.permission_versions v set version = v.version + 1
     where v.organization_id is null;
   else
-    -- Who acts here may do so by a system-wide role: that does not go away meanwhile either.
-    perform from private.permission_versions v where v.organization_id is null for share;
     update private.permission_versions v set version = v.version + 1
     where v.organization_id = bump_permission_version.organization_id;
   end if;
@@ -60,7 +59,7 @@ begin
   else
     perform private.bump_permission_version(o.organization_id)
     from (
-      select distinct r.organization_id from public.roles r where r.id = any (role_ids)
+      select distinct r.organization_id from public.roles r where r.id = any (role_ids) order by 1
     ) as o;
   end if;
 
@@ -196,33 +195,35 @@ create function private.user_roles_keep_administrator()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_organization uuid := case tg_op
-    when 'INSERT' then new.organization_id else old.organization_id
-  end;
+  v_organization uuid;
 begin
-  -- First the queue, then the count: what another transaction took away is visible by then.
-  if not private.bump_permission_version(v_organization) then
-    return null;              -- the organization itself is being deleted
-  end if;
-  if tg_op = 'INSERT'
-    or v_organization is null
-    or old.role_id <> private.admin_role()
-    -- A grant that waits or expires never counted, so nothing is lost with it.
-    or old.expires_at is not null
-    or old.starts_at > now()
-    or not exists (select from public.organizations o where o.id = v_organization) then
-    return null;
-  end if;
-  if not exists (
-    select from private.active_grants a
-    where a.organization_id = v_organization
-      and a.role_id = private.admin_role()
-      and a.held_until = 'infinity'
-  ) then
-    raise exception 'Cannot take the role from the last administrator of an organization'
-      using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
-            hint = 'Make someone else an administrator without an expiry first';
-  end if;
+  for v_organization in
+    select distinct c.organization_id from changed c order by 1 nulls first
+  loop
+    -- First the queue, then the count: what another transaction took away is visible by then.
+    if private.bump_permission_version(v_organization)
+      and tg_op <> 'INSERT'
+      and exists (
+        select from changed c
+        where c.organization_id = v_organization
+          and c.role_id = private.admin_role()
+          -- A grant that waits or expires never counted, so nothing is lost with it.
+          and c.expires_at is null
+          and c.starts_at <= now()
+      )
+      -- The organization itself may be going.
+      and exists (select from public.organizations o where o.id = v_organization)
+      and not exists (
+        select from private.active_grants a
+        where a.organization_id = v_organization
+          and a.role_id = private.admin_role()
+          and a.held_until = 'infinity'
+      ) then
+      raise exception 'Cannot take the role from the last administrator of an organization'
+        using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
+              hint = 'Make someone else an administrator without an expiry first';
+    end if;
+  end loop;
   return null;
 end;
 $$;
@@ -250,9 +251,15 @@ create trigger role_permissions_refresh_on_delete
 create trigger user_roles_validate
   before insert on public.user_roles
   for each row execute function private.user_roles_validate();
-create trigger user_roles_keep_administrator
-  after insert or delete or update of starts_at, expires_at on public.user_roles
-  for each row execute function private.user_roles_keep_administrator();
+create trigger user_roles_keep_administrator_on_insert
+  after insert on public.user_roles referencing new table as changed
+  for each statement execute function private.user_roles_keep_administrator();
+create trigger user_roles_keep_administrator_on_update
+  after update on public.user_roles referencing old table as changed
+  for each statement execute function private.user_roles_keep_administrator();
+create trigger user_roles_keep_administrator_on_delete
+  after delete on public.user_roles referencing old table as changed
+  for each statement execute function private.user_roles_keep_administrator();
 
 revoke all on function
   private.bump_permission_version(uuid), private.organizations_start_permission_version(),

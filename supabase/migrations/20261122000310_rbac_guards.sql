@@ -41,8 +41,6 @@ create function private.require_permission_to_change(permission text, organizati
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Before the queue, so that strangers cannot hold it up; behind it again, because the right may
-  -- have gone while this waited.
   perform private.require_permission(permission, organization_id);
   if not private.bump_permission_version(organization_id) then
     raise exception 'Cannot proceed: the organization does not exist'
@@ -54,6 +52,22 @@ $$;
 comment on function private.require_permission_to_change(text, uuid) is
   'Guard for whatever changes rights: private.require_permission, decided behind every other change
    of rights there, so that nobody acts on what was just taken from them.';
+
+create function private.require_permission_to_act(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.require_permission(permission, organization_id);
+  perform private.lock_rights(organization_id);
+  perform private.require_permission(permission, organization_id);
+end;
+$$;
+comment on function private.require_permission_to_act(text, uuid) is
+  'Guard for whatever writes and changes no rights: private.require_permission, and until commit
+   nobody takes the right away. It waits for changes of rights that are under way.';
 
 create function private.can_see_user(
   user_id uuid,
@@ -118,6 +132,7 @@ comment on function private.require_visible_user(uuid, uuid, boolean) is
 
 revoke all on function
   private.require_permission(text, uuid), private.require_permission_to_change(text, uuid),
+  private.require_permission_to_act(text, uuid),
   private.can_see_user(uuid, uuid, boolean), private.require_visible_user(uuid, uuid, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function private.require_permission(text, uuid) to authenticated;

@@ -92,15 +92,22 @@ as $$
 declare
   v_caller uuid := private.current_person();
   v_administrator uuid := coalesce(administrator_id, v_caller);
+  v_by_itself boolean := false;
   v_organization public.organizations;
 begin
   if not private.caller_is_service() then
     v_caller := private.require_user();
     perform private.require_named_account(v_caller);
-    if v_administrator <> v_caller
-      or private.setting('rbac.self_service_organizations') is distinct from 'true' then
-      perform private.require_permission('org:create', null);
-    elsif (
+    v_by_itself := v_administrator = v_caller
+      and private.setting('rbac.self_service_organizations') = 'true';
+    if not v_by_itself then
+      perform private.require_permission_to_act('org:create', null);
+    end if;
+  end if;
+  perform private.lock_rights(null);
+  if v_by_itself then
+    perform private.lock_count('organizations', v_caller::text);
+    if (
       select count(*) >= (private.setting('rbac.self_service_limit'))::integer
       from public.organizations o where o.created_by = v_caller
     ) then
@@ -139,7 +146,7 @@ as $$
 declare
   v_organization public.organizations;
 begin
-  perform private.require_permission('org:update', organization_id);
+  perform private.require_permission_to_act('org:update', organization_id);
   perform private.require_organization_names(name, slug);
   begin
     update public.organizations o
@@ -169,7 +176,7 @@ create function public.delete_organization(organization_id uuid, confirm_slug te
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('org:delete', organization_id);
+  perform private.require_permission_to_change('org:delete', organization_id);
   delete from public.organizations o
   where o.id = organization_id and o.slug = confirm_slug;
   if not found then

@@ -170,6 +170,9 @@ begin
               hint = 'Invite them with invite_member';
     end if;
   end if;
+  if private.caller_is_service() then
+    perform private.bump_permission_version(organization_id);
+  end if;
   v_role := private.find_role(role, organization_id);
   if v_role.id = private.super_admin_role() and organization_id is not null then
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
@@ -228,6 +231,7 @@ begin
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
   if private.caller_is_service() then
+    perform private.bump_permission_version(organization_id);
     v_role := private.find_role(role, organization_id);
   elsif user_id is distinct from private.require_user() then
     perform private.require_permission_to_change('role:grant', organization_id);
@@ -243,6 +247,9 @@ begin
     where g.user_id = v_caller
       and g.organization_id is not distinct from revoke_role.organization_id
       and r.name = revoke_role.role;
+    if found then
+      perform private.bump_permission_version(organization_id);
+    end if;
   end if;
   delete from public.user_roles g
   where g.user_id = revoke_role.user_id

@@ -8,7 +8,9 @@
 
 insert into private.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
-    'Whether the address that a single sign-on provider asserts may accept invitations');
+    'Whether the address that a single sign-on provider asserts may accept invitations'),
+  ('rbac.pending_invitations', '1000',
+    'How many invitations of one organization are pending at once; it makes four times as many a day');
 
 create table public.invitations (
   id uuid primary key default gen_random_uuid(),
@@ -69,6 +71,40 @@ comment on function private.confirmed_email() is
   'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
    token, which keeps an old address.';
 
+create function private.require_room_for_invitation(organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit constant bigint := (private.setting('rbac.pending_invitations'))::bigint;
+begin
+  if (
+    select
+      count(*) filter (
+        where i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
+      ) >= v_limit
+      -- Whoever revokes and invites in turn has others enough.
+      or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
+    from public.invitations i
+    where i.organization_id = require_room_for_invitation.organization_id
+      and (
+        i.created_at > now() - interval '1 day'
+        or i.accepted_at is null and i.revoked_at is null
+      )
+  ) then
+    raise exception 'Cannot invite member: the organization has as many invitations as it may'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
+            hint = 'Revoke those that are not needed, or have rbac.pending_invitations raised';
+  end if;
+end;
+$$;
+comment on function private.require_room_for_invitation(uuid) is
+  'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization, or
+   four times as many were made there within a day. The caller holds the organization''s rights
+   alone, so the count holds.';
+
 create function public.invite_member(
   organization_id uuid,
   email text,
@@ -122,6 +158,7 @@ begin
     and i.email = v_email
     and i.accepted_at is null
     and i.revoked_at is null;
+  perform private.require_room_for_invitation(invite_member.organization_id);
   insert into public.invitations (organization_id, email, role_id, invited_by, expires_at)
   values (invite_member.organization_id, v_email, v_role.id, v_caller, v_expires_at)
   returning id into v_invitation;
@@ -139,7 +176,7 @@ comment on function public.invite_member(uuid, text, text, interval) is
    sending it is the application''s part. An earlier pending invitation of the same address is
    revoked. Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
-   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_UNKNOWN_ORGANIZATION.';
+   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
 
 create function public.accept_invitation(token text)
   returns public.user_roles
@@ -164,6 +201,8 @@ begin
   from private.invitation_tokens t
   join public.invitations i on i.id = t.invitation_id
   where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
+  -- The account may have gone, or changed its address, meanwhile.
+  v_email := private.confirmed_email();
   -- One statement decides and spends: of two at once the second finds nothing to update.
   update public.invitations i
   set accepted_at = now(), accepted_by = v_caller
@@ -283,6 +322,7 @@ grant select on public.invitations to authenticated, service_role;
 
 revoke all on function
   private.confirmed_email(), private.user_roles_revoke_invitations(),
+  private.require_room_for_invitation(uuid),
   public.invite_member(uuid, text, text, interval),
   public.accept_invitation(text),
   public.revoke_invitation(uuid)

@@ -139,7 +139,7 @@ as $$
 declare
   v_id uuid;
 begin
-  perform private.require_permission('compliance:manage', organization_id);
+  perform private.require_permission_to_act('compliance:manage', organization_id);
   if length(btrim(reason)) between 1 and 1000 is not true
     or num_nonnulls(organization_id, subject_id, resource_type) = 0
     or (resource_id is not null and resource_type is null) then
@@ -178,7 +178,7 @@ begin
   if not found then
     v_hold.organization_id := gen_random_uuid();
   end if;
-  perform private.require_permission('compliance:manage', v_hold.organization_id);
+  perform private.require_permission_to_act('compliance:manage', v_hold.organization_id);
   if v_hold.placed_by_operator and not private.caller_is_service()
     and not private.is_super_admin() then
     raise exception 'Cannot release hold: a super_admin or the operator placed it'

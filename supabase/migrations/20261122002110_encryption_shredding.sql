@@ -47,7 +47,9 @@ create function public.shred_organization(organization_id uuid, confirm_slug tex
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('compliance:manage', shred_organization.organization_id);
+  perform private.require_permission_to_act(
+    'compliance:manage', shred_organization.organization_id
+  );
   perform from public.organizations o
   where o.id = shred_organization.organization_id and o.slug = shred_organization.confirm_slug
   for update;

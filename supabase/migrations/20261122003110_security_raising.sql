@@ -58,19 +58,31 @@ as $$
 #variable_conflict use_column
 declare
   v_id uuid;
-  v_lock constant bigint := private.security_event_lock(
-    count_security_event.event_type, count_security_event.organization_id,
-    count_security_event.user_id, count_security_event.subject
-  );
-begin
   -- In a stricter isolation a row that somebody else just made would fail the whole transaction.
-  if current_setting('transaction_isolation') = 'read committed'
-    and pg_try_advisory_xact_lock(v_lock) then
+  v_first boolean := current_setting('transaction_isolation') = 'read committed';
+  v_subject text := count_security_event.subject;
+begin
+  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones
+  -- the rest is one more. New ones are opened one after the other, so that the count holds.
+  if v_first and num_nonnulls(
+    count_security_event.organization_id, count_security_event.user_id
+  ) = 0 and private.is_new_event(count_security_event.event_type, v_subject) then
+    v_first := pg_try_advisory_xact_lock(hashtextextended(
+      'bulwark.security_events/' || count_security_event.event_type, 0
+    ));
+    if v_first and private.has_no_room_for_event(count_security_event.event_type) then
+      v_subject := 'others';
+    end if;
+  end if;
+  if v_first and pg_try_advisory_xact_lock(private.security_event_lock(
+    count_security_event.event_type, count_security_event.organization_id,
+    count_security_event.user_id, v_subject
+  )) then
     insert into public.security_events as e
       (event_type, severity, organization_id, user_id, subject, details, occurrences)
     select
       t.name, t.severity, count_security_event.organization_id, count_security_event.user_id,
-      count_security_event.subject, count_security_event.details, times
+      v_subject, count_security_event.details, times
     from public.security_event_types t
     where t.name = count_security_event.event_type
     on conflict (event_type, organization_id, user_id, subject) where resolved_at is null
@@ -83,7 +95,7 @@ begin
   insert into private.security_event_echoes (event_type, organization_id, user_id, subject, details)
   select
     count_security_event.event_type, count_security_event.organization_id,
-    count_security_event.user_id, count_security_event.subject, count_security_event.details
+    count_security_event.user_id, v_subject, count_security_event.details
   from generate_series(1, times);
   return (
     select e.id
@@ -91,7 +103,7 @@ begin
     where e.event_type = count_security_event.event_type
       and e.organization_id is not distinct from count_security_event.organization_id
       and e.user_id is not distinct from count_security_event.user_id
-      and e.subject = count_security_event.subject
+      and e.subject = v_subject
       and e.resolved_at is null
   );
 end;
@@ -100,7 +112,28 @@ comment on function private.count_security_event(text, uuid, uuid, text, jsonb, 
   'Opens one event or counts it up, without ever waiting; its id, or null where it is not visible
    yet because another transaction is opening it.';
 
-create function private.has_no_room_for_event(event_type text, subject text)
+create function private.is_new_event(event_type text, subject text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return not exists (
+    select from public.security_events e
+    where e.event_type = is_new_event.event_type
+      and e.organization_id is null
+      and e.user_id is null
+      and e.subject = is_new_event.subject
+      and e.resolved_at is null
+  );
+end;
+$$;
+comment on function private.is_new_event(text, text) is
+  'Whether no event of this type and subject is open that concerns no user and no organization.';
+
+create function private.has_no_room_for_event(event_type text)
   returns boolean
   language plpgsql
   stable
@@ -110,14 +143,7 @@ as $$
 declare
   v_limit constant bigint := (private.setting('security.open_events_about_nobody'))::bigint;
 begin
-  return not exists (
-    select from public.security_events e
-    where e.event_type = has_no_room_for_event.event_type
-      and e.organization_id is null
-      and e.user_id is null
-      and e.subject = has_no_room_for_event.subject
-      and e.resolved_at is null
-  ) and v_limit <= (
+  return v_limit <= (
     select count(*)
     from (
       select from public.security_events e
@@ -131,9 +157,9 @@ begin
   );
 end;
 $$;
-comment on function private.has_no_room_for_event(text, text) is
-  'Whether an event that concerns no user and no organization would be one more than
-   security.open_events_about_nobody of its type that are open.';
+comment on function private.has_no_room_for_event(text) is
+  'Whether security.open_events_about_nobody events of a type are open that concern no user and no
+   organization.';
 
 create function private.raise_security_event(
   event_type text,
@@ -172,12 +198,6 @@ begin
   end if;
   if octet_length(v_details::text) > 8192 then
     v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
-  end if;
-  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones
-  -- the rest is one more.
-  if organization_id is null and user_id is null
-    and private.has_no_room_for_event(event_type, v_subject) then
-    v_subject := 'others';
   end if;
   v_id := private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
   if organization_id is null and user_id is not null then
@@ -270,7 +290,7 @@ comment on function public.report_security_event(text, uuid, uuid, text, jsonb) 
 revoke all on function
   private.security_event_lock(text, uuid, uuid, text),
   private.count_security_event(text, uuid, uuid, text, jsonb, bigint),
-  private.has_no_room_for_event(text, text),
+  private.is_new_event(text, text), private.has_no_room_for_event(text),
   private.raise_security_event(text, uuid, uuid, text, jsonb), private.count_security_echoes(),
   public.report_security_event(text, uuid, uuid, text, jsonb)
   from public, anon, authenticated, service_role;

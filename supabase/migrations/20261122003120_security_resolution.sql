@@ -4,10 +4,10 @@
 -- SECURITY DEFINER: assign_security_event and resolve_security_event, because no client writes
 --   events.
 
-create function private.take_security_event(event_id uuid)
+create function private.find_security_event(event_id uuid)
   returns public.security_events
   language plpgsql
-  volatile
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -27,12 +27,30 @@ begin
   if v_event.organization_id is not null then
     perform private.require_permission('security:resolve', v_event.organization_id);
   end if;
+  return v_event;
+end;
+$$;
+comment on function private.find_security_event(uuid) is
+  'An event that the caller may assign and resolve right now. Raises SECURITY_EVENT_NOT_FOUND, the
+   same for a foreign one and for none, RBAC_PERMISSION_DENIED.';
+
+create function private.take_security_event(event_id uuid)
+  returns public.security_events
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event public.security_events := private.find_security_event(event_id);
+begin
+  perform private.lock_rights(v_event.organization_id);
   -- Whoever raises holds this lock and waits for nothing, so it comes free. The row is read again
   -- behind it.
   perform pg_advisory_xact_lock(private.security_event_lock(
     v_event.event_type, v_event.organization_id, v_event.user_id, v_event.subject
   ));
-  select * into v_event from public.security_events e where e.id = event_id for update;
+  perform from public.security_events e where e.id = event_id for update;
+  v_event := private.find_security_event(event_id);
   if v_event.resolved_at is not null then
     raise exception 'Cannot change the security event: it is resolved'
       using errcode = 'PT409', detail = 'SECURITY_EVENT_RESOLVED',
@@ -42,8 +60,7 @@ begin
 end;
 $$;
 comment on function private.take_security_event(uuid) is
-  'An open event that the caller may assign and resolve, locked. Raises SECURITY_EVENT_NOT_FOUND,
-   the same for a foreign one and for none, RBAC_PERMISSION_DENIED, SECURITY_EVENT_RESOLVED.';
+  'private.find_security_event, locked and open. Raises SECURITY_EVENT_RESOLVED besides.';
 
 create function public.assign_security_event(event_id uuid, assignee uuid)
   returns public.security_events
@@ -110,7 +127,7 @@ comment on function public.resolve_security_event(uuid, text) is
    RBAC_PERMISSION_DENIED.';
 
 revoke all on function
-  private.take_security_event(uuid),
+  private.find_security_event(uuid), private.take_security_event(uuid),
   public.assign_security_event(uuid, uuid), public.resolve_security_event(uuid, text)
   from public, anon, authenticated, service_role;
 grant execute on function

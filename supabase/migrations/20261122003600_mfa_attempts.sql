@@ -56,6 +56,52 @@ $$;
 comment on function private.tell_of_mfa_lock(uuid, uuid) is
   'Records that an account is locked and raises mfa_locked, once for each lock.';
 
+create function private.lock_mfa_account(user_id uuid)
+  returns private.mfa_accounts
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_account private.mfa_accounts;
+begin
+  insert into private.mfa_accounts (user_id) values (lock_mfa_account.user_id)
+  on conflict do nothing;
+  select * into v_account
+  from private.mfa_accounts a
+  where a.user_id = lock_mfa_account.user_id
+  for update;
+  return v_account;
+end;
+$$;
+comment on function private.lock_mfa_account(uuid) is
+  'Until commit nothing else is decided about the account''s attempts, factors and devices.';
+
+create function private.forget_old_attempts(user_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Nobody has twenty prompts open: of those who ask without end the oldest make room.
+  delete from private.mfa_attempts a
+  where a.user_id = forget_old_attempts.user_id
+    and (
+      a.created_at < clock_timestamp() - interval '2 minutes'
+      or a.id in (
+        select o.id from private.mfa_attempts o
+        where o.user_id = forget_old_attempts.user_id
+        order by o.created_at desc, o.id
+        offset 19
+      )
+    );
+end;
+$$;
+comment on function private.forget_old_attempts(uuid) is
+  'Makes room for one more attempt or ticket of an account whose row is locked: those of two minutes
+   ago go, and of more than 19 the oldest.';
+
 create function public.begin_mfa_attempt(purpose text)
   returns uuid
   language plpgsql
@@ -76,11 +122,9 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'MFA_UNKNOWN_PURPOSE',
             hint = 'One of verify, backup_code, activate, disable';
   end if;
-  insert into private.mfa_accounts (user_id) values (v_user) on conflict do nothing;
-  select * into v_account from private.mfa_accounts a where a.user_id = v_user for update;
+  v_account := private.lock_mfa_account(v_user);
   v_now := clock_timestamp();
-  delete from private.mfa_attempts a
-  where a.user_id = v_user and a.created_at < v_now - interval '2 minutes';
+  perform private.forget_old_attempts(v_user);
 
   insert into private.mfa_attempts (user_id, session_id, purpose, admitted, step)
   values (
@@ -314,7 +358,8 @@ select private.enable_audit('private.mfa_sessions', direct_only => true);
 
 revoke all on private.mfa_backup_codes from public, anon, authenticated, service_role;
 revoke all on function
-  private.tell_of_mfa_lock(uuid, uuid), public.begin_mfa_attempt(text),
+  private.tell_of_mfa_lock(uuid, uuid), private.lock_mfa_account(uuid),
+  private.forget_old_attempts(uuid), public.begin_mfa_attempt(text),
   public.open_mfa_attempt(uuid), private.take_mfa_attempt(uuid, text[]),
   private.refuse_mfa_attempt(private.mfa_attempts),
   private.accept_mfa_attempt(private.mfa_attempts, text, uuid),

@@ -15,7 +15,13 @@ declare
   v_ticket uuid;
   v_user constant uuid := private.current_person();
 begin
-  insert into private.mfa_accounts (user_id) values (v_user) on conflict do nothing;
+  perform private.lock_mfa_account(v_user);
+  -- Beginning again in one session starts over.
+  delete from private.mfa_attempts a
+  where a.user_id = v_user
+    and a.session_id = begin_ticket.session_id
+    and a.purpose = begin_ticket.purpose;
+  perform private.forget_old_attempts(v_user);
   insert into private.mfa_attempts (user_id, session_id, purpose, admitted, step)
   values (v_user, begin_ticket.session_id, begin_ticket.purpose, true, 0)
   returning id into v_ticket;
@@ -145,6 +151,12 @@ begin
     where f.user_id = v_attempt.user_id and f.activated_at is not null
   )
   into v_first;
+  -- Several were begun while there was room for one.
+  v_attempt.admitted := v_attempt.admitted and (
+    select count(*) < 5
+    from public.mfa_secrets f
+    where f.user_id = v_attempt.user_id and f.activated_at is not null
+  );
   -- What began as the first factor needed no second one: it is worth nothing beside another that
   -- was quicker.
   update public.mfa_secrets f
@@ -241,8 +253,7 @@ declare
   v_session constant uuid := private.require_step_up();
   v_user constant uuid := private.current_person();
 begin
-  insert into private.mfa_accounts (user_id) values (v_user) on conflict do nothing;
-  perform from private.mfa_accounts a where a.user_id = v_user for update;
+  perform private.lock_mfa_account(v_user);
   delete from public.mfa_secrets f
   where f.id = remove_mfa_factor.factor_id
     and f.user_id = v_user

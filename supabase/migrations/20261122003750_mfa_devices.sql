@@ -42,6 +42,7 @@ begin
     raise exception 'Cannot trust device: the account has no second factor'
       using errcode = 'PT409', detail = 'MFA_NOT_ENROLLED', hint = 'Enroll a factor first';
   end if;
+  perform private.lock_mfa_account(v_user);
   -- The oldest makes room: nobody looks through more than twenty.
   delete from private.mfa_trusted_devices d
   where d.id in (

@@ -137,26 +137,29 @@ $$;
 comment on function private.mfa_reset_needs_approval(uuid) is
   'Whether an organization lets two people together reset a member, and nobody alone.';
 
-create function private.mfa_reset_organizations(reset_id uuid)
+create function private.mfa_reset_organizations(user_id uuid, organization_id uuid)
   returns setof uuid
   language sql
   stable
   rows 2
   set search_path = pg_catalog, pg_temp
 as $$
-  select r.organization_id from public.mfa_resets r where r.id = reset_id
-  union
-  select p.organization_id
-  from public.mfa_resets r
-  -- A grant that waits counts too: once it begins, the factor guards that organization as well.
-  join private.unexpired_grants g on g.user_id = r.user_id
-  join public.mfa_policies p on p.organization_id = g.organization_id
-  where r.id = reset_id
-    and (p.required_from is not null or private.mfa_reset_needs_approval(p.organization_id));
+  select o.id
+  from (
+    select mfa_reset_organizations.organization_id
+    union
+    select p.organization_id
+    -- A grant that waits counts too: once it begins, the factor guards that organization as well.
+    from private.unexpired_grants g
+    join public.mfa_policies p on p.organization_id = g.organization_id
+    where g.user_id = mfa_reset_organizations.user_id
+      and (p.required_from is not null or private.mfa_reset_needs_approval(p.organization_id))
+  ) as o (id)
+  order by o.id nulls first;
 $$;
-comment on function private.mfa_reset_organizations(uuid) is
-  'The organizations whose consent a reset needs: the one it was requested in, and every one of the
-   user''s that requires MFA or asks for two people.';
+comment on function private.mfa_reset_organizations(uuid, uuid) is
+  'The organizations whose consent it needs to reset a user, in the order of ids: the one where it
+   is requested, and every one of the user''s that requires MFA or asks for two people.';
 
 create function private.mfa_resets_to_decide()
   returns setof uuid
@@ -177,7 +180,8 @@ begin
       and r.expires_at > now()
       and cardinality(v_organizations) > 0
       and exists (
-        select from private.mfa_reset_organizations(r.id) as o where o = any (v_organizations)
+        select from private.mfa_reset_organizations(r.user_id, r.organization_id) as o
+        where o = any (v_organizations)
       );
 end;
 $$;
@@ -202,7 +206,7 @@ grant select on public.mfa_resets to authenticated, service_role;
 
 revoke all on function
   private.mfa_reset_obstacle(uuid, uuid, uuid), private.require_no_mfa_obstacle(text),
-  private.mfa_reset_needs_approval(uuid), private.mfa_reset_organizations(uuid),
+  private.mfa_reset_needs_approval(uuid), private.mfa_reset_organizations(uuid, uuid),
   private.mfa_resets_to_decide()
   from public, anon, authenticated, service_role;
 grant execute on function private.mfa_resets_to_decide() to authenticated;

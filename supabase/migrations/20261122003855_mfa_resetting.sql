@@ -19,12 +19,12 @@ begin
   if person is not null then
     insert into private.mfa_reset_consents (reset_id, organization_id, user_id)
     select reset.id, o, person
-    from private.mfa_reset_organizations(reset.id) as o
+    from private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
     where private.mfa_reset_obstacle(person, reset.user_id, o) is null
     on conflict do nothing;
     -- Consents are worth what their givers are at this moment.
     if exists (
-      select from private.mfa_reset_organizations(reset.id) as o
+      select from private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
       where (
         select count(*)
         from private.mfa_reset_consents c
@@ -90,6 +90,11 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_REASON';
   end if;
   perform private.require_permission('mfa:reset', request_mfa_reset.organization_id);
+  perform private.lock_rights(o)
+  from private.mfa_reset_organizations(
+    request_mfa_reset.user_id, request_mfa_reset.organization_id
+  ) as o;
+  perform private.require_permission('mfa:reset', request_mfa_reset.organization_id);
   if v_person is not null then
     perform private.require_step_up();
     if request_mfa_reset.organization_id is not null and not private.is_member(
@@ -128,7 +133,11 @@ begin
   perform private.raise_security_event(
     'mfa_reset_requested', o, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
   )
-  from (select null union select private.mfa_reset_organizations(v_reset.id)) as concerned (o);
+  from (
+    select null
+    union
+    select private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id)
+  ) as concerned (o);
   return query select v_reset.id, private.complete_mfa_reset(v_reset, v_person);
 end;
 $$;
@@ -138,10 +147,10 @@ comment on function public.request_mfa_reset(uuid, text, uuid) is
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_OWN_RESET,
    MFA_USER_OUTRANKS, MFA_RESET_PENDING, MFA_INVALID_REASON, RBAC_NOT_A_MEMBER, RBAC_UNKNOWN_USER.';
 
-create function private.take_mfa_reset(reset_id uuid)
+create function private.find_mfa_reset(reset_id uuid)
   returns public.mfa_resets
   language plpgsql
-  volatile
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -153,14 +162,13 @@ begin
   where r.id = reset_id
     and r.completed_at is null
     and r.cancelled_at is null
-    and r.expires_at > now()
-  for update;
+    and r.expires_at > now();
   -- Who may not see it gets the same answer as when there is none.
   if not found or (
     private.caller_is_service()
     or v_reset.user_id = private.current_person()
     or exists (
-      select from private.mfa_reset_organizations(reset_id) as o
+      select from private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
       where private.session_permits(private.current_person(), 'mfa:reset', o)
     )
   ) is not true then
@@ -170,8 +178,26 @@ begin
   return v_reset;
 end;
 $$;
+comment on function private.find_mfa_reset(uuid) is
+  'An open reset that the caller has a say in right now. Raises MFA_UNKNOWN_RESET.';
+
+create function private.take_mfa_reset(reset_id uuid)
+  returns public.mfa_resets
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reset public.mfa_resets := private.find_mfa_reset(reset_id);
+begin
+  perform private.lock_rights(o)
+  from private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o;
+  perform from public.mfa_resets r where r.id = reset_id for update;
+  return private.find_mfa_reset(reset_id);
+end;
+$$;
 comment on function private.take_mfa_reset(uuid) is
-  'An open reset that the caller has a say in, locked. Raises MFA_UNKNOWN_RESET.';
+  'private.find_mfa_reset, locked together with the rights of every organization concerned.';
 
 create function public.approve_mfa_reset(reset_id uuid)
   returns boolean
@@ -194,7 +220,7 @@ begin
     end if;
     v_obstacles := array(
       select private.mfa_reset_obstacle(v_person, v_reset.user_id, o)
-      from private.mfa_reset_organizations(reset_id) as o
+      from private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
     );
     if array_position(v_obstacles, null) is null then
       perform private.require_no_mfa_obstacle(
@@ -238,7 +264,7 @@ comment on function public.cancel_mfa_reset(uuid) is
 
 revoke all on function
   private.complete_mfa_reset(public.mfa_resets, uuid), public.request_mfa_reset(uuid, text, uuid),
-  private.take_mfa_reset(uuid), public.approve_mfa_reset(uuid), public.cancel_mfa_reset(uuid)
+  private.find_mfa_reset(uuid), private.take_mfa_reset(uuid), public.approve_mfa_reset(uuid), public.cancel_mfa_reset(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.request_mfa_reset(uuid, text, uuid), public.approve_mfa_reset(uuid),

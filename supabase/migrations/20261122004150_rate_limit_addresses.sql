@@ -133,7 +133,7 @@ declare
   v_listed public.rate_limit_networks;
   v_network cidr;
 begin
-  perform private.require_permission('system:admin', null);
+  perform private.require_permission_to_act('system:admin', null);
   begin
     v_network := network::cidr;
   exception
@@ -175,7 +175,7 @@ create function public.unlist_network(network text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('system:admin', null);
+  perform private.require_permission_to_act('system:admin', null);
   delete from public.rate_limit_networks n
   where n.network::text in (
     unlist_network.network, unlist_network.network || '/32', unlist_network.network || '/128'

@@ -321,7 +321,7 @@ as $$
 declare
   v_block public.rate_limit_blocks;
 begin
-  perform private.require_permission('system:admin', null);
+  perform private.require_permission_to_act('system:admin', null);
   update public.rate_limit_blocks b
   set lifted_at = clock_timestamp(), lifted_by = private.current_person()
   where b.id = block_id and b.lifted_at is null and b.expires_at > clock_timestamp()

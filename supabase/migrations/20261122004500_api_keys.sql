@@ -8,6 +8,7 @@
 create table public.api_key_policies (
   organization_id uuid primary key references public.organizations (id) on delete cascade,
   allowed boolean not null,
+  decided_with_mfa boolean not null,
   max_days bigint,
   updated_at timestamptz not null default now(),
   updated_by uuid references auth.users (id) on delete set null,
@@ -16,6 +17,9 @@ create table public.api_key_policies (
 comment on table public.api_key_policies is
   'What an organization decided about API keys. Without a row keys are allowed, unless the
    organization requires MFA: then they are not until somebody allows them.';
+comment on column public.api_key_policies.decided_with_mfa is
+  'Whether a second factor was freshly verified when it was decided, or the operator decided. Where
+   MFA is required, a yes without it does not count, also if it was said before MFA was required.';
 comment on column public.api_key_policies.max_days is
   'For how long a key is issued at most; null: as long as the installation allows.';
 
@@ -123,7 +127,7 @@ create view private.api_key_states with (security_invoker = true) as
       -- A key never passes where a second factor is required: somebody has to have decided that
       -- programs may, and one to have been verified when the key was issued.
       and (m.id is null or k.issued_with_mfa)
-      and coalesce(p.allowed, m.id is null) as active
+      and coalesce(p.allowed and (m.id is null or p.decided_with_mfa), m.id is null) as active
   from public.api_keys k
   left join public.api_key_policies p on p.organization_id = k.organization_id
   left join public.mfa_policies m
@@ -303,13 +307,18 @@ begin
     and not private.caller_is_service() then
     perform private.require_step_up();
   end if;
-  insert into public.api_key_policies as p (organization_id, allowed, max_days, updated_by)
+  insert into public.api_key_policies as p
+    (organization_id, allowed, decided_with_mfa, max_days, updated_by)
   values (
-    set_api_key_policy.organization_id, set_api_key_policy.allowed, set_api_key_policy.max_days,
-    private.current_person()
+    set_api_key_policy.organization_id, set_api_key_policy.allowed,
+    private.caller_is_service() or public.mfa_verified(
+      make_interval(mins => (private.setting('mfa.step_up_minutes'))::integer)
+    ),
+    set_api_key_policy.max_days, private.current_person()
   )
   on conflict on constraint api_key_policies_pkey do update
-    set allowed = excluded.allowed, max_days = excluded.max_days, updated_by = excluded.updated_by
+    set allowed = excluded.allowed, decided_with_mfa = excluded.decided_with_mfa,
+        max_days = excluded.max_days, updated_by = excluded.updated_by
   returning p.* into v_policy;
   return v_policy;
 end;
@@ -318,7 +327,8 @@ comment on function public.set_api_key_policy(uuid, boolean, integer) is
   'Decides whether the organization has API keys at all, and for how many days they are issued at
    most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go on
    that were neither revoked nor have expired. Where the organization requires MFA, saying yes needs
-   a verification within mfa.step_up_minutes. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
+   a verification within mfa.step_up_minutes; a yes that was said without one before MFA was required
+   no longer counts then, and has to be said again. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
    MFA_VERIFICATION_REQUIRED, API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT,
    RBAC_UNKNOWN_ORGANIZATION.';
 

@@ -81,14 +81,19 @@ begin
     raise exception 'Cannot issue an API key: the organization is null'
       using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
   end if;
-  perform private.require_permission('api_key:create', organization_id);
+  perform private.require_permission_to_act('api_key:create', organization_id);
   if private.user_permits(v_user, 'api_key:create', organization_id) is not true then
     raise exception 'Cannot issue an API key: its owner is a person who may issue it'
       using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
   end if;
   if coalesce(
-    (select p.allowed from public.api_key_policies p
-      where p.organization_id = require_issuer.organization_id),
+    (
+      select p.allowed and (
+        p.decided_with_mfa or not private.mfa_is_required_in(p.organization_id)
+      )
+      from public.api_key_policies p
+      where p.organization_id = require_issuer.organization_id
+    ),
     not private.mfa_is_required_in(organization_id)
   ) is not true then
     raise exception 'Cannot issue an API key: the organization does not allow any'
@@ -217,10 +222,7 @@ as $$
 declare
   v_limit constant bigint := (private.setting('api_keys.limit_per_owner'))::bigint;
 begin
-  -- One after the other, so that many at once do not pass the limit together.
-  perform pg_advisory_xact_lock(hashtextextended(
-    concat_ws('/', 'bulwark.api_keys', organization_id, owner_id), 0
-  ));
+  perform private.lock_count('api_keys', concat_ws('/', organization_id, owner_id));
   -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others
   -- enough.
   if (

@@ -42,14 +42,12 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';
   end if;
   -- Whoever rotates is shown a key that acts for its owner, so nobody else does.
-  select * into v_key
-  from public.api_keys k
-  where k.id = key_id and k.owner_id = v_owner
-  for no key update;
+  select * into v_key from public.api_keys k where k.id = key_id and k.owner_id = v_owner;
   if not found then
     perform private.api_key_not_found();
   end if;
   perform private.require_issuer(v_key.organization_id);
+  select * into v_key from public.api_keys k where k.id = key_id for no key update;
   if exists (select from public.api_keys s where s.rotated_from = v_key.id) then
     raise exception 'Cannot rotate the API key: it has a successor'
       using errcode = 'PT409', detail = 'API_KEY_ALREADY_ROTATED',
@@ -137,6 +135,31 @@ $$;
 comment on function private.end_api_key(public.api_keys, text, uuid) is
   'Revokes a key, once: the first reason stays.';
 
+create function private.find_revocable_key(key_id uuid)
+  returns public.api_keys
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key public.api_keys;
+  v_user constant uuid := private.current_person();
+begin
+  perform private.require_caller();
+  select * into v_key from public.api_keys k where k.id = key_id;
+  if not found or not private.caller_is_service()
+    and v_key.owner_id is distinct from v_user
+    and private.session_permits(v_user, 'api_key:revoke', v_key.organization_id) is not true
+  then
+    perform private.api_key_not_found();
+  end if;
+  return v_key;
+end;
+$$;
+comment on function private.find_revocable_key(uuid) is
+  'A key that the caller may revoke right now. Raises API_KEY_NOT_FOUND,
+   RBAC_NOT_AUTHENTICATED.';
+
 create function public.revoke_api_key(key_id uuid, because text)
   returns public.api_keys
   language plpgsql
@@ -152,17 +175,10 @@ begin
     raise exception 'Cannot revoke the API key: the reason has 1 to 500 printable characters'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REASON';
   end if;
-  select * into v_key from public.api_keys k where k.id = key_id for no key update;
-  if not private.caller_is_service() and (
-    v_key.owner_id is distinct from private.require_user()
-    and private.session_permits(v_user, 'api_key:revoke', v_key.organization_id) is not true
-    or v_key.id is null
-  ) then
-    perform private.api_key_not_found();
-  end if;
-  if v_key.id is null then
-    perform private.api_key_not_found();
-  end if;
+  v_key := private.find_revocable_key(key_id);
+  perform private.lock_rights(v_key.organization_id);
+  perform from public.api_keys k where k.id = key_id for no key update;
+  v_key := private.find_revocable_key(key_id);
   return private.end_api_key(v_key, btrim(because), v_user);
 end;
 $$;
@@ -259,6 +275,7 @@ comment on function public.list_api_keys(uuid, boolean, uuid, integer) is
 
 revoke all on function
   private.api_key_not_found(), private.end_api_key(public.api_keys, text, uuid),
+  private.find_revocable_key(uuid),
   public.rotate_api_key(uuid, interval, timestamptz), public.revoke_api_key(uuid, text),
   public.list_api_keys(uuid, boolean, uuid, integer)
   from public, anon, authenticated, service_role;

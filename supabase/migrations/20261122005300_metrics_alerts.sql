@@ -195,7 +195,7 @@ create function public.set_alert_rule(
 as $$
 #variable_conflict use_column
 begin
-  perform private.require_permission('system:admin', null);
+  perform private.require_permission_to_act('system:admin', null);
   insert into private.alert_rules as r (
     name, metric, statistic, warning, critical, labels, time_window, lasting, recovering,
     cool_down, minimum_count, raise_without_data, enabled, description

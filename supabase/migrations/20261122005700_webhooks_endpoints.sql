@@ -49,10 +49,10 @@ comment on function private.sees_webhooks(uuid) is
   'Whether the caller may know of webhooks of the organization or, without one, the installation. To
    whoever may not, one that exists and one that does not are the same answer.';
 
-create function private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
+create function private.find_webhook_endpoint(endpoint_id uuid, changes_content boolean)
   returns public.webhook_endpoints
   language plpgsql
-  volatile
+  stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -60,7 +60,7 @@ declare
   v_user constant uuid := private.current_person();
 begin
   perform private.require_caller();
-  select * into v_endpoint from public.webhook_endpoints e where e.id = endpoint_id for update;
+  select * into v_endpoint from public.webhook_endpoints e where e.id = endpoint_id;
   if not found or private.sees_webhooks(v_endpoint.organization_id) is not true then
     raise exception 'Cannot find the webhook endpoint: there is none here that you may see'
       using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
@@ -72,7 +72,7 @@ begin
     case when changes_content then array(
       select s.pattern
       from public.webhook_subscriptions s
-      where s.endpoint_id = take_webhook_endpoint.endpoint_id
+      where s.endpoint_id = find_webhook_endpoint.endpoint_id
       union all
       select o.source || '.*'
       from unnest('{audit,security}'::public.webhook_source[]) as o (source)
@@ -80,16 +80,34 @@ begin
           is not true
         and exists (
           select from public.webhook_deliveries d
-          where d.endpoint_id = take_webhook_endpoint.endpoint_id and d.source = o.source
+          where d.endpoint_id = find_webhook_endpoint.endpoint_id and d.source = o.source
         )
     ) end
   );
   return v_endpoint;
 end;
 $$;
-comment on function private.take_webhook_endpoint(uuid, boolean) is
-  'An endpoint that the caller may manage, locked; with changes_content also the right to read what
+comment on function private.find_webhook_endpoint(uuid, boolean) is
+  'An endpoint that the caller may manage right now; with changes_content also the right to read what
    it is told of and what it was told. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
+  returns public.webhook_endpoints
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.lock_rights(e.organization_id)
+  from private.find_webhook_endpoint(endpoint_id, changes_content) e;
+  perform from public.webhook_endpoints e
+  where e.id = take_webhook_endpoint.endpoint_id
+  for update;
+  return private.find_webhook_endpoint(endpoint_id, changes_content);
+end;
+$$;
+comment on function private.take_webhook_endpoint(uuid, boolean) is
+  'private.find_webhook_endpoint, locked together with the right to manage it.';
 
 create function private.store_webhook_subscriptions(
   endpoint public.webhook_endpoints,
@@ -164,10 +182,9 @@ declare
   v_endpoint public.webhook_endpoints;
 begin
   perform private.require_webhook_rights(organization_id, null);
-  -- One after the other, so that the count holds.
-  perform pg_advisory_xact_lock(
-    hashtextextended('bulwark.webhook_endpoints/' || coalesce(organization_id::text, ''), 0)
-  );
+  perform private.lock_rights(organization_id);
+  perform private.require_webhook_rights(organization_id, null);
+  perform private.lock_count('webhook_endpoints', organization_id::text);
   if (
     select count(*) from public.webhook_endpoints e
     where e.organization_id is not distinct from create_webhook_endpoint.organization_id
@@ -253,7 +270,7 @@ comment on function public.update_webhook_endpoint(
 
 revoke all on function
   private.require_webhook_rights(uuid, text[]), private.sees_webhooks(uuid),
-  private.take_webhook_endpoint(uuid, boolean),
+  private.find_webhook_endpoint(uuid, boolean), private.take_webhook_endpoint(uuid, boolean),
   private.store_webhook_subscriptions(public.webhook_endpoints, jsonb),
   public.create_webhook_endpoint(
     uuid, uuid, text, text, text, uuid, text, jsonb, public.webhook_format,

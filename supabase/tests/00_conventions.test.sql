@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(26);
+select plan(27);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -249,6 +249,23 @@ select is_empty(
        and f.oid not in (select a.oid from asks a)
        and (p.prosecdef or p.provolatile = 'v') $$,
   'CONV-26: every function that clients call asks who is calling'
+);
+select results_eq(
+  $$ select f.name::text collate "C" from our_functions f join pg_proc p on p.oid = f.oid
+     where p.provolatile = 'v'
+       and has_function_privilege('authenticated', f.oid, 'execute')
+       and p.prosrc ~ '\m(require_permission|session_permits|user_permits|is_super_admin|'
+         'require_webhook_rights|can_see_user)\(|\mfind_[a-z_]+\('
+       and p.prosrc !~ '\m(lock_rights|require_permission_to_act|require_permission_to_change|'
+         'bump_permission_version|require_issuer|take_[a-z_]+)\('
+     order by 1 $$,
+  $$ select name::text collate "C" from (values
+       -- Writes an entry of the log alone, in front of what many requests do.
+       ('authorize_field_access(text,text,text[],text[],uuid)'),
+       ('log_audit_event(text,text,uuid,text,text,audit_result,audit_severity,jsonb,uuid,uuid)')
+     ) allowed (name)
+     order by 1 $$,
+  'CONV-27: whoever writes by a right holds on to it: decided, locked, decided again'
 );
 
 select * from finish();

@@ -273,7 +273,7 @@ from (values
   ('delete from public.role_permissions
     where permission = ''analytics:read'' and role_id = private.api_user_role()'),
   ('delete from public.organizations where slug = ''acme'''),
-  ('insert into public.api_key_policies values (tests.organization_id(''acme''), false)')
+  ('insert into public.api_key_policies values (tests.organization_id(''acme''), false, false)')
 ) as c (change);
 
 -- networks

@@ -78,7 +78,8 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
   `;
   const suspended = await several(async () => (await issueKey(sql, other.id)).api_key);
   await sql`
-    insert into public.api_key_policies (organization_id, allowed) values (${other.id}, false)
+    insert into public.api_key_policies (organization_id, allowed, decided_with_mfa)
+      values (${other.id}, false, true)
   `;
   const removed = await someoneElse(sql, organization);
   const theirs = await several(async () =>
