@@ -156,6 +156,11 @@ begin
     );
     v_organizations := v_organizations || v_batch.organization_id;
   end loop;
+  -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
+  -- should not have to wait.
+  perform private.require_permission_to_act(
+    'compliance:manage', case when not evidence then organization_id end
+  );
   perform private.finish_audit_removal(v_holds, v_organizations);
   return next;
 end;

@@ -84,7 +84,8 @@ create function private.forget_old_attempts(user_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Nobody has twenty prompts open: of those who ask without end the oldest make room.
+  -- Nobody has twenty prompts open: of those who ask without end the oldest make room, first those
+  -- that were not admitted, which are worth nothing.
   delete from private.mfa_attempts a
   where a.user_id = forget_old_attempts.user_id
     and (
@@ -92,7 +93,7 @@ begin
       or a.id in (
         select o.id from private.mfa_attempts o
         where o.user_id = forget_old_attempts.user_id
-        order by o.created_at desc, o.id
+        order by o.admitted desc, o.created_at desc, o.id
         offset 19
       )
     );

@@ -255,7 +255,8 @@ select results_eq(
      where p.provolatile = 'v'
        and has_function_privilege('authenticated', f.oid, 'execute')
        and p.prosrc ~ '\m(require_permission|session_permits|user_permits|is_super_admin|'
-         'require_webhook_rights|can_see_user)\(|\mfind_[a-z_]+\('
+         'require_webhook_rights|can_see_user|find_webhook_endpoint|find_security_event|'
+         'find_mfa_reset|find_revocable_key)\('
        and p.prosrc !~ '\m(lock_rights|require_permission_to_act|require_permission_to_change|'
          'bump_permission_version|require_issuer|take_[a-z_]+)\('
      order by 1 $$,

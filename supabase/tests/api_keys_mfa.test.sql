@@ -1,6 +1,6 @@
 -- API keys and second factors: a key never passes where one is required.
 begin;
-select plan(24);
+select plan(33);
 select tests.create_organizations();
 create temporary table session as
   select email, tests.create_session(email) as id
@@ -163,6 +163,46 @@ select ok(
   'KEY-58: what the installation requires of system-wide roles holds for their keys'
 );
 select ok(pg_temp.in_force('before'), 'KEY-58: and for no others');
+
+-- a yes that was said before MFA was required
+delete from public.mfa_policies;
+delete from public.api_key_policies;
+select pg_temp.verify('admin@acme.test', '1 hour');
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  )), 'no error', 'KEY-104: (a yes without a fresh verification, where none is required)'
+);
+select ok(pg_temp.in_force('after'), 'KEY-104: (keys are in force)');
+insert into public.mfa_policies (organization_id, required_from)
+values (tests.organization_id('acme'), now() - interval '1 minute');
+select ok(
+  not pg_temp.in_force('after'), 'KEY-104: it keeps no key alive once MFA is required'
+);
+select pg_temp.verify('admin@acme.test');
+select is(
+  pg_temp.issue('admin@acme.test', 'x'), '42501 API_KEY_NOT_ALLOWED', 'KEY-104: nor issues one'
+);
+select is(
+  pg_temp.attempt('admin@acme.test', format(
+    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  )), 'no error', 'KEY-104: said again with one'
+);
+select ok(pg_temp.in_force('after'), 'KEY-104: it does');
+delete from public.mfa_policies;
+select pg_temp.attempt('admin@acme.test', format(
+  'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+));
+insert into public.mfa_policies (organization_id, required_from)
+values (tests.organization_id('acme'), now() - interval '1 minute');
+select ok(
+  pg_temp.in_force('after'),
+  'KEY-105: a yes with a fresh verification before MFA is required goes on'
+);
+select public.set_api_key_policy(tests.organization_id('acme'), false);
+select ok(not pg_temp.in_force('after'), 'KEY-105: (the operator says no)');
+select public.set_api_key_policy(tests.organization_id('acme'), true);
+select ok(pg_temp.in_force('after'), 'KEY-105: and the operator''s yes counts');
 
 select * from finish();
 rollback;

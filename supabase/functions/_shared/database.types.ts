@@ -6,6 +6,7 @@ export type Database = {
       "api_key_policies": {
         Row: {
           "allowed": boolean;
+          "decided_with_mfa": boolean;
           "max_days": number | null;
           "organization_id": string;
           "updated_at": string;
@@ -14,6 +15,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "allowed": boolean;
+          "decided_with_mfa": boolean;
           "max_days"?: number | null;
           "organization_id": string;
           "updated_at"?: string;
@@ -21,6 +23,7 @@ export type Database = {
         };
         Update: {
           "allowed"?: boolean;
+          "decided_with_mfa"?: boolean;
           "max_days"?: number | null;
           "organization_id"?: string;
           "updated_at"?: string;
@@ -2209,6 +2212,7 @@ export type Database = {
         Args: { "allowed": boolean; "max_days"?: number; "organization_id": string };
         Returns: {
           "allowed": boolean;
+          "decided_with_mfa": boolean;
           "max_days": number | null;
           "organization_id": string;
           "updated_at": string;
