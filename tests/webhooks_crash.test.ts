@@ -76,7 +76,8 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
           run({
             queue: databaseQueue(sql),
             open: (endpoint) => openEndpoint(keys, endpoint, policy),
-            attempt: (delivery, endpoint) => attempt(delivery, endpoint, network, "bulwark.test"),
+            attempt: (delivery, endpoint, timing) =>
+              attempt(delivery, endpoint, { ...network, ...timing }, "bulwark.test"),
           }, { ...defaultLimits, worker: `crash-${index}`, lease: 21, batch: 10, wait: 300 })
         ).catch(() => pause(100));
       }

@@ -16,6 +16,8 @@ export interface Timers {
 }
 
 const second = 1000;
+/** For how long a call to a function holds up the next: pg_cron, too, starts one beside the other. */
+const patience = 20 * second;
 
 /** What hosted has pg_cron run in the database: a function of `public`, and its period in seconds. */
 const databaseJobs: Record<string, number> = {
@@ -40,6 +42,17 @@ const functionJobs: Record<string, number> = {
 export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions): Timers {
   const stopped = new AbortController();
   const sql = connect(databaseUrl);
+  const calls = new Set<Promise<void>>();
+  const callFunction = async (path: string) => {
+    const answer = await fetch(`${url}/functions/v1/${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${schedulerSecret}` },
+      body: "{}",
+      signal: stopped.signal,
+    });
+    const { code, message } = await answer.json();
+    if (!answer.ok) throw new Error(`${code} ${message}`);
+  };
   const inDatabase = Object.entries(databaseJobs).map(([name, period]) =>
     repeat(name, period * second, stopped.signal, async () => {
       await sql`select ${sql("public")}.${sql(name)}()`;
@@ -47,20 +60,15 @@ export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions)
   );
   const inFunctions = Object.entries(functionJobs).map(([path, period]) =>
     repeat(path, period * second, stopped.signal, async () => {
-      const answer = await fetch(`${url}/functions/v1/${path}`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${schedulerSecret}` },
-        body: "{}",
-        signal: stopped.signal,
-      });
-      const { code, message } = await answer.json();
-      if (!answer.ok) throw new Error(`${code} ${message}`);
+      const call = callFunction(path).finally(() => calls.delete(call));
+      calls.add(call);
+      await Promise.race([call, pause(patience, stopped.signal)]);
     })
   );
   return {
     async stop() {
       stopped.abort();
-      await Promise.all([...inDatabase, ...inFunctions]);
+      await Promise.allSettled([...inDatabase, ...inFunctions, ...calls]);
       await sql.end();
     },
   };

@@ -7,7 +7,7 @@
 insert into private.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
     'Whether anybody signed in may make an organization; otherwise org:create is needed'),
-  ('rbac.self_service_limit', '100',
+  ('rbac.self_service_limit', '10',
     'How many organizations one account may make by itself');
 
 create table private.reserved_slugs (

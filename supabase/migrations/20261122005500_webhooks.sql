@@ -111,13 +111,21 @@ select private.declare_encrypted_column(
 
 create table public.webhook_endpoint_health (
   endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
+  proven boolean not null default false,
   consecutive_failures bigint not null default 0,
+  consecutive_timeouts bigint not null default 0,
   failing_since timestamptz,
   last_failure_at timestamptz
 ) with (fillfactor = 70);
 comment on table public.webhook_endpoint_health is
   'How often in a row an endpoint failed, and since when; a success sets it back. Not audited:
    that an endpoint was disabled is.';
+comment on column public.webhook_endpoint_health.proven is
+  'Whether a delivery arrived and the endpoint neither timed out nor failed three times in a row
+   since. One that is not proven gets one attempt at a time.';
+comment on column public.webhook_endpoint_health.consecutive_timeouts is
+  'How often in a row the endpoint timed out, or took five seconds or more to fail. Each makes the
+   pause after it longer and the next timeout shorter.';
 
 alter table public.webhook_endpoints enable row level security;
 alter table public.webhook_subscriptions enable row level security;
@@ -127,14 +135,19 @@ alter table private.webhook_secrets enable row level security;
 
 create table private.webhook_turns (
   endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
+  account_id uuid not null,
   ordering_key text not null default '',
-  probing_until timestamptz
+  held_until timestamptz
 ) with (fillfactor = 50);
 comment on table private.webhook_turns is
-  'Up to which ordering key an endpoint had its turn; the next claim begins behind it, so that no
-   key waits for ever behind others. Not audited: it moves with each claim.';
-comment on column private.webhook_turns.probing_until is
-  'While an endpoint is failing: until when the claim of its one attempt lasts.';
+  'With whom an endpoint shares, and up to which ordering key it had its turn: the next claim begins
+   behind it, so that no key waits for ever behind others. Not audited: it moves with each claim.';
+comment on column private.webhook_turns.account_id is
+  'The account behind the endpoint, see private.webhook_account. All endpoints of an account share
+   what one account may have of the workers.';
+comment on column private.webhook_turns.held_until is
+  'Of an endpoint that is not proven: until when it gets no attempt, because one is under way or it
+   pauses after a timeout.';
 alter table private.webhook_turns enable row level security;
 
 create policy "Members read webhook endpoints of organizations where they may"

@@ -157,6 +157,34 @@ comment on function private.store_webhook_subscriptions(public.webhook_endpoints
   'Makes the list what an endpoint is told. Errors: WEBHOOK_INVALID_SUBSCRIPTION,
    RBAC_PERMISSION_DENIED.';
 
+create function private.webhook_account(organization_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select a.account_id
+      from unnest(array[
+        (select o.created_by from public.organizations o
+         where o.id = webhook_account.organization_id),
+        auth.uid()
+      ]) with ordinality as a (account_id, place)
+      where a.account_id is not null
+        and private.user_permits(a.account_id, 'org:create', null) is not true
+      order by a.place
+      limit 1
+    ),
+    organization_id,
+    '00000000-0000-0000-0000-000000000000'
+  );
+$$;
+comment on function private.webhook_account(uuid) is
+  'The account that a new endpoint of an organization counts for: the one that made the
+   organization, else the caller. Whoever may make organizations for others (org:create) counts for
+   none: then the organization stands for itself.';
+
 create function public.create_webhook_endpoint(
   id uuid,
   organization_id uuid,
@@ -216,7 +244,8 @@ begin
   insert into private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
   values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
   insert into public.webhook_endpoint_health (endpoint_id) values (v_endpoint.id);
-  insert into private.webhook_turns (endpoint_id) values (v_endpoint.id);
+  insert into private.webhook_turns (endpoint_id, account_id)
+  values (v_endpoint.id, private.webhook_account(v_endpoint.organization_id));
   perform private.store_webhook_subscriptions(v_endpoint, subscriptions);
   return v_endpoint;
 end;
@@ -272,6 +301,7 @@ revoke all on function
   private.require_webhook_rights(uuid, text[]), private.sees_webhooks(uuid),
   private.find_webhook_endpoint(uuid, boolean), private.take_webhook_endpoint(uuid, boolean),
   private.store_webhook_subscriptions(public.webhook_endpoints, jsonb),
+  private.webhook_account(uuid),
   public.create_webhook_endpoint(
     uuid, uuid, text, text, text, uuid, text, jsonb, public.webhook_format,
     public.webhook_ordering, boolean, boolean, boolean

@@ -3,6 +3,21 @@
 -- sent to himself; and against a secret that cannot be exchanged without missing a delivery.
 -- SECURITY DEFINER: all of public, because no client writes the tables.
 
+create function private.reset_webhook_health(endpoint_id uuid)
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  update public.webhook_endpoint_health h
+  set proven = false, consecutive_failures = 0, consecutive_timeouts = 0, failing_since = null
+  where h.endpoint_id = reset_webhook_health.endpoint_id;
+  update private.webhook_turns t set held_until = null
+  where t.endpoint_id = reset_webhook_health.endpoint_id;
+$$;
+comment on function private.reset_webhook_health(uuid) is
+  'Forgets how an endpoint did: it has another address, or somebody says that it is mended.';
+
 create function public.set_webhook_destination(
   endpoint_id uuid,
   origin text,
@@ -20,6 +35,7 @@ begin
   where e.id = set_webhook_destination.endpoint_id;
   update private.webhook_destinations d set ciphertext = destination
   where d.endpoint_id = set_webhook_destination.endpoint_id;
+  perform private.reset_webhook_health(endpoint_id);
 end;
 $$;
 comment on function public.set_webhook_destination(uuid, text, text) is
@@ -100,9 +116,7 @@ begin
   perform private.take_webhook_endpoint(endpoint_id, true);
   update public.webhook_endpoints e set disabled_at = null, disabled_reason = null
   where e.id = enable_webhook_endpoint.endpoint_id;
-  update public.webhook_endpoint_health h
-  set consecutive_failures = 0, failing_since = null
-  where h.endpoint_id = enable_webhook_endpoint.endpoint_id;
+  perform private.reset_webhook_health(endpoint_id);
 end;
 $$;
 comment on function public.enable_webhook_endpoint(uuid) is
@@ -126,6 +140,7 @@ comment on function public.delete_webhook_endpoint(uuid) is
    dropped. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
+  private.reset_webhook_health(uuid),
   public.set_webhook_destination(uuid, text, text),
   public.rotate_webhook_secret(uuid, uuid, text, interval),
   public.disable_webhook_endpoint(uuid), public.enable_webhook_endpoint(uuid),

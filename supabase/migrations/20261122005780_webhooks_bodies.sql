@@ -62,6 +62,9 @@ create view private.webhook_material with (security_invoker = true) as
     json_build_object(
       'id', e.id,
       'organization_id', e.organization_id,
+      'account_id', s.account_id,
+      'proven', h.proven,
+      'timeouts', h.consecutive_timeouts,
       'name', e.name,
       'origin', e.origin,
       'format', e.format,
@@ -69,18 +72,20 @@ create view private.webhook_material with (security_invoker = true) as
       'destination', t.ciphertext,
       'secrets', (
         select json_agg(
-          json_build_object('id', s.id, 'ciphertext', s.ciphertext) order by s.created_at desc
+          json_build_object('id', k.id, 'ciphertext', k.ciphertext) order by k.created_at desc
         )
-        from private.webhook_secrets s
-        where s.endpoint_id = e.id
-          and (s.expires_at is null or s.expires_at > clock_timestamp())
+        from private.webhook_secrets k
+        where k.endpoint_id = e.id
+          and (k.expires_at is null or k.expires_at > clock_timestamp())
       )
     ) as material
   from public.webhook_endpoints e
-  join private.webhook_destinations t on t.endpoint_id = e.id;
+  join private.webhook_destinations t on t.endpoint_id = e.id
+  join private.webhook_turns s on s.endpoint_id = e.id
+  join public.webhook_endpoint_health h on h.endpoint_id = e.id;
 comment on view private.webhook_material is
-  'What delivering needs of an endpoint: sealed address, and the sealed secrets that sign now, the
-   newest first.';
+  'What delivering needs of an endpoint: sealed address, the sealed secrets that sign now, the
+   newest first, with whom it shares, and how it did.';
 
 revoke all on private.webhook_bodies, private.webhook_material
   from public, anon, authenticated, service_role;

@@ -1,17 +1,29 @@
 -- Webhooks turns: what the next claim takes.
 -- Protects against a delivery that overtakes one before it where order was asked, and against one
--- endpoint, or one key of an endpoint, that keeps workers from all others: each gets its share, and
--- what looking costs depends on neither how many wait nor how many endpoints there are.
+-- account, organization, endpoint, or key of an endpoint, that keeps workers from all others: each
+-- gets its share, one that hangs gets one attempt at a time and pauses, and what looking costs
+-- depends only on how many endpoints have something pending.
 -- No function here is SECURITY DEFINER: claim_webhook_deliveries calls them.
 
-create function private.take_webhook_turns(busy uuid[])
-  returns table (endpoint_id uuid, in_order boolean, failing boolean)
+create function private.take_webhook_turns(busy_endpoints uuid[], busy_accounts uuid[])
+  returns table (
+    endpoint_id uuid,
+    organization_id uuid,
+    account_id uuid,
+    in_order boolean,
+    proven boolean,
+    accounts bigint,
+    organizations bigint,
+    endpoints bigint
+  )
   language plpgsql
   volatile
   rows 10
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
+declare
+  v_seed constant bigint := (random() * 1e15)::bigint;
 begin
   return query
     -- From one endpoint with something pending to the next: all the others cost nothing.
@@ -48,73 +60,115 @@ begin
         order by d.endpoint_id
         limit 1
       ) n
+    ),
+    waiting as (
+      select
+        e.id as endpoint_id,
+        e.organization_id,
+        t.account_id,
+        bool_or(w.in_order) as in_order,
+        h.proven,
+        -- Drawn anew for each claim.
+        uuid_hash_extended(t.account_id, v_seed) as account_place,
+        uuid_hash_extended(e.organization_id, v_seed) as organization_place,
+        uuid_hash_extended(e.id, v_seed) as endpoint_place
+      from (
+        select o.endpoint_id, true as in_order from ordered o
+        union all
+        select l.endpoint_id, false from loose l
+        -- The first in the index. "exists" may read the whole table for what it finds late.
+        where (
+          select d.due_at from public.webhook_deliveries d
+          where d.endpoint_id = l.endpoint_id and d.status = 'pending' and d.ordering_key is null
+          order by d.due_at
+          limit 1
+        ) <= clock_timestamp()
+      ) w
+      join public.webhook_endpoints e on e.id = w.endpoint_id and e.disabled_at is null
+      join public.webhook_endpoint_health h on h.endpoint_id = e.id
+      join private.webhook_turns t on t.endpoint_id = e.id
+      where e.id <> all (busy_endpoints)
+        and t.account_id <> all (busy_accounts)
+        and (h.proven or (t.held_until > clock_timestamp()) is not true)
+      group by e.id, t.account_id, h.proven
     )
-    select e.id, bool_or(w.in_order), h.consecutive_failures >= 3
-    from (
-      select o.endpoint_id, true as in_order from ordered o
-      union all
-      select l.endpoint_id, false from loose l
-      -- The first in the index. Not "exists": that may read the whole table for what it finds late.
-      where (
-        select d.due_at from public.webhook_deliveries d
-        where d.endpoint_id = l.endpoint_id and d.status = 'pending' and d.ordering_key is null
-        order by d.due_at
-        limit 1
-      ) <= clock_timestamp()
-    ) w
-    join public.webhook_endpoints e on e.id = w.endpoint_id and e.disabled_at is null
-    join public.webhook_endpoint_health h on h.endpoint_id = e.id
-    join private.webhook_turns t on t.endpoint_id = e.id
-    where e.id <> all (busy)
-      and (h.consecutive_failures < 3 or (t.probing_until > clock_timestamp()) is not true)
-    group by e.id, h.consecutive_failures
-    order by random();
+    select
+      w.endpoint_id, w.organization_id, w.account_id, w.in_order, w.proven,
+      dense_rank() over (partition by w.proven order by w.account_place desc),
+      dense_rank() over (
+        partition by w.proven, w.account_place order by w.organization_place desc
+      ),
+      row_number() over (
+        partition by w.proven, w.account_place, w.organization_place order by w.endpoint_place desc
+      )
+    from waiting w
+    order by w.proven desc, w.account_place, w.organization_place, w.endpoint_place;
 end;
 $$;
-comment on function private.take_webhook_turns(uuid[]) is
-  'The endpoints that have something pending, are not among the busy ones and, where they are
-   failing, have no attempt under way, in the order in which they get their turn: by chance.';
+comment on function private.take_webhook_turns(uuid[], uuid[]) is
+  'The endpoints that have something pending, are not busy and, where they are not proven, are not
+   held, in the order in which they get their turn: the proven ones first, then by chance, account
+   by account and organization by organization; and how many accounts, organizations of the account
+   and endpoints of the organization are left from there on.';
 
-create function private.take_webhook_probe(endpoint_id uuid, until timestamptz)
+create function private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz)
   returns boolean
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update private.webhook_turns t set probing_until = until
+  update private.webhook_turns t set held_until = until
   where t.endpoint_id = (
     select f.endpoint_id
     from private.webhook_turns f
-    where f.endpoint_id = take_webhook_probe.endpoint_id
-      and (f.probing_until > clock_timestamp()) is not true
-    -- Whoever holds it claims for the endpoint at this moment.
+    where f.endpoint_id = hold_webhook_endpoint.endpoint_id
+      and (f.held_until > clock_timestamp()) is not true
+    -- If the row is locked, another claim takes the endpoint at this moment.
     for update skip locked
   );
   return found;
 end;
 $$;
-comment on function private.take_webhook_probe(uuid, timestamptz) is
-  'Whether an endpoint that is failing may have an attempt: one, until its result is there or its
+comment on function private.hold_webhook_endpoint(uuid, timestamptz) is
+  'Whether an endpoint that is not proven may have an attempt: one, until its result is there or its
    claim has lapsed.';
 
-create function private.end_webhook_probes(endpoint_ids uuid[])
+create function private.webhook_pause(timeouts bigint)
+  returns interval
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select make_interval(secs => least(60, power(2, least(timeouts, 16) - 1)))
+  where timeouts > 0;
+$$;
+comment on function private.webhook_pause(bigint) is
+  'How long an endpoint pauses after so many timeouts in a row: a second, two, four, up to a minute;
+   null after none.';
+
+create function private.end_webhook_attempts(endpoint_ids uuid[])
   returns void
   language sql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  update private.webhook_turns t set probing_until = null
-  where t.endpoint_id in (
-    select f.endpoint_id
-    from private.webhook_turns f
-    where f.endpoint_id = any (endpoint_ids) and f.probing_until is not null
-    -- A claim that holds one may wait for what the caller holds.
-    for update skip locked
-  );
+  update private.webhook_turns t
+  set held_until = clock_timestamp() + private.webhook_pause(h.consecutive_timeouts)
+  from public.webhook_endpoint_health h
+  where h.endpoint_id = t.endpoint_id
+    and t.endpoint_id in (
+      select f.endpoint_id
+      from private.webhook_turns f
+      join public.webhook_endpoint_health h on h.endpoint_id = f.endpoint_id
+      where f.endpoint_id = any (endpoint_ids)
+        and (f.held_until is not null or h.consecutive_timeouts > 0)
+      -- A claim that holds one may wait for what the caller holds.
+      for update of f skip locked
+    );
 $$;
-comment on function private.end_webhook_probes(uuid[]) is
-  'Lets endpoints that are failing have their next attempt.';
+comment on function private.end_webhook_attempts(uuid[]) is
+  'Lets endpoints that are not proven have their next attempt, those that timed out after a pause.';
 
 create function private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -267,8 +321,9 @@ comment on function private.pick_webhooks_in_order(uuid, integer) is
    or waiting for another attempt, a run of each from its first on, the keys taking turns.';
 
 revoke all on function
-  private.take_webhook_turns(uuid[]), private.take_webhook_probe(uuid, timestamptz),
-  private.end_webhook_probes(uuid[]),
+  private.take_webhook_turns(uuid[], uuid[]),
+  private.hold_webhook_endpoint(uuid, timestamptz), private.webhook_pause(bigint),
+  private.end_webhook_attempts(uuid[]),
   private.pick_webhooks(uuid, integer),
   private.pick_webhooks_in_order(uuid, integer)
   from public, anon, authenticated, service_role;

@@ -1,7 +1,8 @@
 -- Webhooks claims: how workers share the outbox.
 -- Protects against a delivery that is lost with its worker (a claim lapses and the next worker
--- takes it, under the same id) or attempted by two at once, and against one endpoint that keeps
--- workers from the others: each gets its share, and one attempt at a time while it is failing.
+-- takes it, under the same id) or attempted by two at once, and against one account that keeps
+-- workers from the others: accounts, their organizations and their endpoints get equal shares, and
+-- endpoints that are not proven one attempt at a time, after all that are.
 -- SECURITY DEFINER: claim_webhook_deliveries, because the service role writes no table.
 
 create function public.claim_webhook_deliveries(
@@ -9,7 +10,9 @@ create function public.claim_webhook_deliveries(
   maximum integer default 100,
   lease_seconds integer default 60,
   only_delivery uuid default null,
-  busy_endpoints uuid[] default '{}'
+  busy_endpoints uuid[] default '{}',
+  busy_accounts uuid[] default '{}',
+  maximum_unproven integer default null
 )
   returns json
   language plpgsql
@@ -23,6 +26,12 @@ declare
   v_lapsed uuid[];
   v_now constant timestamptz := clock_timestamp();
   v_picked uuid[] := array[]::uuid[];
+  v_account uuid;
+  v_account_left integer := 0;
+  v_left integer := 0;
+  v_organization uuid;
+  v_organization_left integer := 0;
+  v_proven boolean;
   v_share integer;
   v_some uuid[];
   v_turn record;
@@ -40,26 +49,46 @@ begin
     );
   else
     for v_turn in
-      select t.*, row_number() over () as place, count(*) over () as places
-      from private.take_webhook_turns(coalesce(busy_endpoints, '{}')) t
+      select *
+      from private.take_webhook_turns(
+        coalesce(busy_endpoints, '{}'), coalesce(busy_accounts, '{}')
+      )
     loop
-      exit when cardinality(v_picked) >= maximum;
-      v_share := case
-        when v_turn.failing then 1
-        else ceil(
-          (maximum - cardinality(v_picked))::numeric / (v_turn.places - v_turn.place + 1)
-        )
-      end;
+      -- What an account leaves of its share goes to the accounts after it, and so on inwards.
+      if v_turn.proven is distinct from v_proven then
+        v_left := maximum - cardinality(v_picked);
+        if not v_turn.proven then
+          v_left := least(v_left, coalesce(maximum_unproven, maximum));
+        end if;
+        v_account := null;
+      end if;
+      if v_turn.account_id is distinct from v_account then
+        v_account_left := ceil(v_left::numeric / v_turn.accounts);
+        v_organization_left := ceil(v_account_left::numeric / v_turn.organizations);
+      elsif v_turn.organization_id is distinct from v_organization then
+        v_organization_left := ceil(v_account_left::numeric / v_turn.organizations);
+      end if;
+      v_proven := v_turn.proven;
+      v_account := v_turn.account_id;
+      v_organization := v_turn.organization_id;
+      v_share := ceil(v_organization_left::numeric / v_turn.endpoints);
+      if not v_proven then
+        v_share := least(v_share, 1);
+      end if;
+      continue when v_share <= 0;
       v_some := private.pick_webhooks(v_turn.endpoint_id, v_share);
       if v_turn.in_order and cardinality(v_some) < v_share then
         v_some := v_some || private.pick_webhooks_in_order(
           v_turn.endpoint_id, v_share - cardinality(v_some)
         );
       end if;
-      if not v_turn.failing or v_some <> '{}' and private.take_webhook_probe(
+      if v_proven or v_some <> '{}' and private.hold_webhook_endpoint(
         v_turn.endpoint_id, clock_timestamp() + make_interval(secs => lease_seconds)
       ) then
         v_picked := v_picked || v_some;
+        v_left := v_left - cardinality(v_some);
+        v_account_left := v_account_left - cardinality(v_some);
+        v_organization_left := v_organization_left - cardinality(v_some);
       end if;
     end loop;
   end if;
@@ -121,15 +150,23 @@ begin
   return v_claimed;
 end;
 $$;
-comment on function public.claim_webhook_deliveries(text, integer, integer, uuid, uuid[]) is
+comment on function public.claim_webhook_deliveries(
+  text, integer, integer, uuid, uuid[], uuid[], integer
+) is
   'Takes up to maximum deliveries that are due for a worker, until the lease ends, and returns them
-   with the sealed addresses and secrets of their endpoints (service role only). Each endpoint gets
-   its share, one of busy_endpoints none: of those the worker has enough. only_delivery takes that
-   one, also of an endpoint that is disabled. Errors: WEBHOOK_INVALID_CLAIM.';
+   with the sealed addresses and secrets of their endpoints (service role only). Accounts, their
+   organizations and their endpoints get equal shares; endpoints that are not proven come last, with
+   one delivery each and maximum_unproven together. Those of busy_endpoints and busy_accounts get
+   none: the worker has enough of them. only_delivery takes that one, also of an endpoint that is
+   disabled. Errors: WEBHOOK_INVALID_CLAIM.';
 
 revoke all on function
-  public.claim_webhook_deliveries(text, integer, integer, uuid, uuid[])
+  public.claim_webhook_deliveries(
+    text, integer, integer, uuid, uuid[], uuid[], integer
+  )
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.claim_webhook_deliveries(text, integer, integer, uuid, uuid[])
+  public.claim_webhook_deliveries(
+    text, integer, integer, uuid, uuid[], uuid[], integer
+  )
   to service_role;

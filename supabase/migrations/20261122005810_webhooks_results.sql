@@ -95,6 +95,10 @@ begin
       f.endpoint_id,
       count(*) as attempts,
       count(*) filter (where f.outcome <> 'delivered') as failures,
+      -- To fail slowly occupies a worker as a timeout does.
+      count(*) filter (
+        where f.outcome = 'timed_out' or f.outcome <> 'delivered' and f.latency_ms >= 5000
+      ) as timeouts,
       coalesce(bool_or(f.status = 410), false) as gone
     from finished f
     group by f.endpoint_id
@@ -104,7 +108,7 @@ begin
     v_taken := v_taken + v_endpoint.attempts;
     perform private.note_webhook_health(
       v_endpoint.endpoint_id, v_endpoint.attempts - v_endpoint.failures, v_endpoint.failures,
-      v_endpoint.gone
+      v_endpoint.timeouts, v_endpoint.gone
     );
   end loop;
   -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
@@ -119,7 +123,7 @@ begin
     where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
       and r.outcome is not null;
   end if;
-  perform private.end_webhook_probes(v_endpoints);
+  perform private.end_webhook_attempts(v_endpoints);
   return v_taken;
 end;
 $$;
@@ -133,6 +137,7 @@ create function private.note_webhook_health(
   endpoint_id uuid,
   successes bigint,
   failures bigint,
+  timeouts bigint,
   gone boolean
 )
   returns void
@@ -147,19 +152,27 @@ begin
       when successes > 0 then 0
       else h.consecutive_failures + failures
     end,
+    -- Many at once are one hanging endpoint, and one that answers most of the time does not hang.
+    consecutive_timeouts = case
+      when timeouts > successes then h.consecutive_timeouts + 1
+      else 0
+    end,
+    proven = timeouts <= successes
+      and (successes > 0 or h.proven and h.consecutive_failures + failures < 3),
     failing_since = case
       when successes = 0 then coalesce(h.failing_since, clock_timestamp())
     end,
     last_failure_at = case when failures > 0 then clock_timestamp() else h.last_failure_at end
   where h.endpoint_id = note_webhook_health.endpoint_id
-    and (failures > 0 or h.consecutive_failures > 0);
+    and (failures > 0 or h.consecutive_failures > 0 or not h.proven);
   if gone or successes = 0 then
     perform private.disable_failing_webhook(endpoint_id, gone);
   end if;
 end;
 $$;
-comment on function private.note_webhook_health(uuid, bigint, bigint, boolean) is
-  'Counts an endpoint''s failures in a row and disables it where it had too many for too long.';
+comment on function private.note_webhook_health(uuid, bigint, bigint, bigint, boolean) is
+  'Counts an endpoint''s failures and timeouts in a row, says whether it is proven, and disables it
+   where it failed too often for too long.';
 
 create function private.disable_failing_webhook(endpoint_id uuid, gone boolean)
   returns void
@@ -205,7 +218,7 @@ comment on function private.disable_failing_webhook(uuid, boolean) is
 
 revoke all on function
   private.webhook_wait(bigint, integer),
-  private.note_webhook_health(uuid, bigint, bigint, boolean),
+  private.note_webhook_health(uuid, bigint, bigint, bigint, boolean),
   private.disable_failing_webhook(uuid, boolean), public.complete_webhook_deliveries(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function public.complete_webhook_deliveries(jsonb) to service_role;

@@ -13,10 +13,11 @@ import type { Sql } from "../../stack/connection.ts";
 /** The outbox as the service role has it on a connection of its own, without PostgREST between. */
 export function databaseQueue(sql: Sql): WebhookQueue {
   return {
-    async claim({ worker, maximum, lease, busy, only }) {
+    async claim({ worker, maximum, maximumUnproven, lease, busyEndpoints, busyAccounts, only }) {
       const [row] = await sql`
         select public.claim_webhook_deliveries(
-          ${worker}, ${maximum}, ${lease}, ${only ?? null}, ${busy}
+          ${worker}, ${maximum}, ${lease}, ${only ?? null}, ${busyEndpoints}, ${busyAccounts},
+          ${maximumUnproven}
         ) as claim
       `;
       return row?.["claim"] as Claim;

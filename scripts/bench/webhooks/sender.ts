@@ -49,8 +49,11 @@ async function perform(job: Job): Promise<number> {
         queue: databaseQueue(sql),
         // A run decrypts an endpoint once; what is measured here comes after that.
         open: () => Promise.resolve(endpoint),
-        attempt: (delivery: ClaimedDelivery, endpoint: OpenEndpoint) =>
-          attempt(delivery, endpoint, network, "bench"),
+        attempt: (
+          delivery: ClaimedDelivery,
+          endpoint: OpenEndpoint,
+          timing: { timeout: number; signal: AbortSignal },
+        ) => attempt(delivery, endpoint, { ...network, ...timing }, "bench"),
       };
       const until = performance.now() + job.wait;
       let delivered = 0;

@@ -1111,22 +1111,28 @@ export type Database = {
       "webhook_endpoint_health": {
         Row: {
           "consecutive_failures": number;
+          "consecutive_timeouts": number;
           "endpoint_id": string;
           "failing_since": string | null;
           "last_failure_at": string | null;
+          "proven": boolean;
         };
         ComputedFields: never;
         Insert: {
           "consecutive_failures"?: number;
+          "consecutive_timeouts"?: number;
           "endpoint_id": string;
           "failing_since"?: string | null;
           "last_failure_at"?: string | null;
+          "proven"?: boolean;
         };
         Update: {
           "consecutive_failures"?: number;
+          "consecutive_timeouts"?: number;
           "endpoint_id"?: string;
           "failing_since"?: string | null;
           "last_failure_at"?: string | null;
+          "proven"?: boolean;
         };
         Relationships: [
           {
@@ -1396,9 +1402,11 @@ export type Database = {
       "choose_key_encryption_key": { Args: { "key_id": string }; Returns: undefined };
       "claim_webhook_deliveries": {
         Args: {
+          "busy_accounts"?: (string)[];
           "busy_endpoints"?: (string)[];
           "lease_seconds"?: number;
           "maximum"?: number;
+          "maximum_unproven"?: number;
           "only_delivery"?: string;
           "worker": string;
         };

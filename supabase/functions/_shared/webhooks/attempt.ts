@@ -48,7 +48,10 @@ export function openUrl(text: string, origin: string, policy: AddressPolicy): UR
   return url;
 }
 
-/** Makes one attempt. Never throws: what goes wrong is the result. */
+/**
+ * Makes one attempt. Never throws: what goes wrong is the result. One that the network's signal cuts
+ * off has timed out.
+ */
 export async function attempt(
   delivery: ClaimedDelivery,
   endpoint: OpenEndpoint,

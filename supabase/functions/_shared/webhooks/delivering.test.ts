@@ -4,12 +4,14 @@ import type { DataKeys } from "../encryption/mod.ts";
 import { deliverFor } from "./delivering.ts";
 
 /** A database with so many deliveries due, of an endpoint that nobody can open. */
-function database(due: number) {
+function database(due: number, hasScheduler = true) {
   const calls: [name: string, args: Record<string, unknown>][] = [];
   const client = {
     rpc(name: string, args: Record<string, unknown>) {
       calls.push([name, args]);
-      if (name !== "claim_webhook_deliveries") return Promise.resolve({ data: true, error: null });
+      if (name !== "claim_webhook_deliveries") {
+        return Promise.resolve({ data: hasScheduler, error: null });
+      }
       const count = Math.min(due, Number(args["maximum"]));
       due -= count;
       const deliveries = Array.from({ length: count }, () => ({
@@ -18,7 +20,9 @@ function database(due: number) {
         endpoint_id: "sealed",
         ordering_key: null,
       }));
-      const endpoints = count ? [{ id: "sealed", destination: "not sealed", secrets: [] }] : [];
+      const endpoints = count
+        ? [{ id: "sealed", proven: true, timeouts: 0, destination: "not sealed", secrets: [] }]
+        : [];
       return Promise.resolve({ data: { deliveries, endpoints }, error: null });
     },
   };
@@ -43,9 +47,16 @@ Deno.test("deliverFor() has what is more than a run may deliver done by another,
 });
 
 Deno.test("deliverFor() starts no other run where nothing is left, or no time", async () => {
-  for (const [due, seconds] of [[10, 0.2], [1500, 0]] as const) {
+  for (const [due, seconds] of [[10, 0.2], [1500, 0.1]] as const) {
     const { delivering, continued } = database(due);
     await deliverFor(delivering, seconds, new AbortController().signal);
     assert.deepEqual(continued(), []);
   }
+});
+
+Deno.test("deliverFor() goes on by itself where no other run can be started", async () => {
+  const { delivering, continued } = database(2500, false);
+  const report = await deliverFor(delivering, 0, new AbortController().signal);
+  assert.deepEqual(report, { claimed: 2500, delivered: 0, failed: 2500 });
+  assert.equal(continued().length, 2);
 });

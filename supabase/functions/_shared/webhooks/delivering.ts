@@ -9,7 +9,8 @@ import { webhookQueue } from "./queue.ts";
 import { systemResolve } from "./resolve.ts";
 import { openEndpoint } from "./sealing.ts";
 import { timeouts } from "./send.ts";
-import { defaultLimits, run, type RunLimits, type RunReport } from "./worker.ts";
+import type { RunReport } from "./recorder.ts";
+import { defaultLimits, run, type RunLimits } from "./worker.ts";
 
 /** What a run stands on: the service role's client, the keys, what addresses are allowed. */
 export interface Delivering {
@@ -31,7 +32,8 @@ export async function deliver(
     return await run({
       queue: webhookQueue(client),
       open: (endpoint) => openEndpoint(keys, endpoint, policy),
-      attempt: (delivery, endpoint) => attempt(delivery, endpoint, network, source),
+      attempt: (delivery, endpoint, timing) =>
+        attempt(delivery, endpoint, { ...network, ...timing }, source),
     }, { ...defaultLimits, worker: `function-${crypto.randomUUID().slice(0, 8)}`, ...limits });
   } finally {
     pool.close();
@@ -39,21 +41,48 @@ export async function deliver(
 }
 
 /**
- * Delivers what is due for so many seconds. Where that is more than one run may deliver, another is
- * started for the rest of the time.
+ * Delivers what is due for so many seconds, or for as long as a run claims, where that is longer. Where
+ * it is more than one run may deliver, another one is started for the rest of the time, while this one
+ * still waits for its last answers.
  */
 export async function deliverFor(
   delivering: Delivering,
   seconds: number,
   signal: AbortSignal,
 ): Promise<RunReport> {
-  const until = performance.now() + seconds * 1000;
-  const report = await deliver(delivering, { wait: seconds * 1000, signal });
-  const left = Math.floor((until - performance.now()) / 1000);
-  if (report.claimed >= defaultLimits.maximum && left > 0) {
-    unwrap(await delivering.client.rpc("continue_webhook_deliveries", { wait_seconds: left }));
+  const started = performance.now();
+  const left = (of: number) => of - (performance.now() - started);
+  let next: Promise<RunReport> | undefined;
+  const startNext = async () => {
+    const wait_seconds = Math.floor(left(seconds * 1000) / 1000);
+    // By then the scheduler has started the next.
+    if (seconds > 0 && wait_seconds <= 0 || signal.aborted) return nothing;
+    const continued = await delivering.client.rpc("continue_webhook_deliveries", {
+      wait_seconds: Math.max(0, wait_seconds),
+    });
+    if (unwrap(continued)) return nothing;
+    // Without pg_net it is this request that goes on.
+    const longest = left(Math.max(seconds * 1000, defaultLimits.longest));
+    return longest > 0 ? await deliver(delivering, { longest, signal, onFull }) : nothing;
+  };
+  const onFull = () => next = startNext();
+  let report = await deliver(delivering, { wait: seconds * 1000, signal, onFull });
+  while (next) {
+    const following = next;
+    next = undefined;
+    report = add(report, await following);
   }
   return report;
+}
+
+const nothing: RunReport = { claimed: 0, delivered: 0, failed: 0 };
+
+function add(one: RunReport, other: RunReport): RunReport {
+  return {
+    claimed: one.claimed + other.claimed,
+    delivered: one.delivered + other.delivered,
+    failed: one.failed + other.failed,
+  };
 }
 
 /** Delivers one sample now and says how that went, as the delivery log has it. */

@@ -8,6 +8,12 @@ import type { WebhookFormat } from "./formats.ts";
 export interface SealedEndpoint {
   id: string;
   organization_id: string | null;
+  /** The account behind it: its endpoints share what one account may have of a worker. */
+  account_id: string;
+  /** Whether deliveries arrived lately. */
+  proven: boolean;
+  /** How often in a row it timed out. */
+  timeouts: number;
   name: string;
   origin: string;
   format: WebhookFormat;
@@ -24,8 +30,11 @@ export interface Wanted {
   maximum: number;
   /** Seconds. */
   lease: number;
-  /** Endpoints of which it has enough. */
-  busy: string[];
+  /** Deliveries to endpoints that are not proven, at most. */
+  maximumUnproven: number;
+  /** Endpoints and accounts of which it has enough. */
+  busyEndpoints: string[];
+  busyAccounts: string[];
   /** This delivery and no other. */
   only?: string | undefined;
 }
@@ -47,13 +56,15 @@ export interface WebhookQueue {
 /** The outbox as the service role reaches it through the Data API. */
 export function webhookQueue(client: CallerClient): WebhookQueue {
   return {
-    async claim({ worker, maximum, lease, busy, only }) {
+    async claim({ worker, maximum, maximumUnproven, lease, busyEndpoints, busyAccounts, only }) {
       const claim = unwrap(
         await client.rpc("claim_webhook_deliveries", {
           worker,
           maximum,
+          maximum_unproven: maximumUnproven,
           lease_seconds: lease,
-          busy_endpoints: busy,
+          busy_endpoints: busyEndpoints,
+          busy_accounts: busyAccounts,
           ...(only ? { only_delivery: only } : {}),
         }),
       );

@@ -15,6 +15,9 @@ async function sealed(changes: Partial<SealedEndpoint> = {}): Promise<SealedEndp
   return {
     id,
     organization_id: acme,
+    account_id: acme,
+    proven: true,
+    timeouts: 0,
     name: "Receiver",
     origin: "https://hooks.slack.com",
     format: "slack",

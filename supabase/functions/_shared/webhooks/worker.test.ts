@@ -3,11 +3,15 @@ import type { AttemptResult, ClaimedDelivery, OpenEndpoint } from "./attempt.ts"
 import type { Claim, SealedEndpoint, WebhookQueue } from "./queue.ts";
 import { defaultLimits, run, type RunLimits } from "./worker.ts";
 
+/** Named `<account>/<anything>`; one whose name begins with "new" is not proven. */
 const endpoint = (id: string): SealedEndpoint => ({
   id,
-  organization_id: null,
+  organization_id: id.split("/")[0] ?? "",
+  account_id: id.split("/")[0] ?? "",
+  proven: !id.startsWith("new"),
+  timeouts: 0,
   name: id,
-  origin: "https://receiver.example",
+  origin: `https://${id.replace("/", ".")}.example`,
   format: "json",
   follow_redirects: false,
   destination: "sealed",
@@ -22,9 +26,13 @@ function memoryQueue(deliveries: ClaimedDelivery[]) {
   const waiting = [...deliveries];
   const results: AttemptResult[] = [];
   const queue: WebhookQueue = {
-    claim({ maximum, busy }) {
-      const claimed = waiting.filter(({ endpoint_id }) => !busy.includes(endpoint_id))
-        .slice(0, maximum);
+    claim({ maximum, maximumUnproven, busyEndpoints, busyAccounts }) {
+      let unproven = maximumUnproven;
+      const claimed = waiting.filter(({ endpoint_id }) => {
+        const { account_id, proven } = endpoint(endpoint_id);
+        if (busyEndpoints.includes(endpoint_id) || busyAccounts.includes(account_id)) return false;
+        return proven || unproven-- > 0;
+      }).slice(0, maximum);
       for (const one of claimed) waiting.splice(waiting.indexOf(one), 1);
       const ids = [...new Set(claimed.map(({ endpoint_id }) => endpoint_id))];
       return Promise.resolve<Claim>({ deliveries: claimed, endpoints: ids.map(endpoint) });
@@ -206,4 +214,113 @@ Deno.test("run() gives back what it has not begun when it is told to stop", asyn
   );
   assert.equal(results.length, 30);
   assert.ok(results.filter(({ outcome }) => outcome === undefined).length >= 20);
+});
+
+/** An attempt that hangs until it is cut off or `release` is called, except of endpoints named. */
+function hanging(answers: (endpoint: string) => boolean) {
+  const state = { under: 0, most: 0, cut: 0, order: [] as string[] };
+  const release = Promise.withResolvers<void>();
+  const attempt = async (
+    one: ClaimedDelivery,
+    _: OpenEndpoint,
+    { signal }: { signal: AbortSignal },
+  ): Promise<AttemptResult> => {
+    state.order.push(one.endpoint_id);
+    if (answers(one.endpoint_id)) return delivered(one);
+    state.most = Math.max(state.most, ++state.under);
+    const cut = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    await Promise.race([cut, release.promise]);
+    state.under--;
+    if (signal.aborted) state.cut++;
+    return { delivery_id: one.id, attempt_id: one.attempt_id, outcome: "timed_out" };
+  };
+  return { state, attempt, release: () => release.resolve() };
+}
+
+Deno.test("run() gets everybody's deliveries out while those of many accounts hang", async () => {
+  for (const kind of ["proven", "new"]) {
+    // Twenty accounts, five endpoints each, five deliveries each.
+    const bad = Array.from({ length: 500 }, (_, index) => {
+      const account = `${kind}-bad-${index % 20}`;
+      return delivery(`h${index}`, `${account}/${Math.floor(index / 20) % 5}`);
+    });
+    const { queue, results, waiting } = memoryQueue(bad);
+    const { state, attempt, release } = hanging((id) => id.includes("good"));
+    const running = run(
+      { queue, open, attempt },
+      limits({ concurrency: 8, slow: 24, patience: 30, batch: 20 }),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    // The database is fair: they need not wait there until all others were claimed.
+    waiting.unshift(...["good-1/a", "new-good/a"].map((id) => delivery(id, id)));
+    const arrived = () => results.filter(({ outcome }) => outcome === "delivered").length;
+    for (let i = 0; i < 300 && arrived() < 2; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    assert.equal(arrived(), 2, kind);
+    assert.ok(waiting.length + results.length < 502, "some still hang");
+    assert.ok(state.most <= 8 + 24 + 1, `${state.most} hung at once`);
+    release();
+    await running;
+    assert.equal(results.filter(({ outcome }) => outcome === "timed_out").length > 0, true);
+  }
+});
+
+Deno.test("run() keeps half of the places for endpoints that are proven", async () => {
+  const bad = Array.from({ length: 100 }, (_, index) => delivery(`h${index}`, `new-${index}/a`));
+  const { queue, waiting } = memoryQueue(bad);
+  const { state, attempt, release } = hanging((id) => id === "good/a");
+  // They never become slow here: what is left over is left over.
+  const running = run(
+    { queue, open, attempt },
+    limits({ concurrency: 8, patience: 60_000, batch: 20 }),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(state.most, 4);
+  waiting.push(delivery("good", "good/a"));
+  while (!state.order.includes("good/a")) await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.equal(state.most, 4);
+  release();
+  await running;
+});
+
+Deno.test("run() cuts off what hangs longest of the account that has most, and of no other", async () => {
+  const many = Array.from({ length: 40 }, (_, index) => delivery(`h${index}`, `many/${index}`));
+  const few = [delivery("f1", "few/1"), delivery("f2", "few/2")];
+  const { queue, results } = memoryQueue([...few, ...many]);
+  const { state, attempt, release } = hanging(() => false);
+  const running = run(
+    { queue, open, attempt },
+    limits({ concurrency: 8, slow: 8, patience: 20 }),
+  );
+  while (state.cut < 20) await new Promise((resolve) => setTimeout(resolve, 5));
+  const ended = results.filter(({ outcome }) => outcome === "timed_out");
+  assert.ok(ended.length > 0);
+  assert.deepEqual(ended.filter(({ delivery_id }) => delivery_id.startsWith("f")), []);
+  release();
+  await running;
+});
+
+Deno.test("run() gives back what waits for an endpoint that timed out", async () => {
+  const all = Array.from({ length: 20 }, (_, index) => delivery(`h${index}`, "bad/a"));
+  const { queue, results } = memoryQueue(all);
+  const { attempt, release } = hanging(() => false);
+  const running = run({ queue, open, attempt }, limits({ concurrency: 8 }));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  release();
+  await running;
+  const untried = results.filter(({ outcome }) => outcome === undefined).length;
+  assert.deepEqual([results.length, untried], [20, 16]);
+});
+
+Deno.test("run() claims no longer than it may, however long its last attempts hang", async () => {
+  const { queue, waiting } = memoryQueue([delivery("h", "bad/a")]);
+  const { attempt, release } = hanging((id) => id === "good/a");
+  const running = run({ queue, open, attempt }, limits({ longest: 50 }));
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  waiting.push(delivery("late", "good/a"));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(waiting.length, 1);
+  release();
+  await running;
 });

@@ -4,15 +4,23 @@
  */
 import { BulwarkError } from "../errors.ts";
 import type { AttemptResult, ClaimedDelivery, OpenEndpoint } from "./attempt.ts";
+import { type Lane, lanesOf, WaitingLanes } from "./lanes.ts";
 import type { SealedEndpoint, WebhookQueue } from "./queue.ts";
-import { AddressRefused } from "./send.ts";
+import { openRecorder, pause, type RunReport } from "./recorder.ts";
+import { AddressRefused, timeoutAfter } from "./send.ts";
+import { Slots } from "./slots.ts";
 
 /** What a worker works with. */
 export interface Work {
   queue: WebhookQueue;
   /** Decrypts an endpoint's address and secrets. */
   open(endpoint: SealedEndpoint): Promise<OpenEndpoint>;
-  attempt(delivery: ClaimedDelivery, endpoint: OpenEndpoint): Promise<AttemptResult>;
+  /** The signal says that others need the place: the attempt then ends as one that timed out. */
+  attempt(
+    delivery: ClaimedDelivery,
+    endpoint: OpenEndpoint,
+    timing: { timeout: number; signal: AbortSignal },
+  ): Promise<AttemptResult>;
 }
 
 /** How much a run does, and for how long. */
@@ -21,10 +29,17 @@ export interface RunLimits {
   worker: string;
   /** Claims one delivery and no other. */
   only?: string;
-  /** Deliveries a claim; of an endpoint of which as many wait in the worker no more are claimed. */
+  /**
+   * Deliveries a claim; of an endpoint of which as many wait in the worker no more are claimed, nor of
+   * an account of which twice as many do.
+   */
   batch: number;
-  /** Attempts under way at once; of one endpoint half as many. */
+  /** Attempts under way at once, without those that went unanswered for longer than `patience`. */
   concurrency: number;
+  /** Attempts beside those that went unanswered for longer; one more, and the oldest is cut off. */
+  slow: number;
+  /** Milliseconds. */
+  patience: number;
   /** Deliveries a run: the hosted runtime gives a request two seconds of processor time. */
   maximum: number;
   /** Seconds that a claim lasts. */
@@ -33,48 +48,41 @@ export interface RunLimits {
   attemptTimeout: number;
   /** For how long the run looks again after everything due is delivered, in milliseconds. */
   wait: number;
+  /** For how long the run claims, in milliseconds, or for `wait`, where that is longer. */
+  longest: number;
   /** Milliseconds between two looks. */
   interval: number;
+  /** Is called when the run claims no more because it has had its maximum. */
+  onFull?: () => void;
   signal?: AbortSignal;
 }
 
 export const defaultLimits: Omit<RunLimits, "worker"> = {
   batch: 100,
   concurrency: 32,
+  slow: 96,
+  patience: 1000,
   maximum: 1000,
   lease: 60,
   attemptTimeout: 20_000,
   wait: 0,
+  longest: 20_000,
   interval: 100,
 };
-
-/** What a run did. */
-export interface RunReport {
-  claimed: number;
-  delivered: number;
-  failed: number;
-}
-
-/** Deliveries that go one after the other: those of one key, or a single one. */
-type Lane = { endpoint: SealedEndpoint; deliveries: ClaimedDelivery[]; startBefore: number };
 
 /** Runs until nothing is due, the limits are reached or the signal is given. */
 export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const report: RunReport = { claimed: 0, delivered: 0, failed: 0 };
   const until = performance.now() + limits.wait;
+  const claimUntil = performance.now() + Math.max(limits.wait, limits.longest);
   const results = openRecorder(work.queue, report, limits.lease * 1000);
   const opened = new Map<string, Promise<OpenEndpoint>>();
-  const lanes: Lane[] = [];
-  let active = 0;
-  /** By endpoint, the attempts under way. */
-  const busy = new Map<string, number>();
-  /** By endpoint, the lanes that wait. */
-  const waiting = new Map<string, number>();
-  const count = (counts: Map<string, number>, id: string, change: number) =>
-    counts.set(id, (counts.get(id) ?? 0) + change);
-  const waitingFor = (id: string) => waiting.get(id) ?? 0;
-  /** Endpoints of which so many wait that no more are wanted: however many hang, others get through. */
-  const enough = () => [...waiting.keys()].filter((id) => waitingFor(id) >= limits.batch);
+  const waiting = new WaitingLanes();
+  let wake = () => {};
+  const slots = new Slots(limits, () => pump());
+  let returned = 0;
+  /** Whether a claim was empty though nobody was left out, and nothing ended since: nothing is due. */
+  let drained = false;
 
   const open = (endpoint: SealedEndpoint) => {
     // Sealed anew is another endpoint: its address or its secrets changed.
@@ -83,70 +91,96 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     opened.set(key, known);
     return known;
   };
-  const drive = async ({ endpoint, deliveries, startBefore }: Lane) => {
-    let blocked = false;
-    for (const delivery of deliveries) {
-      const named = { delivery_id: delivery.id, attempt_id: delivery.attempt_id };
-      if (blocked || performance.now() > startBefore || limits.signal?.aborted) {
-        blocked = true;
-        results.add(named);
-        continue;
-      }
-      const result = await open(endpoint).then(
-        (endpoint) => work.attempt(delivery, endpoint),
-        (thrown) => ({ ...named, ...unopened(thrown) }),
-      );
-      results.add(result);
-      blocked = result.outcome !== "delivered";
+  const giveBack = ({ deliveries }: Lane) => {
+    returned += deliveries.length;
+    for (const { id, attempt_id } of deliveries) results.add({ delivery_id: id, attempt_id });
+    deliveries.length = 0;
+  };
+  const tooLate = ({ startBefore }: Lane) =>
+    performance.now() > startBefore || limits.signal?.aborted === true;
+
+  /** Makes the next attempt of a lane; what follows waits for its own place. */
+  const drive = async (lane: Lane, signal: AbortSignal) => {
+    const delivery = tooLate(lane) ? undefined : lane.deliveries.shift();
+    if (!delivery) return giveBack(lane);
+    const timing = { timeout: timeoutAfter(lane.endpoint.timeouts), signal };
+    const result = await open(lane.endpoint).then(
+      (endpoint) => work.attempt(delivery, endpoint, timing),
+      (thrown) => ({
+        delivery_id: delivery.id,
+        attempt_id: delivery.attempt_id,
+        ...unopened(thrown),
+      }),
+    );
+    results.add(result);
+    drained = false;
+    if (result.outcome !== "delivered") giveBack(lane);
+    else if (lane.deliveries.length > 0) waiting.add(lane);
+    // It gets one attempt at a time from now on.
+    if (result.outcome === "timed_out") {
+      waiting.remove(({ endpoint }) => endpoint.id === lane.endpoint.id).forEach(giveBack);
     }
   };
 
-  // An endpoint may have as many attempts under way as there is room for more: however many of them
-  // hang, there is always room for the others.
-  const nextLane = () => {
-    const free = limits.concurrency - active;
-    const index = lanes.findIndex(({ endpoint }) => (busy.get(endpoint.id) ?? 0) < free);
-    const [lane] = index < 0 ? [] : lanes.splice(index, 1);
-    if (lane) {
-      count(waiting, lane.endpoint.id, -1);
-      if (waitingFor(lane.endpoint.id) === limits.batch - 1) lookAgainAt = 0;
-    }
-    return lane;
-  };
   let lookAgainAt = 0;
-  let wake = () => {};
   const pump = () => {
-    for (let lane = nextLane(); lane; lane = nextLane()) {
-      const { id } = lane.endpoint;
-      count(busy, id, 1);
-      active++;
-      drive(lane).finally(() => {
-        count(busy, id, -1);
-        active--;
+    for (;;) {
+      const lane = waiting.next(slots);
+      if (!lane) return;
+      const { endpoint } = lane.holder;
+      if (waiting.of(endpoint) === limits.batch - 1) lookAgainAt = 0;
+      slots.hold(lane.holder, (signal) => drive(lane, signal)).finally(() => {
         pump();
-        if (active === 0 || waitingFor(id) < limits.batch) wake();
+        if (slots.active === 0 || waiting.of(endpoint) < limits.batch) wake();
       });
     }
   };
 
+  /** Of whom the worker has enough, and how many of the others wait. */
+  const enough = () => {
+    const [endpoints, accounts] = [new Set<string>(), new Set<string>()];
+    const perAccount = new Map<string, number>();
+    let [wanted, unproven] = [0, 0];
+    for (const { holder, count } of waiting.endpoints()) {
+      const { account, endpoint, proven } = holder;
+      const ofAccount = (perAccount.get(account) ?? 0) + count;
+      perAccount.set(account, ofAccount);
+      if (!proven) unproven += count;
+      if (!proven || ofAccount >= 2 * limits.batch) accounts.add(account);
+      if (count >= limits.batch || slots.isSlow(holder)) endpoints.add(endpoint);
+      else wanted += count;
+    }
+    return { endpoints, accounts, wanted, unproven };
+  };
+
   let failure: unknown;
   let claiming = false;
-  const claim = async () => {
+  const claim = async ({ endpoints, accounts, unproven }: ReturnType<typeof enough>) => {
     claiming = true;
-    const startBefore = performance.now() + limits.lease * 1000 - limits.attemptTimeout;
+    const began = performance.now();
     const { worker, lease, only } = limits;
-    const maximum = Math.min(limits.batch, limits.maximum - report.claimed);
-    const full = enough();
     try {
-      const got = await work.queue.claim({ worker, maximum, lease, busy: full, only });
+      const got = await work.queue.claim({
+        worker,
+        maximum: Math.min(limits.batch, limits.maximum - report.claimed + returned),
+        maximumUnproven: Math.max(
+          0,
+          slots.free(false) + Math.ceil(limits.concurrency / 2) - unproven,
+        ),
+        lease,
+        busyEndpoints: [...endpoints],
+        busyAccounts: [...accounts],
+        only,
+      });
       report.claimed += got.deliveries.length;
-      for (const lane of lanesOf(got.deliveries, got.endpoints, startBefore)) {
-        lanes.push(lane);
-        count(waiting, lane.endpoint.id, 1);
-      }
-      // Nothing but what it was not asked for may be due: that is to be had as soon as it is wanted.
-      const nothing = got.deliveries.length === 0 && full.length === 0;
-      if (nothing || enough().length > 0) lookAgainAt = performance.now() + limits.interval;
+      const startBefore = began + lease * 1000 - limits.attemptTimeout;
+      for (const lane of lanesOf(got, startBefore)) waiting.add(lane);
+      const everybody = endpoints.size === 0 && accounts.size === 0;
+      drained = everybody && got.deliveries.length === 0;
+      const took = performance.now() - began;
+      // Where many endpoints have something pending, looking takes at most half of the time.
+      const later = performance.now() + Math.max(limits.interval, took);
+      if (!everybody || drained) lookAgainAt = later;
     } catch (thrown) {
       failure = thrown;
     }
@@ -155,23 +189,36 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     wake();
   };
 
+  let full = false;
   // A lease that runs out and a signal are looked at between two attempts, too.
-  const ticking = setInterval(() => wake(), limits.interval);
+  const ticking = setInterval(() => {
+    waiting.remove(tooLate).forEach(giveBack);
+    wake();
+  }, limits.interval);
   for (;;) {
     const woken = new Promise<void>((resolve) => wake = resolve);
-    const stopping = failure !== undefined || limits.signal?.aborted ||
-      report.claimed >= limits.maximum;
-    // What waits of an endpoint that has enough waits for that one; others may have something due.
-    const scarce = [...waiting.values()].filter((lanes) => lanes < limits.batch);
-    const wanted = scarce.reduce((sum, lanes) => sum + lanes, 0) < limits.batch;
-    if (!stopping && !claiming && wanted && performance.now() >= lookAgainAt) claim();
-    if (claiming || active > 0 || lanes.length > 0) {
+    if (!full && report.claimed - returned >= limits.maximum) {
+      full = true;
+      limits.onFull?.();
+    }
+    const stopping = failure !== undefined || limits.signal?.aborted || full ||
+      performance.now() >= claimUntil;
+    // Under pressure nothing waits for endpoints that do not answer.
+    if (stopping || waiting.size > 4 * limits.batch) {
+      waiting.remove(({ holder }) => slots.isSlow(holder)).forEach(giveBack);
+    }
+    const known = enough();
+    const wanted = known.wanted < limits.batch;
+    if (!stopping && !claiming && wanted && performance.now() >= lookAgainAt) claim(known);
+    if (claiming || slots.active > 0 || waiting.size > 0) {
       await woken;
       continue;
     }
     await results.flush().catch((thrown) => failure ??= thrown);
-    if (stopping || failure || limits.only || performance.now() >= until) break;
-    await pause(limits.interval, limits.signal);
+    if (stopping || failure || limits.only) break;
+    if (!drained) lookAgainAt = 0;
+    else if (performance.now() >= until) break;
+    else await pause(lookAgainAt - performance.now(), limits.signal);
   }
   clearInterval(ticking);
   if (failure) throw failure;
@@ -184,93 +231,4 @@ function unopened(thrown: unknown): Pick<AttemptResult, "outcome" | "response"> 
   return refused
     ? { outcome: "forbidden", response: "the address is not allowed" }
     : { outcome: "unreadable", response: "the address or a secret cannot be decrypted" };
-}
-
-function lanesOf(
-  deliveries: ClaimedDelivery[],
-  endpoints: SealedEndpoint[],
-  startBefore: number,
-): Lane[] {
-  const byId = new Map(endpoints.map((endpoint) => [endpoint.id, endpoint]));
-  const ordered = new Map<string, Lane>();
-  const lanes: Lane[] = [];
-  for (const delivery of deliveries) {
-    const endpoint = byId.get(delivery.endpoint_id);
-    // Deleted since: the claim lapses, and pruning takes the rest.
-    if (!endpoint) continue;
-    const key = delivery.ordering_key === null ? null : `${endpoint.id}/${delivery.ordering_key}`;
-    const lane = key === null ? undefined : ordered.get(key);
-    if (lane) {
-      lane.deliveries.push(delivery);
-      continue;
-    }
-    const fresh = { endpoint, deliveries: [delivery], startBefore };
-    lanes.push(fresh);
-    if (key !== null) ordered.set(key, fresh);
-  }
-  return lanes;
-}
-
-/**
- * Hands results to the database in batches and soon: what was delivered and not yet told is
- * delivered again when the worker dies. A database that is away is asked again until the lease
- * has ended; from then on the result would come too late.
- */
-function openRecorder(queue: WebhookQueue, report: RunReport, lease: number) {
-  const soon = 100;
-  const many = 100;
-  let waiting: AttemptResult[] = [];
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let sending: Promise<void> = Promise.resolve();
-  let failure: unknown;
-  const tell = async (batch: AttemptResult[]) => {
-    const giveUpAt = performance.now() + lease;
-    for (let wait = 100;; wait = Math.min(wait * 2, 5000)) {
-      try {
-        return await queue.complete(batch);
-      } catch (thrown) {
-        if (performance.now() + wait > giveUpAt) throw thrown;
-        await pause(wait);
-      }
-    }
-  };
-  const flush = () => {
-    clearTimeout(timer);
-    timer = undefined;
-    const batch = waiting;
-    waiting = [];
-    if (batch.length > 0) {
-      sending = sending.then(() => tell(batch)).catch((thrown) => {
-        failure ??= thrown;
-      });
-    }
-    return sending;
-  };
-  return {
-    add(result: AttemptResult) {
-      if (result.outcome === "delivered") report.delivered++;
-      else if (result.outcome) report.failed++;
-      waiting.push(result);
-      if (waiting.length >= many) flush();
-      else timer ??= setTimeout(flush, soon);
-    },
-    /** Waits until everything is told. @throws what the database answered, if it would not listen */
-    async flush() {
-      await flush();
-      if (failure) throw failure;
-    },
-  };
-}
-
-function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted) return resolve();
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal?.addEventListener("abort", done);
-  });
 }
