@@ -151,7 +151,7 @@ select is(
    where c.organization_id <> tests.organization_id('acme')),
   8::bigint, 'WHK-73: one for each of them'
 );
-select tests.complete('timed_out');
+select tests.complete('rejected');
 select tests.claim(1000, 1000);
 select is(
   (select max(n) from (select count(*) as n from claimed c group by c.endpoint_id) s),
