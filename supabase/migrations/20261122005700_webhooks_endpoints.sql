@@ -169,7 +169,7 @@ as $$
       from unnest(array[
         (select o.created_by from public.organizations o
          where o.id = webhook_account.organization_id),
-        auth.uid()
+        private.current_person()
       ]) with ordinality as a (account_id, place)
       where a.account_id is not null
         and private.user_permits(a.account_id, 'org:create', null) is not true
