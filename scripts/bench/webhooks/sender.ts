@@ -5,7 +5,8 @@ import {
   type ClaimedDelivery,
   type OpenEndpoint,
 } from "../../../supabase/functions/_shared/webhooks/attempt.ts";
-import { dialer, openPool } from "../../../supabase/functions/_shared/webhooks/connection.ts";
+import { dialer } from "../../../supabase/functions/_shared/webhooks/connection.ts";
+import { openPool } from "../../../supabase/functions/_shared/webhooks/pool.ts";
 import { systemResolve } from "../../../supabase/functions/_shared/webhooks/resolve.ts";
 import { timeouts } from "../../../supabase/functions/_shared/webhooks/send.ts";
 import { openSigner } from "../../../supabase/functions/_shared/webhooks/signing.ts";

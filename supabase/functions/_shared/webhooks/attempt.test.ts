@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Webhook } from "standardwebhooks";
 import { attempt, type ClaimedDelivery, excerpt, type OpenEndpoint } from "./attempt.ts";
-import { dialer, openPool } from "./connection.ts";
+import { dialer } from "./connection.ts";
+import { openPool } from "./pool.ts";
 import { answering, startReceiver } from "./fixtures.ts";
 import { newSecret } from "./sealing.ts";
 import { openSigner } from "./signing.ts";

@@ -1,4 +1,5 @@
 /** One attempt of one delivery, from the sealed endpoint to what the delivery log says of it. */
+import { retryAfterSeconds } from "../retry_after.ts";
 import { type AddressPolicy, checkUrl } from "./destination.ts";
 import type { WebhookEvent } from "./event.ts";
 import { renderBody, type WebhookFormat } from "./formats.ts";
@@ -83,10 +84,8 @@ export async function attempt(
     const { pathname, search } = endpoint.url;
     const response = excerpt(text, [...signatures, routingKey ?? "", pathname + search]);
     const outcome = status >= 200 && status < 300 ? "delivered" : "rejected";
-    const wait = secondsOf(answered.get("retry-after") ?? "");
-    const retry = outcome === "rejected" && wait > 0
-      ? { retry_after_seconds: Math.min(wait, 86_400) }
-      : {};
+    const wait = retryAfterSeconds(answered.get("retry-after"), 86_400);
+    const retry = outcome === "rejected" && wait > 0 ? { retry_after_seconds: wait } : {};
     return { ...named, outcome, status, ...latency(), response, ...retry };
   } catch (thrown) {
     const outcome = thrown instanceof AddressRefused
@@ -96,12 +95,6 @@ export async function attempt(
       : "unreachable";
     return { ...named, outcome, ...latency(), response: describe(thrown) };
   }
-}
-
-/** What Retry-After asks for, a number of seconds or a date (RFC 9110, section 10.2.3); else NaN. */
-function secondsOf(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  return / GMT$/.test(text) ? Math.ceil((Date.parse(text) - Date.now()) / 1000) : NaN;
 }
 
 /** The first characters of an answer, without control characters and without what is secret. */
@@ -118,6 +111,6 @@ export function excerpt(bytes: Uint8Array, secrets: readonly string[]): string {
 
 function describe(thrown: unknown): string {
   const known = thrown instanceof Error &&
-    /^(AddressRefused|TimedOut|ConnectionFailure|ExchangeFailure)$/.test(thrown.name);
+    /^(AddressRefused|TimedOut|ConnectionFailure|ExchangeFailure|NoAnswer)$/.test(thrown.name);
   return known ? thrown.message : "the connection broke";
 }

@@ -84,39 +84,3 @@ export function quietlyClose(connection: Connection): void {
     // Then it is.
   }
 }
-
-/** Connections that are kept for the next request of the same owner to the same origin. */
-export interface Pool {
-  /** One that is open, to an address that was judged when it was made; undefined: there is none. */
-  take(key: string): Connection | undefined;
-  /** Keeps a connection whose last answer was read to its end. */
-  give(key: string, connection: Connection): void;
-  close(): void;
-}
-
-/** Idle connections older than this may be closed by the other side at any moment. */
-const idleMilliseconds = 1000;
-
-/** A pool for one run of a worker. */
-export function openPool(now: () => number = () => performance.now()): Pool {
-  const idle = new Map<string, { connection: Connection; since: number }[]>();
-  return {
-    take(key) {
-      const kept = idle.get(key);
-      for (let last = kept?.pop(); last; last = kept?.pop()) {
-        if (now() - last.since < idleMilliseconds) return last.connection;
-        quietlyClose(last.connection);
-      }
-      return undefined;
-    },
-    give(key, connection) {
-      const kept = idle.get(key);
-      if (kept) kept.push({ connection, since: now() });
-      else idle.set(key, [{ connection, since: now() }]);
-    },
-    close() {
-      for (const kept of idle.values()) for (const { connection } of kept) quietlyClose(connection);
-      idle.clear();
-    },
-  };
-}

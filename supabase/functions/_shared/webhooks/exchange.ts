@@ -5,17 +5,24 @@ import type { Connection } from "./connection.ts";
 /** The part of an answer that is read. */
 export interface Answer {
   status: number;
-  /** Names in lower case; of a header that comes twice, the last. */
+  /** Names in lower case; of a header that comes twice, the last, but `connection` joined. */
   headers: ReadonlyMap<string, string>;
   /** At most `bodyLimit` bytes. */
   body: Uint8Array;
   /** Whether the connection stands at the beginning of the next answer. */
   reusable: boolean;
+  /** Milliseconds for which the other side keeps the connection, where it says. */
+  keepFor: number | undefined;
 }
 
 /** Why there is no answer; its message is for the delivery log. */
 export class ExchangeFailure extends Error {
-  override readonly name = "ExchangeFailure";
+  override readonly name: string = "ExchangeFailure";
+}
+
+/** The connection ended, or said something else, before an answer began. */
+export class NoAnswer extends ExchangeFailure {
+  override readonly name = "NoAnswer";
 }
 
 const headLimit = 32 * 1024;
@@ -48,22 +55,56 @@ export function writeRequest(url: URL, headers: Record<string, string>, body: st
 /**
  * Sends a request and reads the answer: its head of at most 32 KiB, and of its body the first
  * 64 KiB. More is left unread, and the connection is then of no further use.
- * @throws ExchangeFailure where the answer ends early or is none
+ * @throws NoAnswer where it does not begin, ExchangeFailure where it ends early or is none
  */
 export async function exchange(connection: Connection, request: Uint8Array): Promise<Answer> {
-  for (let sent = 0; sent < request.length;) {
-    sent += await connection.write(sent === 0 ? request : request.subarray(sent));
+  try {
+    for (let sent = 0; sent < request.length;) {
+      sent += await connection.write(sent === 0 ? request : request.subarray(sent));
+    }
+  } catch {
+    // Whoever refuses a request before it is read may have answered, and hung up.
   }
   const input = new Input(connection);
+  await requireAnswer(input);
   for (;;) {
     const { status, version, headers, isPlain } = await readHead(input);
     // Interim answers announce the real one (RFC 9110, section 15.2); nobody asked for an upgrade.
     if (status < 200 && status !== 101) continue;
     const { body, complete } = await soon(readBody(input, status, headers), input);
-    const stays = isPlain && version === "1.1" &&
+    const stays = isPlain && version !== "1.0" &&
       !/\bclose\b/i.test(headers.get("connection") ?? "");
-    return { status, headers, body, reusable: complete && stays && input.isEmpty };
+    const reusable = complete && stays && input.isEmpty;
+    return { status, headers, body, reusable, keepFor: keepForOf(headers) };
   }
+}
+
+/** Waits for the first line that is not empty and takes the empty ones (RFC 9112, section 2.2). */
+async function requireAnswer(input: Input): Promise<void> {
+  const begins = [72, 84, 84, 80, 47]; // HTTP/
+  for (;;) {
+    while (input.bytes[0] === 10 || input.bytes[0] === 13) {
+      input.skip(1);
+      if (--input.headLeft < 0) throw new ExchangeFailure("the answer is not HTTP");
+    }
+    const start = input.bytes.subarray(0, begins.length);
+    // What an answer before this one left behind, or no HTTP at all.
+    if (start.some((byte, index) => byte !== begins[index])) {
+      throw new NoAnswer("the answer is not HTTP");
+    }
+    if (start.length === begins.length) return;
+    if (await input.fill().catch(() => false)) continue;
+    throw start.length === 0
+      ? new NoAnswer("closed before the answer began")
+      : new ExchangeFailure("closed before the answer was complete");
+  }
+}
+
+/** `Keep-Alive: timeout=5` in milliseconds, with a fifth off for the way. */
+function keepForOf(headers: ReadonlyMap<string, string>): number | undefined {
+  const seconds = /(?:^|[,;\s])timeout\s*=\s*"?(\d{1,9})/i.exec(headers.get("keep-alive") ?? "")
+    ?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 800;
 }
 
 /** What has arrived and was not yet read. */
@@ -138,22 +179,34 @@ class Input {
 }
 
 async function readHead(input: Input) {
-  const start = /^HTTP\/(1\.[01]) (\d{3})(?: |$)/.exec(await input.headLine());
+  let line = await input.headLine();
+  while (line === "") line = await input.headLine();
+  const start = /^HTTP\/(1\.\d) (\d{3})(?: |$)/.exec(line);
   if (!start) throw new ExchangeFailure("the answer is not HTTP");
   const [, version = "", status = ""] = start;
   const headers = new Map<string, string>();
   let isPlain = true;
+  let key = "";
   for (;;) {
     const line = await input.headLine();
     if (line === "") break;
+    if (/^[ \t]/.test(line) && key !== "") {
+      // A folded line goes on with the header before it (RFC 9112, section 5.2).
+      if (framing.has(key)) isPlain = false;
+      headers.set(key, `${headers.get(key)} ${line.trim()}`.trim());
+      continue;
+    }
     const [, name = "", value = ""] = /^([^:\s]+):(.*)$/s.exec(line) ?? [];
     if (!token.test(name)) throw new ExchangeFailure("the answer is not HTTP");
-    const key = name.toLowerCase();
+    key = name.toLowerCase();
+    const before = headers.get(key);
     // Two lengths, or a length and chunks: whoever reads them otherwise sees another end.
-    if (headers.has(key) && framing.has(key)) isPlain = false;
-    headers.set(key, value.trim());
+    if (before !== undefined && framing.has(key)) isPlain = false;
+    const joined = before !== undefined && /^(?:connection|content-length)$/.test(key);
+    headers.set(key, joined ? `${before}, ${value.trim()}` : value.trim());
   }
   if ([...framing].every((key) => headers.has(key))) isPlain = false;
+  if (headers.get("content-length")?.includes(",")) isPlain = false;
   return { status: Number(status), version, headers, isPlain };
 }
 
@@ -188,18 +241,24 @@ async function readBody(
       ? await readChunks(input).catch(() => ({ body: new Uint8Array(0), complete: false }))
       : { body: new Uint8Array(0), complete: false };
   }
-  const length = headers.get("content-length");
+  const length = lengthOf(headers.get("content-length"));
   const wanted = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : Infinity;
   while (input.bytes.length < Math.min(wanted, bodyLimit) && await input.fill().catch(() => false));
   const body = input.take(Math.min(wanted, bodyLimit));
   return { body, complete: body.length === wanted };
 }
 
+/** A length that is given more than once counts if it is the same each time. */
+function lengthOf(text: string | undefined): string | undefined {
+  const lengths = new Set(text?.split(",").map((length) => length.trim()));
+  return lengths.size === 1 ? [...lengths][0] : undefined;
+}
+
 async function readChunks(input: Input): Promise<{ body: Uint8Array; complete: boolean }> {
   const parts: Uint8Array[] = [];
   let size = 0;
   for (;;) {
-    const digits = /^([\da-f]{1,8})(?:$|[\s;])/i.exec(await input.line(1024))?.[1];
+    const digits = /^0*([\da-f]{1,8})(?:$|[\s;])/i.exec(await input.line(1024))?.[1];
     if (digits === undefined) throw new ExchangeFailure("the answer is not HTTP");
     const length = parseInt(digits, 16);
     if (length === 0) break;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { dialer, openPool, type Target } from "./connection.ts";
+import { dialer, type Target } from "./connection.ts";
 import { ExchangeFailure, writeRequest } from "./exchange.ts";
 import {
   answering,
@@ -9,6 +9,7 @@ import {
   type Receiver,
   startReceiver,
 } from "./fixtures.ts";
+import { openPool } from "./pool.ts";
 import { AddressRefused, type Network, send, TimedOut } from "./send.ts";
 
 const message = {
@@ -212,7 +213,10 @@ for (
   const [what, answer] of [
     ["an endless header", `HTTP/1.1 200 OK\r\nx: ${"x".repeat(70_000)}\r\n\r\n`],
     ["endless headers", `HTTP/1.1 200 OK\r\n${"x: 1\r\n".repeat(10_000)}\r\n`],
-    ["a folded header", "HTTP/1.1 200 OK\r\nx: 1\r\n 2\r\nContent-Length: 0\r\n\r\n"],
+    ["a folded line before any header", "HTTP/1.1 200 OK\r\n x: 1\r\nContent-Length: 0\r\n\r\n"],
+    ["half a status line", "HTTP/1.1 2"],
+    ["a status that is none", "HTTP/1.1 20x OK\r\n\r\n"],
+    ["endless empty lines", "\r\n".repeat(40_000)],
     ["a name with a space", "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n"],
     ["another protocol", "SSH-2.0-OpenSSH_9.2\r\n"],
     ["a header without a name", "HTTP/1.1 200 OK\r\n: x\r\n\r\n"],
@@ -243,6 +247,20 @@ Deno.test("send() understands chunks, interim answers and answers without a body
     ],
     ["HTTP/1.1 204 No Content\r\n\r\n", 204, ""],
     ["HTTP/1.0 200\r\n\r\nold", 200, "old"],
+    ["HTTP/1.1 204\r\n\r\n", 204, ""],
+    ["\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
+    ["HTTP/1.1 100 Continue\r\n\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
+    ["HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok"],
+    ["HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\n c\r\nCONTENT-LENGTH:2\r\n\r\nok", 200, "ok"],
+    ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok"],
+    ["HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", 200, "ok"],
+    [
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n" +
+      '0002 ; name="a;b"\r\nok\r\n000;last\r\nTrailer: 1\r\n folded\r\n\r\n',
+      200,
+      "ok",
+    ],
+    ["HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "ok"],
   ];
   for (const [bytes, status, body] of answers) {
     await posting(answering(bytes), async (post) => {
@@ -269,6 +287,9 @@ Deno.test("send() does not use a connection again that has more to say, or is cl
       // Whoever is between may see another end than we do.
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\nok",
       "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+      "HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nok",
+      "HTTP/1.1 200 OK\r\nConnection: close\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+      "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\nok",
       "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\nok\r\n0\r\n\r\n",
@@ -284,6 +305,117 @@ Deno.test("send() does not use a connection again that has more to say, or is cl
     });
   }
 });
+
+/** A receiver that answers the first request of each connection and then does something else. */
+const thenOnce = (then: (connection: Deno.Conn) => Promise<unknown>): Behaviour => {
+  let connections = 0;
+  return async (connection, receiver) => {
+    const isFirst = ++connections === 1;
+    receiver.received.push(await readRequest(connection));
+    await connection.write(new TextEncoder().encode(ok));
+    if (isFirst) await then(connection);
+    else await answering(ok)(connection, receiver);
+  };
+};
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const after = (answer: string) => async (connection: Deno.Conn) => {
+  await readRequest(connection);
+  await connection.write(new TextEncoder().encode(answer));
+};
+
+Deno.test("send() dials anew where a connection that was kept ends before an answer begins", async () => {
+  const ends: Record<string, (connection: Deno.Conn) => Promise<unknown>> = {
+    "closed while idle": () => Promise.resolve(),
+    "closed when the request arrives": (connection) => connection.read(new Uint8Array(1)),
+    "closed after it was read": readRequest,
+    "left something behind": async (connection) => {
+      await connection.write(new TextEncoder().encode("late body"));
+      await pause(200);
+    },
+    "left something behind that is no answer": after("late body"),
+    "left an empty line behind and closed": after("\r\n"),
+  };
+  for (const [what, then] of Object.entries(ends)) {
+    for (const wait of [0, 50]) {
+      await posting(thenOnce(then), async (post, receiver) => {
+        assert.equal((await post()).status, 200);
+        await pause(wait);
+        assert.equal((await post()).status, 200, `${what}, after ${wait} ms`);
+        assert.equal(receiver.connections, 2, what);
+      });
+    }
+  }
+});
+
+Deno.test("send() dials anew once, and not where an answer began or the connection was fresh", async () => {
+  for (
+    const began of [
+      "H",
+      "HTTP/1.1 200",
+      "HTTP/1.1 102 Processing\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nx: 1\r\n",
+    ]
+  ) {
+    await posting(thenOnce(after(began)), async (post, receiver) => {
+      assert.equal((await post()).status, 200);
+      await assert.rejects(post(), ExchangeFailure, began);
+      assert.equal(receiver.connections, 1, began);
+    });
+  }
+  await posting((connection) => readRequest(connection), async (post, receiver) => {
+    await assert.rejects(post(), ExchangeFailure);
+    assert.equal(receiver.connections, 1);
+  });
+  // The second connection ends as the first did: that is an end.
+  let requests = 0;
+  await posting(async (connection) => {
+    await readRequest(connection);
+    if (requests++ > 0) return;
+    await connection.write(new TextEncoder().encode(ok));
+    await readRequest(connection);
+  }, async (post, receiver) => {
+    assert.equal((await post()).status, 200);
+    await assert.rejects(post(), ExchangeFailure);
+    assert.equal(receiver.connections, 2);
+  });
+});
+
+Deno.test("send() dials anew after TLS was closed", async () => {
+  const { ca, cert, key } = await makeCertificate(name);
+  await using receiver = startReceiver(thenOnce(() => Promise.resolve()), { cert, key });
+  using net = network({ dial: dialer([ca]) });
+  const url = new URL(`https://${name}:${receiver.port}/`);
+  for (const wait of [0, 50, 0, 0]) {
+    assert.equal((await send(net, url, message)).status, 200);
+    await pause(wait);
+  }
+  assert.equal(receiver.connections, 2);
+});
+
+Deno.test("send() keeps a connection no longer than the receiver says", async () => {
+  const short = "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1, max=5\r\nContent-Length: 2\r\n\r\nok";
+  let now = 0;
+  const pool = openPool(() => now);
+  await posting(answering(short), async (post, receiver) => {
+    await post();
+    now += 790;
+    await post();
+    assert.equal(receiver.connections, 1);
+    now += 810;
+    await post();
+    assert.equal(receiver.connections, 2);
+  }, { pool });
+  pool.close();
+});
+
+Deno.test("send() reads the answer of a receiver that refuses before it has read all", () =>
+  posting(async (connection) => {
+    await connection.read(new Uint8Array(64));
+    await connection.write(
+      new TextEncoder().encode("HTTP/1.1 413 x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+    );
+    await pause(100);
+  }, async (post) => void assert.equal((await post()).status, 413)));
 
 Deno.test("send() shares a connection with no other endpoint, whatever the receiver left in it", async () => {
   await using receiver = startReceiver(answering(ok));

@@ -4,15 +4,10 @@
  * fetch() nor node:https can do that on Deno 2.1: both resolve the name again when they connect.
  */
 import { mayDeliverTo } from "./address.ts";
-import {
-  type Connection,
-  ConnectionFailure,
-  type Dial,
-  type Pool,
-  quietlyClose,
-} from "./connection.ts";
+import { type Connection, ConnectionFailure, type Dial, quietlyClose } from "./connection.ts";
 import { type AddressPolicy, checkUrl, literalOf } from "./destination.ts";
-import { type Answer, exchange, writeRequest } from "./exchange.ts";
+import { type Answer, exchange, NoAnswer, writeRequest } from "./exchange.ts";
+import type { Pool } from "./pool.ts";
 import type { Resolve } from "./resolve.ts";
 
 /** What is sent. */
@@ -102,17 +97,30 @@ async function sendOnce(
 ): Promise<Answer> {
   const request = writeRequest(url, message.headers, message.body);
   const key = `${message.owner} ${url.origin}`;
-  const connection = network.pool.take(key) ?? await connect(network, url, deadline);
-  let reusable = false;
-  try {
-    const answer = await inTime(network, deadline, exchange(connection, request));
-    reusable = answer.reusable;
-    return answer;
-  } finally {
-    // Closing is also what ends an exchange that ran out of time.
-    if (reusable) network.pool.give(key, connection);
-    else quietlyClose(connection);
+  const post = async (connection: Connection) => {
+    let reusable = false;
+    let keepFor: number | undefined;
+    try {
+      const answer = await inTime(network, deadline, exchange(connection, request));
+      ({ reusable, keepFor } = answer);
+      return answer;
+    } finally {
+      // Closing is also what ends an exchange that ran out of time.
+      if (reusable) network.pool.give(key, connection, keepFor);
+      else quietlyClose(connection);
+    }
+  };
+  const kept = network.pool.take(key);
+  if (kept) {
+    try {
+      return await post(kept);
+    } catch (thrown) {
+      // Whoever closes an idle connection may do so while the request is on its way (RFC 9112, section
+      // 9.3.1). A fresh connection gets no second chance.
+      if (!(thrown instanceof NoAnswer)) throw thrown;
+    }
   }
+  return await post(await connect(network, url, deadline));
 }
 
 async function resolveAll({ resolve }: Network, url: URL): Promise<string[]> {
