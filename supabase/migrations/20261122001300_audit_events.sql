@@ -277,6 +277,24 @@ comment on function private.audit_auth() is
   'Trigger: sign-ins, sign-outs, password, factor and account changes. Never raises: what cannot be
    recorded is counted in audit_gaps.';
 
+create function private.auth_watches()
+  returns table (relation regclass, name text, event text)
+  language sql
+  stable
+  rows 9
+  set search_path = pg_catalog, pg_temp
+as $$
+  select to_regclass('auth.' || w.relation), 'bulwark_audit_' || w.event, w.event
+  from (values
+    ('users', 'insert'), ('users', 'update'), ('users', 'delete'),
+    ('sessions', 'insert'), ('sessions', 'verify'), ('sessions', 'delete'),
+    ('mfa_factors', 'insert'), ('mfa_factors', 'update'), ('mfa_factors', 'delete')
+  ) as w (relation, event)
+  where to_regclass('auth.' || w.relation) is not null;
+$$;
+comment on function private.auth_watches() is
+  'The triggers that belong on those tables of the auth schema that exist.';
+
 create function private.watch_auth()
   returns void
   language plpgsql
@@ -284,40 +302,28 @@ create function private.watch_auth()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_relation regclass;
-  v_event text;
+  v_watch record;
 begin
-  for v_relation, v_event in
-    select to_regclass('auth.' || w.relation), w.event
-    from (values
-      ('users', 'insert'), ('users', 'update'), ('users', 'delete'),
-      ('sessions', 'insert'), ('sessions', 'verify'), ('sessions', 'delete'),
-      ('mfa_factors', 'insert'), ('mfa_factors', 'update'), ('mfa_factors', 'delete')
-    ) as w (relation, event)
-    where to_regclass('auth.' || w.relation) is not null
-  loop
+  for v_watch in select * from private.auth_watches() loop
     execute format(
       'create or replace trigger %I %s on %s for each row %s execute function private.audit_auth()',
-      'bulwark_audit_' || v_event,
-      case
+      v_watch.name,
+      case v_watch.event
         -- Before: afterwards the user's organizations are gone.
-        when v_event = 'delete' then 'before delete'
-        when v_event = 'verify' then 'after update of aal'
-        when v_event = 'update' then 'after update'
+        when 'delete' then 'before delete'
+        when 'verify' then 'after update of aal'
+        when 'update' then 'after update'
         else 'after insert'
       end,
-      v_relation,
-      case v_event
+      v_watch.relation,
+      case v_watch.event
         when 'verify' then 'when (new.aal = ''aal2'' and old.aal is distinct from new.aal)'
       end
     );
   end loop;
   insert into private.audit_guards (relation, captures, fingerprint)
-  select r, false, private.audit_fingerprint(r)
-  from unnest(array[
-    to_regclass('auth.users'), to_regclass('auth.sessions'), to_regclass('auth.mfa_factors')
-  ]) as r
-  where r is not null
+  select distinct w.relation, false, private.audit_fingerprint(w.relation)
+  from private.auth_watches() w
   on conflict (relation) do update set fingerprint = excluded.fingerprint;
 end;
 $$;
@@ -345,7 +351,7 @@ revoke all on function
     text, text, uuid, text, text, public.audit_result, public.audit_severity, jsonb, uuid, uuid
   ),
   private.append_auth_entry(text, uuid, text, text, text, jsonb, jsonb, jsonb),
-  private.audit_auth(), private.watch_auth()
+  private.audit_auth(), private.auth_watches(), private.watch_auth()
   from public, anon, authenticated, service_role;
 grant execute on function
   public.log_audit_event(

@@ -29,6 +29,54 @@ $$;
 comment on function private.renew_audit_stamp(private.audit_eras) is
   'Has the trigger stamp entries with this era; false where writers keep the table busy.';
 
+create function private.adopt_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_guard record;
+begin
+  -- A dump brings triggers and functions under other numbers, touched by other transactions: what
+  -- is left when the numbers are taken out has to be the same.
+  for v_guard in
+    select g.relation, g.relation::text as name, private.audit_fingerprint(g.relation) as present,
+      (
+        select string_agg(e, ' ') from unnest(string_to_array(k.before, ' ')) as e
+        where e <> all (string_to_array(k.after, ' ')) and e !~ '^(partition|missing)/'
+      ) as lost,
+      (
+        select string_agg(f, ' ') from unnest(string_to_array(k.after, ' ')) as f
+        where f <> all (string_to_array(k.before, ' ')) and f !~ '^partition/'
+      ) as gained
+    from private.audit_guards g
+    cross join lateral (
+      select
+        regexp_replace(g.fingerprint, '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g') as before,
+        regexp_replace(
+          private.audit_fingerprint(g.relation), '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g'
+        ) as after
+    ) k
+  loop
+    if v_guard.lost is not null or v_guard.gained is not null then
+      perform private.append_audit_entry(
+        'security.suspicious_activity', resource_type => v_guard.name, action => 'guard_changed',
+        severity => 'critical',
+        details => jsonb_build_object('expected', v_guard.lost, 'found', v_guard.gained)
+      );
+      perform private.raise_security_event(
+        'audit_protection_touched', null, null, v_guard.name, '{"restored": true}'
+      );
+    end if;
+    update private.audit_guards g set fingerprint = v_guard.present
+    where g.relation = v_guard.relation;
+  end loop;
+end;
+$$;
+comment on function private.adopt_audit_guards() is
+  'After a restore: takes the guards as they are, and raises an alarm for each that is not as it was.';
+
 create function private.settle_audit_era()
   returns boolean
   language plpgsql
@@ -57,8 +105,17 @@ begin
         'system.warning', resource_type => 'public.audit_logs', action => 'era_started',
         details => to_jsonb(v_era)
       );
-      -- A dump brought the triggers too, each touched by another transaction than before.
-      update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation);
+      perform private.mend_restore();
+      perform private.adopt_audit_guards();
+    else
+      -- The trigger was made for this cluster before: somebody else made it anew.
+      perform private.append_audit_entry(
+        'security.suspicious_activity', resource_type => 'public.audit_logs',
+        action => 'stamp_replaced', severity => 'critical', details => to_jsonb(v_era)
+      );
+      perform private.raise_security_event(
+        'audit_protection_touched', null, null, 'public.audit_logs', '{"stamp": "replaced"}'
+      );
     end if;
   end if;
   v_number := private.audit_era();
@@ -79,5 +136,6 @@ comment on function private.settle_audit_era() is
    tries again.';
 
 revoke all on function
-  private.renew_audit_stamp(private.audit_eras), private.settle_audit_era()
+  private.renew_audit_stamp(private.audit_eras), private.adopt_audit_guards(),
+  private.settle_audit_era()
   from public, anon, authenticated, service_role;

@@ -174,6 +174,11 @@ begin
   select * into v_checkpoint from public.audit_checkpoints c order by c.tree_size desc limit 1;
   return jsonb_build_object(
     'era', (select max(e.era) from private.audit_eras e),
+    'settled', private.audit_log_is_settled(),
+    'restore_problems', (
+      select coalesce(jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)), '[]')
+      from private.restore_problems() p
+    ),
     'last_seal', v_seal.number,
     'sealed_at', v_seal.sealed_at,
     'overdue_entries', (select u.entries from private.audit_unsealed(true, null) u),
@@ -193,7 +198,8 @@ begin
 end;
 $$;
 comment on function public.audit_status() is
-  'How the log is doing: seals, overdue entries, checkpoints, deliveries, gaps and guards. For the
+  'How the log is doing: seals, overdue entries, checkpoints, deliveries, gaps, guards, and what a
+   restore did not bring back or left open (settled is false until the first seal after it). For the
    service role and a super_admin. Errors: RBAC_PERMISSION_DENIED.';
 
 revoke all on function

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "../scripts/stack/connection.ts";
 import { migrate } from "../scripts/stack/migrate.ts";
-import { debian, intact, UpgradedCluster, verify } from "./restore_support.ts";
+import { debian, intact, UpgradedCluster, verify } from "./restores_support.ts";
 
 for (const first of ["seal", "write"] as const) {
   Deno.test({
