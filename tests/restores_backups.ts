@@ -107,9 +107,13 @@ export async function fillProject(sql: Sql): Promise<void> {
       }, now())
         returning id
       `;
-      await own`select set_config('request.jwt.claims', ${
-        JSON.stringify({ sub: id, role: "authenticated" })
-      }, true), set_config('role', 'authenticated', true)`;
+      const [session] = await own`
+        insert into auth.sessions (id, user_id, aal, created_at, updated_at)
+        values (gen_random_uuid(), ${id}, 'aal1', now(), now()) returning id
+      `;
+      const claims = { sub: id, role: "authenticated", session_id: session?.id };
+      await own`select set_config('request.jwt.claims', ${JSON.stringify(claims)}, true),
+        set_config('role', 'authenticated', true)`;
       const [made] = await own`select id from public.create_organization(${name}, ${name})`;
       await own`select set_config('role', 'none', true)`;
       await own.unsafe(`

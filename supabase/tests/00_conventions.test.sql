@@ -222,9 +222,7 @@ select results_eq(
      order by 1 $$,
   $$ select v.name collate "C" from (values
        -- Tells a session that has ended from an account that is suspended.
-       ('private.require_user()'),
-       -- Puts triggers on it, for the audit log.
-       ('private.watch_auth()')
+       ('private.require_user()')
      ) v (name) $$,
   'CONV-25: a session that lives is one of private.live_sessions'
 );
