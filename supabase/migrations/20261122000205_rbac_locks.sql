@@ -85,11 +85,24 @@ comment on function private.lock_account_deletion() is
   'Trigger: an account takes grants in any number of organizations along. Before its row is locked
    the deletion waits for everybody who acts on rights.';
 
-create trigger bulwark_rights_lock
-  before delete on auth.users
-  for each statement execute function private.lock_account_deletion();
+create function private.watch_account_deletion()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  create or replace trigger bulwark_rights_lock
+    before delete on auth.users
+    for each statement execute function private.lock_account_deletion();
+end;
+$$;
+comment on function private.watch_account_deletion() is
+  'Makes the trigger on auth.users, which a backup leaves out.';
+
+select private.watch_account_deletion();
 
 revoke all on function
   private.lock_rights(uuid, boolean), private.lock_count(text, text),
-  private.lock_account_deletion()
+  private.lock_account_deletion(), private.watch_account_deletion()
   from public, anon, authenticated, service_role;

@@ -148,6 +148,20 @@ comment on function private.close_privileges() is
   'Revokes what opened_privileges finds. Call it as the last statement of a restore, in its
    transaction, and nothing is ever open; the first seal after a restore does the same.';
 
+create function private.auth_triggers()
+  returns table (relation regclass, name text)
+  language sql
+  stable
+  rows 10
+  set search_path = pg_catalog, pg_temp
+as $$
+  select w.relation, w.name from private.auth_watches() w
+  union all
+  select 'auth.users'::regclass, 'bulwark_rights_lock';
+$$;
+comment on function private.auth_triggers() is
+  'The triggers of Bulwark''s on the auth schema, which a backup of the Supabase CLI leaves out.';
+
 create function private.restore_problems()
   returns table (problem text, object text, grantee text)
   language plpgsql
@@ -162,7 +176,7 @@ begin
     select distinct 'privilege_open', o.object, o.grantee from private.opened_privileges() o
     union all
     select 'trigger_missing', w.relation::text, w.name
-    from private.auth_watches() w
+    from private.auth_triggers() w
     where not exists (
       select from pg_catalog.pg_trigger t
       where t.tgrelid = w.relation and t.tgname = w.name and t.tgenabled in ('O', 'A')
@@ -206,6 +220,7 @@ begin
       perform private.close_privileges();
     when 'trigger_missing' then
       perform private.watch_auth();
+      perform private.watch_account_deletion();
     when 'trigger_not_always' then
       execute format('alter table %s enable always trigger %I', v_table, grantee);
     when 'role_not_granted' then
@@ -341,7 +356,7 @@ revoke all on private.known_privileges, private.present_privileges
   from public, anon, authenticated, service_role;
 revoke all on function
   private.remember_privileges(), private.opened_privileges(), private.close_privileges(),
-  private.restore_problems(),
+  private.auth_triggers(), private.restore_problems(),
   private.mend_restore_problem(text, text, text), private.mend_restore(),
   private.empty_for_restore()
   from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
 -- What a restore loses or leaves open: told, mended, and an alarm.
 begin;
-select plan(17);
+select plan(18);
 select tests.create_organizations();
 
 select is_empty(
@@ -8,6 +8,14 @@ select is_empty(
 );
 select is(
   public.audit_status() -> 'restore_problems', '[]', 'RST-01: and its status says so'
+);
+
+select set_eq(
+  $$ select t.tgrelid::regclass, t.tgname::text from pg_trigger t
+     join pg_class c on c.oid = t.tgrelid join pg_proc p on p.oid = t.tgfoid
+     where c.relnamespace = 'auth'::regnamespace and p.pronamespace = 'private'::regnamespace $$,
+  $$ select relation, name from private.auth_triggers() $$,
+  'RST-09: every trigger of ours on the auth schema is one that a restore puts back'
 );
 
 -- acting as a new project's default privileges and a dump without the auth schema
