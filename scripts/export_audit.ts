@@ -6,7 +6,7 @@
  *   --after <cursor>                goes on where an earlier export ended
  *   --system                        the entries without an organization, instead of an id
  *
- * What is there already of an NDJSON export that was stopped (`<file>.part`) is kept: the same command
+ * NDJSON comes from the function `audit`, which signs where it begins and ends. What is there already of an NDJSON export that was stopped (`<file>.part`) is kept: the same command
  * goes on after the last whole part of it. The other formats begin anew.
  *
  * The environment says where and as whom: SUPABASE_URL, and either SUPABASE_SECRET_KEY or
@@ -17,13 +17,13 @@ import { parseArgs } from "node:util";
 import type { CallerClient } from "../supabase/functions/_shared/caller.ts";
 import type { Database } from "../supabase/functions/_shared/database.types.ts";
 import {
-  exportLimit,
-  pagesOf,
-  type ReadPage,
+  type ExportSource,
+  exportSource,
   startExport,
 } from "../supabase/functions/_shared/audit/export.ts";
 import { exportFormat } from "../supabase/functions/_shared/audit/formats.ts";
 import { openDraft } from "./audit/draft.ts";
+import { type Arrived, type AuditFunction, fetchBundle, followed } from "./audit/fetching.ts";
 import { progressLine } from "./audit/progress.ts";
 import { Failure, reason } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
@@ -32,8 +32,9 @@ const usage = "npm run export-audit -- <organization id> --out <file> " +
   "[--format ndjson|csv|json|ocsf] [--after <cursor>] [--system]";
 
 await main(async () => {
-  const { organization_id, out, format, isBundle, cursor } = readArguments();
-  const client = await signIn();
+  const { organization_id, out, format, cursor } = readArguments();
+  const { client, endpoint } = await signIn();
+  const isBundle = format.proved !== null;
   const progress = progressLine();
   const started = performance.now();
   // Under its own name only once it is whole.
@@ -41,40 +42,60 @@ await main(async () => {
     `${out}.part`,
     isBundle ? { organization: organization_id, after: cursor } : null,
   );
-  const done = { entries: 0, cursor: draft.next ?? cursor, isWhole: draft.isWhole };
-  if (draft.next) console.error(`Going on after ${done.cursor}, where ${out}.part ends`);
-  const read: ReadPage = async (after, pageSize) => {
-    const page = await pagesOf(client, organization_id)(after, pageSize);
-    done.entries += page.groups.reduce((sum, { entries }) => sum + entries.length, 0);
-    done.cursor = page.cursor ?? done.cursor;
-    done.isWhole = page.next === null;
-    progress.update(`${done.entries.toLocaleString()} entries, up to ${done.cursor}`);
-    return page;
+  const arrived: Arrived = {
+    entries: 0,
+    next: null,
+    cursor: draft.next ?? cursor,
+    isWhole: draft.isWhole,
   };
+  if (draft.next) console.error(`Going on after ${arrived.cursor}, where ${out}.part ends`);
+  const show = ({ entries, cursor }: Arrived) =>
+    progress.update(`${entries.toLocaleString()} entries, up to ${cursor}`);
   try {
-    while (!done.isWhole) {
-      const { body } = await startExport(read, {
-        format,
-        organization_id,
-        cursor: done.cursor,
-        // A bundle is written as several, each whole: what is lost is at most the last.
-        limit: isBundle ? exportLimit : Number.MAX_SAFE_INTEGER,
-      });
-      await draft.append(body);
+    if (isBundle) {
+      // The function signs what it exports. It is written as several, each whole: what is lost is at
+      // most the last.
+      for (let next = arrived.cursor; !arrived.isWhole; next = arrived.next) {
+        const body = await fetchBundle(endpoint, organization_id, next);
+        await draft.append(followed(body, arrived, show));
+      }
+    } else {
+      const source = watched(exportSource(client, organization_id), arrived, show);
+      const limit = Number.MAX_SAFE_INTEGER;
+      const options = { format, organization_id, cursor, limit, signers: [] };
+      await draft.append((await startExport(source, options)).body);
     }
     await draft.finish(out);
   } catch (thrown) {
     const goOn = isBundle
       ? "the same command goes on"
-      : `what arrived is in ${out}.part, and --after ${done.cursor} goes on`;
+      : `what arrived is in ${out}.part, and --after ${arrived.cursor} goes on`;
     throw new Failure("EXPORT_FAILED", `Cannot export the audit log: ${reason(thrown)}; ${goOn}`);
   } finally {
     progress.end();
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  console.log(`${done.entries.toLocaleString()} entries in ${out}, ${seconds} s`);
-  if (done.cursor) console.log(`What is sealed later begins at --after ${done.cursor}`);
+  console.log(`${arrived.entries.toLocaleString()} entries in ${out}, ${seconds} s`);
+  if (arrived.cursor) console.log(`What is sealed later begins at --after ${arrived.cursor}`);
 });
+
+/** A source whose pages are counted. */
+function watched(
+  source: ExportSource,
+  arrived: Arrived,
+  show: (arrived: Arrived) => void,
+): ExportSource {
+  return {
+    ...source,
+    async page(...asked) {
+      const page = await source.page(...asked);
+      arrived.entries += page.groups.reduce((sum, { entries }) => sum + entries.length, 0);
+      arrived.cursor = page.cursor ?? arrived.cursor;
+      show(arrived);
+      return page;
+    },
+  };
+}
 
 function readArguments() {
   try {
@@ -96,7 +117,6 @@ function readArguments() {
       organization_id: organization ?? null,
       out: values.out,
       format: exportFormat(values.format),
-      isBundle: values.format === "ndjson",
       cursor: values.after ?? null,
     };
   } catch (thrown) {
@@ -104,20 +124,26 @@ function readArguments() {
   }
 }
 
-async function signIn(): Promise<CallerClient> {
+async function signIn(): Promise<{ client: CallerClient; endpoint: AuditFunction }> {
   const options = {
     auth: { persistSession: false, autoRefreshToken: true, detectSessionInUrl: false },
   };
-  const url = setting("SUPABASE_URL");
+  const url = setting("SUPABASE_URL").replace(/\/+$/, "");
   const secretKey = Deno.env.get("SUPABASE_SECRET_KEY");
-  if (secretKey) return createClient<Database>(url, secretKey, options);
-  const client = createClient<Database>(url, setting("SUPABASE_PUBLISHABLE_KEY"), options);
+  if (secretKey) {
+    const token = () => Promise.resolve(secretKey);
+    const client = createClient<Database>(url, secretKey, options);
+    return { client, endpoint: { url, token, publishableKey: null } };
+  }
+  const publishableKey = setting("SUPABASE_PUBLISHABLE_KEY");
+  const client = createClient<Database>(url, publishableKey, options);
   const { error } = await client.auth.signInWithPassword({
     email: setting("BULWARK_EMAIL"),
     password: setting("BULWARK_PASSWORD"),
   });
   if (error) throw new Failure("SIGN_IN", `Cannot sign in: ${error.message}`);
-  return client;
+  const token = async () => (await client.auth.getSession()).data.session?.access_token ?? "";
+  return { client, endpoint: { url, token, publishableKey } };
 }
 
 function setting(name: string): string {

@@ -5,9 +5,12 @@
  *   --key <vkey or file>         a public key; several where keys were rotated
  *   --checkpoint <file>          a checkpoint kept elsewhere, against a log that was rewritten
  *   --consistency <file>         the proof from that checkpoint to the bundle's, where it is newer
+ *   --organization <id>, --system    whose log it has to be
+ *   --after <cursor>, --until <cursor>   the part of the log that it has to be; by default all
  *   --json                       the verdict as JSON
  *
- * Ends with 0 where the log is intact, 1 where it is not, 2 where that cannot be said.
+ * Ends with 0 where every entry of what was asked for is proved, 1 where something is wrong, and 2
+ * where neither can be said.
  */
 import { parseArgs } from "node:util";
 import {
@@ -16,25 +19,30 @@ import {
   parseVerifierKey,
   type VerifierKey,
 } from "../supabase/functions/_shared/audit/note.ts";
+import type { ConsistencyProof } from "../supabase/functions/_shared/audit/records.ts";
 import { compareWithKept } from "./audit/anchor.ts";
+import type { Asked } from "./audit/bundle.ts";
 import { inline, workerPool } from "./audit/pool.ts";
 import { progressLine } from "./audit/progress.ts";
+import { readConsistency } from "./audit/records.ts";
 import { reportLines } from "./audit/report.ts";
+import { exitCode } from "./audit/verdict.ts";
 import { verifyBundle } from "./audit/verify.ts";
 import { exists } from "./stack/binaries.ts";
 import { Failure, reason } from "./stack/failure.ts";
 import { main } from "./stack/main.ts";
 
 const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>] " +
-  "[--checkpoint <file>] [--consistency <file>] [--json]";
+  "[--checkpoint <file>] [--consistency <file>] [--organization <id> | --system] " +
+  "[--after <cursor>] [--until <cursor>] [--json]";
 /** Below this a bundle is verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
 await main(async () => {
-  const { bundle, keyTexts, checkpoint, consistency, json } = readArguments();
+  const { bundle, keyTexts, checkpoint, consistency, json, asked } = readArguments();
   const keys = await Promise.all(keyTexts.map(readKey));
   const kept = checkpoint ? await readCheckpoint(checkpoint, keys) : null;
-  const proof = consistency ? JSON.parse(await readText(consistency)) : null;
+  const proof = consistency ? await readProof(consistency) : null;
 
   const file = await openBundle(bundle);
   const { size } = await file.stat();
@@ -44,25 +52,19 @@ await main(async () => {
   const { verdict, checkpoint: own } = await verifyBundle(file.readable, {
     keys,
     reader,
+    asked,
     onProgress: (bytes, entries) =>
       progress.update(`${Math.floor(100 * bytes / size)} %, ${entries.toLocaleString()} entries`),
   }).finally(() => {
     progress.end();
     reader.stop();
   });
-  if (kept && own) {
-    const finding = await compareWithKept(own, kept, proof);
-    if (finding) verdict.findings.push(finding);
-    if (!proof && own.size > kept.size) {
-      verdict.remarks.push(
-        `whether the ${kept.size} seals signed before are unchanged: give --consistency with the ` +
-          `answer of /audit/proof/consistency?from=${kept.size}&to=${own.size}`,
-      );
-    }
-  }
+  const compared = kept && await compareWithKept(own, kept, proof);
+  if (compared?.code === "NOT_COMPARED") verdict.unproved.push(compared);
+  else if (compared) verdict.findings.push(compared);
   const seconds = (performance.now() - started) / 1000;
   console.log(json ? JSON.stringify(verdict) : reportLines(verdict, seconds).join("\n"));
-  return verdict.findings.length === 0 ? 0 : 1;
+  return exitCode(verdict);
 });
 
 function readArguments() {
@@ -73,13 +75,29 @@ function readArguments() {
         key: { type: "string", multiple: true },
         checkpoint: { type: "string" },
         consistency: { type: "string" },
+        organization: { type: "string" },
+        system: { type: "boolean" },
+        after: { type: "string" },
+        until: { type: "string" },
         json: { type: "boolean" },
       },
     });
     const [bundle] = positionals;
     if (!bundle || positionals.length > 1) throw new Error("one bundle is needed");
     if (!values.key) throw new Error("a public key is needed (--key)");
-    return { ...values, bundle, keyTexts: values.key };
+    if (values.system && values.organization !== undefined) {
+      throw new Error("--system and --organization exclude each other");
+    }
+    if (values.consistency && !values.checkpoint) {
+      throw new Error("--consistency says nothing without --checkpoint");
+    }
+    const { organization = values.system ? null : undefined, after, until } = values;
+    const asked: Asked = {
+      ...(organization === undefined ? {} : { organization }),
+      ...(after === undefined ? {} : { after }),
+      ...(until === undefined ? {} : { until }),
+    };
+    return { ...values, bundle, keyTexts: values.key, asked };
   } catch (thrown) {
     throw new Failure("USAGE", `${reason(thrown).split(". To")[0]}; usage: ${usage}`, 2);
   }
@@ -87,7 +105,7 @@ function readArguments() {
 
 async function readKey(given: string): Promise<VerifierKey> {
   try {
-    return await parseVerifierKey(exists(given) ? await Deno.readTextFile(given) : given);
+    return await parseVerifierKey((exists(given) ? await Deno.readTextFile(given) : given).trim());
   } catch (thrown) {
     throw new Failure("BAD_KEY", `Cannot read the key: ${reason(thrown)}`, 2);
   }
@@ -99,6 +117,15 @@ async function readCheckpoint(file: string, keys: VerifierKey[]): Promise<Checkp
   } catch (thrown) {
     if (thrown instanceof Failure) throw thrown;
     throw new Failure("BAD_CHECKPOINT", `Cannot use ${file}: ${reason(thrown)}`, 2);
+  }
+}
+
+async function readProof(file: string): Promise<ConsistencyProof> {
+  try {
+    return readConsistency(JSON.parse(await readText(file)));
+  } catch (thrown) {
+    if (thrown instanceof Failure) throw thrown;
+    throw new Failure("BAD_PROOF", `Cannot use ${file}: ${reason(thrown)}`, 2);
   }
 }
 

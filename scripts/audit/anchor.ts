@@ -4,15 +4,25 @@ import { verifyConsistency } from "../../supabase/functions/_shared/audit/proof.
 import type { ConsistencyProof } from "../../supabase/functions/_shared/audit/records.ts";
 import type { Finding } from "./verdict.ts";
 
+/** Nobody can say whether the two belong to the same log. */
+export interface NotCompared {
+  code: "NOT_COMPARED";
+  message: string;
+}
+
 /**
- * Compares the checkpoint of a bundle with one that was kept elsewhere: what is wrong, or null.
- * Without a consistency proof only two of the same size can be compared.
+ * Compares the checkpoint of a bundle with one that was kept elsewhere: what is wrong, what is not
+ * proved, or null. Without a consistency proof only two of the same size can be compared.
  */
 export async function compareWithKept(
-  own: Checkpoint,
+  own: Checkpoint | null,
   kept: Checkpoint,
   proof: ConsistencyProof | null,
-): Promise<Finding | null> {
+): Promise<Finding | NotCompared | null> {
+  if (!own) {
+    const message = "the bundle has no signed checkpoint to compare with the one that was kept";
+    return { code: "NOT_COMPARED", message };
+  }
   if (own.origin !== kept.origin) {
     return {
       code: "LOG_FORKED",
@@ -28,7 +38,15 @@ export async function compareWithKept(
     };
   }
   if (own.size === kept.size) return sameBytes(own.root, kept.root) ? null : forked(kept);
-  if (!proof) return null;
+  // Every log continues the empty one.
+  if (kept.size === 0) return null;
+  if (!proof) {
+    return {
+      code: "NOT_COMPARED",
+      message: `whether the ${kept.size} seals signed before are unchanged: give --consistency ` +
+        `with the answer of /audit/proof/consistency?from=${kept.size}&to=${own.size}`,
+    };
+  }
   const fits = proof.from_size === kept.size && proof.from_root === toBase64(kept.root) &&
     proof.to_size === own.size && proof.to_root === toBase64(own.root);
   return fits && await verifyConsistency(proof) ? null : forked(kept);

@@ -1,69 +1,67 @@
-import {
-  fromBase64,
-  MalformedError,
-  sameBytes,
-} from "../../supabase/functions/_shared/audit/encoding.ts";
-import {
-  type Checkpoint,
-  NoteError,
-  openCheckpoint,
-  type VerifierKey,
-} from "../../supabase/functions/_shared/audit/note.ts";
-import { ProofError, verifyGroupProof } from "../../supabase/functions/_shared/audit/proof.ts";
-import type {
-  AuditGroup,
-  GroupProof,
-  PrunedLog,
-} from "../../supabase/functions/_shared/audit/records.ts";
+import { MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
+import type { Checkpoint, VerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
+import type { GroupProof } from "../../supabase/functions/_shared/audit/records.ts";
 import { Failure } from "../stack/failure.ts";
-import type { Block, Suspect } from "./block.ts";
-import { Chain } from "./chain.ts";
+import type { Block, BlockRecord } from "./block.ts";
 import { Clock } from "./clock.ts";
-import { groupHash } from "./hashes.ts";
+import { Coverage } from "./coverage.ts";
+import { Ending } from "./ending.ts";
+import { Groups } from "./groups.ts";
+import {
+  type EndLine,
+  type HeaderLine,
+  readEnd,
+  readGroup,
+  readHeader,
+  readProof,
+  readRest,
+  readStatement,
+} from "./records.ts";
 import { Removals } from "./removals.ts";
-import { GrowingTree } from "./tree.ts";
-import type { Finding, FindingCode, Verdict } from "./verdict.ts";
+import type { Finding, Unproved, UnprovedCode, Verdict } from "./verdict.ts";
 
-/** The group whose entries are being read. */
-interface OpenGroup {
-  group: AuditGroup;
-  hash: Uint8Array;
-  line: number;
-  /** Entries of the group that stand before the bundle; their leaves cannot be computed. */
-  skipped: number;
-  suspect: Suspect | null;
+/** The part of a log that whoever verifies asked for; by default the whole log of anybody. */
+export interface Asked {
+  /** An organization, or null for the entries without one. */
+  organization?: string | null;
+  /** Cursors: only what comes after one, only up to another. */
+  after?: string;
+  until?: string;
 }
 
-const nothing = new Uint8Array(32);
-
 /**
- * Follows a bundle line by line, several exports one after the other included, where each begins at
- * the cursor the one before ended with. Memory: a tree's edge, 48 bytes for each group, and the ids
- * of entries whose payload was removed.
+ * Follows a file line by line: one bundle, or several one after the other, where each begins at the
+ * cursor that the one before ended with. Believes what is hashed, signed or asked for, and compares
+ * everything else that a bundle says of itself with that. Memory: a tree's edge, 48 bytes for each
+ * group, and the ids of entries whose payload was removed.
  */
 export class BundleVerifier {
-  readonly #keys: readonly VerifierKey[];
-  readonly #chain = new Chain();
+  readonly #asked: Asked;
   readonly #clock = new Clock();
   readonly #removals = new Removals();
-  readonly #tree = new GrowingTree();
   readonly #findings: Finding[] = [];
-  readonly #remarks: string[] = [];
+  readonly #unproved: Unproved[] = [];
+  readonly #groups: Groups;
+  readonly #coverage: Coverage;
+  readonly #ending: Ending;
   #line = 0;
   #entries = 0;
-  #groups = 0;
-  #unverifiable = 0;
-  #open: OpenGroup | null = null;
-  #header: { organization: string | null; fromStart: boolean; pruned: PrunedLog | null } | null =
-    null;
-  #ended: { next: string | null } | null = null;
+  #first: HeaderLine | null = null;
+  /** What the bundle that is being read began with, and what is known at its end. */
+  #header: HeaderLine | null = null;
+  #end: EndLine | null = null;
+  #entriesBefore = 0;
+  #groupsInBundle = 0;
   #checkpoint: Checkpoint | null = null;
-  #pruned = false;
-  /** The last seal of which a checkpoint covers the group. */
-  #coveredSeal = 0;
 
-  constructor(keys: readonly VerifierKey[]) {
-    this.#keys = keys;
+  constructor(keys: readonly VerifierKey[], asked: Asked) {
+    const find = (code: Finding["code"], message: string) => {
+      this.#findings.push({ code, message });
+    };
+    this.#asked = asked;
+    this.#groups = new Groups(find);
+    this.#coverage = new Coverage(keys, this.#groups, find);
+    this.#ending = new Ending(keys, find);
   }
 
   get entries(): number {
@@ -72,16 +70,17 @@ export class BundleVerifier {
 
   /** The newest checkpoint that the bundle was found to agree with. */
   get checkpoint(): Checkpoint | null {
-    return this.#checkpoint;
+    return this.#coverage.newest;
   }
 
   /**
    * Takes the next block.
-   * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE naming the line
+   * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE naming the line, WRONG_KEY, BAD_KEY
    */
   async add(block: Block): Promise<void> {
     const first = this.#line;
     let leaves = 0;
+    let bytes = 0;
     const organizations = [...block.organizations];
     const suspects = [...block.suspects];
     const entriesUpTo = (count: number) => {
@@ -90,23 +89,27 @@ export class BundleVerifier {
       }
       while (suspects[0] && suspects[0].entriesBefore < count) {
         const suspect = suspects.shift()!;
-        if (this.#open) this.#open.suspect ??= { ...suspect, line: first + suspect.line };
+        this.#groups.suspect({ ...suspect, line: first + suspect.line });
       }
       this.#takeEntries(block.leaves.subarray(32 * leaves, 32 * count), first);
       this.#clock.take(block.times, leaves, count);
       leaves = count;
     };
-    for (const { entriesBefore, line, record } of block.records) {
+    const bytesUpTo = (at: number) => {
+      this.#ending.take(block.bytes.subarray(bytes, at));
+      bytes = at;
+    };
+    for (const { entriesBefore, line, at, record } of block.records) {
       entriesUpTo(entriesBefore);
+      bytesUpTo(at);
       this.#line = first + line;
       await this.#takeRecord(record);
     }
     entriesUpTo(block.entries);
+    bytesUpTo(block.bytes.length);
     for (const { id, line } of block.misdated) {
-      this.#find(
-        "ENTRY_BACKDATED",
-        `entry ${id} (line ${first + line}): its id is of another time`,
-      );
+      const message = `entry ${id} (line ${first + line}): its id is of another time`;
+      this.#findings.push({ code: "ENTRY_BACKDATED", message });
     }
     this.#removals.add(block);
     this.#line = first + block.lines;
@@ -118,269 +121,207 @@ export class BundleVerifier {
    * @throws Failure BUNDLE_CUT where the bundle has no end
    */
   finish(): Verdict {
-    if (!this.#header) throw notABundle("the file is empty");
-    if (!this.#ended) {
-      throw new Failure(
-        "BUNDLE_CUT",
-        `Cannot verify: the bundle was cut after line ${this.#line}, it has no end line`,
-        2,
-      );
+    if (!this.#first) throw notABundle("the file is empty");
+    if (this.#header || !this.#end) {
+      const text = `Cannot verify: the bundle was cut after line ${this.#line}, it has no end`;
+      throw new Failure("BUNDLE_CUT", text, 2);
     }
-    this.#closeGroup(this.#ended.next !== null);
     this.#findMisdated();
-    if (this.#header.fromStart && this.#ended.next === null) {
-      this.#checkRemovals();
-    } else if (this.#removals.count > 0) {
-      this.#remarks.push(
-        "whether the removed payloads were removed under a record: the bundle is not the whole log",
-      );
-    }
-    if (!this.#checkpoint && this.#groups > 0) {
-      this.#find("NOT_SIGNED", "nothing in the bundle is covered by a signed checkpoint");
-    }
+    this.#unproved.push(...this.#coverage.finish());
+    const notes = this.#checkRange(this.#first, this.#end);
+    this.#checkRemovals(this.#isFromStart() && this.#end.next === null);
     return {
-      organization: this.#header.organization,
+      organization: this.#first.organization_id,
       entries: this.#entries,
-      covered: this.#chain.entriesThrough(this.#coveredSeal),
-      unverifiable: this.#unverifiable,
-      groups: this.#groups,
+      covered: this.#coverage.entries,
+      groups: this.#groups.count,
       payloadsRemoved: this.#removals.count,
-      treeSize: this.#checkpoint?.size ?? null,
-      next: this.#ended.next,
+      treeSize: this.checkpoint?.size ?? null,
+      next: this.#end.next,
       findings: this.#findings,
-      remarks: this.#remarks,
+      unproved: this.#unproved,
+      notes,
     };
   }
 
-  async #takeRecord(record: Record<string, unknown>): Promise<void> {
-    if (!this.#header || this.#ended) {
-      if (record.type !== "bundle") {
-        throw this.#header ? this.#refuse(this.#line, "it follows the end") : notABundle(
-          "it does not begin with a bundle line",
-        );
-      }
-      this.#begin(record);
-      return;
-    }
+  async #takeRecord(record: BlockRecord["record"]): Promise<void> {
     try {
-      if (record.type === "group") this.#beginGroup(record as unknown as AuditGroup);
-      else if (record.type === "proof") await this.#takeProof(record as unknown as GroupProof);
-      else if (record.type === "end") this.#end(record);
-      else this.#refuse(this.#line, "its type is unknown");
+      if (!this.#header) this.#begin(record);
+      else if (this.#end) await this.#takeStatement(record);
+      else if (record.type === "group") this.#takeGroup(record);
+      else if (record.type === "rest") this.#takeRest(record);
+      else if (record.type === "proof") await this.#takeProof(readProof(record));
+      else if (record.type === "end") this.#takeEnd(readEnd(record));
+      else throw new MalformedError("its type is not one that stands here");
     } catch (thrown) {
       if (!(thrown instanceof MalformedError)) throw thrown;
       this.#refuse(this.#line, thrown.message);
     }
   }
 
-  #begin(record: Record<string, unknown>): void {
+  #begin(record: BlockRecord["record"]): void {
+    if (record.type !== "bundle") {
+      if (this.#first) throw new MalformedError("it follows the end");
+      throw notABundle("it does not begin with a bundle line");
+    }
     if (record.version !== 1) throw notABundle("its version is not 1");
-    const organization = record.organization_id as string | null;
-    const after = record.after as string | null;
-    if (this.#header) {
-      const continues = this.#ended?.next === after && after !== null;
-      if (!continues || organization !== this.#header.organization) {
-        this.#refuse(this.#line, "it begins elsewhere than the bundle before it ended");
+    const header = readHeader(record);
+    if (this.#first) {
+      const goesOn = header.after !== null && header.after === this.#end?.cursor;
+      if (!goesOn || header.organization_id !== this.#first.organization_id) {
+        throw new MalformedError("it begins elsewhere than the bundle before it ended");
       }
-    } else {
-      const pruned = (record.pruned ?? null) as PrunedLog | null;
-      this.#header = { organization, fromStart: after === null, pruned };
-      if (after !== null) this.#remarks.push(`what comes before ${after}, where the bundle begins`);
     }
-    this.#ended = null;
+    this.#first ??= header;
+    this.#header = header;
+    this.#end = null;
+    this.#entriesBefore = this.#entries;
+    this.#groupsInBundle = 0;
+    this.#checkpoint = null;
+    this.#groups.beginBundle();
+    // The line itself is taken with what follows it.
+    this.#ending.begin();
   }
 
-  #beginGroup(record: AuditGroup & { first?: number }): void {
-    const first = record.first ?? 0;
-    const hash = groupHash(record);
-    const open = this.#open;
-    if (open && first > 0 && sameBytes(open.hash, hash)) {
-      if (this.#found(open) !== first) {
-        this.#refuse(this.#line, "it goes on at another entry than the one the group was left at");
-      }
-      return;
+  #takeGroup(record: BlockRecord["record"]): void {
+    const group = readGroup(record);
+    const { organization_id, after, pruned } = this.#header!;
+    if (group.organization_id !== organization_id) {
+      throw new MalformedError("the group is another organization's");
     }
-    this.#closeGroup(false);
-    this.#checkLink(record, first);
-    if (record.organization_id !== this.#header?.organization) {
-      this.#refuse(this.#line, "the group is another organization's");
+    this.#groupsInBundle += 1;
+    if (!this.#groups.begin(group, this.#line, { after, pruned })) {
+      throw new MalformedError("before is not the nodes of the entries before the first");
     }
-    this.#groups += 1;
-    this.#open = { group: record, hash, line: this.#line, skipped: first, suspect: null };
   }
 
-  /** That a group follows the one before it in the organization's own chain. */
-  #checkLink(group: AuditGroup, first: number): void {
-    const last = this.#chain.last;
-    const previous = fromBase64(group.previous, "previous", 32);
-    if (last) {
-      if (!this.#chain.endsWith(previous) || group.seal <= last.seal) {
-        this.#find(
-          "GROUP_MISSING",
-          `line ${this.#line}: the entries of seal ${group.seal} do not follow those of seal ` +
-            `${last.seal}: what was between them is missing, or was altered`,
-        );
-      }
-      return;
-    }
-    if (group.entries_before === 0 && sameBytes(previous, nothing) && first === 0) return;
-    if (!this.#header?.fromStart) return;
-    const { pruned } = this.#header;
-    const begins = pruned !== null && first === 0 && group.seal > pruned.through_seal &&
-      group.entries_before === pruned.entries &&
-      sameBytes(previous, fromBase64(pruned.previous, "previous", 32));
-    if (!begins) {
-      this.#find(
-        "PREFIX_MISSING",
-        `line ${this.#line}: ${group.entries_before + first} entries come before the first, and ` +
-          "the bundle does not say that they were pruned",
-      );
-      return;
-    }
-    this.#pruned = true;
-    this.#remarks.push(
-      `the ${group.entries_before} entries before seal ${group.seal}: the log says that they were ` +
-        `pruned, through seal ${pruned.through_seal}`,
-    );
-  }
-
-  #findMisdated(): void {
-    for (const { id, why } of this.#clock.found()) {
-      this.#find("ENTRY_BACKDATED", `entry ${id}: ${why}`);
+  #takeRest(record: BlockRecord["record"]): void {
+    if (!this.#groups.rest(readRest(record).nodes)) {
+      throw new MalformedError("nodes are not those of the entries that are left");
     }
   }
 
   #takeEntries(leaves: Uint8Array, line: number): void {
-    if (leaves.length === 0) return;
-    if (!this.#open || this.#ended) this.#refuse(line + 1, "an entry stands outside of a group");
-    this.#tree.append(leaves);
+    const isInside = this.#header && !this.#end && this.#groups.take(leaves);
+    if (leaves.length > 0 && !isInside) {
+      this.#refuse(line + 1, "an entry after it stands outside of a group");
+    }
     this.#entries += leaves.length / 32;
   }
 
   #checkOrganization(organization: string | null, line: number): void {
-    if (organization === this.#header?.organization) return;
+    if (organization === this.#header?.organization_id) return;
     this.#refuse(line + 1, "an entry of another organization is among the entries after it");
   }
 
-  /** Compares what was read of a group with what it says. */
-  #closeGroup(mayBeUnfinished: boolean): void {
-    const open = this.#open;
-    if (!open) return;
-    const { group, suspect } = open;
-    const found = this.#found(open);
-    const whole = open.skipped === 0 && found === group.entry_count;
-    if (open.skipped > 0 || mayBeUnfinished && found < group.entry_count) {
-      this.#unverifiable += this.#tree.size;
-    } else if (!whole) {
-      this.#findMiscount(open, found);
-    } else if (!sameBytes(this.#tree.root(), fromBase64(group.root, "root", 32))) {
-      this.#findAltered(open);
-    } else if (suspect) {
-      this.#find("ENTRY_ALTERED", `${nameOf(suspect)} has another leaf than the one it is given`);
-    }
-    this.#chain.add({
-      seal: group.seal,
-      hash: open.hash,
-      entries: this.#entries - this.#unverifiable,
-    });
-    this.#tree.clear();
-    this.#open = null;
-  }
-
-  /** How many entries of the open group there were so far, those before the bundle included. */
-  #found({ skipped }: OpenGroup): number {
-    return skipped + this.#tree.size;
-  }
-
-  #findMiscount({ group, suspect, line }: OpenGroup, found: number): void {
-    const missing = found < group.entry_count;
-    const where = suspect
-      ? `${missing ? "what stood before " : ""}${nameOf(suspect)}`
-      : `among those after line ${line}`;
-    this.#find(
-      missing ? "ENTRY_MISSING" : "ENTRY_INSERTED",
-      `seal ${group.seal} holds ${group.entry_count} entries, the log has ${found}: ${where}`,
-    );
-  }
-
-  #findAltered({ group, suspect, line }: OpenGroup): void {
-    if (suspect) {
-      this.#find("ENTRY_ALTERED", `${nameOf(suspect)} is not what seal ${group.seal} holds`);
-      return;
-    }
-    this.#find(
-      "GROUP_ALTERED",
-      `the ${group.entry_count} entries of seal ${group.seal}, from line ${line + 1}, are not ` +
-        "what was sealed",
-    );
-  }
-
   async #takeProof(proof: GroupProof): Promise<void> {
-    // Where the export stopped inside a group, what follows goes on with it.
-    if (this.#open && this.#found(this.#open) >= this.#open.group.entry_count) {
-      this.#closeGroup(false);
-    }
-    if (typeof (proof.checkpoint ?? "") !== "string") {
-      this.#refuse(this.#line, "checkpoint is no text");
-    }
-    const { seal } = proof.group;
-    // A proof of what comes later says nothing of what was read.
-    if (seal > (this.#open?.group.seal ?? this.#chain.last?.seal ?? 0)) return;
-    const known = this.#open?.group.seal === seal ? this.#open.hash : this.#chain.hashOf(seal);
-    if (!known || !sameBytes(known, groupHash(proof.group))) {
-      this.#find(
-        "NOT_AS_SIGNED",
-        `the entries up to seal ${seal} are not those that were signed`,
-      );
-      return;
-    }
-    try {
-      await verifyGroupProof(proof, this.#keys);
-    } catch (thrown) {
-      this.#takeBadProof(thrown);
-      return;
-    }
-    this.#clock.prove(proof.seal, seal === (this.#open?.group.seal ?? this.#chain.last?.seal));
+    const checkpoint = await this.#coverage.take(proof);
+    if (!checkpoint) return;
+    this.#checkpoint = checkpoint;
+    this.#clock.prove(proof.seal, proof.group.seal === this.#groups.last?.seal);
     this.#findMisdated();
-    if (this.#checkpoint && this.#checkpoint.size > proof.tree_size) return;
-    this.#coveredSeal = Math.max(this.#coveredSeal, seal);
-    this.#checkpoint = await openCheckpoint(proof.checkpoint ?? "", this.#keys);
   }
 
-  #takeBadProof(thrown: unknown): void {
-    if (thrown instanceof ProofError) {
-      if (thrown.problem === "unsigned") return;
-      this.#find("NOT_AS_SIGNED", thrown.message);
-    } else if (thrown instanceof NoteError) {
-      if (thrown.problem === "unknown_key") throw new Failure("WRONG_KEY", wrongKey(thrown), 2);
-      this.#find("CHECKPOINT_FORGED", thrown.message);
-    } else throw thrown;
-  }
-
-  #end(record: Record<string, unknown>): void {
-    const next = record.next;
-    if (next !== null && typeof next !== "string") {
-      this.#refuse(this.#line, "next has no valid form");
+  #takeEnd(end: EndLine): void {
+    this.#groups.close();
+    this.#end = end;
+    const cursor = this.#groupsInBundle > 0 ? this.#groups.cursor : this.#header!.after;
+    const claims: [string, unknown, unknown][] = [
+      ["entries", end.entries, this.#entries - this.#entriesBefore],
+      ["cursor", end.cursor, cursor],
+      ["next", end.next ?? cursor, cursor],
+    ];
+    for (const [name, claimed, held] of claims) {
+      if (claimed === held) continue;
+      const message = `its end says ${name} ${claimed}, and it holds ${held}`;
+      this.#findings.push({ code: "BUNDLE_ALTERED", message });
     }
-    if (next === null) this.#closeGroup(false);
-    this.#ended = { next };
   }
 
-  #checkRemovals(): void {
+  async #takeStatement(record: BlockRecord["record"]): Promise<void> {
+    if (record.type !== "statement") throw new MalformedError("it follows the end");
+    const { note } = readStatement(record);
+    const { organization_id: organization, after } = this.#header!;
+    const { cursor, next, entries } = this.#end!;
+    this.#header = null;
+    if (note === null) {
+      this.#leaveOpen("NOT_STATED", "where it begins and ends is not signed: no key was set");
+      return;
+    }
+    const held = {
+      organization,
+      after,
+      cursor,
+      isEnd: next === null,
+      entries,
+      groups: this.#groupsInBundle,
+      lastGroup: this.#groupsInBundle > 0 ? this.#groups.last?.hash ?? null : null,
+      tree: this.#checkpoint && { size: this.#checkpoint.size, root: this.#checkpoint.root },
+    };
+    await this.#ending.compare(note, held, this.checkpoint);
+  }
+
+  #isFromStart(): boolean {
+    const { start } = this.#groups;
+    return start === null ? this.#first?.after === null : start !== "later";
+  }
+
+  /** What of the part that was asked for is not here, and what is worth knowing. */
+  #checkRange(first: HeaderLine, end: EndLine): string[] {
+    const { organization, after, until } = this.#asked;
+    const notes: string[] = [];
+    if (organization !== undefined && organization !== first.organization_id) {
+      const whose = first.organization_id ?? "no organization";
+      this.#leaveOpen("NOT_AS_ASKED", `the bundle is of ${whose}`);
+    }
+    if (after !== undefined && after !== first.after) {
+      const where = first.after ?? "the beginning of the log";
+      this.#leaveOpen("NOT_AS_ASKED", `the bundle begins after ${where}`);
+    } else if (after === undefined && !this.#isFromStart()) {
+      this.#leaveOpen("BEGINS_LATER", `what comes before ${first.after} is not in the bundle`);
+    }
+    if (until !== undefined && until !== end.cursor) {
+      this.#leaveOpen("NOT_AS_ASKED", `the bundle ends at ${end.cursor ?? "the beginning"}`);
+    } else if (until === undefined && end.next !== null) {
+      this.#leaveOpen("ENDS_EARLY", `what comes after ${end.next} is not in the bundle`);
+    }
+    const { pruned } = first;
+    if (this.#groups.start === "pruned" || this.#entries === 0 && pruned) {
+      notes.push(
+        `${pruned?.entries} entries were pruned before, through seal ${pruned?.through_seal}`,
+      );
+    }
+    return notes;
+  }
+
+  #checkRemovals(isWhole: boolean): void {
+    if (!isWhole && this.#removals.count > 0) {
+      const message = "whether the removed payloads were removed under a record: the bundle is " +
+        "not the whole log";
+      this.#leaveOpen("REMOVAL_UNDECIDED", message);
+      return;
+    }
     for (const { record, entries, entry, stated } of this.#removals.unrecorded()) {
       const what = `${entries} payloads, the first that of entry ${entry}, were removed under ` +
         `record ${record}`;
-      if (this.#pruned && stated !== null && stated > entries) {
-        this.#remarks.push(`${what}: it names ${stated}, the rest of which may have been pruned`);
+      if (this.#groups.start === "pruned" && stated !== null && stated > entries) {
+        const rest = `it names ${stated}, the rest of which may have been pruned`;
+        this.#leaveOpen("REMOVAL_UNDECIDED", `${what}: ${rest}`);
       } else {
         const why = stated === null ? "which is not in the log" : "which names other entries";
-        this.#find("REMOVAL_UNRECORDED", `${what}, ${why}`);
+        this.#findings.push({ code: "REMOVAL_UNRECORDED", message: `${what}, ${why}` });
       }
     }
   }
 
-  #find(code: FindingCode, message: string): void {
-    this.#findings.push({ code, message });
+  #findMisdated(): void {
+    for (const { id, why } of this.#clock.found()) {
+      this.#findings.push({ code: "ENTRY_BACKDATED", message: `entry ${id}: ${why}` });
+    }
+  }
+
+  #leaveOpen(code: UnprovedCode, message: string): void {
+    this.#unproved.push({ code, message });
   }
 
   #refuse(line: number, message: string): never {
@@ -388,14 +329,6 @@ export class BundleVerifier {
   }
 }
 
-function nameOf({ id, line }: Suspect): string {
-  return `entry ${id} (line ${line})`;
-}
-
 function notABundle(why: string): Failure {
   return new Failure("NOT_A_BUNDLE", `Cannot verify: this is no audit bundle: ${why}`, 2);
-}
-
-function wrongKey({ message }: NoteError): string {
-  return `Cannot verify: ${message}; was the bundle signed by another key?`;
 }

@@ -35,10 +35,15 @@ export class Chain {
     return index >= 0 && this.#seals[index] === seal ? this.#at(index).hash : null;
   }
 
+  /** The last group up to a seal, or null where there is none. */
+  lastThrough(seal: number): Link | null {
+    const count = this.#countThrough(seal);
+    return count === 0 ? null : this.#at(count - 1);
+  }
+
   /** How many entries the groups up to a seal have. */
   entriesThrough(seal: number): number {
-    const count = this.#countThrough(seal);
-    return count === 0 ? 0 : this.#at(count - 1).entries;
+    return this.lastThrough(seal)?.entries ?? 0;
   }
 
   /** Whether the last group has this hash. */

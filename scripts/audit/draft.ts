@@ -14,7 +14,7 @@ export interface Draft {
   next: string | null;
   /** Whether it holds everything already, and only its name is missing. */
   isWhole: boolean;
-  append(body: ReadableStream<Uint8Array>): Promise<void>;
+  append(body: AsyncIterable<Uint8Array>): Promise<void>;
   /** Gives it its name. */
   finish(name: string): Promise<void>;
 }
@@ -53,6 +53,7 @@ async function wholeBundles(path: string, of: Bundled) {
   const decoder = new TextDecoder();
   const file = await Deno.open(path);
   let bytes = 0;
+  let next: string | null = null;
   for await (const lines of wholeLines(file.readable)) {
     for (let start = 0; start < lines.length;) {
       const newline = lines.indexOf(10, start);
@@ -60,7 +61,7 @@ async function wholeBundles(path: string, of: Bundled) {
       const line = lines.subarray(start, newline);
       start = newline + 1;
       // Entries are most of it and need not be parsed.
-      const head = decoder.decode(line.subarray(0, 20));
+      const head = decoder.decode(line.subarray(0, 30));
       if (bytes === 0) {
         const header = head.startsWith('{"type":"bundle"') ? JSON.parse(decoder.decode(line)) : {};
         if (header.organization_id !== of.organization || header.after !== of.after) {
@@ -68,8 +69,8 @@ async function wholeBundles(path: string, of: Bundled) {
         }
       }
       bytes += line.length + 1;
-      if (!head.startsWith('{"type":"end"')) continue;
-      const { next } = JSON.parse(decoder.decode(line));
+      if (head.startsWith('{"type":"end"')) next = JSON.parse(decoder.decode(line)).next;
+      if (!head.startsWith('{"type":"statement"')) continue;
       Object.assign(kept, { bytes, next, isWhole: next === null });
     }
   }

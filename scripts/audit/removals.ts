@@ -1,5 +1,6 @@
 import { uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
 import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
 import type { Block } from "./block.ts";
 import { sha256 } from "./hashes.ts";
 
@@ -42,6 +43,52 @@ export class Removals {
       return [{ record, entries: ids.length, entry: ids[0] ?? "", stated: said?.entries ?? null }];
     });
   }
+}
+
+/** What a record says it removed. */
+export interface StatedRemoval {
+  id: string;
+  entries: number;
+  digest: string;
+}
+
+/**
+ * What an entry of type compliance.data_deleted says of the entries that name it. A tombstone of a
+ * pruning restates it for what is left of earlier removals.
+ */
+export function statedRemovals({ id, source, payload }: AuditEntry): StatedRemoval[] {
+  if (payload === undefined || source !== "service") return [];
+  const said: unknown = JSON.parse(payload);
+  // The log's own records name nothing twice: one that does is read by nobody.
+  if (!isObject(said) || keysIn(said) !== keysWritten(payload)) return [];
+  const { action, details } = said;
+  if (!isObject(details)) return [];
+  const restated = action === "pruning" && details.kind === "pruning" && isObject(details.removals)
+    ? Object.entries(details.removals)
+    : [];
+  return [[id, details] as const, ...restated].flatMap(([record, removal]) => {
+    if (!isObject(removal)) return [];
+    const { entries, digest } = removal;
+    if (!Number.isSafeInteger(entries) || typeof digest !== "string") return [];
+    return [{ id: record, entries: entries as number, digest }];
+  });
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** How many keys a parsed value has, at all levels. */
+function keysIn(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length;
+  return Object.values(value).reduce((sum: number, each) => sum + keysIn(each), own);
+}
+
+/** How many keys JSON text has, one that is there twice counted twice. */
+function keysWritten(text: string): number {
+  const strings = text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g);
+  return strings.reduce((sum, [, colon]) => sum + (colon ? 1 : 0), 0);
 }
 
 /** SHA-256 over the ids in rising order, as the record has it. */

@@ -1,38 +1,33 @@
-import type { Verdict } from "./verdict.ts";
+import { exitCode, type Verdict } from "./verdict.ts";
 
 /** A verdict as lines for people: what was verified, what not, and what is wrong, first things first. */
 export function reportLines(verdict: Verdict, seconds: number): string[] {
-  const { entries, covered, unverifiable } = verdict;
-  const chained = entries - covered - unverifiable;
+  const { entries, covered, findings, unproved } = verdict;
   const rate = number(Math.round(entries / Math.max(seconds, 0.001)));
   const lines = [
-    verdict.findings.length === 0 ? "The log is intact." : "The log is NOT intact.",
-    ...verdict.findings.slice(0, 20).map(({ code, message }) => `  ${code}: ${message}`),
+    headline(verdict),
+    ...[...findings, ...unproved].slice(0, 20).map(({ code, message }) => `  ${code}: ${message}`),
   ];
-  if (verdict.findings.length > 20) {
-    lines.push(`  and ${number(verdict.findings.length - 20)} findings more`);
-  }
+  const more = findings.length + unproved.length - 20;
+  if (more > 0) lines.push(`  and ${number(more)} more`);
   lines.push(
     `  ${number(entries)} entries in ${number(verdict.groups)} seals of ` +
       `${verdict.organization ?? "no organization"}, ${seconds.toFixed(1)} s (${rate}/s)`,
   );
   if (verdict.treeSize !== null) {
-    lines.push(
-      `  ${number(covered)} entries covered by the checkpoint over ${
-        number(verdict.treeSize)
-      } seals`,
-    );
-  }
-  if (chained > 0) lines.push(`  ${number(chained)} entries not yet covered by a checkpoint`);
-  if (unverifiable > 0) {
-    lines.push(`  ${number(unverifiable)} entries of a seal that the bundle holds only in part`);
+    const size = number(verdict.treeSize);
+    lines.push(`  ${number(covered)} entries covered by the checkpoint over ${size} seals`);
   }
   if (verdict.payloadsRemoved > 0) {
     lines.push(`  ${number(verdict.payloadsRemoved)} payloads removed by retention or erasure`);
   }
-  if (verdict.next !== null) lines.push(`  The bundle is not the end: go on at ${verdict.next}`);
-  for (const remark of verdict.remarks) lines.push(`  Not decided: ${remark}`);
+  for (const note of verdict.notes) lines.push(`  ${note}`);
   return lines;
+}
+
+function headline(verdict: Verdict): string {
+  if (exitCode(verdict) === 1) return "The log is NOT intact.";
+  return exitCode(verdict) === 0 ? "The log is intact." : "Not proved to be intact.";
 }
 
 function number(value: number): string {

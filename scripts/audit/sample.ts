@@ -1,6 +1,13 @@
 /** Logs made up for tests, sealed and signed with the functions of `_shared/audit`, not ours. */
 import { sealBytes, timeText } from "../../supabase/functions/_shared/audit/bytes.ts";
-import { toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { fromBase64, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import {
+  exportLimit,
+  type ExportPage,
+  type ExportSource,
+  startExport,
+} from "../../supabase/functions/_shared/audit/export.ts";
+import { exportFormat } from "../../supabase/functions/_shared/audit/formats.ts";
 import { readSigningKeys } from "../../supabase/functions/_shared/audit/keys.ts";
 import { leafHash, merkleRoot, sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
 import {
@@ -15,7 +22,12 @@ import type {
   AuditGroup,
   AuditSeal,
   GroupProof,
+  PrunedLog,
 } from "../../supabase/functions/_shared/audit/records.ts";
+import {
+  type ExportStatement,
+  signStatement,
+} from "../../supabase/functions/_shared/audit/statement.ts";
 
 /** A line of a bundle, as the object it is. */
 export type Line = Record<string, unknown>;
@@ -23,6 +35,7 @@ export type Line = Record<string, unknown>;
 /** A made-up log: the lines of its export, and what verifies it. */
 export interface Sample {
   organization: string;
+  log: SampleLog;
   lines: Line[];
   vkey: string;
   signer: Signer;
@@ -39,7 +52,164 @@ export async function sampleSigner(byte: number, name = "sample.test/audit"): Pr
   return signer!;
 }
 
-/** A log of seals with so many entries each; the last seal is covered by a checkpoint. */
+/** The entries of one organization in one seal, as the log keeps them. */
+interface StoredGroup {
+  group: AuditGroup;
+  hash: Uint8Array;
+  position: number;
+  entries: AuditEntry[];
+  leaves: Uint8Array[];
+}
+
+/** A log in memory that seals, signs, prunes and is exported as the database does it. */
+export class SampleLog {
+  readonly seals: { seal: AuditSeal; groups: StoredGroup[]; leaf: Uint8Array }[] = [];
+  note: string | null = null;
+  #size = 0;
+  #prunedThrough = 0;
+  #made = 0;
+
+  constructor(readonly signer: Signer) {}
+
+  /** Entries that nobody sealed yet. */
+  entries(count: number, organization_id: string | null): AuditEntry[] {
+    return Array.from({ length: count }, () => makeEntry(this.#made++, organization_id));
+  }
+
+  /** Seals entries, each list those of one organization. */
+  async seal(...lists: AuditEntry[][]): Promise<void> {
+    const number = this.seals.length + 1;
+    const groups: StoredGroup[] = [];
+    for (const [position, entries] of lists.entries()) {
+      const organization_id = entries[0]!.organization_id;
+      const before = this.#groupsOf(organization_id).at(-1);
+      const leaves = await Promise.all(entries.map(entryLeaf));
+      entries.forEach((entry, place) => entry.leaf = toBase64(leaves[place]!));
+      const group: AuditGroup = {
+        organization_id,
+        seal: number,
+        entry_count: entries.length,
+        entries_before: before ? before.group.entries_before + before.group.entry_count : 0,
+        previous: before ? toBase64(before.hash) : zeros,
+        root: toBase64(await merkleRoot(leaves)),
+      };
+      groups.push({ group, hash: await groupHash(group), position, entries, leaves });
+    }
+    const last = lists.flat().at(-1)!;
+    const next = Math.max(...lists.flat().map(({ xid }) => Number(xid)), 999 + this.#made) + 1;
+    const seal: AuditSeal = {
+      number,
+      previous_hash: this.seals.at(-1)?.seal.hash ?? zeros,
+      root: toBase64(await merkleRoot(groups.map(({ hash }) => hash))),
+      era: 1,
+      sealed_at: last.occurred_at,
+      sealed_at_us: last.occurred_at_us,
+      snapshot: `${next}:${next}:`,
+      hash: "",
+    };
+    const hash = await sha256(sealBytes(seal));
+    seal.hash = toBase64(hash);
+    this.seals.push({ seal, groups, leaf: await leafHash(hash) });
+  }
+
+  /** Signs the head over all seals. */
+  async sign(): Promise<void> {
+    this.#size = this.seals.length;
+    const root = await merkleRoot(this.seals.map(({ leaf }) => leaf));
+    const checkpoint = { origin: this.signer.name, size: this.#size, root };
+    this.note = await signNote(formatCheckpoint(checkpoint), [this.signer]);
+  }
+
+  prune(throughSeal: number): void {
+    this.#prunedThrough = throughSeal;
+  }
+
+  /** An organization's log as the function `audit` reads it; a page has at most so many seals. */
+  source(organization_id: string | null, sealsPerPage = Infinity): ExportSource {
+    const groups = () => this.#groupsOf(organization_id);
+    return {
+      nodes: (seal, from, to) => {
+        const { leaves } = groups().find(({ group }) => group.seal === seal)!;
+        return nodesOf(leaves, from, to);
+      },
+      page: async (after, pageSize, signed) => {
+        const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
+        const through = signed && this.note ? this.#size : Infinity;
+        const due = groups().filter(({ group }) =>
+          group.seal > this.#prunedThrough && group.seal <= through &&
+          (group.seal > seal || group.seal === seal && group.entry_count > place)
+        );
+        const page: ExportPage = {
+          groups: [],
+          next: null,
+          cursor: after,
+          pruned: this.#pruned(organization_id),
+          proof: null,
+        };
+        let left = pageSize;
+        for (const { group, entries } of due) {
+          if (left === 0 || page.groups.length === sealsPerPage) {
+            page.next = page.cursor;
+            break;
+          }
+          const first = group.seal === seal ? place : 0;
+          const members = entries.slice(first, first + left);
+          page.groups.push({ ...group, first, entries: members });
+          left -= members.length;
+          const isWhole = first + members.length >= group.entry_count || left > 0;
+          page.cursor = `${group.seal}:${isWhole ? group.entry_count : first + members.length}`;
+          if (isWhole) continue;
+          page.next = page.cursor;
+          break;
+        }
+        const last = page.groups.at(-1);
+        if (last) page.proof = await this.#proofOf(last.seal, organization_id);
+        return page;
+      },
+    };
+  }
+
+  #groupsOf(organization_id: string | null): StoredGroup[] {
+    return this.seals.flatMap(({ groups }) =>
+      groups.filter(({ group }) => group.organization_id === organization_id)
+    );
+  }
+
+  #pruned(organization_id: string | null): PrunedLog | null {
+    const through_seal = this.#prunedThrough;
+    const last = this.#groupsOf(organization_id)
+      .findLast(({ group }) => group.seal <= through_seal);
+    if (!last) return null;
+    const { entries_before, entry_count } = last.group;
+    return { through_seal, entries: entries_before + entry_count, previous: toBase64(last.hash) };
+  }
+
+  async #proofOf(number: number, organization_id: string | null): Promise<GroupProof | null> {
+    const { seal, groups } = this.seals[number - 1]!;
+    const { group, position } = groups.find(({ group }) =>
+      group.organization_id === organization_id
+    )!;
+    const isSigned = this.note !== null && number <= this.#size;
+    if (this.note !== null && !isSigned) return null;
+    const size = isSigned ? this.#size : this.seals.length;
+    const leaves = this.seals.slice(0, size).map(({ leaf }) => leaf);
+    const path = await pathOf(groups.map(({ hash }) => hash), position);
+    return {
+      group,
+      group_index: position,
+      group_count: groups.length,
+      group_path: path.map(toBase64),
+      seal,
+      tree_index: number - 1,
+      tree_size: size,
+      tree_root: toBase64(await merkleRoot(leaves)),
+      tree_path: (await pathOf(leaves, number - 1)).map(toBase64),
+      checkpoint: isSigned ? this.note : null,
+    };
+  }
+}
+
+/** A log of seals with so many entries each, signed and exported. */
 export async function makeSample(
   sizes: number[],
   options: {
@@ -50,84 +220,117 @@ export async function makeSample(
   } = {},
 ): Promise<Sample> {
   const signer = options.signer ?? await sampleSigner(1);
-  const lines: Line[] = [{
-    type: "bundle",
-    version: 1,
-    organization_id: organization,
-    after: null,
-    exported_at: "2026-11-22T18:00:00.000Z",
-    pruned: null,
-  }];
-  const sealLeaves: Uint8Array[] = [];
-  let previous = zeros;
-  let previousSeal = zeros;
-  let before = 0;
-  const proofs: Omit<GroupProof, "checkpoint" | "tree_size" | "tree_root" | "tree_path">[] = [];
-  for (const [index, size] of sizes.entries()) {
-    const entries = Array.from({ length: size }, (_, place) => makeEntry(before + place));
-    entries.forEach((entry, place) => options.change?.(entry, before + place));
-    const leaves = await Promise.all(entries.map(entryLeaf));
-    entries.forEach((entry, place) => entry.leaf = toBase64(leaves[place]!));
-    const group: AuditGroup = {
-      organization_id: organization,
-      seal: index + 1,
-      entry_count: size,
-      entries_before: before,
-      previous,
-      root: toBase64(await merkleRoot(leaves)),
-    };
-    const hash = await groupHash(group);
-    const seal: AuditSeal = {
-      number: index + 1,
-      previous_hash: previousSeal,
-      root: toBase64(hash),
-      era: 1,
-      sealed_at: timeText(entries.at(-1)!.occurred_at_us),
-      sealed_at_us: entries.at(-1)!.occurred_at_us,
-      snapshot: `${1000 + before + size}:${1000 + before + size}:`,
-      hash: "",
-    };
-    const sealHash = await sha256(sealBytes(seal));
-    seal.hash = toBase64(sealHash);
-    sealLeaves.push(await leafHash(sealHash));
-    lines.push({ type: "group", ...group });
-    for (const entry of entries) lines.push({ type: "entry", ...entry });
-    proofs.push({
-      group,
-      group_index: 0,
-      group_count: 1,
-      group_path: [],
-      seal,
-      tree_index: index,
-    });
-    lines.push({ type: "proof", seal: index + 1 });
-    before += size;
-    previous = toBase64(hash);
-    previousSeal = seal.hash;
+  const log = new SampleLog(signer);
+  let index = 0;
+  for (const size of sizes) {
+    const entries = log.entries(size, organization);
+    for (const entry of entries) options.change?.(entry, index++);
+    await log.seal(entries);
   }
-  const root = await merkleRoot(sealLeaves);
-  const checkpoint = { origin: signer.name, size: sizes.length, root };
-  const note = await signNote(formatCheckpoint(checkpoint), [signer]);
-  for (const [index, proof] of proofs.entries()) {
-    const at = lines.findIndex(({ type, seal }) => type === "proof" && seal === index + 1);
-    const isWanted = options.proofs || index === sizes.length - 1;
-    const whole = {
-      type: "proof",
-      ...proof,
-      tree_size: sizes.length,
-      tree_root: toBase64(root),
-      tree_path: (await pathOf(sealLeaves, index)).map(toBase64),
-      checkpoint: note,
+  await log.sign();
+  const lines = await exported(log, organization, { sealsPerPage: options.proofs ? 1 : Infinity });
+  const vkey = await formatVerifierKey(signer);
+  return { organization, log, lines, vkey, signer, note: log.note! };
+}
+
+/** The lines of a bundle, made as the function `audit` makes it. */
+export async function exported(
+  log: SampleLog,
+  organization_id: string | null,
+  { after = null, limit = exportLimit, sealsPerPage = Infinity, signers = [log.signer] }: {
+    after?: string | null;
+    limit?: number;
+    sealsPerPage?: number;
+    signers?: Signer[];
+  } = {},
+): Promise<Line[]> {
+  const { body } = await startExport(log.source(organization_id, sealsPerPage), {
+    format: exportFormat("ndjson"),
+    organization_id,
+    cursor: after,
+    limit,
+    signers,
+  });
+  return asLines(await new Response(body).text());
+}
+
+/**
+ * The lines with statements that fit them, as the function signs whatever the database hands it: what
+ * is altered so has to be found by what was sealed.
+ */
+export async function restated(lines: Line[], signer: Signer): Promise<Line[]> {
+  const made: Line[] = [];
+  let from = 0;
+  for (const [index, line] of lines.entries()) {
+    made.push(line);
+    if (line.type !== "statement") continue;
+    const bundle = lines.slice(from, index);
+    from = index + 1;
+    made[index] = {
+      type: "statement",
+      note: await signStatement(await describe(bundle, signer), [
+        signer,
+      ]),
     };
-    lines.splice(at, 1, ...isWanted ? [whole] : []);
   }
-  lines.push({ type: "end", entries: before, next: null });
-  return { organization, lines, vkey: await formatVerifierKey(signer), signer, note };
+  return made;
+}
+
+async function describe(bundle: Line[], signer: Signer): Promise<ExportStatement> {
+  const of = (type: string) => bundle.filter((line) => line.type === type);
+  const [header, end] = [of("bundle")[0] ?? {}, of("end").at(-1) ?? {}];
+  const last = of("group").at(-1) as AuditGroup | undefined;
+  const proof = of("proof").at(-1) as GroupProof | undefined;
+  const bytes = asBytes(bundle);
+  return {
+    origin: signer.name,
+    organization: (header.organization_id ?? null) as string | null,
+    after: (header.after ?? null) as string | null,
+    cursor: (end.cursor ?? null) as string | null,
+    isEnd: (end.next ?? null) === null,
+    entries: of("entry").length,
+    groups: of("group").length,
+    lastGroup: last ? await orNull(() => groupHash(last)) : null,
+    tree: proof?.checkpoint
+      ? await orNull(() => ({
+        size: proof.tree_size,
+        root: fromBase64(proof.tree_root, "tree_root", 32),
+      }))
+      : null,
+    bytes: bytes.length,
+    digest: await sha256(bytes),
+  };
+}
+
+/** What a function returns, or null where it throws. */
+async function orNull<Value>(make: () => Value | Promise<Value>): Promise<Value | null> {
+  try {
+    return await make();
+  } catch {
+    return null;
+  }
 }
 
 /** The lines as a file's bytes. */
 export function asBytes(lines: Line[]): Uint8Array {
   return new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+}
+
+/** A file's text as its lines. */
+export function asLines(text: string): Line[] {
+  return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
+/** The nodes that cover some leaves: the roots of the fewest full subtrees (RFC 6962 2.1). */
+async function nodesOf(leaves: Uint8Array[], from: number, to: number): Promise<string[]> {
+  const nodes: string[] = [];
+  for (let at = from; at < to;) {
+    let width = 1;
+    while (at % (2 * width) === 0 && at + 2 * width <= to) width *= 2;
+    nodes.push(toBase64(await merkleRoot(leaves.slice(at, at + width))));
+    at += width;
+  }
+  return nodes;
 }
 
 /** The inclusion proof of a leaf, from below (RFC 9162 2.1.3.1). */
@@ -147,7 +350,7 @@ export function idAt(micros: number, end: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-${end}`;
 }
 
-function makeEntry(index: number): AuditEntry {
+function makeEntry(index: number, organization_id: string | null): AuditEntry {
   const hex = index.toString(16).padStart(12, "0");
   const micros = 848772000000000 + index * 1000;
   const payload = {
@@ -165,7 +368,7 @@ function makeEntry(index: number): AuditEntry {
   };
   return {
     id: idAt(micros, hex),
-    organization_id: organization,
+    organization_id,
     era: 1,
     xid: String(1000 + index),
     occurred_at: timeText(micros),

@@ -19,7 +19,21 @@ export class GrowingTree {
 
   /** Appends leaf hashes of 32 bytes each, one after the other. */
   append(leaves: Uint8Array): void {
-    for (let at = 0; at < leaves.length; at += 32) this.#appendOne(leaves, at);
+    for (let at = 0; at < leaves.length; at += 32) this.#appendNode(leaves, at, 0);
+  }
+
+  /**
+   * Appends the roots of the fewest full subtrees that cover the leaves up to a size; false where
+   * they are not as many as that takes.
+   */
+  appendNodes(nodes: readonly Uint8Array[], size: number): boolean {
+    for (const node of nodes) {
+      if (this.#size >= size) return false;
+      let level = 0;
+      while (this.#size % 2 ** (level + 1) === 0 && this.#size + 2 ** (level + 1) <= size) level++;
+      this.#appendNode(node, 0, level);
+    }
+    return this.#size === size;
   }
 
   /** The tree head over what was appended so far. */
@@ -45,10 +59,11 @@ export class GrowingTree {
     this.#size = 0;
   }
 
-  #appendOne(leaves: Uint8Array, at: number): void {
+  /** Appends a full subtree of 2^level leaves, whose place has to be a multiple of that. */
+  #appendNode(leaves: Uint8Array, at: number, level: number): void {
     const node = this.#node;
-    let level = 0;
-    let left = this.#size;
+    const width = 2 ** level;
+    let left = this.#size / width;
     for (let index = 0; index < 32; index++) node[33 + index] = leaves[at + index]!;
     while (left % 2 === 1) {
       const edge = 32 * level;
@@ -59,7 +74,7 @@ export class GrowingTree {
     }
     const edge = 32 * level;
     for (let index = 0; index < 32; index++) this.#edge[edge + index] = node[33 + index]!;
-    this.#size += 1;
+    this.#size += width;
   }
 
   #join(left: Uint8Array, right: Uint8Array, into: Uint8Array, at: number): void {

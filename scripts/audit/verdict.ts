@@ -15,10 +15,28 @@ export type FindingCode =
   | "GROUP_MISSING"
   | "NOT_AS_SIGNED"
   | "CHECKPOINT_FORGED"
-  | "NOT_SIGNED"
+  | "BUNDLE_ALTERED"
+  | "STATEMENT_FORGED"
   | "LOG_FORKED"
   | "LOG_TRUNCATED"
   | "REMOVAL_UNRECORDED";
+
+/** Something that is neither proved nor disproved; the code is stable. */
+export interface Unproved {
+  code: UnprovedCode;
+  message: string;
+}
+
+/** Why nobody can say of a bundle that it is the whole log, or the part that was asked for. */
+export type UnprovedCode =
+  | "NOT_SIGNED"
+  | "NOT_STATED"
+  | "NOT_COVERED"
+  | "NOT_COMPARED"
+  | "NOT_AS_ASKED"
+  | "BEGINS_LATER"
+  | "ENDS_EARLY"
+  | "REMOVAL_UNDECIDED";
 
 /** The outcome of a verification. */
 export interface Verdict {
@@ -26,15 +44,20 @@ export interface Verdict {
   entries: number;
   /** Entries that a signed checkpoint covers. */
   covered: number;
-  /** Entries of a group that begins before the bundle or ends after it: no root to compare with. */
-  unverifiable: number;
   groups: number;
   payloadsRemoved: number;
   /** The size of the tree that the newest checkpoint of the bundle signed; null without one. */
   treeSize: number | null;
-  /** Where the export has to go on; null where the bundle holds all that was sealed. */
+  /** Where the export has to go on; null where the bundle holds all that was there. */
   next: string | null;
   findings: Finding[];
-  /** What the verification could not decide, for people. */
-  remarks: string[];
+  unproved: Unproved[];
+  /** What is proved and worth knowing, for people. */
+  notes: string[];
+}
+
+/** 0 where every entry of what was asked for is proved, 1 where something is wrong, 2 otherwise. */
+export function exitCode({ findings, unproved }: Pick<Verdict, "findings" | "unproved">): number {
+  if (findings.length > 0) return 1;
+  return unproved.length > 0 ? 2 : 0;
 }

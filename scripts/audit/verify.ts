@@ -1,6 +1,6 @@
 import type { Checkpoint, VerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
 import type { Block } from "./block.ts";
-import { BundleVerifier } from "./bundle.ts";
+import { type Asked, BundleVerifier } from "./bundle.ts";
 import { wholeLines } from "./lines.ts";
 import type { BlockReader } from "./pool.ts";
 import type { Verdict } from "./verdict.ts";
@@ -9,19 +9,21 @@ import type { Verdict } from "./verdict.ts";
 export interface VerifyOptions {
   keys: readonly VerifierKey[];
   reader: BlockReader;
+  /** What of the log has to be there; by default all of it. */
+  asked?: Asked;
   /** Called after every block with the bytes and entries so far. */
   onProgress?: (bytes: number, entries: number) => void;
 }
 
 /**
  * Verifies a bundle as it streams by. Blocks are hashed side by side and taken in order.
- * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE, BUNDLE_CUT, WRONG_KEY, LINE_TOO_LONG
+ * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE, BUNDLE_CUT, WRONG_KEY, BAD_KEY, LINE_TOO_LONG
  */
 export async function verifyBundle(
   stream: AsyncIterable<Uint8Array>,
-  { keys, reader, onProgress }: VerifyOptions,
+  { keys, reader, asked = {}, onProgress }: VerifyOptions,
 ): Promise<{ verdict: Verdict; checkpoint: Checkpoint | null }> {
-  const verifier = new BundleVerifier(keys);
+  const verifier = new BundleVerifier(keys, asked);
   const underWay: { size: number; block: Promise<Block> }[] = [];
   let bytes = 0;
   const takeOne = async () => {

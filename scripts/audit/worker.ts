@@ -9,5 +9,5 @@ const scope = self as unknown as {
 scope.onmessage = ({ data }) => {
   const block = readBlock(data);
   const leaves = block.leaves.slice();
-  scope.postMessage({ ...block, leaves }, [leaves.buffer]);
+  scope.postMessage({ ...block, leaves }, [leaves.buffer, block.bytes.buffer as ArrayBuffer]);
 };

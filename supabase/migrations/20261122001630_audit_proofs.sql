@@ -1,8 +1,8 @@
 -- Audit proofs: that an entry is in the log, and that a later log contains an earlier one.
 -- Protects against a log that shows one thing to one reader and another to the next: whoever holds
 -- a proof and the public key needs nothing else from the database.
--- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, because seals are for no
---   client.
+-- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because seals
+--   are for no client.
 
 create function private.base64_array(hashes bytea[])
   returns jsonb
@@ -227,12 +227,75 @@ comment on function public.audit_consistency_proof(bigint, bigint) is
   'Proves that the log of to_size seals contains that of from_size seals unchanged (RFC 9162 2.1.4).
    For anyone signed in. Errors: AUDIT_INVALID_RANGE and those of private.require_user.';
 
+create function private.merkle_nodes(leaves bytea, first bigint, last bigint)
+  returns bytea[]
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_nodes bytea[] := array[]::bytea[];
+  v_place bigint := first;
+  v_width bigint;
+begin
+  while v_place < last loop
+    v_width := 1;
+    while v_place % (v_width * 2) = 0 and v_place + v_width * 2 <= last loop
+      v_width := v_width * 2;
+    end loop;
+    v_nodes := v_nodes || private.merkle_root(
+      substring(leaves from (v_place * 32 + 1)::integer for (v_width * 32)::integer)
+    );
+    v_place := v_place + v_width;
+  end loop;
+  return v_nodes;
+end;
+$$;
+comment on function private.merkle_nodes(bytea, bigint, bigint) is
+  'The roots of the fewest full subtrees that cover the leaves from first (from 0) up to last.';
+
+create function public.audit_group_nodes(
+  seal bigint,
+  first bigint,
+  last bigint,
+  organization_id uuid default null
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_leaves bytea;
+begin
+  perform private.require_audit('audit:export', organization_id);
+  select g.leaves into v_leaves
+  from private.audit_groups g
+  where g.seal = audit_group_nodes.seal
+    and g.organization_id is not distinct from audit_group_nodes.organization_id;
+  if (0 <= first and first <= last and last <= octet_length(v_leaves) / 32) is not true then
+    raise exception 'Cannot prove a part of the seal: it has no such entries'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  return private.base64_array(private.merkle_nodes(v_leaves, first, last));
+end;
+$$;
+comment on function public.audit_group_nodes(bigint, bigint, bigint, uuid) is
+  'For an export that begins or ends within a seal (audit:export; null: the entries without an
+   organization): the nodes over the organization''s entries first to last, which are not in it, and
+   with which those that are lead to the root. Errors: AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+
 revoke all on function
+  private.merkle_nodes(bytea, bigint, bigint),
+  public.audit_group_nodes(bigint, bigint, bigint, uuid),
   private.base64_array(bytea[]), private.time_json(timestamptz),
   private.time_microseconds(timestamptz), private.audit_entry_json(private.audit_commitments),
   private.audit_group_json(private.audit_groups), private.audit_group_proof(bigint, uuid),
   public.audit_inclusion_proof(uuid), public.audit_consistency_proof(bigint, bigint)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.audit_inclusion_proof(uuid), public.audit_consistency_proof(bigint, bigint)
+  public.audit_inclusion_proof(uuid), public.audit_consistency_proof(bigint, bigint),
+  public.audit_group_nodes(bigint, bigint, bigint, uuid)
   to authenticated, service_role;

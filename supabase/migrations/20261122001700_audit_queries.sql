@@ -159,7 +159,8 @@ create function private.export_audit_log(
   after text,
   page_size integer,
   since timestamptz,
-  until timestamptz
+  until timestamptz,
+  signed boolean
 )
   returns jsonb
   language plpgsql
@@ -168,7 +169,6 @@ create function private.export_audit_log(
   set jit = off
 as $$
 declare
-  v_complete bigint;
   v_cursor text := after;
   v_entries jsonb;
   v_first bigint;
@@ -182,6 +182,7 @@ declare
   v_place bigint := 0;
   v_pruned constant bigint := (select max(r.through_seal) from private.audit_prunings r);
   v_seal bigint := 0;
+  v_signed constant bigint := (select max(c.tree_size) from public.audit_checkpoints c);
   v_started constant timestamptz := clock_timestamp();
 begin
   perform private.require_audit('audit:export', organization_id);
@@ -219,6 +220,7 @@ begin
       and (g.seal > v_seal or g.entry_count > v_place)
       and (since is null or s.sealed_at >= since)
       and (until is null or s.sealed_at <= until)
+      and (signed is not true or v_signed is null or g.seal <= v_signed)
     order by g.seal
   loop
     -- A page ends by its entries, by its size, or by its time: it has to fit a statement.
@@ -276,7 +278,6 @@ begin
     -- Where rows are gone the group ends before its count: the next page must not begin here again.
     if v_first + v_page >= v_group.entry_count or v_left > 0 then
       v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
-      v_complete := v_group.seal;
     else
       v_next := v_cursor;
       exit;
@@ -315,17 +316,17 @@ begin
         select max(g.seal)
         from private.audit_groups g
         where g.organization_id is not distinct from export_audit_log.organization_id
-          and g.seal between (v_groups[1] ->> 'seal')::bigint and v_complete
-          and g.seal <= coalesce(
-            (select max(c.tree_size) from public.audit_checkpoints c), g.seal
-          )
+          and g.seal between (v_groups[1] ->> 'seal')::bigint
+            and least((v_groups[cardinality(v_groups)] ->> 'seal')::bigint, v_signed)
       ),
       export_audit_log.organization_id
     )
   );
 end;
 $$;
-comment on function private.export_audit_log(uuid, text, integer, timestamptz, timestamptz) is
+comment on function private.export_audit_log(
+  uuid, text, integer, timestamptz, timestamptz, boolean
+) is
   'What public.export_audit_log promises.';
 
 create function public.export_audit_log(
@@ -333,7 +334,8 @@ create function public.export_audit_log(
   after text default null,
   page_size integer default 1000,
   "from" timestamptz default null,
-  "to" timestamptz default null
+  "to" timestamptz default null,
+  signed boolean default false
 )
   returns jsonb
   language sql
@@ -341,13 +343,14 @@ create function public.export_audit_log(
   security definer            -- definer because seals are for no client and it records itself
   set search_path = pg_catalog, pg_temp
 as $$
-  select private.export_audit_log(organization_id, after, page_size, "from", "to");
+  select private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
 $$;
-comment on function public.export_audit_log(uuid, text, integer, timestamptz, timestamptz) is
+comment on function public.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean) is
   'A page of an organization''s log (audit:export there; null: the entries without an organization,
    for a super_admin and the service role) in the order it was sealed, with what proves it. next
    brings the next page and is null at the end; cursor is where a follower goes on later: no entry
-   is ever sealed before it. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR,
+   is ever sealed before it. signed ends the log where the newest checkpoint does, so that all of it
+   can be proved. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR,
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
@@ -356,12 +359,14 @@ revoke all on function
     uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   ),
-  private.export_audit_log(uuid, text, integer, timestamptz, timestamptz),
+  private.export_audit_log(
+  uuid, text, integer, timestamptz, timestamptz, boolean
+),
   public.search_audit_logs(
     uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   ),
-  public.export_audit_log(uuid, text, integer, timestamptz, timestamptz)
+  public.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function
   private.audit_id_floor(timestamptz),
@@ -375,5 +380,5 @@ grant execute on function
     uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   ),
-  public.export_audit_log(uuid, text, integer, timestamptz, timestamptz)
+  public.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean)
   to authenticated, service_role;

@@ -1315,6 +1315,10 @@ export type Database = {
         Args: { "from_size": number; "to_size": number };
         Returns: Json;
       };
+      "audit_group_nodes": {
+        Args: { "first": number; "last": number; "organization_id"?: string; "seal": number };
+        Returns: Json;
+      };
       "audit_inclusion_proof": { Args: { "entry_id": string }; Returns: Json };
       "audit_status": { Args: Record<PropertyKey, never>; Returns: Json };
       "audit_tree_head": {
@@ -1625,6 +1629,7 @@ export type Database = {
           "from"?: string;
           "organization_id"?: string;
           "page_size"?: number;
+          "signed"?: boolean;
           "to"?: string;
         };
         Returns: Json;

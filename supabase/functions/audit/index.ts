@@ -5,7 +5,7 @@
  * (`GET /audit/export?format=&organization_id=&cursor=&limit=`).
  */
 import { makeCheckpoint, readLogKeys } from "../_shared/audit/checkpoint.ts";
-import { exportHeaders, pagesOf, startExport } from "../_shared/audit/export.ts";
+import { exportHeaders, exportSource, startExport } from "../_shared/audit/export.ts";
 import { consistencyQuery, exportQuery, proofQuery } from "../_shared/audit/input.ts";
 import { checkpointLog } from "../_shared/audit/log.ts";
 import { publishedCheckpoint } from "../_shared/audit/published.ts";
@@ -18,7 +18,7 @@ import { parse } from "../_shared/input.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
 import { router } from "../_shared/router.ts";
 import { requireScheduler } from "../_shared/scheduler.ts";
-import { serviceClient } from "../_shared/service.ts";
+import { callerOrService, serviceClient } from "../_shared/service.ts";
 
 const env = readAuditEnv();
 const limit = openLimits(readRateLimitEnv());
@@ -47,9 +47,11 @@ const answer = router({
     return Response.json(unwrap(await client.rpc("audit_consistency_proof", sizes)));
   }),
   "GET /audit/export": limit(exportRule, async (request) => {
-    const client = callerClient(request, env);
+    const client = callerOrService(request, env);
     const asked = parse(exportQuery, query(request));
-    const { body, next } = await startExport(pagesOf(client, asked.organization_id), asked);
+    const { signers } = env.signingKeys === null ? { signers: [] } : await readLogKeys(env);
+    const source = exportSource(client, asked.organization_id);
+    const { body, next } = await startExport(source, { ...asked, signers });
     return new Response(body, { headers: exportHeaders(asked.format, next) });
   }),
 });

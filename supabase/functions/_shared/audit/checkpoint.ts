@@ -1,5 +1,5 @@
 import { BulwarkError } from "../errors.ts";
-import { fromBase64, sameBytes } from "./encoding.ts";
+import { fromBase64, sameBytes, toBase64 } from "./encoding.ts";
 import { readSigningKeys } from "./keys.ts";
 import type { CheckpointLog, StoredCheckpoint, TreeHead } from "./log.ts";
 import {
@@ -48,9 +48,16 @@ export async function readLogKeys(
       "Cannot make a checkpoint: BULWARK_AUDIT_SIGNING_KEYS is not set",
     );
   }
-  const signers = await readSigningKeys(env.signingKeys, env.origin);
-  const retired = env.retiredKeys.split(",").filter((text) => text.trim() !== "");
-  return { signers, known: [...signers, ...await Promise.all(retired.map(parseVerifierKey))] };
+  const signers = distinct(await readSigningKeys(env.signingKeys, env.origin));
+  const retired = env.retiredKeys.split(",").map((text) => text.trim()).filter(Boolean);
+  const past = await Promise.all(retired.map(parseVerifierKey));
+  return { signers, known: distinct<VerifierKey>([...signers, ...past]) };
+}
+
+/** Each key once: one that still signs may be listed as retired too. */
+function distinct<Key extends VerifierKey>(keys: Key[]): Key[] {
+  const id = ({ name, publicKey }: Key) => `${name}+${toBase64(publicKey)}`;
+  return keys.filter((key, place) => keys.findIndex((other) => id(other) === id(key)) === place);
 }
 
 /**
@@ -163,6 +170,8 @@ async function requireContinuation(
   if (head.size < newest.size) {
     await refuse(log, head, "it is shorter than the newest checkpoint says", newest.size);
   }
+  // Every log continues the empty one.
+  if (newest.size === 0) return;
   const proof = await log.consistency(newest.size, head.size);
   const fits = sameBytes(fromBase64(proof.from_root, "from_root", 32), newest.root) &&
     proof.from_size === newest.size && proof.to_size === head.size &&

@@ -1,7 +1,12 @@
+import { createHash } from "node:crypto";
 import type { CallerClient } from "../caller.ts";
-import type { ExportFormat } from "./formats.ts";
 import { unwrap } from "../errors.ts";
+import { fromBase64 } from "./encoding.ts";
+import type { ExportFormat } from "./formats.ts";
+import type { Signer } from "./note.ts";
+import { groupHash } from "./proof.ts";
 import type { AuditEntry, AuditGroup, GroupProof, PrunedLog } from "./records.ts";
+import { type ExportStatement, signStatement } from "./statement.ts";
 
 /** What the database hands out at a time. */
 export interface ExportPage {
@@ -12,8 +17,13 @@ export interface ExportPage {
   proof: GroupProof | null;
 }
 
-/** Reads a page of so many entries after a cursor. */
-export type ReadPage = (after: string | null, pageSize: number) => Promise<ExportPage>;
+/** Where an export comes from. */
+export interface ExportSource {
+  /** Reads a page of so many entries after a cursor; `signed`: of what a checkpoint covers. */
+  page(after: string | null, pageSize: number, signed: boolean): Promise<ExportPage>;
+  /** The nodes that cover the entries of a group from one place up to another, in base64. */
+  nodes(seal: number, from: number, to: number): Promise<string[]>;
+}
 
 /** What to export, and how. */
 export interface ExportOptions {
@@ -23,6 +33,8 @@ export interface ExportOptions {
   cursor: string | null;
   /** How many entries at most. */
   limit: number;
+  /** The keys that sign what the export ends with; none: it can be verified only in part. */
+  signers: readonly Signer[];
 }
 
 /** An export under way. */
@@ -38,28 +50,32 @@ export const exportLimit = 50_000;
 /** A page stays far below the statement timeout, and is all that is ever held in memory. */
 const pageSize = 2000;
 
-/** Reads pages with the caller's own rights. */
-export function pagesOf(client: CallerClient, organizationId: string | null): ReadPage {
-  return async (after, page_size) =>
-    unwrap(
-      await client.rpc("export_audit_log", {
-        page_size,
-        ...(organizationId === null ? {} : { organization_id: organizationId }),
-        ...(after === null ? {} : { after }),
-      }),
-    ) as unknown as ExportPage;
+/** An organization's log, read with the caller's own rights. */
+export function exportSource(client: CallerClient, organizationId: string | null): ExportSource {
+  const organization = organizationId === null ? {} : { organization_id: organizationId };
+  return {
+    async page(after, page_size, signed) {
+      const cursor = after === null ? {} : { after };
+      const asked = { ...organization, ...cursor, page_size, signed };
+      return unwrap(await client.rpc("export_audit_log", asked)) as unknown as ExportPage;
+    },
+    async nodes(seal, first, last) {
+      const asked = { ...organization, seal, first, last };
+      return unwrap(await client.rpc("audit_group_nodes", asked)) as unknown as string[];
+    },
+  };
 }
 
 /**
  * Begins an export. The first page is read at once, so that a refusal is an answer of its own; the
  * others follow as fast as the reader takes them. A failure on the way breaks the stream off.
  */
-export async function startExport(readPage: ReadPage, options: ExportOptions): Promise<Export> {
-  const { cursor, limit } = options;
-  const first = await readPage(cursor, Math.min(limit, pageSize));
+export async function startExport(source: ExportSource, options: ExportOptions): Promise<Export> {
+  const { cursor, limit, format } = options;
+  const first = await source.page(cursor, Math.min(limit, pageSize), format.proved !== null);
   const isWhole = first.next === null || limit <= pageSize;
   return {
-    body: ReadableStream.from(chunks(readPage, first, options)),
+    body: ReadableStream.from(chunks(source, first, options)),
     next: isWhole ? first.next : undefined,
   };
 }
@@ -77,36 +93,96 @@ export function exportHeaders(
 }
 
 async function* chunks(
-  readPage: ReadPage,
+  source: ExportSource,
   first: ExportPage,
-  { format, organization_id, cursor: after, limit }: ExportOptions,
+  options: ExportOptions,
 ): AsyncGenerator<Uint8Array> {
+  const { format, organization_id, cursor: after, limit, signers } = options;
   const encoder = new TextEncoder();
+  const summary = new Summary();
   const exported_at = new Date().toISOString();
   const { pruned } = first;
-  yield encoder.encode(format.begin({ organization_id, after, exported_at, pruned }));
-  let entries = 0;
+  const write = (...parts: string[]) => summary.add(encoder.encode(parts.join("")));
+  yield write(format.begin({ organization_id, after, exported_at, pruned }));
   let page = first;
-  let groupOf: number | null = null;
   for (;;) {
     const parts: string[] = [];
     for (const { entries: members, ...group } of page.groups) {
       // A group that a page ended in goes on in the next one.
-      if (group.seal !== groupOf) parts.push(format.group(group));
-      groupOf = group.seal;
+      if (group.seal !== summary.group?.seal) {
+        const skipped = format.proved ? group.first : 0;
+        const before = skipped > 0 ? await source.nodes(group.seal, 0, skipped) : [];
+        parts.push(format.group({ ...group, before }));
+      }
+      summary.enter(group);
       for (const [index, entry] of members.entries()) {
         const cursor = `${group.seal}:${group.first + index + 1}`;
-        parts.push(format.entry(entry, cursor, entries === 0));
-        entries += 1;
+        parts.push(format.entry(entry, cursor, summary.entries === 0));
+        summary.entries += 1;
       }
     }
     if (page.proof) parts.push(format.proof(page.proof));
-    yield encoder.encode(parts.join(""));
-    if (page.next === null || entries >= limit) break;
-    const next = await readPage(page.next, Math.min(limit - entries, pageSize));
+    summary.proof = page.proof ?? summary.proof;
+    yield write(...parts);
+    if (page.next === null || summary.entries >= limit) break;
+    const left = Math.min(limit - summary.entries, pageSize);
+    const next = await source.page(page.next, left, format.proved !== null);
     if (next.next === page.next) throw new Error(`export does not get past cursor ${page.next}`);
     page = next;
   }
-  const { next, cursor } = page;
-  yield encoder.encode(format.end({ entries, next, cursor: cursor ?? after }));
+  const { next } = page;
+  const { entries, group } = summary;
+  const cursor = page.cursor ?? after;
+  const place = Number(cursor?.split(":")[1]);
+  if (format.proved && group && next !== null && place < group.entry_count) {
+    yield write(format.proved.rest(await source.nodes(group.seal, place, group.entry_count)));
+  }
+  yield write(format.end({ entries, next, cursor }));
+  if (!format.proved) return;
+  const stated = { organization: organization_id, after, cursor, isEnd: next === null };
+  yield encoder.encode(format.proved.statement(await summary.signed(stated, signers)));
+}
+
+/** What an export held so far, for the statement at its end. */
+class Summary {
+  entries = 0;
+  group: AuditGroup | null = null;
+  proof: GroupProof | null = null;
+  #groups = 0;
+  #bytes = 0;
+  readonly #digest = createHash("sha256");
+
+  add(bytes: Uint8Array): Uint8Array {
+    this.#digest.update(bytes);
+    this.#bytes += bytes.length;
+    return bytes;
+  }
+
+  enter(group: AuditGroup): void {
+    if (group.seal !== this.group?.seal) this.#groups += 1;
+    this.group = group;
+  }
+
+  /** The note about all that was added; null where nothing signs. */
+  async signed(
+    stated: Pick<ExportStatement, "organization" | "after" | "cursor" | "isEnd">,
+    signers: readonly Signer[],
+  ): Promise<string | null> {
+    const [signer] = signers;
+    if (!signer) return null;
+    const { entries, group, proof } = this;
+    const statement = {
+      ...stated,
+      origin: signer.name,
+      entries,
+      groups: this.#groups,
+      lastGroup: group && await groupHash(group),
+      tree: proof?.checkpoint
+        ? { size: proof.tree_size, root: fromBase64(proof.tree_root, "tree_root", 32) }
+        : null,
+      bytes: this.#bytes,
+      digest: new Uint8Array(this.#digest.digest()),
+    };
+    return await signStatement(statement, signers);
+  }
 }

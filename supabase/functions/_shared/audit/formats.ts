@@ -22,17 +22,33 @@ export interface ExportEnd {
   cursor: string | null;
 }
 
+/** The entries of a seal, from the first that is exported. */
+export type ExportedGroup = AuditGroup & {
+  /** How many entries of the group come before. */
+  first: number;
+  /** The nodes of the group's tree that cover those. */
+  before: string[];
+};
+
 /** How an export is written, piece by piece. */
 export interface ExportFormat {
   contentType: string;
   extension: string;
   begin(header: ExportHeader): string;
-  group(group: AuditGroup & { first: number }): string;
+  /** Before the entries of a seal. */
+  group(group: ExportedGroup): string;
   /** `cursor` is where an export goes on after this entry. */
   entry(entry: AuditEntry, cursor: string, isFirst: boolean): string;
   /** After each page: what is above it was in the log when its seal was made. */
   proof(proof: GroupProof): string;
   end(end: ExportEnd): string;
+  /** What makes the export verifiable; null where it is not meant to be. */
+  readonly proved: {
+    /** The nodes after the last entry, where the export ends within a seal. */
+    rest(nodes: string[]): string;
+    /** The last line: the signed statement about all before it; null where no key signs. */
+    statement(note: string | null): string;
+  } | null;
 }
 
 const line = (value: unknown) => `${JSON.stringify(value)}\n`;
@@ -47,6 +63,10 @@ const ndjson: ExportFormat = {
   entry: (entry) => line({ type: "entry", ...entry }),
   proof: (proof) => line({ type: "proof", ...proof }),
   end: (end) => line({ type: "end", ...end }),
+  proved: {
+    rest: (nodes) => line({ type: "rest", nodes }),
+    statement: (note) => line({ type: "statement", note }),
+  },
 };
 
 /** One document; payloads stand in it as the exact text that was sealed. */
@@ -60,6 +80,7 @@ const json: ExportFormat = {
     `${payload === undefined ? "" : `,"payload":${payload}`}}`,
   proof: nothing,
   end: (end) => `\n],${JSON.stringify(end).slice(1)}\n`,
+  proved: null,
 };
 
 const columns = [
@@ -99,6 +120,7 @@ const csv: ExportFormat = {
   },
   proof: nothing,
   end: nothing,
+  proved: null,
 };
 
 /** One OCSF event a line. */
@@ -110,6 +132,7 @@ const ocsf: ExportFormat = {
   entry: (entry, cursor) => line(ocsfEvent(entry, cursor)),
   proof: nothing,
   end: nothing,
+  proved: null,
 };
 
 const formats: Record<string, ExportFormat> = { ndjson, csv, json, ocsf };

@@ -1,5 +1,5 @@
 import { concat, fromBase64, MalformedError, toBase64 } from "./encoding.ts";
-import type { Signer } from "./note.ts";
+import { isKeyName, type Signer } from "./note.ts";
 
 /** The constant beginning of a PKCS #8 Ed25519 private key (RFC 8410); the seed's 32 bytes follow. */
 const pkcs8Head = Uint8Array.of(
@@ -31,6 +31,7 @@ const pkcs8Head = Uint8Array.of(
 export async function readSigningKeys(secret: string, name: string): Promise<Signer[]> {
   const texts = secret.split(",").map((text) => text.trim()).filter((text) => text !== "");
   if (texts.length === 0) throw new MalformedError("there is no signing key");
+  if (!isKeyName(name)) throw new MalformedError("the log's name has spaces, plus or controls");
   return await Promise.all(texts.map((text) => readSigningKey(text, name)));
 }
 

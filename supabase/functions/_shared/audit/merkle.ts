@@ -2,7 +2,7 @@
  * Merkle trees as in Certificate Transparency: RFC 6962, section 2.1, and the verification of its
  * proofs by RFC 9162, sections 2.1.3.2 and 2.1.4.2. Hashes are SHA-256, 32 bytes.
  */
-import { concat, sameBytes } from "./encoding.ts";
+import { concat, MalformedError, sameBytes } from "./encoding.ts";
 
 /** SHA-256 (FIPS 180-4). */
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
@@ -19,8 +19,12 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Promise<Uint8Arra
   return sha256(concat(Uint8Array.of(1), left, right));
 }
 
-/** The tree head over leaf hashes. */
+/**
+ * The tree head over leaf hashes.
+ * @throws MalformedError where one of them is no hash
+ */
 export async function merkleRoot(leaves: readonly Uint8Array[]): Promise<Uint8Array> {
+  if (!leaves.every(isHash)) throw new MalformedError("a leaf is not a hash of 32 bytes");
   if (leaves.length === 0) return sha256(new Uint8Array());
   let level = leaves;
   // Pairing level by level and carrying an odd last node up is the same as splitting at the
@@ -38,7 +42,8 @@ export async function merkleRoot(leaves: readonly Uint8Array[]): Promise<Uint8Ar
 
 /**
  * The root that an inclusion proof leads to, from a leaf hash at `index` (from 0) in a tree of
- * `size` leaves; null where the path has not the length that index and size demand.
+ * `size` leaves; null where the path has not the length that index and size demand, or something in
+ * it is no hash.
  */
 export async function rootOfInclusion(
   leaf: Uint8Array,
@@ -47,6 +52,7 @@ export async function rootOfInclusion(
   path: readonly Uint8Array[],
 ): Promise<Uint8Array | null> {
   if (!isIndex(index) || !isIndex(size) || index >= size) return null;
+  if (!isHash(leaf) || !path.every(isHash)) return null;
   let node = index;
   let last = size - 1;
   let hash = leaf;
@@ -68,7 +74,11 @@ export async function rootOfInclusion(
   return last === 0 ? hash : null;
 }
 
-/** Whether the tree of `toSize` leaves and `toRoot` begins with that of `fromSize` and `fromRoot`. */
+/**
+ * Whether the tree of `toSize` leaves and `toRoot` begins with that of `fromSize` and `fromRoot`.
+ * Every tree begins with the empty one, so there is nothing to prove from size 0: false (RFC 9162
+ * defines proofs for 0 < from).
+ */
 export async function isConsistent(
   fromSize: number,
   toSize: number,
@@ -76,12 +86,10 @@ export async function isConsistent(
   toRoot: Uint8Array,
   path: readonly Uint8Array[],
 ): Promise<boolean> {
-  if (!isIndex(fromSize) || !isIndex(toSize) || fromSize > toSize) return false;
+  if (!isIndex(fromSize) || !isIndex(toSize) || fromSize === 0 || fromSize > toSize) return false;
+  if (![fromRoot, toRoot, ...path].every(isHash)) return false;
   if (fromSize === toSize) return path.length === 0 && sameBytes(fromRoot, toRoot);
-  // Every tree begins with the empty one, which has but one root.
-  if (fromSize === 0) {
-    return path.length === 0 && sameBytes(fromRoot, await sha256(new Uint8Array()));
-  }
+  if (path.length === 0) return false;
   // The old tree is a node of the new one where its size is a power of two; the proof omits it.
   const [seed, ...rest] = isPowerOfTwo(fromSize) ? [fromRoot, ...path] : path;
   if (!seed) return false;
@@ -113,6 +121,10 @@ export async function isConsistent(
 
 function isIndex(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isHash(value: Uint8Array): boolean {
+  return value instanceof Uint8Array && value.length === 32;
 }
 
 function isPowerOfTwo(value: number): boolean {

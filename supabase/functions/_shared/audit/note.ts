@@ -3,7 +3,7 @@
  * @see https://c2sp.org/signed-note
  * @see https://c2sp.org/tlog-checkpoint
  */
-import { concat, fromBase64, MalformedError, sameBytes, toBase64, toHex } from "./encoding.ts";
+import { concat, fromBase64, MalformedError, toBase64, toHex } from "./encoding.ts";
 import { sha256 } from "./merkle.ts";
 
 /** An Ed25519 public key under the name of the log that it signs for. */
@@ -29,7 +29,7 @@ export interface Checkpoint {
 }
 
 /** Why a note was not accepted. */
-export type NoteProblem = "malformed" | "unknown_key" | "bad_signature";
+export type NoteProblem = "malformed" | "ambiguous_key" | "unknown_key" | "bad_signature";
 
 /** A note that is not what it claims. */
 export class NoteError extends Error {
@@ -43,6 +43,14 @@ export class NoteError extends Error {
 const encoder = new TextEncoder();
 /** The signature type of the format: Ed25519. */
 const algorithm = 1;
+/** More signatures than this are refused before any is verified. */
+const mostSignatures = 100;
+/** Unicode spaces, plus and control characters. */
+// deno-lint-ignore no-control-regex
+const notInNames = /[\s\u0085+\x00-\x1f\x7f]/;
+/** ASCII control characters other than the newline. */
+// deno-lint-ignore no-control-regex
+const notInNotes = /[\x00-\x09\x0b-\x1f]/;
 
 /** The four bytes that select a key: the beginning of SHA-256(name, newline, type, key). */
 export async function keyHash({ name, publicKey }: VerifierKey): Promise<Uint8Array> {
@@ -61,14 +69,19 @@ export async function formatVerifierKey(key: VerifierKey): Promise<string> {
   return `${key.name}+${await keyId(key)}+${toBase64(material)}`;
 }
 
+/** Whether a text can name a key: not empty, without Unicode spaces, plus or control characters. */
+export function isKeyName(name: string): boolean {
+  return name !== "" && !notInNames.test(name) && name.isWellFormed();
+}
+
 /**
  * Reads a public key.
  * @throws MalformedError where it has another form, another algorithm or a wrong hash
  */
 export async function parseVerifierKey(text: string): Promise<VerifierKey> {
-  const [, name, hash, material] = /^([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/
-    .exec(text.trim()) ?? [];
-  if (!name || !hash || !material) {
+  const [, name, hash, material] = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/
+    .exec(text) ?? [];
+  if (!name || !isKeyName(name) || !hash || !material) {
     throw new MalformedError("the key is not of the form name+hash+base64");
   }
   const bytes = fromBase64(material, "the key", 33);
@@ -78,9 +91,17 @@ export async function parseVerifierKey(text: string): Promise<VerifierKey> {
   return key;
 }
 
-/** Signs a text that ends in a newline, once for every signer. */
+/**
+ * Signs a text that ends in a newline, once for every signer.
+ * @throws MalformedError where the text can stand in no note, or there is no signer
+ */
 export async function signNote(text: string, signers: readonly Signer[]): Promise<string> {
   if (!text.endsWith("\n")) throw new MalformedError("a note ends in a newline");
+  if (!isNoteText(text)) throw new MalformedError("a note has no control characters");
+  if (signers.length === 0) throw new MalformedError("a note has a signature");
+  if (!signers.every(({ name }) => isKeyName(name))) {
+    throw new MalformedError("a key's name has no spaces, plus or control characters");
+  }
   const lines = await Promise.all(signers.map(async (signer) => {
     const signature = await signer.sign(encoder.encode(text));
     return `— ${signer.name} ${toBase64(concat(await keyHash(signer), signature))}\n`;
@@ -91,34 +112,38 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
 /**
  * The text of a note, and those of the known keys that signed it. Signatures of unknown keys are
  * ignored, as the format says, so that a note may carry those of several generations and witnesses.
- * @throws NoteError malformed, unknown_key where no known key signed, bad_signature where a known
- *   key's signature is not by that key
+ * @throws NoteError malformed, ambiguous_key where two known keys have the same name and hash,
+ *   unknown_key where no known key signed, bad_signature where a known key's signature is not by
+ *   that key
  */
 export async function openNote(
   note: string,
   known: readonly VerifierKey[],
 ): Promise<{ text: string; signedBy: VerifierKey[] }> {
+  if (!isNoteText(note)) throw new NoteError("malformed", "the note has control characters");
   const split = note.lastIndexOf("\n\n");
   if (split < 0 || !note.endsWith("\n")) {
     throw new NoteError("malformed", "the note has no signatures");
   }
   const text = note.slice(0, split + 1);
-  const signedBy: VerifierKey[] = [];
-  for (const line of note.slice(split + 2, -1).split("\n")) {
-    const [, name, encoded] = /^— ([^\s+]+) (\S+)$/.exec(line) ?? [];
-    if (!name || !encoded) throw new NoteError("malformed", "a signature line has no valid form");
-    const signature = signatureBytes(encoded);
-    const key = await findKey(known, name, signature.subarray(0, 4));
+  const lines = note.slice(split + 2, -1).split("\n");
+  if (lines.length > mostSignatures) {
+    throw new NoteError("malformed", `the note has more than ${mostSignatures} signatures`);
+  }
+  const keys = await keysById(known);
+  const signedBy = new Set<VerifierKey>();
+  for (const { name, hash, signature } of lines.map(readSignature)) {
+    const key = keys.get(`${name}+${hash}`);
     if (!key) continue;
-    if (!await verify(key.publicKey, signature.subarray(4), encoder.encode(text))) {
+    if (!await verify(key.publicKey, signature, encoder.encode(text))) {
       throw new NoteError("bad_signature", `the signature of ${name} is not by its key`);
     }
-    signedBy.push(key);
+    signedBy.add(key);
   }
-  if (signedBy.length === 0) {
+  if (signedBy.size === 0) {
     throw new NoteError("unknown_key", "the note is signed by none of the keys given");
   }
-  return { text, signedBy };
+  return { text, signedBy: [...signedBy] };
 }
 
 /** Whether a signature over a message is by a public key (Ed25519, RFC 8032). */
@@ -138,19 +163,29 @@ export async function verify(
   );
 }
 
-/** A checkpoint as the text of a note. */
+/**
+ * A checkpoint as the text of a note.
+ * @throws NoteError malformed where it has no such form
+ */
 export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
-  return `${origin}\n${size}\n${toBase64(root)}\n`;
+  const text = `${origin}\n${size}\n${toBase64(root)}\n`;
+  parseCheckpoint(text);
+  return text;
 }
 
 /**
- * Reads a checkpoint; lines after the third are extensions and ignored.
+ * Reads a checkpoint; lines after the third are extensions and ignored, but not empty.
  * @throws NoteError malformed
  */
 export function parseCheckpoint(text: string): Checkpoint {
-  const [origin, size, root] = text.split("\n");
-  if (!origin || !size || !root || !/^(?:0|[1-9]\d{0,15})$/.test(size)) {
+  const lines = text.split("\n");
+  const [origin, size, root] = lines;
+  const isComplete = lines.length > 3 && lines.pop() === "" && !lines.includes("");
+  if (!isComplete || !isNoteText(text) || !origin || !/^(?:0|[1-9]\d{0,15})$/.test(size ?? "")) {
     throw new NoteError("malformed", "the note is not a checkpoint");
+  }
+  if (!Number.isSafeInteger(Number(size))) {
+    throw new NoteError("malformed", "the checkpoint's size is too large");
   }
   try {
     return { origin, size: Number(size), root: fromBase64(root, "the root", 32) };
@@ -175,6 +210,21 @@ export async function openCheckpoint(
   return checkpoint;
 }
 
+/** Whether a text can stand in a note: UTF-8, and no ASCII control characters but newlines. */
+function isNoteText(text: string): boolean {
+  return !notInNotes.test(text) && text.isWellFormed();
+}
+
+/** A signature line: the key's name, its hash in hexadecimal, and what it signed. */
+function readSignature(line: string): { name: string; hash: string; signature: Uint8Array } {
+  const [, name, encoded] = /^\u2014 ([^ ]+) ([^ ]+)$/.exec(line) ?? [];
+  if (!name || !isKeyName(name) || !encoded) {
+    throw new NoteError("malformed", "a signature line has no valid form");
+  }
+  const bytes = signatureBytes(encoded);
+  return { name, hash: toHex(bytes.subarray(0, 4)), signature: bytes.subarray(4) };
+}
+
 function signatureBytes(encoded: string): Uint8Array {
   try {
     const bytes = fromBase64(encoded, "a signature");
@@ -185,13 +235,15 @@ function signatureBytes(encoded: string): Uint8Array {
   throw new NoteError("malformed", "a signature is not base64");
 }
 
-async function findKey(
-  known: readonly VerifierKey[],
-  name: string,
-  hash: Uint8Array,
-): Promise<VerifierKey | undefined> {
+/** The keys by name and hash, which have to tell them apart. */
+async function keysById(known: readonly VerifierKey[]): Promise<Map<string, VerifierKey>> {
+  const keys = new Map<string, VerifierKey>();
   for (const key of known) {
-    if (key.name === name && sameBytes(await keyHash(key), hash)) return key;
+    const id = `${key.name}+${await keyId(key)}`;
+    if (keys.has(id)) {
+      throw new NoteError("ambiguous_key", `two of the keys given have the id ${id}`);
+    }
+    keys.set(id, key);
   }
-  return undefined;
+  return keys;
 }

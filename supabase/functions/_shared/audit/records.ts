@@ -23,7 +23,7 @@ export interface AuditEntry {
   commitment?: string;
   removed_by?: string;
   /** The leaf that was sealed at the entry's position: what tells which entry is not as sealed. */
-  leaf?: string;
+  leaf?: string | null;
 }
 
 /** What the payload of an entry holds; absent where there is nothing to say. */

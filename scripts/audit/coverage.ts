@@ -1,0 +1,114 @@
+import { sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
+import {
+  type Checkpoint,
+  NoteError,
+  openCheckpoint,
+  type VerifierKey,
+} from "../../supabase/functions/_shared/audit/note.ts";
+import { ProofError, verifyGroupProof } from "../../supabase/functions/_shared/audit/proof.ts";
+import type { GroupProof } from "../../supabase/functions/_shared/audit/records.ts";
+import { Failure } from "../stack/failure.ts";
+import type { Find, Groups } from "./groups.ts";
+import { groupHash } from "./hashes.ts";
+import type { Unproved } from "./verdict.ts";
+
+/** Which groups the signed checkpoints of a bundle cover: those up to the last that has a proof. */
+export class Coverage {
+  readonly #keys: readonly VerifierKey[];
+  readonly #groups: Groups;
+  readonly #find: Find;
+  #newest: Checkpoint | null = null;
+  #seal = 0;
+
+  constructor(keys: readonly VerifierKey[], groups: Groups, find: Find) {
+    this.#keys = keys;
+    this.#groups = groups;
+    this.#find = find;
+  }
+
+  /** The newest checkpoint that the bundle was found to agree with. */
+  get newest(): Checkpoint | null {
+    return this.#newest;
+  }
+
+  /** How many entries are proved to be as they were signed. */
+  get entries(): number {
+    return this.#groups.chain.entriesThrough(this.#seal);
+  }
+
+  /**
+   * Takes a proof; the checkpoint that it leads to where it holds and is signed, null otherwise.
+   * @throws Failure WRONG_KEY
+   */
+  async take(proof: GroupProof): Promise<Checkpoint | null> {
+    const { seal } = proof.group;
+    const known = this.#groups.hashOf(seal);
+    if (!known || !sameBytes(known, groupHash(proof.group))) {
+      this.#find("NOT_AS_SIGNED", `the entries up to seal ${seal} are not those that were signed`);
+      return null;
+    }
+    let checkpoint: Checkpoint;
+    try {
+      await verifyGroupProof(proof, this.#keys);
+      checkpoint = await openCheckpoint(proof.checkpoint ?? "", this.#keys);
+    } catch (thrown) {
+      this.#takeBadProof(thrown);
+      return null;
+    }
+    const newest = this.#newest;
+    if (newest && newest.origin !== checkpoint.origin) {
+      this.#find("LOG_FORKED", `its checkpoints are of ${newest.origin} and ${checkpoint.origin}`);
+    } else if (newest?.size === checkpoint.size && !sameBytes(newest.root, checkpoint.root)) {
+      this.#find("LOG_FORKED", `two logs of ${checkpoint.size} seals were signed`);
+    }
+    this.#seal = Math.max(this.#seal, seal);
+    if (!newest || checkpoint.size > newest.size) this.#newest = checkpoint;
+    return checkpoint;
+  }
+
+  /** What no proof covers: a finding where the newest checkpoint has to, unproved where not. */
+  finish(): Unproved[] {
+    const { chain } = this.#groups;
+    const { last } = chain;
+    if (!last) return [];
+    if (!this.#newest) {
+      const message = "nothing in the bundle is covered by a signed checkpoint";
+      return [{ code: "NOT_SIGNED", message }];
+    }
+    const { size } = this.#newest;
+    // Groups are chained, so that a proof of the last one below the size covers all before it.
+    const due = chain.lastThrough(size)?.seal ?? 0;
+    if (due > this.#seal) {
+      this.#find(
+        "NOT_AS_SIGNED",
+        `${size} seals were signed, and nothing proves that the entries after seal ${this.#seal} ` +
+          `up to seal ${due} are those`,
+      );
+    }
+    if (last.seal <= size) return [];
+    const message = `${last.entries - chain.entriesThrough(size)} entries were sealed after the ` +
+      `${size} seals that the newest checkpoint covers`;
+    return [{ code: "NOT_COVERED", message }];
+  }
+
+  #takeBadProof(thrown: unknown): void {
+    if (thrown instanceof ProofError) {
+      if (thrown.problem !== "unsigned") this.#find("NOT_AS_SIGNED", thrown.message);
+    } else if (thrown instanceof NoteError) {
+      refuseKeys(thrown);
+      this.#find("CHECKPOINT_FORGED", thrown.message);
+    } else throw thrown;
+  }
+}
+
+/**
+ * Ends the verification where it is the keys given that do not fit.
+ * @throws Failure WRONG_KEY, BAD_KEY
+ */
+export function refuseKeys({ problem, message }: NoteError): void {
+  if (problem === "unknown_key") {
+    const text = `Cannot verify: ${message}; was the bundle signed by another key?`;
+    throw new Failure("WRONG_KEY", text, 2);
+  }
+  if (problem === "ambiguous_key") throw new Failure("BAD_KEY", `Cannot verify: ${message}`, 2);
+}

@@ -1,0 +1,91 @@
+import { createHash } from "node:crypto";
+import { sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
+import {
+  type Checkpoint,
+  NoteError,
+  type VerifierKey,
+} from "../../supabase/functions/_shared/audit/note.ts";
+import {
+  type ExportStatement,
+  openStatement,
+} from "../../supabase/functions/_shared/audit/statement.ts";
+import { refuseKeys } from "./coverage.ts";
+import type { Find } from "./groups.ts";
+
+/** What was read of a bundle, to be compared with the statement that it ends with. */
+export type Held = Omit<ExportStatement, "origin" | "bytes" | "digest">;
+
+/** The bytes of a bundle as they stream by, and the signed statement about them. */
+export class Ending {
+  readonly #keys: readonly VerifierKey[];
+  readonly #find: Find;
+  #digest = createHash("sha256");
+  #bytes = 0;
+
+  constructor(keys: readonly VerifierKey[], find: Find) {
+    this.#keys = keys;
+    this.#find = find;
+  }
+
+  take(bytes: Uint8Array): void {
+    this.#digest.update(bytes);
+    this.#bytes += bytes.length;
+  }
+
+  /**
+   * Compares what was taken and read with the statement, and begins anew.
+   * @throws Failure WRONG_KEY, BAD_KEY
+   */
+  async compare(note: string, held: Held, checkpoint: Checkpoint | null): Promise<void> {
+    const [bytes, digest] = [this.#bytes, new Uint8Array(this.#digest.digest())];
+    this.begin();
+    let stated: ExportStatement;
+    try {
+      stated = await openStatement(note, this.#keys);
+    } catch (thrown) {
+      if (!(thrown instanceof NoteError)) throw thrown;
+      refuseKeys(thrown);
+      this.#find("STATEMENT_FORGED", thrown.message);
+      return;
+    }
+    if (checkpoint && checkpoint.origin !== stated.origin) {
+      this.#find("LOG_FORKED", `the export is of ${stated.origin}, not of ${checkpoint.origin}`);
+    }
+    const wrong = differences(stated, { ...held, origin: stated.origin, bytes, digest });
+    if (wrong.length > 0) {
+      this.#find(
+        "BUNDLE_ALTERED",
+        `it is not what was exported: the signed statement at its end has another ` +
+          wrong.join(", "),
+      );
+    }
+  }
+
+  begin(): void {
+    this.#digest = createHash("sha256");
+    this.#bytes = 0;
+  }
+}
+
+/** The fields in which two statements differ. */
+function differences(one: ExportStatement, other: ExportStatement): string[] {
+  const same: Record<keyof ExportStatement, boolean> = {
+    origin: one.origin === other.origin,
+    organization: one.organization === other.organization,
+    after: one.after === other.after,
+    cursor: one.cursor === other.cursor,
+    isEnd: one.isEnd === other.isEnd,
+    entries: one.entries === other.entries,
+    groups: one.groups === other.groups,
+    lastGroup: sameOrNull(one.lastGroup, other.lastGroup),
+    tree: one.tree?.size === other.tree?.size &&
+      sameOrNull(one.tree?.root ?? null, other.tree?.root ?? null),
+    bytes: one.bytes === other.bytes,
+    digest: sameBytes(one.digest, other.digest),
+  };
+  return Object.entries(same).filter(([, isSame]) => !isSame).map(([name]) => name);
+}
+
+function sameOrNull(one: Uint8Array | null, other: Uint8Array | null): boolean {
+  return one === null || other === null ? one === other : sameBytes(one, other);
+}

@@ -1,0 +1,93 @@
+import { Failure } from "../stack/failure.ts";
+
+/** How far an export has come. */
+export interface Arrived {
+  entries: number;
+  /** Where it goes on; null at the end, or before there is one. */
+  next: string | null;
+  cursor: string | null;
+  isWhole: boolean;
+}
+
+/** How the function `audit` is reached. */
+export interface AuditFunction {
+  url: string;
+  /** The bearer token, fresh for each request: an export may outlast it. */
+  token: () => Promise<string>;
+  publishableKey: string | null;
+}
+
+/** Longer than this nobody waits for a rate limit, in seconds. */
+const longestWait = 3600;
+
+/**
+ * Asks for the next bundle of an organization's log, waiting where a rate limit says so.
+ * @throws Failure with the code and message of a refusal
+ */
+export async function fetchBundle(
+  { url, token, publishableKey }: AuditFunction,
+  organization: string | null,
+  cursor: string | null,
+): Promise<ReadableStream<Uint8Array>> {
+  const query = new URLSearchParams({
+    format: "ndjson",
+    ...(organization === null ? {} : { organization_id: organization }),
+    ...(cursor === null ? {} : { cursor }),
+  });
+  for (;;) {
+    const bearer = await token();
+    const answer = await fetch(`${url}/functions/v1/audit/export?${query}`, {
+      headers: { apikey: publishableKey ?? bearer, authorization: `Bearer ${bearer}` },
+    });
+    if (answer.ok && answer.body) return answer.body;
+    const text = await answer.text();
+    const wait = Number(answer.headers.get("retry-after"));
+    if (answer.status === 429 && wait > 0 && wait <= longestWait) {
+      console.error(`Waiting ${wait} seconds, as the rate limit says`);
+      await new Promise((resolve) => setTimeout(resolve, 1000 * wait));
+      continue;
+    }
+    const { code = "EXPORT_REFUSED", message = `HTTP ${answer.status}` } = refusalIn(text);
+    throw new Failure(code, message);
+  }
+}
+
+/**
+ * Passes a bundle on and follows it: how many entries there are, and what its end says.
+ * @throws Failure where it breaks off before its last line
+ */
+export async function* followed(
+  body: ReadableStream<Uint8Array>,
+  arrived: Arrived,
+  onProgress: (arrived: Arrived) => void,
+): AsyncGenerator<Uint8Array> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  let isStated = false;
+  for await (const chunk of body) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      // Entries are most of it and need not be parsed.
+      if (line.startsWith('{"type":"entry"')) arrived.entries += 1;
+      else if (line.startsWith('{"type":"group"')) arrived.cursor = `${JSON.parse(line).seal}:0`;
+      else if (line.startsWith('{"type":"statement"')) isStated = true;
+      else if (line.startsWith('{"type":"end"')) {
+        const { next, cursor } = JSON.parse(line);
+        Object.assign(arrived, { next, cursor });
+      }
+    }
+    onProgress(arrived);
+    yield chunk;
+  }
+  if (!isStated || rest !== "") throw new Failure("BROKEN_OFF", "the answer broke off");
+  arrived.isWhole = arrived.next === null;
+}
+
+function refusalIn(text: string): { code?: string; message?: string } {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,228 @@
+import { fromBase64, sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
+import type { AuditGroup, PrunedLog } from "../../supabase/functions/_shared/audit/records.ts";
+import type { Suspect } from "./block.ts";
+import { Chain } from "./chain.ts";
+import { groupHash } from "./hashes.ts";
+import type { GroupLine } from "./records.ts";
+import { GrowingTree } from "./tree.ts";
+import type { FindingCode } from "./verdict.ts";
+
+/** Takes what is wrong. */
+export type Find = (code: FindingCode, message: string) => void;
+
+/** Where a bundle says that it begins: claims, to be compared with the groups. */
+export interface Beginning {
+  after: string | null;
+  pruned: PrunedLog | null;
+}
+
+/** How the first group of a bundle begins, as its own hash has it. */
+export type Start = "first" | "pruned" | "later";
+
+/** The group whose entries are being read. */
+interface OpenGroup {
+  group: AuditGroup;
+  hash: Uint8Array;
+  line: number;
+  /** How many entries of the group were read, those before the bundle included. */
+  place: number;
+  suspect: Suspect | null;
+  /** Whether the bundle gave the nodes after its last entry. */
+  isPart: boolean;
+}
+
+const nothing = new Uint8Array(32);
+
+/** The groups of a bundle: their entries against their roots, and each against the one before it. */
+export class Groups {
+  readonly chain = new Chain();
+  readonly #tree = new GrowingTree();
+  readonly #find: Find;
+  #open: OpenGroup | null = null;
+  /** The last group that was closed, and up to which place it was read. */
+  #closed: { group: AuditGroup; place: number } | null = null;
+  #isNewBundle = true;
+  #start: Start | null = null;
+  #entries = 0;
+  #count = 0;
+
+  constructor(find: Find) {
+    this.#find = find;
+  }
+
+  /** How many groups began; one that goes on in the next bundle counts once. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** How the first group begins; null before there is one. */
+  get start(): Start | null {
+    return this.#start;
+  }
+
+  /** The seal and hash of the group that was read last, or is being read. */
+  get last(): { seal: number; hash: Uint8Array } | null {
+    return this.#open ? { seal: this.#open.group.seal, hash: this.#open.hash } : this.chain.last;
+  }
+
+  /** Where an export goes on after what was read; null before the first group. */
+  get cursor(): string | null {
+    return this.#closed && `${this.#closed.group.seal}:${this.#closed.place}`;
+  }
+
+  /** The hash of the group of a seal, or null where there is none. */
+  hashOf(seal: number): Uint8Array | null {
+    return this.#open?.group.seal === seal ? this.#open.hash : this.chain.hashOf(seal);
+  }
+
+  /** From here on it is the next bundle, which may go on within the last group. */
+  beginBundle(): void {
+    this.#isNewBundle = true;
+  }
+
+  /** Begins a group; false where the nodes before its first entry are not as many as they must be. */
+  begin(line: GroupLine, lineNumber: number, beginning: Beginning): boolean {
+    const { first, before, ...group } = line;
+    const hash = groupHash(group);
+    this.close();
+    if (!this.#goesOn(hash, first)) {
+      this.#checkFollows(group, first, lineNumber, beginning);
+      this.#count += 1;
+    }
+    this.#isNewBundle = false;
+    this.#open = { group, hash, line: lineNumber, place: first, suspect: null, isPart: false };
+    return this.#tree.appendNodes(before.map((node) => fromBase64(node, "before", 32)), first);
+  }
+
+  /** Takes leaves of the open group; false where none is open. */
+  take(leaves: Uint8Array): boolean {
+    if (leaves.length === 0) return true;
+    if (!this.#open || this.#open.isPart) return false;
+    this.#tree.append(leaves);
+    this.#open.place += leaves.length / 32;
+    this.#entries += leaves.length / 32;
+    return true;
+  }
+
+  suspect(suspect: Suspect): void {
+    if (this.#open) this.#open.suspect ??= suspect;
+  }
+
+  /** Takes the nodes after the last entry; false where they cannot be those of the open group. */
+  rest(nodes: string[]): boolean {
+    const open = this.#open;
+    if (!open || open.isPart || open.place >= open.group.entry_count) return false;
+    open.isPart = true;
+    const hashes = nodes.map((node) => fromBase64(node, "nodes", 32));
+    return this.#tree.appendNodes(hashes, open.group.entry_count);
+  }
+
+  /** Compares what was read of the open group with what was sealed. */
+  close(): void {
+    const open = this.#open;
+    if (!open) return;
+    const { group, suspect, hash, isPart } = open;
+    if (this.#tree.size !== group.entry_count) {
+      this.#findMiscount(open);
+    } else if (!sameBytes(this.#tree.root(), fromBase64(group.root, "root", 32))) {
+      this.#findAltered(open);
+    } else if (suspect) {
+      this.#find("ENTRY_ALTERED", `${nameOf(suspect)} has another leaf than the one it is given`);
+    }
+    this.chain.add({ seal: group.seal, hash, entries: this.#entries });
+    // Where entries are missing the log goes on after them all the same.
+    this.#closed = { group, place: isPart ? open.place : group.entry_count };
+    this.#tree.clear();
+    this.#open = null;
+  }
+
+  /** Whether a group line is where the last bundle stopped within a group. */
+  #goesOn(hash: Uint8Array, first: number): boolean {
+    const { last } = this.chain;
+    return this.#isNewBundle && this.#closed !== null && last !== null &&
+      sameBytes(last.hash, hash) && first === this.#closed.place;
+  }
+
+  /** That a group follows the one before it in the organization's own chain. */
+  #checkFollows(group: AuditGroup, first: number, line: number, beginning: Beginning): void {
+    const closed = this.#closed;
+    if (!closed) {
+      this.#start = this.#startOf(group, first, line, beginning);
+      return;
+    }
+    const previous = fromBase64(group.previous, "previous", 32);
+    const before = closed.group.entries_before + closed.group.entry_count;
+    if (closed.place < closed.group.entry_count || first > 0) {
+      this.#find(
+        "ENTRY_MISSING",
+        `line ${line}: it goes on at entry ${first} of seal ${group.seal}, and what is before it ` +
+          `ends at entry ${closed.place} of ${closed.group.entry_count} of seal ` +
+          closed.group.seal,
+      );
+    } else if (
+      !this.chain.endsWith(previous) || group.seal <= closed.group.seal ||
+      group.entries_before !== before
+    ) {
+      this.#find(
+        "GROUP_MISSING",
+        `line ${line}: the entries of seal ${group.seal} do not follow those of seal ` +
+          `${closed.group.seal}: what was between them is missing, or was altered`,
+      );
+    }
+  }
+
+  #startOf(group: AuditGroup, first: number, line: number, { after, pruned }: Beginning): Start {
+    const previous = fromBase64(group.previous, "previous", 32);
+    const isFirst = group.entries_before === 0 && sameBytes(previous, nothing) && first === 0;
+    const missing = group.entries_before + first;
+    if (after !== null) {
+      const [seal, place] = after.split(":").map(Number) as [number, number];
+      const fits = group.seal === seal ? first === place : group.seal > seal && first === 0;
+      if (!fits) {
+        this.#find(
+          "PREFIX_MISSING",
+          `line ${line}: the first entry is entry ${first} of seal ${group.seal}, which is not ` +
+            `what comes after ${after}`,
+        );
+      }
+      return isFirst ? "first" : "later";
+    }
+    if (isFirst) return "first";
+    const isPruned = pruned !== null && first === 0 && group.seal > pruned.through_seal &&
+      group.entries_before === pruned.entries &&
+      sameBytes(previous, fromBase64(pruned.previous, "previous", 32));
+    if (isPruned) return "pruned";
+    this.#find(
+      "PREFIX_MISSING",
+      `line ${line}: ${missing} entries come before the first, and the log does not say that ` +
+        "they were pruned",
+    );
+    return "later";
+  }
+
+  #findMiscount({ group, suspect, line, place }: OpenGroup): void {
+    const missing = place < group.entry_count;
+    const where = suspect
+      ? `${missing ? "what stood before " : ""}${nameOf(suspect)}`
+      : `among those after line ${line}`;
+    this.#find(
+      missing ? "ENTRY_MISSING" : "ENTRY_INSERTED",
+      `seal ${group.seal} holds ${group.entry_count} entries, the log has ${place}: ${where}`,
+    );
+  }
+
+  #findAltered({ group, suspect, line }: OpenGroup): void {
+    if (suspect) {
+      this.#find("ENTRY_ALTERED", `${nameOf(suspect)} is not what seal ${group.seal} holds`);
+      return;
+    }
+    this.#find(
+      "GROUP_ALTERED",
+      `the entries of seal ${group.seal}, from line ${line + 1}, are not what was sealed`,
+    );
+  }
+}
+
+function nameOf({ id, line }: Suspect): string {
+  return `entry ${id} (line ${line})`;
+}

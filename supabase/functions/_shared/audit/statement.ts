@@ -1,0 +1,136 @@
+/**
+ * The signed statement that an export ends with: where it begins and ends, what it holds, and the
+ * digest of its bytes. A C2SP signed note by the log's own keys under another name, whose text no
+ * checkpoint can have: its second line is no number.
+ * @see https://c2sp.org/signed-note
+ */
+import { fromBase64, toBase64 } from "./encoding.ts";
+import { NoteError, openNote, type Signer, signNote, type VerifierKey } from "./note.ts";
+
+/** Where an export begins and ends, and what it holds. */
+export interface ExportStatement {
+  /** The log's name, as in its checkpoints. */
+  origin: string;
+  organization: string | null;
+  /** The cursor that the export goes on from; null: the beginning of the log. */
+  after: string | null;
+  /** Where it ended; null where it holds nothing and goes on from the beginning. */
+  cursor: string | null;
+  /** Whether nothing more was there to export. */
+  isEnd: boolean;
+  entries: number;
+  groups: number;
+  /** The hash of the last group, 32 bytes, to which all groups before are chained. */
+  lastGroup: Uint8Array | null;
+  /** The size and root of the tree that the last proof leads to. */
+  tree: { size: number; root: Uint8Array } | null;
+  /** How many bytes come before the statement's line, and their SHA-256. */
+  bytes: number;
+  digest: Uint8Array;
+}
+
+const title = "bulwark audit export 1";
+const suffix = "/export";
+const line = /^([a-z0-9]+) (.+)$/;
+const names = [
+  "log",
+  "organization",
+  "after",
+  "cursor",
+  "end",
+  "entries",
+  "groups",
+  "last",
+  "tree",
+  "bytes",
+  "sha256",
+] as const;
+
+/** The same key under the name that signs exports, so that neither note is taken for the other. */
+export function exportKey<Key extends VerifierKey>(key: Key): Key {
+  return { ...key, name: `${key.name}${suffix}` };
+}
+
+/** Signs a statement with each key of the log. */
+export function signStatement(
+  statement: ExportStatement,
+  signers: readonly Signer[],
+): Promise<string> {
+  return signNote(formatStatement(statement), signers.map(exportKey));
+}
+
+/**
+ * The statement of a note, when a key of that log signed it.
+ * @throws NoteError as {@link openNote}
+ */
+export async function openStatement(
+  note: string,
+  keys: readonly VerifierKey[],
+): Promise<ExportStatement> {
+  const { text, signedBy } = await openNote(note, keys.map(exportKey));
+  const statement = parseStatement(text);
+  if (!signedBy.some(({ name }) => name === `${statement.origin}${suffix}`)) {
+    throw new NoteError("unknown_key", `no key given signs for ${statement.origin}`);
+  }
+  return statement;
+}
+
+/** A statement as the text of a note. */
+export function formatStatement(statement: ExportStatement): string {
+  const { tree, lastGroup } = statement;
+  const values: Record<typeof names[number], string | number> = {
+    log: statement.origin,
+    organization: statement.organization ?? "none",
+    after: statement.after ?? "beginning",
+    cursor: statement.cursor ?? "beginning",
+    end: statement.isEnd ? "yes" : "no",
+    entries: statement.entries,
+    groups: statement.groups,
+    last: lastGroup ? toBase64(lastGroup) : "none",
+    tree: tree ? `${tree.size} ${toBase64(tree.root)}` : "none",
+    bytes: statement.bytes,
+    sha256: toBase64(statement.digest),
+  };
+  return `${title}\n${names.map((name) => `${name} ${values[name]}\n`).join("")}`;
+}
+
+/**
+ * Reads a statement.
+ * @throws NoteError malformed where it is not exactly as {@link formatStatement} writes it
+ */
+export function parseStatement(text: string): ExportStatement {
+  const values = new Map(
+    text.split("\n").slice(1, -1).map((each) => {
+      const [, name = "", value = ""] = line.exec(each) ?? [];
+      return [name, value];
+    }),
+  );
+  const value = (name: typeof names[number]) => values.get(name) ?? "";
+  const optional = (name: typeof names[number], absent: string) =>
+    value(name) === absent ? null : value(name);
+  try {
+    const [size, root] = value("tree").split(" ");
+    const statement: ExportStatement = {
+      origin: value("log"),
+      organization: optional("organization", "none"),
+      after: optional("after", "beginning"),
+      cursor: optional("cursor", "beginning"),
+      isEnd: value("end") === "yes",
+      entries: Number(value("entries")),
+      groups: Number(value("groups")),
+      lastGroup: value("last") === "none" ? null : fromBase64(value("last"), "last", 32),
+      tree: value("tree") === "none"
+        ? null
+        : { size: Number(size), root: fromBase64(root, "tree", 32) },
+      bytes: Number(value("bytes")),
+      digest: fromBase64(value("sha256"), "sha256", 32),
+    };
+    const { entries, groups, bytes, tree } = statement;
+    const areNumbers = [entries, groups, bytes, tree?.size ?? 0].every(Number.isSafeInteger);
+    // One spelling of each statement: what is written anew has to be what was read.
+    if (areNumbers && formatStatement(statement) === text) return statement;
+  } catch {
+    // Said below.
+  }
+  throw new NoteError("malformed", "the note is not the statement of an export");
+}
