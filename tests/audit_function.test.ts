@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import postgres from "postgres";
 import { inline } from "../scripts/audit/pool.ts";
 import { compareWithKept } from "../scripts/audit/anchor.ts";
+import type { Asked } from "../scripts/audit/bundle.ts";
+import { exitCode } from "../scripts/audit/verdict.ts";
 import { verifyBundle } from "../scripts/audit/verify.ts";
 import {
   openCheckpoint,
@@ -18,6 +20,7 @@ import {
   type Person,
   publishableKey,
   schedulerSecret,
+  secretKey,
   service,
   signUp,
   superuserUrl,
@@ -79,8 +82,9 @@ async function bundleOf(person: Person, organization: string, more = ""): Promis
   return await get(person, `export?organization_id=${organization}${more}`);
 }
 
-async function verify(text: string) {
-  return await verifyBundle(new Blob([text]).stream(), { keys: await keys(), reader: inline() });
+async function verify(text: string, asked: Asked = {}) {
+  const stream = new Blob([text]).stream();
+  return await verifyBundle(stream, { keys: await keys(), reader: inline(), asked });
 }
 
 async function withSuperuser(act: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
@@ -115,8 +119,8 @@ Deno.test("AUD-F01: an export verifies offline to its last entry", async () => {
   assert.equal(answer.status, 200);
   assert.equal(answer.headers.get("content-type"), "application/x-ndjson");
   assert.equal(answer.headers.get("x-next-cursor"), "");
-  const { verdict } = await verify(await answer.text());
-  assert.deepEqual(verdict.findings, []);
+  const { verdict } = await verify(await answer.text(), { organization: acme });
+  assert.deepEqual([verdict.findings, verdict.unproved, exitCode(verdict)], [[], [], 0]);
   assert.equal(verdict.organization, acme);
   assert.ok(verdict.covered >= 4);
 });
@@ -154,7 +158,14 @@ Deno.test("AUD-F04: pages joined at their cursors verify as one, and hold every 
     cursor = answer.headers.get("x-next-cursor") ?? "";
   } while (cursor);
   const { verdict } = await verify(parts.join(""));
-  assert.deepEqual([verdict.findings, verdict.unverifiable], [[], 0]);
+  assert.deepEqual([verdict.findings, verdict.unproved], [[], []]);
+  // A part alone is proved for what it is, also where it begins and ends within a seal.
+  const [first, second] = parts.map((part) =>
+    JSON.parse(part.trimEnd().split("\n").at(-2)!).cursor
+  );
+  const part = { after: first, until: second };
+  assert.equal(exitCode((await verify(parts[1]!, part)).verdict), 0);
+  assert.equal(exitCode((await verify(parts[1]!)).verdict), 2);
   const ids = idsIn(parts.join(""));
   assert.equal(new Set(ids).size, ids.length);
   assert.deepEqual(ids.slice(0, wanted.length), wanted);
@@ -438,7 +449,7 @@ Deno.test("AUD-F13: a payload removed under a record leaves a log that verifies"
   await actAndSign(ada, acme);
   const text = await (await bundleOf(ada, acme)).text();
   const { verdict } = await verify(text);
-  assert.deepEqual(verdict.findings, []);
+  assert.deepEqual([verdict.findings, verdict.unproved], [[], []]);
   assert.equal(verdict.payloadsRemoved, removed);
   assert.ok(!text.includes(person.id));
 });
@@ -451,6 +462,35 @@ Deno.test("AUD-F14: a checkpoint kept elsewhere tells a truncated log and a rewr
   assert.equal((await compareWithKept(shorter, kept, null))?.code, "LOG_TRUNCATED");
   const rewritten = { ...kept, root: new Uint8Array(32) };
   assert.equal((await compareWithKept(rewritten, kept, null))?.code, "LOG_FORKED");
+});
+
+Deno.test("AUD-F18: an export ends with what is signed, and the next one goes on there", async () => {
+  await actAndSign(ada, acme);
+  const text = await (await bundleOf(ada, acme)).text();
+  ok(await service().rpc("seal_audit_log"));
+  const again = await (await bundleOf(ada, acme)).text();
+  assert.deepEqual(idsIn(again), idsIn(text));
+  assert.equal(exitCode((await verify(again)).verdict), 0);
+  const { cursor } = JSON.parse(text.trimEnd().split("\n").at(-2)!);
+  await actAndSign(ada, acme);
+  const later = await (await bundleOf(ada, acme, `&cursor=${cursor}`)).text();
+  assert.equal(exitCode((await verify(text + later)).verdict), 0);
+  assert.equal(exitCode((await verify(later)).verdict), 2);
+});
+
+Deno.test("AUD-F19: the secret key exports in its own name, and half of it nothing", async () => {
+  const as = (secret: string) =>
+    fetch(`${url}/functions/v1/audit/export?organization_id=${acme}`, {
+      headers: { authorization: `Bearer ${secret}` },
+    });
+  const answer = await as(secretKey);
+  assert.equal(answer.status, 200);
+  assert.equal(exitCode((await verify(await answer.text())).verdict), 0);
+  for (const wrong of [secretKey.slice(0, -1), `${secretKey}x`, publishableKey, ""]) {
+    const refused = await as(wrong);
+    assert.ok([401, 403].includes(refused.status), `${refused.status}`);
+    await refused.body?.cancel();
+  }
 });
 
 function idsIn(bundle: string): string[] {

@@ -1,6 +1,6 @@
 -- Proofs, verification for those who may, and the checkpoints that proofs lead to.
 begin;
-select plan(36);
+select plan(42);
 select tests.create_organizations();
 select tests.start_log();
 select tests.seal_log(0);
@@ -136,6 +136,60 @@ select is(
   tests.error($$ select audit_consistency_proof(1, 1000000000) $$), '22023 AUDIT_INVALID_RANGE',
   'AUS-43: but none with a size that is not reached'
 );
+
+-- parts of a seal, as the administrator of acme
+create temporary table tree on commit drop as
+  select string_agg(sha256(int4send(n)), '' order by n) as leaves from generate_series(1, 11) n;
+create function pg_temp.subtree(first integer, last integer)
+  returns bytea
+  language sql
+as $$
+  select private.merkle_root(substring(leaves from first * 32 + 1 for (last - first) * 32)) from tree
+$$;
+select is(
+  (select array[
+     private.merkle_nodes(leaves, 0, 11)::text, private.merkle_nodes(leaves, 3, 9)::text,
+     private.merkle_nodes(leaves, 9, 11)::text, private.merkle_nodes(leaves, 4, 4)::text
+   ] from tree),
+  array[
+    array[pg_temp.subtree(0, 8), pg_temp.subtree(8, 10), pg_temp.subtree(10, 11)]::text,
+    array[pg_temp.subtree(3, 4), pg_temp.subtree(4, 8), pg_temp.subtree(8, 9)]::text,
+    array[pg_temp.subtree(9, 10), pg_temp.subtree(10, 11)]::text,
+    '{}'
+  ],
+  'AUS-84: a part of a tree is covered by its fewest full subtrees'
+);
+create temporary table largest on commit drop as
+  select g.seal, g.entry_count from private.audit_groups g
+  where g.organization_id = tests.organization_id('acme')
+  order by g.entry_count desc limit 1;
+grant select on largest to public;
+select tests.act_as('admin@acme.test');
+select is(
+  (select jsonb_array_length(
+     audit_group_nodes(seal, 0, entry_count, tests.organization_id('acme'))) > 0 from largest),
+  true, 'AUS-85: who may export gets the nodes of a part of a seal'
+);
+select is(
+  (select tests.error(format('select audit_group_nodes(%s, 0, %s, %L)', seal, entry_count + 1,
+     tests.organization_id('acme'))) from largest),
+  '22023 AUDIT_INVALID_RANGE', 'AUS-86: but none beyond its end'
+);
+select is(
+  (select tests.error(format('select audit_group_nodes(%s, 1, 0, %L)', seal,
+     tests.organization_id('acme'))) from largest),
+  '22023 AUDIT_INVALID_RANGE', 'AUS-87: nor of a part that ends before it begins'
+);
+select is(
+  tests.error(format('select audit_group_nodes(1000000, 0, 0, %L)', tests.organization_id('acme'))),
+  '22023 AUDIT_INVALID_RANGE', 'AUS-88: nor of a seal that there is not'
+);
+select is(
+  (select tests.error(format('select audit_group_nodes(%s, 0, 1, %L)', seal,
+     tests.organization_id('globex'))) from largest),
+  '42501 RBAC_PERMISSION_DENIED', 'AUS-89: nor of a foreign log'
+);
+select tests.act_as_owner();
 
 -- checkpoints: who may store them
 create function pg_temp.store(signers jsonb, variadic names text[])

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ExportPage, startExport } from "./export.ts";
+import { type ExportPage, type ExportSource, startExport } from "./export.ts";
 import { exportFormat } from "./formats.ts";
 import { ocsfEvent } from "./ocsf.ts";
 import type { AuditEntry } from "./records.ts";
@@ -28,7 +28,7 @@ function entry(index: number): AuditEntry {
 /** A log of one group of so many entries, in pages as the database makes them. */
 function pages(total: number) {
   const asked: number[] = [];
-  const read = (after: string | null, pageSize: number): Promise<ExportPage> => {
+  const page = (after: string | null, pageSize: number): Promise<ExportPage> => {
     asked.push(pageSize);
     const first = Number(after?.split(":")[1] ?? 0);
     const count = Math.min(pageSize, total - first);
@@ -50,16 +50,24 @@ function pages(total: number) {
       proof: null,
     });
   };
-  return { read, asked };
+  const nodes = (seal: number, from: number, to: number) =>
+    Promise.resolve([`${seal}:${from}:${to}`]);
+  return { source: { page, nodes }, asked };
 }
 
-async function exported(total: number, format: string, limit = 50_000) {
-  const { read, asked } = pages(total);
-  const { body, next } = await startExport(read, {
+async function exported(
+  total: number,
+  format: string,
+  limit = 50_000,
+  cursor: string | null = null,
+) {
+  const { source, asked } = pages(total);
+  const { body, next } = await startExport(source, {
     format: exportFormat(format),
     organization_id: null,
-    cursor: null,
+    cursor,
     limit,
+    signers: [],
   });
   return { text: await new Response(body).text(), next, asked };
 }
@@ -71,19 +79,24 @@ Deno.test("startExport() joins pages, names a group once and ends with the next 
   const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.equal(lines.filter(({ type }) => type === "group").length, 1);
   assert.equal(new Set(lines.map(({ id }) => id).filter(Boolean)).size, 4500);
-  const { entries, next: at } = lines.at(-1);
+  const { entries, next: at } = lines.at(-2);
   assert.deepEqual([entries, at], [4500, "1:4500"]);
+  assert.deepEqual(lines.at(-3), { type: "rest", nodes: ["1:4500:5000"] });
+  assert.deepEqual(lines.at(-1), { type: "statement", note: null });
+  const later = await exported(5000, "ndjson", 4500, "1:4000");
+  assert.deepEqual(JSON.parse(later.text.split("\n")[1]!).before, ["1:0:4000"]);
   assert.equal((await exported(5, "ndjson")).next, null);
   assert.equal((await exported(5, "ndjson", 2)).next, "1:2");
 });
 
 Deno.test("startExport() reads no further than the reader takes", async () => {
-  const { read, asked } = pages(100_000);
-  const { body } = await startExport(read, {
+  const { source, asked } = pages(100_000);
+  const { body } = await startExport(source, {
     format: exportFormat("ndjson"),
     organization_id: null,
     cursor: null,
     limit: 50_000,
+    signers: [],
   });
   const reader = body.getReader();
   await reader.read();
@@ -94,20 +107,21 @@ Deno.test("startExport() reads no further than the reader takes", async () => {
 });
 
 Deno.test("a page that fails breaks the stream off, and one that repeats does not loop", async () => {
-  const { read } = pages(5000);
-  const start = async (failing: typeof read) => {
-    const { body } = await startExport(failing, {
+  const { source } = pages(5000);
+  const start = async (page: ExportSource["page"]) => {
+    const { body } = await startExport({ ...source, page }, {
       format: exportFormat("csv"),
       organization_id: null,
       cursor: null,
       limit: 50_000,
+      signers: [],
     });
     return await new Response(body).text();
   };
   const failing = (after: string | null, size: number) =>
-    after ? Promise.reject(new Error("gone")) : read(after, size);
+    after ? Promise.reject(new Error("gone")) : source.page(after, size);
   await assert.rejects(start(failing));
-  await assert.rejects(start((_, size) => read(null, size)));
+  await assert.rejects(start((_, size) => source.page(null, size)));
 });
 
 Deno.test("JSON keeps numbers that JavaScript cannot hold, CSV and OCSF the exact payload", async () => {

@@ -29,6 +29,8 @@ const bytes = (hex: string) =>
   Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 const leaves = await Promise.all(contents.map((content) => leafHash(bytes(content))));
 
+const short = new Uint8Array(31);
+
 /** The definitions of RFC 6962, word for word: proofs made by them are what verification is for. */
 const split = (size: number) => 2 ** Math.ceil(Math.log2(size) - 1);
 
@@ -84,23 +86,67 @@ Deno.test("rootOfInclusion() leads every leaf of every tree to its root, and to 
 });
 
 Deno.test("isConsistent() accepts every pair of sizes with its proof, and nothing else", async () => {
-  for (let to = 0; to <= 8; to++) {
+  for (let to = 1; to <= 8; to++) {
     const tree = leaves.slice(0, to);
     const toRoot = await merkleRoot(tree);
-    for (let from = 0; from <= to; from++) {
+    for (let from = 1; from <= to; from++) {
       const fromRoot = await merkleRoot(leaves.slice(0, from));
-      const proof = from === 0 ? [] : await proofOf(from, tree);
+      const proof = await proofOf(from, tree);
       const holds = (path: Uint8Array[], old = fromRoot, present = toRoot) =>
         isConsistent(from, to, old, present, path);
       assert.equal(await holds(proof), true, `${from} to ${to}`);
       assert.equal(await holds([...proof, leaves[0]!]), false, `${from} to ${to}, longer`);
+      assert.equal(await holds([leaves[0]!, ...proof]), false, `${from} to ${to}, longer in front`);
       assert.equal(await holds(proof, leaves[7]!), false, `${from} to ${to}, another old root`);
-      if (from === 0) continue;
       assert.equal(await holds(proof, fromRoot, leaves[7]!), false, `${from} to ${to}, new root`);
+      if (from < to) assert.equal(await holds([]), false, `${from} to ${to}, without a proof`);
       if (proof.length > 0) assert.equal(await holds(proof.slice(1)), false);
-      const altered = proof.map((hash, at) => at === 0 ? leaves[7]! : hash);
-      if (proof.length > 0) assert.equal(await holds(altered), false);
+      for (const place of proof.keys()) {
+        assert.equal(
+          await holds(proof.with(place, new Uint8Array(32))),
+          false,
+          `${from} to ${to}, altered`,
+        );
+        assert.equal(await holds(proof.with(place, short)), false, `${from} to ${to}, no hash`);
+      }
     }
   }
-  assert.equal(await isConsistent(3, 2, leaves[0]!, leaves[0]!, []), false);
+});
+
+Deno.test("isConsistent() refuses the empty tree, trees that shrink and sizes that are none", async () => {
+  const empty = await merkleRoot([]);
+  const one = leaves[0]!;
+  const two = await merkleRoot(leaves.slice(0, 2));
+  const cases: [number, number, Uint8Array, Uint8Array, Uint8Array[]][] = [
+    [0, 0, empty, empty, []],
+    [0, 1, empty, one, []],
+    [0, 1, empty, one, [one]],
+    [0, 2, one, two, []],
+    [2, 1, two, one, []],
+    [2, 1, two, one, [leaves[1]!]],
+    [1, 0, one, empty, []],
+    [-1, 1, one, one, []],
+    [1, 1.5, one, one, []],
+    [NaN, 1, one, one, []],
+    [1, 2 ** 53, one, two, [leaves[1]!]],
+    [1, 1, new Uint8Array(), new Uint8Array(), []],
+    [1, 1, short, short, []],
+    [1, 2, one, new Uint8Array(), [leaves[1]!]],
+  ];
+  for (const [from, to, ...rest] of cases) {
+    assert.equal(await isConsistent(from, to, ...rest), false, `${from} to ${to}`);
+  }
+});
+
+Deno.test("what is no hash of 32 bytes is no leaf, no node and no root", async () => {
+  const long = new Uint8Array(33);
+  for (const wrong of [new Uint8Array(), short, long]) {
+    assert.equal(await rootOfInclusion(wrong, 0, 1, []), null);
+    assert.equal(await rootOfInclusion(leaves[0]!, 0, 2, [wrong]), null);
+    await assert.rejects(merkleRoot([wrong]), { name: "MalformedError" });
+    await assert.rejects(merkleRoot([leaves[0]!, wrong]), { name: "MalformedError" });
+  }
+  for (const [index, size] of [[0, 0], [1, 0], [1, 1], [8, 7], [0, 2 ** 53]] as const) {
+    assert.equal(await rootOfInclusion(leaves[0]!, index, size, []), null);
+  }
 });

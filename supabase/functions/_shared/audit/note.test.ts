@@ -48,6 +48,8 @@ async function signer(byte: number, name = "example.test/audit"): Promise<Signer
 }
 
 const root = new Uint8Array(32).fill(7);
+/** One byte less than a hash. */
+const leafless = new Uint8Array(31);
 const text = formatCheckpoint({ origin: "example.test/audit", size: 9, root });
 
 Deno.test("a seed gives the public keys and signatures of RFC 8032", async () => {
@@ -148,5 +150,117 @@ Deno.test("parseCheckpoint() takes extension lines and refuses sizes and roots o
     ]
   ) {
     assert.throws(() => parseCheckpoint(wrong), { problem: "malformed" });
+  }
+});
+
+Deno.test("a note with control characters, halves of surrogates or too many signatures is refused", async () => {
+  const key = await signer(1);
+  const note = await signNote(text, [key]);
+  const [, line] = note.split("\n\n") as [string, string];
+  const malformed = [
+    `\x01${note}`,
+    note.replace("\n9\n", "\n9\t\n"),
+    note.replaceAll("\n", "\r\n"),
+    note.replace("\n9", "\0\n9"),
+    `\ud800${note}`,
+    `${text}\n${line.repeat(101)}`,
+    `${text}\n${line.replace("— ", "—\u00a0")}`,
+    `${text}\n${line.replace("— ", "- ")}`,
+    `${text}\n${line.replace("— ", "—  ")}`,
+    `${text}\n${line.replace("example", "exam+ple")}`,
+    `${text}\n${line.replace("example", "exam\u0085ple")}`,
+    `${text}\n${line.replace("example", "exam\u2003ple")}`,
+    `${text}\n${line.replace(/ \S+\n$/, " AAAA\n")}`,
+    `${text}\n${line.replace(/ \S+\n$/, " \n")}`,
+    `${text}\n${line.replace("=\n", "\n")}`,
+    `${text}\n${line}${text}`,
+    `${text}\n${line}\n`,
+  ];
+  for (const wrong of malformed) {
+    await assert.rejects(openNote(wrong, [key]), { problem: "malformed" }, JSON.stringify(wrong));
+  }
+  assert.equal((await openNote(`${text}\n${line.repeat(100)}`, [key])).signedBy.length, 1);
+  const bad = line.replace(/\S{8}\n$/, "AAAAAA==\n");
+  await assert.rejects(openNote(`${text}\n${line}${bad}`, [key]), { problem: "bad_signature" });
+});
+
+Deno.test("a key that is there twice decides nothing", async () => {
+  const [key, other] = [await signer(1), await signer(2)];
+  const note = await signNote(text, [key]);
+  await assert.rejects(openNote(note, [key, key]), { problem: "ambiguous_key" });
+  await assert.rejects(openNote(note, [key, other, { ...key }]), { problem: "ambiguous_key" });
+  assert.equal((await openNote(note, [other, key, other])).signedBy.length, 1);
+  const byOther = await signNote(text, [other]);
+  await assert.rejects(openNote(byOther, [key, { ...other, name: "elsewhere.test/audit" }]), {
+    problem: "unknown_key",
+  });
+});
+
+Deno.test("signNote() makes no note that openNote() refuses", async () => {
+  const key = await signer(1);
+  await assert.rejects(signNote("no newline", [key]), { name: "MalformedError" });
+  await assert.rejects(signNote("bell\x07\n", [key]), { name: "MalformedError" });
+  await assert.rejects(signNote("half \ud800\n", [key]), { name: "MalformedError" });
+  await assert.rejects(signNote(text, []), { name: "MalformedError" });
+  for (const name of ["", "a b", "a+b", "a\nb", "a\u2028b"]) {
+    await assert.rejects(signNote(text, [{ ...key, name }]), { name: "MalformedError" });
+    await assert.rejects(signer(1, name), { name: "MalformedError" });
+  }
+  await assert.rejects(async () => formatCheckpoint({ origin: "a\nb", size: 1, root }));
+  await assert.rejects(async () => formatCheckpoint({ origin: "a", size: -1, root }));
+  await assert.rejects(async () => formatCheckpoint({ origin: "a", size: 1, root: leafless }));
+});
+
+Deno.test("a checkpoint has three lines or more, none of them empty, and a newline at its end", () => {
+  const base64 = toBase64(root);
+  assert.equal(parseCheckpoint(`o\n0\n${base64}\n`).size, 0);
+  assert.equal(parseCheckpoint(`o\n9\n${base64}\none\ntwo\n`).size, 9);
+  for (
+    const wrong of [
+      `o\n9\n${base64}`,
+      `o\n9\n${base64}\n\n`,
+      `o\n9\n${base64}\n\nextension\n`,
+      `o\n9\n${base64}\nextension`,
+      `o\n9\n\n${base64}\n`,
+      `o\n9\n`,
+      `o\n9.0\n${base64}\n`,
+      `o\n+9\n${base64}\n`,
+      `o\n 9\n${base64}\n`,
+      `o\n9007199254740993\n${base64}\n`,
+      `o\n18446744073709551615\n${base64}\n`,
+      `o\r\n9\r\n${base64}\r\n`,
+      `o\n9\n${base64} \n`,
+      `o\n9\n${toBase64(leafless)}\n`,
+      "",
+    ]
+  ) {
+    assert.throws(() => parseCheckpoint(wrong), { problem: "malformed" }, JSON.stringify(wrong));
+  }
+});
+
+Deno.test("a verifier key has one spelling", async () => {
+  const vkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+  for (
+    const wrong of [
+      ` ${vkey}`,
+      `${vkey}\n`,
+      vkey.toUpperCase(),
+      vkey.replace("c74f20a3", "C74F20A3"),
+      vkey.replace("c74f20a3", "c74f20a"),
+      vkey.replace("+c74f20a3", ""),
+      vkey.replace("PeterNeumann", ""),
+      vkey.replace("PeterNeumann", "Peter\u0085Neumann"),
+      vkey.replace("PeterNeumann", "Peter\x01Neumann"),
+      vkey.replace("PeterNeumann", "Peter+Neumann"),
+      `${vkey}+more`,
+      `${vkey}=`,
+      vkey.replace("10TW", "10T"),
+    ]
+  ) {
+    await assert.rejects(
+      parseVerifierKey(wrong),
+      { name: "MalformedError" },
+      JSON.stringify(wrong),
+    );
   }
 });

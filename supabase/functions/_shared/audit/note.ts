@@ -112,9 +112,9 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
 /**
  * The text of a note, and those of the known keys that signed it. Signatures of unknown keys are
  * ignored, as the format says, so that a note may carry those of several generations and witnesses.
- * @throws NoteError malformed, ambiguous_key where two known keys have the same name and hash,
- *   unknown_key where no known key signed, bad_signature where a known key's signature is not by
- *   that key
+ * @throws NoteError malformed, ambiguous_key where two of the known keys have the name and hash of a
+ *   signature, unknown_key where no known key signed, bad_signature where a known key's signature is
+ *   not by that key
  */
 export async function openNote(
   note: string,
@@ -130,11 +130,14 @@ export async function openNote(
   if (lines.length > mostSignatures) {
     throw new NoteError("malformed", `the note has more than ${mostSignatures} signatures`);
   }
-  const keys = await keysById(known);
+  const ids = await Promise.all(known.map(keyId));
   const signedBy = new Set<VerifierKey>();
   for (const { name, hash, signature } of lines.map(readSignature)) {
-    const key = keys.get(`${name}+${hash}`);
+    const [key, another] = known.filter((each, place) => each.name === name && ids[place] === hash);
     if (!key) continue;
+    if (another) {
+      throw new NoteError("ambiguous_key", `two of the keys given have the id ${name}+${hash}`);
+    }
     if (!await verify(key.publicKey, signature, encoder.encode(text))) {
       throw new NoteError("bad_signature", `the signature of ${name} is not by its key`);
     }
@@ -233,17 +236,4 @@ function signatureBytes(encoded: string): Uint8Array {
     // Said below.
   }
   throw new NoteError("malformed", "a signature is not base64");
-}
-
-/** The keys by name and hash, which have to tell them apart. */
-async function keysById(known: readonly VerifierKey[]): Promise<Map<string, VerifierKey>> {
-  const keys = new Map<string, VerifierKey>();
-  for (const key of known) {
-    const id = `${key.name}+${await keyId(key)}`;
-    if (keys.has(id)) {
-      throw new NoteError("ambiguous_key", `two of the keys given have the id ${id}`);
-    }
-    keys.set(id, key);
-  }
-  return keys;
 }

@@ -126,7 +126,8 @@ export function parseStatement(text: string): ExportStatement {
       digest: fromBase64(value("sha256"), "sha256", 32),
     };
     const { entries, groups, bytes, tree } = statement;
-    const areNumbers = [entries, groups, bytes, tree?.size ?? 0].every(Number.isSafeInteger);
+    const areNumbers = [entries, groups, bytes, tree?.size ?? 0]
+      .every((number) => Number.isSafeInteger(number) && number >= 0);
     // One spelling of each statement: what is written anew has to be what was read.
     if (areNumbers && formatStatement(statement) === text) return statement;
   } catch {
