@@ -6,8 +6,9 @@
  *   --after <cursor>                goes on where an earlier export ended
  *   --system                        the entries without an organization, instead of an id
  *
- * NDJSON comes from the function `audit`, which signs where it begins and ends. What is there already of an NDJSON export that was stopped (`<file>.part`) is kept: the same command
- * goes on after the last whole part of it. The other formats begin anew.
+ * NDJSON comes from the function `audit`, which signs where it begins and ends. What is there already
+ * of one that was stopped (`<file>.part`) is kept: the same command goes on after the last whole part
+ * of it. The other formats begin anew.
  *
  * The environment says where and as whom: SUPABASE_URL, and either SUPABASE_SECRET_KEY or
  * SUPABASE_PUBLISHABLE_KEY with BULWARK_EMAIL and BULWARK_PASSWORD.
@@ -114,7 +115,7 @@ function readArguments() {
       throw new Error("either an organization or --system is needed");
     }
     return {
-      organization_id: organization ?? null,
+      organization_id: organization?.toLowerCase() ?? null,
       out: values.out,
       format: exportFormat(values.format),
       cursor: values.after ?? null,

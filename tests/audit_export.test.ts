@@ -91,6 +91,21 @@ async function verdictOf(path: string, person: Person = ada) {
   return verdict;
 }
 
+/** What `npm run verify-audit` ends with. */
+async function verifyByProgram(path: string): Promise<number> {
+  const published = await fetch(`${url}/functions/v1/audit/checkpoint`, {
+    headers: { authorization: `Bearer ${ada.token}` },
+  });
+  const { keys } = await published.json();
+  const program = script.replace("export_audit.ts", "verify_audit.ts");
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "--config", config, program, path, "--key", keys[0]],
+    stdin: "null",
+    env: { NO_COLOR: "1", BULWARK_PARENT_PIPE: "" },
+  }).output();
+  return code;
+}
+
 async function linesOf(path: string, type: string): Promise<number> {
   const text = await Deno.readTextFile(path);
   return text.split(`{"type":"${type}"`).length - 1;
@@ -109,6 +124,12 @@ Deno.test("AUD-X01: an export follows the cursor to the end, says how far it is,
   assert.equal(verdict.next, null);
   assert.ok(verdict.covered > rows);
   assert.equal((await Deno.stat(out)).mode! & 0o077, 0, "for its owner alone");
+  // The program itself, which reads a file of this size on several threads.
+  assert.equal(await verifyByProgram(out), 0);
+  const bytes = await Deno.readFile(out);
+  bytes[bytes.length >> 1]! ^= 1;
+  await Deno.writeFile(`${out}.altered`, bytes);
+  assert.ok([1, 2].includes(await verifyByProgram(`${out}.altered`)));
 });
 
 Deno.test("AUD-X02: a killed export leaves no file under its name, and the same command goes on", async () => {

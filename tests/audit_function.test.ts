@@ -57,6 +57,11 @@ async function checkpoint(secret: string | null = schedulerSecret): Promise<Resp
   });
 }
 
+/** Seals what is left to seal: the stack's timer may have been first, and the answer is null then. */
+async function seal(): Promise<void> {
+  assert.equal((await service().rpc("seal_audit_log")).error, null);
+}
+
 async function keys(): Promise<VerifierKey[]> {
   const published = await (await get(ada, "checkpoint")).json();
   return await Promise.all(published.keys.map(parseVerifierKey));
@@ -312,7 +317,7 @@ Deno.test("AUD-F17: with the service role's key nobody stores a checkpoint that 
   await actAndSign(ada, acme);
   const genuine = (await (await get(ada, "checkpoint")).json()).note as string;
   ok(await ada.client.rpc("log_audit_event", { event_type: "data.read" }));
-  ok(await service().rpc("seal_audit_log"));
+  await seal();
   const [head] = ok(await service().rpc("audit_tree_head"));
   const [origin = "", , , , line = ""] = genuine.split("\n");
   const note = `${origin}\n${head?.tree_size}\n${head?.root_hash}\n\n${line}\n`;
@@ -332,8 +337,10 @@ Deno.test("AUD-F17: with the service role's key nobody stores a checkpoint that 
     });
     assert.equal(error?.details, code);
   }
-  const answer = await checkpoint();
-  assert.equal((await answer.json()).signed, true);
+  // The key's holder stores it, here or by the stack's timer.
+  assert.equal((await checkpoint()).status, 200);
+  const stored = (await (await get(ada, "checkpoint")).json()).note as string;
+  assert.ok((await openCheckpoint(stored, await keys())).size >= (head?.tree_size ?? 0));
 });
 
 Deno.test("AUD-F08: a proof leads from an entry to a signature, and to no other entry", async () => {
@@ -467,7 +474,7 @@ Deno.test("AUD-F14: a checkpoint kept elsewhere tells a truncated log and a rewr
 Deno.test("AUD-F18: an export ends with what is signed, and the next one goes on there", async () => {
   await actAndSign(ada, acme);
   const text = await (await bundleOf(ada, acme)).text();
-  ok(await service().rpc("seal_audit_log"));
+  await seal();
   const again = await (await bundleOf(ada, acme)).text();
   assert.deepEqual(idsIn(again), idsIn(text));
   assert.equal(exitCode((await verify(again)).verdict), 0);

@@ -25,7 +25,7 @@ export interface Block {
   /** What the records of removals in the block say they removed. */
   removals: { id: string; entries: number; digest: string }[];
   /** Where the block stops making sense; what follows was not read. */
-  malformed: { line: number; message: string } | null;
+  malformed: { line: number; message: string; isCut: boolean } | null;
 }
 
 /** A line that is no entry. */
@@ -54,6 +54,9 @@ export interface Suspect {
   id: string;
 }
 
+/** The last line has no end. */
+class CutError extends Error {}
+
 // A byte order mark is not to be swallowed: there is one way to write a bundle.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -76,7 +79,8 @@ export function readBlock(bytes: Uint8Array): Block {
   try {
     readLines(bytes, block);
   } catch (thrown) {
-    block.malformed = { line: block.lines, message: whyMalformed(thrown) };
+    const isCut = thrown instanceof CutError;
+    block.malformed = { line: block.lines, message: whyMalformed(thrown), isCut };
   }
   block.leaves = block.leaves.subarray(0, 32 * block.entries);
   block.times = resized(block.times, block.entries);
@@ -97,7 +101,7 @@ function readLines(bytes: Uint8Array, block: Block): void {
   for (let at = 0, start = 0; at < bytes.length;) {
     block.lines += 1;
     const newline = bytes.indexOf(10, at);
-    if (newline < 0) throw new MalformedError("it does not end in a newline: the bundle was cut");
+    if (newline < 0) throw new CutError();
     const end = text?.indexOf("\n", start) ?? 0;
     readLine(block, text?.slice(start, end) ?? decoder.decode(bytes.subarray(at, newline)), at);
     start = end + 1;

@@ -324,7 +324,7 @@ Deno.test("an organization without entries has none because a signed statement s
 Deno.test("a bundle cut anywhere is refused", async () => {
   const bytes = asBytes(sample.lines);
   await assert.rejects(verifyBytes(bytes.slice(0, bytes.length / 2)), /Cannot verify: /);
-  await assert.rejects(verifyBytes(bytes.slice(0, -1)), /does not end in a newline/);
+  await assert.rejects(verifyBytes(bytes.slice(0, -1)), { code: "BUNDLE_CUT" });
   await assert.rejects(verify(sample.lines.slice(0, 9)), { code: "BUNDLE_CUT" });
   await assert.rejects(verify(sample.lines.slice(0, -1)), { code: "BUNDLE_CUT" });
   await assert.rejects(verify(sample.lines.slice(0, -2)), { code: "BUNDLE_CUT" });

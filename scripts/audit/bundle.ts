@@ -75,7 +75,7 @@ export class BundleVerifier {
 
   /**
    * Takes the next block.
-   * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE naming the line, WRONG_KEY, BAD_KEY
+   * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE naming the line, BUNDLE_CUT, WRONG_KEY, BAD_KEY
    */
   async add(block: Block): Promise<void> {
     const first = this.#line;
@@ -113,6 +113,7 @@ export class BundleVerifier {
     }
     this.#removals.add(block);
     this.#line = first + block.lines;
+    if (block.malformed?.isCut) throw wasCut(`in line ${first + block.malformed.line}`);
     if (block.malformed) this.#refuse(first + block.malformed.line, block.malformed.message);
   }
 
@@ -123,8 +124,7 @@ export class BundleVerifier {
   finish(): Verdict {
     if (!this.#first) throw notABundle("the file is empty");
     if (this.#header || !this.#end) {
-      const text = `Cannot verify: the bundle was cut after line ${this.#line}, it has no end`;
-      throw new Failure("BUNDLE_CUT", text, 2);
+      throw wasCut(`after line ${this.#line}, it has no end`);
     }
     this.#findMisdated();
     this.#unproved.push(...this.#coverage.finish());
@@ -331,4 +331,8 @@ export class BundleVerifier {
 
 function notABundle(why: string): Failure {
   return new Failure("NOT_A_BUNDLE", `Cannot verify: this is no audit bundle: ${why}`, 2);
+}
+
+function wasCut(where: string): Failure {
+  return new Failure("BUNDLE_CUT", `Cannot verify: the bundle was cut ${where}`, 2);
 }

@@ -57,7 +57,7 @@ export interface StatedRemoval {
  * pruning restates it for what is left of earlier removals.
  */
 export function statedRemovals({ id, source, payload }: AuditEntry): StatedRemoval[] {
-  if (payload === undefined || source !== "service") return [];
+  if (payload === undefined || source !== "system") return [];
   const said: unknown = JSON.parse(payload);
   // The log's own records name nothing twice: one that does is read by nobody.
   if (!isObject(said) || keysIn(said) !== keysWritten(payload)) return [];

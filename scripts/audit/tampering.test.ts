@@ -79,7 +79,7 @@ async function makeLog(change: (entry: AuditEntry) => void = () => {}): Promise<
   const [last, ...rest] = lists([3, organization], [1, otherOrganization]);
   const [gone, record] = [first![1]!, last![2]!];
   record.event_type = "compliance.data_deleted";
-  record.source = "service";
+  record.source = "system";
   const digest = toBase64(await sha256(concat(uuidBytes(gone.id, "id"))));
   const details = { kind: "erasure", entries: 1, digest };
   record.payload = JSON.stringify({ action: "erase_subject", details });

@@ -345,7 +345,9 @@ create function public.export_audit_log(
 as $$
   select private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
 $$;
-comment on function public.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean) is
+comment on function public.export_audit_log(
+  uuid, text, integer, timestamptz, timestamptz, boolean
+) is
   'A page of an organization''s log (audit:export there; null: the entries without an organization,
    for a super_admin and the service role) in the order it was sealed, with what proves it. next
    brings the next page and is null at the end; cursor is where a follower goes on later: no entry
@@ -359,9 +361,7 @@ revoke all on function
     uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   ),
-  private.export_audit_log(
-  uuid, text, integer, timestamptz, timestamptz, boolean
-),
+  private.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
   public.search_audit_logs(
     uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
     text, text, uuid, text, uuid, integer

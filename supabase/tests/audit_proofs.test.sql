@@ -157,7 +157,7 @@ select is(
     array[pg_temp.subtree(9, 10), pg_temp.subtree(10, 11)]::text,
     '{}'
   ],
-  'AUS-84: a part of a tree is covered by its fewest full subtrees'
+  'AUS-85: a part of a tree is covered by its fewest full subtrees'
 );
 create temporary table largest on commit drop as
   select g.seal, g.entry_count from private.audit_groups g
@@ -168,26 +168,26 @@ select tests.act_as('admin@acme.test');
 select is(
   (select jsonb_array_length(
      audit_group_nodes(seal, 0, entry_count, tests.organization_id('acme'))) > 0 from largest),
-  true, 'AUS-85: who may export gets the nodes of a part of a seal'
+  true, 'AUS-86: who may export gets the nodes of a part of a seal'
 );
 select is(
   (select tests.error(format('select audit_group_nodes(%s, 0, %s, %L)', seal, entry_count + 1,
      tests.organization_id('acme'))) from largest),
-  '22023 AUDIT_INVALID_RANGE', 'AUS-86: but none beyond its end'
+  '22023 AUDIT_INVALID_RANGE', 'AUS-87: but none beyond its end'
 );
 select is(
   (select tests.error(format('select audit_group_nodes(%s, 1, 0, %L)', seal,
      tests.organization_id('acme'))) from largest),
-  '22023 AUDIT_INVALID_RANGE', 'AUS-87: nor of a part that ends before it begins'
+  '22023 AUDIT_INVALID_RANGE', 'AUS-88: nor of a part that ends before it begins'
 );
 select is(
   tests.error(format('select audit_group_nodes(1000000, 0, 0, %L)', tests.organization_id('acme'))),
-  '22023 AUDIT_INVALID_RANGE', 'AUS-88: nor of a seal that there is not'
+  '22023 AUDIT_INVALID_RANGE', 'AUS-89: nor of a seal that there is not'
 );
 select is(
   (select tests.error(format('select audit_group_nodes(%s, 0, 1, %L)', seal,
      tests.organization_id('globex'))) from largest),
-  '42501 RBAC_PERMISSION_DENIED', 'AUS-89: nor of a foreign log'
+  '42501 RBAC_PERMISSION_DENIED', 'AUS-90: nor of a foreign log'
 );
 select tests.act_as_owner();
 

@@ -14,7 +14,7 @@ export const consistencyQuery = z.strictObject({ from: size, to: size });
 /** `GET /audit/export`; the cursor is the database's to judge. */
 export const exportQuery = z.strictObject({
   format: z.string().default("ndjson").transform(exportFormat),
-  organization_id: z.uuid().nullable().default(null),
+  organization_id: z.uuid().toLowerCase().nullable().default(null),
   cursor: z.string().max(64).nullable().default(null),
   limit: z.coerce.number().int().min(1).max(exportLimit).default(exportLimit),
 });

@@ -206,9 +206,9 @@ Deno.test("signNote() makes no note that openNote() refuses", async () => {
     await assert.rejects(signNote(text, [{ ...key, name }]), { name: "MalformedError" });
     await assert.rejects(signer(1, name), { name: "MalformedError" });
   }
-  await assert.rejects(async () => formatCheckpoint({ origin: "a\nb", size: 1, root }));
-  await assert.rejects(async () => formatCheckpoint({ origin: "a", size: -1, root }));
-  await assert.rejects(async () => formatCheckpoint({ origin: "a", size: 1, root: leafless }));
+  assert.throws(() => formatCheckpoint({ origin: "a\nb", size: 1, root }));
+  assert.throws(() => formatCheckpoint({ origin: "a", size: -1, root }));
+  assert.throws(() => formatCheckpoint({ origin: "a", size: 1, root: leafless }));
 });
 
 Deno.test("a checkpoint has three lines or more, none of them empty, and a newline at its end", () => {
