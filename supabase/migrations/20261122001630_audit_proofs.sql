@@ -1,8 +1,8 @@
 -- Audit proofs: that an entry is in the log, and that a later log contains an earlier one.
 -- Protects against a log that shows one thing to one reader and another to the next: whoever holds
 -- a proof and the public key needs nothing else from the database.
--- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because seals
---   are for no client.
+-- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because
+--   seals are for no client.
 
 create function private.base64_array(hashes bytea[])
   returns jsonb
@@ -285,7 +285,8 @@ $$;
 comment on function public.audit_group_nodes(bigint, bigint, bigint, uuid) is
   'For an export that begins or ends within a seal (audit:export; null: the entries without an
    organization): the nodes over the organization''s entries first to last, which are not in it, and
-   with which those that are lead to the root. Errors: AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+   with which those that are lead to the root. Errors: AUDIT_INVALID_RANGE,
+   RBAC_PERMISSION_DENIED.';
 
 revoke all on function
   private.merkle_nodes(bytea, bigint, bigint),
