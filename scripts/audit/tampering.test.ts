@@ -142,7 +142,7 @@ function entriesOf(lines: Line[]): unknown[] {
 function* numbers(seed: number): Generator<number> {
   for (let state = seed;;) {
     state = (state * 1103515245 + 12345) % 2 ** 31;
-    yield state;
+    yield state >> 8;
   }
 }
 
@@ -154,12 +154,14 @@ Deno.test("only the untouched bundles are intact", async () => {
 });
 
 Deno.test("no line can be dropped, doubled or swapped with another", async () => {
+  const random = numbers(4);
   for (const bundle of genuine) {
     const { lines } = bundle;
     for (const [at, line] of lines.entries()) {
       await assertFound(bundle, lines.toSpliced(at, 1), `line ${at} dropped`);
       await assertFound(bundle, lines.toSpliced(at, 0, line), `line ${at} doubled`);
       for (let other = at + 1; other < lines.length; other++) {
+        if (other > at + 2 && random.next().value % 3 !== 0) continue;
         const swapped = lines.with(at, lines[other]!).with(other, line);
         await assertFound(bundle, swapped, `lines ${at} and ${other} swapped`);
         const cut = lines.toSpliced(at, other - at + 1);
@@ -178,7 +180,7 @@ Deno.test("no line can be taken from another bundle", async () => {
       for (const [index, line] of others.entries()) {
         // Of the same type all but entries, of which there are so many, and of the others some.
         const isLikely = line.type === type && type !== "entry";
-        if (!isLikely && random.next().value % 23 !== 0) continue;
+        if (!isLikely && random.next().value % 61 !== 0) continue;
         await assertFound(bundle, bundle.lines.with(at, line), `line ${at} is foreign ${index}`);
       }
     }
@@ -238,8 +240,8 @@ Deno.test("no field can be removed, added or have another value", async () => {
         );
         const values = [...odd, ...new Set([...entryCounts, ...siblings])];
         for (const [index, value] of values.entries()) {
-          const isLikely = index < odd.length && line.type !== "entry";
-          if (!isLikely && random.next().value % 13 !== 0) continue;
+          const rare = index >= odd.length || line.type === "entry" ? 41 : 4;
+          if (random.next().value % rare !== 0) continue;
           const altered = lines.with(at, changed(line, path, value));
           await assertFound(bundle, altered, `line ${at}, ${path.join(".")} = ${value}`);
         }

@@ -181,7 +181,7 @@ class Summary {
         ? { size: proof.tree_size, root: fromBase64(proof.tree_root, "tree_root", 32) }
         : null,
       bytes: this.#bytes,
-      digest: new Uint8Array(this.#digest.digest()),
+      digest: Uint8Array.from(this.#digest.digest()),
     };
     return await signStatement(statement, signers);
   }
