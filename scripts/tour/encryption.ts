@@ -42,7 +42,7 @@ export async function encryption(place: Place): Promise<void> {
   const find = { table: "contacts", organization_id, column: "email", value: "grace@navy.example" };
   await expect(
     "Ada looks for grace@navy.example",
-    { primary_keys: [grace] },
+    { primary_keys: [grace], next: null },
     call(ada, "find", find),
   );
   const read = { table: "contacts", columns: ["email"], primary_keys: [grace] };
@@ -97,7 +97,7 @@ export async function encryption(place: Place): Promise<void> {
     await refused(
       "Ada reads Alan's address",
       "ENCRYPTION_FAILED",
-      call(ada, "decrypt", { ...read, primary_keys: [alan] }),
+      readOne(ada, { ...read, primary_keys: [alan] }),
     );
 
     title("The organization is shredded");
@@ -108,7 +108,7 @@ export async function encryption(place: Place): Promise<void> {
     );
     await superuser`select public.shred_organization(${organization_id}, ${slug})`;
     console.log("  done     the operator shreds it, confirming with the slug");
-    await refused("Ada reads it", "ENCRYPTION_KEY_DESTROYED", call(ada, "decrypt", read));
+    await refused("Ada reads it", "ENCRYPTION_KEY_DESTROYED", readOne(ada, read));
   } finally {
     await superuser.end();
   }
@@ -117,6 +117,12 @@ export async function encryption(place: Place): Promise<void> {
 interface EncryptedRow {
   primary_key: string;
   fields: { email: string; email_index: string };
+}
+
+interface DecryptedRow {
+  primary_key: string;
+  fields?: Record<string, string | null>;
+  error?: { code: string; message: string };
 }
 
 /** Calls the function, in the shape of a supabase-js answer. */
@@ -133,4 +139,11 @@ async function call<Data>(
   if (!error) return { data: data as Data, error: null };
   const answer: { code: string; message: string } = await error.context.json();
   return { data: null as Data, error: { ...answer, details: null } };
+}
+
+/** A row's texts, or its error as that of the call. */
+async function readOne(visitor: Visitor, body: Record<string, unknown>) {
+  const { data, error } = await call<{ rows: DecryptedRow[] }>(visitor, "decrypt", body);
+  const [row] = data?.rows ?? [];
+  return { data: row, error: error ?? (row?.error ? { ...row.error, details: null } : null) };
 }
