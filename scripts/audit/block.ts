@@ -61,6 +61,8 @@ export interface Suspect {
 const entryLine =
   /^\{(?:"[a-z_]+":(?:"[^"\\]*(?:\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f]))[^"\\]*)*"|null|0|-?[1-9]\d*)[,}]){15}$/;
 
+const longLine = 64 * 1024;
+
 /** The last line has no end. */
 class CutError extends Error {}
 
@@ -122,9 +124,7 @@ function readLine(block: Block, line: string, at: number): void {
     throw new MalformedError("it is no JSON object");
   }
   const isEntry = record.type === "entry";
-  // A line has one spelling, so that no other program can read something else out of it: no key twice,
-  // no spaces, no other form of a number or a character.
-  if (isEntry ? !entryLine.test(line) : JSON.stringify(record) !== line || !isWellFormed(record)) {
+  if (!isWrittenOnce(line, record, isEntry)) {
     throw new MalformedError(
       "it is not written as an export writes it: an entry has fields it should not have, a key is " +
         "there twice, or there are spaces",
@@ -132,6 +132,16 @@ function readLine(block: Block, line: string, at: number): void {
   }
   if (isEntry) readEntry(block, record as unknown as AuditEntry);
   else block.records.push({ entriesBefore: block.entries, line: block.lines, at, record });
+}
+
+/**
+ * Whether a line is what JSON.stringify() writes, so that no other program can read something else out
+ * of it: no key twice, no spaces, no other form of a number or a character.
+ */
+function isWrittenOnce(line: string, record: unknown, isEntry: boolean): boolean {
+  // An expression needs room for each step back, so long lines are written anew.
+  if (isEntry && line.length < longLine) return entryLine.test(line);
+  return JSON.stringify(record) === line && isWellFormed(record);
 }
 
 /** Whether all text in a value can be written as UTF-8. */

@@ -88,6 +88,17 @@ Deno.test("a bundle that nobody touched is intact and covered to its last entry"
   assert.deepEqual([verdict.entries, verdict.covered, verdict.treeSize], [17, 17, 4]);
 });
 
+Deno.test("an entry with a payload of megabytes verifies, and has one spelling too", async () => {
+  const long = await makeSample([2], {
+    change: (entry) => entry.payload = JSON.stringify({ before: { text: '"\\\n'.repeat(1e5) } }),
+  });
+  const text = new TextDecoder().decode(asBytes(long.lines));
+  const code = async (altered: string) =>
+    exitCode(await verifyBytes(new TextEncoder().encode(altered), long.vkey));
+  assert.equal(await code(text), 0);
+  await assert.rejects(code(text.replace('"era":1', '"era": 1')), { code: "MALFORMED_BUNDLE" });
+});
+
 Deno.test("an altered entry is named, whichever of its fields was altered", async () => {
   const changes: Partial<AuditEntry>[] = [
     { payload: '{"action":"nothing"}' },

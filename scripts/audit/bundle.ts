@@ -47,6 +47,7 @@ export class BundleVerifier {
   #line = 0;
   #entries = 0;
   #first: HeaderLine | null = null;
+  #exportedAt = "";
   /** What the bundle that is being read began with, and what is known at its end. */
   #header: HeaderLine | null = null;
   #end: EndLine | null = null;
@@ -136,6 +137,7 @@ export class BundleVerifier {
       covered: this.#coverage.entries,
       groups: this.#groups.count,
       payloadsRemoved: this.#removals.count,
+      exportedAt: this.#exportedAt,
       treeSize: this.checkpoint?.size ?? null,
       next: this.#end.next,
       findings: this.#findings,
@@ -173,6 +175,7 @@ export class BundleVerifier {
       }
     }
     this.#first ??= header;
+    this.#exportedAt = header.exported_at;
     this.#header = header;
     this.#end = null;
     this.#entriesBefore = this.#entries;

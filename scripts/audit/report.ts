@@ -13,6 +13,7 @@ export function reportLines(verdict: Verdict, seconds: number): string[] {
   lines.push(
     `  ${number(entries)} entries in ${number(verdict.groups)} seals of ` +
       `${verdict.organization ?? "no organization"}, ${seconds.toFixed(1)} s (${rate}/s)`,
+    `  exported at ${verdict.exportedAt}; what came later is not in it`,
   );
   if (verdict.treeSize !== null) {
     const size = number(verdict.treeSize);

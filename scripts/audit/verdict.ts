@@ -46,6 +46,8 @@ export interface Verdict {
   covered: number;
   groups: number;
   payloadsRemoved: number;
+  /** When the last of its exports was made: what came later is not in it. */
+  exportedAt: string;
   /** The size of the tree that the newest checkpoint of the bundle signed; null without one. */
   treeSize: number | null;
   /** Where the export has to go on; null where the bundle holds all that was there. */

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
+import { toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { merkleRoot } from "../../supabase/functions/_shared/audit/merkle.ts";
 import { formatVerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
 import { inRepository } from "../stack/paths.ts";
-import { asBytes, makeSample, sampleSigner } from "./sample.ts";
+import {
+  asBytes,
+  exported,
+  makeSample,
+  organization,
+  otherOrganization,
+  sampleSigner,
+} from "./sample.ts";
 
 const folder = await Deno.makeTempDir();
 const sample = await makeSample([4, 5]);
@@ -54,6 +63,59 @@ Deno.test("verify-audit ends with 1 for a log shorter than a checkpoint kept els
   assert.match(text, /LOG_TRUNCATED/);
 });
 
+Deno.test("verify-audit ends with 0 for a part only where the part was asked for", async () => {
+  const part = await write(
+    "part.ndjson",
+    asBytes(await exported(sample.log, organization, { after: "1:3", limit: 3 })),
+  );
+  const key = ["--key", sample.vkey];
+  const range = ["--after", "1:3", "--until", "2:2"];
+  assert.equal((await run(part, ...key, ...range, "--organization", organization)).code, 0);
+  const cases: [string[], RegExp][] = [
+    [[], /BEGINS_LATER[^]*ENDS_EARLY/],
+    [range.slice(0, 2), /ENDS_EARLY/],
+    [range.slice(2), /BEGINS_LATER/],
+    [[...range.slice(0, 3), "2:1"], /NOT_AS_ASKED/],
+    [[...range, "--organization", otherOrganization], /NOT_AS_ASKED/],
+    [[...range, "--system"], /NOT_AS_ASKED/],
+  ];
+  for (const [args, message] of cases) {
+    const { code, text } = await run(part, ...key, ...args);
+    assert.equal(code, 2, text);
+    assert.match(text, /^Not proved to be intact\.\n/);
+    assert.match(text, message);
+  }
+});
+
+Deno.test("verify-audit compares with an older checkpoint only by a proof", async () => {
+  const bundle = await write("good.ndjson", asBytes(sample.lines));
+  const older = await makeSample([4]);
+  const kept = await write("older.txt", older.note);
+  const args = [bundle, "--key", sample.vkey, "--checkpoint", kept];
+  const open = await run(...args);
+  assert.equal(open.code, 2);
+  assert.match(open.text, /NOT_COMPARED/);
+  const [first, second] = sample.log.seals.map(({ leaf }) => leaf);
+  const proof = {
+    from_size: 1,
+    to_size: 2,
+    from_root: toBase64(first!),
+    to_root: toBase64(await merkleRoot([first!, second!])),
+    path: [toBase64(second!)],
+  };
+  const compare = async (value: unknown) => {
+    const file = await write("proof.json", JSON.stringify(value));
+    return (await run(...args, "--consistency", file)).code;
+  };
+  assert.equal(await compare(proof), 0);
+  assert.equal(await compare({ ...proof, path: [] }), 1);
+  assert.equal(await compare({ ...proof, path: [toBase64(first!)] }), 1);
+  assert.equal(await compare({ ...proof, from_size: 0 }), 1);
+  for (const wrong of [null, 1, [], {}, { ...proof, path: ["AAAA"] }, { ...proof, surplus: 1 }]) {
+    assert.equal(await compare(wrong), 2);
+  }
+});
+
 Deno.test("verify-audit ends with 2 and one line where nothing can be said", async () => {
   const bytes = asBytes(sample.lines);
   const bundle = await write("good.ndjson", bytes);
@@ -67,6 +129,9 @@ Deno.test("verify-audit ends with 2 and one line where nothing can be said", asy
     [[half, "--key", sample.vkey], /Cannot verify: /],
     [[`${folder}/none`, "--key", sample.vkey], /no such file/],
     [[bundle, "--key", sample.vkey, "--checkpoint", half], /Cannot use/],
+    [[bundle, "--key", sample.vkey, "--key", sample.vkey], /two of the keys given/],
+    [[bundle, "--key", sample.vkey, "--consistency", half], /without --checkpoint/],
+    [[bundle, "--key", sample.vkey, "--system", "--organization", "x"], /exclude each other/],
   ];
   for (const [args, message] of cases) {
     const { code, text } = await run(...args);
