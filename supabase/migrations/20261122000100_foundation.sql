@@ -120,6 +120,33 @@ comment on function private.lasts_up_to(interval, interval) is
   'Whether what begins now and lasts so long has lasted no longer than the other when it ends. False
    for a negative duration and where either is null.';
 
+create function private.object_name(parts text[], suffix text)
+  returns name
+  language plpgsql
+  immutable
+  strict
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hash text := '';
+  v_stem text := array_to_string(parts, '_');
+begin
+  -- Postgres cuts what is longer than 63 bytes, and two that are cut alike are one. Several parts
+  -- can also be joined alike: a_b and c, a and b_c.
+  if cardinality(parts) > 1 or octet_length(v_stem || suffix) > 63 then
+    v_hash := '_' || left(encode(sha256(convert_to(to_json(parts)::text, 'UTF8')), 'hex'), 12);
+    while octet_length(v_stem || v_hash || suffix) > 63 loop
+      v_stem := left(v_stem, -1);
+    end loop;
+  end if;
+  return v_stem || v_hash || suffix;
+end;
+$$;
+comment on function private.object_name(text[], text) is
+  'The name of an object that is made for others (a column''s constraint, a table''s index): as it
+   reads where it is one part and fits, else with a hash of all parts. Every maker of names uses it.';
+
 create function private.keep_columns()
   returns trigger
   language plpgsql
@@ -162,6 +189,7 @@ revoke all on function private.setting(text),
   private.caller_is_service(),
   private.uuid_or_null(text),
   private.lasts_up_to(interval, interval),
+  private.object_name(text[], text),
   private.keep_columns(),
   private.touch_updated_at()
   from public, anon, authenticated, service_role;

@@ -34,8 +34,13 @@ create function private.declare_encrypted_column(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_constraint text := left(column_name, 40) || '_is_encrypted';
-  v_index_column text := case when blind_index then column_name || '_index' end;
+  v_constraint constant name := private.object_name(array[column_name], '_is_encrypted');
+  v_index_column constant name := case
+    when blind_index then private.object_name(array[column_name], '_index')
+  end;
+  v_index_constraint constant name := private.object_name(
+    array[column_name], '_is_encrypted_index'
+  );
   v_key name;
   v_key_type regtype;
   v_keys integer;
@@ -87,22 +92,22 @@ begin
   -- What is still under an old key is found here, in order, at a cost of what there is of it.
   execute format(
     'create index if not exists %I on %s (substr(%I, 13, 22), %I)',
-    concat_ws('_', left(v_table, 20), left(column_name, 25), 'data_key_idx'), target,
+    private.object_name(array[v_table, column_name], '_data_key_idx'), target,
     column_name, v_key
   );
   if blind_index then
     execute format(
       'alter table %s add column if not exists %I text collate "C"', target, v_index_column
     );
-    execute format('alter table %s drop constraint if exists %I', target, v_constraint || '_index');
+    execute format('alter table %s drop constraint if exists %I', target, v_index_constraint);
     execute format(
-      'alter table %s add constraint %I check (%I ~ %L)', target, v_constraint || '_index',
+      'alter table %s add constraint %I check (%I ~ %L)', target, v_index_constraint,
       v_index_column, '^bwi1\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$'
     );
     -- With the key, so that a search reads its pages in order wherever it goes on.
     execute format(
       'create index if not exists %I on %s (%I, %I)',
-      concat_ws('_', left(v_table, 20), left(column_name, 25), 'blind_idx'), target,
+      private.object_name(array[v_table, column_name], '_blind_idx'), target,
       v_index_column, v_key
     );
   end if;

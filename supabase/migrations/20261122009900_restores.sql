@@ -361,4 +361,17 @@ revoke all on function
   private.empty_for_restore()
   from public, anon, authenticated, service_role;
 
+-- A sequence of an identity column is granted like its table by default privileges, and needs no
+-- grant to work.
+do $$
+declare
+  v_sequence regclass;
+begin
+  for v_sequence in select p.oid from private.present_privileges p where p.kind = 'sequence' loop
+    execute format(
+      'revoke all on sequence %s from public, anon, authenticated, service_role, api_key', v_sequence
+    );
+  end loop;
+end;
+$$;
 select private.remember_privileges();

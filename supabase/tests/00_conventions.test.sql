@@ -1,7 +1,7 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
-select plan(27);
+select plan(30);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
@@ -265,6 +265,27 @@ select results_eq(
      ) allowed (name)
      order by 1 $$,
   'CONV-27: whoever writes by a right holds on to it: decided, locked, decided again'
+);
+
+-- objects that are made later, as they are made while an application runs
+create table public.made_later (id uuid primary key, organization_id uuid, secret text);
+select private.enable_audit('public.made_later');
+select private.declare_encrypted_column('public.made_later', 'secret', 'organization_id', true);
+select is_empty(
+  $$ select * from private.opened_privileges() $$,
+  'CONV-28: nobody may more than migrations granted, also with what functions made since'
+);
+select is_empty(
+  $$ select p.name, p.grants from private.present_privileges p
+     where p.kind = 'sequence' and p.grants <> '{}' $$,
+  'CONV-29: no API role has anything on a sequence: identity columns need no grant'
+);
+select is_empty(
+  $$ select p.oid::regprocedure from pg_proc p
+     where p.pronamespace = 'private'::regnamespace and p.proname <> 'object_name'
+       and p.prosrc ~* '(create|add|drop) +(unique +)?(constraint|index|trigger|policy|table|function)'
+       and p.prosrc ~ '(\mleft\(|::name\M|\|\| *''_)' $$,
+  'CONV-30: names of objects that may be cut are made by private.object_name'
 );
 
 select * from finish();
