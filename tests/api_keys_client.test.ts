@@ -9,6 +9,7 @@ function endpoint() {
   const state = {
     asked: 0,
     status: 200,
+    code: "SOMETHING",
     expires_in: 300,
     reachable: true,
     retryAfter: "",
@@ -22,7 +23,7 @@ function endpoint() {
     return Response.json(
       state.status === 200
         ? { access_token: `token ${number}`, expires_in: state.expires_in }
-        : { code: "SOMETHING" },
+        : { code: state.code },
       {
         status: state.status,
         ...state.retryAfter ? { headers: { "retry-after": state.retryAfter } } : {},
@@ -82,7 +83,7 @@ Deno.test("KEY-E43: a refusal ends the token at hand, and says what it is", asyn
   const token = apiKeyToken({ url: "http://x", apiKey: "secret", fetch, now: () => now });
   await token();
   now = 250_000;
-  state.status = 401;
+  Object.assign(state, { status: 401, code: "API_KEY_INVALID" });
   await token();
   await settled();
   const refused = await token().then(() => null, (thrown) => thrown);
@@ -91,6 +92,51 @@ Deno.test("KEY-E43: a refusal ends the token at hand, and says what it is", asyn
   state.reachable = false;
   now += 1000;
   await assert.rejects(token(), TypeError);
+});
+
+Deno.test("KEY-E50: another 401 is no refusal: it may come from whatever is in between", async () => {
+  const { state, fetch } = endpoint();
+  let now = 0;
+  const token = apiKeyToken({ url: "http://x", apiKey: "k", fetch, now: () => now });
+  await token();
+  for (const code of ["UNAUTHORIZED_NO_AUTH_HEADER", "SCHEDULER_UNAUTHORIZED", ""]) {
+    now += 241_000;
+    Object.assign(state, { status: 401, code });
+    assert.match(await token(), /^token /, "the token at hand serves");
+    await settled();
+    now += 60_000;
+    await assert.rejects(token(), { name: "Error" });
+    Object.assign(state, { status: 200 });
+    now += 1000;
+    assert.match(await token(), /^token /);
+  }
+});
+
+Deno.test("KEY-E51: Retry-After is heeded as a number or a date, for five minutes at most", async () => {
+  const inAMinute = new Date(Date.now() + 60_000);
+  for (
+    const [retryAfter, least, most] of [
+      ["9".repeat(30), 300, 300],
+      ["Infinity", 1, 1],
+      ["-5", 1, 1],
+      ["soon", 1, 1],
+      [inAMinute.toUTCString(), 55, 61],
+      ["Fri, 31 Dec 9999 23:59:59 GMT", 300, 300],
+      ["Sun Nov  6 08:49:37 1994", 1, 1],
+    ] as const
+  ) {
+    const { state, fetch } = endpoint();
+    let now = 0;
+    const token = apiKeyToken({ url: "http://x", apiKey: "k", fetch, now: () => now });
+    Object.assign(state, { status: 503, retryAfter });
+    await assert.rejects(token(), /503/);
+    now = least * 1000 - 1;
+    await assert.rejects(token(), /503/);
+    assert.equal(state.asked, 1, `${retryAfter}: not before`);
+    state.status = 200;
+    now = most * 1000;
+    assert.equal(await token(), "token 2", retryAfter);
+  }
 });
 
 Deno.test("KEY-E45: an exchange that failed is not tried again by every request", async () => {

@@ -24,6 +24,22 @@ const script = `
       body: { permissions: ["audit:read", "system:admin"], organization_id: made.data?.id },
     });
     const refused = await client.rpc("has_permission", { permission: "no:such" });
+    // What tracing and error tracking add, and a region.
+    const headers = {
+      "sentry-trace": "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+      baggage: "sentry-environment=test",
+      traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      tracestate: "vendor=1",
+      "x-host-app": "1",
+    };
+    const traced = await client.functions.invoke("rbac", {
+      body: { permissions: ["audit:read"], organization_id: made.data?.id },
+      headers,
+      region: "eu-west-1",
+    });
+    const read = await fetch(url + "/functions/v1/rbac", { method: "HEAD", headers: { apikey: key } });
+    const limit = await client.functions.invoke("rbac", { body: { permissions: [] } })
+      .then(({ response }) => response?.headers.get("ratelimit-policy"));
     await tell({
       origin: location.origin,
       confirmed: Boolean(signUp.data.user?.email_confirmed_at),
@@ -31,6 +47,8 @@ const script = `
       permission: permission.data,
       listed: listed.data?.map((organization) => organization.slug === slug),
       allowed: called.data?.allowed,
+      traced: traced.error ? String(traced.error) : traced.data.allowed,
+      readable: Boolean(read.headers.get("x-correlation-id")) && Boolean(limit),
       refused: { code: refused.error?.code, details: refused.error?.details },
     });
   })().catch((error) => tell({ error: String(error) }));
@@ -44,6 +62,8 @@ interface PageResult {
   permission?: unknown;
   listed?: boolean[];
   allowed?: Record<string, boolean>;
+  traced?: unknown;
+  readable?: boolean;
   refused?: { code?: string; details?: string };
 }
 
@@ -61,6 +81,8 @@ Deno.test({
     assert.equal(result.permission, true);
     assert.deepEqual(result.listed, [true]);
     assert.deepEqual(result.allowed, { "audit:read": true, "system:admin": false });
+    assert.deepEqual(result.traced, { "audit:read": true });
+    assert.equal(result.readable, true, "headers that a page may read");
     assert.ok(result.refused?.code, "an error reaches the page with its code");
     assert.match(result.refused?.details ?? "", /^[A-Z][A-Z_]+$/);
   },

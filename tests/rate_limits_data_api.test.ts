@@ -71,6 +71,7 @@ Deno.test("RATE-H01: writes are charged to their user and say what is left; read
   const left = Number(remaining(first));
   assert.ok(left > 0 && left < 60, String(left));
   assert.equal(first.headers.get("ratelimit-policy"), '"api_default";q=60;w=60');
+  assert.match(first.headers.get("access-control-expose-headers") ?? "", /RateLimit-Policy/);
   const read = await request("GET", "reports?select=id", ada);
   assert.deepEqual([read.status, remaining(read)], [200, null]);
   const refused = await request("POST", "reports", ada, { body: { organization_id: null } });
@@ -83,6 +84,7 @@ Deno.test("RATE-H01: writes are charged to their user and say what is left; read
     assert.deepEqual([status, code], [429, "RATE_LIMIT_EXCEEDED"]);
     assert.ok(Number(headers.get("retry-after")) >= 1);
     assert.match(headers.get("ratelimit") ?? "", /^"api_default";r=0;t=\d+$/);
+    assert.match(headers.get("access-control-expose-headers") ?? "", /Retry-After/);
   }
   assert.equal((await request("GET", "reports?select=id", ada)).status, 200, "reads go on");
   assert.equal((await writes(eve)).status, 201, "somebody else has a bucket of her own");

@@ -5,12 +5,14 @@ import { formatting, linting, typesOnCurrentDeno, typesOnHostedDeno } from "./de
 import { generatedTypes } from "./generated_types.ts";
 import { plpgsql } from "./plpgsql.ts";
 import { migrationLint } from "./squawk.ts";
+import { typesOfCopies } from "./tsc.ts";
 
 /** Everything that `npm run check` looks at, in the order of what a mistake costs to find later. */
 export function checks(clusters: TestClusters): TestTask[] {
   return [
     { kind: "check", name: "types, current Deno", run: typesOnCurrentDeno },
     { kind: "check", name: "types of functions, hosted Deno", run: typesOnHostedDeno },
+    { kind: "check", name: "types of what is copied, tsc", run: typesOfCopies },
     { kind: "check", name: "deno lint", run: linting },
     { kind: "check", name: "deno fmt", run: formatting },
     { kind: "check", name: "squawk", run: migrationLint },

@@ -1,7 +1,6 @@
 const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-const exposed = "content-range, content-location, preference-applied, retry-after, " +
-  "x-supabase-api-version, x-sb-error-code, ratelimit, ratelimit-policy, x-ratelimit-limit, " +
-  "x-ratelimit-remaining, x-ratelimit-reset";
+const exposed = "content-range, content-location, preference-applied, x-supabase-api-version, " +
+  "x-sb-error-code";
 
 type Fetch = (request: Request) => Promise<Response>;
 
@@ -27,7 +26,8 @@ export function withCors(fetch: Fetch): Fetch {
     const response = await fetch(request);
     const headers = new Headers(response.headers);
     headers.set("access-control-allow-origin", "*");
-    headers.set("access-control-expose-headers", exposed);
+    // What the database lets pages read comes on top, as with PostgREST.
+    headers.append("access-control-expose-headers", exposed);
     headers.delete("access-control-allow-credentials");
     return new Response(response.body, { status: response.status, headers });
   };

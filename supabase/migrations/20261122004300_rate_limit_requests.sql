@@ -26,6 +26,19 @@ alter table private.settings
     end
   );
 
+create function private.exposed_limit_headers()
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select 'RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, '
+    'X-RateLimit-Reset, Retry-After';
+$$;
+comment on function private.exposed_limit_headers() is
+  'What pages of another origin may read of an answer, beside what PostgREST lets them read.';
+
 create function private.refuse_request(decision public.rate_limit_decision)
   returns void
   language plpgsql
@@ -60,7 +73,8 @@ begin
         'RateLimit', format('"%s";r=0;t=%s', decision.rule, decision.retry_after_seconds),
         'X-RateLimit-Limit', decision.capacity::text,
         'X-RateLimit-Remaining', '0',
-        'X-RateLimit-Reset', decision.reset_seconds::text
+        'X-RateLimit-Reset', decision.reset_seconds::text,
+        'Access-Control-Expose-Headers', private.exposed_limit_headers()
       )
     )::text;
 end;
@@ -90,7 +104,8 @@ begin
         ),
         jsonb_build_object('X-RateLimit-Limit', decision.capacity::text),
         jsonb_build_object('X-RateLimit-Remaining', decision.remaining::text),
-        jsonb_build_object('X-RateLimit-Reset', decision.reset_seconds::text)
+        jsonb_build_object('X-RateLimit-Reset', decision.reset_seconds::text),
+        jsonb_build_object('Access-Control-Expose-Headers', private.exposed_limit_headers())
       )
     )::text,
     true
@@ -269,7 +284,7 @@ comment on function public.check_request() is
    that write, sets RateLimit headers, and runs the hook that was there before.';
 
 revoke all on function
-  private.refuse_request(public.rate_limit_decision),
+  private.exposed_limit_headers(), private.refuse_request(public.rate_limit_decision),
   private.announce_request(public.rate_limit_decision),
   private.blocked_decision(text, timestamptz),
   private.charge_request(), public.check_request()

@@ -42,10 +42,51 @@ Deno.test("handle() answers a preflight, and refuses a method it does not know",
   assert.equal((await handler(request({ method: "PUT" }))).status, 405);
 });
 
+Deno.test("handle() allows in a preflight what clients of Supabase send, and what a page names", async () => {
+  const handler = handle(["GET", "POST"], () => Promise.resolve(new Response("fine")));
+  const sent = "authorization, apikey, x-client-info, content-type, x-retry-count, traceparent, " +
+    "tracestate, baggage, x-region, sentry-trace, x-api-key, x-correlation-id, prefer, range, " +
+    "accept-profile, content-profile, x-supabase-api-version";
+  const allowed = async (headers: Record<string, string> = {}) => {
+    const { headers: answer } = await handler(request({ method: "OPTIONS", headers }));
+    assert.equal(answer.get("access-control-max-age"), "86400");
+    assert.equal(answer.get("access-control-allow-methods"), "GET, POST, HEAD, OPTIONS");
+    assert.match(answer.get("vary") ?? "", /access-control-request-headers/i);
+    assert.equal(answer.get("access-control-allow-credentials"), null);
+    return (answer.get("access-control-allow-headers") ?? "").split(", ");
+  };
+  const known = await allowed();
+  for (const name of sent.split(", ")) assert.ok(known.includes(name), name);
+  const asked = await allowed({ "access-control-request-headers": "X-Host-App, bad name,,apikey" });
+  assert.deepEqual(asked, [...known, "x-host-app"]);
+});
+
+Deno.test("handle() answers HEAD as GET, without the body, and only where GET is", async () => {
+  const handler = handle(["GET"], ({ method }) => Promise.resolve(new Response(method)));
+  const answer = await handler(request({ method: "HEAD" }));
+  assert.deepEqual([answer.status, await answer.text()], [200, ""]);
+  assert.match(answer.headers.get("content-type") ?? "", /text/);
+  const posting = handle(["POST"], () => Promise.resolve(new Response("fine")));
+  assert.equal((await posting(request({ method: "HEAD" }))).status, 405);
+});
+
+Deno.test("handle() keeps the region that functions-js names from the handler", async () => {
+  const handler = handle(
+    ["GET", "POST"],
+    async (request) =>
+      Response.json([new URL(request.url).search, request.method, await request.text()]),
+  );
+  const url = "https://x.test/f?a=1&forceFunctionRegion=eu-west-1";
+  const posted = await handler(new Request(url, { method: "POST", body: "text" }));
+  assert.deepEqual(await posted.json(), ["?a=1", "POST", "text"]);
+  const got = await handler(new Request("https://x.test/f?forceFunctionRegion=any"));
+  assert.deepEqual(await got.json(), ["", "GET", ""]);
+});
+
 Deno.test("handle() says which methods there are to whoever uses another", async () => {
   const handler = handle(["GET", "POST"], () => Promise.resolve(new Response("fine")));
   const answer = await handler(request({ method: "DELETE" }));
-  assert.deepEqual([answer.status, answer.headers.get("allow")], [405, "GET, POST"]);
+  assert.deepEqual([answer.status, answer.headers.get("allow")], [405, "GET, POST, HEAD"]);
 });
 
 Deno.test("handle() answers whatever was thrown, with or without a text", async () => {

@@ -1,4 +1,4 @@
-import { corsHeaders } from "@supabase/supabase-js/cors";
+import { exposedHeaders, preflightHeaders } from "./cors.ts";
 import { BulwarkError } from "./errors.ts";
 import { recordRequest } from "./metrics.ts";
 import { correlationOf, parseTraceparent } from "./trace.ts";
@@ -10,25 +10,14 @@ export type Handler = (request: Request) => Promise<Response>;
 const maximumBodyBytes = 1024 * 1024;
 
 const headers = {
-  ...corsHeaders,
-  "Access-Control-Allow-Headers": `${
-    corsHeaders["Access-Control-Allow-Headers"]
-  }, x-correlation-id, traceparent`,
-  "Access-Control-Expose-Headers": [
-    "x-correlation-id",
-    "x-next-cursor",
-    "RateLimit",
-    "RateLimit-Policy",
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-    "Retry-After",
-  ].join(", "),
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Expose-Headers": exposedHeaders,
   "Cache-Control": "no-store",
 };
 
 /**
- * Wraps a handler with what every function does alike: the CORS preflight, the methods it knows, a
+ * Wraps a handler with what every function does alike: the CORS preflight, the methods it knows (HEAD
+ * wherever GET is), a
  * correlation id (the caller's `x-correlation-id` if it is one, else the trace that a `traceparent`
  * names, else a fresh UUID) and the error body `{ code, message, correlation_id }`. An unexpected
  * error reaches the client as a correlation id, the log as text, and error tracking without secrets.
@@ -40,30 +29,41 @@ export function handle(
   log: (line: string) => void = console.error,
   report: ReportError = reportError,
 ): Handler {
+  const known = methods.includes("GET") ? [...methods, "HEAD"] : methods;
   return async (request) => {
-    if (request.method === "OPTIONS") return new Response(null, { status: 204, headers });
+    if (request.method === "OPTIONS") {
+      const allowed = { ...headers, ...preflightHeaders(request, known) };
+      return new Response(null, { status: 204, headers: allowed });
+    }
     const start = performance.now();
     const correlationId = correlationIdOf(request);
     const respond = (answer: Response, code?: string) => {
-      const response = withHeaders(answer, { ...headers, "x-correlation-id": correlationId });
+      const isHead = request.method === "HEAD";
+      if (isHead) answer.body?.cancel().catch(() => {});
+      const response = withHeaders(isHead ? new Response(null, answer) : answer, {
+        ...headers,
+        "x-correlation-id": correlationId,
+      });
       const { status } = response;
       const duration = performance.now() - start;
       recordRequest(request, { status, duration, ...(code ? { code } : {}) });
       return response;
     };
     try {
-      if (!methods.includes(request.method)) throw notAllowed(methods);
+      if (!known.includes(request.method)) throw notAllowed(known);
       // Its host is what the client wrote.
       if (!URL.canParse(request.url)) {
         throw new BulwarkError(400, "INVALID_INPUT", "Cannot read the request: no valid address");
       }
       // Whoever asks for the id further down gets the one that the answer carries.
-      const identified = new Request(request);
+      const identified = new Request(withoutRegion(request), {
+        ...request.method === "HEAD" ? { method: "GET" } : {},
+      });
       identified.headers.set("x-correlation-id", correlationId);
       return respond(await handler(identified));
     } catch (thrown) {
-      const known = thrown instanceof BulwarkError;
-      if (!known) {
+      const isKnown = thrown instanceof BulwarkError;
+      if (!isKnown) {
         log(`${correlationId} ${textOf(thrown)}`);
         try {
           report(thrown, { request, correlationId });
@@ -71,7 +71,7 @@ export function handle(
           log(`${correlationId} could not be reported: ${textOf(failure)}`);
         }
       }
-      const { status, code, message, headers } = known
+      const { status, code, message, headers } = isKnown
         ? thrown
         : new BulwarkError(500, "INTERNAL", "Cannot answer: something went wrong inside");
       const body = { code, message, correlation_id: correlationId };
@@ -85,6 +85,14 @@ export function withHeaders(answer: Response, more: Record<string, string>): Res
   const response = new Response(answer.body, answer);
   for (const [name, value] of Object.entries(more)) response.headers.set(name, value);
   return response;
+}
+
+/** functions-js names the region in the query, too; that is for the gateway alone. */
+function withoutRegion(request: Request): Request {
+  const url = new URL(request.url);
+  if (!url.searchParams.has("forceFunctionRegion")) return request;
+  url.searchParams.delete("forceFunctionRegion");
+  return new Request(url, request);
 }
 
 function notAllowed(methods: readonly string[]): BulwarkError {

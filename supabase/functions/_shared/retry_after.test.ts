@@ -51,3 +51,9 @@ Deno.test("retryAfterSeconds() asks for no more than the maximum, and for nothin
     ]
   ) assert.equal(read(text), 0, String(text));
 });
+
+Deno.test("the helper for programs reads Retry-After as functions do", async () => {
+  const file = (path: string) => Deno.readTextFile(new URL(path, import.meta.url));
+  const parser = (await file("./retry_after.ts")).replace("export function", "function");
+  assert.ok((await file("../../../clients/api_key.ts")).endsWith(parser));
+});

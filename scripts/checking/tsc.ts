@@ -1,0 +1,40 @@
+import { inRepository } from "../stack/paths.ts";
+import type { TestResult } from "../testing/result.ts";
+import { runTool } from "./command.ts";
+
+/** What others copy into their programs: it has no dependency but standardwebhooks. */
+const copied = ["clients/api_key.ts", "supabase/functions/_shared/webhooks/verify.ts"];
+
+/** The types that a program may have: of a browser, of Node, of both. */
+const surroundings = [
+  ["--lib", "ES2022,DOM", "--typeRoots", inRepository("clients")],
+  ["--lib", "ES2022", "--types", "node"],
+  ["--lib", "ES2022,DOM", "--types", "node"],
+];
+
+/** What others copy is free of type errors under the strictest options of tsc, which is not Deno's. */
+export async function typesOfCopies(): Promise<TestResult> {
+  const results: TestResult[] = [];
+  for (const types of surroundings) {
+    results.push(
+      await runTool("node", [
+        inRepository("node_modules", "typescript", "bin", "tsc"),
+        ...["--noEmit", "--strict", "--target", "ES2022", "--module", "NodeNext"],
+        ...["--exactOptionalPropertyTypes", "--noUncheckedIndexedAccess", "--noImplicitOverride"],
+        ...["--noImplicitReturns", "--noPropertyAccessFromIndexSignature", "--noUnusedLocals"],
+        ...[
+          "--noUnusedParameters",
+          "--isolatedModules",
+          "--verbatimModuleSyntax",
+          "--skipLibCheck",
+        ],
+        ...types,
+        ...copied.map((path) => inRepository(path)),
+      ]),
+    );
+  }
+  return {
+    passed: results.reduce((sum, { passed }) => sum + passed, 0),
+    failures: results.flatMap(({ failures }) => failures),
+  };
+}

@@ -1,0 +1,57 @@
+/** Which answers pages of any origin may read, and what they may send: one list for all functions. */
+import { corsHeaders } from "@supabase/supabase-js/cors";
+
+/** What clients of Supabase, tracing and error tracking send beside what supabase-js itself names. */
+const sent = [
+  "accept",
+  "accept-profile",
+  "baggage",
+  "cache-control",
+  "content-profile",
+  "idempotency-key",
+  "if-match",
+  "if-none-match",
+  "pragma",
+  "prefer",
+  "range",
+  "sentry-trace",
+  "traceparent",
+  "tracestate",
+  "x-api-key",
+  "x-correlation-id",
+  "x-region",
+  "x-request-id",
+  "x-requested-with",
+  "x-supabase-api-version",
+];
+
+/** What pages may read of an answer. */
+export const exposedHeaders = [
+  "x-correlation-id",
+  "x-next-cursor",
+  "RateLimit",
+  "RateLimit-Policy",
+  "X-RateLimit-Limit",
+  "X-RateLimit-Remaining",
+  "X-RateLimit-Reset",
+  "Retry-After",
+].join(", ");
+
+const token = /^[!#$%&'*+.^_`|~\w-]{1,64}$/;
+
+/**
+ * The headers of an answer to a preflight. Headers that the page names are allowed, whatever they are:
+ * no cookie is read and none is sent, so that refusing one would protect nothing and break a page.
+ */
+export function preflightHeaders(request: Request, methods: readonly string[]) {
+  const asked = (request.headers.get("access-control-request-headers") ?? "").slice(0, 4096)
+    .toLowerCase().split(",").map((name) => name.trim()).filter((name) => token.test(name));
+  const known = corsHeaders["Access-Control-Allow-Headers"]?.split(", ") ?? [];
+  return {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": [...new Set([...known, ...sent, ...asked])].join(", "),
+    "Access-Control-Allow-Methods": [...methods, "OPTIONS"].join(", "),
+    "Access-Control-Max-Age": "86400",
+    "Vary": "Access-Control-Request-Headers",
+  };
+}
