@@ -1,6 +1,7 @@
 const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-const exposed = "content-range, content-location, preference-applied, x-supabase-api-version, " +
-  "x-sb-error-code";
+const exposed = "content-range, content-location, preference-applied, retry-after, " +
+  "x-supabase-api-version, x-sb-error-code, ratelimit, ratelimit-policy, x-ratelimit-limit, " +
+  "x-ratelimit-remaining, x-ratelimit-reset";
 
 type Fetch = (request: Request) => Promise<Response>;
 

@@ -1,7 +1,7 @@
 -- The pre-request hook, driven as PostgREST drives it: as authenticator's switched role, with the
 -- GUCs of a request, in transactions that may write and in ones that may not.
 begin;
-select plan(33);
+select plan(34);
 select tests.create_organizations();
 update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 update private.settings set value = '{
@@ -69,6 +69,11 @@ select results_eq(
 select is(
   pg_temp.value(pg_temp.user_request('admin@acme.test'), 'X-RateLimit-Remaining'), '58',
   'REQ-02: the next one as well'
+);
+select ok(
+  pg_temp.value(pg_temp.user_request('viewer@globex.test'), 'Access-Control-Expose-Headers')
+    ~ 'RateLimit, RateLimit-Policy, .*Retry-After',
+  'REQ-34: which pages of another origin may read'
 );
 select is(
   pg_temp.value(pg_temp.user_request('viewer@acme.test'), 'X-RateLimit-Remaining'), '59',
