@@ -225,9 +225,9 @@ Deno.test("AUD-P06: session_replication_role does not keep a change out of the l
 Deno.test("AUD-P07: a trigger switched off, a change made, and switched on again leaves a trace", async () => {
   await withTable({}, async (sql, table) => {
     await sql.begin(async (t) => {
-      await t.unsafe(`alter table public.${table} disable trigger bulwark_audit`);
+      await t.unsafe(`alter table public.${table} disable trigger bulwark_audit_update`);
       await t.unsafe(`insert into public.${table} (n) values (1)`);
-      await t.unsafe(`alter table public.${table} enable always trigger bulwark_audit`);
+      await t.unsafe(`alter table public.${table} enable always trigger bulwark_audit_update`);
     });
     await seal(sql);
     const [row] = await sql`

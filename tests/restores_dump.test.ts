@@ -42,7 +42,7 @@ Deno.test({
       const before = connect(from.cluster.url("postgres", from.password));
       // The new cluster's transaction ids have to begin below those of the old one.
       await before.unsafe(
-        `do $$ begin for i in 1 .. 3000 loop perform pg_current_xact_id(); commit; end loop; end $$`,
+        `do $$ begin for i in 1 .. 6000 loop perform pg_current_xact_id(); commit; end loop; end $$`,
       );
       await before`insert into public.permissions values ('test:sealed', 'x')`;
       await before`select public.seal_audit_log()`;

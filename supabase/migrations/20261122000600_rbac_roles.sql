@@ -32,6 +32,7 @@ create function private.set_role_contents(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_inherited uuid[];
   v_name text;
 begin
   if cardinality(permissions) > 200 or array_ndims(permissions) > 1
@@ -47,15 +48,22 @@ begin
     foreach v_name in array permissions loop
       perform private.require_known_permission(v_name);
     end loop;
-    delete from public.role_permissions p where p.role_id = set_role_contents.role_id;
+    -- Only what differs, so that the log tells of nothing that was taken and given back.
+    delete from public.role_permissions p
+    where p.role_id = set_role_contents.role_id and p.permission <> all (permissions);
     insert into public.role_permissions (role_id, permission)
-    select distinct set_role_contents.role_id, unnest(permissions);
+    select distinct set_role_contents.role_id, unnest(permissions)
+    on conflict do nothing;
   end if;
   if inherits is not null then
-    delete from public.role_inheritance i where i.role_id = set_role_contents.role_id;
+    v_inherited := array(
+      select (private.find_role(n, organization_id)).id from unnest(inherits) as n
+    );
+    delete from public.role_inheritance i
+    where i.role_id = set_role_contents.role_id and i.inherits_role_id <> all (v_inherited);
     insert into public.role_inheritance (role_id, inherits_role_id)
-    select distinct set_role_contents.role_id, (private.find_role(n, organization_id)).id
-    from unnest(inherits) as n;
+    select distinct set_role_contents.role_id, unnest(v_inherited)
+    on conflict do nothing;
   end if;
 end;
 $$;

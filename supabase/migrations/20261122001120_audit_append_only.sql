@@ -13,8 +13,6 @@ create function private.audit_logs_stamp()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_claims text := current_setting('request.jwt.claims', true);
-  v_headers text := current_setting('request.headers', true);
   v_request json;
   v_ticks bigint;
   v_trusted text;
@@ -56,7 +54,7 @@ begin
       when 'anon' then 'anonymous'::public.audit_actor_type
       else 'database'::public.audit_actor_type
     end;
-    if v_claims <> '' then
+    if current_setting('request.jwt.claims', true) <> '' then
       v_request := private.claims();
       -- A claim makes nobody a key: what a token of another role says of one is not believed.
       v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
@@ -69,8 +67,8 @@ begin
       end if;
     end if;
   end if;
-  if v_headers <> '' then
-    v_request := v_headers::json;
+  if current_setting('request.headers', true) <> '' then
+    v_request := current_setting('request.headers', true)::json;
     if new.ip is null then
       -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
       -- has headers, so nobody else pays for the look.
@@ -93,11 +91,12 @@ begin
       when v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_value::uuid
     end;
   end if;
-  if new.correlation_id is null then
-    new.correlation_id := encode(
+  new.correlation_id := coalesce(
+    new.correlation_id,
+    encode(
       int4send(new.era) || '\x000080008000'::bytea || substring(xid8send(new.xid) from 3), 'hex'
-    )::uuid;
-  end if;
+    )::uuid
+  );
   return new;
 end;
 $$;

@@ -10,6 +10,7 @@ create table private.audit_guards (
   captures boolean not null default true,
   options jsonb not null default '{}',
   fingerprint text not null,
+  shape text,
   enabled_at timestamptz not null default now()
 );
 comment on table private.audit_guards is
@@ -18,6 +19,8 @@ comment on table private.audit_guards is
 comment on column private.audit_guards.fingerprint is
   'What the table''s triggers and their functions looked like; a transaction that touches one, even
    to switch it off and on again, leaves another fingerprint.';
+comment on column private.audit_guards.shape is
+  'What the table''s row functions were made for (audit_shape).';
 alter table private.audit_guards enable row level security;
 
 create function private.audit_fingerprint(relation regclass)
@@ -77,7 +80,7 @@ as $$
           f.pronamespace = 'private'::regnamespace
             and f.proname ~ '(^|_)audit(ed)?(_|$)|^merkle_|^base64|^time_(json|microseconds)$'
               '|^(uuid_or_null|setting|refuse_change|name_bad_entry|require_erasable)$'
-            and f.proname !~ '^audit_insert_[0-9a-f]{32}$'
+            and f.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
           or f.pronamespace = 'public'::regnamespace
             and f.proname ~ '(^|_)audit(_|$)|^(erase_subject|place_legal_hold|release_legal_hold)$'
         )

@@ -1,91 +1,7 @@
 -- Audit guarding: one line puts a table under the log, and one takes it out, which is an entry too.
 -- Protects against a table that cannot say which row changed, a secret that a misspelt name leaves
 -- in, and changes of Bulwark's own tables without a trace: all of them are guarded here.
--- SECURITY DEFINER: the trigger functions that make_audit_insert makes, because whoever writes to a
---   guarded table may not write the log.
-
-create function private.make_audit_insert(
-  resource_type text,
-  key_columns text[],
-  organization_column text,
-  organization_lookup regproc,
-  ignored text[],
-  redacted text[],
-  event_type text,
-  severity text
-)
-  returns name
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  -- Not made of the table's name or oid: a rename or a restore gives those to another.
-  v_name constant name := 'audit_insert_' || replace(gen_random_uuid()::text, '-', '');
-begin
-  -- Every value comes from the image of the row, not from its fields: where a column is renamed the
-  -- entry lacks it, and the write does not fail.
-  execute format(
-    'create function private.%I() returns trigger language plpgsql security definer
-       set search_path = pg_catalog, pg_temp as %L',
-    v_name,
-    format(
-      $body$
-declare
-  v_after constant jsonb := to_jsonb(new);
-begin
-  insert into public.audit_logs (
-    source, severity, organization_id, event_type, resource_type, resource_id, action, after
-  )
-  values ('table', %L, %s, %L, %L, %s, 'insert', %s);
-  return null;
-end;
-$body$,
-      severity,
-      case
-        when organization_column is null then 'null'
-        when organization_lookup is null then format('(v_after ->> %L)::uuid', organization_column)
-        else format('%s((v_after ->> %L)::uuid)', organization_lookup, organization_column)
-      end,
-      event_type,
-      resource_type,
-      case
-        when cardinality(key_columns) = 1 then format('v_after ->> %L', key_columns[1])
-        else format('private.audit_key(v_after, %L)', key_columns)
-      end,
-      format(
-        'case when %s then private.audit_image(v_after, %L, %L) else v_after end',
-        case
-          when ignored = '{}' and redacted = '{}' then 'pg_column_size(v_after) > 32768'
-          else 'true'
-        end,
-        ignored, redacted
-      )
-    )
-  );
-  -- Its rights are those of the log's owner, whoever guards the table.
-  execute format(
-    'alter function private.%I() owner to %s', v_name,
-    (
-      select c.relowner::regrole
-      from pg_catalog.pg_class c
-      where c.oid = 'public.audit_logs'::regclass
-    )
-  );
-  execute format('revoke all on function private.%I() from public', v_name);
-  execute format(
-    'comment on function private.%I() is %L',
-    v_name, format('Trigger, made by enable_audit: an entry for each row that %s gains.',
-      resource_type)
-  );
-  return v_name;
-end;
-$$;
-comment on function private.make_audit_insert(
-  text, text[], text, regproc, text[], text[], text, text
-) is
-  'Makes the trigger function for inserts into one table, with its options written out: an insert is
-   the write that is most often waited for, and reading options costs it a tenth.';
+-- No function here is SECURITY DEFINER.
 
 create function private.drop_audit_triggers(target regclass)
   returns void
@@ -103,12 +19,13 @@ begin
   loop
     execute format('drop trigger %I on %s', v_name, target);
   end loop;
+  perform private.forget_parents(target);
   -- Of this table, and of those that were dropped since.
   for v_name in
     select p.proname
     from pg_catalog.pg_proc p
     where p.pronamespace = 'private'::regnamespace
-      and p.proname ~ '^audit_insert_[0-9a-f]{32}$'
+      and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
       and not exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid)
   loop
     execute format('drop function private.%I()', v_name);
@@ -117,7 +34,7 @@ end;
 $$;
 comment on function private.drop_audit_triggers(regclass) is
   'Takes the audit''s triggers off a table, whatever options they were made with, and drops the
-   functions that make_audit_insert made and no table needs any more.';
+   functions that make_audit_function made and no table needs any more.';
 
 create function private.disable_audit(target regclass)
   returns void
@@ -156,8 +73,9 @@ as $$
 declare
   v_key text[];
   v_name text;
+  v_operation text;
+  v_options text[];
   v_severities text[];
-  v_trigger text;
 begin
   if num_nulls(target, ignore, redact, bulk, event_types, direct_only) > 0 then
     raise exception 'Cannot enable audit: an argument is null'
@@ -182,11 +100,7 @@ begin
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
             hint = 'Guard it without bulk: then every write to a partition is an entry';
   end if;
-  select array_agg(a.attname order by k.place) into v_key
-  from pg_catalog.pg_index i
-  cross join unnest(i.indkey) with ordinality as k (attnum, place)
-  join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-  where i.indrelid = target and i.indisprimary;
+  v_key := private.audit_key_columns(target, null);
   if v_key is null then
     raise exception 'Cannot enable audit: % has no primary key', target
       using errcode = 'invalid_table_definition', detail = 'AUDIT_NO_PRIMARY_KEY',
@@ -224,61 +138,52 @@ begin
   end if;
 
   perform private.drop_audit_triggers(target);
-  foreach v_trigger in array case
-    when bulk then array[
-      'bulwark_audit_insert', 'bulwark_audit_update', 'bulwark_audit_delete',
-      'bulwark_audit_truncate'
-    ]
-    else array['bulwark_audit', 'bulwark_audit_insert', 'bulwark_audit_truncate']
-  end loop
+  v_options := array[
+    v_name, v_key::text, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
+    ignore::text, redact::text
+  ] || event_types || v_severities;
+  foreach v_operation in array '{insert,update,delete,truncate}'::text[] loop
     execute format(
-      'create trigger %I after %s on %s %s for each %s %s
-         execute function private.%I(%L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L, %L)',
-      v_trigger,
-      case v_trigger
-        when 'bulwark_audit' then 'update or delete'
-        when 'bulwark_audit_insert' then 'insert'
-        when 'bulwark_audit_update' then 'update'
-        when 'bulwark_audit_delete' then 'delete'
-        else 'truncate'
-      end,
-      target,
-      case when not bulk then null else case v_trigger
-        when 'bulwark_audit_insert' then 'referencing new table as new_rows'
-        when 'bulwark_audit_update' then
-          'referencing old table as old_rows new table as new_rows'
-        when 'bulwark_audit_delete' then 'referencing old table as old_rows'
+      'create trigger %I after %s on %s %s for each %s %s execute function private.%I(%s)',
+      'bulwark_audit_' || v_operation, v_operation, target,
+      case when bulk then case v_operation
+        when 'insert' then 'referencing new table as new_rows'
+        when 'update' then 'referencing old table as old_rows new table as new_rows'
+        when 'delete' then 'referencing old table as old_rows'
       end end,
-      case when bulk or v_trigger = 'bulwark_audit_truncate' then 'statement' else 'row' end,
+      case when bulk or v_operation = 'truncate' then 'statement' else 'row' end,
       case when direct_only then 'when (pg_trigger_depth() = 0)' end,
       case
-        when v_trigger = 'bulwark_audit_truncate' then 'audit_truncate'
+        when v_operation = 'truncate' then 'audit_truncate'
         when bulk then 'audit_rows'
-        when v_trigger = 'bulwark_audit_insert' then private.make_audit_insert(
-          v_name, v_key, organization_column, organization_lookup, ignore, redact, event_types[1],
-          v_severities[1]
-        )
-        else 'audit_row'
+        else private.make_audit_function(target, v_operation, v_options)
       end,
-      v_name, v_key, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
-      ignore, redact, event_types[1], event_types[2], event_types[3], v_severities[1],
-      v_severities[2], v_severities[3]
+      case when bulk or v_operation = 'truncate' then (
+        select string_agg(quote_literal(o), ', ' order by place)
+        from unnest(v_options) with ordinality as t (o, place)
+      ) end
     );
     -- Always: session_replication_role skips ordinary triggers.
-    execute format('alter table %s enable always trigger %I', target, v_trigger);
+    execute format(
+      'alter table %s enable always trigger %I', target, 'bulwark_audit_' || v_operation
+    );
   end loop;
-  insert into private.audit_guards (relation, options, fingerprint)
+  if organization_lookup is not null then
+    perform private.watch_parents(target, organization_column, organization_lookup);
+  end if;
+  insert into private.audit_guards (relation, options, fingerprint, shape)
   values (
     target,
     jsonb_build_object(
       'organization_column', organization_column, 'ignore', ignore, 'redact', redact, 'bulk', bulk,
       'event_types', event_types, 'organization_lookup', organization_lookup,
-      'direct_only', direct_only
+      'direct_only', direct_only, 'written', v_options
     ),
-    private.audit_fingerprint(target)
+    private.audit_fingerprint(target), private.audit_shape(target)
   )
   on conflict (relation) do update
-    set options = excluded.options, fingerprint = excluded.fingerprint, enabled_at = now();
+    set options = excluded.options, fingerprint = excluded.fingerprint, shape = excluded.shape,
+        enabled_at = now();
 end;
 $$;
 comment on function private.enable_audit(
@@ -291,6 +196,50 @@ comment on function private.enable_audit(
    skips what other triggers do. Calling it again replaces the options; do so after renaming the
    table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
    AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
+
+create function private.renew_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_guard record;
+begin
+  -- What transactions that are over remembered.
+  delete from private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
+  for v_guard in
+    select
+      g.relation, g.shape_now,
+      array(select jsonb_array_elements_text(g.options -> 'written')) as options
+    from (
+      select a.*, private.audit_shape(a.relation) as shape_now
+      from private.audit_guards a
+      join pg_catalog.pg_class c on c.oid = a.relation
+      where a.captures
+    ) g
+    where g.shape_now is distinct from g.shape
+  loop
+    -- With another key the entries go on being written carefully, until enable_audit is called.
+    if private.audit_key_columns(v_guard.relation, null) = v_guard.options[2]::text[] then
+      perform private.make_audit_function(
+        v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
+      )
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = v_guard.relation
+        and p.pronamespace = 'private'::regnamespace
+        and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
+    end if;
+    update private.audit_guards g
+    set shape = v_guard.shape_now, fingerprint = private.audit_fingerprint(g.relation)
+    where g.relation = v_guard.relation;
+  end loop;
+end;
+$$;
+comment on function private.renew_audit_guards() is
+  'Makes the row functions anew of tables whose columns are others now, or that were restored: until
+   then their entries are written carefully, which takes longer.';
 
 create function private.role_organization(role_id uuid)
   returns uuid
@@ -357,8 +306,8 @@ select r, false, private.audit_fingerprint(r)
 from unnest('{public.audit_logs, private.audit_eras}'::regclass[]) as r;
 
 revoke all on function
-  private.make_audit_insert(text, text[], text, regproc, text[], text[], text, text),
   private.drop_audit_triggers(regclass), private.disable_audit(regclass),
   private.enable_audit(regclass, text, text[], text[], boolean, text[], regproc, boolean),
-  private.role_organization(uuid), private.invitation_organization(uuid)
+  private.renew_audit_guards(), private.role_organization(uuid),
+  private.invitation_organization(uuid)
   from public, anon, authenticated, service_role;

@@ -5,6 +5,10 @@
 -- SECURITY DEFINER: log_audit_event and audit_auth, because neither clients nor Supabase Auth may
 --   write the log.
 
+insert into private.settings (name, value, description) values
+  ('audit.auth_entries', '100',
+    'In how many organizations of its user a sign-in or a change of an account leaves an entry');
+
 create table private.audit_gaps (
   id bigint generated always as identity primary key,
   noticed_at timestamptz not null default clock_timestamp(),
@@ -157,20 +161,21 @@ as $$
 declare
   v_entry uuid;
   v_organization uuid;
-  v_parent uuid;
-begin
-  -- One entry of the installation's own, and under it one in each organization of the user, so
-  -- that an organization sees the sign-ins of its members.
-  for v_organization in
-    select null::uuid
-    union all
+  v_organizations constant uuid[] := array(
     select private.organizations_of(
       append_auth_entry.user_id,
       -- What ends the membership is still told to where it ends.
       suspended => resource_type = 'auth.users'
         and (action = 'delete' or coalesce(after ?| '{banned_until,deleted_at}', false))
     )
-  loop
+  );
+  v_parent uuid;
+  v_told constant integer := greatest((private.setting('audit.auth_entries'))::integer, 0);
+begin
+  -- One entry of the installation's own, and under it one in each organization of the user, so
+  -- that an organization sees the sign-ins of its members and can prove them. Their number has a
+  -- bound: the first entry says where there was none.
+  foreach v_organization in array array[null::uuid] || v_organizations[:v_told] loop
     v_entry := private.append_audit_entry(
       event_type => append_auth_entry.event_type,
       organization_id => v_organization,
@@ -179,6 +184,12 @@ begin
       action => append_auth_entry.action,
       before => append_auth_entry.before,
       after => append_auth_entry.after,
+      details => case when v_parent is null and cardinality(v_organizations) > v_told then
+        jsonb_build_object(
+          'organizations', cardinality(v_organizations),
+          'without_entry', v_organizations[v_told + 1:]
+        )
+      end,
       parent_id => v_parent,
       source => 'auth',
       -- Who changes an account may be its owner or an administrator: the table does not say.
@@ -195,7 +206,7 @@ comment on function private.append_auth_entry(
   text, uuid, text, text, text, jsonb, jsonb, jsonb
 ) is
   'Records what a user did in Supabase Auth, for the installation and for each organization the user
-   belongs to.';
+   belongs to, up to the setting audit.auth_entries: the installation''s entry names the others.';
 
 create function private.audit_auth()
   returns trigger

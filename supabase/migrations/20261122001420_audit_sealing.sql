@@ -164,7 +164,13 @@ begin
         concat_ws(
           ' ',
           private.audit_fingerprint(g.relation),
-          -- With one of these gone every row is masked (audit_image), which somebody has to know.
+          -- With one of these gone every row is masked (audit_image), and with another key rows are
+          -- named by other columns, which somebody has to know.
+          case
+            when g.captures and (g.options -> 'written' ->> 1)::text[]
+              is distinct from private.audit_key_columns(g.relation, null)
+            then 'missing/key||'
+          end,
           (
             select string_agg(format('missing/%s||', c), ' ' order by c)
             from (
@@ -231,6 +237,7 @@ begin
       where g.relation = v_guard.relation;
     end if;
   end loop;
+  perform private.renew_audit_guards();
 end;
 $$;
 comment on function private.inspect_audit_guards() is

@@ -360,7 +360,7 @@ select is(
 );
 select is_empty(
   $$ select p.proname from pg_proc p
-     where p.proname ~ '^audit_insert_' and p.pronamespace = 'private'::regnamespace
+     where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$' and p.pronamespace = 'private'::regnamespace
        and not exists (select from pg_trigger t where t.tgfoid = p.oid) $$,
   'AUD-75: nor a function that was made for the table'
 );
@@ -376,18 +376,18 @@ select ok(
 select is_empty(
   $$ select p.proname from pg_proc p
      join pg_class c on c.oid = 'public.audit_logs'::regclass
-     where p.proname ~ '^audit_insert_' and p.proowner <> c.relowner $$,
+     where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$' and p.proowner <> c.relowner $$,
   'AUD-77: the functions made for tables have the rights of the log''s owner'
 );
-alter table public.invoices disable trigger bulwark_audit;
-alter table public.invoices enable always trigger bulwark_audit;
+alter table public.invoices disable trigger bulwark_audit_update;
+alter table public.invoices enable always trigger bulwark_audit_update;
 select private.inspect_audit_guards();
 select ok(
   exists (select from audit_logs where event_type = 'security.suspicious_activity'
             and resource_type = 'public.invoices' and action = 'guard_changed'),
   'AUD-51: a trigger switched off and on again between two looks leaves a trace'
 );
-alter table public.invoices disable trigger bulwark_audit;
+alter table public.invoices disable trigger bulwark_audit_update;
 select private.inspect_audit_guards();
 select ok(
   exists (select from audit_logs where action = 'guard_changed' and severity = 'critical'),

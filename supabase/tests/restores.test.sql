@@ -89,7 +89,7 @@ select is_empty(
 );
 
 -- acting as the sealer, in a cluster that a dump was restored into
-alter table public.organizations disable trigger bulwark_audit;
+alter table public.organizations disable trigger bulwark_audit_update;
 create or replace trigger audit_logs_stamp before insert on public.audit_logs
   for each row execute function private.audit_logs_stamp('1/1', '1');
 alter table public.audit_logs enable always trigger audit_logs_stamp;
