@@ -66,11 +66,27 @@ create table private.mfa_trusted_devices (
 comment on table private.mfa_trusted_devices is
   'Devices that skip the prompt. SHA-256 of each token; the tokens have 256 random bits, so a plain
    hash is enough.';
+create table private.mfa_backup_codes (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  code_hash bytea not null unique,
+  used_at timestamptz,
+  created_at timestamptz not null default now(),
+  constraint mfa_backup_codes_hash_length check (length(code_hash) = 32)
+);
+comment on table private.mfa_backup_codes is
+  'HMAC-SHA-256 of each backup code under a pepper that only the function has: without it a copy of
+   this table does not even tell a right code from a wrong one.';
+
 create table private.mfa_sessions (
   session_id uuid primary key references auth.sessions (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
   verified_at timestamptz,
   method text,
+  -- What proved it. A proof goes with the factor or the set of codes that it was made of.
+  factor_id uuid references public.mfa_secrets (id) on delete cascade,
+  step bigint,
+  backup_code_id uuid references private.mfa_backup_codes (id) on delete cascade,
   -- When a device is revoked or expires, the sessions it opened are closed with it.
   trusted_device_id uuid references private.mfa_trusted_devices (id) on delete set null,
   constraint mfa_sessions_method_is_known check (method in ('totp', 'backup_code')),
@@ -78,18 +94,23 @@ create table private.mfa_sessions (
     check ((verified_at is null) = (method is null))
 );
 comment on table private.mfa_sessions is
-  'The sessions in which a second factor was proven (verified_at, the last time), or a trusted
-   device shown. A row counts only while its session lives.';
+  'The sessions in which a second factor was proven (verified_at, the last time, by which factor and
+   time step or which backup code), or a trusted device shown. A row counts only while its session
+   lives, and goes with what proved it.';
 
 create index mfa_policies_updated_by_idx on public.mfa_policies (updated_by);
 create index mfa_secrets_user_id_idx on public.mfa_secrets (user_id);
 create index mfa_trusted_devices_user_id_idx on private.mfa_trusted_devices (user_id);
 create index mfa_sessions_user_id_idx on private.mfa_sessions (user_id);
+create index mfa_backup_codes_user_id_idx on private.mfa_backup_codes (user_id);
+create index mfa_sessions_factor_id_idx on private.mfa_sessions (factor_id);
+create index mfa_sessions_backup_code_id_idx on private.mfa_sessions (backup_code_id);
 create index mfa_sessions_trusted_device_id_idx on private.mfa_sessions (trusted_device_id);
 
 alter table public.mfa_policies enable row level security;
 alter table public.mfa_secrets enable row level security;
 alter table private.mfa_trusted_devices enable row level security;
+alter table private.mfa_backup_codes enable row level security;
 alter table private.mfa_sessions enable row level security;
 
 -- Supabase Auth's tables for its own factors came late and are missing where it has none, so what
@@ -261,7 +282,7 @@ create trigger mfa_policies_touch
 
 revoke all on public.mfa_policies, public.mfa_secrets
   from public, anon, authenticated, service_role;
-revoke all on private.mfa_trusted_devices, private.mfa_sessions
+revoke all on private.mfa_trusted_devices, private.mfa_backup_codes, private.mfa_sessions
   from public, anon, authenticated, service_role;
 grant select on public.mfa_policies to authenticated, service_role;
 

@@ -6,20 +6,6 @@
 -- SECURITY DEFINER: begin_mfa_attempt, open_mfa_attempt, complete_mfa_verification and
 --   complete_mfa_backup_code, because no role of the API reads or writes factors and attempts.
 
-create table private.mfa_backup_codes (
-  id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
-  code_hash bytea not null unique,
-  used_at timestamptz,
-  created_at timestamptz not null default now(),
-  constraint mfa_backup_codes_hash_length check (length(code_hash) = 32)
-);
-comment on table private.mfa_backup_codes is
-  'HMAC-SHA-256 of each backup code under a pepper that only the function has: without it a copy of
-   this table does not even tell a right code from a wrong one.';
-create index mfa_backup_codes_user_id_idx on private.mfa_backup_codes (user_id);
-alter table private.mfa_backup_codes enable row level security;
-
 insert into public.security_event_types (name, severity, description) values
   ('mfa_locked', 'high', 'Codes of a second factor were guessed until the account locked'),
   ('mfa_backup_code_used', 'medium', 'A backup code stood in for a second factor');
@@ -127,9 +113,9 @@ begin
   v_now := clock_timestamp();
   perform private.forget_old_attempts(v_user);
 
-  insert into private.mfa_attempts (user_id, session_id, purpose, admitted, step)
+  insert into private.mfa_attempts (user_id, session_id, purpose, created_at, admitted, step)
   values (
-    v_user, v_session, begin_mfa_attempt.purpose,
+    v_user, v_session, begin_mfa_attempt.purpose, v_now,
     v_account.consecutive_failures < 100
       and coalesce(v_account.locked_until <= v_now, true)
       -- Without a factor there is nothing to guess, so nobody locks himself out before enrolment.
@@ -139,11 +125,13 @@ begin
   returning id, admitted into v_attempt, v_account.told_of_lock;
   -- Charged as a failure now, taken back by success: a burst and a lost connection cost the same.
   if v_account.told_of_lock then
+    -- A lock that is over has used up the failures that made it.
     v_failures := array(
-      select f from unnest(v_account.failures) as f where f > v_now - interval '15 minutes'
+      select f from unnest(v_account.failures) as f
+      where f > v_now - interval '15 minutes' and v_account.locked_until is null
     ) || v_now;
     update private.mfa_accounts a
-    set failures = case when cardinality(v_failures) < 5 then v_failures else '{}' end,
+    set failures = v_failures,
         consecutive_failures = a.consecutive_failures + 1,
         locks = a.locks + (cardinality(v_failures) >= 5)::integer,
         locked_until = case
@@ -181,7 +169,10 @@ as $$
     and a.created_at > now() - interval '2 minutes'
     and case a.purpose
       when 'verify' then f.activated_at is not null
-      when 'activate' then f.activated_at is null and f.begun_in = a.session_id
+      when 'activate' then f.begun_in = a.session_id
+        -- One that this session has just activated is judged once more: its first code, sent again
+        -- because the answer was lost, is no guess.
+        and (f.activated_at is null or f.activated_at > now() - interval '2 minutes')
       else false
     end
   order by f.last_used_at desc nulls last, f.id;
@@ -224,14 +215,55 @@ comment on function private.take_mfa_attempt(uuid, text[]) is
   'Spends an attempt: of two completions the second gets nothing. admitted is false where the
    session has ended.';
 
-create function private.refuse_mfa_attempt(attempt private.mfa_attempts)
+create function private.refund_mfa_attempt(attempt private.mfa_attempts)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A lock that stands by this charge goes with it: whoever is locked is admitted no attempt, so
+  -- this one was charged before.
+  update private.mfa_accounts a
+  set failures = array_remove(a.failures, attempt.created_at),
+      consecutive_failures = a.consecutive_failures - 1,
+      locks = a.locks - (a.locked_until is not null and cardinality(a.failures) = 5)::integer,
+      locked_until = case when cardinality(a.failures) <> 5 then a.locked_until end
+  where a.user_id = attempt.user_id and attempt.created_at = any (a.failures);
+end;
+$$;
+comment on function private.refund_mfa_attempt(private.mfa_attempts) is
+  'Takes back what one attempt was charged, where no success has done so since.';
+
+create function private.refuse_mfa_attempt(
+  attempt private.mfa_attempts,
+  factor_id uuid default null,
+  step bigint default null,
+  backup_code_hash bytea default null
+)
   returns jsonb
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if attempt.admitted then
+  -- A double click, or another try because the answer was lost: the code is not accepted twice, but
+  -- sending it again proves no guessing. From any other session it is a replay.
+  if attempt.admitted and exists (
+    select from private.mfa_sessions m
+    where m.session_id = attempt.session_id
+      and m.user_id = attempt.user_id
+      and m.verified_at > clock_timestamp() - interval '2 minutes'
+      and (
+        m.factor_id = refuse_mfa_attempt.factor_id and m.step = refuse_mfa_attempt.step
+        or m.backup_code_id = (
+          select c.id from private.mfa_backup_codes c
+          where c.code_hash = refuse_mfa_attempt.backup_code_hash
+        )
+      )
+  ) then
+    perform private.refund_mfa_attempt(attempt);
+  elsif attempt.admitted then
     perform private.record_mfa(
       'auth.mfa_verified', attempt.purpose, attempt.user_id, attempt.session_id,
       succeeded => false
@@ -241,13 +273,16 @@ begin
   return '{"accepted": false}'::jsonb;
 end;
 $$;
-comment on function private.refuse_mfa_attempt(private.mfa_attempts) is
-  'Records a wrong code, which stays charged, and returns the one answer to all that is refused.';
+comment on function private.refuse_mfa_attempt(private.mfa_attempts, uuid, bigint, bytea) is
+  'Records a wrong code, which stays charged, and returns the one answer to all that is refused. The
+   code that this session was just verified by is neither recorded nor charged.';
 
 create function private.accept_mfa_attempt(
   attempt private.mfa_attempts,
   method text,
-  factor_id uuid default null
+  factor_id uuid default null,
+  step bigint default null,
+  backup_code_id uuid default null
 )
   returns void
   language plpgsql
@@ -259,18 +294,24 @@ begin
   set failures = '{}', consecutive_failures = 0, locks = 0, locked_until = null,
       told_of_lock = false
   where a.user_id = attempt.user_id;
-  insert into private.mfa_sessions as m (session_id, user_id, verified_at, method)
-  values (attempt.session_id, attempt.user_id, clock_timestamp(), accept_mfa_attempt.method)
+  insert into private.mfa_sessions as m
+    (session_id, user_id, verified_at, method, factor_id, step, backup_code_id)
+  values (
+    attempt.session_id, attempt.user_id, clock_timestamp(), accept_mfa_attempt.method,
+    accept_mfa_attempt.factor_id, accept_mfa_attempt.step, accept_mfa_attempt.backup_code_id
+  )
   on conflict (session_id) do update
-    set verified_at = excluded.verified_at, method = excluded.method;
+    set verified_at = excluded.verified_at, method = excluded.method,
+        factor_id = excluded.factor_id, step = excluded.step,
+        backup_code_id = excluded.backup_code_id;
   perform private.record_mfa(
     'auth.mfa_verified', attempt.purpose, attempt.user_id, attempt.session_id,
     factor_id => accept_mfa_attempt.factor_id
   );
 end;
 $$;
-comment on function private.accept_mfa_attempt(private.mfa_attempts, text, uuid) is
-  'Takes back what the account was charged and marks the session as verified.';
+comment on function private.accept_mfa_attempt(private.mfa_attempts, text, uuid, bigint, uuid) is
+  'Takes back what the account was charged and marks the session as verified, by what.';
 
 create function public.complete_mfa_verification(attempt_id uuid, factor_id uuid, step bigint)
   returns jsonb
@@ -292,9 +333,9 @@ begin
     and f.last_step < complete_mfa_verification.step
     and complete_mfa_verification.step between v_attempt.step - 1 and v_attempt.step + 1;
   if not found then
-    return private.refuse_mfa_attempt(v_attempt);
+    return private.refuse_mfa_attempt(v_attempt, factor_id, step);
   end if;
-  perform private.accept_mfa_attempt(v_attempt, 'totp', factor_id);
+  perform private.accept_mfa_attempt(v_attempt, 'totp', factor_id, step);
   return '{"accepted": true}'::jsonb;
 end;
 $$;
@@ -312,18 +353,21 @@ create function public.complete_mfa_backup_code(attempt_id uuid, code_hash text)
 as $$
 declare
   v_attempt private.mfa_attempts := private.take_mfa_attempt(attempt_id, '{backup_code, disable}');
+  v_code uuid;
+  v_hash constant bytea := decode(complete_mfa_backup_code.code_hash, 'hex');
   v_left bigint;
 begin
   update private.mfa_backup_codes c
   set used_at = clock_timestamp()
   where v_attempt.admitted
-    and c.code_hash = decode(complete_mfa_backup_code.code_hash, 'hex')
+    and c.code_hash = v_hash
     and c.user_id = v_attempt.user_id
-    and c.used_at is null;
+    and c.used_at is null
+  returning c.id into v_code;
   if not found then
-    return private.refuse_mfa_attempt(v_attempt);
+    return private.refuse_mfa_attempt(v_attempt, backup_code_hash => v_hash);
   end if;
-  perform private.accept_mfa_attempt(v_attempt, 'backup_code');
+  perform private.accept_mfa_attempt(v_attempt, 'backup_code', backup_code_id => v_code);
   if v_attempt.purpose = 'disable' then
     perform private.forget_factors(v_attempt.user_id);
     perform private.record_mfa(
@@ -357,13 +401,13 @@ select private.enable_audit('public.mfa_policies', organization_column => 'organ
 -- Sessions that end take their row along; a row written by hand is somebody forging a proof.
 select private.enable_audit('private.mfa_sessions', direct_only => true);
 
-revoke all on private.mfa_backup_codes from public, anon, authenticated, service_role;
 revoke all on function
   private.tell_of_mfa_lock(uuid, uuid), private.lock_mfa_account(uuid),
   private.forget_old_attempts(uuid), public.begin_mfa_attempt(text),
   public.open_mfa_attempt(uuid), private.take_mfa_attempt(uuid, text[]),
-  private.refuse_mfa_attempt(private.mfa_attempts),
-  private.accept_mfa_attempt(private.mfa_attempts, text, uuid),
+  private.refund_mfa_attempt(private.mfa_attempts),
+  private.refuse_mfa_attempt(private.mfa_attempts, uuid, bigint, bytea),
+  private.accept_mfa_attempt(private.mfa_attempts, text, uuid, bigint, uuid),
   public.complete_mfa_verification(uuid, uuid, bigint),
   public.complete_mfa_backup_code(uuid, text)
   from public, anon, authenticated, service_role;

@@ -174,14 +174,14 @@ begin
     )
     and complete_mfa_activation.step between v_attempt.step - 1 and v_attempt.step + 1;
   if not found then
-    return private.refuse_mfa_attempt(v_attempt);
+    return private.refuse_mfa_attempt(v_attempt, factor_id, step);
   end if;
   delete from public.mfa_secrets f
   where f.user_id = v_attempt.user_id and f.activated_at is null;
   if v_first then
     perform private.replace_backup_codes(v_attempt.user_id, backup_code_hashes);
   end if;
-  perform private.accept_mfa_attempt(v_attempt, 'totp', factor_id);
+  perform private.accept_mfa_attempt(v_attempt, 'totp', factor_id, step);
   perform private.record_mfa(
     'auth.mfa_enabled', 'activate', v_attempt.user_id, v_attempt.session_id,
     factor_id => complete_mfa_activation.factor_id
@@ -231,6 +231,9 @@ begin
   if v_ticket.admitted is not true then
     return false;
   end if;
+  -- Sessions that a code of the old set opened are closed with it, but not the one that makes the
+  -- new set.
+  update private.mfa_sessions m set backup_code_id = null where m.session_id = v_ticket.session_id;
   perform private.replace_backup_codes(v_ticket.user_id, code_hashes);
   perform private.record_mfa(
     'auth.mfa_enabled', 'regenerate', v_ticket.user_id, v_ticket.session_id
@@ -240,7 +243,8 @@ end;
 $$;
 comment on function public.store_backup_codes(uuid, text[]) is
   'Stores the hashes (hex) of a new set of ten backup codes that was begun (service role only); all
-   older ones are worth nothing from then on. False where the beginning is unknown or spent.';
+   older ones are worth nothing from then on, nor is what they proved in other sessions. False where
+   the beginning is unknown or spent.';
 
 create function public.remove_mfa_factor(factor_id uuid)
   returns void
@@ -279,7 +283,8 @@ end;
 $$;
 comment on function public.remove_mfa_factor(uuid) is
   'Removes a factor of the caller''s, who has verified one within mfa.step_up_minutes, and ends what
-   other sessions have proven; with the last one go backup codes and trusted devices too. Errors:
+   other sessions have proven, and what this one has proven by that factor; with the last one go
+   backup codes and trusted devices too. Errors:
    MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED, MFA_UNKNOWN_FACTOR.';
 
 revoke all on function

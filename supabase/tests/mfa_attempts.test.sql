@@ -1,7 +1,7 @@
 -- MFA: attempts, factors, backup codes and devices, as the function uses them: the caller begins,
 -- the service role completes. Codes are not computed here: a time step stands for the code of it.
 begin;
-select plan(64);
+select plan(80);
 select tests.create_organizations();
 create temporary table session as
   select name, tests.create_session(email, age) as id, email
@@ -335,6 +335,90 @@ select is(
   tests.error($$ select public.complete_mfa_activation(gen_random_uuid(), null, null, null) $$),
   'no error', 'MFA-30: and a completion without an attempt stores nothing'
 );
+
+-- the code that this session was just verified by, sent again
+create function pg_temp.charged() returns text language plpgsql as $$
+begin
+  perform tests.act_as_owner();
+  return (
+    select concat_ws(' ', consecutive_failures, cardinality(failures), locked_until is not null)
+    from private.mfa_accounts where user_id = tests.user_id('admin@acme.test')
+  );
+end;
+$$;
+create function pg_temp.verified(name text) returns boolean language plpgsql as $$
+begin
+  perform pg_temp.act(name);
+  return public.mfa_verified('10 minutes');
+end;
+$$;
+do $$ begin perform pg_temp.backup('ada', 'new3') from generate_series(1, 6); end $$;
+select is(
+  pg_temp.charged(), '0 0 f', 'MFA-41: a backup code sent again by its session costs nothing'
+);
+select is(
+  pg_temp.backup('ada', 'new3'), '{"accepted": false}', 'MFA-41: and is not accepted twice'
+);
+select pg_temp.backup('ada 2', 'new3');
+select is(pg_temp.charged(), '1 1 f', 'MFA-41: from another session it is a replay, and counts');
+update public.mfa_secrets set last_step = 0;
+delete from private.mfa_sessions where session_id = (select id from session where name = 'ada 2');
+create temporary table accepted as select pg_temp.step() as step;
+grant select on accepted to public;
+select is(
+  pg_temp.verify('ada', 'ada', (select step from accepted)), '{"accepted": true}',
+  'MFA-41: (a code)'
+);
+do $$ begin
+  perform pg_temp.verify('ada', 'ada', a.step) from accepted a, generate_series(1, 6);
+end $$;
+select is(pg_temp.charged(), '0 0 f', 'MFA-41: nor does a code of the app');
+select pg_temp.verify('ada', 'ada', (select step - 1 from accepted));
+select is(pg_temp.charged(), '1 1 f', 'MFA-41: an older one counts');
+select pg_temp.verify('ada 2', 'ada', (select step from accepted));
+select is(pg_temp.charged(), '2 2 f', 'MFA-41: and so does a replay from another session');
+update private.mfa_accounts set failures = '{}', consecutive_failures = 0;
+create temporary table storm as
+  select pg_temp.attempt('ada', 'verify') as id from generate_series(1, 5);
+select is(pg_temp.charged(), '5 5 t', 'MFA-41: (five at once lock)');
+select public.complete_mfa_verification(s.id, pg_temp.factor('ada'), a.step)
+from accepted a, (select id from storm limit 1) s;
+select is(pg_temp.charged(), '4 4 f', 'MFA-41: until the first proves to be a repeat');
+select public.complete_mfa_verification(s.id, pg_temp.factor('ada'), a.step)
+from accepted a, (select id from storm offset 1 limit 3) s;
+select public.complete_mfa_verification(s.id, null, null)
+from (select id from storm offset 4) s;
+select is(pg_temp.charged(), '1 1 f', 'MFA-41: and what is none goes on counting');
+update private.mfa_sessions set verified_at = verified_at - interval '3 minutes';
+select pg_temp.verify('ada', 'ada', (select step from accepted));
+select is(pg_temp.charged(), '2 2 f', 'MFA-41: after two minutes a repeat is a replay');
+update private.mfa_accounts set failures = '{}', consecutive_failures = 0;
+
+-- a proof goes with what it was made of
+select pg_temp.backup('ada 2', 'new4');
+select pg_temp.backup('ada', 'new5');
+select ok(pg_temp.regenerate('ada', 'newer'), 'MFA-42: (a new set)');
+select ok(
+  not pg_temp.verified('ada 2'),
+  'MFA-42: a new set of codes closes what codes of the old one opened'
+);
+select ok(pg_temp.verified('ada'), 'MFA-42: but not the session that made it');
+select tests.act_as_owner();
+update public.mfa_secrets set last_step = 0;
+with second as (
+  insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  select gen_random_uuid(), user_id, 'second', secret, begun_in, false, now()
+  from public.mfa_secrets where id = pg_temp.factor('ada')
+  returning id
+)
+insert into begun select 'second', id from second;
+select is(
+  pg_temp.verify('ada 2', 'second', pg_temp.step()), '{"accepted": true}', 'MFA-42: (by the second)'
+);
+select tests.act_as_owner();
+delete from public.mfa_secrets where id = pg_temp.factor('second');
+select ok(not pg_temp.verified('ada 2'), 'MFA-42: a factor that is gone verifies nothing');
+select pg_temp.backup('ada', 'newer1');
 
 -- trusted devices
 select pg_temp.act('ada');

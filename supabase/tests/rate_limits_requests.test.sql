@@ -225,7 +225,8 @@ select is(
   'REQ-22: who is blocked writes nothing'
 );
 
--- from here on in a transaction that may only read
+-- from here on in a transaction that may only read, and nobody signs in
+select tests.session_of(u.id) from auth.users u;
 set transaction read only;
 select is(
   pg_temp.anonymous('203.0.113.30') ->> 'details', 'RATE_LIMIT_BLOCKED',
