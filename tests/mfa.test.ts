@@ -172,7 +172,7 @@ Deno.test("MFA-F06: a clock may be 29 seconds off, but not 61", async () => {
 
 Deno.test("MFA-F07: codes are normalized or refused clearly, which costs no attempt", async () => {
   const ada = await enrolled("ada");
-  for (const code of ["12345", "1234567", "12a456", "", "١٢٣٤٥٦"]) {
+  for (const code of ["12345", "1234567", "12a456", "", "U".repeat(24)]) {
     assert.equal(await refusal(ada.token, "/verify", { code }), "400 MFA_INVALID_CODE");
   }
   for (const code of ["", "0123", "U".repeat(24)]) {
@@ -184,14 +184,50 @@ Deno.test("MFA-F07: codes are normalized or refused clearly, which costs no atte
   const code = codeAt(ada.secret, Date.now());
   const wide = Array.from(code, (digit) => String.fromCharCode(0xff10 + Number(digit))).join("");
   await done(ada.token, "/verify", { code: ` ${wide.slice(0, 3)} ${wide.slice(3)} ` });
+  const arabic = Array.from(
+    ada.backupCodes[0] ?? "",
+    (c) => /\d/.test(c) ? String.fromCharCode(0x660 + Number(c)) : c,
+  );
   await done(ada.token, "/verify-backup-code", {
-    code: ada.backupCodes[0]?.toLowerCase().replaceAll("-", " "),
+    code: `\u202a${arabic.join("").toLowerCase().replaceAll("-", " ")}\u202c`,
+  });
+  assert.deepEqual(await done(ada.token, "/verify", { code: ada.backupCodes[1] }), {
+    verified: true,
+    backup_codes_left: 8,
   });
   for (const body of [{}, { code: 123456 }, { code, surplus: 1 }, []]) {
     assert.equal(await refusal(ada.token, "/verify", body), "400 INVALID_INPUT");
   }
   assert.equal(await refusal("not.a.token", "/verify", { code }), "401 UNAUTHORIZED");
   assert.equal(await refusal(ada.token, "/nowhere", {}), "404 NOT_FOUND");
+});
+
+Deno.test("MFA-F17: a code sent again in its session locks nobody out, in another it counts", async () => {
+  const ada = await signUp("ada");
+  const { secret } = await done(ada.token, "/enroll", {});
+  const now = await earlyInStep();
+  const first = codeAt(secret, now - 30_000);
+  const { backup_codes: [backup] } = await done(ada.token, "/activate", { code: first });
+  const again = async (path: string, code: string) => {
+    for (let n = 0; n < 6; n++) assert.equal(await refusal(ada.token, path, { code }), refused);
+  };
+  await again("/activate", first);
+  await again("/verify", first);
+  await done(ada.token, "/verify", { code: codeAt(secret, now) });
+  await again("/verify", codeAt(secret, now));
+  await done(ada.token, "/verify", { code: backup });
+  await again("/verify", backup);
+  assert.equal((await done(ada.token, "")).locked, false);
+  await done(ada.token, "/verify", { code: codeAt(secret, now + 30_000) });
+
+  const thief = await signInAgain(ada);
+  for (let n = 0; n < 5; n++) {
+    assert.equal(
+      await refusal(thief.token, "/verify", { code: codeAt(secret, now + 30_000) }),
+      refused,
+    );
+  }
+  assert.equal((await done(ada.token, "")).locked, true, "replayed from another session");
 });
 
 Deno.test("MFA-F08: signing out ends the verification at once, whatever token is left", async () => {

@@ -145,11 +145,12 @@ export async function readBody(request: Request): Promise<Uint8Array> {
 }
 
 /**
- * The JSON body of a request, of 1 MiB at most.
+ * The JSON body of a request, of 1 MiB at most; none at all is an empty object.
  * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE, 400 INVALID_JSON
  */
 export async function readJson(request: Request): Promise<unknown> {
   const body = await readBody(request);
+  if (body.length === 0) return {};
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
   } catch {

@@ -1,6 +1,12 @@
 import { z } from "zod";
 import { BulwarkError } from "./errors.ts";
 
+/**
+ * An id: any UUID in its canonical form, of any version, as Postgres writes it. Postgres does not look
+ * at the version, so neither do we.
+ */
+export const id = z.string().regex(/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i).toLowerCase();
+
 /** Text that Postgres can hold: without U+0000 and lone surrogates. */
 export const text = z.string().refine((value) => value.isWellFormed() && !value.includes("\0"));
 
@@ -11,9 +17,45 @@ export const text = z.string().refine((value) => value.isWellFormed() && !value.
 export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const field = issue?.path.join(".") || "the request";
-  throw new BulwarkError(400, "INVALID_INPUT", `Cannot read ${field}: it has no valid form`);
+  throw new BulwarkError(400, "INVALID_INPUT", describe(result.error.issues, input));
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** What is wrong with the first field that is, in a sentence that holds no value. */
+function describe([issue]: readonly Issue[], input: unknown): string {
+  if (!issue) return "Cannot read the request: it has no valid form";
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    // Of several forms the one that was nearly met; several, where they were equally near.
+    const fewest = Math.min(...issue.errors.map((issues) => issues.length));
+    const nearest = issue.errors.filter((issues) => issues.length === fewest);
+    const inner = nearest.flatMap(([first]) =>
+      first ? [{ ...first, path: [...issue.path, ...first.path] }] : []
+    );
+    if (inner.length <= 1) return describe(inner, input);
+    const names = [...new Set(inner.map((each) => nameOf(each)))];
+    return `Cannot read ${names.join(" or ")}: it is missing or has no valid form`;
+  }
+  if (issue.code === "unrecognized_keys") {
+    return `Cannot read ${nameOf(issue)}: there is no such field here`;
+  }
+  const missing = issue.path.length > 0 && valueAt(input, issue.path) === undefined;
+  return `Cannot read ${nameOf(issue)}: it ${missing ? "is missing" : "has no valid form"}`;
+}
+
+/** The field that an issue is about. Names that the request made up are repeated only if plain. */
+function nameOf(issue: Issue): string {
+  const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]] : issue.path;
+  const name = path.map(String).join(".");
+  return /^[\w.-]{1,100}$/.test(name) ? name : path.length > 0 ? "a field" : "the request";
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined,
+    input,
+  );
 }
 
 /**

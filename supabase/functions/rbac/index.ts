@@ -9,13 +9,13 @@ import { z } from "zod";
 import { callerClient } from "../_shared/caller.ts";
 import { readRateLimitEnv } from "../_shared/env.ts";
 import { handle, type Handler, readJson } from "../_shared/http.ts";
-import { parse, queryOf } from "../_shared/input.ts";
+import { id, parse, queryOf } from "../_shared/input.ts";
 import { checkPermissions, type Permission, requirePermission } from "../_shared/permissions.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
 
 const permission = z.string().max(64).regex(/^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$/)
   .transform((name) => name as Permission);
-const organizationId = z.uuid().nullable().default(null);
+const organizationId = id.nullable().default(null);
 const question = z.strictObject({ permission, organization_id: organizationId });
 const batch = z.strictObject({
   permissions: z.array(permission).max(100),

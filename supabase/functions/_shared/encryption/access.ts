@@ -1,9 +1,9 @@
 /** What frontends have done with fields: as the caller, decided and recorded before it is done. */
-import { z } from "zod";
 import { type CallerClient, requirePerson } from "../caller.ts";
 import { BulwarkError } from "../errors.ts";
 import { blindIndex, blindIndexes, normalize } from "./blind_index.ts";
 import type { DataKeys } from "./data_keys.ts";
+import { id } from "../input.ts";
 import { EncryptionError, isAboutTheRow } from "./errors.ts";
 import { decryptField, encryptField } from "./fields.ts";
 import type { DecryptInput, EncryptInput, FindInput } from "./input.ts";
@@ -211,7 +211,7 @@ async function declared(
  * @throws BulwarkError 400 INVALID_INPUT
  */
 function canonicalKey(type: string, key: string): string {
-  if (type === "uuid" && z.guid().safeParse(key).success) return key.toLowerCase();
+  if (type === "uuid" && id.safeParse(key).success) return key.toLowerCase();
   const bits = integerBits[type];
   if (bits && /^(0|-?[1-9][0-9]{0,18})$/.test(key) && isWithin(BigInt(key), bits)) return key;
   if (type === "text" || type === "character varying") return key;

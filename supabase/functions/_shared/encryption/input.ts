@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { text } from "../input.ts";
+import { id, text } from "../input.ts";
 
 const name = text.min(1).max(63);
 const key = text.min(1).max(100);
 /** In capitals it is the same one, and what is encrypted for it is bound to one spelling. */
-const organization = z.uuid().toLowerCase().nullable().default(null);
+const organization = id.nullable().default(null);
 /** What one request asks for at most. */
 const most = 100;
 
@@ -35,7 +35,7 @@ export const rotateInput = z.strictObject({
 });
 export const workInput = z.strictObject({
   /** Organizations whose data keys get a new version; null in the list: the system. */
-  rotate: z.array(z.uuid().toLowerCase().nullable()).max(most).default([]),
+  rotate: z.array(id.nullable()).max(most).default([]),
   purpose: z.enum(["field", "index"]).default("field"),
   /** The key-encryption key that all data keys are to be wrapped under. */
   key_encryption_key: z.string().regex(/^[a-z0-9_-]{1,32}$/).nullable().default(null),

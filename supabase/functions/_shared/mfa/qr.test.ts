@@ -25,5 +25,18 @@ Deno.test("what is drawn can be read back by a decoder", () => {
     }
   }
   assert.equal(decodeQR({ width: size, height: size, data }), uri);
-  assert.ok(qrSvg(uri).includes(`viewBox="0 0 ${modules.length} ${modules.length}"`));
+  const svg = qrSvg(uri);
+  assert.ok(svg.includes(`viewBox="0 0 ${modules.length} ${modules.length}"`));
+  // What the SVG draws is what was decoded.
+  const drawn = modules.map((row) => row.map(() => false));
+  for (const [, x, y, width] of svg.matchAll(/M(\d+) (\d+)h(\d+)v1H/g)) {
+    for (let n = 0; n < Number(width); n++) drawn[Number(y)]![Number(x) + n] = true;
+  }
+  assert.deepEqual(drawn, modules);
+});
+
+Deno.test("qrSvg() has a size, a background and a title of its own", () => {
+  const svg = qrSvg(uri);
+  assert.match(svg, /^<svg [^>]*width="(\d+)" height="\1" [^>]*role="img"/);
+  assert.match(svg, /<title>[^<]+<\/title><path fill="#fff"/);
 });

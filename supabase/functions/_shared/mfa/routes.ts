@@ -3,7 +3,7 @@ import { parse } from "../input.ts";
 import { unwrap } from "../errors.ts";
 import { activate, enroll, regenerateBackupCodes } from "./enrolment.ts";
 import { bodies } from "./input.ts";
-import { type Context, useBackupCode, verifyCode } from "./verification.ts";
+import { type Context, useBackupCode, verify } from "./verification.ts";
 
 /** Answers one path of the function `mfa` as JSON. */
 export type Route = (context: Context, request: Request) => Promise<unknown>;
@@ -24,9 +24,10 @@ export const routes: Record<string, Route> = {
   },
   async "POST /mfa/verify"(context, request) {
     const { code } = parse(bodies.code, await readJson(request));
-    await verifyCode(context, code);
-    return { verified: true };
+    const { backup_codes_left } = await verify(context, code);
+    return { verified: true, ...backup_codes_left === undefined ? {} : { backup_codes_left } };
   },
+  // For a form of its own; where people type whichever they have, `verify` takes both.
   async "POST /mfa/verify-backup-code"(context, request) {
     const { code } = parse(bodies.code, await readJson(request));
     const { backup_codes_left } = await useBackupCode(context, code, "backup_code");

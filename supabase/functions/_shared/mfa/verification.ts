@@ -1,7 +1,7 @@
 import type { DataKeys } from "../encryption/mod.ts";
 import { BulwarkError, unwrap } from "../errors.ts";
 import { hashBackupCode } from "./backup_codes.ts";
-import { readBackupCode, readCode } from "./codes.ts";
+import { readBackupCode, readEitherCode } from "./codes.ts";
 import {
   beginAttempt,
   type Clients,
@@ -30,14 +30,15 @@ export interface Match {
 const beat = 100;
 
 /**
- * Verifies the caller's session by a code of any of the account's factors.
+ * Verifies the caller's session by a code of any of the account's factors, or by a backup code.
  * @throws BulwarkError 403 MFA_CODE_REFUSED: the same, and as late, for a wrong code, a used one, an
  * account without a factor and one that is locked; 400 MFA_INVALID_CODE
  */
-export async function verifyCode(context: Context, input: string): Promise<Outcome> {
-  const code = readCode(input);
+export async function verify(context: Context, input: string): Promise<Outcome> {
+  const typed = readEitherCode(input);
+  if ("backup" in typed) return await useBackupCode(context, typed.backup, "backup_code");
   return await attempt(context, "verify", async (attempt_id) => {
-    const match = await judge(context, attempt_id, code);
+    const match = await judge(context, attempt_id, typed.totp);
     return await context.service.rpc("complete_mfa_verification", {
       attempt_id,
       ...parameters(match),

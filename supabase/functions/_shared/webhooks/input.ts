@@ -1,5 +1,6 @@
 /** What the function `webhooks` accepts. */
 import { z } from "zod";
+import { id } from "../input.ts";
 import { severities } from "./event.ts";
 
 const subscription = z.strictObject({
@@ -14,7 +15,7 @@ const destination = {
 
 /** `POST /webhooks/endpoints` */
 export const newEndpoint = z.strictObject({
-  organization_id: z.uuid().nullable(),
+  organization_id: id.nullable(),
   name: z.string().min(1).max(100).regex(/^\P{Cc}+$/u),
   format: z.enum(["json", "slack", "pagerduty"]).default("json"),
   ordering: z.enum(["none", "resource", "endpoint"]).default("none"),
