@@ -2,10 +2,8 @@
  * A page of another origin in a real browser: what CORS and preflights decide, no other test sees.
  */
 import assert from "node:assert/strict";
-import { chromium } from "../scripts/stack/binaries.ts";
 import { inRepository } from "../scripts/stack/paths.ts";
-
-const browser = chromium();
+import { browser, html, javascript, visit } from "./browser.ts";
 
 // Runs in the browser; supabase-js comes from the package as it is published for pages.
 const script = `
@@ -74,7 +72,7 @@ Deno.test({
   async fn() {
     const url = Deno.env.get("BULWARK_TEST_URL");
     const key = Deno.env.get("BULWARK_TEST_PUBLISHABLE_KEY");
-    const result = await visit(browser!, { url, key });
+    const result = await visitPage({ url, key });
     assert.equal(result.error, null);
     assert.notEqual(result.origin, new URL(url!).origin);
     assert.equal(result.confirmed, true);
@@ -88,80 +86,15 @@ Deno.test({
   },
 });
 
-/** Serves the page, opens it in a browser with an empty profile and waits for its result. */
-async function visit(path: string, settings: Record<string, unknown>): Promise<PageResult> {
+/** Serves the page and supabase-js to a browser. */
+async function visitPage(settings: Record<string, unknown>): Promise<PageResult> {
   const library = await Deno.readTextFile(
     inRepository("node_modules", "@supabase", "supabase-js", "dist", "umd", "supabase.js"),
   );
-  const { promise, resolve } = Promise.withResolvers<PageResult>();
-  const page = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
-    switch (new URL(request.url).pathname) {
-      case "/":
-        return html(`<script src="/supabase.js"></script><script src="/page.js"></script>`);
-      case "/supabase.js":
-        return javascript(library);
-      case "/page.js":
-        return javascript(script);
-      case "/settings":
-        return Response.json(settings);
-      case "/result":
-        resolve(await request.json());
-        return new Response(null, { status: 204 });
-      default:
-        return new Response(null, { status: 404 });
-    }
+  return await visit<PageResult>({
+    "/": () => html(`<script src="/supabase.js"></script><script src="/page.js"></script>`),
+    "/supabase.js": () => javascript(library),
+    "/page.js": () => javascript(script),
+    "/settings": () => Response.json(settings),
   });
-  const profile = await Deno.makeTempDir({ prefix: "bulwark-chromium-" });
-  const process = new Deno.Command(path, {
-    args: [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--disable-dev-shm-usage",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      `--user-data-dir=${profile}`,
-      `http://localhost:${page.addr.port}/`,
-    ],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<PageResult>((done) => {
-    timer = setTimeout(() => done({ error: "the page gave no result within 60 s" }), 60_000);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-    process.kill("SIGTERM");
-    await process.status;
-    await page.shutdown();
-    await removeEventually(profile);
-  }
-}
-
-/** Chromium's helpers write to the profile for a moment after the browser has gone. */
-async function removeEventually(folder: string): Promise<void> {
-  for (let attempt = 0; attempt < 50; attempt++) {
-    try {
-      return await Deno.remove(folder, { recursive: true });
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
-}
-
-function html(body: string): Response {
-  return new Response(`<!doctype html><meta charset="utf-8">${body}`, {
-    headers: { "content-type": "text/html; charset=utf-8" },
-  });
-}
-
-function javascript(source: string): Response {
-  return new Response(source, { headers: { "content-type": "text/javascript; charset=utf-8" } });
 }
