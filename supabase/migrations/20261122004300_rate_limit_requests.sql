@@ -215,7 +215,7 @@ begin
     when lock_not_available then
       -- Whatever the rule does when the store is away: it is there, and the caller's own slow
       -- request must not let all of the others through uncharged.
-      select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails
+      select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails, 0
       into v_decision
       from public.rate_limit_rules r where r.name = v_rule;
   end;
