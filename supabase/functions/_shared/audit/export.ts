@@ -181,7 +181,7 @@ class Summary {
         ? { size: proof.tree_size, root: fromBase64(proof.tree_root, "tree_root", 32) }
         : null,
       bytes: this.#bytes,
-      digest: Uint8Array.from(this.#digest.digest()),
+      digest: fromBase64(this.#digest.digest("base64"), "digest", 32),
     };
     return await signStatement(statement, signers);
   }
