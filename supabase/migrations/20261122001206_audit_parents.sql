@@ -75,7 +75,7 @@ begin
     select t.tgrelid::regclass as relation, t.tgname as name
     from pg_catalog.pg_trigger t
     where t.tgfoid = 'private.remember_organizations()'::regprocedure
-      and starts_with(t.tgname, 'bulwark_parent_' || left(md5(target::text), 16))
+      and starts_with(t.tgname, 'bulwark_parent_' || md5(target::text))
       and t.tgparentid = 0
   loop
     execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
@@ -144,7 +144,7 @@ begin
     execute format(
       'create trigger %I before delete or update of %I on %s for each row
          execute function private.remember_organizations(%L, %L)',
-      format('bulwark_parent_%s_%s', left(md5(target::text), 16), v_number), v_parent.key_column,
+      format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
       v_parent.relation, organization_lookup, v_parent.keys
     );
     update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
