@@ -279,3 +279,35 @@ Deno.test("KEY-E10: the function knows two paths, and one method", async () => {
   assert.deepEqual(await ask("/token", "GET"), [405, "METHOD_NOT_ALLOWED"]);
   assert.deepEqual(await ask("/report"), [401, "UNAUTHORIZED"]);
 });
+
+Deno.test("KEY-E46: a scanner may report as much as it likes; what it did not sign is limited", async () => {
+  const key = createPrivateKey({
+    key: Buffer.from(scannerPrivateKey, "base64"),
+    format: "der",
+    type: "pkcs8",
+  });
+  const report = async (body: string, signed = body) => {
+    const answer = await fetch(`${url}/functions/v1/api-keys/report`, {
+      method: "POST",
+      headers: {
+        "github-public-key-identifier": "local",
+        "github-public-key-signature": sign("sha256", Buffer.from(signed), key).toString("base64"),
+      },
+      body,
+    });
+    await answer.body?.cancel();
+    return answer.status;
+  };
+  for (let call = 0; call < 90; call++) assert.equal(await report("[]"), 200);
+  const forged: number[] = [];
+  for (let call = 0; call < 90; call++) forged.push(await report("[]", "{}"));
+  assert.deepEqual([...new Set(forged)].sort(), [401, 429]);
+
+  const { owner, acme } = await twoOrganizations();
+  const leaked = await issueKey(owner, acme);
+  const nested = `https://x.test/?a=${`%${"25".repeat(450)}41`}`;
+  const addresses = Array.from({ length: 900 }, () => ({ token: leaked.api_key, url: nested }));
+  assert.equal(await report(JSON.stringify(addresses)), 200, "also from where it is refused");
+  const [state] = ok(await owner.client.from("api_keys").select("revoked_at").eq("id", leaked.id));
+  assert.ok(state?.revoked_at, "the key was revoked");
+});

@@ -1,5 +1,6 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Holder } from "./cache/held.ts";
+import { tokenOf } from "./credentials.ts";
 import type { Database } from "./database.types.ts";
 import type { Env } from "./env.ts";
 import { BulwarkError, unwrap } from "./errors.ts";
@@ -27,8 +28,8 @@ export function claimedBy(client: CallerClient): Holder | null {
  * @throws BulwarkError 401 UNAUTHORIZED where the request carries no bearer token
  */
 export function callerClient(request: Request, env: Env): CallerClient {
-  const authorization = request.headers.get("authorization");
-  if (!authorization || !/^Bearer [\w.~+/-]+=*$/i.test(authorization)) {
+  const token = tokenOf(request);
+  if (!token) {
     throw new BulwarkError(401, "UNAUTHORIZED", "Cannot identify the caller: sign in first");
   }
   const traceparent = request.headers.get("traceparent");
@@ -36,11 +37,15 @@ export function callerClient(request: Request, env: Env): CallerClient {
   const client = createClient<Database>(env.url, env.publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
     global: {
-      headers: { authorization, "x-correlation-id": correlationIdOf(request), ...traced },
+      headers: {
+        authorization: `Bearer ${token}`,
+        "x-correlation-id": correlationIdOf(request),
+        ...traced,
+      },
       fetch: measuredFetch,
     },
   });
-  const holder = readClaims(authorization);
+  const holder = readClaims(token);
   if (holder) claimed.set(client, holder);
   return client;
 }
@@ -56,9 +61,9 @@ export async function requirePerson(client: CallerClient): Promise<void> {
 }
 
 /** The claims `sub` and `session_id` of a token, without verifying it. */
-function readClaims(authorization: string): Holder | null {
+function readClaims(token: string): Holder | null {
   try {
-    const payload = authorization.split(" ")[1]?.split(".")[1] ?? "";
+    const payload = token.split(".")[1] ?? "";
     const { sub, session_id } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
     return isId(sub) ? { subject: sub, session: isId(session_id) ? session_id : null } : null;
   } catch {

@@ -6,7 +6,7 @@
  * leaked keys in the form of GitHub's secret scanning and answers `[]`, whatever was in them.
  */
 import { exchangeKey } from "../_shared/api_keys/exchange.ts";
-import { readReport } from "../_shared/api_keys/report.ts";
+import { leakedKeys, signedBody } from "../_shared/api_keys/report.ts";
 import { scannerKeys } from "../_shared/api_keys/scanner_keys.ts";
 import { openSigner, type SignToken } from "../_shared/api_keys/signer.ts";
 import { keyVerifier } from "../_shared/api_keys/verification.ts";
@@ -35,8 +35,16 @@ const answer = router({
       correlationId: correlationIdOf(request),
     });
   },
-  "POST /api-keys/report": limit("api_default", async (request) => {
-    const reports = await readReport(request, findScannerKey);
+  // The signature is looked at first: no scanner is kept from reporting by how much it reports.
+  async "POST /api-keys/report"(request) {
+    let body: Uint8Array;
+    try {
+      body = await signedBody(request, findScannerKey);
+    } catch (thrown) {
+      // Whoever sends something else is limited like everybody.
+      return await limit("api_default", () => Promise.reject(thrown))(request);
+    }
+    const reports = leakedKeys(body);
     const client = serviceClient(env, correlationIdOf(request));
     // As many at a time as the database takes; those that were revoked stay so if a later part fails.
     for (let start = 0; start < reports.length; start += 1000) {
@@ -45,7 +53,7 @@ const answer = router({
       if (error) throw fromDataApi({ status, error });
     }
     return Response.json([]);
-  }),
+  },
 });
 
 Deno.serve(handle(["POST"], answer));

@@ -3,11 +3,15 @@ import { Buffer } from "node:buffer";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { BulwarkError } from "../errors.ts";
 import { checksumOf, hashOf } from "./format.ts";
-import { readReport } from "./report.ts";
+import type { FindScannerKey } from "./scanner_keys.ts";
+import { leakedKeys, signedBody } from "./report.ts";
 
 const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const pem = pair.publicKey.export({ type: "spki", format: "pem" }).toString();
 const find = (name: string) => Promise.resolve(name === "current" ? pem : null);
+
+const readReport = async (request: Request, findKey: FindScannerKey) =>
+  leakedKeys(await signedBody(request, findKey));
 
 const secret = "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJAB";
 const key = `bwk_live_${secret}${checksumOf(secret)}`;
@@ -55,6 +59,8 @@ Deno.test("readReport() does not pass on an address that holds the key itself", 
       `https://x.test/?key=${key.replace("live", "test")}`,
       `https://x.test/100%/?key=${key.replace("_", "%5F")}`,
       `https://x.test/?to=${encodeURIComponent(`/?key=${key.replaceAll("_", "%5f")}`)}`,
+      `https://x.test/?key=${key.replace("_", `%${"25".repeat(400)}5F`)}`,
+      `https://x.test/?key=${key.replace("_", "%%35F")}`,
     ]
   ) {
     const body = JSON.stringify([{ token: key, url, source: key }]);
@@ -76,6 +82,22 @@ Deno.test("readReport() refuses what is not signed by a known key, whatever it i
   }
   const bare = new Request("https://project.test/", { method: "POST", body });
   assert.equal(await codeOf(bare), "UNAUTHORIZED");
+});
+
+Deno.test("readReport() reads no body that no known key has signed", async () => {
+  for (const name of ["", "another", "../x"]) {
+    let pulled = 0;
+    const body = new ReadableStream({
+      pull(controller) {
+        pulled++;
+        controller.enqueue(new Uint8Array(1024));
+      },
+    }, { highWaterMark: 0 });
+    const headers = report("[]", { name }).headers;
+    const request = new Request("https://project.test/", { method: "POST", headers, body });
+    assert.equal(await codeOf(request), "UNAUTHORIZED");
+    assert.equal(pulled, 0, name);
+  }
 });
 
 Deno.test("readReport() says what is wrong with a signed body that is no report", async () => {

@@ -22,24 +22,32 @@ const longestUrl = 500;
 const keyLike = /[a-z]{2,12}_[a-z]{2,12}_[0-9A-Za-z]{38}/;
 
 /**
- * Reads a report of leaked keys in the form of GitHub's secret scanning partner program: a JSON array
- * of `{ token, type, url, source }`, signed over the body's bytes with ECDSA on P-256 and SHA-256
- * (headers `Github-Public-Key-Identifier`, and `Github-Public-Key-Signature` in base64 of DER).
- * What is no API key by its checksum is left out, and does not keep the others from being read.
+ * The body of a report of leaked keys, signed as GitHub's secret scanning partner program does: over
+ * its bytes with ECDSA on P-256 and SHA-256 (headers `Github-Public-Key-Identifier`, and
+ * `Github-Public-Key-Signature` in base64 of DER). Unless both headers are there and the key is known,
+ * nothing of the body is read.
  * @throws BulwarkError 401 UNAUTHORIZED unless the signature is that of a known key; 400, 413 for a
- * body that is none
+ * body that cannot be read
  */
-export async function readReport(
-  request: Request,
-  findKey: FindScannerKey,
-): Promise<LeakedKey[]> {
-  const body = await readBody(request);
+export async function signedBody(request: Request, findKey: FindScannerKey): Promise<Uint8Array> {
   const identifier = request.headers.get("github-public-key-identifier") ?? "";
   const signature = request.headers.get("github-public-key-signature") ?? "";
-  const key = /^[\w-]{1,128}$/.test(identifier) ? await findKey(identifier) : null;
-  if (!key || !isSigned(body, signature, key)) {
+  const isFormed = /^[\w-]{1,128}$/.test(identifier) &&
+    /^[A-Za-z0-9+/]{8,200}={0,2}$/.test(signature);
+  const key = isFormed ? await findKey(identifier) : null;
+  const body = key && await readBody(request);
+  if (!body || !isSigned(body, signature, key)) {
     throw new BulwarkError(401, "UNAUTHORIZED", "Cannot take the report: it is not signed");
   }
+  return body;
+}
+
+/**
+ * The keys in a report: a JSON array of `{ token, type, url, source }`. What is no API key by its
+ * checksum is left out, and does not keep the others from being read.
+ * @throws BulwarkError 400 for a body that is no report
+ */
+export function leakedKeys(body: Uint8Array): LeakedKey[] {
   let given: unknown;
   try {
     given = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
@@ -62,7 +70,6 @@ export async function readReport(
 }
 
 function isSigned(body: Uint8Array, signature: string, key: string): boolean {
-  if (!/^[A-Za-z0-9+/]{8,200}={0,2}$/.test(signature)) return false;
   try {
     return verify("sha256", body, key, Buffer.from(signature, "base64"));
   } catch {
@@ -72,13 +79,20 @@ function isSigned(body: Uint8Array, signature: string, key: string): boolean {
 }
 
 /**
- * A text with every %xx that stands for ASCII decoded, as often as it was encoded. Not by
+ * A text with every %xx that stands for ASCII decoded, as often as it was encoded. In one pass, since
+ * each makes the text shorter and what it stands for can only end another one. Not by
  * decodeURIComponent(): one % that is none of these would keep all of the others.
  */
 function decoded(text: string): string {
-  const once = text.replace(
-    /%([0-7][\da-f])/gi,
-    (_, code) => String.fromCharCode(parseInt(code, 16)),
-  );
-  return once === text ? text : decoded(once);
+  const characters: string[] = [];
+  for (let at = 0; at < text.length; at++) {
+    characters.push(text.charAt(at));
+    while (characters.at(-3) === "%") {
+      const code = `${characters.at(-2)}${characters.at(-1)}`;
+      if (!/^[0-7][\da-f]$/i.test(code)) break;
+      characters.length -= 3;
+      characters.push(String.fromCharCode(parseInt(code, 16)));
+    }
+  }
+  return characters.join("");
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { createClient } from "@supabase/supabase-js";
+import { tokenOf } from "../credentials.ts";
 import type { Env } from "../env.ts";
 
 /** Finds out who sent a request; unless `ask`, only of whom that is known already. */
@@ -22,8 +23,7 @@ export function identifier(env: Env): Identify {
   const users = new Map<string, { user: string; until: number }>();
   const forged = new Map<string, { user: null; until: number }>();
   return async (request, ask = true) => {
-    const token = /^Bearer ([\w-]+\.[\w-]+\.[\w-]+)$/i
-      .exec(request.headers.get("authorization") ?? "")?.[1];
+    const token = tokenOf(request);
     if (!token) return null;
     const hash = createHash("sha256").update(token).digest("base64");
     const known = users.get(hash) ?? forged.get(hash);
