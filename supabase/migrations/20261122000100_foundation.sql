@@ -145,7 +145,8 @@ end;
 $$;
 comment on function private.object_name(text[], text) is
   'The name of an object that is made for others (a column''s constraint, a table''s index): as it
-   reads where it is one part and fits, else with a hash of all parts. Every maker of names uses it.';
+   reads where it is one part and fits, else with a hash of all parts. Every maker of names uses
+   it.';
 
 create function private.keep_columns()
   returns trigger

@@ -1,6 +1,7 @@
 -- Locks: the one order in which every function takes them.
 -- Protects against two functions that wait for each other, against a change that never gets its
--- turn because others keep sharing the lock, and against acting on a right that is just being taken.
+-- turn because others keep sharing the lock, and against acting on a right that is just being
+-- taken.
 -- SECURITY DEFINER: the trigger function, because Supabase Auth deletes accounts.
 --
 -- The order:
@@ -50,9 +51,9 @@ begin
 end;
 $$;
 comment on function private.lock_rights(uuid, boolean) is
-  'Until commit the rights in an organization (null: system-wide ones) stay as they are; exclusively:
-   nobody acts on them or changes them but the caller. Take those of several organizations in the
-   order of their ids.';
+  'Until commit the rights in an organization (null: system-wide ones) stay as they are;
+   exclusively: nobody acts on them or changes them but the caller. Take those of several
+   organizations in the order of their ids.';
 
 create function private.lock_count(what text, whose text)
   returns void

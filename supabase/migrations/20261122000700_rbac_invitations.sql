@@ -10,7 +10,7 @@ insert into private.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
     'Whether the address that a single sign-on provider asserts may accept invitations'),
   ('rbac.pending_invitations', '1000',
-    'How many invitations of one organization are pending at once; it makes four times as many a day');
+    'Pending invitations that one organization has at once; it makes four times as many a day');
 
 create table public.invitations (
   id uuid primary key default gen_random_uuid(),
@@ -101,8 +101,8 @@ begin
 end;
 $$;
 comment on function private.require_room_for_invitation(uuid) is
-  'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization, or
-   four times as many were made there within a day. The caller holds the organization''s rights
+  'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization,
+   or four times as many were made there within a day. The caller holds the organization''s rights
    alone, so the count holds.';
 
 create function public.invite_member(

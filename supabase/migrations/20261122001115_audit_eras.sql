@@ -2,8 +2,8 @@
 -- where a dump is restored, so that each cluster's entries are of an era of their own.
 -- Protects against a restored or upgraded log that nobody seals, and against a restore that passes
 -- for live writes or the other way round.
--- SECURITY DEFINER: audit_log_is_loading, because eras are for no client and triggers of tables that
---   clients write to ask it.
+-- SECURITY DEFINER: audit_log_is_loading, because eras are for no client and triggers of tables
+--   that clients write to ask it.
 
 create table private.audit_eras (
   -- squawk-ignore prefer-bigint-over-int
@@ -80,8 +80,8 @@ begin
 end;
 $$;
 comment on function private.audit_era() is
-  'The era of the log in this cluster; the first call after a restore begins one. Read the era''s row
-   in a later statement.';
+  'The era of the log in this cluster; the first call after a restore begins one. Read the era''s
+   row in a later statement.';
 
 create function private.audit_log_is_settled()
   returns boolean

@@ -19,8 +19,8 @@ declare
   v_value text;
 begin
   -- The arguments were right when the trigger was made; in a restored or upgraded cluster they are
-  -- another's. The setting spares a session that look at every entry; who makes one up gets what the
-  -- arguments say.
+  -- another's. The setting spares a session that look at every entry; who makes one up gets what
+  -- the arguments say.
   if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
     or private.audit_cluster() = tg_argv[0] then
     new.era := tg_argv[1]::integer;

@@ -31,8 +31,8 @@ $$;
 comment on function private.remembered_organization(uuid, text) is
   'The organization of a parent that this transaction deleted.';
 
--- Arguments: 0 the function that finds an organization, 1 SQL for the keys that it will be asked for
--- once the row at hand is gone.
+-- Arguments: 0 the function that finds an organization, 1 SQL for the keys that it will be asked
+-- for once the row at hand is gone.
 create function private.remember_organizations()
   returns trigger
   language plpgsql
@@ -137,7 +137,8 @@ begin
     from parents p
     join pg_catalog.pg_class t on t.oid = p.relation
     -- The auth schema is not ours. Its cascades pass through tables that have the trigger.
-    where has_table_privilege(p.relation, 'trigger') and t.relnamespace::regnamespace::text <> 'auth'
+    where has_table_privilege(p.relation, 'trigger')
+      and t.relnamespace::regnamespace::text <> 'auth'
     order by 1, 2, 3
   loop
     v_number := v_number + 1;

@@ -137,11 +137,11 @@ comment on function public.log_audit_event(
 ) is
   'Reports an event and returns the id of its entry. A client reports its own acts, of types that
    clients report, up to severity warning, in organizations of which it is a member; the service
-   role reports anything but what the log records about itself, also on behalf of actor_id. Details: a JSON object of at most 16,384
-   bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_EVENT_NOT_REPORTABLE,
-   AUDIT_SEVERITY_NOT_REPORTABLE, AUDIT_ACTOR_NOT_YOU, AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY,
-   AUDIT_INVALID_TEXT, AUDIT_INVALID_DETAILS, AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT,
-   RBAC_NOT_AUTHENTICATED.';
+   role reports anything but what the log records about itself, also on behalf of actor_id.
+   Details: a JSON object of at most 16,384 bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE,
+   AUDIT_EVENT_NOT_REPORTABLE, AUDIT_SEVERITY_NOT_REPORTABLE, AUDIT_ACTOR_NOT_YOU,
+   AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY, AUDIT_INVALID_TEXT, AUDIT_INVALID_DETAILS,
+   AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED.';
 
 create function private.append_auth_entry(
   event_type text,

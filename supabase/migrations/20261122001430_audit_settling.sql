@@ -1,7 +1,7 @@
 -- Audit settling: what the sealer does first in a cluster that the log was restored, upgraded or
 -- forked into.
--- Protects against a log that nobody seals after a restore, and against a restore that quietly loses
--- a part of what protects it.
+-- Protects against a log that nobody seals after a restore, and against a restore that quietly
+-- loses a part of what protects it.
 -- No function here is SECURITY DEFINER.
 
 create function private.renew_audit_stamp(era private.audit_eras)
@@ -75,7 +75,8 @@ begin
 end;
 $$;
 comment on function private.adopt_audit_guards() is
-  'After a restore: takes the guards as they are, and raises an alarm for each that is not as it was.';
+  'After a restore: takes the guards as they are, and raises an alarm for each that is not as it
+   was.';
 
 create function private.settle_audit_era()
   returns boolean

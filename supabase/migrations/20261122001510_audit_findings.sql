@@ -106,7 +106,8 @@ as $$
     window w as (order by s.number)
   ),
   -- All organizations' groups, whoever asks: that one has no entry in a seal is proved only by a
-  -- root that is made without it. Materialized: each group is hashed once, however the seals are joined to it.
+  -- root that is made without it. Materialized: each group is hashed once, however the seals are
+  -- joined to it.
   trees as materialized (
     select
       g.seal,
@@ -381,7 +382,8 @@ as $$
       w.occurred_at < now() - make_interval(
         secs => (private.setting('audit.seal_overdue_seconds'))::integer
       ) as overdue,
-      -- No transaction wrote it: what others wrote is visible only once it lies before the snapshot.
+      -- No transaction wrote it: what others wrote is visible only once it lies before the
+      -- snapshot.
       w.occurred_at > now() + make_interval(
         secs => (private.setting('audit.clock_tolerance_seconds'))::integer
       )

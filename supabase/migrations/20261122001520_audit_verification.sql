@@ -113,7 +113,8 @@ begin
       union all
       select
         1, c.tree_size, 'checkpoint_differs', null,
-        format('the checkpoint of seal %s was signed over another tree', c.tree_size), 0, 0, null, false
+        format('the checkpoint of seal %s was signed over another tree', c.tree_size), 0, 0, null,
+        false
       from public.audit_checkpoints c
       where c.tree_size between last_seal + 1 and v_high
         -- Null where a seal of the tree is gone, which is a finding of its own.

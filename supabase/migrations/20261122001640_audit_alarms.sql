@@ -3,7 +3,8 @@
 -- Protects against checkpoints that quietly stop and against a log that nobody verifies: it is read
 -- through again and again, in steps.
 -- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client;
---   report_checkpoint_problem, because not even the service role writes what the log says of itself.
+--   report_checkpoint_problem, because not even the service role writes what the log says of
+--   itself.
 
 insert into private.settings (name, value, description) values
   ('audit.checkpoint_interval_seconds', '60',
@@ -108,8 +109,8 @@ end;
 $$;
 comment on function public.report_checkpoint_problem(text, jsonb) is
   'Records that a checkpoint was refused, forged or is gone, as a critical entry, which a security
-   rule makes an event. For the function that signs, as the service role: only it sees signatures and
-   the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
+   rule makes an event. For the function that signs, as the service role: only it sees signatures
+   and the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
 
 create function public.check_audit_log(max_entries integer default 1000000)
   returns boolean

@@ -161,7 +161,8 @@ $$;
 comment on function public.place_legal_hold(text, uuid, uuid, text, text) is
   'Keeps the entries that match everything given from retention, erasure and pruning
    (compliance:manage in the organization, system-wide without one), and returns the hold''s id. A
-   removal that is under way is undone if the hold may keep something of it. Errors: AUDIT_INVALID_HOLD, RBAC_PERMISSION_DENIED.';
+   removal that is under way is undone if the hold may keep something of it. Errors:
+   AUDIT_INVALID_HOLD, RBAC_PERMISSION_DENIED.';
 
 create function public.release_legal_hold(hold_id uuid)
   returns void

@@ -264,7 +264,8 @@ comment on function public.cancel_mfa_reset(uuid) is
 
 revoke all on function
   private.complete_mfa_reset(public.mfa_resets, uuid), public.request_mfa_reset(uuid, text, uuid),
-  private.find_mfa_reset(uuid), private.take_mfa_reset(uuid), public.approve_mfa_reset(uuid), public.cancel_mfa_reset(uuid)
+  private.find_mfa_reset(uuid), private.take_mfa_reset(uuid), public.approve_mfa_reset(uuid),
+  public.cancel_mfa_reset(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
   public.request_mfa_reset(uuid, text, uuid), public.approve_mfa_reset(uuid),

@@ -325,11 +325,11 @@ end;
 $$;
 comment on function public.set_api_key_policy(uuid, boolean, integer) is
   'Decides whether the organization has API keys at all, and for how many days they are issued at
-   most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go on
-   that were neither revoked nor have expired. Where the organization requires MFA, saying yes needs
-   a verification within mfa.step_up_minutes; a yes that was said without one before MFA was required
-   no longer counts then, and has to be said again. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED,
-   MFA_VERIFICATION_REQUIRED, API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT,
+   most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go
+   on that were neither revoked nor have expired. Where the organization requires MFA, saying yes
+   needs a verification within mfa.step_up_minutes; a yes that was said without one before MFA was
+   required no longer counts then, and has to be said again. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT,
    RBAC_UNKNOWN_ORGANIZATION.';
 
 create policy "Members read what their organizations decided about API keys"

@@ -88,8 +88,9 @@ begin
 end;
 $$;
 comment on function private.find_webhook_endpoint(uuid, boolean) is
-  'An endpoint that the caller may manage right now; with changes_content also the right to read what
-   it is told of and what it was told. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'An endpoint that the caller may manage right now; with changes_content also the right to read
+   what it is told of and what it was told. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+   RBAC_PERMISSION_DENIED.';
 
 create function private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
   returns public.webhook_endpoints

@@ -1,7 +1,7 @@
 -- Restores: what a backup does not bring back, or brings back open, and how it is mended.
 -- Protects against a project that after a restore is open to everybody (default privileges of the
--- new project open each object that is made), no longer sees sign-ins (backups leave out triggers on
--- the auth schema), or runs no jobs; and against a restore that mixes two logs.
+-- new project open each object that is made), no longer sees sign-ins (backups leave out triggers
+-- on the auth schema), or runs no jobs; and against a restore that mixes two logs.
 -- No function here is SECURITY DEFINER: the sealer and the operator call them, as the owner.
 
 create table private.known_privileges (
@@ -193,7 +193,8 @@ begin
     select 'role_not_granted', 'api_key', 'authenticator'
     where not pg_has_role('authenticator', 'api_key', 'member');
   if to_regclass('cron.job') is not null then
-    execute $query$ select exists (select from cron.job where jobname = 'bulwark-audit-seal') $query$
+    execute
+      $query$ select exists (select from cron.job where jobname = 'bulwark-audit-seal') $query$
     into v_scheduled;
     if not v_scheduled then
       return query select 'job_missing', 'bulwark-audit-seal', null::text;
@@ -202,8 +203,8 @@ begin
 end;
 $$;
 comment on function private.restore_problems() is
-  'What a backup did not bring back, or brought back open: for audit_status, and for the sealer, which
-   mends it.';
+  'What a backup did not bring back, or brought back open: for audit_status, and for the sealer,
+   which mends it.';
 
 create function private.mend_restore_problem(problem text, object text, grantee text)
   returns void
@@ -282,7 +283,8 @@ begin
       when v_open or v_left is not null then 'critical' else 'warning'
     end::public.audit_severity,
     details => jsonb_build_object(
-      'problems', jsonb_array_length(v_found), 'first', jsonb_path_query_array(v_found, '$[0 to 99]'),
+      'problems', jsonb_array_length(v_found),
+      'first', jsonb_path_query_array(v_found, '$[0 to 99]'),
       'left', v_left
     )
   );
@@ -295,8 +297,8 @@ begin
 end;
 $$;
 comment on function private.mend_restore() is
-  'After a restore: closes what is open, puts back what is missing, and records it; what stays, or was
-   open, is an alarm. The sealer calls it once in each new era; calling it again does no harm.';
+  'After a restore: closes what is open, puts back what is missing, and records it; what stays, or
+   was open, is an alarm. The sealer calls it once in each new era; calling it again does no harm.';
 
 create function private.empty_for_restore()
   returns void
@@ -369,7 +371,8 @@ declare
 begin
   for v_sequence in select p.oid from private.present_privileges p where p.kind = 'sequence' loop
     execute format(
-      'revoke all on sequence %s from public, anon, authenticated, service_role, api_key', v_sequence
+      'revoke all on sequence %s from public, anon, authenticated, service_role, api_key',
+      v_sequence
     );
   end loop;
 end;

@@ -283,7 +283,8 @@ select is_empty(
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p
      where p.pronamespace = 'private'::regnamespace and p.proname <> 'object_name'
-       and p.prosrc ~* '(create|add|drop) +(unique +)?(constraint|index|trigger|policy|table|function)'
+       and p.prosrc ~*
+         '(create|add|drop) +(unique +)?(constraint|index|trigger|policy|table|function)'
        and p.prosrc ~ '(\mleft\(|::name\M|\|\| *''_)' $$,
   'CONV-30: names of objects that may be cut are made by private.object_name'
 );

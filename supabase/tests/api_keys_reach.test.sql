@@ -88,7 +88,8 @@ $$;
 select is(
   pg_temp.writes('authenticated', jsonb_build_object(
     'sub', tests.user_id('analyst@acme.test'),
-    'session_id', tests.session_of(tests.user_id('analyst@acme.test')), 'api_key_id', (select id from key))),
+    'session_id', tests.session_of(tests.user_id('analyst@acme.test')),
+    'api_key_id', (select id from key))),
   'user analyst', 'KEY-96: whoever''s token claims a key is recorded as who they are'
 );
 select is(

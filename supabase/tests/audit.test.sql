@@ -360,7 +360,8 @@ select is(
 );
 select is_empty(
   $$ select p.proname from pg_proc p
-     where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$' and p.pronamespace = 'private'::regnamespace
+     where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+       and p.pronamespace = 'private'::regnamespace
        and not exists (select from pg_trigger t where t.tgfoid = p.oid) $$,
   'AUD-75: nor a function that was made for the table'
 );
@@ -376,7 +377,8 @@ select ok(
 select is_empty(
   $$ select p.proname from pg_proc p
      join pg_class c on c.oid = 'public.audit_logs'::regclass
-     where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$' and p.proowner <> c.relowner $$,
+     where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+       and p.proowner <> c.relowner $$,
   'AUD-77: the functions made for tables have the rights of the log''s owner'
 );
 alter table public.invoices disable trigger bulwark_audit_update;

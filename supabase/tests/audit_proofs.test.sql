@@ -144,7 +144,8 @@ create function pg_temp.subtree(first integer, last integer)
   returns bytea
   language sql
 as $$
-  select private.merkle_root(substring(leaves from first * 32 + 1 for (last - first) * 32)) from tree
+  select private.merkle_root(substring(leaves from first * 32 + 1 for (last - first) * 32))
+  from tree
 $$;
 select is(
   (select array[

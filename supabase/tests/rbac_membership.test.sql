@@ -45,7 +45,8 @@ $$;
 -- the definition
 select results_eq(
   $$ select person, private.is_member(tests.user_id(person || '@both.test'), o.id)
-     from unnest(array['former', 'waiting', 'banned', 'member']) with ordinality as people (person, place),
+     from unnest(array['former', 'waiting', 'banned', 'member'])
+       with ordinality as people (person, place),
        public.organizations o
      where o.slug = 'acme' order by place $$,
   $$ values ('former', false), ('waiting', false), ('banned', false), ('member', true) $$,
@@ -56,7 +57,8 @@ select results_eq(
        select o.slug::text from public.organizations o
        where o.id in (select private.organizations_of(tests.user_id(person || '@both.test')))
        order by 1)
-     from unnest(array['former', 'waiting', 'banned', 'member']) with ordinality as people (person, place)
+     from unnest(array['former', 'waiting', 'banned', 'member'])
+       with ordinality as people (person, place)
      order by place $$,
   $$ values ('former', array['globex']), ('waiting', array['globex']), ('banned', array[]::text[]),
        ('member', array['acme', 'globex']) $$,

@@ -98,7 +98,8 @@ update private.audit_eras set system_identifier = 1;
 alter table private.audit_eras enable always trigger audit_eras_keep_columns;
 select ok(private.settle_audit_era(), 'RST-07: the first seal after a restore settles');
 select results_eq(
-  $$ select era, system_identifier <> 1, settled_at is not null from private.audit_eras order by era $$,
+  $$ select era, system_identifier <> 1, settled_at is not null
+     from private.audit_eras order by era $$,
   $$ values (1, false, true), (2, true, true) $$, 'RST-07: and begins an era'
 );
 select set_eq(

@@ -141,7 +141,9 @@ select tests.receivers(m.id, 2, 5, proven => false) from made m;
 select tests.receivers(tests.organization_id('acme'), 1, 5);
 create temporary table honest_new as
   select unnest(tests.receivers(tests.organization_id('globex'), 1, 5, proven => false)) as id;
-select is(tests.claim(20, 8), 13::bigint, 'WHK-73: of what is not proven a worker gets what it wants');
+select is(
+  tests.claim(20, 8), 13::bigint, 'WHK-73: of what is not proven a worker gets what it wants'
+);
 select is(
   tests.claimed_of(tests.organization_id('acme')), 5::bigint,
   'WHK-73: after all that is, however many accounts there are'
