@@ -91,7 +91,7 @@ async function verdictOf(path: string, person: Person = ada) {
   return verdict;
 }
 
-/** What `npm run verify-audit` ends with. */
+/** The exit code of `npm run verify-audit`. */
 async function verifyByProgram(path: string): Promise<number> {
   const published = await fetch(`${url}/functions/v1/audit/checkpoint`, {
     headers: { authorization: `Bearer ${ada.token}` },

@@ -22,7 +22,7 @@ const script = `
       body: { permissions: ["audit:read", "system:admin"], organization_id: made.data?.id },
     });
     const refused = await client.rpc("has_permission", { permission: "no:such" });
-    // What tracing and error tracking add, and a region.
+    // Headers of tracing and error tracking, and a region.
     const headers = {
       "sentry-trace": "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
       baggage: "sentry-environment=test",

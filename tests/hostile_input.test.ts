@@ -5,7 +5,7 @@ import { connect, type Person, publishableKey, signUp, url } from "./support.ts"
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
-/** What stands in for a text. */
+/** Replacements for a text. */
 const texts = [
   "a\u0000b",
   "\u0000",
@@ -25,7 +25,7 @@ const texts = [
   "{}",
   "ä".repeat(5000),
 ];
-/** What stands in for anything else. */
+/** Replacements for anything else. */
 const others: Json[] = [null, true, -1, 0, 1.5, 1e308, 2 ** 53, -(2 ** 63), [], {}, [[]], "text"];
 
 /** A value with one part of it replaced, for each part and replacement; also with a part added. */

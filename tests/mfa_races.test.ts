@@ -1,4 +1,4 @@
-/** What an account has a limited number of, asked for twenty times at once. */
+/** Things of which an account has a limited number, asked for twenty times at once. */
 import assert from "node:assert/strict";
 import { account, as } from "./races.ts";
 import { connect } from "./support.ts";

@@ -1,4 +1,4 @@
-/** What tests with real parallel connections share: many accounts, quickly, and requests as them. */
+/** For tests with real parallel connections: many accounts, quickly, and requests as them. */
 import type { Sql } from "postgres";
 
 /** A confirmed account that has not signed up over HTTP; races need many, quickly. */

@@ -245,7 +245,7 @@ Deno.test("RBAC-R11: a role made while a permission leaves the role it inherits 
   await sql.end();
 });
 
-/** What the twenty answered that were refused, and how many were not. */
+/** How many of twenty calls were accepted, and the codes of the refused. */
 async function twenty(run: (place: number) => Promise<unknown>): Promise<[number, Set<string>]> {
   const results = await Promise.allSettled(Array.from({ length: 20 }, (_, place) => run(place)));
   const refused = results.filter((result) => result.status === "rejected");

@@ -15,7 +15,7 @@ const platformSchemas = "information_schema|pg_*|auth|cron|extensions|net|realti
   "supabase_functions|supabase_migrations";
 const platformRoles = "anon|authenticated|authenticator|postgres|service_role|supabase_.*";
 
-/** What the CLI dumps: its flags, and the statements it changes or leaves to the platform. */
+/** A dump as the CLI makes it: its flags, and the statements it changes or leaves out. */
 export async function dumpAsCli(source: ScratchCluster, extra: string[] = []): Promise<Backup> {
   const common = ["--quote-all-identifiers", "--role=postgres"];
   const [roles, schema, data] = await Promise.all([
@@ -152,7 +152,7 @@ export async function contents(sql: Sql): Promise<Record<string, string>> {
   return found;
 }
 
-/** Who may do what, and what guards what. */
+/** Privileges, policies and triggers, a line each. */
 export async function protections(sql: Sql): Promise<string[]> {
   const rows = await sql<{ line: string }[]>`
     with ours as (

@@ -81,7 +81,7 @@ export class UpgradedCluster {
     return this.#cluster;
   }
 
-  /** What `pg_upgrade` does to a project: the same tables in a cluster with another identifier. */
+  /** As `pg_upgrade` does: the same tables in a cluster with another identifier. */
   async upgrade(): Promise<void> {
     assert.ok(debian);
     await this.cluster.stop();
@@ -146,7 +146,7 @@ export async function verify(sql: Sql): Promise<Record<string, unknown>> {
   return { ...verdict };
 }
 
-/** What `verify` says of a log with nothing wrong. */
+/** The answer of `verify` for a log with nothing wrong. */
 export const intact = {
   intact: true,
   complete: true,

@@ -1,4 +1,4 @@
-/** What is left of a session that has ended, over HTTP: nothing, whatever token is kept. */
+/** A session that has ended is worth nothing over HTTP, whatever token is kept. */
 import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
 import postgres from "postgres";
@@ -42,7 +42,7 @@ function code(answer: { status: number; error: { details?: string | null } | nul
   return `${answer.status} ${answer.error?.details}`;
 }
 
-/** What somebody could use later, made by the client. */
+/** Calls that make something to be used later. */
 const durable = (client: Client, organization: string) => ({
   create_api_key: () =>
     client.rpc("create_api_key", {

@@ -50,7 +50,7 @@ export async function signUp(name: string): Promise<Person> {
   return { id: data.user.id, email, password, client, token: data.session.access_token };
 }
 
-/** What somebody's token says, for requests that a test makes as PostgREST would. */
+/** The claims of a token, for requests that a test makes as PostgREST would. */
 export function claimsOf({ token }: Person): Record<string, unknown> {
   const payload = token.split(".")[1] ?? "";
   return JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));

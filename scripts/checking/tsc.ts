@@ -2,7 +2,7 @@ import { inRepository } from "../stack/paths.ts";
 import type { TestResult } from "../testing/result.ts";
 import { runTool } from "./command.ts";
 
-/** What others copy into their programs: it has no dependency but standardwebhooks. */
+/** Files that others copy into their programs. Their one dependency is standardwebhooks. */
 const copied = ["clients/api_key.ts", "supabase/functions/_shared/webhooks/verify.ts"];
 
 /** The types that a program may have: of a browser, of Node, of both. */
@@ -12,7 +12,7 @@ const surroundings = [
   ["--lib", "ES2022,DOM", "--types", "node"],
 ];
 
-/** What others copy is free of type errors under the strictest options of tsc, which is not Deno's. */
+/** Checks copied files with tsc's strictest options, which differ from Deno's. */
 export async function typesOfCopies(): Promise<TestResult> {
   const results: TestResult[] = [];
   for (const types of surroundings) {

@@ -19,7 +19,7 @@ export function isConnectionError(thrown: unknown): thrown is Error & { code: st
 
 /** Keeps the process alive, and nobody waiting, where connections are lost. */
 export interface ConnectionGuard {
-  /** What some work comes to; rejects where the driver may have lost the work's query. */
+  /** Resolves as the work does; rejects where the driver may have lost the work's query. */
   during<Result>(work: Promise<Result>): Promise<Result>;
   stop(): void;
 }

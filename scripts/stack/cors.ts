@@ -27,7 +27,7 @@ export function withCors(fetch: Fetch): Fetch {
     const response = await fetch(request);
     const headers = new Headers(response.headers);
     headers.set("access-control-allow-origin", "*");
-    // What the database lets pages read comes on top, as with PostgREST.
+    // The database may expose more headers, as with PostgREST.
     headers.append("access-control-expose-headers", exposed);
     headers.delete("access-control-allow-credentials");
     return new Response(response.body, { status: response.status, headers });

@@ -40,7 +40,7 @@ export function asPostgrestError(thrown: unknown): unknown {
   );
 }
 
-/** What PostgREST answers with 503 while it has no connection; its details would name the host. */
+/** PostgREST's 503 body while it has no connection, without its details, which name the host. */
 export const databaseAway = {
   code: "PGRST001",
   message: "Database connection error. Retrying the connection.",

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { inRepository, root } from "../stack/paths.ts";
 import { makeScratchFolder } from "../stack/scratch.ts";
 
-/** What a checkout may be called: capitals and digits, spaces, other scripts, 200 characters. */
+/** Names that a checkout may have: capitals and digits, spaces, other scripts, 200 characters. */
 const folders = [
   "KVUaZ6ZtEo4Qx7zK2Lp9Ww3Rt5Yu8Ii1Oo4Pp6Aa2Ss3",
   "a folder & more",

@@ -29,8 +29,7 @@ begin
   if organization_id is null and exclusively then
     perform pg_advisory_xact_lock(v_everywhere);
   else
-    -- Who acts in an organization may do so by a system-wide role: that does not go away meanwhile
-    -- either.
+    -- The caller's right may come from a system-wide role: that must not change meanwhile either.
     perform pg_advisory_xact_lock_shared(v_everywhere);
   end if;
   if organization_id is not null then

@@ -83,7 +83,7 @@ create table private.mfa_sessions (
   user_id uuid not null references auth.users (id) on delete cascade,
   verified_at timestamptz,
   method text,
-  -- What proved it. A proof goes with the factor or the set of codes that it was made of.
+  -- The proof: it is deleted with the factor or the set of codes that it was made of.
   factor_id uuid references public.mfa_secrets (id) on delete cascade,
   step bigint,
   backup_code_id uuid references private.mfa_backup_codes (id) on delete cascade,

@@ -85,7 +85,7 @@ begin
       count(*) filter (
         where i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
       ) >= v_limit
-      -- Whoever revokes and invites in turn has others enough.
+      -- Revoking and inviting in turn must not get around the limit.
       or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
     from public.invitations i
     where i.organization_id = require_room_for_invitation.organization_id

@@ -23,7 +23,7 @@ comment on column private.audit_eras.settled_at is
 alter table private.audit_eras enable row level security;
 
 -- Reading the control file costs more than stamping an entry, so a session remembers what it read.
--- Who writes that setting himself tells the trigger nothing but what its own arguments say.
+-- A session that sets it by hand gains nothing: the trigger compares it with its arguments.
 create function private.audit_cluster()
   returns text
   language plpgsql

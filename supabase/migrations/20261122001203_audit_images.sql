@@ -73,8 +73,7 @@ comment on function private.audit_value(anyelement, anyelement) is
   'One side of a change. Where both sides look the same as JSON (a json column whose keys are
    doubled, -0 and 0, null and a JSON null) it is the value''s text.';
 
--- What a row function calls where the session's settings are not those under which to_jsonb always
--- gives the same.
+-- For sessions whose settings change the output of to_jsonb.
 create function private.audit_json(changed record)
   returns jsonb
   language plpgsql

@@ -164,7 +164,7 @@ declare
   v_organizations constant uuid[] := array(
     select private.organizations_of(
       append_auth_entry.user_id,
-      -- What ends the membership is still told to where it ends.
+      -- A ban or deletion is still told to the organizations that lose the member.
       suspended => resource_type = 'auth.users'
         and (action = 'delete' or coalesce(after ?| '{banned_until,deleted_at}', false))
     )

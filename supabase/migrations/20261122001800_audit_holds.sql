@@ -91,7 +91,7 @@ begin
   -- Holds are placed under this lock: one that is being placed is waited for, and none is placed
   -- between this look and the commit.
   perform pg_advisory_xact_lock_shared(hashtextextended('bulwark.audit_holds', 0));
-  -- What was removed no longer says whom it was about, so any new hold in its organization counts.
+  -- A removed payload no longer names its subject, so any new hold in its organization counts.
   if exists (
     select from public.audit_legal_holds h
     where h.released_at is null

@@ -164,7 +164,7 @@ begin
     v_key := private.uuid_or_null(v_claims ->> 'api_key_id');
     v_organization := private.uuid_or_null(v_claims ->> 'organization_id');
   elsif v_role <> 'anon' then
-    -- Who is served is who pays: the token of a session that has ended pays by its address.
+    -- The served caller is charged: the token of an ended session is charged by address.
     v_user := private.current_person();
   end if;
   -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
@@ -204,7 +204,7 @@ begin
   v_wait := current_setting('lock_timeout');
   perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
-    -- What check_rate_limit locks for a user, and the same for everybody else.
+    -- The lock that check_rate_limit takes for a user; keys and addresses have one alike.
     perform pg_advisory_xact_lock(
       hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
     );

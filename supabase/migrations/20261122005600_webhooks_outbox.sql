@@ -169,7 +169,7 @@ begin
   ) then
     return null;
   end if;
-  -- What a restore loads was told when it happened.
+  -- Restored rows were delivered when they were first written.
   if private.audit_log_is_loading() then
     return null;
   end if;

@@ -54,7 +54,7 @@ begin
         coalesce(busy_endpoints, '{}'), coalesce(busy_accounts, '{}')
       )
     loop
-      -- What an account leaves of its share goes to the accounts after it, and so on inwards.
+      -- The unused part of an account's share goes to the accounts after it; so within an account.
       if v_turn.proven is distinct from v_proven then
         v_left := maximum - cardinality(v_picked);
         if not v_turn.proven then

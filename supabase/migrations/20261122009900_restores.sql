@@ -276,7 +276,7 @@ begin
   end loop;
   select jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)) into v_left
   from private.restore_problems() p;
-  -- Who could do more than is meant, even for a moment, may have; who mends cannot know.
+  -- Privileges that were open for a moment may have been used, and nothing here can tell.
   perform private.append_audit_entry(
     'system.warning', resource_type => 'public.audit_logs', action => 'restore_mended',
     severity => case

@@ -195,7 +195,7 @@ select results_eq(
   'CONV-22: who is a member is asked of active_grants or unexpired_grants, not of user_roles'
 );
 
--- Who is calling.
+-- The caller's identity has one definition.
 create temporary view our_sources as
   select f.oid, f.schema, p.proname::text as name, f.name as signature, p.prosrc as source
   from our_functions f join pg_proc p on p.oid = f.oid
@@ -226,8 +226,8 @@ select results_eq(
      ) v (name) $$,
   'CONV-25: a session that lives is one of private.live_sessions'
 );
--- What a client calls asks who is calling, itself or in what it calls. Read-only functions without
--- rights of their own may leave it to the policies of what they read.
+-- Each function that clients call checks the caller, itself or in a function it calls. Read-only
+-- functions without rights of their own may leave it to the policies of what they read.
 select is_empty(
   $$ with recursive asks (oid) as (
        select s.oid from our_sources s

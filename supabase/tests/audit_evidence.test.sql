@@ -1,4 +1,4 @@
--- What the log says about itself has one writer: nobody who reports events forges it, and no alarm
+-- The log's entries about itself have one writer: nobody who reports events forges one, no alarm
 -- depends on what an entry says.
 begin;
 select plan(26);

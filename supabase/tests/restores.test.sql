@@ -1,4 +1,4 @@
--- What a restore loses or leaves open: told, mended, and an alarm.
+-- Things that a restore loses or leaves open are reported, mended, and raise an alarm.
 begin;
 select plan(18);
 select tests.create_organizations();

@@ -15,7 +15,7 @@ create function pg_temp.admin(more jsonb default '{}') returns jsonb language sq
   select jsonb_build_object('sub', tests.user_id('admin@acme.test'), 'role', 'authenticated')
     || more;
 $$;
--- What a caller is: the person, what decisions and guards say, and what policies show.
+-- A caller's standing: the person, the answers of decisions and guards, and the rows shown.
 create function pg_temp.standing() returns text language plpgsql as $$
 begin
   return concat_ws(

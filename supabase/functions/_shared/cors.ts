@@ -1,7 +1,7 @@
 /** Which answers pages of any origin may read, and what they may send: one list for all functions. */
 import { corsHeaders } from "@supabase/supabase-js/cors";
 
-/** What clients of Supabase, tracing and error tracking send beside what supabase-js itself names. */
+/** Headers that Supabase's clients, tracing and error tracking send beside supabase-js's own. */
 const sent = [
   "accept",
   "accept-profile",
@@ -25,7 +25,7 @@ const sent = [
   "x-supabase-api-version",
 ];
 
-/** What pages may read of an answer. */
+/** Headers of an answer that a page may read. */
 export const exposedHeaders = [
   "x-correlation-id",
   "x-next-cursor",

@@ -22,7 +22,7 @@ export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown):
 
 type Issue = z.core.$ZodIssue;
 
-/** What is wrong with the first field that is, in a sentence that holds no value. */
+/** A sentence about the first wrong field. It never holds the field's value. */
 function describe([issue]: readonly Issue[], input: unknown): string {
   if (!issue) return "Cannot read the request: it has no valid form";
   if (issue.code === "invalid_union" && issue.errors.length > 0) {

@@ -41,7 +41,7 @@ const answer = router({
     try {
       body = await signedBody(request, findScannerKey);
     } catch (thrown) {
-      // Whoever sends something else is limited like everybody.
+      // A report without a valid signature is limited like any other request.
       return await limit("api_default", () => Promise.reject(thrown))(request);
     }
     const reports = leakedKeys(body);

@@ -22,7 +22,7 @@ export interface Access {
   caller: CallerClient;
   service: CallerClient;
   keys: DataKeys;
-  /** What a client is told of a value that cannot be read; the log has the difference. */
+  /** The client's answer for a value that cannot be read; the log has the exact fault. */
   refusal(thrown: EncryptionError): BulwarkError;
 }
 

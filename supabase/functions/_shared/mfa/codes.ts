@@ -1,6 +1,6 @@
 import { BulwarkError } from "../errors.ts";
 
-/** What was typed: the code of an authenticator app, or a backup code. */
+/** A typed code: of an authenticator app, or a backup code. */
 export type TypedCode = { totp: string } | { backup: string };
 
 /**
@@ -67,7 +67,7 @@ function plain(input: string): string {
     .replaceAll(/\p{Nd}/gu, (digit) => String(valueOf(digit)));
 }
 
-/** What a digit is worth: Unicode has those of a script in a row, from zero on, and rows have tens. */
+/** The value of a digit. Unicode lists the ten digits of a script in order, from zero. */
 function valueOf(digit: string): number {
   const code = digit.codePointAt(0)!;
   let first = code;

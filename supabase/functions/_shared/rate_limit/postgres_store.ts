@@ -85,7 +85,7 @@ export function postgresStore(client: CallerClient): RateLimitStore {
       retryAfterSeconds: null,
     };
     const count = row.allowed ? charges.length : row.admitted ?? 0;
-    // What is left to each that came before the last one: what it has left to those behind it.
+    // The calls before the last one in a batch have left what the calls behind them used, too.
     return charges.map((_, index) =>
       index < count
         ? { ...admitted, remaining: row.remaining + (count - 1 - index) * (charge.cost ?? 1) }

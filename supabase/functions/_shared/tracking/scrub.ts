@@ -63,7 +63,7 @@ export function scrubPath(path: string, secrets: readonly string[]): string {
   return clean.split("/").map(scrubForms).join("/");
 }
 
-/** What takes secrets out of texts and out of paths of source files. */
+/** Takes secrets out of texts and out of paths of source files. */
 export interface Scrubber {
   text(text: string): string;
   path(path: string): string;

@@ -63,7 +63,7 @@ export async function exchange(connection: Connection, request: Uint8Array): Pro
       sent += await connection.write(sent === 0 ? request : request.subarray(sent));
     }
   } catch {
-    // Whoever refuses a request before it is read may have answered, and hung up.
+    // A receiver may refuse a request, answer and hang up before it has read the body.
   }
   const input = new Input(connection);
   await requireAnswer(input);
@@ -88,7 +88,7 @@ async function requireAnswer(input: Input): Promise<void> {
       if (--input.headLeft < 0) throw new ExchangeFailure("the answer is not HTTP");
     }
     const start = input.bytes.subarray(0, begins.length);
-    // What an answer before this one left behind, or no HTTP at all.
+    // The rest of an earlier answer, or no HTTP at all.
     if (start.some((byte, index) => byte !== begins[index])) {
       throw new NoAnswer("the answer is not HTTP");
     }

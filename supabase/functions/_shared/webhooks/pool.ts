@@ -53,7 +53,7 @@ class IdleConnection implements Connection {
   constructor(connection: Connection) {
     this.#connection = connection;
     this.#first = connection.read(this.#chunk).finally(() => this.hasSpoken = true);
-    // What breaks it is seen by whoever reads it.
+    // A failure of the read is seen at the next use.
     this.#first.catch(() => {});
   }
 

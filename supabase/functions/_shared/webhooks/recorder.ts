@@ -1,7 +1,7 @@
 import type { AttemptResult } from "./attempt.ts";
 import type { WebhookQueue } from "./queue.ts";
 
-/** What a run did. */
+/** The result of a run. */
 export interface RunReport {
   claimed: number;
   delivered: number;

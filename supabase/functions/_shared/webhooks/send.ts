@@ -115,8 +115,8 @@ async function sendOnce(
     try {
       return await post(kept);
     } catch (thrown) {
-      // Whoever closes an idle connection may do so while the request is on its way (RFC 9112, section
-      // 9.3.1). A fresh connection gets no second chance.
+      // A receiver may close an idle connection while the request is on its way (RFC 9112,
+      // section 9.3.1). A fresh connection gets no second chance.
       if (!(thrown instanceof NoAnswer)) throw thrown;
     }
   }
