@@ -24,6 +24,7 @@ const databaseJobs: Record<string, number> = {
   seal_audit_log: 1,
   check_audit_log: 300,
   cleanup_mfa: 900,
+  cleanup_invitations: 3600,
   evaluate_security_rules: 5,
   cleanup_old_rate_limits: 60,
   evaluate_alerts: 5,

@@ -3,8 +3,7 @@
 -- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
 -- the rights of whoever sent them.
 -- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
---   neither invitations nor grants; private.confirmed_email, because they may not read auth.users;
---   private.user_roles_revoke_invitations, because whoever revokes a role may not either.
+--   neither invitations nor grants; private.confirmed_email, because they may not read auth.users.
 
 insert into private.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
@@ -19,7 +18,8 @@ create table public.invitations (
   role_id uuid not null references public.roles (id) on delete cascade,
   -- Cascade, not set null: an invitation without a sender would carry the operator's authority.
   invited_by uuid references auth.users (id) on delete cascade,
-  created_at timestamptz not null default now(),
+  -- Not the transaction's start: it is compared with when somebody left.
+  created_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null,
   accepted_at timestamptz,
   accepted_by uuid references auth.users (id) on delete set null,
@@ -123,10 +123,12 @@ declare
   v_email text := lower(btrim(email));
   v_expires_at timestamptz;
   v_invitation uuid;
+  v_now timestamptz;
   v_role public.roles;
   v_token text;
 begin
   perform private.require_permission_to_change('user:create', organization_id);
+  v_now := clock_timestamp();
   if organization_id is null then
     raise exception 'Cannot invite member: the organization is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
@@ -140,7 +142,7 @@ begin
     raise exception 'Cannot invite member: an invitation lasts up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
   end if;
-  v_expires_at := now() + expires_in;
+  v_expires_at := v_now + expires_in;
   v_role := private.find_role(role, organization_id);
   if v_role.id = private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
@@ -159,14 +161,17 @@ begin
     and i.accepted_at is null
     and i.revoked_at is null;
   perform private.require_room_for_invitation(invite_member.organization_id);
-  insert into public.invitations (organization_id, email, role_id, invited_by, expires_at)
-  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_expires_at)
+  insert into public.invitations
+    (organization_id, email, role_id, invited_by, created_at, expires_at)
+  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
   returning id into v_invitation;
   v_token := translate(
     encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
   );
   insert into private.invitation_tokens (invitation_id, token_hash)
   values (v_invitation, sha256(convert_to(v_token, 'UTF8')));
+  insert into private.invitation_accounts (invitation_id, user_id)
+  select v_invitation, u.id from auth.users u where u.email = v_email;
   return query select v_invitation, v_token, v_expires_at;
 end;
 $$;
@@ -215,6 +220,7 @@ begin
     and i.expires_at > now()
   returning i.* into v_invitation;
   if v_invitation.id is null
+    or private.has_departed_since(v_caller, v_invitation)
     or (
       v_invitation.invited_by is not null
       and (
@@ -276,34 +282,6 @@ comment on function public.revoke_invitation(uuid) is
   'Ends a pending invitation (user:create in its organization). Errors: RBAC_PERMISSION_DENIED,
    RBAC_INVITATION_INVALID.';
 
-create function private.user_roles_revoke_invitations()
-  returns trigger
-  language plpgsql
-  security definer            -- definer because whoever revokes a role may not write invitations
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update public.invitations i
-  set revoked_at = now()
-  from auth.users u
-  where u.id = old.user_id
-    and i.email = lower(u.email)
-    and i.organization_id = old.organization_id
-    and i.accepted_at is null
-    and i.revoked_at is null
-    and not exists (
-      select from private.unexpired_grants g
-      where g.user_id = old.user_id and g.organization_id = old.organization_id
-    );
-  return null;
-end;
-$$;
-comment on function private.user_roles_revoke_invitations() is
-  'Trigger: who has been removed from an organization does not come back by an older invitation.';
-
-create trigger user_roles_revoke_invitations
-  after delete on public.user_roles
-  for each row execute function private.user_roles_revoke_invitations();
 create trigger invitations_keep_columns
   before update on public.invitations
   for each row execute function private.keep_columns(
@@ -321,7 +299,7 @@ revoke all on public.invitations from public, anon, authenticated, service_role;
 grant select on public.invitations to authenticated, service_role;
 
 revoke all on function
-  private.confirmed_email(), private.user_roles_revoke_invitations(),
+  private.confirmed_email(),
   private.require_room_for_invitation(uuid),
   public.invite_member(uuid, text, text, interval),
   public.accept_invitation(text),

@@ -282,7 +282,10 @@ select private.enable_audit(
   'public.user_roles', organization_column => 'organization_id',
   event_types => '{authz.role_assigned,authz.role_assigned,authz.role_removed}'
 );
-select private.enable_audit('public.invitations', organization_column => 'organization_id');
+-- The address of somebody who may never have had an account: nobody could have it erased.
+select private.enable_audit(
+  'public.invitations', organization_column => 'organization_id', redact => '{email}'
+);
 select private.enable_audit(
   'private.invitation_tokens', organization_column => 'invitation_id',
   organization_lookup => 'private.invitation_organization', ignore => '{token_hash}'

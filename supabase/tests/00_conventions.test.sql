@@ -178,6 +178,8 @@ select results_eq(
      order by 1 $$,
   $$ select name::text collate "C" from (values
        -- Write grants.
+       -- Asks about one that ran out.
+       ('private.has_departed_since(uuid,invitations)'),
        ('accept_invitation(text)'), ('create_organization(text,text,uuid)'),
        ('grant_role(uuid,text,uuid,timestamp with time zone,timestamp with time zone)'),
        ('revoke_role(uuid,text,uuid)'), ('delete_role(uuid,text)'),

@@ -1416,6 +1416,7 @@ export type Database = {
         };
         Returns: Json;
       };
+      "cleanup_invitations": { Args: Record<PropertyKey, never>; Returns: number };
       "cleanup_mfa": { Args: Record<PropertyKey, never>; Returns: undefined };
       "cleanup_old_audit_logs": { Args: { "retention_days"?: number }; Returns: number };
       "cleanup_old_rate_limits": { Args: Record<PropertyKey, never>; Returns: number };

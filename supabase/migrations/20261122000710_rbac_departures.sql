@@ -1,0 +1,222 @@
+-- Departures: who has left an organization, and by which invitations they could come back.
+-- Protects against a return by an older invitation: with another address of the same account, with
+-- the same address of another account, or beside a grant that expired.
+-- SECURITY DEFINER: the triggers, because neither whoever revokes a role nor Supabase Auth may
+--   write invitations.
+
+-- No foreign keys to accounts: both outlive them. An account that is made anew is another one.
+create table private.departures (
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  user_id uuid not null,
+  left_at timestamptz not null,
+  primary key (organization_id, user_id)
+);
+comment on table private.departures is
+  'When an account was last a member of an organization. Kept as long as an invitation of before
+   could be valid. Not audited: the end of each grant is.';
+
+create table private.invitation_accounts (
+  invitation_id uuid not null references public.invitations (id) on delete cascade,
+  user_id uuid not null,
+  primary key (invitation_id, user_id)
+);
+comment on table private.invitation_accounts is
+  'Every account that had the invited address while the invitation was pending. Not audited: it
+   follows from accounts and invitations, which are.';
+create index invitation_accounts_user_id_idx on private.invitation_accounts (user_id);
+
+alter table private.departures enable row level security;
+alter table private.invitation_accounts enable row level security;
+
+create function private.depart(user_id uuid, organization_id uuid, left_at timestamptz)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into private.departures as d (organization_id, user_id, left_at)
+  values (depart.organization_id, depart.user_id, depart.left_at)
+  on conflict on constraint departures_pkey do update
+    set left_at = greatest(d.left_at, excluded.left_at);
+  update public.invitations i
+  set revoked_at = clock_timestamp()
+  where i.organization_id = depart.organization_id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.created_at <= depart.left_at
+    -- By every address that the account has, or had while it was invited by it, wherever.
+    and i.email in (
+      select lower(u.email) from auth.users u where u.id = depart.user_id
+      union
+      select e.email
+      from private.invitation_accounts a
+      join public.invitations e on e.id = a.invitation_id
+      where a.user_id = depart.user_id
+    );
+end;
+$$;
+comment on function private.depart(uuid, uuid, timestamptz) is
+  'An account has left an organization: what invited it before is worth nothing any more.';
+
+create function private.has_departed_since(
+  user_id uuid,
+  invitation public.invitations
+)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from private.departures d
+    where d.organization_id = invitation.organization_id
+      and d.left_at >= invitation.created_at
+      and (
+        d.user_id = has_departed_since.user_id
+        or d.user_id in (
+          select a.user_id from private.invitation_accounts a
+          where a.invitation_id = invitation.id
+        )
+      )
+  ) or exists (
+    -- A role that ran out leaves its row, until somebody removes it.
+    select from public.user_roles g
+    where g.user_id = has_departed_since.user_id
+      and g.organization_id = invitation.organization_id
+      and g.expires_at between invitation.created_at and now()
+  ) and not exists (
+    select from private.unexpired_grants g
+    where g.user_id = has_departed_since.user_id
+      and g.organization_id = invitation.organization_id
+  );
+end;
+$$;
+comment on function private.has_departed_since(uuid, public.invitations) is
+  'Whether a user, or another account that had the invited address, has left the organization since
+   the invitation was made: by removal, by the end of the account, or because the role ran out.';
+
+create function private.user_roles_note_departures()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever revokes a role may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform private.depart(c.user_id, c.organization_id, c.left_at)
+  from (
+    select
+      o.user_id, o.organization_id,
+      max(least(coalesce(o.expires_at, 'infinity'), clock_timestamp())) as left_at
+    from changed o
+    group by o.user_id, o.organization_id
+  ) c
+  -- The organization itself may be going, and its invitations with it.
+  where exists (select from public.organizations o where o.id = c.organization_id)
+    and not exists (
+      select from private.unexpired_grants g
+      where g.user_id = c.user_id and g.organization_id = c.organization_id
+    );
+  return null;
+end;
+$$;
+comment on function private.user_roles_note_departures() is
+  'Trigger: who has been removed from an organization does not come back by an older invitation.';
+
+create function private.note_invited_account()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because Supabase Auth may not read invitations
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'     -- a sign-up or a change of address must not wait for long
+as $$
+begin
+  insert into private.invitation_accounts (invitation_id, user_id)
+  select i.id, new.id
+  from public.invitations i
+  where i.email = lower(new.email) and i.accepted_at is null and i.revoked_at is null
+  on conflict do nothing;
+  if tg_op = 'UPDATE' and new.deleted_at is not null and old.deleted_at is null then
+    perform private.depart(new.id, g.organization_id, clock_timestamp())
+    from (
+      select distinct g.organization_id
+      from private.unexpired_grants g
+      where g.user_id = new.id and g.organization_id is not null
+      order by 1
+    ) g;
+  end if;
+  return null;
+exception
+  -- A sign-up must not fail for it.
+  when others then
+    raise warning 'Cannot note whom an invitation has reached: %', sqlstate;
+    return null;
+end;
+$$;
+comment on function private.note_invited_account() is
+  'Trigger: which accounts have had an invited address. A soft deletion is a departure.';
+
+create trigger user_roles_note_departures
+  after delete on public.user_roles referencing old table as changed
+  for each statement execute function private.user_roles_note_departures();
+create trigger bulwark_invited_account
+  after insert or update of email, deleted_at on auth.users
+  for each row execute function private.note_invited_account();
+
+insert into private.settings (name, value, description) values
+  ('rbac.invitation_retention_days', '90',
+    'How long an invitation is kept after it was accepted, was revoked or has expired');
+
+create function public.cleanup_invitations()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because no role of the API writes invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before constant timestamptz := now() - make_interval(
+    days => (private.setting('rbac.invitation_retention_days'))::integer
+  );
+  v_forgotten bigint;
+begin
+  delete from public.invitations i
+  where least(coalesce(i.accepted_at, i.revoked_at, i.expires_at), i.expires_at) < v_before;
+  get diagnostics v_forgotten = row_count;
+  -- No invitation is valid for longer than 90 days.
+  delete from private.departures d where d.left_at < now() - interval '91 days';
+  return v_forgotten;
+end;
+$$;
+comment on function public.cleanup_invitations() is
+  'Forgets invitations, with the addresses in them, rbac.invitation_retention_days after they ended;
+   returns how many. For the scheduler (service role only).';
+
+create function private.schedule_rbac_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return private.schedule_job(
+    'bulwark-rbac-cleanup', '17 * * * *', 'select public.cleanup_invitations()'
+  );
+end;
+$$;
+comment on function private.schedule_rbac_jobs() is
+  'Schedules cleanup_invitations where pg_cron is installed; false where it is not. Call it again
+   after installing it.';
+
+select private.schedule_rbac_jobs();
+
+revoke all on private.departures, private.invitation_accounts
+  from public, anon, authenticated, service_role;
+revoke all on function
+  private.depart(uuid, uuid, timestamptz),
+  private.has_departed_since(uuid, public.invitations),
+  private.user_roles_note_departures(), private.note_invited_account(),
+  public.cleanup_invitations(), private.schedule_rbac_jobs()
+  from public, anon, authenticated, service_role;
+grant execute on function public.cleanup_invitations() to service_role;
