@@ -4,7 +4,7 @@ import type postgres from "postgres";
 import type { Decision } from "../supabase/functions/_shared/rate_limit/decision.ts";
 import { boundedStore } from "../supabase/functions/_shared/rate_limit/limiter.ts";
 import { postgresStore } from "../supabase/functions/_shared/rate_limit/postgres_store.ts";
-import { connect, publishableKey, service, signUp, url } from "./support.ts";
+import { claimsOf, connect, type Person, publishableKey, service, signUp, url } from "./support.ts";
 
 const open = () => boundedStore(postgresStore(service()), { log: () => {} });
 const outcome = ({ allowed, reason }: Decision) => `${allowed} ${reason}`;
@@ -34,8 +34,8 @@ async function whileHeld(
 }
 
 /** A write to the Data API that is under way, behind the hook. */
-const slowWrite = (user: string) => async (held: postgres.TransactionSql) => {
-  const claims = JSON.stringify({ role: "authenticated", sub: user });
+const slowWrite = (writer: Person) => async (held: postgres.TransactionSql) => {
+  const claims = JSON.stringify(claimsOf(writer));
   await held`select set_config('request.jwt.claims', ${claims}, true)`;
   await held`set local role authenticated`;
   await held`select public.check_request()`;
@@ -61,9 +61,15 @@ Deno.test("RATE-E12: whoever is decided together with a caller whose bucket is h
     return user;
   };
   const person = () => crypto.randomUUID();
+  const [newcomer, regular] = [await signUp("newcomer"), await signUp("regular")];
   const cases = [
-    ["a new bucket in a write", "api_default", slowWrite, person()],
-    ["a bucket in a write", "api_default", slowWrite, await known("api_default", person())],
+    ["a new bucket in a write", "api_default", () => slowWrite(newcomer), newcomer.id],
+    [
+      "a bucket in a write",
+      "api_default",
+      () => slowWrite(regular),
+      await known("api_default", regular.id),
+    ],
     ["a new bucket", "held_closed", (user: string) => charge("held_closed", user), person()],
     [
       "a bucket",
