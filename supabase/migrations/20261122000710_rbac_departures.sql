@@ -160,9 +160,21 @@ comment on function private.note_invited_account() is
 create trigger user_roles_note_departures
   after delete on public.user_roles referencing old table as changed
   for each statement execute function private.user_roles_note_departures();
-create trigger bulwark_invited_account
-  after insert or update of email, deleted_at on auth.users
-  for each row execute function private.note_invited_account();
+create function private.watch_invited_accounts()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  create or replace trigger bulwark_invited_account
+    after insert or update of email, deleted_at on auth.users
+    for each row execute function private.note_invited_account();
+end;
+$$;
+comment on function private.watch_invited_accounts() is
+  'Makes the trigger on auth.users, which a backup leaves out.';
+select private.watch_invited_accounts();
 
 insert into private.settings (name, value, description) values
   ('rbac.invitation_retention_days', '90',
@@ -217,6 +229,7 @@ revoke all on function
   private.depart(uuid, uuid, timestamptz),
   private.has_departed_since(uuid, public.invitations),
   private.user_roles_note_departures(), private.note_invited_account(),
+  private.watch_invited_accounts(),
   public.cleanup_invitations(), private.schedule_rbac_jobs()
   from public, anon, authenticated, service_role;
 grant execute on function public.cleanup_invitations() to service_role;

@@ -157,7 +157,9 @@ create function private.auth_triggers()
 as $$
   select w.relation, w.name from private.auth_watches() w
   union all
-  select 'auth.users'::regclass, 'bulwark_rights_lock';
+  values
+    ('auth.users'::regclass, 'bulwark_rights_lock'),
+    ('auth.users'::regclass, 'bulwark_invited_account');
 $$;
 comment on function private.auth_triggers() is
   'The triggers of Bulwark''s on the auth schema, which a backup of the Supabase CLI leaves out.';
@@ -222,6 +224,7 @@ begin
     when 'trigger_missing' then
       perform private.watch_auth();
       perform private.watch_account_deletion();
+      perform private.watch_invited_accounts();
     when 'trigger_not_always' then
       execute format('alter table %s enable always trigger %I', v_table, grantee);
     when 'role_not_granted' then
