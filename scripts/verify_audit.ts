@@ -7,6 +7,7 @@
  *   --consistency <file>         the proof from that checkpoint to the bundle's, where it is newer
  *   --organization <id>, --system    whose log it has to be
  *   --after <cursor>, --until <cursor>   the part of the log that it has to be; by default all
+ *   --pruned <seal>              accepts that the log was pruned up to that seal
  *   --json                       the verdict as JSON
  *
  * Ends with 0 where every entry of what was asked for is proved, 1 where something is wrong, and 2
@@ -34,7 +35,7 @@ import { main } from "./stack/main.ts";
 
 const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>] " +
   "[--checkpoint <file>] [--consistency <file>] [--organization <id> | --system] " +
-  "[--after <cursor>] [--until <cursor>] [--json]";
+  "[--after <cursor>] [--until <cursor>] [--pruned <seal>] [--json]";
 /** Below this a bundle is verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
@@ -79,6 +80,7 @@ function readArguments() {
         system: { type: "boolean" },
         after: { type: "string" },
         until: { type: "string" },
+        pruned: { type: "string" },
         json: { type: "boolean" },
       },
     });
@@ -91,11 +93,15 @@ function readArguments() {
     if (values.consistency && !values.checkpoint) {
       throw new Error("--consistency says nothing without --checkpoint");
     }
-    const { organization = values.system ? null : undefined, after, until } = values;
+    if (values.pruned !== undefined && !/^[1-9]\d{0,14}$/.test(values.pruned)) {
+      throw new Error("--pruned needs the number of a seal");
+    }
+    const { organization = values.system ? null : undefined, after, until, pruned } = values;
     const asked: Asked = {
       ...(organization === undefined ? {} : { organization }),
       ...(after === undefined ? {} : { after }),
       ...(until === undefined ? {} : { until }),
+      ...(pruned === undefined ? {} : { pruned: Number(pruned) }),
     };
     return { ...values, bundle, keyTexts: values.key, asked };
   } catch (thrown) {

@@ -4,11 +4,14 @@ import { parseVerifierKey } from "../../supabase/functions/_shared/audit/note.ts
 import { sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
 import { timeText, uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
 import { commitmentOf, entryLeaf } from "../../supabase/functions/_shared/audit/proof.ts";
+import { type ExportPage, startExport } from "../../supabase/functions/_shared/audit/export.ts";
+import { exportFormat } from "../../supabase/functions/_shared/audit/formats.ts";
 import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
 import type { Asked } from "./bundle.ts";
 import { inline } from "./pool.ts";
 import {
   asBytes,
+  asLines,
   exported,
   idAt,
   type Line,
@@ -74,6 +77,11 @@ function withSealedLeaves(lines: Line[]): Line[] {
     else line.leaf = null;
   }
   return lines;
+}
+
+/** A group line as the group that it is about. */
+function groupOf({ type: _type, first: _first, before: _before, ...group }: Line): Line {
+  return group;
 }
 
 /** The index of the nth entry line, from 0. */
@@ -172,24 +180,83 @@ Deno.test("the last entry cannot be left out, nor a whole seal, nor the first on
   assert.ok((await codesOf(beheaded)).includes("PREFIX_MISSING"));
 });
 
-Deno.test("a pruned log begins where the signed export says, and exactly there", async () => {
+Deno.test("what was pruned is gone without a proof: a pruned log is intact where --pruned accepts it", async () => {
   const { log } = await makeSample([3, 1, 5, 8]);
-  log.prune(1);
+  log.prune(2);
   const lines = await exported(log, organization);
-  const verdict = await verifyBytes(asBytes(lines));
-  assert.deepEqual([exitCode(verdict), verdict.findings], [0, []]);
-  assert.match(verdict.notes[0] ?? "", /^3 entries were pruned before, through seal 1/);
+  assert.deepEqual(await unprovedIn(lines), ["BEGINS_PRUNED"]);
+  assert.deepEqual(await unprovedIn(lines, { pruned: 1 }), ["BEGINS_PRUNED"]);
+  for (const pruned of [2, 9]) {
+    const { findings, unproved, notes } = await verify(lines, sample.vkey, { pruned });
+    assert.deepEqual([findings, unproved], [[], []]);
+    assert.match(notes[0] ?? "", /^4 entries before were pruned, as --pruned says, up to seal 2/);
+  }
   const [header, ...rest] = lines;
-  const pruned = header!.pruned as Line;
+  const previous = header!.previous as Line;
   for (
     const altered of [
-      [header, ...rest.slice(2)],
-      [{ ...header, pruned: { ...pruned, entries: 2 } }, ...rest],
-      [{ ...header, pruned: { ...pruned, through_seal: 2 } }, ...rest],
-      [{ ...header, pruned: { ...pruned, previous: sample.lines[1]!.root } }, ...rest],
+      [header, ...rest.slice(6)],
+      [{ ...header, previous: { ...previous, entry_count: 2 } }, ...rest],
+      [{ ...header, previous: { ...previous, seal: 1 } }, ...rest],
+      [{ ...header, previous: groupOf(sample.lines[1]!) }, ...rest],
+      [{ ...header, previous: null }, ...rest],
+      [{ ...header, pruned: 1 }, ...rest],
       [{ ...header, pruned: null }, ...rest],
     ]
-  ) assert.equal((await codesOf(altered as Line[]))[0], "PREFIX_MISSING");
+  ) {
+    const { findings } = await verify(altered as Line[], sample.vkey, { pruned: 9 });
+    assert.equal(findings[0]?.code, "PREFIX_MISSING", JSON.stringify(altered[0]));
+  }
+  // All that the organization had.
+  log.prune(4);
+  const bare = await exported(log, organization);
+  assert.deepEqual(await unprovedIn(bare), ["BEGINS_PRUNED"]);
+  assert.deepEqual(await unprovedIn(bare, { pruned: 4 }), []);
+});
+
+Deno.test("seals hidden when it was exported are missed before the first that it shows", async () => {
+  /** An export whose source does not show the groups of some seals, signed as it is. */
+  const hiding = async (seals: number[], after: string | null, claim: Line = {}) => {
+    const source = sample.log.source(organization);
+    const { body } = await startExport({
+      ...source,
+      async page(...asked) {
+        const page = await source.page(...asked);
+        const [first, ...others] = page.groups.filter(({ seal }) => !seals.includes(seal));
+        const previous = groupOf(
+          sample.lines.findLast(({ type, seal }) =>
+            type === "group" && Number(seal) < first!.seal
+          )!,
+        );
+        return { ...page, groups: [first!, ...others], previous, ...claim } as ExportPage;
+      },
+    }, {
+      format: exportFormat("ndjson"),
+      organization_id: organization,
+      cursor: after,
+      limit: 100,
+      signers: [sample.signer],
+    });
+    return asLines(await new Response(body).text());
+  };
+  const cases: [number[], string | null, Line, Asked][] = [
+    // The rest of a seal, the next seal, and both of them after the cursor.
+    [[3], "3:2", {}, { after: "3:2" }],
+    [[2], "1:3", {}, { after: "1:3" }],
+    [[2, 3], "1:3", {}, { after: "1:3" }],
+    [[1, 2], null, {}, {}],
+    // Said to be pruned, beyond what whoever verifies knows of.
+    [[1, 2, 3], null, { pruned: 3 }, { pruned: 2 }],
+    [[2, 3], "1:3", { pruned: 3 }, { after: "1:3", pruned: 2 }],
+    [[1, 2, 3], null, { pruned: 2 }, { pruned: 2 }],
+  ];
+  for (const [seals, after, claim, asked] of cases) {
+    const bytes = asBytes(await hiding(seals, after, claim));
+    const verdict = await verifyBytes(bytes, sample.vkey, asked);
+    assert.notEqual(exitCode(verdict), 0, JSON.stringify([seals, after, claim]));
+    const codes = [...verdict.findings, ...verdict.unproved].map(({ code }) => code);
+    assert.ok(codes.includes("PREFIX_MISSING") || codes.includes("BEGINS_PRUNED"), `${codes}`);
+  }
 });
 
 Deno.test("a bundle that begins or ends elsewhere than the log is no proof of the log", async () => {

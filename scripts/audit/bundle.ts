@@ -27,6 +27,8 @@ export interface Asked {
   /** Cursors: only what comes after one, only up to another. */
   after?: string;
   until?: string;
+  /** The seal through which the log may have been pruned. */
+  pruned?: number;
 }
 
 /**
@@ -188,12 +190,12 @@ export class BundleVerifier {
 
   #takeGroup(record: BlockRecord["record"]): void {
     const group = readGroup(record);
-    const { organization_id, after, pruned } = this.#header!;
+    const { organization_id } = this.#header!;
     if (group.organization_id !== organization_id) {
       throw new MalformedError("the group is another organization's");
     }
     this.#groupsInBundle += 1;
-    if (!this.#groups.begin(group, this.#line, { after, pruned })) {
+    if (!this.#groups.begin(group, this.#line, this.#header!)) {
       throw new MalformedError("before is not the nodes of the entries before the first");
     }
   }
@@ -227,6 +229,9 @@ export class BundleVerifier {
 
   #takeEnd(end: EndLine): void {
     this.#groups.close();
+    if (this.#groupsInBundle === 0 && this.#header!.previous !== null) {
+      throw new MalformedError("the bundle names a group before the first, and holds none");
+    }
     this.#end = end;
     const cursor = this.#groupsInBundle > 0 ? this.#groups.cursor : this.#header!.after;
     const claims: [string, unknown, unknown][] = [
@@ -266,13 +271,13 @@ export class BundleVerifier {
 
   #isFromStart(): boolean {
     const { start } = this.#groups;
-    return start === null ? this.#first?.after === null : start !== "later";
+    if (start === null) return this.#first?.after === null;
+    return start.kind === "first" || start.kind === "pruned" && this.#first?.after === null;
   }
 
   /** What of the part that was asked for is not here, and what is worth knowing. */
   #checkRange(first: HeaderLine, end: EndLine): string[] {
     const { organization, after, until } = this.#asked;
-    const notes: string[] = [];
     if (organization !== undefined && organization !== first.organization_id) {
       const whose = first.organization_id ?? "no organization";
       this.#leaveOpen("NOT_AS_ASKED", `the bundle is of ${whose}`);
@@ -288,13 +293,25 @@ export class BundleVerifier {
     } else if (until === undefined && end.next !== null) {
       this.#leaveOpen("ENDS_EARLY", `what comes after ${end.next} is not in the bundle`);
     }
-    const { pruned } = first;
-    if (this.#groups.start === "pruned" || this.#entries === 0 && pruned) {
-      notes.push(
-        `${pruned?.entries} entries were pruned before, through seal ${pruned?.through_seal}`,
-      );
+    return this.#checkPruned(first);
+  }
+
+  /** Nothing in a bundle proves that its log was pruned: whoever verifies has to accept it. */
+  #checkPruned({ pruned, previous, after }: HeaderLine): string[] {
+    const { start } = this.#groups;
+    // Without a group nothing says in which seals the entries were that are gone.
+    const isBare = start === null && after === null && pruned !== null;
+    if (start?.kind !== "pruned" && !isBare) return [];
+    const last = start?.kind === "pruned" ? start.seal : pruned!;
+    const entries = previous ? previous.entries_before + previous.entry_count : "all";
+    if (last <= (this.#asked.pruned ?? 0)) {
+      return [`${entries} entries before were pruned, as --pruned says, up to seal ${last}`];
     }
-    return notes;
+    const message =
+      `${entries} entries before, up to seal ${last}, are gone; the export says that ` +
+      `they were pruned, which --pruned ${pruned} accepts`;
+    this.#leaveOpen("BEGINS_PRUNED", message);
+    return [];
   }
 
   #checkRemovals(isWhole: boolean): void {
@@ -307,7 +324,7 @@ export class BundleVerifier {
     for (const { record, entries, entry, stated } of this.#removals.unrecorded()) {
       const what = `${entries} payloads, the first that of entry ${entry}, were removed under ` +
         `record ${record}`;
-      if (this.#groups.start === "pruned" && stated !== null && stated > entries) {
+      if (this.#groups.start?.kind === "pruned" && stated !== null && stated > entries) {
         const rest = `it names ${stated}, the rest of which may have been pruned`;
         this.#leaveOpen("REMOVAL_UNDECIDED", `${what}: ${rest}`);
       } else {

@@ -1,5 +1,5 @@
 import { fromBase64, sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
-import type { AuditGroup, PrunedLog } from "../../supabase/functions/_shared/audit/records.ts";
+import type { AuditGroup } from "../../supabase/functions/_shared/audit/records.ts";
 import type { Suspect } from "./block.ts";
 import { Chain } from "./chain.ts";
 import { groupHash } from "./hashes.ts";
@@ -13,11 +13,17 @@ export type Find = (code: FindingCode, message: string) => void;
 /** Where a bundle says that it begins: claims, to be compared with the groups. */
 export interface Beginning {
   after: string | null;
-  pruned: PrunedLog | null;
+  /** The seal through which the log was pruned. */
+  pruned: number | null;
+  /** The group before the first. */
+  previous: AuditGroup | null;
 }
 
-/** How the first group of a bundle begins, as its own hash has it. */
-export type Start = "first" | "pruned" | "later";
+/**
+ * How the first group of a bundle begins, as its own hash has it. In "pruned" `seal` is that of the
+ * last group that is gone.
+ */
+export type Start = { kind: "first" | "later" } | { kind: "pruned"; seal: number };
 
 /** The group whose entries are being read. */
 interface OpenGroup {
@@ -85,6 +91,10 @@ export class Groups {
     const { first, before, ...group } = line;
     const hash = groupHash(group);
     this.close();
+    if (this.#isNewBundle && !follows(group, beginning.previous)) {
+      const message = "the group before the first is not given, or not the one it is chained to";
+      this.#find("PREFIX_MISSING", `line ${lineNumber}: ${message}`);
+    }
     if (!this.#goesOn(hash, first)) {
       this.#checkFollows(group, first, lineNumber, beginning);
       this.#count += 1;
@@ -147,7 +157,16 @@ export class Groups {
   #checkFollows(group: AuditGroup, first: number, line: number, beginning: Beginning): void {
     const closed = this.#closed;
     if (!closed) {
-      this.#start = this.#startOf(group, first, line, beginning);
+      const start = this.#startOf(group, first, beginning);
+      this.#start = start ?? { kind: "later" };
+      if (!start) {
+        this.#find(
+          "PREFIX_MISSING",
+          `line ${line}: it begins with entry ${first} of seal ${group.seal}, after ` +
+            `${group.entries_before + first} entries: what comes after ` +
+            `${beginning.after ?? "the beginning of the log"} is missing before it`,
+        );
+      }
       return;
     }
     const previous = fromBase64(group.previous, "previous", 32);
@@ -171,33 +190,20 @@ export class Groups {
     }
   }
 
-  #startOf(group: AuditGroup, first: number, line: number, { after, pruned }: Beginning): Start {
-    const previous = fromBase64(group.previous, "previous", 32);
-    const isFirst = group.entries_before === 0 && sameBytes(previous, nothing) && first === 0;
-    const missing = group.entries_before + first;
-    if (after !== null) {
-      const [seal, place] = after.split(":").map(Number) as [number, number];
-      const fits = group.seal === seal ? first === place : group.seal > seal && first === 0;
-      if (!fits) {
-        this.#find(
-          "PREFIX_MISSING",
-          `line ${line}: the first entry is entry ${first} of seal ${group.seal}, which is not ` +
-            `what comes after ${after}`,
-        );
-      }
-      return isFirst ? "first" : "later";
-    }
-    if (isFirst) return "first";
-    const isPruned = pruned !== null && first === 0 && group.seal > pruned.through_seal &&
-      group.entries_before === pruned.entries &&
-      sameBytes(previous, fromBase64(pruned.previous, "previous", 32));
-    if (isPruned) return "pruned";
-    this.#find(
-      "PREFIX_MISSING",
-      `line ${line}: ${missing} entries come before the first, and the log does not say that ` +
-        "they were pruned",
-    );
-    return "later";
+  /**
+   * Where the first group begins. The group before it, whose hash it holds, proves that nothing is
+   * left out between it and the cursor, or the seal through which the log was pruned.
+   */
+  #startOf(group: AuditGroup, first: number, { after, pruned, previous }: Beginning): Start | null {
+    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
+    const isWithin = group.seal === seal && first === place;
+    if (!isWithin && (first > 0 || group.seal <= seal)) return null;
+    if (previous === null) return { kind: first > 0 ? "later" : "first" };
+    const isNext = isWithin || previous.seal < seal ||
+      previous.seal === seal && previous.entry_count <= place;
+    if (isNext) return { kind: "later" };
+    const isPruned = pruned !== null && previous.seal <= pruned;
+    return isPruned ? { kind: "pruned", seal: previous.seal } : null;
   }
 
   #findMiscount({ group, suspect, line, place }: OpenGroup): void {
@@ -221,6 +227,15 @@ export class Groups {
       `the entries of seal ${group.seal}, from line ${line + 1}, are not what was sealed`,
     );
   }
+}
+
+/** Whether a group is chained to the one before it; null: whether it is an organization's first. */
+function follows(group: AuditGroup, previous: AuditGroup | null): boolean {
+  const chained = fromBase64(group.previous, "previous", 32);
+  if (previous === null) return group.entries_before === 0 && sameBytes(chained, nothing);
+  return sameBytes(chained, groupHash(previous)) && previous.seal < group.seal &&
+    previous.organization_id === group.organization_id &&
+    previous.entries_before + previous.entry_count === group.entries_before;
 }
 
 function nameOf({ id, line }: Suspect): string {

@@ -108,6 +108,11 @@ const unproved: Record<string, () => Promise<Shown>> = {
     return { lines: await restated(moved, signer) };
   },
   BEGINS_LATER: async () => ({ lines: await exported(sample.log, organization, { after: "3:2" }) }),
+  async BEGINS_PRUNED() {
+    const { log } = await makeSample([3, 1, 5, 8]);
+    log.prune(2);
+    return { lines: await exported(log, organization) };
+  },
   ENDS_EARLY: async () => ({ lines: await exported(sample.log, organization, { limit: 6 }) }),
   NOT_AS_ASKED: () => Promise.resolve({ lines, asked: { organization: otherOrganization } }),
   async REMOVAL_UNDECIDED() {

@@ -5,7 +5,6 @@ import type {
   AuditSeal,
   ConsistencyProof,
   GroupProof,
-  PrunedLog,
 } from "../../supabase/functions/_shared/audit/records.ts";
 import { uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
 
@@ -15,7 +14,8 @@ export interface HeaderLine {
   organization_id: string | null;
   after: string | null;
   exported_at: string;
-  pruned: PrunedLog | null;
+  pruned: number | null;
+  previous: AuditGroup | null;
 }
 
 /** The line before the entries of a seal: those before `first` are given as nodes. */
@@ -97,7 +97,8 @@ export const readHeader = reader<HeaderLine>({
   organization_id: orNull(uuid),
   after: orNull(cursor),
   exported_at: time,
-  pruned: orNull(nested<PrunedLog>({ through_seal: count, entries: count, previous: hash })),
+  pruned: orNull(positive),
+  previous: orNull(nested(group)),
 });
 export const readGroup = reader<GroupLine>({ ...group, first: count, before: hashes });
 export const readRest = reader<RestLine>({ nodes: hashes });

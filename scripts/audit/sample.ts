@@ -22,7 +22,6 @@ import type {
   AuditGroup,
   AuditSeal,
   GroupProof,
-  PrunedLog,
 } from "../../supabase/functions/_shared/audit/records.ts";
 import {
   type ExportStatement,
@@ -144,6 +143,7 @@ export class SampleLog {
           next: null,
           cursor: after,
           pruned: this.#pruned(organization_id),
+          previous: due[0] ? this.#groupBefore(organization_id, due[0].group.seal) : null,
           proof: null,
         };
         let left = pageSize;
@@ -175,13 +175,13 @@ export class SampleLog {
     );
   }
 
-  #pruned(organization_id: string | null): PrunedLog | null {
-    const through_seal = this.#prunedThrough;
-    const last = this.#groupsOf(organization_id)
-      .findLast(({ group }) => group.seal <= through_seal);
-    if (!last) return null;
-    const { entries_before, entry_count } = last.group;
-    return { through_seal, entries: entries_before + entry_count, previous: toBase64(last.hash) };
+  #pruned(organization_id: string | null): number | null {
+    return this.#groupBefore(organization_id, this.#prunedThrough + 1) && this.#prunedThrough;
+  }
+
+  #groupBefore(organization_id: string | null, seal: number): AuditGroup | null {
+    return this.#groupsOf(organization_id).findLast(({ group }) => group.seal < seal)?.group ??
+      null;
   }
 
   async #proofOf(number: number, organization_id: string | null): Promise<GroupProof | null> {

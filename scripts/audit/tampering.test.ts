@@ -61,7 +61,7 @@ async function makeGenuine(): Promise<Genuine[]> {
       lines: await exported(log, organization, { after: "2:1", limit: 3 }),
       asked: { after: "2:1", until: "2:4" },
     },
-    { name: "pruned", lines: await exported(pruned, otherOrganization), asked: {} },
+    { name: "pruned", lines: await exported(pruned, otherOrganization), asked: { pruned: 1 } },
     { name: "system", lines: await exported(log, null, { sealsPerPage: 1 }), asked: {} },
     { name: "empty", lines: await exported(log, crypto.randomUUID()), asked: {} },
   ];
@@ -326,15 +326,15 @@ Deno.test("the known ways to hide entries are found, alone and together", async 
       await assertFound(bundle, open, `group ${at} left open`);
       // What comes before a group dropped, with a beginning made up for it.
       for (const after of ["0:0", `${Number(group.seal) - 1}:1`, null]) {
-        const pruned = {
-          through_seal: Number(group.seal) - 1,
-          entries: group.entries_before,
-          previous: group.previous,
-        };
-        for (const claim of [{ after }, { after, pruned }]) {
+        const pruned = Number(group.seal) - 1;
+        const { type: _type, first: _first, before: _before, ...previous } =
+          lines[groups.filter((each) => each < at).at(-1) ?? at]!;
+        for (const claim of [{ after }, { after, pruned, previous }]) {
           const beheaded = [{ ...lines[0]!, ...claim }, ...lines.slice(at)];
           if (at > 1) {
             assert.notEqual(await codeOf(asBytes(beheaded), bundle.asked), 0, "beheaded");
+            const lying = asBytes(await restated(beheaded, signer));
+            assert.notEqual(await codeOf(lying, bundle.asked), 0, "beheaded, stated anew");
           }
         }
       }

@@ -35,6 +35,7 @@ export type UnprovedCode =
   | "NOT_COMPARED"
   | "NOT_AS_ASKED"
   | "BEGINS_LATER"
+  | "BEGINS_PRUNED"
   | "ENDS_EARLY"
   | "REMOVAL_UNDECIDED";
 

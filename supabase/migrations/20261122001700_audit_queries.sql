@@ -302,14 +302,21 @@ begin
     'entries', page_size - v_left,
     'next', v_next,
     'cursor', v_cursor,
-    -- Where the log begins, since a bundle that does not say so is missing its beginning.
     'pruned', (
-      select jsonb_build_object(
-        'through_seal', v_pruned,
-        'entries', b.counted,
-        'previous', private.base64(b.hash)
-      )
-      from private.audit_group_before(export_audit_log.organization_id, v_pruned + 1) b
+      select v_pruned
+      from private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
+    ),
+    -- The group that the first one chains to proves that nothing between them is left out.
+    'previous', (
+      select private.audit_group_json(g)
+      from private.audit_groups g
+      where (
+          g.organization_id = export_audit_log.organization_id
+          or export_audit_log.organization_id is null and g.organization_id is null
+        )
+        and g.seal < (v_groups[1] ->> 'seal')::bigint
+      order by g.seal desc
+      limit 1
     ),
     'proof', private.audit_group_proof(
       (

@@ -1,7 +1,7 @@
 -- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after
 -- a seal is given a later transaction id, as it would have had.
 begin;
-select plan(51);
+select plan(52);
 select tests.create_organizations();
 -- Entries of the past are made and sealed today, and later seals are made older than their entries:
 -- audit_backdated.test.sql is about that.
@@ -291,6 +291,16 @@ select ok(tests.seal_log(4) = 5, 'AUR-47: that is sealed');
 select is(
   (select concat_ws(' ', intact, complete, problem) from verify_audit_log()), 't t',
   'AUR-48: after it every remaining seal verifies'
+);
+select is(
+  (select concat_ws(
+      ' ', (x.page ->> 'pruned')::bigint - b.last, g.seal <= b.last + 3,
+      private.base64(g.hash) = x.page #>> '{groups,0,previous}'
+    )
+   from tests.base b, (select private.export_audit_log(null, null, 5, null, null, false)) as x (page)
+   join private.audit_groups g on g.organization_id is null
+     and g.seal = (x.page #>> '{previous,seal}')::bigint),
+  '3 t t', 'AUR-48a: an export names the pruned group that its first one is chained to'
 );
 select is(
   tests.error($$ update private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$),

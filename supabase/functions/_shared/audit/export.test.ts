@@ -47,6 +47,7 @@ function pages(total: number) {
       next: first + count < total ? cursor : null,
       cursor,
       pruned: null,
+      previous: null,
       proof: null,
     });
   };

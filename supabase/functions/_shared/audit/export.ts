@@ -5,7 +5,7 @@ import { fromBase64 } from "./encoding.ts";
 import type { ExportFormat } from "./formats.ts";
 import type { Signer } from "./note.ts";
 import { groupHash } from "./proof.ts";
-import type { AuditEntry, AuditGroup, GroupProof, PrunedLog } from "./records.ts";
+import type { AuditEntry, AuditGroup, GroupProof } from "./records.ts";
 import { type ExportStatement, signStatement } from "./statement.ts";
 
 /** What the database hands out at a time. */
@@ -13,7 +13,10 @@ export interface ExportPage {
   groups: (AuditGroup & { first: number; entries: AuditEntry[] })[];
   next: string | null;
   cursor: string | null;
-  pruned: PrunedLog | null;
+  /** The seal through which entries of the organization were pruned; null: none were. */
+  pruned: number | null;
+  /** The organization's group before the first of the page; null: that is its first. */
+  previous: AuditGroup | null;
   proof: GroupProof | null;
 }
 
@@ -101,9 +104,9 @@ async function* chunks(
   const encoder = new TextEncoder();
   const summary = new Summary();
   const exported_at = new Date().toISOString();
-  const { pruned } = first;
+  const { pruned, previous } = first;
   const write = (...parts: string[]) => summary.add(encoder.encode(parts.join("")));
-  yield write(format.begin({ organization_id, after, exported_at, pruned }));
+  yield write(format.begin({ organization_id, after, exported_at, pruned, previous }));
   let page = first;
   for (;;) {
     const parts: string[] = [];

@@ -1,7 +1,7 @@
 import { BulwarkError } from "../errors.ts";
 import { csvRecord } from "./csv.ts";
 import { ocsfEvent } from "./ocsf.ts";
-import type { AuditEntry, AuditGroup, AuditPayload, GroupProof, PrunedLog } from "./records.ts";
+import type { AuditEntry, AuditGroup, AuditPayload, GroupProof } from "./records.ts";
 
 /** What an export begins with. */
 export interface ExportHeader {
@@ -9,8 +9,10 @@ export interface ExportHeader {
   /** The cursor it goes on from; null: the beginning. */
   after: string | null;
   exported_at: string;
-  /** Where the log begins; null: with its first entry. */
-  pruned: PrunedLog | null;
+  /** The seal through which entries of the organization were pruned; null: none were. */
+  pruned: number | null;
+  /** The organization's group before the first that is exported; null: that is its first. */
+  previous: AuditGroup | null;
 }
 
 /** What an export ends with. */

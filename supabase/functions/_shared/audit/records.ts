@@ -82,14 +82,6 @@ export interface GroupProof {
   checkpoint: string | null;
 }
 
-/** What pruning left of an organization's log: the group that the first one here chains to. */
-export interface PrunedLog {
-  through_seal: number;
-  /** How many entries are gone. */
-  entries: number;
-  previous: string;
-}
-
 /** From an entry to its group, and on. */
 export interface EntryProof extends GroupProof {
   entry: AuditEntry;
