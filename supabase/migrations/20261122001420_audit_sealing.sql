@@ -192,7 +192,7 @@ begin
     from private.audit_guards g
   loop
     continue when v_guard.found = v_guard.expected and not v_guard.dropped;
-    -- Off, gone, other code, or a rule that was not there; a partition may come and go.
+    -- Off, gone, other code, or a rule or function that was not there; a partition may come and go.
     v_critical := v_guard.dropped
       or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
       or exists (
@@ -203,7 +203,8 @@ begin
         )
       )
       or exists (
-        select from unnest(v_guard.found) as f where f ~ '^rule/' and f <> all (v_guard.expected)
+        select from unnest(v_guard.found) as f
+        where f ~ '^(rule|function)/' and f <> all (v_guard.expected)
       );
     perform private.append_audit_entry(
       'security.suspicious_activity',

@@ -56,8 +56,7 @@ comment on function private.schedule_audit_jobs() is
 select private.schedule_audit_jobs();
 
 -- The guards were set up before all functions were there.
-update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
-where g.fingerprint <> private.audit_fingerprint(g.relation);
+select private.refresh_audit_guards();
 
 revoke all on function private.schedule_audit_jobs()
   from public, anon, authenticated, service_role;
