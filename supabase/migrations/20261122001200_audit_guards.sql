@@ -9,6 +9,7 @@ create table private.audit_guards (
   options jsonb not null default '{}',
   fingerprint text not null,
   shape text,
+  catalogue text,
   enabled_at timestamptz not null default now()
 );
 comment on table private.audit_guards is
@@ -21,4 +22,6 @@ comment on column private.audit_guards.fingerprint is
    to switch it off and on again, leaves another fingerprint.';
 comment on column private.audit_guards.shape is
   'What the table''s row functions were made for (audit_shape).';
+comment on column private.audit_guards.catalogue is
+  'Of audit_logs: the catalogue as the sealer last compared all guards with it (audit_catalogue).';
 alter table private.audit_guards enable row level security;

@@ -126,10 +126,8 @@ as $$
     (
       select string_agg(
         -- Whatever else of it is altered (owner, rights, settings), its row has another xmin.
-        format(
-          'function/%s/%s|%s:%s|', t.name, f.oid, f.xmin, left(md5(f.prosrc), 8)
-        ),
-        ' ' order by t.name, f.oid
+        format('function/%s/%s|%s:%s|', t.name, f.oid, f.xmin, left(md5(f.prosrc), 8)), ' '
+        order by t.name, f.oid
       )
       from jsonb_array_elements_text(code -> 'functions') as t (name)
       join pg_catalog.pg_namespace n on n.nspname = split_part(t.name, '.', 1)
@@ -137,11 +135,7 @@ as $$
     ),
     (
       select string_agg(
-        format(
-          'view/%s|%s|%s', c.relname, r.xmin,
-          left(md5(concat_ws('|', c.relowner::regrole, c.reloptions, c.relacl)), 8)
-        ),
-        ' ' order by t.name
+        format('view/%s|%s:%s|', c.relname, r.xmin, c.xmin), ' ' order by t.name
       )
       from jsonb_array_elements_text(code -> 'views') as t (name)
       join pg_catalog.pg_namespace n on n.nspname = split_part(t.name, '.', 1)
@@ -222,16 +216,77 @@ comment on function private.audit_fingerprint(regclass) is
    with their functions, state and the transactions that last touched them; of the log all code that
    its promises hang on too.';
 
+create function private.audit_catalogue()
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Each change of a row of the catalogue gives it another transaction or place. Hashes are added
+  -- up because a sum needs no order.
+  with guards as materialized (select g.* from private.audit_guards g)
+  select concat_ws(
+    ' ',
+    (
+      select sum(hash_record_extended(
+        row(g.relation, g.captures, g.options, g.fingerprint, g.shape, c.relname, c.relnamespace), 0
+      ))
+      from guards g
+      left join pg_catalog.pg_class c on c.oid = g.relation
+    ),
+    (
+      select sum(hash_record_extended(row(p.oid, p.xmin, p.ctid), 0))
+      from pg_catalog.pg_proc p
+      where p.pronamespace = 'private'::regnamespace
+        or p.oid in (select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal)
+        or p.proname in (
+          select split_part(f.name, '.', 2)
+          from guards g
+          cross join lateral jsonb_array_elements_text(g.options -> 'functions') as f (name)
+        )
+    ),
+    (
+      select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0))
+      from pg_catalog.pg_trigger t
+      where not t.tgisinternal
+    ),
+    (
+      select sum(hash_record_extended(row(r.oid, r.xmin, r.ctid, c.xmin), 0))
+      from pg_catalog.pg_rewrite r
+      join pg_catalog.pg_class c on c.oid = r.ev_class
+      where c.relnamespace <> 'pg_catalog'::regnamespace
+    ),
+    (
+      select sum(hash_record_extended(row(i.inhrelid, i.inhparent, i.xmin), 0))
+      from pg_catalog.pg_inherits i
+    ),
+    (
+      select sum(hash_record_extended(row(a.attrelid, a.attnum, a.xmin, a.ctid), 0))
+      from guards g
+      join pg_catalog.pg_attribute a on a.attrelid = g.relation and a.attnum > 0
+    ),
+    (
+      select sum(hash_record_extended(row(i.indexrelid, i.xmin, i.ctid), 0))
+      from guards g
+      join pg_catalog.pg_index i on i.indrelid = g.relation and i.indisprimary
+    )
+  );
+$$;
+comment on function private.audit_catalogue() is
+  'A hash of the guards and of the versions of the rows of the catalogue that fingerprints are made
+   of. It is quick to make: the sealer compares fingerprints when it is another.';
+
 create function private.refresh_audit_guards()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_code constant jsonb := private.audit_code();
 begin
-  update private.audit_guards g set options = private.audit_code()
-  where g.relation = 'public.audit_logs'::regclass
-    and g.options is distinct from private.audit_code();
+  update private.audit_guards g set options = v_code
+  where g.relation = 'public.audit_logs'::regclass and g.options is distinct from v_code;
   update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
   where g.fingerprint is distinct from private.audit_fingerprint(g.relation);
 end;
@@ -242,5 +297,5 @@ comment on function private.refresh_audit_guards() is
 
 revoke all on function
   private.audit_code(), private.audit_code_fingerprint(jsonb), private.audit_fingerprint(regclass),
-  private.refresh_audit_guards()
+  private.audit_catalogue(), private.refresh_audit_guards()
   from public, anon, authenticated, service_role;

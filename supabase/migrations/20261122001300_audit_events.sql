@@ -30,7 +30,8 @@ as $$
   select event_type = 'compliance.data_deleted'
     or coalesce(action, '') = any ('{
       checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing, era_started,
-      export_audit_log, fork, guard_changed, guard_dropped, verification_failed
+      export_audit_log, fork, guard_changed, guard_dropped, restore_mended, stamp_replaced,
+      verification_failed
     }');
 $$;
 comment on function private.is_audit_evidence(text, text) is

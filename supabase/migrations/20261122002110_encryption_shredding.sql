@@ -92,8 +92,7 @@ create trigger organizations_destroy_data_keys
   before delete on public.organizations
   for each row execute function private.organizations_destroy_data_keys();
 -- One of ours more on a table that is guarded: the sealer would take it for somebody else's.
-update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
-where g.relation = 'public.organizations'::regclass;
+select private.refresh_audit_guards();
 
 revoke all on function
   private.destroy_data_keys(uuid, text), private.organizations_destroy_data_keys(),

@@ -281,5 +281,4 @@ revoke all on function
   from public, anon, authenticated, service_role;
 
 -- They are the log's own triggers from now on: its watch over them begins here.
-update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
-where g.relation in ('public.audit_logs'::regclass, 'public.security_events'::regclass);
+select private.refresh_audit_guards();

@@ -1,7 +1,7 @@
 -- The log's entries about itself have one writer: nobody who reports events forges one, no alarm
 -- depends on what an entry says.
 begin;
-select plan(26);
+select plan(28);
 select tests.create_organizations();
 select tests.start_log();
 create function pg_temp.alarms(action text)
@@ -31,7 +31,9 @@ from (values
   ('05', 'system.error', 'checkpoint_refused'), ('06', 'system.error', 'checkpoint_forged'),
   ('07', 'system.error', 'checkpoints_missing'), ('08', 'system.warning', 'fork'),
   ('09', 'system.warning', 'era_started'), ('10', 'security.suspicious_activity', 'guard_changed'),
-  ('11', 'security.suspicious_activity', 'guard_dropped'), ('12', 'data.export', 'export_audit_log')
+  ('11', 'security.suspicious_activity', 'guard_dropped'),
+  ('12', 'data.export', 'export_audit_log'),
+  ('27', 'security.suspicious_activity', 'stamp_replaced'), ('28', 'system.warning', 'restore_mended')
 ) as k (place, event_type, action);
 select is(
   pg_temp.report('system.error', 'disk_full'), 'no error', 'AUV-13: but what else is wrong it does'
