@@ -1,5 +1,6 @@
 /** `npm run export-audit` against a running stack: to the end, with progress, and after a kill. */
 import assert from "node:assert/strict";
+import { inRepository } from "../scripts/stack/paths.ts";
 import { inline } from "../scripts/audit/pool.ts";
 import { verifyBundle } from "../scripts/audit/verify.ts";
 import { parseVerifierKey } from "../supabase/functions/_shared/audit/note.ts";
@@ -16,8 +17,8 @@ import {
 } from "./support.ts";
 
 const folder = await Deno.makeTempDir();
-const script = new URL("../scripts/export_audit.ts", import.meta.url).pathname;
-const config = new URL("../deno.json", import.meta.url).pathname;
+const script = inRepository("scripts", "export_audit.ts");
+const config = inRepository("deno.json");
 // More of each than anybody exports in an hour.
 for (const rule of ["export", "api_default", "api_relaxed"]) {
   const { error } = await service().rpc("set_rate_limit", {

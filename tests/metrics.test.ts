@@ -1,5 +1,6 @@
 /** Metrics and alerts on a running stack: everything at once, and everything over HTTP. */
 import assert from "node:assert/strict";
+import { inRepository } from "../scripts/stack/paths.ts";
 import { Point, type Sample } from "../supabase/functions/_shared/metrics/histogram.ts";
 import { readText } from "../scripts/testing/exposition.ts";
 import {
@@ -279,7 +280,7 @@ Deno.test({
     (promtool.success ? "" : " (needs promtool; Debian: prometheus)"),
   ignore: !promtool.success,
   async fn() {
-    const rules = new URL("../deploy/prometheus/bulwark.rules.yml", import.meta.url).pathname;
+    const rules = inRepository("deploy", "prometheus", "bulwark.rules.yml");
     const { success, stderr } = await new Deno.Command("promtool", {
       args: ["check", "rules", "--lint=all", "--lint-fatal", rules],
     }).output();

@@ -1,5 +1,6 @@
 /** What workers share: many at once, one that dies, order where it was asked. */
 import assert from "node:assert/strict";
+import { inRepository } from "../scripts/stack/paths.ts";
 import { connect, createOrganization, ok, type Person, signUp } from "./support.ts";
 import { cause, endpoint, receive, type Received, set, until, work } from "./webhook_support.ts";
 
@@ -76,7 +77,7 @@ Deno.test("WHK-W02: what a killed worker was delivering is delivered again under
       "--allow-all",
       "--no-check",
       "--config=deno.json",
-      new URL("./webhook_worker.ts", import.meta.url).pathname,
+      inRepository("tests", "webhook_worker.ts"),
       "doomed",
       sample,
     ],

@@ -14,3 +14,14 @@ Deno.test("no line of SQL has more than 100 characters", async () => {
   }
   assert.deepEqual(long, []);
 });
+
+Deno.test("no path of a file is taken from a URL's pathname, where a space is %20", async () => {
+  const found: string[] = [];
+  for (const folder of ["scripts", "tests", "supabase/functions", "clients"]) {
+    for (const path of await filesBelow(folder, ".ts")) {
+      const text = await Deno.readTextFile(inRepository(path));
+      if (/import\.meta\.url\)\.pathname/.test(text)) found.push(path);
+    }
+  }
+  assert.deepEqual(found, []);
+});
