@@ -1,6 +1,7 @@
 -- Audit guards: which tables are watched, and how what protects them looked when it was last right.
 -- Protects against a guard that is taken off, switched off and on again, or replaced: the sealer
--- (audit_sealing) compares the fingerprint (audit_fingerprints) each second and reports what differs.
+-- (audit_sealing) compares the fingerprint (audit_fingerprints) each second and reports what
+-- differs.
 -- No function here is SECURITY DEFINER.
 
 create table private.audit_guards (

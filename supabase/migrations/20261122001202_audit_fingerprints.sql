@@ -32,7 +32,8 @@ as $$
     cross join lateral regexp_matches(
       p.prosrc, '\m(private|public)\.([a-z_][a-z0-9_]*)', 'g'
     ) as m (word)
-    where n.nspname in ('private', 'public') and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+    where n.nspname in ('private', 'public')
+      and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
     union
     select n.nspname, v.relname, o.nspname, coalesce(f.proname, r.relname)
     from pg_catalog.pg_class v

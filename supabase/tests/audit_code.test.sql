@@ -68,7 +68,7 @@ from unnest('{
   private.register_audit_keys, private.audited_organizations, private.organizations_with,
   private.require_permission, private.role_organization, private.webhooks_take_audit_entries,
   public.log_audit_event, private.audit_fingerprint, private.audit_carefully,
-  private.audit_value, private.leave_row_function, private.remembered_organization,
+  private.audit_json, private.leave_row_function, private.remembered_organization,
   private.mend_restore, private.is_audit_evidence
 }'::text[]) with ordinality as f (f, place);
 

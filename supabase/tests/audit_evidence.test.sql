@@ -33,7 +33,8 @@ from (values
   ('09', 'system.warning', 'era_started'), ('10', 'security.suspicious_activity', 'guard_changed'),
   ('11', 'security.suspicious_activity', 'guard_dropped'),
   ('12', 'data.export', 'export_audit_log'),
-  ('27', 'security.suspicious_activity', 'stamp_replaced'), ('28', 'system.warning', 'restore_mended')
+  ('27', 'security.suspicious_activity', 'stamp_replaced'),
+  ('28', 'system.warning', 'restore_mended')
 ) as k (place, event_type, action);
 select is(
   pg_temp.report('system.error', 'disk_full'), 'no error', 'AUV-13: but what else is wrong it does'
