@@ -228,7 +228,8 @@ Deno.test("seals hidden when it was exported are missed before the first that it
             type === "group" && Number(seal) < first!.seal
           )!,
         );
-        return { ...page, groups: [first!, ...others], previous, ...claim } as ExportPage;
+        const altered: unknown = { ...page, groups: [first!, ...others], previous, ...claim };
+        return altered as ExportPage;
       },
     }, {
       format: exportFormat("ndjson"),

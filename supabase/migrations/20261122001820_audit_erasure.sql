@@ -209,11 +209,12 @@ end;
 $$;
 comment on function public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
   'Removes the payloads of the entries that a user made or that name the user''s id or one of the
-   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage in the organization, or system-wide for all of them), but for those under a
-   legal hold on something else and, unless evidence is asked for too (compliance:manage
-   system-wide), those that are critical or of category security. One step of bounded size: call it
-   again with after set to next_after until that is null. Returns how many this step removed and how
-   many it kept as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
+   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
+   in the organization, or system-wide for all of them), but for those under a legal hold on
+   something else and, unless evidence is asked for too (compliance:manage system-wide), those
+   that are critical or of category security. One step of bounded size: call it again with after
+   set to next_after until that is null. Returns how many this step removed and how many it kept
+   as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
    AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
    AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
 
