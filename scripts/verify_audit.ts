@@ -50,7 +50,7 @@ await main(async () => {
   const reader = size < largeBundle ? inline() : workerPool(navigator.hardwareConcurrency);
   const progress = progressLine();
   const started = performance.now();
-  const { verdict, checkpoint: own } = await verifyBundle(file.readable, {
+  const { verdict, checkpoint: own } = await verifyBundle(chunksOf(file, bundle), {
     keys,
     reader,
     asked,
@@ -142,5 +142,25 @@ async function readText(file: string): Promise<string> {
 
 async function openBundle(file: string): Promise<Deno.FsFile> {
   if (!exists(file)) throw new Failure("NO_FILE", `Cannot read ${file}: no such file`, 2);
-  return await Deno.open(file);
+  try {
+    return await Deno.open(file);
+  } catch (thrown) {
+    throw unreadable(file, thrown);
+  }
+}
+
+/** The bytes of an open file: that it cannot be read says nothing of the log. */
+async function* chunksOf(open: Deno.FsFile, file: string): AsyncGenerator<Uint8Array> {
+  const chunks = open.readable[Symbol.asyncIterator]();
+  for (;;) {
+    const { done, value } = await chunks.next().catch((thrown) => {
+      throw unreadable(file, thrown);
+    });
+    if (done) return;
+    yield value;
+  }
+}
+
+function unreadable(file: string, thrown: unknown): Failure {
+  return new Failure("NO_FILE", `Cannot read ${file}: ${reason(thrown)}`, 2);
 }

@@ -128,6 +128,8 @@ Deno.test("verify-audit ends with 2 and one line where nothing can be said", asy
     [[bundle, "--key", wrong], /signed by none of the keys/],
     [[half, "--key", sample.vkey], /Cannot verify: /],
     [[`${folder}/none`, "--key", sample.vkey], /no such file/],
+    // It opens, and cannot be read: not to be mistaken for a finding, which ends with 1.
+    [[folder, "--key", sample.vkey], /^Cannot read .*: Is a directory/],
     [[bundle, "--key", sample.vkey, "--checkpoint", half], /Cannot use/],
     [[bundle, "--key", sample.vkey, "--key", sample.vkey], /two of the keys given/],
     [[bundle, "--key", sample.vkey, "--consistency", half], /without --checkpoint/],
