@@ -34,12 +34,6 @@ begin
           and e.details ->> 'subject' = private.audit_subject(require_erasable.user_id)
           and exists (select from public.audit_logs r where r.removed_by = e.id)
       )
-  ) and not exists (
-    select from private.invitation_accounts a
-    join public.invitations i on i.id = a.invitation_id
-    where a.user_id = require_erasable.user_id
-      and (require_erasable.organization_id is null
-        or i.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: nobody is known by that id'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
@@ -70,34 +64,6 @@ comment on function private.audit_subject(uuid) is
   'How a record of an erasure names the person: the hash of a random id names nobody, but answers
    whether this person was erased.';
 
-create function private.erase_invitations(addresses text[], organization_id uuid)
-  returns uuid[]
-  language sql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-  with erased as (
-    delete from public.invitations i
-    where i.email = any (addresses)
-      and (erase_invitations.organization_id is null
-        or i.organization_id = erase_invitations.organization_id)
-      and not exists (
-        select from public.audit_legal_holds h
-        where h.released_at is null
-          and (h.organization_id is null or h.organization_id = i.organization_id)
-          and (h.subject_id is null
-            or i.email = any (private.addresses_of(h.subject_id, h.organization_id)))
-          and (h.resource_type is null or h.resource_type = 'public.invitations')
-          and (h.resource_id is null or h.resource_id = i.id::text)
-      )
-    returning i.organization_id
-  )
-  select array(select distinct e.organization_id from erased e);
-$$;
-comment on function private.erase_invitations(text[], uuid) is
-  'Deletes the invitations of these addresses in an organization (null: in all) that no legal hold
-   keeps; returns the organizations that lost one. The entries of it hold no address.';
-
 create function public.erase_subject(
   user_id uuid,
   reason text,
@@ -121,7 +87,6 @@ declare
   v_holds uuid[];
   v_organizations uuid[] := array[]::uuid[];
   v_page record;
-  v_pattern text;
   v_started constant timestamptz := clock_timestamp();
 begin
   perform private.require_permission(
@@ -137,7 +102,6 @@ begin
   end if;
   v_holds := private.begin_audit_removal();
   perform private.require_erasable(user_id, organization_id);
-  v_pattern := private.address_pattern(private.addresses_of(user_id, organization_id));
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
   -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
@@ -153,10 +117,9 @@ begin
         e.id,
         e.removed_by is null and (
           e.actor_id = erase_subject.user_id
-          or private.mentions_person(
-            concat_ws(' ', e.resource_id, e.action, e.before, e.after, e.details),
-            erase_subject.user_id, v_pattern
-          )
+          or position(
+            erase_subject.user_id::text in concat(e.resource_id, e.before, e.after, e.details)
+          ) > 0
         ) as named,
         not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
           as is_evidence
@@ -193,11 +156,6 @@ begin
     );
     v_organizations := v_organizations || v_batch.organization_id;
   end loop;
-  -- Last: by them a person's addresses are known.
-  if next_after is null then
-    v_organizations := v_organizations
-      || private.erase_invitations(private.addresses_of(user_id, organization_id), organization_id);
-  end if;
   -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
   -- should not have to wait.
   perform private.require_permission_to_act(
@@ -208,19 +166,17 @@ begin
 end;
 $$;
 comment on function public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
-  'Removes the payloads of the entries that a user made or that name the user''s id or one of the
-   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
-   in the organization, or system-wide for all of them), but for those under a legal hold on
-   something else and, unless evidence is asked for too (compliance:manage system-wide), those
-   that are critical or of category security. One step of bounded size: call it again with after
-   set to next_after until that is null. Returns how many this step removed and how many it kept
-   as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
+  'Removes the payloads of the entries that a user made or that name the user''s id
+   (compliance:manage in the organization, or system-wide for all of them), but for those under a
+   legal hold on something else and, unless evidence is asked for too (compliance:manage
+   system-wide), those that are critical or of category security. One step of bounded size: call it
+   again with after set to next_after until that is null. Returns how many this step removed and how
+   many it kept as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
    AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
    AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
   private.require_erasable(uuid, uuid), private.audit_subject(uuid),
-  private.erase_invitations(text[], uuid),
   public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
