@@ -55,7 +55,7 @@ export interface Suspect {
 }
 
 /**
- * What JSON.stringify() writes for an entry: as many fields as an entry has, of text, integers and
+ * The form that JSON.stringify() gives an entry: as many fields as an entry has, of text, integers and
  * null. Half the time of writing it anew.
  */
 const entryLine =

@@ -272,7 +272,7 @@ Deno.test("a bundle that begins or ends elsewhere than the log is no proof of th
   assert.deepEqual(await unprovedIn(copy(), { organization }), []);
   assert.deepEqual(await unprovedIn(copy(), { organization: otherOrganization }), ["NOT_AS_ASKED"]);
   assert.deepEqual(await unprovedIn(copy(), { organization: null }), ["NOT_AS_ASKED"]);
-  // What its first group is chained to says that it is the beginning, whatever the cursor.
+  // The first group's own hash shows that the log begins there, whatever the cursor.
   assert.deepEqual(
     await unprovedIn(await exported(sample.log, organization, { after: "0:0" })),
     [],
@@ -449,7 +449,7 @@ Deno.test("exports that follow one another verify as one, also split inside a se
   assert.deepEqual([exitCode(verdict), verdict.entries, verdict.covered], [0, 17, 17]);
   assert.equal(verdict.groups, 4);
   const [first, second, third] = pages as [Line[], Line[], Line[]];
-  // What is sealed later, exported from the cursor on, goes behind it.
+  // A later export from that cursor on can be appended.
   const { log } = await makeSample([3, 1]);
   const before = await exported(log, organization);
   await log.seal(log.entries(2, organization));

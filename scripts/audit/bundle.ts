@@ -50,7 +50,7 @@ export class BundleVerifier {
   #entries = 0;
   #first: HeaderLine | null = null;
   #exportedAt = "";
-  /** What the bundle that is being read began with, and what is known at its end. */
+  /** The header of the bundle that is being read, and its end line once that was read. */
   #header: HeaderLine | null = null;
   #end: EndLine | null = null;
   #entriesBefore = 0;
@@ -275,7 +275,7 @@ export class BundleVerifier {
     return start.kind === "first" || start.kind === "pruned" && this.#first?.after === null;
   }
 
-  /** What of the part that was asked for is not here, and what is worth knowing. */
+  /** Compares the part asked for with the part that is here; returns notes for people. */
   #checkRange(first: HeaderLine, end: EndLine): string[] {
     const { organization, after, until } = this.#asked;
     if (organization !== undefined && organization !== first.organization_id) {

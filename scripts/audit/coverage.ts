@@ -66,7 +66,7 @@ export class Coverage {
     return checkpoint;
   }
 
-  /** What no proof covers: a finding where the newest checkpoint has to, unproved where not. */
+  /** Judges groups without a proof: a finding up to the newest checkpoint's size, else unproved. */
   finish(): Unproved[] {
     const { chain } = this.#groups;
     const { last } = chain;

@@ -12,7 +12,7 @@ import {
 import { refuseKeys } from "./coverage.ts";
 import type { Find } from "./groups.ts";
 
-/** What was read of a bundle, to be compared with the statement that it ends with. */
+/** A summary of the bundle as read, to be compared with the statement at its end. */
 export type Held = Omit<ExportStatement, "origin" | "bytes" | "digest">;
 
 /** The bytes of a bundle as they stream by, and the signed statement about them. */

@@ -16,7 +16,7 @@ const millisecondsTo2000 = 946684800000;
 /** More suspects than this in a block say nothing new. */
 const suspectLimit = 16;
 
-/** What an entry line has: `type`, the skeleton, its leaf, and payload or what is left of it. */
+/** The fields of an entry line: `type`, the skeleton, the leaf, and the payload or its commitment. */
 const entryFields = 15;
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

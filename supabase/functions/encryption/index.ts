@@ -1,6 +1,5 @@
 /**
  * Function `encryption`: the fields of declared columns in schema public, as the bearer of the token:
- *
  * `POST /encryption/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the
  * columns to write. `POST /encryption/decrypt` `{ table, columns, primary_keys }`: the texts of rows
  * that the bearer can read. `POST /encryption/find` `{ table, organization_id, column, value, cursor }`:
