@@ -221,8 +221,6 @@ comment on function private.schedule_rbac_jobs() is
   'Schedules cleanup_invitations where pg_cron is installed; false where it is not. Call it again
    after installing it.';
 
-select private.schedule_rbac_jobs();
-
 revoke all on private.departures, private.invitation_accounts
   from public, anon, authenticated, service_role;
 revoke all on function

@@ -53,10 +53,5 @@ comment on function private.schedule_audit_jobs() is
    installed, and checkpoints where pg_net is as well; false where it is not. Call it again after
    installing either or changing the interval.';
 
-select private.schedule_audit_jobs();
-
--- The guards were set up before all functions were there.
-select private.refresh_audit_guards();
-
 revoke all on function private.schedule_audit_jobs()
   from public, anon, authenticated, service_role;

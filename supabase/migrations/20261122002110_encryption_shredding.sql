@@ -91,8 +91,6 @@ comment on function private.organizations_destroy_data_keys() is
 create trigger organizations_destroy_data_keys
   before delete on public.organizations
   for each row execute function private.organizations_destroy_data_keys();
--- One of ours more on a table that is guarded: the sealer would take it for somebody else's.
-select private.refresh_audit_guards();
 
 revoke all on function
   private.destroy_data_keys(uuid, text), private.organizations_destroy_data_keys(),

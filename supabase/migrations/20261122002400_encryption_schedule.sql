@@ -37,7 +37,5 @@ comment on function private.schedule_encryption_jobs() is
   'Schedules re-encryption each minute where pg_cron and pg_net are installed; false where they are
    not. Call it again after installing them.';
 
-select private.schedule_encryption_jobs();
-
 revoke all on function private.request_encryption_work(), private.schedule_encryption_jobs()
   from public, anon, authenticated, service_role;

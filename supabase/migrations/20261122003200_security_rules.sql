@@ -261,8 +261,6 @@ comment on function private.schedule_security_jobs() is
   'Schedules the rules and retention where pg_cron is installed; false where it is not. Call it
    again after installing it.';
 
-select private.schedule_security_jobs();
-
 select private.enable_audit(
   'private.security_rules', event_types => '{config.changed,config.changed,config.changed}'
 );

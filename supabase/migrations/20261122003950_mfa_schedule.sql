@@ -18,6 +18,4 @@ comment on function private.schedule_mfa_jobs() is
   'Schedules cleanup_mfa where pg_cron is installed; false where it is not. Call it again after
    installing it.';
 
-select private.schedule_mfa_jobs();
-
 revoke all on function private.schedule_mfa_jobs() from public, anon, authenticated, service_role;

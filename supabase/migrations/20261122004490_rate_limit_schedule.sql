@@ -83,8 +83,6 @@ comment on function private.schedule_rate_limit_jobs() is
   'Schedules the cleaning where pg_cron is installed; false where it is not. Call it again after
    installing it.';
 
-select private.schedule_rate_limit_jobs();
-
 revoke all on function public.cleanup_old_rate_limits(), private.schedule_rate_limit_jobs()
   from public, anon, authenticated, service_role;
 grant execute on function public.cleanup_old_rate_limits() to service_role;

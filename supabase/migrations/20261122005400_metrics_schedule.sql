@@ -19,7 +19,5 @@ comment on function private.schedule_metrics_jobs() is
   'Schedules the evaluation of alerts each minute and the roll-up of metrics where pg_cron is
    installed; false where it is not. Call it again after installing it.';
 
-select private.schedule_metrics_jobs();
-
 revoke all on function private.schedule_metrics_jobs()
   from public, anon, authenticated, service_role;

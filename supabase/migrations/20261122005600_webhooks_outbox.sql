@@ -279,6 +279,3 @@ revoke all on function
   private.webhook_resource_key(text, text), private.webhooks_take_audit_entries(),
   private.webhooks_take_security_event()
   from public, anon, authenticated, service_role;
-
--- They are the log's own triggers from now on: its watch over them begins here.
-select private.refresh_audit_guards();

@@ -80,8 +80,6 @@ comment on function private.schedule_webhook_jobs() is
    is as well; false where it is not. Call it again after installing either or changing the
    interval.';
 
-select private.schedule_webhook_jobs();
-
 revoke all on function
   private.request_webhook_deliveries(), public.continue_webhook_deliveries(integer),
   private.schedule_webhook_jobs()
