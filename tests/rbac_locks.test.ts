@@ -219,6 +219,10 @@ const operations: Record<string, { by: keyof Scene; run: (t: Sql, s: Scene) => P
       by: "superAdmin",
       run: (t, s) => t`select public.place_legal_hold('a case', ${s.organization})`,
     },
+    erase_subject: {
+      by: "superAdmin",
+      run: (t, s) => t`select public.erase_subject(${s.member}, 'asked for', ${s.organization})`,
+    },
     shred_organization: {
       by: "superAdmin",
       run: (t, s) => t`select public.shred_organization(${s.organization}, ${s.slug})`,

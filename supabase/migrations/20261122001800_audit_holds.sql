@@ -39,21 +39,97 @@ create policy "Compliance officers read the holds of their organizations"
     or (organization_id is null and (select private.is_super_admin()))
   );
 
+create function private.addresses_of(user_id uuid, organization_id uuid)
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select lower(u.email) from auth.users u
+    where u.id = addresses_of.user_id and u.email <> ''
+    union
+    select i.email
+    from public.invitations i
+    where (addresses_of.organization_id is null
+        or i.organization_id = addresses_of.organization_id)
+      and (
+        i.accepted_by = addresses_of.user_id
+        or i.id in (
+          select a.invitation_id from private.invitation_accounts a
+          where a.user_id = addresses_of.user_id
+        )
+      )
+  );
+$$;
+comment on function private.addresses_of(uuid, uuid) is
+  'The e-mail addresses of a person, in lower case: that of the account, and every one by which the
+   organization (null: any) invited it, also after the account is gone.';
+
+create function private.address_pattern(addresses text[])
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Bounded, so that b@x.test is not found in a.b@x.test or b@x.test.example. Within JSON a line
+  -- break before it ends with a letter, and a quotation mark or backslash of its own is escaped.
+  select concat(
+    '(?:(?<![[:alnum:]._%+-])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))(?:',
+    string_agg(regexp_replace(f.form, '([^[:alnum:]@])', '\\\1', 'g'), '|' order by f.form),
+    ')(?![[:alnum:]_-]|\.[[:alnum:]])'
+  )
+  from (
+    select a as form from unnest(addresses) as a
+    union
+    select btrim(to_json(a)::text, '"') from unnest(addresses) as a
+  ) f
+  having count(*) > 0;
+$$;
+comment on function private.address_pattern(text[]) is
+  'A regular expression for any of these addresses in text in lower case; null for none.';
+
+create function private.mentions_person(content text, user_id uuid, pattern text)
+  returns boolean
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return position(user_id::text in content) > 0
+    or position('@' in content) > 0 and coalesce(lower(content) ~ pattern, false);
+end;
+$$;
+comment on function private.mentions_person(text, uuid, text) is
+  'Whether what an entry holds names a person, by id or by an address (private.address_pattern).';
+
 create view private.audit_removable with (security_invoker = true) as
   select e.*
   from public.audit_logs e
   where e.removed_by is null
     and e.event_type <> 'compliance.data_deleted'
     and not exists (
-      select from public.audit_legal_holds h
-      where h.released_at is null
-        and (h.organization_id is null or h.organization_id = e.organization_id)
+      -- Materialized: the addresses of a person are looked up once a query, not once an entry.
+      with holds as materialized (
+        select
+          h.*,
+          private.address_pattern(
+            private.addresses_of(h.subject_id, h.organization_id)
+          ) as pattern
+        from public.audit_legal_holds h
+        where h.released_at is null
+      )
+      select from holds h
+      where (h.organization_id is null or h.organization_id = e.organization_id)
         and (
           h.subject_id is null
           or h.subject_id = e.actor_id
-          or position(
-            h.subject_id::text in concat(e.resource_id, e.before, e.after, e.details)
-          ) > 0
+          or private.mentions_person(
+            concat_ws(' ', e.resource_id, e.action, e.before, e.after, e.details),
+            h.subject_id, h.pattern
+          )
         )
         and (h.resource_type is null or h.resource_type = e.resource_type)
         and (h.resource_id is null or h.resource_id = e.resource_id)
@@ -244,6 +320,8 @@ revoke all on private.audit_removable from public, anon, authenticated, service_
 grant select on public.audit_legal_holds to authenticated, service_role;
 
 revoke all on function
+  private.addresses_of(uuid, uuid), private.address_pattern(text[]),
+  private.mentions_person(text, uuid, text),
   private.begin_audit_removal(), private.finish_audit_removal(uuid[], uuid[]),
   private.audit_legal_holds_wait(),
   public.place_legal_hold(text, uuid, uuid, text, text), public.release_legal_hold(uuid),

@@ -1,4 +1,5 @@
--- Audit erasure: takes the payloads of one person's entries, in bounded steps.
+-- Audit erasure: takes the payloads of one person's entries, in bounded steps, and the invitations
+-- of that person's addresses.
 -- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical
 -- or of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
 -- installation says otherwise. The record names nobody, and says how much was kept.
@@ -34,6 +35,12 @@ begin
           and e.details ->> 'subject' = private.audit_subject(require_erasable.user_id)
           and exists (select from public.audit_logs r where r.removed_by = e.id)
       )
+  ) and not exists (
+    select from private.invitation_accounts a
+    join public.invitations i on i.id = a.invitation_id
+    where a.user_id = require_erasable.user_id
+      and (require_erasable.organization_id is null
+        or i.organization_id = require_erasable.organization_id)
   ) then
     raise exception 'Cannot erase subject: nobody is known by that id'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
@@ -64,6 +71,79 @@ comment on function private.audit_subject(uuid) is
   'How a record of an erasure names the person: the hash of a random id names nobody, but answers
    whether this person was erased.';
 
+create function private.erase_invitations(addresses text[], organization_id uuid)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_erased text[];
+begin
+  with erased as (
+    delete from public.invitations i
+    where i.email = any (addresses)
+      and (erase_invitations.organization_id is null
+        or i.organization_id = erase_invitations.organization_id)
+      and not exists (
+        select from public.audit_legal_holds h
+        where h.released_at is null
+          and (h.organization_id is null or h.organization_id = i.organization_id)
+          and (h.subject_id is null
+            or i.email = any (private.addresses_of(h.subject_id, h.organization_id)))
+          and (h.resource_type is null or h.resource_type = 'public.invitations')
+          and (h.resource_id is null or h.resource_id = i.id::text)
+      )
+    returning i.id
+  )
+  select array_agg(e.id::text) into v_erased from erased e;
+  return array(
+    select e.id
+    from public.audit_logs e
+    where e.era = private.audit_era()
+      and e.xid = pg_current_xact_id()
+      and e.resource_type = 'public.invitations'
+      and e.resource_id = any (v_erased)
+  );
+end;
+$$;
+comment on function private.erase_invitations(text[], uuid) is
+  'Deletes the invitations of these addresses in an organization (null: in all) that no legal hold
+   keeps. Returns the entries that this has written: they hold no address, but say who accepted.';
+
+create function private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb)
+  returns table (removed integer, organizations uuid[])
+  language plpgsql
+  volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch record;
+begin
+  removed := 0;
+  organizations := '{}';
+  for v_batch in
+    select e.organization_id, array_agg(e.id order by e.id) as ids
+    from private.audit_removable e
+    where e.id = any (remove_subject_payloads.ids)
+    group by e.organization_id
+  loop
+    removed := removed + private.remove_audit_payloads(
+      v_batch.ids, v_batch.organization_id,
+      details || jsonb_build_object(
+        'kind', 'erasure', 'subject', private.audit_subject(subject)
+      )
+    );
+    organizations := organizations || v_batch.organization_id;
+  end loop;
+  return next;
+end;
+$$;
+comment on function private.remove_subject_payloads(uuid[], uuid, jsonb) is
+  'Takes the payloads of those of these entries that no legal hold keeps, under a record for each
+   organization that names the person by a hash.';
+
 create function public.erase_subject(
   user_id uuid,
   reason text,
@@ -82,11 +162,12 @@ create function public.erase_subject(
   set jit = off
 as $$
 declare
-  v_batch record;
+  v_details constant jsonb := jsonb_build_object('reason', reason, 'evidence', evidence);
   v_found uuid[] := array[]::uuid[];
   v_holds uuid[];
-  v_organizations uuid[] := array[]::uuid[];
+  v_organizations uuid[];
   v_page record;
+  v_pattern text;
   v_started constant timestamptz := clock_timestamp();
 begin
   perform private.require_permission(
@@ -102,6 +183,7 @@ begin
   end if;
   v_holds := private.begin_audit_removal();
   perform private.require_erasable(user_id, organization_id);
+  v_pattern := private.address_pattern(private.addresses_of(user_id, organization_id));
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
   -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
@@ -117,9 +199,10 @@ begin
         e.id,
         e.removed_by is null and (
           e.actor_id = erase_subject.user_id
-          or position(
-            erase_subject.user_id::text in concat(e.resource_id, e.before, e.after, e.details)
-          ) > 0
+          or private.mentions_person(
+            concat_ws(' ', e.resource_id, e.action, e.before, e.after, e.details),
+            erase_subject.user_id, v_pattern
+          )
         ) as named,
         not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
           as is_evidence
@@ -140,43 +223,41 @@ begin
     exit when cardinality(v_found) >= max_entries
       or clock_timestamp() - v_started > make_interval(secs => max_seconds);
   end loop;
-  removed := 0;
-  for v_batch in
-    select e.organization_id, array_agg(e.id order by e.id) as ids
-    from private.audit_removable e
-    where e.id = any (v_found)
-    group by e.organization_id
-  loop
-    removed := removed + private.remove_audit_payloads(
-      v_batch.ids, v_batch.organization_id,
-      jsonb_build_object(
-        'kind', 'erasure', 'reason', reason, 'subject', private.audit_subject(user_id),
-        'evidence', evidence
-      )
-    );
-    v_organizations := v_organizations || v_batch.organization_id;
-  end loop;
+  select r.removed, r.organizations into removed, v_organizations
+  from private.remove_subject_payloads(v_found, user_id, v_details) r;
   -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
   -- should not have to wait.
   perform private.require_permission_to_act(
     'compliance:manage', case when not evidence then organization_id end
   );
+  -- Last, because by them a person's addresses are known; and behind the rights, in whose order
+  -- an invitation's row comes later.
+  if next_after is null then
+    select erase_subject.removed + r.removed, v_organizations || r.organizations
+    into removed, v_organizations
+    from private.remove_subject_payloads(
+      private.erase_invitations(private.addresses_of(user_id, organization_id), organization_id),
+      user_id, v_details
+    ) r;
+  end if;
   perform private.finish_audit_removal(v_holds, v_organizations);
   return next;
 end;
 $$;
 comment on function public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
-  'Removes the payloads of the entries that a user made or that name the user''s id
-   (compliance:manage in the organization, or system-wide for all of them), but for those under a
-   legal hold on something else and, unless evidence is asked for too (compliance:manage
-   system-wide), those that are critical or of category security. One step of bounded size: call it
-   again with after set to next_after until that is null. Returns how many this step removed and how
-   many it kept as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
+  'Removes the payloads of the entries that a user made or that name the user''s id or one of the
+   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
+   in the organization, or system-wide for all of them), but for those under a legal hold on
+   something else and, unless evidence is asked for too (compliance:manage system-wide), those
+   that are critical or of category security. One step of bounded size: call it again with after
+   set to next_after until that is null. Returns how many this step removed and how many it kept
+   as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
    AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
    AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
   private.require_erasable(uuid, uuid), private.audit_subject(uuid),
+  private.erase_invitations(text[], uuid), private.remove_subject_payloads(uuid[], uuid, jsonb),
   public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function

@@ -19,6 +19,7 @@ create table private.sign_in_places (
 comment on table private.sign_in_places is
   'Where each user last signed in, to a tenth of a degree; only where a trusted proxy says it. Not
    audited: places are personal, and the last one is all there is.';
+create index sign_in_places_seen_at_idx on private.sign_in_places (seen_at);
 alter table private.sign_in_places enable row level security;
 
 create function private.charge_attempt(kind text, user_id uuid, valid boolean)

@@ -9,7 +9,7 @@ insert into private.settings (name, value, description) values
     'With more buckets than this, full ones are removed at once'),
   ('rate_limits.violation_days', '90',
     'After how many days violations and ended blocks are removed'),
-  ('rate_limits.network_days', '180', 'After how many days a network is no longer known');
+  ('rate_limits.network_days', '180', 'After how many days a network and the place of a sign-in are no longer known');
 
 create function public.cleanup_old_rate_limits()
   returns bigint
@@ -23,6 +23,9 @@ declare
   v_before bigint;
   v_days integer := (private.setting('rate_limits.violation_days'))::integer;
   v_deleted bigint := 0;
+  v_known constant interval := make_interval(
+    days => (private.setting('rate_limits.network_days'))::integer
+  );
   v_keep interval := make_interval(
     mins => (private.setting('rate_limits.keep_minutes'))::integer
   );
@@ -54,17 +57,15 @@ begin
   delete from public.rate_limit_blocks b
   where b.expires_at < now() - make_interval(days => v_days);
   delete from public.rate_limit_networks n where n.expires_at < now();
-  delete from private.known_networks k
-  where k.last_seen_at < now() - make_interval(
-    days => (private.setting('rate_limits.network_days'))::integer
-  );
+  delete from private.known_networks k where k.last_seen_at < now() - v_known;
+  delete from private.sign_in_places p where p.seen_at < now() - v_known;
   return v_deleted;
 end;
 $$;
 comment on function public.cleanup_old_rate_limits() is
   'Removes buckets that have been full for longer than rate_limits.keep_minutes (at once where there
-   are more than rate_limits.maximum_buckets), violations, ended blocks, lists and networks past
-   their time; returns how many buckets. A bucket that is full says nothing: removing it gives
+   are more than rate_limits.maximum_buckets), violations, ended blocks, lists, networks and places
+   past their time; returns how many buckets. A bucket that is full says nothing: removing it gives
    nothing away.';
 
 create function private.schedule_rate_limit_jobs()
