@@ -18,6 +18,7 @@ create table public.organizations (
   name text not null,
   slug text not null unique,
   created_by uuid references auth.users (id) on delete set null,
+  self_service boolean not null default false,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint organizations_name_length check (length(btrim(name)) between 1 and 120),
@@ -26,6 +27,9 @@ create table public.organizations (
 );
 comment on table public.organizations is
   'The tenants. Members read theirs; every change goes through a function.';
+comment on column public.organizations.self_service is
+  'Whether an account made it for itself, which counts against rbac.self_service_limit. What is made
+   by the right org:create does not.';
 
 create table public.roles (
   id uuid primary key default gen_random_uuid(),

@@ -8,7 +8,7 @@ insert into private.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
     'Whether anybody signed in may make an organization; otherwise org:create is needed'),
   ('rbac.self_service_limit', '10',
-    'How many organizations one account may make by itself');
+    'How many organizations one account may make by itself, without org:create');
 
 create table private.reserved_slugs (
   slug text primary key
@@ -99,7 +99,8 @@ begin
     v_caller := private.require_user();
     perform private.require_named_account(v_caller);
     v_by_itself := v_administrator = v_caller
-      and private.setting('rbac.self_service_organizations') = 'true';
+      and private.setting('rbac.self_service_organizations') = 'true'
+      and not private.session_permits(v_caller, 'org:create', null);
     if not v_by_itself then
       perform private.require_permission_to_act('org:create', null);
     end if;
@@ -109,7 +110,7 @@ begin
     perform private.lock_count('organizations', v_caller::text);
     if (
       select count(*) >= (private.setting('rbac.self_service_limit'))::integer
-      from public.organizations o where o.created_by = v_caller
+      from public.organizations o where o.created_by = v_caller and o.self_service
     ) then
       raise exception 'Cannot create organization: you have made as many as one account may'
         using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
@@ -118,8 +119,10 @@ begin
   perform private.require_organization_names(name, slug);
   perform private.require_existing_user(v_administrator);
   begin
-    insert into public.organizations (name, slug, created_by)
-    values (btrim(create_organization.name), create_organization.slug, v_caller)
+    insert into public.organizations (name, slug, created_by, self_service)
+    values (
+      btrim(create_organization.name), create_organization.slug, v_caller, v_by_itself
+    )
     returning * into v_organization;
   exception when unique_violation then
     raise exception 'Cannot create organization: the slug is taken'

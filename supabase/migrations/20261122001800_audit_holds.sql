@@ -39,6 +39,10 @@ create policy "Compliance officers read the holds of their organizations"
     or (organization_id is null and (select private.is_super_admin()))
   );
 
+insert into private.settings (name, value, description) values
+  ('audit.legal_holds', '1000',
+    'Legal holds in force of one organization, or of none; it places four times as many a day');
+
 create function private.addresses_of(user_id uuid, organization_id uuid)
   returns text[]
   language sql
@@ -214,6 +218,7 @@ create function public.place_legal_hold(
 as $$
 declare
   v_id uuid;
+  v_limit constant bigint := (private.setting('audit.legal_holds'))::bigint;
 begin
   perform private.require_permission_to_act('compliance:manage', organization_id);
   if length(btrim(reason)) between 1 and 1000 is not true
@@ -221,6 +226,20 @@ begin
     or (resource_id is not null and resource_type is null) then
     raise exception 'Cannot place hold: it takes a reason and an organization, person or resource'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_HOLD';
+  end if;
+  -- Every removal asks every hold. Placing and releasing in turn must not get around the limit.
+  perform private.lock_count('audit_legal_holds', organization_id::text);
+  if (
+    select
+      count(*) filter (where h.released_at is null) >= v_limit
+      or count(*) filter (where h.placed_at > now() - interval '1 day') >= 4 * v_limit
+    from public.audit_legal_holds h
+    where h.organization_id is not distinct from place_legal_hold.organization_id
+      and (h.released_at is null or h.placed_at > now() - interval '1 day')
+  ) then
+    raise exception 'Cannot place hold: there are as many as there may be'
+      using errcode = 'PT409', detail = 'AUDIT_TOO_MANY_HOLDS',
+            hint = 'One hold can keep a whole organization; the limit is audit.legal_holds';
   end if;
   insert into public.audit_legal_holds (
     reason, organization_id, subject_id, resource_type, resource_id, placed_by, placed_by_operator
@@ -238,7 +257,7 @@ comment on function public.place_legal_hold(text, uuid, uuid, text, text) is
   'Keeps the entries that match everything given from retention, erasure and pruning
    (compliance:manage in the organization, system-wide without one), and returns the hold''s id. A
    removal that is under way is undone if the hold may keep something of it. Errors:
-   AUDIT_INVALID_HOLD, RBAC_PERMISSION_DENIED.';
+   AUDIT_INVALID_HOLD, AUDIT_TOO_MANY_HOLDS, RBAC_PERMISSION_DENIED.';
 
 create function public.release_legal_hold(hold_id uuid)
   returns void

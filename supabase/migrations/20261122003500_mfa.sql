@@ -1,7 +1,7 @@
 -- MFA: accounts, attempts and what is known of both.
 -- Protects a second factor against guessing: an attempt is charged in a request of its own, before
 -- any secret is looked at, so that neither a burst nor a request that fails is free.
--- SECURITY DEFINER: cleanup_mfa, because no role of the API writes these tables.
+-- No function here is SECURITY DEFINER.
 
 insert into private.settings (name, value, description) values
   ('mfa.issuer', '"Bulwark"', 'The name that authenticator apps show beside the account'),
@@ -188,28 +188,6 @@ comment on function private.forget_factors(uuid) is
   'Takes everything that stands for a second factor from an account: factors, backup codes, trusted
    devices, and what its sessions have proven.';
 
-create function public.cleanup_mfa()
-  returns void
-  language plpgsql
-  volatile
-  security definer            -- definer because no role of the API writes these tables
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  delete from public.mfa_usage_log l
-  where l.occurred_at < now() - make_interval(
-    days => (private.setting('mfa.usage_log_days'))::integer
-  );
-  delete from private.mfa_attempts a where a.created_at < now() - interval '2 minutes';
-  delete from private.mfa_trusted_devices d where d.expires_at < now();
-  delete from public.mfa_secrets f
-  where f.activated_at is null and f.created_at < now() - interval '1 hour';
-end;
-$$;
-comment on function public.cleanup_mfa() is
-  'Removes what has had its time: log rows after mfa.usage_log_days, attempts, enrolments that were
-   not finished within an hour, and devices whose trust is over.';
-
 create policy "Users read the log of their own factors"
   on public.mfa_usage_log for select to authenticated
   using (user_id = (select private.current_person()));
@@ -222,6 +200,5 @@ grant select on public.mfa_usage_log to authenticated, service_role;
 revoke all on function
   private.require_session(), private.require_step_up(),
   private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb),
-  private.forget_factors(uuid), public.cleanup_mfa()
+  private.forget_factors(uuid)
   from public, anon, authenticated, service_role;
-grant execute on function public.cleanup_mfa() to service_role;

@@ -9,6 +9,10 @@ insert into public.security_event_types (name, severity, description) values
   ('mfa_reset_requested', 'high', 'Somebody asked to take the second factors from an account'),
   ('mfa_reset', 'high', 'The second factors were taken from an account');
 
+insert into private.settings (name, value, description) values
+  ('mfa.resets_per_day', '10',
+    'How often people ask for a reset of one account in one organization');
+
 create function private.complete_mfa_reset(reset public.mfa_resets, person uuid)
   returns boolean
   language plpgsql
@@ -109,6 +113,21 @@ begin
     perform private.require_no_mfa_obstacle(v_obstacle);
   end if;
   perform private.require_existing_user(request_mfa_reset.user_id);
+  -- The operator helps where nobody else can: there is no limit to that.
+  perform private.lock_count(
+    'mfa_resets', concat_ws('/', request_mfa_reset.user_id, request_mfa_reset.organization_id)
+  );
+  if v_person is not null and (
+    select count(*) >= (private.setting('mfa.resets_per_day'))::integer
+    from public.mfa_resets r
+    where r.user_id = request_mfa_reset.user_id
+      and r.organization_id is not distinct from request_mfa_reset.organization_id
+      and r.requested_at > now() - interval '1 day'
+  ) then
+    raise exception 'Cannot reset factors: that was asked for too often within a day'
+      using errcode = 'PT429', detail = 'MFA_TOO_MANY_RESETS',
+            hint = 'Wait, or ask the operator';
+  end if;
   update public.mfa_resets r
   set cancelled_at = now()
   where r.user_id = request_mfa_reset.user_id
@@ -145,7 +164,8 @@ comment on function public.request_mfa_reset(uuid, text, uuid) is
   'Asks to take the second factors from a member (mfa:reset there, and a verification within
    mfa.step_up_minutes), and does it at once where no further consent is needed. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_OWN_RESET,
-   MFA_USER_OUTRANKS, MFA_RESET_PENDING, MFA_INVALID_REASON, RBAC_NOT_A_MEMBER, RBAC_UNKNOWN_USER.';
+   MFA_USER_OUTRANKS, MFA_RESET_PENDING, MFA_TOO_MANY_RESETS, MFA_INVALID_REASON,
+   RBAC_NOT_A_MEMBER, RBAC_UNKNOWN_USER.';
 
 create function private.find_mfa_reset(reset_id uuid)
   returns public.mfa_resets

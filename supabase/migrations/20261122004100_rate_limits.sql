@@ -51,6 +51,10 @@ comment on column public.rate_limit_rules.tolerance_us is
   'How far ahead a bucket may be full again for one more call to be admitted, in microseconds.';
 create index rate_limit_rules_raises_idx on public.rate_limit_rules (raises);
 
+insert into private.settings (name, value, description) values
+  ('rate_limits.overrides', '10000',
+    'How many numbers of their own set_rate_limit sets for organizations and API keys at most');
+
 create table public.rate_limit_overrides (
   id uuid primary key default gen_random_uuid(),
   rule text not null references public.rate_limit_rules (name) on delete cascade,
@@ -262,6 +266,18 @@ begin
     raise exception 'Cannot set the rate limit: the organization does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
+  perform private.lock_count('rate_limit_overrides', null);
+  if not exists (
+    select from public.rate_limit_overrides o
+    where o.rule = set_rate_limit.rule
+      and o.organization_id is not distinct from set_rate_limit.organization_id
+      and o.api_key_id is not distinct from set_rate_limit.api_key_id
+  ) and (select count(*) from public.rate_limit_overrides)
+    >= (private.setting('rate_limits.overrides'))::integer then
+    raise exception 'Cannot set the rate limit: there are as many of their own as there may be'
+      using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_OVERRIDES',
+            hint = 'Clear one first; the limit is the setting rate_limits.overrides';
+  end if;
   insert into public.rate_limit_overrides as o
     (rule, organization_id, api_key_id, capacity, window_seconds)
   values (
@@ -275,7 +291,8 @@ $$;
 comment on function public.set_rate_limit(text, integer, integer, uuid, uuid) is
   'Changes a rule''s numbers, or with an organization or an API key theirs alone (system:admin): an
    organization does not raise its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
-   RATE_LIMIT_INVALID_LIMIT, RBAC_UNKNOWN_ORGANIZATION, RBAC_PERMISSION_DENIED.';
+   RATE_LIMIT_INVALID_LIMIT, RATE_LIMIT_TOO_MANY_OVERRIDES, RBAC_UNKNOWN_ORGANIZATION,
+   RBAC_PERMISSION_DENIED.';
 
 create function public.clear_rate_limit(
   rule text,

@@ -7,7 +7,8 @@ insert into private.settings (name, value, description) values
   ('rate_limits.address_header', 'null',
     'The header to which a trusted proxy writes the client''s address; null: none is trusted'),
   ('rate_limits.address_hops', '1',
-    'How many trusted proxies append to that header: the address is so many entries from its end');
+    'How many trusted proxies append to that header: the address is so many entries from its end'),
+  ('rate_limits.listed_networks', '10000', 'How many networks are listed by hand at most');
 
 -- What cannot be read would fail each request: it is refused where it is written down.
 alter table private.settings
@@ -153,6 +154,14 @@ begin
     raise exception 'Cannot list the network: it takes a verdict, a reason and no end in the past'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LISTING';
   end if;
+  perform private.lock_count('rate_limit_networks', null);
+  if not exists (select from public.rate_limit_networks n where n.network = v_network)
+    and (select count(*) from public.rate_limit_networks)
+      >= (private.setting('rate_limits.listed_networks'))::integer then
+    raise exception 'Cannot list the network: there are as many as there may be'
+      using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_NETWORKS',
+            hint = 'List a wider one; the limit is the setting rate_limits.listed_networks';
+  end if;
   insert into public.rate_limit_networks as n (network, verdict, reason, created_by, expires_at)
   values (v_network, verdict, reason, private.current_person(), expires_at)
   on conflict on constraint rate_limit_networks_pkey do update
@@ -165,7 +174,7 @@ $$;
 comment on function public.list_network(text, public.network_verdict, text, timestamptz) is
   'Puts a network on the list of those that are allowed or blocked (system:admin), effective on the
    next request. Errors: RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING,
-   RBAC_PERMISSION_DENIED.';
+   RATE_LIMIT_TOO_MANY_NETWORKS, RBAC_PERMISSION_DENIED.';
 
 create function public.unlist_network(network text)
   returns void

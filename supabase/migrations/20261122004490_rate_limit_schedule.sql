@@ -9,7 +9,8 @@ insert into private.settings (name, value, description) values
     'With more buckets than this, full ones are removed at once'),
   ('rate_limits.violation_days', '90',
     'After how many days violations and ended blocks are removed'),
-  ('rate_limits.network_days', '180', 'After how many days a network and the place of a sign-in are no longer known');
+  ('rate_limits.network_days', '180',
+    'After how many days a network and the place of a sign-in are no longer known');
 
 create function public.cleanup_old_rate_limits()
   returns bigint

@@ -99,6 +99,9 @@ values
   ('cpu_usage', 'cpu_usage', 'p95', 70, 90, 5,
     'Percent of one processor that an isolate uses, 95th percentile of the samples');
 
+insert into private.settings (name, value, description) values
+  ('metrics.alert_rules', '200', 'How many alert rules there are at most: all are evaluated');
+
 create function private.close_alert(rule text, event_type text, note text)
   returns void
   language plpgsql
@@ -196,6 +199,14 @@ as $$
 #variable_conflict use_column
 begin
   perform private.require_permission_to_act('system:admin', null);
+  perform private.lock_count('alert_rules', null);
+  if not exists (select from private.alert_rules r where r.name = set_alert_rule.name)
+    and (select count(*) from private.alert_rules)
+      >= (private.setting('metrics.alert_rules'))::integer then
+    raise exception 'Cannot set alert rule: there are as many as there may be'
+      using errcode = 'PT409', detail = 'METRICS_TOO_MANY_ALERT_RULES',
+            hint = 'Replace one; the limit is the setting metrics.alert_rules';
+  end if;
   insert into private.alert_rules as r (
     name, metric, statistic, warning, critical, labels, time_window, lasting, recovering,
     cool_down, minimum_count, raise_without_data, enabled, description
@@ -234,7 +245,7 @@ comment on function public.set_alert_rule(
   interval, interval, interval, bigint, boolean, boolean, text
 ) is
   'Makes an alert rule or replaces it; its state stays. Needs system:admin. Errors:
-   METRICS_INVALID_ALERT_RULE, RBAC_PERMISSION_DENIED.';
+   METRICS_INVALID_ALERT_RULE, METRICS_TOO_MANY_ALERT_RULES, RBAC_PERMISSION_DENIED.';
 
 create function private.alert_rules_close()
   returns trigger

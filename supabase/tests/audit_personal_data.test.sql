@@ -53,7 +53,7 @@ insert into declared values
   ('private.sign_in_places', 'user_id latitude longitude', 'retention',
     'rate_limits.network_days'),
   ('mfa_usage_log', 'session_id event factor_id', 'retention', 'mfa.usage_log_days'),
-  ('mfa_resets', 'reason', 'row', 'of the account'),
+  ('mfa_resets', 'reason', 'retention', 'mfa.reset_days'),
   ('mfa_secrets', 'name secret begun_in', 'row', 'of the account'),
   ('private.mfa_attempts', 'session_id purpose', 'row', 'of the account'),
   ('private.mfa_sessions', 'method', 'row', 'of the account'),

@@ -1,6 +1,6 @@
 -- MFA: who may take the second factors from an account, and together with whom.
 begin;
-select plan(50);
+select plan(51);
 select tests.create_organizations();
 select tests.create_user('second@acme.test');
 select public.grant_role(
@@ -305,6 +305,20 @@ select lives_ok(
 );
 select tests.act_as_owner();
 select is(pg_temp.factors('second@acme.test'), 0::bigint, 'MFA-45: which the log tells');
+
+-- closed ones
+update public.mfa_resets r
+set requested_at = now() - interval '182 days', expires_at = now() - interval '181 days',
+    completed_at = case when r.completed_at is not null then now() - interval '181 days' end,
+    cancelled_at = case when r.cancelled_at is not null then now() - interval '179 days' end
+where r.user_id in (tests.user_id('second@acme.test'), tests.user_id('gus@both.test'));
+select public.cleanup_mfa();
+select ok(
+  count(*) > 0 and bool_and(r.cancelled_at is not null),
+  'MFA-48: a reset is forgotten mfa.reset_days after it ended'
+)
+from public.mfa_resets r
+where r.user_id in (tests.user_id('second@acme.test'), tests.user_id('gus@both.test'));
 
 select * from finish();
 rollback;

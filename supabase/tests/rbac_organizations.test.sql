@@ -1,6 +1,6 @@
 -- Organizations, and the claims for display.
 begin;
-select plan(35);
+select plan(38);
 select tests.create_organizations();
 
 -- acting as somebody who has just signed up
@@ -136,6 +136,30 @@ select is(
 select is(
   tests.error($$ select delete_organization(tests.organization_id('gift'), 'gift') $$),
   'no error', 'ORG-24: and then done'
+);
+
+-- the limit counts what one makes for oneself without org:create
+select tests.act_as_owner();
+update private.settings set value = 'true' where name = 'rbac.self_service_organizations';
+select tests.create_user('founder@bulwark.test');
+select grant_role(tests.user_id('founder@bulwark.test'), 'super_admin');
+select tests.act_as('founder@bulwark.test');
+select is(
+  tests.error($$ select create_organization('For another', 'for-another',
+      tests.user_id('stranger@bulwark.test')),
+    create_organization('Own', 'own-1'), create_organization('Own', 'own-2') $$),
+  'no error', 'ORG-36: whoever holds org:create makes more than the limit'
+);
+select tests.act_as_owner();
+select revoke_role(tests.user_id('founder@bulwark.test'), 'super_admin');
+select tests.act_as('founder@bulwark.test');
+select is(
+  tests.error($$ select create_organization('Own', 'own-3') $$),
+  'no error', 'ORG-37: and nothing of it counts when the right is gone'
+);
+select is(
+  tests.error($$ select create_organization('Own', 'own-4') $$),
+  '42501 RBAC_TOO_MANY_ORGANIZATIONS', 'ORG-38: but what was made without it'
 );
 
 select tests.act_as_owner();

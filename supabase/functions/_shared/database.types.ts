@@ -555,6 +555,7 @@ export type Database = {
           "created_by": string | null;
           "id": string;
           "name": string;
+          "self_service": boolean;
           "slug": string;
           "updated_at": string;
         };
@@ -564,6 +565,7 @@ export type Database = {
           "created_by"?: string | null;
           "id"?: string;
           "name": string;
+          "self_service"?: boolean;
           "slug": string;
           "updated_at"?: string;
         };
@@ -572,6 +574,7 @@ export type Database = {
           "created_by"?: string | null;
           "id"?: string;
           "name"?: string;
+          "self_service"?: boolean;
           "slug"?: string;
           "updated_at"?: string;
         };
@@ -1469,6 +1472,7 @@ export type Database = {
           "created_by": string | null;
           "id": string;
           "name": string;
+          "self_service": boolean;
           "slug": string;
           "updated_at": string;
         };
@@ -2327,6 +2331,7 @@ export type Database = {
           "created_by": string | null;
           "id": string;
           "name": string;
+          "self_service": boolean;
           "slug": string;
           "updated_at": string;
         };
