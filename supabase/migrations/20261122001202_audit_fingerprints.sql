@@ -163,7 +163,8 @@ as $$
     concat('relation||', audit_fingerprint.relation),
     string_agg(
       format(
-        '%s|%s:%s:%s|%s:%s', t.tgname, p.oid, p.xmin, left(md5(p.prosrc), 8), t.tgenabled, t.xmin
+        '%s|%s:%s:%s|%s:%s', translate(t.tgname, ' |/', '___'), p.oid, p.xmin,
+        left(md5(p.prosrc), 8), t.tgenabled, t.xmin
       ),
       ' ' order by t.tgname
     ),
@@ -188,15 +189,21 @@ as $$
     -- A rule can turn a write into nothing before any trigger sees it.
     (
       select string_agg(
-        format('rule/%s|%s|%s', r.rulename, r.xmin, r.ev_enabled), ' ' order by r.rulename
+        format('rule/%s|%s|%s', translate(r.rulename, ' |', '__'), r.xmin, r.ev_enabled), ' '
+        order by r.rulename
       )
       from pg_catalog.pg_rewrite r
       where r.ev_class = audit_fingerprint.relation
     ),
     -- What the log's promises hang on goes with the table they all belong to.
     case when audit_fingerprint.relation = 'public.audit_logs'::regclass then
-      private.audit_code_fingerprint(
-        (select g.options from private.audit_guards g where g.relation = audit_fingerprint.relation)
+      concat_ws(
+        ' ',
+        private.audit_code_fingerprint((
+          select g.options from private.audit_guards g
+          where g.relation = audit_fingerprint.relation
+        )),
+        private.audit_objects_fingerprint()
       )
     end
   )
@@ -225,7 +232,12 @@ create function private.audit_catalogue()
 as $$
   -- Each change of a row of the catalogue gives it another transaction or place. Hashes are added
   -- up because a sum needs no order.
-  with guards as materialized (select g.* from private.audit_guards g)
+  -- Rows as old as the cluster are only counted.
+  with guards as materialized (select g.* from private.audit_guards g),
+  tables as materialized (
+    select c.oid, c.xmin, c.ctid from pg_catalog.pg_class c where c.relname like 'audit\_%'
+  ),
+  watched as materialized (select t.oid from tables t union select g.relation from guards g)
   select concat_ws(
     ' ',
     (
@@ -235,21 +247,11 @@ as $$
       from guards g
       left join pg_catalog.pg_class c on c.oid = g.relation
     ),
-    (
-      select sum(hash_record_extended(row(p.oid, p.xmin, p.ctid), 0))
-      from pg_catalog.pg_proc p
-      where p.pronamespace = 'private'::regnamespace
-        or p.oid in (select t.tgfoid from pg_catalog.pg_trigger t where not t.tgisinternal)
-        or p.proname in (
-          select split_part(f.name, '.', 2)
-          from guards g
-          cross join lateral jsonb_array_elements_text(g.options -> 'functions') as f (name)
-        )
-    ),
+    (select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0)) from tables t),
     (
       select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0))
       from pg_catalog.pg_trigger t
-      where not t.tgisinternal
+      where not t.tgisinternal or t.tgrelid in (select w.oid from watched w)
     ),
     (
       select sum(hash_record_extended(row(r.oid, r.xmin, r.ctid, c.xmin), 0))
@@ -263,13 +265,60 @@ as $$
     ),
     (
       select sum(hash_record_extended(row(a.attrelid, a.attnum, a.xmin, a.ctid), 0))
-      from guards g
-      join pg_catalog.pg_attribute a on a.attrelid = g.relation and a.attnum > 0
+      from watched w
+      join pg_catalog.pg_attribute a on a.attrelid = w.oid and a.attnum > 0
+    ),
+    (
+      select sum(hash_record_extended(row(d.oid, d.xmin, d.ctid), 0))
+      from pg_catalog.pg_attrdef d
+      where d.adrelid in (select t.oid from tables t)
+    ),
+    (
+      select sum(hash_record_extended(row(k.oid, k.xmin, k.ctid), 0))
+      from pg_catalog.pg_constraint k
+      where k.conrelid in (select t.oid from tables t)
     ),
     (
       select sum(hash_record_extended(row(i.indexrelid, i.xmin, i.ctid), 0))
-      from guards g
-      join pg_catalog.pg_index i on i.indrelid = g.relation and i.indisprimary
+      from pg_catalog.pg_index i
+      where i.indrelid in (select w.oid from watched w)
+    ),
+    (select sum(hash_record_extended(row(p.oid, p.xmin, p.ctid), 0)) from pg_catalog.pg_policy p),
+    (select sum(hash_record_extended(row(e.oid, e.xmin, e.ctid), 0)) from pg_catalog.pg_enum e),
+    (
+      select sum(hash_record_extended(row(e.oid, e.xmin, e.ctid), 0))
+      from pg_catalog.pg_event_trigger e
+    ),
+    (
+      select sum(hash_record_extended(row(n.oid, n.xmin, n.ctid), 0))
+      from pg_catalog.pg_namespace n
+      where n.nspname = 'private'
+    ),
+    (
+      select concat(
+        count(*) filter (where o.xmin = '1'), ':',
+        sum(hash_record_extended(row(o.tableoid, o.oid, o.xmin, o.ctid), 0))
+          filter (where o.xmin <> '1')
+      )
+      from (
+        select p.tableoid, p.oid, p.xmin, p.ctid from pg_catalog.pg_proc p
+        union all
+        select t.tableoid, t.oid, t.xmin, t.ctid
+        from pg_catalog.pg_type t
+        where t.typnamespace = 'pg_catalog'::regnamespace or t.typname like 'audit\_%'
+        union all
+        select c.tableoid, c.oid, c.xmin, c.ctid from pg_catalog.pg_cast c
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_operator o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_opclass o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_amop o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_amproc o
+        union all
+        select l.tableoid, l.oid, l.xmin, l.ctid from pg_catalog.pg_language l
+      ) o
     )
   );
 $$;
@@ -284,8 +333,15 @@ create function private.refresh_audit_guards()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_code constant jsonb := private.audit_code();
+  v_code jsonb;
 begin
+  -- No table of the log is without a guard.
+  insert into private.audit_guards (relation, captures, fingerprint)
+  select t.oid, false, private.audit_fingerprint(t.oid)
+  from private.audit_tables t
+  where t.relkind <> 'S'
+  on conflict (relation) do nothing;
+  v_code := private.audit_code();
   update private.audit_guards g set options = v_code
   where g.relation = 'public.audit_logs'::regclass and g.options is distinct from v_code;
   update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)

@@ -117,11 +117,11 @@ begin
   return format(
     $sql$
       insert into public.audit_logs (
-        source, severity, organization_id, event_type, resource_type, resource_id, action, before,
-        after
+        source, severity, result, organization_id, event_type, resource_type, resource_id, action,
+        before, after
       )
       select
-        'table', (%1$L::text[])[c.event + 3]::public.audit_severity, %2$s,
+        'table', (%1$L::text[])[c.event + 3]::public.audit_severity, 'success', %2$s,
         (%1$L::text[])[c.event], %3$L, %4$s, %5$L,
         case
           when %6$L or pg_column_size(c.before) > 32768
@@ -224,8 +224,8 @@ create function private.audit_truncate()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into public.audit_logs (source, severity, event_type, resource_type, action)
-  values ('table', 'warning', tg_argv[8], tg_argv[0], 'truncate');
+  insert into public.audit_logs (source, severity, result, event_type, resource_type, action)
+  values ('table', 'warning', 'success', tg_argv[8], tg_argv[0], 'truncate');
   return null;
 end;
 $$;

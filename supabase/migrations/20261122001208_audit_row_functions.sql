@@ -178,9 +178,10 @@ $body$
       return null;
   end;
   insert into public.audit_logs (
-    source, severity, organization_id, event_type, resource_type, resource_id, action, before, after
+    source, severity, result, organization_id, event_type, resource_type, resource_id, action,
+    before, after
   )
-  select 'table', %L, %s, %L, %L, %s, %L, %s, %s%s;
+  select 'table', %L, 'success', %s, %L, %L, %s, %L, %s, %s%s;
   return null;
 end;
 $body$,

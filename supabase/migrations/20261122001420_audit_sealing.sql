@@ -165,6 +165,9 @@ begin
   ) then
     return;
   end if;
+  -- First, as a migration does that alters the log and then calls refresh_audit_guards: with the
+  -- guards held already, each would wait for the other.
+  lock table public.audit_logs in row exclusive mode;
   for v_guard in
     select
       g.relation,
@@ -202,19 +205,24 @@ begin
     from private.audit_guards g
   loop
     continue when v_guard.found = v_guard.expected and not v_guard.dropped;
-    -- Off, gone, other code, or a rule or function that was not there; a partition may come and go.
+    -- Off, or of another form than before; or gone, or come in between. What may come and go, or
+    -- does no harm, is a warning.
     v_critical := v_guard.dropped
       or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
       or exists (
         select from unnest(v_guard.expected) as e
-        where e !~ '^(partition|missing)/' and not exists (
+        where e !~ '^(partition|missing|index|event_trigger|extension_[a-z_]+)/' and not exists (
           select from unnest(v_guard.found) as f
           where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
         )
       )
       or exists (
         select from unnest(v_guard.found) as f
-        where f ~ '^(rule|function)/' and f <> all (v_guard.expected)
+        where f ~ '^((rule|function|policy|constraint|unique|new_[a-z_]+)/|[^/|]+\|[^|])'
+          and not exists (
+            select from unnest(v_guard.expected) as e
+            where starts_with(e, substring(f from '^[^|]*\|[^|]*\|'))
+          )
       );
     perform private.append_audit_entry(
       'security.suspicious_activity',
