@@ -39,7 +39,9 @@ const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>]
 /** Below this a bundle is verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
-await main(async () => {
+await main(async (signal) => {
+  // There is nothing to clean up, and a pipe may keep it waiting for ever.
+  signal.addEventListener("abort", () => Deno.exit(signal.reason.status));
   const { bundle, keyTexts, checkpoint, consistency, json, asked } = readArguments();
   const keys = await Promise.all(keyTexts.map(readKey));
   const kept = checkpoint ? await readCheckpoint(checkpoint, keys) : null;
@@ -64,7 +66,7 @@ await main(async () => {
   if (compared?.code === "NOT_COMPARED") verdict.unproved.push(compared);
   else if (compared) verdict.findings.push(compared);
   const seconds = (performance.now() - started) / 1000;
-  console.log(json ? JSON.stringify(verdict) : reportLines(verdict, seconds).join("\n"));
+  print(json ? JSON.stringify(verdict) : reportLines(verdict, seconds).join("\n"));
   return exitCode(verdict);
 });
 
@@ -106,6 +108,16 @@ function readArguments() {
     return { ...values, bundle, keyTexts: values.key, asked };
   } catch (thrown) {
     throw new Failure("USAGE", `${reason(thrown).split(". To")[0]}; usage: ${usage}`, 2);
+  }
+}
+
+/** Whoever stopped reading has read enough; any other way to lose the verdict is a failure. */
+function print(text: string): void {
+  try {
+    console.log(text);
+  } catch (thrown) {
+    if (thrown instanceof Deno.errors.BrokenPipe) return;
+    throw new Failure("NOT_WRITTEN", `Cannot write the verdict: ${reason(thrown)}`, 2);
   }
 }
 

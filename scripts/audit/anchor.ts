@@ -40,15 +40,15 @@ export async function compareWithKept(
   if (own.size === kept.size) return sameBytes(own.root, kept.root) ? null : forked(kept);
   // Every log continues the empty one.
   if (kept.size === 0) return null;
-  if (!proof) {
+  if (proof?.from_size !== kept.size || proof.to_size !== own.size) {
+    const given = proof ? `, not one from ${proof.from_size} to ${proof.to_size}` : "";
     return {
       code: "NOT_COMPARED",
       message: `whether the ${kept.size} seals signed before are unchanged: give --consistency ` +
-        `with the answer of /audit/proof/consistency?from=${kept.size}&to=${own.size}`,
+        `with the answer of /audit/proof/consistency?from=${kept.size}&to=${own.size}${given}`,
     };
   }
-  const fits = proof.from_size === kept.size && proof.from_root === toBase64(kept.root) &&
-    proof.to_size === own.size && proof.to_root === toBase64(own.root);
+  const fits = proof.from_root === toBase64(kept.root) && proof.to_root === toBase64(own.root);
   return fits && await verifyConsistency(proof) ? null : forked(kept);
 }
 

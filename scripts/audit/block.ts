@@ -1,6 +1,7 @@
 import { MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
 import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
 import { readEntry, resized } from "./entry.ts";
+import type { StatedRemoval } from "./removals.ts";
 
 /** What whole lines of a bundle hold, with the leaves of their entries computed anew. */
 export interface Block {
@@ -23,7 +24,7 @@ export interface Block {
   /** Entries without payload, each with the record that explains it. */
   removed: { record: string; id: string }[];
   /** What the records of removals in the block say they removed. */
-  removals: { id: string; entries: number; digest: string }[];
+  removals: StatedRemoval[];
   /** Where the block stops making sense; what follows was not read. */
   malformed: { line: number; message: string; isCut: boolean } | null;
 }

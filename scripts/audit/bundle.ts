@@ -3,10 +3,11 @@ import type { Checkpoint, VerifierKey } from "../../supabase/functions/_shared/a
 import type { GroupProof } from "../../supabase/functions/_shared/audit/records.ts";
 import { Failure } from "../stack/failure.ts";
 import type { Block, BlockRecord } from "./block.ts";
-import { Clock } from "./clock.ts";
+import { Clock, clockTolerance } from "./clock.ts";
 import { Coverage } from "./coverage.ts";
 import { Ending } from "./ending.ts";
-import { Groups } from "./groups.ts";
+import { millisecondsTo2000 } from "./entry.ts";
+import { type Find, Groups } from "./groups.ts";
 import {
   type EndLine,
   type HeaderLine,
@@ -18,7 +19,14 @@ import {
   readStatement,
 } from "./records.ts";
 import { Removals } from "./removals.ts";
-import type { Finding, Unproved, UnprovedCode, Verdict } from "./verdict.ts";
+import {
+  type Finding,
+  type FindingCode,
+  ShortList,
+  type Unproved,
+  type UnprovedCode,
+  type Verdict,
+} from "./verdict.ts";
 
 /** The part of a log that whoever verifies asked for; by default the whole log of anybody. */
 export interface Asked {
@@ -39,10 +47,10 @@ export interface Asked {
  */
 export class BundleVerifier {
   readonly #asked: Asked;
-  readonly #clock = new Clock();
+  readonly #clock: Clock;
   readonly #removals = new Removals();
-  readonly #findings: Finding[] = [];
-  readonly #unproved: Unproved[] = [];
+  readonly #findings = new ShortList<Finding>();
+  readonly #unproved = new ShortList<Unproved>();
   readonly #groups: Groups;
   readonly #coverage: Coverage;
   readonly #ending: Ending;
@@ -58,10 +66,9 @@ export class BundleVerifier {
   #checkpoint: Checkpoint | null = null;
 
   constructor(keys: readonly VerifierKey[], asked: Asked) {
-    const find = (code: Finding["code"], message: string) => {
-      this.#findings.push({ code, message });
-    };
+    const find: Find = (code, message) => this.#find(code, message);
     this.#asked = asked;
+    this.#clock = new Clock(find);
     this.#groups = new Groups(find);
     this.#coverage = new Coverage(keys, this.#groups, find);
     this.#ending = new Ending(keys, find);
@@ -112,7 +119,7 @@ export class BundleVerifier {
     bytesUpTo(block.bytes.length);
     for (const { id, line } of block.misdated) {
       const message = `entry ${id} (line ${first + line}): its id is of another time`;
-      this.#findings.push({ code: "ENTRY_BACKDATED", message });
+      this.#find("ENTRY_BACKDATED", message);
     }
     this.#removals.add(block);
     this.#line = first + block.lines;
@@ -129,8 +136,7 @@ export class BundleVerifier {
     if (this.#header || !this.#end) {
       throw wasCut(`after line ${this.#line}, it has no end`);
     }
-    this.#findMisdated();
-    this.#unproved.push(...this.#coverage.finish());
+    this.#checkCovered();
     const notes = this.#checkRange(this.#first, this.#end);
     this.#checkRemovals(this.#isFromStart() && this.#end.next === null);
     return {
@@ -142,8 +148,9 @@ export class BundleVerifier {
       exportedAt: this.#exportedAt,
       treeSize: this.checkpoint?.size ?? null,
       next: this.#end.next,
-      findings: this.#findings,
-      unproved: this.#unproved,
+      findings: this.#findings.items,
+      unproved: this.#unproved.items,
+      more: this.#findings.more + this.#unproved.more,
       notes,
     };
   }
@@ -195,7 +202,11 @@ export class BundleVerifier {
       throw new MalformedError("the group is another organization's");
     }
     this.#groupsInBundle += 1;
-    if (!this.#groups.begin(group, this.#line, this.#header!)) {
+    const gaps = this.#groups.pruned.length;
+    const isValid = this.#groups.begin(group, this.#line, this.#header!);
+    // What follows a gap is not chained to what was before it, and proves nothing of it.
+    if (this.#groups.pruned.length > gaps) this.#checkCovered();
+    if (!isValid) {
       throw new MalformedError("before is not the nodes of the entries before the first");
     }
   }
@@ -224,7 +235,6 @@ export class BundleVerifier {
     if (!checkpoint) return;
     this.#checkpoint = checkpoint;
     this.#clock.prove(proof.seal, proof.group.seal === this.#groups.last?.seal);
-    this.#findMisdated();
   }
 
   #takeEnd(end: EndLine): void {
@@ -233,6 +243,12 @@ export class BundleVerifier {
       throw new MalformedError("the bundle names a group before the first, and holds none");
     }
     this.#end = end;
+    const isPruned = this.#groupsInBundle === 0 && this.#groups.endEmpty(this.#header!);
+    if (end.next === null && this.#groups.isWithin && !isPruned) {
+      const message = `line ${this.#line}: it ends within a seal, at ${this.#groups.cursor}, and ` +
+        "says that nothing follows";
+      this.#find("ENTRY_MISSING", message);
+    }
     const cursor = this.#groupsInBundle > 0 ? this.#groups.cursor : this.#header!.after;
     const claims: [string, unknown, unknown][] = [
       ["entries", end.entries, this.#entries - this.#entriesBefore],
@@ -241,8 +257,7 @@ export class BundleVerifier {
     ];
     for (const [name, claimed, held] of claims) {
       if (claimed === held) continue;
-      const message = `its end says ${name} ${claimed}, and it holds ${held}`;
-      this.#findings.push({ code: "BUNDLE_ALTERED", message });
+      this.#find("BUNDLE_ALTERED", `its end says ${name} ${claimed}, and it holds ${held}`);
     }
   }
 
@@ -271,8 +286,7 @@ export class BundleVerifier {
 
   #isFromStart(): boolean {
     const { start } = this.#groups;
-    if (start === null) return this.#first?.after === null;
-    return start.kind === "first" || start.kind === "pruned" && this.#first?.after === null;
+    return start === "first" || start !== "later" && this.#first?.after === null;
   }
 
   /** Compares the part asked for with the part that is here; returns notes for people. */
@@ -293,25 +307,23 @@ export class BundleVerifier {
     } else if (until === undefined && end.next !== null) {
       this.#leaveOpen("ENDS_EARLY", `what comes after ${end.next} is not in the bundle`);
     }
-    return this.#checkPruned(first);
+    return this.#checkPruned();
   }
 
   /** Nothing in a bundle proves that its log was pruned: whoever verifies has to accept it. */
-  #checkPruned({ pruned, previous, after }: HeaderLine): string[] {
-    const { start } = this.#groups;
-    // Without a group nothing says in which seals the entries were that are gone.
-    const isBare = start === null && after === null && pruned !== null;
-    if (start?.kind !== "pruned" && !isBare) return [];
-    const last = start?.kind === "pruned" ? start.seal : pruned!;
-    const entries = previous ? previous.entries_before + previous.entry_count : "all";
-    if (last <= (this.#asked.pruned ?? 0)) {
-      return [`${entries} entries before were pruned, as --pruned says, up to seal ${last}`];
+  #checkPruned(): string[] {
+    const notes: string[] = [];
+    for (const { through, entries } of this.#groups.pruned) {
+      if (through <= (this.#asked.pruned ?? 0)) {
+        notes.push(`${entries} were pruned, as --pruned says, up to seal ${through}`);
+        continue;
+      }
+      const message =
+        `${entries}, up to seal ${through}, are gone; the export says that they were ` +
+        `pruned, which --pruned ${through} accepts`;
+      this.#leaveOpen("BEGINS_PRUNED", message);
     }
-    const message =
-      `${entries} entries before, up to seal ${last}, are gone; the export says that ` +
-      `they were pruned, which --pruned ${pruned} accepts`;
-    this.#leaveOpen("BEGINS_PRUNED", message);
-    return [];
+    return notes;
   }
 
   #checkRemovals(isWhole: boolean): void {
@@ -321,27 +333,39 @@ export class BundleVerifier {
       this.#leaveOpen("REMOVAL_UNDECIDED", message);
       return;
     }
+    const { pruned } = this.#groups;
     for (const { record, entries, entry, stated } of this.#removals.unrecorded()) {
       const what = `${entries} payloads, the first that of entry ${entry}, were removed under ` +
         `record ${record}`;
-      if (this.#groups.start?.kind === "pruned" && stated !== null && stated > entries) {
-        const rest = `it names ${stated}, the rest of which may have been pruned`;
+      const isLater = stated !== null && stated.at > this.#exportedFrom - clockTolerance;
+      if (stated !== null && stated.entries > entries && (pruned.length > 0 || isLater)) {
+        const rest = `it names ${stated.entries}, the rest of which may have been ` +
+          (isLater ? "exported before it" : "pruned");
         this.#leaveOpen("REMOVAL_UNDECIDED", `${what}: ${rest}`);
+      } else if (stated === null && pruned.some(({ isBetween }) => isBetween)) {
+        this.#leaveOpen("REMOVAL_UNDECIDED", `${what}, which may have been pruned`);
       } else {
         const why = stated === null ? "which is not in the log" : "which names other entries";
-        this.#findings.push({ code: "REMOVAL_UNRECORDED", message: `${what}, ${why}` });
+        this.#find("REMOVAL_UNRECORDED", `${what}, ${why}`);
       }
     }
   }
 
-  #findMisdated(): void {
-    for (const { id, why } of this.#clock.found()) {
-      this.#findings.push({ code: "ENTRY_BACKDATED", message: `entry ${id}: ${why}` });
-    }
+  /** When the first of the exports began, in microseconds since 2000. */
+  get #exportedFrom(): number {
+    return (Date.parse(this.#first!.exported_at) - millisecondsTo2000) * 1000;
+  }
+
+  #checkCovered(): void {
+    for (const { code, message } of this.#coverage.finish()) this.#leaveOpen(code, message);
+  }
+
+  #find(code: FindingCode, message: string): void {
+    this.#findings.add({ code, message });
   }
 
   #leaveOpen(code: UnprovedCode, message: string): void {
-    this.#unproved.push({ code, message });
+    this.#unproved.add({ code, message });
   }
 
   #refuse(line: number, message: string): never {

@@ -1,6 +1,7 @@
 import type { AuditSeal } from "../../supabase/functions/_shared/audit/records.ts";
 import { MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
 import type { Times } from "./block.ts";
+import type { Find } from "./groups.ts";
 
 /** What a proved seal says about time: when it was made, and which transactions came later. */
 interface Anchor {
@@ -11,14 +12,8 @@ interface Anchor {
   firstLater: number;
 }
 
-/** An entry whose time cannot be its own. */
-export interface Misdated {
-  id: string;
-  why: string;
-}
-
 /** How far a clock may be wrong, in microseconds: what `audit.clock_tolerance_seconds` is in SQL. */
-const tolerance = 300 * 1_000_000;
+export const clockTolerance = 300 * 1_000_000;
 
 /**
  * Compares the times of entries with those of the seals that a bundle proves, one for each page of an
@@ -27,7 +22,11 @@ const tolerance = 300 * 1_000_000;
 export class Clock {
   #anchor: Anchor | null = null;
   #latest: { occurredAt: number; id: string } | null = null;
-  #found: Misdated[] = [];
+  readonly #find: Find;
+
+  constructor(find: Find) {
+    this.#find = find;
+  }
 
   /** Takes the entries from one place up to another of a block, in order. */
   take({ occurredAt, eras, transactions, ids }: Times, from: number, to: number): void {
@@ -37,14 +36,12 @@ export class Clock {
       if (!this.#latest || time > this.#latest.occurredAt) {
         this.#latest = { occurredAt: time, id: idOf(ids, index) };
       }
-      if (!anchor || time >= anchor.sealedAt - tolerance) continue;
+      if (!anchor || time >= anchor.sealedAt - clockTolerance) continue;
       const isLater = eras[index]! > anchor.era ||
         eras[index] === anchor.era && transactions[index]! >= anchor.firstLater;
       if (isLater) {
-        this.#found.push({
-          id: idOf(ids, index),
-          why: `it says a time before seal ${anchor.seal}, which was made before it`,
-        });
+        const why = `it says a time before seal ${anchor.seal}, which was made before it`;
+        this.#find("ENTRY_BACKDATED", `entry ${idOf(ids, index)}: ${why}`);
       }
     }
   }
@@ -55,11 +52,9 @@ export class Clock {
    */
   prove(seal: AuditSeal, isLast: boolean): void {
     const latest = isLast ? this.#latest : null;
-    if (latest && latest.occurredAt > seal.sealed_at_us + tolerance) {
-      this.#found.push({
-        id: latest.id,
-        why: `it says a time after seal ${seal.number}, which holds it`,
-      });
+    if (latest && latest.occurredAt > seal.sealed_at_us + clockTolerance) {
+      const why = `it says a time after seal ${seal.number}, which holds it`;
+      this.#find("ENTRY_BACKDATED", `entry ${latest.id}: ${why}`);
     }
     const firstLater = /^\d+:(\d+):/.exec(seal.snapshot)?.[1];
     if (!firstLater) throw new MalformedError("snapshot has no valid form");
@@ -70,11 +65,6 @@ export class Clock {
       sealedAt: seal.sealed_at_us,
       firstLater: Number(firstLater),
     };
-  }
-
-  /** What was found since the last time this was asked. */
-  found(): Misdated[] {
-    return this.#found.splice(0);
   }
 }
 

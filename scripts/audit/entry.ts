@@ -11,7 +11,7 @@ import { statedRemovals } from "./removals.ts";
 import { sha256Into } from "./sha256.ts";
 
 /** From 1970 to 2000, where Postgres counts from. */
-const millisecondsTo2000 = 946684800000;
+export const millisecondsTo2000 = 946684800000;
 
 /** More suspects than this in a block say nothing new. */
 const suspectLimit = 16;
@@ -114,10 +114,10 @@ function noteTime(block: Block, entry: AuditEntry): void {
 }
 
 function writeLeaf(into: Uint8Array, at: number, entry: AuditEntry): void {
-  const names = entry.source.length + entry.severity.length + entry.result.length +
-    entry.event_type.length + (entry.resource_type?.length ?? 0);
+  const names = lengthOf(entry.source) + lengthOf(entry.severity) + lengthOf(entry.result) +
+    lengthOf(entry.event_type) + lengthOf(entry.resource_type);
   const payload = entry.payload;
-  reserve(Math.max(16 + 3 * (payload?.length ?? 0), 1 + entryOverhead + 3 * names));
+  reserve(Math.max(16 + 3 * lengthOf(payload), 1 + entryOverhead + 3 * names));
   if (payload === undefined) {
     commitment.set(fromBase64(entry.commitment, "commitment", 32));
   } else {
@@ -129,6 +129,11 @@ function writeLeaf(into: Uint8Array, at: number, entry: AuditEntry): void {
   scratch[0] = 0;
   const length = writeEntry(scratch.subarray(1), entry, commitment);
   sha256Into(into, at, scratch.subarray(0, 1 + length));
+}
+
+/** The length of text; 0 of anything else, which may claim any. */
+function lengthOf(text: unknown): number {
+  return typeof text === "string" ? text.length : 0;
 }
 
 function reserve(length: number): void {

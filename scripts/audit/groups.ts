@@ -19,11 +19,18 @@ export interface Beginning {
   previous: AuditGroup | null;
 }
 
-/**
- * How the first group of a bundle begins, as its own hash has it. In "pruned" `seal` is that of the
- * last group that is gone.
- */
-export type Start = { kind: "first" | "later" } | { kind: "pruned"; seal: number };
+/** How the first group of a file begins, as its own hash has it. */
+export type Start = "first" | "later" | "pruned";
+
+/** Entries that are gone because the log was pruned, as a bundle claims. */
+export interface Pruned {
+  /** The seal of the last group that is gone, or through which the log was pruned. */
+  through: number;
+  /** For people. */
+  entries: string;
+  /** Whether entries of the file come before them. */
+  isBetween: boolean;
+}
 
 /** The group whose entries are being read. */
 interface OpenGroup {
@@ -42,6 +49,7 @@ const nothing = new Uint8Array(32);
 /** The groups of a bundle: their entries against their roots, and each against the one before it. */
 export class Groups {
   readonly chain = new Chain();
+  readonly pruned: Pruned[] = [];
   readonly #tree = new GrowingTree();
   readonly #find: Find;
   #open: OpenGroup | null = null;
@@ -64,6 +72,11 @@ export class Groups {
   /** How the first group begins; null before there is one. */
   get start(): Start | null {
     return this.#start;
+  }
+
+  /** Whether the group that was read last has entries after those. */
+  get isWithin(): boolean {
+    return this.#closed !== null && this.#closed.place < this.#closed.group.entry_count;
   }
 
   /** The seal and hash of the group that was read last, or is being read. */
@@ -158,7 +171,7 @@ export class Groups {
     const closed = this.#closed;
     if (!closed) {
       const start = this.#startOf(group, first, beginning);
-      this.#start = start ?? { kind: "later" };
+      this.#start = start ?? "later";
       if (!start) {
         this.#find(
           "PREFIX_MISSING",
@@ -169,8 +182,8 @@ export class Groups {
       }
       return;
     }
+    if (this.#isPrunedBefore(first, beginning)) return;
     const previous = fromBase64(group.previous, "previous", 32);
-    const before = closed.group.entries_before + closed.group.entry_count;
     if (closed.place < closed.group.entry_count || first > 0) {
       this.#find(
         "ENTRY_MISSING",
@@ -180,7 +193,7 @@ export class Groups {
       );
     } else if (
       !this.chain.endsWith(previous) || group.seal <= closed.group.seal ||
-      group.entries_before !== before
+      group.entries_before !== countThrough(closed.group)
     ) {
       this.#find(
         "GROUP_MISSING",
@@ -198,12 +211,48 @@ export class Groups {
     const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
     const isWithin = group.seal === seal && first === place;
     if (!isWithin && (first > 0 || group.seal <= seal)) return null;
-    if (previous === null) return { kind: first > 0 ? "later" : "first" };
+    if (previous === null) return first > 0 ? "later" : "first";
     const isNext = isWithin || previous.seal < seal ||
       previous.seal === seal && previous.entry_count <= place;
-    if (isNext) return { kind: "later" };
-    const isPruned = pruned !== null && previous.seal <= pruned;
-    return isPruned ? { kind: "pruned", seal: previous.seal } : null;
+    if (isNext) return "later";
+    if (pruned === null || previous.seal > pruned) return null;
+    const entries = after === null
+      ? `${countThrough(previous)} entries before`
+      : afterCursor(after);
+    this.pruned.push({ through: previous.seal, entries, isBetween: false });
+    return "pruned";
+  }
+
+  /**
+   * Whether a bundle says that all was pruned between the one before it and its first group. That
+   * group's own hash names the last one that is gone.
+   */
+  #isPrunedBefore(first: number, { pruned, previous }: Beginning): boolean {
+    const { group, place } = this.#closed!;
+    if (!this.#isNewBundle || first > 0 || previous === null || pruned === null) return false;
+    if (previous.seal > pruned) return false;
+    const isGap = previous.seal === group.seal
+      ? this.isWithin && this.chain.endsWith(groupHash(previous))
+      : previous.seal > group.seal && previous.entries_before >= countThrough(group);
+    if (!isGap) return false;
+    const gone = countThrough(previous) - group.entries_before - place;
+    const entries = `${gone} entries after ${this.cursor}`;
+    this.pruned.push({ through: previous.seal, entries, isBetween: true });
+    return true;
+  }
+
+  /**
+   * Takes the end of a bundle without a group. Where the log was pruned beyond its beginning, nothing
+   * says which entries are gone; false where it was not.
+   */
+  endEmpty({ after, pruned }: Beginning): boolean {
+    const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
+    // Only a group that was read tells whether entries follow in its seal.
+    const isRead = this.#closed?.group.seal === seal && place >= this.#closed.group.entry_count;
+    if (pruned === null || pruned < seal || pruned === seal && isRead) return false;
+    const entries = after === null ? "all entries" : afterCursor(after);
+    this.pruned.push({ through: pruned, entries, isBetween: this.#closed !== null });
+    return true;
   }
 
   #findMiscount({ group, suspect, line, place }: OpenGroup): void {
@@ -235,7 +284,16 @@ function follows(group: AuditGroup, previous: AuditGroup | null): boolean {
   if (previous === null) return group.entries_before === 0 && sameBytes(chained, nothing);
   return sameBytes(chained, groupHash(previous)) && previous.seal < group.seal &&
     previous.organization_id === group.organization_id &&
-    previous.entries_before + previous.entry_count === group.entries_before;
+    countThrough(previous) === group.entries_before;
+}
+
+/** How many entries an organization has up to a group and with it. */
+function countThrough({ entries_before, entry_count }: AuditGroup): number {
+  return entries_before + entry_count;
+}
+
+function afterCursor(after: string): string {
+  return `entries after ${after}`;
 }
 
 function nameOf({ id, line }: Suspect): string {

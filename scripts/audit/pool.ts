@@ -1,3 +1,4 @@
+import { Failure } from "../stack/failure.ts";
 import { type Block, readBlock } from "./block.ts";
 
 /** Something that reads blocks, several at a time. */
@@ -14,9 +15,15 @@ export function inline(): BlockReader {
   return { parallel: 1, read: (bytes) => Promise.resolve(readBlock(bytes)), stop() {} };
 }
 
-/** Reads on worker threads; each works off its blocks in the order they come. */
-export function workerPool(size: number): BlockReader {
-  const workers = Array.from({ length: size }, () => startWorker());
+/**
+ * Reads on worker threads; each works off its blocks in the order they come. Where one of them dies
+ * its blocks fail with WORKER_FAILED.
+ */
+export function workerPool(
+  size: number,
+  script = new URL("./worker.ts", import.meta.url),
+): BlockReader {
+  const workers = Array.from({ length: size }, () => startWorker(script));
   let next = 0;
   return {
     parallel: 2 * size,
@@ -25,17 +32,26 @@ export function workerPool(size: number): BlockReader {
   };
 }
 
-function startWorker() {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+function startWorker(script: URL) {
+  const worker = new Worker(script, { type: "module" });
   const waiting: PromiseWithResolvers<Block>[] = [];
+  let failure: Failure | null = null;
+  const fail = (reason: string) => {
+    failure ??= new Failure("WORKER_FAILED", `Cannot verify: a thread failed: ${reason}`, 2);
+    for (const block of waiting.splice(0)) block.reject(failure);
+  };
   worker.onmessage = ({ data }: MessageEvent<Block>) => waiting.shift()?.resolve(data);
+  worker.onmessageerror = () => fail("its answer cannot be read");
   worker.onerror = (event) => {
     event.preventDefault();
-    for (const block of waiting.splice(0)) block.reject(new Error(event.message));
+    fail(event.message);
   };
   return {
     read(bytes: Uint8Array): Promise<Block> {
+      if (failure) return Promise.reject(failure);
       const block = Promise.withResolvers<Block>();
+      // Only the first to fail is waited for.
+      block.promise.catch(() => {});
       waiting.push(block);
       worker.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
       return block.promise;

@@ -1,6 +1,6 @@
 /** A line on standard error that says how far a long task is, at most once a second. */
 export function progressLine(
-  write: (text: string) => void = (text) => Deno.stderr.writeSync(new TextEncoder().encode(text)),
+  write: (text: string) => void = writeToStderr,
   now: () => number = () => performance.now(),
 ): { update(text: string): void; end(): void } {
   let last = now();
@@ -16,4 +16,12 @@ export function progressLine(
       if (shown > 0) write(`\r${" ".repeat(shown)}\r`);
     },
   };
+}
+
+function writeToStderr(text: string): void {
+  try {
+    Deno.stderr.writeSync(new TextEncoder().encode(text));
+  } catch {
+    // Nobody watches, which is no reason to stop.
+  }
 }

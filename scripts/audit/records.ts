@@ -135,17 +135,23 @@ export function readConsistency(value: unknown): ConsistencyProof {
   return value as ConsistencyProof;
 }
 
-/** Reads a line with exactly these fields beside its type. */
+/** Reads a line with exactly these fields after its type. */
 function reader<Line>(checks: Checks<Line>): (record: Record<string, unknown>) => Line {
-  return ({ type: _type, ...record }) => {
-    exact(record, checks);
-    return record as Line;
+  return (record) => {
+    const [type] = Object.keys(record);
+    if (type !== "type") throw new MalformedError("it does not begin with its type");
+    const { type: _type, ...fields } = record;
+    exact(fields, checks);
+    return fields as Line;
   };
 }
 
 function exact<Line>(record: Record<string, unknown>, checks: Checks<Line>): void {
   for (const field of Object.keys(record)) {
-    if (!Object.hasOwn(checks, field)) throw new MalformedError(`${field} is no field of it`);
+    // Its name is not shown: a terminal might obey it.
+    if (!Object.hasOwn(checks, field)) {
+      throw new MalformedError("it has a field it should not have");
+    }
   }
   for (const [field, check] of Object.entries<Check>(checks)) {
     if (!Object.hasOwn(record, field)) throw new MalformedError(`${field} is missing`);

@@ -11,13 +11,13 @@ export interface UnrecordedRemoval {
   /** The first entry that names the record. */
   entry: string;
   /** What the record says; null where there is none. */
-  stated: number | null;
+  stated: Pick<StatedRemoval, "entries" | "at"> | null;
 }
 
 /** Compares the payloads that are gone with the records that say why. */
 export class Removals {
   readonly #removed = new Map<string, string[]>();
-  readonly #records = new Map<string, { entries: number; digest: string }>();
+  readonly #records = new Map<string, StatedRemoval>();
   #count = 0;
 
   /** How many payloads are gone. */
@@ -32,7 +32,7 @@ export class Removals {
       else this.#removed.set(record, [id]);
     }
     this.#count += removed.length;
-    for (const { id, entries, digest } of removals) this.#records.set(id, { entries, digest });
+    for (const removal of removals) this.#records.set(removal.id, removal);
   }
 
   /** The removals without a record, and those whose record names other entries. */
@@ -40,7 +40,7 @@ export class Removals {
     return [...this.#removed].flatMap(([record, ids]): UnrecordedRemoval[] => {
       const said = this.#records.get(record);
       if (said && said.entries === ids.length && said.digest === digest(ids)) return [];
-      return [{ record, entries: ids.length, entry: ids[0] ?? "", stated: said?.entries ?? null }];
+      return [{ record, entries: ids.length, entry: ids[0] ?? "", stated: said ?? null }];
     });
   }
 }
@@ -50,13 +50,16 @@ export interface StatedRemoval {
   id: string;
   entries: number;
   digest: string;
+  /** When it says so, in microseconds since 2000. */
+  at: number;
 }
 
 /**
  * What an entry of type compliance.data_deleted says of the entries that name it. A tombstone of a
  * pruning restates it for what is left of earlier removals.
  */
-export function statedRemovals({ id, source, payload }: AuditEntry): StatedRemoval[] {
+export function statedRemovals(entry: AuditEntry): StatedRemoval[] {
+  const { id, source, payload, occurred_at_us: at } = entry;
   if (payload === undefined || source !== "system") return [];
   const said: unknown = JSON.parse(payload);
   // The log's own records name nothing twice: one that does is read by nobody.
@@ -70,7 +73,7 @@ export function statedRemovals({ id, source, payload }: AuditEntry): StatedRemov
     if (!isObject(removal)) return [];
     const { entries, digest } = removal;
     if (!Number.isSafeInteger(entries) || typeof digest !== "string") return [];
-    return [{ id: record, entries: entries as number, digest }];
+    return [{ id: record, entries: entries as number, digest, at }];
   });
 }
 
@@ -87,7 +90,7 @@ function keysIn(value: unknown): number {
 
 /** How many keys JSON text has, one that is there twice counted twice. */
 function keysWritten(text: string): number {
-  const strings = text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g);
+  const strings = text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g);
   return strings.reduce((sum, [, colon]) => sum + (colon ? 1 : 0), 0);
 }
 

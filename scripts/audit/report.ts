@@ -8,7 +8,7 @@ export function reportLines(verdict: Verdict, seconds: number): string[] {
     headline(verdict),
     ...[...findings, ...unproved].slice(0, 20).map(({ code, message }) => `  ${code}: ${message}`),
   ];
-  const more = findings.length + unproved.length - 20;
+  const more = findings.length + unproved.length + verdict.more - 20;
   if (more > 0) lines.push(`  and ${number(more)} more`);
   lines.push(
     `  ${number(entries)} entries in ${number(verdict.groups)} seals of ` +

@@ -39,6 +39,17 @@ export type UnprovedCode =
   | "ENDS_EARLY"
   | "REMOVAL_UNDECIDED";
 
+/** A list that counts what is beyond its first thousand: one bundle may have millions of findings. */
+export class ShortList<Item> {
+  readonly items: Item[] = [];
+  more = 0;
+
+  add(item: Item): void {
+    if (this.items.length < 1000) this.items.push(item);
+    else this.more += 1;
+  }
+}
+
 /** The outcome of a verification. */
 export interface Verdict {
   organization: string | null;
@@ -53,8 +64,10 @@ export interface Verdict {
   treeSize: number | null;
   /** Where the export has to go on; null where the bundle holds all that was there. */
   next: string | null;
+  /** The first thousand of each, and how many more there are. */
   findings: Finding[];
   unproved: Unproved[];
+  more: number;
   /** What is proved and worth knowing, for people. */
   notes: string[];
 }

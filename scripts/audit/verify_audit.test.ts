@@ -15,15 +15,37 @@ import {
 const folder = await Deno.makeTempDir();
 const sample = await makeSample([4, 5]);
 
+const program = [
+  "run",
+  "--allow-all",
+  "--no-check",
+  `--config=${inRepository("deno.json")}`,
+  inRepository("scripts", "verify_audit.ts"),
+];
+// Nobody holds its input open, which must not look as if its parent had died.
+const surroundings = {
+  env: { NO_COLOR: "1", BULWARK_PARENT_PIPE: "" },
+  stdin: "null",
+} as const;
+
 async function run(...args: string[]): Promise<{ code: number; text: string }> {
-  const program = inRepository("scripts", "verify_audit.ts");
-  const config = `--config=${inRepository("deno.json")}`;
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "--no-check", config, program, ...args],
-    // Nobody holds its input open, which must not look as if its parent had died.
-    env: { NO_COLOR: "1", BULWARK_PARENT_PIPE: "" },
-    stdin: "null",
-  }).output();
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [...program, ...args],
+    ...surroundings,
+  });
+  return textOf(await command.output());
+}
+
+/** The same within a line of shell, which has the command as "$@". */
+async function shell(line: string, ...args: string[]): Promise<{ code: number; text: string }> {
+  const command = new Deno.Command("bash", {
+    args: ["-c", line, "bash", Deno.execPath(), ...program, ...args],
+    ...surroundings,
+  });
+  return textOf(await command.output());
+}
+
+function textOf({ code, stdout, stderr }: Deno.CommandOutput): { code: number; text: string } {
   return { code, text: [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("") };
 }
 
@@ -110,7 +132,11 @@ Deno.test("verify-audit compares with an older checkpoint only by a proof", asyn
   assert.equal(await compare(proof), 0);
   assert.equal(await compare({ ...proof, path: [] }), 1);
   assert.equal(await compare({ ...proof, path: [toBase64(first!)] }), 1);
-  assert.equal(await compare({ ...proof, from_size: 0 }), 1);
+  assert.equal(await compare({ ...proof, to_root: proof.from_root }), 1);
+  // A proof between other sizes says nothing of these.
+  for (const sizes of [{ from_size: 0 }, { from_size: 2 }, { to_size: 1 }, { to_size: 3 }]) {
+    assert.equal(await compare({ ...proof, ...sizes }), 2);
+  }
   for (const wrong of [null, 1, [], {}, { ...proof, path: ["AAAA"] }, { ...proof, surplus: 1 }]) {
     assert.equal(await compare(wrong), 2);
   }
@@ -140,6 +166,49 @@ Deno.test("verify-audit ends with 2 and one line where nothing can be said", asy
     assert.equal(code, 2, text);
     assert.match(text, message);
     assert.equal(text.trim().split("\n").length, 1, text);
+  }
+});
+
+Deno.test("verify-audit ends with 2 where its verdict cannot be written, and is quiet where nobody reads", async () => {
+  const bundle = await write("good.ndjson", asBytes(sample.lines));
+  const args = [bundle, "--key", sample.vkey];
+  const lost = await shell('"$@" > /dev/full', ...args);
+  assert.deepEqual([lost.code, lost.text.trim().split("\n").length], [2, 1]);
+  assert.match(lost.text, /^Cannot write the verdict: No space left/);
+  assert.deepEqual(await shell('"$@" > /dev/full 2>&1', ...args), { code: 2, text: "" });
+  const refused = await shell('"$@" 2> /dev/full', `${folder}/none`, "--key", sample.vkey);
+  assert.equal(refused.code, 2);
+  const unread = await shell('"$@" | true; exit "${PIPESTATUS[0]}"', ...args);
+  assert.deepEqual(unread, { code: 0, text: "" });
+});
+
+Deno.test("verify-audit reads pipes and links, and stops when it is told to", async () => {
+  const bundle = await write("good.ndjson", asBytes(sample.lines));
+  const key = ["--key", sample.vkey];
+  const piped = await shell('"$@" <(cat "$BUNDLE")'.replace("$BUNDLE", bundle), ...key);
+  assert.equal(piped.code, 0, piped.text);
+  await Deno.symlink(bundle, `${folder}/link`);
+  assert.equal((await run(`${folder}/link`, ...key)).code, 0);
+  await Deno.symlink("loop", `${folder}/loop`);
+  for (const path of ["loop", "good.ndjson/below", "n".repeat(5000)]) {
+    assert.equal((await run(`${folder}/${path}`, ...key)).code, 2);
+  }
+  // Nobody ever writes into this one; it waits for its first byte.
+  const waiting =
+    'mkfifo "$FIFO"; exec 3<> "$FIFO"; "$@" "$FIFO" 3<&- & sleep 1; kill -TERM $!; wait $!';
+  const stopped = await shell(waiting.replaceAll("$FIFO", `${folder}/fifo`), ...key);
+  assert.equal(stopped.code, 143, stopped.text);
+});
+
+Deno.test("verify-audit shows no text of a bundle that a terminal might obey", async () => {
+  const [header, ...rest] = sample.lines;
+  for (const name of ["\u001b[2J\nThe log is intact.", "\u202e", "\u009b2J"]) {
+    for (const altered of [{ ...header, [name]: 1 }, { ...header, previous: { [name]: 1 } }]) {
+      const bundle = await write("odd.ndjson", asBytes([altered, ...rest]));
+      const { code, text } = await run(bundle, "--key", sample.vkey);
+      assert.equal(code, 2);
+      assert.match(text, /^Cannot verify: [ -~]+\n$/);
+    }
   }
 });
 

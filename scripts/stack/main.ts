@@ -25,8 +25,12 @@ export async function main(
   } catch (thrown) {
     if (interrupted.signal.aborted) Deno.exit(exitCode);
     if (!(thrown instanceof Failure)) throw thrown;
-    console.error(thrown.message);
     exitCode = thrown.status;
+    try {
+      console.error(thrown.message);
+    } catch {
+      // Nobody can be told; the exit code still says it.
+    }
   }
   Deno.exit(exitCode);
 }

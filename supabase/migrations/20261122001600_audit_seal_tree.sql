@@ -91,9 +91,6 @@ declare
   v_split bigint;
   v_width bigint := to_size;
 begin
-  if from_size = 0 then
-    return v_path;
-  end if;
   while v_old < v_width loop
     v_split := private.largest_power_below(v_width);
     if v_old <= v_split then

@@ -209,9 +209,9 @@ declare
   v_size bigint := coalesce((select max(s.number) from private.audit_seals s), 0);
 begin
   perform private.require_caller();
-  if from_size is null or to_size is null or from_size < 0 or from_size > to_size
-    or to_size > v_size then
-    raise exception 'Cannot prove consistency: the sizes are not 0 <= from <= to <= %', v_size
+  -- RFC 9162 defines no proof from size 0: every log continues the empty one.
+  if (from_size between 1 and to_size and to_size <= v_size) is not true then
+    raise exception 'Cannot prove consistency: the sizes are not 1 <= from <= to <= %', v_size
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
   end if;
   return jsonb_build_object(
@@ -225,7 +225,8 @@ end;
 $$;
 comment on function public.audit_consistency_proof(bigint, bigint) is
   'Proves that the log of to_size seals contains that of from_size seals unchanged (RFC 9162 2.1.4).
-   For anyone signed in. Errors: AUDIT_INVALID_RANGE and those of private.require_user.';
+   For anyone signed in, from size 1 on. Errors: AUDIT_INVALID_RANGE and those of
+   private.require_user.';
 
 create function private.merkle_nodes(leaves bytea, first bigint, last bigint)
   returns bytea[]

@@ -1,6 +1,6 @@
 -- Proofs, verification for those who may, and the checkpoints that proofs lead to.
 begin;
-select plan(42);
+select plan(45);
 select tests.create_organizations();
 select tests.start_log();
 select tests.seal_log(0);
@@ -127,7 +127,7 @@ select is(
   2::bigint, 'AUS-41: a run that stops early says where to go on'
 );
 select is_empty(
-  $$ select from generate_series(0, 12) as m, generate_series(m, 12) as n
+  $$ select from generate_series(1, 12) as m, generate_series(m, 12) as n
      where n <= (select max(number) from private.audit_seals)
        and tests.error(format('select audit_consistency_proof(%s, %s)', m, n)) <> 'no error' $$,
   'AUS-42: there are consistency proofs between any two sizes'
@@ -135,6 +135,18 @@ select is_empty(
 select is(
   tests.error($$ select audit_consistency_proof(1, 1000000000) $$), '22023 AUDIT_INVALID_RANGE',
   'AUS-43: but none with a size that is not reached'
+);
+select is(
+  tests.error($$ select audit_consistency_proof(0, 1) $$), '22023 AUDIT_INVALID_RANGE',
+  'AUS-43: nor from the empty log, which every log continues'
+);
+select is(
+  tests.error($$ select audit_consistency_proof(2, 1) $$), '22023 AUDIT_INVALID_RANGE',
+  'AUS-43: nor from a larger log to a smaller one'
+);
+select is(
+  tests.error($$ select audit_consistency_proof(null, 1) $$), '22023 AUDIT_INVALID_RANGE',
+  'AUS-43: nor from no size'
 );
 
 -- parts of a seal, as the administrator of acme

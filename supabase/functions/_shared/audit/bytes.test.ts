@@ -48,6 +48,9 @@ Deno.test("entryBytes() takes transaction ids of 64 bits and refuses what has no
     { id: 7 },
     { organization_id: undefined },
     { era: 1.5 },
+    // As 32 bits these would be eras 1 and 0.
+    { era: 2 ** 32 + 1 },
+    { era: -(2 ** 32) },
     { xid: "18446744073709551616" },
     { xid: "-1" },
     { xid: "0784" },

@@ -138,6 +138,16 @@ Deno.test("isConsistent() refuses the empty tree, trees that shrink and sizes th
   }
 });
 
+Deno.test("isConsistent() tells a power of two from its neighbour, also where floats are coarse", async () => {
+  const [left, old, next] = leaves as [Uint8Array, Uint8Array, Uint8Array];
+  for (const power of [4, 2 ** 31, 2 ** 49, 2 ** 52]) {
+    const from = await nodeHash(left, old);
+    const to = await nodeHash(left, await nodeHash(old, next));
+    assert.ok(await isConsistent(power + 1, power + 2, from, to, [old, next, left]));
+    assert.ok(await isConsistent(power, power + 1, left, await nodeHash(left, next), [next]));
+  }
+});
+
 Deno.test("what is no hash of 32 bytes is no leaf, no node and no root", async () => {
   const long = new Uint8Array(33);
   for (const wrong of [new Uint8Array(), short, long]) {

@@ -128,5 +128,6 @@ function isHash(value: Uint8Array): boolean {
 }
 
 function isPowerOfTwo(value: number): boolean {
-  return Number.isInteger(Math.log2(value));
+  // A logarithm alone is not exact above 2^48.
+  return 2 ** Math.round(Math.log2(value)) === value;
 }
