@@ -20,7 +20,8 @@ export async function compareWithKept(
   proof: ConsistencyProof | null,
 ): Promise<Finding | NotCompared | null> {
   if (!own) {
-    const message = "the bundle has no signed checkpoint to compare with the one that was kept";
+    const message = "no signed checkpoint of the bundle says how old its end is, to compare it " +
+      "with the one that was kept";
     return { code: "NOT_COMPARED", message };
   }
   if (own.origin !== kept.origin) {

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
-import { parseVerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
+import {
+  formatVerifierKey,
+  parseVerifierKey,
+  type Signer,
+} from "../../supabase/functions/_shared/audit/note.ts";
 import { sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
 import { timeText, uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
 import { commitmentOf, entryLeaf } from "../../supabase/functions/_shared/audit/proof.ts";
@@ -9,6 +13,7 @@ import { exportFormat } from "../../supabase/functions/_shared/audit/formats.ts"
 import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
 import type { Asked } from "./bundle.ts";
 import { inline } from "./pool.ts";
+import { reportLines } from "./report.ts";
 import {
   asBytes,
   asLines,
@@ -361,6 +366,38 @@ Deno.test("a checkpoint signed by another key, or by the key over another tree, 
   const shorter = copy();
   shorter.at(-3)!.checkpoint = (await makeSample([3])).note;
   assert.equal((await codesOf(shorter))[0], "NOT_AS_SIGNED");
+});
+
+Deno.test("the verdict names the key that each note was signed by, the first given where there are several", async () => {
+  const current = sample.signer;
+  const retired = await sampleSigner(3);
+  const vkeys = await Promise.all([current, retired].map(formatVerifierKey));
+  const names = vkeys.map((vkey) => vkey.split("+").slice(0, 2).join("+"));
+  const signersOf = async (signer: Signer, stating: Signer[], order = vkeys) => {
+    const { log } = await makeSample([2], { signer });
+    const bytes = asBytes(await exported(log, organization, { signers: stating }));
+    const given = await Promise.all(order.map(parseVerifierKey));
+    const { verdict } = await verifyBundle(pieces(bytes), { keys: given, reader: inline() });
+    assert.equal(exitCode(verdict), 0);
+    return verdict.signers;
+  };
+  assert.deepEqual(await signersOf(current, [current]), names.slice(0, 1));
+  assert.deepEqual(await signersOf(current, [retired, current]), names.slice(0, 1));
+  assert.deepEqual(await signersOf(current, [retired, current], vkeys.toReversed()), names);
+  assert.deepEqual(await signersOf(retired, [current]), names.toReversed());
+  assert.deepEqual(await signersOf(current, [retired]), names);
+});
+
+Deno.test("of millions of findings a thousand are kept and the others counted", async () => {
+  const lines = copy();
+  const doubled = lines.toSpliced(1, 0, ...new Array<Line>(700).fill(lines[1]!));
+  const verdict = await verify(doubled);
+  assert.equal(verdict.findings.length, 1000);
+  assert.ok(verdict.more >= 399, String(verdict.more));
+  assert.equal(exitCode(verdict), 1);
+  const [headline, ...others] = reportLines(verdict, 1);
+  assert.equal(headline, "The log is NOT intact.");
+  assert.match(others[20]!, /^ {2}and 1,\d{3} more$/);
 });
 
 Deno.test("a bundle without a checkpoint or a statement proves nothing, and says so", async () => {

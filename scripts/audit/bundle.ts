@@ -49,6 +49,7 @@ export class BundleVerifier {
   readonly #asked: Asked;
   readonly #clock: Clock;
   readonly #removals = new Removals();
+  readonly #signers = new Set<string>();
   readonly #findings = new ShortList<Finding>();
   readonly #unproved = new ShortList<Unproved>();
   readonly #groups: Groups;
@@ -64,23 +65,27 @@ export class BundleVerifier {
   #entriesBefore = 0;
   #groupsInBundle = 0;
   #checkpoint: Checkpoint | null = null;
+  #lastCheckpoint: Checkpoint | null = null;
 
   constructor(keys: readonly VerifierKey[], asked: Asked) {
     const find: Find = (code, message) => this.#find(code, message);
     this.#asked = asked;
     this.#clock = new Clock(find);
     this.#groups = new Groups(find);
-    this.#coverage = new Coverage(keys, this.#groups, find);
-    this.#ending = new Ending(keys, find);
+    this.#coverage = new Coverage(keys, this.#groups, find, this.#signers);
+    this.#ending = new Ending(keys, find, this.#signers);
   }
 
   get entries(): number {
     return this.#entries;
   }
 
-  /** The newest checkpoint that the bundle was found to agree with. */
+  /**
+   * A signed checkpoint than which the end of the file is no older; null where none shows that. Parts
+   * before the last may have newer ones, which say nothing of where the log ends.
+   */
   get checkpoint(): Checkpoint | null {
-    return this.#coverage.newest;
+    return this.#lastCheckpoint;
   }
 
   /**
@@ -146,7 +151,8 @@ export class BundleVerifier {
       groups: this.#groups.count,
       payloadsRemoved: this.#removals.count,
       exportedAt: this.#exportedAt,
-      treeSize: this.checkpoint?.size ?? null,
+      signers: [...this.#signers],
+      treeSize: this.#coverage.newest?.size ?? null,
       next: this.#end.next,
       findings: this.#findings.items,
       unproved: this.#unproved.items,
@@ -183,6 +189,8 @@ export class BundleVerifier {
         throw new MalformedError("it begins elsewhere than the bundle before it ended");
       }
     }
+    // A part without entries has no checkpoint: that of the part before holds where it is older.
+    if (header.exported_at < this.#exportedAt) this.#lastCheckpoint = null;
     this.#first ??= header;
     this.#exportedAt = header.exported_at;
     this.#header = header;
@@ -243,6 +251,7 @@ export class BundleVerifier {
       throw new MalformedError("the bundle names a group before the first, and holds none");
     }
     this.#end = end;
+    if (this.#groupsInBundle > 0) this.#lastCheckpoint = this.#checkpoint;
     const isPruned = this.#groupsInBundle === 0 && this.#groups.endEmpty(this.#header!);
     if (end.next === null && this.#groups.isWithin && !isPruned) {
       const message = `line ${this.#line}: it ends within a seal, at ${this.#groups.cursor}, and ` +
@@ -281,7 +290,7 @@ export class BundleVerifier {
       lastGroup: this.#groupsInBundle > 0 ? this.#groups.last?.hash ?? null : null,
       tree: this.#checkpoint && { size: this.#checkpoint.size, root: this.#checkpoint.root },
     };
-    await this.#ending.compare(note, held, this.checkpoint);
+    await this.#ending.compare(note, held, this.#coverage.newest);
   }
 
   #isFromStart(): boolean {

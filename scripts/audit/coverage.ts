@@ -1,8 +1,10 @@
 import { sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
 import {
   type Checkpoint,
+  keyId,
   NoteError,
   openCheckpoint,
+  openNote,
   type VerifierKey,
 } from "../../supabase/functions/_shared/audit/note.ts";
 import { ProofError, verifyGroupProof } from "../../supabase/functions/_shared/audit/proof.ts";
@@ -17,13 +19,15 @@ export class Coverage {
   readonly #keys: readonly VerifierKey[];
   readonly #groups: Groups;
   readonly #find: Find;
+  readonly #signers: Set<string>;
   #newest: Checkpoint | null = null;
   #seal = 0;
 
-  constructor(keys: readonly VerifierKey[], groups: Groups, find: Find) {
+  constructor(keys: readonly VerifierKey[], groups: Groups, find: Find, signers: Set<string>) {
     this.#keys = keys;
     this.#groups = groups;
     this.#find = find;
+    this.#signers = signers;
   }
 
   /** The newest checkpoint that the bundle was found to agree with. */
@@ -50,7 +54,9 @@ export class Coverage {
     let checkpoint: Checkpoint;
     try {
       await verifyGroupProof(proof, this.#keys);
-      checkpoint = await openCheckpoint(proof.checkpoint ?? "", this.#keys);
+      const note = proof.checkpoint ?? "";
+      checkpoint = await openCheckpoint(note, this.#keys);
+      this.#signers.add(await signerOf(note, this.#keys, checkpoint.origin));
     } catch (thrown) {
       this.#takeBadProof(thrown);
       return null;
@@ -99,6 +105,19 @@ export class Coverage {
       this.#find("CHECKPOINT_FORGED", thrown.message);
     } else throw thrown;
   }
+}
+
+/** The first of the keys given that signed a note of a log, as the log's name and the key's hash. */
+export async function signerOf(
+  note: string,
+  keys: readonly VerifierKey[],
+  origin: string,
+  as = (key: VerifierKey) => key,
+): Promise<string> {
+  const named = keys.map(as);
+  const { signedBy } = await openNote(note, named);
+  const key = keys.find(({ name }, place) => name === origin && signedBy.includes(named[place]!));
+  return `${origin}+${key && await keyId(key)}`;
 }
 
 /**

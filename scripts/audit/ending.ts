@@ -6,10 +6,11 @@ import {
   type VerifierKey,
 } from "../../supabase/functions/_shared/audit/note.ts";
 import {
+  exportKey,
   type ExportStatement,
   openStatement,
 } from "../../supabase/functions/_shared/audit/statement.ts";
-import { refuseKeys } from "./coverage.ts";
+import { refuseKeys, signerOf } from "./coverage.ts";
 import type { Find } from "./groups.ts";
 
 /** A summary of the bundle as read, to be compared with the statement at its end. */
@@ -19,12 +20,14 @@ export type Held = Omit<ExportStatement, "origin" | "bytes" | "digest">;
 export class Ending {
   readonly #keys: readonly VerifierKey[];
   readonly #find: Find;
+  readonly #signers: Set<string>;
   #digest = createHash("sha256");
   #bytes = 0;
 
-  constructor(keys: readonly VerifierKey[], find: Find) {
+  constructor(keys: readonly VerifierKey[], find: Find, signers: Set<string>) {
     this.#keys = keys;
     this.#find = find;
+    this.#signers = signers;
   }
 
   take(bytes: Uint8Array): void {
@@ -42,6 +45,7 @@ export class Ending {
     let stated: ExportStatement;
     try {
       stated = await openStatement(note, this.#keys);
+      this.#signers.add(await signerOf(note, this.#keys, stated.origin, exportKey));
     } catch (thrown) {
       if (!(thrown instanceof NoteError)) throw thrown;
       refuseKeys(thrown);

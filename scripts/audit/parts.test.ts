@@ -5,10 +5,12 @@ import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encodin
 import { sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
 import {
   formatVerifierKey,
+  openCheckpoint,
   parseVerifierKey,
 } from "../../supabase/functions/_shared/audit/note.ts";
 import { commitmentOf } from "../../supabase/functions/_shared/audit/proof.ts";
 import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+import { compareWithKept } from "./anchor.ts";
 import type { Asked } from "./bundle.ts";
 import { inline } from "./pool.ts";
 import {
@@ -119,6 +121,32 @@ Deno.test("parts before a pruned gap are proved by themselves, for nothing chain
     const [code] = await outcomeOf(await restated(lines, signer), { pruned: 3 });
     assert.notEqual(code, 0, JSON.stringify(proofs));
   }
+});
+
+Deno.test("an old tail on a newer part is older than a checkpoint that was kept", async () => {
+  const log = await logOf(4);
+  const tail = await exported(log, organization, { after: "1:2" });
+  const empty = await exported(log, organization, { after: "4:2" });
+  await log.seal(log.entries(2, organization));
+  await log.sign();
+  const kept = await openCheckpoint(log.note!, keys);
+  const compare = async (...parts: Line[][]) => {
+    const stream = ReadableStream.from([asBytes(parts.flat())]);
+    const { verdict, checkpoint } = await verifyBundle(stream, { keys, reader: inline() });
+    assert.equal(exitCode(verdict), 0);
+    return (await compareWithKept(checkpoint, kept, null))?.code ?? null;
+  };
+  const head = await exported(log, organization, { limit: 2 });
+  const heads = await exported(log, organization, { limit: 8 });
+  assert.equal(await compare(head, tail), "LOG_TRUNCATED");
+  // It has no checkpoint, and was exported before the part before it.
+  const [header, ...rest] = empty;
+  const exported_at = new Date(Date.parse(String(header!.exported_at)) - 60_000).toISOString();
+  const early = await restated([{ ...header, exported_at }, ...rest], signer);
+  assert.equal(await compare(heads, early), "NOT_COMPARED");
+  assert.equal(await compare(head, await exported(log, organization, { after: "1:2" })), null);
+  const whole = await exported(log, organization);
+  assert.equal(await compare(whole, await exported(log, organization, { after: "5:2" })), null);
 });
 
 Deno.test("a file that ends within a seal says that more follows", async () => {

@@ -13,8 +13,9 @@ export function reportLines(verdict: Verdict, seconds: number): string[] {
   lines.push(
     `  ${number(entries)} entries in ${number(verdict.groups)} seals of ` +
       `${verdict.organization ?? "no organization"}, ${seconds.toFixed(1)} s (${rate}/s)`,
-    `  exported at ${verdict.exportedAt}; what came later is not in it`,
+    `  exported at ${verdict.exportedAt}; what came later, or was hidden then, is not in it`,
   );
+  if (verdict.signers.length > 0) lines.push(`  signed by ${verdict.signers.join(", ")}`);
   if (verdict.treeSize !== null) {
     const size = number(verdict.treeSize);
     lines.push(`  ${number(covered)} entries covered by the checkpoint over ${size} seals`);

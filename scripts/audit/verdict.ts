@@ -60,6 +60,8 @@ export interface Verdict {
   payloadsRemoved: number;
   /** When the last of its exports was made: what came later is not in it. */
   exportedAt: string;
+  /** The keys that signed it, as the log's name and the key's hash: of each note the first given. */
+  signers: string[];
   /** The size of the tree that the newest checkpoint of the bundle signed; null without one. */
   treeSize: number | null;
   /** Where the export has to go on; null where the bundle holds all that was there. */
