@@ -260,6 +260,56 @@ Deno.test("SES-F07: an API key goes on when its owner signs out", async () => {
   );
 });
 
+Deno.test("SES-F08: a thing that is made while a session is signed out is from before it, or refused", async () => {
+  const sql = connect(2);
+  const waiting = async () => {
+    const [row] = await sql`
+      select count(*)::int as n from pg_catalog.pg_stat_activity
+      where wait_event_type = 'Lock' and pid <> pg_backend_pid()
+    `;
+    return row?.["n"] as number;
+  };
+  const things = {
+    create_api_key: "public.api_keys",
+    invite_member: "public.invitations",
+    create_role: "public.roles",
+  } as const;
+  try {
+    for (const [name, table] of Object.entries(things)) {
+      const { admin, organization, kept } = await place();
+      const made = async () => {
+        const rows = await sql`
+          select from ${sql(table)} where organization_id = ${organization}
+        `;
+        return rows.length;
+      };
+      const [release, holding] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const holder = sql.begin(async (held) => {
+        await held`select from public.organizations where id = ${organization} for update`;
+        holding.resolve();
+        await release.promise;
+      });
+      await holding.promise;
+      const call = durable(kept, organization)[name as keyof typeof things]();
+      const answered = call.then(({ error }) => error === null);
+      while (await waiting() < 1) await new Promise((resolve) => setTimeout(resolve, 10));
+      let isOut = false;
+      const signedOut = admin.client.auth.signOut({ scope: "global" }).then(async ({ error }) => {
+        assert.equal(error, null);
+        isOut = true;
+        return await made();
+      });
+      while (!isOut && await waiting() < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+      if (isOut) await signedOut;
+      release.resolve();
+      await holder;
+      assert.equal(await answered, await signedOut === 1, `${name} after the sign-out`);
+    }
+  } finally {
+    await sql.end();
+  }
+});
+
 /** Signs tokens as the local Auth does (HS256), with claims of the test's choice. */
 async function openSigner(): Promise<(claims: Record<string, unknown>) => Promise<string>> {
   const secret = new TextEncoder().encode(Deno.env.get("BULWARK_TEST_JWT_SECRET"));

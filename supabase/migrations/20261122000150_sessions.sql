@@ -164,6 +164,35 @@ comment on function private.require_subject() is
   'Raises RBAC_NOT_AUTHENTICATED where the request''s token names nobody, and TOKEN_SUBJECT_INVALID
    where it names no account.';
 
+create function private.hold_session()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session constant uuid := private.claimed_id('session_id');
+  v_user constant uuid := private.claimed_id('sub');
+begin
+  if v_session is null or private.caller_is_service() then
+    return;
+  end if;
+  -- The account first, as its deletion does. The session not shared: of many who share a row in
+  -- turn a sign-out would wait for ever.
+  perform from auth.users u where u.id = v_user for key share;
+  perform from auth.sessions s
+  where s.id = v_session and s.user_id = v_user
+  for no key update;
+  if not found then
+    perform private.require_user();
+  end if;
+end;
+$$;
+comment on function private.hold_session() is
+  'Until commit a sign-out waits: what the caller makes is from before it. Raises what
+   private.require_user raises where the sign-out was first. Every function that makes, changes or
+   ends something for a person calls it, behind the locks of rights.';
+
 create function private.require_caller()
   returns void
   language plpgsql
@@ -204,6 +233,7 @@ comment on function private.require_named_account(uuid) is
 revoke all on private.live_sessions from public, anon, authenticated, service_role;
 revoke all on function
   private.claims(), private.claimed_id(text), private.current_person(), private.require_user(),
-  private.require_subject(), private.require_caller(), private.require_named_account(uuid)
+  private.require_subject(), private.hold_session(), private.require_caller(),
+  private.require_named_account(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function private.current_person() to authenticated;

@@ -46,6 +46,7 @@ begin
     raise exception 'Cannot proceed: the organization does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
+  perform private.hold_session();
   perform private.require_permission(permission, organization_id);
 end;
 $$;
@@ -62,6 +63,7 @@ as $$
 begin
   perform private.require_permission(permission, organization_id);
   perform private.lock_rights(organization_id);
+  perform private.hold_session();
   perform private.require_permission(permission, organization_id);
 end;
 $$;

@@ -106,6 +106,7 @@ begin
     end if;
   end if;
   perform private.lock_rights(null);
+  perform private.hold_session();
   if v_by_itself then
     perform private.lock_count('organizations', v_caller::text);
     if (

@@ -249,6 +249,7 @@ begin
       and r.name = revoke_role.role;
     if found then
       perform private.bump_permission_version(organization_id);
+      perform private.hold_session();
     end if;
   end if;
   delete from public.user_roles g

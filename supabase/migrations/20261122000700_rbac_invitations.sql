@@ -206,7 +206,8 @@ begin
   from private.invitation_tokens t
   join public.invitations i on i.id = t.invitation_id
   where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
-  -- The account may have gone, or changed its address, meanwhile.
+  perform private.hold_session();
+  -- The account may have changed its address meanwhile.
   v_email := private.confirmed_email();
   -- One statement decides and spends: of two at once the second finds nothing to update.
   update public.invitations i

@@ -44,6 +44,7 @@ declare
   v_event public.security_events := private.find_security_event(event_id);
 begin
   perform private.lock_rights(v_event.organization_id);
+  perform private.hold_session();
   -- Whoever raises holds this lock and waits for nothing, so it comes free. The row is read again
   -- behind it.
   perform pg_advisory_xact_lock(private.security_event_lock(

@@ -51,6 +51,7 @@ as $$
 declare
   v_account private.mfa_accounts;
 begin
+  perform private.hold_session();
   insert into private.mfa_accounts (user_id) values (lock_mfa_account.user_id)
   on conflict do nothing;
   select * into v_account
@@ -61,7 +62,8 @@ begin
 end;
 $$;
 comment on function private.lock_mfa_account(uuid) is
-  'Until commit nothing else is decided about the account''s attempts, factors and devices.';
+  'Until commit nothing else is decided about the account''s attempts, factors and devices, and the
+   caller''s session does not end.';
 
 create function private.forget_old_attempts(user_id uuid)
   returns void

@@ -98,6 +98,7 @@ begin
   from private.mfa_reset_organizations(
     request_mfa_reset.user_id, request_mfa_reset.organization_id
   ) as o;
+  perform private.hold_session();
   perform private.require_permission('mfa:reset', request_mfa_reset.organization_id);
   if v_person is not null then
     perform private.require_step_up();
@@ -212,6 +213,7 @@ declare
 begin
   perform private.lock_rights(o)
   from private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o;
+  perform private.hold_session();
   perform from public.mfa_resets r where r.id = reset_id for update;
   return private.find_mfa_reset(reset_id);
 end;

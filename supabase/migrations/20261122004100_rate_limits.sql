@@ -243,6 +243,8 @@ create function public.set_rate_limit(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform private.require_permission('system:admin', null);
+  perform private.lock_rights(organization_id);
   perform private.require_permission_to_act('system:admin', null);
   perform private.require_rate_limit_rule(rule);
   if capacity is null or capacity not between 1 and 1000000
@@ -256,9 +258,6 @@ begin
     set capacity = set_rate_limit.capacity, window_seconds = set_rate_limit.window_seconds
     where r.name = set_rate_limit.rule;
     return;
-  end if;
-  if organization_id is not null then
-    perform private.lock_rights(organization_id);
   end if;
   if organization_id is not null and not exists (
     select from public.organizations o where o.id = set_rate_limit.organization_id

@@ -177,6 +177,7 @@ begin
   end if;
   v_key := private.find_revocable_key(key_id);
   perform private.lock_rights(v_key.organization_id);
+  perform private.hold_session();
   perform from public.api_keys k where k.id = key_id for no key update;
   v_key := private.find_revocable_key(key_id);
   return private.end_api_key(v_key, btrim(because), v_user);

@@ -101,6 +101,7 @@ as $$
 begin
   perform private.lock_rights(e.organization_id)
   from private.find_webhook_endpoint(endpoint_id, changes_content) e;
+  perform private.hold_session();
   perform from public.webhook_endpoints e
   where e.id = take_webhook_endpoint.endpoint_id
   for update;
@@ -212,6 +213,7 @@ declare
 begin
   perform private.require_webhook_rights(organization_id, null);
   perform private.lock_rights(organization_id);
+  perform private.hold_session();
   perform private.require_webhook_rights(organization_id, null);
   perform private.lock_count('webhook_endpoints', organization_id::text);
   if (

@@ -223,6 +223,8 @@ select results_eq(
      where source ~ '\mauth\.sessions\M' and name not like 'bulwark_audit_%'
      order by 1 $$,
   $$ select v.name collate "C" from (values
+       -- Locks the session, and not the account with it.
+       ('private.hold_session()'),
        -- Tells a session that has ended from an account that is suspended.
        ('private.require_user()')
      ) v (name) $$,

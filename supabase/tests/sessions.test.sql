@@ -1,6 +1,6 @@
 -- Sessions: who is calling, whatever the token says.
 begin;
-select plan(43);
+select plan(45);
 select tests.create_organizations();
 create temporary table session as
   select name, tests.create_session(email) as id
@@ -185,5 +185,26 @@ select is(
     $$ update private.settings set value = 'true' $$),
   '42501', 'SES-13: no client changes the setting'
 );
+-- it is held
+select tests.act_as_owner();
+select is_empty(
+  $$ select p.proname from pg_catalog.pg_proc p
+     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+       and p.prorettype <> 'trigger'::regtype
+       and p.prosrc ~ 'private\.(lock_rights|bump_permission_version)\('
+       and p.prosrc !~ 'private\.(hold_session|require_permission_to_(act|change))\('
+       -- Parts of those that do.
+       and p.proname not in ('bump_permission_version', 'refresh_effective_permissions') $$,
+  'SES-14: whatever acts on rights makes a sign-out wait'
+);
+select tests.act_in('admin@globex.test', tests.create_session('admin@globex.test'));
+select public.create_role(tests.organization_id('globex'), 'held', '{audit:read}');
+select tests.act_as_owner();
+select isnt_empty(
+  $$ select from auth.sessions s
+     where s.user_id = tests.user_id('admin@globex.test') and s.xmax::text <> '0' $$,
+  'SES-15: until commit its session is locked'
+);
+
 select * from finish();
 rollback;
