@@ -6,6 +6,7 @@ import { attempt } from "./attempt.ts";
 import { dialer } from "./connection.ts";
 import { openPool } from "./pool.ts";
 import type { AddressPolicy } from "./destination.ts";
+import { Lookups } from "./lookups.ts";
 import { webhookQueue } from "./queue.ts";
 import { systemResolve } from "./resolve.ts";
 import { openEndpoint } from "./sealing.ts";
@@ -22,19 +23,24 @@ export interface Delivering {
   source: string;
 }
 
+/** One for all runs of the isolate, which share its threads. */
+const lookups = new Lookups(systemResolve);
+
 /** Delivers what is due; see {@link run}. */
 export async function deliver(
   { client, keys, policy, source }: Delivering,
   limits: Partial<RunLimits>,
 ): Promise<RunReport> {
   const pool = openPool();
-  const network = { ...timeouts, resolve: systemResolve, dial: dialer(), pool, policy };
+  const network = { ...timeouts, dial: dialer(), pool, policy };
   try {
     return await run({
       queue: webhookQueue(client),
       open: (endpoint) => openEndpoint(keys, endpoint, policy),
-      attempt: (delivery, endpoint, timing) =>
-        attempt(delivery, endpoint, { ...network, ...timing }, source),
+      attempt: (delivery, endpoint, { account, timeout, signal }) => {
+        const resolve = lookups.of(account);
+        return attempt(delivery, endpoint, { ...network, resolve, timeout, signal }, source);
+      },
     }, { ...defaultLimits, worker: `function-${crypto.randomUUID().slice(0, 8)}`, ...limits });
   } finally {
     pool.close();

@@ -15,11 +15,14 @@ export interface Work {
   queue: WebhookQueue;
   /** Decrypts an endpoint's address and secrets. */
   open(endpoint: SealedEndpoint): Promise<OpenEndpoint>;
-  /** The signal says that others need the place: the attempt then ends as one that timed out. */
+  /**
+   * On behalf of an account. The signal says that others need the place: the attempt then ends as one
+   * that timed out.
+   */
   attempt(
     delivery: ClaimedDelivery,
     endpoint: OpenEndpoint,
-    timing: { timeout: number; signal: AbortSignal },
+    terms: { account: string; timeout: number; signal: AbortSignal },
   ): Promise<AttemptResult>;
 }
 
@@ -103,9 +106,10 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const drive = async (lane: Lane, signal: AbortSignal) => {
     const delivery = tooLate(lane) ? undefined : lane.deliveries.shift();
     if (!delivery) return giveBack(lane);
-    const timing = { timeout: timeoutAfter(lane.endpoint.timeouts), signal };
+    const { account } = lane.holder;
+    const terms = { account, timeout: timeoutAfter(lane.endpoint.timeouts), signal };
     const result = await open(lane.endpoint).then(
-      (endpoint) => work.attempt(delivery, endpoint, timing),
+      (endpoint) => work.attempt(delivery, endpoint, terms),
       (thrown) => ({
         delivery_id: delivery.id,
         attempt_id: delivery.attempt_id,
