@@ -1,10 +1,10 @@
-/** Lookups of names, shared fairly: each takes one of the few threads that the runtime has. */
+/** Lookups of names, shared fairly: each may take one of the few threads that the runtime has. */
 import { literalOf } from "./destination.ts";
 import type { Resolve } from "./resolve.ts";
 
 /** How many lookups are under way at once; the rest waits. */
 export interface LookupLimits {
-  /** Deno has 32 threads, which files, fetch() and the worker's own requests need as well. */
+  /** Deno 2.9 has 32 threads for lookups, files and fetch() together; Deno 2.1 needs none. */
   all: number;
   /** Of one account. */
   each: number;
