@@ -1,11 +1,18 @@
 import type { CallerClient } from "../caller.ts";
 import { BulwarkError, unwrap as unwrapAnswer } from "../errors.ts";
+import { together } from "../rate_limit/together.ts";
 import type { DataKeyStore, StoredDataKey } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
 import type { RegisteredKey } from "./key_ring.ts";
 
 /** Wrapped data keys as the service role reaches them through the Data API. */
 export function dataKeyStore(client: CallerClient): DataKeyStore {
+  // Rows that are read at once may each name a key, which need not exist.
+  const read = together<string, StoredDataKey | undefined>(async (ids) => {
+    const rows = unwrap(await client.rpc("read_data_keys", { key_ids: ids })).map(stored);
+    const byId = new Map(rows.map((key) => [key.id, key]));
+    return ids.map((id) => byId.get(id));
+  }, { size: 200, underWay: 2, patience: 30_000 });
   return {
     async find(id) {
       const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));
@@ -48,7 +55,7 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
       );
     },
     async read(ids) {
-      return unwrap(await client.rpc("read_data_keys", { key_ids: [...ids] })).map(stored);
+      return (await Promise.all(ids.map(read))).filter((key) => key !== undefined);
     },
     async indexKeys(organizationId) {
       const asked = organizationId === null ? {} : { for_organization: organizationId };
