@@ -242,3 +242,13 @@ Deno.test("randomToken() has the bits it is asked for; constantTimeEqual() compa
   assert.ok(!constantTimeEqual("secret", "secres"));
   assert.ok(!constantTimeEqual("secret", "secrets"));
 });
+
+Deno.test("a search has the index keys that another function made since", async () => {
+  const store = memoryStore();
+  const [one, other] = [new CachedDataKeys(ring(), store), new CachedDataKeys(ring(), store)];
+  await other.indexKeys(acme, true);
+  assert.equal((await one.indexKeys(acme, false)).length, 1);
+  const id = await other.addVersion(acme, "index", 1, null);
+  const found = await one.indexKeys(acme, false);
+  assert.deepEqual([found.length, found[0]?.identity.id], [2, id]);
+});

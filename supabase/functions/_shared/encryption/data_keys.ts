@@ -82,7 +82,7 @@ export interface DataKeys {
    * @throws EncryptionError unknown_key, key_destroyed, wrong_organization
    */
   open(id: string, organizationId: string | null): OpenDataKey | Promise<OpenDataKey>;
-  /** The organization's index keys, the current one first; none where it has never had one. */
+  /** The organization's index keys, the current one first; for a search, not from the cache. */
   indexKeys(organizationId: string | null, create: boolean): Promise<OpenDataKey[]>;
   /** Forgets what is cached: of some keys, or of all. */
   forget(ids?: readonly string[]): void;
@@ -322,7 +322,8 @@ export class CachedDataKeys implements DataKeys {
   async indexKeys(owner: string | null, create: boolean): Promise<OpenDataKey[]> {
     const organizationId = canonicalId(owner);
     const cached = this.#indexes.get(organizationId);
-    if (cached && cached.expires > this.now() && cached.keys.every((key) => this.#usable(key))) {
+    const isFresh = create && cached && cached.expires > this.now();
+    if (isFresh && cached.keys.every((key) => this.#usable(key))) {
       cached.keys.forEach((key) => key.usesLeft--);
       return cached.keys;
     }

@@ -88,9 +88,10 @@ interface IndexedPage {
 const pageSize = 200;
 
 /**
- * The caller's rows of an organization that have one of some blind indexes, page by page after a
- * place. Rows are in the order of index and primary key, which the database index has too, so that
- * a page costs the same wherever it begins.
+ * The caller's rows of an organization that have one of some blind indexes (the current one first),
+ * page by page after a place. Rows are in the order of index and primary key, which the database index
+ * has too, so that a page costs the same wherever it begins. The current index comes last: a row that
+ * is re-encrypted meanwhile moves to it, and may come twice.
  */
 export async function* readRowsByIndex(
   caller: CallerClient,
@@ -100,7 +101,9 @@ export async function* readRowsByIndex(
   after: Place | null,
 ): AsyncGenerator<IndexedPage> {
   const { primary_key, index_column, organization_column } = table.columns[0]!;
-  const left = [...indexes].sort().filter((index) => !after || indexKeyOf(index) >= after.indexKey);
+  const inOrder = indexes.toReversed();
+  const start = inOrder.findIndex((index) => indexKeyOf(index) === after?.indexKey);
+  const left = inOrder.slice(Math.max(start, 0));
   for (const [position, index] of left.entries()) {
     const indexKey = indexKeyOf(index);
     let last = after?.indexKey === indexKey ? after.primaryKey : null;
