@@ -11,8 +11,8 @@ import { Cacheable } from "cacheable";
 import { Redis } from "ioredis";
 import { Cache } from "../../supabase/functions/_shared/cache/cache.ts";
 import { cacheKey } from "../../supabase/functions/_shared/cache/catalog.ts";
-import { clientOptions, openRedis } from "../../supabase/functions/_shared/cache/redis.ts";
 import { SharedLevel } from "../../supabase/functions/_shared/cache/shared.ts";
+import { openRedis } from "../../supabase/functions/_shared/redis/client.ts";
 import { Failure } from "../stack/failure.ts";
 import { redisServer, startRedis } from "../testing/redis.ts";
 import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
@@ -39,11 +39,13 @@ export default bench({
     const server = await startRedis(binary);
     onStop(server.stop);
 
-    const ours = async (memorySeconds: number, prefix: string, tags: string[] = []) => {
-      const redis = await openRedis({ redisUrl: server.url, upstashUrl: null, upstashToken: null });
+    const ours = (memorySeconds: number, prefix: string, tags: string[] = []) => {
+      const redis = openRedis({ redisUrl: server.url, upstashUrl: null, upstashToken: null }, {
+        timeout: 1000,
+      });
       if (!redis) throw new Failure("BENCH", "no Redis");
       onStop(() => Promise.resolve(redis.close()));
-      const shared = new SharedLevel(redis, { prefix, timeout: 1000, leaseTime: 30_000 });
+      const shared = new SharedLevel(redis, { prefix, leaseTime: 30_000 });
       const cache = new Cache(shared, {
         memory: { maxEntries: 5000, maxSize: 16 * 1024 * 1024 },
         memorySeconds,
@@ -52,7 +54,7 @@ export default bench({
       const names = Array.from({ length: keys }, (_, i) => cacheKey("user", i));
       return (i: number) => cache.getOrSet(names[i % keys]!, load, { ttl: 3600, tags });
     };
-    const connection = new Redis(server.url, clientOptions);
+    const connection = new Redis(server.url);
     await new Promise((resolve) => connection.once("ready", resolve));
     onStop(() => Promise.resolve(connection.disconnect()));
     const bento = (memory: boolean, prefix: string, tags: string[] = []) => {
@@ -79,12 +81,8 @@ export default bench({
         : () => Promise.all(Array.from({ length: parallel }, () => read(next++)));
       return await perSecond(each) * parallel;
     };
-    const row = async (
-      name: string,
-      memory: boolean,
-      parallel: number,
-    ): Promise<BenchRow> => {
-      const own = await ours(memory ? 3600 : 0, `o${memory}${parallel}`);
+    const row = (name: string, memory: boolean, parallel: number): BenchRow => {
+      const own = ours(memory ? 3600 : 0, `o${memory}${parallel}`);
       const [one, two] = [bento(memory, `b${memory}${parallel}`), able(memory)];
       return {
         name,
@@ -98,8 +96,8 @@ export default bench({
       };
     };
 
-    const tagged = async (): Promise<BenchRow> => {
-      const [own, one] = [await ours(0, "otagged", ["team"]), bento(false, "btagged", ["team"])];
+    const tagged = (): BenchRow => {
+      const [own, one] = [ours(0, "otagged", ["team"]), bento(false, "btagged", ["team"])];
       return {
         name: "getOrSet, cold isolate, from Redis, with a tag",
         unit: "hits/s",
@@ -120,11 +118,11 @@ export default bench({
     const [held] = await session`select version from public.my_permissions(${organization?.id})`;
     const all = () => session`select * from public.my_permissions(${organization?.id})`;
     return [
-      await row("getOrSet, warm isolate", true, 1),
-      await row("getOrSet, warm isolate, 50 at a time", true, 50),
-      await row("getOrSet, cold isolate, from Redis", false, 1),
-      await row("getOrSet, cold isolate, from Redis, 50 at a time", false, 50),
-      await tagged(),
+      row("getOrSet, warm isolate", true, 1),
+      row("getOrSet, warm isolate, 50 at a time", true, 50),
+      row("getOrSet, cold isolate, from Redis", false, 1),
+      row("getOrSet, cold isolate, from Redis, 50 at a time", false, 50),
+      tagged(),
       {
         name: "what somebody holds, unchanged",
         unit: "ms",

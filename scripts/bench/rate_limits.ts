@@ -8,6 +8,7 @@ import { RateLimiterPostgres, RateLimiterRedis } from "rate-limiter-flexible";
 import type { CallerClient } from "../../supabase/functions/_shared/caller.ts";
 import { postgresStore } from "../../supabase/functions/_shared/rate_limit/postgres_store.ts";
 import { redisStore } from "../../supabase/functions/_shared/rate_limit/redis_store.ts";
+import { openRedis } from "../../supabase/functions/_shared/redis/client.ts";
 import { startRedis } from "../../tests/redis.ts";
 import type { Sql } from "../stack/connection.ts";
 import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
@@ -83,7 +84,9 @@ export default bench({
     });
     const theirs = (n: number) => peer.consume(user(n));
 
-    const store = redisStore(server.redis, throughSql(pool), "a secret of the project", {
+    const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
+    const redis = openRedis(env, { timeout: 1000 })!;
+    const store = redisStore(redis, throughSql(pool), "a secret of the project", {
       blockSeconds: 600,
     });
     const oursOnRedis = (n: number) => store.decide({ rule: "bench", userId: user(n) });
@@ -157,6 +160,7 @@ export default bench({
       update private.settings set value = '"x-forwarded-for"'
       where name = 'rate_limits.address_header'
     `;
+    await postgres`insert into auth.users (id, email) values (${user(0)}, 'ada@bench.test')`;
     const reader = await asUser(user(0));
     await reader`
       select set_config('request.headers', '{"x-forwarded-for": "203.0.113.1"}', false),

@@ -26,8 +26,8 @@ export function redisServer(): string | null {
   return null;
 }
 
-/** Starts a redis-server that keeps nothing on disk. */
-export async function startRedis(binary: string): Promise<TestRedis> {
+/** Starts a redis-server that keeps nothing on disk, with more arguments where they are given. */
+export async function startRedis(binary: string, more: string[] = []): Promise<TestRedis> {
   const scratch = await makeScratchFolder("redis");
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
@@ -46,7 +46,7 @@ export async function startRedis(binary: string): Promise<TestRedis> {
     child = new Deno.Command(binary, {
       args: [
         ...["--port", String(port), "--bind", "127.0.0.1", "--dir", scratch.path],
-        ...["--save", "", "--appendonly", "no"],
+        ...["--save", "", "--appendonly", "no", ...more],
       ],
       stdin: "null",
       stdout: "null",

@@ -1,9 +1,9 @@
 import postgres from "postgres";
 import { Failure } from "../stack/failure.ts";
-import { openRedis } from "../../supabase/functions/_shared/cache/redis.ts";
 import { SharedLevel } from "../../supabase/functions/_shared/cache/shared.ts";
 import { Cache, cacheKey } from "../../supabase/functions/_shared/cache.ts";
 import { Point } from "../../supabase/functions/_shared/metrics/histogram.ts";
+import { openRedis } from "../../supabase/functions/_shared/redis/client.ts";
 import { redisServer, startRedis } from "../testing/redis.ts";
 import { type Place, title } from "./guide.ts";
 
@@ -25,11 +25,10 @@ async function cache(): Promise<void> {
   title(`A cold and a warm read${binary ? ", and an isolate that starts cold" : ""}`);
   const server = binary ? await startRedis(binary) : null;
   const isolates: Cache[] = [];
-  const isolate = async () => {
-    const redis = server &&
-      await openRedis({ redisUrl: server.url, upstashUrl: null, upstashToken: null });
-    const shared = redis &&
-      new SharedLevel(redis, { prefix: "tour", timeout: 1000, leaseTime: 5000 });
+  const isolate = () => {
+    const env = { redisUrl: server?.url ?? null, upstashUrl: null, upstashToken: null };
+    const redis = openRedis(env, { timeout: 1000 });
+    const shared = redis && new SharedLevel(redis, { prefix: "tour", leaseTime: 5000 });
     const cache = new Cache(shared, {
       memory: { maxEntries: 100, maxSize: 100_000 },
       memorySeconds: 5,
@@ -52,10 +51,10 @@ async function cache(): Promise<void> {
     console.log(`  ok       ${says}: ${took < 1 ? took.toFixed(3) : took.toFixed(0)} ms`);
   };
   try {
-    const one = await isolate();
+    const one = isolate();
     await read(one, "cold, loaded from what takes 100 ms", 1);
     await read(one, "warm, from the isolate's memory", 1);
-    if (server) await read(await isolate(), "another isolate, from Redis", 1);
+    if (server) await read(isolate(), "another isolate, from Redis", 1);
     await one.invalidateTags("acme");
     await read(one, "after the tag was invalidated, loaded again", 2);
   } finally {

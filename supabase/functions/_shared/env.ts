@@ -115,6 +115,8 @@ export interface RateLimitEnv extends Env {
   secretKey: string;
   /** Where buckets are kept instead of Postgres; null: in Postgres. */
   redisUrl: string | null;
+  /** How long a command to Redis may take, in milliseconds; 100 by default. */
+  redisTimeout?: number;
   /** The header that a trusted proxy writes the client's address to; null: none is trusted. */
   addressHeader: string | null;
   /** How many trusted proxies append to that header. */
@@ -139,6 +141,7 @@ export function readRateLimitEnv(
     ...readEnv(get),
     secretKey: readSecretKey(get),
     redisUrl: get("REDIS_URL") || null,
+    redisTimeout: readRedisTimeout(get),
     addressHeader: get("BULWARK_ADDRESS_HEADER") || null,
     addressHops,
     placeHeaders: latitude && longitude ? [latitude.trim(), longitude.trim()] : null,
@@ -197,8 +200,14 @@ export function readCacheEnv(
     upstashUrl: get("UPSTASH_REDIS_REST_URL") || null,
     upstashToken: get("UPSTASH_REDIS_REST_TOKEN") || null,
     cachePrefix: get("BULWARK_CACHE_PREFIX") || ["bulwark", ...host ? [host] : []].join(":"),
-    cacheTimeout: Number(get("BULWARK_CACHE_TIMEOUT_MS")) || 100,
+    cacheTimeout: readRedisTimeout(get),
   };
+}
+
+/** How long a command to Redis may take, in milliseconds. */
+function readRedisTimeout(get: (name: string) => string | undefined): number {
+  const timeout = Number(get("BULWARK_CACHE_TIMEOUT_MS"));
+  return timeout > 0 && timeout <= 60_000 ? timeout : 100;
 }
 
 /** What recording needs: who may store, how often, and what an isolate may have. */

@@ -17,7 +17,7 @@ const told = new WeakMap<
 >();
 
 /** In memory alone, whatever Redis there is: see heldPermissions(). */
-let memory: Promise<Cache> | undefined;
+let memory: Cache | undefined;
 
 /**
  * Which of up to 100 permissions the client's user holds in an organization (null: system-wide).
@@ -115,7 +115,7 @@ async function askFor(
   const holder = claimedBy(client);
   if (!holder) return new Set((await ask(null)).permissions);
   memory ??= openCache({ ...none, cachePrefix: "permissions" }, cacheObserver);
-  return await heldPermissions(await memory, holder, organizationId, ask);
+  return await heldPermissions(memory, holder, organizationId, ask);
 }
 
 const none = { redisUrl: null, upstashUrl: null, upstashToken: null, cacheTimeout: 100 };

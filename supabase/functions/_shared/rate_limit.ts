@@ -5,10 +5,11 @@ import { clientAddress } from "./rate_limit/address.ts";
 import type { Charge, RateLimitStore } from "./rate_limit/decision.ts";
 import { rateLimitHeaders, refusal } from "./rate_limit/headers.ts";
 import { identifier, type Identify } from "./rate_limit/identity.ts";
-import { boundedStore, patience } from "./rate_limit/limiter.ts";
+import { boundedStore } from "./rate_limit/limiter.ts";
 import { postgresStore } from "./rate_limit/postgres_store.ts";
 import { redisStore } from "./rate_limit/redis_store.ts";
 import { TurnedAway } from "./rate_limit/turned_away.ts";
+import { sharedRedis } from "./redis/client.ts";
 import { serviceClient } from "./service.ts";
 
 /** The rule for a request; null: it is not limited. */
@@ -53,24 +54,9 @@ export function openLimits(env: RateLimitEnv): Limit {
 /** The store that the environment names: Redis with REDIS_URL, else Postgres. */
 export function openStore(env: RateLimitEnv): RateLimitStore {
   const client = serviceClient(env, crypto.randomUUID());
-  const { redisUrl, secretKey } = env;
-  if (!redisUrl) return postgresStore(client);
-  let store: Promise<RateLimitStore> | undefined;
-  const open = async () => {
-    // Only who uses it loads it.
-    const { Redis } = await import("ioredis");
-    const redis = new Redis(redisUrl, {
-      connectTimeout: patience,
-      commandTimeout: patience,
-      maxRetriesPerRequest: 0,
-    });
-    // Without a listener a lost connection would end the process; each call fails by itself.
-    redis.on("error", () => {});
-    return redisStore(redis, client, secretKey);
-  };
-  return {
-    decide: async (charge) => await (await (store ??= open())).decide(charge),
-  };
+  const { redisUrl, redisTimeout, secretKey } = env;
+  const redis = sharedRedis({ redisUrl, upstashUrl: null, upstashToken: null }, redisTimeout);
+  return redis ? redisStore(redis, client, secretKey) : postgresStore(client);
 }
 
 /** The limits that these parts make. */

@@ -36,7 +36,7 @@ const answer = limit(rule, async (request) => {
     const { since, step } = rangeOf(asked.range);
     return Response.json(await readOverview(service, since, step));
   }
-  const text = toText(await scrape(await cache, service), format);
+  const text = toText(await scrape(cache, service), format);
   return new Response(text, { headers: { "content-type": contentTypes[format] } });
 });
 

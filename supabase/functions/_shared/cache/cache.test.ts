@@ -1,8 +1,7 @@
 /** The cache in memory alone, and what its two levels are made of. */
 import assert from "node:assert/strict";
-import { Breaker } from "./breaker.ts";
 import { Debts } from "./debts.ts";
-import { makeCache } from "../cache.ts";
+import { openCache } from "../cache.ts";
 import { Cache, type CacheOptions } from "./cache.ts";
 import { any, type CacheKey, cacheKey, cachePattern, matcher } from "./catalog.ts";
 import { warm } from "./warm.ts";
@@ -252,43 +251,11 @@ Deno.test("CACHE-27: an address that is none leaves the memory, and is said", as
   ) {
     const said: string[] = [];
     const log = (line: string) => said.push(line);
-    const cache = await makeCache({ ...env, cacheTimeout: 100, ...wrong }, undefined, log);
+    const cache = openCache({ ...env, cacheTimeout: 100, ...wrong }, undefined, log);
     assert.equal(await cache.getOrSet(key("a"), () => Promise.resolve(1), { ttl: 60 }), 1);
     assert.equal(cache.state, "memory");
     assert.ok(said.length === 1 && !said[0]?.includes("hunter2"), said[0]);
   }
-});
-
-const timersEnd = () => new Promise((resolve) => setTimeout(resolve, 50));
-
-Deno.test(
-  "CACHE-15: a breaker stops calling what fails, and lets one call try again",
-  async () => {
-    let now = 0;
-    let up = false;
-    let calls = 0;
-    const breaker = new Breaker({ timeout: 20, failures: 2, pause: 1000, now: () => now });
-    const call = () =>
-      breaker.call(() => {
-        calls++;
-        return up ? Promise.resolve("fine") : Promise.reject(new Error("down"));
-      }).catch((thrown) => thrown.name);
-    assert.deepEqual([await call(), await call(), await call()], Array(3).fill("Unavailable"));
-    assert.equal(calls, 2);
-    now += 1300;
-    assert.deepEqual(await Promise.all([call(), call(), call()]), Array(3).fill("Unavailable"));
-    assert.equal(calls, 3, "one tries, the others do not wait for it");
-    up = true;
-    now += 1300;
-    assert.equal(await call(), "fine");
-    assert.deepEqual(await Promise.all([call(), call()]), ["fine", "fine"]);
-    await timersEnd();
-  },
-);
-
-Deno.test("CACHE-16: a breaker waits no longer than it may", async () => {
-  const breaker = new Breaker({ timeout: 10 });
-  await assert.rejects(breaker.call(() => new Promise(() => {})), { name: "Unavailable" });
 });
 
 Deno.test("CACHE-17: a key's type is made by cacheKey() alone", () => {
@@ -370,33 +337,6 @@ Deno.test("CACHE-22: a lifetime that is none is not one of for ever", async () =
   } finally {
     Date.now = clock;
   }
-});
-
-Deno.test(
-  "CACHE-23: who answers with a refusal is there: the breaker stays closed",
-  async () => {
-    const isAnswer = (thrown: unknown) => thrown instanceof RangeError;
-    const breaker = new Breaker({ timeout: 20, failures: 2, isAnswer });
-    const refused = () => breaker.call(() => Promise.reject(new RangeError("out of memory")));
-    for (let i = 0; i < 5; i++) await assert.rejects(refused(), { name: "Unavailable" });
-    assert.equal(breaker.isOpen, false);
-    await timersEnd();
-  },
-);
-
-Deno.test("CACHE-24: one timer bounds many calls, each by its own time", async () => {
-  const breaker = new Breaker({ timeout: 40, failures: 100 });
-  const start = performance.now();
-  const ended = async (after: number) => {
-    await new Promise((resolve) => setTimeout(resolve, after));
-    const begun = performance.now();
-    await assert.rejects(breaker.call(() => new Promise(() => {})), { name: "Unavailable" });
-    return performance.now() - begun;
-  };
-  for (const took of await Promise.all([0, 5, 15, 30, 60].map(ended))) {
-    assert.ok(took >= 38, `${took}`);
-  }
-  assert.ok(performance.now() - start >= 98);
 });
 
 Deno.test("CACHE-25: what is owed again while it is being paid stays owed", async () => {

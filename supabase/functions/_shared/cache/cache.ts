@@ -6,8 +6,9 @@ import {
   type Namespace,
   namespaceOf,
 } from "./catalog.ts";
+import { Unavailable } from "../redis/breaker.ts";
 import { type Entry, MemoryLevel, type MemoryOptions } from "./memory.ts";
-import { type Lease, type SharedLevel, Unavailable } from "./shared.ts";
+import type { Lease, SharedLevel } from "./shared.ts";
 
 /** How one entry is kept. */
 export interface EntryOptions {

@@ -1,9 +1,9 @@
 /** The cache over a real redis-server: several isolates, races, and a Redis that dies. */
 import assert from "node:assert/strict";
 import { redisServer, startRedis, type TestRedis } from "../../../../scripts/testing/redis.ts";
+import { openRedis, RedisClient, type RedisCommands } from "../redis/client.ts";
 import { Cache, type CacheOptions } from "./cache.ts";
 import { type CacheKey, cacheKey, cachePattern } from "./catalog.ts";
-import { openRedis, type RedisCommands } from "./redis.ts";
 import { SharedLevel } from "./shared.ts";
 
 const binary = redisServer();
@@ -13,8 +13,8 @@ const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, tim
 /** A Redis, and isolates on it that keep nothing in memory unless they are told to. */
 interface Place {
   server: TestRedis;
-  redis: RedisCommands;
-  isolate(options?: Partial<CacheOptions>, timeout?: number): Promise<Cache>;
+  redis: RedisClient;
+  isolate(options?: Partial<CacheOptions>, timeout?: number): Cache;
 }
 
 function redisTest(name: string, test: (place: Place) => Promise<void>): void {
@@ -27,17 +27,17 @@ function redisTest(name: string, test: (place: Place) => Promise<void>): void {
     async fn() {
       const server = await startRedis(binary ?? "");
       const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
-      const redis = await openRedis(env);
+      const redis = openRedis(env, { timeout: 5000, log: () => {} });
       assert.ok(redis);
       const opened: Cache[] = [];
       try {
         await test({
           server,
           redis,
-          async isolate(options = {}, timeout = 5000) {
-            const own = await openRedis(env);
+          isolate(options = {}, timeout = 5000) {
+            const own = openRedis(env, { timeout, log: () => {} });
             assert.ok(own);
-            const shared = new SharedLevel(own, { prefix: "t", timeout, leaseTime: 5000 });
+            const shared = new SharedLevel(own, { prefix: "t", leaseTime: 5000 });
             const cache = new Cache(shared, {
               memory: { maxEntries: 1000, maxSize: 1_000_000 },
               memorySeconds: 0,
@@ -58,14 +58,14 @@ function redisTest(name: string, test: (place: Place) => Promise<void>): void {
 }
 
 redisTest("CACHE-R01: what one isolate loaded another does not load", async ({ isolate }) => {
-  const [one, two] = [await isolate(), await isolate()];
+  const [one, two] = [isolate(), isolate()];
   await one.getOrSet(key("a"), () => Promise.resolve({ n: 1 }), { ttl: 60 });
   const unused = () => Promise.reject(new Error("loaded again"));
   assert.deepEqual(await two.getOrSet(key("a"), unused, { ttl: 60 }), { n: 1 });
 });
 
 redisTest("CACHE-R24: what is in Redis and no JSON is a miss", async ({ redis, isolate }) => {
-  const cache = await isolate();
+  const cache = isolate();
   for (const junk of ["\njunk", "\n", "junk", ""]) {
     await redis.call("SET", "t:e:user:a", junk);
     const answer = await cache.getOrSet(key("a"), () => Promise.resolve("loaded"), { ttl: 60 });
@@ -78,12 +78,12 @@ redisTest("CACHE-R24: what is in Redis and no JSON is a miss", async ({ redis, i
 redisTest("CACHE-R26: what is deeper than the stack can be read", async ({ redis, isolate }) => {
   await redis.call("SET", "t:e:user:a", `\n${"[".repeat(200_000)}${"]".repeat(200_000)}`);
   const unused = () => Promise.reject(new Error("loaded again"));
-  let value = await (await isolate()).getOrSet<unknown[]>(key("a"), unused, { ttl: 60 });
+  let value = await isolate().getOrSet<unknown[]>(key("a"), unused, { ttl: 60 });
   for (; value.length > 0; value = value[0] as unknown[]) assert.ok(Object.isFrozen(value));
 });
 
 redisTest("CACHE-R25: what is in Redis and no text is a miss", async ({ redis, isolate }) => {
-  const cache = await isolate();
+  const cache = isolate();
   await redis.call("RPUSH", "t:e:user:a", "x");
   await redis.call("RPUSH", "t:t:tag", "x");
   for (const tags of [[], ["tag"]]) {
@@ -96,7 +96,7 @@ redisTest("CACHE-R25: what is in Redis and no text is a miss", async ({ redis, i
 });
 
 redisTest("CACHE-R02: of ten isolates that miss at once one loads", async ({ isolate }) => {
-  const isolates = await Promise.all(Array.from({ length: 10 }, () => isolate()));
+  const isolates = Array.from({ length: 10 }, () => isolate());
   let loads = 0;
   const load = async () => {
     loads++;
@@ -113,8 +113,8 @@ redisTest("CACHE-R02: of ten isolates that miss at once one loads", async ({ iso
 redisTest(
   "CACHE-R03: who waits in vain for another's load loads by itself",
   async ({ isolate }) => {
-    const one = await isolate();
-    const two = await isolate({ loadWait: 30 });
+    const one = isolate();
+    const two = isolate({ loadWait: 30 });
     const { promise, resolve } = Promise.withResolvers<string>();
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
     const load = () => {
@@ -132,7 +132,7 @@ redisTest(
 redisTest(
   "CACHE-R04: a load in one isolate does not survive a deletion in another",
   async (place) => {
-    const [one, two] = [await place.isolate(), await place.isolate({ memorySeconds: 5 })];
+    const [one, two] = [place.isolate(), place.isolate({ memorySeconds: 5 })];
     for (const how of ["delete", "tag", "pattern", "set"] as const) {
       const each = key(how);
       const { promise, resolve } = Promise.withResolvers<string>();
@@ -159,7 +159,7 @@ redisTest(
 );
 
 redisTest("CACHE-R05: loads and deletions in a storm never leave an old value", async (place) => {
-  const isolates = await Promise.all(Array.from({ length: 4 }, () => place.isolate()));
+  const isolates = Array.from({ length: 4 }, () => place.isolate());
   let truth = 0;
   const options = { ttl: 60, tags: ["t"] };
   const load = async () => {
@@ -182,7 +182,7 @@ redisTest("CACHE-R05: loads and deletions in a storm never leave an old value", 
 });
 
 redisTest("CACHE-R06: a tag is invalidated by one write, whatever carries it", async (place) => {
-  const cache = await place.isolate();
+  const cache = place.isolate();
   const keys = Array.from({ length: 500 }, (_, i) => key(`${i}`));
   await cache.setMany(keys.map((each, i) => [each, i]), { ttl: 60, tags: ["a", "b"] });
   assert.equal((await cache.getMany(keys)).filter((value) => value !== undefined).length, 500);
@@ -200,7 +200,7 @@ redisTest("CACHE-R06: a tag is invalidated by one write, whatever carries it", a
 redisTest(
   "CACHE-R07: a tag whose generation was evicted takes its entries along",
   async (place) => {
-    const cache = await place.isolate();
+    const cache = place.isolate();
     await cache.set(key("a"), 1, { ttl: 60, tags: ["team"] });
     assert.equal(await cache.get(key("a")), 1);
     await place.redis.call("DEL", "t:t:team");
@@ -213,7 +213,7 @@ redisTest(
 redisTest(
   "CACHE-R08: an entry stored without a tag is not taken for one that has it",
   async (place) => {
-    const cache = await place.isolate();
+    const cache = place.isolate();
     await cache.set(key("a"), "before the tag was added to the code", { ttl: 60 });
     const got = await cache.getOrSet(key("a"), () => Promise.resolve("fresh"), {
       ttl: 60,
@@ -224,7 +224,7 @@ redisTest(
 );
 
 redisTest("CACHE-R09: a pattern is cleared by SCAN and UNLINK, never by KEYS", async (place) => {
-  const [one, two] = [await place.isolate(), await place.isolate({ memorySeconds: 60 })];
+  const [one, two] = [place.isolate(), place.isolate({ memorySeconds: 60 })];
   const keys = Array.from({ length: 1200 }, (_, i) => cacheKey("user", "1", i));
   await one.setMany(keys.map((each) => [each, 1]), { ttl: 60 });
   await one.set(cacheKey("user", "2", "kept"), 2, { ttl: 60 });
@@ -240,8 +240,8 @@ redisTest("CACHE-R09: a pattern is cleared by SCAN and UNLINK, never by KEYS", a
 redisTest(
   "CACHE-R10: in another isolate's memory an entry ends after memorySeconds",
   async (place) => {
-    const one = await place.isolate();
-    const two = await place.isolate({ memorySeconds: 30 });
+    const one = place.isolate();
+    const two = place.isolate({ memorySeconds: 30 });
     await one.set(key("a"), "old", { ttl: 60 });
     const load = () => Promise.resolve("new");
     assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "old");
@@ -260,7 +260,7 @@ redisTest(
 redisTest(
   "CACHE-R11: a Redis that is killed and comes back under load fails no request",
   async (place) => {
-    const isolates = await Promise.all([1, 2, 3].map(() => place.isolate({}, 300)));
+    const isolates = [1, 2, 3].map(() => place.isolate({}, 300));
     const outcomes = { failed: 0, wrong: 0, served: 0, loaded: 0 };
     let stop = false;
     const client = async (cache: Cache) => {
@@ -315,7 +315,7 @@ redisTest(
   "CACHE-R12: what was deleted while Redis was away is deleted when it is back",
   async (place) => {
     // A Redis with a memory of its own: frozen, not killed.
-    const [one, two] = [await place.isolate(), await place.isolate({}, 300)];
+    const [one, two] = [place.isolate(), place.isolate({}, 300)];
     await one.set(key("a"), "old", { ttl: 600 });
     await one.set(key("b"), "old", { ttl: 600, tags: ["team"] });
     place.server.freeze();
@@ -338,7 +338,7 @@ redisTest(
 
 redisTest("CACHE-R13: no Redis at all is a cache in memory", async ({ server, isolate }) => {
   await server.kill();
-  const cache = await isolate({ memorySeconds: 5 }, 50);
+  const cache = isolate({ memorySeconds: 5 }, 50);
   let loads = 0;
   const load = () => Promise.resolve(++loads);
   for (let i = 0; i < 20; i++) await cache.getOrSet(key("a"), load, { ttl: 60 });
@@ -350,7 +350,7 @@ redisTest("CACHE-R13: no Redis at all is a cache in memory", async ({ server, is
 });
 
 redisTest("CACHE-R14: what is stored expires in Redis too", async ({ redis, isolate }) => {
-  const cache = await isolate();
+  const cache = isolate();
   await cache.set(key("a"), 1, { ttl: 60, tags: ["team"] });
   await cache.getOrSet(key("b"), () => Promise.resolve(2), { ttl: 60 });
   const [, names] = await redis.call("SCAN", "0", "COUNT", 1000) as [string, string[]];
@@ -372,17 +372,20 @@ redisTest("CACHE-R15: over Upstash's HTTP it is the same cache", async ({ server
     }
   });
   try {
-    const open = async (token: string) => {
+    const open = (token: string) => {
       const upstashUrl = `http://127.0.0.1:${bridge.addr.port}`;
-      const http = await openRedis({ redisUrl: null, upstashUrl, upstashToken: token });
+      const http = openRedis({ redisUrl: null, upstashUrl, upstashToken: token }, {
+        timeout: 1000,
+        log: () => {},
+      });
       assert.ok(http);
-      return new Cache(new SharedLevel(http, { prefix: "u", timeout: 1000, leaseTime: 5000 }), {
+      return new Cache(new SharedLevel(http, { prefix: "u", leaseTime: 5000 }), {
         memory: { maxEntries: 100, maxSize: 100_000 },
         memorySeconds: 0,
         loadWait: 500,
       });
     };
-    const [one, two] = [await open("secret"), await open("secret")];
+    const [one, two] = [open("secret"), open("secret")];
     const options = { ttl: 60, tags: ["team"] };
     const unused = () => Promise.reject(new Error("loaded again"));
     await one.getOrSet(key("a"), () => Promise.resolve({ text: '{"quoted": 1}' }), options);
@@ -391,7 +394,7 @@ redisTest("CACHE-R15: over Upstash's HTTP it is the same cache", async ({ server
     assert.equal(await one.getOrSet(key("a"), () => Promise.resolve(5), options), 5);
     await one.clear(cachePattern("user"));
     assert.equal(await two.get(key("a")), undefined);
-    const refused = await open("wrong");
+    const refused = open("wrong");
     assert.equal(await refused.getOrSet(key("a"), () => Promise.resolve(6), options), 6);
   } finally {
     await bridge.shutdown();
@@ -400,7 +403,7 @@ redisTest("CACHE-R15: over Upstash's HTTP it is the same cache", async ({ server
 });
 
 redisTest("CACHE-R16: what a key is made of cannot name another's entry", async ({ isolate }) => {
-  const cache = await isolate();
+  const cache = isolate();
   const odd: CacheKey[] = ["a:b", "a\nb", "*", "[ab]", "a b=c", "é", '"'].map(key);
   await cache.setMany(odd.map((each, i) => [each, i]), { ttl: 60, tags: ["a b=c\n", "*"] });
   assert.deepEqual(await cache.getMany(odd), odd.map((_, i) => i));
@@ -411,7 +414,7 @@ redisTest("CACHE-R16: what a key is made of cannot name another's entry", async 
 });
 
 redisTest("CACHE-R17: a hit is one round trip, with tags as well", async ({ redis, isolate }) => {
-  const cache = await isolate();
+  const cache = isolate();
   const unused = () => Promise.reject(new Error("loaded"));
   const calls = async () => {
     const info = String(await redis.call("INFO", "commandstats"));
@@ -430,20 +433,17 @@ redisTest("CACHE-R17: a hit is one round trip, with tags as well", async ({ redi
 redisTest(
   "CACHE-R18: a prefix is no pattern, and nobody else's names are cleared",
   async (place) => {
-    const open = async (prefix: string) => {
-      const redis = await openRedis({
-        redisUrl: place.server.url,
-        upstashUrl: null,
-        upstashToken: null,
-      });
+    const open = (prefix: string) => {
+      const env = { redisUrl: place.server.url, upstashUrl: null, upstashToken: null };
+      const redis = openRedis(env, { timeout: 5000 });
       assert.ok(redis);
-      return new Cache(new SharedLevel(redis, { prefix, timeout: 5000, leaseTime: 5000 }), {
+      return new Cache(new SharedLevel(redis, { prefix, leaseTime: 5000 }), {
         memory: { maxEntries: 100, maxSize: 100_000 },
         memorySeconds: 0,
         loadWait: 500,
       });
     };
-    const [wild, foreign] = [await open("[ab]*"), await open("app")];
+    const [wild, foreign] = [open("[ab]*"), open("app")];
     try {
       for (const cache of [wild, foreign]) await cache.set(key("1"), "mine", { ttl: 60 });
       await place.redis.call("SET", "a:e:user:1", "another program's");
@@ -463,7 +463,7 @@ redisTest(
 );
 
 redisTest("CACHE-R19: a Redis that is full goes on serving what it has", async (place) => {
-  const cache = await place.isolate();
+  const cache = place.isolate();
   await cache.set(key("a"), "kept", { ttl: 60 });
   await place.redis.call("CONFIG", "SET", "maxmemory", "1");
   for (let i = 0; i < 10; i++) await cache.set(key(`new ${i}`), i, { ttl: 60 });
@@ -477,8 +477,8 @@ redisTest(
   "CACHE-R20: a load that outlived the Redis it began with is kept by nobody",
   async (place) => {
     const [one, two] = [
-      await place.isolate({ memorySeconds: 60 }, 300),
-      await place.isolate({}, 300),
+      place.isolate({ memorySeconds: 60 }, 300),
+      place.isolate({}, 300),
     ];
     let truth = "old";
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -511,17 +511,20 @@ redisTest(
 );
 
 /** An isolate whose way to Redis can be cut, before a command arrives or before its answer does. */
-function cuttable(redis: RedisCommands) {
+function cuttable(redis: RedisClient) {
   const way: { is: "open" | "cut" | "mute" } = { is: "open" };
-  const shared = new SharedLevel({
+  const commands: RedisCommands = {
+    isConnected: true,
     async call(command, ...args) {
       if (way.is === "cut") throw new Error("cut");
       const mute = way.is === "mute" && command.startsWith("EVAL");
       const answer = await redis.call(command, ...args);
       return mute ? await new Promise(() => {}) : answer;
     },
-    close() {},
-  }, { prefix: "t", timeout: 100, leaseTime: 5000 });
+    drop() {},
+  };
+  const client = new RedisClient(commands, { timeout: 100, log: () => {} });
+  const shared = new SharedLevel(client, { prefix: "t", leaseTime: 5000 });
   const cache = new Cache(shared, {
     memory: { maxEntries: 100, maxSize: 100_000 },
     memorySeconds: 0,
@@ -533,7 +536,7 @@ function cuttable(redis: RedisCommands) {
 redisTest(
   "CACHE-R21: what was deleted while Redis was away is deleted though nobody asks, and not stored again",
   async (place) => {
-    const one = await place.isolate();
+    const one = place.isolate();
     const two = cuttable(place.redis);
     await one.set(key("a"), "old", { ttl: 600 });
     const { promise, resolve } = Promise.withResolvers<string>();
@@ -557,7 +560,7 @@ redisTest(
 
 redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place) => {
   const one = cuttable(place.redis);
-  const two = await place.isolate({ loadWait: 30_000 });
+  const two = place.isolate({ loadWait: 30_000 });
   const load = () => Promise.resolve("mine");
   // The script is known, so that what gets lost is its answer.
   await one.cache.getOrSet(key("warm"), load, { ttl: 60 });
@@ -573,7 +576,7 @@ redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place
 redisTest(
   "CACHE-R23: while a pattern is cleared others read, and nobody scans again",
   async (place) => {
-    const cache = await place.isolate();
+    const cache = place.isolate();
     const keys = Array.from({ length: 5000 }, (_, i) => cacheKey("user", "1", i));
     await cache.setMany(keys.map((each) => [each, "old"]), { ttl: 60 });
     await cache.set(cacheKey("organization", "1"), "there", { ttl: 60 });

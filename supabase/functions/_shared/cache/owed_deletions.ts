@@ -1,6 +1,6 @@
 import { type CacheKey, type CachePattern, everything, globOf, matcher } from "./catalog.ts";
 import { Debts } from "./debts.ts";
-import type { GuardedRedis } from "./guarded_redis.ts";
+import { list, type PrefixedRedis } from "./prefixed_redis.ts";
 import { fill, generationSeconds, invalidate } from "./scripts.ts";
 
 const scanCount = 500;
@@ -14,7 +14,7 @@ const maxOwed = 10_000;
  * owed: it is tried again by itself, and whoever reads pays keys, tags and leases before.
  */
 export class OwedDeletions {
-  readonly #redis: GuardedRedis;
+  readonly #redis: PrefixedRedis;
   readonly #keys = new Debts<CacheKey>();
   readonly #tags = new Debts<string>();
   readonly #patterns = new Debts<CachePattern>();
@@ -24,7 +24,7 @@ export class OwedDeletions {
   #retrying = false;
   #closed = false;
 
-  constructor(redis: GuardedRedis) {
+  constructor(redis: PrefixedRedis) {
     this.#redis = redis;
   }
 
@@ -138,7 +138,7 @@ export class OwedDeletions {
     let cursor = "0";
     do {
       const page = await this.#redis.call("SCAN", cursor, "MATCH", glob, "COUNT", scanCount);
-      const [next, names] = page as [string, string[]];
+      const [next, names] = list<[string, string[]]>(page);
       const mine = names.filter((name) => matches(name.slice(before.length)));
       if (mine.length > 0) await this.#redis.call("UNLINK", ...mine);
       cursor = String(next);

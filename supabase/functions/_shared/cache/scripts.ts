@@ -1,14 +1,4 @@
-import { createHash } from "node:crypto";
-
-/** A script that runs in Redis as one indivisible step. */
-export interface Script {
-  source: string;
-  sha1: string;
-}
-
-function script(source: string): Script {
-  return { source, sha1: createHash("sha1").update(source).digest("hex") };
-}
+import { script } from "../redis/script.ts";
 
 /** How many seconds a tag's generation is kept: longer than any entry lives. */
 export const generationSeconds = 2 * 86_400;

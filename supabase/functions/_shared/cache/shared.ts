@@ -1,9 +1,17 @@
-import { Unavailable } from "./breaker.ts";
+import { Unavailable } from "../redis/breaker.ts";
+import type { RedisClient } from "../redis/client.ts";
 import type { CacheKey, CachePattern } from "./catalog.ts";
-import { GuardedRedis, type SharedOptions } from "./guarded_redis.ts";
 import { OwedDeletions } from "./owed_deletions.ts";
-import type { RedisCommands } from "./redis.ts";
+import { list, PrefixedRedis } from "./prefixed_redis.ts";
 import { claim, fill, generationSeconds, store } from "./scripts.ts";
+
+/** How the level in Redis behaves. */
+export interface SharedOptions {
+  /** Before every name in Redis, so that several applications share one. */
+  prefix: string;
+  /** How long a load may take before another process loads too, in milliseconds. */
+  leaseTime: number;
+}
 
 /** Leave to load a key and to store what was loaded; a deletion takes it away. */
 export interface Lease {
@@ -54,13 +62,13 @@ const mostAtOnce = 1000;
  * be deleted meanwhile is deleted before anything is read again.
  */
 export class SharedLevel {
-  readonly #redis: GuardedRedis;
+  readonly #redis: PrefixedRedis;
   readonly #owed: OwedDeletions;
   readonly #leaseTime: number;
   #reads: Read[] = [];
 
-  constructor(redis: RedisCommands, options: SharedOptions) {
-    this.#redis = new GuardedRedis(redis, options);
+  constructor(redis: RedisClient, options: SharedOptions) {
+    this.#redis = new PrefixedRedis(redis, options.prefix);
     this.#owed = new OwedDeletions(this.#redis);
     this.#leaseTime = options.leaseTime;
   }
@@ -81,14 +89,15 @@ export class SharedLevel {
   async claim(key: CacheKey, tags: readonly string[]): Promise<Claim> {
     const token = crypto.randomUUID();
     try {
-      const [kind, text] = await this.#redis.script(
+      const answer = await this.#redis.script(
         claim,
         [this.#redis.entryKey(key), this.#redis.leaseKey(key)],
         [
           ...[token, this.#leaseTime, this.#redis.tagKey("")],
           ...[crypto.randomUUID(), generationSeconds, ...tags],
         ],
-      ) as [1 | 2, string] | [3, undefined];
+      );
+      const [kind, text] = list<[1 | 2, string] | [3, undefined]>(answer);
       if (kind === 3) return "taken";
       return kind === 1 ? { text } : { lease: { token, head: text } };
     } catch (thrown) {
@@ -139,12 +148,12 @@ export class SharedLevel {
   }
 
   get isAway(): boolean {
-    return this.#redis.isAway;
+    return this.#redis.client.isAway;
   }
 
   close(): void {
     this.#owed.close();
-    this.#redis.close();
+    this.#redis.client.close();
   }
 
   #readTogether(): void {
@@ -174,9 +183,9 @@ export class SharedLevel {
   /** What most reads are, without what only several or tags need: a round trip and hardly more. */
   #readAlone(read: Read): void {
     this.#redis.call("GET", this.#redis.entryKey(read.key)).then((stored) => {
-      if (stored === null) read.resolve(null);
-      else if ((stored as string).startsWith("\n")) read.resolve((stored as string).slice(1));
-      else this.#answerTagged([[read, split(stored as string)]], new Map()).catch(read.reject);
+      if (typeof stored !== "string") read.resolve(null);
+      else if (stored.startsWith("\n")) read.resolve(stored.slice(1));
+      else this.#answerTagged([[read, split(stored)]], new Map()).catch(read.reject);
     }, read.reject);
   }
 
@@ -224,13 +233,11 @@ export class SharedLevel {
     const values: (string | null)[] = [];
     for (let start = 0; start < names.length; start += mostAtOnce) {
       const some = names.slice(start, start + mostAtOnce);
-      values.push(...await this.#redis.call("MGET", ...some) as (string | null)[]);
+      values.push(...list<(string | null)[]>(await this.#redis.call("MGET", ...some)));
     }
     return values;
   }
 }
-
-export { Unavailable };
 
 function split(stored: string): Stored {
   const end = stored.indexOf("\n");

@@ -1,3 +1,5 @@
+import { Late, Unavailable } from "../redis/breaker.ts";
+import { within } from "../within.ts";
 import type { Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { LocalBuckets } from "./local_buckets.ts";
@@ -62,8 +64,12 @@ export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}
         learn(charge, decision);
         return decision;
       } catch (thrown) {
-        log(`rate limit ${charge.rule}: ${thrown instanceof Error ? thrown.message : thrown}`);
-        asked.then((decision) => learn(charge, decision), () => {});
+        // The client of Redis has logged why it is away, once for all rules.
+        if (!(thrown instanceof Unavailable)) {
+          log(`rate limit ${charge.rule}: ${thrown instanceof Error ? thrown.message : thrown}`);
+        }
+        const late = thrown instanceof Late ? thrown.answer as Promise<Decision> : asked;
+        late.then((decision) => learn(charge, decision), () => {});
         return stopGap(local, charge, known.get(scopeOf(charge)));
       }
     },
@@ -100,17 +106,4 @@ function quietly(log: (line: string) => void): (line: string) => void {
     quietUntil.set(line, now + quietMilliseconds);
     log(line);
   };
-}
-
-/** The outcome of a promise, or an error where it takes longer than that many milliseconds. */
-export async function within<Value>(limit: number, promise: Promise<Value>): Promise<Value> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no decision within ${limit} ms`)), limit);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

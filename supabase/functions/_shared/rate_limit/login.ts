@@ -2,8 +2,8 @@ import type { CallerClient } from "../caller.ts";
 import type { Env } from "../env.ts";
 import { BulwarkError } from "../errors.ts";
 import type { Decision } from "./decision.ts";
-import { within } from "./limiter.ts";
 import { type DecisionRow, fromRow, onlyRow } from "./postgres_store.ts";
+import { within } from "../within.ts";
 
 /** What somebody signs in with. */
 export interface Credentials {

@@ -1,12 +1,14 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHmac } from "node:crypto";
 import type { CallerClient } from "../caller.ts";
+import { Late } from "../redis/breaker.ts";
+import { runScript, script } from "../redis/script.ts";
 import { networkOf } from "./address.ts";
 import { costOf, decisionOf, type Identifier, identifiersOf, type Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { onlyRow } from "./postgres_store.ts";
 import { together } from "./together.ts";
 
-/** What the store uses of a connection; ioredis has it. */
+/** What the store uses of a connection; ioredis has it as well. */
 export interface RedisConnection {
   /** Whether keys are spread over many servers by their slots. */
   isCluster?: boolean;
@@ -37,7 +39,7 @@ export interface RedisStoreOptions {
  * charged to is written once. Nothing is written before all is decided, and what is no number fails
  * the calls that are about it and no others.
  */
-const script = `
+const decideAll = script(`
 local time = redis.call('TIME')
 local present = time[1] * 1000000 + time[2]
 local values = redis.call('MGET', unpack(KEYS))
@@ -97,8 +99,7 @@ for key, wait in pairs(waits) do
   redis.call('SET', key, present + wait, 'PX', math.ceil(wait / 1000))
 end
 return answers
-`;
-const scriptHash = createHash("sha1").update(script).digest("hex");
+`);
 
 /** What the script answers: what it knows of the caller, seconds of a block, or the charges. */
 type Answer = "unknown" | "allowed" | "unreadable" | number | number[];
@@ -192,6 +193,11 @@ export function redisStore(
     return `bulwark:standing:${rule}:${from}:${tried}:${apiKeyId ?? ""}:${userId ?? ""}`;
   }
 
+  /** Notes something; null where it was there before, or Redis did not take it: no decision fails. */
+  function note(place: string, value: string, ...options: (string | number)[]): Promise<unknown> {
+    return redis.call("SET", place, value, ...options).catch(() => null);
+  }
+
   /** Asks the database whether the caller is blocked, and remembers that for all. */
   async function learnStanding(place: string, charge: Charge, address: string | null) {
     const row = onlyRow(
@@ -205,7 +211,7 @@ export function redisStore(
     );
     const until = row.retry_after_seconds ? Date.now() + row.retry_after_seconds * 1000 : 0;
     const value = row.allowed ? "allowed" : String(until);
-    await redis.call("SET", place, value, "EX", blockSeconds);
+    await note(place, value, "EX", blockSeconds);
   }
 
   // Calls that come at once share a round trip, a command and a script.
@@ -223,10 +229,14 @@ export function redisStore(
       calls = 0;
     }
     try {
-      return await redis.call("EVALSHA", scriptHash, keys.length, ...keys, ...runs) as Answer[];
+      return await runScript(redis, decideAll, keys, runs) as Answer[];
     } catch (thrown) {
-      if (!String(thrown).includes("NOSCRIPT")) throw thrown;
-      return await redis.call("EVAL", script, keys.length, ...keys, ...runs) as Answer[];
+      if (!(thrown instanceof Late)) throw thrown;
+      // Redis may have charged them all the same; each call has an answer of its own then.
+      const answers = thrown.answer as Promise<Answer[]>;
+      return attempts.map((_, index) =>
+        Promise.reject(new Late(thrown.message, answers.then((all) => all[index])))
+      );
     }
   });
 
@@ -235,7 +245,7 @@ export function redisStore(
     const names = denied.map(({ name }) => name);
     if (reportMilliseconds > 0) {
       const place = `bulwark:reported:${charge.rule}:${hashOf(JSON.stringify(names))}`;
-      if (await redis.call("SET", place, "1", "PX", reportMilliseconds, "NX") === null) return null;
+      if (await note(place, "1", "PX", reportMilliseconds, "NX") === null) return null;
     }
     const { data } = await client.rpc("record_rate_limit_denial", {
       rule: charge.rule,
@@ -259,38 +269,50 @@ export function redisStore(
       const address = charge.address ? networkOf(charge.address) : null;
       const standing = standingKey(charge, address);
       const spent = costOf(terms, cost);
-      const attempt = (identifiers: Identifier[], asked: "standing" | "listed") => {
-        const keys = identifiers.map((identifier) => bucketKey(terms.scope, identifier));
-        return standing
-          ? run({ keys: [...keys, standing], ...spent, asked })
-          : run({ keys, ...spent, asked: "nothing" });
-      };
       let identifiers = identifiersOf(terms, charge, address);
-      let answer = await attempt(identifiers, "standing");
+      /** A charge that Redis has made or refused; throws where it could not decide. */
+      const outcome = (answer: Answer | undefined) => {
+        if (!Array.isArray(answer)) throw new Error(`Redis does not remember: ${answer}`);
+        const buckets = identifiers.map((identifier, index) => {
+          const wait = answer[index] ?? -Infinity;
+          return { identifier, fullAt: Math.abs(wait), admitted: wait >= 0 };
+        });
+        return { decision: decisionOf(charge, terms, 0, buckets), buckets };
+      };
+      const attempt = async (asked: "standing" | "listed") => {
+        const keys = identifiers.map((identifier) => bucketKey(terms.scope, identifier));
+        try {
+          return await (standing
+            ? run({ keys: [...keys, standing], ...spent, asked })
+            : run({ keys, ...spent, asked: "nothing" }));
+        } catch (thrown) {
+          if (!(thrown instanceof Late)) throw thrown;
+          const answer = thrown.answer as Promise<Answer | undefined>;
+          const decided = answer.then((late) =>
+            typeof late === "number" ? blocked(charge, terms, late) : outcome(late).decision
+          );
+          throw new Late(thrown.message, decided);
+        }
+      };
+      let answer = await attempt("standing");
       if (answer === "unknown" && standing) {
         await learnStanding(standing, charge, address);
-        answer = await attempt(identifiers, "standing");
+        answer = await attempt("standing");
       }
       if (answer === "allowed") {
         identifiers = identifiers.filter(({ kind }) => kind !== "address");
         if (identifiers.length === 0) return decisionOf(charge, terms, 0, []);
-        answer = await attempt(identifiers, "listed");
+        answer = await attempt("listed");
       }
       if (typeof answer === "number") return blocked(charge, terms, answer);
-      if (typeof answer === "string") throw new Error(`Redis does not remember: ${answer}`);
-      const waits = answer;
-      const buckets = identifiers.map((identifier, index) => {
-        const wait = waits[index] ?? -Infinity;
-        return { identifier, fullAt: Math.abs(wait), admitted: wait >= 0 };
-      });
-      const decision = decisionOf(charge, terms, 0, buckets);
+      const { decision, buckets } = outcome(answer);
       if (decision.allowed) return decision;
       const denied = buckets.filter(({ admitted }) => !admitted);
       const seconds = await report(charge, denied.map(({ identifier }) => identifier));
       if (seconds === null) return decision;
       if (standing) {
         const until = String(Date.now() + seconds * 1000);
-        await redis.call("SET", standing, until, "EX", Math.min(blockSeconds, seconds));
+        await note(standing, until, "EX", Math.min(blockSeconds, seconds));
       }
       return blocked(charge, terms, seconds);
     },

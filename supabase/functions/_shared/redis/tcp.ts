@@ -1,0 +1,78 @@
+import type { Redis } from "ioredis";
+import { causeOf, NoConnection } from "./cause.ts";
+import type { RedisCommands } from "./client.ts";
+import { within } from "../within.ts";
+
+/** How ioredis is used: it queues, resends and reconnects nothing. The breaker says when to connect. */
+export const clientOptions = {
+  lazyConnect: true,
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+  // A command of before a lost connection must not overtake what came since.
+  autoResendUnfulfilledCommands: false,
+  retryStrategy: () => null,
+  // Replaced by inspect(), which tells more.
+  enableReadyCheck: false,
+};
+
+/**
+ * A Redis by TCP or TLS. It connects when a command is given and there is no connection. ioredis is
+ * loaded only then: that costs an isolate some 100 ms.
+ * @throws Error where the address has no valid form; the message does not quote it
+ */
+export function overTcp(url: string, connectTime: number): RedisCommands {
+  if (!/^rediss?:$/.test(URL.parse(url)?.protocol ?? "")) {
+    throw new Error("REDIS_URL is no address of the form redis://… or rediss://…");
+  }
+  let client: Redis | null = null;
+  let connecting: Promise<Redis> | null = null;
+
+  async function connect(): Promise<Redis> {
+    const { Redis } = await import("ioredis");
+    const made = new Redis(url, { ...clientOptions, connectTimeout: connectTime });
+    // connect() rejects with "Connection is closed" at most: the reason is told here alone.
+    const refused = new Promise<never>((_, reject) => made.on("error", reject));
+    try {
+      const ready = made.connect().then(() => inspect(made));
+      await within(connectTime, Promise.race([refused, ready]));
+      return client = made;
+    } catch (thrown) {
+      made.disconnect();
+      throw new NoConnection(thrown);
+    }
+  }
+
+  const isConnected = () => client?.status === "ready" && client.stream.writable;
+  return {
+    get isConnected() {
+      return isConnected();
+    },
+    async call(command, ...args) {
+      if (!isConnected()) await (connecting ??= connect().finally(() => connecting = null));
+      return await client!.call(command, ...args);
+    },
+    drop() {
+      client?.disconnect();
+      client = null;
+    },
+  };
+}
+
+/** Refuses a server that could answer reads but not serve: a cluster, a replica, one that loads. */
+async function inspect(client: Redis): Promise<void> {
+  const info = String(
+    await client.call("INFO").catch((thrown) => {
+      // Where it is not allowed or not known, the commands themselves will tell.
+      if (causeOf(thrown).verdict === "answer") return "";
+      throw thrown;
+    }),
+  );
+  const says = (line: string) => new RegExp(`^${line}\\r?$`, "m").test(info);
+  if (says("redis_mode:cluster") || says("cluster_enabled:1")) {
+    throw new Error("CLUSTERDOWN is not asked for: the server is part of a Redis Cluster");
+  }
+  if (says("loading:1")) throw new Error("LOADING");
+  if (says("role:slave") && !says("slave_read_only:0")) {
+    throw new Error("READONLY the server is a replica");
+  }
+}
