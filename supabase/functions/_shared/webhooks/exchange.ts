@@ -26,6 +26,8 @@ export class NoAnswer extends ExchangeFailure {
 }
 
 const headLimit = 32 * 1024;
+/** Lines of heads, of trailers and in front of chunks: each takes its time, however short it is. */
+const lineLimit = 1000;
 const bodyLimit = 64 * 1024;
 
 /** What says where an answer ends. */
@@ -114,6 +116,7 @@ class Input {
   #end = 0;
   /** What heads may still take, those of interim answers and trailers together. */
   headLeft = headLimit;
+  linesLeft = lineLimit;
 
   constructor(readonly connection: Connection) {}
 
@@ -170,8 +173,9 @@ class Input {
     }
   }
 
-  /** A line of a head; all of them together have a limit. */
+  /** A line that is no body; all of them together have a limit. */
   async headLine(): Promise<string> {
+    if (--this.linesLeft < 0) throw new ExchangeFailure("the answer has too many lines");
     const line = await this.line(this.headLeft);
     this.headLeft -= line.length + 2;
     return line;
@@ -258,7 +262,9 @@ async function readChunks(input: Input): Promise<{ body: Uint8Array; complete: b
   const parts: Uint8Array[] = [];
   let size = 0;
   for (;;) {
-    const digits = /^0*([\da-f]{1,8})(?:$|[\s;])/i.exec(await input.line(1024))?.[1];
+    // A chunk may be of one byte, with a line in front that is a thousand times as long.
+    if (input.linesLeft === 0) return { body: join(parts, size), complete: false };
+    const digits = /^0*([\da-f]{1,8})(?:$|[\s;])/i.exec(await input.headLine())?.[1];
     if (digits === undefined) throw new ExchangeFailure("the answer is not HTTP");
     const length = parseInt(digits, 16);
     if (length === 0) break;
