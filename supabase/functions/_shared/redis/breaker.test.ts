@@ -132,6 +132,18 @@ breakerTest(
     bad.reject(new Error("reset"));
     assert.deepEqual(await Promise.all(before), ["fine", "Unavailable"]);
     assert.deepEqual([breaker.isOpen, server.told], [true, ["down"]]);
+    const other = place();
+    const late = [other.call(never), other.call(never), other.call(never)];
+    await other.call();
+    await Promise.all(late);
+    other.server.up = true;
+    other.server.now += 1300;
+    await other.call();
+    await pause(0);
+    for (const isOpen of [false, false, true]) {
+      await other.call(never);
+      assert.equal(other.breaker.isOpen, isOpen, "timeouts from before it opened do not count");
+    }
   },
 );
 

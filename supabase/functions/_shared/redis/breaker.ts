@@ -143,7 +143,7 @@ export class Breaker {
 
   /** Calls that were under way together fail together: that is one doubt, not many. */
   #doubted(since: number, cause: unknown, doubts: number): void {
-    if (since < this.#lastDoubt) return;
+    if (this.#open || since < this.#lastDoubt) return;
     this.#lastDoubt = performance.now();
     if (++this.#doubts >= doubts) this.#failed(cause);
   }

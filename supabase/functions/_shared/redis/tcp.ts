@@ -4,7 +4,7 @@ import type { RedisCommands } from "./client.ts";
 import { within } from "../within.ts";
 
 /** How ioredis is used: it queues, resends and reconnects nothing. The breaker says when to connect. */
-export const clientOptions = {
+const clientOptions = {
   lazyConnect: true,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
