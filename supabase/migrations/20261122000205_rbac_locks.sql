@@ -9,7 +9,8 @@
 --      by id. Whoever acts on a right shares the lock; whoever changes rights holds it alone.
 --   2. The caller's session (private.hold_session), so that a sign-out waits.
 --   3. A count (private.lock_count) that an insertion must not take past its limit.
---   4. Rows: an organization before what belongs to it, what is shared before what is one's own.
+--   4. Rows: an organization or an account before what belongs to it, what is shared before what is
+--      one's own. Whoever cleans up waits for nobody's row.
 --   5. What one table or log queues on itself (data keys, security events, seals): whoever holds
 --      such a lock takes none of the above any more.
 -- A right is decided twice: before the locks, so that strangers neither wait nor make others wait,

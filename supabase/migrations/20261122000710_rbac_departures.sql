@@ -193,11 +193,21 @@ declare
   );
   v_forgotten bigint;
 begin
+  -- What somebody is at, or goes with its account, is left for the next run.
   delete from public.invitations i
-  where least(coalesce(i.accepted_at, i.revoked_at, i.expires_at), i.expires_at) < v_before;
+  where i.id in (
+    select o.id from public.invitations o
+    where least(coalesce(o.accepted_at, o.revoked_at, o.expires_at), o.expires_at) < v_before
+    for update skip locked
+  );
   get diagnostics v_forgotten = row_count;
   -- No invitation is valid for longer than 90 days.
-  delete from private.departures d where d.left_at < now() - interval '91 days';
+  delete from private.departures d
+  where (d.organization_id, d.user_id) in (
+    select o.organization_id, o.user_id from private.departures o
+    where o.left_at < now() - interval '91 days'
+    for update skip locked
+  );
   return v_forgotten;
 end;
 $$;

@@ -42,55 +42,6 @@ $$;
 comment on function private.tell_of_mfa_lock(uuid, uuid) is
   'Records that an account is locked and raises mfa_locked, once for each lock.';
 
-create function private.lock_mfa_account(user_id uuid)
-  returns private.mfa_accounts
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_account private.mfa_accounts;
-begin
-  perform private.hold_session();
-  insert into private.mfa_accounts (user_id) values (lock_mfa_account.user_id)
-  on conflict do nothing;
-  select * into v_account
-  from private.mfa_accounts a
-  where a.user_id = lock_mfa_account.user_id
-  for update;
-  return v_account;
-end;
-$$;
-comment on function private.lock_mfa_account(uuid) is
-  'Until commit nothing else is decided about the account''s attempts, factors and devices, and the
-   caller''s session does not end.';
-
-create function private.forget_old_attempts(user_id uuid)
-  returns void
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Nobody has twenty prompts open: of those who ask without end the oldest make room, first those
-  -- that were not admitted, which are worth nothing.
-  delete from private.mfa_attempts a
-  where a.user_id = forget_old_attempts.user_id
-    and (
-      a.created_at < clock_timestamp() - interval '2 minutes'
-      or a.id in (
-        select o.id from private.mfa_attempts o
-        where o.user_id = forget_old_attempts.user_id
-        order by o.admitted desc, o.created_at desc, o.id
-        offset 19
-      )
-    );
-end;
-$$;
-comment on function private.forget_old_attempts(uuid) is
-  'Makes room for one more attempt or ticket of an account whose row is locked: those of two minutes
-   ago go, and of more than 19 the oldest.';
-
 create function public.begin_mfa_attempt(purpose text)
   returns uuid
   language plpgsql
@@ -111,7 +62,7 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'MFA_UNKNOWN_PURPOSE',
             hint = 'One of verify, backup_code, activate, disable';
   end if;
-  v_account := private.lock_mfa_account(v_user);
+  v_account := private.lock_own_mfa_account();
   v_now := clock_timestamp();
   perform private.forget_old_attempts(v_user);
 
@@ -193,10 +144,8 @@ declare
   v_attempt private.mfa_attempts;
 begin
   -- The account first, as everywhere: its attempts, enrolments and resets are decided one by one.
-  perform
-  from private.mfa_accounts c
-  where c.user_id = (select a.user_id from private.mfa_attempts a where a.id = attempt_id)
-  for update;
+  perform private.lock_mfa_account(a.user_id)
+  from private.mfa_attempts a where a.id = attempt_id;
   delete from private.mfa_attempts a
   where a.id = attempt_id
     and a.purpose = any (purposes)
@@ -404,8 +353,7 @@ select private.enable_audit('public.mfa_policies', organization_column => 'organ
 select private.enable_audit('private.mfa_sessions', direct_only => true);
 
 revoke all on function
-  private.tell_of_mfa_lock(uuid, uuid), private.lock_mfa_account(uuid),
-  private.forget_old_attempts(uuid), public.begin_mfa_attempt(text),
+  private.tell_of_mfa_lock(uuid, uuid), public.begin_mfa_attempt(text),
   public.open_mfa_attempt(uuid), private.take_mfa_attempt(uuid, text[]),
   private.refund_mfa_attempt(private.mfa_attempts),
   private.refuse_mfa_attempt(private.mfa_attempts, uuid, bigint, bytea),

@@ -15,7 +15,7 @@ declare
   v_ticket uuid;
   v_user constant uuid := private.current_person();
 begin
-  perform private.lock_mfa_account(v_user);
+  perform private.lock_own_mfa_account();
   -- Beginning again in one session starts over.
   delete from private.mfa_attempts a
   where a.user_id = v_user
@@ -257,7 +257,7 @@ declare
   v_session constant uuid := private.require_step_up();
   v_user constant uuid := private.current_person();
 begin
-  perform private.lock_mfa_account(v_user);
+  perform private.lock_own_mfa_account();
   delete from public.mfa_secrets f
   where f.id = remove_mfa_factor.factor_id
     and f.user_id = v_user

@@ -42,7 +42,7 @@ begin
     raise exception 'Cannot trust device: the account has no second factor'
       using errcode = 'PT409', detail = 'MFA_NOT_ENROLLED', hint = 'Enroll a factor first';
   end if;
-  perform private.lock_mfa_account(v_user);
+  perform private.lock_own_mfa_account();
   -- The oldest makes room: nobody looks through more than twenty.
   delete from private.mfa_trusted_devices d
   where d.id in (
@@ -83,6 +83,7 @@ declare
   v_session constant uuid := private.require_session();
   v_user constant uuid := private.current_person();
 begin
+  perform private.lock_own_mfa_account();
   update private.mfa_trusted_devices d
   set last_used_at = clock_timestamp()
   where d.token_hash = sha256(convert_to(present_trusted_device.token, 'UTF8'))
@@ -121,6 +122,7 @@ declare
   v_revoked bigint;
   v_user constant uuid := private.require_user();
 begin
+  perform private.lock_own_mfa_account();
   delete from private.mfa_trusted_devices d
   where d.user_id = v_user
     and (revoke_trusted_device.device_id is null or d.id = revoke_trusted_device.device_id);

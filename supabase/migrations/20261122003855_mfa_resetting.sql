@@ -41,7 +41,7 @@ begin
     end if;
   end if;
   -- The account first, as everywhere, so that no attempt of before verifies anything after.
-  insert into private.mfa_accounts (user_id) values (reset.user_id) on conflict do nothing;
+  perform private.lock_mfa_account(reset.user_id);
   update private.mfa_accounts a
   set failures = '{}', consecutive_failures = 0, locks = 0, locked_until = null,
       told_of_lock = false

@@ -13,18 +13,57 @@ create function public.cleanup_mfa()
   security definer            -- definer because no role of the API writes these tables
   set search_path = pg_catalog, pg_temp
 as $$
-begin
-  delete from public.mfa_usage_log l
-  where l.occurred_at < now() - make_interval(
+declare
+  v_free uuid[];
+  v_logged_before constant timestamptz := now() - make_interval(
     days => (private.setting('mfa.usage_log_days'))::integer
   );
-  delete from private.mfa_attempts a where a.created_at < now() - interval '2 minutes';
-  delete from private.mfa_trusted_devices d where d.expires_at < now();
+  v_people uuid[];
+begin
+  -- The accounts first, as everywhere. One that somebody is at, or that is being deleted, is left
+  -- for the next run.
+  v_people := array(
+    select u.id
+    from auth.users u
+    where u.id in (
+      select l.user_id from public.mfa_usage_log l where l.occurred_at < v_logged_before
+      union all
+      select a.user_id from private.mfa_attempts a
+      where a.created_at < now() - interval '2 minutes'
+      union all
+      select d.user_id from private.mfa_trusted_devices d where d.expires_at < now()
+      union all
+      select f.user_id from public.mfa_secrets f
+      where f.activated_at is null and f.created_at < now() - interval '1 hour'
+    )
+    for key share skip locked
+  );
+  v_free := array(
+    select a.user_id from private.mfa_accounts a
+    where a.user_id = any (v_people)
+    for update skip locked
+  );
+  v_people := array(
+    select p from unnest(v_people) as p
+    where p = any (v_free)
+      or not exists (select from private.mfa_accounts a where a.user_id = p)
+  );
+  delete from public.mfa_usage_log l
+  where l.user_id = any (v_people) and l.occurred_at < v_logged_before;
+  delete from private.mfa_attempts a
+  where a.user_id = any (v_people) and a.created_at < now() - interval '2 minutes';
+  delete from private.mfa_trusted_devices d
+  where d.user_id = any (v_people) and d.expires_at < now();
   delete from public.mfa_secrets f
-  where f.activated_at is null and f.created_at < now() - interval '1 hour';
+  where f.user_id = any (v_people)
+    and f.activated_at is null and f.created_at < now() - interval '1 hour';
   delete from public.mfa_resets r
-  where coalesce(r.completed_at, r.cancelled_at, r.expires_at) < now() - make_interval(
-    days => (private.setting('mfa.reset_days'))::integer
+  where r.id in (
+    select o.id from public.mfa_resets o
+    where coalesce(o.completed_at, o.cancelled_at, o.expires_at) < now() - make_interval(
+      days => (private.setting('mfa.reset_days'))::integer
+    )
+    for update skip locked
   );
 end;
 $$;
