@@ -182,6 +182,7 @@ create view private.audit_columns with (security_invoker = true) as
   select
     a.attrelid as relation,
     a.attname as name,
+    a.attnum as place,
     a.atttypid as type,
     t.exact or t.convertible as convertible,
     t.exact,
@@ -216,44 +217,77 @@ comment on view private.audit_columns is
   'The columns of tables: which types are known to become JSON without an error, which of them
    always to another JSON where the value is another, and the settings that their JSON depends on.';
 
+-- In PL/pgSQL, which keeps the plan: every statement in bulk asks.
 create function private.audit_key_columns(relation oid, known text[])
   returns text[]
-  language sql
+  language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(
-    (
-      select array_agg(a.attname::text order by k.place)
-      from pg_catalog.pg_index i
-      cross join unnest(i.indkey) with ordinality as k (attnum, place)
-      join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-      where i.indrelid = audit_key_columns.relation
-        and i.indisprimary
-        and k.place <= i.indnkeyatts
-    ),
-    (
-      select audit_key_columns.known
-      where not exists (
-        select from unnest(audit_key_columns.known) as k
-        where k <> all (
-          array(
-            select c.name::text
-            from private.audit_columns c where c.relation = audit_key_columns.relation
-          )
-        )
-      )
-    )
+declare
+  v_key constant text[] := (
+    select array_agg(a.attname::text order by k.place)
+    from pg_catalog.pg_index i
+    cross join unnest(i.indkey) with ordinality as k (attnum, place)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = audit_key_columns.relation
+      and i.indisprimary
+      and k.place <= i.indnkeyatts
   );
+begin
+  if v_key is not null or exists (
+    select from unnest(known) as k
+    where k <> all (array(
+      select c.name::text from private.audit_columns c where c.relation = audit_key_columns.relation
+    ))
+  ) then
+    return v_key;
+  end if;
+  return known;
+end;
 $$;
 comment on function private.audit_key_columns(oid, text[]) is
   'What names a row of the table now: its primary key or, where it has none any more, the known
    columns while all of them are there; else null.';
+
+create function private.audit_places(relation oid, names text[])
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_object_agg(a.attname, a.attnum), '{}')
+  from pg_catalog.pg_attribute a
+  where a.attrelid = audit_places.relation and a.attname = any (names) and not a.attisdropped;
+$$;
+comment on function private.audit_places(oid, text[]) is
+  'Which columns of a table have these names now, by number: a column keeps that whatever its name.';
+
+create function private.audit_moved(relation oid, places jsonb)
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select p.name
+    from jsonb_each_text(places) as p (name, place)
+    left join pg_catalog.pg_attribute a
+      on a.attrelid = audit_moved.relation and a.attnum = p.place::smallint
+    where a.attname is distinct from p.name or a.attisdropped
+    order by p.name
+  );
+end;
+$$;
+comment on function private.audit_moved(oid, jsonb) is
+  'Those of the places that audit_places gave whose names other columns have now, or none.';
 
 revoke all on private.audit_columns from public, anon, authenticated, service_role;
 revoke all on function
   private.audit_value(anyelement), private.audit_value(anyelement, anyelement),
   private.audit_json(record), private.audit_image(jsonb, text[], text[], jsonb),
   private.audit_key(jsonb, text[]), private.audit_organization(text, text),
-  private.audit_key_columns(oid, text[])
+  private.audit_key_columns(oid, text[]), private.audit_places(oid, text[]),
+  private.audit_moved(oid, jsonb)
   from public, anon, authenticated, service_role;

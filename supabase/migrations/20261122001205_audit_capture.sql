@@ -7,7 +7,8 @@
 -- Rows written one by one have functions made for their table (make_audit_function); the rest is
 -- here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3 organization
 -- column, 4 function that finds the organization by it, 5 ignored and 6 redacted columns, 7 to 9
--- event types and 10 to 12 severities of insert, update and delete.
+-- event types and 10 to 12 severities of insert, update and delete. Kept with the guard alone: 13
+-- the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
 create function private.audit_statement(
   relation oid,
   operation text,
@@ -26,6 +27,10 @@ declare
   v_count integer;
   v_changes text;
   v_key constant text[] := private.audit_key_columns(relation, options[2]::text[]);
+  v_moved constant text[] := private.audit_moved(relation, (
+    select (g.options -> 'written' ->> 12)::jsonb
+    from private.audit_guards g where g.relation = audit_statement.relation
+  ));
   v_new text;
   v_old text;
   v_same text;
@@ -66,6 +71,13 @@ begin
   ) k
   where c.relation = audit_statement.relation;
 
+  -- With a name that another column has now, nobody here knows what is to stay out.
+  if v_moved && (options[5]::text[] || options[6]::text[]) then
+    v_columns := '{}';
+  end if;
+  if options[3] = any (v_moved) then
+    options[3] := '';
+  end if;
   if operation = 'UPDATE' then
     -- Both sides list the rows in the order in which they were updated, so old and new pair by
     -- place, also where the key itself changes or two rows swap theirs. A row that leaves one

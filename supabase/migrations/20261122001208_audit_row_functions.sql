@@ -71,7 +71,7 @@ as $$
   select md5(concat_ws(
     ' ', i.indexrelid,
     (
-      select string_agg(format('%I %s', c.name, c.type), ',' order by c.name)
+      select string_agg(format('%I %s', c.name, c.type), ',' order by c.place)
       from private.audit_columns c where c.relation = audit_shape.relation
     )
   ))
@@ -113,6 +113,13 @@ declare
     options[5], options[6]
   );
 begin
+  if private.audit_key_columns(relation, null) is distinct from v_key
+    or private.audit_moved(relation, options[13]::jsonb) <> '{}' then
+    return format(
+      E'\nbegin\n  perform private.audit_carefully(tg_relid, %s, old, new, %L);\n  return null;\nend;\n',
+      v_event, options
+    );
+  end if;
   return concat(
     E'\ndeclare\n',
     case when operation <> 'delete' then E'  v_after jsonb;\n' end,
@@ -147,6 +154,18 @@ $body$
         ' or (%s ->> %L)::uuid = ''00000000-0000-0000-0000-000000000000''', v_current, options[3]
       )
     end,
+    -- A name that another column has now. What describes a column begins so, or another way where
+    -- the server speaks another language: then all rows are looked at closely.
+    (
+      select string_agg(
+        format(
+          E'\n      or starts_with(pg_describe_object(%s::oid, %s::oid, %s), %L) is not true',
+          'pg_class'::regclass::oid, relation, p.place, format('column %s of ', p.name)
+        ),
+        ''
+      )
+      from jsonb_each_text(options[13]::jsonb) as p (name, place)
+    ),
     case when operation = 'update' then format(
       $body$
       -- Changed, but not as JSON shows it; or moved to another organization, which is two entries.

@@ -141,7 +141,8 @@ begin
   v_options := array[
     v_name, v_key::text, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
     ignore::text, redact::text
-  ] || event_types || v_severities;
+  ] || event_types || v_severities
+    || private.audit_places(target, ignore || redact || organization_column)::text;
   foreach v_operation in array '{insert,update,delete,truncate}'::text[] loop
     execute format(
       'create trigger %I after %s on %s %s for each %s %s execute function private.%I(%s)',
@@ -160,7 +161,7 @@ begin
       end,
       case when bulk or v_operation = 'truncate' then (
         select string_agg(quote_literal(o), ', ' order by place)
-        from unnest(v_options) with ordinality as t (o, place)
+        from unnest(v_options[:12]) with ordinality as t (o, place)
       ) end
     );
     -- Always: session_replication_role skips ordinary triggers.
@@ -218,17 +219,14 @@ begin
     ) g
     where g.shape_now is distinct from g.shape
   loop
-    -- With another key the entries go on being written carefully, until enable_audit is called.
-    if private.audit_key_columns(v_guard.relation, null) = v_guard.options[2]::text[] then
-      perform private.make_audit_function(
-        v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
-      )
-      from pg_catalog.pg_trigger t
-      join pg_catalog.pg_proc p on p.oid = t.tgfoid
-      where t.tgrelid = v_guard.relation
-        and p.pronamespace = 'private'::regnamespace
-        and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
-    end if;
+    perform private.make_audit_function(
+      v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
+    )
+    from pg_catalog.pg_trigger t
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = v_guard.relation
+      and p.pronamespace = 'private'::regnamespace
+      and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
     update private.audit_guards g
     set shape = v_guard.shape_now, fingerprint = private.audit_fingerprint(g.relation)
     where g.relation = v_guard.relation;
@@ -237,7 +235,8 @@ end;
 $$;
 comment on function private.renew_audit_guards() is
   'Makes the row functions anew of tables whose columns are others now, or that were restored: until
-   then their entries are written carefully, which takes longer.';
+   then their entries are written carefully, which takes longer. With another key, or a watched column
+   that has another name, they are written so until enable_audit is called.';
 
 create function private.role_organization(role_id uuid)
   returns uuid

@@ -177,26 +177,18 @@ begin
         concat_ws(
           ' ',
           private.audit_fingerprint(g.relation),
-          -- With one of these gone every row is masked (audit_image), and with another key rows are
-          -- named by other columns, which somebody has to know.
+          -- With one of these gone every row is masked (audit_image) or belongs to nobody, and with
+          -- another key rows are named by other columns, which somebody has to know.
           case
             when g.captures and (g.options -> 'written' ->> 1)::text[]
               is distinct from private.audit_key_columns(g.relation, null)
             then 'missing/key||'
           end,
           (
-            select string_agg(format('missing/%s||', c), ' ' order by c)
-            from (
-              select jsonb_array_elements_text(g.options -> 'ignore')
-              union
-              select jsonb_array_elements_text(g.options -> 'redact')
-              union
-              select g.options ->> 'organization_column'
-            ) as named (c)
-            where c is not null and not exists (
-              select from pg_catalog.pg_attribute a
-              where a.attrelid = g.relation and a.attname = c and not a.attisdropped
-            )
+            select string_agg(format('missing/%s||', translate(c, ' |', '__')), ' ' order by c)
+            from unnest(
+              private.audit_moved(g.relation, (g.options -> 'written' ->> 12)::jsonb)
+            ) as c
           )
         ),
         ' '

@@ -38,6 +38,22 @@ as $$
 declare
   v_guard record;
 begin
+  -- A dump brings columns under other numbers: the names say which, but for those that were missed.
+  update private.audit_guards g
+  set options = jsonb_set(g.options, '{written, 12}', to_jsonb((p.places || k.kept)::text))
+  from (
+    select a.relation, a.fingerprint, (a.options -> 'written' ->> 12)::jsonb as before,
+      private.audit_places(
+        a.relation, array(select jsonb_object_keys((a.options -> 'written' ->> 12)::jsonb))
+      ) as places
+    from private.audit_guards a where a.captures
+  ) p
+  cross join lateral (
+    select coalesce(jsonb_object_agg(b.name, 0), '{}') as kept
+    from jsonb_each(p.before) as b (name, place)
+    where p.fingerprint like format('%%missing/%s||%%', translate(b.name, ' |', '__'))
+  ) k
+  where g.relation = p.relation and p.before is distinct from p.places || k.kept;
   -- A dump brings triggers and functions under other numbers, touched by other transactions: what
   -- is left when the numbers are taken out has to be the same.
   for v_guard in
