@@ -39,7 +39,15 @@ const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>]
 /** Below this a bundle is verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
-await main(async (signal) => {
+await main((signal) =>
+  verify(signal).catch((thrown) => {
+    // A defect of the verifier says nothing of the log either.
+    if (thrown instanceof Failure) throw thrown;
+    throw new Failure("UNEXPECTED", `Cannot verify: ${reason(thrown)}`, 2);
+  })
+);
+
+async function verify(signal: AbortSignal): Promise<number> {
   // There is nothing to clean up, and a pipe may keep it waiting for ever.
   signal.addEventListener("abort", () => Deno.exit(signal.reason.status));
   const { bundle, keyTexts, checkpoint, consistency, json, asked } = readArguments();
@@ -56,8 +64,11 @@ await main(async (signal) => {
     keys,
     reader,
     asked,
-    onProgress: (bytes, entries) =>
-      progress.update(`${Math.floor(100 * bytes / size)} %, ${entries.toLocaleString()} entries`),
+    onProgress(bytes, entries) {
+      // Nobody knows how much a pipe will bring.
+      const part = size > 0 ? `${Math.floor(100 * bytes / size)} %, ` : "";
+      progress.update(`${part}${entries.toLocaleString()} entries`);
+    },
   }).finally(() => {
     progress.end();
     reader.stop();
@@ -68,7 +79,7 @@ await main(async (signal) => {
   const seconds = (performance.now() - started) / 1000;
   print(json ? JSON.stringify(verdict) : reportLines(verdict, seconds).join("\n"));
   return exitCode(verdict);
-});
+}
 
 function readArguments() {
   try {
@@ -98,7 +109,8 @@ function readArguments() {
     if (values.pruned !== undefined && !/^[1-9]\d{0,14}$/.test(values.pruned)) {
       throw new Error("--pruned needs the number of a seal");
     }
-    const { organization = values.system ? null : undefined, after, until, pruned } = values;
+    const organization = values.system ? null : values.organization?.toLowerCase();
+    const { after, until, pruned } = values;
     const asked: Asked = {
       ...(organization === undefined ? {} : { organization }),
       ...(after === undefined ? {} : { after }),

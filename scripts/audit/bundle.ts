@@ -143,6 +143,9 @@ export class BundleVerifier {
     }
     this.#checkCovered();
     const notes = this.#checkRange(this.#first, this.#end);
+    if (this.#groups.count === 0) {
+      notes.push("that there is no entry is what the function was shown");
+    }
     this.#checkRemovals(this.#isFromStart() && this.#end.next === null);
     return {
       organization: this.#first.organization_id,
