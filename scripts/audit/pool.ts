@@ -48,12 +48,15 @@ function startWorker(script: URL) {
   };
   return {
     read(bytes: Uint8Array): Promise<Block> {
-      if (failure) return Promise.reject(failure);
       const block = Promise.withResolvers<Block>();
       // Only the first to fail is waited for.
       block.promise.catch(() => {});
-      waiting.push(block);
-      worker.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
+      if (failure) {
+        block.reject(failure);
+      } else {
+        waiting.push(block);
+        worker.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
+      }
       return block.promise;
     },
     stop: () => worker.terminate(),
