@@ -214,3 +214,37 @@ Deno.test("AUD-X05: a person exports what is theirs, in any format, and a strang
 });
 
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+
+Deno.test("AUD-X06: a cursor does not make an export one that goes on", async () => {
+  const ask = async (cursor: string | null, limit = 1) => {
+    const query = new URLSearchParams({
+      organization_id: acme,
+      limit: String(limit),
+      ...cursor === null ? {} : { cursor },
+    });
+    const answer = await fetch(`${url}/functions/v1/audit/export?${query}`, {
+      headers: { authorization: `Bearer ${ada.token}` },
+    });
+    await answer.body?.cancel();
+    const [, rule] = /^"(\w+)"/.exec(answer.headers.get("ratelimit") ?? "") ?? [];
+    return { status: answer.status, rule, next: answer.headers.get("x-next-cursor") };
+  };
+  const first = await ask("0:0");
+  assert.deepEqual([first.status, first.rule], [200, "export"]);
+  assert.ok(first.next, "there is more");
+  const second = await ask(first.next);
+  assert.deepEqual([second.status, second.rule], [200, "api_relaxed"], "that goes on");
+  assert.ok(second.next, "and there is more");
+  assert.equal((await ask(first.next)).rule, "export", "that goes back");
+  assert.equal((await ask(`${first.next}0`)).status, 200);
+  const ends = await ask("900000:0");
+  assert.deepEqual([ends.status, ends.rule], [200, "api_relaxed"], "ahead of all there is");
+  for (const back of ["0:0", "00:000", "0:1", "0:0", "nonsense", ""]) {
+    assert.equal((await ask(back)).rule, "export", back);
+  }
+  const limit = { rule: "export", capacity: 10, window_seconds: 36_000 };
+  assert.equal((await service().rpc("set_rate_limit", limit)).error, null);
+  const statuses: number[] = [];
+  for (let call = 0; call < 40; call++) statuses.push((await ask("0:0")).status);
+  assert.ok(statuses.filter((status) => status === 200).length <= 10, String(statuses));
+});

@@ -78,7 +78,7 @@ export default bench({
       { length: 20 },
       (_, i) => sample("flushed", { route: `r${i}` }, now, 10),
     );
-    const handler = handle(["GET"], () => Promise.resolve(new Response("fine")));
+    const handler = handle(() => Promise.resolve(new Response("fine")));
     const request = new Request("http://localhost/bench");
     // What the function does, with a database in the place of the Data API.
     const client = {

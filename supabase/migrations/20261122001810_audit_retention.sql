@@ -112,13 +112,14 @@ begin
   update private.audit_retention_progress p
   set through_id = greatest(v_through, case when v_removed < v_limit then v_floor else v_last end);
   perform private.finish_audit_removal(v_holds, v_organizations);
+  delete from private.audit_exports e where e.noted_at < now() - interval '1 day';
   return v_removed;
 end;
 $$;
 comment on function public.cleanup_old_audit_logs(integer) is
   'Removes the payloads of entries older than so many days, critical and error ones and those under
    a legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization
-   gets a record of it. Run it again until it returns 0. Not fewer days than audit.retention_days.
+   gets a record of it. It forgets how far exports were that nobody goes on with for a day. Run it again until it returns 0. Not fewer days than audit.retention_days.
    Errors: AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT,
    AUDIT_HOLD_PLACED, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 

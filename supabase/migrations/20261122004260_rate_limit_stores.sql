@@ -2,7 +2,31 @@
 -- lists and what is noted of refusals stay here.
 -- Protects against a store that forgets who is blocked: it asks, and tells of what it refused.
 -- SECURITY DEFINER: rate_limit_rule, rate_limit_block_of and record_rate_limit_denial, because not
---   even the service role reads the salt or writes blocks.
+--   even the service role reads the salt or writes blocks; rate_limit_caller, because no client
+--   reads sessions or keys.
+
+create function public.rate_limit_caller()
+  returns table (user_id uuid, api_key_id uuid, organization_id uuid)
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because no client reads sessions or keys
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if private.caller_role() = 'api_key' then
+    return query
+      select null::uuid, k.id, k.organization_id
+      from private.api_key_standing(private.claimed_id('api_key_id')) k
+      where k.in_force;
+  else
+    return query select private.current_person(), null::uuid, null::uuid;
+  end if;
+end;
+$$;
+comment on function public.rate_limit_caller() is
+  'Whose request this is, for a function that limits it: the person in a session that lives, or the
+   API key that is in force. Whoever is served is who is charged.';
 
 create function public.rate_limit_rule(
   rule text,
@@ -125,6 +149,7 @@ comment on function public.record_rate_limit_denial(
    RATE_LIMIT_INVALID_IDENTIFIERS.';
 
 revoke all on function
+  public.rate_limit_caller(),
   public.rate_limit_rule(text, uuid, uuid),
   public.rate_limit_block_of(text, uuid, uuid, text, text),
   public.record_rate_limit_denial(text, text[], text[], text, uuid, uuid, uuid)
@@ -134,3 +159,4 @@ grant execute on function
   public.rate_limit_block_of(text, uuid, uuid, text, text),
   public.record_rate_limit_denial(text, text[], text[], text, uuid, uuid, uuid)
   to service_role;
+grant execute on function public.rate_limit_caller() to authenticated, api_key;

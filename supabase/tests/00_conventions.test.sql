@@ -54,7 +54,9 @@ select results_eq(
      ('api_key', 'private.charge_request()'),
      -- What policies of tables that admit keys ask.
      ('api_key', 'private.organizations_with(text)'),
-     ('api_key', 'private.resolve_api_key()') $$,
+     ('api_key', 'private.resolve_api_key()'),
+     -- Whom a function charges for a key's request.
+     ('api_key', 'rate_limit_caller()') $$,
   'CONV-05: anon and api_key execute the pre-request hook, api_key what policies ask, no more'
 );
 select is_empty(

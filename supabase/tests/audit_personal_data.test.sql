@@ -35,6 +35,7 @@ insert into declared values
   ('audit_legal_holds', 'subject_id resource_type resource_id reason placed_by released_by',
     'kept', 'why evidence was kept'),
   ('private.shredded_organizations', 'shredded_by slug', 'kept', 'who destroyed the keys'),
+  ('private.audit_exports', 'caller', 'kept', 'for a day: how far an export is'),
   ('rate_limit_networks', 'network reason created_by', 'kept', 'until the list is changed'),
   ('webhook_endpoints', 'created_by', 'kept', 'while the endpoint is'),
   ('security_events', 'user_id subject details assigned_to resolved_by resolution_note',

@@ -1,7 +1,6 @@
-import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Holder } from "./cache/held.ts";
+import { type DataClient, openClient } from "./clients.ts";
 import { tokenOf } from "./credentials.ts";
-import type { Database } from "./database.types.ts";
 import type { Env } from "./env.ts";
 import { BulwarkError, unwrap } from "./errors.ts";
 import { correlationIdOf } from "./http.ts";
@@ -9,7 +8,7 @@ import { measuredFetch } from "./metrics.ts";
 import { parseTraceparent } from "./trace.ts";
 
 /** A supabase-js client that acts as somebody, under row-level security. */
-export type CallerClient = SupabaseClient<Database>;
+export type CallerClient = DataClient;
 
 /** Whom the token of each client names. */
 const claimed = new WeakMap<CallerClient, Holder>();
@@ -34,16 +33,13 @@ export function callerClient(request: Request, env: Env): CallerClient {
   }
   const traceparent = request.headers.get("traceparent");
   const traced = traceparent && parseTraceparent(traceparent) ? { traceparent } : {};
-  const client = createClient<Database>(env.url, env.publishableKey, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    global: {
-      headers: {
-        authorization: `Bearer ${token}`,
-        "x-correlation-id": correlationIdOf(request),
-        ...traced,
-      },
-      fetch: measuredFetch,
+  const client = openClient(env.url, env.publishableKey, {
+    headers: {
+      authorization: `Bearer ${token}`,
+      "x-correlation-id": correlationIdOf(request),
+      ...traced,
     },
+    fetch: measuredFetch,
   });
   const holder = readClaims(token);
   if (holder) claimed.set(client, holder);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { tokenOf } from "./credentials.ts";
+import { carriesSecret, tokenOf } from "./credentials.ts";
 
 const request = (...authorization: string[]) => {
   const headers = new Headers();
@@ -31,4 +31,15 @@ Deno.test("tokenOf() takes a token in its one form, and nothing that a verifier 
     ]
   ) assert.equal(tokenOf(request(other)), null, other);
   assert.equal(tokenOf(request("Bearer aa.bb.cc", "Bearer aa.bb.cc")), null, "two of them");
+});
+
+Deno.test("carriesSecret() knows the secret, and nobody where there is none", () => {
+  const secret = "0123456789abcdef0123456789abcdef";
+  assert.equal(carriesSecret(request(`bearer ${secret}`), [null, secret]), true);
+  for (const wrong of ["", "Bearer", secret, `Basic ${secret}`, `Bearer ${secret}0`]) {
+    assert.equal(carriesSecret(request(wrong), [secret]), false);
+  }
+  for (const unset of [null, "", "short"]) {
+    assert.equal(carriesSecret(request(`Bearer ${unset}`), [unset]), false);
+  }
 });

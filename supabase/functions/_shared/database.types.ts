@@ -1446,6 +1446,10 @@ export type Database = {
         Returns: Json;
       };
       "complete_webhook_deliveries": { Args: { "results": Json }; Returns: number };
+      "continue_audit_export": {
+        Args: { "after": string; "caller": string; "organization_id"?: string };
+        Returns: boolean;
+      };
       "continue_webhook_deliveries": { Args: { "wait_seconds": number }; Returns: boolean };
       "create_api_key": {
         Args: {
@@ -1917,6 +1921,16 @@ export type Database = {
           "table_name": string;
         }[];
       };
+      "note_audit_export": {
+        Args: {
+          "begins": boolean;
+          "caller": string;
+          "ends": boolean;
+          "organization_id"?: string;
+          "reached": string;
+        };
+        Returns: undefined;
+      };
       "open_mfa_attempt": {
         Args: { "attempt_id": string };
         Returns: {
@@ -1950,6 +1964,14 @@ export type Database = {
         Returns: {
           "allowed": boolean;
           "retry_after_seconds": number;
+        }[];
+      };
+      "rate_limit_caller": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "api_key_id": string;
+          "organization_id": string;
+          "user_id": string;
         }[];
       };
       "rate_limit_rule": {

@@ -24,6 +24,7 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
   if (error.details && /^[A-Z]+(_[A-Z]+)+$/.test(error.details)) {
     return new BulwarkError(status, error.details, error.message);
   }
+  if (isAway(status, error.code)) return unavailable();
   if (status === 401 || error.code?.startsWith("PGRST30")) {
     return new BulwarkError(401, "UNAUTHORIZED", "Cannot identify the caller: sign in first");
   }
@@ -51,6 +52,25 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
 }
 
 /**
+ * Whether nobody decided: no answer in time (status 0), a gateway's own, a database that starts, stops,
+ * has no connection left (classes 08, 53 and 57, PGRST000 to 003) or a lock that was not to be had.
+ */
+function isAway(status: number, code = ""): boolean {
+  return status === 0 || status === 502 || status === 503 || status === 504 ||
+    /^(08|53|57|PGRST00[0-3]$)/.test(code) || code === "55P03";
+}
+
+function unavailable(): BulwarkError {
+  const refusal = new BulwarkError(
+    503,
+    "DATA_API_UNAVAILABLE",
+    "Cannot answer right now: the database is away or too slow",
+  );
+  refusal.headers = { "retry-after": "5" };
+  return refusal;
+}
+
+/**
  * What a call to the Data API returned.
  * @throws BulwarkError with the code that the database gave, Error for whatever else went wrong
  */
@@ -63,6 +83,6 @@ export function unwrap<Data>(
 ): Data {
   if (error) throw fromDataApi({ status, error });
   // Not the Data API's answer but one of whatever is in front of it.
-  if (status >= 400) throw new Error(`Data API ${status}`);
+  if (status >= 400) throw fromDataApi({ status, error: { message: "no answer of its own" } });
   return data as Data;
 }

@@ -2,13 +2,17 @@ import assert from "node:assert/strict";
 import { BulwarkError, type DataApiFailure, fromDataApi, unwrap } from "./errors.ts";
 import { readEnv } from "./env.ts";
 import { correlationIdOf, handle, readBody, readJson } from "./http.ts";
+import type { Limit } from "./rate_limit.ts";
 import { router } from "./router.ts";
+
+const unlimited: Limit = (_, handler) => (request) =>
+  handler(request, { rule: null, caller: null });
 
 const request = (init?: RequestInit) => new Request("http://localhost/rbac", init);
 
 Deno.test("handle() tells a client nothing of an unexpected error but its id", async () => {
   const logged: string[] = [];
-  const failing = handle(["GET"], () => Promise.reject(new Error("password=hunter2")), (line) => {
+  const failing = handle(() => Promise.reject(new Error("password=hunter2")), (line) => {
     logged.push(line);
   });
   const answer = await failing(request());
@@ -19,7 +23,7 @@ Deno.test("handle() tells a client nothing of an unexpected error but its id", a
 });
 
 Deno.test("handle() answers a known error with its status and code", async () => {
-  const refusing = handle(["GET"], () => Promise.reject(new BulwarkError(403, "NO", "Cannot")));
+  const refusing = handle(() => Promise.reject(new BulwarkError(403, "NO", "Cannot")));
   const answer = await refusing(request());
   assert.equal(answer.status, 403);
   assert.equal((await answer.json()).code, "NO");
@@ -27,30 +31,28 @@ Deno.test("handle() answers a known error with its status and code", async () =>
 
 Deno.test("handle() gives the handler the correlation id that the answer carries", async () => {
   let seen = "";
-  const handler = handle(["GET"], (request) => {
+  const handler = handle((request) => {
     seen = correlationIdOf(request);
     return Promise.resolve(new Response("fine"));
   });
   assert.equal((await handler(request())).headers.get("x-correlation-id"), seen);
 });
 
-Deno.test("handle() answers a preflight, and refuses a method it does not know", async () => {
-  const handler = handle(["GET"], () => Promise.resolve(new Response("fine")));
-  const preflight = await handler(request({ method: "OPTIONS" }));
-  assert.equal(preflight.status, 204);
-  assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /x-correlation-id/);
-  assert.equal((await handler(request({ method: "PUT" }))).status, 405);
-});
-
 Deno.test("handle() allows in a preflight what clients of Supabase send, and what a page names", async () => {
-  const handler = handle(["GET", "POST"], () => Promise.resolve(new Response("fine")));
+  const handler = handle(() => Promise.resolve(new Response("fine")));
   const sent = "authorization, apikey, x-client-info, content-type, x-retry-count, traceparent, " +
     "tracestate, baggage, x-region, sentry-trace, x-api-key, x-correlation-id, prefer, range, " +
     "accept-profile, content-profile, x-supabase-api-version";
   const allowed = async (headers: Record<string, string> = {}) => {
-    const { headers: answer } = await handler(request({ method: "OPTIONS", headers }));
+    const { headers: answer } = await handler(request({
+      method: "OPTIONS",
+      headers: { origin: "https://app.test", ...headers },
+    }));
     assert.equal(answer.get("access-control-max-age"), "86400");
-    assert.equal(answer.get("access-control-allow-methods"), "GET, POST, HEAD, OPTIONS");
+    assert.equal(
+      answer.get("access-control-allow-methods"),
+      "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS",
+    );
     assert.match(answer.get("vary") ?? "", /access-control-request-headers/i);
     assert.equal(answer.get("access-control-allow-credentials"), null);
     return (answer.get("access-control-allow-headers") ?? "").split(", ");
@@ -62,17 +64,17 @@ Deno.test("handle() allows in a preflight what clients of Supabase send, and wha
 });
 
 Deno.test("handle() answers HEAD as GET, without the body, and only where GET is", async () => {
-  const handler = handle(["GET"], ({ method }) => Promise.resolve(new Response(method)));
+  const handler = handle(({ method }) => Promise.resolve(new Response(method)));
   const answer = await handler(request({ method: "HEAD" }));
   assert.deepEqual([answer.status, await answer.text()], [200, ""]);
   assert.match(answer.headers.get("content-type") ?? "", /text/);
-  const posting = handle(["POST"], () => Promise.resolve(new Response("fine")));
+  const routes = { "POST /rbac": () => Promise.resolve(new Response("fine")) };
+  const posting = handle(router(unlimited, routes));
   assert.equal((await posting(request({ method: "HEAD" }))).status, 405);
 });
 
 Deno.test("handle() keeps the region that functions-js names from the handler", async () => {
   const handler = handle(
-    ["GET", "POST"],
     async (request) =>
       Response.json([new URL(request.url).search, request.method, await request.text()]),
   );
@@ -83,10 +85,16 @@ Deno.test("handle() keeps the region that functions-js names from the handler", 
   assert.deepEqual(await got.json(), ["", "GET", ""]);
 });
 
-Deno.test("handle() says which methods there are to whoever uses another", async () => {
-  const handler = handle(["GET", "POST"], () => Promise.resolve(new Response("fine")));
-  const answer = await handler(request({ method: "DELETE" }));
-  assert.deepEqual([answer.status, answer.headers.get("allow")], [405, "GET, POST, HEAD"]);
+Deno.test("handle() answers a preflight, and passes on any other OPTIONS", async () => {
+  const refused = () => Promise.reject(new BulwarkError(405, "METHOD_NOT_ALLOWED", "Cannot"));
+  const handler = handle(refused);
+  for (const asking of ["origin", "access-control-request-method"]) {
+    const headers = { [asking]: "x" };
+    const preflight = await handler(request({ method: "OPTIONS", headers }));
+    assert.equal(preflight.status, 204);
+    assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /x-correlation-id/);
+  }
+  assert.equal((await handler(request({ method: "OPTIONS" }))).status, 405);
 });
 
 Deno.test("handle() answers whatever was thrown, with or without a text", async () => {
@@ -98,7 +106,7 @@ Deno.test("handle() answers whatever was thrown, with or without a text", async 
   });
   for (const thrown of [Symbol("odd"), Object.create(null), undefined, unreadable]) {
     const logged: string[] = [];
-    const failing = handle(["GET"], () => Promise.reject(thrown), (line) => logged.push(line));
+    const failing = handle(() => Promise.reject(thrown), (line) => logged.push(line));
     const answer = await failing(request());
     assert.equal(answer.status, 500);
     assert.ok(logged[0]?.startsWith((await answer.json()).correlation_id));
@@ -109,12 +117,12 @@ Deno.test("handle() answers when error tracking itself fails", async () => {
   const report = () => {
     throw new Error("no tracking");
   };
-  const failing = handle(["GET"], () => Promise.reject(new Error("x")), () => {}, report);
+  const failing = handle(() => Promise.reject(new Error("x")), () => {}, report);
   assert.equal((await failing(request())).status, 500);
 });
 
 Deno.test("handle() passes on an answer whose headers cannot be changed", async () => {
-  const handler = handle(["GET"], () => Promise.resolve(Response.redirect("http://localhost/x")));
+  const handler = handle(() => Promise.resolve(Response.redirect("http://localhost/x")));
   const answer = await handler(request());
   assert.deepEqual([answer.status, answer.headers.get("location")], [302, "http://localhost/x"]);
   assert.ok(answer.headers.get("x-correlation-id"));
@@ -123,8 +131,7 @@ Deno.test("handle() passes on an answer whose headers cannot be changed", async 
 Deno.test("handle() answers 400 to a host that is none, and reports nothing", async () => {
   const reported: unknown[] = [];
   const handler = handle(
-    ["GET"],
-    router({ "GET /rbac": () => Promise.resolve(new Response("fine")) }),
+    router(unlimited, { "GET /rbac": () => Promise.resolve(new Response("fine")) }),
     (line) => reported.push(line),
     (thrown) => reported.push(thrown),
   );
@@ -150,7 +157,7 @@ Deno.test("handle() answers 400 to a host that is none, and reports nothing", as
 });
 
 Deno.test("router() finds its way through as many slashes as there may be, at once", async () => {
-  const answer = router({ "GET /rbac": () => Promise.resolve(new Response("fine")) });
+  const answer = router(unlimited, { "GET /rbac": () => Promise.resolve(new Response("fine")) });
   assert.equal(await (await answer(new Request("http://localhost/rbac///"))).text(), "fine");
   const start = performance.now();
   const path = "/".repeat(60_000);
@@ -187,8 +194,10 @@ Deno.test("readBody() takes a sender who goes away for a refusal and not for an 
 
 Deno.test("fromDataApi() and unwrap() know a failure of something in front of the Data API", () => {
   const page = { message: "<html>Bad Gateway</html>" } as DataApiFailure["error"];
-  assert.match(fromDataApi({ status: 502, error: page }).message, /Data API 502/);
-  assert.throws(() => unwrap({ data: null, error: null, status: 502 }), /Data API 502/);
+  const away = { status: 503, code: "DATA_API_UNAVAILABLE" };
+  assert.throws(() => unwrap({ data: null, error: page, status: 502 }), away);
+  assert.throws(() => unwrap({ data: null, error: null, status: 504 }), away);
+  assert.throws(() => unwrap({ data: null, error: null, status: 500 }), /Data API 500/);
   assert.equal(unwrap({ data: 5, error: null, status: 200 }), 5);
 });
 

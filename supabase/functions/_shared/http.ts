@@ -16,23 +16,22 @@ const headers = {
 };
 
 /**
- * Wraps a handler with what every function does alike: the CORS preflight, the methods it knows (HEAD
- * wherever GET is), a
- * correlation id (the caller's `x-correlation-id` if it is one, else the trace that a `traceparent`
- * names, else a fresh UUID) and the error body `{ code, message, correlation_id }`. An unexpected
- * error reaches the client as a correlation id, the log as text, and error tracking without secrets.
- * How long each request took is recorded and stored after the answer.
+ * Wraps a handler with what every function does alike: the CORS preflight, HEAD as GET without the
+ * body, a correlation id (the caller's `x-correlation-id` if it is one, else the trace that a
+ * `traceparent` names, else a fresh UUID) and the error body `{ code, message, correlation_id }`. An
+ * unexpected error reaches the client as a correlation id, the log as text, and error tracking
+ * without secrets. How long each request took is recorded and stored after the answer.
  */
 export function handle(
-  methods: readonly string[],
   handler: Handler,
   log: (line: string) => void = console.error,
   report: ReportError = reportError,
 ): Handler {
-  const known = methods.includes("GET") ? [...methods, "HEAD"] : methods;
   return async (request) => {
-    if (request.method === "OPTIONS") {
-      const allowed = { ...headers, ...preflightHeaders(request, known) };
+    // Not limited: a preflight carries no credentials, a browser shows its refusal as nothing at all,
+    // any page could spend its visitor's limit on them, and to answer costs less than to count.
+    if (isPreflight(request)) {
+      const allowed = { ...headers, ...preflightHeaders(request) };
       return new Response(null, { status: 204, headers: allowed });
     }
     const start = performance.now();
@@ -50,7 +49,6 @@ export function handle(
       return response;
     };
     try {
-      if (!known.includes(request.method)) throw notAllowed(known);
       // Its host is what the client wrote.
       if (!URL.canParse(request.url)) {
         throw new BulwarkError(400, "INVALID_INPUT", "Cannot read the request: no valid address");
@@ -95,11 +93,10 @@ function withoutRegion(request: Request): Request {
   return new Request(url, request);
 }
 
-function notAllowed(methods: readonly string[]): BulwarkError {
-  const message = `Cannot use this method: ${methods.join(" or ")}`;
-  const refusal = new BulwarkError(405, "METHOD_NOT_ALLOWED", message);
-  refusal.headers = { allow: methods.join(", ") };
-  return refusal;
+/** Whether a browser asks in front of a request of another origin. Any other OPTIONS is a method. */
+function isPreflight({ method, headers }: Request): boolean {
+  return method === "OPTIONS" &&
+    (headers.has("origin") || headers.has("access-control-request-method"));
 }
 
 /** What was thrown as text, for the log; anything can be thrown, also what has none. */
@@ -123,33 +120,38 @@ export function correlationIdOf(request: Request): string {
 }
 
 /**
- * The body of a request, of 1 MiB at most.
+ * The body of a request, of 1 MiB at most or what is said.
  * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE
  */
-export async function readBody(request: Request): Promise<Uint8Array> {
+export async function readBody(
+  request: Request,
+  maximum = maximumBodyBytes,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
     for await (const chunk of request.body ?? []) {
-      if ((size += chunk.byteLength) > maximumBodyBytes) break;
+      if ((size += chunk.byteLength) > maximum) break;
       chunks.push(chunk);
     }
   } catch {
     // Whoever hangs up is no fault of ours, to be looked into.
     throw new BulwarkError(400, "BODY_INCOMPLETE", "Cannot read the request: its body broke off");
   }
-  if (size > maximumBodyBytes) {
-    throw new BulwarkError(413, "BODY_TOO_LARGE", "Cannot read the request: more than 1 MiB");
+  if (size > maximum) {
+    const most = maximum < 1024 * 1024 ? `${maximum / 1024} KiB` : `${maximum / 1024 ** 2} MiB`;
+    throw new BulwarkError(413, "BODY_TOO_LARGE", `Cannot read the request: more than ${most}`);
   }
   return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
 }
 
 /**
- * The JSON body of a request, of 1 MiB at most; none at all is an empty object.
+/**
+ * The JSON body of a request, of 1 MiB at most or what is said; none at all is an empty object.
  * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE, 400 INVALID_JSON
  */
-export async function readJson(request: Request): Promise<unknown> {
-  const body = await readBody(request);
+export async function readJson(request: Request, maximum?: number): Promise<unknown> {
+  const body = await readBody(request, maximum);
   if (body.length === 0) return {};
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));

@@ -8,9 +8,9 @@
  *
  * docs/monitoring.md has the rest.
  */
-import { createClient } from "@supabase/supabase-js";
 import type { CacheObserver } from "./cache/cache.ts";
-import type { Database, Json } from "./database.types.ts";
+import { openClient } from "./clients.ts";
+import type { Json } from "./database.types.ts";
 import { readMetricsEnv } from "./env.ts";
 import { Flusher, Refused, waitUntil } from "./metrics/flush.ts";
 import type { Labels } from "./metrics/histogram.ts";
@@ -149,9 +149,7 @@ function openFlusher(): Flusher | null {
   const env = readMetricsEnv();
   if (!env) return null;
   // A client of its own: its fetch is not measured, or each flush would be the reason for another.
-  const client = createClient<Database>(env.url, env.secretKey, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-  });
+  const client = openClient(env.url, env.secretKey, { patience: 10_000 });
   const sample = isolateSampler({ memory, cpu }, { memoryLimit: env.memoryLimit });
   const opened = new Flusher(metrics, {
     delay: env.flushDelay,
@@ -161,7 +159,7 @@ function openFlusher(): Flusher | null {
       const { error } = await client.rpc("record_metrics", {
         batch: id,
         samples: samples as unknown as Json,
-      }).abortSignal(AbortSignal.timeout(10_000));
+      });
       if (!error) return;
       const text = `${error.code} ${error.message}`;
       // What is wrong with the data (classes 22 and 23) is so the next time as well.

@@ -4,19 +4,34 @@ import { correlationIdOf, type Handler, withHeaders } from "./http.ts";
 import { clientAddress } from "./rate_limit/address.ts";
 import type { Charge, RateLimitStore } from "./rate_limit/decision.ts";
 import { rateLimitHeaders, refusal } from "./rate_limit/headers.ts";
-import { identifier, type Identify } from "./rate_limit/identity.ts";
-import { boundedStore } from "./rate_limit/limiter.ts";
+import { type Caller, identifier, type Identify } from "./rate_limit/identity.ts";
+import { boundedStore, patience } from "./rate_limit/limiter.ts";
 import { postgresStore } from "./rate_limit/postgres_store.ts";
 import { redisStore } from "./rate_limit/redis_store.ts";
 import { TurnedAway } from "./rate_limit/turned_away.ts";
 import { sharedRedis } from "./redis/client.ts";
 import { serviceClient } from "./service.ts";
 
-/** The rule for a request; null: it is not limited. */
-export type ChooseRule = (request: Request) => string | null;
+/**
+ * The rule for a request, by what it does and never by what it says of itself; null: it is not
+ * limited. `caller` is null where nobody is known.
+ */
+export type ChooseRule = (
+  request: Request,
+  caller: Caller | null,
+) => string | null | Promise<string | null>;
+
+/** What a request was charged as. */
+export interface Charged {
+  rule: string | null;
+  caller: Caller | null;
+}
+
+/** A handler that is told what it was charged as. */
+export type LimitedHandler = (request: Request, charged: Charged) => Promise<Response>;
 
 /** Limits what a handler answers. */
-export type Limit = (rule: string | ChooseRule, handler: Handler) => Handler;
+export type Limit = (rule: string | ChooseRule, handler: LimitedHandler) => Handler;
 
 /** What limiting needs; a test brings its own. */
 export interface LimitParts {
@@ -29,7 +44,7 @@ export interface LimitParts {
 
 /**
  * Limits for a function's handlers: `limit("api_default", handler)`. Each request is charged to its
- * user, else to the address that the trusted proxy wrote; an answer carries the RateLimit headers, a
+ * user or API key, else to the address that the trusted proxy wrote; an answer carries the RateLimit headers, a
  * refusal is 429 as application/problem+json. Where the store (Postgres, or Redis with REDIS_URL) is
  * away, a rule decides as it says. Whoever is refused for want of a permission is noted, so that
  * probing is seen.
@@ -53,7 +68,7 @@ export function openLimits(env: RateLimitEnv): Limit {
 
 /** The store that the environment names: Redis with REDIS_URL, else Postgres. */
 export function openStore(env: RateLimitEnv): RateLimitStore {
-  const client = serviceClient(env, crypto.randomUUID());
+  const client = serviceClient(env, crypto.randomUUID(), { patience });
   const { redisUrl, redisTimeout, secretKey } = env;
   const redis = sharedRedis({ redisUrl, upstashUrl: null, upstashToken: null }, redisTimeout);
   return redis ? redisStore(redis, client, secretKey) : postgresStore(client);
@@ -63,24 +78,27 @@ export function openStore(env: RateLimitEnv): RateLimitStore {
 export function limitsOf({ store, identify, address, noteRefusal }: LimitParts): Limit {
   const turnedAway = new TurnedAway();
   return (rule, handler) => async (request) => {
-    const chosen = typeof rule === "string" ? rule : rule(request);
-    if (chosen === null) return await handler(request);
     const from = address(request);
-    const userId = await identify(request, !turnedAway.has(from)).catch(() => null);
-    const charge: Charge = { rule: chosen, userId, address: from };
+    const caller = await identify(request, !turnedAway.has(from)).catch(() => null);
+    const chosen = typeof rule === "string" ? rule : await rule(request, caller);
+    const charged = { rule: chosen, caller };
+    if (chosen === null) return await handler(request, charged);
+    const charge: Charge = { rule: chosen, ...caller, address: from };
     const decision = await store.decide(charge);
     if (!decision.allowed) {
-      if (userId === null) turnedAway.note(from, decision.retryAfterSeconds);
+      if (caller === null) turnedAway.note(from, decision.retryAfterSeconds);
       return refusal(decision, correlationIdOf(request));
     }
     const headers = rateLimitHeaders(decision);
     try {
-      return withHeaders(await handler(request), headers);
+      const answer = await handler(request, charged);
+      // A handler that charged a rule of its own says so itself.
+      return answer.headers.has("ratelimit") ? answer : withHeaders(answer, headers);
     } catch (thrown) {
       if (thrown instanceof BulwarkError) {
         thrown.headers = { ...headers, ...thrown.headers };
-        if (userId && thrown.code === "RBAC_PERMISSION_DENIED") {
-          await noteRefusal(userId, request).catch(() => {});
+        if (caller && "userId" in caller && thrown.code === "RBAC_PERMISSION_DENIED") {
+          await noteRefusal(caller.userId, request).catch(() => {});
         }
       }
       throw thrown;

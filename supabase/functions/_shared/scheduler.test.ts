@@ -1,25 +1,23 @@
 import assert from "node:assert/strict";
-import { requireScheduler } from "./scheduler.ts";
+import type { Limit } from "./rate_limit.ts";
+import { forScheduler } from "./scheduler.ts";
 
-const secret = "0123456789abcdef0123456789abcdef";
-const ask = (authorization: string | null, expected: string | null = secret) =>
-  requireScheduler(
-    new Request("http://localhost/audit", authorization ? { headers: { authorization } } : {}),
-    expected,
-  );
-
-Deno.test("requireScheduler() passes the secret and nothing near it", () => {
-  ask(`Bearer ${secret}`);
-  for (const wrong of [null, "", "Bearer", "Bearer ", secret, `Basic ${secret}`]) {
-    assert.throws(() => ask(wrong), { code: "UNAUTHORIZED", status: 401 });
+Deno.test("forScheduler() passes the scheduler, and charges everybody else before it refuses", async () => {
+  const secret = "0123456789abcdef0123456789abcdef";
+  const charged: string[] = [];
+  const limit: Limit = (rule, handler) => (request) => {
+    charged.push(String(rule));
+    return handler(request, { rule: null, caller: null });
+  };
+  const ask = (authorization: string, expected: string | null = secret) =>
+    forScheduler(limit, expected, () => Promise.resolve(new Response("done")))(
+      new Request("http://localhost/audit", { headers: { authorization } }),
+    );
+  assert.equal((await ask(`Bearer ${secret}`)).status, 200);
+  assert.deepEqual(charged, []);
+  for (const wrong of ["", `Bearer ${secret.slice(1)}`, `Bearer ${secret.toUpperCase()}`]) {
+    await assert.rejects(async () => await ask(wrong), { code: "UNAUTHORIZED", status: 401 });
   }
-  for (const wrong of [secret.slice(1), `${secret}0`, secret.toUpperCase()]) {
-    assert.throws(() => ask(`Bearer ${wrong}`), { code: "UNAUTHORIZED" });
-  }
-});
-
-Deno.test("requireScheduler() passes nobody where the secret is missing or short", () => {
-  assert.throws(() => ask("Bearer ", null), { code: "UNAUTHORIZED" });
-  assert.throws(() => ask("Bearer ", ""), { code: "UNAUTHORIZED" });
-  assert.throws(() => ask("Bearer short", "short"), { code: "UNAUTHORIZED" });
+  await assert.rejects(async () => await ask("Bearer ", null), { code: "UNAUTHORIZED" });
+  assert.deepEqual(charged, Array(4).fill("api_default"));
 });

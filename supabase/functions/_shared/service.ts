@@ -1,7 +1,6 @@
-import { createHash, timingSafeEqual } from "node:crypto";
-import { createClient } from "@supabase/supabase-js";
 import { type CallerClient, callerClient } from "./caller.ts";
-import type { Database } from "./database.types.ts";
+import { type ClientOptions, type DataClient, openClient } from "./clients.ts";
+import { carriesSecret } from "./credentials.ts";
 import type { Env } from "./env.ts";
 import { correlationIdOf } from "./http.ts";
 import { measuredFetch } from "./metrics.ts";
@@ -10,23 +9,19 @@ import { measuredFetch } from "./metrics.ts";
 export function serviceClient(
   { url, secretKey }: { url: string; secretKey: string },
   correlationId: string,
-): CallerClient {
-  return createClient<Database>(url, secretKey, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    global: { headers: { "x-correlation-id": correlationId }, fetch: measuredFetch },
-  });
+  options: Pick<ClientOptions, "patience"> = {},
+): DataClient {
+  const headers = { "x-correlation-id": correlationId };
+  return openClient(url, secretKey, { ...options, headers, fetch: measuredFetch });
 }
 
 /**
  * A client that acts as whoever sent the request: a person by their token, or the service role by
- * the secret key, which is no token and so is compared here, in constant time.
+ * the secret key, which is no token.
  * @throws BulwarkError 401 UNAUTHORIZED where the request carries neither
  */
 export function callerOrService(request: Request, env: Env & { secretKey: string }): CallerClient {
-  const given = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? "";
-  const digest = (text: string) => createHash("sha256").update(text).digest();
-  if (env.secretKey !== "" && timingSafeEqual(digest(given), digest(env.secretKey))) {
-    return serviceClient(env, correlationIdOf(request));
-  }
-  return callerClient(request, env);
+  return carriesSecret(request, [env.secretKey])
+    ? serviceClient(env, correlationIdOf(request))
+    : callerClient(request, env);
 }

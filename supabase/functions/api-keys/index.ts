@@ -11,7 +11,7 @@ import { scannerKeys } from "../_shared/api_keys/scanner_keys.ts";
 import { openSigner, type SignToken } from "../_shared/api_keys/signer.ts";
 import { keyVerifier } from "../_shared/api_keys/verification.ts";
 import { readApiKeysEnv } from "../_shared/env.ts";
-import { fromDataApi } from "../_shared/errors.ts";
+import { unwrap } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
 import { clientAddress } from "../_shared/rate_limit/address.ts";
@@ -24,7 +24,7 @@ const verify = keyVerifier(serviceClient(env, crypto.randomUUID()));
 const findScannerKey = scannerKeys(env);
 let signer: Promise<SignToken> | undefined;
 
-const answer = router({
+const answer = router(limit, {
   // Charged by the exchange itself: to the key, or where there is none to the address.
   async "POST /api-keys/token"(request) {
     const sign = await (signer ??= openSigner(env));
@@ -48,12 +48,12 @@ const answer = router({
     const client = serviceClient(env, correlationIdOf(request));
     // As many at a time as the database takes; those that were revoked stay so if a later part fails.
     for (let start = 0; start < reports.length; start += 1000) {
-      const part = reports.slice(start, start + 1000);
-      const { error, status } = await client.rpc("report_leaked_api_keys", { reports: part });
-      if (error) throw fromDataApi({ status, error });
+      unwrap(
+        await client.rpc("report_leaked_api_keys", { reports: reports.slice(start, start + 1000) }),
+      );
     }
     return Response.json([]);
   },
 });
 
-Deno.serve(handle(["POST"], answer));
+Deno.serve(handle(answer));

@@ -7,6 +7,7 @@
 import { makeCheckpoint, readLogKeys } from "../_shared/audit/checkpoint.ts";
 import { exportHeaders, exportSource, startExport } from "../_shared/audit/export.ts";
 import { consistencyQuery, exportQuery, proofQuery } from "../_shared/audit/input.ts";
+import { exportRule, notingPages } from "../_shared/audit/continuation.ts";
 import { checkpointLog } from "../_shared/audit/log.ts";
 import { publishedCheckpoint } from "../_shared/audit/published.ts";
 import { openSink } from "../_shared/audit/sink.ts";
@@ -14,46 +15,45 @@ import { callerClient } from "../_shared/caller.ts";
 import { readAuditEnv, readRateLimitEnv } from "../_shared/env.ts";
 import { unwrap } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
-import { parse } from "../_shared/input.ts";
+import { parse, queryOf } from "../_shared/input.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
 import { router } from "../_shared/router.ts";
-import { requireScheduler } from "../_shared/scheduler.ts";
+import { forScheduler, schedulerPatience } from "../_shared/scheduler.ts";
 import { callerOrService, serviceClient } from "../_shared/service.ts";
 
 const env = readAuditEnv();
 const limit = openLimits(readRateLimitEnv());
-const query = (request: Request) => Object.fromEntries(new URL(request.url).searchParams);
-/** An export is one whole, however many pages it has. */
-const exportRule = (request: Request) => "cursor" in query(request) ? "api_relaxed" : "export";
+const serviceFor = (request: Request) => serviceClient(env, correlationIdOf(request));
 
-const answer = router({
-  async "POST /audit/checkpoint"(request) {
-    requireScheduler(request, env.schedulerSecret);
-    const log = checkpointLog(serviceClient(env, correlationIdOf(request)));
+const answer = router(limit, {
+  "POST /audit/checkpoint": forScheduler(limit, env.schedulerSecret, async (request) => {
+    const options = { patience: schedulerPatience };
+    const log = checkpointLog(serviceClient(env, correlationIdOf(request), options));
     return Response.json(await makeCheckpoint(log, await readLogKeys(env), openSink(env)));
-  },
+  }),
   "GET /audit/checkpoint": limit("api_default", async (request) => {
     return Response.json(await publishedCheckpoint(callerClient(request, env)));
   }),
   "GET /audit/proof": limit("api_default", async (request) => {
     const client = callerClient(request, env);
-    const { id: entry_id } = parse(proofQuery, query(request));
+    const { id: entry_id } = parse(proofQuery, queryOf(request));
     return Response.json(unwrap(await client.rpc("audit_inclusion_proof", { entry_id })));
   }),
   "GET /audit/proof/consistency": limit("api_default", async (request) => {
     const client = callerClient(request, env);
-    const { from: from_size, to: to_size } = parse(consistencyQuery, query(request));
+    const { from: from_size, to: to_size } = parse(consistencyQuery, queryOf(request));
     const sizes = { from_size, to_size };
     return Response.json(unwrap(await client.rpc("audit_consistency_proof", sizes)));
   }),
-  "GET /audit/export": limit(exportRule, async (request) => {
+  "GET /audit/export": limit(exportRule(serviceFor, env.secretKey), async (request, charged) => {
     const client = callerOrService(request, env);
-    const asked = parse(exportQuery, query(request));
+    const asked = parse(exportQuery, queryOf(request));
     const { signers } = env.signingKeys === null ? { signers: [] } : await readLogKeys(env);
-    const source = exportSource(client, asked.organization_id);
+    const log = exportSource(client, asked.organization_id);
+    const source = notingPages(log, serviceFor(request), charged, asked);
     const { body, next } = await startExport(source, { ...asked, signers });
     return new Response(body, { headers: exportHeaders(asked.format, next) });
   }),
 });
 
-Deno.serve(handle(["GET", "POST"], answer));
+Deno.serve(handle(answer));

@@ -18,14 +18,14 @@ import { correlationIdOf, handle } from "../_shared/http.ts";
 import { parse } from "../_shared/input.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
 import { router } from "../_shared/router.ts";
-import { requireScheduler } from "../_shared/scheduler.ts";
+import { forScheduler, schedulerPatience } from "../_shared/scheduler.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readEncryptionEnv();
 const limit = openLimits(readRateLimitEnv());
 
-const asService = (request: Request) => {
-  const service = serviceClient(env, correlationIdOf(request));
+const asService = (request: Request, options = {}) => {
+  const service = serviceClient(env, correlationIdOf(request), options);
   return { service, keys: openDataKeys(service, env) };
 };
 const asCaller = (request: Request) => ({
@@ -33,7 +33,7 @@ const asCaller = (request: Request) => ({
   caller: callerClient(request, env),
   refusal: (thrown: EncryptionError) => refusalOf(thrown, correlationIdOf(request)),
 });
-const answer = router({
+const answer = router(limit, {
   "POST /encryption/encrypt": limit(
     "api_relaxed",
     answering((request, body) => encryptRows(asCaller(request), parse(input.encryptInput, body))),
@@ -50,11 +50,14 @@ const answer = router({
     "api_strict",
     answering((request, body) => rotate(asCaller(request), parse(input.rotateInput, body))),
   ),
-  "POST /encryption/work": answering(async (request, body) => {
-    requireScheduler(request, env.schedulerSecret);
-    const { service, keys } = asService(request);
-    return await work(service, keys, parse(input.workInput, body));
-  }),
+  "POST /encryption/work": forScheduler(
+    limit,
+    env.schedulerSecret,
+    answering(async (request, body) => {
+      const { service, keys } = asService(request, { patience: schedulerPatience });
+      return await work(service, keys, parse(input.workInput, body));
+    }),
+  ),
 });
 
-Deno.serve(handle(["POST"], answer));
+Deno.serve(handle(answer));

@@ -1,7 +1,7 @@
 /**
  * Function `login`: `POST /login` with `{ email, password }` signs in with Supabase Auth, and answers
- * as Auth does. The address and the account are charged first, whether the account exists or not;
- * whatever Auth refuses is the same 401.
+ * as Auth does. The caller is charged before anything is read, then the address and the account,
+ * whether that exists or not; whatever Auth refuses is the same 401.
  */
 import { z } from "zod";
 import { readRateLimitEnv } from "../_shared/env.ts";
@@ -11,6 +11,8 @@ import { parse, text } from "../_shared/input.ts";
 import { clientAddress } from "../_shared/rate_limit/address.ts";
 import { rateLimitHeaders, refusal } from "../_shared/rate_limit/headers.ts";
 import { beginLogin, finishLogin, originOf, signIn } from "../_shared/rate_limit/login.ts";
+import { openLimits } from "../_shared/rate_limit.ts";
+import { router } from "../_shared/router.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const credentials = z.strictObject({
@@ -20,10 +22,13 @@ const credentials = z.strictObject({
   captcha_token: z.string().max(8192).optional(),
 });
 
-const env = readRateLimitEnv();
+const maximumBytes = 16 * 1024;
 
-Deno.serve(handle(["POST"], async (request) => {
-  const asked = parse(credentials, await readJson(request));
+const env = readRateLimitEnv();
+const limit = openLimits(env);
+
+const answer = limit("api_default", async (request) => {
+  const asked = parse(credentials, await readJson(request, maximumBytes));
   const correlationId = correlationIdOf(request);
   const client = serviceClient(env, correlationId);
   const origin = originOf(request, clientAddress(request, env), env.placeHeaders);
@@ -35,4 +40,6 @@ Deno.serve(handle(["POST"], async (request) => {
   const failed = new BulwarkError(401, "LOGIN_FAILED", "Cannot sign in: that is not right");
   failed.headers = rateLimitHeaders(decision);
   throw failed;
-}));
+});
+
+Deno.serve(handle(router(limit, { "POST /login": answer })));

@@ -6,27 +6,28 @@
 import { openCache } from "../_shared/cache.ts";
 import { callerClient } from "../_shared/caller.ts";
 import { readCacheEnv, readMetricsFunctionEnv, readRateLimitEnv } from "../_shared/env.ts";
+import { carriesSecret } from "../_shared/credentials.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
 import { parse, queryOf } from "../_shared/input.ts";
 import { cacheObserver } from "../_shared/metrics.ts";
-import { carriesToken } from "../_shared/metrics/access.ts";
 import { readOverview } from "../_shared/metrics/console.ts";
 import { contentTypes, toText } from "../_shared/metrics/exposition.ts";
 import { formatOf, metricsQuery, rangeOf } from "../_shared/metrics/format.ts";
 import { scrape } from "../_shared/metrics/scrape.ts";
 import { requirePermission } from "../_shared/permissions.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
+import { router } from "../_shared/router.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readMetricsFunctionEnv();
 const limit = openLimits(readRateLimitEnv());
 const tokens = [env.scrapeToken, env.secretKey];
-/** Whoever guesses at the scraper's token is charged like everybody. */
-const rule = (request: Request) => carriesToken(request, tokens) ? null : "api_default";
+/** Guesses at the scraper's token are charged like any other request. */
+const rule = (request: Request) => carriesSecret(request, tokens) ? null : "api_default";
 const cache = openCache(readCacheEnv(), cacheObserver);
 
 const answer = limit(rule, async (request) => {
-  if (!carriesToken(request, tokens)) {
+  if (!carriesSecret(request, tokens)) {
     await requirePermission(callerClient(request, env), "system:monitor", null);
   }
   const service = serviceClient(env, correlationIdOf(request));
@@ -40,4 +41,4 @@ const answer = limit(rule, async (request) => {
   return new Response(text, { headers: { "content-type": contentTypes[format] } });
 });
 
-Deno.serve(handle(["GET"], answer));
+Deno.serve(handle(router(limit, { "GET /metrics": answer })));

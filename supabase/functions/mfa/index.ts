@@ -12,25 +12,25 @@ import { openDataKeys } from "../_shared/encryption/mod.ts";
 import { readMfaEnv, readRateLimitEnv } from "../_shared/env.ts";
 import { BulwarkError } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
-import { routes } from "../_shared/mfa/routes.ts";
+import { type Route, routes } from "../_shared/mfa/routes.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
-import { pathOf } from "../_shared/router.ts";
+import { router } from "../_shared/router.ts";
 import { serviceClient } from "../_shared/service.ts";
 
 const env = readMfaEnv();
 const limit = openLimits(readRateLimitEnv());
 
 // Guesses at codes have a throttle of their own in the database, which this one is in front of.
-const answer = limit("api_default", async (request) => {
-  const route = routes[`${request.method} ${pathOf(request)}`];
-  if (!route) throw new BulwarkError(404, "NOT_FOUND", "Cannot answer: there is no such path");
-  const caller = callerClient(request, env);
-  if (!env.pepper) {
-    throw new BulwarkError(503, "MFA_NOT_CONFIGURED", "Cannot answer: no pepper is set");
-  }
-  const service = serviceClient(env, correlationIdOf(request));
-  const keys = openDataKeys(service, env);
-  return Response.json(await route({ caller, service, keys, pepper: env.pepper }, request));
-});
+const answering = (route: Route) =>
+  limit("api_default", async (request) => {
+    const caller = callerClient(request, env);
+    if (!env.pepper) {
+      throw new BulwarkError(503, "MFA_NOT_CONFIGURED", "Cannot answer: no pepper is set");
+    }
+    const service = serviceClient(env, correlationIdOf(request));
+    const keys = openDataKeys(service, env);
+    return Response.json(await route({ caller, service, keys, pepper: env.pepper }, request));
+  });
+const answers = Object.entries(routes).map(([name, route]) => [name, answering(route)]);
 
-Deno.serve(handle(["GET", "POST"], answer));
+Deno.serve(handle(router(limit, Object.fromEntries(answers))));

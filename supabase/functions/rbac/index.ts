@@ -8,10 +8,11 @@
 import { z } from "zod";
 import { callerClient } from "../_shared/caller.ts";
 import { readRateLimitEnv } from "../_shared/env.ts";
-import { handle, type Handler, readJson } from "../_shared/http.ts";
+import { handle, readJson } from "../_shared/http.ts";
 import { id, parse, queryOf } from "../_shared/input.ts";
 import { checkPermissions, type Permission, requirePermission } from "../_shared/permissions.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
+import { router } from "../_shared/router.ts";
 
 const permission = z.string().max(64).regex(/^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$/)
   .transform((name) => name as Permission);
@@ -25,16 +26,19 @@ const batch = z.strictObject({
 const env = readRateLimitEnv();
 const limit = openLimits(env);
 
-const answer: Handler = async (request) => {
-  const client = callerClient(request, env);
-  if (request.method === "GET") {
+const answer = router(limit, {
+  "GET /rbac": limit("api_default", async (request) => {
+    const client = callerClient(request, env);
     const asked = parse(question, queryOf(request));
     await requirePermission(client, asked.permission, asked.organization_id);
     return new Response(null, { status: 204 });
-  }
-  const asked = parse(batch, await readJson(request));
-  const allowed = await checkPermissions(client, asked.permissions, asked.organization_id);
-  return Response.json({ allowed });
-};
+  }),
+  "POST /rbac": limit("api_default", async (request) => {
+    const client = callerClient(request, env);
+    const asked = parse(batch, await readJson(request));
+    const allowed = await checkPermissions(client, asked.permissions, asked.organization_id);
+    return Response.json({ allowed });
+  }),
+});
 
-Deno.serve(handle(["GET", "POST"], limit("api_default", answer)));
+Deno.serve(handle(answer));

@@ -12,7 +12,7 @@ import { correlationIdOf, handle, readJson } from "../_shared/http.ts";
 import { parse, queryOf } from "../_shared/input.ts";
 import { openLimits } from "../_shared/rate_limit.ts";
 import { pathId, router } from "../_shared/router.ts";
-import { requireScheduler } from "../_shared/scheduler.ts";
+import { forScheduler, schedulerPatience } from "../_shared/scheduler.ts";
 import { serviceClient } from "../_shared/service.ts";
 import { deliverFor, deliverSample } from "../_shared/webhooks/delivering.ts";
 import { createEndpoint, moveEndpoint, rotateSecret } from "../_shared/webhooks/endpoints.ts";
@@ -21,13 +21,13 @@ import * as input from "../_shared/webhooks/input.ts";
 const env = readWebhookEnv();
 const limit = openLimits(readRateLimitEnv());
 
-const asService = (request: Request) => {
-  const client = serviceClient(env, correlationIdOf(request));
+const asService = (request: Request, options = {}) => {
+  const client = serviceClient(env, correlationIdOf(request), options);
   return { client, keys: openDataKeys(client, env), policy: env, source: new URL(env.url).host };
 };
 const asCaller = (from: Request) => ({ ...asService(from), client: callerClient(from, env) });
 
-const answer = router({
+const answer = router(limit, {
   "POST /webhooks/endpoints": limit("api_default", async (request) => {
     const asked = parse(input.newEndpoint, await readJson(request));
     return Response.json(await createEndpoint(asCaller(request), asked), { status: 201 });
@@ -46,11 +46,11 @@ const answer = router({
     const sent = await callerClient(request, env).rpc("send_test_webhook", { endpoint_id });
     return Response.json(await deliverSample(asService(request), unwrap(sent)));
   }),
-  async "POST /webhooks/deliver"(request) {
-    requireScheduler(request, env.schedulerSecret);
+  "POST /webhooks/deliver": forScheduler(limit, env.schedulerSecret, async (request) => {
     const { wait_seconds } = parse(input.delivering, queryOf(request));
-    return Response.json(await deliverFor(asService(request), wait_seconds, request.signal));
-  },
+    const service = asService(request, { patience: schedulerPatience });
+    return Response.json(await deliverFor(service, wait_seconds, request.signal));
+  }),
 });
 
-Deno.serve(handle(["POST", "PUT"], answer));
+Deno.serve(handle(answer));

@@ -1,7 +1,9 @@
 /** What an isolate counts before it is stored, and how it leaves. */
 import assert from "node:assert/strict";
+import { BulwarkError } from "../errors.ts";
 import { handle } from "../http.ts";
 import { measure, measured, measuredFetch, metrics as isolate } from "../metrics.ts";
+import { router } from "../router.ts";
 import { Flusher, Refused } from "./flush.ts";
 import { bucketOf, relativeError, type Sample } from "./histogram.ts";
 import { isolateSampler } from "./isolate.ts";
@@ -183,11 +185,11 @@ Deno.test("MET-U09: the decorator measures a method and keeps its this", async (
 Deno.test("MET-U10: handle() records each request with function, method, status and error code", async () => {
   isolate.drain();
   const answer = handle(
-    ["GET"],
-    (request) => {
-      if (request.url.endsWith("broken")) throw new Error("inside");
-      return Promise.resolve(new Response("fine"));
-    },
+    router((_, handler) => (request) => handler(request, { rule: null, caller: null }), {
+      "GET /reports": () => Promise.resolve(new Response("fine")),
+      "GET /reports/7": () => Promise.resolve(new Response("fine")),
+      "GET /reports/broken": () => Promise.reject(new Error("inside")),
+    }),
     () => {},
     () => {},
   );
@@ -319,7 +321,13 @@ Deno.test("MET-U15: a table that is not there gives no label, whoever named it",
 
 Deno.test("MET-U16: junk in a URL or a method gives no labels of its own", async () => {
   isolate.drain();
-  const answer = handle(["GET"], () => Promise.resolve(new Response("fine")), () => {}, () => {});
+  const refusal = new BulwarkError(405, "METHOD_NOT_ALLOWED", "Cannot use this method");
+  const answer = handle(
+    ({ method }) =>
+      method === "GET" ? Promise.resolve(new Response("fine")) : Promise.reject(refusal),
+    () => {},
+    () => {},
+  );
   for (let i = 0; i < 300; i++) {
     await answer(new Request(`http://localhost/reports/${i}/%00${"x".repeat(i)}?a=${i}`));
     await answer(new Request(`http://localhost/reports`, { method: `M${i}` }));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type ScrapedMetric, toText } from "./exposition.ts";
 import { formatOf } from "./format.ts";
-import { carriesToken } from "./access.ts";
+import { carriesSecret } from "../credentials.ts";
 import { readText } from "../../../../scripts/testing/exposition.ts";
 
 const scraped: ScrapedMetric[] = [
@@ -113,7 +113,7 @@ Deno.test("MET-U23: the format is what is asked for, else what Accept says, else
 Deno.test("MET-U24: the scraper's token opens, and nothing near it or too short", () => {
   const token = "0123456789abcdef0123456789abcdef";
   const ask = (authorization: string | null, expected: string | null = token) =>
-    carriesToken(
+    carriesSecret(
       new Request("http://localhost/metrics", authorization ? { headers: { authorization } } : {}),
       [null, expected, "another-0123456789abcdef0123456789"],
     );

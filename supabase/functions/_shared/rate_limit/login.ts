@@ -3,7 +3,6 @@ import type { Env } from "../env.ts";
 import { BulwarkError } from "../errors.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionRow, fromRow, onlyRow } from "./postgres_store.ts";
-import { within } from "../within.ts";
 
 /** What somebody signs in with. */
 export interface Credentials {
@@ -39,7 +38,7 @@ export async function beginLogin(
 ): Promise<Decision> {
   try {
     const asked = { account: email, ...address ? { address } : {} };
-    const answer = await within(patience, Promise.resolve(client.rpc("begin_login", asked)));
+    const answer = await client.rpc("begin_login", asked);
     const row: Omit<DecisionRow, "when_store_fails"> = onlyRow(answer);
     return fromRow("auth_login", { ...row, when_store_fails: "closed" });
   } catch (thrown) {

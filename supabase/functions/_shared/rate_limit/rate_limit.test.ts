@@ -232,12 +232,12 @@ Deno.test("a limited handler answers with headers, also when it refuses for its 
   const noted: string[] = [];
   const limit = limitsOf({
     store: fixed(admitted),
-    identify: () => Promise.resolve("someone"),
+    identify: () => Promise.resolve({ userId: "someone" }),
     address: () => null,
     noteRefusal: (user) => Promise.resolve(void noted.push(user)),
   });
   const answer = (handler: () => Promise<Response>) =>
-    handle(["GET"], limit("api_default", handler))(new Request("http://localhost/x"));
+    handle(limit("api_default", handler))(new Request("http://localhost/x"));
   const fine = await answer(() => Promise.resolve(new Response("fine")));
   assert.equal(fine.headers.get("ratelimit"), '"api_default";r=59;t=1');
   const denied = await answer(() =>
@@ -267,7 +267,7 @@ Deno.test("a limited handler is not called when it is too much, and who is asked
     () => Promise.resolve(new Response("called")),
   );
   assert.equal((await handler(new Request("http://localhost/"))).status, 429);
-  assert.deepEqual(charges, [{ rule: "api_strict", userId: null, address: "203.0.113.1" }]);
+  assert.deepEqual(charges, [{ rule: "api_strict", address: "203.0.113.1" }]);
   const free = await handler(new Request("http://localhost/", { method: "POST" }));
   assert.equal(await free.text(), "called");
 });
@@ -276,12 +276,15 @@ Deno.test("who is refused by address has no forged token verified, and those who
   let questions = 0;
   const auth = Deno.serve({ port: 0, onListen: () => {} }, (request) => {
     questions++;
-    const genuine = request.headers.get("authorization")?.endsWith(".genuine");
-    return genuine ? Response.json({ id: "ada" }) : Response.json({}, { status: 403 });
+    const token = request.headers.get("authorization") ?? "";
+    const { sub } = JSON.parse(atob(token.split(".")[1] ?? ""));
+    return token.endsWith(".genuine")
+      ? Response.json([{ user_id: sub, api_key_id: null, organization_id: null }])
+      : Response.json({ code: "PGRST301", message: "not signed" }, { status: 401 });
   });
   const env = { url: `http://localhost:${auth.addr.port}`, publishableKey: "p", secretKey: "s" };
   const charges: Charge[] = [];
-  let open = true;
+  let [open, time] = [true, 0];
   const limit = limitsOf({
     store: {
       decide: (charge) => {
@@ -289,7 +292,7 @@ Deno.test("who is refused by address has no forged token verified, and those who
         return Promise.resolve(open || charge.userId ? admitted : refused);
       },
     },
-    identify: identifier(env),
+    identify: identifier(env, () => time),
     address: (request) => request.headers.get("x-address"),
     noteRefusal: () => Promise.resolve(),
   });
@@ -312,12 +315,31 @@ Deno.test("who is refused by address has no forged token verified, and those who
     }
     assert.equal(questions, 2, "one for each of them, and none for the flood");
     assert.equal(await ask(ada, "2001:db8::1"), 200, "whoever is known goes on from there");
+    time = 60_000;
+    assert.equal(await ask(ada, "2001:db8::1"), 200, "also when that was a while ago");
     assert.equal(await ask(token("genuine", "eve"), "203.0.113.1"), 200, "and others elsewhere");
-    assert.equal(questions, 3);
+    assert.equal(questions, 4);
     assert.equal(charges.at(-1)?.userId, "eve");
   } finally {
     await auth.shutdown();
   }
+});
+
+Deno.test("identifier() asks once for a burst with one token", async () => {
+  let questions = 0;
+  const server = Deno.serve({ port: 0, onListen: () => {} }, () => {
+    questions++;
+    return Response.json([{ user_id: "ada", api_key_id: null, organization_id: null }]);
+  });
+  const url = `http://localhost:${server.addr.port}`;
+  const identify = identifier({ url, publishableKey: "p" });
+  const headers = { authorization: "Bearer a.b.c" };
+  const callers = await Promise.all(
+    Array.from({ length: 600 }, () => identify(new Request("http://localhost/", { headers }))),
+  );
+  await server.shutdown();
+  assert.deepEqual(new Set(callers.map((caller) => JSON.stringify(caller))).size, 1);
+  assert.deepEqual([callers[0], questions], [{ userId: "ada" }, 1]);
 });
 
 Deno.test("readRateLimitEnv() trusts no header unless it is told to", () => {
