@@ -298,16 +298,18 @@ Deno.test("KEY-E46: a scanner may report as much as it likes; what it did not si
     await answer.body?.cancel();
     return answer.status;
   };
+  const { owner, acme } = await twoOrganizations();
+  const leaked = await issueKey(owner, acme);
+  const nested = `https://x.test/?a=${`%${"25".repeat(450)}41`}`;
+  const entry = { token: leaked.api_key, url: nested };
+  const large = JSON.stringify(Array(900).fill(entry));
+  assert.equal(await report(large.replaceAll(leaked.api_key, "nothing")), 200, "a large one");
   for (let call = 0; call < 90; call++) assert.equal(await report("[]"), 200);
   const forged: number[] = [];
   for (let call = 0; call < 90; call++) forged.push(await report("[]", "{}"));
   assert.deepEqual([...new Set(forged)].sort(), [401, 429]);
-
-  const { owner, acme } = await twoOrganizations();
-  const leaked = await issueKey(owner, acme);
-  const nested = `https://x.test/?a=${`%${"25".repeat(450)}41`}`;
-  const addresses = Array.from({ length: 900 }, () => ({ token: leaked.api_key, url: nested }));
-  assert.equal(await report(JSON.stringify(addresses)), 200, "also from where it is refused");
+  assert.equal(await report(large), 429, "a large one is charged before it is read");
+  assert.equal(await report(JSON.stringify([entry])), 200, "also from where it is refused");
   const [state] = ok(await owner.client.from("api_keys").select("revoked_at").eq("id", leaked.id));
   assert.ok(state?.revoked_at, "the key was revoked");
 });

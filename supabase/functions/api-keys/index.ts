@@ -6,14 +6,14 @@
  * leaked keys in the form of GitHub's secret scanning and answers `[]`, whatever was in them.
  */
 import { exchangeKey } from "../_shared/api_keys/exchange.ts";
-import { leakedKeys, signedBody } from "../_shared/api_keys/report.ts";
+import { isSmallReport, leakedKeys, signedBody } from "../_shared/api_keys/report.ts";
 import { scannerKeys } from "../_shared/api_keys/scanner_keys.ts";
 import { openSigner, type SignToken } from "../_shared/api_keys/signer.ts";
 import { keyVerifier } from "../_shared/api_keys/verification.ts";
 import { readApiKeysEnv } from "../_shared/env.ts";
 import { unwrap } from "../_shared/errors.ts";
 import { correlationIdOf, handle } from "../_shared/http.ts";
-import { openLimits } from "../_shared/rate_limit.ts";
+import { type LimitedHandler, openLimits } from "../_shared/rate_limit.ts";
 import { clientAddress } from "../_shared/rate_limit/address.ts";
 import { router } from "../_shared/router.ts";
 import { serviceClient } from "../_shared/service.ts";
@@ -23,6 +23,21 @@ const limit = openLimits(env);
 const verify = keyVerifier(serviceClient(env, crypto.randomUUID()));
 const findScannerKey = scannerKeys(env);
 let signer: Promise<SignToken> | undefined;
+
+const charged = (handler: LimitedHandler) => limit("api_default", handler);
+const signed = (request: Request) => signedBody(request, findScannerKey);
+
+async function takeReport(request: Request, body: Uint8Array): Promise<Response> {
+  const reports = leakedKeys(body);
+  const client = serviceClient(env, correlationIdOf(request));
+  // As many at a time as the database takes; those that were revoked stay so if a later part fails.
+  for (let start = 0; start < reports.length; start += 1000) {
+    unwrap(
+      await client.rpc("report_leaked_api_keys", { reports: reports.slice(start, start + 1000) }),
+    );
+  }
+  return Response.json([]);
+}
 
 const answer = router(limit, {
   // Charged by the exchange itself: to the key, or where there is none to the address.
@@ -35,24 +50,18 @@ const answer = router(limit, {
       correlationId: correlationIdOf(request),
     });
   },
-  // The signature is looked at first: no scanner is kept from reporting by how much it reports.
+  // No scanner is kept from reporting by how often it does; a large report is charged to read it.
   async "POST /api-keys/report"(request) {
+    if (!isSmallReport(request)) {
+      return await charged(async () => takeReport(request, await signed(request)))(request);
+    }
     let body: Uint8Array;
     try {
-      body = await signedBody(request, findScannerKey);
+      body = await signed(request);
     } catch (thrown) {
-      // A report without a valid signature is limited like any other request.
-      return await limit("api_default", () => Promise.reject(thrown))(request);
+      return await charged(() => Promise.reject(thrown))(request);
     }
-    const reports = leakedKeys(body);
-    const client = serviceClient(env, correlationIdOf(request));
-    // As many at a time as the database takes; those that were revoked stay so if a later part fails.
-    for (let start = 0; start < reports.length; start += 1000) {
-      unwrap(
-        await client.rpc("report_leaked_api_keys", { reports: reports.slice(start, start + 1000) }),
-      );
-    }
-    return Response.json([]);
+    return await takeReport(request, body);
   },
 });
 

@@ -4,7 +4,7 @@ import { generateKeyPairSync, sign } from "node:crypto";
 import { BulwarkError } from "../errors.ts";
 import { checksumOf, hashOf } from "./format.ts";
 import type { FindScannerKey } from "./scanner_keys.ts";
-import { leakedKeys, signedBody } from "./report.ts";
+import { isSmallReport, leakedKeys, signedBody } from "./report.ts";
 
 const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const pem = pair.publicKey.export({ type: "spki", format: "pem" }).toString();
@@ -135,4 +135,14 @@ Deno.test("readReport() refuses a signature by another curve or hash", async () 
     request.headers.set("github-public-key-signature", signature.toString("base64"));
     assert.equal(await codeOf(request), "UNAUTHORIZED", name);
   }
+});
+
+Deno.test("readReport() reads no more of a small report than that is", async () => {
+  const large = report(" ".repeat(64 * 1024 + 1));
+  assert.equal(isSmallReport(large), false, "without a length");
+  assert.equal(await codeOf(large), "INVALID_JSON", "which is read");
+  const said = report(" ".repeat(64 * 1024 + 1));
+  said.headers.set("content-length", "10");
+  assert.equal(isSmallReport(said), true);
+  assert.equal(await codeOf(said), "BODY_TOO_LARGE");
 });

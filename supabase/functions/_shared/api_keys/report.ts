@@ -16,10 +16,17 @@ const entry = z.object({
   url: z.string().nullable().catch(null).default(null),
   source: z.string().regex(/^[\w .-]{1,64}$/).nullable().catch(null).default(null),
 });
+/** Reports of this size are read before anybody is charged. In bytes. */
+const smallReport = 64 * 1024;
 /** How much of an address is kept, as many characters as the event takes. */
 const longestUrl = 500;
 /** Anything that has the form of a key, whether it is one or not. */
 const keyLike = /[a-z]{2,12}_[a-z]{2,12}_[0-9A-Za-z]{38}/;
+
+/** Whether a request says that its report is a small one; no more of that is read. */
+export function isSmallReport(request: Request): boolean {
+  return Number(request.headers.get("content-length") || Infinity) <= smallReport;
+}
 
 /**
  * The body of a report of leaked keys, signed as GitHub's secret scanning partner program does: over
@@ -35,7 +42,7 @@ export async function signedBody(request: Request, findKey: FindScannerKey): Pro
   const isFormed = /^[\w-]{1,128}$/.test(identifier) &&
     /^[A-Za-z0-9+/]{8,200}={0,2}$/.test(signature);
   const key = isFormed ? await findKey(identifier) : null;
-  const body = key && await readBody(request);
+  const body = key && await readBody(request, isSmallReport(request) ? smallReport : undefined);
   if (!body || !isSigned(body, signature, key)) {
     throw new BulwarkError(401, "UNAUTHORIZED", "Cannot take the report: it is not signed");
   }
