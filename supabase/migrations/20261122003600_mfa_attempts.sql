@@ -93,7 +93,12 @@ begin
         end,
         told_of_lock = false
     where a.user_id = v_user;
-  else
+  elsif not exists (
+    -- A charge that made the lock may still turn out to be a right code, sent twice: its completion
+    -- tells. Where that never comes, whoever asks after it could does.
+    select from private.mfa_attempts a
+    where a.user_id = v_user and a.admitted and a.created_at = any (v_account.failures)
+  ) then
     perform private.tell_of_mfa_lock(v_user, v_session);
   end if;
   return v_attempt;

@@ -1,7 +1,7 @@
 -- MFA: attempts, factors, backup codes and devices, as the function uses them: the caller begins,
 -- the service role completes. Codes are not computed here: a time step stands for the code of it.
 begin;
-select plan(80);
+select plan(86);
 select tests.create_organizations();
 create temporary table session as
   select name, tests.create_session(email, age) as id, email
@@ -227,9 +227,15 @@ select ok(
    from private.mfa_accounts where user_id = tests.user_id('admin@acme.test')),
   'MFA-26: the account is locked for a quarter of an hour'
 );
+select is_empty(
+  $$ select from public.security_events where event_type = 'mfa_locked' $$,
+  'MFA-26: which is no event while a right code could be among them'
+);
+select public.complete_mfa_verification(a.id, null, null)
+from private.mfa_attempts a where a.admitted order by a.created_at limit 1;
 select isnt_empty(
   $$ select from public.security_events where event_type = 'mfa_locked' $$,
-  'MFA-26: which is a security event'
+  'MFA-26: but as soon as one of them is wrong'
 );
 select is(
   pg_temp.verify('ada', 'ada', pg_temp.step()), '{"accepted": false}',
@@ -392,6 +398,28 @@ select is(pg_temp.charged(), '1 1 f', 'MFA-41: and what is none goes on counting
 update private.mfa_sessions set verified_at = verified_at - interval '3 minutes';
 select pg_temp.verify('ada', 'ada', (select step from accepted));
 select is(pg_temp.charged(), '2 2 f', 'MFA-41: after two minutes a repeat is a replay');
+update private.mfa_accounts set failures = '{}', consecutive_failures = 0;
+update public.mfa_secrets set last_step = 0;
+create temporary table told as select count(*) as times from mfa_usage_log where event = 'locked';
+grant select on told to public;
+do $$ begin perform pg_temp.verify('ada', 'ada', null) from generate_series(1, 4); end $$;
+create temporary table clicks as
+  select n, pg_temp.attempt('ada', 'verify') as id from generate_series(1, 2) as n;
+grant select on clicks to public;
+select is(pg_temp.charged(), '5 5 t', 'MFA-42: (four errors and the first click lock)');
+select is(
+  public.complete_mfa_verification(c.id, pg_temp.factor('ada'), a.step), '{"accepted": true}',
+  'MFA-42: the first click is right'
+) from accepted a, clicks c where n = 1;
+select is(
+  public.complete_mfa_verification(c.id, pg_temp.factor('ada'), a.step), '{"accepted": false}',
+  'MFA-42: the second is a repeat'
+) from accepted a, clicks c where n = 2;
+select is(pg_temp.charged(), '0 0 f', 'MFA-42: and neither counts');
+select is(
+  (select count(*) from mfa_usage_log where event = 'locked'), (select times from told),
+  'MFA-42: nobody was told of a lock'
+);
 update private.mfa_accounts set failures = '{}', consecutive_failures = 0;
 
 -- a proof goes with what it was made of
