@@ -5,6 +5,7 @@ import postgres from "postgres";
 import type { Database } from "../supabase/functions/_shared/database.types.ts";
 import { clientWith } from "./mfa_support.ts";
 import {
+  anonymous,
   type Client,
   connect,
   createOrganization,
@@ -235,6 +236,32 @@ Deno.test("SES-F06: a subject that is no UUID is refused by name, not by a cast"
     assert.equal(code(await kept.rpc("has_permission", question)), expected, sub);
     assert.equal(code(await kept.rpc("my_permissions", {})), expected, sub);
     assert.deepEqual(ok(await kept.from("organizations").select("id")), [], sub);
+  }
+});
+
+Deno.test("SES-F08: nor is a session that is no UUID one that fails a cast", async () => {
+  const signer = await openSigner();
+  const { admin } = await place();
+  for (
+    const odd of [
+      { session_id: { id: 1 } },
+      { session_id: true },
+      { session_id: "a b" },
+      {
+        session_id: 7,
+      },
+      { session_id: [] },
+      { role: true },
+    ]
+  ) {
+    const token = await signer({ sub: admin.id, session_id: crypto.randomUUID(), ...odd });
+    const kept = clientWith(token);
+    const said = JSON.stringify(odd);
+    assert.equal(code(await kept.rpc("my_permissions", {})), "401 SESSION_ENDED", said);
+    assert.equal((await kept.from("organizations").select("id")).status, 401, said);
+    assert.equal(await refused(token, "GET", "mfa"), "401 SESSION_ENDED", said);
+    const { error } = await anonymous().auth.getUser(token);
+    assert.equal(error?.status, 403, said);
   }
 });
 

@@ -1,6 +1,7 @@
 import { App } from "@supabase/lite";
 import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
 import { backoff, connect, guardConnections, isConnectionError } from "./connection.ts";
+import { refuseOddClaims } from "./odd_claims.ts";
 import { inRepository } from "./paths.ts";
 import { asPostgrestError, databaseAway } from "./postgrest_errors.ts";
 import { withPreRequest } from "./pre_request.ts";
@@ -83,11 +84,12 @@ export async function serveLite(
   await app.init();
   await connection.introspect({ useCache: true });
 
-  const auth = (request: Request) =>
-    guard.during(app.fetch(request, { peerAddress: null })).catch((thrown) => {
-      if (!isConnectionError(thrown)) throw thrown;
-      return Response.json(databaseAway, { status: 503 });
-    });
+  const auth = async (request: Request) =>
+    refuseOddClaims(request) ??
+      await guard.during(app.fetch(request, { peerAddress: null })).catch((thrown) => {
+        if (!isConnectionError(thrown)) throw thrown;
+        return Response.json(databaseAway, { status: 503 });
+      });
   const rest = await withPreRequest(connection, auth);
   // What PostgREST listens for: `notify pgrst` after a change of tables, functions or settings.
   await connection.driver.listen("pgrst", () => {

@@ -43,6 +43,19 @@ Deno.test("a request body over the limit is refused, however it is sent", async 
   await server.close();
 });
 
+Deno.test("a method that fetch() does not have is refused", async () => {
+  const server = listen(0);
+  server.open([{ prefix: "/", fetch: () => Promise.resolve(new Response("a")) }]);
+  for (const [method, status] of [["GET", 200], ["TRACE", 405], ["get", 405], ["ODD", 405]]) {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+    const head = `${method} /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`;
+    await connection.write(new TextEncoder().encode(head));
+    const answer = await new Response(connection.readable).text();
+    assert.equal(Number(answer.split(" ")[1]), status, String(method));
+  }
+  await server.close();
+});
+
 Deno.test("withCors() answers a preflight itself and opens every answer to any origin", async () => {
   const fetch = withCors(() => Promise.resolve(new Response("no", { status: 404 })));
   const preflight = await fetch(

@@ -25,6 +25,10 @@ export function listen(port: number): Server {
   const handle = async (request: Request, info: Deno.ServeHandlerInfo): Promise<Response> => {
     const { pathname } = new URL(request.url);
     if (!routes) return problem(503, "STARTING", "The stack is starting");
+    // fetch() has no TRACE, and takes `get` for one that may have a body.
+    if (!/^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/.test(request.method)) {
+      return problem(405, "METHOD_NOT_ALLOWED", "No such method");
+    }
     if (pathname === "/health") return Response.json({ status: "ok" });
     const route = routes.find(({ prefix }) => pathname.startsWith(prefix));
     if (!route) return problem(404, "NOT_FOUND", "No such path");
