@@ -48,7 +48,8 @@ create view private.audit_types with (security_invoker = true) as
   select t.oid, t.typtype, t.typowner, t.typacl, t.xmin as version
   from pg_catalog.pg_type t
   join pg_catalog.pg_namespace n on n.oid = t.typnamespace
-  where n.nspname in ('private', 'public') and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
+  where n.nspname in ('private', 'public')
+    and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
 comment on view private.audit_types is 'The log''s own types.';
 
 -- Types, operators and casts that a host made are its own business: our code does not use them.

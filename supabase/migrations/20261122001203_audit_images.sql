@@ -261,7 +261,8 @@ as $$
   where a.attrelid = audit_places.relation and a.attname = any (names) and not a.attisdropped;
 $$;
 comment on function private.audit_places(oid, text[]) is
-  'Which columns of a table have these names now, by number: a column keeps that whatever its name.';
+  'Which columns of a table have these names now, by number: a column keeps its number whatever its
+   name.';
 
 create function private.audit_moved(relation oid, places jsonb)
   returns text[]

@@ -116,7 +116,8 @@ begin
   if private.audit_key_columns(relation, null) is distinct from v_key
     or private.audit_moved(relation, options[13]::jsonb) <> '{}' then
     return format(
-      E'\nbegin\n  perform private.audit_carefully(tg_relid, %s, old, new, %L);\n  return null;\nend;\n',
+      E'\nbegin\n  perform private.audit_carefully(tg_relid, %s, old, new, %L);\n'
+        '  return null;\nend;\n',
       v_event, options
     );
   end if;

@@ -235,8 +235,8 @@ end;
 $$;
 comment on function private.renew_audit_guards() is
   'Makes the row functions anew of tables whose columns are others now, or that were restored: until
-   then their entries are written carefully, which takes longer. With another key, or a watched column
-   that has another name, they are written so until enable_audit is called.';
+   then their entries are written carefully, which takes longer. With another key, or a watched
+   column that has another name, they are written so until enable_audit is called.';
 
 create function private.role_organization(role_id uuid)
   returns uuid

@@ -1,7 +1,7 @@
 -- Exports that go on: how far each caller has read an organization's log, so that an export of many
 -- pages, or of a log that is followed, counts as one.
--- Protects against an export that claims to go on, in order not to count: only one request at a time
--- goes on, from where the one before it ended; whoever goes back begins another export.
+-- Protects against an export that claims to go on, in order not to count: only one request at a
+-- time goes on, from where the one before it ended; whoever goes back begins another export.
 -- SECURITY DEFINER: continue_audit_export and note_audit_export, because no client says how far it
 --   is.
 

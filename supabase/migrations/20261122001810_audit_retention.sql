@@ -119,7 +119,8 @@ $$;
 comment on function public.cleanup_old_audit_logs(integer) is
   'Removes the payloads of entries older than so many days, critical and error ones and those under
    a legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization
-   gets a record of it. It forgets how far exports were that nobody goes on with for a day. Run it again until it returns 0. Not fewer days than audit.retention_days.
+   gets a record of it. It forgets how far exports were that nobody goes on with for a day. Run it
+   again until it returns 0. Not fewer days than audit.retention_days.
    Errors: AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT,
    AUDIT_HOLD_PLACED, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 

@@ -27,8 +27,8 @@ begin
 end;
 $$;
 comment on function private.lock_mfa_account(uuid) is
-  'Until commit nothing else is decided about the account''s attempts, factors and devices, and it is
-   not deleted. Null where it is gone.';
+  'Until commit nothing else is decided about the account''s attempts, factors and devices, and it
+   is not deleted. Null where it is gone.';
 
 create function private.lock_own_mfa_account()
   returns private.mfa_accounts

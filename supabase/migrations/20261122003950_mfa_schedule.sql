@@ -68,9 +68,9 @@ begin
 end;
 $$;
 comment on function public.cleanup_mfa() is
-  'Removes what has had its time: log rows after mfa.usage_log_days, resets mfa.reset_days after they
-   ended, attempts, enrolments that were not finished within an hour, and devices whose trust is
-   over.';
+  'Removes what has had its time: log rows after mfa.usage_log_days, resets mfa.reset_days after
+   they ended, attempts, enrolments that were not finished within an hour, and devices whose trust
+   is over.';
 
 create function private.schedule_mfa_jobs()
   returns boolean

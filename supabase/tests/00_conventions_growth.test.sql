@@ -1,5 +1,5 @@
--- What clients can make grow, and where that ends. A table that a function or trigger of theirs comes
--- to insert into says here by what it is bounded, or this file fails.
+-- What clients can make grow, and where that ends. A table that a function or trigger of theirs
+-- comes to insert into says here by what it is bounded, or this file fails.
 begin;
 select plan(4);
 

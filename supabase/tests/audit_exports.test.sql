@@ -1,4 +1,4 @@
--- Exports that go on: what is another page of an export that was charged, and what is another export.
+-- Exports that go on: which page is of an export that was charged, and which is another export.
 begin;
 select plan(19);
 create temporary table export as

@@ -102,7 +102,8 @@ create temporary view declared_columns as
   from declared d, regexp_split_to_table(d.columns, '\s+') as c (name);
 
 select is_empty(
-  $$ select relation, name from can_name_people except select relation, name from declared_columns $$,
+  $$ select relation, name from can_name_people
+     except select relation, name from declared_columns $$,
   'AUR-120: every column that can name a person says how that goes'
 );
 select is_empty(

@@ -58,7 +58,7 @@ begin
   execute format('delete from %s', relation);
 end;
 $$;
--- Runs a sequence, with rows written after each step and at last a look of the sealer and more rows.
+-- Runs a sequence, with rows written after each step; at last the sealer looks, and more follow.
 create function pg_temp.entries(steps text[], bulk boolean, looks boolean)
   returns setof public.audit_logs
   language plpgsql
@@ -102,28 +102,28 @@ create temporary table entry as
 select is_empty(
   $$ select name, bulk, looks, before, after from entry
      where concat(before, after) like '%hush%' $$,
-  'AUR-01: a column that is ignored or redacted does not come in under another name'
+  'AUW-01: a column that is ignored or redacted does not come in under another name'
 );
 select is_empty(
   $$ select name, bulk, looks from entry
      where organization_id is distinct from tests.organization_id('acme')
        and organization_id is not null $$,
-  'AUR-02: no entry goes to an organization that another column names'
+  'AUW-02: no entry goes to an organization that another column names'
 );
 select is_empty(
   $$ select name, bulk, looks, count(*) from entry
      group by name, bulk, looks, steps having count(*) <> 3 * (cardinality(steps) + 2) $$,
-  'AUR-03: every write is an entry all the same'
+  'AUW-03: every write is an entry all the same'
 );
 select is_empty(
   $$ select name, bulk, looks, resource_id from entry
      where resource_id not in ('1001', '1002', '1003') and (bulk or looks or name <> 'key') $$,
-  'AUR-04: that says which row, as soon as the sealer has looked'
+  'AUW-04: that says which row, as soon as the sealer has looked'
 );
 select ok(
   (select bool_and(after ->> 'plain' = 'shown') from entry
    where name = 'away' and action = 'insert' and resource_id = '1003'),
-  'AUR-05: columns that have their names again are shown again'
+  'AUW-05: columns that have their names again are shown again'
 );
 
 select * from finish();

@@ -152,7 +152,8 @@ select is_empty(
 select cmp_ok((select count(*) from tried), '>', 190::bigint, 'AUT-02: (there are many types)');
 select is_empty(
   $$ select t.type from tried t where t.number = 0
-       and t.type !~ '^pg_(node_tree|ndistinct|dependencies|mcv_list|brin_)|g(ts|h)|_gist|_trial' $$,
+       and t.type !~ '^pg_(node_tree|ndistinct|dependencies|mcv_list|brin_)'
+       and t.type !~ 'g(ts|h)|_gist|_trial' $$,
   'AUT-03: (values were found for all but those that nobody can write)'
 );
 
