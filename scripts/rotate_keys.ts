@@ -65,7 +65,7 @@ await main(async (signal) => {
       }
       if (incomplete === 0) return 0;
       console.error(
-        `${incomplete} columns have rows that do not decrypt: see private.reencryption_failures`,
+        `${incomplete} columns have rows that do not decrypt: see bulwark.reencryption_failures`,
       );
       return 1;
     }

@@ -53,14 +53,14 @@ begin
       now(), now(), now()
     );
     if v_account.organization is null then
-      perform public.grant_role(v_user, v_account.role);
+      perform bulwark.grant_role(v_user, v_account.role);
     elsif v_account.role = 'admin' then
-      perform public.create_organization(
+      perform bulwark.create_organization(
         initcap(v_account.organization), v_account.organization, v_user
       );
     else
-      perform public.grant_role(v_user, v_account.role, o.id)
-      from public.organizations o
+      perform bulwark.grant_role(v_user, v_account.role, o.id)
+      from bulwark.organizations o
       where o.slug = v_account.organization;
     end if;
   end loop;
@@ -70,7 +70,7 @@ $$;
 -- How a host application guards a table of its own: an organization, and two policies.
 create table public.reports (
   id bigint generated always as identity primary key,
-  organization_id uuid not null references public.organizations (id) on delete cascade,
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   title text not null
 );
 create index reports_organization_id_idx on public.reports (organization_id);
@@ -78,25 +78,25 @@ alter table public.reports enable row level security;
 grant select, insert on public.reports to authenticated;
 create policy "Members read reports where they may" on public.reports
   for select to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members write reports where they may" on public.reports
   for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 
-select private.enable_audit('public.reports', organization_column => 'organization_id');
+select bulwark.enable_audit('public.reports', organization_column => 'organization_id');
 -- And how it opens one to programs: API keys read and write under the same permissions.
-select private.admit_api_keys('public.reports');
+select bulwark.admit_api_keys('public.reports');
 
 insert into public.reports (organization_id, title)
 select o.id, quarter || ' quarter of ' || o.name
-from public.organizations o
+from bulwark.organizations o
 cross join unnest(array['First', 'Second']) as quarter;
 
 -- And how it keeps personal data: the column holds ciphertext alone and is found
 -- by its blind index.
 create table public.contacts (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references public.organizations (id) on delete cascade,
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   name text not null,
   email text
 );
@@ -105,46 +105,46 @@ alter table public.contacts enable row level security;
 grant select, insert, update on public.contacts to authenticated;
 create policy "Members read contacts where they may" on public.contacts
   for select to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members write contacts where they may" on public.contacts
   for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 create policy "Members change contacts where they may" on public.contacts
   for update to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:write'))))
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:write'))))
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 create trigger contacts_keep_identity
   before update on public.contacts
-  for each row execute function private.keep_columns('id', 'organization_id');
+  for each row execute function bulwark.keep_columns('id', 'organization_id');
 
-select private.declare_encrypted_column(
+select bulwark.declare_encrypted_column(
   'public.contacts', 'email', organization_column => 'organization_id', blind_index => true,
   fold => true
 );
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.contacts', organization_column => 'organization_id', ignore => '{email,email_index}'
 );
 
 -- And how it asks for a second factor, verified just now, wherever money moves.
 create table public.payouts (
   id bigint generated always as identity primary key,
-  organization_id uuid not null references public.organizations (id) on delete cascade,
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   amount_cents bigint not null check (amount_cents > 0)
 );
 create index payouts_organization_id_idx on public.payouts (organization_id);
 alter table public.payouts enable row level security;
--- No guard stops a truncate: private.mfa_uncovered_tables() tells of whoever may.
+-- No guard stops a truncate: bulwark.mfa_uncovered_tables() tells of whoever may.
 revoke truncate, references, trigger on public.payouts from anon, authenticated;
 grant select, insert on public.payouts to authenticated;
 create policy "Members read payouts where they may" on public.payouts
   for select to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members make payouts where they may" on public.payouts
   for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 
-select private.require_mfa('public.payouts', max_age => '10 minutes');
-select private.enable_audit('public.payouts', organization_column => 'organization_id');
+select bulwark.require_mfa('public.payouts', max_age => '10 minutes');
+select bulwark.enable_audit('public.payouts', organization_column => 'organization_id');
 
 -- Locally the gateway in front appends the client's address to this header.
-update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
+update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';

@@ -73,13 +73,13 @@ Deno.test("KEY-H03: every kind of key that is not in force gets the same 401, re
   ok(await owner.client.rpc("revoke_api_key", { key_id: revoked.id, because: "a test" }));
   const expired = await issueKey(owner, acme);
   const sql = connect(1);
-  await sql`alter table public.api_keys disable trigger user`;
+  await sql`alter table bulwark.api_keys disable trigger user`;
   await sql`
-    update public.api_keys
+    update bulwark.api_keys
     set expires_at = now() - interval '1 second', created_at = now() - interval '1 day'
     where id = ${expired.id}
   `;
-  await sql`alter table public.api_keys enable trigger user`;
+  await sql`alter table bulwark.api_keys enable trigger user`;
   await sql.end();
   const bodies = new Set<string>();
   for (

@@ -85,7 +85,7 @@ Deno.test("KEY-E03: whatever is wrong with a key, the answer is one and the same
   });
   const expired = await issueKey(owner, globex);
   const sql = connect(1);
-  await sql`update public.api_keys set expires_at = now() where id = ${expired.id}`;
+  await sql`update bulwark.api_keys set expires_at = now() where id = ${expired.id}`;
   await sql.end();
   const answers = await Promise.all([
     null,

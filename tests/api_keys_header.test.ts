@@ -41,7 +41,7 @@ async function request(
         set_config('request.method', ${method}, true),
         set_config('request.path', '/reports', true)
     `;
-    await transaction`select public.check_request()`;
+    await transaction`select bulwark.check_request()`;
     const [session] = await transaction`select current_user::text as user`;
     return { rows: [...await transaction.unsafe(statement)], user: session?.user };
   }) as Answer;
@@ -165,9 +165,9 @@ Deno.test("KEY-E34: no statement, log, entry or event holds a key, refused or no
         union all
         select 'activity' from pg_stat_activity where query like ${secret}
         union all
-        select 'audit log' from public.audit_logs e where to_jsonb(e)::text like ${secret}
+        select 'audit log' from bulwark.audit_logs e where to_jsonb(e)::text like ${secret}
         union all
-        select 'events' from public.security_events e where to_jsonb(e)::text like ${secret}
+        select 'events' from bulwark.security_events e where to_jsonb(e)::text like ${secret}
       `;
       assert.deepEqual(found.map(({ place }) => place), []);
     }
@@ -237,16 +237,16 @@ async function issueAndExchange(sql: postgres.Sql, owner: Person, organization: 
   await as("authenticated", async (transaction) => {
     const scopes = "{analytics:read}";
     const [made] = await transaction`
-      select * from public.create_api_key(${organization}, 'x', ${scopes})
+      select * from bulwark.create_api_key(${organization}, 'x', ${scopes})
     `;
-    const [next] = await transaction`select * from public.rotate_api_key(${made?.id})`;
+    const [next] = await transaction`select * from bulwark.rotate_api_key(${made?.id})`;
     issued.push(made?.api_key, next?.api_key);
   });
   await as("service_role", async (transaction) => {
     const hashes = issued.map((api_key) => hashOf(api_key));
-    await transaction`select * from public.exchange_api_key(${hashes[0] ?? ""})`;
+    await transaction`select * from bulwark.exchange_api_key(${hashes[0] ?? ""})`;
     const reports = JSON.stringify(hashes.map((key_hash) => ({ key_hash })));
-    await transaction`select public.report_leaked_api_keys(${reports}::text::jsonb)`;
+    await transaction`select bulwark.report_leaked_api_keys(${reports}::text::jsonb)`;
   });
   return issued;
 }
@@ -282,7 +282,7 @@ Deno.test("KEY-E37: with every plan logged, no key that is issued is in the log"
   const log = await logged({ ...plans, "auto_explain.log_verbose": "on" }, async (sql) => {
     issued = await issueAndExchange(sql, owner, acme);
   });
-  assert.match(log, /Insert on private\.api_key_hashes/, "plans are logged");
+  assert.match(log, /Insert on bulwark_private\.api_key_hashes/, "plans are logged");
   for (const api_key of issued) assert.ok(!log.includes(secretOf(api_key)), "but no key is");
 });
 

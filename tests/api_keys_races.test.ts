@@ -19,7 +19,7 @@ Deno.test("KEY-E20: rotated on many connections at once, a key has exactly one s
     assert.equal(status, 409);
   }
   const sql = connect(1);
-  const successors = await sql`select id from public.api_keys where rotated_from = ${id}`;
+  const successors = await sql`select id from bulwark.api_keys where rotated_from = ${id}`;
   await sql.end();
   assert.equal(successors.length, 1);
   assert.equal(successors[0]?.id, issued[0]?.data?.id);
@@ -64,13 +64,13 @@ Deno.test("KEY-E23: issued by many at once, no more keys than the limit", async 
   const organization = await createOrganization(owner);
   const sql = connect(1);
   try {
-    await sql`update private.settings set value = '5' where name = 'api_keys.limit_per_owner'`;
+    await sql`update bulwark.settings set value = '5' where name = 'api_keys.limit_per_owner'`;
     const answers = await Promise.allSettled(
       Array.from({ length: times }, () => issueKey(owner, organization)),
     );
     assert.equal(answers.filter(({ status }) => status === "fulfilled").length, 5);
   } finally {
-    await sql`update private.settings set value = '50' where name = 'api_keys.limit_per_owner'`;
+    await sql`update bulwark.settings set value = '50' where name = 'api_keys.limit_per_owner'`;
     await sql.end();
   }
 });
@@ -85,10 +85,10 @@ Deno.test("KEY-E24: used on many connections at once, a key waits for nobody", a
     await Promise.all(Array.from({ length: times }, () =>
       sql.begin(async (transaction) => {
         await transaction`set local lock_timeout = '1ms'`;
-        await transaction`select private.note_api_key_use(${id}, ${organization}, '198.51.100.1')`;
+        await transaction`select bulwark_private.note_api_key_use(${id}, ${organization}, '198.51.100.1')`;
         await transaction`select pg_sleep(0.2)`;
       })));
-    const [use] = await sql`select last_used_at from private.api_key_uses where api_key_id = ${id}`;
+    const [use] = await sql`select last_used_at from bulwark_private.api_key_uses where api_key_id = ${id}`;
     assert.ok(use);
   } finally {
     await sql.end();

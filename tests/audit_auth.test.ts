@@ -30,7 +30,7 @@ await sql.unsafe(`
   alter table auth.mfa_factors owner to supabase_auth_admin;
   grant all on auth.mfa_factors to postgres;
   set role postgres;
-  select private.watch_auth();
+  select bulwark_private.watch_auth();
   set role supabase_auth_admin;
 `);
 
@@ -41,7 +41,7 @@ async function events(): Promise<[string, string | null, string][]> {
     await t`set local role postgres`;
     return await t<{ id: string; event: string; organization: string | null; action: string }[]>`
       select id, event_type as event, organization_id as organization, action
-      from public.audit_logs
+      from bulwark.audit_logs
       where resource_type = 'auth.mfa_factors' and id > ${seen}
       order by id
     `;
@@ -92,7 +92,7 @@ Deno.test("AUD-A03: no entry holds a factor's secret", async () => {
   const [row] = await sql.begin(async (t) => {
     await t`set local role postgres`;
     return await t`
-      select count(*)::int as n from public.audit_logs e
+      select count(*)::int as n from bulwark.audit_logs e
       where concat(e.before, e.after, e.details, e.resource_id) ~ 'JBSWY3DPEHPK3PXP'
     `;
   });
@@ -109,9 +109,9 @@ Deno.test("AUD-A04: an account that goes takes its factors along, and the log sa
 
 Deno.test("AUD-A05: a factor whose event cannot be recorded works all the same, and the gap is counted", async () => {
   const admin = postgres(superuserUrl, { max: 1, onnotice: () => {} });
-  const gaps = async () => (await admin`select source, reason from private.audit_gaps`).length;
+  const gaps = async () => (await admin`select source, reason from bulwark_private.audit_gaps`).length;
   const before = await gaps();
-  await admin`alter table public.audit_logs rename to audit_logs_away`;
+  await admin`alter table bulwark.audit_logs rename to audit_logs_away`;
   try {
     const id = await enrol(sql, ada.id, "verified");
     const [row] = await sql`select status from auth.mfa_factors where id = ${id}`;
@@ -125,15 +125,15 @@ Deno.test("AUD-A05: a factor whose event cannot be recorded works all the same, 
 
 Deno.test("AUD-A06: the guards watch the triggers there too", async () => {
   const admin = postgres(superuserUrl, { max: 1, onnotice: () => {} });
-  await admin`select public.seal_audit_log()`;
+  await admin`select bulwark.seal_audit_log()`;
   // At once: the stack seals each second too, and would see it off and then on again.
   await admin.begin(async (t) => {
     await t`alter table auth.mfa_factors disable trigger bulwark_audit_delete`;
     await t`alter table auth.mfa_factors enable trigger bulwark_audit_delete`;
   });
-  await admin`select public.seal_audit_log()`;
+  await admin`select bulwark.seal_audit_log()`;
   const [row] = await admin`
-    select count(*)::int as n from public.audit_logs
+    select count(*)::int as n from bulwark.audit_logs
     where event_type = 'security.suspicious_activity' and resource_type = 'auth.mfa_factors'
   `;
   assert.equal(row?.n, 1);

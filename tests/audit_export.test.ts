@@ -39,7 +39,7 @@ async function fill(organization: string, count: number): Promise<void> {
   const sql = connect(1);
   await sql.unsafe(`
     create table public.exported (id integer primary key, organization_id uuid);
-    select private.enable_audit('public.exported', organization_column => 'organization_id',
+    select bulwark.enable_audit('public.exported', organization_column => 'organization_id',
       bulk => true);
     insert into public.exported select n, '${organization}' from generate_series(1, ${count}) n;
   `);

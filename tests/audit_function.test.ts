@@ -107,12 +107,12 @@ async function tamper(act: (sql: postgres.TransactionSql) => Promise<unknown>): 
     sql.begin(async (transaction) => {
       const triggers = await transaction<{ name: string }[]>`
         select tgname as name from pg_trigger
-        where tgrelid = 'public.audit_logs'::regclass and not tgisinternal
+        where tgrelid = 'bulwark.audit_logs'::regclass and not tgisinternal
       `;
-      await transaction`alter table public.audit_logs disable trigger user`;
+      await transaction`alter table bulwark.audit_logs disable trigger user`;
       await act(transaction);
       for (const { name } of triggers) {
-        await transaction`alter table public.audit_logs enable always trigger ${transaction(name)}`;
+        await transaction`alter table bulwark.audit_logs enable always trigger ${transaction(name)}`;
       }
     })
   );
@@ -391,22 +391,22 @@ Deno.test("AUD-F11: what a superuser alters, removes or adds is found offline an
   await actAndSign(ada, acme, 3);
   const ids = idsIn(await (await bundleOf(ada, acme)).text());
   const id = ids.at(-2)!;
-  await tamper((sql) => sql`update public.audit_logs set action = 'nothing' where id = ${id}`);
+  await tamper((sql) => sql`update bulwark.audit_logs set action = 'nothing' where id = ${id}`);
   const altered = await verify(await (await bundleOf(ada, acme)).text());
   assert.equal(altered.verdict.findings[0]?.code, "ENTRY_ALTERED");
   assert.ok(altered.verdict.findings[0]?.message.includes(id));
   assert.equal((await get(ada, `proof?id=${id}`)).ok, false);
-  await tamper((sql) => sql`update public.audit_logs set action = '=1+1' where id = ${id}`);
+  await tamper((sql) => sql`update bulwark.audit_logs set action = '=1+1' where id = ${id}`);
 
   await withSuperuser((sql) => sql`drop table if exists public.stolen`);
   await tamper(async (sql) => {
-    await sql`create table public.stolen as select * from public.audit_logs where id = ${id}`;
-    await sql`delete from public.audit_logs where id = ${id}`;
+    await sql`create table public.stolen as select * from bulwark.audit_logs where id = ${id}`;
+    await sql`delete from bulwark.audit_logs where id = ${id}`;
   });
   const removed = await verify(await (await bundleOf(ada, acme)).text());
   assert.equal(removed.verdict.findings[0]?.code, "ENTRY_MISSING");
   await tamper(async (sql) => {
-    await sql`insert into public.audit_logs select * from public.stolen`;
+    await sql`insert into bulwark.audit_logs select * from public.stolen`;
     await sql`drop table public.stolen`;
   });
   const restored = await verify(await (await bundleOf(ada, acme)).text());
@@ -420,13 +420,13 @@ Deno.test("AUD-F12: a payload that a superuser strips without a record is found"
   const id = idsIn(await (await bundleOf(ada, acme)).text()).at(-1)!;
   await withSuperuser((sql) => sql`drop table if exists public.stolen`);
   await tamper(async (sql) => {
-    await sql`create table public.stolen as select * from public.audit_logs where id = ${id}`;
+    await sql`create table public.stolen as select * from bulwark.audit_logs where id = ${id}`;
     await sql`
-      update public.audit_logs e
+      update bulwark.audit_logs e
       set commitment = c.payload_commitment, removed_by = gen_random_uuid(), salt = null,
           actor_type = null, actor_id = null, database_user = null, session_id = null, ip = null,
           user_agent = null, action = null, correlation_id = null, details = null
-      from private.audit_commitments c
+      from bulwark_private.audit_commitments c
       where e.id = ${id} and c.id = e.id
     `;
   });
@@ -434,8 +434,8 @@ Deno.test("AUD-F12: a payload that a superuser strips without a record is found"
   assert.equal(stripped.verdict.findings[0]?.code, "REMOVAL_UNRECORDED");
   assert.ok(stripped.verdict.findings[0]?.message.includes(id));
   await tamper(async (sql) => {
-    await sql`delete from public.audit_logs where id = ${id}`;
-    await sql`insert into public.audit_logs select * from public.stolen`;
+    await sql`delete from bulwark.audit_logs where id = ${id}`;
+    await sql`insert into bulwark.audit_logs select * from public.stolen`;
     await sql`drop table public.stolen`;
   });
 });

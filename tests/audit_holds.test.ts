@@ -14,7 +14,7 @@ const scratch = await startScratchCluster("holds", embeddedPostgres());
 await migrate(scratch);
 const superuserUrl = scratch.cluster.url("supabase_admin", scratch.password);
 const admin = postgres(superuserUrl, { max: 8, onnotice: () => {} });
-await admin`update private.settings set value = '100' where name = 'audit.keep_days'`;
+await admin`update bulwark.settings set value = '100' where name = 'audit.keep_days'`;
 Deno.test.afterAll(async () => {
   await admin.end({ timeout: 1 });
   await scratch.stop();
@@ -27,21 +27,21 @@ interface Subject {
 }
 
 const removals: Record<string, Removal> = {
-  erasure: (sql, { user }) => sql`select * from public.erase_subject(${user}, 'asked for')`,
+  erasure: (sql, { user }) => sql`select * from bulwark.erase_subject(${user}, 'asked for')`,
   "an organization's erasure": (sql, { user, organization }) =>
-    sql`select * from public.erase_subject(${user}, 'asked for', ${organization})`,
-  retention: (sql) => sql`select public.cleanup_old_audit_logs(100)`,
-  pruning: (sql) => sql`select public.prune_audit_log(100)`,
+    sql`select * from bulwark.erase_subject(${user}, 'asked for', ${organization})`,
+  retention: (sql) => sql`select bulwark.cleanup_old_audit_logs(100)`,
+  pruning: (sql) => sql`select bulwark.prune_audit_log(100)`,
 };
 const holds: Record<string, (sql: Sql, who: Subject) => Promise<unknown>> = {
-  person: (sql, { user }) => sql`select public.place_legal_hold('case', subject_id => ${user})`,
+  person: (sql, { user }) => sql`select bulwark.place_legal_hold('case', subject_id => ${user})`,
   organization: (sql, { organization }) =>
-    sql`select public.place_legal_hold('case', organization_id => ${organization})`,
+    sql`select bulwark.place_legal_hold('case', organization_id => ${organization})`,
   resource: (sql, { user }) =>
-    sql`select public.place_legal_hold('case', resource_type => 'public.evidence',
+    sql`select bulwark.place_legal_hold('case', resource_type => 'public.evidence',
       resource_id => ${user})`,
   "row written by hand": (sql, { organization }) =>
-    sql`insert into public.audit_legal_holds (reason, organization_id, placed_by_operator)
+    sql`insert into bulwark.audit_legal_holds (reason, organization_id, placed_by_operator)
       values ('case', ${organization}, true)`,
 };
 
@@ -49,26 +49,26 @@ const holds: Record<string, (sql: Sql, who: Subject) => Promise<unknown>> = {
 async function oldEntries(count: number): Promise<Subject & { ids: string[] }> {
   const subject = { user: crypto.randomUUID(), organization: crypto.randomUUID() };
   const ids = await admin.begin(async (sql) => {
-    await sql`alter table public.audit_logs disable trigger audit_logs_stamp`;
+    await sql`alter table bulwark.audit_logs disable trigger audit_logs_stamp`;
     const rows = await sql`
-      insert into public.audit_logs (
+      insert into bulwark.audit_logs (
         id, xid, occurred_at, era, salt, source, severity, event_type, organization_id, actor_id,
         actor_type, resource_type, resource_id
       )
       select
-        overlay(overlay(private.audit_id_floor(t.at)::text placing '7' from 15)
+        overlay(overlay(bulwark_private.audit_id_floor(t.at)::text placing '7' from 15)
           placing right(gen_random_uuid()::text, 17) from 20)::uuid,
-        pg_current_xact_id(), t.at, (select max(era) from private.audit_eras), gen_random_uuid(),
+        pg_current_xact_id(), t.at, (select max(era) from bulwark_private.audit_eras), gen_random_uuid(),
         'client', 'info', 'data.read', ${subject.organization}, ${subject.user}, 'user',
         'public.evidence', ${subject.user}
       from generate_series(1, ${count}) as n
       cross join lateral (select now() - interval '200 days' + n * interval '1 millisecond' as at) t
       returning id
     `;
-    await sql`alter table public.audit_logs enable always trigger audit_logs_stamp`;
+    await sql`alter table bulwark.audit_logs enable always trigger audit_logs_stamp`;
     return rows.map(({ id }) => String(id));
   });
-  await admin`select public.seal_audit_log()`;
+  await admin`select bulwark.seal_audit_log()`;
   return { ...subject, ids };
 }
 
@@ -76,17 +76,17 @@ async function oldEntries(count: number): Promise<Subject & { ids: string[] }> {
 async function ageSeals(): Promise<void> {
   await admin.begin(async (sql) => {
     await sql`select pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0))`;
-    await sql`alter table private.audit_seals disable trigger audit_seals_refuse_change`;
-    await sql`update private.audit_seals set sealed_at = now() - interval '200 days'`;
-    await sql`alter table private.audit_seals enable always trigger audit_seals_refuse_change`;
+    await sql`alter table bulwark_private.audit_seals disable trigger audit_seals_refuse_change`;
+    await sql`update bulwark_private.audit_seals set sealed_at = now() - interval '200 days'`;
+    await sql`alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_change`;
   });
-  await admin`select public.log_audit_event('system.startup')`;
-  await admin`select public.seal_audit_log()`;
+  await admin`select bulwark.log_audit_event('system.startup')`;
+  await admin`select bulwark.seal_audit_log()`;
 }
 
 async function payloads(ids: string[]): Promise<number> {
   const [row] = await admin`
-    select count(*)::int as n from public.audit_logs where id = any (${ids}) and removed_by is null
+    select count(*)::int as n from bulwark.audit_logs where id = any (${ids}) and removed_by is null
   `;
   return row?.n;
 }
@@ -121,7 +121,7 @@ async function whileOneWaits(
     return await outcome;
   } finally {
     await sql.end({ timeout: 1 });
-    await admin`update public.audit_legal_holds set released_at = now() where released_at is null`;
+    await admin`update bulwark.audit_legal_holds set released_at = now() where released_at is null`;
   }
 }
 
@@ -134,7 +134,7 @@ for (const [removal, remove] of Object.entries(removals)) {
         (sql) => remove(sql, subject),
         async (locker, oneWaits) => {
           // Holding one of the rows stops the removal in the middle, after it has chosen them.
-          await locker`select from public.audit_logs where id = ${subject.ids[49]!} for update`;
+          await locker`select from bulwark.audit_logs where id = ${subject.ids[49]!} for update`;
           await oneWaits();
           await hold(admin, subject);
         },
@@ -176,7 +176,7 @@ Deno.test("AUD-H04: a hold in another organization stops nobody's removal", asyn
   const outcome = await whileOneWaits(
     (sql) => removals.erasure!(sql, subject),
     async (locker, oneWaits) => {
-      await locker`select from public.audit_logs where id = ${subject.ids[4]!} for update`;
+      await locker`select from bulwark.audit_logs where id = ${subject.ids[4]!} for update`;
       await oneWaits();
       await holds.organization!(admin, { ...subject, organization: crypto.randomUUID() });
     },
@@ -204,7 +204,7 @@ Deno.test("AUD-H05: a removal that could not see a new hold is refused", async (
 Deno.test("AUD-H06: a hold placed and committed while 40,000 entries are erased is not ignored", async () => {
   const subject = await oldEntries(40_000);
   const erasing = admin`
-    select * from public.erase_subject(${subject.user}, 'asked for', max_entries => 50000,
+    select * from bulwark.erase_subject(${subject.user}, 'asked for', max_entries => 50000,
       max_seconds => 60)
   `.then(() => null, codeOf);
   await new Promise((resolve) => setTimeout(resolve, 100));
@@ -214,5 +214,5 @@ Deno.test("AUD-H06: a hold placed and committed while 40,000 entries are erased 
   const outcome = await erasing;
   assert.equal(await payloads(subject.ids), there);
   assert.ok(there === 40_000 || outcome === null && there === 0, `${outcome} ${there}`);
-  await admin`update public.audit_legal_holds set released_at = now() where released_at is null`;
+  await admin`update bulwark.audit_legal_holds set released_at = now() where released_at is null`;
 });

@@ -30,13 +30,13 @@ async function withTable(
       create table public.${table} (
         id bigint generated always as identity primary key, organization_id uuid, n integer
       );
-      select private.enable_audit('public.${table}', organization_column => 'organization_id',
+      select bulwark.enable_audit('public.${table}', organization_column => 'organization_id',
         bulk => ${options.bulk ?? false});
     `);
     await test(sql, table, organizations);
   } finally {
     await sql.unsafe(`
-      select private.disable_audit('public.${table}');
+      select bulwark.disable_audit('public.${table}');
       drop table public.${table};
     `);
     await sql.end();
@@ -44,7 +44,7 @@ async function withTable(
 }
 
 async function seal(sql: Sql): Promise<void> {
-  await sql`select public.seal_audit_log()`;
+  await sql`select bulwark.seal_audit_log()`;
 }
 
 /** Entries of a table whose leaf is in its seal exactly once, and how many there are at all. */
@@ -52,13 +52,13 @@ async function sealed(sql: Sql, table: string): Promise<{ entries: number; seale
   const [row] = await sql`
     with kept as (
       select substring(g.leaves from i * 32 + 1 for 32) as leaf, count(*) as times
-      from private.audit_groups g
+      from bulwark_private.audit_groups g
       cross join lateral generate_series(0, g.entry_count::int - 1) as i
       group by 1
     )
     select count(*)::int as entries, count(*) filter (where k.times = 1)::int as sealed
-    from public.audit_logs e
-    join private.audit_leaves l on l.id = e.id
+    from bulwark.audit_logs e
+    join bulwark_private.audit_leaves l on l.id = e.id
     left join kept k on k.leaf = l.leaf
     where e.resource_type = ${`public.${table}`}
   `;
@@ -67,7 +67,7 @@ async function sealed(sql: Sql, table: string): Promise<{ entries: number; seale
 
 async function verdict(sql: Sql, organization: string | null = null) {
   const [row] = await sql`
-    select intact, complete, problem, entry, seal from public.verify_audit_log(
+    select intact, complete, problem, entry, seal from bulwark.verify_audit_log(
       ${organization}::uuid, max_seconds => 60)
   `;
   return row;
@@ -175,8 +175,8 @@ Deno.test("AUD-P04: twenty sealers at once make one chain", async () => {
     await seal(sql);
     assert.deepEqual(await sealed(sql, table), { entries: 1000, sealed: 1000 });
     const [broken] = await sql`
-      select count(*)::int as n from private.audit_seals s
-      left join private.audit_seals p on p.number = s.number - 1
+      select count(*)::int as n from bulwark_private.audit_seals s
+      left join bulwark_private.audit_seals p on p.number = s.number - 1
       where s.number > 1 and s.previous_hash is distinct from p.hash
     `;
     assert.equal(broken?.n, 0);
@@ -187,14 +187,14 @@ Deno.test("AUD-P05: sealing refuses a transaction that has written, and any but 
   const sql = connect(1);
   for (const isolation of ["repeatable read", "serializable"]) {
     await assert.rejects(
-      sql.begin(`isolation level ${isolation}`, (t) => t`select public.seal_audit_log()`),
+      sql.begin(`isolation level ${isolation}`, (t) => t`select bulwark.seal_audit_log()`),
       { detail: "AUDIT_SEAL_NEEDS_READ_COMMITTED" },
     );
   }
   await assert.rejects(
     sql.begin(async (t) => {
       await t`select pg_current_xact_id()`;
-      await t`select public.seal_audit_log()`;
+      await t`select bulwark.seal_audit_log()`;
     }),
     { detail: "AUDIT_SEAL_NEEDS_OWN_TRANSACTION" },
   );
@@ -210,13 +210,13 @@ Deno.test("AUD-P06: session_replication_role does not keep a change out of the l
       await t.unsafe(`update public.${table} set n = 2`);
       await t.unsafe(`delete from public.${table}`);
       await assert.rejects(
-        t.savepoint((s) => s`delete from public.audit_logs`),
+        t.savepoint((s) => s`delete from bulwark.audit_logs`),
         { detail: "AUDIT_LOG_IS_APPEND_ONLY" },
       );
     });
     await admin.end();
     const [row] = await sql`
-      select count(*)::int as n from public.audit_logs where resource_type = ${`public.${table}`}
+      select count(*)::int as n from bulwark.audit_logs where resource_type = ${`public.${table}`}
     `;
     assert.equal(row?.n, 3);
   });
@@ -231,7 +231,7 @@ Deno.test("AUD-P07: a trigger switched off, a change made, and switched on again
     });
     await seal(sql);
     const [row] = await sql`
-      select count(*)::int as n from public.audit_logs
+      select count(*)::int as n from bulwark.audit_logs
       where event_type = 'security.suspicious_activity' and action = 'guard_changed'
         and resource_type = ${`public.${table}`}
     `;
@@ -243,12 +243,12 @@ Deno.test("AUD-P12: whoever locks the log stops no sign-in: it is a gap then", a
   const [holder, auth] = [superuser(), superuser()];
   try {
     await holder.begin(async (lock) => {
-      await lock`lock table public.audit_logs in access exclusive mode`;
+      await lock`lock table bulwark.audit_logs in access exclusive mode`;
       await auth.begin(async (t) => {
         const user = crypto.randomUUID();
         await t`insert into auth.users (id, email) values (${user}, ${`${user}@lock.test`})`;
         const [row] =
-          await t`select source, reason from private.audit_gaps order by id desc limit 1`;
+          await t`select source, reason from bulwark_private.audit_gaps order by id desc limit 1`;
         assert.deepEqual({ ...row }, { source: "auth.users insert", reason: "55P03" });
         throw new Error("rolled back");
       }).catch((thrown) => assert.match(String(thrown), /rolled back/));
@@ -260,36 +260,36 @@ Deno.test("AUD-P12: whoever locks the log stops no sign-in: it is a gap then", a
 
 const tampering: Record<string, { statement: (id: string) => string; problem: string }> = {
   "an altered payload": {
-    statement: (id) => `update public.audit_logs set after = '{}' where id = '${id}'`,
+    statement: (id) => `update bulwark.audit_logs set after = '{}' where id = '${id}'`,
     problem: "entry_altered",
   },
   "a back-dated entry": {
     statement: (id) =>
-      `update public.audit_logs set occurred_at = occurred_at - interval '1 day' where id = '${id}'`,
+      `update bulwark.audit_logs set occurred_at = occurred_at - interval '1 day' where id = '${id}'`,
     problem: "entry_altered",
   },
   "a removed entry": {
-    statement: (id) => `delete from public.audit_logs where id = '${id}'`,
+    statement: (id) => `delete from bulwark.audit_logs where id = '${id}'`,
     problem: "entry_missing",
   },
   "an entry slipped in": {
     statement: (id) =>
-      `alter table public.audit_logs disable trigger audit_logs_stamp;
-       insert into public.audit_logs select (jsonb_populate_record(e,
-         jsonb_build_object('id', gen_random_uuid()))).* from public.audit_logs e where id = '${id}'`,
+      `alter table bulwark.audit_logs disable trigger audit_logs_stamp;
+       insert into bulwark.audit_logs select (jsonb_populate_record(e,
+         jsonb_build_object('id', gen_random_uuid()))).* from bulwark.audit_logs e where id = '${id}'`,
     problem: "entry_inserted",
   },
   "a payload stripped without a record": {
     statement: (id) =>
-      `update public.audit_logs e set commitment = c.payload_commitment, salt = null, after = null,
+      `update bulwark.audit_logs e set commitment = c.payload_commitment, salt = null, after = null,
          removed_by = gen_random_uuid()
-       from private.audit_commitments c where e.id = '${id}' and c.id = e.id`,
+       from bulwark_private.audit_commitments c where e.id = '${id}' and c.id = e.id`,
     problem: "removal_without_record",
   },
   "a dropped seal": {
     statement: () =>
-      `alter table private.audit_seals disable trigger audit_seals_refuse_change;
-       delete from private.audit_seals where number = (select max(number) - 1 from private.audit_seals)`,
+      `alter table bulwark_private.audit_seals disable trigger audit_seals_refuse_change;
+       delete from bulwark_private.audit_seals where number = (select max(number) - 1 from bulwark_private.audit_seals)`,
     problem: "seal_missing",
   },
 };
@@ -305,11 +305,11 @@ for (const [name, { statement, problem }] of Object.entries(tampering)) {
         await seal(sql);
       }
       const [target] = await sql`
-        select id from public.audit_logs where organization_id = ${organization} order by id limit 1
+        select id from bulwark.audit_logs where organization_id = ${organization} order by id limit 1
       `;
       const admin = superuser();
       await admin.begin(async (t) => {
-        await t`alter table public.audit_logs disable trigger audit_logs_refuse_change`;
+        await t`alter table bulwark.audit_logs disable trigger audit_logs_refuse_change`;
         await t.unsafe(statement(target?.id));
         const found = await verdict(t as unknown as Sql, organization);
         assert.equal(found?.problem, problem);
@@ -336,7 +336,7 @@ Deno.test("AUD-P09: removing payloads after they were sealed leaves every proof 
       });
       await seal(sql);
     }
-    const [erased] = await sql`select removed as n from public.erase_subject(${user}, 'asked for')`;
+    const [erased] = await sql`select removed as n from bulwark.erase_subject(${user}, 'asked for')`;
     assert.equal(erased?.n, 3);
     await seal(sql);
     assert.deepEqual(await sealed(sql, table), { entries: 3, sealed: 3 });
@@ -410,11 +410,11 @@ Deno.test("AUD-P10: an inclusion proof leads from the entry's own bytes to the t
     }
     await seal(sql);
     const entries = await sql`
-      select id from public.audit_logs where resource_type = ${`public.${table}`}
+      select id from bulwark.audit_logs where resource_type = ${`public.${table}`}
     `;
     assert.equal(entries.length, 21);
     for (const { id } of entries) {
-      const [row] = await sql`select public.audit_inclusion_proof(${id}) as proof`;
+      const [row] = await sql`select bulwark.audit_inclusion_proof(${id}) as proof`;
       const { entry, group, seal, ...proof } = row?.proof;
       const texts = [
         entry.source,
@@ -481,7 +481,7 @@ Deno.test("AUD-P11: consistency proofs hold between any two sizes of the tree", 
     }
     for (let from = 1; from <= 20; from++) {
       for (let to = from; to <= 20; to++) {
-        const [row] = await sql`select public.audit_consistency_proof(${from}, ${to}) as proof`;
+        const [row] = await sql`select bulwark.audit_consistency_proof(${from}, ${to}) as proof`;
         const { from_root, to_root, path } = row?.proof;
         if (from === to) assert.deepEqual([path, from_root], [[], to_root]);
         else {

@@ -14,11 +14,11 @@ Deno.test({
     const { url, stop } = await startTestCluster({ installation: installation!, cron: true });
     const sql = connect(url("postgres"));
     try {
-      await sql`insert into public.permissions values ('test:scheduled', 'x')`;
+      await sql`insert into bulwark.permissions values ('test:scheduled', 'x')`;
       const sealed = async () => {
         const [row] = await sql`
-          select private.audit_entry_is_sealed(e.id) as sealed
-          from public.audit_logs e
+          select bulwark_private.audit_entry_is_sealed(e.id) as sealed
+          from bulwark.audit_logs e
           where e.resource_id = 'test:scheduled'
         `;
         return row?.sealed === true;

@@ -23,7 +23,7 @@ Deno.test("AUT-P01: a type whose own code fails makes no write fail, and every c
       await t.unsafe(`
         create table ${table} (id integer primary key, v public.closed, p public.pair,
           many public.closed[], hidden public.closed);
-        select private.enable_audit('${table}', ignore => '{hidden}', bulk => ${bulk});
+        select bulwark.enable_audit('${table}', ignore => '{hidden}', bulk => ${bulk});
         insert into ${table} values (1, 'one', row('two', 2), array['three']::public.closed[], 'x');
         update ${table} set v = 'two', hidden = 'y';
         update ${table} set hidden = 'z';
@@ -34,7 +34,7 @@ Deno.test("AUT-P01: a type whose own code fails makes no write fail, and every c
           coalesce(after, before) #> '{v,text}' as text,
           (coalesce(after, before) #> '{v,stored_bytes}')::int > 0 as bytes,
           (select array_agg(k order by k) from jsonb_object_keys(coalesce(after, before)) as k) as keys
-        from public.audit_logs where resource_type = ${table} and resource_id = '1' order by id
+        from bulwark.audit_logs where resource_type = ${table} and resource_id = '1' order by id
       `;
       const all = ["id", "many", "p", "v"];
       const common = { type: "public.closed", text: null, bytes: true };

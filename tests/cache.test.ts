@@ -68,15 +68,15 @@ Deno.test("CACHE-E02: so is one that a role lost, that expired, or of a banned a
   const admin = postgres(superuserUrl, { max: 1 });
   try {
     const one = await place();
-    await sql`update public.user_roles set expires_at = now() + interval '3 seconds'
+    await sql`update bulwark.user_roles set expires_at = now() + interval '3 seconds'
       where user_id = ${one.member.id}`;
-    const versions = () => sql`select sum(version)::int as sum from private.permission_versions`;
+    const versions = () => sql`select sum(version)::int as sum from bulwark_private.permission_versions`;
     const [before] = await versions();
     const status = await ask(one.member, one.organization);
     const left = async () => {
       const [row] =
         await sql`select extract(epoch from expires_at - clock_timestamp())::float as left
-        from public.user_roles where user_id = ${one.member.id}`;
+        from bulwark.user_roles where user_id = ${one.member.id}`;
       return row?.left as number;
     };
     if (await left() > 0) assert.equal(status, 204, "not expired yet");
@@ -147,7 +147,7 @@ Deno.test("CACHE-E04: a revocation that is not committed yet changes nothing, an
   const sql = connect(1);
   try {
     await sql.begin(async (transaction) => {
-      await transaction`delete from public.user_roles where user_id = ${member.id}`;
+      await transaction`delete from bulwark.user_roles where user_id = ${member.id}`;
       assert.equal(await ask(member, organization), 204);
     });
     assert.equal(await ask(member, organization), 403);

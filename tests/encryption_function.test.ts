@@ -344,10 +344,10 @@ Deno.test("ENC-F12: a number is bound as Postgres writes it, and in no other spe
       alter table public.numbered enable row level security;
       grant select, insert on public.numbered to authenticated;
       create policy "Members" on public.numbered for select to authenticated
-        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+        using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
       create policy "Writers" on public.numbered for insert to authenticated
-        with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
-      select private.declare_encrypted_column(
+        with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
+      select bulwark.declare_encrypted_column(
         'public.numbered', 'note', organization_column => 'organization_id'
       );
     `);
@@ -374,7 +374,7 @@ Deno.test("ENC-F12: a number is bound as Postgres writes it, and in no other spe
     }
   } finally {
     await sql`drop table if exists public.numbered`;
-    await sql`delete from private.encrypted_columns where relation::oid not in (select oid from pg_class)`;
+    await sql`delete from bulwark_private.encrypted_columns where relation::oid not in (select oid from pg_class)`;
     await sql.end();
   }
 });
@@ -497,16 +497,16 @@ Deno.test("ENC-F16: a text key is found whatever characters it has, and no odd i
       revoke all on public.hidden from anon, authenticated, service_role;
       grant select, insert on public.lettered, public.counted to authenticated;
       create policy "Members" on public.lettered for select to authenticated
-        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+        using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
       create policy "Members" on public.counted for select to authenticated
-        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
-      select private.declare_encrypted_column(
+        using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
+      select bulwark.declare_encrypted_column(
         'public.lettered', 'note', organization_column => 'organization_id', blind_index => true
       );
-      select private.declare_encrypted_column(
+      select bulwark.declare_encrypted_column(
         'public.counted', 'note', organization_column => 'organization_id'
       );
-      select private.declare_encrypted_column(
+      select bulwark.declare_encrypted_column(
         'public.hidden', 'note', organization_column => 'organization_id'
       );
     `);
@@ -589,7 +589,7 @@ Deno.test("ENC-F16: a text key is found whatever characters it has, and no odd i
     }
   } finally {
     await sql`drop table if exists public.lettered, public.counted, public.hidden`;
-    await sql`delete from private.encrypted_columns where relation::oid not in (select oid from pg_class)`;
+    await sql`delete from bulwark_private.encrypted_columns where relation::oid not in (select oid from pg_class)`;
     await sql.end();
   }
 });

@@ -56,7 +56,7 @@ async function staleRows({ organization }: Contacts): Promise<number> {
       where organization_id = ${organization}
         and substr(email, 13, 22) <> (
           select translate(left(encode(uuid_send(k.id), 'base64'), 22), '+/', '-_')
-          from private.data_keys k
+          from bulwark_private.data_keys k
           where k.organization_id = ${organization} and k.purpose = 'field' and k.state = 'current'
         )
     `;
@@ -82,7 +82,7 @@ Deno.test("ENC-R01: a rotation that is killed, again and again, resumes and lose
   const sql = connect(1);
   try {
     // The scheduler's own turn comes later: here the killed processes are alone at work.
-    await sql`update private.settings set value = '1' where name = 'encryption.lease_seconds'`;
+    await sql`update bulwark.settings set value = '1' where name = 'encryption.lease_seconds'`;
     await done(acme.admin.token, "rotate", { organization_id: acme.organization });
     let killed = 0;
     for (let round = 0; round < 3; round++) {
@@ -111,7 +111,7 @@ Deno.test("ENC-R01: a rotation that is killed, again and again, resumes and lose
     );
     assert.deepEqual([progress?.total, progress?.done, progress?.failed], [100, 100, 0]);
   } finally {
-    await sql`update private.settings set value = '10' where name = 'encryption.lease_seconds'`;
+    await sql`update bulwark.settings set value = '10' where name = 'encryption.lease_seconds'`;
     await sql.end();
   }
 });
@@ -125,7 +125,7 @@ Deno.test("ENC-R02: reads and writes during a rotation all succeed, and the last
   const last = new Map(ids.map((id, row) => [id, `first-${row}@x.test`]));
   // Nobody writes as fast as this test.
   const sql = connect(1);
-  await sql`update public.rate_limit_rules set capacity = 100000 where name = 'api_relaxed'`;
+  await sql`update bulwark.rate_limit_rules set capacity = 100000 where name = 'api_relaxed'`;
   await sql.end();
   let rotating = true;
   const write = async (mine: string[]) => {
@@ -180,7 +180,7 @@ Deno.test("ENC-R03: parallel rotations of one organization leave one current key
   const sql = connect(1);
   try {
     const versions = await sql`
-      select version::integer, state::text from private.data_keys
+      select version::integer, state::text from bulwark_private.data_keys
       where organization_id = ${acme.organization} and purpose = 'field' order by version
     `;
     assert.ok(versions.length >= 2);
@@ -206,7 +206,7 @@ Deno.test("ENC-R04: what was written under an old key while it settled is found 
   assert.equal(await staleRows(acme), 1);
   const sql = connect(1);
   try {
-    await sql`update private.settings set value = '0' where name = 'encryption.settle_seconds'`;
+    await sql`update bulwark.settings set value = '0' where name = 'encryption.settle_seconds'`;
     await finish();
     await finish();
     const [progress] = ok(
@@ -214,7 +214,7 @@ Deno.test("ENC-R04: what was written under an old key while it settled is found 
     );
     assert.equal(progress?.state, "done");
   } finally {
-    await sql`update private.settings set value = '330' where name = 'encryption.settle_seconds'`;
+    await sql`update bulwark.settings set value = '330' where name = 'encryption.settle_seconds'`;
     await sql.end();
   }
   assert.equal(await staleRows(acme), 0);
@@ -242,10 +242,10 @@ Deno.test("ENC-R05: a row that does not decrypt is named, left as it is, and kee
   assert.equal((await table(acme.analyst).update(data[0]).eq("id", ada)).error, null);
   const sql = connect(1);
   try {
-    await sql`update private.settings set value = '0' where name = 'encryption.settle_seconds'`;
+    await sql`update bulwark.settings set value = '0' where name = 'encryption.settle_seconds'`;
     await finish();
   } finally {
-    await sql`update private.settings set value = '330' where name = 'encryption.settle_seconds'`;
+    await sql`update bulwark.settings set value = '330' where name = 'encryption.settle_seconds'`;
     await sql.end();
   }
   assert.deepEqual(await progress(), ["incomplete", 2, 1]);
@@ -292,7 +292,7 @@ Deno.test("ENC-R07: shredding and a new key at once: one waits for the other, an
       added = sql`
         select add_data_key(
           gen_random_uuid(), 'field',
-          (select wrapped_key from private.data_keys
+          (select wrapped_key from bulwark_private.data_keys
            where organization_id = ${acme.organization} and purpose = 'field'),
           1, ${acme.organization}
         )
@@ -311,7 +311,7 @@ Deno.test("ENC-R07: shredding and a new key at once: one waits for the other, an
     });
     assert.equal(await added, "ENCRYPTION_KEY_DESTROYED");
     const left = await sql`
-      select from private.data_keys
+      select from bulwark_private.data_keys
       where organization_id = ${acme.organization} and wrapped_key is not null
     `;
     assert.equal(left.length, 0);
@@ -326,7 +326,7 @@ Deno.test("ENC-R08: what is written under an old key after its rotation is done,
   const { data } = await table(acme.analyst).select("email, email_index").eq("id", ada);
   const sql = connect(1);
   try {
-    await sql`update private.settings set value = '0' where name = 'encryption.settle_seconds'`;
+    await sql`update bulwark.settings set value = '0' where name = 'encryption.settle_seconds'`;
     await done(acme.admin.token, "rotate", { organization_id: acme.organization });
     await finish();
     assert.equal(await staleRows(acme), 0);
@@ -337,7 +337,7 @@ Deno.test("ENC-R08: what is written under an old key after its rotation is done,
     await finish();
     assert.equal(await staleRows(acme), 0);
   } finally {
-    await sql`update private.settings set value = '330' where name = 'encryption.settle_seconds'`;
+    await sql`update bulwark.settings set value = '330' where name = 'encryption.settle_seconds'`;
     await sql.end();
   }
   assert.deepEqual(await readContacts(acme.analyst, [ada!]), { [ada!]: "ada@example.com" });

@@ -86,12 +86,12 @@ Deno.test("ENC-S01: no key and no plaintext in logs, audit entries, pg_stat_stat
       select string_agg(query, ' ') as text from extensions.pg_stat_statements
     `;
     assertClean(statements!.text, "pg_stat_statements");
-    const [entries] = await admin`select string_agg(l::text, ' ') as text from public.audit_logs l`;
+    const [entries] = await admin`select string_agg(l::text, ' ') as text from bulwark.audit_logs l`;
     assertClean(entries!.text, "the audit log");
     assert.ok(!/bwk1\.|bw1\.a256gcm|bwi1\./.test(entries!.text), "no ciphertext in the audit log");
     const tables = await admin`
       select c.oid::regclass::text as name from pg_class c
-      where c.relkind = 'r' and c.relnamespace::regnamespace::text in ('public', 'private', 'auth')
+      where c.relkind = 'r' and c.relnamespace::regnamespace::text in ('bulwark', 'bulwark_private', 'auth')
     `;
     assert.ok(tables.length > 20);
     for (const { name } of tables) {
@@ -124,7 +124,7 @@ Deno.test({
       const organizationId = null;
       await sql.unsafe(`
         create table public.people (id bigint primary key, email text);
-        select private.declare_encrypted_column('public.people', 'email', blind_index => true);
+        select bulwark.declare_encrypted_column('public.people', 'email', blind_index => true);
       `);
       const key = new KeyRing(`k1:${keys[0]}`);
       const dataKeys = new CachedDataKeys(key, dataKeyStore(sqlClient(sql)));

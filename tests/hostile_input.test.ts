@@ -60,7 +60,7 @@ async function ask(method: string, path: string, token: string, body?: string): 
 
 async function withoutLimits(): Promise<void> {
   const sql = connect(1);
-  await sql`update public.rate_limit_rules set capacity = 1000000`;
+  await sql`update bulwark.rate_limit_rules set capacity = 1000000`;
   await sql.end();
 }
 

@@ -20,16 +20,16 @@ const limits: Limit[] = [
     setting: "metrics.alert_rules",
     code: "METRICS_TOO_MANY_ALERT_RULES",
     make: (t, _, place) =>
-      t`select public.set_alert_rule(${`rule_${place}`}, 'any', 'last', warning => 1)`,
-    count: (sql) => countOf(sql`select count(*)::int as n from private.alert_rules`),
+      t`select bulwark.set_alert_rule(${`rule_${place}`}, 'any', 'last', warning => 1)`,
+    count: (sql) => countOf(sql`select count(*)::int as n from bulwark_private.alert_rules`),
   },
   {
     setting: "audit.legal_holds",
     code: "AUDIT_TOO_MANY_HOLDS",
-    make: (t, organization) => t`select public.place_legal_hold('a case', ${organization})`,
+    make: (t, organization) => t`select bulwark.place_legal_hold('a case', ${organization})`,
     count: (sql, organization) =>
       countOf(sql`
-        select count(*)::int as n from public.audit_legal_holds
+        select count(*)::int as n from bulwark.audit_legal_holds
         where organization_id = ${organization} and released_at is null
       `),
   },
@@ -37,15 +37,15 @@ const limits: Limit[] = [
     setting: "rate_limits.listed_networks",
     code: "RATE_LIMIT_TOO_MANY_NETWORKS",
     make: (t, _, place) =>
-      t`select public.list_network(${`198.51.100.${place}`}, 'block', 'a test')`,
-    count: (sql) => countOf(sql`select count(*)::int as n from public.rate_limit_networks`),
+      t`select bulwark.list_network(${`198.51.100.${place}`}, 'block', 'a test')`,
+    count: (sql) => countOf(sql`select count(*)::int as n from bulwark.rate_limit_networks`),
   },
   {
     setting: "rate_limits.overrides",
     code: "RATE_LIMIT_TOO_MANY_OVERRIDES",
     make: (t) =>
-      t`select public.set_rate_limit('api_strict', 5, 60, api_key_id => gen_random_uuid())`,
-    count: (sql) => countOf(sql`select count(*)::int as n from public.rate_limit_overrides`),
+      t`select bulwark.set_rate_limit('api_strict', 5, 60, api_key_id => gen_random_uuid())`,
+    count: (sql) => countOf(sql`select count(*)::int as n from bulwark.rate_limit_overrides`),
   },
 ];
 
@@ -55,17 +55,17 @@ async function countOf(query: Promise<readonly { n?: number }[]>): Promise<numbe
 
 async function superAdmin(sql: Sql): Promise<string> {
   const user = await account(sql);
-  await sql`select public.grant_role(${user}, 'super_admin')`;
+  await sql`select bulwark.grant_role(${user}, 'super_admin')`;
   return user;
 }
 
 async function withSetting(sql: Sql, name: string, value: number, work: () => Promise<void>) {
-  const [before] = await sql`select value from private.settings where name = ${name}`;
-  await sql`update private.settings set value = to_jsonb(${value}::int) where name = ${name}`;
+  const [before] = await sql`select value from bulwark.settings where name = ${name}`;
+  await sql`update bulwark.settings set value = to_jsonb(${value}::int) where name = ${name}`;
   try {
     await work();
   } finally {
-    await sql`update private.settings set value = ${before?.value} where name = ${name}`;
+    await sql`update bulwark.settings set value = ${before?.value} where name = ${name}`;
   }
 }
 
@@ -101,12 +101,12 @@ Deno.test("LIMIT-R05: placing and releasing holds in turn is limited a day", asy
   await withSetting(sql, "audit.legal_holds", room, async () => {
     await Promise.allSettled(Array.from({ length: 20 }, () =>
       as(sql, caller, async (t) => {
-        const [hold] = await t`select public.place_legal_hold('a case', ${organization}) as id`;
-        await t`select public.release_legal_hold(${hold?.id})`;
+        const [hold] = await t`select bulwark.place_legal_hold('a case', ${organization}) as id`;
+        await t`select bulwark.release_legal_hold(${hold?.id})`;
       })));
   });
   const [{ n } = { n: 0 }] = await sql`
-    select count(*)::int as n from public.audit_legal_holds where organization_id = ${organization}
+    select count(*)::int as n from bulwark.audit_legal_holds where organization_id = ${organization}
   `;
   assert.equal(n, 4 * room);
   await sql.end();
@@ -116,14 +116,14 @@ Deno.test("LIMIT-R06: resets asked for and cancelled in turn are limited a day",
   const sql = connect(20);
   const [admin = "", member = ""] = await Promise.all([1, 2].map(() => account(sql)));
   const organization = await organizationOf(sql, [admin]);
-  await sql`select public.grant_role(${member}, 'viewer', ${organization})`;
+  await sql`select bulwark.grant_role(${member}, 'viewer', ${organization})`;
   const ciphertext = `bw1.a256gcm.${"A".repeat(22)}.${"A".repeat(120)}`;
   await sql`
-    insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+    insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
     values (gen_random_uuid(), ${admin}, 'phone', ${ciphertext}, ${admin}, true, now())
   `;
   await sql`
-    insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+    insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
     values (${admin}, ${admin}, now(), 'totp')
   `;
   let codes = new Set<string>();
@@ -131,21 +131,21 @@ Deno.test("LIMIT-R06: resets asked for and cancelled in turn are limited a day",
     await as(
       sql,
       admin,
-      (t) => t`select public.set_mfa_policy(${organization}, false, reset_needs_approval => true)`,
+      (t) => t`select bulwark.set_mfa_policy(${organization}, false, reset_needs_approval => true)`,
     );
     const results = await Promise.allSettled(
       Array.from({ length: 20 }, () =>
         as(sql, admin, async (t) => {
           const [reset] = await t`
-          select reset_id from public.request_mfa_reset(${member}, 'lost', ${organization})
+          select reset_id from bulwark.request_mfa_reset(${member}, 'lost', ${organization})
         `;
-          await t`select public.cancel_mfa_reset(${reset?.reset_id})`;
+          await t`select bulwark.cancel_mfa_reset(${reset?.reset_id})`;
         })),
     );
     codes = new Set(results.flatMap((r) => r.status === "rejected" ? [r.reason.detail] : []));
   });
   const [{ n } = { n: 0 }] = await sql`
-    select count(*)::int as n from public.mfa_resets where user_id = ${member}
+    select count(*)::int as n from bulwark.mfa_resets where user_id = ${member}
   `;
   assert.deepEqual(codes, new Set(["MFA_TOO_MANY_RESETS"]));
   assert.equal(n, room);

@@ -47,7 +47,7 @@ async function superAdmin() {
   const person = await signUp("super");
   ok(await service().from("roles").select("id"));
   const admin = postgres(superuserUrl, { max: 1 });
-  await admin`select public.grant_role(${person.id}, 'super_admin')`;
+  await admin`select bulwark.grant_role(${person.id}, 'super_admin')`;
   await admin.end();
   return person;
 }
@@ -68,7 +68,7 @@ Deno.test("MET-E01: thirty flushes at once lose nothing and close no circle of w
         const samples = mixed.map(({ route, metric }) =>
           sample(metric, { route }, [isolate + 1, round + 1, 0])
         );
-        await sql`select public.record_metrics(${crypto.randomUUID()}, ${
+        await sql`select bulwark.record_metrics(${crypto.randomUUID()}, ${
           sql.json(samples as never)
         })`;
       }
@@ -77,9 +77,9 @@ Deno.test("MET-E01: thirty flushes at once lose nothing and close no circle of w
     assert.deepEqual(outcomes.filter(({ status }) => status === "rejected"), []);
     const [counted] = await sql`
       select sum(s.count)::int as count, sum(s.total)::int as total, sum(s.zeros)::int as zeros,
-        (select sum(n)::int from private.metric_series o, unnest(o.octave_counts) n
+        (select sum(n)::int from bulwark_private.metric_series o, unnest(o.octave_counts) n
           where o.metric like 'e01%') as octaves
-      from private.metric_series s where s.metric like 'e01%'`;
+      from bulwark_private.metric_series s where s.metric like 'e01%'`;
     const flushed = 30 * 5 * 40;
     const total = 40 * 5 * (30 * 31 / 2) + 40 * 30 * 15;
     const expected = { count: flushed * 3, total, zeros: flushed, octaves: flushed * 2 };
@@ -87,8 +87,8 @@ Deno.test("MET-E01: thirty flushes at once lose nothing and close no circle of w
     const [points] = await sql`
       select sum(p.count)::int as count,
         sum((select sum(n) from unnest(p.counts) n))::int as buckets
-      from private.metric_points p
-      join private.metric_series s on s.id = p.series_id and s.metric like 'e01%'`;
+      from bulwark_private.metric_points p
+      join bulwark_private.metric_series s on s.id = p.series_id and s.metric like 'e01%'`;
     assert.deepEqual({ ...points }, { count: flushed * 3, buckets: flushed * 2 });
   } finally {
     await sql.end();
@@ -98,18 +98,18 @@ Deno.test("MET-E01: thirty flushes at once lose nothing and close no circle of w
 Deno.test("MET-E02: thirty flushes with ever new labels at once keep to the cap and lose nothing", async () => {
   const sql = connect(30);
   try {
-    await sql`insert into private.metrics (name, kind, max_series) values ('e02', 'histogram', 50)`;
+    await sql`insert into bulwark_private.metrics (name, kind, max_series) values ('e02', 'histogram', 50)`;
     await Promise.all(Array.from({ length: 30 }, async (_, isolate) => {
       const samples = Array.from(
         { length: 20 },
         (_, i) => sample("e02", { user: `${isolate}-${i}` }, [1]),
       );
-      await sql`select public.record_metrics(${crypto.randomUUID()}, ${
+      await sql`select bulwark.record_metrics(${crypto.randomUUID()}, ${
         sql.json(samples as never)
       })`;
     }));
     const [row] = await sql`
-      select count(*)::int as series, sum(count)::int as count from private.metric_series
+      select count(*)::int as series, sum(count)::int as count from bulwark_private.metric_series
       where metric = 'e02'`;
     assert.deepEqual({ ...row }, { series: 51, count: 600 });
   } finally {
@@ -120,22 +120,22 @@ Deno.test("MET-E02: thirty flushes with ever new labels at once keep to the cap 
 Deno.test("MET-E03: eight evaluators at once raise one event, and eight that see it end resolve it", async () => {
   const sql = connect(8);
   try {
-    await sql`select public.set_alert_rule('e03', 'e03', 'p95', 100, lasting => '0',
+    await sql`select bulwark.set_alert_rule('e03', 'e03', 'p95', 100, lasting => '0',
       recovering => '0', cool_down => '0')`;
     const flush = (value: number) =>
-      sql`select public.record_metrics(${crypto.randomUUID()},
+      sql`select bulwark.record_metrics(${crypto.randomUUID()},
         ${sql.json([sample("e03", {}, Array(50).fill(value))] as never)})`;
     const evaluate = () =>
-      Promise.all(Array.from({ length: 8 }, () => sql`select public.evaluate_alerts()`));
+      Promise.all(Array.from({ length: 8 }, () => sql`select bulwark.evaluate_alerts()`));
     await flush(500);
     await evaluate();
     const events = () =>
       sql`select event_type, occurrences::int, resolved_at is null as open
-        from public.security_events where subject = 'e03'`;
+        from bulwark.security_events where subject = 'e03'`;
     assert.deepEqual([...await events()].map((row) => ({ ...row })), [
       { event_type: "alert_warning", occurrences: 1, open: true },
     ]);
-    await sql`delete from private.metric_points`;
+    await sql`delete from bulwark_private.metric_points`;
     await flush(5);
     await evaluate();
     await evaluate();

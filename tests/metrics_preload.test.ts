@@ -14,9 +14,9 @@ Deno.test("MET-E11: without pg_stat_statements, or with it not preloaded, there 
   try {
     await migrate({ cluster, password });
     await assert.rejects(admin`select from extensions.pg_stat_statements`, { code: "55000" });
-    assert.equal((await postgres`select * from public.top_queries()`).length, 0);
+    assert.equal((await postgres`select * from bulwark.top_queries()`).length, 0);
     await admin`drop extension pg_stat_statements`;
-    assert.equal((await postgres`select * from public.top_queries()`).length, 0);
+    assert.equal((await postgres`select * from bulwark.top_queries()`).length, 0);
   } finally {
     await Promise.all([admin.end(), postgres.end()]);
     await stop();

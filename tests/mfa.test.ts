@@ -110,20 +110,20 @@ Deno.test("MFA-F04: a burst of 200 guesses admits five, and then not even the ri
   try {
     const [account] = await sql`
       select consecutive_failures::integer, locked_until > now() + interval '10 minutes' as locked
-      from private.mfa_accounts where user_id = ${ada.id}
+      from bulwark_private.mfa_accounts where user_id = ${ada.id}
     `;
     assert.deepEqual({ ...account }, { consecutive_failures: 5, locked: true });
     const judged = await sql`
-      select from public.mfa_usage_log
+      select from bulwark.mfa_usage_log
       where user_id = ${ada.id} and event = 'verify' and not succeeded
     `;
     assert.equal(judged.length, 5);
     const events = await sql`
-      select from public.security_events where user_id = ${ada.id} and event_type = 'mfa_locked'
+      select from bulwark.security_events where user_id = ${ada.id} and event_type = 'mfa_locked'
     `;
     assert.equal(events.length, 1);
     await sql`
-      update private.mfa_accounts set locked_until = now() where user_id = ${ada.id}
+      update bulwark_private.mfa_accounts set locked_until = now() where user_id = ${ada.id}
     `;
   } finally {
     await sql.end();
@@ -159,7 +159,7 @@ Deno.test("MFA-F06: a clock may be 29 seconds off, but not 61", async () => {
   assert.ok(slow && fast && slower && faster);
   // What activating has spent would hide what is tested.
   const sql = connect(1);
-  await sql`update public.mfa_secrets set last_step = 0`;
+  await sql`update bulwark.mfa_secrets set last_step = 0`;
   await sql.end();
   const now = await earlyInStep();
   const shifted = (person: typeof slow, seconds: number) =>
@@ -286,11 +286,11 @@ Deno.test("MFA-F10: nobody reads a secret through the Data API, the service role
   assert.equal(error?.code, "42501");
   const sql = connect(1);
   try {
-    const [row] = await sql`select secret from public.mfa_secrets where user_id = ${ada.id}`;
+    const [row] = await sql`select secret from bulwark.mfa_secrets where user_id = ${ada.id}`;
     assert.match(row?.secret, /^bw1\./);
     assert.ok(!row?.secret.includes(ada.secret));
     const [found] = await sql`
-      select count(*)::integer as entries from public.audit_logs e
+      select count(*)::integer as entries from bulwark.audit_logs e
       where to_jsonb(e)::text like any (${[ada.secret, ...ada.backupCodes].map((s) => `%${s}%`)})
     `;
     assert.equal(found?.entries, 0, "nor does the audit log hold one");

@@ -27,41 +27,41 @@ async function scene(sql: Sql): Promise<Scene> {
   const device = crypto.randomUUID();
   const [code = ""] = hashes();
   await sql`
-    insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+    insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
     values (${factor}, ${user}, 'phone', ${ciphertext}, ${user}, true, now()),
       (gen_random_uuid(), ${user}, 'begun', ${ciphertext}, ${user}, false, null)
   `;
   await sql`
-    insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+    insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
     values (${user}, ${user}, now(), 'totp')
   `;
   await sql`
-    insert into private.mfa_backup_codes (user_id, code_hash)
+    insert into bulwark_private.mfa_backup_codes (user_id, code_hash)
     values (${user}, decode(${code}, 'hex'))
   `;
   await sql`
-    insert into private.mfa_trusted_devices (user_id, name, token_hash, expires_at)
+    insert into bulwark_private.mfa_trusted_devices (user_id, name, token_hash, expires_at)
     select ${user}, 'old ' || n, sha256(convert_to(${user} || n, 'UTF8')), now() + interval '1 s' * n
     from generate_series(1, 5) as n
   `;
   await sql`
-    insert into private.mfa_trusted_devices (user_id, name, token_hash, expires_at)
+    insert into bulwark_private.mfa_trusted_devices (user_id, name, token_hash, expires_at)
     values (${user}, 'laptop', sha256(convert_to(${device}, 'UTF8')), now() + interval '1 day')
   `;
   await sql`
-    insert into public.mfa_usage_log (user_id, event, succeeded, occurred_at)
+    insert into bulwark.mfa_usage_log (user_id, event, succeeded, occurred_at)
     values (${user}, 'verify', true, now() - interval '1 year')
   `;
   const attempts = [];
   for (const purpose of ["verify", "backup_code", "activate", "disable", "enroll", "regenerate"]) {
     const [made] = await sql`
-      insert into private.mfa_attempts (user_id, session_id, purpose, admitted, step)
+      insert into bulwark_private.mfa_attempts (user_id, session_id, purpose, admitted, step)
       values (${user}, ${user}, ${purpose}, true, 1000) returning id
     `;
     attempts.push(made?.id);
   }
   await sql`
-    insert into private.mfa_accounts (user_id, failures)
+    insert into bulwark_private.mfa_accounts (user_id, failures)
     values (${user}, array[clock_timestamp()])
   `;
   return { user, factor, attempts, code, device };
@@ -71,28 +71,28 @@ const own = (run: (t: Sql, s: Scene) => Promise<unknown>) => (sql: Sql, s: Scene
   as(sql, s.user, (t) => run(t, s));
 
 const operations: Record<string, (sql: Sql, s: Scene) => Promise<unknown>> = {
-  begin_mfa_attempt: own((t) => t`select public.begin_mfa_attempt('verify')`),
-  begin_mfa_enrolment: own((t) => t`select public.begin_mfa_enrolment()`),
-  begin_backup_codes: own((t) => t`select public.begin_backup_codes()`),
-  trust_device: own((t) => t`select public.trust_device('another')`),
-  present_trusted_device: own((t, s) => t`select public.present_trusted_device(${s.device})`),
-  revoke_trusted_device: own((t) => t`select public.revoke_trusted_device()`),
-  remove_mfa_factor: own((t, s) => t`select public.remove_mfa_factor(${s.factor})`),
+  begin_mfa_attempt: own((t) => t`select bulwark.begin_mfa_attempt('verify')`),
+  begin_mfa_enrolment: own((t) => t`select bulwark.begin_mfa_enrolment()`),
+  begin_backup_codes: own((t) => t`select bulwark.begin_backup_codes()`),
+  trust_device: own((t) => t`select bulwark.trust_device('another')`),
+  present_trusted_device: own((t, s) => t`select bulwark.present_trusted_device(${s.device})`),
+  revoke_trusted_device: own((t) => t`select bulwark.revoke_trusted_device()`),
+  remove_mfa_factor: own((t, s) => t`select bulwark.remove_mfa_factor(${s.factor})`),
   complete_mfa_verification: (sql, s) =>
-    sql`select public.complete_mfa_verification(${s.attempts[0] ?? ""}, ${s.factor}, 1000)`,
+    sql`select bulwark.complete_mfa_verification(${s.attempts[0] ?? ""}, ${s.factor}, 1000)`,
   complete_mfa_backup_code: (sql, s) =>
-    sql`select public.complete_mfa_backup_code(${s.attempts[1] ?? ""}, ${s.code})`,
+    sql`select bulwark.complete_mfa_backup_code(${s.attempts[1] ?? ""}, ${s.code})`,
   complete_mfa_activation: (sql, s) =>
     sql`
-      select public.complete_mfa_activation(${s.attempts[2] ?? ""}, ${s.factor}, 1000, ${hashes()})
+      select bulwark.complete_mfa_activation(${s.attempts[2] ?? ""}, ${s.factor}, 1000, ${hashes()})
     `,
   disable: (sql, s) =>
-    sql`select public.complete_mfa_backup_code(${s.attempts[3] ?? ""}, ${s.code})`,
+    sql`select bulwark.complete_mfa_backup_code(${s.attempts[3] ?? ""}, ${s.code})`,
   store_mfa_secret: (sql, s) =>
-    sql`select public.store_mfa_secret(${s.attempts[4] ?? ""}, ${ciphertext}, 'tablet')`,
+    sql`select bulwark.store_mfa_secret(${s.attempts[4] ?? ""}, ${ciphertext}, 'tablet')`,
   store_backup_codes: (sql, s) =>
-    sql`select public.store_backup_codes(${s.attempts[5] ?? ""}, ${hashes()})`,
-  cleanup_mfa: (sql) => sql`select public.cleanup_mfa()`,
+    sql`select bulwark.store_backup_codes(${s.attempts[5] ?? ""}, ${hashes()})`,
+  cleanup_mfa: (sql) => sql`select bulwark.cleanup_mfa()`,
 };
 
 const deletion = (sql: Sql, s: Scene) => sql`delete from auth.users where id = ${s.user}`;
@@ -125,7 +125,7 @@ Deno.test("MFA-R02: an account is deleted in the middle of what its owner does, 
     let both: Promise<PromiseSettledResult<unknown>[]> = Promise.resolve([]);
     await sql.begin(async (t) => {
       // Here each stops, holding what it took so far.
-      await t`lock table private.mfa_attempts, public.mfa_usage_log in share mode`;
+      await t`lock table bulwark_private.mfa_attempts, bulwark.mfa_usage_log in share mode`;
       const first = operation(sql, s);
       await waiting(sql, 1);
       both = Promise.allSettled([first, deletion(sql, s)]);

@@ -17,22 +17,22 @@ Deno.test("MFA-R01: devices, tickets and attempts stay bounded however many ask 
     return row?.n;
   };
   // Tickets: nobody has verified anything yet, and a recent sign-in is enough to ask.
-  await call((t) => t`select public.begin_mfa_enrolment()`, 2);
-  assert.equal(await count("private.mfa_attempts"), 1);
+  await call((t) => t`select bulwark.begin_mfa_enrolment()`, 2);
+  assert.equal(await count("bulwark_private.mfa_attempts"), 1);
   // Attempts without a factor are admitted to nobody and lock nobody.
-  await call((t) => t`select public.begin_mfa_attempt('verify')`, 2);
-  assert.equal(await count("private.mfa_attempts"), 20);
+  await call((t) => t`select bulwark.begin_mfa_attempt('verify')`, 2);
+  assert.equal(await count("bulwark_private.mfa_attempts"), 20);
   await sql`
-    insert into public.mfa_secrets
+    insert into bulwark.mfa_secrets
       (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
     values (gen_random_uuid(), ${user}, 'phone',
       ${`bw1.a256gcm.${"A".repeat(22)}.${"A".repeat(120)}`}, ${user}, true, now())
   `;
   await sql`
-    insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+    insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
     values (${user}, ${user}, now(), 'totp')
   `;
-  await call((t) => t`select public.trust_device('phone')`, 2);
-  assert.equal(await count("private.mfa_trusted_devices"), 20);
+  await call((t) => t`select bulwark.trust_device('phone')`, 2);
+  assert.equal(await count("bulwark_private.mfa_trusted_devices"), 20);
   await sql.end();
 });

@@ -15,10 +15,10 @@ export async function account(sql: Sql): Promise<string> {
 export async function organizationOf(sql: Sql, administrators: string[]): Promise<string> {
   const slug = `race-${crypto.randomUUID()}`;
   const [made] = await sql`
-    select id from public.create_organization(${slug}, ${slug}, ${administrators[0] ?? ""})
+    select id from bulwark.create_organization(${slug}, ${slug}, ${administrators[0] ?? ""})
   `;
   for (const user of administrators.slice(1)) {
-    await sql`select public.grant_role(${user}, 'admin', ${made?.id})`;
+    await sql`select bulwark.grant_role(${user}, 'admin', ${made?.id})`;
   }
   return made?.id;
 }

@@ -46,8 +46,8 @@ async function attempt(email: string, password: string, forwarded = "192.0.2.1")
 /** Forgets every bucket, so that no test stands in another's way. */
 async function forget(): Promise<void> {
   const sql = connect(1);
-  await sql`delete from private.rate_limits`;
-  await sql`update public.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+  await sql`delete from bulwark_private.rate_limits`;
+  await sql`update bulwark.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
   await sql.end();
 }
 
@@ -62,7 +62,7 @@ Deno.test("RATE-E01: 32 at once get no more from one bucket than capacity and re
   const sql = connect(clients);
   try {
     await sql`
-      insert into public.rate_limit_rules values
+      insert into bulwark.rate_limit_rules values
         ('race', 200, 10, 'caller', 'closed', null, 'For this test')
     `;
     const user = crypto.randomUUID();
@@ -71,7 +71,7 @@ Deno.test("RATE-E01: 32 at once get no more from one bucket than capacity and re
     const admitted = await Promise.all(Array.from({ length: clients }, async () => {
       let count = 0;
       for (let call = 0; call < 25; call++) {
-        const [row] = await sql`select allowed from public.check_rate_limit('race', ${user})`;
+        const [row] = await sql`select allowed from bulwark.check_rate_limit('race', ${user})`;
         if (row?.allowed) count++;
       }
       return count;
@@ -94,7 +94,7 @@ Deno.test("RATE-E02: calls on two buckets at once, in any order, never wait in a
     })).sort(() => Math.random() - 0.5);
     const rows = await Promise.all(
       calls.map(({ address, account }) =>
-        sql`select allowed from public.check_rate_limit(
+        sql`select allowed from bulwark.check_rate_limit(
           'auth_login', address => ${address}, account => ${account})`
       ),
     );
@@ -117,15 +117,15 @@ Deno.test("SEC-E01: one event raised on 32 connections is one event, and none wa
         for (let n = 0; n < subjects.length; n++) {
           const subject = subjects[(n + client) % 4] ?? "";
           await transaction`
-            select private.raise_security_event('brute_force', null, null, ${`race ${subject}`})
+            select bulwark.raise_security_event('brute_force', null, null, ${`race ${subject}`})
           `;
           await transaction`select pg_sleep(0.01)`;
         }
       });
     }));
-    await sql`select private.count_security_echoes()`;
+    await sql`select bulwark_private.count_security_echoes()`;
     const events = await sql`
-      select subject, occurrences::integer from public.security_events where subject like 'race %'
+      select subject, occurrences::integer from bulwark.security_events where subject like 'race %'
     `;
     assert.deepEqual(
       events.map(({ subject, occurrences }) => [subject, occurrences]).sort(),
@@ -139,23 +139,23 @@ Deno.test("SEC-E01: one event raised on 32 connections is one event, and none wa
 Deno.test("SEC-E02: what was resolved stays resolved until something new happens", async () => {
   const sql = connect(1);
   try {
-    const fail = () => sql`select public.finish_login('resolved@x.test', '198.51.100.77')`;
+    const fail = () => sql`select bulwark.finish_login('resolved@x.test', '198.51.100.77')`;
     const open = async () =>
       (await sql`
-        select id from public.security_events
+        select id from bulwark.security_events
         where event_type = 'brute_force' and details ->> 'rule' = 'account_brute_force'
           and resolved_at is null
       `).map(({ id }) => id);
     for (let n = 0; n < 10; n++) await fail();
-    await sql`select public.evaluate_security_rules()`;
+    await sql`select bulwark.evaluate_security_rules()`;
     const [event] = await open();
     assert.ok(event);
-    await sql`select public.evaluate_security_rules()`;
-    await sql`select public.resolve_security_event(${event}, 'a test')`;
-    await sql`select public.evaluate_security_rules()`;
+    await sql`select bulwark.evaluate_security_rules()`;
+    await sql`select bulwark.resolve_security_event(${event}, 'a test')`;
+    await sql`select bulwark.evaluate_security_rules()`;
     assert.deepEqual(await open(), []);
     await fail();
-    await sql`select public.evaluate_security_rules()`;
+    await sql`select bulwark.evaluate_security_rules()`;
     assert.equal((await open()).length, 1);
   } finally {
     await sql.end();
@@ -242,7 +242,7 @@ Deno.test("RATE-E05: guessing at sign-in is refused, seen by the organization, a
   assert.equal(signedIn.body.user.id, victim.id);
   await forget();
   const sql = connect(1);
-  await sql`delete from private.known_networks`;
+  await sql`delete from bulwark_private.known_networks`;
 
   const wrong = [];
   for (let n = 0; n < 5; n++) wrong.push(await attempt(victim.email, `wrong ${n}`));
@@ -276,7 +276,7 @@ Deno.test("RATE-E05: guessing at sign-in is refused, seen by the organization, a
   });
   assert.deepEqual(foreign.data, []);
   const [failed] = await sql`
-    select count(*)::integer as entries from public.audit_logs
+    select count(*)::integer as entries from bulwark.audit_logs
     where event_type = 'auth.login_failed' and resource_id = ${victim.id}
   `;
   assert.equal(failed?.entries, 6);
@@ -320,9 +320,9 @@ Deno.test("RATE-E06: Supabase Auth reaches its hooks as itself, and nothing behi
     }
     for (
       const statement of [
-        "select * from private.rate_limits",
-        "select private.charge_attempt('password', gen_random_uuid(), true)",
-        "select public.check_rate_limit('api_default')",
+        "select * from bulwark_private.rate_limits",
+        "select bulwark_private.charge_attempt('password', gen_random_uuid(), true)",
+        "select bulwark.check_rate_limit('api_default')",
       ]
     ) {
       await assert.rejects(auth.unsafe(statement), { code: "42501" });
@@ -347,7 +347,7 @@ Deno.test("RATE-E07: whoever is refused for want of permissions again and again 
     assert.equal(answer.status, 403);
   }
   const sql = connect(1);
-  await sql`select public.evaluate_security_rules()`;
+  await sql`select bulwark.evaluate_security_rules()`;
   await sql.end();
   const events = ok(
     await admin.client.rpc("list_security_events", { organization_id: organization }),
@@ -422,23 +422,23 @@ Deno.test("RATE-E10: identifiers that never come again do not make the table gro
   const fill = async () => {
     await sql`
       select count(c.admitted)
-      from public.rate_limit_rules r, generate_series(1, ${identifiers / 1000}::integer) g,
+      from bulwark.rate_limit_rules r, generate_series(1, ${identifiers / 1000}::integer) g,
         lateral (
           select array_agg(gen_random_uuid()) as ids from generate_series(1, 1000) n where g > 0
         ) batch,
-        lateral private.charge_buckets(batch.ids, row(
+        lateral bulwark_private.charge_buckets(batch.ids, row(
           r.scope, 1, r.capacity, r.window_seconds, r.when_store_fails
-        )::private.rate_limit_terms) c
+        )::bulwark_private.rate_limit_terms) c
       where r.name = 'api_default'
     `;
     const [row] = await sql`
-      select pg_total_relation_size('private.rate_limits')::float8 as bytes
+      select pg_total_relation_size('bulwark_private.rate_limits')::float8 as bytes
     `;
     return Number(row?.bytes);
   };
   const keep = (minutes: number, buckets: number) =>
     sql`
-      update private.settings set value = (case name
+      update bulwark.settings set value = (case name
         when 'rate_limits.keep_minutes' then ${minutes}::integer else ${buckets}::integer
       end)::text::jsonb
       where name in ('rate_limits.keep_minutes', 'rate_limits.maximum_buckets')
@@ -450,9 +450,9 @@ Deno.test("RATE-E10: identifiers that never come again do not make the table gro
     const sizes: number[] = [];
     for (let generation = 0; generation < 6; generation++) {
       sizes.push(await fill());
-      const [cleaned] = await sql`select public.cleanup_old_rate_limits()::integer as buckets`;
+      const [cleaned] = await sql`select bulwark.cleanup_old_rate_limits()::integer as buckets`;
       assert.ok((cleaned?.buckets ?? 0) >= identifiers * 0.99, JSON.stringify(cleaned));
-      await sql`vacuum private.rate_limits`;
+      await sql`vacuum bulwark_private.rate_limits`;
     }
     // Six of them would be six times the first. Where another transaction is still open, what was
     // cleaned up is not free at once.
@@ -477,7 +477,7 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
         set_config('request.headers', '{"x-forwarded-for": "1.1.1.1, 203.0.113.5"}', true),
         set_config('request.path', '/reports', true),
         set_config('role', 'authenticated', true)`;
-      await transaction`select public.check_request()`;
+      await transaction`select bulwark.check_request()`;
       if (fails) await transaction`select 1 / 0`;
       const [row] = await transaction`select current_setting('response.headers', true) as headers`;
       return row?.headers as string | null;
@@ -496,7 +496,7 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
       await slow`select
         set_config('request.jwt.claims', ${claims}, true),
         set_config('role', 'authenticated', true)`;
-      await slow`select public.check_request()`;
+      await slow`select bulwark.check_request()`;
       const beside = await Promise.all(
         [1, 2, 3].map(() => request("read write").then(() => "", code)),
       );
@@ -509,17 +509,17 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
     assert.ok(admitted > 30 && admitted <= 70, String(admitted));
     assert.ok(many.every((outcome) => outcome === "" || outcome === "RATE_LIMIT_EXCEEDED"));
     const owner = connect(1);
-    await owner`select public.list_network('203.0.113.5', 'block', 'a test')`;
+    await owner`select bulwark.list_network('203.0.113.5', 'block', 'a test')`;
     assert.equal(await request("read only").then(() => "", code), "RATE_LIMIT_BLOCKED");
     assert.equal(await request("read write").then(() => "", code), "RATE_LIMIT_BLOCKED");
-    await owner`select public.unlist_network('203.0.113.5')`;
+    await owner`select bulwark.unlist_network('203.0.113.5')`;
     assert.ok(!await request("read only"));
     // The one documented statement installs it.
-    await owner`alter role authenticator set pgrst.db_pre_request = 'public.check_request'`;
+    await owner`alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request'`;
     await owner.end();
     const installed = postgres(superuserUrl.replace("supabase_admin:", "authenticator:"));
     const [setting] = await installed`select current_setting('pgrst.db_pre_request') as hook`;
-    assert.equal(setting?.hook, "public.check_request");
+    assert.equal(setting?.hook, "bulwark.check_request");
     await installed.end();
   } finally {
     await sql.end();

@@ -26,12 +26,12 @@ async function ask(
 /** Sets the numbers of a rule so that nothing comes back while a test looks. */
 async function slow(): Promise<void> {
   const sql = connect(1);
-  await sql`select public.set_rate_limit('api_default', 60, 864000)`;
+  await sql`select bulwark.set_rate_limit('api_default', 60, 864000)`;
   await sql.end();
 }
 async function usual(): Promise<void> {
   const sql = connect(1);
-  await sql`select public.set_rate_limit('api_default', 60, 60)`;
+  await sql`select bulwark.set_rate_limit('api_default', 60, 60)`;
   await sql.end();
 }
 

@@ -23,17 +23,17 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
     const sql = connect(cluster.url("postgres", password));
     const user = crypto.randomUUID();
     await sql`select count(*) from generate_series(1, 3) n,
-      lateral public.check_rate_limit('api_strict', case when n > 0 then ${user}::uuid end)`;
+      lateral bulwark.check_rate_limit('api_strict', case when n > 0 then ${user}::uuid end)`;
     // Refused until blocked; the last answer is the one that tells the client.
     let reason: string | null = null;
     for (let call = 0; call < 40 && reason !== "block"; call++) {
       const [row] = await sql`
-        select reason from public.check_rate_limit('api_strict', address => '203.0.113.1')
+        select reason from bulwark.check_rate_limit('api_strict', address => '203.0.113.1')
       `;
       reason = row?.reason ?? null;
     }
     assert.equal(reason, "block");
-    const [before] = await sql`select count(*)::integer as buckets from private.rate_limits`;
+    const [before] = await sql`select count(*)::integer as buckets from bulwark_private.rate_limits`;
     assert.ok(before && before.buckets > 0);
 
     const pid = (await Deno.readTextFile(`${options.folder}/postmaster.pid`)).split("\n")[0];
@@ -45,16 +45,16 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
     cluster = await startCluster(options);
 
     const again = connect(cluster.url("postgres", password));
-    const [after] = await again`select count(*)::integer as buckets from private.rate_limits`;
+    const [after] = await again`select count(*)::integer as buckets from bulwark_private.rate_limits`;
     assert.equal(after?.buckets, 0, "buckets are unlogged");
     const [blocked] = await again`
-      select reason from public.check_rate_limit('api_relaxed', address => '203.0.113.1')
+      select reason from bulwark.check_rate_limit('api_relaxed', address => '203.0.113.1')
     `;
     assert.equal(blocked?.reason, "block");
     const [kept] = await again`
       select
-        (select count(*)::integer from public.rate_limit_blocks) as blocks,
-        (select count(*)::integer from private.rate_limit_violations) as violations
+        (select count(*)::integer from bulwark.rate_limit_blocks) as blocks,
+        (select count(*)::integer from bulwark_private.rate_limit_violations) as violations
     `;
     assert.deepEqual({ ...kept }, { blocks: 1, violations: 2 });
     await again.end();

@@ -48,7 +48,7 @@ async function prepare(): Promise<{ acme: string; ada: Person; eve: Person; writ
   const organizations = new Map([[ada, acme], [eve, globex]]);
   const owner = connect(1);
   await owner`
-    update private.settings set value = case name
+    update bulwark.settings set value = case name
       when 'rate_limits.address_header' then '"x-forwarded-for"' else '2'
     end::jsonb
     where name in ('rate_limits.address_header', 'rate_limits.address_hops')
@@ -107,7 +107,7 @@ Deno.test("RATE-H03: a blocked address is blocked for reads too, and for nobody 
   const { ada, eve, writes } = await prepare();
   const owner = connect(1);
   try {
-    await owner`select public.list_network('198.51.100.7', 'block', 'a test')`;
+    await owner`select bulwark.list_network('198.51.100.7', 'block', 'a test')`;
     const blocked = { address: "198.51.100.7" };
     for (
       const answer of [
@@ -128,7 +128,7 @@ Deno.test("RATE-H03: a blocked address is blocked for reads too, and for nobody 
     assert.equal((await request("HEAD", "reports?select=id", ada, blocked)).status, 429);
     assert.equal((await request("GET", "reports?select=id", ada)).status, 200);
     assert.equal((await request("GET", "reports?select=id", eve)).status, 200);
-    await owner`select public.unlist_network('198.51.100.7')`;
+    await owner`select bulwark.unlist_network('198.51.100.7')`;
     assert.equal((await request("GET", "reports?select=id", ada, blocked)).status, 200);
   } finally {
     await owner.end();
@@ -146,7 +146,7 @@ Deno.test("RATE-H04: the hook that was there before runs behind ours, and its re
           raise exception 'Not today' using errcode = 'PT418', detail = 'HOST_SAYS_NO';
         end if;
       end $$;
-      update private.settings set value = '"public.host_hook"'
+      update bulwark.settings set value = '"public.host_hook"'
       where name = 'rate_limits.next_request_check';
     `);
     assert.equal((await writes(ada)).status, 201);
@@ -154,7 +154,7 @@ Deno.test("RATE-H04: the hook that was there before runs behind ours, and its re
     assert.deepEqual([refused.status, refused.code], [418, "HOST_SAYS_NO"]);
   } finally {
     await owner.unsafe(`
-      update private.settings set value = 'null' where name = 'rate_limits.next_request_check';
+      update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check';
       drop function public.host_hook();
     `);
     await owner.end();

@@ -38,26 +38,26 @@ const slowWrite = (writer: Person) => async (held: postgres.TransactionSql) => {
   const claims = JSON.stringify(claimsOf(writer));
   await held`select set_config('request.jwt.claims', ${claims}, true)`;
   await held`set local role authenticated`;
-  await held`select public.check_request()`;
+  await held`select bulwark.check_request()`;
 };
 const charge = (rule: string, user: string) => (held: postgres.TransactionSql) =>
-  held`select public.check_rate_limit(${rule}, ${user})`;
+  held`select bulwark.check_rate_limit(${rule}, ${user})`;
 const lock = (user: string) => (held: postgres.TransactionSql) =>
-  held`select from private.rate_limits b where b.id = ${user} for update`;
+  held`select from bulwark_private.rate_limits b where b.id = ${user} for update`;
 
 Deno.test("RATE-E12: whoever is decided together with a caller whose bucket is held does not wait", async () => {
   const sql = connect(1);
   const rules = ["held_closed", "held_open"];
   for (const rule of rules) {
     await sql`
-      insert into public.rate_limit_rules values
+      insert into bulwark.rate_limit_rules values
         (${rule}, 60, 60, 'caller', ${rule.slice(5)}, null, 'For this test')
       on conflict do nothing
     `;
   }
-  await sql`update public.rate_limit_rules set capacity = 60 where name = 'api_default'`;
+  await sql`update bulwark.rate_limit_rules set capacity = 60 where name = 'api_default'`;
   const known = async (rule: string, user: string) => {
-    await sql`select public.check_rate_limit(${rule}, ${user})`;
+    await sql`select bulwark.check_rate_limit(${rule}, ${user})`;
     return user;
   };
   const person = () => crypto.randomUUID();
@@ -115,7 +115,7 @@ Deno.test("RATE-E12: whoever is decided together with a caller whose bucket is h
 Deno.test("RATE-E13: a caller whose bucket is held gets no more calls than the rule allows", async () => {
   const sql = connect(1);
   await sql`
-    insert into public.rate_limit_rules values
+    insert into bulwark.rate_limit_rules values
       ('held_seven', 7, 600, 'caller', 'open', null, 'For this test') on conflict do nothing
   `;
   await sql.end();
@@ -138,7 +138,7 @@ Deno.test("RATE-E13: a caller whose bucket is held gets no more calls than the r
 
 Deno.test("RATE-E14: a login whose bucket is held is refused, and waits for nobody", async () => {
   const email = `held-${crypto.randomUUID()}@people.test`;
-  const begin = (held: postgres.TransactionSql) => held`select public.begin_login(${email})`;
+  const begin = (held: postgres.TransactionSql) => held`select bulwark.begin_login(${email})`;
   await whileHeld(begin, async () => {
     const answer = await fetch(`${url}/functions/v1/login`, {
       method: "POST",
@@ -154,7 +154,7 @@ Deno.test("RATE-E15: 600 calls at once on one bucket get its capacity and what i
   const { token } = await signUp("flood");
   const address = "198.51.100.61";
   const sql = connect(1);
-  const rows = await sql`select capacity from public.rate_limit_rules where name = 'api_default'`;
+  const rows = await sql`select capacity from bulwark.rate_limit_rules where name = 'api_default'`;
   await sql.end();
   const capacity = Number(rows[0]?.capacity);
   for (const who of [{ authorization: `Bearer ${token}` }, {}]) {

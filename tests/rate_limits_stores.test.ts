@@ -23,7 +23,7 @@ interface Subject {
 }
 
 const rules = `
-  insert into public.rate_limit_rules values
+  insert into bulwark.rate_limit_rules values
     ('store_fast', 100, 10, 'caller', 'open', null, 'For this test'),
     ('store_both', 5, 900, 'address_and_account', 'closed', null, 'For this test'),
     ('store_seven', 7, 60, 'caller', 'open', null, 'For this test')
@@ -37,7 +37,7 @@ function postgresSubject(): Promise<Subject> {
     isolate: () => Promise.resolve(postgresStore(service())),
     async pass(milliseconds) {
       await sql`
-        update private.rate_limits
+        update bulwark_private.rate_limits
         set full_at = full_at - ${Math.round(milliseconds * 1000)}
       `;
     },
@@ -92,8 +92,8 @@ for (const [name, open, ignore] of subjects) {
       async fn() {
         const sql = connect(1);
         await sql.unsafe(rules);
-        await sql`delete from private.rate_limits`;
-        await sql`update public.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+        await sql`delete from bulwark_private.rate_limits`;
+        await sql`update bulwark.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
         await sql.end();
         const subject = await open();
         try {
@@ -297,7 +297,7 @@ for (const [name, open, ignore] of subjects) {
     await s.pass(3_600_000);
     assert.equal((await s.store.decide({ rule: "store_fast", address })).reason, "block");
     const sql = connect(1);
-    await sql`update public.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+    await sql`update bulwark.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
     await sql.end();
     await new Promise((resolve) => setTimeout(resolve, 1500));
     assert.equal((await s.store.decide({ rule: "store_fast", address })).allowed, true);
@@ -305,13 +305,13 @@ for (const [name, open, ignore] of subjects) {
 
   test("RATE-S09: listed networks are blocked or allowed", async (s) => {
     const sql = connect(1);
-    await sql`select public.list_network('192.0.2.0/24', 'block', 'a test')`;
-    await sql`select public.list_network('192.0.2.7', 'allow', 'a test')`;
+    await sql`select bulwark.list_network('192.0.2.0/24', 'block', 'a test')`;
+    await sql`select bulwark.list_network('192.0.2.7', 'allow', 'a test')`;
     const refused = await s.store.decide({ rule: "store_seven", address: "192.0.2.8" });
     assert.equal(refused.reason, "block");
     assert.equal(await drain(s, { rule: "store_seven", address: "192.0.2.7" }, 20), 20);
-    await sql`select public.unlist_network('192.0.2.0/24')`;
-    await sql`select public.unlist_network('192.0.2.7')`;
+    await sql`select bulwark.unlist_network('192.0.2.0/24')`;
+    await sql`select bulwark.unlist_network('192.0.2.7')`;
     await sql.end();
   });
 
@@ -319,8 +319,8 @@ for (const [name, open, ignore] of subjects) {
     const organizationId = await createOrganization(await signUp("owner"));
     const apiKeyId = user();
     const sql = connect(1);
-    await sql`select public.set_rate_limit('store_seven', 3, 60, ${organizationId})`;
-    await sql`select public.set_rate_limit('store_seven', 2, 60, null, ${apiKeyId})`;
+    await sql`select bulwark.set_rate_limit('store_seven', 3, 60, ${organizationId})`;
+    await sql`select bulwark.set_rate_limit('store_seven', 2, 60, null, ${apiKeyId})`;
     await sql.end();
     const rule = "store_seven";
     assert.equal(await drain(s, { rule, userId: user(), organizationId }, 9), 3);
@@ -364,7 +364,7 @@ Deno.test("RATE-S11: an address is the same network in the database and in funct
   ];
   const sql = connect(1);
   const rows = await sql`
-    select private.client_network(a) as network
+    select bulwark_private.client_network(a) as network
     from unnest(${addresses}::text[]) with ordinality as t (a, n) order by n
   `;
   await sql.end();

@@ -29,11 +29,11 @@ const ciphertext = `bw1.a256gcm.${"A".repeat(22)}.${"A".repeat(120)}`;
 async function verified(sql: Sql): Promise<string> {
   const user = await account(sql);
   await sql`
-    insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+    insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
     values (gen_random_uuid(), ${user}, 'phone', ${ciphertext}, ${user}, true, now())
   `;
   await sql`
-    insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+    insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
     values (${user}, ${user}, now(), 'totp')
   `;
   return user;
@@ -42,34 +42,34 @@ async function verified(sql: Sql): Promise<string> {
 async function scene(sql: Sql, people: string[]): Promise<Scene> {
   const [one = "", two = "", member = "", superAdmin = ""] = people;
   const organization = await organizationOf(sql, [one, two]);
-  await sql`select public.grant_role(${member}, 'viewer', ${organization})`;
-  const [made] = await sql`select slug from public.organizations where id = ${organization}`;
+  await sql`select bulwark.grant_role(${member}, 'viewer', ${organization})`;
+  const [made] = await sql`select slug from bulwark.organizations where id = ${organization}`;
   const invitation = await as(sql, one, async (t) => {
-    await t`select public.create_role(${organization}, 'helper')`;
+    await t`select bulwark.create_role(${organization}, 'helper')`;
     const [invited] = await t`
-      select * from public.invite_member(${organization}, ${`${member}@races.test`}, 'viewer')
+      select * from bulwark.invite_member(${organization}, ${`${member}@races.test`}, 'viewer')
     `;
     return invited;
   });
   const endpoint = crypto.randomUUID();
   await sql`
-    select public.create_webhook_endpoint(${endpoint}, ${organization}, 'Receiver',
+    select bulwark.create_webhook_endpoint(${endpoint}, ${organization}, 'Receiver',
       'https://receiver.example', ${ciphertext}, gen_random_uuid(), ${ciphertext},
       '[{"pattern": "audit.*"}]')
   `;
   const [rest] = await sql`
     with key as (
-      insert into public.api_keys (organization_id, owner_id, name, environment, first_characters,
+      insert into bulwark.api_keys (organization_id, owner_id, name, environment, first_characters,
         scopes, rate_limit_rule, issued_with_mfa, expires_at)
       values (${organization}, ${two}, 'a key', 'live', 'bwk_live_', '{analytics:read}',
         'api_default', true, now() + interval '1 day')
       returning id
     ), reset as (
-      insert into public.mfa_resets (user_id, organization_id, reason, requested_by)
+      insert into bulwark.mfa_resets (user_id, organization_id, reason, requested_by)
       values (${member}, ${organization}, 'lost', ${one}) returning id
     )
     select key.id as key, reset.id as reset,
-      public.report_security_event('breach_attempt', ${organization}, null, 'a subject') as event
+      bulwark.report_security_event('breach_attempt', ${organization}, null, 'a subject') as event
     from key, reset
   `;
   return {
@@ -93,143 +93,143 @@ const operations: Record<string, { by: keyof Scene; run: (t: Sql, s: Scene) => P
   {
     create_organization: {
       by: "two",
-      run: (t) => t`select public.create_organization('A name', ${`x-${crypto.randomUUID()}`})`,
+      run: (t) => t`select bulwark.create_organization('A name', ${`x-${crypto.randomUUID()}`})`,
     },
     update_organization: {
       by: "two",
-      run: (t, s) => t`select public.update_organization(${s.organization}, 'Name', ${s.slug})`,
+      run: (t, s) => t`select bulwark.update_organization(${s.organization}, 'Name', ${s.slug})`,
     },
     delete_organization: {
       by: "superAdmin",
-      run: (t, s) => t`select public.delete_organization(${s.organization}, ${s.slug})`,
+      run: (t, s) => t`select bulwark.delete_organization(${s.organization}, ${s.slug})`,
     },
     grant_role: {
       by: "two",
-      run: (t, s) => t`select public.grant_role(${s.member}, 'analyst', ${s.organization})`,
+      run: (t, s) => t`select bulwark.grant_role(${s.member}, 'analyst', ${s.organization})`,
     },
     grant_system_role: {
       by: "superAdmin",
-      run: (t, s) => t`select public.grant_role(${s.member}, 'viewer')`,
+      run: (t, s) => t`select bulwark.grant_role(${s.member}, 'viewer')`,
     },
     revoke_role: {
       by: "two",
-      run: (t, s) => t`select public.revoke_role(${s.member}, 'viewer', ${s.organization})`,
+      run: (t, s) => t`select bulwark.revoke_role(${s.member}, 'viewer', ${s.organization})`,
     },
     leave: {
       by: "member",
-      run: (t, s) => t`select public.revoke_role(${s.member}, 'viewer', ${s.organization})`,
+      run: (t, s) => t`select bulwark.revoke_role(${s.member}, 'viewer', ${s.organization})`,
     },
     create_role: {
       by: "two",
-      run: (t, s) => t`select public.create_role(${s.organization}, 'maker', '{}', '{viewer}')`,
+      run: (t, s) => t`select bulwark.create_role(${s.organization}, 'maker', '{}', '{viewer}')`,
     },
     update_role: {
       by: "two",
       run: (t, s) =>
-        t`select public.update_role(${s.organization}, 'helper', permissions => '{audit:read}')`,
+        t`select bulwark.update_role(${s.organization}, 'helper', permissions => '{audit:read}')`,
     },
     delete_role: {
       by: "two",
-      run: (t, s) => t`select public.delete_role(${s.organization}, 'helper')`,
+      run: (t, s) => t`select bulwark.delete_role(${s.organization}, 'helper')`,
     },
     invite_member: {
       by: "two",
       run: (t, s) =>
-        t`select public.invite_member(${s.organization}, 'somebody@races.test', 'viewer')`,
+        t`select bulwark.invite_member(${s.organization}, 'somebody@races.test', 'viewer')`,
     },
     accept_invitation: {
       by: "member",
-      run: (t, s) => t`select public.accept_invitation(${s.token})`,
+      run: (t, s) => t`select bulwark.accept_invitation(${s.token})`,
     },
     revoke_invitation: {
       by: "two",
-      run: (t, s) => t`select public.revoke_invitation(${s.invitation})`,
+      run: (t, s) => t`select bulwark.revoke_invitation(${s.invitation})`,
     },
     set_mfa_policy: {
       by: "two",
-      run: (t, s) => t`select public.set_mfa_policy(${s.organization}, false)`,
+      run: (t, s) => t`select bulwark.set_mfa_policy(${s.organization}, false)`,
     },
     request_mfa_reset: {
       by: "two",
-      run: (t, s) => t`select public.request_mfa_reset(${s.member}, 'lost', ${s.organization})`,
+      run: (t, s) => t`select bulwark.request_mfa_reset(${s.member}, 'lost', ${s.organization})`,
     },
     approve_mfa_reset: {
       by: "two",
-      run: (t, s) => t`select public.approve_mfa_reset(${s.reset})`,
+      run: (t, s) => t`select bulwark.approve_mfa_reset(${s.reset})`,
     },
     cancel_mfa_reset: {
       by: "two",
-      run: (t, s) => t`select public.cancel_mfa_reset(${s.reset})`,
+      run: (t, s) => t`select bulwark.cancel_mfa_reset(${s.reset})`,
     },
     set_api_key_policy: {
       by: "two",
-      run: (t, s) => t`select public.set_api_key_policy(${s.organization}, true)`,
+      run: (t, s) => t`select bulwark.set_api_key_policy(${s.organization}, true)`,
     },
     create_api_key: {
       by: "two",
-      run: (t, s) => t`select public.create_api_key(${s.organization}, 'new', '{analytics:read}')`,
+      run: (t, s) => t`select bulwark.create_api_key(${s.organization}, 'new', '{analytics:read}')`,
     },
     rotate_api_key: {
       by: "two",
-      run: (t, s) => t`select public.rotate_api_key(${s.key})`,
+      run: (t, s) => t`select bulwark.rotate_api_key(${s.key})`,
     },
     revoke_api_key: {
       by: "two",
-      run: (t, s) => t`select public.revoke_api_key(${s.key}, 'leaked')`,
+      run: (t, s) => t`select bulwark.revoke_api_key(${s.key}, 'leaked')`,
     },
     create_webhook_endpoint: {
       by: "two",
       run: (t, s) =>
-        t`select public.create_webhook_endpoint(gen_random_uuid(), ${s.organization}, 'Another',
+        t`select bulwark.create_webhook_endpoint(gen_random_uuid(), ${s.organization}, 'Another',
           'https://receiver.example', ${ciphertext}, gen_random_uuid(), ${ciphertext},
           '[{"pattern": "audit.*"}]')`,
     },
     update_webhook_endpoint: {
       by: "two",
       run: (t, s) =>
-        t`select public.update_webhook_endpoint(${s.endpoint}, 'Renamed',
+        t`select bulwark.update_webhook_endpoint(${s.endpoint}, 'Renamed',
           subscriptions => '[{"pattern": "security.*"}]')`,
     },
     rotate_webhook_secret: {
       by: "two",
       run: (t, s) =>
-        t`select public.rotate_webhook_secret(${s.endpoint}, gen_random_uuid(), ${ciphertext})`,
+        t`select bulwark.rotate_webhook_secret(${s.endpoint}, gen_random_uuid(), ${ciphertext})`,
     },
     send_test_webhook: {
       by: "two",
-      run: (t, s) => t`select public.send_test_webhook(${s.endpoint})`,
+      run: (t, s) => t`select bulwark.send_test_webhook(${s.endpoint})`,
     },
     disable_webhook_endpoint: {
       by: "two",
-      run: (t, s) => t`select public.disable_webhook_endpoint(${s.endpoint})`,
+      run: (t, s) => t`select bulwark.disable_webhook_endpoint(${s.endpoint})`,
     },
     delete_webhook_endpoint: {
       by: "two",
-      run: (t, s) => t`select public.delete_webhook_endpoint(${s.endpoint})`,
+      run: (t, s) => t`select bulwark.delete_webhook_endpoint(${s.endpoint})`,
     },
     assign_security_event: {
       by: "two",
-      run: (t, s) => t`select public.assign_security_event(${s.event}, ${s.one})`,
+      run: (t, s) => t`select bulwark.assign_security_event(${s.event}, ${s.one})`,
     },
     resolve_security_event: {
       by: "two",
-      run: (t, s) => t`select public.resolve_security_event(${s.event}, 'seen')`,
+      run: (t, s) => t`select bulwark.resolve_security_event(${s.event}, 'seen')`,
     },
     place_legal_hold: {
       by: "superAdmin",
-      run: (t, s) => t`select public.place_legal_hold('a case', ${s.organization})`,
+      run: (t, s) => t`select bulwark.place_legal_hold('a case', ${s.organization})`,
     },
     erase_subject: {
       by: "superAdmin",
-      run: (t, s) => t`select public.erase_subject(${s.member}, 'asked for', ${s.organization})`,
+      run: (t, s) => t`select bulwark.erase_subject(${s.member}, 'asked for', ${s.organization})`,
     },
     shred_organization: {
       by: "superAdmin",
-      run: (t, s) => t`select public.shred_organization(${s.organization}, ${s.slug})`,
+      run: (t, s) => t`select bulwark.shred_organization(${s.organization}, ${s.slug})`,
     },
     set_rate_limit: {
       by: "superAdmin",
-      run: (t, s) => t`select public.set_rate_limit('api_default', 60, 60, ${s.organization})`,
+      run: (t, s) => t`select bulwark.set_rate_limit('api_default', 60, 60, ${s.organization})`,
     },
   };
 
@@ -262,7 +262,7 @@ Deno.test("RBAC-R12: no two administrative functions wait for each other, in any
   const sql = connect(8);
   const names = [...Object.keys(operations), ...Object.keys(deletions)];
   const people = await Promise.all([1, 2, 3, 4].map(() => verified(sql)));
-  await sql`select public.grant_role(${people[3] ?? ""}, 'super_admin')`;
+  await sql`select bulwark.grant_role(${people[3] ?? ""}, 'super_admin')`;
   const pairs = names.flatMap((left, place) => names.slice(place).map((right) => [left, right]));
   const deadlocks: string[] = [];
   const refusals = new Set<string>();
@@ -292,12 +292,12 @@ Deno.test("RBAC-R13: ten who act on rights in turn do not keep a change of syste
   const [admin, superAdmin, target] = await Promise.all([1, 2, 3].map(() => account(sql)));
   assert.ok(admin && superAdmin && target);
   const organization = await organizationOf(sql, [admin]);
-  await sql`select public.grant_role(${superAdmin}, 'super_admin')`;
+  await sql`select bulwark.grant_role(${superAdmin}, 'super_admin')`;
   let done = false;
   const busy = Array.from({ length: 10 }, async () => {
     while (!done) {
       await as(sql, admin, async (t) => {
-        await t`select public.set_api_key_policy(${organization}, true)`;
+        await t`select bulwark.set_api_key_policy(${organization}, true)`;
         await t`select pg_sleep(0.02)`;
       });
     }
@@ -306,7 +306,7 @@ Deno.test("RBAC-R13: ten who act on rights in turn do not keep a change of syste
     for (let round = 0; round < 3; round++) {
       await as(sql, superAdmin, async (t) => {
         await t`set local statement_timeout = '20s'`;
-        await t`select public.grant_role(${target}, 'viewer')`;
+        await t`select bulwark.grant_role(${target}, 'viewer')`;
       });
     }
   } finally {
@@ -326,7 +326,7 @@ Deno.test("RBAC-R14: whoever is being demoted does nothing any more with the rig
     const s = await scene(sql, people);
     let acting: Promise<PromiseSettledResult<unknown>[]> = Promise.resolve([]);
     await as(sql, s.one, async (t) => {
-      await t`select public.revoke_role(${s.two}, 'admin', ${s.organization})`;
+      await t`select bulwark.revoke_role(${s.two}, 'admin', ${s.organization})`;
       acting = Promise.allSettled([run(sql, name, s)]);
       await t`select pg_sleep(0.15)`;
     });
@@ -347,13 +347,13 @@ Deno.test("RBAC-R15: a stranger is refused at once, whatever rows and rights oth
   const s = { ...await scene(sql, people), two: stranger, member: stranger, superAdmin: stranger };
   const waited: string[] = [];
   await sql.begin(async (t) => {
-    await t`select private.lock_rights(null, true), private.lock_rights(${s.organization}, true)`;
-    await t`select from public.api_keys where id = ${s.key} for update`;
-    await t`select from public.webhook_endpoints where id = ${s.endpoint} for update`;
-    await t`select from public.security_events where id = ${s.event} for update`;
-    await t`select from public.mfa_resets where id = ${s.reset} for update`;
-    await t`select from public.invitations where id = ${s.invitation} for update`;
-    await t`select from public.organizations where id = ${s.organization} for update`;
+    await t`select bulwark_private.lock_rights(null, true), bulwark_private.lock_rights(${s.organization}, true)`;
+    await t`select from bulwark.api_keys where id = ${s.key} for update`;
+    await t`select from bulwark.webhook_endpoints where id = ${s.endpoint} for update`;
+    await t`select from bulwark.security_events where id = ${s.event} for update`;
+    await t`select from bulwark.mfa_resets where id = ${s.reset} for update`;
+    await t`select from bulwark.invitations where id = ${s.invitation} for update`;
+    await t`select from bulwark.organizations where id = ${s.organization} for update`;
     for (const [name, operation] of Object.entries(operations)) {
       if (name === "create_organization") continue;
       const [result] = await Promise.allSettled([as(

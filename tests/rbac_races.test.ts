@@ -8,8 +8,8 @@ const rounds = 15;
 
 async function administratorsOf(sql: Sql, organization: string): Promise<number> {
   const [row] = await sql`
-    select count(*)::int as n from public.user_roles
-    where organization_id = ${organization} and role_id = private.admin_role()
+    select count(*)::int as n from bulwark.user_roles
+    where organization_id = ${organization} and role_id = bulwark_private.admin_role()
   `;
   return row?.n;
 }
@@ -24,7 +24,7 @@ for (const isolation of ["read committed", "repeatable read", "serializable"]) {
         as(
           sql,
           user,
-          (t) => t`select public.revoke_role(${user}, 'admin', ${organization})`,
+          (t) => t`select bulwark.revoke_role(${user}, 'admin', ${organization})`,
           isolation,
         )
       ));
@@ -42,7 +42,7 @@ Deno.test("RBAC-R02: of two administrators that demote each other at once one st
     const organization = await organizationOf(sql, [one, two]);
     await Promise.allSettled(
       [[one, two], [two, one]].map(([actor = "", target = ""]) =>
-        as(sql, actor, (t) => t`select public.revoke_role(${target}, 'admin', ${organization})`)
+        as(sql, actor, (t) => t`select bulwark.revoke_role(${target}, 'admin', ${organization})`)
       ),
     );
     assert.equal(await administratorsOf(sql, organization), 1);
@@ -72,19 +72,19 @@ Deno.test("RBAC-R04: an invitation accepted twenty times at once is accepted onc
       sql,
       admin,
       (t) =>
-        t`select * from public.invite_member(${organization}, ${
+        t`select * from bulwark.invite_member(${organization}, ${
           invitee + "@races.test"
         }, 'viewer')`,
     );
     const accepted = await Promise.allSettled(
       Array.from(
         { length: 20 },
-        () => as(sql, invitee, (t) => t`select public.accept_invitation(${invitation?.token})`),
+        () => as(sql, invitee, (t) => t`select bulwark.accept_invitation(${invitation?.token})`),
       ),
     );
     assert.equal(accepted.filter(({ status }) => status === "fulfilled").length, 1);
     const [row] = await sql`
-      select count(*)::int as n from public.user_roles where user_id = ${invitee}
+      select count(*)::int as n from bulwark.user_roles where user_id = ${invitee}
     `;
     assert.equal(row?.n, 1);
   }
@@ -102,13 +102,13 @@ Deno.test("RBAC-R05: an address invited ten times at once has one pending invita
         as(
           sql,
           admin,
-          (t) => t`select public.invite_member(${organization}, 'same@races.test', 'viewer')`,
+          (t) => t`select bulwark.invite_member(${organization}, 'same@races.test', 'viewer')`,
         ),
     ),
   );
   assert.ok(sent.every(({ status }) => status === "fulfilled"));
   const [row] = await sql`
-    select count(*)::int as n from public.invitations
+    select count(*)::int as n from bulwark.invitations
     where organization_id = ${organization} and accepted_at is null and revoked_at is null
   `;
   assert.equal(row?.n, 1);
@@ -121,7 +121,7 @@ Deno.test("RBAC-R06: two edits that would close a cycle together do not", async 
   for (let round = 0; round < rounds; round++) {
     const organization = await organizationOf(sql, [admin]);
     for (const name of ["left", "right"]) {
-      await as(sql, admin, (t) => t`select public.create_role(${organization}, ${name})`);
+      await as(sql, admin, (t) => t`select bulwark.create_role(${organization}, ${name})`);
     }
     await Promise.allSettled(
       [["left", "right"], ["right", "left"]].map(([role = "", other = ""]) =>
@@ -129,13 +129,13 @@ Deno.test("RBAC-R06: two edits that would close a cycle together do not", async 
           sql,
           admin,
           (t) =>
-            t`select public.update_role(${organization}, ${role}, inherits => array[${other}])`,
+            t`select bulwark.update_role(${organization}, ${role}, inherits => array[${other}])`,
         )
       ),
     );
     const [row] = await sql`
-      select count(*)::int as n from public.role_inheritance i
-      join public.roles r on r.id = i.role_id
+      select count(*)::int as n from bulwark.role_inheritance i
+      join bulwark.roles r on r.id = i.role_id
       where r.organization_id = ${organization}
     `;
     assert.equal(row?.n, 1);
@@ -149,7 +149,7 @@ Deno.test("RBAC-R07: one slug asked for ten times at once is given once", async 
   const slug = `race-${crypto.randomUUID()}`;
   const made = await Promise.allSettled(
     users.map((user) =>
-      as(sql, user, (t) => t`select public.create_organization('Race', ${slug})`)
+      as(sql, user, (t) => t`select bulwark.create_organization('Race', ${slug})`)
     ),
   );
   assert.equal(made.filter(({ status }) => status === "fulfilled").length, 1);
@@ -167,14 +167,14 @@ Deno.test("RBAC-R08: whoever is being revoked cannot undo it by granting it to t
     let revoked = false;
     const insist = async () => {
       while (!revoked) {
-        await as(sql, two, (t) => t`select public.grant_role(${two}, 'admin', ${organization})`)
+        await as(sql, two, (t) => t`select bulwark.grant_role(${two}, 'admin', ${organization})`)
           .catch(() => {});
       }
-      await as(sql, two, (t) => t`select public.grant_role(${two}, 'admin', ${organization})`)
+      await as(sql, two, (t) => t`select bulwark.grant_role(${two}, 'admin', ${organization})`)
         .catch(() => {});
     };
     const insisting = Array.from({ length: 6 }, insist);
-    await as(sql, one, (t) => t`select public.revoke_role(${two}, 'admin', ${organization})`);
+    await as(sql, one, (t) => t`select bulwark.revoke_role(${two}, 'admin', ${organization})`);
     revoked = true;
     await Promise.all(insisting);
     assert.equal(await administratorsOf(sql, organization), 1);
@@ -191,12 +191,12 @@ Deno.test("RBAC-R09: an invitation is not accepted while its sender is being rev
       sql,
       two,
       (t) =>
-        t`select * from public.invite_member(${organization}, ${puppet + "@races.test"}, 'admin')`,
+        t`select * from bulwark.invite_member(${organization}, ${puppet + "@races.test"}, 'admin')`,
     );
     let accepting: Promise<unknown> = Promise.resolve();
     await as(sql, one, async (t) => {
-      await t`select public.revoke_role(${two}, 'admin', ${organization})`;
-      accepting = as(sql, puppet, (p) => p`select public.accept_invitation(${invitation?.token})`)
+      await t`select bulwark.revoke_role(${two}, 'admin', ${organization})`;
+      accepting = as(sql, puppet, (p) => p`select bulwark.accept_invitation(${invitation?.token})`)
         .catch((error) => error.detail);
       await t`select pg_sleep(0.05)`;
     });
@@ -213,7 +213,7 @@ Deno.test("RBAC-R10: of two administrators that revoke each other only the first
     const organization = await organizationOf(sql, [one, two, three]);
     await Promise.allSettled(
       [[one, two], [two, one]].map(([actor = "", target = ""]) =>
-        as(sql, actor, (t) => t`select public.revoke_role(${target}, 'admin', ${organization})`)
+        as(sql, actor, (t) => t`select bulwark.revoke_role(${target}, 'admin', ${organization})`)
       ),
     );
     assert.equal(await administratorsOf(sql, organization), 2);
@@ -226,20 +226,20 @@ Deno.test("RBAC-R11: a role made while a permission leaves the role it inherits 
   const admin = await account(sql);
   const organization = await organizationOf(sql, [admin]);
   const permission = "races:leave";
-  const base = sql`(select id from public.roles where name = 'viewer' and organization_id is null)`;
-  await sql`insert into public.permissions values (${permission}, 'Leaves') on conflict do nothing`;
+  const base = sql`(select id from bulwark.roles where name = 'viewer' and organization_id is null)`;
+  await sql`insert into bulwark.permissions values (${permission}, 'Leaves') on conflict do nothing`;
   await sql`
-    insert into public.role_permissions select ${base}, ${permission} on conflict do nothing
+    insert into bulwark.role_permissions select ${base}, ${permission} on conflict do nothing
   `;
   let leaving: Promise<unknown> = Promise.resolve();
   await as(sql, admin, async (t) => {
-    await t`select public.create_role(${organization}, 'heir', '{}', '{viewer}')`;
-    leaving = sql`delete from public.role_permissions where permission = ${permission}`.execute();
+    await t`select bulwark.create_role(${organization}, 'heir', '{}', '{viewer}')`;
+    leaving = sql`delete from bulwark.role_permissions where permission = ${permission}`.execute();
     await t`select pg_sleep(0.2)`;
   });
   await leaving;
   const stale = await sql`
-    select from private.effective_permissions where permission = ${permission}
+    select from bulwark_private.effective_permissions where permission = ${permission}
   `;
   assert.equal(stale.length, 0);
   await sql.end();
@@ -255,11 +255,11 @@ async function twenty(run: (place: number) => Promise<unknown>): Promise<[number
 Deno.test("RBAC-R16: twenty organizations asked for at once stay within the limit of one account", async () => {
   const sql = connect(20);
   const user = await account(sql);
-  await sql`update private.settings set value = '3' where name = 'rbac.self_service_limit'`;
+  await sql`update bulwark.settings set value = '3' where name = 'rbac.self_service_limit'`;
   const [made, refusals] = await twenty(() =>
-    as(sql, user, (t) => t`select public.create_organization('A', ${`x-${crypto.randomUUID()}`})`)
+    as(sql, user, (t) => t`select bulwark.create_organization('A', ${`x-${crypto.randomUUID()}`})`)
   );
-  await sql`update private.settings set value = '100' where name = 'rbac.self_service_limit'`;
+  await sql`update bulwark.settings set value = '100' where name = 'rbac.self_service_limit'`;
   assert.equal(made, 3);
   assert.deepEqual(refusals, new Set(["RBAC_TOO_MANY_ORGANIZATIONS"]));
   await sql.end();
@@ -269,27 +269,27 @@ Deno.test("RBAC-R17: twenty invitations sent at once stay within the limit of on
   const sql = connect(20);
   const admin = await account(sql);
   const organization = await organizationOf(sql, [admin]);
-  await sql`update private.settings set value = '3' where name = 'rbac.pending_invitations'`;
+  await sql`update bulwark.settings set value = '3' where name = 'rbac.pending_invitations'`;
   const invite = (place: number) =>
     as(
       sql,
       admin,
-      (t) => t`select public.invite_member(${organization}, ${`${place}@races.test`}, 'viewer')`,
+      (t) => t`select bulwark.invite_member(${organization}, ${`${place}@races.test`}, 'viewer')`,
     );
   const [made, refusals] = await twenty(invite);
   await sql`
-    select public.revoke_invitation(id) from public.invitations
+    select bulwark.revoke_invitation(id) from bulwark.invitations
     where organization_id = ${organization} and revoked_at is null
   `;
   const [again] = await twenty(async (place) => {
     await invite(place);
     await sql`
-      select public.revoke_invitation(id) from public.invitations
+      select bulwark.revoke_invitation(id) from bulwark.invitations
       where organization_id = ${organization} and email = ${`${place}@races.test`}
         and revoked_at is null
     `;
   });
-  await sql`update private.settings set value = '1000' where name = 'rbac.pending_invitations'`;
+  await sql`update bulwark.settings set value = '1000' where name = 'rbac.pending_invitations'`;
   assert.equal(made, 3);
   assert.deepEqual(refusals, new Set(["RBAC_TOO_MANY_INVITATIONS"]));
   // Revoking makes room, but not for more than four times as many a day.

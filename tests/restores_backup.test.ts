@@ -41,36 +41,36 @@ Deno.test({
             const closed = way.endsWith("inserts");
             await restoreAsCli(to, [
               ...[roles, schema, way.endsWith("round") ? reversed(data) : data],
-              ...(closed ? ["select private.close_privileges();"] : []),
+              ...(closed ? ["select bulwark.close_privileges();"] : []),
             ]);
             await as(to, "postgres", async (sql) => {
               assert.deepEqual(await contents(sql), before, "nothing rewritten or told again");
               const problems = await sql<{ problem: string }[]>`
-                select distinct problem from private.restore_problems() order by 1
+                select distinct problem from bulwark_private.restore_problems() order by 1
               `;
               assert.deepEqual(
                 problems.map(({ problem }) => problem),
                 [...(closed ? [] : ["privilege_open"]), "role_not_granted", "trigger_missing"],
                 "what such a backup loses, or opens",
               );
-              await sql`select public.seal_audit_log()`;
+              await sql`select bulwark.seal_audit_log()`;
               const [alarm] = await sql`
                 select e.severity, e.details -> 'left' as left, exists (
-                  select from public.security_events where subject = 'restore'
+                  select from bulwark.security_events where subject = 'restore'
                 ) as raised
-                from public.audit_logs e where action = 'restore_mended'
+                from bulwark.audit_logs e where action = 'restore_mended'
               `;
               assert.deepEqual({ ...alarm }, {
                 severity: closed ? "warning" : "critical",
                 left: null,
                 raised: !closed,
               });
-              await sql`insert into public.permissions values ('test:later', 'x')`;
+              await sql`insert into bulwark.permissions values ('test:later', 'x')`;
               assert.deepEqual(await verify(sql), intact);
               assert.deepEqual(await protections(sql), guarded);
               const [later] = await sql`
-                select era, private.audit_seal_of(era, xid) is not null as sealed
-                from public.audit_logs where resource_id = 'test:later'
+                select era, bulwark_private.audit_seal_of(era, xid) is not null as sealed
+                from bulwark.audit_logs where resource_id = 'test:later'
               `;
               assert.deepEqual({ ...later }, { era: 2, sealed: true });
             });

@@ -114,19 +114,19 @@ export async function fillProject(sql: Sql): Promise<void> {
       const claims = { sub: id, role: "authenticated", session_id: session?.id };
       await own`select set_config('request.jwt.claims', ${JSON.stringify(claims)}, true),
         set_config('role', 'authenticated', true)`;
-      const [made] = await own`select id from public.create_organization(${name}, ${name})`;
+      const [made] = await own`select id from bulwark.create_organization(${name}, ${name})`;
       await own`select set_config('role', 'none', true)`;
       await own.unsafe(`
-        select public.create_webhook_endpoint(
+        select bulwark.create_webhook_endpoint(
           gen_random_uuid(), '${made?.id}', 'Receiver', 'https://receiver.example', ${sealed},
           gen_random_uuid(), ${sealed}, '[{"pattern": "*", "minimum_severity": "debug"}]'
         )`);
     });
-    await sql`select public.seal_audit_log()`;
+    await sql`select bulwark.seal_audit_log()`;
   }
-  await sql`select private.raise_security_event('breach_attempt', null, null, 'somebody')`;
-  await sql`select public.seal_audit_log()`;
-  await sql`insert into public.permissions values ('test:unsealed', 'x')`;
+  await sql`select bulwark.raise_security_event('breach_attempt', null, null, 'somebody')`;
+  await sql`select bulwark.seal_audit_log()`;
+  await sql`insert into bulwark.permissions values ('test:unsealed', 'x')`;
 }
 
 /** Every row of every table, and every sequence, as one digest each. */
@@ -134,7 +134,7 @@ export async function contents(sql: Sql): Promise<Record<string, string>> {
   const relations = await sql<{ name: string; kind: string }[]>`
     select c.oid::regclass::text as name, c.relkind as kind from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname in ('public', 'private', 'auth') and c.relkind in ('r', 'S')
+    where n.nspname in ('bulwark', 'bulwark_private', 'auth') and c.relkind in ('r', 'S')
       and c.relname <> 'schema_migrations'
     order by 1
   `;
@@ -156,7 +156,7 @@ export async function contents(sql: Sql): Promise<Record<string, string>> {
 export async function protections(sql: Sql): Promise<string[]> {
   const rows = await sql<{ line: string }[]>`
     with ours as (
-      select n.oid from pg_namespace n where n.nspname in ('public', 'private')
+      select n.oid from pg_namespace n where n.nspname in ('bulwark', 'bulwark_private')
     )
     select format('%s %s %s', c.oid::regclass, a.grantee::regrole, a.privilege_type) as line
     from pg_class c, aclexplode(c.relacl) a

@@ -44,10 +44,10 @@ Deno.test({
       await before.unsafe(
         `do $$ begin for i in 1 .. 6000 loop perform pg_current_xact_id(); commit; end loop; end $$`,
       );
-      await before`insert into public.permissions values ('test:sealed', 'x')`;
-      await before`select public.seal_audit_log()`;
-      await before`insert into public.permissions values ('test:unsealed', 'x')`;
-      const [head] = await before`select * from public.audit_tree_head()`;
+      await before`insert into bulwark.permissions values ('test:sealed', 'x')`;
+      await before`select bulwark.seal_audit_log()`;
+      await before`insert into bulwark.permissions values ('test:unsealed', 'x')`;
+      const [head] = await before`select * from bulwark.audit_tree_head()`;
       await before.end();
 
       await run("pg_dump", from, "postgres", ["--format=custom", `--file=${file}`]);
@@ -58,21 +58,21 @@ Deno.test({
       await run("pg_restore", to, "restored", ["--exit-on-error", file]);
 
       const after = connect(to.cluster.url("postgres", to.password, "restored"));
-      await after`insert into public.permissions values ('test:restored', 'x')`;
+      await after`insert into bulwark.permissions values ('test:restored', 'x')`;
       const [{ low } = {}] = await after`
         select max(xid::text::bigint) filter (where era = 2)
           < max(xid::text::bigint) filter (where era = 1) as low
-        from public.audit_logs
+        from bulwark.audit_logs
       `;
       assert.equal(low, true, "transaction ids began again");
-      await after`select public.seal_audit_log()`;
-      await after`insert into public.permissions values ('test:later', 'x')`;
-      await after`select public.seal_audit_log()`;
+      await after`select bulwark.seal_audit_log()`;
+      await after`insert into bulwark.permissions values ('test:later', 'x')`;
+      await after`select bulwark.seal_audit_log()`;
 
       const eras = await after`
-        select e.resource_id, e.era, private.audit_seal_of(e.era, e.xid)::int - ${head?.tree_size}::int as seal
-        from public.audit_logs e
-        where e.resource_type = 'public.permissions' and e.resource_id like 'test:%'
+        select e.resource_id, e.era, bulwark_private.audit_seal_of(e.era, e.xid)::int - ${head?.tree_size}::int as seal
+        from bulwark.audit_logs e
+        where e.resource_type = 'bulwark.permissions' and e.resource_id like 'test:%'
         order by e.id
       `;
       assert.deepEqual(eras.map((row) => Object.values(row)), [
@@ -83,17 +83,17 @@ Deno.test({
       ]);
       const [verdict] = await after`
         select intact, complete, entries_checked::int,
-          (select count(*)::int from public.audit_logs) as entries
-        from public.verify_audit_log()
+          (select count(*)::int from bulwark.audit_logs) as entries
+        from bulwark.verify_audit_log()
       `;
       assert.deepEqual([verdict?.intact, verdict?.complete], [true, true]);
       assert.equal(verdict?.entries_checked, verdict?.entries);
       const [recorded] = await after`
-        select count(*)::int as n from public.audit_logs where action = 'era_started'
+        select count(*)::int as n from bulwark.audit_logs where action = 'era_started'
       `;
       assert.equal(recorded?.n, 1);
       const [proof] = await after`
-        select public.audit_consistency_proof(${head?.tree_size}, ${head?.tree_size}) ->> 'to_root' as root
+        select bulwark.audit_consistency_proof(${head?.tree_size}, ${head?.tree_size}) ->> 'to_root' as root
       `;
       assert.equal(proof?.root, head?.root_hash, "the old tree is a part of the new one");
       await after.end();

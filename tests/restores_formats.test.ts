@@ -29,14 +29,14 @@ async function startProject() {
 /** Writes, seals, and verifies that the log goes on in this era. */
 async function goesOn(target: ScratchCluster, database: string, era: number): Promise<void> {
   await as(target, database, async (sql) => {
-    await sql`select public.seal_audit_log()`;
-    await sql`insert into public.permissions values (${"test:era_" + era}, 'x')`;
+    await sql`select bulwark.seal_audit_log()`;
+    await sql`insert into bulwark.permissions values (${"test:era_" + era}, 'x')`;
     assert.deepEqual(await verify(sql), intact);
     const [later] = await sql`
-      select era from public.audit_logs where resource_id = ${"test:era_" + era}
+      select era from bulwark.audit_logs where resource_id = ${"test:era_" + era}
     `;
     assert.equal(later?.era, era);
-    const [status] = await sql`select public.audit_status() -> 'restore_problems' as problems`;
+    const [status] = await sql`select bulwark.audit_status() -> 'restore_problems' as problems`;
     assert.deepEqual(status?.problems, []);
   });
 }
@@ -77,11 +77,11 @@ Deno.test({
         });
         await as(target, "restored", async (sql) => {
           assert.deepEqual(await contents(sql), expected);
-          const [table] = await sql`select 'public.audit_logs'::regclass::oid::int as oid`;
+          const [table] = await sql`select 'bulwark.audit_logs'::regclass::oid::int as oid`;
           oids.add(table?.oid);
-          await sql`insert into public.permissions values (${"test:first_" + era}, 'x')`;
+          await sql`insert into bulwark.permissions values (${"test:first_" + era}, 'x')`;
           const [first] = await sql`
-            select era from public.audit_logs where resource_id = ${"test:first_" + era}
+            select era from bulwark.audit_logs where resource_id = ${"test:first_" + era}
           `;
           assert.equal(first?.era, era, "also before the first seal");
         });
@@ -108,7 +108,7 @@ Deno.test({
     try {
       await migrate(to);
       await as(to, "postgres", async (sql) => {
-        await sql`select public.seal_audit_log()`;
+        await sql`select bulwark.seal_audit_log()`;
       });
       for (const database of ["by_psql", "by_workers"]) {
         await run(to, "template1", {
@@ -119,7 +119,7 @@ Deno.test({
           ],
         });
       }
-      const emptied = "select private.empty_for_restore();\n";
+      const emptied = "select bulwark.empty_for_restore();\n";
 
       await test.step("one transaction, tables in any order", async () => {
         const { data } = await dumpAsCli(from);
@@ -147,7 +147,7 @@ Deno.test({
       await test.step("never into a project that is in use", async () => {
         await as(to, "by_psql", async (sql) => {
           await assert.rejects(
-            async () => await sql`select private.empty_for_restore()`,
+            async () => await sql`select bulwark.empty_for_restore()`,
             (thrown: { detail?: string }) => thrown.detail === "RESTORE_PROJECT_IN_USE",
           );
         });

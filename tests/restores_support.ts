@@ -133,14 +133,14 @@ export class UpgradedCluster {
 
 /** The verdict over the whole log, with how many entries there are. */
 export async function verify(sql: Sql): Promise<Record<string, unknown>> {
-  await sql`select public.seal_audit_log()`;
+  await sql`select bulwark.seal_audit_log()`;
   const [verdict] = await sql`
     select v.intact, v.complete, v.problem, v.detail, v.problems::int,
       v.entries_checked = (
-        select count(*) from public.audit_logs e
-        where private.audit_seal_of(e.era, e.xid) is not null
+        select count(*) from bulwark.audit_logs e
+        where bulwark_private.audit_seal_of(e.era, e.xid) is not null
       ) as all_checked
-    from public.verify_audit_log() v
+    from bulwark.verify_audit_log() v
   `;
   assert.ok(verdict);
   return { ...verdict };

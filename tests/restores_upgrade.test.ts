@@ -13,23 +13,23 @@ for (const first of ["seal", "write"] as const) {
       try {
         await migrate(project);
         const before = connect(project.cluster.url("postgres", project.password));
-        await before`insert into public.permissions values ('test:sealed', 'x')`;
-        await before`select public.seal_audit_log()`;
-        await before`insert into public.permissions values ('test:unsealed', 'x')`;
+        await before`insert into bulwark.permissions values ('test:sealed', 'x')`;
+        await before`select bulwark.seal_audit_log()`;
+        await before`insert into bulwark.permissions values ('test:unsealed', 'x')`;
         await before.end();
         await project.upgrade();
 
         const after = connect(project.cluster.url("postgres", project.password));
         if (first === "write") {
-          await after`insert into public.permissions values ('test:first', 'x')`;
+          await after`insert into bulwark.permissions values ('test:first', 'x')`;
         }
-        const [seal] = await after`select public.seal_audit_log() as number`;
+        const [seal] = await after`select bulwark.seal_audit_log() as number`;
         assert.ok(seal?.number, "what was left is sealed");
-        await after`insert into public.permissions values ('test:later', 'x')`;
+        await after`insert into bulwark.permissions values ('test:later', 'x')`;
         assert.deepEqual(await verify(after), intact);
         const entries = await after`
-          select e.resource_id, e.era, private.audit_seal_of(e.era, e.xid) is not null as sealed
-          from public.audit_logs e where e.resource_id like 'test:%' order by e.id
+          select e.resource_id, e.era, bulwark_private.audit_seal_of(e.era, e.xid) is not null as sealed
+          from bulwark.audit_logs e where e.resource_id like 'test:%' order by e.id
         `;
         assert.deepEqual(entries.map((row) => Object.values(row)), [
           ["test:sealed", 1, true],
@@ -38,11 +38,11 @@ for (const first of ["seal", "write"] as const) {
           ["test:later", 2, true],
         ]);
         const actions = await after`
-          select action from public.audit_logs
-          where resource_type = 'public.audit_logs' or event_type = 'security.suspicious_activity'
+          select action from bulwark.audit_logs
+          where resource_type = 'bulwark.audit_logs' or event_type = 'security.suspicious_activity'
         `;
         assert.deepEqual(actions.map(({ action }) => action), ["era_started"]);
-        const [rules] = await after`select public.evaluate_security_rules() as raised`;
+        const [rules] = await after`select bulwark.evaluate_security_rules() as raised`;
         assert.equal(rules?.raised, 0);
         await after.end();
       } finally {

@@ -297,9 +297,9 @@ Deno.test("SES-F08: a thing that is made while a session is signed out is from b
     return row?.["n"] as number;
   };
   const things = {
-    create_api_key: "public.api_keys",
-    invite_member: "public.invitations",
-    create_role: "public.roles",
+    create_api_key: "bulwark.api_keys",
+    invite_member: "bulwark.invitations",
+    create_role: "bulwark.roles",
   } as const;
   try {
     for (const [name, table] of Object.entries(things)) {
@@ -312,7 +312,7 @@ Deno.test("SES-F08: a thing that is made while a session is signed out is from b
       };
       const [release, holding] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
       const holder = sql.begin(async (held) => {
-        await held`select from public.organizations where id = ${organization} for update`;
+        await held`select from bulwark.organizations where id = ${organization} for update`;
         holding.resolve();
         await release.promise;
       });

@@ -107,7 +107,7 @@ export async function cause(
   const sql = connect(1);
   for (let index = 0; index < count; index++) {
     await sql`
-      select public.log_audit_event(
+      select bulwark.log_audit_event(
         'data.read', 'look', ${organization}, 'public.reports', ${resource(index)}
       )
     `;
@@ -161,7 +161,7 @@ export async function set(settings: Record<string, number>): Promise<void> {
   const sql = connect(1);
   for (const [name, value] of Object.entries(settings)) {
     await sql`
-      update private.settings set value = to_jsonb(${value}::numeric)
+      update bulwark.settings set value = to_jsonb(${value}::numeric)
       where name = ${`webhooks.${name}`}
     `;
   }

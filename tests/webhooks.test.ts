@@ -49,9 +49,9 @@ Deno.test("WHK-F02: an organization is told of its own events, and of those it a
   });
   await cause(globex, 1);
   const sql = connect(1);
-  await sql`select public.log_audit_event('compliance.export', 'x', ${acme})`;
-  await sql`select public.log_audit_event('data.read', 'x', ${acme}, severity => 'debug')`;
-  await sql`select public.log_audit_event('data.export', 'x', ${acme}, severity => 'warning')`;
+  await sql`select bulwark.log_audit_event('compliance.export', 'x', ${acme})`;
+  await sql`select bulwark.log_audit_event('data.read', 'x', ${acme}, severity => 'debug')`;
+  await sql`select bulwark.log_audit_event('data.export', 'x', ${acme}, severity => 'warning')`;
   await sql.end();
   await receiver.until(({ length }) => length === 1);
   await new Promise((resolve) => setTimeout(resolve, 1500));
@@ -149,8 +149,8 @@ Deno.test("WHK-F06: no address and no secret is to be had from the database", as
   assert.ok(shown.includes(new URL(receiver.url).origin));
   const sql = connect(1);
   const stored = await sql`
-    select d.ciphertext from private.webhook_destinations d
-    union all select s.ciphertext from private.webhook_secrets s
+    select d.ciphertext from bulwark_private.webhook_destinations d
+    union all select s.ciphertext from bulwark_private.webhook_secrets s
   `;
   await sql.end();
   assert.ok(stored.length >= 2);
@@ -275,7 +275,7 @@ Deno.test("WHK-F12: a security event is told when it is raised and when it is re
   });
   const sql = connect(1);
   const [raised] = await sql`
-    select private.raise_security_event('brute_force', ${organization}, null, 'somebody') as id
+    select bulwark.raise_security_event('brute_force', ${organization}, null, 'somebody') as id
   `;
   await sql.end();
   await receiver.until(({ length }) => length === 1);

@@ -58,7 +58,7 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
     await migrate(scratch);
     const { organization, target } = await withConnection(async (sql) => {
       const [made] = await sql`
-        insert into public.organizations (id, name, slug)
+        insert into bulwark.organizations (id, name, slug)
         values (gen_random_uuid(), 'Crash', 'crash-test') returning id
       `;
       const organization = made?.["id"] as string;
@@ -91,7 +91,7 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
         await withConnection(async (sql) => {
           while (count > 0) {
             const [row] = await sql`
-              select public.log_audit_event('data.read', 'look', ${organization}) as id
+              select bulwark.log_audit_event('data.read', 'look', ${organization}) as id
             `;
             acknowledged.push(row?.["id"]);
             count--;
@@ -117,8 +117,8 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
         sql<{ id: string; event_id: string; status: string; attempts: number; logged: number }[]>`
           select d.id, d.event_id, d.status::text, d.attempts::int,
             count(distinct a.number)::int as logged
-          from public.webhook_deliveries d
-          left join public.webhook_attempts a on a.delivery_id = d.id
+          from bulwark.webhook_deliveries d
+          left join bulwark.webhook_attempts a on a.delivery_id = d.id
           where d.endpoint_id = ${target.id}
           group by d.id
         `

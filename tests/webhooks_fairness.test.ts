@@ -65,8 +65,8 @@ Deno.test("WHK-W09: two hundred endpoints that hang, of four accounts, hold up n
   await endpoint(newcomer, theirs[1], fresh);
   const sql = connect(1);
   stack.defer(async () => {
-    await sql`delete from public.webhook_endpoints where organization_id = any (${organizations})`;
-    await sql`delete from public.webhook_deliveries where organization_id = any (${organizations})`;
+    await sql`delete from bulwark.webhook_endpoints where organization_id = any (${organizations})`;
+    await sql`delete from bulwark.webhook_deliveries where organization_id = any (${organizations})`;
     await sql.end();
   });
 
@@ -80,11 +80,11 @@ Deno.test("WHK-W09: two hundred endpoints that hang, of four accounts, hold up n
   const [stood] = await sql`
     select
       (select max(n) from (
-        select count(*)::int as n from public.webhook_deliveries d
+        select count(*)::int as n from bulwark.webhook_deliveries d
         where d.organization_id = any (${organizations}) and d.attempt_id is not null
         group by d.endpoint_id) s) as most,
-      (select count(*)::int from public.webhook_attempts a
-       join public.webhook_deliveries d on d.id = a.delivery_id
+      (select count(*)::int from bulwark.webhook_attempts a
+       join bulwark.webhook_deliveries d on d.id = a.delivery_id
        where d.organization_id = any (${organizations}) and a.latency_ms > 1500) as ended
   `;
   assert.equal(stood?.["most"], 1, "an endpoint that never answered has one attempt at a time");

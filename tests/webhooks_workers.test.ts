@@ -12,8 +12,8 @@ async function ledger(endpointId: string) {
   >`
     select d.id, d.status::text, d.attempts::int, count(a.id)::int as logged,
       count(distinct a.number)::int as distinct
-    from public.webhook_deliveries d
-    left join public.webhook_attempts a on a.delivery_id = d.id
+    from bulwark.webhook_deliveries d
+    left join bulwark.webhook_attempts a on a.delivery_id = d.id
     where d.endpoint_id = ${endpointId}
     group by d.id
     order by d.sequence
@@ -121,7 +121,7 @@ Deno.test("WHK-W04: the events of a resource arrive in order, whatever fails bet
   const expected: string[] = [];
   for (let index = 0; index < 60; index++) {
     const [row] = await sql`
-      select public.log_audit_event(
+      select bulwark.log_audit_event(
         'data.read', 'look', ${id}, 'public.reports', ${`r${index % 4}`}
       ) as id
     `;

@@ -33,7 +33,7 @@ export default bench({
       create table public.usual_keys as
       select h.api_key_id as id, encode(h.key_hash, 'hex') as key, k.owner_id, k.name, k.scopes,
         true as enabled, k.expires_at, 0::bigint as request_count, null::timestamptz as last_request
-      from private.api_key_hashes h join public.api_keys k on k.id = h.api_key_id
+      from bulwark_private.api_key_hashes h join bulwark.api_keys k on k.id = h.api_key_id
     `;
     await sql`alter table public.usual_keys add primary key (id), add unique (key)`;
     await sql`vacuum analyze public.usual_keys`;
@@ -42,16 +42,16 @@ export default bench({
 
     const verify = (on: Sql, apiKey: string) => {
       const hash = hashOf(apiKey);
-      return () => on`select api_key_id from public.exchange_api_key(${hash}, '198.51.100.1')`;
+      return () => on`select api_key_id from bulwark.exchange_api_key(${hash}, '198.51.100.1')`;
     };
     const find = (on: Sql, apiKey: string) => {
       const hash = hashOf(apiKey);
-      return () => on`select (private.find_api_key(decode(${hash}, 'hex'))).in_force`;
+      return () => on`select (bulwark_private.find_api_key(decode(${hash}, 'hex'))).in_force`;
     };
     const bare = (apiKey: string) => {
       const hash = hashOf(apiKey);
       return () =>
-        sql`select api_key_id from private.api_key_hashes where key_hash = decode(${hash}, 'hex')`;
+        sql`select api_key_id from bulwark_private.api_key_hashes where key_hash = decode(${hash}, 'hex')`;
     };
     const usual = (apiKey: string) => {
       const hash = hashOf(apiKey);

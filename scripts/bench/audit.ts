@@ -20,7 +20,7 @@ const seconds = 3;
 
 /** The columns and indexes of the log, filled by a trigger that does nothing else. */
 const floor = `
-  create table bench.log (like public.audit_logs including indexes);
+  create table bench.log (like bulwark.audit_logs including indexes);
   alter table bench.log alter id set default gen_random_uuid(),
     alter xid set default pg_current_xact_id(), alter occurred_at set default clock_timestamp(),
     alter era set default 1, alter salt set default gen_random_uuid(),
@@ -76,8 +76,8 @@ export default bench({
     }
     await postgres.unsafe(floor);
     await postgres.unsafe(`
-      select private.enable_audit('bench.ours', organization_column => 'organization_id');
-      select private.enable_audit('bench.ours_bulk', organization_column => 'organization_id',
+      select bulwark.enable_audit('bench.ours', organization_column => 'organization_id');
+      select bulwark.enable_audit('bench.ours_bulk', organization_column => 'organization_id',
         bulk => true);
     `);
     if (typeof supaAudit === "string") {
@@ -188,7 +188,7 @@ async function whileSealing<T>(postgres: Sql, task: () => Promise<T>): Promise<T
   let done = false;
   const loop = async () => {
     while (!done) {
-      await postgres`select public.seal_audit_log()`;
+      await postgres`select bulwark.seal_audit_log()`;
       for (let wait = 0; wait < 10 && !done; wait++) await pause(100);
     }
   };
@@ -231,15 +231,15 @@ async function whileIdling<T>(
 
 /** The longest time between an entry and its seal while a task writes, in milliseconds. */
 async function longestWait(postgres: Sql, task: () => Promise<unknown>): Promise<number> {
-  await postgres`select public.seal_audit_log()`;
-  const [start] = await postgres`select max(number) as seal from private.audit_seals`;
+  await postgres`select bulwark.seal_audit_log()`;
+  const [start] = await postgres`select max(number) as seal from bulwark_private.audit_seals`;
   await whileSealing(postgres, task);
-  await postgres`select public.seal_audit_log()`;
+  await postgres`select bulwark.seal_audit_log()`;
   const [row] = await postgres`
     select max(extract(epoch from s.sealed_at - e.occurred_at) * 1000)::float as wait
-    from private.audit_seals s
-    join private.audit_seals p on p.number = s.number - 1
-    join public.audit_logs e
+    from bulwark_private.audit_seals s
+    join bulwark_private.audit_seals p on p.number = s.number - 1
+    join bulwark.audit_logs e
       on e.era = s.era and e.xid >= pg_snapshot_xmax(p.snapshot) and e.xid < pg_snapshot_xmin(s.snapshot)
     where s.number > ${start?.seal}
   `;
@@ -251,7 +251,7 @@ async function verification(postgres: Sql): Promise<number> {
   const start = performance.now();
   const [row] = await postgres`
     select intact, complete, entries_checked::float as entries
-    from public.verify_audit_log(max_entries => 2000000, max_seconds => 600)
+    from bulwark.verify_audit_log(max_entries => 2000000, max_seconds => 600)
   `;
   if (!row?.intact || !row?.complete) throw new Failure("BENCH", "the log does not verify");
   return row.entries / (performance.now() - start) * 1000;
@@ -260,10 +260,10 @@ async function verification(postgres: Sql): Promise<number> {
 async function entrySize(postgres: Sql): Promise<number> {
   const [row] = await postgres`
     select (
-      pg_total_relation_size('public.audit_logs') + pg_total_relation_size('private.audit_groups')
-        + pg_total_relation_size('private.audit_seals')
+      pg_total_relation_size('bulwark.audit_logs') + pg_total_relation_size('bulwark_private.audit_groups')
+        + pg_total_relation_size('bulwark_private.audit_seals')
     )::float / count(*) as bytes
-    from public.audit_logs
+    from bulwark.audit_logs
   `;
   return row?.bytes;
 }

@@ -111,12 +111,12 @@ export default bench({
     const user = "00000000-0000-4000-9000-000000000001";
     await postgres.unsafe(`
       insert into auth.users (id, email) values ('${user}', 'ada@bench.test');
-      select public.create_organization('Bench', 'bench', '${user}');
+      select bulwark.create_organization('Bench', 'bench', '${user}');
     `);
     const session = await asUser(user);
-    const [organization] = await session`select private.member_organizations() as id`;
-    const [held] = await session`select version from public.my_permissions(${organization?.id})`;
-    const all = () => session`select * from public.my_permissions(${organization?.id})`;
+    const [organization] = await session`select bulwark.member_organizations() as id`;
+    const [held] = await session`select version from bulwark.my_permissions(${organization?.id})`;
+    const all = () => session`select * from bulwark.my_permissions(${organization?.id})`;
     return [
       row("getOrSet, warm isolate", true, 1),
       row("getOrSet, warm isolate, 50 at a time", true, 50),
@@ -130,14 +130,14 @@ export default bench({
         ours: () =>
           milliseconds(
             () =>
-              session`select * from public.my_permissions(${organization?.id}, ${held?.version})`,
+              session`select * from bulwark.my_permissions(${organization?.id}, ${held?.version})`,
             200,
           ),
         peers: [{ name: "the whole list anew", run: () => milliseconds(all, 200) }, {
           name: "one permission by has_permission",
           run: () =>
             milliseconds(
-              () => session`select public.has_permission('audit:read', ${organization?.id})`,
+              () => session`select bulwark.has_permission('audit:read', ${organization?.id})`,
               200,
             ),
         }],

@@ -118,14 +118,14 @@ async function table(
   log(`encrypting ${rows.toLocaleString("en")} rows`);
   await sql.unsafe(`
     create table public.${name} (id bigint primary key, organization_id uuid not null, email text);
-    select private.declare_encrypted_column(
+    select bulwark.declare_encrypted_column(
       'public.${name}', 'email', organization_column => 'organization_id', blind_index => false
     );
   `);
   const administrator = crypto.randomUUID();
   await sql`insert into auth.users (id, email) values (${administrator}, ${`${name}@bench.test`})`;
   const [made] = await sql`
-    select id from public.create_organization('Bench', ${`bench-${name}`}, ${administrator})
+    select id from bulwark.create_organization('Bench', ${`bench-${name}`}, ${administrator})
   `;
   const organization: string = made!.id;
   const client = sqlClient(sql);

@@ -31,7 +31,7 @@ export default bench({
   settings: { autovacuum: "on" },
   async setup({ postgres, admin, log }) {
     const flush = (samples: Sample[]) =>
-      postgres`select public.record_metrics(${crypto.randomUUID()}, ${
+      postgres`select bulwark.record_metrics(${crypto.randomUUID()}, ${
         postgres.json(samples as never)
       })`;
 
@@ -40,8 +40,8 @@ export default bench({
     );
     const size = async () => {
       const [row] = await postgres`
-        select (pg_total_relation_size('private.metric_points')
-          + pg_total_relation_size('private.metric_series'))::float as bytes`;
+        select (pg_total_relation_size('bulwark_private.metric_points')
+          + pg_total_relation_size('bulwark_private.metric_series'))::float as bytes`;
       return row?.bytes as number;
     };
     const empty = await size();
@@ -54,7 +54,7 @@ export default bench({
         );
       }
     }
-    await admin.unsafe("vacuum full private.metric_points, private.metric_series");
+    await admin.unsafe("vacuum full bulwark_private.metric_points, bulwark_private.metric_series");
     const grown = await size() - empty;
     await postgres.unsafe(`
       create table public.raw (at timestamptz not null default now(), route text, value float8);
@@ -65,7 +65,7 @@ export default bench({
 
     log("10,000 series");
     for (let part = 0; part < 10; part++) {
-      await postgres`insert into private.metrics (name, kind, unit, max_series)
+      await postgres`insert into bulwark_private.metrics (name, kind, unit, max_series)
         values (${`many_${part}`}, 'histogram', 'milliseconds', 2000)`;
       await flush(
         Array.from({ length: 1000 }, (_, i) => sample(`many_${part}`, { i: `${i}` }, now, 20)),
@@ -84,8 +84,8 @@ export default bench({
     const client = {
       async rpc(name: "scrape_metrics" | "list_alerts") {
         const data = name === "list_alerts"
-          ? await postgres`select name, state from public.list_alerts()`
-          : (await postgres`select public.scrape_metrics() as all`)[0]?.all;
+          ? await postgres`select name, state from bulwark.list_alerts()`
+          : (await postgres`select bulwark.scrape_metrics() as all`)[0]?.all;
         return { data, error: null, status: 200 };
       },
     } as unknown as CallerClient;
@@ -137,7 +137,7 @@ export default bench({
         name: "p50, p95 and p99 of a million observations",
         unit: "ms",
         better: "lower",
-        ours: () => milliseconds(() => postgres`select * from public.read_metric('million')`, 10),
+        ours: () => milliseconds(() => postgres`select * from bulwark.read_metric('million')`, 10),
         peers: [{
           name: "percentile_cont over the raw values",
           rounds: 2,

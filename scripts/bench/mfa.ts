@@ -66,7 +66,7 @@ export default bench({
       await postgres`insert into auth.users (id, email) values (${id}, ${`${n}@bench.test`})`;
       await postgres`insert into auth.sessions (id, user_id) values (${session}, ${id})`;
       await postgres`
-        insert into public.mfa_secrets
+        insert into bulwark.mfa_secrets
           (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
         values (${factor}, ${id}, 'Phone', ${sealed}, ${session}, true, now())
       `;
@@ -102,15 +102,15 @@ export default bench({
           select set_config('request.jwt.claims', ${claims}, true),
             set_config('role', 'authenticated', true)
         `;
-        const [row] = await sql`select public.begin_mfa_attempt('verify') as id`;
+        const [row] = await sql`select bulwark.begin_mfa_attempt('verify') as id`;
         return row?.id;
       });
-      await postgres`select * from public.open_mfa_attempt(${attempt})`;
-      await postgres`select public.complete_mfa_verification(${attempt}, ${factor}, ${step})`;
+      await postgres`select * from bulwark.open_mfa_attempt(${attempt})`;
+      await postgres`select bulwark.complete_mfa_verification(${attempt}, ${factor}, ${step})`;
     };
     /** Every account once; codes are spent, so what was burnt is forgotten before. */
     const all = async (task: (account: Account) => Promise<void>) => {
-      await postgres`update public.mfa_secrets set last_step = 0`;
+      await postgres`update bulwark.mfa_secrets set last_step = 0`;
       const durations: number[] = [];
       const waiting = [...people];
       const start = performance.now();
@@ -125,7 +125,7 @@ export default bench({
       return { perSecond, durations: durations.sort((a, b) => a - b) };
     };
     const alone = async (task: (account: Account) => Promise<void>) => {
-      await postgres`update public.mfa_secrets set last_step = 0`;
+      await postgres`update bulwark.mfa_secrets set last_step = 0`;
       const durations: number[] = [];
       for (const account of people.slice(0, 50)) {
         const begin = performance.now();

@@ -54,7 +54,7 @@ export default bench({
   async setup({ postgres, connect, onStop, asUser, log }) {
     log("two servers");
     await postgres`
-      insert into public.rate_limit_rules values
+      insert into bulwark.rate_limit_rules values
         ('bench', 1000000, 1, 'caller', 'open', null, 'For the benchmark')
     `;
     await postgres`
@@ -68,10 +68,10 @@ export default bench({
     const postgresBuckets = postgresStore(throughSql(pool));
     const ours = (n: number) => postgresBuckets.decide({ rule: "bench", userId: user(n) });
     const oursAlone = (n: number) =>
-      pool`select * from public.check_rate_limit('bench', ${user(n)})`;
+      pool`select * from bulwark.check_rate_limit('bench', ${user(n)})`;
     const oursFrom = (n: number) =>
       pool`
-        select * from public.check_rate_limit('bench', ${user(n)}, address => ${address(n)})
+        select * from bulwark.check_rate_limit('bench', ${user(n)}, address => ${address(n)})
       `;
     const peer = new RateLimiterPostgres({
       storeClient: forPeer(pool),
@@ -157,7 +157,7 @@ export default bench({
     alone("Redis, 100,000 users with their addresses", () => oursOnRedisFrom(any()));
 
     await postgres`
-      update private.settings set value = '"x-forwarded-for"'
+      update bulwark.settings set value = '"x-forwarded-for"'
       where name = 'rate_limits.address_header'
     `;
     await postgres`insert into auth.users (id, email) values (${user(0)}, 'ada@bench.test')`;
@@ -173,13 +173,13 @@ export default bench({
       unit: "ms",
       better: "lower",
       ours: async () =>
-        await each(() => reader`select public.check_request()`) - await each(() => reader`select`),
+        await each(() => reader`select bulwark.check_request()`) - await each(() => reader`select`),
       peers: [],
     });
 
     const size = async () => {
       const [row] = await postgres`
-        select pg_total_relation_size('private.rate_limits')::float8 / 1048576 as megabytes
+        select pg_total_relation_size('bulwark_private.rate_limits')::float8 / 1048576 as megabytes
       `;
       return Number(row?.megabytes);
     };
@@ -188,16 +188,16 @@ export default bench({
       const first = keys * 2 + generation++ * million;
       await postgres`
         select count(c.admitted)
-        from public.rate_limit_rules r,
+        from bulwark.rate_limit_rules r,
           generate_series(${first}::integer, ${first + million - 1}::integer, 1000) g,
           lateral (
             select array_agg(
               ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid) as ids
             from generate_series(g, g + 999) n
           ) batch,
-          lateral private.charge_buckets(batch.ids, row(
+          lateral bulwark_private.charge_buckets(batch.ids, row(
             r.scope, r.emission_us, r.capacity, r.window_seconds, r.when_store_fails
-          )::private.rate_limit_terms) c
+          )::bulwark_private.rate_limit_terms) c
         where r.name = 'bench'
       `;
     };
@@ -229,10 +229,10 @@ export default bench({
       async ours() {
         // What has been full for an hour; here that hour has passed.
         await postgres`
-          update private.settings set value = '0' where name = 'rate_limits.keep_minutes'
+          update bulwark.settings set value = '0' where name = 'rate_limits.keep_minutes'
         `;
-        const elapsed = await milliseconds(() => postgres`select public.cleanup_old_rate_limits()`);
-        await postgres`vacuum private.rate_limits`;
+        const elapsed = await milliseconds(() => postgres`select bulwark.cleanup_old_rate_limits()`);
+        await postgres`vacuum bulwark_private.rate_limits`;
         return elapsed;
       },
       peers: [],
@@ -271,13 +271,13 @@ function forPeer(sql: Sql) {
 /** What the stores ask of the database, asked without a Data API between. */
 function throughSql(sql: Sql): CallerClient {
   const ask: Record<string, (named: Record<string, string>) => PromiseLike<readonly unknown[]>> = {
-    rate_limit_rule: ({ rule = "" }) => sql`select * from public.rate_limit_rule(${rule})`,
+    rate_limit_rule: ({ rule = "" }) => sql`select * from bulwark.rate_limit_rule(${rule})`,
     rate_limit_block_of: ({ rule = "", user_id = null, address = null }) =>
-      sql`select * from public.rate_limit_block_of(${rule}, ${user_id}, null, ${address})`,
+      sql`select * from bulwark.rate_limit_block_of(${rule}, ${user_id}, null, ${address})`,
     check_rate_limit: ({ rule = "", user_id = null, calls = 1 }) =>
-      sql`select * from public.check_rate_limit(${rule}, ${user_id}, calls => ${calls})`,
+      sql`select * from bulwark.check_rate_limit(${rule}, ${user_id}, calls => ${calls})`,
     check_rate_limits: ({ rules = null, user_ids = null, addresses = null }) =>
-      sql`select * from public.check_rate_limits(${rules}, ${user_ids}, ${addresses})`,
+      sql`select * from bulwark.check_rate_limits(${rules}, ${user_ids}, ${addresses})`,
   };
   return {
     async rpc(name: string, named: Record<string, string>) {

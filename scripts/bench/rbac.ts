@@ -15,11 +15,11 @@ export default bench({
       insert into auth.users (id, email) values
         ('${user}', 'user@bench.test'), ('${superAdmin}', 'super@bench.test'),
         ('00000000-0000-4000-9000-000000000003', 'maker@bench.test');
-      select count(public.create_organization('Org ' || n, 'org-' || n,
+      select count(bulwark.create_organization('Org ' || n, 'org-' || n,
         '00000000-0000-4000-9000-000000000003')) from generate_series(1, 1000) as n;
-      select count(public.grant_role('${user}', 'viewer', o.id))
-        from (select id from public.organizations order by slug limit 10) as o;
-      select public.grant_role('${superAdmin}', 'super_admin');
+      select count(bulwark.grant_role('${user}', 'viewer', o.id))
+        from (select id from bulwark.organizations order by slug limit 10) as o;
+      select bulwark.grant_role('${superAdmin}', 'super_admin');
 
       create table public.reports (
         id bigint generated always as identity primary key,
@@ -30,7 +30,7 @@ export default bench({
       insert into public.reports (organization_id, created_at, body)
         select o.ids[1 + n % 1000], now() - n * interval '1 second', repeat('x', 100)
         from generate_series(1, 1000000) as n,
-          (select array_agg(id) as ids from public.organizations) as o;
+          (select array_agg(id) as ids from bulwark.organizations) as o;
       create index on public.reports (organization_id, created_at desc);
       create table public.reports_per_row (like public.reports including all);
       insert into public.reports_per_row overriding system value select * from public.reports;
@@ -38,8 +38,8 @@ export default bench({
       create function public.per_row_permission(organization_id uuid) returns boolean
         language sql stable security definer set search_path = '' as $$
           select exists (
-            select from public.user_roles g
-            join private.effective_permissions e on e.role_id = g.role_id
+            select from bulwark.user_roles g
+            join bulwark_private.effective_permissions e on e.role_id = g.role_id
             where g.user_id = auth.uid()
               and g.organization_id = per_row_permission.organization_id
               and e.permission = 'analytics:read'
@@ -51,7 +51,7 @@ export default bench({
       grant execute on function public.per_row_permission(uuid) to authenticated;
       create policy "Members read reports where they may" on public.reports
         for select to authenticated
-        using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+        using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
       create policy "Members read reports, asked row by row" on public.reports_per_row
         for select to authenticated using (public.per_row_permission(organization_id));
     `);
@@ -62,14 +62,14 @@ export default bench({
     const mine = await asUser(user);
     const everything = await asUser(superAdmin);
     const [organizations] = await postgres`
-      select array_agg(organization_id)::text as literal from public.user_roles
+      select array_agg(organization_id)::text as literal from bulwark.user_roles
       where user_id = ${user}
     `;
     const filter = `organization_id = any ('${organizations?.literal}')`;
     const count = (table: string) => `select count(*) from public.${table}`;
     const page = "select * from public.reports";
     const firstOf50 = "order by created_at desc limit 50";
-    const acme = (await mine`select private.member_organizations() as id limit 1`)[0]?.id;
+    const acme = (await mine`select bulwark.member_organizations() as id limit 1`)[0]?.id;
 
     const rows: BenchRow[] = [
       {
@@ -123,7 +123,7 @@ export default bench({
         name: "has_permission on one connection",
         unit: "decisions/s",
         better: "higher",
-        ours: () => perSecond(() => mine`select public.has_permission('analytics:read', ${acme})`),
+        ours: () => perSecond(() => mine`select bulwark.has_permission('analytics:read', ${acme})`),
         peers: [{ name: "select 1", run: () => perSecond(() => mine`select 1`) }],
       },
     ];

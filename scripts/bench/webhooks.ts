@@ -55,7 +55,7 @@ export default bench({
     }));
     const body = JSON.stringify(
       (await context.postgres`
-        select b.body from private.webhook_bodies b limit 1
+        select b.body from bulwark_private.webhook_bodies b limit 1
       `)[0]?.["body"],
     );
 
@@ -120,7 +120,7 @@ async function fill({ postgres }: BenchContext, url: string) {
   const keys = memoryKeys(`bench:${btoa("k".repeat(32))}`);
   const organization = async (slug: string) => {
     const [row] = await postgres`
-      insert into public.organizations (name, slug) values (${slug}, ${slug}) returning id
+      insert into bulwark.organizations (name, slug) values (${slug}, ${slug}) returning id
     `;
     return row?.["id"] as string;
   };
@@ -132,7 +132,7 @@ async function fill({ postgres }: BenchContext, url: string) {
   const endpoint = await makeEndpoint(postgres, keys, told, url, ["audit.data.read"]);
   const other = await makeEndpoint(postgres, keys, busy, url, ["audit.data.export"]);
   const entries = (await postgres`
-    select public.log_audit_event(
+    select bulwark.log_audit_event(
       'data.export', 'look', ${quiet}, 'public.reports', i::text
     ) as id
     from generate_series(1, 1000) as i
@@ -155,16 +155,16 @@ async function queue(
   entries: string[],
   count: number,
 ): Promise<void> {
-  await postgres`truncate public.webhook_attempts, private.webhook_payloads, public.webhook_deliveries`;
+  await postgres`truncate bulwark.webhook_attempts, bulwark_private.webhook_payloads, bulwark.webhook_deliveries`;
   await postgres`
-    insert into public.webhook_deliveries
+    insert into bulwark.webhook_deliveries
       (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type)
     select e.id, e.organization_id, (${entries}::uuid[])[1 + i % ${entries.length}::int], now(), 'audit', 'info',
       'audit.data.export'
-    from generate_series(1, ${count}::int) as i, public.webhook_endpoints e
+    from generate_series(1, ${count}::int) as i, bulwark.webhook_endpoints e
     where e.id = ${endpoint}
   `;
-  await postgres`analyze public.webhook_deliveries`;
+  await postgres`analyze bulwark.webhook_deliveries`;
 }
 
 /** Milliseconds from the commit of 200 events, 10 ms apart, to their arrival, in rising order. */
@@ -179,7 +179,7 @@ async function arrivals(
   const committed = new Map<string, number>();
   for (let index = 0; index < 200; index++) {
     const [row] = await postgres`
-      select public.log_audit_event(
+      select bulwark.log_audit_event(
         'data.read', 'look', ${organization}, 'bench.timed', ${String(index)}
       ) as id
     `;
@@ -195,7 +195,7 @@ async function arrivals(
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   // Whatever is left of the backlog is of no interest any more.
-  await postgres`update public.webhook_deliveries set status = 'dead' where attempt_id is null`;
+  await postgres`update bulwark.webhook_deliveries set status = 'dead' where attempt_id is null`;
   await running;
   return times.sort((a, b) => a - b);
 }
@@ -208,7 +208,7 @@ function outboxCost(
   const append = async (organization: string) =>
     1e6 / await perSecond(() =>
       admin`
-        select count(private.append_audit_entry('data.read', ${organization}::uuid))
+        select count(bulwark_private.append_audit_entry('data.read', ${organization}::uuid))
         from generate_series(1, 100)
       `, 500) /
     100;
@@ -220,11 +220,11 @@ function outboxCost(
     peers: [{
       name: "without the outbox",
       run: async () => {
-        await admin`alter table public.audit_logs disable trigger webhooks_take_audit_entries`;
+        await admin`alter table bulwark.audit_logs disable trigger webhooks_take_audit_entries`;
         try {
           return await append(organization);
         } finally {
-          await admin`alter table public.audit_logs enable always trigger webhooks_take_audit_entries`;
+          await admin`alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries`;
         }
       },
     }],

@@ -6,13 +6,13 @@ import { inRepository } from "../stack/paths.ts";
 import type { TestClusters } from "../testing/clusters.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 
-/** Where the functions find the types of schema public. */
+/** Where the functions find the types of schema bulwark. */
 export const typesFile = inRepository("supabase", "functions", "_shared", "database.types.ts");
 
-/** Generates the TypeScript types of schema public from a migrated database. */
+/** Generates the TypeScript types of schema bulwark from a migrated database. */
 export async function generateTypes(cluster: Cluster, password: string): Promise<string> {
   const { success, output, stdout } = await runCli(
-    ["gen", "types", "typescript", "--schema", "public"],
+    ["gen", "types", "typescript", "--schema", "bulwark"],
     { cluster, password },
   );
   if (!success) throw new Failure("TYPES_FAILED", `Cannot generate types: ${output.trim()}`);

@@ -20,7 +20,7 @@ export async function plpgsql(clusters: TestClusters): Promise<TestResult> {
         from pg_proc p
         join pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
         left join pg_trigger t on t.tgfoid = p.oid and not t.tgisinternal
-        where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+        where p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
           and (t.oid is not null or p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype))
         group by 1, 2, 3, 4
       )

@@ -50,7 +50,7 @@ export async function admitLite(adminUrl: string): Promise<void> {
   }
 }
 
-/** Serves REST and Auth from a database, with `public` as the only exposed schema. */
+/** Serves REST and Auth from a database, with `public` and `bulwark` exposed. */
 export async function serveLite(
   options: { authenticatorUrl: string; siteUrl: string; secrets: Secrets },
 ): Promise<Lite> {
@@ -66,7 +66,7 @@ export async function serveLite(
   const guard = guardConnections();
   const app = new App({
     connection,
-    api: { schemas: ["public"], max_rows: 1000 },
+    api: { schemas: ["public", "bulwark"], max_rows: 1000 },
     auth: {
       enabled: true,
       jwt_secret: options.secrets.jwtSecret,

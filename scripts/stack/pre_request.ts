@@ -156,7 +156,7 @@ async function readConfiguration({ driver }: PostgresConnection): Promise<Config
   const readers = await driver`
     select '/rpc/' || p.proname as path
     from pg_catalog.pg_proc p
-    where p.pronamespace = 'public'::regnamespace
+    where p.pronamespace in ('public'::regnamespace, 'bulwark'::regnamespace)
     group by p.proname
     having bool_and(p.provolatile <> 'v')
   `;

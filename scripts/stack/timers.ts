@@ -56,7 +56,7 @@ export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions)
   };
   const inDatabase = Object.entries(databaseJobs).map(([name, period]) =>
     repeat(name, period * second, stopped.signal, async () => {
-      await sql`select ${sql("public")}.${sql(name)}()`;
+      await sql`select ${sql("bulwark")}.${sql(name)}()`;
     })
   );
   const inFunctions = Object.entries(functionJobs).map(([path, period]) =>

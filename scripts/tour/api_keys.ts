@@ -100,7 +100,7 @@ export async function apiKeys(place: Place): Promise<void> {
     ada.client.from("audit_logs")
       .select("event_type, actor_type, actor_id, resource_id, after")
       .eq("organization_id", organization_id)
-      .in("resource_type", ["public.reports", "public.api_keys"]).order("id"),
+      .in("resource_type", ["public.reports", "bulwark.api_keys"]).order("id"),
   );
   const names = new Map([[key.id, "the script's key"], [successor.id, "its successor"]]);
   for (const { event_type, actor_id, actor_type } of entries) {

@@ -18,14 +18,14 @@ export async function audit(place: Place): Promise<void> {
   const superuser = connect(place.superuserUrl);
   try {
     await superuser`
-      select private.enable_audit('public.reports', organization_column => 'organization_id')
+      select bulwark.enable_audit('public.reports', organization_column => 'organization_id')
       where not exists (
-        select from private.audit_guards g where g.relation = 'public.reports'::regclass
+        select from bulwark_private.audit_guards g where g.relation = 'public.reports'::regclass
       )
     `;
     const writes = ["First quarter", "Second quarter"].map((title) => ({ organization_id, title }));
     await step("Ada writes two reports", ada.client.from("reports").insert(writes));
-    const sealed = () => superuser`select public.seal_audit_log()`;
+    const sealed = () => superuser`select bulwark.seal_audit_log()`;
     await sealed();
 
     title("The log knows, and nobody edits it");
@@ -57,13 +57,13 @@ export async function audit(place: Place): Promise<void> {
     title("A superuser switches the triggers off and rewrites history");
     const rewrite = (from: string, to: string) =>
       superuser.begin(async (sql) => {
-        await sql`alter table public.audit_logs disable trigger audit_logs_refuse_change`;
+        await sql`alter table bulwark.audit_logs disable trigger audit_logs_refuse_change`;
         await sql`
-          update public.audit_logs
+          update bulwark.audit_logs
           set after = jsonb_set(after, '{title}', to_jsonb(${to}::text))
           where id = ${entry} and after ->> 'title' = ${from}
         `;
-        await sql`alter table public.audit_logs enable always trigger audit_logs_refuse_change`;
+        await sql`alter table bulwark.audit_logs enable always trigger audit_logs_refuse_change`;
       });
     await rewrite("First quarter", "Nothing at all");
     console.log("  done     'First quarter' is now 'Nothing at all', and the triggers are back");
@@ -79,8 +79,8 @@ export async function audit(place: Place): Promise<void> {
     await expect("Ada verifies", [{ intact: true, problem: null, entry: null }], verify());
     await sealed();
     const [traces] = await superuser`
-      select count(*)::integer as found from public.audit_logs
-      where event_type = 'security.suspicious_activity' and resource_type = 'public.audit_logs'
+      select count(*)::integer as found from bulwark.audit_logs
+      where event_type = 'security.suspicious_activity' and resource_type = 'bulwark.audit_logs'
     `;
     if (!traces || traces.found === 0) throw new Failure("TOUR", "the triggers left no trace");
     console.log("  ok       security.suspicious_activity: the triggers of audit_logs were touched");

@@ -83,7 +83,7 @@ export async function encryption(place: Place): Promise<void> {
   try {
     const [other] = await superuser`
       select case when is_current and id = 'local-2' then 'local-1' else 'local-2' end as id
-      from private.key_encryption_keys
+      from bulwark_private.key_encryption_keys
       order by is_current desc limit 1
     `;
     await step(
@@ -106,7 +106,7 @@ export async function encryption(place: Place): Promise<void> {
       "RBAC_PERMISSION_DENIED",
       ada.client.rpc("shred_organization", { organization_id, confirm_slug: slug }),
     );
-    await superuser`select public.shred_organization(${organization_id}, ${slug})`;
+    await superuser`select bulwark.shred_organization(${organization_id}, ${slug})`;
     console.log("  done     the operator shreds it, confirming with the slug");
     await refused("Ada reads it", "ENCRYPTION_KEY_DESTROYED", readOne(ada, read));
   } finally {

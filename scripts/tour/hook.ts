@@ -10,11 +10,11 @@ export async function withHook(place: Place, task: () => Promise<void>): Promise
   if (await isInstalled(place)) return await task();
   const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
   try {
-    await sql`alter role authenticator set pgrst.db_pre_request = 'public.check_request'`;
+    await sql`alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request'`;
     await sql`notify pgrst, 'reload config'`;
     await until(place, true);
     console.log(
-      "  done     alter role authenticator set pgrst.db_pre_request = 'public.check_request'",
+      "  done     alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request'",
     );
     await task();
   } finally {

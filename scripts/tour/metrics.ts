@@ -70,7 +70,7 @@ async function percentiles(sql: postgres.Sql): Promise<void> {
     const point = new Point();
     for (let i = 0; i < 1000; i++) point.observe(value(i));
     await record(sql, metric, "histogram", point);
-    const [row] = await sql`select p50, p95, p99, count::int from public.read_metric(${metric})`;
+    const [row] = await sql`select p50, p95, p99, count::int from bulwark.read_metric(${metric})`;
     return row as { p50: number; p95: number; p99: number; count: number };
   };
   const show = ({ p50, p95, p99, count }: Awaited<ReturnType<typeof measureAll>>) =>
@@ -112,7 +112,7 @@ async function alert(sql: postgres.Sql): Promise<void> {
   title("A threshold is crossed, and nobody has to look: the scheduler evaluates");
   const name = `tour_${crypto.randomUUID().slice(0, 8)}`;
   await sql`
-    select public.set_alert_rule(${name}, ${name}, 'last', 100, 500, time_window => '10 minutes',
+    select bulwark.set_alert_rule(${name}, ${name}, 'last', 100, 500, time_window => '10 minutes',
       lasting => '0', recovering => '0', cool_down => '0')`;
   try {
     const level = async (value: number) => {
@@ -134,23 +134,23 @@ async function alert(sql: postgres.Sql): Promise<void> {
       `  ok       30 jobs wait: ok again, and ${resolved.type} is resolved: ${resolved.note}`,
     );
   } finally {
-    await sql`delete from private.alert_rules where name = ${name}`;
+    await sql`delete from bulwark_private.alert_rules where name = ${name}`;
   }
 }
 
 /** Stores one measurement, as a function does. */
 export async function record(sql: postgres.Sql, metric: string, kind: string, point: Point) {
   const sample = { metric, kind, unit: "", labels: {}, at: Date.now() / 1000, ...point.sample() };
-  await sql`select public.record_metrics(${crypto.randomUUID()}, ${sql.json([sample] as never)})`;
+  await sql`select bulwark.record_metrics(${crypto.randomUUID()}, ${sql.json([sample] as never)})`;
 }
 
 /** Waits for the scheduler to bring an alert into a state, and for its event to be open or not. */
 async function until(sql: postgres.Sql, rule: string, state: string, open: boolean | null) {
   for (let tries = 0; tries < 120; tries++) {
-    const [alert] = await sql`select state::text from private.alert_states where rule = ${rule}`;
+    const [alert] = await sql`select state::text from bulwark_private.alert_states where rule = ${rule}`;
     const [event] = await sql`
       select event_type as type, severity::text, resolved_at is null as open, resolution_note as note
-      from public.security_events where subject = ${rule} order by raised_at desc limit 1`;
+      from bulwark.security_events where subject = ${rule} order by raised_at desc limit 1`;
     if (alert?.state === state && (open === null ? !event : event?.open === open)) {
       return (event ?? {}) as { type: string; severity: string; note: string };
     }

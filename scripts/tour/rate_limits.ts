@@ -135,7 +135,7 @@ async function guess({ url, publishableKey }: Place, { email }: Visitor, number:
 /** This machine's address has used up its sign-ins where the tour was shown a moment ago. */
 async function forgetEarlierTours(place: Place): Promise<void> {
   const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
-  await sql`delete from private.rate_limits`;
-  await sql`update public.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+  await sql`delete from bulwark_private.rate_limits`;
+  await sql`update bulwark.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
   await sql.end();
 }

@@ -59,7 +59,7 @@ export async function webhooks(place: Place): Promise<void> {
   await using database = openDatabase(place);
   const { sql } = database;
   const [raised] = await sql`
-    select private.raise_security_event(
+    select bulwark.raise_security_event(
       'brute_force', ${organization_id}, ${ada.id}, 'tour', '{"attempts": 12}'
     ) as id
   `;
@@ -113,7 +113,7 @@ export async function webhooks(place: Place): Promise<void> {
 async function alert(place: Place, sql: postgres.Sql): Promise<void> {
   title("A threshold is crossed: the operator's receiver is told, and told when it is over");
   const otto = await signUp(place, "Otto");
-  await sql`select public.grant_role(${otto.id}, 'super_admin')`;
+  await sql`select bulwark.grant_role(${otto.id}, 'super_admin')`;
   const rule = `tour_${crypto.randomUUID().slice(0, 8)}`;
   await using pager = openReceiver();
   const made = await call(place, otto, "endpoints", {
@@ -129,7 +129,7 @@ async function alert(place: Place, sql: postgres.Sql): Promise<void> {
   const { id: endpoint_id, secret } = made.body as { id: string; secret: string };
   pager.secret = secret;
   await sql`
-    select public.set_alert_rule(${rule}, ${rule}, 'last', 100, 500, time_window => '10 minutes',
+    select bulwark.set_alert_rule(${rule}, ${rule}, 'last', 100, 500, time_window => '10 minutes',
       lasting => '0', recovering => '0', cool_down => '0')`;
   const level = async (value: number) => {
     const point = new Point();
@@ -150,9 +150,9 @@ async function alert(place: Place, sql: postgres.Sql): Promise<void> {
       { severity: "warning", fault: null },
     );
   } finally {
-    await sql`delete from private.alert_rules where name = ${rule}`;
-    await sql`select public.delete_webhook_endpoint(${endpoint_id})`;
-    await sql`select public.revoke_role(${otto.id}, 'super_admin')`;
+    await sql`delete from bulwark_private.alert_rules where name = ${rule}`;
+    await sql`select bulwark.delete_webhook_endpoint(${endpoint_id})`;
+    await sql`select bulwark.revoke_role(${otto.id}, 'super_admin')`;
   }
 }
 

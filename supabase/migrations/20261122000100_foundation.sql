@@ -1,14 +1,22 @@
 -- Foundation: what every capability of Bulwark stands on.
--- Protects against internals being callable from outside: schema private is reachable by name only
+-- Protects against internals being callable from outside: schema bulwark_private is reachable by name only
 -- for the few helpers that policies and functions are granted, and the Data API never exposes it.
 -- No function here is SECURITY DEFINER.
 
-create schema private;
-comment on schema private is
+create schema bulwark;
+comment on schema bulwark is
+  'What clients, policies and operators use of Bulwark. Add it to the exposed schemas of the Data
+   API.';
+revoke all on schema bulwark from public;
+-- Anybody may look a name up: each table and function says for whom it is.
+grant usage on schema bulwark to anon, authenticated, service_role, supabase_auth_admin;
+
+create schema bulwark_private;
+comment on schema bulwark_private is
   'Internals and secrets of Bulwark. Never add it to the exposed schemas of the Data API.';
-revoke all on schema private from public, anon, authenticated, service_role;
+revoke all on schema bulwark_private from public, anon, authenticated, service_role;
 -- Policies run their helpers as the querying role, which therefore has to reach them.
-grant usage on schema private to authenticated, service_role;
+grant usage on schema bulwark_private to authenticated, service_role;
 
 -- A program is not a person (API keys run as this role), so it is no member of authenticated and
 -- inherits nothing from it. Roles belong to the cluster, not to the database: it may exist already.
@@ -30,16 +38,16 @@ end;
 $$;
 grant api_key to authenticator;
 
-create table private.settings (
+create table bulwark.settings (
   name text primary key,
   value jsonb not null,
   description text not null
 );
-comment on table private.settings is
+comment on table bulwark.settings is
   'What an installation can choose, one row each; migrations add rows, operators change values.';
-alter table private.settings enable row level security;
+alter table bulwark.settings enable row level security;
 
-create function private.setting(name text)
+create function bulwark_private.setting(name text)
   returns jsonb
   language plpgsql
   stable
@@ -48,7 +56,7 @@ as $$
 declare
   v_value jsonb;
 begin
-  select s.value into v_value from private.settings s where s.name = setting.name;
+  select s.value into v_value from bulwark.settings s where s.name = setting.name;
   if not found then
     raise exception 'Cannot read setting: % does not exist', left(setting.name, 64)
       using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
@@ -56,12 +64,12 @@ begin
   return v_value;
 end;
 $$;
-comment on function private.setting(text) is
+comment on function bulwark_private.setting(text) is
   'The value of one setting; a name that does not exist is an error, never a default.';
 
 -- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
 -- the owner. Claims are not asked: whoever can run SQL can write them.
-create function private.caller_role()
+create function bulwark_private.caller_role()
   returns text
   language plpgsql            -- not sql: an sql function is planned anew at every call
   stable
@@ -72,10 +80,10 @@ begin
   return coalesce(nullif(current_setting('role'), 'none'), session_user::text);
 end;
 $$;
-comment on function private.caller_role() is
+comment on function bulwark_private.caller_role() is
   'The database role the request runs as, also inside SECURITY DEFINER functions.';
 
-create function private.caller_is_service()
+create function bulwark_private.caller_is_service()
   returns boolean
   language plpgsql            -- not sql: an sql function is planned anew at every call
   stable
@@ -83,13 +91,13 @@ create function private.caller_is_service()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
+  return bulwark_private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
 end;
 $$;
-comment on function private.caller_is_service() is
+comment on function bulwark_private.caller_is_service() is
   'True for the operator (service role, migrations, scheduled jobs), false for every client.';
 
-create function private.uuid_or_null(value text)
+create function bulwark_private.uuid_or_null(value text)
   returns uuid
   language plpgsql
   immutable
@@ -104,10 +112,10 @@ begin
   end;
 end;
 $$;
-comment on function private.uuid_or_null(text) is
+comment on function bulwark_private.uuid_or_null(text) is
   'The text as a UUID, or null: what a request claims must never make a write fail.';
 
-create function private.lasts_up_to(duration interval, longest interval)
+create function bulwark_private.lasts_up_to(duration interval, longest interval)
   returns boolean
   language sql
   stable
@@ -116,11 +124,11 @@ as $$
   -- As moments: among intervals a month is 30 days, and a hundred years are not.
   select coalesce(now() + duration between now() and now() + longest, false);
 $$;
-comment on function private.lasts_up_to(interval, interval) is
+comment on function bulwark_private.lasts_up_to(interval, interval) is
   'Whether what begins now and lasts so long has lasted no longer than the other when it ends. False
    for a negative duration and where either is null.';
 
-create function private.object_name(parts text[], suffix text)
+create function bulwark_private.object_name(parts text[], suffix text)
   returns name
   language plpgsql
   immutable
@@ -143,12 +151,12 @@ begin
   return v_stem || v_hash || suffix;
 end;
 $$;
-comment on function private.object_name(text[], text) is
+comment on function bulwark_private.object_name(text[], text) is
   'The name of an object that is made for others (a column''s constraint, a table''s index): as it
    reads where it is one part and fits, else with a hash of all parts. Every maker of names uses
    it.';
 
-create function private.keep_columns()
+create function bulwark.keep_columns()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -169,11 +177,11 @@ begin
   return new;
 end;
 $$;
-comment on function private.keep_columns() is
+comment on function bulwark.keep_columns() is
   'Trigger: refuses a change of the columns named as arguments. Host tables may use it too:
    a row''s organization_id, for one, must never change.';
 
-create function private.touch_updated_at()
+create function bulwark_private.touch_updated_at()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -183,14 +191,14 @@ begin
   return new;
 end;
 $$;
-comment on function private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';
+comment on function bulwark_private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';
 
-revoke all on function private.setting(text),
-  private.caller_role(),
-  private.caller_is_service(),
-  private.uuid_or_null(text),
-  private.lasts_up_to(interval, interval),
-  private.object_name(text[], text),
-  private.keep_columns(),
-  private.touch_updated_at()
+revoke all on function bulwark_private.setting(text),
+  bulwark_private.caller_role(),
+  bulwark_private.caller_is_service(),
+  bulwark_private.uuid_or_null(text),
+  bulwark_private.lasts_up_to(interval, interval),
+  bulwark_private.object_name(text[], text),
+  bulwark.keep_columns(),
+  bulwark_private.touch_updated_at()
   from public, anon, authenticated, service_role;

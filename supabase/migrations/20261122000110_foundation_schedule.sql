@@ -4,7 +4,7 @@
 -- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
 
 -- Both extensions are optional: a project without them calls the same functions from elsewhere.
-create function private.schedule_job(name text, schedule text, command text)
+create function bulwark_private.schedule_job(name text, schedule text, command text)
   returns boolean
   language plpgsql
   volatile
@@ -31,11 +31,11 @@ begin
   return true;
 end;
 $$;
-comment on function private.schedule_job(text, text, text) is
+comment on function bulwark_private.schedule_job(text, text, text) is
   'Has pg_cron run a command, as whoever calls this, on a schedule (crontab, or ''n seconds'', which
    is each minute where it cannot be had); false where pg_cron is not installed.';
 
-create function private.request_function(path text, timeout_milliseconds integer default 20000)
+create function bulwark_private.request_function(path text, timeout_milliseconds integer default 20000)
   returns bigint
   language plpgsql
   volatile
@@ -80,11 +80,11 @@ begin
   return v_request;
 end;
 $$;
-comment on function private.request_function(text, integer) is
+comment on function bulwark_private.request_function(text, integer) is
   'Posts to an edge function by pg_net, as the scheduler, with the address and the secret that Vault
    holds as bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
    SCHEDULER_NOT_CONFIGURED.';
 
 revoke all on function
-  private.schedule_job(text, text, text), private.request_function(text, integer)
+  bulwark_private.schedule_job(text, text, text), bulwark_private.request_function(text, integer)
   from public, anon, authenticated, service_role;

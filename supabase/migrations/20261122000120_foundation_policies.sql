@@ -3,7 +3,7 @@
 -- No function here is SECURITY DEFINER.
 
 -- Guards of tables are policies that Bulwark writes and knows again by how their names begin.
-create function private.make_policy(
+create function bulwark_private.make_policy(
   target regclass,
   name text,
   permissive boolean,
@@ -37,11 +37,11 @@ begin
   );
 end;
 $$;
-comment on function private.make_policy(regclass, text, boolean, text, name[], text, text) is
+comment on function bulwark_private.make_policy(regclass, text, boolean, text, name[], text, text) is
   'One policy of a table, with those of the two expressions that its command has. The expressions
    are SQL: Postgres'' own or a migration''s, never a caller''s.';
 
-create function private.policies_of(target regclass, prefix text)
+create function bulwark_private.policies_of(target regclass, prefix text)
   returns table (
     name text, permissive boolean, command text, roles text, using_expression text,
     check_expression text
@@ -67,10 +67,10 @@ as $$
   where p.polrelid = target and starts_with(p.polname::text, prefix)
   order by p.polname;
 $$;
-comment on function private.policies_of(regclass, text) is
+comment on function bulwark_private.policies_of(regclass, text) is
   'The policies of a table whose names begin so, as they are now.';
 
-create function private.drop_policies(target regclass, prefix text)
+create function bulwark_private.drop_policies(target regclass, prefix text)
   returns void
   language plpgsql
   volatile
@@ -79,15 +79,15 @@ as $$
 declare
   v_policy text;
 begin
-  for v_policy in select p.name from private.policies_of(target, prefix) p loop
+  for v_policy in select p.name from bulwark_private.policies_of(target, prefix) p loop
     execute format('drop policy %I on %s', v_policy, target);
   end loop;
 end;
 $$;
-comment on function private.drop_policies(regclass, text) is
+comment on function bulwark_private.drop_policies(regclass, text) is
   'Drops the policies of a table whose names begin so.';
 
 revoke all on function
-  private.make_policy(regclass, text, boolean, text, name[], text, text),
-  private.policies_of(regclass, text), private.drop_policies(regclass, text)
+  bulwark_private.make_policy(regclass, text, boolean, text, name[], text, text),
+  bulwark_private.policies_of(regclass, text), bulwark_private.drop_policies(regclass, text)
   from public, anon, authenticated, service_role;

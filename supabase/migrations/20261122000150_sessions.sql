@@ -3,27 +3,27 @@
 -- Protects against a token that outlives a sign-out, that names another person's session or none,
 -- and that is not Supabase Auth's: its subject need not be a UUID, its claims need not fit jsonb.
 -- SECURITY DEFINER, each because clients may not read sessions and accounts: current_person,
---   require_user, both of private.
+--   require_user, both of bulwark_private.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('sessions.accept_tokens_without_session', 'false',
     'Whether a token that names no session, such as one of third-party auth, acts for its subject;
      such tokens cannot be ended before they expire');
 
 -- The one definition of a session that lives. Time-boxes and inactivity time-outs of Supabase Auth
 -- are not in these tables: Auth applies them when the session is refreshed.
-create view private.live_sessions with (security_invoker = true) as
+create view bulwark_private.live_sessions with (security_invoker = true) as
   select s.id, s.user_id, s.created_at, s.aal::text as aal, s.factor_id
   from auth.sessions s
   join auth.users u on u.id = s.user_id
   where (s.not_after is null or s.not_after > now())
     and u.deleted_at is null
     and (u.banned_until is null or u.banned_until <= now());
-comment on view private.live_sessions is
+comment on view bulwark_private.live_sessions is
   'The sessions that count right now: not signed out, not run out, of an account neither banned nor
    deleted.';
 
-create function private.claims()
+create function bulwark_private.claims()
   returns json
   language plpgsql
   stable
@@ -41,11 +41,11 @@ begin
   return v_claims::json;
 end;
 $$;
-comment on function private.claims() is
+comment on function bulwark_private.claims() is
   'The claims of the request''s token; null where there is none. Everything that reads a claim reads
    it here.';
 
-create function private.claimed_id(claim text)
+create function bulwark_private.claimed_id(claim text)
   returns uuid
   language plpgsql
   stable
@@ -53,14 +53,14 @@ create function private.claimed_id(claim text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return private.uuid_or_null(private.claims() ->> claim);
+  return bulwark_private.uuid_or_null(bulwark_private.claims() ->> claim);
 end;
 $$;
-comment on function private.claimed_id(text) is
+comment on function bulwark_private.claimed_id(text) is
   'A claim of the request''s token as a UUID, whether what it names exists or not; null where the
    claim is missing or no UUID.';
 
-create function private.current_person()
+create function bulwark.current_person()
   returns uuid
   language plpgsql            -- not sql: a nested sql function is planned anew at every call
   stable
@@ -70,8 +70,8 @@ create function private.current_person()
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  v_claims constant json := private.claims();
-  v_user constant uuid := private.uuid_or_null(v_claims ->> 'sub');
+  v_claims constant json := bulwark_private.claims();
+  v_user constant uuid := bulwark_private.uuid_or_null(v_claims ->> 'sub');
 begin
   -- A program is no person, whomever its token names beside the key.
   if v_user is null or current_setting('role') = 'api_key' then
@@ -80,11 +80,11 @@ begin
   if v_claims ->> 'session_id' is not null then
     return (
       select s.user_id
-      from private.live_sessions s
-      where s.id = private.uuid_or_null(v_claims ->> 'session_id') and s.user_id = v_user
+      from bulwark_private.live_sessions s
+      where s.id = bulwark_private.uuid_or_null(v_claims ->> 'session_id') and s.user_id = v_user
     );
   end if;
-  if private.setting('sessions.accept_tokens_without_session') = 'true' then
+  if bulwark_private.setting('sessions.accept_tokens_without_session') = 'true' then
     return (
       select u.id
       from auth.users u
@@ -96,12 +96,12 @@ begin
   return null;
 end;
 $$;
-comment on function private.current_person() is
+comment on function bulwark.current_person() is
   'The person who is calling, in a session of theirs that lives; null for everybody else: nobody
    signed in, a program, a session that ended, a suspended account. In a policy always as
-   (select private.current_person()).';
+   (select bulwark.current_person()).';
 
-create function private.require_user()
+create function bulwark_private.require_user()
   returns uuid
   language plpgsql
   stable
@@ -110,21 +110,21 @@ create function private.require_user()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_person constant uuid := private.current_person();
+  v_person constant uuid := bulwark.current_person();
 begin
   if v_person is not null then
     return v_person;
   end if;
-  perform private.require_subject();
+  perform bulwark_private.require_subject();
   if exists (
     select from auth.users u
-    where u.id = private.claimed_id('sub')
+    where u.id = bulwark_private.claimed_id('sub')
       and (u.deleted_at is not null or u.banned_until > now())
       and (
-        private.claims() ->> 'session_id' is null
+        bulwark_private.claims() ->> 'session_id' is null
         or exists (
           select from auth.sessions s
-          where s.id = private.claimed_id('session_id') and s.user_id = u.id
+          where s.id = bulwark_private.claimed_id('session_id') and s.user_id = u.id
         )
       )
   ) then
@@ -135,11 +135,11 @@ begin
     using errcode = 'PT401', detail = 'SESSION_ENDED', hint = 'Sign in again';
 end;
 $$;
-comment on function private.require_user() is
+comment on function bulwark_private.require_user() is
   'The person who is calling. Raises RBAC_NOT_AUTHENTICATED where there is none,
    TOKEN_SUBJECT_INVALID, SESSION_ENDED, ACCOUNT_SUSPENDED.';
 
-create function private.require_subject()
+create function bulwark_private.require_subject()
   returns void
   language plpgsql
   stable
@@ -148,33 +148,33 @@ create function private.require_subject()
 as $$
 begin
   -- An API key is nobody, whatever its token says.
-  if coalesce(private.claims() ->> 'sub', '') = '' or current_setting('role') = 'api_key' then
+  if coalesce(bulwark_private.claims() ->> 'sub', '') = '' or current_setting('role') = 'api_key' then
     raise exception 'Cannot identify the caller: the request carries no user'
       using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_AUTHENTICATED',
             hint = 'Sign in first';
   end if;
-  if private.claimed_id('sub') is null then
+  if bulwark_private.claimed_id('sub') is null then
     raise exception 'Cannot identify the caller: the token''s subject is no UUID'
       using errcode = 'insufficient_privilege', detail = 'TOKEN_SUBJECT_INVALID',
             hint = 'People are accounts of Supabase Auth, and their ids are UUIDs';
   end if;
 end;
 $$;
-comment on function private.require_subject() is
+comment on function bulwark_private.require_subject() is
   'Raises RBAC_NOT_AUTHENTICATED where the request''s token names nobody, and TOKEN_SUBJECT_INVALID
    where it names no account.';
 
-create function private.hold_session()
+create function bulwark_private.hold_session()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session constant uuid := private.claimed_id('session_id');
-  v_user constant uuid := private.claimed_id('sub');
+  v_session constant uuid := bulwark_private.claimed_id('session_id');
+  v_user constant uuid := bulwark_private.claimed_id('sub');
 begin
-  if v_session is null or private.caller_is_service() then
+  if v_session is null or bulwark_private.caller_is_service() then
     return;
   end if;
   -- The account first, as its deletion does. The session not shared: of many who share a row in
@@ -184,32 +184,32 @@ begin
   where s.id = v_session and s.user_id = v_user
   for no key update;
   if not found then
-    perform private.require_user();
+    perform bulwark_private.require_user();
   end if;
 end;
 $$;
-comment on function private.hold_session() is
+comment on function bulwark_private.hold_session() is
   'Until commit a sign-out waits: what the caller makes is from before it. Raises what
-   private.require_user raises where the sign-out was first. Every function that makes, changes or
+   bulwark_private.require_user raises where the sign-out was first. Every function that makes, changes or
    ends something for a person calls it, behind the locks of rights.';
 
-create function private.require_caller()
+create function bulwark_private.require_caller()
   returns void
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not private.caller_is_service() then
-    perform private.require_user();
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_user();
   end if;
 end;
 $$;
-comment on function private.require_caller() is
-  'Raises what private.require_user raises, unless the service role is calling. First of all in a
+comment on function bulwark_private.require_caller() is
+  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all in a
    function that answers "there is none that you may see".';
 
-create function private.require_named_account(user_id uuid)
+create function bulwark_private.require_named_account(user_id uuid)
   returns void
   language plpgsql
   stable
@@ -227,13 +227,13 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_named_account(uuid) is
+comment on function bulwark_private.require_named_account(uuid) is
   'Raises ACCOUNT_ANONYMOUS for an account without a way to sign in again.';
 
-revoke all on private.live_sessions from public, anon, authenticated, service_role;
+revoke all on bulwark_private.live_sessions from public, anon, authenticated, service_role;
 revoke all on function
-  private.claims(), private.claimed_id(text), private.current_person(), private.require_user(),
-  private.require_subject(), private.hold_session(), private.require_caller(),
-  private.require_named_account(uuid)
+  bulwark_private.claims(), bulwark_private.claimed_id(text), bulwark.current_person(), bulwark_private.require_user(),
+  bulwark_private.require_subject(), bulwark_private.hold_session(), bulwark_private.require_caller(),
+  bulwark_private.require_named_account(uuid)
   from public, anon, authenticated, service_role;
-grant execute on function private.current_person() to authenticated;
+grant execute on function bulwark.current_person() to authenticated;

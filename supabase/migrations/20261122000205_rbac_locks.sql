@@ -5,10 +5,10 @@
 -- SECURITY DEFINER: the trigger function, because Supabase Auth deletes accounts.
 --
 -- The order:
---   1. Rights (private.lock_rights): first those of the installation, then those of organizations,
+--   1. Rights (bulwark_private.lock_rights): first those of the installation, then those of organizations,
 --      by id. Whoever acts on a right shares the lock; whoever changes rights holds it alone.
---   2. The caller's session (private.hold_session), so that a sign-out waits.
---   3. A count (private.lock_count) that an insertion must not take past its limit.
+--   2. The caller's session (bulwark_private.hold_session), so that a sign-out waits.
+--   3. A count (bulwark_private.lock_count) that an insertion must not take past its limit.
 --   4. Rows: an organization or an account before what belongs to it, what is shared before what is
 --      one's own. Whoever cleans up waits for nobody's row.
 --   5. What one table or log queues on itself (data keys, security events, seals): whoever holds
@@ -16,7 +16,7 @@
 -- A right is decided twice: before the locks, so that strangers neither wait nor make others wait,
 -- and behind them, because it may have gone meanwhile.
 
-create function private.lock_rights(organization_id uuid, exclusively boolean default false)
+create function bulwark_private.lock_rights(organization_id uuid, exclusively boolean default false)
   returns void
   language plpgsql
   volatile
@@ -44,19 +44,19 @@ begin
   -- Under REPEATABLE READ the transaction keeps its old picture of the rights. If they have changed
   -- since, it fails here with 40001.
   if current_setting('transaction_isolation') <> 'read committed' then
-    perform from private.permission_versions v where v.organization_id is null for share;
-    perform from private.permission_versions v
+    perform from bulwark_private.permission_versions v where v.organization_id is null for share;
+    perform from bulwark_private.permission_versions v
     where v.organization_id = lock_rights.organization_id
     for share;
   end if;
 end;
 $$;
-comment on function private.lock_rights(uuid, boolean) is
+comment on function bulwark_private.lock_rights(uuid, boolean) is
   'Until commit the rights in an organization (null: system-wide ones) stay as they are;
    exclusively: nobody acts on them or changes them but the caller. Take those of several
    organizations in the order of their ids.';
 
-create function private.lock_count(what text, whose text)
+create function bulwark_private.lock_count(what text, whose text)
   returns void
   language plpgsql
   volatile
@@ -68,26 +68,26 @@ begin
   );
 end;
 $$;
-comment on function private.lock_count(text, text) is
+comment on function bulwark_private.lock_count(text, text) is
   'Lets insertions that are counted happen one after the other, so that many at once do not pass a
    limit together. Count after it, insert before commit.';
 
-create function private.lock_account_deletion()
+create function bulwark_private.lock_account_deletion()
   returns trigger
   language plpgsql
   security definer            -- definer because Supabase Auth deletes accounts
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.lock_rights(null, exclusively => true);
+  perform bulwark_private.lock_rights(null, exclusively => true);
   return null;
 end;
 $$;
-comment on function private.lock_account_deletion() is
+comment on function bulwark_private.lock_account_deletion() is
   'Trigger: an account takes grants in any number of organizations along. Before its row is locked
    the deletion waits for everybody who acts on rights.';
 
-create function private.watch_account_deletion()
+create function bulwark_private.watch_account_deletion()
   returns void
   language plpgsql
   volatile
@@ -96,15 +96,15 @@ as $$
 begin
   create or replace trigger bulwark_rights_lock
     before delete on auth.users
-    for each statement execute function private.lock_account_deletion();
+    for each statement execute function bulwark_private.lock_account_deletion();
 end;
 $$;
-comment on function private.watch_account_deletion() is
+comment on function bulwark_private.watch_account_deletion() is
   'Makes the trigger on auth.users, which a backup leaves out.';
 
-select private.watch_account_deletion();
+select bulwark_private.watch_account_deletion();
 
 revoke all on function
-  private.lock_rights(uuid, boolean), private.lock_count(text, text),
-  private.lock_account_deletion(), private.watch_account_deletion()
+  bulwark_private.lock_rights(uuid, boolean), bulwark_private.lock_count(text, text),
+  bulwark_private.lock_account_deletion(), bulwark_private.watch_account_deletion()
   from public, anon, authenticated, service_role;

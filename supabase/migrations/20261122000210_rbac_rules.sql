@@ -1,47 +1,47 @@
 -- Rules of roles and grants that no path may break: a function, the service role or a migration.
 -- Protects one organization from another and an organization from losing its last administrator;
 -- and against two changes at once that are each harmless: those of an organization queue.
--- SECURITY DEFINER: the trigger functions, because closures and versions live in private and the
+-- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private and the
 --   rules are about everybody's grants, not only those that the writer may see.
 
-create function private.bump_permission_version(organization_id uuid)
+create function bulwark_private.bump_permission_version(organization_id uuid)
   returns boolean
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.lock_rights(bump_permission_version.organization_id, exclusively => true);
+  perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
   -- Written too, so that caches notice, and that the next change fails with 40001 under REPEATABLE
   -- READ instead of going on with an old picture.
   if bump_permission_version.organization_id is null then
-    update private.permission_versions v set version = v.version + 1
+    update bulwark_private.permission_versions v set version = v.version + 1
     where v.organization_id is null;
   else
-    update private.permission_versions v set version = v.version + 1
+    update bulwark_private.permission_versions v set version = v.version + 1
     where v.organization_id = bump_permission_version.organization_id;
   end if;
   return found;
 end;
 $$;
-comment on function private.bump_permission_version(uuid) is
+comment on function bulwark_private.bump_permission_version(uuid) is
   'Marks a change of rights in an organization (null: system-wide) and queues behind every other
    one there until commit. False when the organization is being deleted.';
 
-create function private.organizations_start_permission_version()
+create function bulwark_private.organizations_start_permission_version()
   returns trigger
   language plpgsql
-  security definer            -- definer because versions live in private
+  security definer            -- definer because versions live in bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into private.permission_versions (organization_id) values (new.id);
+  insert into bulwark_private.permission_versions (organization_id) values (new.id);
   return null;
 end;
 $$;
-comment on function private.organizations_start_permission_version() is
+comment on function bulwark_private.organizations_start_permission_version() is
   'Trigger: an organization begins with a version of its rights.';
 
-create function private.refresh_effective_permissions(role_ids uuid[])
+create function bulwark_private.refresh_effective_permissions(role_ids uuid[])
   returns void
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -51,15 +51,15 @@ declare
 begin
   -- The queue first: a closure computed before a concurrent change commits would miss it.
   if exists (
-    select from public.roles r where r.id = any (role_ids) and r.organization_id is null
+    select from bulwark.roles r where r.id = any (role_ids) and r.organization_id is null
   ) then
-    perform private.bump_permission_version(null);
-    update private.permission_versions set version = version + 1
+    perform bulwark_private.bump_permission_version(null);
+    update bulwark_private.permission_versions set version = version + 1
     where organization_id is not null;
   else
-    perform private.bump_permission_version(o.organization_id)
+    perform bulwark_private.bump_permission_version(o.organization_id)
     from (
-      select distinct r.organization_id from public.roles r where r.id = any (role_ids) order by 1
+      select distinct r.organization_id from bulwark.roles r where r.id = any (role_ids) order by 1
     ) as o;
   end if;
 
@@ -68,58 +68,58 @@ begin
     union
     select i.role_id
     from heirs h
-    join public.role_inheritance i on i.inherits_role_id = h.role_id
+    join bulwark.role_inheritance i on i.inherits_role_id = h.role_id
   )
   select array_agg(r.id) into v_affected
-  from public.roles r
+  from bulwark.roles r
   where r.id in (select h.role_id from heirs h);
 
-  delete from private.effective_permissions e where e.role_id = any (v_affected);
+  delete from bulwark_private.effective_permissions e where e.role_id = any (v_affected);
 
   with recursive ancestry (role_id, ancestor_id) as (
     select id, id from unnest(v_affected) as id
     union
     select a.role_id, i.inherits_role_id
     from ancestry a
-    join public.role_inheritance i on i.role_id = a.ancestor_id
+    join bulwark.role_inheritance i on i.role_id = a.ancestor_id
   ),
   ranked as (
-    update public.roles r
+    update bulwark.roles r
     set level = (
       select coalesce(max(s.level), 0)
       from ancestry a
-      join public.roles s on s.id = a.ancestor_id and s.organization_id is null
+      join bulwark.roles s on s.id = a.ancestor_id and s.organization_id is null
       where a.role_id = r.id
     )
     where r.id = any (v_affected) and r.organization_id is not null
   )
-  insert into private.effective_permissions (role_id, permission)
+  insert into bulwark_private.effective_permissions (role_id, permission)
   select distinct a.role_id, p.permission
   from ancestry a
-  join public.role_permissions p on p.role_id = a.ancestor_id;
+  join bulwark.role_permissions p on p.role_id = a.ancestor_id;
 end;
 $$;
-comment on function private.refresh_effective_permissions(uuid[]) is
+comment on function bulwark_private.refresh_effective_permissions(uuid[]) is
   'Recomputes what the given roles and all their heirs hold, and the level of those that
    organizations made.';
 
-create function private.role_links_refresh()
+create function bulwark_private.role_links_refresh()
   returns trigger
   language plpgsql
-  security definer            -- definer because the closure lives in private
+  security definer            -- definer because the closure lives in bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.refresh_effective_permissions(
+  perform bulwark_private.refresh_effective_permissions(
     (select array_agg(distinct c.role_id) from changed c)
   );
   return null;
 end;
 $$;
-comment on function private.role_links_refresh() is
+comment on function bulwark_private.role_links_refresh() is
   'Trigger: a change of what roles hold or inherit is in the closure when the statement ends.';
 
-create function private.role_inheritance_validate()
+create function bulwark_private.role_inheritance_validate()
   returns trigger
   language plpgsql
   security definer            -- definer because a client that may insert need not see both roles
@@ -130,27 +130,27 @@ declare
   v_inherited_organization uuid;
 begin
   select r.organization_id into v_organization
-  from public.roles r where r.id = new.role_id;
+  from bulwark.roles r where r.id = new.role_id;
   select r.organization_id into v_inherited_organization
-  from public.roles r where r.id = new.inherits_role_id;
+  from bulwark.roles r where r.id = new.inherits_role_id;
   if v_inherited_organization is not null
     and v_inherited_organization is distinct from v_organization then
     raise exception 'Cannot inherit role: it belongs to another organization'
       using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
   end if;
-  if new.inherits_role_id = private.super_admin_role() then
+  if new.inherits_role_id = bulwark_private.super_admin_role() then
     raise exception 'Cannot inherit role: super_admin is granted, never inherited'
       using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
   -- Two changes that are each harmless could close a cycle together: one waits for the other.
-  perform private.bump_permission_version(v_organization);
+  perform bulwark_private.bump_permission_version(v_organization);
   if exists (
     with recursive ancestry (role_id) as (
       select new.inherits_role_id
       union
       select i.inherits_role_id
       from ancestry a
-      join public.role_inheritance i on i.role_id = a.role_id
+      join bulwark.role_inheritance i on i.role_id = a.role_id
     )
     select from ancestry a where a.role_id = new.role_id
   ) then
@@ -160,35 +160,35 @@ begin
   return new;
 end;
 $$;
-comment on function private.role_inheritance_validate() is
+comment on function bulwark_private.role_inheritance_validate() is
   'Trigger: no cycle, no role of another organization, no super_admin by inheritance.';
 
-create function private.user_roles_validate()
+create function bulwark_private.user_roles_validate()
   returns trigger
   language plpgsql
   security definer            -- definer because a client that may insert need not see the role
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_role public.roles;
+  v_role bulwark.roles;
 begin
-  select * into v_role from public.roles r where r.id = new.role_id;
+  select * into v_role from bulwark.roles r where r.id = new.role_id;
   if v_role.organization_id is not null
     and v_role.organization_id is distinct from new.organization_id then
     raise exception 'Cannot grant role: it belongs to another organization'
       using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
   end if;
-  if new.role_id = private.super_admin_role() and new.organization_id is not null then
+  if new.role_id = bulwark_private.super_admin_role() and new.organization_id is not null then
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
       using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
   return new;
 end;
 $$;
-comment on function private.user_roles_validate() is
+comment on function bulwark_private.user_roles_validate() is
   'Trigger: a role is granted in its own organization only, super_admin in none.';
 
-create function private.user_roles_keep_administrator()
+create function bulwark_private.user_roles_keep_administrator()
   returns trigger
   language plpgsql
   security definer            -- definer because it counts everybody's grants
@@ -201,22 +201,22 @@ begin
     select distinct c.organization_id from changed c order by 1 nulls first
   loop
     -- First the queue, then the count: what another transaction took away is visible by then.
-    if private.bump_permission_version(v_organization)
+    if bulwark_private.bump_permission_version(v_organization)
       and tg_op <> 'INSERT'
       and exists (
         select from changed c
         where c.organization_id = v_organization
-          and c.role_id = private.admin_role()
+          and c.role_id = bulwark_private.admin_role()
           -- A grant that waits or expires never counted, so nothing is lost with it.
           and c.expires_at is null
           and c.starts_at <= now()
       )
       -- The organization itself may be going.
-      and exists (select from public.organizations o where o.id = v_organization)
+      and exists (select from bulwark.organizations o where o.id = v_organization)
       and not exists (
-        select from private.active_grants a
+        select from bulwark_private.active_grants a
         where a.organization_id = v_organization
-          and a.role_id = private.admin_role()
+          and a.role_id = bulwark_private.admin_role()
           and a.held_until = 'infinity'
       ) then
       raise exception 'Cannot take the role from the last administrator of an organization'
@@ -227,43 +227,43 @@ begin
   return null;
 end;
 $$;
-comment on function private.user_roles_keep_administrator() is
+comment on function bulwark_private.user_roles_keep_administrator() is
   'Trigger: an organization always has an administrator whose role neither waits nor expires.';
 
 create trigger organizations_start_permission_version
-  after insert on public.organizations
-  for each row execute function private.organizations_start_permission_version();
+  after insert on bulwark.organizations
+  for each row execute function bulwark_private.organizations_start_permission_version();
 create trigger role_inheritance_validate
-  before insert on public.role_inheritance
-  for each row execute function private.role_inheritance_validate();
+  before insert on bulwark.role_inheritance
+  for each row execute function bulwark_private.role_inheritance_validate();
 create trigger role_inheritance_refresh_on_insert
-  after insert on public.role_inheritance referencing new table as changed
-  for each statement execute function private.role_links_refresh();
+  after insert on bulwark.role_inheritance referencing new table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
 create trigger role_inheritance_refresh_on_delete
-  after delete on public.role_inheritance referencing old table as changed
-  for each statement execute function private.role_links_refresh();
+  after delete on bulwark.role_inheritance referencing old table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
 create trigger role_permissions_refresh_on_insert
-  after insert on public.role_permissions referencing new table as changed
-  for each statement execute function private.role_links_refresh();
+  after insert on bulwark.role_permissions referencing new table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
 create trigger role_permissions_refresh_on_delete
-  after delete on public.role_permissions referencing old table as changed
-  for each statement execute function private.role_links_refresh();
+  after delete on bulwark.role_permissions referencing old table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
 create trigger user_roles_validate
-  before insert on public.user_roles
-  for each row execute function private.user_roles_validate();
+  before insert on bulwark.user_roles
+  for each row execute function bulwark_private.user_roles_validate();
 create trigger user_roles_keep_administrator_on_insert
-  after insert on public.user_roles referencing new table as changed
-  for each statement execute function private.user_roles_keep_administrator();
+  after insert on bulwark.user_roles referencing new table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
 create trigger user_roles_keep_administrator_on_update
-  after update on public.user_roles referencing old table as changed
-  for each statement execute function private.user_roles_keep_administrator();
+  after update on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
 create trigger user_roles_keep_administrator_on_delete
-  after delete on public.user_roles referencing old table as changed
-  for each statement execute function private.user_roles_keep_administrator();
+  after delete on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
 
 revoke all on function
-  private.bump_permission_version(uuid), private.organizations_start_permission_version(),
-  private.refresh_effective_permissions(uuid[]), private.role_links_refresh(),
-  private.role_inheritance_validate(), private.user_roles_validate(),
-  private.user_roles_keep_administrator()
+  bulwark_private.bump_permission_version(uuid), bulwark_private.organizations_start_permission_version(),
+  bulwark_private.refresh_effective_permissions(uuid[]), bulwark_private.role_links_refresh(),
+  bulwark_private.role_inheritance_validate(), bulwark_private.user_roles_validate(),
+  bulwark_private.user_roles_keep_administrator()
   from public, anon, authenticated, service_role;

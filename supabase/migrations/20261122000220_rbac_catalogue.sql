@@ -2,7 +2,7 @@
 -- Protects nothing by itself; it is data, with ids that are the same in every installation.
 -- No function here.
 
-insert into public.permissions (name, description) values
+insert into bulwark.permissions (name, description) values
   ('user:create', 'Invite people into the organization'),
   ('user:read', 'See who is a member'),
   ('user:update', 'Change members'' profiles'),
@@ -44,7 +44,7 @@ insert into public.permissions (name, description) values
   ('webhook:read', 'See webhooks and their deliveries'),
   ('webhook:manage', 'Manage webhooks');
 
-insert into public.roles (id, name, description, level) values
+insert into bulwark.roles (id, name, description, level) values
   ('00000000-0000-4000-8000-000000000100', 'super_admin',
     'The whole installation, inside every organization too', 100),
   ('00000000-0000-4000-8000-000000000080', 'admin',
@@ -53,7 +53,7 @@ insert into public.roles (id, name, description, level) values
   ('00000000-0000-4000-8000-000000000020', 'viewer', 'Reads', 20),
   ('00000000-0000-4000-8000-000000000010', 'api_user', 'Programs', 10);
 
-insert into public.role_permissions (role_id, permission)
+insert into bulwark.role_permissions (role_id, permission)
 select r.id, unnest(held.permissions)
 from (values
   ('super_admin', array['org:create', 'org:delete', 'compliance:manage', 'system:admin']),
@@ -73,11 +73,11 @@ from (values
     'analytics:read', 'analytics:write', 'conversation:read', 'conversation:write',
     'symbi:assess', 'encryption:encrypt'])
 ) as held (role, permissions)
-join public.roles r on r.name = held.role and r.organization_id is null;
+join bulwark.roles r on r.name = held.role and r.organization_id is null;
 
-insert into public.role_inheritance (role_id, inherits_role_id)
+insert into bulwark.role_inheritance (role_id, inherits_role_id)
 select r.id, i.id
 from (values ('super_admin', 'admin'), ('admin', 'analyst'), ('analyst', 'viewer'))
   as link (role, inherits)
-join public.roles r on r.name = link.role and r.organization_id is null
-join public.roles i on i.name = link.inherits and i.organization_id is null;
+join bulwark.roles r on r.name = link.role and r.organization_id is null
+join bulwark.roles i on i.name = link.inherits and i.organization_id is null;

@@ -2,9 +2,9 @@
 -- Protects against acting on a right that was just taken away, and against probing other people's
 -- rights: an organization or a person that does not exist and one that is closed are one answer.
 -- SECURITY DEFINER, each because clients may not read the grants it decides from:
---   require_permission, can_see_user, all of private.
+--   require_permission, can_see_user, all of bulwark_private.
 
-create function private.require_permission(permission text, organization_id uuid)
+create function bulwark.require_permission(permission text, organization_id uuid)
   returns void
   language plpgsql
   stable
@@ -12,12 +12,12 @@ create function private.require_permission(permission text, organization_id uuid
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_known_permission(require_permission.permission);
-  if private.caller_is_service() then
+  perform bulwark_private.require_known_permission(require_permission.permission);
+  if bulwark_private.caller_is_service() then
     return;
   end if;
-  if private.session_permits(private.require_user(), permission, organization_id) is not true then
-    if private.user_permits(private.current_person(), permission, organization_id) then
+  if bulwark_private.session_permits(bulwark_private.require_user(), permission, organization_id) is not true then
+    if bulwark_private.user_permits(bulwark.current_person(), permission, organization_id) then
       raise exception 'Cannot proceed: a second factor is required'
         using errcode = 'insufficient_privilege', detail = 'MFA_REQUIRED',
               hint = 'Verify a second factor in this session, or enrol one first';
@@ -28,50 +28,50 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_permission(text, uuid) is
+comment on function bulwark.require_permission(text, uuid) is
   'Guard for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
    organization (null: system-wide), and MFA_REQUIRED where it does but the organization requires
    MFA and the session is not verified. The service role passes. An organization that does not exist
    and one that is closed to the caller are the same answer.';
 
-create function private.require_permission_to_change(permission text, organization_id uuid)
+create function bulwark_private.require_permission_to_change(permission text, organization_id uuid)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission(permission, organization_id);
-  if not private.bump_permission_version(organization_id) then
+  perform bulwark.require_permission(permission, organization_id);
+  if not bulwark_private.bump_permission_version(organization_id) then
     raise exception 'Cannot proceed: the organization does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
-  perform private.hold_session();
-  perform private.require_permission(permission, organization_id);
+  perform bulwark_private.hold_session();
+  perform bulwark.require_permission(permission, organization_id);
 end;
 $$;
-comment on function private.require_permission_to_change(text, uuid) is
-  'Guard for whatever changes rights: private.require_permission, decided behind every other change
+comment on function bulwark_private.require_permission_to_change(text, uuid) is
+  'Guard for whatever changes rights: bulwark.require_permission, decided behind every other change
    of rights there, so that nobody acts on what was just taken from them.';
 
-create function private.require_permission_to_act(permission text, organization_id uuid)
+create function bulwark_private.require_permission_to_act(permission text, organization_id uuid)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission(permission, organization_id);
-  perform private.lock_rights(organization_id);
-  perform private.hold_session();
-  perform private.require_permission(permission, organization_id);
+  perform bulwark.require_permission(permission, organization_id);
+  perform bulwark_private.lock_rights(organization_id);
+  perform bulwark_private.hold_session();
+  perform bulwark.require_permission(permission, organization_id);
 end;
 $$;
-comment on function private.require_permission_to_act(text, uuid) is
-  'Guard for whatever writes and changes no rights: private.require_permission, and until commit
+comment on function bulwark_private.require_permission_to_act(text, uuid) is
+  'Guard for whatever writes and changes no rights: bulwark.require_permission, and until commit
    nobody takes the right away. It waits for changes of rights that are under way.';
 
-create function private.can_see_user(
+create function bulwark_private.can_see_user(
   user_id uuid,
   organization_id uuid,
   former boolean default false
@@ -82,31 +82,31 @@ create function private.can_see_user(
   security definer            -- definer because it decides from everybody's grants
   set search_path = pg_catalog, pg_temp
 as $$
-  select private.caller_is_service()
-    or (can_see_user.user_id = private.current_person() and current_setting('role') <> 'api_key')
-    or (can_see_user.organization_id is null and private.is_super_admin())
+  select bulwark_private.caller_is_service()
+    or (can_see_user.user_id = bulwark.current_person() and current_setting('role') <> 'api_key')
+    or (can_see_user.organization_id is null and bulwark.is_super_admin())
     -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
     or (
-      private.session_permits(private.current_person(), 'user:read', can_see_user.organization_id)
+      bulwark_private.session_permits(bulwark.current_person(), 'user:read', can_see_user.organization_id)
       and (
-        private.is_super_admin()
+        bulwark.is_super_admin()
         or can_see_user.organization_id in (
-          select private.organizations_of(can_see_user.user_id, suspended => true)
+          select bulwark_private.organizations_of(can_see_user.user_id, suspended => true)
         )
         or former and exists (
-          select from public.user_roles g
+          select from bulwark.user_roles g
           where g.user_id = can_see_user.user_id
             and g.organization_id = can_see_user.organization_id
         )
       )
     );
 $$;
-comment on function private.can_see_user(uuid, uuid, boolean) is
+comment on function bulwark_private.can_see_user(uuid, uuid, boolean) is
   'Whether the caller may learn about a user''s rights in an organization: oneself, fellow members
    with user:read, a super_admin, the service role. With former also of whom the organization still
    has a grant outside its time: about that grant alone.';
 
-create function private.require_visible_user(
+create function bulwark_private.require_visible_user(
   user_id uuid,
   organization_id uuid,
   former boolean default false
@@ -121,20 +121,20 @@ begin
     raise exception 'Cannot look up user: the user is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
-  perform private.require_caller();
-  if private.can_see_user(user_id, organization_id, former) is not true then
+  perform bulwark_private.require_caller();
+  if bulwark_private.can_see_user(user_id, organization_id, former) is not true then
     raise exception 'Cannot look up user: there is none here that you may see'
       using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
   end if;
 end;
 $$;
-comment on function private.require_visible_user(uuid, uuid, boolean) is
+comment on function bulwark_private.require_visible_user(uuid, uuid, boolean) is
   'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all, and what
-   private.require_user raises.';
+   bulwark_private.require_user raises.';
 
 revoke all on function
-  private.require_permission(text, uuid), private.require_permission_to_change(text, uuid),
-  private.require_permission_to_act(text, uuid),
-  private.can_see_user(uuid, uuid, boolean), private.require_visible_user(uuid, uuid, boolean)
+  bulwark.require_permission(text, uuid), bulwark_private.require_permission_to_change(text, uuid),
+  bulwark_private.require_permission_to_act(text, uuid),
+  bulwark_private.can_see_user(uuid, uuid, boolean), bulwark_private.require_visible_user(uuid, uuid, boolean)
   from public, anon, authenticated, service_role;
-grant execute on function private.require_permission(text, uuid) to authenticated;
+grant execute on function bulwark.require_permission(text, uuid) to authenticated;

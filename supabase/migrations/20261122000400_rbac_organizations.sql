@@ -4,19 +4,19 @@
 -- SECURITY DEFINER: create_organization, update_organization, delete_organization, because clients
 --   may write neither organizations nor grants.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
     'Whether anybody signed in may make an organization; otherwise org:create is needed'),
   ('rbac.self_service_limit', '10',
     'How many organizations one account may make by itself, without org:create');
 
-create table private.reserved_slugs (
+create table bulwark_private.reserved_slugs (
   slug text primary key
 );
-comment on table private.reserved_slugs is
+comment on table bulwark_private.reserved_slugs is
   'Slugs that no organization may take, because an application''s own paths begin with them.';
-alter table private.reserved_slugs enable row level security;
-insert into private.reserved_slugs
+alter table bulwark_private.reserved_slugs enable row level security;
+insert into bulwark_private.reserved_slugs
 select unnest(array[
   'about', 'account', 'accounts', 'admin', 'api', 'app', 'assets', 'auth', 'billing', 'blog',
   'bulwark', 'callback', 'cdn', 'console', 'dashboard', 'docs', 'download', 'functions', 'health',
@@ -25,7 +25,7 @@ select unnest(array[
   'settings', 'signin', 'signup', 'static', 'status', 'storage', 'super-admin', 'supabase',
   'support', 'system', 'terms', 'undefined', 'webhooks', 'well-known', 'www']);
 
-create function private.require_organization_names(name text, slug text)
+create function bulwark_private.require_organization_names(name text, slug text)
   returns void
   language plpgsql
   stable
@@ -43,17 +43,17 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_SLUG';
   end if;
   if exists (
-    select from private.reserved_slugs r where r.slug = require_organization_names.slug
+    select from bulwark_private.reserved_slugs r where r.slug = require_organization_names.slug
   ) then
     raise exception 'Cannot name organization: the slug is reserved'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
   end if;
 end;
 $$;
-comment on function private.require_organization_names(text, text) is
+comment on function bulwark_private.require_organization_names(text, text) is
   'Raises RBAC_INVALID_NAME, RBAC_INVALID_SLUG or RBAC_SLUG_RESERVED.';
 
-create function private.require_existing_user(user_id uuid)
+create function bulwark_private.require_existing_user(user_id uuid)
   returns void
   language plpgsql
   stable
@@ -75,52 +75,52 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_existing_user(uuid) is
+comment on function bulwark_private.require_existing_user(uuid) is
   'Raises RBAC_UNKNOWN_USER. Only for callers who may name anybody: to others it is an oracle.';
 
-create function public.create_organization(
+create function bulwark.create_organization(
   name text,
   slug text,
   administrator_id uuid default null
 )
-  returns public.organizations
+  returns bulwark.organizations
   language plpgsql
   volatile
   security definer            -- definer because clients may not write organizations or grants
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := private.current_person();
+  v_caller uuid := bulwark.current_person();
   v_administrator uuid := coalesce(administrator_id, v_caller);
   v_by_itself boolean := false;
-  v_organization public.organizations;
+  v_organization bulwark.organizations;
 begin
-  if not private.caller_is_service() then
-    v_caller := private.require_user();
-    perform private.require_named_account(v_caller);
+  if not bulwark_private.caller_is_service() then
+    v_caller := bulwark_private.require_user();
+    perform bulwark_private.require_named_account(v_caller);
     v_by_itself := v_administrator = v_caller
-      and private.setting('rbac.self_service_organizations') = 'true'
-      and not private.session_permits(v_caller, 'org:create', null);
+      and bulwark_private.setting('rbac.self_service_organizations') = 'true'
+      and not bulwark_private.session_permits(v_caller, 'org:create', null);
     if not v_by_itself then
-      perform private.require_permission_to_act('org:create', null);
+      perform bulwark_private.require_permission_to_act('org:create', null);
     end if;
   end if;
-  perform private.lock_rights(null);
-  perform private.hold_session();
+  perform bulwark_private.lock_rights(null);
+  perform bulwark_private.hold_session();
   if v_by_itself then
-    perform private.lock_count('organizations', v_caller::text);
+    perform bulwark_private.lock_count('organizations', v_caller::text);
     if (
-      select count(*) >= (private.setting('rbac.self_service_limit'))::integer
-      from public.organizations o where o.created_by = v_caller and o.self_service
+      select count(*) >= (bulwark_private.setting('rbac.self_service_limit'))::integer
+      from bulwark.organizations o where o.created_by = v_caller and o.self_service
     ) then
       raise exception 'Cannot create organization: you have made as many as one account may'
         using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
     end if;
   end if;
-  perform private.require_organization_names(name, slug);
-  perform private.require_existing_user(v_administrator);
+  perform bulwark_private.require_organization_names(name, slug);
+  perform bulwark_private.require_existing_user(v_administrator);
   begin
-    insert into public.organizations (name, slug, created_by, self_service)
+    insert into bulwark.organizations (name, slug, created_by, self_service)
     values (
       btrim(create_organization.name), create_organization.slug, v_caller, v_by_itself
     )
@@ -129,31 +129,31 @@ begin
     raise exception 'Cannot create organization: the slug is taken'
       using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
   end;
-  insert into public.user_roles (user_id, role_id, organization_id, granted_by)
-  values (v_administrator, private.admin_role(), v_organization.id, v_caller);
+  insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by)
+  values (v_administrator, bulwark_private.admin_role(), v_organization.id, v_caller);
   return v_organization;
 end;
 $$;
-comment on function public.create_organization(text, text, uuid) is
+comment on function bulwark.create_organization(text, text, uuid) is
   'Makes an organization and its first administrator: the caller, or administrator_id where the
    caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
    RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER,
    RBAC_TOO_MANY_ORGANIZATIONS.';
 
-create function public.update_organization(organization_id uuid, name text, slug text)
-  returns public.organizations
+create function bulwark.update_organization(organization_id uuid, name text, slug text)
+  returns bulwark.organizations
   language plpgsql
   volatile
   security definer            -- definer because clients may not write organizations
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_organization public.organizations;
+  v_organization bulwark.organizations;
 begin
-  perform private.require_permission_to_act('org:update', organization_id);
-  perform private.require_organization_names(name, slug);
+  perform bulwark_private.require_permission_to_act('org:update', organization_id);
+  perform bulwark_private.require_organization_names(name, slug);
   begin
-    update public.organizations o
+    update bulwark.organizations o
     set name = btrim(update_organization.name), slug = update_organization.slug
     where o.id = organization_id
     returning * into v_organization;
@@ -168,11 +168,11 @@ begin
   return v_organization;
 end;
 $$;
-comment on function public.update_organization(uuid, text, text) is
+comment on function bulwark.update_organization(uuid, text, text) is
   'Renames an organization (org:update there). Errors as of create_organization and
    RBAC_UNKNOWN_ORGANIZATION, which only the service role and super_admin can meet.';
 
-create function public.delete_organization(organization_id uuid, confirm_slug text)
+create function bulwark.delete_organization(organization_id uuid, confirm_slug text)
   returns void
   language plpgsql
   volatile
@@ -180,8 +180,8 @@ create function public.delete_organization(organization_id uuid, confirm_slug te
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission_to_change('org:delete', organization_id);
-  delete from public.organizations o
+  perform bulwark_private.require_permission_to_change('org:delete', organization_id);
+  delete from bulwark.organizations o
   where o.id = organization_id and o.slug = confirm_slug;
   if not found then
     raise exception 'Cannot delete organization: none has this id and this slug'
@@ -190,20 +190,20 @@ begin
   end if;
 end;
 $$;
-comment on function public.delete_organization(uuid, text) is
+comment on function bulwark.delete_organization(uuid, text) is
   'Deletes an organization with its roles, grants and invitations (org:delete, which only
    super_admin holds); the slug confirms it. Errors: RBAC_PERMISSION_DENIED,
    RBAC_UNKNOWN_ORGANIZATION.';
 
 revoke all on function
-  private.require_organization_names(text, text),
-  private.require_existing_user(uuid),
-  public.create_organization(text, text, uuid),
-  public.update_organization(uuid, text, text),
-  public.delete_organization(uuid, text)
+  bulwark_private.require_organization_names(text, text),
+  bulwark_private.require_existing_user(uuid),
+  bulwark.create_organization(text, text, uuid),
+  bulwark.update_organization(uuid, text, text),
+  bulwark.delete_organization(uuid, text)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.create_organization(text, text, uuid),
-  public.update_organization(uuid, text, text),
-  public.delete_organization(uuid, text)
+  bulwark.create_organization(text, text, uuid),
+  bulwark.update_organization(uuid, text, text),
+  bulwark.delete_organization(uuid, text)
   to authenticated, service_role;

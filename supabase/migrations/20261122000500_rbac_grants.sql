@@ -3,14 +3,14 @@
 -- do not hold, or a longer time than their own.
 -- SECURITY DEFINER: grant_role, revoke_role, because clients may not write grants.
 
-create function private.find_role(name text, organization_id uuid)
-  returns public.roles
+create function bulwark_private.find_role(name text, organization_id uuid)
+  returns bulwark.roles
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_role public.roles;
+  v_role bulwark.roles;
 begin
   if name is null then
     raise exception 'Cannot find role: the role is null'
@@ -18,7 +18,7 @@ begin
   end if;
   -- A system role that a later version brings comes before an older one of the same name.
   select * into v_role
-  from public.roles r
+  from bulwark.roles r
   where r.name = find_role.name
     and (r.organization_id is null or r.organization_id = find_role.organization_id)
   order by r.organization_id nulls first
@@ -31,12 +31,12 @@ begin
   return v_role;
 end;
 $$;
-comment on function private.find_role(text, uuid) is
+comment on function bulwark_private.find_role(text, uuid) is
   'A system role or a role of that organization, by name. Raises RBAC_UNKNOWN_ROLE.';
 
 -- Rank has three parts: level, permissions, and time. Who holds a role until Friday gives nothing
 -- that lasts until Saturday.
-create function private.grant_obstacle(
+create function bulwark_private.grant_obstacle(
   granter uuid,
   role_id uuid,
   organization_id uuid,
@@ -51,7 +51,7 @@ declare
   v_until constant timestamptz := coalesce(held_until, 'infinity');
   v_grants_until timestamptz;
   v_level constant smallint := (
-    select r.level from public.roles r where r.id = grant_obstacle.role_id
+    select r.level from bulwark.roles r where r.id = grant_obstacle.role_id
   );
   v_own_level smallint;
   v_own_lasting_level smallint;
@@ -59,7 +59,7 @@ declare
   v_shortest timestamptz;
 begin
   select max(h.held_until) into v_grants_until
-  from private.held_permissions h
+  from bulwark_private.held_permissions h
   where h.user_id = granter
     and h.permission = 'role:grant'
     and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere);
@@ -69,18 +69,18 @@ begin
 
   select max(r.level), coalesce(max(r.level) filter (where g.held_until >= v_until), -1)
   into v_own_level, v_own_lasting_level
-  from private.active_grants g
-  join public.roles r on r.id = g.role_id
+  from bulwark_private.active_grants g
+  join bulwark.roles r on r.id = g.role_id
   where g.user_id = granter
     and (
       g.organization_id is not distinct from grant_obstacle.organization_id
-      or (g.organization_id is null and g.role_id = private.super_admin_role())
+      or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
     );
   select bool_or(held.until is null), min(held.until) into v_missing, v_shortest
-  from private.effective_permissions e
+  from bulwark_private.effective_permissions e
   left join lateral (
     select max(h.held_until) as until
-    from private.held_permissions h
+    from bulwark_private.held_permissions h
     where h.user_id = granter
       and h.permission = e.permission
       and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere)
@@ -88,11 +88,11 @@ begin
   where e.role_id = grant_obstacle.role_id;
 
   if v_missing or v_own_level < v_level or (
-    role_id = private.super_admin_role() and not exists (
-      select from private.active_grants g
+    role_id = bulwark_private.super_admin_role() and not exists (
+      select from bulwark_private.active_grants g
       where g.user_id = granter
         and g.organization_id is null
-        and g.role_id = private.super_admin_role()
+        and g.role_id = bulwark_private.super_admin_role()
     )
   ) then
     return 'RBAC_ROLE_OUTRANKS_GRANTER';
@@ -103,11 +103,11 @@ begin
   return null;
 end;
 $$;
-comment on function private.grant_obstacle(uuid, uuid, uuid, timestamptz) is
+comment on function bulwark_private.grant_obstacle(uuid, uuid, uuid, timestamptz) is
   'Why a user may not give (or, with held_until now(), take) a role in an organization: an error
    code, or null where nothing stands in the way.';
 
-create function private.require_no_obstacle(obstacle text, action text)
+create function bulwark_private.require_no_obstacle(obstacle text, action text)
   returns void
   language plpgsql
   immutable
@@ -125,26 +125,26 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_no_obstacle(text, text) is
-  'Raises the error that private.grant_obstacle named, if it named one.';
+comment on function bulwark_private.require_no_obstacle(text, text) is
+  'Raises the error that bulwark_private.grant_obstacle named, if it named one.';
 
-create function public.grant_role(
+create function bulwark.grant_role(
   user_id uuid,
   role text,
   organization_id uuid default null,
   starts_at timestamptz default null,
   expires_at timestamptz default null
 )
-  returns public.user_roles
+  returns bulwark.user_roles
   language plpgsql
   volatile
   security definer            -- definer because clients may not write grants
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := private.current_person();
-  v_role public.roles;
-  v_grant public.user_roles;
+  v_caller uuid := bulwark.current_person();
+  v_role bulwark.roles;
+  v_grant bulwark.user_roles;
   v_starts_at timestamptz := greatest(coalesce(starts_at, now()), now());
 begin
   if user_id is null then
@@ -157,12 +157,12 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY',
             hint = 'Leave expires_at null for a role without an end';
   end if;
-  if not private.caller_is_service() then
-    v_caller := private.require_user();
-    perform private.require_permission_to_change('role:grant', organization_id);
+  if not bulwark_private.caller_is_service() then
+    v_caller := bulwark_private.require_user();
+    perform bulwark_private.require_permission_to_change('role:grant', organization_id);
     -- Nobody is made a member unasked, and whose time is over is no member any more.
-    if organization_id is not null and not private.is_super_admin() and not exists (
-      select from private.unexpired_grants g
+    if organization_id is not null and not bulwark.is_super_admin() and not exists (
+      select from bulwark_private.unexpired_grants g
       where g.user_id = grant_role.user_id and g.organization_id = grant_role.organization_id
     ) then
       raise exception 'Cannot grant role: the user is not a member of the organization'
@@ -170,27 +170,27 @@ begin
               hint = 'Invite them with invite_member';
     end if;
   end if;
-  if private.caller_is_service() then
-    perform private.bump_permission_version(organization_id);
+  if bulwark_private.caller_is_service() then
+    perform bulwark_private.bump_permission_version(organization_id);
   end if;
-  v_role := private.find_role(role, organization_id);
-  if v_role.id = private.super_admin_role() and organization_id is not null then
+  v_role := bulwark_private.find_role(role, organization_id);
+  if v_role.id = bulwark_private.super_admin_role() and organization_id is not null then
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
-  if not private.caller_is_service() then
-    perform private.require_no_obstacle(
-      private.grant_obstacle(v_caller, v_role.id, organization_id, expires_at), 'grant role'
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_no_obstacle(
+      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, expires_at), 'grant role'
     );
   end if;
-  perform private.require_existing_user(user_id);
+  perform bulwark_private.require_existing_user(user_id);
   if organization_id is not null and not exists (
-    select from public.organizations o where o.id = grant_role.organization_id
+    select from bulwark.organizations o where o.id = grant_role.organization_id
   ) then
     raise exception 'Cannot grant role: the organization does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
-  insert into public.user_roles as g
+  insert into bulwark.user_roles as g
     (user_id, role_id, organization_id, starts_at, expires_at, granted_by)
   values (
     grant_role.user_id, v_role.id, grant_role.organization_id, v_starts_at,
@@ -207,7 +207,7 @@ begin
   return v_grant;
 end;
 $$;
-comment on function public.grant_role(uuid, text, uuid, timestamptz, timestamptz) is
+comment on function bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz) is
   'Grants a role to a member (role:grant), from starts_at (null: now) until expires_at (null: no
    end); granting it again replaces the window. Nobody grants what outranks them, what they do not
    hold, or for longer than they hold it. Errors: RBAC_PERMISSION_DENIED, RBAC_NOT_A_MEMBER,
@@ -215,7 +215,7 @@ comment on function public.grant_role(uuid, text, uuid, timestamptz, timestamptz
    RBAC_GRANT_OUTLIVES_GRANTER, RBAC_INVALID_EXPIRY, RBAC_NULL_ARGUMENT, RBAC_LAST_ADMINISTRATOR;
    to the service role and super_admin also RBAC_UNKNOWN_USER, RBAC_UNKNOWN_ORGANIZATION.';
 
-create function public.revoke_role(user_id uuid, role text, organization_id uuid default null)
+create function bulwark.revoke_role(user_id uuid, role text, organization_id uuid default null)
   returns void
   language plpgsql
   volatile
@@ -223,36 +223,36 @@ create function public.revoke_role(user_id uuid, role text, organization_id uuid
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := private.current_person();
-  v_role public.roles;
+  v_caller uuid := bulwark.current_person();
+  v_role bulwark.roles;
 begin
   if user_id is null then
     raise exception 'Cannot revoke role: the user is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
-  if private.caller_is_service() then
-    perform private.bump_permission_version(organization_id);
-    v_role := private.find_role(role, organization_id);
-  elsif user_id is distinct from private.require_user() then
-    perform private.require_permission_to_change('role:grant', organization_id);
-    v_role := private.find_role(role, organization_id);
-    perform private.require_no_obstacle(
-      private.grant_obstacle(v_caller, v_role.id, organization_id, now()), 'revoke role'
+  if bulwark_private.caller_is_service() then
+    perform bulwark_private.bump_permission_version(organization_id);
+    v_role := bulwark_private.find_role(role, organization_id);
+  elsif user_id is distinct from bulwark_private.require_user() then
+    perform bulwark_private.require_permission_to_change('role:grant', organization_id);
+    v_role := bulwark_private.find_role(role, organization_id);
+    perform bulwark_private.require_no_obstacle(
+      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, now()), 'revoke role'
     );
   else
     -- One's own role can always be laid down; a role of a foreign organization is not found.
     select r.* into v_role
-    from public.roles r
-    join public.user_roles g on g.role_id = r.id
+    from bulwark.roles r
+    join bulwark.user_roles g on g.role_id = r.id
     where g.user_id = v_caller
       and g.organization_id is not distinct from revoke_role.organization_id
       and r.name = revoke_role.role;
     if found then
-      perform private.bump_permission_version(organization_id);
-      perform private.hold_session();
+      perform bulwark_private.bump_permission_version(organization_id);
+      perform bulwark_private.hold_session();
     end if;
   end if;
-  delete from public.user_roles g
+  delete from bulwark.user_roles g
   where g.user_id = revoke_role.user_id
     and g.role_id = v_role.id
     and g.organization_id is not distinct from revoke_role.organization_id;
@@ -262,19 +262,19 @@ begin
   end if;
 end;
 $$;
-comment on function public.revoke_role(uuid, text, uuid) is
+comment on function bulwark.revoke_role(uuid, text, uuid) is
   'Takes a role from a user, effective on the next request: one''s own always, another''s with
    role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_LAST_ADMINISTRATOR,
    RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE, RBAC_NULL_ARGUMENT.';
 
 revoke all on function
-  private.find_role(text, uuid),
-  private.grant_obstacle(uuid, uuid, uuid, timestamptz),
-  private.require_no_obstacle(text, text),
-  public.grant_role(uuid, text, uuid, timestamptz, timestamptz),
-  public.revoke_role(uuid, text, uuid)
+  bulwark_private.find_role(text, uuid),
+  bulwark_private.grant_obstacle(uuid, uuid, uuid, timestamptz),
+  bulwark_private.require_no_obstacle(text, text),
+  bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz),
+  bulwark.revoke_role(uuid, text, uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.grant_role(uuid, text, uuid, timestamptz, timestamptz),
-  public.revoke_role(uuid, text, uuid)
+  bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz),
+  bulwark.revoke_role(uuid, text, uuid)
   to authenticated, service_role;

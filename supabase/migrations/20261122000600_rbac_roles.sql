@@ -5,22 +5,22 @@
 
 -- A role outlives the grant of whoever makes it, so only what its maker holds without an end goes
 -- into it. The list is taken before the edit: the edited role may be one the editor holds.
-create function private.lasting_permissions(user_id uuid, organization_id uuid)
+create function bulwark_private.lasting_permissions(user_id uuid, organization_id uuid)
   returns text[]
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(array_agg(distinct h.permission), '{}')
-  from private.held_permissions h
+  from bulwark_private.held_permissions h
   where h.user_id = lasting_permissions.user_id
     and h.held_until = 'infinity'
     and (h.organization_id = lasting_permissions.organization_id or h.everywhere);
 $$;
-comment on function private.lasting_permissions(uuid, uuid) is
+comment on function bulwark_private.lasting_permissions(uuid, uuid) is
   'The permissions a user holds in an organization without an expiry.';
 
-create function private.set_role_contents(
+create function bulwark_private.set_role_contents(
   role_id uuid,
   organization_id uuid,
   permissions text[],
@@ -46,31 +46,31 @@ begin
   end if;
   if permissions is not null then
     foreach v_name in array permissions loop
-      perform private.require_known_permission(v_name);
+      perform bulwark_private.require_known_permission(v_name);
     end loop;
     -- Only what differs, so that the log tells of nothing that was taken and given back.
-    delete from public.role_permissions p
+    delete from bulwark.role_permissions p
     where p.role_id = set_role_contents.role_id and p.permission <> all (permissions);
-    insert into public.role_permissions (role_id, permission)
+    insert into bulwark.role_permissions (role_id, permission)
     select distinct set_role_contents.role_id, unnest(permissions)
     on conflict do nothing;
   end if;
   if inherits is not null then
     v_inherited := array(
-      select (private.find_role(n, organization_id)).id from unnest(inherits) as n
+      select (bulwark_private.find_role(n, organization_id)).id from unnest(inherits) as n
     );
-    delete from public.role_inheritance i
+    delete from bulwark.role_inheritance i
     where i.role_id = set_role_contents.role_id and i.inherits_role_id <> all (v_inherited);
-    insert into public.role_inheritance (role_id, inherits_role_id)
+    insert into bulwark.role_inheritance (role_id, inherits_role_id)
     select distinct set_role_contents.role_id, unnest(v_inherited)
     on conflict do nothing;
   end if;
 end;
 $$;
-comment on function private.set_role_contents(uuid, uuid, text[], text[]) is
+comment on function bulwark_private.set_role_contents(uuid, uuid, text[], text[]) is
   'Replaces what a role holds and inherits; null leaves a list as it is.';
 
-create function private.require_role_rank(
+create function bulwark_private.require_role_rank(
   role_id uuid,
   held text[],
   level smallint
@@ -90,17 +90,17 @@ begin
     union
     select i.role_id
     from heirs h
-    join public.role_inheritance i on i.inherits_role_id = h.role_id
+    join bulwark.role_inheritance i on i.inherits_role_id = h.role_id
   )
   select
     max(r.level),
     (
       select min(e.permission)
-      from private.effective_permissions e
+      from bulwark_private.effective_permissions e
       where e.role_id in (select h.role_id from heirs h) and e.permission <> all (held)
     )
   into v_level, v_permission
-  from public.roles r
+  from bulwark.roles r
   where r.id in (select h.role_id from heirs h);
   if v_permission is not null then
     raise exception 'Cannot set role: you do not hold % yourself, without an end', v_permission
@@ -114,36 +114,36 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_role_rank(uuid, text[], smallint) is
+comment on function bulwark_private.require_role_rank(uuid, text[], smallint) is
   'Raises unless a role and all its heirs stay within the given permissions and level.';
 
-create function private.lasting_level(user_id uuid, organization_id uuid)
+create function bulwark_private.lasting_level(user_id uuid, organization_id uuid)
   returns smallint
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(max(r.level), 0::smallint)
-  from private.active_grants g
-  join public.roles r on r.id = g.role_id
+  from bulwark_private.active_grants g
+  join bulwark.roles r on r.id = g.role_id
   where g.user_id = lasting_level.user_id
     and g.held_until = 'infinity'
     and (
       g.organization_id = lasting_level.organization_id
-      or (g.organization_id is null and g.role_id = private.super_admin_role())
+      or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
     );
 $$;
-comment on function private.lasting_level(uuid, uuid) is
+comment on function bulwark_private.lasting_level(uuid, uuid) is
   'The highest level a user holds in an organization without an expiry.';
 
-create function private.find_own_role(name text, organization_id uuid)
-  returns public.roles
+create function bulwark_private.find_own_role(name text, organization_id uuid)
+  returns bulwark.roles
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_role public.roles := private.find_role(name, organization_id);
+  v_role bulwark.roles := bulwark_private.find_role(name, organization_id);
 begin
   if v_role.organization_id is null then
     raise exception 'Cannot change role: it is a system role'
@@ -153,10 +153,10 @@ begin
   return v_role;
 end;
 $$;
-comment on function private.find_own_role(text, uuid) is
+comment on function bulwark_private.find_own_role(text, uuid) is
   'A role that the organization made, by name. Raises RBAC_UNKNOWN_ROLE or RBAC_ROLE_IS_SYSTEM.';
 
-create function private.require_role_name(name text, description text)
+create function bulwark_private.require_role_name(name text, description text)
   returns void
   language plpgsql
   stable
@@ -172,24 +172,24 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
   end if;
   if exists (
-    select from public.roles r where r.organization_id is null and r.name = require_role_name.name
+    select from bulwark.roles r where r.organization_id is null and r.name = require_role_name.name
   ) then
     raise exception 'Cannot name role: a system role has that name'
       using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
   end if;
 end;
 $$;
-comment on function private.require_role_name(text, text) is
+comment on function bulwark_private.require_role_name(text, text) is
   'Raises RBAC_INVALID_NAME or, where it would shadow a system role, RBAC_ROLE_EXISTS.';
 
-create function public.create_role(
+create function bulwark.create_role(
   organization_id uuid,
   name text,
   permissions text[] default '{}',
   inherits text[] default '{}',
   description text default ''
 )
-  returns public.roles
+  returns bulwark.roles
   language plpgsql
   volatile
   security definer            -- definer because clients may not write roles
@@ -198,51 +198,51 @@ as $$
 declare
   v_held text[];
   v_level smallint;
-  v_role public.roles;
+  v_role bulwark.roles;
 begin
-  perform private.require_permission_to_change('role:manage', organization_id);
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
   if organization_id is null then
     raise exception 'Cannot create role: the organization is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT',
             hint = 'System roles are made by migrations';
   end if;
-  v_held := private.lasting_permissions(private.current_person(), organization_id);
-  v_level := private.lasting_level(private.current_person(), organization_id);
-  perform private.require_role_name(name, description);
+  v_held := bulwark_private.lasting_permissions(bulwark.current_person(), organization_id);
+  v_level := bulwark_private.lasting_level(bulwark.current_person(), organization_id);
+  perform bulwark_private.require_role_name(name, description);
   if (
-    select count(*) >= 100 from public.roles r
+    select count(*) >= 100 from bulwark.roles r
     where r.organization_id = create_role.organization_id
   ) then
     raise exception 'Cannot create role: an organization has at most 100 of its own'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_TOO_MANY_ROLES';
   end if;
   begin
-    insert into public.roles (organization_id, name, description, created_by)
+    insert into bulwark.roles (organization_id, name, description, created_by)
     values (
       create_role.organization_id, create_role.name, create_role.description,
-      private.current_person()
+      bulwark.current_person()
     )
     returning * into v_role;
   exception when unique_violation then
     raise exception 'Cannot create role: the organization has one of that name'
       using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
   end;
-  perform private.set_role_contents(v_role.id, organization_id, permissions, inherits);
-  if not private.caller_is_service() then
-    perform private.require_role_rank(v_role.id, v_held, v_level);
+  perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
   end if;
-  select * into v_role from public.roles r where r.id = v_role.id;
+  select * into v_role from bulwark.roles r where r.id = v_role.id;
   return v_role;
 end;
 $$;
-comment on function public.create_role(uuid, text, text[], text[], text) is
+comment on function bulwark.create_role(uuid, text, text[], text[], text) is
   'Makes a role for an organization (role:manage) out of permissions and inherited roles, none of
    them beyond what its maker holds there without an end. Errors: RBAC_PERMISSION_DENIED,
    RBAC_INVALID_NAME, RBAC_ROLE_EXISTS, RBAC_UNKNOWN_PERMISSION, RBAC_UNKNOWN_ROLE,
    RBAC_PERMISSION_NOT_HELD, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_ROLE_NOT_ASSIGNABLE,
    RBAC_BATCH_TOO_LARGE, RBAC_TOO_MANY_ROLES, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
 
-create function public.update_role(
+create function bulwark.update_role(
   organization_id uuid,
   role text,
   name text default null,
@@ -250,7 +250,7 @@ create function public.update_role(
   inherits text[] default null,
   description text default null
 )
-  returns public.roles
+  returns bulwark.roles
   language plpgsql
   volatile
   security definer            -- definer because clients may not write roles
@@ -259,24 +259,24 @@ as $$
 declare
   v_held text[];
   v_level smallint;
-  v_role public.roles;
+  v_role bulwark.roles;
 begin
-  perform private.require_permission_to_change('role:manage', organization_id);
-  v_role := private.find_own_role(role, organization_id);
-  v_held := private.lasting_permissions(private.current_person(), organization_id);
-  v_level := private.lasting_level(private.current_person(), organization_id);
-  if not private.caller_is_service() then
-    perform private.require_role_rank(v_role.id, v_held, v_level);
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
+  v_role := bulwark_private.find_own_role(role, organization_id);
+  v_held := bulwark_private.lasting_permissions(bulwark.current_person(), organization_id);
+  v_level := bulwark_private.lasting_level(bulwark.current_person(), organization_id);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
   end if;
-  perform private.require_role_name(
+  perform bulwark_private.require_role_name(
     coalesce(name, v_role.name), coalesce(description, v_role.description)
   );
-  perform private.set_role_contents(v_role.id, organization_id, permissions, inherits);
-  if not private.caller_is_service() then
-    perform private.require_role_rank(v_role.id, v_held, v_level);
+  perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
   end if;
   begin
-    update public.roles r
+    update bulwark.roles r
     set name = coalesce(update_role.name, r.name),
         description = coalesce(update_role.description, r.description)
     where r.id = v_role.id
@@ -288,13 +288,13 @@ begin
   return v_role;
 end;
 $$;
-comment on function public.update_role(uuid, text, text, text[], text[], text) is
+comment on function bulwark.update_role(uuid, text, text, text[], text[], text) is
   'Changes a role that the organization made (role:manage): its name, and what it holds and inherits
    as whole lists; null leaves a part as it is. The role and all its heirs must be within the
    editor''s own permissions before and after. Errors as of create_role, RBAC_ROLE_CYCLE and
    RBAC_ROLE_IS_SYSTEM.';
 
-create function public.delete_role(organization_id uuid, role text)
+create function bulwark.delete_role(organization_id uuid, role text)
   returns void
   language plpgsql
   volatile
@@ -302,45 +302,45 @@ create function public.delete_role(organization_id uuid, role text)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_role public.roles;
+  v_role bulwark.roles;
 begin
-  perform private.require_permission_to_change('role:manage', organization_id);
-  v_role := private.find_own_role(role, organization_id);
-  if not private.caller_is_service() then
-    perform private.require_role_rank(
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
+  v_role := bulwark_private.find_own_role(role, organization_id);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(
       v_role.id,
-      private.lasting_permissions(private.current_person(), organization_id),
-      private.lasting_level(private.current_person(), organization_id)
+      bulwark_private.lasting_permissions(bulwark.current_person(), organization_id),
+      bulwark_private.lasting_level(bulwark.current_person(), organization_id)
     );
   end if;
-  delete from public.user_roles g where g.role_id = v_role.id and g.expires_at <= now();
-  if exists (select from public.user_roles g where g.role_id = v_role.id)
-    or exists (select from public.role_inheritance i where i.inherits_role_id = v_role.id) then
+  delete from bulwark.user_roles g where g.role_id = v_role.id and g.expires_at <= now();
+  if exists (select from bulwark.user_roles g where g.role_id = v_role.id)
+    or exists (select from bulwark.role_inheritance i where i.inherits_role_id = v_role.id) then
     raise exception 'Cannot delete role: somebody holds it or another role inherits it'
       using errcode = 'foreign_key_violation', detail = 'RBAC_ROLE_IN_USE',
             hint = 'Revoke it from its holders and take it out of the roles that inherit it';
   end if;
-  delete from public.roles r where r.id = v_role.id;
+  delete from bulwark.roles r where r.id = v_role.id;
 end;
 $$;
-comment on function public.delete_role(uuid, text) is
+comment on function bulwark.delete_role(uuid, text) is
   'Deletes a role that the organization made (role:manage), with its pending invitations, unless
    somebody holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
    RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD.';
 
 revoke all on function
-  private.lasting_permissions(uuid, uuid),
-  private.lasting_level(uuid, uuid),
-  private.set_role_contents(uuid, uuid, text[], text[]),
-  private.require_role_rank(uuid, text[], smallint),
-  private.find_own_role(text, uuid),
-  private.require_role_name(text, text),
-  public.create_role(uuid, text, text[], text[], text),
-  public.update_role(uuid, text, text, text[], text[], text),
-  public.delete_role(uuid, text)
+  bulwark_private.lasting_permissions(uuid, uuid),
+  bulwark_private.lasting_level(uuid, uuid),
+  bulwark_private.set_role_contents(uuid, uuid, text[], text[]),
+  bulwark_private.require_role_rank(uuid, text[], smallint),
+  bulwark_private.find_own_role(text, uuid),
+  bulwark_private.require_role_name(text, text),
+  bulwark.create_role(uuid, text, text[], text[], text),
+  bulwark.update_role(uuid, text, text, text[], text[], text),
+  bulwark.delete_role(uuid, text)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.create_role(uuid, text, text[], text[], text),
-  public.update_role(uuid, text, text, text[], text[], text),
-  public.delete_role(uuid, text)
+  bulwark.create_role(uuid, text, text[], text[], text),
+  bulwark.update_role(uuid, text, text, text[], text[], text),
+  bulwark.delete_role(uuid, text)
   to authenticated, service_role;

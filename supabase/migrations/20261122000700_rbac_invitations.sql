@@ -3,19 +3,19 @@
 -- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
 -- the rights of whoever sent them.
 -- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
---   neither invitations nor grants; private.confirmed_email, because they may not read auth.users.
+--   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read auth.users.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
     'Whether the address that a single sign-on provider asserts may accept invitations'),
   ('rbac.pending_invitations', '1000',
     'Pending invitations that one organization has at once; it makes four times as many a day');
 
-create table public.invitations (
+create table bulwark.invitations (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references public.organizations (id) on delete cascade,
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   email text not null,
-  role_id uuid not null references public.roles (id) on delete cascade,
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
   -- Cascade, not set null: an invitation without a sender would carry the operator's authority.
   invited_by uuid references auth.users (id) on delete cascade,
   -- Not the transaction's start: it is compared with when somebody left.
@@ -27,31 +27,31 @@ create table public.invitations (
   constraint invitations_email_is_lower_case check (email = lower(email)),
   constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
 );
-comment on table public.invitations is
+comment on table bulwark.invitations is
   'Who was invited into which organization as what. Pending while neither accepted_at nor
    revoked_at is set and expires_at lies ahead.';
-comment on column public.invitations.invited_by is
+comment on column bulwark.invitations.invited_by is
   'Whose authority the invitation has; null is the operator.';
 
-create table private.invitation_tokens (
-  invitation_id uuid primary key references public.invitations (id) on delete cascade,
+create table bulwark_private.invitation_tokens (
+  invitation_id uuid primary key references bulwark.invitations (id) on delete cascade,
   token_hash bytea not null unique
 );
-comment on table private.invitation_tokens is
+comment on table bulwark_private.invitation_tokens is
   'SHA-256 of each invitation token. The tokens have 256 random bits, so a plain hash is enough.';
 
-create unique index invitations_pending_idx on public.invitations (organization_id, email)
+create unique index invitations_pending_idx on bulwark.invitations (organization_id, email)
   where accepted_at is null and revoked_at is null;
-create index invitations_organization_id_idx on public.invitations (organization_id, created_at);
-create index invitations_email_idx on public.invitations (email);
-create index invitations_role_id_idx on public.invitations (role_id);
-create index invitations_invited_by_idx on public.invitations (invited_by);
-create index invitations_accepted_by_idx on public.invitations (accepted_by);
+create index invitations_organization_id_idx on bulwark.invitations (organization_id, created_at);
+create index invitations_email_idx on bulwark.invitations (email);
+create index invitations_role_id_idx on bulwark.invitations (role_id);
+create index invitations_invited_by_idx on bulwark.invitations (invited_by);
+create index invitations_accepted_by_idx on bulwark.invitations (accepted_by);
 
-alter table public.invitations enable row level security;
-alter table private.invitation_tokens enable row level security;
+alter table bulwark.invitations enable row level security;
+alter table bulwark_private.invitation_tokens enable row level security;
 
-create function private.confirmed_email()
+create function bulwark_private.confirmed_email()
   returns text
   language sql
   stable
@@ -60,25 +60,25 @@ create function private.confirmed_email()
 as $$
   select lower(u.email)
   from auth.users u
-  where u.id = (select private.current_person())
+  where u.id = (select bulwark.current_person())
     and u.email_confirmed_at is not null
     and u.deleted_at is null
     and (u.banned_until is null or u.banned_until <= now())
     -- Several accounts may have one address where all but one come from identity providers.
-    and (not u.is_sso_user or private.setting('rbac.trust_sso_email') = 'true');
+    and (not u.is_sso_user or bulwark_private.setting('rbac.trust_sso_email') = 'true');
 $$;
-comment on function private.confirmed_email() is
+comment on function bulwark_private.confirmed_email() is
   'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
    token, which keeps an old address.';
 
-create function private.require_room_for_invitation(organization_id uuid)
+create function bulwark_private.require_room_for_invitation(organization_id uuid)
   returns void
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limit constant bigint := (private.setting('rbac.pending_invitations'))::bigint;
+  v_limit constant bigint := (bulwark_private.setting('rbac.pending_invitations'))::bigint;
 begin
   if (
     select
@@ -87,7 +87,7 @@ begin
       ) >= v_limit
       -- Revoking and inviting in turn must not get around the limit.
       or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
-    from public.invitations i
+    from bulwark.invitations i
     where i.organization_id = require_room_for_invitation.organization_id
       and (
         i.created_at > now() - interval '1 day'
@@ -100,12 +100,12 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_room_for_invitation(uuid) is
+comment on function bulwark_private.require_room_for_invitation(uuid) is
   'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization,
    or four times as many were made there within a day. The caller holds the organization''s rights
    alone, so the count holds.';
 
-create function public.invite_member(
+create function bulwark.invite_member(
   organization_id uuid,
   email text,
   role text,
@@ -119,15 +119,15 @@ create function public.invite_member(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := private.current_person();
+  v_caller uuid := bulwark.current_person();
   v_email text := lower(btrim(email));
   v_expires_at timestamptz;
   v_invitation uuid;
   v_now timestamptz;
-  v_role public.roles;
+  v_role bulwark.roles;
   v_token text;
 begin
-  perform private.require_permission_to_change('user:create', organization_id);
+  perform bulwark_private.require_permission_to_change('user:create', organization_id);
   v_now := clock_timestamp();
   if organization_id is null then
     raise exception 'Cannot invite member: the organization is null'
@@ -138,44 +138,44 @@ begin
     raise exception 'Cannot invite member: that is not an e-mail address'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EMAIL';
   end if;
-  if not private.lasts_up_to(expires_in, '90 days') or now() + expires_in = now() then
+  if not bulwark_private.lasts_up_to(expires_in, '90 days') or now() + expires_in = now() then
     raise exception 'Cannot invite member: an invitation lasts up to 90 days'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
   end if;
   v_expires_at := v_now + expires_in;
-  v_role := private.find_role(role, organization_id);
-  if v_role.id = private.super_admin_role() then
+  v_role := bulwark_private.find_role(role, organization_id);
+  if v_role.id = bulwark_private.super_admin_role() then
     raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
       using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
-  if not private.caller_is_service() then
-    perform private.require_no_obstacle(
-      private.grant_obstacle(v_caller, v_role.id, organization_id, null), 'invite member'
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_no_obstacle(
+      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, null), 'invite member'
     );
   end if;
 
-  update public.invitations i
+  update bulwark.invitations i
   set revoked_at = now()
   where i.organization_id = invite_member.organization_id
     and i.email = v_email
     and i.accepted_at is null
     and i.revoked_at is null;
-  perform private.require_room_for_invitation(invite_member.organization_id);
-  insert into public.invitations
+  perform bulwark_private.require_room_for_invitation(invite_member.organization_id);
+  insert into bulwark.invitations
     (organization_id, email, role_id, invited_by, created_at, expires_at)
   values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
   returning id into v_invitation;
   v_token := translate(
     encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
   );
-  insert into private.invitation_tokens (invitation_id, token_hash)
+  insert into bulwark_private.invitation_tokens (invitation_id, token_hash)
   values (v_invitation, sha256(convert_to(v_token, 'UTF8')));
-  insert into private.invitation_accounts (invitation_id, user_id)
+  insert into bulwark_private.invitation_accounts (invitation_id, user_id)
   select v_invitation, u.id from auth.users u where u.email = v_email;
   return query select v_invitation, v_token, v_expires_at;
 end;
 $$;
-comment on function public.invite_member(uuid, text, text, interval) is
+comment on function bulwark.invite_member(uuid, text, text, interval) is
   'Invites an e-mail address into an organization as a role (user:create and role:grant, rank as for
    grant_role) for up to 90 days. The token (base64url, 256 bits) is returned here and never again;
    sending it is the application''s part. An earlier pending invitation of the same address is
@@ -183,18 +183,18 @@ comment on function public.invite_member(uuid, text, text, interval) is
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
    RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
 
-create function public.accept_invitation(token text)
-  returns public.user_roles
+create function bulwark.accept_invitation(token text)
+  returns bulwark.user_roles
   language plpgsql
   volatile
   security definer            -- definer because clients may write neither invitations nor grants
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_caller uuid := private.require_user();
-  v_email text := private.confirmed_email();
-  v_grant public.user_roles;
-  v_invitation public.invitations;
+  v_caller uuid := bulwark_private.require_user();
+  v_email text := bulwark_private.confirmed_email();
+  v_grant bulwark.user_roles;
+  v_invitation bulwark.invitations;
 begin
   if v_email is null then
     raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
@@ -202,17 +202,17 @@ begin
   end if;
   -- Queues behind every change of rights there, so that the sender's are those of this moment. A
   -- token that is not known holds up nobody.
-  perform private.bump_permission_version(i.organization_id)
-  from private.invitation_tokens t
-  join public.invitations i on i.id = t.invitation_id
+  perform bulwark_private.bump_permission_version(i.organization_id)
+  from bulwark_private.invitation_tokens t
+  join bulwark.invitations i on i.id = t.invitation_id
   where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
-  perform private.hold_session();
+  perform bulwark_private.hold_session();
   -- The account may have changed its address meanwhile.
-  v_email := private.confirmed_email();
+  v_email := bulwark_private.confirmed_email();
   -- One statement decides and spends: of two at once the second finds nothing to update.
-  update public.invitations i
+  update bulwark.invitations i
   set accepted_at = now(), accepted_by = v_caller
-  from private.invitation_tokens t
+  from bulwark_private.invitation_tokens t
   where t.invitation_id = i.id
     and t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8'))
     and i.email = v_email
@@ -221,14 +221,14 @@ begin
     and i.expires_at > now()
   returning i.* into v_invitation;
   if v_invitation.id is null
-    or private.has_departed_since(v_caller, v_invitation)
+    or bulwark_private.has_departed_since(v_caller, v_invitation)
     or (
       v_invitation.invited_by is not null
       and (
-        not private.user_permits(
+        not bulwark_private.user_permits(
           v_invitation.invited_by, 'user:create', v_invitation.organization_id
         )
-        or private.grant_obstacle(
+        or bulwark_private.grant_obstacle(
           v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
         ) is not null
       )
@@ -237,7 +237,7 @@ begin
       using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
             hint = 'Ask for a new one, sent to the address of this account';
   end if;
-  insert into public.user_roles as g (user_id, role_id, organization_id, granted_by)
+  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
   values (
     v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
   )
@@ -247,13 +247,13 @@ begin
   return v_grant;
 end;
 $$;
-comment on function public.accept_invitation(text) is
+comment on function bulwark.accept_invitation(text) is
   'Makes the caller a member as the invitation says, once, and only the account whose confirmed
    e-mail address was invited, while whoever invited could still grant that role. Wrong, used,
    revoked, expired and somebody else''s tokens are one answer. Errors: RBAC_INVITATION_INVALID,
    RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
 
-create function public.revoke_invitation(invitation_id uuid)
+create function bulwark.revoke_invitation(invitation_id uuid)
   returns void
   language plpgsql
   volatile
@@ -264,13 +264,13 @@ declare
   v_organization uuid;
 begin
   select i.organization_id into v_organization
-  from public.invitations i where i.id = invitation_id;
+  from bulwark.invitations i where i.id = invitation_id;
   -- An invitation that does not exist and one of a foreign organization are the same answer.
   if not found then
     v_organization := gen_random_uuid();
   end if;
-  perform private.require_permission_to_change('user:create', v_organization);
-  update public.invitations i
+  perform bulwark_private.require_permission_to_change('user:create', v_organization);
+  update bulwark.invitations i
   set revoked_at = now()
   where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
   if not found then
@@ -279,35 +279,35 @@ begin
   end if;
 end;
 $$;
-comment on function public.revoke_invitation(uuid) is
+comment on function bulwark.revoke_invitation(uuid) is
   'Ends a pending invitation (user:create in its organization). Errors: RBAC_PERMISSION_DENIED,
    RBAC_INVITATION_INVALID.';
 
 create trigger invitations_keep_columns
-  before update on public.invitations
-  for each row execute function private.keep_columns(
+  before update on bulwark.invitations
+  for each row execute function bulwark.keep_columns(
     'organization_id', 'email', 'role_id', 'invited_by', 'expires_at'
   );
 
 create policy "Inviters read what they sent, invitees what was sent to them"
-  on public.invitations for select to authenticated
+  on bulwark.invitations for select to authenticated
   using (
-    organization_id = any (array(select private.organizations_with('user:create')))
-    or email = (select private.confirmed_email())
+    organization_id = any (array(select bulwark.organizations_with('user:create')))
+    or email = (select bulwark_private.confirmed_email())
   );
 
-revoke all on public.invitations from public, anon, authenticated, service_role;
-grant select on public.invitations to authenticated, service_role;
+revoke all on bulwark.invitations from public, anon, authenticated, service_role;
+grant select on bulwark.invitations to authenticated, service_role;
 
 revoke all on function
-  private.confirmed_email(),
-  private.require_room_for_invitation(uuid),
-  public.invite_member(uuid, text, text, interval),
-  public.accept_invitation(text),
-  public.revoke_invitation(uuid)
+  bulwark_private.confirmed_email(),
+  bulwark_private.require_room_for_invitation(uuid),
+  bulwark.invite_member(uuid, text, text, interval),
+  bulwark.accept_invitation(text),
+  bulwark.revoke_invitation(uuid)
   from public, anon, authenticated, service_role;
-grant execute on function private.confirmed_email(), public.accept_invitation(text)
+grant execute on function bulwark_private.confirmed_email(), bulwark.accept_invitation(text)
   to authenticated;
 grant execute on function
-  public.invite_member(uuid, text, text, interval), public.revoke_invitation(uuid)
+  bulwark.invite_member(uuid, text, text, interval), bulwark.revoke_invitation(uuid)
   to authenticated, service_role;

@@ -5,41 +5,41 @@
 --   write invitations.
 
 -- No foreign keys to accounts: both outlive them. An account that is made anew is another one.
-create table private.departures (
-  organization_id uuid not null references public.organizations (id) on delete cascade,
+create table bulwark_private.departures (
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   user_id uuid not null,
   left_at timestamptz not null,
   primary key (organization_id, user_id)
 );
-comment on table private.departures is
+comment on table bulwark_private.departures is
   'When an account was last a member of an organization. Kept as long as an invitation of before
    could be valid. Not audited: the end of each grant is.';
 
-create table private.invitation_accounts (
-  invitation_id uuid not null references public.invitations (id) on delete cascade,
+create table bulwark_private.invitation_accounts (
+  invitation_id uuid not null references bulwark.invitations (id) on delete cascade,
   user_id uuid not null,
   primary key (invitation_id, user_id)
 );
-comment on table private.invitation_accounts is
+comment on table bulwark_private.invitation_accounts is
   'Every account that had the invited address while the invitation was pending. Not audited: it
    follows from accounts and invitations, which are.';
-create index invitation_accounts_user_id_idx on private.invitation_accounts (user_id);
+create index invitation_accounts_user_id_idx on bulwark_private.invitation_accounts (user_id);
 
-alter table private.departures enable row level security;
-alter table private.invitation_accounts enable row level security;
+alter table bulwark_private.departures enable row level security;
+alter table bulwark_private.invitation_accounts enable row level security;
 
-create function private.depart(user_id uuid, organization_id uuid, left_at timestamptz)
+create function bulwark_private.depart(user_id uuid, organization_id uuid, left_at timestamptz)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into private.departures as d (organization_id, user_id, left_at)
+  insert into bulwark_private.departures as d (organization_id, user_id, left_at)
   values (depart.organization_id, depart.user_id, depart.left_at)
   on conflict on constraint departures_pkey do update
     set left_at = greatest(d.left_at, excluded.left_at);
-  update public.invitations i
+  update bulwark.invitations i
   set revoked_at = clock_timestamp()
   where i.organization_id = depart.organization_id
     and i.accepted_at is null
@@ -50,18 +50,18 @@ begin
       select lower(u.email) from auth.users u where u.id = depart.user_id
       union
       select e.email
-      from private.invitation_accounts a
-      join public.invitations e on e.id = a.invitation_id
+      from bulwark_private.invitation_accounts a
+      join bulwark.invitations e on e.id = a.invitation_id
       where a.user_id = depart.user_id
     );
 end;
 $$;
-comment on function private.depart(uuid, uuid, timestamptz) is
+comment on function bulwark_private.depart(uuid, uuid, timestamptz) is
   'An account has left an organization: what invited it before is worth nothing any more.';
 
-create function private.has_departed_since(
+create function bulwark_private.has_departed_since(
   user_id uuid,
-  invitation public.invitations
+  invitation bulwark.invitations
 )
   returns boolean
   language plpgsql
@@ -70,41 +70,41 @@ create function private.has_departed_since(
 as $$
 begin
   return exists (
-    select from private.departures d
+    select from bulwark_private.departures d
     where d.organization_id = invitation.organization_id
       and d.left_at >= invitation.created_at
       and (
         d.user_id = has_departed_since.user_id
         or d.user_id in (
-          select a.user_id from private.invitation_accounts a
+          select a.user_id from bulwark_private.invitation_accounts a
           where a.invitation_id = invitation.id
         )
       )
   ) or exists (
     -- A role that ran out leaves its row, until somebody removes it.
-    select from public.user_roles g
+    select from bulwark.user_roles g
     where g.user_id = has_departed_since.user_id
       and g.organization_id = invitation.organization_id
       and g.expires_at between invitation.created_at and now()
   ) and not exists (
-    select from private.unexpired_grants g
+    select from bulwark_private.unexpired_grants g
     where g.user_id = has_departed_since.user_id
       and g.organization_id = invitation.organization_id
   );
 end;
 $$;
-comment on function private.has_departed_since(uuid, public.invitations) is
+comment on function bulwark_private.has_departed_since(uuid, bulwark.invitations) is
   'Whether a user, or another account that had the invited address, has left the organization since
    the invitation was made: by removal, by the end of the account, or because the role ran out.';
 
-create function private.user_roles_note_departures()
+create function bulwark_private.user_roles_note_departures()
   returns trigger
   language plpgsql
   security definer            -- definer because whoever revokes a role may not write invitations
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.depart(c.user_id, c.organization_id, c.left_at)
+  perform bulwark_private.depart(c.user_id, c.organization_id, c.left_at)
   from (
     select
       o.user_id, o.organization_id,
@@ -113,18 +113,18 @@ begin
     group by o.user_id, o.organization_id
   ) c
   -- The organization itself may be going, and its invitations with it.
-  where exists (select from public.organizations o where o.id = c.organization_id)
+  where exists (select from bulwark.organizations o where o.id = c.organization_id)
     and not exists (
-      select from private.unexpired_grants g
+      select from bulwark_private.unexpired_grants g
       where g.user_id = c.user_id and g.organization_id = c.organization_id
     );
   return null;
 end;
 $$;
-comment on function private.user_roles_note_departures() is
+comment on function bulwark_private.user_roles_note_departures() is
   'Trigger: who has been removed from an organization does not come back by an older invitation.';
 
-create function private.note_invited_account()
+create function bulwark_private.note_invited_account()
   returns trigger
   language plpgsql
   security definer            -- definer because Supabase Auth may not read invitations
@@ -132,16 +132,16 @@ create function private.note_invited_account()
   set lock_timeout = '2s'     -- a sign-up or a change of address must not wait for long
 as $$
 begin
-  insert into private.invitation_accounts (invitation_id, user_id)
+  insert into bulwark_private.invitation_accounts (invitation_id, user_id)
   select i.id, new.id
-  from public.invitations i
+  from bulwark.invitations i
   where i.email = lower(new.email) and i.accepted_at is null and i.revoked_at is null
   on conflict do nothing;
   if tg_op = 'UPDATE' and new.deleted_at is not null and old.deleted_at is null then
-    perform private.depart(new.id, g.organization_id, clock_timestamp())
+    perform bulwark_private.depart(new.id, g.organization_id, clock_timestamp())
     from (
       select distinct g.organization_id
-      from private.unexpired_grants g
+      from bulwark_private.unexpired_grants g
       where g.user_id = new.id and g.organization_id is not null
       order by 1
     ) g;
@@ -154,13 +154,13 @@ exception
     return null;
 end;
 $$;
-comment on function private.note_invited_account() is
+comment on function bulwark_private.note_invited_account() is
   'Trigger: which accounts have had an invited address. A soft deletion is a departure.';
 
 create trigger user_roles_note_departures
-  after delete on public.user_roles referencing old table as changed
-  for each statement execute function private.user_roles_note_departures();
-create function private.watch_invited_accounts()
+  after delete on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_note_departures();
+create function bulwark_private.watch_invited_accounts()
   returns void
   language plpgsql
   volatile
@@ -169,18 +169,18 @@ as $$
 begin
   create or replace trigger bulwark_invited_account
     after insert or update of email, deleted_at on auth.users
-    for each row execute function private.note_invited_account();
+    for each row execute function bulwark_private.note_invited_account();
 end;
 $$;
-comment on function private.watch_invited_accounts() is
+comment on function bulwark_private.watch_invited_accounts() is
   'Makes the trigger on auth.users, which a backup leaves out.';
-select private.watch_invited_accounts();
+select bulwark_private.watch_invited_accounts();
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('rbac.invitation_retention_days', '90',
     'How long an invitation is kept after it was accepted, was revoked or has expired');
 
-create function public.cleanup_invitations()
+create function bulwark.cleanup_invitations()
   returns bigint
   language plpgsql
   volatile
@@ -189,55 +189,55 @@ create function public.cleanup_invitations()
 as $$
 declare
   v_before constant timestamptz := now() - make_interval(
-    days => (private.setting('rbac.invitation_retention_days'))::integer
+    days => (bulwark_private.setting('rbac.invitation_retention_days'))::integer
   );
   v_forgotten bigint;
 begin
   -- What somebody is at, or goes with its account, is left for the next run.
-  delete from public.invitations i
+  delete from bulwark.invitations i
   where i.id in (
-    select o.id from public.invitations o
+    select o.id from bulwark.invitations o
     where least(coalesce(o.accepted_at, o.revoked_at, o.expires_at), o.expires_at) < v_before
     for update skip locked
   );
   get diagnostics v_forgotten = row_count;
   -- No invitation is valid for longer than 90 days.
-  delete from private.departures d
+  delete from bulwark_private.departures d
   where (d.organization_id, d.user_id) in (
-    select o.organization_id, o.user_id from private.departures o
+    select o.organization_id, o.user_id from bulwark_private.departures o
     where o.left_at < now() - interval '91 days'
     for update skip locked
   );
   return v_forgotten;
 end;
 $$;
-comment on function public.cleanup_invitations() is
+comment on function bulwark.cleanup_invitations() is
   'Forgets invitations, with the addresses in them, rbac.invitation_retention_days after they ended;
    returns how many. For the scheduler (service role only).';
 
-create function private.schedule_rbac_jobs()
+create function bulwark_private.schedule_rbac_jobs()
   returns boolean
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return private.schedule_job(
-    'bulwark-rbac-cleanup', '17 * * * *', 'select public.cleanup_invitations()'
+  return bulwark_private.schedule_job(
+    'bulwark-rbac-cleanup', '17 * * * *', 'select bulwark.cleanup_invitations()'
   );
 end;
 $$;
-comment on function private.schedule_rbac_jobs() is
+comment on function bulwark_private.schedule_rbac_jobs() is
   'Schedules cleanup_invitations where pg_cron is installed; false where it is not. Call it again
    after installing it.';
 
-revoke all on private.departures, private.invitation_accounts
+revoke all on bulwark_private.departures, bulwark_private.invitation_accounts
   from public, anon, authenticated, service_role;
 revoke all on function
-  private.depart(uuid, uuid, timestamptz),
-  private.has_departed_since(uuid, public.invitations),
-  private.user_roles_note_departures(), private.note_invited_account(),
-  private.watch_invited_accounts(),
-  public.cleanup_invitations(), private.schedule_rbac_jobs()
+  bulwark_private.depart(uuid, uuid, timestamptz),
+  bulwark_private.has_departed_since(uuid, bulwark.invitations),
+  bulwark_private.user_roles_note_departures(), bulwark_private.note_invited_account(),
+  bulwark_private.watch_invited_accounts(),
+  bulwark.cleanup_invitations(), bulwark_private.schedule_rbac_jobs()
   from public, anon, authenticated, service_role;
-grant execute on function public.cleanup_invitations() to service_role;
+grant execute on function bulwark.cleanup_invitations() to service_role;

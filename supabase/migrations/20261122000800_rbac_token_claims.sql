@@ -1,8 +1,8 @@
 -- Claims for display: the caller's organizations and roles inside the access token, so that a
 -- frontend can draw its menu without a request. No policy and no function of Bulwark reads them.
--- SECURITY DEFINER: private.custom_access_token_hook, because Supabase Auth may not read roles.
+-- SECURITY DEFINER: bulwark.custom_access_token_hook, because Supabase Auth may not read roles.
 
-create function private.custom_access_token_hook(event jsonb)
+create function bulwark.custom_access_token_hook(event jsonb)
   returns jsonb
   language plpgsql
   stable
@@ -19,9 +19,9 @@ begin
   from (
     -- A token travels in a header of every request: twenty organizations are enough for a menu.
     select o.id, o.slug, jsonb_agg(r.name order by r.level desc, r.name) as roles
-    from private.active_grants g
-    join public.organizations o on o.id = g.organization_id
-    join public.roles r on r.id = g.role_id
+    from bulwark_private.active_grants g
+    join bulwark.organizations o on o.id = g.organization_id
+    join bulwark.roles r on r.id = g.role_id
     where g.user_id = (event ->> 'user_id')::uuid
     group by o.id, o.slug
     order by o.slug
@@ -34,11 +34,10 @@ exception
     return event;
 end;
 $$;
-comment on function private.custom_access_token_hook(jsonb) is
+comment on function bulwark.custom_access_token_hook(jsonb) is
   'Supabase Auth''s custom access token hook: adds the claim organizations, an array of at most 20
    {id, slug, roles}, in order of slug. For display only: it is as old as the token.';
 
-revoke all on function private.custom_access_token_hook(jsonb)
+revoke all on function bulwark.custom_access_token_hook(jsonb)
   from public, anon, authenticated, service_role;
-grant usage on schema private to supabase_auth_admin;
-grant execute on function private.custom_access_token_hook(jsonb) to supabase_auth_admin;
+grant execute on function bulwark.custom_access_token_hook(jsonb) to supabase_auth_admin;

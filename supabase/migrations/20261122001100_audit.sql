@@ -4,24 +4,24 @@
 -- switch triggers off, is found by verification (audit_verification), not prevented.
 -- SECURITY DEFINER: audited_organizations, because the chains of organizations are for no client.
 
-create type public.audit_severity as enum ('debug', 'info', 'warning', 'error', 'critical');
-comment on type public.audit_severity is 'How serious an event is, in rising order.';
-create type public.audit_result as enum ('success', 'failure', 'partial');
-comment on type public.audit_result is 'How what the entry tells of ended.';
-create type public.audit_source as enum ('table', 'auth', 'client', 'service', 'system');
-comment on type public.audit_source is
+create type bulwark.audit_severity as enum ('debug', 'info', 'warning', 'error', 'critical');
+comment on type bulwark.audit_severity is 'How serious an event is, in rising order.';
+create type bulwark.audit_result as enum ('success', 'failure', 'partial');
+comment on type bulwark.audit_result is 'How what the entry tells of ended.';
+create type bulwark.audit_source as enum ('table', 'auth', 'client', 'service', 'system');
+comment on type bulwark.audit_source is
   'How an entry came to be: seen by the trigger of a guarded table, seen on the auth schema,
    reported by a client about itself, reported by the service role, or recorded by Bulwark''s own
    functions (system), which nobody can report: only such an entry accounts for a removal.';
-create type public.audit_actor_type as enum ('user', 'api_key', 'service', 'anonymous', 'database');
-comment on type public.audit_actor_type is
+create type bulwark.audit_actor_type as enum ('user', 'api_key', 'service', 'anonymous', 'database');
+comment on type bulwark.audit_actor_type is
   'What acted: a person, an API key, the service role, a request without a user, or somebody
    connected to the database without an API role (database_user says as whom).';
 
-create table public.audit_event_types (
+create table bulwark.audit_event_types (
   name text primary key,
   description text not null,
-  severity public.audit_severity not null default 'info',
+  severity bulwark.audit_severity not null default 'info',
   reported_by_clients boolean not null default false,
   constraint audit_event_types_name_format check (name ~ '^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$'),
   constraint audit_event_types_name_length check (length(name) <= 64),
@@ -36,25 +36,25 @@ create table public.audit_event_types (
     not reported_by_clients or severity <= 'warning'
   )
 );
-comment on table public.audit_event_types is
+comment on table bulwark.audit_event_types is
   'The catalogue of event types (category.name). A host application adds rows of its own.';
-comment on column public.audit_event_types.severity is
+comment on column bulwark.audit_event_types.severity is
   'What an entry has when its writer names none.';
-comment on column public.audit_event_types.reported_by_clients is
+comment on column bulwark.audit_event_types.reported_by_clients is
   'Whether a client may report it of itself with log_audit_event.';
 
 -- No foreign keys: an entry outlives what it tells of. No check constraints: each would be parsed
 -- anew on every append; the triggers check. Columns stand in order of their alignment.
-create table public.audit_logs (
+create table bulwark.audit_logs (
   id uuid primary key,
   xid xid8 not null,
   occurred_at timestamptz not null,
   -- squawk-ignore prefer-bigint-over-int
   era integer not null,
-  source public.audit_source not null,
-  severity public.audit_severity not null,
-  result public.audit_result not null default 'success',
-  actor_type public.audit_actor_type,
+  source bulwark.audit_source not null,
+  severity bulwark.audit_severity not null,
+  result bulwark.audit_result not null default 'success',
+  actor_type bulwark.audit_actor_type,
   organization_id uuid,
   actor_id uuid,
   session_id uuid,
@@ -74,50 +74,50 @@ create table public.audit_logs (
   details jsonb,
   commitment bytea
 );
-comment on table public.audit_logs is
+comment on table bulwark.audit_logs is
   'What happened, one entry each, never changed and never removed but by retention and erasure,
    which take the payload and leave the skeleton: id, xid, occurred_at, era, source, severity,
    result, organization_id, event_type, resource_type. Everything else is payload and may be
    personal.';
-comment on column public.audit_logs.id is 'UUID version 7: ordered by time, down to the
+comment on column bulwark.audit_logs.id is 'UUID version 7: ordered by time, down to the
    microsecond.';
-comment on column public.audit_logs.xid is
+comment on column bulwark.audit_logs.xid is
   'The transaction that wrote the entry; it decides which seal holds it.';
-comment on column public.audit_logs.era is
+comment on column bulwark.audit_logs.era is
   'Counts the clusters the log has lived in: transaction ids restart where a dump is restored.';
-comment on column public.audit_logs.actor_id is
+comment on column bulwark.audit_logs.actor_id is
   'Who acted, as the request claims: whoever can run SQL can claim anything. database_user is what
    the database itself knows.';
-comment on column public.audit_logs.database_user is 'The session_user: who logged in to the
+comment on column bulwark.audit_logs.database_user is 'The session_user: who logged in to the
    database.';
-comment on column public.audit_logs.ip is
+comment on column bulwark.audit_logs.ip is
   'Where the request came from by the header that a trusted proxy writes (the settings
    rate_limits.address_header and address_hops) or, of an auth event, by what Supabase Auth saw.
    While no proxy is trusted it is the first address of X-Forwarded-For, the client''s own claim.';
-comment on column public.audit_logs.correlation_id is
+comment on column bulwark.audit_logs.correlation_id is
   'The same in all entries of a request: its header x-correlation-id where that is a UUID, else made
    of the transaction id.';
-comment on column public.audit_logs.parent_id is 'The entry this one belongs to.';
-comment on column public.audit_logs.before is 'Old values: of an update only those that changed.';
-comment on column public.audit_logs.after is 'New values: of an update only those that changed.';
-comment on column public.audit_logs.salt is
+comment on column bulwark.audit_logs.parent_id is 'The entry this one belongs to.';
+comment on column bulwark.audit_logs.before is 'Old values: of an update only those that changed.';
+comment on column bulwark.audit_logs.after is 'New values: of an update only those that changed.';
+comment on column bulwark.audit_logs.salt is
   'Blinds the commitment to the payload, and leaves together with the payload.';
-comment on column public.audit_logs.removed_by is
+comment on column bulwark.audit_logs.removed_by is
   'The entry that records why the payload is gone; null while it is here.';
-comment on column public.audit_logs.commitment is
+comment on column bulwark.audit_logs.commitment is
   'Of a removed payload: SHA-256 of salt and payload, so that every proof still holds.';
 
 -- The sealer finds what is new by transaction, readers page through organizations by id, and
 -- verification counts what a removal record covers.
-create index audit_logs_xid_idx on public.audit_logs (era, xid);
-create index audit_logs_organization_id_idx on public.audit_logs (organization_id, id);
-create index audit_logs_removed_by_idx on public.audit_logs (removed_by)
+create index audit_logs_xid_idx on bulwark.audit_logs (era, xid);
+create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
+create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
   where removed_by is not null;
 
-alter table public.audit_event_types enable row level security;
-alter table public.audit_logs enable row level security;
+alter table bulwark.audit_event_types enable row level security;
+alter table bulwark.audit_logs enable row level security;
 
-create function private.audited_organizations()
+create function bulwark_private.audited_organizations()
   returns setof uuid
   language plpgsql
   stable
@@ -126,21 +126,21 @@ create function private.audited_organizations()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query select private.organizations_with('audit:read');
+  return query select bulwark.organizations_with('audit:read');
   -- An organization that was deleted is in no list but that of the log.
-  if private.is_super_admin() then
+  if bulwark.is_super_admin() then
     return query
       with recursive logged (organization_id) as (
         select min.organization_id
         from (
-          select g.organization_id from private.audit_groups g
+          select g.organization_id from bulwark_private.audit_groups g
           where g.organization_id is not null
           order by g.organization_id
           limit 1
         ) min
         union all
         select (
-          select g.organization_id from private.audit_groups g
+          select g.organization_id from bulwark_private.audit_groups g
           where g.organization_id > l.organization_id
           order by g.organization_id
           limit 1
@@ -151,27 +151,27 @@ begin
       select l.organization_id
       from logged l
       where l.organization_id is not null
-        and not exists (select from public.organizations o where o.id = l.organization_id);
+        and not exists (select from bulwark.organizations o where o.id = l.organization_id);
   end if;
 end;
 $$;
-comment on function private.audited_organizations() is
+comment on function bulwark_private.audited_organizations() is
   'The organizations whose log the caller may read, for the policy: those with audit:read and, of a
    super_admin, those that no longer exist too.';
 
 create policy "Anyone signed in reads the catalogue of event types"
-  on public.audit_event_types for select to authenticated
-  using ((select private.current_person()) is not null);
+  on bulwark.audit_event_types for select to authenticated
+  using ((select bulwark.current_person()) is not null);
 
 -- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
 create policy "Members read the audit log of organizations where they may"
-  on public.audit_logs for select to authenticated
+  on bulwark.audit_logs for select to authenticated
   using (
-    organization_id = any (array(select private.audited_organizations()))
-    or (organization_id is null and (select private.is_super_admin()))
+    organization_id = any (array(select bulwark_private.audited_organizations()))
+    or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
-insert into public.audit_event_types (name, severity, reported_by_clients, description) values
+insert into bulwark.audit_event_types (name, severity, reported_by_clients, description) values
   ('auth.login', 'info', false, 'A session began'),
   ('auth.logout', 'info', false, 'A session ended'),
   ('auth.login_failed', 'warning', false, 'A sign-in was refused'),
@@ -207,10 +207,10 @@ insert into public.audit_event_types (name, severity, reported_by_clients, descr
   ('system.startup', 'info', false, 'A part of the installation started'),
   ('system.shutdown', 'info', false, 'A part of the installation stopped');
 
-revoke all on public.audit_event_types, public.audit_logs
+revoke all on bulwark.audit_event_types, bulwark.audit_logs
   from public, anon, authenticated, service_role;
-grant select on public.audit_event_types, public.audit_logs to authenticated, service_role;
+grant select on bulwark.audit_event_types, bulwark.audit_logs to authenticated, service_role;
 
-revoke all on function private.audited_organizations()
+revoke all on function bulwark_private.audited_organizations()
   from public, anon, authenticated, service_role;
-grant execute on function private.audited_organizations() to authenticated;
+grant execute on function bulwark_private.audited_organizations() to authenticated;

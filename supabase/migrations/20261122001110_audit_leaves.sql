@@ -6,7 +6,7 @@
 -- No function here; the views read the log with the rights of who asks.
 
 -- The payload is built as text, not as jsonb: what is hashed is then exactly what is exported.
-create view private.audit_payloads with (security_invoker = true) as
+create view bulwark_private.audit_payloads with (security_invoker = true) as
   select
     e.*,
     case when e.removed_by is null then concat(
@@ -25,22 +25,22 @@ create view private.audit_payloads with (security_invoker = true) as
       ',"details":' || e.details::text,
       '}'
     ) end as payload
-  from public.audit_logs e;
-comment on view private.audit_payloads is
+  from bulwark.audit_logs e;
+comment on view bulwark_private.audit_payloads is
   'Every entry with the exact text of its payload (null where it was removed).';
 
-create view private.audit_commitments with (security_invoker = true) as
+create view bulwark_private.audit_commitments with (security_invoker = true) as
   select
     p.*,
     case
       when p.removed_by is null then sha256(uuid_send(p.salt) || convert_to(p.payload, 'UTF8'))
       else p.commitment
     end as payload_commitment
-  from private.audit_payloads p;
-comment on view private.audit_commitments is
+  from bulwark_private.audit_payloads p;
+comment on view bulwark_private.audit_commitments is
   'Every entry with the commitment to its payload: SHA-256(salt || payload).';
 
-create view private.audit_leaves with (security_invoker = true) as
+create view bulwark_private.audit_leaves with (security_invoker = true) as
   select
     c.id,
     c.organization_id,
@@ -64,9 +64,9 @@ create view private.audit_leaves with (security_invoker = true) as
       )
       || c.payload_commitment
     ) as leaf
-  from private.audit_commitments c;
-comment on view private.audit_leaves is
+  from bulwark_private.audit_commitments c;
+comment on view bulwark_private.audit_leaves is
   'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment).';
 
-revoke all on private.audit_payloads, private.audit_commitments, private.audit_leaves
+revoke all on bulwark_private.audit_payloads, bulwark_private.audit_commitments, bulwark_private.audit_leaves
   from public, anon, authenticated, service_role;

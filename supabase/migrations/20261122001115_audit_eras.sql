@@ -5,7 +5,7 @@
 -- SECURITY DEFINER: audit_log_is_loading, because eras are for no client and triggers of tables
 --   that clients write to ask it.
 
-create table private.audit_eras (
+create table bulwark_private.audit_eras (
   -- squawk-ignore prefer-bigint-over-int
   era integer primary key,
   relation oid not null,
@@ -15,16 +15,16 @@ create table private.audit_eras (
   settled_at timestamptz,
   constraint audit_eras_is_one_a_table unique (relation, system_identifier)
 );
-comment on table private.audit_eras is
+comment on table bulwark_private.audit_eras is
   'The clusters the log has lived in, told apart by their identifier and by the table''s own oid: it
    is another one after a dump is restored.';
-comment on column private.audit_eras.settled_at is
+comment on column bulwark_private.audit_eras.settled_at is
   'When the sealer recorded that the era began, and looked after what a restore loses.';
-alter table private.audit_eras enable row level security;
+alter table bulwark_private.audit_eras enable row level security;
 
 -- Reading the control file costs more than stamping an entry, so a session remembers what it read.
 -- A session that sets it by hand gains nothing: the trigger compares it with its arguments.
-create function private.audit_cluster()
+create function bulwark_private.audit_cluster()
   returns text
   language plpgsql
   volatile
@@ -35,16 +35,16 @@ begin
     'bulwark.audit_cluster',
     concat(
       (select c.system_identifier from pg_catalog.pg_control_system() c), '/',
-      'public.audit_logs'::regclass::oid
+      'bulwark.audit_logs'::regclass::oid
     ),
     false
   );
 end;
 $$;
-comment on function private.audit_cluster() is
+comment on function bulwark_private.audit_cluster() is
   'The cluster and the table that the log lives in, as text; the session remembers it.';
 
-create function private.audit_era()
+create function bulwark_private.audit_era()
   returns integer
   language plpgsql
   volatile
@@ -52,20 +52,20 @@ create function private.audit_era()
 as $$
 declare
   v_era integer;
-  v_relation constant oid := 'public.audit_logs'::regclass;
+  v_relation constant oid := 'bulwark.audit_logs'::regclass;
   v_system constant bigint := (select c.system_identifier from pg_catalog.pg_control_system() c);
 begin
   select e.era into v_era
-  from private.audit_eras e
+  from bulwark_private.audit_eras e
   where e.relation = v_relation and e.system_identifier = v_system;
   if not found then
     -- After the last one that is known of, also where the list of eras was not restored.
-    insert into private.audit_eras (era, relation, system_identifier, timeline)
+    insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
     select
       greatest(
-        (select max(e.era) from private.audit_eras e),
-        (select max(s.era) from private.audit_seals s),
-        (select max(e.era) from public.audit_logs e),
+        (select max(e.era) from bulwark_private.audit_eras e),
+        (select max(s.era) from bulwark_private.audit_seals s),
+        (select max(e.era) from bulwark.audit_logs e),
         0
       ) + 1,
       v_relation, v_system, c.timeline_id
@@ -73,17 +73,17 @@ begin
     on conflict on constraint audit_eras_is_one_a_table do nothing;
     -- A statement of its own: one that calls this function does not see what it inserts.
     select e.era into strict v_era
-    from private.audit_eras e
+    from bulwark_private.audit_eras e
     where e.relation = v_relation and e.system_identifier = v_system;
   end if;
   return v_era;
 end;
 $$;
-comment on function private.audit_era() is
+comment on function bulwark_private.audit_era() is
   'The era of the log in this cluster; the first call after a restore begins one. Read the era''s
    row in a later statement.';
 
-create function private.audit_log_is_settled()
+create function bulwark_private.audit_log_is_settled()
   returns boolean
   language sql
   stable
@@ -92,15 +92,15 @@ as $$
   -- The trigger that stamps entries has the cluster as its first argument.
   select exists (
     select from pg_catalog.pg_trigger t
-    where t.tgrelid = 'public.audit_logs'::regclass
+    where t.tgrelid = 'bulwark.audit_logs'::regclass
       and t.tgname = 'audit_logs_stamp'
-      and starts_with(encode(t.tgargs, 'escape'), private.audit_cluster() || '\000')
+      and starts_with(encode(t.tgargs, 'escape'), bulwark_private.audit_cluster() || '\000')
   );
 $$;
-comment on function private.audit_log_is_settled() is
+comment on function bulwark_private.audit_log_is_settled() is
   'False from a restore or an upgrade until the sealer has run for the first time.';
 
-create function private.audit_log_is_loading()
+create function bulwark_private.audit_log_is_loading()
   returns boolean
   language plpgsql
   volatile
@@ -109,14 +109,14 @@ create function private.audit_log_is_loading()
 as $$
 begin
   return current_setting('session_replication_role') = 'replica'
-    and not private.audit_log_is_settled();
+    and not bulwark_private.audit_log_is_settled();
 end;
 $$;
-comment on function private.audit_log_is_loading() is
+comment on function bulwark_private.audit_log_is_loading() is
   'Whether what is written now is a backup that is being restored: rows that were, not changes. In a
    log that is sealed it never is, whatever session_replication_role says.';
 
-create function private.refuse_change()
+create function bulwark_private.refuse_change()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -126,61 +126,61 @@ begin
     using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
 end;
 $$;
-comment on function private.refuse_change() is 'Trigger: refuses whatever it is made for.';
+comment on function bulwark_private.refuse_change() is 'Trigger: refuses whatever it is made for.';
 
-create function private.audit_eras_stamp()
+create function bulwark_private.audit_eras_stamp()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if private.audit_log_is_loading() then
+  if bulwark_private.audit_log_is_loading() then
     return new;
   end if;
   select s.system_identifier, c.timeline_id
   into new.system_identifier, new.timeline
   from pg_catalog.pg_control_system() s
   cross join pg_catalog.pg_control_checkpoint() c;
-  new.relation := 'public.audit_logs'::regclass;
+  new.relation := 'bulwark.audit_logs'::regclass;
   new.started_at := clock_timestamp();
   new.settled_at := null;
   return new;
 end;
 $$;
-comment on function private.audit_eras_stamp() is
+comment on function bulwark_private.audit_eras_stamp() is
   'Trigger: an era is that of this cluster, whatever the insert says, and so there is one. Only a
    restore brings others.';
 
-insert into private.audit_eras (era, relation, system_identifier, timeline, settled_at)
-select 1, 'public.audit_logs'::regclass, s.system_identifier, c.timeline_id, clock_timestamp()
+insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline, settled_at)
+select 1, 'bulwark.audit_logs'::regclass, s.system_identifier, c.timeline_id, clock_timestamp()
 from pg_catalog.pg_control_system() s
 cross join pg_catalog.pg_control_checkpoint() c;
 
 create trigger audit_eras_stamp
-  before insert on private.audit_eras
-  for each row execute function private.audit_eras_stamp();
+  before insert on bulwark_private.audit_eras
+  for each row execute function bulwark_private.audit_eras_stamp();
 create trigger audit_eras_keep_columns
-  before update on private.audit_eras
-  for each row execute function private.keep_columns(
+  before update on bulwark_private.audit_eras
+  for each row execute function bulwark.keep_columns(
     'era', 'relation', 'system_identifier', 'started_at'
   );
 create trigger audit_eras_settle_once
-  before update of settled_at on private.audit_eras
-  for each row when (old.settled_at is not null) execute function private.refuse_change();
+  before update of settled_at on bulwark_private.audit_eras
+  for each row when (old.settled_at is not null) execute function bulwark_private.refuse_change();
 create trigger audit_eras_refuse_removal
-  before delete on private.audit_eras
-  for each row execute function private.refuse_change();
+  before delete on bulwark_private.audit_eras
+  for each row execute function bulwark_private.refuse_change();
 create trigger audit_eras_refuse_truncate
-  before truncate on private.audit_eras
-  for each statement execute function private.refuse_change();
+  before truncate on bulwark_private.audit_eras
+  for each statement execute function bulwark_private.refuse_change();
 -- Always: session_replication_role skips ordinary triggers.
-alter table private.audit_eras enable always trigger audit_eras_stamp;
-alter table private.audit_eras enable always trigger audit_eras_keep_columns;
-alter table private.audit_eras enable always trigger audit_eras_settle_once;
-alter table private.audit_eras enable always trigger audit_eras_refuse_removal;
-alter table private.audit_eras enable always trigger audit_eras_refuse_truncate;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_stamp;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_keep_columns;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_settle_once;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_removal;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_truncate;
 
 revoke all on function
-  private.audit_cluster(), private.audit_era(), private.audit_log_is_settled(),
-  private.audit_log_is_loading(), private.refuse_change(), private.audit_eras_stamp()
+  bulwark_private.audit_cluster(), bulwark_private.audit_era(), bulwark_private.audit_log_is_settled(),
+  bulwark_private.audit_log_is_loading(), bulwark_private.refuse_change(), bulwark_private.audit_eras_stamp()
   from public, anon, authenticated, service_role;

@@ -7,7 +7,7 @@
 
 -- Runs once an entry. Each expression is set up anew in every transaction, which costs more than
 -- what it computes: there are few, and none calls a function of ours that SQL can spell out.
-create function private.audit_logs_stamp()
+create function bulwark_private.audit_logs_stamp()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -22,7 +22,7 @@ begin
   -- another's. The setting spares a session that look at every entry; who makes one up gets what
   -- the arguments say.
   if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
-    or private.audit_cluster() = tg_argv[0] then
+    or bulwark_private.audit_cluster() = tg_argv[0] then
     new.era := tg_argv[1]::integer;
   elsif current_setting('session_replication_role') = 'replica' then
     -- A restore, since nothing was sealed in this cluster yet: an entry that has an id was loaded
@@ -32,7 +32,7 @@ begin
     end if;
     return new;
   else
-    new.era := private.audit_era();
+    new.era := bulwark_private.audit_era();
   end if;
   new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
@@ -48,14 +48,14 @@ begin
   new.database_user := session_user::text;
   if new.actor_type is null then
     new.actor_type := case current_setting('role')
-      when 'authenticated' then 'user'::public.audit_actor_type
-      when 'service_role' then 'service'::public.audit_actor_type
-      when 'api_key' then 'api_key'::public.audit_actor_type
-      when 'anon' then 'anonymous'::public.audit_actor_type
-      else 'database'::public.audit_actor_type
+      when 'authenticated' then 'user'::bulwark.audit_actor_type
+      when 'service_role' then 'service'::bulwark.audit_actor_type
+      when 'api_key' then 'api_key'::bulwark.audit_actor_type
+      when 'anon' then 'anonymous'::bulwark.audit_actor_type
+      else 'database'::bulwark.audit_actor_type
     end;
     if current_setting('request.jwt.claims', true) <> '' then
-      v_request := private.claims();
+      v_request := bulwark_private.claims();
       -- A claim makes nobody a key: what a token of another role says of one is not believed.
       v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
       if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
@@ -73,13 +73,13 @@ begin
       -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
       -- has headers, so nobody else pays for the look.
       select s.value #>> '{}' into v_trusted
-      from private.settings s where s.name = 'rate_limits.address_header';
+      from bulwark.settings s where s.name = 'rate_limits.address_header';
       if v_trusted is null then
         new.ip := left(btrim(split_part(v_request ->> 'x-forwarded-for', ',', 1)), 64);
       else
         new.ip := left(btrim(split_part(
           v_request ->> lower(v_trusted), ',',
-          -greatest((private.setting('rate_limits.address_hops'))::integer, 1)
+          -greatest((bulwark_private.setting('rate_limits.address_hops'))::integer, 1)
         )), 64);
       end if;
     end if;
@@ -100,12 +100,12 @@ begin
   return new;
 end;
 $$;
-comment on function private.audit_logs_stamp() is
+comment on function bulwark_private.audit_logs_stamp() is
   'Trigger: identity, time, transaction, era and salt of an entry are the database''s, whatever the
    insert says; so are actor, session, address and correlation where the writer names no actor.';
 
 -- Writers wait for the lock that making a trigger takes, so it is not waited for long.
-create function private.install_audit_stamp(era integer)
+create function bulwark_private.install_audit_stamp(era integer)
   returns void
   language plpgsql
   volatile
@@ -113,18 +113,18 @@ create function private.install_audit_stamp(era integer)
 as $$
 begin
   execute format(
-    'create or replace trigger audit_logs_stamp before insert on public.audit_logs
-       for each row execute function private.audit_logs_stamp(%L, %L)',
-    private.audit_cluster(), era
+    'create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+       for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
+    bulwark_private.audit_cluster(), era
   );
   -- Always: session_replication_role skips ordinary triggers.
-  alter table public.audit_logs enable always trigger audit_logs_stamp;
+  alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
-comment on function private.install_audit_stamp(integer) is
+comment on function bulwark_private.install_audit_stamp(integer) is
   'Makes the trigger that stamps entries, with the cluster and the era written out.';
 
-create function private.audit_logs_refuse_change()
+create function bulwark_private.audit_logs_refuse_change()
   returns trigger
   language plpgsql
   security definer            -- definer because removal records and prunings are for no client
@@ -149,10 +149,10 @@ begin
       )
       and old.event_type <> 'compliance.data_deleted'
       and new.commitment = (
-        select c.payload_commitment from private.audit_commitments c where c.id = old.id
+        select c.payload_commitment from bulwark_private.audit_commitments c where c.id = old.id
       )
       and exists (
-        select from public.audit_logs r
+        select from bulwark.audit_logs r
         where r.id = new.removed_by
           and r.event_type = 'compliance.data_deleted'
           and r.source = 'system'
@@ -163,7 +163,7 @@ begin
     end if;
   elsif tg_op = 'DELETE' then
     if exists (
-      select from private.audit_prunings p
+      select from bulwark_private.audit_prunings p
       where p.xid = pg_current_xact_id()
         and (old.era < p.era or old.era = p.era and pg_visible_in_snapshot(old.xid, p.snapshot))
     ) then
@@ -175,24 +175,24 @@ begin
           hint = 'Retention: cleanup_old_audit_logs; erasure: erase_subject';
 end;
 $$;
-comment on function private.audit_logs_refuse_change() is
+comment on function bulwark_private.audit_logs_refuse_change() is
   'Trigger: lets through only the removal of a payload under a record of the same transaction and
    the pruning of a sealed prefix under its tombstone; everything else raises
    AUDIT_LOG_IS_APPEND_ONLY.';
 
-create function private.append_audit_entry(
+create function bulwark_private.append_audit_entry(
   event_type text,
   organization_id uuid default null,
   resource_type text default null,
   resource_id text default null,
   action text default null,
-  result public.audit_result default 'success',
-  severity public.audit_severity default null,
+  result bulwark.audit_result default 'success',
+  severity bulwark.audit_severity default null,
   details jsonb default null,
   before jsonb default null,
   after jsonb default null,
   parent_id uuid default null,
-  source public.audit_source default 'system',
+  source bulwark.audit_source default 'system',
   actor_id uuid default null,
   session_id uuid default null,
   ip text default null,
@@ -205,23 +205,23 @@ create function private.append_audit_entry(
 as $$
 declare
   v_id uuid;
-  v_severity public.audit_severity;
+  v_severity bulwark.audit_severity;
 begin
   select coalesce(append_audit_entry.severity, t.severity) into v_severity
-  from public.audit_event_types t where t.name = append_audit_entry.event_type;
+  from bulwark.audit_event_types t where t.name = append_audit_entry.event_type;
   if not found then
     raise exception 'Cannot append audit entry: event type "%" is not in the catalogue',
       left(append_audit_entry.event_type, 64)
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
             hint = 'List them with: select name from audit_event_types';
   end if;
-  insert into public.audit_logs (
+  insert into bulwark.audit_logs (
     source, severity, result, actor_type, organization_id, actor_id, session_id, parent_id,
     event_type, resource_type, resource_id, action, ip, user_agent, before, after, details
   )
   values (
     append_audit_entry.source, v_severity, append_audit_entry.result,
-    case when append_audit_entry.actor_id is not null then 'user'::public.audit_actor_type end,
+    case when append_audit_entry.actor_id is not null then 'user'::bulwark.audit_actor_type end,
     append_audit_entry.organization_id, append_audit_entry.actor_id,
     append_audit_entry.session_id, append_audit_entry.parent_id, append_audit_entry.event_type,
     nullif(append_audit_entry.resource_type, ''), append_audit_entry.resource_id,
@@ -232,29 +232,29 @@ begin
   return v_id;
 end;
 $$;
-comment on function private.append_audit_entry(
-  text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
-  uuid, public.audit_source, uuid, uuid, text, text
+comment on function bulwark_private.append_audit_entry(
+  text, uuid, text, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, jsonb, jsonb,
+  uuid, bulwark.audit_source, uuid, uuid, text, text
 ) is
   'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
    who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
-select private.install_audit_stamp(1);
+select bulwark_private.install_audit_stamp(1);
 create trigger audit_logs_refuse_change
-  before update or delete on public.audit_logs
-  for each row execute function private.audit_logs_refuse_change();
+  before update or delete on bulwark.audit_logs
+  for each row execute function bulwark_private.audit_logs_refuse_change();
 create trigger audit_logs_refuse_truncate
-  before truncate on public.audit_logs
-  for each statement execute function private.refuse_change();
+  before truncate on bulwark.audit_logs
+  for each statement execute function bulwark_private.refuse_change();
 -- Always: session_replication_role skips ordinary triggers.
-alter table public.audit_logs enable always trigger audit_logs_refuse_change;
-alter table public.audit_logs enable always trigger audit_logs_refuse_truncate;
+alter table bulwark.audit_logs enable always trigger audit_logs_refuse_change;
+alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;
 
 revoke all on function
-  private.audit_logs_stamp(), private.install_audit_stamp(integer),
-  private.audit_logs_refuse_change(),
-  private.append_audit_entry(
-    text, uuid, text, text, text, public.audit_result, public.audit_severity, jsonb, jsonb, jsonb,
-    uuid, public.audit_source, uuid, uuid, text, text
+  bulwark_private.audit_logs_stamp(), bulwark_private.install_audit_stamp(integer),
+  bulwark_private.audit_logs_refuse_change(),
+  bulwark_private.append_audit_entry(
+    text, uuid, text, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, jsonb, jsonb,
+    uuid, bulwark.audit_source, uuid, uuid, text, text
   )
   from public, anon, authenticated, service_role;

@@ -4,7 +4,7 @@
 -- differs.
 -- No function here is SECURITY DEFINER.
 
-create table private.audit_guards (
+create table bulwark_private.audit_guards (
   relation regclass primary key,
   captures boolean not null default true,
   options jsonb not null default '{}',
@@ -13,16 +13,16 @@ create table private.audit_guards (
   catalogue text,
   enabled_at timestamptz not null default now()
 );
-comment on table private.audit_guards is
+comment on table bulwark_private.audit_guards is
   'The tables whose triggers the sealer watches: those that enable_audit guards and (captures is
    false) the audit log''s own.';
-comment on column private.audit_guards.options is
+comment on column bulwark_private.audit_guards.options is
   'How enable_audit was called; of audit_logs the names of the code that its promises hang on.';
-comment on column private.audit_guards.fingerprint is
+comment on column bulwark_private.audit_guards.fingerprint is
   'What the table''s triggers and their functions looked like; a transaction that touches one, even
    to switch it off and on again, leaves another fingerprint.';
-comment on column private.audit_guards.shape is
+comment on column bulwark_private.audit_guards.shape is
   'What the table''s row functions were made for (audit_shape).';
-comment on column private.audit_guards.catalogue is
+comment on column bulwark_private.audit_guards.catalogue is
   'Of audit_logs: the catalogue as the sealer last compared all guards with it (audit_catalogue).';
-alter table private.audit_guards enable row level security;
+alter table bulwark_private.audit_guards enable row level security;

@@ -4,7 +4,7 @@
 -- cast of Postgres: our code looks for those in pg_catalog, and nowhere before it.
 -- No function here is SECURITY DEFINER.
 
-create function private.audit_word(
+create function bulwark_private.audit_word(
   kind text,
   name text,
   content text,
@@ -25,11 +25,11 @@ as $$
     '|', touched
   );
 $$;
-comment on function private.audit_word(text, text, text, text, boolean) is
+comment on function bulwark_private.audit_word(text, text, text, text, boolean) is
   'A word as audit_fingerprint has them, of any content. One that need not outlast a restore is a
    number, which the comparison after a restore (adopt_audit_guards) leaves out.';
 
-create view private.audit_tables with (security_invoker = true) as
+create view bulwark_private.audit_tables with (security_invoker = true) as
   select
     c.oid, format('%s.%s', n.nspname, c.relname) as name, c.relkind, c.relpersistence,
     c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions, c.relowner, c.relacl,
@@ -38,23 +38,23 @@ create view private.audit_tables with (security_invoker = true) as
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'S') and c.relname like 'audit\_%'
     and (
-      n.nspname = 'private'
-      or n.nspname = 'public'
-        and exists (select from private.audit_guards g where g.relation = c.oid)
+      n.nspname = 'bulwark_private'
+      or n.nspname = 'bulwark'
+        and exists (select from bulwark_private.audit_guards g where g.relation = c.oid)
     );
-comment on view private.audit_tables is 'The log''s own tables and their sequences.';
+comment on view bulwark_private.audit_tables is 'The log''s own tables and their sequences.';
 
-create view private.audit_types with (security_invoker = true) as
+create view bulwark_private.audit_types with (security_invoker = true) as
   select t.oid, t.typtype, t.typowner, t.typacl, t.xmin as version
   from pg_catalog.pg_type t
   join pg_catalog.pg_namespace n on n.oid = t.typnamespace
-  where n.nspname in ('private', 'public')
+  where n.nspname in ('bulwark_private', 'bulwark')
     and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
-comment on view private.audit_types is 'The log''s own types.';
+comment on view bulwark_private.audit_types is 'The log''s own types.';
 
 -- Types, operators and casts that a host made are its own business: our code does not use them.
 -- Rights are left out, since a platform may change those of Postgres's own functions.
-create view private.audit_system_objects with (security_invoker = true) as
+create view bulwark_private.audit_system_objects with (security_invoker = true) as
   select
     'function' as kind, 'pg_proc'::regclass as catalogue, p.oid,
     hash_record_extended(row(
@@ -79,8 +79,8 @@ create view private.audit_system_objects with (security_invoker = true) as
   union all
   select 'cast', 'pg_cast', c.oid, hash_record_extended(c, 0)
   from pg_catalog.pg_cast c
-  where (c.castsource < 16384 or c.castsource in (select t.oid from private.audit_types t))
-    and (c.casttarget < 16384 or c.casttarget in (select t.oid from private.audit_types t))
+  where (c.castsource < 16384 or c.castsource in (select t.oid from bulwark_private.audit_types t))
+    and (c.casttarget < 16384 or c.casttarget in (select t.oid from bulwark_private.audit_types t))
   union all
   select 'operator_class', 'pg_opclass', o.oid, hash_record_extended(o, 0)
   from pg_catalog.pg_opclass o
@@ -99,19 +99,19 @@ create view private.audit_system_objects with (security_invoker = true) as
     hash_record_extended(row(l.oid, l.lanname, l.lanplcallfoid, l.lanpltrusted), 0)
   from pg_catalog.pg_language l
   where l.oid < 16384;
-comment on view private.audit_system_objects is
+comment on view bulwark_private.audit_system_objects is
   'How Postgres itself works: the functions, operators and types in pg_catalog, where our code looks
    for them, and the casts and operator classes of those types.';
 
-create function private.audit_objects_fingerprint()
+create function bulwark_private.audit_objects_fingerprint()
   returns text
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  with tables as materialized (select t.* from private.audit_tables t),
+  with tables as materialized (select t.* from bulwark_private.audit_tables t),
   words (word) as (
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'table', c.name,
       concat_ws(
         ' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
@@ -124,7 +124,7 @@ as $$
     )
     from tables c
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'rights', c.name,
       concat_ws(' ', c.relowner::regrole, c.relacl, (
         select string_agg(concat(a.attname, a.attacl), ' ' order by a.attname)
@@ -135,19 +135,19 @@ as $$
     )
     from tables c
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'rights', format_type(t.oid, null), concat_ws(' ', t.typowner::regrole, t.typacl),
       lasting => false
     )
-    from private.audit_types t
+    from bulwark_private.audit_types t
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'rights', n.nspname, concat_ws(' ', n.nspowner::regrole, n.nspacl), lasting => false
     )
     from pg_catalog.pg_namespace n
-    where n.nspname = 'private'
+    where n.nspname = 'bulwark_private'
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'column', concat(c.name, '.', a.attname),
       concat_ws(
         ' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
@@ -161,7 +161,7 @@ as $$
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
     union all
     -- Who may switch triggers off may switch off those of a foreign key as well.
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'constraint', concat(c.name, '.', k.conname),
       concat_ws(
         ' ', k.contype, k.convalidated, pg_get_constraintdef(k.oid),
@@ -176,7 +176,7 @@ as $$
     join pg_catalog.pg_constraint k on k.conrelid = c.oid
     where k.contype in ('c', 'f', 'p', 'u', 'x')
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       case when i.indisunique then 'unique' else 'index' end,
       concat(c.name, '.', x.relname),
       concat_ws(
@@ -188,7 +188,7 @@ as $$
     join pg_catalog.pg_index i on i.indrelid = c.oid
     join pg_catalog.pg_class x on x.oid = i.indexrelid
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'policy', concat(c.name, '.', p.polname),
       concat_ws(
         ' ', p.polcmd, p.polpermissive, p.polroles::regrole[], pg_get_expr(p.polqual, p.polrelid),
@@ -199,7 +199,7 @@ as $$
     from tables c
     join pg_catalog.pg_policy p on p.polrelid = c.oid
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'type', format_type(t.oid, null),
       concat_ws(
         ' ', t.typtype,
@@ -210,24 +210,24 @@ as $$
       ),
       concat(t.oid, ':', t.version)
     )
-    from private.audit_types t
+    from bulwark_private.audit_types t
     union all
     -- Those that came with the cluster are too many to be named.
-    select private.audit_word('system', o.kind, sum(o.content)::text, lasting => false)
-    from private.audit_system_objects o
+    select bulwark_private.audit_word('system', o.kind, sum(o.content)::text, lasting => false)
+    from bulwark_private.audit_system_objects o
     where o.oid < 16384
     group by o.kind
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       case when d.objid is null then 'new_' else 'extension_' end || o.kind,
       pg_describe_object(o.catalogue, o.oid, 0), o.content::text, lasting => false
     )
-    from private.audit_system_objects o
+    from bulwark_private.audit_system_objects o
     left join pg_catalog.pg_depend d
       on d.classid = o.catalogue and d.objid = o.oid and d.deptype = 'e'
     where o.oid >= 16384
     union all
-    select private.audit_word(
+    select bulwark_private.audit_word(
       'event_trigger', e.evtname, concat_ws(' ', e.evtevent, e.evtfoid::regprocedure, e.evtenabled),
       concat(e.oid, ':', e.xmin)
     )
@@ -235,12 +235,12 @@ as $$
   )
   select string_agg(w.word, ' ' order by w.word collate "C") from words w;
 $$;
-comment on function private.audit_objects_fingerprint() is
+comment on function bulwark_private.audit_objects_fingerprint() is
   'How the tables and types of the log look, and Postgres itself, in words as audit_fingerprint has
    them.';
 
-revoke all on private.audit_tables, private.audit_types, private.audit_system_objects
+revoke all on bulwark_private.audit_tables, bulwark_private.audit_types, bulwark_private.audit_system_objects
   from public, anon, authenticated, service_role;
 revoke all on function
-  private.audit_word(text, text, text, text, boolean), private.audit_objects_fingerprint()
+  bulwark_private.audit_word(text, text, text, text, boolean), bulwark_private.audit_objects_fingerprint()
   from public, anon, authenticated, service_role;

@@ -2,10 +2,10 @@
 -- Protects against an owner who replaces, drops, renames, overloads or reconfigures a function or
 -- view that the log's promises hang on. Which those are is computed from what function bodies,
 -- triggers, policies and views refer to. A migration that changes one of them ends with
--- private.refresh_audit_guards().
+-- bulwark.refresh_audit_guards().
 -- No function here is SECURITY DEFINER.
 
-create function private.audit_code()
+create function bulwark_private.audit_code()
   returns jsonb
   language sql
   stable
@@ -15,14 +15,14 @@ as $$
     select n.nspname, p.proname, null::oid
     from pg_catalog.pg_proc p
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname in ('private', 'public')
+    where n.nspname in ('bulwark_private', 'bulwark')
       -- A function that enable_audit made goes with its own table.
       and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
     union
     select n.nspname, c.relname, c.oid
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    where n.nspname in ('private', 'public') and c.relkind in ('r', 'p', 'v')
+    where n.nspname in ('bulwark_private', 'bulwark') and c.relkind in ('r', 'p', 'v')
   ),
   -- Bodies name everything with its schema, since their search path is empty of ours.
   refers (schema, name, to_schema, to_name) as materialized (
@@ -30,9 +30,9 @@ as $$
     from pg_catalog.pg_proc p
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     cross join lateral regexp_matches(
-      p.prosrc, '\m(private|public)\.([a-z_][a-z0-9_]*)', 'g'
+      p.prosrc, '\m(bulwark_private|bulwark)\.([a-z_][a-z0-9_]*)', 'g'
     ) as m (word)
-    where n.nspname in ('private', 'public')
+    where n.nspname in ('bulwark_private', 'bulwark')
       and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
     union
     select n.nspname, v.relname, o.nspname, coalesce(f.proname, r.relname)
@@ -45,14 +45,14 @@ as $$
     left join pg_catalog.pg_class r
       on d.refclassid = 'pg_class'::regclass and r.oid = d.refobjid and r.oid <> v.oid
     join pg_catalog.pg_namespace o on o.oid = coalesce(f.pronamespace, r.relnamespace)
-    where v.relkind = 'v' and n.nspname in ('private', 'public')
+    where v.relkind = 'v' and n.nspname in ('bulwark_private', 'bulwark')
   ),
   own (schema, name, relation) as materialized (
     select t.schema, t.name, t.relation
     from things t
     where t.relation is not null and t.name ~ '^audit_'
-      and (t.schema = 'private'
-        or exists (select from private.audit_guards g where g.relation = t.relation))
+      and (t.schema = 'bulwark_private'
+        or exists (select from bulwark_private.audit_guards g where g.relation = t.relation))
   ),
   -- What works on the log's own tables, and what leads there. Nearly everything appends entries, so
   -- appending alone makes nothing a part of the log.
@@ -64,7 +64,7 @@ as $$
     select f.schema, f.name
     from works w
     join refers f on f.to_schema = w.schema and f.to_name = w.name
-    where w.name <> 'append_audit_entry' and 'private' in (w.schema, f.schema)
+    where w.name <> 'append_audit_entry' and 'bulwark_private' in (w.schema, f.schema)
   ),
   -- Those, and all that they, triggers, policies and the owner's look-ups of organizations call.
   needed (schema, name) as (
@@ -73,11 +73,11 @@ as $$
     select o.schema, o.name from own o
     union
     select n.nspname, p.proname
-    from private.audit_guards g
+    from bulwark_private.audit_guards g
     join pg_catalog.pg_trigger t on t.tgrelid = g.relation and not t.tgisinternal
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'private'
+    where n.nspname in ('bulwark', 'bulwark_private')
     union
     select n.nspname, p.proname
     from own o
@@ -87,7 +87,7 @@ as $$
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     union
     select n.nspname, p.proname
-    from private.audit_guards g
+    from bulwark_private.audit_guards g
     join pg_catalog.pg_proc p on p.oid = to_regproc(g.options ->> 'organization_lookup')
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     union
@@ -111,11 +111,11 @@ as $$
     )
   );
 $$;
-comment on function private.audit_code() is
+comment on function bulwark_private.audit_code() is
   'The names of the functions and views that the log''s promises hang on. It reads
    every function body, so it is called when the code changes only.';
 
-create function private.audit_code_fingerprint(code jsonb)
+create function bulwark_private.audit_code_fingerprint(code jsonb)
   returns text
   language sql
   stable
@@ -146,10 +146,10 @@ as $$
     )
   );
 $$;
-comment on function private.audit_code_fingerprint(jsonb) is
+comment on function bulwark_private.audit_code_fingerprint(jsonb) is
   'How the code that audit_code names looks, in words as audit_fingerprint has them.';
 
-create function private.audit_fingerprint(relation regclass)
+create function bulwark_private.audit_fingerprint(relation regclass)
   returns text
   language sql
   stable
@@ -184,7 +184,7 @@ as $$
       from pg_catalog.pg_trigger t
       join pg_catalog.pg_proc p on p.oid = t.tgfoid
       where t.tgrelid in (select r.relation from partitions r)
-        and p.pronamespace = 'private'::regnamespace
+        and p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
     ),
     -- A rule can turn a write into nothing before any trigger sees it.
     (
@@ -196,14 +196,14 @@ as $$
       where r.ev_class = audit_fingerprint.relation
     ),
     -- What the log's promises hang on goes with the table they all belong to.
-    case when audit_fingerprint.relation = 'public.audit_logs'::regclass then
+    case when audit_fingerprint.relation = 'bulwark.audit_logs'::regclass then
       concat_ws(
         ' ',
-        private.audit_code_fingerprint((
-          select g.options from private.audit_guards g
+        bulwark_private.audit_code_fingerprint((
+          select g.options from bulwark_private.audit_guards g
           where g.relation = audit_fingerprint.relation
         )),
-        private.audit_objects_fingerprint()
+        bulwark_private.audit_objects_fingerprint()
       )
     end
   )
@@ -214,17 +214,17 @@ as $$
     and not t.tgisinternal
     -- The host's triggers are its own business, but on the log itself nobody's is.
     and (
-      p.pronamespace = 'private'::regnamespace
-      or c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+      p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+      or c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
         and c.relname ~ '^audit_'
     );
 $$;
-comment on function private.audit_fingerprint(regclass) is
+comment on function bulwark_private.audit_fingerprint(regclass) is
   'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there,
    with their functions, state and the transactions that last touched them; of the log all code that
    its promises hang on too.';
 
-create function private.audit_catalogue()
+create function bulwark_private.audit_catalogue()
   returns text
   language sql
   stable
@@ -233,7 +233,7 @@ as $$
   -- Each change of a row of the catalogue gives it another transaction or place. Hashes are added
   -- up because a sum needs no order.
   -- Rows as old as the cluster are only counted.
-  with guards as materialized (select g.* from private.audit_guards g),
+  with guards as materialized (select g.* from bulwark_private.audit_guards g),
   tables as materialized (
     select c.oid, c.xmin, c.ctid from pg_catalog.pg_class c where c.relname like 'audit\_%'
   ),
@@ -292,7 +292,7 @@ as $$
     (
       select sum(hash_record_extended(row(n.oid, n.xmin, n.ctid), 0))
       from pg_catalog.pg_namespace n
-      where n.nspname = 'private'
+      where n.nspname = 'bulwark_private'
     ),
     (
       select concat(
@@ -322,11 +322,11 @@ as $$
     )
   );
 $$;
-comment on function private.audit_catalogue() is
+comment on function bulwark_private.audit_catalogue() is
   'A hash of the guards and of the versions of the rows of the catalogue that fingerprints are made
    of. It is quick to make: the sealer compares fingerprints when it is another.';
 
-create function private.refresh_audit_guards()
+create function bulwark.refresh_audit_guards()
   returns void
   language plpgsql
   volatile
@@ -336,23 +336,23 @@ declare
   v_code jsonb;
 begin
   -- No table of the log is without a guard.
-  insert into private.audit_guards (relation, captures, fingerprint)
-  select t.oid, false, private.audit_fingerprint(t.oid)
-  from private.audit_tables t
+  insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+  select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
+  from bulwark_private.audit_tables t
   where t.relkind <> 'S'
   on conflict (relation) do nothing;
-  v_code := private.audit_code();
-  update private.audit_guards g set options = v_code
-  where g.relation = 'public.audit_logs'::regclass and g.options is distinct from v_code;
-  update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
-  where g.fingerprint is distinct from private.audit_fingerprint(g.relation);
+  v_code := bulwark_private.audit_code();
+  update bulwark_private.audit_guards g set options = v_code
+  where g.relation = 'bulwark.audit_logs'::regclass and g.options is distinct from v_code;
+  update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation);
 end;
 $$;
-comment on function private.refresh_audit_guards() is
+comment on function bulwark.refresh_audit_guards() is
   'Takes what protects the log for right as it is now, which is itself an entry. For migrations that
    change it, as their last statement.';
 
 revoke all on function
-  private.audit_code(), private.audit_code_fingerprint(jsonb), private.audit_fingerprint(regclass),
-  private.audit_catalogue(), private.refresh_audit_guards()
+  bulwark_private.audit_code(), bulwark_private.audit_code_fingerprint(jsonb), bulwark_private.audit_fingerprint(regclass),
+  bulwark_private.audit_catalogue(), bulwark.refresh_audit_guards()
   from public, anon, authenticated, service_role;

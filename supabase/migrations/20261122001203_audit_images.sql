@@ -4,11 +4,11 @@
 -- a session's settings change: here they are pinned.
 -- No function here is SECURITY DEFINER.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('audit.refuse_unconvertible', 'false',
     'Whether a guarded table refuses a value that JSON cannot hold; else the entry describes it');
 
-create function private.audit_value(value anyelement)
+create function bulwark_private.audit_value(value anyelement)
   returns jsonb
   language plpgsql
   volatile
@@ -23,7 +23,7 @@ exception
   -- A type's own code may raise anything, and the application's write has to go on.
   when others then
     v_error := sqlstate;
-    if (private.setting('audit.refuse_unconvertible'))::boolean then
+    if (bulwark_private.setting('audit.refuse_unconvertible'))::boolean then
       raise exception 'Cannot record change: JSON cannot hold a value of type %', pg_typeof(value)
         using errcode = 'data_exception', detail = 'AUDIT_UNCONVERTIBLE_VALUE',
               hint = 'Ignore the column, or turn the setting audit.refuse_unconvertible off';
@@ -45,22 +45,22 @@ exception
     end;
 end;
 $$;
-comment on function private.audit_value(anyelement) is
+comment on function bulwark_private.audit_value(anyelement) is
   'A value as JSON or, where JSON cannot hold it, its type, the error, the length and SHA-256 of its
    text, and the text itself up to 1,024 bytes. Errors, by the setting audit.refuse_unconvertible:
    AUDIT_UNCONVERTIBLE_VALUE.';
 
-create function private.audit_value(value anyelement, other anyelement)
+create function bulwark_private.audit_value(value anyelement, other anyelement)
   returns jsonb
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_value constant jsonb := private.audit_value(value);
+  v_value constant jsonb := bulwark_private.audit_value(value);
 begin
   if record_image_eq(row(value), row(other))
-    or coalesce(v_value, 'null')::text <> coalesce(private.audit_value(other), 'null')::text then
+    or coalesce(v_value, 'null')::text <> coalesce(bulwark_private.audit_value(other), 'null')::text then
     return v_value;
   end if;
   return to_jsonb(value::text);
@@ -69,12 +69,12 @@ exception
     return v_value;
 end;
 $$;
-comment on function private.audit_value(anyelement, anyelement) is
+comment on function bulwark_private.audit_value(anyelement, anyelement) is
   'One side of a change. Where both sides look the same as JSON (a json column whose keys are
    doubled, -0 and 0, null and a JSON null) it is the value''s text.';
 
 -- For sessions whose settings change the output of to_jsonb.
-create function private.audit_json(changed record)
+create function bulwark_private.audit_json(changed record)
   returns jsonb
   language plpgsql
   stable
@@ -87,10 +87,10 @@ create function private.audit_json(changed record)
   set quote_all_identifiers = off
   set lc_monetary from current
 as $$ begin return to_jsonb(changed); end; $$;
-comment on function private.audit_json(record) is
+comment on function bulwark_private.audit_json(record) is
   'A row as JSON, whatever the settings of the session are.';
 
-create function private.audit_image(
+create function bulwark_private.audit_image(
   image jsonb,
   ignored text[],
   redacted text[],
@@ -127,12 +127,12 @@ begin
   return image;
 end;
 $$;
-comment on function private.audit_image(jsonb, text[], text[], jsonb) is
+comment on function bulwark_private.audit_image(jsonb, text[], text[], jsonb) is
   'A row, or the part of a whole one that changed, as an entry may hold it: without ignored columns,
    with redacted ones masked and, where it is larger than 32,768 bytes, without values of more than
    1,024. Where the whole row lacks one of those columns, since it was renamed, all are masked.';
 
-create function private.audit_key(image jsonb, key_columns text[])
+create function bulwark_private.audit_key(image jsonb, key_columns text[])
   returns text
   language sql
   immutable
@@ -146,11 +146,11 @@ as $$
     else (select jsonb_object_agg(c, image -> c)::text from unnest(key_columns) as c)
   end;
 $$;
-comment on function private.audit_key(jsonb, text[]) is
+comment on function bulwark_private.audit_key(jsonb, text[]) is
   'The resource_id of a row: its key, of several columns a JSON object or, of a row that has none, a
    hash of what is shown of it.';
 
-create function private.audit_organization(value text, lookup text)
+create function bulwark_private.audit_organization(value text, lookup text)
   returns uuid
   language plpgsql
   volatile
@@ -161,12 +161,12 @@ declare
 begin
   if lookup <> '' then
     execute format('select %s($1)', lookup::regproc) into v_organization
-    using private.uuid_or_null(value);
+    using bulwark_private.uuid_or_null(value);
     return coalesce(
-      v_organization, private.remembered_organization(private.uuid_or_null(value), lookup)
+      v_organization, bulwark_private.remembered_organization(bulwark_private.uuid_or_null(value), lookup)
     );
   end if;
-  return private.uuid_or_null(value);
+  return bulwark_private.uuid_or_null(value);
 exception
   -- A function of the host's that fails costs the entry its organization, not the host its write.
   when others then
@@ -174,11 +174,11 @@ exception
     return null;
 end;
 $$;
-comment on function private.audit_organization(text, text) is
+comment on function bulwark_private.audit_organization(text, text) is
   'The organization of a row: the value of its organization column, or what a function makes of
    it; null, with a warning, where the function fails.';
 
-create view private.audit_columns with (security_invoker = true) as
+create view bulwark_private.audit_columns with (security_invoker = true) as
   select
     a.attrelid as relation,
     a.attname as name,
@@ -213,12 +213,12 @@ create view private.audit_columns with (security_invoker = true) as
       }'::regtype[]) as convertible
   ) t
   where a.attnum > 0 and not a.attisdropped;
-comment on view private.audit_columns is
+comment on view bulwark_private.audit_columns is
   'The columns of tables: which types are known to become JSON without an error, which of them
    always to another JSON where the value is another, and the settings that their JSON depends on.';
 
 -- In PL/pgSQL, which keeps the plan: every statement in bulk asks.
-create function private.audit_key_columns(relation oid, known text[])
+create function bulwark_private.audit_key_columns(relation oid, known text[])
   returns text[]
   language plpgsql
   stable
@@ -238,7 +238,7 @@ begin
   if v_key is not null or exists (
     select from unnest(known) as k
     where k <> all (array(
-      select c.name::text from private.audit_columns c where c.relation = audit_key_columns.relation
+      select c.name::text from bulwark_private.audit_columns c where c.relation = audit_key_columns.relation
     ))
   ) then
     return v_key;
@@ -246,11 +246,11 @@ begin
   return known;
 end;
 $$;
-comment on function private.audit_key_columns(oid, text[]) is
+comment on function bulwark_private.audit_key_columns(oid, text[]) is
   'What names a row of the table now: its primary key or, where it has none any more, the known
    columns while all of them are there; else null.';
 
-create function private.audit_places(relation oid, names text[])
+create function bulwark_private.audit_places(relation oid, names text[])
   returns jsonb
   language sql
   stable
@@ -260,11 +260,11 @@ as $$
   from pg_catalog.pg_attribute a
   where a.attrelid = audit_places.relation and a.attname = any (names) and not a.attisdropped;
 $$;
-comment on function private.audit_places(oid, text[]) is
+comment on function bulwark_private.audit_places(oid, text[]) is
   'Which columns of a table have these names now, by number: a column keeps its number whatever its
    name.';
 
-create function private.audit_moved(relation oid, places jsonb)
+create function bulwark_private.audit_moved(relation oid, places jsonb)
   returns text[]
   language plpgsql
   stable
@@ -281,14 +281,14 @@ begin
   );
 end;
 $$;
-comment on function private.audit_moved(oid, jsonb) is
+comment on function bulwark_private.audit_moved(oid, jsonb) is
   'Those of the places that audit_places gave whose names other columns have now, or none.';
 
-revoke all on private.audit_columns from public, anon, authenticated, service_role;
+revoke all on bulwark_private.audit_columns from public, anon, authenticated, service_role;
 revoke all on function
-  private.audit_value(anyelement), private.audit_value(anyelement, anyelement),
-  private.audit_json(record), private.audit_image(jsonb, text[], text[], jsonb),
-  private.audit_key(jsonb, text[]), private.audit_organization(text, text),
-  private.audit_key_columns(oid, text[]), private.audit_places(oid, text[]),
-  private.audit_moved(oid, jsonb)
+  bulwark_private.audit_value(anyelement), bulwark_private.audit_value(anyelement, anyelement),
+  bulwark_private.audit_json(record), bulwark_private.audit_image(jsonb, text[], text[], jsonb),
+  bulwark_private.audit_key(jsonb, text[]), bulwark_private.audit_organization(text, text),
+  bulwark_private.audit_key_columns(oid, text[]), bulwark_private.audit_places(oid, text[]),
+  bulwark_private.audit_moved(oid, jsonb)
   from public, anon, authenticated, service_role;

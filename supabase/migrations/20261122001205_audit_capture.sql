@@ -9,7 +9,7 @@
 -- column, 4 function that finds the organization by it, 5 ignored and 6 redacted columns, 7 to 9
 -- event types and 10 to 12 severities of insert, update and delete. Kept with the guard alone: 13
 -- the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
-create function private.audit_statement(
+create function bulwark_private.audit_statement(
   relation oid,
   operation text,
   options text[],
@@ -26,10 +26,10 @@ declare
   v_columns jsonb;
   v_count integer;
   v_changes text;
-  v_key constant text[] := private.audit_key_columns(relation, options[2]::text[]);
-  v_moved constant text[] := private.audit_moved(relation, (
+  v_key constant text[] := bulwark_private.audit_key_columns(relation, options[2]::text[]);
+  v_moved constant text[] := bulwark_private.audit_moved(relation, (
     select (g.options -> 'written' ->> 12)::jsonb
-    from private.audit_guards g where g.relation = audit_statement.relation
+    from bulwark_private.audit_guards g where g.relation = audit_statement.relation
   ));
   v_new text;
   v_old text;
@@ -45,8 +45,8 @@ begin
         case
           when trusting and case operation when 'UPDATE' then c.exact else c.convertible end
           then 'p.%1$I'
-          when operation = 'UPDATE' then 'private.audit_value(p.%1$I, q.%1$I) as %1$I'
-          else 'private.audit_value(p.%1$I) as %1$I'
+          when operation = 'UPDATE' then 'bulwark_private.audit_value(p.%1$I, q.%1$I) as %1$I'
+          else 'bulwark_private.audit_value(p.%1$I) as %1$I'
         end,
         c.name
       ),
@@ -55,7 +55,7 @@ begin
     coalesce(string_agg(
       format(
         case when trusting and c.exact then 'q.%1$I'
-        else 'private.audit_value(q.%1$I, p.%1$I) as %1$I' end,
+        else 'bulwark_private.audit_value(q.%1$I, p.%1$I) as %1$I' end,
         c.name
       ),
       ', '
@@ -65,7 +65,7 @@ begin
       format('case when record_image_eq(row(p.%1$I), row(q.%1$I)) then %1$L end', c.name), ', '
     ) filter (where k.kept), '')
   into v_columns, v_count, v_old, v_new, v_same
-  from private.audit_columns c
+  from bulwark_private.audit_columns c
   cross join lateral (
     select c.name <> all (options[5]::text[]) or c.name = any (v_key) as kept
   ) k
@@ -128,21 +128,21 @@ begin
   end if;
   return format(
     $sql$
-      insert into public.audit_logs (
+      insert into bulwark.audit_logs (
         source, severity, result, organization_id, event_type, resource_type, resource_id, action,
         before, after
       )
       select
-        'table', (%1$L::text[])[c.event + 3]::public.audit_severity, 'success', %2$s,
+        'table', (%1$L::text[])[c.event + 3]::bulwark.audit_severity, 'success', %2$s,
         (%1$L::text[])[c.event], %3$L, %4$s, %5$L,
         case
           when %6$L or pg_column_size(c.before) > 32768
-          then private.audit_image(c.before, %7$L, %8$L, %9$L)
+          then bulwark_private.audit_image(c.before, %7$L, %8$L, %9$L)
           else c.before
         end,
         case
           when %6$L or pg_column_size(c.after) > 32768
-          then private.audit_image(c.after, %7$L, %8$L, %9$L)
+          then bulwark_private.audit_image(c.after, %7$L, %8$L, %9$L)
           else c.after
         end
       from (%10$s) c
@@ -154,28 +154,28 @@ begin
         select from pg_catalog.pg_attribute a
         where a.attrelid = relation and a.attname = options[3] and a.atttypid = 'uuid'::regtype
       ) then format('(c.image ->> %L)::uuid', options[3])
-      else format('private.audit_organization(c.image ->> %L, %L)', options[3], options[4])
+      else format('bulwark_private.audit_organization(c.image ->> %L, %L)', options[3], options[4])
     end,
     options[1],
     case
       when v_key is null then
         format(
-          'private.audit_key(private.audit_image(coalesce(c.before, c.after), %L, %L, %L), null)',
+          'bulwark_private.audit_key(bulwark_private.audit_image(coalesce(c.before, c.after), %L, %L, %L), null)',
           options[5], options[6], v_columns
         )
       when cardinality(v_key) = 1 then format('c.image ->> %L', v_key[1])
-      else format('private.audit_key(c.image, %L)', v_key)
+      else format('bulwark_private.audit_key(c.image, %L)', v_key)
     end,
     lower(operation), options[5] <> '{}' or options[6] <> '{}', options[5], options[6], v_columns,
     v_changes
   );
 end;
 $$;
-comment on function private.audit_statement(oid, text, text[], text, text, boolean) is
+comment on function bulwark_private.audit_statement(oid, text, text[], text, text, boolean) is
   'SQL: appends the entries of changed rows of a table as it is now. Trusting takes the types that
    audit_columns knows as they are.';
 
-create function private.audit_carefully(
+create function bulwark_private.audit_carefully(
   relation oid,
   event integer,
   old record,
@@ -195,18 +195,18 @@ create function private.audit_carefully(
   set lc_monetary from current
 as $$
 begin
-  execute private.audit_statement(
+  execute bulwark_private.audit_statement(
     relation, ('[7:9]={INSERT,UPDATE,DELETE}'::text[])[event], options, '(select ($1).*)',
     '(select ($2).*)', false
   ) using old, new;
 end;
 $$;
-comment on function private.audit_carefully(oid, integer, record, record, text[]) is
+comment on function bulwark_private.audit_carefully(oid, integer, record, record, text[]) is
   'Appends the entry of one row, column by column, where its table''s own function could not: a
    value that JSON cannot hold, a key that is another one now, a change that JSON does not show. The
    event is numbered as in the options.';
 
-create function private.audit_rows()
+create function bulwark_private.audit_rows()
   returns trigger
   language plpgsql
   security definer            -- definer because whoever changes the table may not write the log
@@ -222,30 +222,30 @@ create function private.audit_rows()
 as $$
 begin
   -- Planned for the rows at hand: a plan kept from statements of few rows is quadratic for many.
-  execute private.audit_statement(tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true);
+  execute bulwark_private.audit_statement(tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true);
   return null;
 end;
 $$;
-comment on function private.audit_rows() is
+comment on function bulwark_private.audit_rows() is
   'Trigger: the entries of a whole statement at once, for tables that are loaded in bulk.';
 
-create function private.audit_truncate()
+create function bulwark_private.audit_truncate()
   returns trigger
   language plpgsql
   security definer            -- definer because whoever empties the table may not write the log
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  insert into public.audit_logs (source, severity, result, event_type, resource_type, action)
+  insert into bulwark.audit_logs (source, severity, result, event_type, resource_type, action)
   values ('table', 'warning', 'success', tg_argv[8], tg_argv[0], 'truncate');
   return null;
 end;
 $$;
-comment on function private.audit_truncate() is
+comment on function bulwark_private.audit_truncate() is
   'Trigger: an entry without an organization for a guarded table that is emptied.';
 
 revoke all on function
-  private.audit_statement(oid, text, text[], text, text, boolean),
-  private.audit_carefully(oid, integer, record, record, text[]), private.audit_rows(),
-  private.audit_truncate()
+  bulwark_private.audit_statement(oid, text, text[], text, text, boolean),
+  bulwark_private.audit_carefully(oid, integer, record, record, text[]), bulwark_private.audit_rows(),
+  bulwark_private.audit_truncate()
   from public, anon, authenticated, service_role;

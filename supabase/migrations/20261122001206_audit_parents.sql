@@ -4,36 +4,36 @@
 -- SECURITY DEFINER: remember_organizations, because whoever deletes a parent may not write here.
 
 -- Read and written by one transaction only, and of no use to another.
-create unlogged table private.audit_parents (
+create unlogged table bulwark_private.audit_parents (
   xid xid8 not null,
   value uuid not null,
   lookup text not null,
   organization_id uuid not null,
   primary key (xid, value, lookup)
 );
-comment on table private.audit_parents is
+comment on table bulwark_private.audit_parents is
   'Of parents that a transaction deletes or gives another key: their organization before. Not
    audited: it repeats what tables say, and is emptied by the sealer.';
-alter table private.audit_parents enable row level security;
+alter table bulwark_private.audit_parents enable row level security;
 
-create function private.remembered_organization(value uuid, lookup text)
+create function bulwark_private.remembered_organization(value uuid, lookup text)
   returns uuid
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select p.organization_id
-  from private.audit_parents p
+  from bulwark_private.audit_parents p
   where p.xid = pg_current_xact_id_if_assigned()
     and p.value = remembered_organization.value
     and p.lookup = remembered_organization.lookup;
 $$;
-comment on function private.remembered_organization(uuid, text) is
+comment on function bulwark_private.remembered_organization(uuid, text) is
   'The organization of a parent that this transaction deleted.';
 
 -- Arguments: 0 the function that finds an organization, 1 SQL for the keys that it will be asked
 -- for once the row at hand is gone.
-create function private.remember_organizations()
+create function bulwark_private.remember_organizations()
   returns trigger
   language plpgsql
   security definer            -- definer because whoever deletes a parent may not write here
@@ -43,7 +43,7 @@ begin
   begin
     execute format(
       $sql$
-        insert into private.audit_parents (xid, value, lookup, organization_id)
+        insert into bulwark_private.audit_parents (xid, value, lookup, organization_id)
         select pg_current_xact_id(), o.value, %1$L, o.organization_id
         from (select k.value, %1$s(k.value) as organization_id from (%2$s) k (value)) o
         where o.value is not null and o.organization_id is not null
@@ -59,10 +59,10 @@ begin
   return coalesce(new, old);
 end;
 $$;
-comment on function private.remember_organizations() is
+comment on function bulwark_private.remember_organizations() is
   'Trigger: keeps the organizations of rows that are about to lose the parent that leads to it.';
 
-create function private.forget_parents(target regclass)
+create function bulwark_private.forget_parents(target regclass)
   returns void
   language plpgsql
   volatile
@@ -74,20 +74,20 @@ begin
   for v_trigger in
     select t.tgrelid::regclass as relation, t.tgname as name
     from pg_catalog.pg_trigger t
-    where t.tgfoid = 'private.remember_organizations()'::regprocedure
+    where t.tgfoid = 'bulwark_private.remember_organizations()'::regprocedure
       and starts_with(t.tgname, 'bulwark_parent_' || md5(target::text))
       and t.tgparentid = 0
   loop
     execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
-    update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
+    update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_trigger.relation;
   end loop;
 end;
 $$;
-comment on function private.forget_parents(regclass) is
+comment on function bulwark_private.forget_parents(regclass) is
   'Takes the triggers of a guarded table off the tables that its organizations are found by.';
 
-create function private.watch_parents(
+create function bulwark_private.watch_parents(
   target regclass,
   organization_column text,
   organization_lookup regproc
@@ -144,21 +144,21 @@ begin
     v_number := v_number + 1;
     execute format(
       'create trigger %I before delete or update of %I on %s for each row
-         execute function private.remember_organizations(%L, %L)',
+         execute function bulwark_private.remember_organizations(%L, %L)',
       format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
       v_parent.relation, organization_lookup, v_parent.keys
     );
-    update private.audit_guards g set fingerprint = private.audit_fingerprint(g.relation)
+    update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_parent.relation;
   end loop;
 end;
 $$;
-comment on function private.watch_parents(regclass, text, regproc) is
+comment on function bulwark_private.watch_parents(regclass, text, regproc) is
   'Makes triggers on the tables that the organizations of a guarded table are found by, as far as
    foreign keys lead to them.';
 
-revoke all on private.audit_parents from public, anon, authenticated, service_role;
+revoke all on bulwark_private.audit_parents from public, anon, authenticated, service_role;
 revoke all on function
-  private.remembered_organization(uuid, text), private.remember_organizations(),
-  private.forget_parents(regclass), private.watch_parents(regclass, text, regproc)
+  bulwark_private.remembered_organization(uuid, text), bulwark_private.remember_organizations(),
+  bulwark_private.forget_parents(regclass), bulwark_private.watch_parents(regclass, text, regproc)
   from public, anon, authenticated, service_role;

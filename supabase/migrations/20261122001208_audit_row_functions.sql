@@ -6,7 +6,7 @@
 -- SECURITY DEFINER: the functions made here, because whoever writes to a guarded table may not
 --   write the log.
 
-create function private.leave_row_function()
+create function bulwark_private.leave_row_function()
   returns void
   language plpgsql
   volatile
@@ -17,10 +17,10 @@ begin
     using errcode = 'data_exception';
 end;
 $$;
-comment on function private.leave_row_function() is
+comment on function bulwark_private.leave_row_function() is
   'Leads a row function to audit_carefully. Nobody sees the error.';
 
-create function private.audit_row_image(relation oid, source text, nulls jsonb)
+create function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb)
   returns text
   language sql
   stable
@@ -29,7 +29,7 @@ as $$
   -- Of the settings under which to_jsonb gives what audit_json gives, those that matter here.
   select format(
     case when v.condition is null then 'to_jsonb(%1$s)'
-    else 'case when %2$s then to_jsonb(%1$s) else private.audit_json(%1$s) end' end,
+    else 'case when %2$s then to_jsonb(%1$s) else bulwark_private.audit_json(%1$s) end' end,
     case
       when nulls = '{}' then source
       else format('jsonb_populate_record(%s, %L)', source, nulls)
@@ -48,21 +48,21 @@ as $$
           select format('= %L', substring(c from '=(.*)$'))
           from pg_catalog.pg_proc p
           cross join unnest(p.proconfig) as c
-          where p.oid = 'private.audit_json(record)'::regprocedure
+          where p.oid = 'bulwark_private.audit_json(record)'::regprocedure
             and starts_with(c, 'lc_monetary=')
         ))
     ) as s (name, test)
     where s.name in (
       select unnest(c.settings)
-      from private.audit_columns c
+      from bulwark_private.audit_columns c
       where c.relation = audit_row_image.relation and not nulls ? c.name
     )
   ) v;
 $$;
-comment on function private.audit_row_image(oid, text, jsonb) is
+comment on function bulwark_private.audit_row_image(oid, text, jsonb) is
   'PL/pgSQL: the JSON of a row, whose ignored columns are emptied before it is converted.';
 
-create function private.audit_shape(relation oid)
+create function bulwark_private.audit_shape(relation oid)
   returns text
   language sql
   stable
@@ -72,18 +72,18 @@ as $$
     ' ', i.indexrelid,
     (
       select string_agg(format('%I %s', c.name, c.type), ',' order by c.place)
-      from private.audit_columns c where c.relation = audit_shape.relation
+      from bulwark_private.audit_columns c where c.relation = audit_shape.relation
     )
   ))
   from (values (true)) as always
   left join pg_catalog.pg_index i on i.indrelid = audit_shape.relation and i.indisprimary;
 $$;
-comment on function private.audit_shape(oid) is
+comment on function bulwark_private.audit_shape(oid) is
   'A hash of what row functions are made for: the columns of a table and the index of its key.';
 
 -- Each expression is set up anew in every transaction, which costs more than what most compute:
 -- conditions are put together. The block with a handler costs an insert two percent.
-create function private.audit_row_body(relation oid, operation text, options text[])
+create function bulwark_private.audit_row_body(relation oid, operation text, options text[])
   returns text
   language plpgsql
   stable
@@ -98,7 +98,7 @@ declare
   );
   v_key constant text[] := options[2]::text[];
   v_names constant text[] := array(
-    select c.name::text from private.audit_columns c where c.relation = audit_row_body.relation
+    select c.name::text from bulwark_private.audit_columns c where c.relation = audit_row_body.relation
   );
   v_nulls constant jsonb := (
     select coalesce(jsonb_object_agg(i, null), '{}')
@@ -106,17 +106,17 @@ declare
     where i <> all (v_key)
   );
   v_part constant text := format(
-    'case when %s then private.audit_image(%%1$s, %L, %L, %%2$s) else %%1$s end',
+    'case when %s then bulwark_private.audit_image(%%1$s, %L, %L, %%2$s) else %%1$s end',
     case
       when options[5] = '{}' and options[6] = '{}' then 'pg_column_size(%2$s) > 32768' else 'true'
     end,
     options[5], options[6]
   );
 begin
-  if private.audit_key_columns(relation, null) is distinct from v_key
-    or private.audit_moved(relation, options[13]::jsonb) <> '{}' then
+  if bulwark_private.audit_key_columns(relation, null) is distinct from v_key
+    or bulwark_private.audit_moved(relation, options[13]::jsonb) <> '{}' then
     return format(
-      E'\nbegin\n  perform private.audit_carefully(tg_relid, %s, old, new, %L);\n'
+      E'\nbegin\n  perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);\n'
         '  return null;\nend;\n',
       v_event, options
     );
@@ -129,10 +129,10 @@ begin
     case when options[4] <> '' then E'  v_organization uuid;\n' end,
     E'begin\n  begin\n',
     case when operation <> 'insert' then
-      format(E'    v_before := %s;\n', private.audit_row_image(relation, 'old', v_nulls))
+      format(E'    v_before := %s;\n', bulwark_private.audit_row_image(relation, 'old', v_nulls))
     end,
     case when operation <> 'delete' then
-      format(E'    v_after := %s;\n', private.audit_row_image(relation, 'new', v_nulls))
+      format(E'    v_after := %s;\n', bulwark_private.audit_row_image(relation, 'new', v_nulls))
     end,
     case when operation = 'update' then
       $body$    select
@@ -180,12 +180,12 @@ $body$
       or %2$L = any (v_changed)$body$,
       v_nulls, options[3]
     ) end,
-    E' then\n      perform private.leave_row_function();\n    end if;\n',
+    E' then\n      perform bulwark_private.leave_row_function();\n    end if;\n',
     case when options[4] <> '' then
       format(
         E'    v_organization := coalesce(\n'
           '      %1$s((%2$s ->> %3$L)::uuid),\n'
-          '      private.remembered_organization((%2$s ->> %3$L)::uuid, %1$L)\n'
+          '      bulwark_private.remembered_organization((%2$s ->> %3$L)::uuid, %1$L)\n'
           '    );\n',
         options[4], v_current, options[3]
       )
@@ -194,10 +194,10 @@ $body$
       $body$  exception
     -- A type's own code may raise anything, and the application's write has to go on.
     when others then
-      perform private.audit_carefully(tg_relid, %s, old, new, %L);
+      perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);
       return null;
   end;
-  insert into public.audit_logs (
+  insert into bulwark.audit_logs (
     source, severity, result, organization_id, event_type, resource_type, resource_id, action,
     before, after
   )
@@ -214,7 +214,7 @@ $body$,
       options[v_event], options[1],
       case cardinality(v_key)
         when 1 then format('%s ->> %L', v_current, v_key[1])
-        else format('private.audit_key(%s, %L)', v_current, v_key)
+        else format('bulwark_private.audit_key(%s, %L)', v_current, v_key)
       end,
       operation,
       case operation
@@ -232,10 +232,10 @@ $body$,
   );
 end;
 $make$;
-comment on function private.audit_row_body(oid, text, text[]) is
+comment on function bulwark_private.audit_row_body(oid, text, text[]) is
   'The body of the trigger function for one operation on a table.';
 
-create function private.make_audit_function(
+create function bulwark_private.make_audit_function(
   relation oid,
   operation text,
   options text[],
@@ -253,22 +253,22 @@ declare
   );
 begin
   execute format(
-    'create or replace function private.%I() returns trigger language plpgsql security definer
+    'create or replace function bulwark_private.%I() returns trigger language plpgsql security definer
        set search_path = pg_catalog, pg_temp as %L',
-    v_name, private.audit_row_body(relation, operation, options)
+    v_name, bulwark_private.audit_row_body(relation, operation, options)
   );
   -- Its rights are those of the log's owner, whoever guards the table.
   execute format(
-    'alter function private.%I() owner to %s', v_name,
+    'alter function bulwark_private.%I() owner to %s', v_name,
     (
       select c.relowner::regrole
       from pg_catalog.pg_class c
-      where c.oid = 'public.audit_logs'::regclass
+      where c.oid = 'bulwark.audit_logs'::regclass
     )
   );
-  execute format('revoke all on function private.%I() from public', v_name);
+  execute format('revoke all on function bulwark_private.%I() from public', v_name);
   execute format(
-    'comment on function private.%I() is %L',
+    'comment on function bulwark_private.%I() is %L',
     v_name,
     format('Trigger, made by enable_audit: the entry of each %s of a row of %s.', operation,
       options[1])
@@ -276,12 +276,12 @@ begin
   return v_name;
 end;
 $$;
-comment on function private.make_audit_function(oid, text, text[], name) is
+comment on function bulwark_private.make_audit_function(oid, text, text[], name) is
   'Makes the trigger function for one operation on a table, or one that was made before anew, and
    returns its name.';
 
 revoke all on function
-  private.leave_row_function(), private.audit_row_image(oid, text, jsonb),
-  private.audit_shape(oid), private.audit_row_body(oid, text, text[]),
-  private.make_audit_function(oid, text, text[], name)
+  bulwark_private.leave_row_function(), bulwark_private.audit_row_image(oid, text, jsonb),
+  bulwark_private.audit_shape(oid), bulwark_private.audit_row_body(oid, text, text[]),
+  bulwark_private.make_audit_function(oid, text, text[], name)
   from public, anon, authenticated, service_role;

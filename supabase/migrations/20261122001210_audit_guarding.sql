@@ -3,7 +3,7 @@
 -- in, and changes of Bulwark's own tables without a trace: all of them are guarded here.
 -- No function here is SECURITY DEFINER.
 
-create function private.drop_audit_triggers(target regclass)
+create function bulwark_private.drop_audit_triggers(target regclass)
   returns void
   language plpgsql
   volatile
@@ -19,43 +19,43 @@ begin
   loop
     execute format('drop trigger %I on %s', v_name, target);
   end loop;
-  perform private.forget_parents(target);
+  perform bulwark_private.forget_parents(target);
   -- Of this table, and of those that were dropped since.
   for v_name in
     select p.proname
     from pg_catalog.pg_proc p
-    where p.pronamespace = 'private'::regnamespace
+    where p.pronamespace = 'bulwark_private'::regnamespace
       and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
       and not exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid)
   loop
-    execute format('drop function private.%I()', v_name);
+    execute format('drop function bulwark_private.%I()', v_name);
   end loop;
 end;
 $$;
-comment on function private.drop_audit_triggers(regclass) is
+comment on function bulwark_private.drop_audit_triggers(regclass) is
   'Takes the audit''s triggers off a table, whatever options they were made with, and drops the
    functions that make_audit_function made and no table needs any more.';
 
-create function private.disable_audit(target regclass)
+create function bulwark.disable_audit(target regclass)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from private.audit_guards g where g.relation = target and g.captures;
+  delete from bulwark_private.audit_guards g where g.relation = target and g.captures;
   if not found then
     raise exception 'Cannot disable audit: % is not guarded', target
       using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
   end if;
-  perform private.drop_audit_triggers(target);
+  perform bulwark_private.drop_audit_triggers(target);
 end;
 $$;
-comment on function private.disable_audit(regclass) is
+comment on function bulwark.disable_audit(regclass) is
   'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors:
    AUDIT_NOT_GUARDED.';
 
-create function private.enable_audit(
+create function bulwark.enable_audit(
   target regclass,
   organization_column text default null,
   ignore text[] default '{}',
@@ -86,7 +86,7 @@ begin
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't';
   if not found or exists (
-    select from private.audit_guards g where g.relation = target and not g.captures
+    select from bulwark_private.audit_guards g where g.relation = target and not g.captures
   ) then
     raise exception 'Cannot enable audit: % is not a table that can be guarded', target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
@@ -100,7 +100,7 @@ begin
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
             hint = 'Guard it without bulk: then every write to a partition is an entry';
   end if;
-  v_key := private.audit_key_columns(target, null);
+  v_key := bulwark_private.audit_key_columns(target, null);
   if v_key is null then
     raise exception 'Cannot enable audit: % has no primary key', target
       using errcode = 'invalid_table_definition', detail = 'AUDIT_NO_PRIMARY_KEY',
@@ -130,22 +130,22 @@ begin
   end if;
   select array_agg(t.severity::text order by e.place) into v_severities
   from unnest(event_types) with ordinality as e (name, place)
-  join public.audit_event_types t on t.name = e.name;
+  join bulwark.audit_event_types t on t.name = e.name;
   if cardinality(event_types) <> 3 or cardinality(v_severities) is distinct from 3 then
     raise exception 'Cannot enable audit: insert, update and delete each need a known event type'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
             hint = 'List them with: select name from audit_event_types';
   end if;
 
-  perform private.drop_audit_triggers(target);
+  perform bulwark_private.drop_audit_triggers(target);
   v_options := array[
     v_name, v_key::text, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
     ignore::text, redact::text
   ] || event_types || v_severities
-    || private.audit_places(target, ignore || redact || organization_column)::text;
+    || bulwark_private.audit_places(target, ignore || redact || organization_column)::text;
   foreach v_operation in array '{insert,update,delete,truncate}'::text[] loop
     execute format(
-      'create trigger %I after %s on %s %s for each %s %s execute function private.%I(%s)',
+      'create trigger %I after %s on %s %s for each %s %s execute function bulwark_private.%I(%s)',
       'bulwark_audit_' || v_operation, v_operation, target,
       case when bulk then case v_operation
         when 'insert' then 'referencing new table as new_rows'
@@ -157,7 +157,7 @@ begin
       case
         when v_operation = 'truncate' then 'audit_truncate'
         when bulk then 'audit_rows'
-        else private.make_audit_function(target, v_operation, v_options)
+        else bulwark_private.make_audit_function(target, v_operation, v_options)
       end,
       case when bulk or v_operation = 'truncate' then (
         select string_agg(quote_literal(o), ', ' order by place)
@@ -170,9 +170,9 @@ begin
     );
   end loop;
   if organization_lookup is not null then
-    perform private.watch_parents(target, organization_column, organization_lookup);
+    perform bulwark_private.watch_parents(target, organization_column, organization_lookup);
   end if;
-  insert into private.audit_guards (relation, options, fingerprint, shape)
+  insert into bulwark_private.audit_guards (relation, options, fingerprint, shape)
   values (
     target,
     jsonb_build_object(
@@ -180,14 +180,14 @@ begin
       'event_types', event_types, 'organization_lookup', organization_lookup,
       'direct_only', direct_only, 'written', v_options
     ),
-    private.audit_fingerprint(target), private.audit_shape(target)
+    bulwark_private.audit_fingerprint(target), bulwark_private.audit_shape(target)
   )
   on conflict (relation) do update
     set options = excluded.options, fingerprint = excluded.fingerprint, shape = excluded.shape,
         enabled_at = now();
 end;
 $$;
-comment on function private.enable_audit(
+comment on function bulwark.enable_audit(
   regclass, text, text[], text[], boolean, text[], regproc, boolean
 ) is
   'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an
@@ -198,7 +198,7 @@ comment on function private.enable_audit(
    table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
    AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
-create function private.renew_audit_guards()
+create function bulwark_private.renew_audit_guards()
   returns void
   language plpgsql
   volatile
@@ -212,104 +212,104 @@ begin
       g.relation, g.shape_now,
       array(select jsonb_array_elements_text(g.options -> 'written')) as options
     from (
-      select a.*, private.audit_shape(a.relation) as shape_now
-      from private.audit_guards a
+      select a.*, bulwark_private.audit_shape(a.relation) as shape_now
+      from bulwark_private.audit_guards a
       join pg_catalog.pg_class c on c.oid = a.relation
       where a.captures
     ) g
     where g.shape_now is distinct from g.shape
   loop
-    perform private.make_audit_function(
+    perform bulwark_private.make_audit_function(
       v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
     )
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = v_guard.relation
-      and p.pronamespace = 'private'::regnamespace
+      and p.pronamespace = 'bulwark_private'::regnamespace
       and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
-    update private.audit_guards g
-    set shape = v_guard.shape_now, fingerprint = private.audit_fingerprint(g.relation)
+    update bulwark_private.audit_guards g
+    set shape = v_guard.shape_now, fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_guard.relation;
   end loop;
 end;
 $$;
-comment on function private.renew_audit_guards() is
+comment on function bulwark_private.renew_audit_guards() is
   'Makes the row functions anew of tables whose columns are others now, or that were restored: until
    then their entries are written carefully, which takes longer. With another key, or a watched
    column that has another name, they are written so until enable_audit is called.';
 
-create function private.role_organization(role_id uuid)
+create function bulwark_private.role_organization(role_id uuid)
   returns uuid
   language sql
   stable
   set search_path = pg_catalog, pg_temp
-as $$ select r.organization_id from public.roles r where r.id = role_organization.role_id; $$;
-comment on function private.role_organization(uuid) is 'The organization that made a role, if one
+as $$ select r.organization_id from bulwark.roles r where r.id = role_organization.role_id; $$;
+comment on function bulwark_private.role_organization(uuid) is 'The organization that made a role, if one
    did.';
 
-create function private.invitation_organization(invitation_id uuid)
+create function bulwark_private.invitation_organization(invitation_id uuid)
   returns uuid
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select i.organization_id
-  from public.invitations i where i.id = invitation_organization.invitation_id;
+  from bulwark.invitations i where i.id = invitation_organization.invitation_id;
 $$;
-comment on function private.invitation_organization(uuid) is 'The organization that sent an
+comment on function bulwark_private.invitation_organization(uuid) is 'The organization that sent an
    invitation.';
 
 -- First the list of guards: whatever happens to it from here on is an entry, by whichever path.
 -- The catalogue only spares the sealer work: it looks without it as well.
-select private.enable_audit(
-  'private.audit_guards', ignore => '{catalogue}',
+select bulwark.enable_audit(
+  'bulwark_private.audit_guards', ignore => '{catalogue}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
-select private.enable_audit('public.organizations', organization_column => 'id');
-select private.enable_audit('public.permissions');
-select private.enable_audit('public.roles', organization_column => 'organization_id');
-select private.enable_audit(
-  'public.role_permissions', organization_column => 'role_id',
-  organization_lookup => 'private.role_organization',
+select bulwark.enable_audit('bulwark.organizations', organization_column => 'id');
+select bulwark.enable_audit('bulwark.permissions');
+select bulwark.enable_audit('bulwark.roles', organization_column => 'organization_id');
+select bulwark.enable_audit(
+  'bulwark.role_permissions', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization',
   event_types => '{authz.permission_granted,data.update,data.delete}'
 );
-select private.enable_audit(
-  'public.role_inheritance', organization_column => 'role_id',
-  organization_lookup => 'private.role_organization'
+select bulwark.enable_audit(
+  'bulwark.role_inheritance', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization'
 );
-select private.enable_audit(
-  'public.user_roles', organization_column => 'organization_id',
+select bulwark.enable_audit(
+  'bulwark.user_roles', organization_column => 'organization_id',
   event_types => '{authz.role_assigned,authz.role_assigned,authz.role_removed}'
 );
 -- The address of somebody who may never have had an account: nobody could have it erased.
-select private.enable_audit(
-  'public.invitations', organization_column => 'organization_id', redact => '{email}'
+select bulwark.enable_audit(
+  'bulwark.invitations', organization_column => 'organization_id', redact => '{email}'
 );
-select private.enable_audit(
-  'private.invitation_tokens', organization_column => 'invitation_id',
-  organization_lookup => 'private.invitation_organization', ignore => '{token_hash}'
+select bulwark.enable_audit(
+  'bulwark_private.invitation_tokens', organization_column => 'invitation_id',
+  organization_lookup => 'bulwark_private.invitation_organization', ignore => '{token_hash}'
 );
 -- A closure is no news while triggers keep it; whoever writes it by hand gives himself rights.
-select private.enable_audit(
-  'private.effective_permissions', organization_column => 'role_id',
-  organization_lookup => 'private.role_organization', direct_only => true
+select bulwark.enable_audit(
+  'bulwark_private.effective_permissions', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization', direct_only => true
 );
-select private.enable_audit('private.reserved_slugs');
-select private.enable_audit(
-  'private.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
+select bulwark.enable_audit('bulwark_private.reserved_slugs');
+select bulwark.enable_audit(
+  'bulwark.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
 );
-select private.enable_audit(
-  'public.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
+select bulwark.enable_audit(
+  'bulwark.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
 );
 
 -- The log watches its own protection the same way.
-insert into private.audit_guards (relation, captures, fingerprint)
-select r, false, private.audit_fingerprint(r)
-from unnest('{public.audit_logs, private.audit_eras}'::regclass[]) as r;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest('{bulwark.audit_logs, bulwark_private.audit_eras}'::regclass[]) as r;
 
 revoke all on function
-  private.drop_audit_triggers(regclass), private.disable_audit(regclass),
-  private.enable_audit(regclass, text, text[], text[], boolean, text[], regproc, boolean),
-  private.renew_audit_guards(), private.role_organization(uuid),
-  private.invitation_organization(uuid)
+  bulwark_private.drop_audit_triggers(regclass), bulwark.disable_audit(regclass),
+  bulwark.enable_audit(regclass, text, text[], text[], boolean, text[], regproc, boolean),
+  bulwark_private.renew_audit_guards(), bulwark_private.role_organization(uuid),
+  bulwark_private.invitation_organization(uuid)
   from public, anon, authenticated, service_role;

@@ -3,7 +3,7 @@
 -- there is one place where a hash is defined. Everything here is a function of its arguments alone.
 -- No function here is SECURITY DEFINER.
 
-create function private.merkle_root(leaves bytea)
+create function bulwark_private.merkle_root(leaves bytea)
   returns bytea
   language plpgsql
   immutable
@@ -40,10 +40,10 @@ begin
   return v_level;
 end;
 $$;
-comment on function private.merkle_root(bytea) is
+comment on function bulwark_private.merkle_root(bytea) is
   'The RFC 6962 tree head over leaf hashes of 32 bytes each, one after the other.';
 
-create function private.largest_power_below(n bigint)
+create function bulwark_private.largest_power_below(n bigint)
   returns bigint
   language plpgsql
   immutable
@@ -59,10 +59,10 @@ begin
   return v_power;
 end;
 $$;
-comment on function private.largest_power_below(bigint) is
+comment on function bulwark_private.largest_power_below(bigint) is
   'The largest power of two smaller than n (n > 1), where RFC 6962 splits a tree.';
 
-create function private.merkle_path(leaves bytea, index bigint)
+create function bulwark_private.merkle_path(leaves bytea, index bigint)
   returns bytea[]
   language plpgsql
   immutable
@@ -76,21 +76,21 @@ begin
   if v_count <= 1 then
     return array[]::bytea[];
   end if;
-  v_split := private.largest_power_below(v_count);
+  v_split := bulwark_private.largest_power_below(v_count);
   if index < v_split then
-    return private.merkle_path(substring(leaves from 1 for (v_split * 32)::integer), index)
-      || private.merkle_root(substring(leaves from (v_split * 32 + 1)::integer));
+    return bulwark_private.merkle_path(substring(leaves from 1 for (v_split * 32)::integer), index)
+      || bulwark_private.merkle_root(substring(leaves from (v_split * 32 + 1)::integer));
   end if;
-  return private.merkle_path(
+  return bulwark_private.merkle_path(
       substring(leaves from (v_split * 32 + 1)::integer), index - v_split
     )
-    || private.merkle_root(substring(leaves from 1 for (v_split * 32)::integer));
+    || bulwark_private.merkle_root(substring(leaves from 1 for (v_split * 32)::integer));
 end;
 $$;
-comment on function private.merkle_path(bytea, bigint) is
+comment on function bulwark_private.merkle_path(bytea, bigint) is
   'The RFC 6962 audit path of the leaf at index (from 0), from its sibling upwards.';
 
-create function private.audit_group_hash(
+create function bulwark_private.audit_group_hash(
   organization_id uuid,
   seal bigint,
   entry_count bigint,
@@ -112,10 +112,10 @@ begin
   );
 end;
 $$;
-comment on function private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea) is
+comment on function bulwark_private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea) is
   'The leaf of an organization in the tree of a seal.';
 
-create function private.audit_seal_hash(
+create function bulwark_private.audit_seal_hash(
   number bigint,
   previous_hash bytea,
   root bytea,
@@ -137,11 +137,11 @@ begin
   );
 end;
 $$;
-comment on function private.audit_seal_hash(
+comment on function bulwark_private.audit_seal_hash(
   bigint, bytea, bytea, integer, timestamptz, pg_snapshot
 ) is 'What the next seal chains to, and what the tree of all seals has as its leaf''s content.';
 
-create function private.base64(value bytea)
+create function bulwark_private.base64(value bytea)
   returns text
   language plpgsql
   immutable
@@ -152,12 +152,12 @@ begin
   return translate(encode(value, 'base64'), E'\n', '');
 end;
 $$;
-comment on function private.base64(bytea) is 'Base64 with padding and without line breaks.';
+comment on function bulwark_private.base64(bytea) is 'Base64 with padding and without line breaks.';
 
 revoke all on function
-  private.merkle_root(bytea), private.largest_power_below(bigint),
-  private.merkle_path(bytea, bigint),
-  private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea),
-  private.audit_seal_hash(bigint, bytea, bytea, integer, timestamptz, pg_snapshot),
-  private.base64(bytea)
+  bulwark_private.merkle_root(bytea), bulwark_private.largest_power_below(bigint),
+  bulwark_private.merkle_path(bytea, bigint),
+  bulwark_private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea),
+  bulwark_private.audit_seal_hash(bigint, bytea, bytea, integer, timestamptz, pg_snapshot),
+  bulwark_private.base64(bytea)
   from public, anon, authenticated, service_role;

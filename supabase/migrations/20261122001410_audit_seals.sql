@@ -5,7 +5,7 @@
 -- SECURITY DEFINER: audit_seals_extend_chain, because it reads the chain whoever inserts;
 --   audit_groups_refuse_change, because prunings are for no client.
 
-create table private.audit_seals (
+create table bulwark_private.audit_seals (
   number bigint primary key,
   -- squawk-ignore prefer-bigint-over-int
   era integer not null,
@@ -16,12 +16,12 @@ create table private.audit_seals (
   hash bytea not null,
   nodes bytea not null
 );
-comment on table private.audit_seals is
+comment on table bulwark_private.audit_seals is
   'The chain. A seal holds what its snapshot saw finished and the seal before did not.';
-comment on column private.audit_seals.nodes is
+comment on column bulwark_private.audit_seals.nodes is
   'The nodes that this seal completes in the tree over all seals, from its own leaf upwards.';
 
-create table private.audit_groups (
+create table bulwark_private.audit_groups (
   seal bigint not null,
   position bigint not null,
   organization_id uuid,
@@ -33,25 +33,25 @@ create table private.audit_groups (
   leaves bytea not null,
   primary key (seal, position)
 );
-comment on table private.audit_groups is
+comment on table bulwark_private.audit_groups is
   'The entries of one organization (null: of none) in one seal, as the root of their tree, chained
    to the organization''s group before. A tenant verifies its own chain without seeing another''s.';
-comment on column private.audit_groups.leaves is
+comment on column bulwark_private.audit_groups.leaves is
   'The leaf hashes in order of (era, xid, id), so that verification can name the entry that
    differs.';
-alter table private.audit_groups alter column leaves set storage external;
+alter table bulwark_private.audit_groups alter column leaves set storage external;
 
 -- Finds the seal of an entry: the first whose snapshot saw the entry's transaction finished.
 create index audit_seals_snapshot_idx
-  on private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
-create index audit_seals_sealed_at_idx on private.audit_seals (sealed_at);
+  on bulwark_private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
+create index audit_seals_sealed_at_idx on bulwark_private.audit_seals (sealed_at);
 create unique index audit_groups_organization_id_idx
-  on private.audit_groups (organization_id, seal) nulls not distinct;
+  on bulwark_private.audit_groups (organization_id, seal) nulls not distinct;
 
-alter table private.audit_seals enable row level security;
-alter table private.audit_groups enable row level security;
+alter table bulwark_private.audit_seals enable row level security;
+alter table bulwark_private.audit_groups enable row level security;
 
-create function private.audit_seal_nodes(number bigint, hash bytea)
+create function bulwark_private.audit_seal_nodes(number bigint, hash bytea)
   returns bytea
   language plpgsql
   stable
@@ -68,7 +68,7 @@ begin
       '\x01'::bytea || substring(s.nodes from octet_length(s.nodes) - 31) || v_node
     )
     into v_node
-    from private.audit_seals s
+    from bulwark_private.audit_seals s
     where s.number = audit_seal_nodes.number - v_width;
     v_nodes := v_nodes || v_node;
     v_width := v_width * 2;
@@ -76,10 +76,10 @@ begin
   return v_nodes;
 end;
 $$;
-comment on function private.audit_seal_nodes(bigint, bytea) is
+comment on function bulwark_private.audit_seal_nodes(bigint, bytea) is
   'The nodes of the tree over all seals that the seal of this number and hash completes.';
 
-create function private.audit_group_before(organization uuid, seal bigint)
+create function bulwark_private.audit_group_before(organization uuid, seal bigint)
   returns table (hash bytea, counted bigint)
   language plpgsql
   stable
@@ -90,52 +90,52 @@ begin
   if organization is null then
     return query
       select g.hash, g.entries_before + g.entry_count
-      from private.audit_groups g
+      from bulwark_private.audit_groups g
       where g.organization_id is null and g.seal < audit_group_before.seal
       order by g.seal desc
       limit 1;
   else
     return query
       select g.hash, g.entries_before + g.entry_count
-      from private.audit_groups g
+      from bulwark_private.audit_groups g
       where g.organization_id = organization and g.seal < audit_group_before.seal
       order by g.seal desc
       limit 1;
   end if;
 end;
 $$;
-comment on function private.audit_group_before(uuid, bigint) is
+comment on function bulwark_private.audit_group_before(uuid, bigint) is
   'The group that an organization''s group in a seal chains to, and how many entries end with it.';
 
-create function private.audit_seals_extend_chain()
+create function bulwark_private.audit_seals_extend_chain()
   returns trigger
   language plpgsql
   security definer            -- definer because it reads the chain whoever inserts
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_last private.audit_seals;
+  v_last bulwark_private.audit_seals;
 begin
-  if private.audit_log_is_loading() then
+  if bulwark_private.audit_log_is_loading() then
     return new;
   end if;
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
-  select * into v_last from private.audit_seals s order by s.number desc limit 1;
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
   new.number := coalesce(v_last.number, 0) + 1;
   new.previous_hash := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
   new.sealed_at := greatest(clock_timestamp(), v_last.sealed_at);
-  new.hash := private.audit_seal_hash(
+  new.hash := bulwark_private.audit_seal_hash(
     new.number, new.previous_hash, new.root, new.era, new.sealed_at, new.snapshot
   );
-  new.nodes := private.audit_seal_nodes(new.number, new.hash);
+  new.nodes := bulwark_private.audit_seal_nodes(new.number, new.hash);
   return new;
 end;
 $$;
-comment on function private.audit_seals_extend_chain() is
+comment on function bulwark_private.audit_seals_extend_chain() is
   'Trigger: number, time, previous hash, hash and tree nodes of a seal are those that extend the
    chain, whatever the insert says; only a restore brings others.';
 
-create function private.audit_groups_refuse_change()
+create function bulwark_private.audit_groups_refuse_change()
   returns trigger
   language plpgsql
   security definer            -- definer because prunings are for no client
@@ -143,7 +143,7 @@ create function private.audit_groups_refuse_change()
 as $$
 begin
   if tg_op = 'DELETE' and exists (
-    select from private.audit_prunings p
+    select from bulwark_private.audit_prunings p
     where p.xid = pg_current_xact_id() and old.seal <= p.through_seal
   ) then
     return old;
@@ -152,34 +152,34 @@ begin
     using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
 end;
 $$;
-comment on function private.audit_groups_refuse_change() is
+comment on function bulwark_private.audit_groups_refuse_change() is
   'Trigger: groups leave only with the pruned prefix they belong to.';
 
 create trigger audit_seals_extend_chain
-  before insert on private.audit_seals
-  for each row execute function private.audit_seals_extend_chain();
+  before insert on bulwark_private.audit_seals
+  for each row execute function bulwark_private.audit_seals_extend_chain();
 create trigger audit_seals_refuse_change
-  before update or delete on private.audit_seals
-  for each row execute function private.refuse_change();
+  before update or delete on bulwark_private.audit_seals
+  for each row execute function bulwark_private.refuse_change();
 create trigger audit_seals_refuse_truncate
-  before truncate on private.audit_seals
-  for each statement execute function private.refuse_change();
+  before truncate on bulwark_private.audit_seals
+  for each statement execute function bulwark_private.refuse_change();
 create trigger audit_groups_refuse_change
-  before update or delete on private.audit_groups
-  for each row execute function private.audit_groups_refuse_change();
+  before update or delete on bulwark_private.audit_groups
+  for each row execute function bulwark_private.audit_groups_refuse_change();
 create trigger audit_groups_refuse_truncate
-  before truncate on private.audit_groups
-  for each statement execute function private.refuse_change();
-alter table private.audit_seals enable always trigger audit_seals_extend_chain;
-alter table private.audit_seals enable always trigger audit_seals_refuse_change;
-alter table private.audit_seals enable always trigger audit_seals_refuse_truncate;
-alter table private.audit_groups enable always trigger audit_groups_refuse_change;
-alter table private.audit_groups enable always trigger audit_groups_refuse_truncate;
-insert into private.audit_guards (relation, captures, fingerprint)
-select r, false, private.audit_fingerprint(r)
-from unnest('{private.audit_seals, private.audit_groups}'::regclass[]) as r;
+  before truncate on bulwark_private.audit_groups
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark_private.audit_seals enable always trigger audit_seals_extend_chain;
+alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_change;
+alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_truncate;
+alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_change;
+alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest('{bulwark_private.audit_seals, bulwark_private.audit_groups}'::regclass[]) as r;
 
 revoke all on function
-  private.audit_seal_nodes(bigint, bytea), private.audit_group_before(uuid, bigint),
-  private.audit_seals_extend_chain(), private.audit_groups_refuse_change()
+  bulwark_private.audit_seal_nodes(bigint, bytea), bulwark_private.audit_group_before(uuid, bigint),
+  bulwark_private.audit_seals_extend_chain(), bulwark_private.audit_groups_refuse_change()
   from public, anon, authenticated, service_role;

@@ -3,7 +3,7 @@
 -- Protects against a payload that is stripped and passed off as retention.
 -- No function here is SECURITY DEFINER.
 
-create function private.require_audit(permission text, organization_id uuid)
+create function bulwark_private.require_audit(permission text, organization_id uuid)
   returns void
   language plpgsql
   stable
@@ -11,19 +11,19 @@ create function private.require_audit(permission text, organization_id uuid)
 as $$
 begin
   if organization_id is not null then
-    perform private.require_permission(permission, organization_id);
-  elsif not private.caller_is_service() and not private.is_super_admin() then
+    perform bulwark.require_permission(permission, organization_id);
+  elsif not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
     raise exception 'Cannot proceed: the log of the whole installation is for a super_admin'
       using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
             hint = 'Name an organization';
   end if;
 end;
 $$;
-comment on function private.require_audit(text, uuid) is
+comment on function bulwark_private.require_audit(text, uuid) is
   'Guard for functions on the audit log: the permission in the organization or, without one, a
    super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
 
-create function private.audit_seal_of(era integer, xid xid8)
+create function bulwark_private.audit_seal_of(era integer, xid xid8)
   returns bigint
   language sql
   stable
@@ -32,7 +32,7 @@ as $$
   select coalesce(
     (
       select s.number
-      from private.audit_seals s
+      from bulwark_private.audit_seals s
       where s.era = audit_seal_of.era
         and pg_snapshot_xmax(s.snapshot) > audit_seal_of.xid
         and pg_visible_in_snapshot(audit_seal_of.xid, s.snapshot)
@@ -41,17 +41,17 @@ as $$
     ),
     (
       select s.number
-      from private.audit_seals s
+      from bulwark_private.audit_seals s
       where s.era > audit_seal_of.era
       order by s.era, pg_snapshot_xmax(s.snapshot), s.number
       limit 1
     )
   );
 $$;
-comment on function private.audit_seal_of(integer, xid8) is
+comment on function bulwark_private.audit_seal_of(integer, xid8) is
   'The number of the seal that holds what a transaction wrote; null while there is none.';
 
-create function private.audit_entry_is_sealed(entry_id uuid)
+create function bulwark_private.audit_entry_is_sealed(entry_id uuid)
   returns boolean
   language sql
   stable
@@ -59,18 +59,18 @@ create function private.audit_entry_is_sealed(entry_id uuid)
 as $$
   select exists (
     select
-    from private.audit_leaves e
-    join private.audit_groups g
-      on g.seal = private.audit_seal_of(e.era, e.xid)
+    from bulwark_private.audit_leaves e
+    join bulwark_private.audit_groups g
+      on g.seal = bulwark_private.audit_seal_of(e.era, e.xid)
       and g.organization_id is not distinct from e.organization_id
     -- At one of the places of 32 bytes, not anywhere in the bytes.
     where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
   );
 $$;
-comment on function private.audit_entry_is_sealed(uuid) is
+comment on function bulwark_private.audit_entry_is_sealed(uuid) is
   'Whether an entry is, as it stands, among the leaves of its seal.';
 
-create function private.audit_digest(ids uuid[])
+create function bulwark_private.audit_digest(ids uuid[])
   returns text
   language sql
   immutable
@@ -80,10 +80,10 @@ as $$
   select encode(sha256(coalesce(string_agg(uuid_send(id), '' order by id), '')), 'base64')
   from unnest(ids) as id;
 $$;
-comment on function private.audit_digest(uuid[]) is
+comment on function bulwark_private.audit_digest(uuid[]) is
   'SHA-256 over ids in rising order, base64: how a removal record says which entries it covers.';
 
-create function private.audit_removal_problem(record_id uuid)
+create function bulwark_private.audit_removal_problem(record_id uuid)
   returns text
   language plpgsql
   stable
@@ -95,11 +95,11 @@ declare
   v_record jsonb;
 begin
   select e.details into v_record
-  from public.audit_logs e
+  from bulwark.audit_logs e
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
     and e.source = 'system'
-    and (private.audit_seal_of(e.era, e.xid) is null or private.audit_entry_is_sealed(e.id));
+    and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
   if not found then
     return 'removal_without_record';
   end if;
@@ -107,8 +107,8 @@ begin
   select coalesce(
     (
       select e.details -> 'removals' -> audit_removal_problem.record_id::text
-      from private.audit_prunings p
-      join public.audit_logs e on e.id = p.record_id
+      from bulwark_private.audit_prunings p
+      join bulwark.audit_logs e on e.id = p.record_id
       where e.details -> 'removals' ? audit_removal_problem.record_id::text
       order by p.through_seal desc
       limit 1
@@ -116,8 +116,8 @@ begin
     v_record
   )
   into v_record;
-  select count(*), private.audit_digest(array_agg(e.id)) into v_count, v_digest
-  from public.audit_logs e
+  select count(*), bulwark_private.audit_digest(array_agg(e.id)) into v_count, v_digest
+  from bulwark.audit_logs e
   where e.removed_by = record_id;
   if (v_record ->> 'entries')::bigint is distinct from v_count
     or v_record ->> 'digest' is distinct from v_digest then
@@ -126,12 +126,12 @@ begin
   return null;
 end;
 $$;
-comment on function private.audit_removal_problem(uuid) is
+comment on function bulwark_private.audit_removal_problem(uuid) is
   'What is wrong with the record under which payloads were removed, or null: it has to exist, to be
    as it was sealed, and to cover exactly the entries that name it.';
 
 revoke all on function
-  private.require_audit(text, uuid), private.audit_seal_of(integer, xid8),
-  private.audit_entry_is_sealed(uuid), private.audit_digest(uuid[]),
-  private.audit_removal_problem(uuid)
+  bulwark_private.require_audit(text, uuid), bulwark_private.audit_seal_of(integer, xid8),
+  bulwark_private.audit_entry_is_sealed(uuid), bulwark_private.audit_digest(uuid[]),
+  bulwark_private.audit_removal_problem(uuid)
   from public, anon, authenticated, service_role;

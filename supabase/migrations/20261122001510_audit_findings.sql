@@ -3,13 +3,13 @@
 -- inserted, moved or back-dated, a seal altered or dropped, and entries that nobody seals.
 -- No function here is SECURITY DEFINER.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('audit.seal_overdue_seconds', '180',
     'An entry older than this without a seal makes verification call the log incomplete'),
   ('audit.clock_tolerance_seconds', '300',
     'How far the time of an entry may lie outside the seals around it');
 
-create function private.name_bad_entry(seal bigint, organization uuid)
+create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   returns table (problem text, entry uuid, detail text)
   language sql
   stable
@@ -18,16 +18,16 @@ create function private.name_bad_entry(seal bigint, organization uuid)
 as $$
   with found as (
     select e.id, e.leaf, row_number() over (order by e.era, e.xid, e.id) as place
-    from private.audit_seals s
-    left join private.audit_seals p on p.number = s.number - 1
-    cross join lateral private.audit_entries(
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    cross join lateral bulwark_private.audit_entries(
       p.era, p.snapshot, s.era, s.snapshot, false, organization
     ) e
     where s.number = seal
   ),
   stored as (
     select g.leaves
-    from private.audit_groups g
+    from bulwark_private.audit_groups g
     where g.seal = name_bad_entry.seal and g.organization_id is not distinct from organization
   ),
   sealed as (
@@ -82,10 +82,10 @@ as $$
   left join foreign_entry f on true
   left join lost_entry l on true;
 $$;
-comment on function private.name_bad_entry(bigint, uuid) is
+comment on function bulwark_private.name_bad_entry(bigint, uuid) is
   'Which entry of an organization differs from the leaves that a seal has, and how.';
 
-create function private.audit_seal_problems(
+create function bulwark_private.audit_seal_problems(
   first_seal bigint,
   last_seal bigint,
   pruned bigint
@@ -101,7 +101,7 @@ as $$
       lag(s.number, 1, case when first_seal = 1 then 0 end) over w as number_before,
       lag(s.hash, 1, decode(repeat('00', 32), 'hex')) over w as hash_before,
       lag(s.sealed_at, 1, s.sealed_at) over w as sealed_before
-    from private.audit_seals s
+    from bulwark_private.audit_seals s
     where s.number between first_seal - 1 and last_seal
     window w as (order by s.number)
   ),
@@ -112,12 +112,12 @@ as $$
     select
       g.seal,
       bool_or(g.hash is distinct from g.computed) as altered,
-      private.merkle_root(string_agg(g.computed, '' order by g.position)) as root
+      bulwark_private.merkle_root(string_agg(g.computed, '' order by g.position)) as root
     from (
-      select k.seal, k.position, k.hash, private.audit_group_hash(
+      select k.seal, k.position, k.hash, bulwark_private.audit_group_hash(
         k.organization_id, k.seal, k.entry_count, k.entries_before, k.previous, k.root
       ) as computed
-      from private.audit_groups k
+      from bulwark_private.audit_groups k
       where k.seal between greatest(first_seal, pruned + 1) and last_seal
       offset 0
     ) g
@@ -143,11 +143,11 @@ as $$
     and (
       c.number_before is distinct from c.number - 1
       or c.previous_hash is distinct from c.hash_before
-      or c.hash is distinct from private.audit_seal_hash(
+      or c.hash is distinct from bulwark_private.audit_seal_hash(
         c.number, c.previous_hash, c.root, c.era, c.sealed_at, c.snapshot
       )
       -- Null where a seal that it needs is gone, which is a finding of its own.
-      or c.nodes <> private.audit_seal_nodes(c.number, c.hash)
+      or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
       or c.sealed_at < c.sealed_before
     )
   union all
@@ -155,23 +155,23 @@ as $$
     s.number, 'group_altered',
     format('the organizations'' trees of seal %s do not make its root', s.number),
     -- Where seal and groups are as their own hashes say, a group is gone.
-    not coalesce(t.altered, false) and s.hash is not distinct from private.audit_seal_hash(
+    not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     )
-  from private.audit_seals s
+  from bulwark_private.audit_seals s
   left join trees t on t.seal = s.number
   where s.number between greatest(first_seal, pruned + 1) and last_seal
     and (
       coalesce(t.altered, false)
-      or coalesce(t.root, private.merkle_root('')) is distinct from s.root
+      or coalesce(t.root, bulwark_private.merkle_root('')) is distinct from s.root
     );
 $$;
-comment on function private.audit_seal_problems(bigint, bigint, bigint) is
+comment on function bulwark_private.audit_seal_problems(bigint, bigint, bigint) is
   'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them, in
    which an organization has no part only if the root is that of the others. missing: something is
    gone, not only changed.';
 
-create function private.compare_audit_groups(
+create function bulwark_private.compare_audit_groups(
   first_seal bigint,
   last_seal bigint,
   everybody boolean,
@@ -192,8 +192,8 @@ create function private.compare_audit_groups(
 as $$
   with sealed as (
     select s.number, s.era, s.snapshot, p.era as after_era, p.snapshot as after_snapshot
-    from private.audit_seals s
-    left join private.audit_seals p on p.number = s.number - 1
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
     where s.number between first_seal and last_seal
       -- Without the seal before nobody can say what was new; that it is gone is a finding already.
       and (s.number = 1 or p.number is not null)
@@ -207,7 +207,7 @@ as $$
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
       string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
     from sealed s
-    cross join lateral private.audit_entries(
+    cross join lateral bulwark_private.audit_entries(
       s.after_era, s.after_snapshot, s.era, s.snapshot, everybody, organization
     ) e
     group by s.number, e.organization_id
@@ -217,7 +217,7 @@ as $$
       g.*,
       lag(g.hash) over w as hash_before,
       lag(g.entries_before + g.entry_count) over w as counted_before
-    from private.audit_groups g
+    from bulwark_private.audit_groups g
     where g.seal between first_seal and last_seal
       and (everybody or g.organization_id is not distinct from organization)
     window w as (partition by g.organization_id order by g.seal)
@@ -230,7 +230,7 @@ as $$
     from chained c
     -- offset 0 keeps the condition inside, so that the look-up runs where it is needed only.
     left join lateral (
-      select p.* from private.audit_group_before(c.organization_id, c.seal) p
+      select p.* from bulwark_private.audit_group_before(c.organization_id, c.seal) p
       where c.hash_before is null
       offset 0
     ) b on true
@@ -246,7 +246,7 @@ as $$
       case
         when k.previous is distinct from coalesce(k.hash_before, decode(repeat('00', 32), 'hex'))
           or k.entries_before is distinct from coalesce(k.counted_before, 0)
-          or k.root is distinct from private.merkle_root(k.leaves)
+          or k.root is distinct from bulwark_private.merkle_root(k.leaves)
           or k.entry_count is distinct from octet_length(k.leaves) / 32
         then k.seal is not null
         else false
@@ -262,12 +262,12 @@ as $$
   from compared c
   where c.seal in (select s.number from sealed s);
 $$;
-comment on function private.compare_audit_groups(bigint, bigint, boolean, uuid) is
+comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
   'Each organization''s entries in a range of seals, hashed anew and compared with what was sealed:
    altered where the stored tree is not what it says, differs where the entries are not the
    tree''s.';
 
-create function private.audit_backdated(
+create function bulwark_private.audit_backdated(
   first_seal bigint,
   last_seal bigint,
   everybody boolean,
@@ -282,14 +282,14 @@ as $$
     select
       s.number, s.era, s.snapshot, s.sealed_at,
       p.era as after_era, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
-    from private.audit_seals s
-    left join private.audit_seals p on p.number = s.number - 1
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
     where s.number between first_seal and last_seal
       and (s.number = 1 or p.number is not null)
   ),
   tolerated as materialized (
     select make_interval(
-      secs => (private.setting('audit.clock_tolerance_seconds'))::integer
+      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
     ) as time
   ),
   timed as (
@@ -298,7 +298,7 @@ as $$
     from sealed s
     cross join lateral (
       select e.id, e.occurred_at
-      from public.audit_logs e
+      from bulwark.audit_logs e
       where e.era = s.era
         and e.xid >= case
           when s.after_era = s.era then pg_snapshot_xmax(s.after_snapshot) else '0'
@@ -313,10 +313,10 @@ as $$
     select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
     from sealed s
     cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
-    join public.audit_logs e on e.era = s.era and e.xid = open.xid
+    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
     left join lateral (
       select k.sealed_at
-      from private.audit_seals k
+      from bulwark_private.audit_seals k
       where k.era = s.era and pg_snapshot_xmax(k.snapshot) <= open.xid
       order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
       limit 1
@@ -347,12 +347,12 @@ as $$
         and substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint + 1000) from 3)
     end;
 $$;
-comment on function private.audit_backdated(bigint, bigint, boolean, uuid) is
+comment on function bulwark_private.audit_backdated(bigint, bigint, boolean, uuid) is
   'Entries in a range of seals whose time cannot be theirs: before a seal that their transaction is
    younger than, after their own seal, or not that of their id. Nobody who works through the
    triggers can make one; whoever switches them off can, and seals it.';
 
-create function private.audit_unsealed(everybody boolean, organization uuid)
+create function bulwark_private.audit_unsealed(everybody boolean, organization uuid)
   returns table (entries bigint, ahead bigint, first_entry uuid)
   language sql
   stable
@@ -360,37 +360,37 @@ create function private.audit_unsealed(everybody boolean, organization uuid)
   set search_path = pg_catalog, pg_temp
 as $$
   with last_seal as (
-    select s.era, s.snapshot from private.audit_seals s order by s.number desc limit 1
+    select s.era, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
   ),
   waiting as (
     select e.id, e.organization_id, e.era, e.xid, e.occurred_at
     from last_seal s
-    join public.audit_logs e on e.era = s.era and e.xid >= pg_snapshot_xmax(s.snapshot)
+    join bulwark.audit_logs e on e.era = s.era and e.xid >= pg_snapshot_xmax(s.snapshot)
     union all
     select e.id, e.organization_id, e.era, e.xid, e.occurred_at
     from last_seal s
     cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
-    join public.audit_logs e on e.era = s.era and e.xid = open.xid
+    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
     union all
     select e.id, e.organization_id, e.era, e.xid, e.occurred_at
-    from public.audit_logs e
+    from bulwark.audit_logs e
     where e.era > coalesce((select s.era from last_seal s), -1)
   ),
   judged as (
     select
       w.id,
       w.occurred_at < now() - make_interval(
-        secs => (private.setting('audit.seal_overdue_seconds'))::integer
+        secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
       ) as overdue,
       -- No transaction wrote it: what others wrote is visible only once it lies before the
       -- snapshot.
       w.occurred_at > now() + make_interval(
-        secs => (private.setting('audit.clock_tolerance_seconds'))::integer
+        secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
       )
-      or w.era = (select max(k.era) from private.audit_eras k)
+      or w.era = (select max(k.era) from bulwark_private.audit_eras k)
         and w.xid >= pg_snapshot_xmax(pg_current_snapshot())
         and w.xid is distinct from pg_current_xact_id_if_assigned()
-        and private.audit_log_is_settled() as ahead
+        and bulwark_private.audit_log_is_settled() as ahead
     from waiting w
     where everybody or w.organization_id is not distinct from organization
   )
@@ -398,14 +398,14 @@ as $$
   from judged j
   where j.overdue or j.ahead;
 $$;
-comment on function private.audit_unsealed(boolean, uuid) is
+comment on function bulwark_private.audit_unsealed(boolean, uuid) is
   'How many committed entries have waited for a seal longer than audit.seal_overdue_seconds, or lie
    ahead, by their time or their transaction, so that no seal holds them for long.';
 
 revoke all on function
-  private.name_bad_entry(bigint, uuid),
-  private.audit_seal_problems(bigint, bigint, bigint),
-  private.compare_audit_groups(bigint, bigint, boolean, uuid),
-  private.audit_backdated(bigint, bigint, boolean, uuid),
-  private.audit_unsealed(boolean, uuid)
+  bulwark_private.name_bad_entry(bigint, uuid),
+  bulwark_private.audit_seal_problems(bigint, bigint, bigint),
+  bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid),
+  bulwark_private.audit_backdated(bigint, bigint, boolean, uuid),
+  bulwark_private.audit_unsealed(boolean, uuid)
   from public, anon, authenticated, service_role;

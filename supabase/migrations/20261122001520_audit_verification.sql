@@ -4,7 +4,7 @@
 -- SECURITY DEFINER: verify_audit_log, because seals are for no client, and an organization's own
 --   entries are read beside those of others that share a seal.
 
-create function private.verify_audit_log(
+create function bulwark_private.verify_audit_log(
   organization_id uuid,
   since timestamptz,
   until timestamptz,
@@ -37,13 +37,13 @@ declare
   v_chunk record;
   v_everybody constant boolean := organization_id is null;
   v_high bigint;
-  v_last private.audit_seals;
-  v_pruned bigint := coalesce((select max(p.through_seal) from private.audit_prunings p), 0);
+  v_last bulwark_private.audit_seals;
+  v_pruned bigint := coalesce((select max(p.through_seal) from bulwark_private.audit_prunings p), 0);
   v_records uuid[] := array[]::uuid[];
   v_started constant timestamptz := clock_timestamp();
   v_stop bigint;
 begin
-  perform private.require_audit('audit:read', organization_id);
+  perform bulwark_private.require_audit('audit:read', organization_id);
   if not (isfinite(since) and isfinite(until)) or since > until then
     raise exception 'Cannot verify the audit log: the range of time is empty or without end'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
@@ -52,7 +52,7 @@ begin
     raise exception 'Cannot verify the audit log: limits are positive'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
   end if;
-  select * into v_last from private.audit_seals s order by s.number desc limit 1;
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
   intact := true;
   complete := true;
   problems := 0;
@@ -63,7 +63,7 @@ begin
     coalesce(after_seal, 0) + 1,
     case when since is not null then coalesce(
       (
-        select s.number from private.audit_seals s
+        select s.number from bulwark_private.audit_seals s
         where s.sealed_at >= verify_audit_log.since
         order by s.sealed_at, s.number
         limit 1
@@ -74,7 +74,7 @@ begin
   v_stop := case
     when until is null then v_last.number
     else (
-      select s.number from private.audit_seals s
+      select s.number from bulwark_private.audit_seals s
       where s.sealed_at <= until
       order by s.sealed_at desc, s.number desc
       limit 1
@@ -88,13 +88,13 @@ begin
     from (
       select s.number, sum(g.entries) over (order by s.number) as entries
       from (
-        select s.number from private.audit_seals s
+        select s.number from bulwark_private.audit_seals s
         where s.number > last_seal and s.number <= v_stop
         order by s.number
         limit 1000
       ) s
       left join lateral (
-        select sum(g.entry_count) as entries from private.audit_groups g where g.seal = s.number
+        select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
       ) g on true
     ) w
     where coalesce(w.entries, 0) <= least(20000, max_entries - entries_checked)
@@ -102,23 +102,23 @@ begin
 
     for v_chunk in
       with compared as materialized (
-        select * from private.compare_audit_groups(
+        select * from bulwark_private.compare_audit_groups(
           greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
         )
       )
       select
         0 as kind, p.seal, p.problem, null::uuid as entry, p.detail,
         0::bigint as entries, 0::bigint as removed, null::uuid[] as records, p.missing
-      from private.audit_seal_problems(last_seal + 1, v_high, v_pruned) p
+      from bulwark_private.audit_seal_problems(last_seal + 1, v_high, v_pruned) p
       union all
       select
         1, c.tree_size, 'checkpoint_differs', null,
         format('the checkpoint of seal %s was signed over another tree', c.tree_size), 0, 0, null,
         false
-      from public.audit_checkpoints c
+      from bulwark.audit_checkpoints c
       where c.tree_size between last_seal + 1 and v_high
         -- Null where a seal of the tree is gone, which is a finding of its own.
-        and c.root_hash <> private.audit_tree_root(c.tree_size)
+        and c.root_hash <> bulwark_private.audit_tree_root(c.tree_size)
       union all
       select
         2, c.seal, 'group_altered', null,
@@ -129,10 +129,10 @@ begin
       select
         3, c.seal, b.problem, b.entry, b.detail, 0, 0, null, b.problem = 'entry_missing'
       from (select * from compared c where c.differs and not c.altered offset 0) c
-      cross join lateral private.name_bad_entry(c.seal, c.organization_id) b
+      cross join lateral bulwark_private.name_bad_entry(c.seal, c.organization_id) b
       union all
       select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
-      from private.audit_backdated(
+      from bulwark_private.audit_backdated(
         greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
       ) d
       union all
@@ -173,7 +173,7 @@ begin
   for v_chunk in
     select r.problem, null::bigint as seal,
       (
-        select e.id from public.audit_logs e
+        select e.id from bulwark.audit_logs e
         where e.removed_by = r.record
           and (v_everybody or e.organization_id = verify_audit_log.organization_id)
         order by e.id
@@ -181,32 +181,32 @@ begin
       ) as entry,
       format('its payload was removed under record %s, which does not cover it', r.record) as detail
     from (
-      select record, private.audit_removal_problem(record) as problem
+      select record, bulwark_private.audit_removal_problem(record) as problem
       from (select distinct unnest(v_records) as record) d
     ) r
     where r.problem is not null
     union all
     select 'pruning_without_record', p.through_seal, p.record_id,
       format('the log was pruned through seal %s without a sealed record', p.through_seal)
-    from private.audit_prunings p
+    from bulwark_private.audit_prunings p
     -- Earlier ones may have gone with the prefix that a later one took.
-    where p.through_seal = v_pruned and not private.audit_pruning_is_recorded(v_pruned)
+    where p.through_seal = v_pruned and not bulwark_private.audit_pruning_is_recorded(v_pruned)
     union all
     select 'checkpoint_ahead', c.tree_size, null,
       format('seal %s was signed and is gone', c.tree_size)
-    from public.audit_checkpoints c
+    from bulwark.audit_checkpoints c
     where c.tree_size > coalesce(v_last.number, 0)
     union all
     -- What no seal can ever hold: an era that never was, a prefix that is pruned.
     (
       select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
-      from public.audit_logs e
+      from bulwark.audit_logs e
       where (
           e.era < least(
-            (select min(k.era) from private.audit_eras k),
-            (select k.era from private.audit_seals k order by k.number limit 1)
+            (select min(k.era) from bulwark_private.audit_eras k),
+            (select k.era from bulwark_private.audit_seals k order by k.number limit 1)
           )
-          or e.era > greatest((select max(k.era) from private.audit_eras k), v_last.era)
+          or e.era > greatest((select max(k.era) from bulwark_private.audit_eras k), v_last.era)
         )
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1
@@ -214,8 +214,8 @@ begin
     union all
     (
       select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
-      from private.audit_prunings p
-      cross join lateral private.audit_entries(null, null, p.era, p.snapshot, hashed => false) e
+      from bulwark_private.audit_prunings p
+      cross join lateral bulwark_private.audit_entries(null, null, p.era, p.snapshot, hashed => false) e
       where p.through_seal = v_pruned
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1
@@ -226,12 +226,12 @@ begin
         '%s entries wait for a seal longer than they should, %s of them from a time to come',
         u.entries, u.ahead
       )
-    from private.audit_unsealed(v_everybody, verify_audit_log.organization_id) u
+    from bulwark_private.audit_unsealed(v_everybody, verify_audit_log.organization_id) u
     where u.entries > 0
     union all
     select 'gap_recorded', null, null,
       format('%s events of the auth schema could not be recorded', count(*))
-    from private.audit_gaps g
+    from bulwark_private.audit_gaps g
     where v_everybody
       and g.noticed_at between coalesce(since, '-infinity') and coalesce(until, 'infinity')
     having count(*) > 0
@@ -249,12 +249,12 @@ begin
   return next;
 end;
 $$;
-comment on function private.verify_audit_log(
+comment on function bulwark_private.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer
-) is 'What public.verify_audit_log promises.';
+) is 'What bulwark.verify_audit_log promises.';
 
 -- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
-create function public.verify_audit_log(
+create function bulwark.verify_audit_log(
   organization_id uuid default null,
   "from" timestamptz default null,
   "to" timestamptz default null,
@@ -283,11 +283,11 @@ create function public.verify_audit_log(
   security definer            -- definer because seals are for no client
   set search_path = pg_catalog, pg_temp
 as $$
-  select * from private.verify_audit_log(
+  select * from bulwark_private.verify_audit_log(
     verify_audit_log.organization_id, "from", "to", after_seal, max_entries, max_seconds
   );
 $$;
-comment on function public.verify_audit_log(
+comment on function bulwark.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer
 ) is
   'Verifies the log of an organization (audit:read there; null: the whole installation, for a
@@ -299,9 +299,9 @@ comment on function public.verify_audit_log(
    AUDIT_INVALID_LIMIT, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
-  private.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer),
-  public.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer)
+  bulwark_private.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer),
+  bulwark.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer)
+  bulwark.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer)
   to authenticated, service_role;

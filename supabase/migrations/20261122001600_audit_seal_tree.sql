@@ -3,7 +3,7 @@
 -- head contains an earlier one. Full subtrees are read, since the seal that ends one stores it.
 -- No function here is SECURITY DEFINER.
 
-create function private.audit_tree_node(first_leaf bigint, width bigint)
+create function bulwark_private.audit_tree_node(first_leaf bigint, width bigint)
   returns bytea
   language plpgsql
   stable
@@ -20,35 +20,35 @@ begin
   -- A full, aligned subtree was stored by the seal that completed it.
   if (1::bigint << v_level) = width and first_leaf % width = 0 then
     select substring(s.nodes from v_level * 32 + 1 for 32) into v_node
-    from private.audit_seals s
+    from bulwark_private.audit_seals s
     where s.number = first_leaf + width;
     return v_node;
   end if;
-  v_split := private.largest_power_below(width);
+  v_split := bulwark_private.largest_power_below(width);
   return sha256(
     '\x01'::bytea
-    || private.audit_tree_node(first_leaf, v_split)
-    || private.audit_tree_node(first_leaf + v_split, width - v_split)
+    || bulwark_private.audit_tree_node(first_leaf, v_split)
+    || bulwark_private.audit_tree_node(first_leaf + v_split, width - v_split)
   );
 end;
 $$;
-comment on function private.audit_tree_node(bigint, bigint) is
+comment on function bulwark_private.audit_tree_node(bigint, bigint) is
   'The RFC 6962 hash over width seals from leaf first_leaf (from 0) in the tree of all seals.';
 
-create function private.audit_tree_root(tree_size bigint)
+create function bulwark_private.audit_tree_root(tree_size bigint)
   returns bytea
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select case tree_size
-    when 0 then sha256('') else private.audit_tree_node(0, tree_size)
+    when 0 then sha256('') else bulwark_private.audit_tree_node(0, tree_size)
   end;
 $$;
-comment on function private.audit_tree_root(bigint) is
+comment on function bulwark_private.audit_tree_root(bigint) is
   'The head of the tree over the first tree_size seals.';
 
-create function private.audit_tree_path(leaf bigint, tree_size bigint)
+create function bulwark_private.audit_tree_path(leaf bigint, tree_size bigint)
   returns bytea[]
   language plpgsql
   stable
@@ -61,12 +61,12 @@ declare
   v_width bigint := tree_size;
 begin
   while v_width > 1 loop
-    v_split := private.largest_power_below(v_width);
+    v_split := bulwark_private.largest_power_below(v_width);
     if leaf - v_first < v_split then
-      v_path := private.audit_tree_node(v_first + v_split, v_width - v_split) || v_path;
+      v_path := bulwark_private.audit_tree_node(v_first + v_split, v_width - v_split) || v_path;
       v_width := v_split;
     else
-      v_path := private.audit_tree_node(v_first, v_split) || v_path;
+      v_path := bulwark_private.audit_tree_node(v_first, v_split) || v_path;
       v_first := v_first + v_split;
       v_width := v_width - v_split;
     end if;
@@ -74,10 +74,10 @@ begin
   return v_path;
 end;
 $$;
-comment on function private.audit_tree_path(bigint, bigint) is
+comment on function bulwark_private.audit_tree_path(bigint, bigint) is
   'The inclusion proof (RFC 9162 2.1.3) of a seal in the tree of tree_size seals.';
 
-create function private.audit_tree_consistency(from_size bigint, to_size bigint)
+create function bulwark_private.audit_tree_consistency(from_size bigint, to_size bigint)
   returns bytea[]
   language plpgsql
   stable
@@ -92,12 +92,12 @@ declare
   v_width bigint := to_size;
 begin
   while v_old < v_width loop
-    v_split := private.largest_power_below(v_width);
+    v_split := bulwark_private.largest_power_below(v_width);
     if v_old <= v_split then
-      v_path := private.audit_tree_node(v_first + v_split, v_width - v_split) || v_path;
+      v_path := bulwark_private.audit_tree_node(v_first + v_split, v_width - v_split) || v_path;
       v_width := v_split;
     else
-      v_path := private.audit_tree_node(v_first, v_split) || v_path;
+      v_path := bulwark_private.audit_tree_node(v_first, v_split) || v_path;
       v_first := v_first + v_split;
       v_width := v_width - v_split;
       v_old := v_old - v_split;
@@ -106,15 +106,15 @@ begin
   end loop;
   -- The old tree itself is known to who asks; a part of it is not.
   if not v_known then
-    v_path := private.audit_tree_node(v_first, v_width) || v_path;
+    v_path := bulwark_private.audit_tree_node(v_first, v_width) || v_path;
   end if;
   return v_path;
 end;
 $$;
-comment on function private.audit_tree_consistency(bigint, bigint) is
+comment on function bulwark_private.audit_tree_consistency(bigint, bigint) is
   'The consistency proof (RFC 9162 2.1.4) between two sizes of the tree of seals.';
 
 revoke all on function
-  private.audit_tree_node(bigint, bigint), private.audit_tree_root(bigint),
-  private.audit_tree_path(bigint, bigint), private.audit_tree_consistency(bigint, bigint)
+  bulwark_private.audit_tree_node(bigint, bigint), bulwark_private.audit_tree_root(bigint),
+  bulwark_private.audit_tree_path(bigint, bigint), bulwark_private.audit_tree_consistency(bigint, bigint)
   from public, anon, authenticated, service_role;

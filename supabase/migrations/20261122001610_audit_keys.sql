@@ -4,7 +4,7 @@
 -- of another that is known: the service role alone stores nothing under either.
 -- No function here is SECURITY DEFINER.
 
-create table public.audit_keys (
+create table bulwark.audit_keys (
   key_id text primary key,
   name text not null,
   public_key bytea not null unique,
@@ -14,28 +14,28 @@ create table public.audit_keys (
   constraint audit_keys_name_format check (name ~ '^[^[:space:]+]{1,200}$'),
   constraint audit_keys_is_ed25519 check (octet_length(public_key) = 32)
 );
-comment on table public.audit_keys is
+comment on table bulwark.audit_keys is
   'The Ed25519 public keys that checkpoints were signed with. A retired key stays, so that what it
    signed can be verified.';
-comment on column public.audit_keys.writer_hash is
+comment on column bulwark.audit_keys.writer_hash is
   'SHA-256 of the secret that the holder of the private key derives from it (a signature over a
    constant text): who stores checkpoints under this key has to show it.';
 
-create table private.audit_key_acceptances (
+create table bulwark_private.audit_key_acceptances (
   key_id text primary key,
   accepted_at timestamptz not null default now()
 );
-comment on table private.audit_key_acceptances is
+comment on table bulwark_private.audit_key_acceptances is
   'Keys that the owner let in although no former key vouches for them.';
 
-alter table public.audit_keys enable row level security;
-alter table private.audit_key_acceptances enable row level security;
+alter table bulwark.audit_keys enable row level security;
+alter table bulwark_private.audit_key_acceptances enable row level security;
 
 create policy "Anyone signed in reads the keys of checkpoints"
-  on public.audit_keys for select to authenticated
-  using ((select private.current_person()) is not null);
+  on bulwark.audit_keys for select to authenticated
+  using ((select bulwark.current_person()) is not null);
 
-create function private.audit_key_id(name text, public_key bytea)
+create function bulwark_private.audit_key_id(name text, public_key bytea)
   returns text
   language sql
   immutable
@@ -46,10 +46,10 @@ as $$
     substring(sha256(convert_to(name, 'UTF8') || '\x0a01'::bytea || public_key) from 1 for 4), 'hex'
   );
 $$;
-comment on function private.audit_key_id(text, bytea) is
+comment on function bulwark_private.audit_key_id(text, bytea) is
   'The four bytes by which C2SP signed notes name an Ed25519 key, in hexadecimal.';
 
-create function private.accept_audit_key(key_id text)
+create function bulwark.accept_audit_key(key_id text)
   returns void
   language plpgsql
   volatile
@@ -60,15 +60,15 @@ begin
     raise exception 'Cannot accept key: its id has 8 hexadecimal digits'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_KEY';
   end if;
-  insert into private.audit_key_acceptances (key_id) values (accept_audit_key.key_id)
+  insert into bulwark_private.audit_key_acceptances (key_id) values (accept_audit_key.key_id)
   on conflict do nothing;
 end;
 $$;
-comment on function private.accept_audit_key(text) is
+comment on function bulwark.accept_audit_key(text) is
   'Lets a signing key in that no former key vouches for, where that one is lost. For the owner of
    the database; itself an entry. Errors: AUDIT_INVALID_KEY.';
 
-create function private.register_audit_keys(signers jsonb)
+create function bulwark_private.register_audit_keys(signers jsonb)
   returns text[]
   language plpgsql
   volatile
@@ -94,10 +94,10 @@ begin
   end if;
   -- One at a time, so that two first calls do not both find nobody there.
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_keys', 0));
-  v_endorsed := not exists (select from public.audit_keys) or exists (
+  v_endorsed := not exists (select from bulwark.audit_keys) or exists (
     select
     from jsonb_array_elements(signers) as s
-    join public.audit_keys k
+    join bulwark.audit_keys k
       on k.public_key = decode(s ->> 'public_key', 'base64')
       and k.writer_hash = sha256(decode(s ->> 'writer', 'base64'))
   );
@@ -105,23 +105,23 @@ begin
     order by place
   loop
     v_key := decode(v_signer ->> 'public_key', 'base64');
-    v_id := private.audit_key_id(v_signer ->> 'name', v_key);
+    v_id := bulwark_private.audit_key_id(v_signer ->> 'name', v_key);
     if not v_endorsed and not exists (
-      select from public.audit_keys k where k.public_key = v_key
+      select from bulwark.audit_keys k where k.public_key = v_key
     ) and not exists (
-      select from private.audit_key_acceptances a where a.key_id = v_id
+      select from bulwark_private.audit_key_acceptances a where a.key_id = v_id
     ) then
       raise exception 'Cannot store checkpoint: no former key vouches for key %', v_id
         using errcode = 'insufficient_privilege', detail = 'AUDIT_KEY_NOT_ENDORSED',
-              hint = 'Sign with the former key too, or as the owner: private.accept_audit_key';
+              hint = 'Sign with the former key too, or as the owner: bulwark.accept_audit_key';
     end if;
-    insert into public.audit_keys as k (key_id, name, public_key, writer_hash)
+    insert into bulwark.audit_keys as k (key_id, name, public_key, writer_hash)
     values (
       v_id, v_signer ->> 'name', v_key, sha256(decode(v_signer ->> 'writer', 'base64'))
     )
     on conflict do nothing;
     if not exists (
-      select from public.audit_keys k
+      select from bulwark.audit_keys k
       where k.key_id = v_id
         and k.public_key = v_key
         and k.writer_hash = sha256(decode(v_signer ->> 'writer', 'base64'))
@@ -134,33 +134,33 @@ begin
   return v_ids;
 end;
 $$;
-comment on function private.register_audit_keys(jsonb) is
+comment on function bulwark_private.register_audit_keys(jsonb) is
   'Makes the keys of signers known and returns their ids: the very first, and after it only such as
    come together with one that is known or that the owner accepted. Errors: AUDIT_INVALID_KEY,
    AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
 
 create trigger audit_keys_refuse_change
-  before update or delete on public.audit_keys
-  for each row execute function private.refuse_change();
+  before update or delete on bulwark.audit_keys
+  for each row execute function bulwark_private.refuse_change();
 create trigger audit_keys_refuse_truncate
-  before truncate on public.audit_keys
-  for each statement execute function private.refuse_change();
-alter table public.audit_keys enable always trigger audit_keys_refuse_change;
-alter table public.audit_keys enable always trigger audit_keys_refuse_truncate;
-select private.enable_audit(
-  'public.audit_keys', ignore => '{writer_hash}',
+  before truncate on bulwark.audit_keys
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark.audit_keys enable always trigger audit_keys_refuse_change;
+alter table bulwark.audit_keys enable always trigger audit_keys_refuse_truncate;
+select bulwark.enable_audit(
+  'bulwark.audit_keys', ignore => '{writer_hash}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
-select private.enable_audit(
-  'private.audit_key_acceptances',
+select bulwark.enable_audit(
+  'bulwark_private.audit_key_acceptances',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
-revoke all on public.audit_keys from public, anon, authenticated, service_role;
+revoke all on bulwark.audit_keys from public, anon, authenticated, service_role;
 grant select (key_id, name, public_key, registered_at)
-  on public.audit_keys to authenticated, service_role;
+  on bulwark.audit_keys to authenticated, service_role;
 
 revoke all on function
-  private.audit_key_id(text, bytea), private.accept_audit_key(text),
-  private.register_audit_keys(jsonb)
+  bulwark_private.audit_key_id(text, bytea), bulwark.accept_audit_key(text),
+  bulwark_private.register_audit_keys(jsonb)
   from public, anon, authenticated, service_role;

@@ -5,10 +5,10 @@
 --   because checkpoints are written by nobody directly; audit_tree_head, because seals are for no
 --   client.
 
-create table public.audit_checkpoints (
+create table bulwark.audit_checkpoints (
   tree_size bigint primary key,
   root_hash bytea not null,
-  key_id text not null references public.audit_keys (key_id),
+  key_id text not null references bulwark.audit_keys (key_id),
   note text not null,
   signed_at timestamptz not null default clock_timestamp(),
   sink text,
@@ -17,20 +17,20 @@ create table public.audit_checkpoints (
   constraint audit_checkpoints_root_is_a_hash check (octet_length(root_hash) = 32),
   constraint audit_checkpoints_note_length check (octet_length(note) <= 8192)
 );
-comment on table public.audit_checkpoints is
+comment on table bulwark.audit_checkpoints is
   'Signed heads of the tree over all seals (C2SP tlog-checkpoint), and whether each left the
    database.';
-create index audit_checkpoints_key_id_idx on public.audit_checkpoints (key_id);
-create index audit_checkpoints_undelivered_idx on public.audit_checkpoints (tree_size)
+create index audit_checkpoints_key_id_idx on bulwark.audit_checkpoints (key_id);
+create index audit_checkpoints_undelivered_idx on bulwark.audit_checkpoints (tree_size)
   where delivered_at is null;
 
-alter table public.audit_checkpoints enable row level security;
+alter table bulwark.audit_checkpoints enable row level security;
 
 create policy "Anyone signed in reads checkpoints"
-  on public.audit_checkpoints for select to authenticated
-  using ((select private.current_person()) is not null);
+  on bulwark.audit_checkpoints for select to authenticated
+  using ((select bulwark.current_person()) is not null);
 
-create function public.audit_tree_head()
+create function bulwark.audit_tree_head()
   returns table (
     tree_size bigint,
     root_hash text,
@@ -46,25 +46,25 @@ create function public.audit_tree_head()
 as $$
   select
     coalesce(s.number, 0),
-    private.base64(private.audit_tree_root(coalesce(s.number, 0))),
+    bulwark_private.base64(bulwark_private.audit_tree_root(coalesce(s.number, 0))),
     s.sealed_at,
     c.tree_size,
     c.signed_at
   from (values (true)) as one
   left join (
-    select s.number, s.sealed_at from private.audit_seals s order by s.number desc limit 1
+    select s.number, s.sealed_at from bulwark_private.audit_seals s order by s.number desc limit 1
   ) s on true
   left join (
-    select c.tree_size, c.signed_at from public.audit_checkpoints c
+    select c.tree_size, c.signed_at from bulwark.audit_checkpoints c
     order by c.tree_size desc
     limit 1
   ) c on true;
 $$;
-comment on function public.audit_tree_head() is
+comment on function bulwark.audit_tree_head() is
   'What the next checkpoint signs: the size and root (base64) of the tree over all seals, and the
    newest checkpoint there is.';
 
-create function private.audit_note_fits(
+create function bulwark_private.audit_note_fits(
   note text,
   origin text,
   tree_size bigint,
@@ -105,11 +105,11 @@ as $$
     false
   );
 $$;
-comment on function private.audit_note_fits(text, text, bigint, text, text[]) is
+comment on function bulwark_private.audit_note_fits(text, text, bigint, text, text[]) is
   'Whether a text is a C2SP checkpoint of this log, size and root with one Ed25519 signature line of
    each key, in their order. Whether the signatures are theirs only a verifier can say.';
 
-create function public.store_audit_checkpoint(
+create function bulwark.store_audit_checkpoint(
   tree_size bigint,
   root_hash text,
   note text,
@@ -122,20 +122,20 @@ create function public.store_audit_checkpoint(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ids constant text[] := private.register_audit_keys(signers);
+  v_ids constant text[] := bulwark_private.register_audit_keys(signers);
   -- A log has one name, that of its first key.
   v_origin constant text := (
-    select k.name from public.audit_keys k order by k.registered_at, k.key_id limit 1
+    select k.name from bulwark.audit_keys k order by k.registered_at, k.key_id limit 1
   );
 begin
   if tree_size is null or root_hash is null or note is null
-    or tree_size not between 1 and coalesce((select max(s.number) from private.audit_seals s), 0)
-    or root_hash <> private.base64(private.audit_tree_root(tree_size))
-    or not private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
+    or tree_size not between 1 and coalesce((select max(s.number) from bulwark_private.audit_seals s), 0)
+    or root_hash <> bulwark_private.base64(bulwark_private.audit_tree_root(tree_size))
+    or not bulwark_private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
     raise exception 'Cannot store checkpoint: it does not match the log'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_CHECKPOINT_MISMATCH';
   end if;
-  insert into public.audit_checkpoints (tree_size, root_hash, key_id, note)
+  insert into bulwark.audit_checkpoints (tree_size, root_hash, key_id, note)
   values (
     store_audit_checkpoint.tree_size, decode(store_audit_checkpoint.root_hash, 'base64'),
     v_ids[1], store_audit_checkpoint.note
@@ -144,14 +144,14 @@ begin
   return found;
 end;
 $$;
-comment on function public.store_audit_checkpoint(bigint, text, text, jsonb) is
+comment on function bulwark.store_audit_checkpoint(bigint, text, text, jsonb) is
   'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is
    the log''s; false where one of that size is stored already. signers, in the order of the note''s
    lines: name, public_key and writer (base64), the secret that only the key''s holder can derive.
    The signatures are made and verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH,
    AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
 
-create function public.record_audit_delivery(
+create function bulwark.record_audit_delivery(
   tree_size bigint,
   sink text,
   error text default null
@@ -163,24 +163,24 @@ create function public.record_audit_delivery(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update public.audit_checkpoints c
+  update bulwark.audit_checkpoints c
   set sink = left(record_audit_delivery.sink, 200),
       delivered_at = case when error is null then clock_timestamp() end,
       delivery_error = left(record_audit_delivery.error, 500)
   where c.tree_size = record_audit_delivery.tree_size and c.delivered_at is null;
   if not found and not exists (
-    select from public.audit_checkpoints c where c.tree_size = record_audit_delivery.tree_size
+    select from bulwark.audit_checkpoints c where c.tree_size = record_audit_delivery.tree_size
   ) then
     raise exception 'Cannot record delivery: there is no such checkpoint'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_CHECKPOINT';
   end if;
 end;
 $$;
-comment on function public.record_audit_delivery(bigint, text, text) is
+comment on function bulwark.record_audit_delivery(bigint, text, text) is
   'Notes where a checkpoint was delivered, or why not; the first delivery stands. Errors:
    AUDIT_UNKNOWN_CHECKPOINT.';
 
-create function public.undelivered_audit_checkpoints(page_size integer default 100)
+create function bulwark.undelivered_audit_checkpoints(page_size integer default 100)
   returns table (tree_size bigint, note text)
   language sql
   stable
@@ -189,15 +189,15 @@ create function public.undelivered_audit_checkpoints(page_size integer default 1
   set search_path = pg_catalog, pg_temp
 as $$
   select c.tree_size, c.note
-  from public.audit_checkpoints c
+  from bulwark.audit_checkpoints c
   where c.delivered_at is null
   order by c.tree_size
   limit least(greatest(page_size, 1), 1000);
 $$;
-comment on function public.undelivered_audit_checkpoints(integer) is
+comment on function bulwark.undelivered_audit_checkpoints(integer) is
   'Checkpoints that no sink has yet, oldest first.';
 
-create function private.audit_checkpoints_keep()
+create function bulwark_private.audit_checkpoints_keep()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -212,39 +212,39 @@ begin
   return new;
 end;
 $$;
-comment on function private.audit_checkpoints_keep() is
+comment on function bulwark_private.audit_checkpoints_keep() is
   'Trigger: of a checkpoint only the delivery changes, once.';
 
 create trigger audit_checkpoints_keep
-  before update on public.audit_checkpoints
-  for each row execute function private.audit_checkpoints_keep();
+  before update on bulwark.audit_checkpoints
+  for each row execute function bulwark_private.audit_checkpoints_keep();
 create trigger audit_checkpoints_refuse_removal
-  before delete on public.audit_checkpoints
-  for each row execute function private.refuse_change();
+  before delete on bulwark.audit_checkpoints
+  for each row execute function bulwark_private.refuse_change();
 create trigger audit_checkpoints_refuse_truncate
-  before truncate on public.audit_checkpoints
-  for each statement execute function private.refuse_change();
-alter table public.audit_checkpoints enable always trigger audit_checkpoints_keep;
-alter table public.audit_checkpoints enable always trigger audit_checkpoints_refuse_removal;
-alter table public.audit_checkpoints enable always trigger audit_checkpoints_refuse_truncate;
-insert into private.audit_guards (relation, captures, fingerprint)
-values ('public.audit_checkpoints', false, private.audit_fingerprint('public.audit_checkpoints'));
+  before truncate on bulwark.audit_checkpoints
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_keep;
+alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_removal;
+alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+values ('bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints'));
 
-revoke all on public.audit_checkpoints from public, anon, authenticated, service_role;
-grant select on public.audit_checkpoints to service_role;
+revoke all on bulwark.audit_checkpoints from public, anon, authenticated, service_role;
+grant select on bulwark.audit_checkpoints to service_role;
 -- Where a checkpoint was delivered is the operator's business.
 grant select (tree_size, root_hash, key_id, note, signed_at, delivered_at)
-  on public.audit_checkpoints to authenticated;
+  on bulwark.audit_checkpoints to authenticated;
 
 revoke all on function
-  private.audit_note_fits(text, text, bigint, text, text[]),
-  private.audit_checkpoints_keep(), public.audit_tree_head(),
-  public.store_audit_checkpoint(bigint, text, text, jsonb),
-  public.record_audit_delivery(bigint, text, text),
-  public.undelivered_audit_checkpoints(integer)
+  bulwark_private.audit_note_fits(text, text, bigint, text, text[]),
+  bulwark_private.audit_checkpoints_keep(), bulwark.audit_tree_head(),
+  bulwark.store_audit_checkpoint(bigint, text, text, jsonb),
+  bulwark.record_audit_delivery(bigint, text, text),
+  bulwark.undelivered_audit_checkpoints(integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.audit_tree_head(), public.store_audit_checkpoint(bigint, text, text, jsonb),
-  public.record_audit_delivery(bigint, text, text),
-  public.undelivered_audit_checkpoints(integer)
+  bulwark.audit_tree_head(), bulwark.store_audit_checkpoint(bigint, text, text, jsonb),
+  bulwark.record_audit_delivery(bigint, text, text),
+  bulwark.undelivered_audit_checkpoints(integer)
   to service_role;

@@ -3,7 +3,7 @@
 -- that nobody sees (audit:export, itself an entry).
 -- SECURITY DEFINER: export_audit_log, because seals are for no client and it records itself.
 
-create function private.audit_id_floor(moment timestamptz)
+create function bulwark_private.audit_id_floor(moment timestamptz)
   returns uuid
   language sql
   immutable
@@ -18,16 +18,16 @@ as $$
     'hex'
   )::uuid;
 $$;
-comment on function private.audit_id_floor(timestamptz) is
+comment on function bulwark_private.audit_id_floor(timestamptz) is
   'Not more than the id of any entry from that moment on: a range of time as a range of the key.';
 
-create function private.search_audit_logs(
+create function bulwark_private.search_audit_logs(
   organization_id uuid,
   since timestamptz,
   until timestamptz,
   event_types text[],
-  severities public.audit_severity[],
-  results public.audit_result[],
+  severities bulwark.audit_severity[],
+  results bulwark.audit_result[],
   actor_id uuid,
   resource_type text,
   resource_id text,
@@ -36,7 +36,7 @@ create function private.search_audit_logs(
   before uuid,
   page_size integer
 )
-  returns setof public.audit_logs
+  returns setof bulwark.audit_logs
   language plpgsql
   stable
   rows 50
@@ -65,7 +65,7 @@ begin
   end if;
   if exists (
     select from unnest(event_types) as t
-    where not exists (select from public.audit_event_types k where k.name = t)
+    where not exists (select from bulwark.audit_event_types k where k.name = t)
   ) then
     raise exception 'Cannot search the audit log: an event type is not in the catalogue'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
@@ -77,23 +77,23 @@ begin
   end if;
   -- Row-level security decides; naming the organizations lets the index help it.
   if organization_id is null and current_user = 'authenticated'
-    and not private.is_super_admin() then
-    v_organizations := array(select private.organizations_with('audit:read'));
+    and not bulwark.is_super_admin() then
+    v_organizations := array(select bulwark.organizations_with('audit:read'));
     if cardinality(v_organizations) = 1 then
       organization_id := v_organizations[1];
     end if;
   end if;
   return query
     select e.*
-    from public.audit_logs e
+    from bulwark.audit_logs e
     where (search_audit_logs.organization_id is null
         or e.organization_id = search_audit_logs.organization_id)
       and (v_organizations is null or e.organization_id = any (v_organizations))
       and (search_audit_logs.before is null or e.id < search_audit_logs.before)
       and (v_from is null
-        or e.id >= private.audit_id_floor(v_from) and e.occurred_at >= v_from)
+        or e.id >= bulwark_private.audit_id_floor(v_from) and e.occurred_at >= v_from)
       and (until is null
-        or e.id < private.audit_id_floor(until + interval '1 millisecond')
+        or e.id < bulwark_private.audit_id_floor(until + interval '1 millisecond')
         and e.occurred_at <= until)
       and (event_types is null or e.event_type = any (event_types))
       and (severities is null or e.severity = any (severities))
@@ -112,19 +112,19 @@ begin
     limit page_size;
 end;
 $$;
-comment on function private.search_audit_logs(
-  uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+comment on function bulwark_private.search_audit_logs(
+  uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
   text, text, uuid, text, uuid, integer
-) is 'What public.search_audit_logs promises; row-level security holds in it.';
+) is 'What bulwark.search_audit_logs promises; row-level security holds in it.';
 
 -- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
-create function public.search_audit_logs(
+create function bulwark.search_audit_logs(
   organization_id uuid default null,
   "from" timestamptz default null,
   "to" timestamptz default null,
   event_types text[] default null,
-  severities public.audit_severity[] default null,
-  results public.audit_result[] default null,
+  severities bulwark.audit_severity[] default null,
+  results bulwark.audit_result[] default null,
   actor_id uuid default null,
   resource_type text default null,
   resource_id text default null,
@@ -133,20 +133,20 @@ create function public.search_audit_logs(
   before uuid default null,
   page_size integer default 50
 )
-  returns setof public.audit_logs
+  returns setof bulwark.audit_logs
   language sql
   stable
   rows 50
   set search_path = pg_catalog, pg_temp
 as $$
-  select * from private.search_audit_logs(
+  select * from bulwark_private.search_audit_logs(
     search_audit_logs.organization_id, "from", "to", event_types, severities, results,
     search_audit_logs.actor_id, search_audit_logs.resource_type, search_audit_logs.resource_id,
     search_audit_logs.correlation_id, search, search_audit_logs.before, page_size
   );
 $$;
-comment on function public.search_audit_logs(
-  uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+comment on function bulwark.search_audit_logs(
+  uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
   text, text, uuid, text, uuid, integer
 ) is
   'A page of the entries that the caller may read and that match every filter given, newest first;
@@ -154,7 +154,7 @@ comment on function public.search_audit_logs(
    action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
    AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
 
-create function private.export_audit_log(
+create function bulwark_private.export_audit_log(
   organization_id uuid,
   after text,
   page_size integer,
@@ -180,12 +180,12 @@ declare
   v_next text;
   v_page bigint;
   v_place bigint := 0;
-  v_pruned constant bigint := (select max(r.through_seal) from private.audit_prunings r);
+  v_pruned constant bigint := (select max(r.through_seal) from bulwark_private.audit_prunings r);
   v_seal bigint := 0;
-  v_signed constant bigint := (select max(c.tree_size) from public.audit_checkpoints c);
+  v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
   v_started constant timestamptz := clock_timestamp();
 begin
-  perform private.require_audit('audit:export', organization_id);
+  perform bulwark_private.require_audit('audit:export', organization_id);
   if page_size is null or page_size not between 1 and 5000 then
     raise exception 'Cannot export the audit log: a page has 1 to 5000 entries'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
@@ -208,9 +208,9 @@ begin
   for v_group in
     select g as stored, g.seal, g.entry_count, s.era, s.snapshot,
       p.era as after_era, p.snapshot as after_snapshot
-    from private.audit_groups g
-    join private.audit_seals s on s.number = g.seal
-    left join private.audit_seals p on p.number = g.seal - 1
+    from bulwark_private.audit_groups g
+    join bulwark_private.audit_seals s on s.number = g.seal
+    left join bulwark_private.audit_seals p on p.number = g.seal - 1
     where (
         g.organization_id = export_audit_log.organization_id
         or export_audit_log.organization_id is null and g.organization_id is null
@@ -232,7 +232,7 @@ begin
     select
       coalesce(
         jsonb_agg(
-          private.audit_entry_json(c) || jsonb_build_object('leaf', m.leaf)
+          bulwark_private.audit_entry_json(c) || jsonb_build_object('leaf', m.leaf)
           order by c.era, c.xid, c.id
         ),
         '[]'
@@ -241,7 +241,7 @@ begin
       v_news or coalesce(
         bool_or(
           (e.source, e.event_type, e.action)
-            is distinct from ('system'::public.audit_source, 'data.export', 'export_audit_log')
+            is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
         ),
         false
       )
@@ -250,14 +250,14 @@ begin
       select
         m.id,
         -- What was sealed at this place: it tells which entry is not what it was.
-        private.base64(nullif(
+        bulwark_private.base64(nullif(
           substring(
             (v_group.stored).leaves
             from ((row_number() over (order by m.era, m.xid, m.id) - 1) * 32 + 1)::integer for 32
           ),
           ''
         )) as leaf
-      from private.audit_entries(
+      from bulwark_private.audit_entries(
         v_group.after_era, v_group.after_snapshot, v_group.era, v_group.snapshot,
         false, export_audit_log.organization_id, false
       ) m
@@ -265,11 +265,11 @@ begin
       offset v_first
       limit v_left
     ) m
-    join private.audit_commitments c on c.id = m.id
-    join public.audit_logs e on e.id = m.id;
+    join bulwark_private.audit_commitments c on c.id = m.id
+    join bulwark.audit_logs e on e.id = m.id;
     v_groups := array_append(
       v_groups,
-      private.audit_group_json(v_group.stored)
+      bulwark_private.audit_group_json(v_group.stored)
         || jsonb_build_object('first', v_first, 'entries', v_entries)
     );
     v_bytes := v_bytes + pg_column_size(v_entries);
@@ -287,10 +287,10 @@ begin
   -- A page that holds nothing but records of exports is not recorded: following the log would
   -- otherwise never come to its end.
   if v_news then
-    perform private.append_audit_entry(
+    perform bulwark_private.append_audit_entry(
       'data.export',
       organization_id => export_audit_log.organization_id,
-      resource_type => 'public.audit_logs',
+      resource_type => 'bulwark.audit_logs',
       action => 'export_audit_log',
       details => jsonb_build_object(
         'after', after, 'entries', page_size - v_left, 'cursor', v_cursor
@@ -304,12 +304,12 @@ begin
     'cursor', v_cursor,
     'pruned', (
       select v_pruned
-      from private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
+      from bulwark_private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
     ),
     -- The group that the first one chains to proves that nothing between them is left out.
     'previous', (
-      select private.audit_group_json(g)
-      from private.audit_groups g
+      select bulwark_private.audit_group_json(g)
+      from bulwark_private.audit_groups g
       where (
           g.organization_id = export_audit_log.organization_id
           or export_audit_log.organization_id is null and g.organization_id is null
@@ -318,10 +318,10 @@ begin
       order by g.seal desc
       limit 1
     ),
-    'proof', private.audit_group_proof(
+    'proof', bulwark_private.audit_group_proof(
       (
         select max(g.seal)
-        from private.audit_groups g
+        from bulwark_private.audit_groups g
         where g.organization_id is not distinct from export_audit_log.organization_id
           and g.seal between (v_groups[1] ->> 'seal')::bigint
             and least((v_groups[cardinality(v_groups)] ->> 'seal')::bigint, v_signed)
@@ -331,12 +331,12 @@ begin
   );
 end;
 $$;
-comment on function private.export_audit_log(
+comment on function bulwark_private.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean
 ) is
-  'What public.export_audit_log promises.';
+  'What bulwark.export_audit_log promises.';
 
-create function public.export_audit_log(
+create function bulwark.export_audit_log(
   organization_id uuid default null,
   after text default null,
   page_size integer default 1000,
@@ -350,9 +350,9 @@ create function public.export_audit_log(
   security definer            -- definer because seals are for no client and it records itself
   set search_path = pg_catalog, pg_temp
 as $$
-  select private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
+  select bulwark_private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
 $$;
-comment on function public.export_audit_log(
+comment on function bulwark.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean
 ) is
   'A page of an organization''s log (audit:export there; null: the entries without an organization,
@@ -363,29 +363,29 @@ comment on function public.export_audit_log(
    AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
-  private.audit_id_floor(timestamptz),
-  private.search_audit_logs(
-    uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+  bulwark_private.audit_id_floor(timestamptz),
+  bulwark_private.search_audit_logs(
+    uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   ),
-  private.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
-  public.search_audit_logs(
-    uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+  bulwark_private.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
+  bulwark.search_audit_logs(
+    uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   ),
-  public.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean)
+  bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean)
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.audit_id_floor(timestamptz),
-  private.search_audit_logs(
-    uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+  bulwark_private.audit_id_floor(timestamptz),
+  bulwark_private.search_audit_logs(
+    uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   )
   to authenticated, service_role;
 grant execute on function
-  public.search_audit_logs(
-    uuid, timestamptz, timestamptz, text[], public.audit_severity[], public.audit_result[], uuid,
+  bulwark.search_audit_logs(
+    uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
     text, text, uuid, text, uuid, integer
   ),
-  public.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean)
+  bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean)
   to authenticated, service_role;

@@ -5,7 +5,7 @@
 -- SECURITY DEFINER: continue_audit_export and note_audit_export, because no client says how far it
 --   is.
 
-create table private.audit_exports (
+create table bulwark_private.audit_exports (
   caller uuid not null,
   organization_id uuid,
   seal bigint not null,
@@ -14,16 +14,16 @@ create table private.audit_exports (
   noted_at timestamptz not null default now(),
   constraint audit_exports_is_one unique nulls not distinct (caller, organization_id)
 );
-comment on table private.audit_exports is
+comment on table bulwark_private.audit_exports is
   'How far users and API keys have exported the log of an organization (null: the entries without
    one); for a day, because the log outlives organizations and accounts. Not audited: each page of
    an export is.';
-comment on column private.audit_exports.under_way is
+comment on column bulwark_private.audit_exports.under_way is
   'Whether a request reads on from there. One that breaks off leaves it so: what follows is another
    export.';
-alter table private.audit_exports enable row level security;
+alter table bulwark_private.audit_exports enable row level security;
 
-create function public.continue_audit_export(
+create function bulwark.continue_audit_export(
   caller uuid,
   after text,
   organization_id uuid default null
@@ -44,7 +44,7 @@ begin
   end if;
   v_seal := split_part(after, ':', 1)::bigint;
   v_place := split_part(after, ':', 2)::bigint;
-  update private.audit_exports e
+  update bulwark_private.audit_exports e
   set seal = v_seal, place = v_place, under_way = true, noted_at = now()
   where e.caller = caller
     and e.organization_id is not distinct from organization_id
@@ -53,11 +53,11 @@ begin
   return found;
 end;
 $$;
-comment on function public.continue_audit_export(uuid, text, uuid) is
+comment on function bulwark.continue_audit_export(uuid, text, uuid) is
   'Whether a request goes on with an export of this caller (service role only): it begins where the
    one before it ended, or further on, and no other one does.';
 
-create function public.note_audit_export(
+create function bulwark.note_audit_export(
   caller uuid,
   reached text,
   begins boolean,
@@ -72,7 +72,7 @@ create function public.note_audit_export(
 as $$
 #variable_conflict use_variable
 begin
-  insert into private.audit_exports as e (caller, organization_id, seal, place, under_way)
+  insert into bulwark_private.audit_exports as e (caller, organization_id, seal, place, under_way)
   values (
     caller, organization_id, split_part(reached, ':', 1)::bigint,
     split_part(reached, ':', 2)::bigint, not ends
@@ -84,16 +84,16 @@ begin
     where begins or (excluded.seal, excluded.place) >= (e.seal, e.place);
 end;
 $$;
-comment on function public.note_audit_export(uuid, text, boolean, boolean, uuid) is
+comment on function bulwark.note_audit_export(uuid, text, boolean, boolean, uuid) is
   'Notes where a page of an export ended (service role only); one that begins an export starts
    anew, and after one that ends a request another may go on.';
 
-revoke all on private.audit_exports from public, anon, authenticated, service_role;
+revoke all on bulwark_private.audit_exports from public, anon, authenticated, service_role;
 revoke all on function
-  public.continue_audit_export(uuid, text, uuid),
-  public.note_audit_export(uuid, text, boolean, boolean, uuid)
+  bulwark.continue_audit_export(uuid, text, uuid),
+  bulwark.note_audit_export(uuid, text, boolean, boolean, uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.continue_audit_export(uuid, text, uuid),
-  public.note_audit_export(uuid, text, boolean, boolean, uuid)
+  bulwark.continue_audit_export(uuid, text, uuid),
+  bulwark.note_audit_export(uuid, text, boolean, boolean, uuid)
   to service_role;

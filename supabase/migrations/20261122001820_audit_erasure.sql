@@ -5,7 +5,7 @@
 -- installation says otherwise. The record names nobody, and says how much was kept.
 -- SECURITY DEFINER: erase_subject, because no client may change the log.
 
-create function private.require_erasable(user_id uuid, organization_id uuid)
+create function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
   returns void
   language plpgsql
   stable
@@ -16,28 +16,28 @@ begin
   -- those of whom a removal says that they were erased before. Within an organization only those it
   -- knows of, so that nobody can ask it for accounts.
   if exists (
-    select from private.audit_groups g where g.organization_id = require_erasable.user_id
+    select from bulwark_private.audit_groups g where g.organization_id = require_erasable.user_id
   ) or not exists (
     select from auth.users u
     where u.id = require_erasable.user_id
       and (require_erasable.organization_id is null or exists (
-        select from public.user_roles g
+        select from bulwark.user_roles g
         where g.user_id = u.id and g.organization_id = require_erasable.organization_id
       ))
   ) and not exists (
-    select from public.audit_logs e
+    select from bulwark.audit_logs e
     where (require_erasable.organization_id is null
         or e.organization_id = require_erasable.organization_id)
       and (
         e.actor_id = require_erasable.user_id
         or e.event_type = 'compliance.data_deleted'
           and e.source = 'system'
-          and e.details ->> 'subject' = private.audit_subject(require_erasable.user_id)
-          and exists (select from public.audit_logs r where r.removed_by = e.id)
+          and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
+          and exists (select from bulwark.audit_logs r where r.removed_by = e.id)
       )
   ) and not exists (
-    select from private.invitation_accounts a
-    join public.invitations i on i.id = a.invitation_id
+    select from bulwark_private.invitation_accounts a
+    join bulwark.invitations i on i.id = a.invitation_id
     where a.user_id = require_erasable.user_id
       and (require_erasable.organization_id is null
         or i.organization_id = require_erasable.organization_id)
@@ -46,7 +46,7 @@ begin
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
   end if;
   if exists (
-    select from public.audit_legal_holds h
+    select from bulwark.audit_legal_holds h
     where h.released_at is null
       and h.subject_id = require_erasable.user_id
       and (h.organization_id is null or require_erasable.organization_id is null
@@ -57,21 +57,21 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_erasable(uuid, uuid) is
+comment on function bulwark_private.require_erasable(uuid, uuid) is
   'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD where a person cannot be erased.';
 
-create function private.audit_subject(user_id uuid)
+create function bulwark_private.audit_subject(user_id uuid)
   returns text
   language sql
   immutable
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$ select encode(sha256(uuid_send(user_id)), 'hex'); $$;
-comment on function private.audit_subject(uuid) is
+comment on function bulwark_private.audit_subject(uuid) is
   'How a record of an erasure names the person: the hash of a random id names nobody, but answers
    whether this person was erased.';
 
-create function private.erase_invitations(addresses text[], organization_id uuid)
+create function bulwark_private.erase_invitations(addresses text[], organization_id uuid)
   returns uuid[]
   language plpgsql
   volatile
@@ -81,17 +81,17 @@ declare
   v_erased text[];
 begin
   with erased as (
-    delete from public.invitations i
+    delete from bulwark.invitations i
     where i.email = any (addresses)
       and (erase_invitations.organization_id is null
         or i.organization_id = erase_invitations.organization_id)
       and not exists (
-        select from public.audit_legal_holds h
+        select from bulwark.audit_legal_holds h
         where h.released_at is null
           and (h.organization_id is null or h.organization_id = i.organization_id)
           and (h.subject_id is null
-            or i.email = any (private.addresses_of(h.subject_id, h.organization_id)))
-          and (h.resource_type is null or h.resource_type = 'public.invitations')
+            or i.email = any (bulwark_private.addresses_of(h.subject_id, h.organization_id)))
+          and (h.resource_type is null or h.resource_type = 'bulwark.invitations')
           and (h.resource_id is null or h.resource_id = i.id::text)
       )
     returning i.id
@@ -99,19 +99,19 @@ begin
   select array_agg(e.id::text) into v_erased from erased e;
   return array(
     select e.id
-    from public.audit_logs e
-    where e.era = private.audit_era()
+    from bulwark.audit_logs e
+    where e.era = bulwark_private.audit_era()
       and e.xid = pg_current_xact_id()
-      and e.resource_type = 'public.invitations'
+      and e.resource_type = 'bulwark.invitations'
       and e.resource_id = any (v_erased)
   );
 end;
 $$;
-comment on function private.erase_invitations(text[], uuid) is
+comment on function bulwark_private.erase_invitations(text[], uuid) is
   'Deletes the invitations of these addresses in an organization (null: in all) that no legal hold
    keeps. Returns the entries that this has written: they hold no address, but say who accepted.';
 
-create function private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb)
+create function bulwark_private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb)
   returns table (removed integer, organizations uuid[])
   language plpgsql
   volatile
@@ -125,14 +125,14 @@ begin
   organizations := '{}';
   for v_batch in
     select e.organization_id, array_agg(e.id order by e.id) as ids
-    from private.audit_removable e
+    from bulwark_private.audit_removable e
     where e.id = any (remove_subject_payloads.ids)
     group by e.organization_id
   loop
-    removed := removed + private.remove_audit_payloads(
+    removed := removed + bulwark_private.remove_audit_payloads(
       v_batch.ids, v_batch.organization_id,
       details || jsonb_build_object(
-        'kind', 'erasure', 'subject', private.audit_subject(subject)
+        'kind', 'erasure', 'subject', bulwark_private.audit_subject(subject)
       )
     );
     organizations := organizations || v_batch.organization_id;
@@ -140,11 +140,11 @@ begin
   return next;
 end;
 $$;
-comment on function private.remove_subject_payloads(uuid[], uuid, jsonb) is
+comment on function bulwark_private.remove_subject_payloads(uuid[], uuid, jsonb) is
   'Takes the payloads of those of these entries that no legal hold keeps, under a record for each
    organization that names the person by a hash.';
 
-create function public.erase_subject(
+create function bulwark.erase_subject(
   user_id uuid,
   reason text,
   organization_id uuid default null,
@@ -170,7 +170,7 @@ declare
   v_pattern text;
   v_started constant timestamptz := clock_timestamp();
 begin
-  perform private.require_permission(
+  perform bulwark.require_permission(
     'compliance:manage', case when not evidence then organization_id end
   );
   if user_id is null or evidence is null or length(btrim(reason)) between 1 and 500 is not true then
@@ -181,9 +181,9 @@ begin
     raise exception 'Cannot erase subject: a step takes 1 to 50000 entries and 1 to 60 seconds'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
   end if;
-  v_holds := private.begin_audit_removal();
-  perform private.require_erasable(user_id, organization_id);
-  v_pattern := private.address_pattern(private.addresses_of(user_id, organization_id));
+  v_holds := bulwark_private.begin_audit_removal();
+  perform bulwark_private.require_erasable(user_id, organization_id);
+  v_pattern := bulwark_private.address_pattern(bulwark_private.addresses_of(user_id, organization_id));
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
   -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
@@ -199,14 +199,14 @@ begin
         e.id,
         e.removed_by is null and (
           e.actor_id = erase_subject.user_id
-          or private.mentions_person(
+          or bulwark_private.mentions_person(
             concat_ws(' ', e.resource_id, e.action, e.before, e.after, e.details),
             erase_subject.user_id, v_pattern
           )
         ) as named,
         not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
           as is_evidence
-      from public.audit_logs e
+      from bulwark.audit_logs e
       where e.id > next_after
         and (erase_subject.organization_id is null
           or e.organization_id = erase_subject.organization_id)
@@ -224,10 +224,10 @@ begin
       or clock_timestamp() - v_started > make_interval(secs => max_seconds);
   end loop;
   select r.removed, r.organizations into removed, v_organizations
-  from private.remove_subject_payloads(v_found, user_id, v_details) r;
+  from bulwark_private.remove_subject_payloads(v_found, user_id, v_details) r;
   -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
   -- should not have to wait.
-  perform private.require_permission_to_act(
+  perform bulwark_private.require_permission_to_act(
     'compliance:manage', case when not evidence then organization_id end
   );
   -- Last, because by them a person's addresses are known; and behind the rights, in whose order
@@ -235,16 +235,16 @@ begin
   if next_after is null then
     select erase_subject.removed + r.removed, v_organizations || r.organizations
     into removed, v_organizations
-    from private.remove_subject_payloads(
-      private.erase_invitations(private.addresses_of(user_id, organization_id), organization_id),
+    from bulwark_private.remove_subject_payloads(
+      bulwark_private.erase_invitations(bulwark_private.addresses_of(user_id, organization_id), organization_id),
       user_id, v_details
     ) r;
   end if;
-  perform private.finish_audit_removal(v_holds, v_organizations);
+  perform bulwark_private.finish_audit_removal(v_holds, v_organizations);
   return next;
 end;
 $$;
-comment on function public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
+comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
   'Removes the payloads of the entries that a user made or that name the user''s id or one of the
    user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
    in the organization, or system-wide for all of them), but for those under a legal hold on
@@ -256,10 +256,10 @@ comment on function public.erase_subject(uuid, text, uuid, boolean, uuid, intege
    AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
 
 revoke all on function
-  private.require_erasable(uuid, uuid), private.audit_subject(uuid),
-  private.erase_invitations(text[], uuid), private.remove_subject_payloads(uuid[], uuid, jsonb),
-  public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
+  bulwark_private.require_erasable(uuid, uuid), bulwark_private.audit_subject(uuid),
+  bulwark_private.erase_invitations(text[], uuid), bulwark_private.remove_subject_payloads(uuid[], uuid, jsonb),
+  bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
+  bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
   to authenticated, service_role;

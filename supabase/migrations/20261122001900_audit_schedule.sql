@@ -2,10 +2,10 @@
 -- Protects against a log that quietly stays unsealed.
 -- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('audit.seal_interval_seconds', '1', 'How often the log is sealed, where the scheduler can');
 
-create function private.schedule_audit_jobs()
+create function bulwark_private.schedule_audit_jobs()
   returns boolean
   language plpgsql
   volatile
@@ -13,30 +13,30 @@ create function private.schedule_audit_jobs()
 as $$
 begin
   if to_regproc('net.http_post') is not null then
-    perform private.schedule_job(
+    perform bulwark_private.schedule_job(
       'bulwark-audit-checkpoint', '* * * * *',
-      $job$select private.request_function('audit/checkpoint')$job$
+      $job$select bulwark_private.request_function('audit/checkpoint')$job$
     );
   end if;
-  perform private.schedule_job(
+  perform bulwark_private.schedule_job(
     'bulwark-audit-seal',
-    format('%s seconds', private.setting('audit.seal_interval_seconds')),
-    'select public.seal_audit_log()'
+    format('%s seconds', bulwark_private.setting('audit.seal_interval_seconds')),
+    'select bulwark.seal_audit_log()'
   );
-  perform private.schedule_job(
+  perform bulwark_private.schedule_job(
     'bulwark-audit-retention', '*/10 * * * *',
     $job$
-      select public.cleanup_old_audit_logs((private.setting('audit.retention_days'))::integer);
-      select public.prune_audit_log(keep_days)
-      from (select (nullif(private.setting('audit.keep_days'), 'null'))::integer as keep_days) s
+      select bulwark.cleanup_old_audit_logs((bulwark_private.setting('audit.retention_days'))::integer);
+      select bulwark.prune_audit_log(keep_days)
+      from (select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days) s
       where keep_days is not null
     $job$
   );
-  perform private.schedule_job(
-    'bulwark-audit-check', '*/5 * * * *', 'select public.check_audit_log()'
+  perform bulwark_private.schedule_job(
+    'bulwark-audit-check', '*/5 * * * *', 'select bulwark.check_audit_log()'
   );
   -- A job that runs each second fills the scheduler's log within days.
-  return private.schedule_job(
+  return bulwark_private.schedule_job(
     'bulwark-audit-run-log', '23 * * * *',
     $job$
       delete from cron.job_run_details d
@@ -48,10 +48,10 @@ begin
   );
 end;
 $$;
-comment on function private.schedule_audit_jobs() is
+comment on function bulwark_private.schedule_audit_jobs() is
   'Schedules sealing, retention, verification and the scheduler''s own cleaning where pg_cron is
    installed, and checkpoints where pg_net is as well; false where it is not. Call it again after
    installing either or changing the interval.';
 
-revoke all on function private.schedule_audit_jobs()
+revoke all on function bulwark_private.schedule_audit_jobs()
   from public, anon, authenticated, service_role;

@@ -3,16 +3,16 @@
 -- never comes here. A wrapped key put into another row does not unwrap.
 -- SECURITY DEFINER: is_shredded, find_key_encryption_key, register_key_encryption_key,
 --   reserve_data_key, read_data_keys, read_index_keys, because the service role reads no table of
---   private.
+--   bulwark_private.
 
-create type private.data_key_purpose as enum ('field', 'index');
-comment on type private.data_key_purpose is
+create type bulwark_private.data_key_purpose as enum ('field', 'index');
+comment on type bulwark_private.data_key_purpose is
   'What a data key is for: encrypting fields, or the blind indexes that they are found by.';
-create type private.data_key_state as enum ('current', 'superseded', 'destroyed');
-comment on type private.data_key_state is
+create type bulwark_private.data_key_state as enum ('current', 'superseded', 'destroyed');
+comment on type bulwark_private.data_key_state is
   'Whether a data key encrypts and decrypts, only decrypts, or is gone for good.';
 
-create table private.key_encryption_keys (
+create table bulwark_private.key_encryption_keys (
   id text primary key,
   derivation text not null,
   salt text,
@@ -31,23 +31,23 @@ create table private.key_encryption_keys (
     end
   )
 );
-comment on table private.key_encryption_keys is
+comment on table bulwark_private.key_encryption_keys is
   'Which key-encryption keys there are: their ids and how they come from their secret,
    never a key.';
-comment on column private.key_encryption_keys.check_value is
+comment on column bulwark_private.key_encryption_keys.check_value is
   'Derived from the key: says whether a secret is the one that was registered under the id.';
-comment on column private.key_encryption_keys.is_current is
+comment on column bulwark_private.key_encryption_keys.is_current is
   'What new data keys are wrapped under; where none is, the first of the functions'' secrets.';
 
-create table private.data_keys (
+create table bulwark_private.data_keys (
   id uuid primary key,
   -- No foreign key: that an organization''s keys were destroyed is to be known when it is gone.
   organization_id uuid,
-  purpose private.data_key_purpose not null,
-  state private.data_key_state not null default 'current',
+  purpose bulwark_private.data_key_purpose not null,
+  state bulwark_private.data_key_state not null default 'current',
   version bigint not null,
   messages bigint not null default 0,
-  kek text not null references private.key_encryption_keys (id),
+  kek text not null references bulwark_private.key_encryption_keys (id),
   wrapped_key text,
   created_at timestamptz not null default now(),
   superseded_at timestamptz,
@@ -60,43 +60,43 @@ create table private.data_keys (
     wrapped_key ~ '^bwk1\.[a-z0-9_-]{1,32}\.[A-Za-z0-9_-]{150}$'
   )
 );
-comment on table private.data_keys is
+comment on table bulwark_private.data_keys is
   'Data keys, wrapped by a key-encryption key that the database does not have. Null organization_id:
    the system''s.';
-comment on column private.data_keys.messages is
+comment on column bulwark_private.data_keys.messages is
   'How many messages were set aside to be encrypted under the key: at least as many as were.';
 
-create table private.shredded_organizations (
+create table bulwark_private.shredded_organizations (
   organization_id uuid primary key,
   slug text not null,
   data_keys bigint not null,
   shredded_at timestamptz not null default now(),
   shredded_by uuid
 );
-comment on table private.shredded_organizations is
+comment on table bulwark_private.shredded_organizations is
   'Organizations whose data keys were destroyed. They never get a key again.';
 
-create index data_keys_kek_idx on private.data_keys (kek);
-create unique index data_keys_is_current_once_idx on private.data_keys (
+create index data_keys_kek_idx on bulwark_private.data_keys (kek);
+create unique index data_keys_is_current_once_idx on bulwark_private.data_keys (
   (coalesce(organization_id, '00000000-0000-0000-0000-000000000000')), purpose
 ) where state = 'current';
 create unique index key_encryption_keys_is_current_once_idx
-  on private.key_encryption_keys (is_current) where is_current;
+  on bulwark_private.key_encryption_keys (is_current) where is_current;
 
-alter table private.key_encryption_keys enable row level security;
-alter table private.data_keys enable row level security;
-alter table private.shredded_organizations enable row level security;
+alter table bulwark_private.key_encryption_keys enable row level security;
+alter table bulwark_private.data_keys enable row level security;
+alter table bulwark_private.shredded_organizations enable row level security;
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('encryption.messages_per_key', '1073741824',
     'How many messages a data key encrypts before a new version is made; at most 4294967296');
 
-insert into public.audit_event_types (name, severity, description) values
+insert into bulwark.audit_event_types (name, severity, description) values
   ('encryption.key_created', 'info', 'A data key or key-encryption key came into use'),
   ('encryption.key_changed', 'info', 'A data key was superseded or wrapped anew'),
   ('encryption.keys_destroyed', 'critical', 'An organization''s data keys were destroyed');
 
-create function private.lock_data_keys(organization_id uuid)
+create function bulwark_private.lock_data_keys(organization_id uuid)
   returns void
   language plpgsql
   volatile
@@ -108,10 +108,10 @@ begin
   );
 end;
 $$;
-comment on function private.lock_data_keys(uuid) is
+comment on function bulwark_private.lock_data_keys(uuid) is
   'Queues changes of one organization''s keys: until commit no other makes or destroys one.';
 
-create function private.require_not_shredded(organization_id uuid)
+create function bulwark_private.require_not_shredded(organization_id uuid)
   returns void
   language plpgsql
   stable
@@ -119,7 +119,7 @@ create function private.require_not_shredded(organization_id uuid)
 as $$
 begin
   if exists (
-    select from private.shredded_organizations s
+    select from bulwark_private.shredded_organizations s
     where s.organization_id = require_not_shredded.organization_id
   ) then
     raise exception 'Cannot use data keys: those of the organization were destroyed'
@@ -127,39 +127,39 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_not_shredded(uuid) is 'Raises ENCRYPTION_KEY_DESTROYED.';
+comment on function bulwark_private.require_not_shredded(uuid) is 'Raises ENCRYPTION_KEY_DESTROYED.';
 
-create function public.is_shredded(for_organization uuid)
+create function bulwark.is_shredded(for_organization uuid)
   returns boolean
   language sql
   stable
-  security definer            -- definer because the service role reads no table of private
+  security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
   select exists (
-    select from private.shredded_organizations s
+    select from bulwark_private.shredded_organizations s
     where s.organization_id = is_shredded.for_organization
   );
 $$;
-comment on function public.is_shredded(uuid) is
+comment on function bulwark.is_shredded(uuid) is
   'Whether an organization''s data keys were destroyed. For functions alone.';
 
-create function public.find_key_encryption_key(key_id text)
+create function bulwark.find_key_encryption_key(key_id text)
   returns table (derivation text, salt text, rounds bigint, check_value text)
   language sql
   stable
-  security definer            -- definer because the service role reads no table of private
+  security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
   select k.derivation, k.salt, k.rounds, k.check_value
-  from private.key_encryption_keys k
+  from bulwark_private.key_encryption_keys k
   where k.id = find_key_encryption_key.key_id;
 $$;
-comment on function public.find_key_encryption_key(text) is
+comment on function bulwark.find_key_encryption_key(text) is
   'How a key-encryption key comes from its secret; no row for one that is not registered. For
    functions alone.';
 
-create function public.register_key_encryption_key(
+create function bulwark.register_key_encryption_key(
   key_id text,
   derivation text,
   check_value text,
@@ -172,7 +172,7 @@ create function public.register_key_encryption_key(
   security definer            -- definer because the service role writes no table
   set search_path = pg_catalog, pg_temp
 as $$
-  insert into private.key_encryption_keys (id, derivation, salt, rounds, check_value)
+  insert into bulwark_private.key_encryption_keys (id, derivation, salt, rounds, check_value)
   values (
     register_key_encryption_key.key_id, register_key_encryption_key.derivation,
     register_key_encryption_key.salt, register_key_encryption_key.rounds,
@@ -180,10 +180,10 @@ as $$
   )
   on conflict (id) do nothing;
 $$;
-comment on function public.register_key_encryption_key(text, text, text, text, integer) is
+comment on function bulwark.register_key_encryption_key(text, text, text, text, integer) is
   'Keeps the parameters of a key-encryption key unless its id is known. For functions alone.';
 
-create function public.reserve_data_key(
+create function bulwark.reserve_data_key(
   key_purpose text,
   messages integer,
   for_organization uuid default null
@@ -199,45 +199,45 @@ create function public.reserve_data_key(
   )
   language plpgsql
   volatile
-  security definer            -- definer because the service role reads no table of private
+  security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_granted integer := 0;
-  v_key private.data_keys;
+  v_key bulwark_private.data_keys;
 begin
   if reserve_data_key.messages is null or reserve_data_key.messages not between 0 and 16777216 then
     raise exception 'Cannot reserve messages: 0 to 16777216 are set aside at once'
       using errcode = 'invalid_parameter_value', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
-  perform private.require_not_shredded(reserve_data_key.for_organization);
+  perform bulwark_private.require_not_shredded(reserve_data_key.for_organization);
   select * into v_key
-  from private.data_keys k
+  from bulwark_private.data_keys k
   where coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
       = coalesce(reserve_data_key.for_organization, '00000000-0000-0000-0000-000000000000')
-    and k.purpose = reserve_data_key.key_purpose::private.data_key_purpose
+    and k.purpose = reserve_data_key.key_purpose::bulwark_private.data_key_purpose
     and k.state = 'current'
   for update;
   if found and reserve_data_key.messages > 0 then
     v_granted := greatest(0, least(
       reserve_data_key.messages,
-      least((private.setting('encryption.messages_per_key'))::bigint, 4294967296) - v_key.messages
+      least((bulwark_private.setting('encryption.messages_per_key'))::bigint, 4294967296) - v_key.messages
     ));
-    update private.data_keys k
+    update bulwark_private.data_keys k
     set messages = k.messages + v_granted
     where k.id = v_key.id;
   end if;
   return query
     select v_key.id, v_key.organization_id, v_key.purpose::text, v_key.version, v_key.wrapped_key,
-      v_granted, (select k.id from private.key_encryption_keys k where k.is_current);
+      v_granted, (select k.id from bulwark_private.key_encryption_keys k where k.is_current);
 end;
 $$;
-comment on function public.reserve_data_key(text, integer, uuid) is
+comment on function bulwark.reserve_data_key(text, integer, uuid) is
   'The current data key of an organization (null: the system), with so many of its messages set
    aside for the caller: granted says how many, 0 when it has none left. Id null: there is no key
    yet. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, ENCRYPTION_INVALID_ARGUMENT.';
 
-create function public.read_data_keys(key_ids uuid[])
+create function bulwark.read_data_keys(key_ids uuid[])
   returns table (
     id uuid,
     organization_id uuid,
@@ -247,17 +247,17 @@ create function public.read_data_keys(key_ids uuid[])
   )
   language sql
   stable
-  security definer            -- definer because the service role reads no table of private
+  security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
   select k.id, k.organization_id, k.purpose::text, k.version, k.wrapped_key
-  from private.data_keys k
+  from bulwark_private.data_keys k
   where k.id = any (read_data_keys.key_ids);
 $$;
-comment on function public.read_data_keys(uuid[]) is
+comment on function bulwark.read_data_keys(uuid[]) is
   'Data keys by id, wrapped; wrapped_key is null where the key was destroyed. For functions alone.';
 
-create function public.read_index_keys(for_organization uuid default null)
+create function bulwark.read_index_keys(for_organization uuid default null)
   returns table (
     id uuid,
     organization_id uuid,
@@ -267,14 +267,14 @@ create function public.read_index_keys(for_organization uuid default null)
   )
   language plpgsql
   stable
-  security definer            -- definer because the service role reads no table of private
+  security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_not_shredded(read_index_keys.for_organization);
+  perform bulwark_private.require_not_shredded(read_index_keys.for_organization);
   return query
     select k.id, k.organization_id, k.purpose::text, k.version, k.wrapped_key
-    from private.data_keys k
+    from bulwark_private.data_keys k
     where (
         k.organization_id = read_index_keys.for_organization
         or (k.organization_id is null and read_index_keys.for_organization is null)
@@ -284,39 +284,39 @@ begin
     limit 10;
 end;
 $$;
-comment on function public.read_index_keys(uuid) is
+comment on function bulwark.read_index_keys(uuid) is
   'The ten newest index keys of an organization (null: the system), the current one first. For
    functions alone. Errors: ENCRYPTION_KEY_DESTROYED.';
 
 create trigger data_keys_keep_identity
-  before update on private.data_keys
-  for each row execute function private.keep_columns(
+  before update on bulwark_private.data_keys
+  for each row execute function bulwark.keep_columns(
     'id', 'organization_id', 'purpose', 'version', 'created_at'
   );
 
-select private.enable_audit(
-  'private.key_encryption_keys', redact => '{salt,check_value}',
+select bulwark.enable_audit(
+  'bulwark_private.key_encryption_keys', redact => '{salt,check_value}',
   event_types => '{encryption.key_created,encryption.key_changed,encryption.key_changed}'
 );
-select private.enable_audit(
-  'private.data_keys', organization_column => 'organization_id', ignore => '{messages}',
+select bulwark.enable_audit(
+  'bulwark_private.data_keys', organization_column => 'organization_id', ignore => '{messages}',
   redact => '{wrapped_key}',
   event_types => '{encryption.key_created,encryption.key_changed,encryption.key_changed}'
 );
-select private.enable_audit(
-  'private.shredded_organizations', organization_column => 'organization_id'
+select bulwark.enable_audit(
+  'bulwark_private.shredded_organizations', organization_column => 'organization_id'
 );
 
 revoke all on function
-  private.lock_data_keys(uuid), private.require_not_shredded(uuid),
-  public.is_shredded(uuid), public.find_key_encryption_key(text),
-  public.register_key_encryption_key(text, text, text, text, integer),
-  public.reserve_data_key(text, integer, uuid), public.read_data_keys(uuid[]),
-  public.read_index_keys(uuid)
+  bulwark_private.lock_data_keys(uuid), bulwark_private.require_not_shredded(uuid),
+  bulwark.is_shredded(uuid), bulwark.find_key_encryption_key(text),
+  bulwark.register_key_encryption_key(text, text, text, text, integer),
+  bulwark.reserve_data_key(text, integer, uuid), bulwark.read_data_keys(uuid[]),
+  bulwark.read_index_keys(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.is_shredded(uuid), public.find_key_encryption_key(text),
-  public.register_key_encryption_key(text, text, text, text, integer),
-  public.reserve_data_key(text, integer, uuid), public.read_data_keys(uuid[]),
-  public.read_index_keys(uuid)
+  bulwark.is_shredded(uuid), bulwark.find_key_encryption_key(text),
+  bulwark.register_key_encryption_key(text, text, text, text, integer),
+  bulwark.reserve_data_key(text, integer, uuid), bulwark.read_data_keys(uuid[]),
+  bulwark.read_index_keys(uuid)
   to service_role;

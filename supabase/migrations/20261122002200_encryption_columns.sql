@@ -1,10 +1,10 @@
 -- Encrypted columns: declaring them, and asking whether the caller may have their values in the
 -- open.
 -- Protects against plaintext in a declared column: a check refuses it, whoever writes.
--- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of private;
+-- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of bulwark_private;
 --   authorize_field_access, because clients may not write the log.
 
-create table private.encrypted_columns (
+create table bulwark_private.encrypted_columns (
   relation regclass not null,
   column_name text not null,
   primary_key text not null,
@@ -16,12 +16,12 @@ create table private.encrypted_columns (
   primary key (relation, column_name),
   constraint encrypted_columns_normalization check (normalization in ('exact', 'folded'))
 );
-comment on table private.encrypted_columns is
+comment on table bulwark_private.encrypted_columns is
   'The columns that hold ciphertext alone: whose they are, which row their values are bound to, and
    the column beside that they are found by.';
-alter table private.encrypted_columns enable row level security;
+alter table bulwark_private.encrypted_columns enable row level security;
 
-create function private.declare_encrypted_column(
+create function bulwark.declare_encrypted_column(
   target regclass,
   column_name text,
   organization_column text default null,
@@ -34,11 +34,11 @@ create function private.declare_encrypted_column(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_constraint constant name := private.object_name(array[column_name], '_is_encrypted');
+  v_constraint constant name := bulwark_private.object_name(array[column_name], '_is_encrypted');
   v_index_column constant name := case
-    when blind_index then private.object_name(array[column_name], '_index')
+    when blind_index then bulwark_private.object_name(array[column_name], '_index')
   end;
-  v_index_constraint constant name := private.object_name(
+  v_index_constraint constant name := bulwark_private.object_name(
     array[column_name], '_is_encrypted_index'
   );
   v_key name;
@@ -92,7 +92,7 @@ begin
   -- What is still under an old key is found here, in order, at a cost of what there is of it.
   execute format(
     'create index if not exists %I on %s (substr(%I, 13, 22), %I)',
-    private.object_name(array[v_table, column_name], '_data_key_idx'), target,
+    bulwark_private.object_name(array[v_table, column_name], '_data_key_idx'), target,
     column_name, v_key
   );
   if blind_index then
@@ -107,11 +107,11 @@ begin
     -- With the key, so that a search reads its pages in order wherever it goes on.
     execute format(
       'create index if not exists %I on %s (%I, %I)',
-      private.object_name(array[v_table, column_name], '_blind_idx'), target,
+      bulwark_private.object_name(array[v_table, column_name], '_blind_idx'), target,
       v_index_column, v_key
     );
   end if;
-  insert into private.encrypted_columns (
+  insert into bulwark_private.encrypted_columns (
     relation, column_name, primary_key, primary_key_type, organization_column, index_column,
     normalization
   )
@@ -127,7 +127,7 @@ begin
   notify pgrst, 'reload schema';
 end;
 $$;
-comment on function private.declare_encrypted_column(regclass, text, text, boolean, boolean) is
+comment on function bulwark.declare_encrypted_column(regclass, text, text, boolean, boolean) is
   'Declares that a text column holds ciphertext alone: from now on a check refuses everything else,
    and rotation re-encrypts it. organization_column (uuid) says whose key a row has; without it the
    system''s. blind_index adds <column>_index to search by; fold lets it ignore case, form and outer
@@ -135,7 +135,7 @@ comment on function private.declare_encrypted_column(regclass, text, text, boole
    ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN, ENCRYPTION_PLAINTEXT_PRESENT,
    ENCRYPTION_INVALID_ARGUMENT.';
 
-create function public.list_encrypted_columns(table_name text)
+create function bulwark.list_encrypted_columns(table_name text)
   returns table (
     column_name text,
     primary_key text,
@@ -146,20 +146,20 @@ create function public.list_encrypted_columns(table_name text)
   )
   language sql
   stable
-  security definer            -- definer because the service role reads no table of private
+  security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
   select e.column_name, e.primary_key, e.primary_key_type::text, e.organization_column,
     e.index_column, e.normalization
-  from private.encrypted_columns e
+  from bulwark_private.encrypted_columns e
   join pg_catalog.pg_class c on c.oid = e.relation
   where c.relnamespace = 'public'::regnamespace
     and c.relname = list_encrypted_columns.table_name;
 $$;
-comment on function public.list_encrypted_columns(text) is
+comment on function bulwark.list_encrypted_columns(text) is
   'The declared columns of a table in schema public. For functions alone.';
 
-create function public.authorize_field_access(
+create function bulwark.authorize_field_access(
   action text,
   table_name text,
   columns text[],
@@ -189,8 +189,8 @@ begin
       'Cannot authorize: it takes encrypt, decrypt or find and up to 100 names of each'
       using errcode = 'invalid_parameter_value', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
-  perform private.require_permission(v_permission, authorize_field_access.organization_id);
-  perform private.append_audit_entry(
+  perform bulwark.require_permission(v_permission, authorize_field_access.organization_id);
+  perform bulwark_private.append_audit_entry(
     event_type => 'compliance.data_accessed',
     organization_id => authorize_field_access.organization_id,
     resource_type => concat('public.', table_name),
@@ -201,21 +201,21 @@ begin
   );
 end;
 $$;
-comment on function public.authorize_field_access(text, text, text[], text[], uuid) is
+comment on function bulwark.authorize_field_access(text, text, text[], text[], uuid) is
   'Whether the caller may have fields encrypted (encryption:encrypt) or decrypted or searched
    (encryption:decrypt) in an organization (null: the system); where so, that it happens is on
    record before it does. The function encryption asks it as the caller. Errors:
    RBAC_PERMISSION_DENIED, ENCRYPTION_INVALID_ARGUMENT.';
 
-select private.enable_audit(
-  'private.encrypted_columns', event_types => '{config.changed,config.changed,config.changed}'
+select bulwark.enable_audit(
+  'bulwark_private.encrypted_columns', event_types => '{config.changed,config.changed,config.changed}'
 );
 
 revoke all on function
-  private.declare_encrypted_column(regclass, text, text, boolean, boolean),
-  public.list_encrypted_columns(text),
-  public.authorize_field_access(text, text, text[], text[], uuid)
+  bulwark.declare_encrypted_column(regclass, text, text, boolean, boolean),
+  bulwark.list_encrypted_columns(text),
+  bulwark.authorize_field_access(text, text, text[], text[], uuid)
   from public, anon, authenticated, service_role;
-grant execute on function public.list_encrypted_columns(text) to service_role;
-grant execute on function public.authorize_field_access(text, text, text[], text[], uuid)
+grant execute on function bulwark.list_encrypted_columns(text) to service_role;
+grant execute on function bulwark.authorize_field_access(text, text, text[], text[], uuid)
   to authenticated, service_role;

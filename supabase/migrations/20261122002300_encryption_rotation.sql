@@ -2,19 +2,19 @@
 -- column by column. encryption_reencryption does it.
 -- Protects against a rotation that quietly stops: how far each is can be asked.
 -- SECURITY DEFINER: add_data_key and encryption_progress, because the service role writes no table
---   and reads none of private.
+--   and reads none of bulwark_private.
 
-create type private.reencryption_state as enum ('running', 'settling', 'done', 'incomplete');
-comment on type private.reencryption_state is
+create type bulwark_private.reencryption_state as enum ('running', 'settling', 'done', 'incomplete');
+comment on type bulwark_private.reencryption_state is
   'Where a re-encryption is: at work, waiting until no function still writes under the old key, at
    its end, or at its end with rows left that do not decrypt.';
 
-create table private.reencryptions (
+create table bulwark_private.reencryptions (
   id bigint generated always as identity primary key,
-  data_key_id uuid not null references private.data_keys (id),
+  data_key_id uuid not null references bulwark_private.data_keys (id),
   relation regclass not null,
   column_name text not null,
-  state private.reencryption_state not null default 'running',
+  state bulwark_private.reencryption_state not null default 'running',
   -- The row that the next batch comes after; null: from the first.
   place text,
   total bigint,
@@ -28,36 +28,36 @@ create table private.reencryptions (
   finished_at timestamptz,
   constraint reencryptions_is_one_a_column unique (data_key_id, relation, column_name)
 );
-comment on table private.reencryptions is
+comment on table bulwark_private.reencryptions is
   'What is left to do under a superseded data key, column by column, and how far it is. Not audited:
    it says how far work is, not who may what.';
 
-create table private.reencryption_failures (
+create table bulwark.reencryption_failures (
   id bigint generated always as identity primary key,
-  reencryption_id bigint not null references private.reencryptions (id),
+  reencryption_id bigint not null references bulwark_private.reencryptions (id),
   row_key text not null,
   fault text not null,
   noticed_at timestamptz not null default now(),
   constraint reencryption_failures_is_one_a_row unique (reencryption_id, row_key)
 );
-comment on table private.reencryption_failures is
+comment on table bulwark.reencryption_failures is
   'Rows that do not decrypt, and why: altered, moved, or of another organization. They stay as they
    are. Not audited: they say how far work is.';
 
-create index reencryptions_open_idx on private.reencryptions (id)
+create index reencryptions_open_idx on bulwark_private.reencryptions (id)
   where state in ('running', 'settling');
 
-alter table private.reencryptions enable row level security;
-alter table private.reencryption_failures enable row level security;
+alter table bulwark_private.reencryptions enable row level security;
+alter table bulwark.reencryption_failures enable row level security;
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('encryption.settle_seconds', '330',
     'How long a function may still write under a superseded data key: '
       'its cache''s lifetime and more'),
   ('encryption.lease_seconds', '10',
     'After how long a batch that nobody finished is given to somebody else');
 
-create function public.add_data_key(
+create function bulwark.add_data_key(
   key_id uuid,
   purpose text,
   wrapped_key text,
@@ -72,7 +72,7 @@ create function public.add_data_key(
 as $$
 declare
   v_exists boolean;
-  v_old private.data_keys;
+  v_old bulwark_private.data_keys;
 begin
   if num_nulls(key_id, purpose, wrapped_key, after_version) > 0 then
     raise exception 'Cannot add data key: an argument is null'
@@ -80,38 +80,38 @@ begin
   end if;
   -- Shared with deletions: keys of an organization that is going are destroyed with it. The
   -- organization first, as where they are destroyed.
-  perform from public.organizations o where o.id = add_data_key.organization_id for key share;
+  perform from bulwark.organizations o where o.id = add_data_key.organization_id for key share;
   v_exists := found or add_data_key.organization_id is null;
-  perform private.lock_data_keys(add_data_key.organization_id);
-  perform private.require_not_shredded(add_data_key.organization_id);
+  perform bulwark_private.lock_data_keys(add_data_key.organization_id);
+  perform bulwark_private.require_not_shredded(add_data_key.organization_id);
   if not v_exists then
     raise exception 'Cannot add data key: the organization does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
   select * into v_old
-  from private.data_keys k
+  from bulwark_private.data_keys k
   where coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
       = coalesce(add_data_key.organization_id, '00000000-0000-0000-0000-000000000000')
-    and k.purpose = add_data_key.purpose::private.data_key_purpose
+    and k.purpose = add_data_key.purpose::bulwark_private.data_key_purpose
     and k.state = 'current'
   for update;
   if coalesce(v_old.version, 0) <> after_version then
     return false;
   end if;
-  update private.data_keys k
+  update bulwark_private.data_keys k
   set state = 'superseded', superseded_at = now()
   where k.id = v_old.id;
-  insert into private.data_keys (id, organization_id, purpose, version, kek, wrapped_key)
+  insert into bulwark_private.data_keys (id, organization_id, purpose, version, kek, wrapped_key)
   values (
-    key_id, add_data_key.organization_id, add_data_key.purpose::private.data_key_purpose,
+    key_id, add_data_key.organization_id, add_data_key.purpose::bulwark_private.data_key_purpose,
     after_version + 1, split_part(add_data_key.wrapped_key, '.', 2), add_data_key.wrapped_key
   );
   -- Of all older keys: somebody may have written what he had long been given, or a column was
   -- declared since. Where there is nothing, one look into an index says so.
-  insert into private.reencryptions as r (data_key_id, relation, column_name)
+  insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
   select k.id, e.relation, e.column_name
-  from private.encrypted_columns e
-  join private.data_keys k
+  from bulwark_private.encrypted_columns e
+  join bulwark_private.data_keys k
     on k.organization_id is not distinct from v_old.organization_id
     and k.purpose = v_old.purpose
     and k.state = 'superseded'
@@ -124,7 +124,7 @@ begin
   return true;
 end;
 $$;
-comment on function public.add_data_key(uuid, text, text, integer, uuid) is
+comment on function bulwark.add_data_key(uuid, text, text, integer, uuid) is
   'Makes a wrapped key the current one of an organization (null: the system), unless after_version
    is no longer the current version: then false. What is under the old one is queued to be
    re-encrypted. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
@@ -132,7 +132,7 @@ comment on function public.add_data_key(uuid, text, text, integer, uuid) is
 
 -- The rows of a column that are under a key, in the order of an index. Index values begin with
 -- their key's id, so that their own index serves.
-create function public.encryption_progress(organization_id uuid default null)
+create function bulwark.encryption_progress(organization_id uuid default null)
   returns table (
     of_organization uuid,
     purpose text,
@@ -149,28 +149,28 @@ create function public.encryption_progress(organization_id uuid default null)
   )
   language plpgsql
   stable
-  security definer            -- definer because progress lives in private
+  security definer            -- definer because progress lives in bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('encryption:rotate', encryption_progress.organization_id);
+  perform bulwark.require_permission('encryption:rotate', encryption_progress.organization_id);
   return query
     select k.organization_id, k.purpose::text, k.version, r.relation::text, r.column_name,
       r.state::text,
       -- What its owner rewrote meanwhile is done as well.
       case when r.state in ('settling', 'done') then r.done else greatest(r.total, r.done) end,
       r.done,
-      (select count(*) from private.reencryption_failures f where f.reencryption_id = r.id),
+      (select count(*) from bulwark.reencryption_failures f where f.reencryption_id = r.id),
       r.started_at, r.updated_at, r.finished_at
-    from private.reencryptions r
-    join private.data_keys k on k.id = r.data_key_id
+    from bulwark_private.reencryptions r
+    join bulwark_private.data_keys k on k.id = r.data_key_id
     where encryption_progress.organization_id is null
       or k.organization_id = encryption_progress.organization_id
     order by r.id desc
     limit 1000;
 end;
 $$;
-comment on function public.encryption_progress(uuid) is
+comment on function bulwark.encryption_progress(uuid) is
   'How far re-encryption is, for each superseded key and column, the newest first: of an
    organization (encryption:rotate there), or of all (null: system-wide). total is null until it has
    begun. Errors: RBAC_PERMISSION_DENIED.';
@@ -178,9 +178,9 @@ comment on function public.encryption_progress(uuid) is
 -- Not guarded by the audit log: how far a rotation is, is written all the time and says nothing of
 -- who did what; that a key changed is an entry of data_keys, and that rows failed one of its own.
 revoke all on function
-  public.add_data_key(uuid, text, text, integer, uuid), public.encryption_progress(uuid)
+  bulwark.add_data_key(uuid, text, text, integer, uuid), bulwark.encryption_progress(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.add_data_key(uuid, text, text, integer, uuid), public.encryption_progress(uuid)
+  bulwark.add_data_key(uuid, text, text, integer, uuid), bulwark.encryption_progress(uuid)
   to service_role;
-grant execute on function public.encryption_progress(uuid) to authenticated;
+grant execute on function bulwark.encryption_progress(uuid) to authenticated;

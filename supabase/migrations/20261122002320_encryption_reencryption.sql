@@ -1,10 +1,10 @@
 -- Re-encryption: rows under a superseded data key, handed out and written back batch by batch.
 -- Protects against a lost write (every change is compared with what was read) and a batch done half
 -- (the place and the rows move in one transaction).
--- SECURITY DEFINER, each because the service role writes no table and reads none of private:
+-- SECURITY DEFINER, each because the service role writes no table and reads none of bulwark_private:
 --   next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
 
-create function private.stale_rows_query(reencryption_id bigint)
+create function bulwark_private.stale_rows_query(reencryption_id bigint)
   returns text
   language plpgsql
   stable
@@ -15,9 +15,9 @@ declare
   v_column record;
 begin
   select e.*, k.purpose, k.id as data_key_id into strict v_column
-  from private.reencryptions r
-  join private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
-  join private.data_keys k on k.id = r.data_key_id
+  from bulwark_private.reencryptions r
+  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  join bulwark_private.data_keys k on k.id = r.data_key_id
   where r.id = reencryption_id;
   v_key := translate(
     left(encode(uuid_send(v_column.data_key_id), 'base64'), 22), '+/', '-_'
@@ -47,10 +47,10 @@ begin
   );
 end;
 $$;
-comment on function private.stale_rows_query(bigint) is
+comment on function bulwark_private.stale_rows_query(bigint) is
   'The query for the rows of a re-encryption after a place ($1), in order.';
 
-create function public.next_reencryption_batch(batch_size integer default 500)
+create function bulwark.next_reencryption_batch(batch_size integer default 500)
   returns table (
     reencryption_id bigint,
     schema_name text,
@@ -64,17 +64,17 @@ create function public.next_reencryption_batch(batch_size integer default 500)
   )
   language plpgsql
   volatile
-  security definer            -- definer because the service role reads no table of private
+  security definer            -- definer because the service role reads no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_batch jsonb;
-  v_column private.encrypted_columns;
+  v_column bulwark_private.encrypted_columns;
   v_next text;
   v_query text;
   v_settled boolean;
-  v_state private.reencryption_state;
-  v_work private.reencryptions;
+  v_state bulwark_private.reencryption_state;
+  v_work bulwark_private.reencryptions;
 begin
   if batch_size is null or batch_size not between 1 and 1000 then
     raise exception 'Cannot hand out batch: it has 1 to 1000 rows'
@@ -82,14 +82,14 @@ begin
   end if;
   loop
     select r.* into v_work
-    from private.reencryptions r
-    join private.data_keys k on k.id = r.data_key_id
+    from bulwark_private.reencryptions r
+    join bulwark_private.data_keys k on k.id = r.data_key_id
     where (
         r.state = 'running'
         or (
           r.state = 'settling'
           and k.superseded_at < clock_timestamp() - make_interval(
-            secs => (private.setting('encryption.settle_seconds'))::float8
+            secs => (bulwark_private.setting('encryption.settle_seconds'))::float8
           )
         )
       )
@@ -102,22 +102,22 @@ begin
       return;
     end if;
     select e.* into v_column
-    from private.encrypted_columns e
+    from bulwark_private.encrypted_columns e
     join pg_catalog.pg_class c on c.oid = e.relation
     where e.relation = v_work.relation and e.column_name = v_work.column_name;
     if not found or exists (
-      select from private.data_keys k where k.id = v_work.data_key_id and k.state = 'destroyed'
+      select from bulwark_private.data_keys k where k.id = v_work.data_key_id and k.state = 'destroyed'
     ) then
       -- The table is gone, or whoever it was encrypted for was shredded.
-      update private.reencryptions r
+      update bulwark_private.reencryptions r
       set state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestamp()
       where r.id = v_work.id;
       continue;
     end if;
-    v_query := private.stale_rows_query(v_work.id);
+    v_query := bulwark_private.stale_rows_query(v_work.id);
     if v_work.total is null then
       execute format('select count(*) from (%s) s', v_query) into v_work.total using null::text;
-      update private.reencryptions r set total = v_work.total where r.id = v_work.id;
+      update bulwark_private.reencryptions r set total = v_work.total where r.id = v_work.id;
     end if;
     execute format(
       $query$
@@ -133,10 +133,10 @@ begin
     )
     into v_batch, v_next using v_work.place;
     if v_batch is not null then
-      update private.reencryptions r
+      update bulwark_private.reencryptions r
       set state = 'running',
           leased_until = clock_timestamp() + make_interval(
-            secs => (private.setting('encryption.lease_seconds'))::float8
+            secs => (bulwark_private.setting('encryption.lease_seconds'))::float8
           )
       where r.id = v_work.id;
       return query
@@ -152,25 +152,25 @@ begin
       -- Nothing is left that can be done. Functions that hold the old key may write a
       -- little longer.
       select k.superseded_at < clock_timestamp() - make_interval(
-        secs => (private.setting('encryption.settle_seconds'))::float8
+        secs => (bulwark_private.setting('encryption.settle_seconds'))::float8
       )
       into v_settled
-      from private.data_keys k where k.id = v_work.data_key_id;
+      from bulwark_private.data_keys k where k.id = v_work.data_key_id;
       v_state := case
-        when not v_settled then 'settling'::private.reencryption_state
+        when not v_settled then 'settling'::bulwark_private.reencryption_state
         when v_work.place is null then 'done'
         else 'incomplete'
-      end::private.reencryption_state;
-      update private.reencryptions r
+      end::bulwark_private.reencryption_state;
+      update bulwark_private.reencryptions r
       set state = v_state, place = null, changed_in_pass = 0, missed_in_pass = 0,
           failed_in_pass = 0, finished_at = case when v_settled then clock_timestamp() end,
           updated_at = clock_timestamp()
       where r.id = v_work.id;
       continue when v_state <> 'incomplete';
-      perform private.append_audit_entry(
+      perform bulwark_private.append_audit_entry(
         event_type => 'system.error',
         organization_id => (
-          select k.organization_id from private.data_keys k where k.id = v_work.data_key_id
+          select k.organization_id from bulwark_private.data_keys k where k.id = v_work.data_key_id
         ),
         resource_type => v_work.relation::text,
         action => 'reencrypt',
@@ -181,31 +181,31 @@ begin
       );
     else
       -- Another pass, for what was written behind this one.
-      update private.reencryptions r
+      update bulwark_private.reencryptions r
       set place = null, changed_in_pass = 0, missed_in_pass = 0, failed_in_pass = 0
       where r.id = v_work.id;
     end if;
   end loop;
 end;
 $$;
-comment on function public.next_reencryption_batch(integer) is
+comment on function bulwark.next_reencryption_batch(integer) is
   'The next rows to re-encrypt, lent to the caller for a few seconds; no row where there is nothing
    to do now. For functions alone. Errors: ENCRYPTION_INVALID_ARGUMENT.';
 
 -- Compared and swapped: a row that changed since it was read stays as it is now, and whoever holds
 -- its lock is not waited for. The next pass finds it where it is still under the old key.
-create function private.swap_rows_statement(reencryption_id bigint)
+create function bulwark_private.swap_rows_statement(reencryption_id bigint)
   returns text
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_column private.encrypted_columns;
+  v_column bulwark_private.encrypted_columns;
 begin
   select e.* into strict v_column
-  from private.reencryptions r
-  join private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  from bulwark_private.reencryptions r
+  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
   where r.id = reencryption_id;
   return format(
     $query$
@@ -230,10 +230,10 @@ begin
   );
 end;
 $$;
-comment on function private.swap_rows_statement(bigint) is
+comment on function bulwark_private.swap_rows_statement(bigint) is
   'The statement that writes a batch ($1) of a re-encryption.';
 
-create function public.apply_reencryption_batch(
+create function bulwark.apply_reencryption_batch(
   reencryption_id bigint,
   next_place text,
   changes jsonb,
@@ -250,10 +250,10 @@ declare
   v_changed integer;
   v_failed integer;
   v_statement text;
-  v_work private.reencryptions;
+  v_work bulwark_private.reencryptions;
 begin
   select r.* into v_work
-  from private.reencryptions r
+  from bulwark_private.reencryptions r
   where r.id = apply_reencryption_batch.reencryption_id
     and r.state = 'running'
     and r.place is not distinct from apply_reencryption_batch.place
@@ -262,16 +262,16 @@ begin
     -- Somebody else was given the batch meanwhile and has finished it.
     return 0;
   end if;
-  v_statement := private.swap_rows_statement(v_work.id);
+  v_statement := bulwark_private.swap_rows_statement(v_work.id);
   execute v_statement using changes;
   get diagnostics v_changed = row_count;
-  insert into private.reencryption_failures as e (reencryption_id, row_key, fault)
+  insert into bulwark.reencryption_failures as e (reencryption_id, row_key, fault)
   select v_work.id, f.k, left(f.f, 64)
   from jsonb_to_recordset(failures) as f (k text, f text)
   on conflict on constraint reencryption_failures_is_one_a_row do update
     set fault = excluded.fault, noticed_at = now();
   get diagnostics v_failed = row_count;
-  update private.reencryptions r
+  update bulwark_private.reencryptions r
   set place = apply_reencryption_batch.next_place,
       done = r.done + v_changed,
       changed_in_pass = r.changed_in_pass + v_changed,
@@ -283,12 +283,12 @@ begin
   return v_changed;
 end;
 $$;
-comment on function public.apply_reencryption_batch(bigint, text, jsonb, jsonb, text) is
+comment on function bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text) is
   'Writes a batch and moves on, both or neither: changes are {k: primary key, c: ciphertext as it
    was read, n: the new one, i: the new blind index}. Only declared columns, only where the old
    value is still there. Returns how many rows changed. For functions alone.';
 
-create function public.retry_reencryption()
+create function bulwark.retry_reencryption()
   returns integer
   language plpgsql
   volatile
@@ -298,10 +298,10 @@ as $$
 declare
   v_retried integer;
 begin
-  delete from private.reencryption_failures f
-  using private.reencryptions r
+  delete from bulwark.reencryption_failures f
+  using bulwark_private.reencryptions r
   where r.id = f.reencryption_id and r.state = 'incomplete';
-  update private.reencryptions r
+  update bulwark_private.reencryptions r
   set state = 'running', finished_at = null, changed_in_pass = 0, missed_in_pass = 0,
       failed_in_pass = 0
   where r.state = 'incomplete';
@@ -309,15 +309,15 @@ begin
   return v_retried;
 end;
 $$;
-comment on function public.retry_reencryption() is
+comment on function bulwark.retry_reencryption() is
   'Begins anew what ended incomplete, once its rows were seen to. For functions alone.';
 
 revoke all on function
-  private.stale_rows_query(bigint), private.swap_rows_statement(bigint),
-  public.next_reencryption_batch(integer),
-  public.apply_reencryption_batch(bigint, text, jsonb, jsonb, text), public.retry_reencryption()
+  bulwark_private.stale_rows_query(bigint), bulwark_private.swap_rows_statement(bigint),
+  bulwark.next_reencryption_batch(integer),
+  bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text), bulwark.retry_reencryption()
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.next_reencryption_batch(integer),
-  public.apply_reencryption_batch(bigint, text, jsonb, jsonb, text), public.retry_reencryption()
+  bulwark.next_reencryption_batch(integer),
+  bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text), bulwark.retry_reencryption()
   to service_role;

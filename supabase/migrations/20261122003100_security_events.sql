@@ -4,24 +4,24 @@
 -- trace: clients read, nobody writes, and what happens to an event is in the audit log.
 -- No function here is SECURITY DEFINER.
 
-create type public.security_severity as enum ('low', 'medium', 'high', 'critical');
-comment on type public.security_severity is 'How urgent a security event is, in rising order.';
+create type bulwark.security_severity as enum ('low', 'medium', 'high', 'critical');
+comment on type bulwark.security_severity is 'How urgent a security event is, in rising order.';
 
-create table public.security_event_types (
+create table bulwark.security_event_types (
   name text primary key,
-  severity public.security_severity not null,
+  severity bulwark.security_severity not null,
   description text not null,
   constraint security_event_types_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$')
 );
-comment on table public.security_event_types is
+comment on table bulwark.security_event_types is
   'What can be raised, and how urgent it is. Migrations and the host application add rows.';
 
 -- No foreign key to users and organizations: an event outlives what it is about, and raising one
 -- must not wait for whoever changes them.
-create table public.security_events (
+create table bulwark.security_events (
   id uuid primary key default gen_random_uuid(),
-  event_type text not null references public.security_event_types (name),
-  severity public.security_severity not null,
+  event_type text not null references bulwark.security_event_types (name),
+  severity bulwark.security_severity not null,
   organization_id uuid,
   user_id uuid,
   subject text not null default '',
@@ -38,72 +38,72 @@ create table public.security_events (
   constraint security_events_subject_length check (length(subject) <= 256),
   constraint security_events_note_length check (length(resolution_note) between 1 and 2000)
 ) with (fillfactor = 85);
-comment on table public.security_events is
+comment on table bulwark.security_events is
   'What somebody has to look at. While one is open, the same again (type, organization, user,
    subject) counts it up. What concerns a user and no organization has a row in each organization of
    the user, resolved by each for itself, beside the installation''s own.';
-comment on column public.security_events.subject is
+comment on column bulwark.security_events.subject is
   'What else tells it apart, such as the hash of an address; no secret and nobody''s name.';
-comment on column public.security_events.details is
+comment on column bulwark.security_events.details is
   'What was known when it was first raised.';
-comment on column public.security_events.resolved_by is
+comment on column bulwark.security_events.resolved_by is
   'Who resolved it; null with resolved_at set: the operator.';
-create unique index security_events_is_open_once on public.security_events
+create unique index security_events_is_open_once on bulwark.security_events
   (event_type, organization_id, user_id, subject) nulls not distinct
   where resolved_at is null;
 create index security_events_organization_id_idx
-  on public.security_events (organization_id, raised_at, id);
-create index security_events_resolved_at_idx on public.security_events (resolved_at)
+  on bulwark.security_events (organization_id, raised_at, id);
+create index security_events_resolved_at_idx on bulwark.security_events (resolved_at)
   where resolved_at is not null;
 
-alter table public.security_event_types enable row level security;
-alter table public.security_events enable row level security;
+alter table bulwark.security_event_types enable row level security;
+alter table bulwark.security_events enable row level security;
 
 create policy "Anyone signed in reads the catalogue of security event types"
-  on public.security_event_types for select to authenticated
-  using ((select private.current_person()) is not null);
+  on bulwark.security_event_types for select to authenticated
+  using ((select bulwark.current_person()) is not null);
 
 create policy "Members read security events of organizations where they may"
-  on public.security_events for select to authenticated
+  on bulwark.security_events for select to authenticated
   using (
-    organization_id = any (array(select private.organizations_with('security:read')))
-    or (organization_id is null and (select private.is_super_admin()))
+    organization_id = any (array(select bulwark.organizations_with('security:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
-create function public.list_security_events(
+create function bulwark.list_security_events(
   organization_id uuid default null,
   include_resolved boolean default false,
-  minimum_severity public.security_severity default 'low',
+  minimum_severity bulwark.security_severity default 'low',
   before uuid default null,
   page_size integer default 50
 )
-  returns setof public.security_events
+  returns setof bulwark.security_events
   language sql
   stable
   rows 50
   set search_path = pg_catalog, pg_temp
 as $$
   select e.*
-  from public.security_events e
+  from bulwark.security_events e
   where e.organization_id is not distinct from list_security_events.organization_id
     and (include_resolved or e.resolved_at is null)
     and e.severity >= minimum_severity
     and (
       before is null
       or (e.raised_at, e.id) < (
-        select b.raised_at, b.id from public.security_events b where b.id = before
+        select b.raised_at, b.id from bulwark.security_events b where b.id = before
       )
     )
   order by e.raised_at desc, e.id desc
   limit least(greatest(page_size, 1), 1000);
 $$;
-comment on function public.list_security_events(
-  uuid, boolean, public.security_severity, uuid, integer
+comment on function bulwark.list_security_events(
+  uuid, boolean, bulwark.security_severity, uuid, integer
 ) is
   'The events of an organization (null: the installation''s own) that the caller may read, newest
    first, a page at a time: before is the id of the last one of the page before.';
 
-insert into public.security_event_types (name, severity, description) values
+insert into bulwark.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),
   ('credential_stuffing', 'critical', 'One address tried many accounts'),
   ('breach_attempt', 'critical', 'A function reported an attempt to break in'),
@@ -116,22 +116,22 @@ insert into public.security_event_types (name, severity, description) values
   ('audit_protection_touched', 'critical', 'Somebody was at the triggers of a guarded table');
 
 -- Counting up is no news; opening, assigning and resolving are.
-select private.enable_audit(
-  'public.security_events', organization_column => 'organization_id',
+select bulwark.enable_audit(
+  'bulwark.security_events', organization_column => 'organization_id',
   ignore => '{occurrences,last_seen_at}',
   event_types => '{security.suspicious_activity,data.update,data.delete}'
 );
-select private.enable_audit(
-  'public.security_event_types', event_types => '{config.changed,config.changed,config.changed}'
+select bulwark.enable_audit(
+  'bulwark.security_event_types', event_types => '{config.changed,config.changed,config.changed}'
 );
 
-revoke all on public.security_event_types, public.security_events
+revoke all on bulwark.security_event_types, bulwark.security_events
   from public, anon, authenticated, service_role;
-grant select on public.security_event_types, public.security_events to authenticated, service_role;
+grant select on bulwark.security_event_types, bulwark.security_events to authenticated, service_role;
 
 revoke all on function
-  public.list_security_events(uuid, boolean, public.security_severity, uuid, integer)
+  bulwark.list_security_events(uuid, boolean, bulwark.security_severity, uuid, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.list_security_events(uuid, boolean, public.security_severity, uuid, integer)
+  bulwark.list_security_events(uuid, boolean, bulwark.security_severity, uuid, integer)
   to authenticated, service_role;

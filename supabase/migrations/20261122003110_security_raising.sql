@@ -5,11 +5,11 @@
 -- the same event is being raised elsewhere at this moment it leaves an echo that is counted later.
 -- SECURITY DEFINER: report_security_event, because not even the service role writes events.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('security.open_events_about_nobody', '1000',
     'How many events of one type are open that concern no user and no organization');
 
-create table private.security_event_echoes (
+create table bulwark_private.security_event_echoes (
   id bigint generated always as identity primary key,
   event_type text not null,
   organization_id uuid,
@@ -18,12 +18,12 @@ create table private.security_event_echoes (
   details jsonb not null,
   seen_at timestamptz not null default clock_timestamp()
 );
-comment on table private.security_event_echoes is
+comment on table bulwark_private.security_event_echoes is
   'Events raised while another transaction was raising the same one; counted by the next run of
-   private.count_security_echoes. Not audited: the events themselves are.';
-alter table private.security_event_echoes enable row level security;
+   bulwark_private.count_security_echoes. Not audited: the events themselves are.';
+alter table bulwark_private.security_event_echoes enable row level security;
 
-create function private.security_event_lock(
+create function bulwark_private.security_event_lock(
   event_type text,
   organization_id uuid,
   user_id uuid,
@@ -38,10 +38,10 @@ as $$
     concat_ws('/', 'bulwark.security_event', event_type, organization_id, user_id, subject), 0
   );
 $$;
-comment on function private.security_event_lock(text, uuid, uuid, text) is
+comment on function bulwark_private.security_event_lock(text, uuid, uuid, text) is
   'The advisory lock under which one event is raised, assigned and resolved.';
 
-create function private.count_security_event(
+create function bulwark_private.count_security_event(
   event_type text,
   organization_id uuid,
   user_id uuid,
@@ -66,24 +66,24 @@ begin
   -- the rest is one more. New ones are opened one after the other, so that the count holds.
   if v_first and num_nonnulls(
     count_security_event.organization_id, count_security_event.user_id
-  ) = 0 and private.is_new_event(count_security_event.event_type, v_subject) then
+  ) = 0 and bulwark_private.is_new_event(count_security_event.event_type, v_subject) then
     v_first := pg_try_advisory_xact_lock(hashtextextended(
       'bulwark.security_events/' || count_security_event.event_type, 0
     ));
-    if v_first and private.has_no_room_for_event(count_security_event.event_type) then
+    if v_first and bulwark_private.has_no_room_for_event(count_security_event.event_type) then
       v_subject := 'others';
     end if;
   end if;
-  if v_first and pg_try_advisory_xact_lock(private.security_event_lock(
+  if v_first and pg_try_advisory_xact_lock(bulwark_private.security_event_lock(
     count_security_event.event_type, count_security_event.organization_id,
     count_security_event.user_id, v_subject
   )) then
-    insert into public.security_events as e
+    insert into bulwark.security_events as e
       (event_type, severity, organization_id, user_id, subject, details, occurrences)
     select
       t.name, t.severity, count_security_event.organization_id, count_security_event.user_id,
       v_subject, count_security_event.details, times
-    from public.security_event_types t
+    from bulwark.security_event_types t
     where t.name = count_security_event.event_type
     on conflict (event_type, organization_id, user_id, subject) where resolved_at is null
       do update set
@@ -92,14 +92,14 @@ begin
     returning e.id into v_id;
     return v_id;
   end if;
-  insert into private.security_event_echoes (event_type, organization_id, user_id, subject, details)
+  insert into bulwark_private.security_event_echoes (event_type, organization_id, user_id, subject, details)
   select
     count_security_event.event_type, count_security_event.organization_id,
     count_security_event.user_id, v_subject, count_security_event.details
   from generate_series(1, times);
   return (
     select e.id
-    from public.security_events e
+    from bulwark.security_events e
     where e.event_type = count_security_event.event_type
       and e.organization_id is not distinct from count_security_event.organization_id
       and e.user_id is not distinct from count_security_event.user_id
@@ -108,11 +108,11 @@ begin
   );
 end;
 $$;
-comment on function private.count_security_event(text, uuid, uuid, text, jsonb, bigint) is
+comment on function bulwark_private.count_security_event(text, uuid, uuid, text, jsonb, bigint) is
   'Opens one event or counts it up, without ever waiting; its id, or null where it is not visible
    yet because another transaction is opening it.';
 
-create function private.is_new_event(event_type text, subject text)
+create function bulwark_private.is_new_event(event_type text, subject text)
   returns boolean
   language plpgsql
   stable
@@ -121,7 +121,7 @@ create function private.is_new_event(event_type text, subject text)
 as $$
 begin
   return not exists (
-    select from public.security_events e
+    select from bulwark.security_events e
     where e.event_type = is_new_event.event_type
       and e.organization_id is null
       and e.user_id is null
@@ -130,10 +130,10 @@ begin
   );
 end;
 $$;
-comment on function private.is_new_event(text, text) is
+comment on function bulwark_private.is_new_event(text, text) is
   'Whether no event of this type and subject is open that concerns no user and no organization.';
 
-create function private.has_no_room_for_event(event_type text)
+create function bulwark_private.has_no_room_for_event(event_type text)
   returns boolean
   language plpgsql
   stable
@@ -141,12 +141,12 @@ create function private.has_no_room_for_event(event_type text)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  v_limit constant bigint := (private.setting('security.open_events_about_nobody'))::bigint;
+  v_limit constant bigint := (bulwark_private.setting('security.open_events_about_nobody'))::bigint;
 begin
   return v_limit <= (
     select count(*)
     from (
-      select from public.security_events e
+      select from bulwark.security_events e
       where e.event_type = has_no_room_for_event.event_type
         and e.organization_id is null
         and e.user_id is null
@@ -157,11 +157,11 @@ begin
   );
 end;
 $$;
-comment on function private.has_no_room_for_event(text) is
+comment on function bulwark_private.has_no_room_for_event(text) is
   'Whether security.open_events_about_nobody events of a type are open that concern no user and no
    organization.';
 
-create function private.raise_security_event(
+create function bulwark.raise_security_event(
   event_type text,
   organization_id uuid,
   user_id uuid,
@@ -182,7 +182,7 @@ declare
   );
 begin
   if event_type is null or not exists (
-    select from public.security_event_types t where t.name = raise_security_event.event_type
+    select from bulwark.security_event_types t where t.name = raise_security_event.event_type
   ) then
     raise exception 'Cannot raise security event: type "%" is not in the catalogue',
       left(event_type, 64)
@@ -199,12 +199,12 @@ begin
   if octet_length(v_details::text) > 8192 then
     v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
   end if;
-  v_id := private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
+  v_id := bulwark_private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
   if organization_id is null and user_id is not null then
     for v_organization in
-      select private.organizations_of(raise_security_event.user_id)
+      select bulwark_private.organizations_of(raise_security_event.user_id)
     loop
-      perform private.count_security_event(
+      perform bulwark_private.count_security_event(
         event_type, v_organization, user_id, v_subject, v_details
       );
     end loop;
@@ -212,7 +212,7 @@ begin
   return v_id;
 end;
 $$;
-comment on function private.raise_security_event(text, uuid, uuid, text, jsonb) is
+comment on function bulwark.raise_security_event(text, uuid, uuid, text, jsonb) is
   'Raises an event, or counts it up while the same one is open, and returns its id (null in a
    read-only transaction, or where another transaction is opening it right now). Of a user without
    an organization each organization of the user is told: the details then hold nothing of any one
@@ -220,7 +220,7 @@ comment on function private.raise_security_event(text, uuid, uuid, text, jsonb) 
    what comes beyond them is one, about others. It stands and falls with the caller''s transaction.
    Errors: SECURITY_UNKNOWN_EVENT_TYPE.';
 
-create function private.count_security_echoes()
+create function bulwark_private.count_security_echoes()
   returns bigint
   language plpgsql
   volatile
@@ -232,9 +232,9 @@ declare
 begin
   for v_echo in
     with taken as (
-      delete from private.security_event_echoes e
+      delete from bulwark_private.security_event_echoes e
       where e.id in (
-        select l.id from private.security_event_echoes l
+        select l.id from bulwark_private.security_event_echoes l
         order by l.id
         limit 10000
         for update skip locked
@@ -247,7 +247,7 @@ begin
     from taken t
     group by t.event_type, t.organization_id, t.user_id, t.subject
   loop
-    perform private.count_security_event(
+    perform bulwark_private.count_security_event(
       v_echo.event_type, v_echo.organization_id, v_echo.user_id, v_echo.subject, v_echo.details,
       v_echo.times
     );
@@ -256,11 +256,11 @@ begin
   return v_counted;
 end;
 $$;
-comment on function private.count_security_echoes() is
+comment on function bulwark_private.count_security_echoes() is
   'Counts what was raised while the same event was being raised elsewhere, up to 10,000 at a time,
    and returns how many there were.';
 
-create function public.report_security_event(
+create function bulwark.report_security_event(
   event_type text,
   organization_id uuid default null,
   user_id uuid default null,
@@ -279,20 +279,20 @@ begin
     raise exception 'Cannot report security event: only the audit log itself raises it'
       using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE';
   end if;
-  return private.raise_security_event(event_type, organization_id, user_id, subject, details);
+  return bulwark.raise_security_event(event_type, organization_id, user_id, subject, details);
 end;
 $$;
-comment on function public.report_security_event(text, uuid, uuid, text, jsonb) is
+comment on function bulwark.report_security_event(text, uuid, uuid, text, jsonb) is
   'Raises an event for a function of the installation (service role only): see
-   private.raise_security_event. Those about the audit log (audit_…) are its own. Errors:
+   bulwark.raise_security_event. Those about the audit log (audit_…) are its own. Errors:
    SECURITY_UNKNOWN_EVENT_TYPE, SECURITY_EVENT_NOT_REPORTABLE.';
 
 revoke all on function
-  private.security_event_lock(text, uuid, uuid, text),
-  private.count_security_event(text, uuid, uuid, text, jsonb, bigint),
-  private.is_new_event(text, text), private.has_no_room_for_event(text),
-  private.raise_security_event(text, uuid, uuid, text, jsonb), private.count_security_echoes(),
-  public.report_security_event(text, uuid, uuid, text, jsonb)
+  bulwark_private.security_event_lock(text, uuid, uuid, text),
+  bulwark_private.count_security_event(text, uuid, uuid, text, jsonb, bigint),
+  bulwark_private.is_new_event(text, text), bulwark_private.has_no_room_for_event(text),
+  bulwark.raise_security_event(text, uuid, uuid, text, jsonb), bulwark_private.count_security_echoes(),
+  bulwark.report_security_event(text, uuid, uuid, text, jsonb)
   from public, anon, authenticated, service_role;
-grant execute on function public.report_security_event(text, uuid, uuid, text, jsonb)
+grant execute on function bulwark.report_security_event(text, uuid, uuid, text, jsonb)
   to service_role;

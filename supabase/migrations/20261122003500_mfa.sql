@@ -3,7 +3,7 @@
 -- any secret is looked at, so that neither a burst nor a request that fails is free.
 -- No function here is SECURITY DEFINER.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('mfa.issuer', '"Bulwark"', 'The name that authenticator apps show beside the account'),
   ('mfa.recent_sign_in_minutes', '10',
     'How recent a sign-in must be to add the first factor without a second one'),
@@ -12,7 +12,7 @@ insert into private.settings (name, value, description) values
   ('mfa.trusted_device_days', '30', 'How long a device stays trusted'),
   ('mfa.usage_log_days', '180', 'How long the log of uses is kept');
 
-create table private.mfa_accounts (
+create table bulwark_private.mfa_accounts (
   user_id uuid primary key references auth.users (id) on delete cascade,
   failures timestamptz[] not null default '{}',
   consecutive_failures bigint not null default 0,
@@ -20,14 +20,14 @@ create table private.mfa_accounts (
   locked_until timestamptz,
   told_of_lock boolean not null default false
 ) with (fillfactor = 70);
-comment on table private.mfa_accounts is
+comment on table bulwark_private.mfa_accounts is
   'The throttle of each account, over all its factors: attempts of the last 15 minutes that did not
    succeed (yet), those in a row, and how often they locked it. Its row is the lock behind which an
    account''s attempts are decided one by one. Not audited: each attempt has an entry of its own.';
-comment on column private.mfa_accounts.locks is
+comment on column bulwark_private.mfa_accounts.locks is
   'Locks since the last success: each lasts twice as long as the one before.';
 
-create table private.mfa_attempts (
+create table bulwark_private.mfa_attempts (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users (id) on delete cascade,
   session_id uuid not null,
@@ -38,14 +38,14 @@ create table private.mfa_attempts (
   constraint mfa_attempts_purpose_is_known
     check (purpose in ('verify', 'backup_code', 'activate', 'disable', 'enroll', 'regenerate'))
 );
-comment on table private.mfa_attempts is
+comment on table bulwark_private.mfa_attempts is
   'What a session was allowed to try, once each and within two minutes. admitted is false where the
    account is locked, which is answered like a wrong code. Not audited: each attempt has an
    entry of its own.';
-comment on column private.mfa_attempts.step is
+comment on column bulwark_private.mfa_attempts.step is
   'The time step of the database''s clock, by which the code is judged.';
 
-create table public.mfa_usage_log (
+create table bulwark.mfa_usage_log (
   id bigint generated always as identity primary key,
   user_id uuid not null references auth.users (id) on delete cascade,
   session_id uuid,
@@ -58,28 +58,28 @@ create table public.mfa_usage_log (
     'reset', 'locked'
   ))
 );
-comment on table public.mfa_usage_log is
+comment on table bulwark.mfa_usage_log is
   'Every use of an account''s second factor, for its owner to read. Not audited: the audit log
    has an entry of its own for each.';
 
-create index mfa_attempts_user_id_idx on private.mfa_attempts (user_id);
-create index mfa_usage_log_user_id_idx on public.mfa_usage_log (user_id, id);
-create index mfa_usage_log_occurred_at_idx on public.mfa_usage_log (occurred_at);
+create index mfa_attempts_user_id_idx on bulwark_private.mfa_attempts (user_id);
+create index mfa_usage_log_user_id_idx on bulwark.mfa_usage_log (user_id, id);
+create index mfa_usage_log_occurred_at_idx on bulwark.mfa_usage_log (occurred_at);
 
-alter table private.mfa_accounts enable row level security;
-alter table private.mfa_attempts enable row level security;
-alter table public.mfa_usage_log enable row level security;
+alter table bulwark_private.mfa_accounts enable row level security;
+alter table bulwark_private.mfa_attempts enable row level security;
+alter table bulwark.mfa_usage_log enable row level security;
 
-create function private.require_session()
+create function bulwark_private.require_session()
   returns uuid
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session constant uuid := private.claimed_id('session_id');
+  v_session constant uuid := bulwark_private.claimed_id('session_id');
 begin
-  perform private.require_user();
+  perform bulwark_private.require_user();
   if v_session is null then
     raise exception 'Cannot proceed: the token names no session, and factors are proven to one'
       using errcode = 'insufficient_privilege', detail = 'MFA_SESSION_REQUIRED',
@@ -88,21 +88,21 @@ begin
   return v_session;
 end;
 $$;
-comment on function private.require_session() is
-  'The caller''s session. Raises what private.require_user raises, and MFA_SESSION_REQUIRED for a
+comment on function bulwark_private.require_session() is
+  'The caller''s session. Raises what bulwark_private.require_user raises, and MFA_SESSION_REQUIRED for a
    token without a session where such are accepted.';
 
-create function private.require_step_up()
+create function bulwark_private.require_step_up()
   returns uuid
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_session uuid := private.require_session();
+  v_session uuid := bulwark_private.require_session();
 begin
-  if not public.mfa_verified(
-    make_interval(mins => (private.setting('mfa.step_up_minutes'))::integer)
+  if not bulwark.mfa_verified(
+    make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)
   ) then
     raise exception 'Cannot proceed: a second factor has to be verified again'
       using errcode = 'insufficient_privilege', detail = 'MFA_VERIFICATION_REQUIRED',
@@ -111,11 +111,11 @@ begin
   return v_session;
 end;
 $$;
-comment on function private.require_step_up() is
+comment on function bulwark_private.require_step_up() is
   'The caller''s session, if a second factor was verified in it within mfa.step_up_minutes; raises
    MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
 
-create function private.record_mfa(
+create function bulwark_private.record_mfa(
   event_type text,
   action text,
   user_id uuid,
@@ -135,7 +135,7 @@ declare
   v_organization uuid;
   v_parent uuid;
 begin
-  insert into public.mfa_usage_log (user_id, session_id, event, succeeded, factor_id)
+  insert into bulwark.mfa_usage_log (user_id, session_id, event, succeeded, factor_id)
   values (
     record_mfa.user_id, record_mfa.session_id, action, record_mfa.succeeded, record_mfa.factor_id
   );
@@ -143,16 +143,16 @@ begin
   for v_organization in
     select null::uuid
     union all
-    select private.organizations_of(record_mfa.user_id)
+    select bulwark_private.organizations_of(record_mfa.user_id)
   loop
-    v_entry := private.append_audit_entry(
+    v_entry := bulwark_private.append_audit_entry(
       event_type => record_mfa.event_type,
       organization_id => v_organization,
-      resource_type => 'public.mfa_secrets',
+      resource_type => 'bulwark.mfa_secrets',
       resource_id => coalesce(record_mfa.factor_id, record_mfa.user_id)::text,
       action => record_mfa.action,
-      result => case when succeeded then 'success' else 'failure' end::public.audit_result,
-      severity => case when succeeded then null else 'warning' end::public.audit_severity,
+      result => case when succeeded then 'success' else 'failure' end::bulwark.audit_result,
+      severity => case when succeeded then null else 'warning' end::bulwark.audit_severity,
       details => record_mfa.details,
       parent_id => v_parent,
       -- Without a session of the user's it was somebody else: who the request says, if nobody is
@@ -166,39 +166,39 @@ begin
   end loop;
 end;
 $$;
-comment on function private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb) is
+comment on function bulwark_private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb) is
   'Writes what happened to a second factor into the user''s own log and into the audit log, there
    for the installation and for each organization of the user. Holds no code, secret or token.';
 
-create function private.forget_factors(user_id uuid)
+create function bulwark_private.forget_factors(user_id uuid)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from private.mfa_sessions m where m.user_id = forget_factors.user_id;
-  delete from private.mfa_trusted_devices d where d.user_id = forget_factors.user_id;
-  delete from private.mfa_backup_codes c where c.user_id = forget_factors.user_id;
-  delete from public.mfa_secrets f where f.user_id = forget_factors.user_id;
-  delete from private.mfa_attempts a where a.user_id = forget_factors.user_id;
+  delete from bulwark_private.mfa_sessions m where m.user_id = forget_factors.user_id;
+  delete from bulwark_private.mfa_trusted_devices d where d.user_id = forget_factors.user_id;
+  delete from bulwark_private.mfa_backup_codes c where c.user_id = forget_factors.user_id;
+  delete from bulwark.mfa_secrets f where f.user_id = forget_factors.user_id;
+  delete from bulwark_private.mfa_attempts a where a.user_id = forget_factors.user_id;
 end;
 $$;
-comment on function private.forget_factors(uuid) is
+comment on function bulwark_private.forget_factors(uuid) is
   'Takes everything that stands for a second factor from an account: factors, backup codes, trusted
    devices, and what its sessions have proven.';
 
 create policy "Users read the log of their own factors"
-  on public.mfa_usage_log for select to authenticated
-  using (user_id = (select private.current_person()));
+  on bulwark.mfa_usage_log for select to authenticated
+  using (user_id = (select bulwark.current_person()));
 
-revoke all on public.mfa_usage_log from public, anon, authenticated, service_role;
-revoke all on private.mfa_accounts, private.mfa_attempts
+revoke all on bulwark.mfa_usage_log from public, anon, authenticated, service_role;
+revoke all on bulwark_private.mfa_accounts, bulwark_private.mfa_attempts
   from public, anon, authenticated, service_role;
-grant select on public.mfa_usage_log to authenticated, service_role;
+grant select on bulwark.mfa_usage_log to authenticated, service_role;
 
 revoke all on function
-  private.require_session(), private.require_step_up(),
-  private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb),
-  private.forget_factors(uuid)
+  bulwark_private.require_session(), bulwark_private.require_step_up(),
+  bulwark_private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb),
+  bulwark_private.forget_factors(uuid)
   from public, anon, authenticated, service_role;

@@ -5,10 +5,10 @@
 -- its policy asks for it by two people. Nobody resets himself.
 -- SECURITY DEFINER: mfa_resets_to_decide, because no role of the API reads others' grants.
 
-create table public.mfa_resets (
+create table bulwark.mfa_resets (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users (id) on delete cascade,
-  organization_id uuid references public.organizations (id) on delete cascade,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
   reason text not null,
   requested_by uuid references auth.users (id) on delete set null,
   requested_at timestamptz not null default now(),
@@ -18,48 +18,48 @@ create table public.mfa_resets (
   constraint mfa_resets_reason_length check (length(btrim(reason)) between 1 and 500),
   constraint mfa_resets_ends_once check (completed_at is null or cancelled_at is null)
 );
-comment on table public.mfa_resets is
+comment on table bulwark.mfa_resets is
   'Requests to take the second factors from an account, read by the account and by who may reset
    members of the organization. Open while neither completed nor cancelled, for a day.';
 -- One an organization, so that none keeps another from helping.
-create unique index mfa_resets_open_idx on public.mfa_resets (user_id, organization_id)
+create unique index mfa_resets_open_idx on bulwark.mfa_resets (user_id, organization_id)
   nulls not distinct where completed_at is null and cancelled_at is null;
-create index mfa_resets_user_id_idx on public.mfa_resets (user_id, requested_at);
-create index mfa_resets_organization_id_idx on public.mfa_resets (organization_id, requested_at);
-create index mfa_resets_requested_by_idx on public.mfa_resets (requested_by);
+create index mfa_resets_user_id_idx on bulwark.mfa_resets (user_id, requested_at);
+create index mfa_resets_organization_id_idx on bulwark.mfa_resets (organization_id, requested_at);
+create index mfa_resets_requested_by_idx on bulwark.mfa_resets (requested_by);
 
-create table private.mfa_reset_consents (
+create table bulwark_private.mfa_reset_consents (
   id uuid primary key default gen_random_uuid(),
-  reset_id uuid not null references public.mfa_resets (id) on delete cascade,
-  organization_id uuid references public.organizations (id) on delete cascade,
+  reset_id uuid not null references bulwark.mfa_resets (id) on delete cascade,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
   given_at timestamptz not null default clock_timestamp(),
   constraint mfa_reset_consents_is_given_once
     unique nulls not distinct (reset_id, organization_id, user_id)
 );
-comment on table private.mfa_reset_consents is
+comment on table bulwark_private.mfa_reset_consents is
   'Who consented to a reset, for which organization. A consent counts while its giver may reset.';
-create index mfa_reset_consents_organization_id_idx on private.mfa_reset_consents (organization_id);
-create index mfa_reset_consents_user_id_idx on private.mfa_reset_consents (user_id);
+create index mfa_reset_consents_organization_id_idx on bulwark_private.mfa_reset_consents (organization_id);
+create index mfa_reset_consents_user_id_idx on bulwark_private.mfa_reset_consents (user_id);
 
-alter table public.mfa_resets enable row level security;
-alter table private.mfa_reset_consents enable row level security;
+alter table bulwark.mfa_resets enable row level security;
+alter table bulwark_private.mfa_reset_consents enable row level security;
 
-create function private.mfa_reset_obstacle(person uuid, user_id uuid, organization_id uuid)
+create function bulwark_private.mfa_reset_obstacle(person uuid, user_id uuid, organization_id uuid)
   returns text
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if private.user_permits(person, 'mfa:reset', organization_id) is not true then
+  if bulwark_private.user_permits(person, 'mfa:reset', organization_id) is not true then
     return 'RBAC_PERMISSION_DENIED';
   end if;
   if person = user_id then
     return 'MFA_OWN_RESET';
   end if;
   if organization_id is not null and not exists (
-    select from private.unexpired_grants g
+    select from bulwark_private.unexpired_grants g
     where g.user_id = mfa_reset_obstacle.user_id
       and g.organization_id = mfa_reset_obstacle.organization_id
   ) then
@@ -67,26 +67,26 @@ begin
   end if;
   -- Whoever acts for the whole installation is reset by their like only.
   if exists (
-      select from private.active_grants g
+      select from bulwark_private.active_grants g
       where g.user_id = mfa_reset_obstacle.user_id and g.organization_id is null
-    ) and not private.user_permits(person, 'mfa:reset', null) then
+    ) and not bulwark_private.user_permits(person, 'mfa:reset', null) then
     return 'MFA_USER_OUTRANKS';
   end if;
   -- Rank is level and permissions, as for grants: a reset is a way to somebody's rights.
   if exists (
-    select from private.held_permissions h
+    select from bulwark_private.held_permissions h
     where h.user_id = mfa_reset_obstacle.user_id
       and h.organization_id is not distinct from mfa_reset_obstacle.organization_id
-      and not private.user_permits(person, h.permission, mfa_reset_obstacle.organization_id)
+      and not bulwark_private.user_permits(person, h.permission, mfa_reset_obstacle.organization_id)
   ) or (
     select coalesce(max(r.level) filter (where g.user_id = mfa_reset_obstacle.user_id), 0)
       > coalesce(max(r.level) filter (where g.user_id = person), 0)
-    from private.active_grants g
-    join public.roles r on r.id = g.role_id
+    from bulwark_private.active_grants g
+    join bulwark.roles r on r.id = g.role_id
     where g.user_id in (person, mfa_reset_obstacle.user_id)
       and (
         g.organization_id is not distinct from mfa_reset_obstacle.organization_id
-        or g.organization_id is null and g.role_id = private.super_admin_role()
+        or g.organization_id is null and g.role_id = bulwark_private.super_admin_role()
       )
   ) then
     return 'MFA_USER_OUTRANKS';
@@ -94,11 +94,11 @@ begin
   return null;
 end;
 $$;
-comment on function private.mfa_reset_obstacle(uuid, uuid, uuid) is
+comment on function bulwark_private.mfa_reset_obstacle(uuid, uuid, uuid) is
   'Why a person may not consent for an organization to the reset of a user: an error code, or
    null.';
 
-create function private.require_no_mfa_obstacle(obstacle text)
+create function bulwark_private.require_no_mfa_obstacle(obstacle text)
   returns void
   language plpgsql
   immutable
@@ -117,10 +117,10 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_no_mfa_obstacle(text) is
-  'Raises the error that private.mfa_reset_obstacle named, if it named one.';
+comment on function bulwark_private.require_no_mfa_obstacle(text) is
+  'Raises the error that bulwark_private.mfa_reset_obstacle named, if it named one.';
 
-create function private.mfa_reset_needs_approval(organization_id uuid)
+create function bulwark_private.mfa_reset_needs_approval(organization_id uuid)
   returns boolean
   language plpgsql
   stable
@@ -128,16 +128,16 @@ create function private.mfa_reset_needs_approval(organization_id uuid)
 as $$
 begin
   return exists (
-    select from public.mfa_policies p
+    select from bulwark.mfa_policies p
     where p.organization_id is not distinct from mfa_reset_needs_approval.organization_id
       and (p.reset_needs_approval or p.approval_until > now())
   );
 end;
 $$;
-comment on function private.mfa_reset_needs_approval(uuid) is
+comment on function bulwark_private.mfa_reset_needs_approval(uuid) is
   'Whether an organization lets two people together reset a member, and nobody alone.';
 
-create function private.mfa_reset_organizations(user_id uuid, organization_id uuid)
+create function bulwark_private.mfa_reset_organizations(user_id uuid, organization_id uuid)
   returns setof uuid
   language sql
   stable
@@ -150,18 +150,18 @@ as $$
     union
     select p.organization_id
     -- A grant that waits counts too: once it begins, the factor guards that organization as well.
-    from private.unexpired_grants g
-    join public.mfa_policies p on p.organization_id = g.organization_id
+    from bulwark_private.unexpired_grants g
+    join bulwark.mfa_policies p on p.organization_id = g.organization_id
     where g.user_id = mfa_reset_organizations.user_id
-      and (p.required_from is not null or private.mfa_reset_needs_approval(p.organization_id))
+      and (p.required_from is not null or bulwark_private.mfa_reset_needs_approval(p.organization_id))
   ) as o (id)
   order by o.id nulls first;
 $$;
-comment on function private.mfa_reset_organizations(uuid, uuid) is
+comment on function bulwark_private.mfa_reset_organizations(uuid, uuid) is
   'The organizations whose consent it needs to reset a user, in the order of ids: the one where it
    is requested, and every one of the user''s that requires MFA or asks for two people.';
 
-create function private.mfa_resets_to_decide()
+create function bulwark_private.mfa_resets_to_decide()
   returns setof uuid
   language plpgsql
   stable
@@ -170,43 +170,43 @@ create function private.mfa_resets_to_decide()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_organizations uuid[] := array(select private.organizations_with('mfa:reset'));
+  v_organizations uuid[] := array(select bulwark.organizations_with('mfa:reset'));
 begin
   return query
     select r.id
-    from public.mfa_resets r
+    from bulwark.mfa_resets r
     where r.completed_at is null
       and r.cancelled_at is null
       and r.expires_at > now()
       and cardinality(v_organizations) > 0
       and exists (
-        select from private.mfa_reset_organizations(r.user_id, r.organization_id) as o
+        select from bulwark_private.mfa_reset_organizations(r.user_id, r.organization_id) as o
         where o = any (v_organizations)
       );
 end;
 $$;
-comment on function private.mfa_resets_to_decide() is
+comment on function bulwark_private.mfa_resets_to_decide() is
   'Open resets that wait for consent which the caller may give.';
 
 create policy "Users read resets of their own, members those they may decide"
-  on public.mfa_resets for select to authenticated
+  on bulwark.mfa_resets for select to authenticated
   using (
-    user_id = (select private.current_person())
-    or organization_id = any (array(select private.organizations_with('mfa:reset')))
-    or id = any (array(select private.mfa_resets_to_decide()))
-    or (organization_id is null and (select private.is_super_admin()))
+    user_id = (select bulwark.current_person())
+    or organization_id = any (array(select bulwark.organizations_with('mfa:reset')))
+    or id = any (array(select bulwark_private.mfa_resets_to_decide()))
+    or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
-select private.enable_audit('public.mfa_resets', organization_column => 'organization_id');
-select private.enable_audit('private.mfa_reset_consents', organization_column => 'organization_id');
+select bulwark.enable_audit('bulwark.mfa_resets', organization_column => 'organization_id');
+select bulwark.enable_audit('bulwark_private.mfa_reset_consents', organization_column => 'organization_id');
 
-revoke all on public.mfa_resets, private.mfa_reset_consents
+revoke all on bulwark.mfa_resets, bulwark_private.mfa_reset_consents
   from public, anon, authenticated, service_role;
-grant select on public.mfa_resets to authenticated, service_role;
+grant select on bulwark.mfa_resets to authenticated, service_role;
 
 revoke all on function
-  private.mfa_reset_obstacle(uuid, uuid, uuid), private.require_no_mfa_obstacle(text),
-  private.mfa_reset_needs_approval(uuid), private.mfa_reset_organizations(uuid, uuid),
-  private.mfa_resets_to_decide()
+  bulwark_private.mfa_reset_obstacle(uuid, uuid, uuid), bulwark_private.require_no_mfa_obstacle(text),
+  bulwark_private.mfa_reset_needs_approval(uuid), bulwark_private.mfa_reset_organizations(uuid, uuid),
+  bulwark_private.mfa_resets_to_decide()
   from public, anon, authenticated, service_role;
-grant execute on function private.mfa_resets_to_decide() to authenticated;
+grant execute on function bulwark_private.mfa_resets_to_decide() to authenticated;

@@ -5,15 +5,15 @@
 -- SECURITY DEFINER: request_mfa_reset, approve_mfa_reset and cancel_mfa_reset, because no role of
 --   the API writes resets and factors.
 
-insert into public.security_event_types (name, severity, description) values
+insert into bulwark.security_event_types (name, severity, description) values
   ('mfa_reset_requested', 'high', 'Somebody asked to take the second factors from an account'),
   ('mfa_reset', 'high', 'The second factors were taken from an account');
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('mfa.resets_per_day', '10',
     'How often people ask for a reset of one account in one organization');
 
-create function private.complete_mfa_reset(reset public.mfa_resets, person uuid)
+create function bulwark_private.complete_mfa_reset(reset bulwark.mfa_resets, person uuid)
   returns boolean
   language plpgsql
   volatile
@@ -21,57 +21,57 @@ create function private.complete_mfa_reset(reset public.mfa_resets, person uuid)
 as $$
 begin
   if person is not null then
-    insert into private.mfa_reset_consents (reset_id, organization_id, user_id)
+    insert into bulwark_private.mfa_reset_consents (reset_id, organization_id, user_id)
     select reset.id, o, person
-    from private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
-    where private.mfa_reset_obstacle(person, reset.user_id, o) is null
+    from bulwark_private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
+    where bulwark_private.mfa_reset_obstacle(person, reset.user_id, o) is null
     on conflict do nothing;
     -- Consents are worth what their givers are at this moment.
     if exists (
-      select from private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
+      select from bulwark_private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
       where (
         select count(*)
-        from private.mfa_reset_consents c
+        from bulwark_private.mfa_reset_consents c
         where c.reset_id = reset.id
           and c.organization_id is not distinct from o
-          and private.mfa_reset_obstacle(c.user_id, reset.user_id, o) is null
-      ) < 1 + private.mfa_reset_needs_approval(o)::integer
+          and bulwark_private.mfa_reset_obstacle(c.user_id, reset.user_id, o) is null
+      ) < 1 + bulwark_private.mfa_reset_needs_approval(o)::integer
     ) then
       return false;
     end if;
   end if;
   -- The account first, as everywhere, so that no attempt of before verifies anything after.
-  perform private.lock_mfa_account(reset.user_id);
-  update private.mfa_accounts a
+  perform bulwark_private.lock_mfa_account(reset.user_id);
+  update bulwark_private.mfa_accounts a
   set failures = '{}', consecutive_failures = 0, locks = 0, locked_until = null,
       told_of_lock = false
   where a.user_id = reset.user_id;
-  perform private.forget_factors(reset.user_id);
-  update public.mfa_resets r set completed_at = now() where r.id = reset.id;
+  perform bulwark_private.forget_factors(reset.user_id);
+  update bulwark.mfa_resets r set completed_at = now() where r.id = reset.id;
   -- What others asked for is done. One that somebody decides on just now is done by him as well.
-  update public.mfa_resets r
+  update bulwark.mfa_resets r
   set cancelled_at = now()
   where r.id in (
-    select o.id from public.mfa_resets o
+    select o.id from bulwark.mfa_resets o
     where o.user_id = reset.user_id and o.completed_at is null and o.cancelled_at is null
     for update skip locked
   );
-  perform private.record_mfa(
+  perform bulwark_private.record_mfa(
     'auth.mfa_disabled', 'reset', reset.user_id, null, actor_id => person,
     details => jsonb_build_object('reset_id', reset.id, 'requested_by', reset.requested_by)
   );
-  perform private.raise_security_event(
+  perform bulwark.raise_security_event(
     'mfa_reset', null, reset.user_id, '', jsonb_build_object('reset_id', reset.id)
   );
   return true;
 end;
 $$;
-comment on function private.complete_mfa_reset(public.mfa_resets, uuid) is
+comment on function bulwark_private.complete_mfa_reset(bulwark.mfa_resets, uuid) is
   'Adds the consent of a person (null: the operator, who needs nobody''s) and, when none is missing,
    takes factors, backup codes, trusted devices and verified sessions from the account and unlocks
    it. Whether that happened.';
 
-create function public.request_mfa_reset(
+create function bulwark.request_mfa_reset(
   user_id uuid,
   reason text,
   organization_id uuid default null
@@ -86,41 +86,41 @@ as $$
 #variable_conflict use_column
 declare
   v_obstacle text;
-  v_person uuid := case when not private.caller_is_service() then private.require_user() end;
-  v_reset public.mfa_resets;
+  v_person uuid := case when not bulwark_private.caller_is_service() then bulwark_private.require_user() end;
+  v_reset bulwark.mfa_resets;
 begin
   if reason is null or length(btrim(reason)) not between 1 and 500 then
     raise exception 'Cannot reset factors: a reason has 1 to 500 characters'
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_REASON';
   end if;
-  perform private.require_permission('mfa:reset', request_mfa_reset.organization_id);
-  perform private.lock_rights(o)
-  from private.mfa_reset_organizations(
+  perform bulwark.require_permission('mfa:reset', request_mfa_reset.organization_id);
+  perform bulwark_private.lock_rights(o)
+  from bulwark_private.mfa_reset_organizations(
     request_mfa_reset.user_id, request_mfa_reset.organization_id
   ) as o;
-  perform private.hold_session();
-  perform private.require_permission('mfa:reset', request_mfa_reset.organization_id);
+  perform bulwark_private.hold_session();
+  perform bulwark.require_permission('mfa:reset', request_mfa_reset.organization_id);
   if v_person is not null then
-    perform private.require_step_up();
-    if request_mfa_reset.organization_id is not null and not private.is_member(
+    perform bulwark_private.require_step_up();
+    if request_mfa_reset.organization_id is not null and not bulwark_private.is_member(
       request_mfa_reset.user_id, request_mfa_reset.organization_id
     ) then
       raise exception 'Cannot reset factors: the user is not a member of the organization'
         using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
     end if;
-    v_obstacle := private.mfa_reset_obstacle(
+    v_obstacle := bulwark_private.mfa_reset_obstacle(
       v_person, request_mfa_reset.user_id, request_mfa_reset.organization_id
     );
-    perform private.require_no_mfa_obstacle(v_obstacle);
+    perform bulwark_private.require_no_mfa_obstacle(v_obstacle);
   end if;
-  perform private.require_existing_user(request_mfa_reset.user_id);
+  perform bulwark_private.require_existing_user(request_mfa_reset.user_id);
   -- The operator helps where nobody else can: there is no limit to that.
-  perform private.lock_count(
+  perform bulwark_private.lock_count(
     'mfa_resets', concat_ws('/', request_mfa_reset.user_id, request_mfa_reset.organization_id)
   );
   if v_person is not null and (
-    select count(*) >= (private.setting('mfa.resets_per_day'))::integer
-    from public.mfa_resets r
+    select count(*) >= (bulwark_private.setting('mfa.resets_per_day'))::integer
+    from bulwark.mfa_resets r
     where r.user_id = request_mfa_reset.user_id
       and r.organization_id is not distinct from request_mfa_reset.organization_id
       and r.requested_at > now() - interval '1 day'
@@ -129,14 +129,14 @@ begin
       using errcode = 'PT429', detail = 'MFA_TOO_MANY_RESETS',
             hint = 'Wait, or ask the operator';
   end if;
-  update public.mfa_resets r
+  update bulwark.mfa_resets r
   set cancelled_at = now()
   where r.user_id = request_mfa_reset.user_id
     and r.completed_at is null
     and r.cancelled_at is null
     -- The operator needs nobody's consent, so nobody's request stands in the way.
     and (r.expires_at <= now() or v_person is null);
-  insert into public.mfa_resets (user_id, organization_id, reason, requested_by)
+  insert into bulwark.mfa_resets (user_id, organization_id, reason, requested_by)
   values (
     request_mfa_reset.user_id, request_mfa_reset.organization_id, btrim(request_mfa_reset.reason),
     v_person
@@ -150,47 +150,47 @@ begin
             hint = 'Approve that request with approve_mfa_reset, or cancel it';
   end if;
   -- To everybody whose consent it waits for.
-  perform private.raise_security_event(
+  perform bulwark.raise_security_event(
     'mfa_reset_requested', o, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
   )
   from (
     select null
     union
-    select private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id)
+    select bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id)
   ) as concerned (o);
-  return query select v_reset.id, private.complete_mfa_reset(v_reset, v_person);
+  return query select v_reset.id, bulwark_private.complete_mfa_reset(v_reset, v_person);
 end;
 $$;
-comment on function public.request_mfa_reset(uuid, text, uuid) is
+comment on function bulwark.request_mfa_reset(uuid, text, uuid) is
   'Asks to take the second factors from a member (mfa:reset there, and a verification within
    mfa.step_up_minutes), and does it at once where no further consent is needed. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_OWN_RESET,
    MFA_USER_OUTRANKS, MFA_RESET_PENDING, MFA_TOO_MANY_RESETS, MFA_INVALID_REASON,
    RBAC_NOT_A_MEMBER, RBAC_UNKNOWN_USER.';
 
-create function private.find_mfa_reset(reset_id uuid)
-  returns public.mfa_resets
+create function bulwark_private.find_mfa_reset(reset_id uuid)
+  returns bulwark.mfa_resets
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_reset public.mfa_resets;
+  v_reset bulwark.mfa_resets;
 begin
-  perform private.require_caller();
+  perform bulwark_private.require_caller();
   select * into v_reset
-  from public.mfa_resets r
+  from bulwark.mfa_resets r
   where r.id = reset_id
     and r.completed_at is null
     and r.cancelled_at is null
     and r.expires_at > now();
   -- Who may not see it gets the same answer as when there is none.
   if not found or (
-    private.caller_is_service()
-    or v_reset.user_id = private.current_person()
+    bulwark_private.caller_is_service()
+    or v_reset.user_id = bulwark.current_person()
     or exists (
-      select from private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
-      where private.session_permits(private.current_person(), 'mfa:reset', o)
+      select from bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
+      where bulwark_private.session_permits(bulwark.current_person(), 'mfa:reset', o)
     )
   ) is not true then
     raise exception 'Cannot find reset: none is open with this id'
@@ -199,29 +199,29 @@ begin
   return v_reset;
 end;
 $$;
-comment on function private.find_mfa_reset(uuid) is
+comment on function bulwark_private.find_mfa_reset(uuid) is
   'An open reset that the caller has a say in right now. Raises MFA_UNKNOWN_RESET.';
 
-create function private.take_mfa_reset(reset_id uuid)
-  returns public.mfa_resets
+create function bulwark_private.take_mfa_reset(reset_id uuid)
+  returns bulwark.mfa_resets
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_reset public.mfa_resets := private.find_mfa_reset(reset_id);
+  v_reset bulwark.mfa_resets := bulwark_private.find_mfa_reset(reset_id);
 begin
-  perform private.lock_rights(o)
-  from private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o;
-  perform private.hold_session();
-  perform from public.mfa_resets r where r.id = reset_id for update;
-  return private.find_mfa_reset(reset_id);
+  perform bulwark_private.lock_rights(o)
+  from bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o;
+  perform bulwark_private.hold_session();
+  perform from bulwark.mfa_resets r where r.id = reset_id for update;
+  return bulwark_private.find_mfa_reset(reset_id);
 end;
 $$;
-comment on function private.take_mfa_reset(uuid) is
-  'private.find_mfa_reset, locked together with the rights of every organization concerned.';
+comment on function bulwark_private.take_mfa_reset(uuid) is
+  'bulwark_private.find_mfa_reset, locked together with the rights of every organization concerned.';
 
-create function public.approve_mfa_reset(reset_id uuid)
+create function bulwark.approve_mfa_reset(reset_id uuid)
   returns boolean
   language plpgsql
   volatile
@@ -230,22 +230,22 @@ create function public.approve_mfa_reset(reset_id uuid)
 as $$
 declare
   v_obstacles text[];
-  v_person uuid := case when not private.caller_is_service() then private.require_user() end;
-  v_reset public.mfa_resets := private.take_mfa_reset(reset_id);
+  v_person uuid := case when not bulwark_private.caller_is_service() then bulwark_private.require_user() end;
+  v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
 begin
   if v_person is not null then
-    perform private.require_step_up();
+    perform bulwark_private.require_step_up();
     if v_person = v_reset.requested_by then
       raise exception 'Cannot approve reset: you requested it yourself'
         using errcode = 'insufficient_privilege', detail = 'MFA_OWN_REQUEST',
               hint = 'Ask another administrator';
     end if;
     v_obstacles := array(
-      select private.mfa_reset_obstacle(v_person, v_reset.user_id, o)
-      from private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
+      select bulwark_private.mfa_reset_obstacle(v_person, v_reset.user_id, o)
+      from bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
     );
     if array_position(v_obstacles, null) is null then
-      perform private.require_no_mfa_obstacle(
+      perform bulwark_private.require_no_mfa_obstacle(
         coalesce(
           (select o from unnest(v_obstacles) as o where o <> 'RBAC_PERMISSION_DENIED' limit 1),
           'RBAC_PERMISSION_DENIED'
@@ -253,16 +253,16 @@ begin
       );
     end if;
   end if;
-  return private.complete_mfa_reset(v_reset, v_person);
+  return bulwark_private.complete_mfa_reset(v_reset, v_person);
 end;
 $$;
-comment on function public.approve_mfa_reset(uuid) is
+comment on function bulwark.approve_mfa_reset(uuid) is
   'Consents to a reset that somebody else requested, for every organization concerned in which the
    caller may reset the user; true when no consent is missing any more and it is done. Errors:
    MFA_UNKNOWN_RESET, MFA_OWN_REQUEST, MFA_OWN_RESET, MFA_USER_OUTRANKS, RBAC_NOT_A_MEMBER,
    RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
 
-create function public.cancel_mfa_reset(reset_id uuid)
+create function bulwark.cancel_mfa_reset(reset_id uuid)
   returns void
   language plpgsql
   volatile
@@ -270,26 +270,26 @@ create function public.cancel_mfa_reset(reset_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_reset public.mfa_resets := private.take_mfa_reset(reset_id);
+  v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
 begin
   -- With a password alone nobody keeps the owner of the account from being let in again.
-  if not private.caller_is_service() then
-    perform private.require_step_up();
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_step_up();
   end if;
-  update public.mfa_resets r set cancelled_at = now() where r.id = v_reset.id;
+  update bulwark.mfa_resets r set cancelled_at = now() where r.id = v_reset.id;
 end;
 $$;
-comment on function public.cancel_mfa_reset(uuid) is
+comment on function bulwark.cancel_mfa_reset(uuid) is
   'Ends an open reset: by the account itself, which still has its factor, or by who may reset it;
    either has verified one within mfa.step_up_minutes. Errors: MFA_UNKNOWN_RESET,
    MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
 
 revoke all on function
-  private.complete_mfa_reset(public.mfa_resets, uuid), public.request_mfa_reset(uuid, text, uuid),
-  private.find_mfa_reset(uuid), private.take_mfa_reset(uuid), public.approve_mfa_reset(uuid),
-  public.cancel_mfa_reset(uuid)
+  bulwark_private.complete_mfa_reset(bulwark.mfa_resets, uuid), bulwark.request_mfa_reset(uuid, text, uuid),
+  bulwark_private.find_mfa_reset(uuid), bulwark_private.take_mfa_reset(uuid), bulwark.approve_mfa_reset(uuid),
+  bulwark.cancel_mfa_reset(uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.request_mfa_reset(uuid, text, uuid), public.approve_mfa_reset(uuid),
-  public.cancel_mfa_reset(uuid)
+  bulwark.request_mfa_reset(uuid, text, uuid), bulwark.approve_mfa_reset(uuid),
+  bulwark.cancel_mfa_reset(uuid)
   to authenticated, service_role;

@@ -4,16 +4,16 @@
 -- afterwards.
 -- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
 
-create table private.mfa_guards (
+create table bulwark_private.mfa_guards (
   relation regclass primary key,
   max_age interval not null,
   created_at timestamptz not null default now()
 );
-comment on table private.mfa_guards is
+comment on table bulwark_private.mfa_guards is
   'The tables that ask for a fresh second factor, and how fresh.';
-alter table private.mfa_guards enable row level security;
+alter table bulwark_private.mfa_guards enable row level security;
 
-create function private.mfa_condition(max_age interval)
+create function bulwark_private.mfa_condition(max_age interval)
   returns text
   language sql
   immutable
@@ -21,32 +21,32 @@ create function private.mfa_condition(max_age interval)
 as $$
   -- In seconds: what an interval is written like depends on a setting.
   select format(
-    '( SELECT public.mfa_verified(make_interval(secs => (%s)::double precision)) AS mfa_verified)',
+    '( SELECT bulwark.mfa_verified(make_interval(secs => (%s)::double precision)) AS mfa_verified)',
     extract(epoch from max_age)::bigint
   );
 $$;
-comment on function private.mfa_condition(interval) is
+comment on function bulwark_private.mfa_condition(interval) is
   'The condition of a guard, as Postgres itself writes it, asked once a query.';
 
-create function private.release_mfa(target regclass)
+create function bulwark_private.release_mfa(target regclass)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from private.mfa_guards g where g.relation = target;
+  delete from bulwark_private.mfa_guards g where g.relation = target;
   if not found then
     raise exception 'Cannot release %: it asks for no second factor', target
       using errcode = 'PT404', detail = 'MFA_NOT_GUARDED';
   end if;
-  perform private.drop_policies(target, 'bulwark_mfa_');
+  perform bulwark_private.drop_policies(target, 'bulwark_mfa_');
 end;
 $$;
-comment on function private.release_mfa(regclass) is
+comment on function bulwark_private.release_mfa(regclass) is
   'Takes the guard off a table. Errors: MFA_NOT_GUARDED.';
 
-create function private.require_mfa(target regclass, max_age interval default '10 minutes')
+create function bulwark.require_mfa(target regclass, max_age interval default '10 minutes')
   returns void
   language plpgsql
   volatile
@@ -72,26 +72,26 @@ begin
       using errcode = 'wrong_object_type', detail = 'MFA_TABLE_WITHOUT_RLS',
             hint = 'Enable row level security on it, and give it policies of its own';
   end if;
-  if exists (select from private.mfa_guards g where g.relation = target) then
-    perform private.release_mfa(target);
+  if exists (select from bulwark_private.mfa_guards g where g.relation = target) then
+    perform bulwark_private.release_mfa(target);
   end if;
-  v_condition := private.mfa_condition(max_age);
+  v_condition := bulwark_private.mfa_condition(max_age);
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
-    perform private.make_policy(
+    perform bulwark_private.make_policy(
       target, 'bulwark_mfa_' || v_command, false, v_command, '{authenticated,api_key}',
       v_condition, v_condition
     );
   end loop;
-  insert into private.mfa_guards (relation, max_age) values (target, require_mfa.max_age);
+  insert into bulwark_private.mfa_guards (relation, max_age) values (target, require_mfa.max_age);
 end;
 $$;
-comment on function private.require_mfa(regclass, interval) is
+comment on function bulwark.require_mfa(regclass, interval) is
   'Guards a table: whoever is signed in reads and writes it only within max_age of having verified a
    second factor in that session. What its own policies allow is allowed no longer than that; they
-   are still needed. Calling it again replaces max_age. private.mfa_uncovered_tables tells what goes
+   are still needed. Calling it again replaces max_age. bulwark.mfa_uncovered_tables tells what goes
    around it. Errors: MFA_TABLE_WITHOUT_RLS, MFA_INVALID_MAX_AGE, MFA_NULL_ARGUMENT.';
 
-create function private.mfa_uncovered_tables()
+create function bulwark.mfa_uncovered_tables()
   returns table (relation text, role name, problem text)
   language sql
   stable
@@ -100,7 +100,7 @@ create function private.mfa_uncovered_tables()
 as $$
   with recursive guarded as (
     select g.relation as oid, g.max_age, c.relrowsecurity, c.relowner
-    from private.mfa_guards g
+    from bulwark_private.mfa_guards g
     join pg_catalog.pg_class c on c.oid = g.relation
   ),
   view_sources as (
@@ -159,15 +159,15 @@ as $$
     from guarded g
     cross join commands k
     where exists (
-      select from private.policies_of(g.oid, 'bulwark_mfa_' || k.command) p
+      select from bulwark_private.policies_of(g.oid, 'bulwark_mfa_' || k.command) p
       where p.name = 'bulwark_mfa_' || k.command
         and p.command = k.command
         and not p.permissive
         and p.roles = 'api_key, authenticated'
-        and (k.command = 'insert' or p.using_expression = private.mfa_condition(g.max_age))
+        and (k.command = 'insert' or p.using_expression = bulwark_private.mfa_condition(g.max_age))
         and (
           k.command not in ('insert', 'update')
-          or p.check_expression = private.mfa_condition(g.max_age)
+          or p.check_expression = bulwark_private.mfa_condition(g.max_age)
         )
     )
   )
@@ -245,18 +245,18 @@ as $$
       or exists (select from pg_catalog.pg_policy p where p.polrelid = k.oid and p.polpermissive)
     );
 $$;
-comment on function private.mfa_uncovered_tables() is
+comment on function bulwark.mfa_uncovered_tables() is
   'What goes around the guards of require_mfa: a guard that was dropped or changed, a role that a
    policy admits and no guard stops, truncate, a view with its owner''s rights, a partition, a
    parent. For the tests of the host application: it has to be empty. SECURITY DEFINER functions and
    foreign keys that cascade are not seen.';
 
-select private.enable_audit(
-  'private.mfa_guards', event_types => '{config.changed,config.changed,config.changed}'
+select bulwark.enable_audit(
+  'bulwark_private.mfa_guards', event_types => '{config.changed,config.changed,config.changed}'
 );
 
-revoke all on private.mfa_guards from public, anon, authenticated, service_role;
+revoke all on bulwark_private.mfa_guards from public, anon, authenticated, service_role;
 revoke all on function
-  private.mfa_condition(interval), private.release_mfa(regclass),
-  private.require_mfa(regclass, interval), private.mfa_uncovered_tables()
+  bulwark_private.mfa_condition(interval), bulwark_private.release_mfa(regclass),
+  bulwark.require_mfa(regclass, interval), bulwark.mfa_uncovered_tables()
   from public, anon, authenticated, service_role;

@@ -2,11 +2,11 @@
 -- Protects nothing by its timeliness: every function that reads these rows checks their time.
 -- SECURITY DEFINER: cleanup_mfa, because no role of the API writes these tables.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('mfa.reset_days', '180',
     'How long a reset is kept after it was done, was cancelled or ran out');
 
-create function public.cleanup_mfa()
+create function bulwark.cleanup_mfa()
   returns void
   language plpgsql
   volatile
@@ -16,7 +16,7 @@ as $$
 declare
   v_free uuid[];
   v_logged_before constant timestamptz := now() - make_interval(
-    days => (private.setting('mfa.usage_log_days'))::integer
+    days => (bulwark_private.setting('mfa.usage_log_days'))::integer
   );
   v_people uuid[];
 begin
@@ -26,68 +26,68 @@ begin
     select u.id
     from auth.users u
     where u.id in (
-      select l.user_id from public.mfa_usage_log l where l.occurred_at < v_logged_before
+      select l.user_id from bulwark.mfa_usage_log l where l.occurred_at < v_logged_before
       union all
-      select a.user_id from private.mfa_attempts a
+      select a.user_id from bulwark_private.mfa_attempts a
       where a.created_at < now() - interval '2 minutes'
       union all
-      select d.user_id from private.mfa_trusted_devices d where d.expires_at < now()
+      select d.user_id from bulwark_private.mfa_trusted_devices d where d.expires_at < now()
       union all
-      select f.user_id from public.mfa_secrets f
+      select f.user_id from bulwark.mfa_secrets f
       where f.activated_at is null and f.created_at < now() - interval '1 hour'
     )
     for key share skip locked
   );
   v_free := array(
-    select a.user_id from private.mfa_accounts a
+    select a.user_id from bulwark_private.mfa_accounts a
     where a.user_id = any (v_people)
     for update skip locked
   );
   v_people := array(
     select p from unnest(v_people) as p
     where p = any (v_free)
-      or not exists (select from private.mfa_accounts a where a.user_id = p)
+      or not exists (select from bulwark_private.mfa_accounts a where a.user_id = p)
   );
-  delete from public.mfa_usage_log l
+  delete from bulwark.mfa_usage_log l
   where l.user_id = any (v_people) and l.occurred_at < v_logged_before;
-  delete from private.mfa_attempts a
+  delete from bulwark_private.mfa_attempts a
   where a.user_id = any (v_people) and a.created_at < now() - interval '2 minutes';
-  delete from private.mfa_trusted_devices d
+  delete from bulwark_private.mfa_trusted_devices d
   where d.user_id = any (v_people) and d.expires_at < now();
-  delete from public.mfa_secrets f
+  delete from bulwark.mfa_secrets f
   where f.user_id = any (v_people)
     and f.activated_at is null and f.created_at < now() - interval '1 hour';
-  delete from public.mfa_resets r
+  delete from bulwark.mfa_resets r
   where r.id in (
-    select o.id from public.mfa_resets o
+    select o.id from bulwark.mfa_resets o
     where coalesce(o.completed_at, o.cancelled_at, o.expires_at) < now() - make_interval(
-      days => (private.setting('mfa.reset_days'))::integer
+      days => (bulwark_private.setting('mfa.reset_days'))::integer
     )
     for update skip locked
   );
 end;
 $$;
-comment on function public.cleanup_mfa() is
+comment on function bulwark.cleanup_mfa() is
   'Removes what has had its time: log rows after mfa.usage_log_days, resets mfa.reset_days after
    they ended, attempts, enrolments that were not finished within an hour, and devices whose trust
    is over.';
 
-create function private.schedule_mfa_jobs()
+create function bulwark_private.schedule_mfa_jobs()
   returns boolean
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return private.schedule_job(
-    'bulwark-mfa-cleanup', '*/15 * * * *', 'select public.cleanup_mfa()'
+  return bulwark_private.schedule_job(
+    'bulwark-mfa-cleanup', '*/15 * * * *', 'select bulwark.cleanup_mfa()'
   );
 end;
 $$;
-comment on function private.schedule_mfa_jobs() is
+comment on function bulwark_private.schedule_mfa_jobs() is
   'Schedules cleanup_mfa where pg_cron is installed; false where it is not. Call it again after
    installing it.';
 
-revoke all on function public.cleanup_mfa(), private.schedule_mfa_jobs()
+revoke all on function bulwark.cleanup_mfa(), bulwark_private.schedule_mfa_jobs()
   from public, anon, authenticated, service_role;
-grant execute on function public.cleanup_mfa() to service_role;
+grant execute on function bulwark.cleanup_mfa() to service_role;

@@ -7,27 +7,27 @@
 -- and accounts are hashed with a salt of this installation.
 -- SECURITY DEFINER: set_rate_limit, clear_rate_limit, because no client writes rules.
 
-create type public.rate_limit_subject as enum ('caller', 'user_or_key', 'address_and_account');
-comment on type public.rate_limit_subject is
+create type bulwark.rate_limit_subject as enum ('caller', 'user_or_key', 'address_and_account');
+comment on type bulwark.rate_limit_subject is
   'Whose bucket a call is charged to: the caller''s (user, else API key, else address), the user''s
    or API key''s, or both that of the address and that of the account it is about.';
-create type public.rate_limit_failure as enum ('open', 'closed');
-comment on type public.rate_limit_failure is
+create type bulwark.rate_limit_failure as enum ('open', 'closed');
+comment on type bulwark.rate_limit_failure is
   'What becomes of a call that cannot be decided: let through, or refused.';
 
 -- One sequence for rules and overrides: each has buckets of its own.
-create sequence private.rate_limit_scopes as integer;
+create sequence bulwark_private.rate_limit_scopes as integer;
 
-create table public.rate_limit_rules (
+create table bulwark.rate_limit_rules (
   name text primary key,
   capacity bigint not null,
   window_seconds bigint not null,
-  identified_by public.rate_limit_subject not null,
-  when_store_fails public.rate_limit_failure not null,
-  raises text references public.security_event_types (name),
+  identified_by bulwark.rate_limit_subject not null,
+  when_store_fails bulwark.rate_limit_failure not null,
+  raises text references bulwark.security_event_types (name),
   description text not null,
   -- squawk-ignore prefer-bigint-over-int
-  scope integer not null default nextval('private.rate_limit_scopes') unique,
+  scope integer not null default nextval('bulwark_private.rate_limit_scopes') unique,
   -- Rounded up to the microsecond, so that never more than the rule says is let through.
   emission_us bigint not null
     generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
@@ -38,32 +38,32 @@ create table public.rate_limit_rules (
   constraint rate_limit_rules_capacity check (capacity between 1 and 1000000),
   constraint rate_limit_rules_window check (window_seconds between 1 and 2678400)
 );
-comment on table public.rate_limit_rules is
+comment on table bulwark.rate_limit_rules is
   'Token buckets: capacity calls at once, refilled evenly over the window. A host application adds
    rows of its own.';
-comment on column public.rate_limit_rules.raises is
+comment on column bulwark.rate_limit_rules.raises is
   'The security event that a refusal under this rule is, if it is one.';
-comment on column public.rate_limit_rules.scope is
+comment on column bulwark.rate_limit_rules.scope is
   'What tells its buckets from those of other rules and overrides.';
-comment on column public.rate_limit_rules.emission_us is
+comment on column bulwark.rate_limit_rules.emission_us is
   'How long one token takes to be refilled, in microseconds.';
-comment on column public.rate_limit_rules.tolerance_us is
+comment on column bulwark.rate_limit_rules.tolerance_us is
   'How far ahead a bucket may be full again for one more call to be admitted, in microseconds.';
-create index rate_limit_rules_raises_idx on public.rate_limit_rules (raises);
+create index rate_limit_rules_raises_idx on bulwark.rate_limit_rules (raises);
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('rate_limits.overrides', '10000',
     'How many numbers of their own set_rate_limit sets for organizations and API keys at most');
 
-create table public.rate_limit_overrides (
+create table bulwark.rate_limit_overrides (
   id uuid primary key default gen_random_uuid(),
-  rule text not null references public.rate_limit_rules (name) on delete cascade,
-  organization_id uuid references public.organizations (id) on delete cascade,
+  rule text not null references bulwark.rate_limit_rules (name) on delete cascade,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
   api_key_id uuid,
   capacity bigint not null,
   window_seconds bigint not null,
   -- squawk-ignore prefer-bigint-over-int
-  scope integer not null default nextval('private.rate_limit_scopes') unique,
+  scope integer not null default nextval('bulwark_private.rate_limit_scopes') unique,
   emission_us bigint not null
     generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
   constraint rate_limit_overrides_of_one check (num_nonnulls(organization_id, api_key_id) = 1),
@@ -72,18 +72,18 @@ create table public.rate_limit_overrides (
   constraint rate_limit_overrides_is_one unique nulls not distinct
     (rule, organization_id, api_key_id)
 );
-comment on table public.rate_limit_overrides is
+comment on table bulwark.rate_limit_overrides is
   'Other numbers for one organization or one API key. What is charged under an override has buckets
    of its own. An API key''s own override comes before its organization''s.';
 create index rate_limit_overrides_organization_id_idx
-  on public.rate_limit_overrides (organization_id);
+  on bulwark.rate_limit_overrides (organization_id);
 -- Every decision asks for an override of its key: among those of a million others, too.
-create index rate_limit_overrides_api_key_id_idx on public.rate_limit_overrides (api_key_id);
+create index rate_limit_overrides_api_key_id_idx on bulwark.rate_limit_overrides (api_key_id);
 
 -- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
 -- each page, so that a charge is a heap-only update and touches no index. What was charged is kept
 -- beside the moment: the statement that charges can then answer without asking for the rule again.
-create unlogged table private.rate_limits (
+create unlogged table bulwark_private.rate_limits (
   id uuid not null,
   full_at bigint not null,
   limit_at bigint,
@@ -95,58 +95,58 @@ create unlogged table private.rate_limits (
   capacity integer not null,
   -- squawk-ignore prefer-bigint-over-int
   window_seconds integer not null,
-  when_store_fails public.rate_limit_failure not null,
+  when_store_fails bulwark.rate_limit_failure not null,
   constraint rate_limits_pkey primary key (id, scope)
 ) with (
   fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
 );
-comment on table private.rate_limits is
+comment on table bulwark_private.rate_limits is
   'The buckets: when each is full again, and whether the last call on it was admitted. Not audited
    and not logged: this is what every request writes. A bucket that is full says nothing and is
    removed by cleanup_old_rate_limits().';
-comment on column private.rate_limits.id is
+comment on column bulwark_private.rate_limits.id is
   'A user''s id; of an API key the first 128 bits of SHA-256(kind, id), of every other identifier
    those of SHA-256(salt, kind, name).';
-comment on column private.rate_limits.full_at is 'In microseconds since 1970.';
-comment on column private.rate_limits.limit_at is
+comment on column bulwark_private.rate_limits.full_at is 'In microseconds since 1970.';
+comment on column bulwark_private.rate_limits.limit_at is
   'Up to where full_at could be for the last call to be admitted; null: it was refused.';
 
-create type private.rate_limit_terms as (
+create type bulwark_private.rate_limit_terms as (
   scope integer,
   emission_us bigint,
   capacity integer,
   window_seconds integer,
-  when_store_fails public.rate_limit_failure
+  when_store_fails bulwark.rate_limit_failure
 );
-comment on type private.rate_limit_terms is
+comment on type bulwark_private.rate_limit_terms is
   'A rule, or its override, as it applies to one call; the columns of a bucket.';
 
-create table private.rate_limit_salt (
+create table bulwark_private.rate_limit_salt (
   only_row boolean primary key default true check (only_row),
   salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 );
-comment on table private.rate_limit_salt is
+comment on table bulwark_private.rate_limit_salt is
   'What identifiers are hashed with. It keeps whoever sees buckets, blocks, violations or events
    from finding addresses and accounts by trying; not whoever reads this table as well.';
-insert into private.rate_limit_salt default values;
+insert into bulwark_private.rate_limit_salt default values;
 
-alter table public.rate_limit_rules enable row level security;
-alter table public.rate_limit_overrides enable row level security;
-alter table private.rate_limits enable row level security;
-alter table private.rate_limit_salt enable row level security;
+alter table bulwark.rate_limit_rules enable row level security;
+alter table bulwark.rate_limit_overrides enable row level security;
+alter table bulwark_private.rate_limits enable row level security;
+alter table bulwark_private.rate_limit_salt enable row level security;
 
 create policy "Anyone signed in reads the rules"
-  on public.rate_limit_rules for select to authenticated
-  using ((select private.current_person()) is not null);
+  on bulwark.rate_limit_rules for select to authenticated
+  using ((select bulwark.current_person()) is not null);
 
 create policy "Members read the overrides of their organizations"
-  on public.rate_limit_overrides for select to authenticated
+  on bulwark.rate_limit_overrides for select to authenticated
   using (
-    organization_id = any (array(select private.organizations_with('settings:read')))
-    or (organization_id is null and (select private.is_super_admin()))
+    organization_id = any (array(select bulwark.organizations_with('settings:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
-create function private.rate_limit_hash(name text)
+create function bulwark_private.rate_limit_hash(name text)
   returns uuid
   language plpgsql
   stable
@@ -157,16 +157,16 @@ begin
     select encode(
       substring(sha256(s.salt || convert_to(name, 'UTF8')) from 1 for 16), 'hex'
     )::uuid
-    from private.rate_limit_salt s
+    from bulwark_private.rate_limit_salt s
   );
 end;
 $$;
-comment on function private.rate_limit_hash(text) is
+comment on function bulwark_private.rate_limit_hash(text) is
   'The key under which an identifier is kept: 128 bits of a salted SHA-256.';
 
-create function private.charge_buckets(
+create function bulwark_private.charge_buckets(
   ids uuid[],
-  terms private.rate_limit_terms,
+  terms bulwark_private.rate_limit_terms,
   cost integer default 1
 )
   returns table (id uuid, full_at bigint, present bigint, admitted boolean)
@@ -187,7 +187,7 @@ begin
   -- circle. A moment further away than a whole bucket was written by a clock that has jumped back
   -- since, or under a larger window: such a bucket is empty, no more.
   return query
-    insert into private.rate_limits as b (
+    insert into bulwark_private.rate_limits as b (
       id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
     )
     select
@@ -206,11 +206,11 @@ begin
     returning b.id, b.full_at, v_present, b.limit_at is not null;
 end;
 $$;
-comment on function private.charge_buckets(uuid[], private.rate_limit_terms, integer) is
+comment on function bulwark_private.charge_buckets(uuid[], bulwark_private.rate_limit_terms, integer) is
   'Charges buckets, each if it can pay, in one statement. The rows stay locked until the transaction
    ends. cost is 1 to the capacity, and no id comes twice.';
 
-create function private.require_rate_limit_rule(rule text)
+create function bulwark_private.require_rate_limit_rule(rule text)
   returns void
   language plpgsql
   stable
@@ -218,7 +218,7 @@ create function private.require_rate_limit_rule(rule text)
 as $$
 begin
   if rule is null or not exists (
-    select from public.rate_limit_rules r where r.name = rule
+    select from bulwark.rate_limit_rules r where r.name = rule
   ) then
     raise exception 'Cannot limit: there is no rule "%"', left(rule, 64)
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_UNKNOWN_RULE',
@@ -226,10 +226,10 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_rate_limit_rule(text) is
+comment on function bulwark_private.require_rate_limit_rule(text) is
   'Raises RATE_LIMIT_UNKNOWN_RULE for a rule that does not exist.';
 
-create function public.set_rate_limit(
+create function bulwark.set_rate_limit(
   rule text,
   capacity integer,
   window_seconds integer,
@@ -243,10 +243,10 @@ create function public.set_rate_limit(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('system:admin', null);
-  perform private.lock_rights(organization_id);
-  perform private.require_permission_to_act('system:admin', null);
-  perform private.require_rate_limit_rule(rule);
+  perform bulwark.require_permission('system:admin', null);
+  perform bulwark_private.lock_rights(organization_id);
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  perform bulwark_private.require_rate_limit_rule(rule);
   if capacity is null or capacity not between 1 and 1000000
     or window_seconds is null or window_seconds not between 1 and 2678400
     or num_nonnulls(organization_id, api_key_id) > 1 then
@@ -254,30 +254,30 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LIMIT';
   end if;
   if num_nonnulls(organization_id, api_key_id) = 0 then
-    update public.rate_limit_rules r
+    update bulwark.rate_limit_rules r
     set capacity = set_rate_limit.capacity, window_seconds = set_rate_limit.window_seconds
     where r.name = set_rate_limit.rule;
     return;
   end if;
   if organization_id is not null and not exists (
-    select from public.organizations o where o.id = set_rate_limit.organization_id
+    select from bulwark.organizations o where o.id = set_rate_limit.organization_id
   ) then
     raise exception 'Cannot set the rate limit: the organization does not exist'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
   end if;
-  perform private.lock_count('rate_limit_overrides', null);
+  perform bulwark_private.lock_count('rate_limit_overrides', null);
   if not exists (
-    select from public.rate_limit_overrides o
+    select from bulwark.rate_limit_overrides o
     where o.rule = set_rate_limit.rule
       and o.organization_id is not distinct from set_rate_limit.organization_id
       and o.api_key_id is not distinct from set_rate_limit.api_key_id
-  ) and (select count(*) from public.rate_limit_overrides)
-    >= (private.setting('rate_limits.overrides'))::integer then
+  ) and (select count(*) from bulwark.rate_limit_overrides)
+    >= (bulwark_private.setting('rate_limits.overrides'))::integer then
     raise exception 'Cannot set the rate limit: there are as many of their own as there may be'
       using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_OVERRIDES',
             hint = 'Clear one first; the limit is the setting rate_limits.overrides';
   end if;
-  insert into public.rate_limit_overrides as o
+  insert into bulwark.rate_limit_overrides as o
     (rule, organization_id, api_key_id, capacity, window_seconds)
   values (
     set_rate_limit.rule, set_rate_limit.organization_id, set_rate_limit.api_key_id,
@@ -287,13 +287,13 @@ begin
     set capacity = excluded.capacity, window_seconds = excluded.window_seconds;
 end;
 $$;
-comment on function public.set_rate_limit(text, integer, integer, uuid, uuid) is
+comment on function bulwark.set_rate_limit(text, integer, integer, uuid, uuid) is
   'Changes a rule''s numbers, or with an organization or an API key theirs alone (system:admin): an
    organization does not raise its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
    RATE_LIMIT_INVALID_LIMIT, RATE_LIMIT_TOO_MANY_OVERRIDES, RBAC_UNKNOWN_ORGANIZATION,
    RBAC_PERMISSION_DENIED.';
 
-create function public.clear_rate_limit(
+create function bulwark.clear_rate_limit(
   rule text,
   organization_id uuid default null,
   api_key_id uuid default null
@@ -305,8 +305,8 @@ create function public.clear_rate_limit(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission_to_act('system:admin', null);
-  delete from public.rate_limit_overrides o
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark.rate_limit_overrides o
   where o.rule = clear_rate_limit.rule
     and o.organization_id is not distinct from clear_rate_limit.organization_id
     and o.api_key_id is not distinct from clear_rate_limit.api_key_id;
@@ -316,11 +316,11 @@ begin
   end if;
 end;
 $$;
-comment on function public.clear_rate_limit(text, uuid, uuid) is
+comment on function bulwark.clear_rate_limit(text, uuid, uuid) is
   'Removes what set_rate_limit set for an organization or an API key (system:admin). Errors:
    RATE_LIMIT_UNKNOWN_OVERRIDE, RBAC_PERMISSION_DENIED.';
 
-insert into public.rate_limit_rules
+insert into bulwark.rate_limit_rules
   (name, capacity, window_seconds, identified_by, when_store_fails, raises, description)
 values
   ('api_default', 60, 60, 'caller', 'open', null, 'Whatever has no rule of its own'),
@@ -331,35 +331,35 @@ values
   ('export', 10, 3600, 'user_or_key', 'closed', null, 'Data leaving in bulk'),
   ('symbi_assessment', 30, 60, 'user_or_key', 'open', null, 'SYMBI assessments');
 
-select private.enable_audit(
-  'public.rate_limit_rules', event_types => '{config.changed,config.changed,config.changed}'
+select bulwark.enable_audit(
+  'bulwark.rate_limit_rules', event_types => '{config.changed,config.changed,config.changed}'
 );
-select private.enable_audit(
-  'public.rate_limit_overrides', organization_column => 'organization_id',
+select bulwark.enable_audit(
+  'bulwark.rate_limit_overrides', organization_column => 'organization_id',
   event_types => '{config.changed,config.changed,config.changed}'
 );
-select private.enable_audit(
-  'private.rate_limit_salt', redact => '{salt}',
+select bulwark.enable_audit(
+  'bulwark_private.rate_limit_salt', redact => '{salt}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
-revoke all on sequence private.rate_limit_scopes from public, anon, authenticated, service_role;
-revoke all on public.rate_limit_rules, public.rate_limit_overrides
+revoke all on sequence bulwark_private.rate_limit_scopes from public, anon, authenticated, service_role;
+revoke all on bulwark.rate_limit_rules, bulwark.rate_limit_overrides
   from public, anon, authenticated, service_role;
-grant select on public.rate_limit_rules, public.rate_limit_overrides
+grant select on bulwark.rate_limit_rules, bulwark.rate_limit_overrides
   to authenticated, service_role;
 
 -- A handful of rows, read by every call: the planner shall know that they are one page.
-analyze public.rate_limit_rules, private.rate_limit_salt;
+analyze bulwark.rate_limit_rules, bulwark_private.rate_limit_salt;
 
 revoke all on function
-  private.rate_limit_hash(text),
-  private.charge_buckets(uuid[], private.rate_limit_terms, integer),
-  private.require_rate_limit_rule(text),
-  public.set_rate_limit(text, integer, integer, uuid, uuid),
-  public.clear_rate_limit(text, uuid, uuid)
+  bulwark_private.rate_limit_hash(text),
+  bulwark_private.charge_buckets(uuid[], bulwark_private.rate_limit_terms, integer),
+  bulwark_private.require_rate_limit_rule(text),
+  bulwark.set_rate_limit(text, integer, integer, uuid, uuid),
+  bulwark.clear_rate_limit(text, uuid, uuid)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.set_rate_limit(text, integer, integer, uuid, uuid),
-  public.clear_rate_limit(text, uuid, uuid)
+  bulwark.set_rate_limit(text, integer, integer, uuid, uuid),
+  bulwark.clear_rate_limit(text, uuid, uuid)
   to authenticated, service_role;

@@ -3,7 +3,7 @@
 -- wrote counts, and whoever owns an IPv6 /64 is one.
 -- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('rate_limits.address_header', 'null',
     'The header to which a trusted proxy writes the client''s address; null: none is trusted'),
   ('rate_limits.address_hops', '1',
@@ -11,7 +11,7 @@ insert into private.settings (name, value, description) values
   ('rate_limits.listed_networks', '10000', 'How many networks are listed by hand at most');
 
 -- What cannot be read would fail each request: it is refused where it is written down.
-alter table private.settings
+alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
   add constraint settings_rate_limits_addresses check (
     case name
@@ -22,30 +22,30 @@ alter table private.settings
     end
   );
 
-create type public.network_verdict as enum ('allow', 'block');
-comment on type public.network_verdict is
+create type bulwark.network_verdict as enum ('allow', 'block');
+comment on type bulwark.network_verdict is
   'allow: not limited by address and never blocked; block: refused, reads included.';
 
-create table public.rate_limit_networks (
+create table bulwark.rate_limit_networks (
   network cidr primary key,
-  verdict public.network_verdict not null,
+  verdict bulwark.network_verdict not null,
   reason text not null,
   created_by uuid,
   created_at timestamptz not null default now(),
   expires_at timestamptz,
   constraint rate_limit_networks_reason_length check (length(btrim(reason)) between 1 and 500)
 );
-comment on table public.rate_limit_networks is
+comment on table bulwark.rate_limit_networks is
   'Networks that were listed by hand. Where two overlap, allow comes before block.';
 create index rate_limit_networks_network_idx
-  on public.rate_limit_networks using gist (network inet_ops);
-alter table public.rate_limit_networks enable row level security;
+  on bulwark.rate_limit_networks using gist (network inet_ops);
+alter table bulwark.rate_limit_networks enable row level security;
 
 create policy "Super admins read the lists of networks"
-  on public.rate_limit_networks for select to authenticated
-  using ((select private.is_super_admin()));
+  on bulwark.rate_limit_networks for select to authenticated
+  using ((select bulwark.is_super_admin()));
 
-create function private.client_network(address text)
+create function bulwark_private.client_network(address text)
   returns text
   language plpgsql
   immutable
@@ -83,10 +83,10 @@ begin
   return network(set_masklen(v_inet, 64))::text;
 end;
 $$;
-comment on function private.client_network(text) is
+comment on function bulwark_private.client_network(text) is
   'An address as it is limited: IPv4 as it is, IPv6 by its /64, null for anything else.';
 
-create function private.forwarded_address(headers jsonb, header text, hops integer)
+create function bulwark_private.forwarded_address(headers jsonb, header text, hops integer)
   returns text
   language plpgsql
   immutable
@@ -96,34 +96,34 @@ begin
   return btrim(split_part(headers ->> lower(header), ',', -greatest(hops, 1)));
 end;
 $$;
-comment on function private.forwarded_address(jsonb, text, integer) is
+comment on function bulwark_private.forwarded_address(jsonb, text, integer) is
   'What the outermost of so many trusted proxies wrote to the header; null where none is trusted.
    What stands further left in the header is the client''s own claim.';
 
-create function private.client_address(headers jsonb)
+create function bulwark_private.client_address(headers jsonb)
   returns text
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return private.client_network(private.forwarded_address(
-    headers, private.setting('rate_limits.address_header') #>> '{}',
-    (private.setting('rate_limits.address_hops'))::integer
+  return bulwark_private.client_network(bulwark_private.forwarded_address(
+    headers, bulwark_private.setting('rate_limits.address_header') #>> '{}',
+    (bulwark_private.setting('rate_limits.address_hops'))::integer
   ));
 end;
 $$;
-comment on function private.client_address(jsonb) is
+comment on function bulwark_private.client_address(jsonb) is
   'The network a request comes from, by the header and the number of proxies that are trusted; null
    where none is, or where what they wrote is no address.';
 
-create function public.list_network(
+create function bulwark.list_network(
   network text,
-  verdict public.network_verdict,
+  verdict bulwark.network_verdict,
   reason text,
   expires_at timestamptz default null
 )
-  returns public.rate_limit_networks
+  returns bulwark.rate_limit_networks
   language plpgsql
   volatile
   security definer            -- definer because no client writes the lists
@@ -131,10 +131,10 @@ create function public.list_network(
 as $$
 #variable_conflict use_variable
 declare
-  v_listed public.rate_limit_networks;
+  v_listed bulwark.rate_limit_networks;
   v_network cidr;
 begin
-  perform private.require_permission_to_act('system:admin', null);
+  perform bulwark_private.require_permission_to_act('system:admin', null);
   begin
     v_network := network::cidr;
   exception
@@ -154,16 +154,16 @@ begin
     raise exception 'Cannot list the network: it takes a verdict, a reason and no end in the past'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LISTING';
   end if;
-  perform private.lock_count('rate_limit_networks', null);
-  if not exists (select from public.rate_limit_networks n where n.network = v_network)
-    and (select count(*) from public.rate_limit_networks)
-      >= (private.setting('rate_limits.listed_networks'))::integer then
+  perform bulwark_private.lock_count('rate_limit_networks', null);
+  if not exists (select from bulwark.rate_limit_networks n where n.network = v_network)
+    and (select count(*) from bulwark.rate_limit_networks)
+      >= (bulwark_private.setting('rate_limits.listed_networks'))::integer then
     raise exception 'Cannot list the network: there are as many as there may be'
       using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_NETWORKS',
             hint = 'List a wider one; the limit is the setting rate_limits.listed_networks';
   end if;
-  insert into public.rate_limit_networks as n (network, verdict, reason, created_by, expires_at)
-  values (v_network, verdict, reason, private.current_person(), expires_at)
+  insert into bulwark.rate_limit_networks as n (network, verdict, reason, created_by, expires_at)
+  values (v_network, verdict, reason, bulwark.current_person(), expires_at)
   on conflict on constraint rate_limit_networks_pkey do update
     set verdict = excluded.verdict, reason = excluded.reason, created_by = excluded.created_by,
         created_at = now(), expires_at = excluded.expires_at
@@ -171,12 +171,12 @@ begin
   return v_listed;
 end;
 $$;
-comment on function public.list_network(text, public.network_verdict, text, timestamptz) is
+comment on function bulwark.list_network(text, bulwark.network_verdict, text, timestamptz) is
   'Puts a network on the list of those that are allowed or blocked (system:admin), effective on the
    next request. Errors: RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING,
    RATE_LIMIT_TOO_MANY_NETWORKS, RBAC_PERMISSION_DENIED.';
 
-create function public.unlist_network(network text)
+create function bulwark.unlist_network(network text)
   returns void
   language plpgsql
   volatile
@@ -184,8 +184,8 @@ create function public.unlist_network(network text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission_to_act('system:admin', null);
-  delete from public.rate_limit_networks n
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark.rate_limit_networks n
   where n.network::text in (
     unlist_network.network, unlist_network.network || '/32', unlist_network.network || '/128'
   );
@@ -196,23 +196,23 @@ begin
   end if;
 end;
 $$;
-comment on function public.unlist_network(text) is
+comment on function bulwark.unlist_network(text) is
   'Takes a network off the list, as it is written there (system:admin). Errors:
    RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
 
-select private.enable_audit(
-  'public.rate_limit_networks', event_types => '{security.ip_blocked,config.changed,config.changed}'
+select bulwark.enable_audit(
+  'bulwark.rate_limit_networks', event_types => '{security.ip_blocked,config.changed,config.changed}'
 );
 
-revoke all on public.rate_limit_networks from public, anon, authenticated, service_role;
-grant select on public.rate_limit_networks to authenticated, service_role;
+revoke all on bulwark.rate_limit_networks from public, anon, authenticated, service_role;
+grant select on bulwark.rate_limit_networks to authenticated, service_role;
 revoke all on function
-  private.client_network(text), private.forwarded_address(jsonb, text, integer),
-  private.client_address(jsonb),
-  public.list_network(text, public.network_verdict, text, timestamptz),
-  public.unlist_network(text)
+  bulwark_private.client_network(text), bulwark_private.forwarded_address(jsonb, text, integer),
+  bulwark_private.client_address(jsonb),
+  bulwark.list_network(text, bulwark.network_verdict, text, timestamptz),
+  bulwark.unlist_network(text)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.list_network(text, public.network_verdict, text, timestamptz),
-  public.unlist_network(text)
+  bulwark.list_network(text, bulwark.network_verdict, text, timestamptz),
+  bulwark.unlist_network(text)
   to authenticated, service_role;

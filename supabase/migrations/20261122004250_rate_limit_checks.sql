@@ -4,7 +4,7 @@
 -- its address takes nothing from the account it is about.
 -- SECURITY DEFINER: check_rate_limit, because not even the service role reads or writes buckets.
 
-create type public.rate_limit_decision as (
+create type bulwark.rate_limit_decision as (
   allowed boolean,
   reason text,
   rule text,
@@ -13,28 +13,28 @@ create type public.rate_limit_decision as (
   remaining integer,
   reset_seconds integer,
   retry_after_seconds integer,
-  when_store_fails public.rate_limit_failure,
+  when_store_fails bulwark.rate_limit_failure,
   admitted integer
 );
-comment on type public.rate_limit_decision is
+comment on type bulwark.rate_limit_decision is
   'A decision: reason is rate or block where it is no; reset is when the bucket is full again, retry
    after when the same call would be let through (null where it was). Of calls that are asked about
    at once the first so many are admitted; allowed means all of them.';
 
-create table private.known_networks (
+create table bulwark_private.known_networks (
   owner uuid not null,
   network uuid not null,
   first_seen_at timestamptz not null default clock_timestamp(),
   last_seen_at timestamptz not null default clock_timestamp(),
   constraint known_networks_pkey primary key (owner, network)
 );
-comment on table private.known_networks is
+comment on table bulwark_private.known_networks is
   'From which networks an account has signed in or an API key was used: accounts and networks
    hashed, keys by their id. Not audited: it follows from sign-ins that are.';
-create index known_networks_last_seen_at_idx on private.known_networks (last_seen_at);
-alter table private.known_networks enable row level security;
+create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
+alter table bulwark_private.known_networks enable row level security;
 
-create function private.api_key_bucket(api_key_id uuid)
+create function bulwark_private.api_key_bucket(api_key_id uuid)
   returns uuid
   language plpgsql            -- not sql: an sql function is planned anew at every call
   immutable
@@ -47,13 +47,13 @@ begin
   )::uuid;
 end;
 $$;
-comment on function private.api_key_bucket(uuid) is
+comment on function bulwark_private.api_key_bucket(uuid) is
   'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash
    tells it from a user of the same id.';
 
-create function private.charge_ahead(
+create function bulwark_private.charge_ahead(
   ids uuid[],
-  terms private.rate_limit_terms,
+  terms bulwark_private.rate_limit_terms,
   cost integer,
   calls integer
 )
@@ -68,7 +68,7 @@ declare
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
 begin
   -- The rows have to be there to be locked; in order of id, as charge_buckets locks them.
-  insert into private.rate_limits
+  insert into bulwark_private.rate_limits
     (id, scope, full_at, emission_us, capacity, window_seconds, when_store_fails)
   select
     i.id, terms.scope, v_present, terms.emission_us, terms.capacity, terms.window_seconds,
@@ -84,7 +84,7 @@ begin
   into v_fit
   from (
     select b.full_at
-    from private.rate_limits b
+    from bulwark_private.rate_limits b
     where b.id = any (ids) and b.scope = terms.scope
     order by b.id
     for update
@@ -92,18 +92,18 @@ begin
   -- The last call that fits is left to the caller, and so is the first that does not.
   v_fit := least(greatest(v_fit, 0), calls - 1);
   if v_fit > 0 then
-    perform private.charge_buckets(ids, terms, (cost * v_fit)::integer);
+    perform bulwark_private.charge_buckets(ids, terms, (cost * v_fit)::integer);
   end if;
   return v_fit;
 end;
 $$;
-comment on function private.charge_ahead(
-  uuid[], private.rate_limit_terms, integer, integer
+comment on function bulwark_private.charge_ahead(
+  uuid[], bulwark_private.rate_limit_terms, integer, integer
 ) is
   'Of calls that are alike charges as many as all buckets can pay, but for the last one; returns how
    many. The rows stay locked until the transaction ends.';
 
-create function private.decide_rate_limit(
+create function bulwark_private.decide_rate_limit(
   rule text,
   kinds text[],
   names text[],
@@ -114,7 +114,7 @@ create function private.decide_rate_limit(
   api_key_id uuid,
   calls integer default 1
 )
-  returns public.rate_limit_decision
+  returns bulwark.rate_limit_decision
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
@@ -125,12 +125,12 @@ declare
   v_admitted uuid[];
   v_ahead integer := 0;
   v_buckets uuid[];
-  v_decision public.rate_limit_decision;
+  v_decision bulwark.rate_limit_decision;
   v_denied uuid[];
   v_full_at bigint;
   v_present bigint;
   v_standing record;
-  v_terms private.rate_limit_terms;
+  v_terms bulwark_private.rate_limit_terms;
   v_waits bigint;
   v_until timestamptz;
 begin
@@ -139,10 +139,10 @@ begin
     coalesce(o.capacity, r.capacity), coalesce(o.window_seconds, r.window_seconds),
     r.when_store_fails
   into v_terms
-  from public.rate_limit_rules r
+  from bulwark.rate_limit_rules r
   left join lateral (
     select v.*
-    from public.rate_limit_overrides v
+    from bulwark.rate_limit_overrides v
     where v.rule = r.name
       and (
         v.api_key_id = decide_rate_limit.api_key_id
@@ -153,7 +153,7 @@ begin
   ) o on true
   where r.name = decide_rate_limit.rule;
   if not found then
-    perform private.require_rate_limit_rule(rule);
+    perform bulwark_private.require_rate_limit_rule(rule);
   end if;
   if cost is null or cost not between 1 and v_terms.capacity then
     raise exception 'Cannot limit: a call under % costs 1 to % tokens', rule, v_terms.capacity
@@ -165,7 +165,7 @@ begin
   );
 
   if v_address is not null or 'api_key' = any (kinds) then
-    v_standing := private.rate_limit_standing(kinds, names, v_address);
+    v_standing := bulwark_private.rate_limit_standing(kinds, names, v_address);
     if v_standing.blocked_until is not null then
       v_decision.allowed := false;
       v_decision.admitted := 0;
@@ -191,28 +191,28 @@ begin
   v_buckets := array(
     select case
       when i.kind = 'user' then i.name::uuid
-      when i.kind = 'api_key' then private.api_key_bucket(i.name::uuid)
+      when i.kind = 'api_key' then bulwark_private.api_key_bucket(i.name::uuid)
       else encode(
         substring(sha256(s.salt || convert_to(concat(i.kind, '/', i.name), 'UTF8')) from 1 for 16),
         'hex'
       )::uuid
     end
-    from private.rate_limit_salt s
+    from bulwark_private.rate_limit_salt s
     cross join unnest(kinds, names) with ordinality as i (kind, name, place)
     order by i.place
   );
   if calls > 1 then
-    v_ahead := private.charge_ahead(v_buckets, v_terms, cost, calls);
+    v_ahead := bulwark_private.charge_ahead(v_buckets, v_terms, cost, calls);
   end if;
   select
     max(c.full_at), max(c.full_at) filter (where not c.admitted),
     array_agg(c.id) filter (where c.admitted), array_agg(c.id) filter (where not c.admitted),
     max(c.present)
   into v_full_at, v_waits, v_admitted, v_denied, v_present
-  from private.charge_buckets(v_buckets, v_terms, cost) c;
+  from bulwark_private.charge_buckets(v_buckets, v_terms, cost) c;
   if v_denied is not null and v_admitted is not null then
     -- Nobody has seen these charges: the rows are locked until this transaction ends.
-    update private.rate_limits b
+    update bulwark_private.rate_limits b
     set full_at = b.full_at - v_terms.emission_us * cost
     where b.id = any (v_admitted) and b.scope = v_terms.scope;
   end if;
@@ -238,7 +238,7 @@ begin
     1, ceil((v_waits + v_terms.emission_us * (cost - v_terms.capacity) - v_present) / 1e6)
   );
   select
-    private.note_denial(
+    bulwark_private.note_denial(
       decide_rate_limit.rule, array_agg(i.kind), array_agg(i.name), v_address,
       decide_rate_limit.organization_id, decide_rate_limit.user_id, decide_rate_limit.api_key_id,
       calls - v_ahead
@@ -255,15 +255,15 @@ begin
   return v_decision;
 end;
 $$;
-comment on function private.decide_rate_limit(
+comment on function bulwark_private.decide_rate_limit(
   text, text[], text[], text, integer, uuid, uuid, uuid, integer
 ) is
   'Decides one call, or several that are alike: lists, blocks, then the buckets of all identifiers,
    all or none; each refusal is counted, and returned, never raised.
    Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
 
-create function private.rate_limit_identifiers(
-  subject public.rate_limit_subject,
+create function bulwark_private.rate_limit_identifiers(
+  subject bulwark.rate_limit_subject,
   user_id uuid,
   api_key_id uuid,
   address text,
@@ -303,13 +303,13 @@ begin
   end if;
 end;
 $$;
-comment on function private.rate_limit_identifiers(
-  public.rate_limit_subject, uuid, uuid, text, text
+comment on function bulwark_private.rate_limit_identifiers(
+  bulwark.rate_limit_subject, uuid, uuid, text, text
 ) is
   'Whose buckets a call is charged to. Without an address that can be trusted: one that everybody
    shares.';
 
-create function public.check_rate_limit(
+create function bulwark.check_rate_limit(
   rule text,
   user_id uuid default null,
   api_key_id uuid default null,
@@ -319,7 +319,7 @@ create function public.check_rate_limit(
   cost integer default 1,
   calls integer default 1
 )
-  returns public.rate_limit_decision
+  returns bulwark.rate_limit_decision
   language plpgsql
   volatile
   security definer            -- definer because not even the service role touches buckets
@@ -329,14 +329,14 @@ as $$
 #variable_conflict use_variable
 declare
   v_address text;
-  v_bucket constant uuid := coalesce(user_id, private.api_key_bucket(api_key_id));
-  v_decision public.rate_limit_decision;
+  v_bucket constant uuid := coalesce(user_id, bulwark_private.api_key_bucket(api_key_id));
+  v_decision bulwark.rate_limit_decision;
   v_identifiers record;
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
   v_until timestamptz;
 begin
   if address is not null then
-    v_address := private.client_network(address);
+    v_address := bulwark_private.client_network(address);
   end if;
   if calls is null or calls not between 1 and 1000 then
     raise exception 'Cannot limit: 1 to 1000 calls are decided at once'
@@ -353,24 +353,24 @@ begin
   if v_bucket is not null and cost = 1 and calls = 1 then
     if v_address is not null or user_id is null then
       v_until := (
-        private.rate_limit_standing(
+        bulwark_private.rate_limit_standing(
           case when user_id is null then '{api_key}' else '{user}' end::text[],
           array[coalesce(user_id, api_key_id)::text], v_address
         )
       ).blocked_until;
     end if;
     if v_until is null then
-      insert into private.rate_limits as b (
+      insert into bulwark_private.rate_limits as b (
         id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
       )
       select
         v_bucket, r.scope, v_present + r.emission_us, v_present + r.tolerance_us, r.emission_us,
         r.capacity::integer, r.window_seconds::integer, r.when_store_fails
-      from public.rate_limit_rules r
+      from bulwark.rate_limit_rules r
       where r.name = rule
         and r.identified_by <> 'address_and_account'
         and not exists (
-          select from public.rate_limit_overrides o
+          select from bulwark.rate_limit_overrides o
           where o.rule = r.name
             and (o.api_key_id = api_key_id or o.organization_id = organization_id)
         )
@@ -390,22 +390,22 @@ begin
   end if;
 
   if v_decision.allowed is not true then
-    v_identifiers := private.rate_limit_identifiers(
-      (select r.identified_by from public.rate_limit_rules r where r.name = rule),
+    v_identifiers := bulwark_private.rate_limit_identifiers(
+      (select r.identified_by from bulwark.rate_limit_rules r where r.name = rule),
       user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
     );
-    v_decision := private.decide_rate_limit(
+    v_decision := bulwark_private.decide_rate_limit(
       rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
       api_key_id, calls
     );
   end if;
   if v_decision.admitted > 0 and api_key_id is not null and v_address is not null then
-    perform private.note_key_network(api_key_id, organization_id, v_address);
+    perform bulwark_private.note_key_network(api_key_id, organization_id, v_address);
   end if;
   return v_decision;
 end;
 $$;
-comment on function public.check_rate_limit(
+comment on function bulwark.check_rate_limit(
   text, uuid, uuid, text, text, uuid, integer, integer
 ) is
   'Decides whether a call may go on and charges it, in a transaction of its own (service role only).
@@ -416,7 +416,7 @@ comment on function public.check_rate_limit(
    error (55P03). Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
    RATE_LIMIT_INVALID_CALLS.';
 
-create function private.note_key_network(api_key_id uuid, organization_id uuid, address text)
+create function bulwark_private.note_key_network(api_key_id uuid, organization_id uuid, address text)
   returns void
   language plpgsql
   volatile
@@ -428,41 +428,41 @@ declare
   v_seen timestamptz;
 begin
   select h.network, k.last_seen_at into v_network, v_seen
-  from private.rate_limit_salt s
+  from bulwark_private.rate_limit_salt s
   cross join lateral (
     select encode(
       substring(sha256(s.salt || convert_to('network/' || address, 'UTF8')) from 1 for 16), 'hex'
     )::uuid as network
   ) h
-  left join private.known_networks k on k.owner = api_key_id and k.network = h.network;
+  left join bulwark_private.known_networks k on k.owner = api_key_id and k.network = h.network;
   if v_seen > now() - interval '1 day' then
     return;
   end if;
   if v_seen is null and exists (
-    select from private.known_networks k where k.owner = api_key_id
+    select from bulwark_private.known_networks k where k.owner = api_key_id
   ) then
-    perform private.raise_security_event(
+    perform bulwark.raise_security_event(
       'key_from_new_network', organization_id, null, api_key_id::text,
       jsonb_build_object('network', v_network)
     );
   end if;
-  insert into private.known_networks as k (owner, network)
+  insert into bulwark_private.known_networks as k (owner, network)
   values (api_key_id, v_network)
   on conflict on constraint known_networks_pkey do update set last_seen_at = excluded.last_seen_at;
 end;
 $$;
-comment on function private.note_key_network(uuid, uuid, text) is
+comment on function bulwark_private.note_key_network(uuid, uuid, text) is
   'Remembers from where an API key is used; from the second network on a new one is a security
    event.';
 
 revoke all on function
-  private.api_key_bucket(uuid),
-  private.charge_ahead(uuid[], private.rate_limit_terms, integer, integer),
-  private.decide_rate_limit(text, text[], text[], text, integer, uuid, uuid, uuid, integer),
-  private.rate_limit_identifiers(public.rate_limit_subject, uuid, uuid, text, text),
-  private.note_key_network(uuid, uuid, text),
-  public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer)
+  bulwark_private.api_key_bucket(uuid),
+  bulwark_private.charge_ahead(uuid[], bulwark_private.rate_limit_terms, integer, integer),
+  bulwark_private.decide_rate_limit(text, text[], text[], text, integer, uuid, uuid, uuid, integer),
+  bulwark_private.rate_limit_identifiers(bulwark.rate_limit_subject, uuid, uuid, text, text),
+  bulwark_private.note_key_network(uuid, uuid, text),
+  bulwark.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer)
+  bulwark.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer)
   to service_role;

@@ -6,8 +6,8 @@
 -- until it ends, and must not hold up everybody who is decided together with them.
 -- SECURITY DEFINER: check_rate_limits, because not even the service role touches buckets.
 
-create function public.check_rate_limits(rules text[], user_ids uuid[], addresses text[])
-  returns setof public.rate_limit_decision
+create function bulwark.check_rate_limits(rules text[], user_ids uuid[], addresses text[])
+  returns setof bulwark.rate_limit_decision
   language plpgsql
   volatile
   rows 20
@@ -32,14 +32,14 @@ begin
         c.place, r.name as rule, c.user_id, r.scope, r.capacity, r.window_seconds, r.emission_us,
         r.tolerance_us, r.when_store_fails
       from unnest(rules, user_ids, addresses) with ordinality as c (rule, user_id, address, place)
-      join public.rate_limit_rules r
+      join bulwark.rate_limit_rules r
         on r.name = c.rule and r.identified_by <> 'address_and_account'
       where c.user_id is not null
         and (
           c.address is null
           or (
-            private.rate_limit_standing(
-              '{user}', array[c.user_id::text], private.client_network(c.address)
+            bulwark_private.rate_limit_standing(
+              '{user}', array[c.user_id::text], bulwark_private.client_network(c.address)
             )
           ).blocked_until is null
         )
@@ -60,13 +60,13 @@ begin
       from wanted w
       cross join lateral (
         select b.id, b.scope
-        from private.rate_limits b
+        from bulwark_private.rate_limits b
         where b.id = w.user_id and b.scope = w.scope
         for update skip locked
       ) f
     ),
     charged as (
-      insert into private.rate_limits as b (
+      insert into bulwark_private.rate_limits as b (
         id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
       )
       select
@@ -78,7 +78,7 @@ begin
       -- One that is new may be somebody else's who is not done yet: see check_rate_limit.
       where f.id is not null or (
         not exists (
-          select from private.rate_limits b where b.id = w.user_id and b.scope = w.scope
+          select from bulwark_private.rate_limits b where b.id = w.user_id and b.scope = w.scope
         )
         and pg_try_advisory_xact_lock_shared(hashtext(w.rule), hashtext(w.user_id::text))
       )
@@ -102,13 +102,13 @@ begin
     order by n.place;
 end;
 $$;
-comment on function public.check_rate_limits(text[], uuid[], text[]) is
+comment on function bulwark.check_rate_limits(text[], uuid[], text[]) is
   'Admits up to 100 calls of users at once (service role only), each as check_rate_limit would with
    one token and without overrides, and answers in their order. What allowed is false for was not
    charged and not counted, or another transaction holds its bucket: ask check_rate_limit for it,
    which says why. Of calls on one bucket, what remains is what all of them leave.
    Errors: RATE_LIMIT_INVALID_CALLS.';
 
-revoke all on function public.check_rate_limits(text[], uuid[], text[])
+revoke all on function bulwark.check_rate_limits(text[], uuid[], text[])
   from public, anon, authenticated, service_role;
-grant execute on function public.check_rate_limits(text[], uuid[], text[]) to service_role;
+grant execute on function bulwark.check_rate_limits(text[], uuid[], text[]) to service_role;

@@ -5,7 +5,7 @@
 -- SECURITY DEFINER: charge_request, because clients touch neither buckets nor blocks. check_request
 --   is none, so that a hook that was there before runs with the rights of the request.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('rate_limits.request_rules', '{"*": "api_default"}',
     'Under which rule a request that writes is charged, by its path (/rpc/name); *: every other'),
   ('rate_limits.request_wait_ms', '1000',
@@ -13,7 +13,7 @@ insert into private.settings (name, value, description) values
   ('rate_limits.next_request_check', 'null',
     'The function that was the pre-request hook before, as schema.name; it runs after this one');
 
-alter table private.settings
+alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
   add constraint settings_rate_limits_requests check (
     case name
@@ -26,7 +26,7 @@ alter table private.settings
     end
   );
 
-create function private.exposed_limit_headers()
+create function bulwark_private.exposed_limit_headers()
   returns text
   language sql
   immutable
@@ -36,10 +36,10 @@ as $$
   select 'RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, '
     'X-RateLimit-Reset, Retry-After';
 $$;
-comment on function private.exposed_limit_headers() is
+comment on function bulwark_private.exposed_limit_headers() is
   'What pages of another origin may read of an answer, beside what PostgREST lets them read.';
 
-create function private.refuse_request(decision public.rate_limit_decision)
+create function bulwark_private.refuse_request(decision bulwark.rate_limit_decision)
   returns void
   language plpgsql
   volatile
@@ -74,15 +74,15 @@ begin
         'X-RateLimit-Limit', decision.capacity::text,
         'X-RateLimit-Remaining', '0',
         'X-RateLimit-Reset', decision.reset_seconds::text,
-        'Access-Control-Expose-Headers', private.exposed_limit_headers()
+        'Access-Control-Expose-Headers', bulwark_private.exposed_limit_headers()
       )
     )::text;
 end;
 $$;
-comment on function private.refuse_request(public.rate_limit_decision) is
+comment on function bulwark_private.refuse_request(bulwark.rate_limit_decision) is
   'Answers the request 429 with the headers of the decision, by PostgREST''s own SQLSTATE PGRST.';
 
-create function private.announce_request(decision public.rate_limit_decision)
+create function bulwark_private.announce_request(decision bulwark.rate_limit_decision)
   returns void
   language plpgsql
   volatile
@@ -105,17 +105,17 @@ begin
         jsonb_build_object('X-RateLimit-Limit', decision.capacity::text),
         jsonb_build_object('X-RateLimit-Remaining', decision.remaining::text),
         jsonb_build_object('X-RateLimit-Reset', decision.reset_seconds::text),
-        jsonb_build_object('Access-Control-Expose-Headers', private.exposed_limit_headers())
+        jsonb_build_object('Access-Control-Expose-Headers', bulwark_private.exposed_limit_headers())
       )
     )::text,
     true
   );
 end;
 $$;
-comment on function private.announce_request(public.rate_limit_decision) is
+comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
   'Adds the headers of the decision to those that the answer carries already.';
 
-create function private.charge_request()
+create function bulwark_private.charge_request()
   returns text
   language plpgsql
   volatile
@@ -124,14 +124,14 @@ create function private.charge_request()
 as $$
 declare
   v_address text;
-  v_claims constant json := private.claims();
-  v_decision public.rate_limit_decision;
+  v_claims constant json := bulwark_private.claims();
+  v_decision bulwark.rate_limit_decision;
   v_identifiers record;
   v_key uuid;
   v_next text;
   v_organization uuid;
   v_path text := coalesce(current_setting('request.path', true), '');
-  v_role constant text := private.caller_role();
+  v_role constant text := bulwark_private.caller_role();
   v_rule text;
   v_rules jsonb;
   v_settings jsonb;
@@ -141,7 +141,7 @@ declare
 begin
   -- One look for all of them: this runs in front of every request.
   select jsonb_object_agg(s.name, s.value) into v_settings
-  from private.settings s
+  from bulwark.settings s
   where s.name in (
     'rate_limits.address_header', 'rate_limits.address_hops', 'rate_limits.request_rules',
     'rate_limits.request_wait_ms', 'rate_limits.next_request_check'
@@ -155,17 +155,17 @@ begin
   if v_role in ('service_role', 'postgres', 'supabase_admin') then
     return v_next;
   end if;
-  v_address := private.forwarded_address(
+  v_address := bulwark_private.forwarded_address(
     nullif(current_setting('request.headers', true), '')::jsonb,
     v_settings ->> 'rate_limits.address_header',
     (v_settings -> 'rate_limits.address_hops')::integer
   );
   if v_role = 'api_key' then
-    v_key := private.uuid_or_null(v_claims ->> 'api_key_id');
-    v_organization := private.uuid_or_null(v_claims ->> 'organization_id');
+    v_key := bulwark_private.uuid_or_null(v_claims ->> 'api_key_id');
+    v_organization := bulwark_private.uuid_or_null(v_claims ->> 'organization_id');
   elsif v_role <> 'anon' then
     -- The served caller is charged: the token of an ended session is charged by address.
-    v_user := private.current_person();
+    v_user := bulwark.current_person();
   end if;
   -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
   -- written as %63 shall not lead around the rule of a path.
@@ -181,19 +181,19 @@ begin
     when v_rules ? v_path then v_rules ->> v_path
     -- A key has a rule of its own.
     when v_key is not null
-    then (select k.rate_limit_rule from public.api_keys k where k.id = v_key)
+    then (select k.rate_limit_rule from bulwark.api_keys k where k.id = v_key)
     else v_rules ->> '*'
   end;
 
   if current_setting('transaction_read_only')::boolean or v_rule is null then
     if v_address is not null or v_key is not null then
-      v_address := private.client_network(v_address);
-      v_identifiers := private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
-      v_standing := private.rate_limit_standing(
+      v_address := bulwark_private.client_network(v_address);
+      v_identifiers := bulwark_private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
+      v_standing := bulwark_private.rate_limit_standing(
         v_identifiers.kinds, v_identifiers.names, v_address
       );
       if v_standing.blocked_until is not null then
-        perform private.refuse_request(private.blocked_decision(v_rule, v_standing.blocked_until));
+        perform bulwark_private.refuse_request(bulwark_private.blocked_decision(v_rule, v_standing.blocked_until));
       end if;
     end if;
     return v_next;
@@ -208,7 +208,7 @@ begin
     perform pg_advisory_xact_lock(
       hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
     );
-    v_decision := public.check_rate_limit(
+    v_decision := bulwark.check_rate_limit(
       v_rule, v_user, v_key, v_address, null, v_organization
     );
   exception
@@ -217,22 +217,22 @@ begin
       -- request must not let all of the others through uncharged.
       select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails, 0
       into v_decision
-      from public.rate_limit_rules r where r.name = v_rule;
+      from bulwark.rate_limit_rules r where r.name = v_rule;
   end;
   perform set_config('lock_timeout', v_wait, true);
   if v_decision.allowed is not true then
-    perform private.refuse_request(v_decision);
+    perform bulwark_private.refuse_request(v_decision);
   end if;
-  perform private.announce_request(v_decision);
+  perform bulwark_private.announce_request(v_decision);
   return v_next;
 end;
 $$;
-comment on function private.charge_request() is
+comment on function bulwark_private.charge_request() is
   'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
    headers, and names the hook that comes next.';
 
-create function private.blocked_decision(rule text, blocked_until timestamptz)
-  returns public.rate_limit_decision
+create function bulwark_private.blocked_decision(rule text, blocked_until timestamptz)
+  returns bulwark.rate_limit_decision
   language sql
   stable
   set search_path = pg_catalog, pg_temp
@@ -243,12 +243,12 @@ as $$
   from (
     select greatest(1, ceil(date_part('epoch', blocked_until - clock_timestamp())))::integer
   ) as w (seconds)
-  left join public.rate_limit_rules r on r.name = coalesce(rule, 'api_default');
+  left join bulwark.rate_limit_rules r on r.name = coalesce(rule, 'api_default');
 $$;
-comment on function private.blocked_decision(text, timestamptz) is
+comment on function bulwark_private.blocked_decision(text, timestamptz) is
   'The refusal of a caller who is blocked, for requests that are not charged.';
 
-create function public.check_request()
+create function bulwark.check_request()
   returns void
   language plpgsql
   volatile
@@ -262,14 +262,14 @@ begin
   -- here, in front of everything else), whether they may go on, and what was the hook before.
   if current_setting('role') = 'api_key'
     or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
-    v_claims := private.resolve_api_key();
+    v_claims := bulwark_private.resolve_api_key();
     if v_claims is not null then
       -- Here and not in there: a SECURITY DEFINER function cannot set the role.
       perform set_config('request.jwt.claims', v_claims::text, true);
       perform set_config('role', 'api_key', true);
     end if;
   end if;
-  v_next := private.charge_request();
+  v_next := bulwark_private.charge_request();
   if v_next is not null then
     execute format(
       'select %s()',
@@ -278,18 +278,18 @@ begin
   end if;
 end;
 $$;
-comment on function public.check_request() is
+comment on function bulwark.check_request() is
   'PostgREST''s pre-request hook: alter role authenticator set pgrst.db_pre_request =
-   ''public.check_request''. Refuses who is blocked and what is too much with 429, charges requests
+   ''bulwark.check_request''. Refuses who is blocked and what is too much with 429, charges requests
    that write, sets RateLimit headers, and runs the hook that was there before.';
 
 revoke all on function
-  private.exposed_limit_headers(), private.refuse_request(public.rate_limit_decision),
-  private.announce_request(public.rate_limit_decision),
-  private.blocked_decision(text, timestamptz),
-  private.charge_request(), public.check_request()
+  bulwark_private.exposed_limit_headers(), bulwark_private.refuse_request(bulwark.rate_limit_decision),
+  bulwark_private.announce_request(bulwark.rate_limit_decision),
+  bulwark_private.blocked_decision(text, timestamptz),
+  bulwark_private.charge_request(), bulwark.check_request()
   from public, anon, authenticated, service_role;
 -- PostgREST calls the hook as the role of the request, whichever it is.
-grant usage on schema private to anon, api_key;
-grant execute on function private.charge_request(), public.check_request()
+grant usage on schema bulwark_private to anon, api_key;
+grant execute on function bulwark_private.charge_request(), bulwark.check_request()
   to anon, authenticated, service_role, api_key;

@@ -6,45 +6,45 @@
 -- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
 --   finish_login, because not even the service role does.
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('rate_limits.travel_kmh', '1000', 'Two sign-ins further apart than this speed are an event'),
   ('rate_limits.travel_km', '300', 'Below this distance places are too coarse to tell');
 
-create table private.sign_in_places (
+create table bulwark_private.sign_in_places (
   user_id uuid primary key,
   latitude real not null,
   longitude real not null,
   seen_at timestamptz not null default clock_timestamp()
 );
-comment on table private.sign_in_places is
+comment on table bulwark_private.sign_in_places is
   'Where each user last signed in, to a tenth of a degree; only where a trusted proxy says it. Not
    audited: places are personal, and the last one is all there is.';
-create index sign_in_places_seen_at_idx on private.sign_in_places (seen_at);
-alter table private.sign_in_places enable row level security;
+create index sign_in_places_seen_at_idx on bulwark_private.sign_in_places (seen_at);
+alter table bulwark_private.sign_in_places enable row level security;
 
-create function private.charge_attempt(kind text, user_id uuid, valid boolean)
+create function bulwark_private.charge_attempt(kind text, user_id uuid, valid boolean)
   returns jsonb
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_decision public.rate_limit_decision;
+  v_decision bulwark.rate_limit_decision;
 begin
   -- Charged before it is known to be right, and given back if it was: otherwise guesses that are
   -- made at once would all be answered.
-  v_decision := private.decide_rate_limit(
+  v_decision := bulwark_private.decide_rate_limit(
     'auth_login', array[kind], array[user_id::text], null, 1, null, user_id, null
   );
   if v_decision.allowed and valid then
-    update private.rate_limits b
+    update bulwark_private.rate_limits b
     set full_at = b.full_at - b.emission_us
-    where b.id = private.rate_limit_hash(
+    where b.id = bulwark_private.rate_limit_hash(
         concat(charge_attempt.kind, '/', charge_attempt.user_id)
       )
-      and b.scope = (select r.scope from public.rate_limit_rules r where r.name = 'auth_login');
+      and b.scope = (select r.scope from bulwark.rate_limit_rules r where r.name = 'auth_login');
   elsif v_decision.allowed then
-    perform private.append_auth_entry(
+    perform bulwark_private.append_auth_entry(
       'auth.login_failed', user_id, 'auth.users', user_id::text, kind
     );
   end if;
@@ -57,11 +57,11 @@ begin
   );
 end;
 $$;
-comment on function private.charge_attempt(text, uuid, boolean) is
+comment on function bulwark_private.charge_attempt(text, uuid, boolean) is
   'The answer to Supabase Auth about one attempt on an account: as long as it has been tried too
    often, right and wrong ones are refused alike; what is right costs nothing.';
 
-create function private.password_verification_attempt_hook(event jsonb)
+create function bulwark.password_verification_attempt_hook(event jsonb)
   returns jsonb
   language plpgsql
   volatile
@@ -69,16 +69,16 @@ create function private.password_verification_attempt_hook(event jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return private.charge_attempt(
+  return bulwark_private.charge_attempt(
     'password', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
   );
 end;
 $$;
-comment on function private.password_verification_attempt_hook(jsonb) is
+comment on function bulwark.password_verification_attempt_hook(jsonb) is
   'Supabase Auth''s password verification attempt hook ({user_id, valid}): slows an account down
    under the rule auth_login. It is told no address, so it can block nobody.';
 
-create function private.mfa_verification_attempt_hook(event jsonb)
+create function bulwark.mfa_verification_attempt_hook(event jsonb)
   returns jsonb
   language plpgsql
   volatile
@@ -86,16 +86,16 @@ create function private.mfa_verification_attempt_hook(event jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return private.charge_attempt(
+  return bulwark_private.charge_attempt(
     'second_factor', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
   ) - 'should_logout_user';
 end;
 $$;
-comment on function private.mfa_verification_attempt_hook(jsonb) is
+comment on function bulwark.mfa_verification_attempt_hook(jsonb) is
   'Supabase Auth''s MFA verification attempt hook ({factor_id, user_id, valid}): slows guessing of
    codes down, in a bucket apart from passwords.';
 
-create function public.begin_login(
+create function bulwark.begin_login(
   account text,
   address text default null,
   rule text default 'auth_login'
@@ -119,25 +119,25 @@ as $$
 #variable_conflict use_variable
 declare
   v_account constant text := left(lower(btrim(account)), 320);
-  v_address constant text := private.client_network(address);
-  v_decision public.rate_limit_decision;
+  v_address constant text := bulwark_private.client_network(address);
+  v_decision bulwark.rate_limit_decision;
   v_identifiers record;
   v_user constant uuid := (
     select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
   );
 begin
-  v_identifiers := private.rate_limit_identifiers(
+  v_identifiers := bulwark_private.rate_limit_identifiers(
     'address_and_account', null, null, v_address, v_account
   );
   if exists (
-    select from private.known_networks k
-    where k.owner = private.rate_limit_hash('account/' || v_account)
-      and k.network = private.rate_limit_hash('network/' || v_address)
+    select from bulwark_private.known_networks k
+    where k.owner = bulwark_private.rate_limit_hash('account/' || v_account)
+      and k.network = bulwark_private.rate_limit_hash('network/' || v_address)
   ) then
     v_identifiers.names[array_position(v_identifiers.kinds, 'account')] :=
       concat(v_account, ' from ', v_address);
   end if;
-  v_decision := private.decide_rate_limit(
+  v_decision := bulwark_private.decide_rate_limit(
     rule, v_identifiers.kinds, v_identifiers.names, v_address, 1, null, v_user, null
   );
   return query
@@ -146,12 +146,12 @@ begin
       v_decision.remaining, v_decision.reset_seconds, v_decision.retry_after_seconds;
 end;
 $$;
-comment on function public.begin_login(text, text, text) is
+comment on function bulwark.begin_login(text, text, text) is
   'Charges the address and the account of a sign-in (or, under the rule password_reset, of a reset)
    before it is tried (service role only). The answer is the same whether the account exists or not.
    Errors: RATE_LIMIT_UNKNOWN_RULE.';
 
-create function private.note_place(user_id uuid, latitude real, longitude real)
+create function bulwark_private.note_place(user_id uuid, latitude real, longitude real)
   returns void
   language plpgsql
   volatile
@@ -160,13 +160,13 @@ as $$
 declare
   v_hours float8;
   v_km float8;
-  v_last private.sign_in_places;
+  v_last bulwark_private.sign_in_places;
 begin
   if latitude is null or longitude is null or latitude not between -90 and 90
     or longitude not between -180 and 180 then
     return;
   end if;
-  select * into v_last from private.sign_in_places p where p.user_id = note_place.user_id;
+  select * into v_last from bulwark_private.sign_in_places p where p.user_id = note_place.user_id;
   if found then
     -- The haversine of the distance on a sphere of the Earth's mean radius.
     v_km := 2 * 6371 * asin(sqrt(least(1,
@@ -175,15 +175,15 @@ begin
         * power(sind((longitude - v_last.longitude) / 2), 2)
     )));
     v_hours := date_part('epoch', clock_timestamp() - v_last.seen_at) / 3600;
-    if v_km > (private.setting('rate_limits.travel_km'))::float8
-      and v_km > (private.setting('rate_limits.travel_kmh'))::float8 * greatest(v_hours, 0) then
-      perform private.raise_security_event(
+    if v_km > (bulwark_private.setting('rate_limits.travel_km'))::float8
+      and v_km > (bulwark_private.setting('rate_limits.travel_kmh'))::float8 * greatest(v_hours, 0) then
+      perform bulwark.raise_security_event(
         'impossible_travel', null, user_id, '',
         jsonb_build_object('km', round(v_km::numeric), 'minutes', round((v_hours * 60)::numeric))
       );
     end if;
   end if;
-  insert into private.sign_in_places as p (user_id, latitude, longitude)
+  insert into bulwark_private.sign_in_places as p (user_id, latitude, longitude)
   values (
     note_place.user_id, round(latitude::numeric, 1)::real, round(longitude::numeric, 1)::real
   )
@@ -191,11 +191,11 @@ begin
     set latitude = excluded.latitude, longitude = excluded.longitude, seen_at = excluded.seen_at;
 end;
 $$;
-comment on function private.note_place(uuid, real, real) is
+comment on function bulwark_private.note_place(uuid, real, real) is
   'Remembers where a user signed in; further from the last place than anybody travels in the time
    between is a security event.';
 
-create function public.finish_login(
+create function bulwark.finish_login(
   account text,
   address text default null,
   user_id uuid default null,
@@ -211,15 +211,15 @@ as $$
 #variable_conflict use_variable
 declare
   v_account constant text := left(lower(btrim(account)), 320);
-  v_address constant text := private.client_network(address);
-  v_owner constant uuid := private.rate_limit_hash('account/' || v_account);
-  v_network constant uuid := private.rate_limit_hash('network/' || v_address);
+  v_address constant text := bulwark_private.client_network(address);
+  v_owner constant uuid := bulwark_private.rate_limit_hash('account/' || v_account);
+  v_network constant uuid := bulwark_private.rate_limit_hash('network/' || v_address);
   v_user constant uuid := (
     select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
   );
 begin
   if user_id is null then
-    perform private.append_audit_entry(
+    perform bulwark_private.append_audit_entry(
       event_type => 'auth.login_failed', result => 'failure', action => 'password',
       resource_type => case when v_user is null then 'account' else 'auth.users' end,
       resource_id => coalesce(v_user, v_owner)::text,
@@ -228,29 +228,29 @@ begin
     return;
   end if;
   if v_network is not null then
-    insert into private.known_networks as k (owner, network)
+    insert into bulwark_private.known_networks as k (owner, network)
     values (v_owner, v_network)
     on conflict on constraint known_networks_pkey do update
       set last_seen_at = excluded.last_seen_at;
   end if;
-  perform private.note_place(user_id, latitude, longitude);
+  perform bulwark_private.note_place(user_id, latitude, longitude);
 end;
 $$;
-comment on function public.finish_login(text, text, uuid, real, real) is
+comment on function bulwark.finish_login(text, text, uuid, real, real) is
   'Notes how a sign-in ended (service role only): without a user it failed, which is an entry of the
    audit log; with one the network becomes known, and the place is compared with the last one.';
 
 revoke all on function
-  private.charge_attempt(text, uuid, boolean),
-  private.password_verification_attempt_hook(jsonb), private.mfa_verification_attempt_hook(jsonb),
-  private.note_place(uuid, real, real),
-  public.begin_login(text, text, text),
-  public.finish_login(text, text, uuid, real, real)
+  bulwark_private.charge_attempt(text, uuid, boolean),
+  bulwark.password_verification_attempt_hook(jsonb), bulwark.mfa_verification_attempt_hook(jsonb),
+  bulwark_private.note_place(uuid, real, real),
+  bulwark.begin_login(text, text, text),
+  bulwark.finish_login(text, text, uuid, real, real)
   from public, anon, authenticated, service_role;
 grant execute on function
-  private.password_verification_attempt_hook(jsonb), private.mfa_verification_attempt_hook(jsonb)
+  bulwark.password_verification_attempt_hook(jsonb), bulwark.mfa_verification_attempt_hook(jsonb)
   to supabase_auth_admin;
 grant execute on function
-  public.begin_login(text, text, text),
-  public.finish_login(text, text, uuid, real, real)
+  bulwark.begin_login(text, text, text),
+  bulwark.finish_login(text, text, uuid, real, real)
   to service_role;

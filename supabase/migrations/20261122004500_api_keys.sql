@@ -5,8 +5,8 @@
 -- it but the most it could ever be, and that only ever shrinks.
 -- SECURITY DEFINER: set_api_key_policy, because no client writes policies.
 
-create table public.api_key_policies (
-  organization_id uuid primary key references public.organizations (id) on delete cascade,
+create table bulwark.api_key_policies (
+  organization_id uuid primary key references bulwark.organizations (id) on delete cascade,
   allowed boolean not null,
   decided_with_mfa boolean not null,
   max_days bigint,
@@ -14,27 +14,27 @@ create table public.api_key_policies (
   updated_by uuid references auth.users (id) on delete set null,
   constraint api_key_policies_max_days check (max_days between 1 and 3650)
 );
-comment on table public.api_key_policies is
+comment on table bulwark.api_key_policies is
   'What an organization decided about API keys. Without a row keys are allowed, unless the
    organization requires MFA: then they are not until somebody allows them.';
-comment on column public.api_key_policies.decided_with_mfa is
+comment on column bulwark.api_key_policies.decided_with_mfa is
   'Whether a second factor was freshly verified when it was decided, or the operator decided. Where
    MFA is required, a yes without it does not count, also if it was said before MFA was required.';
-comment on column public.api_key_policies.max_days is
+comment on column bulwark.api_key_policies.max_days is
   'For how long a key is issued at most; null: as long as the installation allows.';
 
-create table public.api_keys (
+create table bulwark.api_keys (
   id uuid primary key default gen_random_uuid(),
-  organization_id uuid not null references public.organizations (id) on delete cascade,
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   owner_id uuid not null references auth.users (id) on delete cascade,
   name text not null,
   environment text not null,
   first_characters text not null,
   scopes text[] not null,
   networks cidr[],
-  rate_limit_rule text not null references public.rate_limit_rules (name),
+  rate_limit_rule text not null references bulwark.rate_limit_rules (name),
   issued_with_mfa boolean not null,
-  rotated_from uuid references public.api_keys (id) on delete set null,
+  rotated_from uuid references bulwark.api_keys (id) on delete set null,
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
   revoked_at timestamptz,
@@ -53,50 +53,50 @@ create table public.api_keys (
   -- Two successors of one key cannot be, whoever writes.
   constraint api_keys_has_one_successor unique (rotated_from)
 );
-comment on table public.api_keys is
+comment on table bulwark.api_keys is
   'API keys, without anything that could be used as one. Owners see theirs, members with
    api_key:read all of the organization''s; every change goes through a function.';
-comment on column public.api_keys.first_characters is
+comment on column bulwark.api_keys.first_characters is
   'How the key begins, to recognize it by. What is left of it is beyond guessing.';
-comment on column public.api_keys.scopes is
+comment on column bulwark.api_keys.scopes is
   'The most that the key may: what it may right now is less where its owner holds less.';
-comment on column public.api_keys.networks is
+comment on column bulwark.api_keys.networks is
   'From where the key is accepted; null: from anywhere. IPv6 by /64 or wider.';
-comment on column public.api_keys.issued_with_mfa is
+comment on column bulwark.api_keys.issued_with_mfa is
   'Whether a second factor was freshly verified in the session that issued it.';
-comment on column public.api_keys.revoked_by is
+comment on column bulwark.api_keys.revoked_by is
   'Who revoked it; null with revoked_at set: the operator, or a report that it had leaked.';
 
-create table private.api_key_hashes (
-  api_key_id uuid primary key references public.api_keys (id) on delete cascade,
+create table bulwark_private.api_key_hashes (
+  api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
   key_hash bytea not null unique,
   constraint api_key_hashes_is_sha256 check (octet_length(key_hash) = 32)
 );
-comment on table private.api_key_hashes is
+comment on table bulwark_private.api_key_hashes is
   'SHA-256 of each key. A key is 190 random bits, which nobody guesses: a slow hash would only slow
    down us, and an index look-up tells nothing about keys one does not have.';
 
 -- Apart from the key, so that being used does not touch what says who may what.
-create table private.api_key_uses (
-  api_key_id uuid primary key references public.api_keys (id) on delete cascade,
+create table bulwark_private.api_key_uses (
+  api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
   last_used_at timestamptz not null
 ) with (fillfactor = 70);
-comment on table private.api_key_uses is
+comment on table bulwark_private.api_key_uses is
   'When each key was last used, written at most once in api_keys.use_precision_seconds. Not audited:
    it says nothing that the entries made with the key do not.';
 
-create index api_keys_organization_id_idx on public.api_keys (organization_id, created_at, id);
-create index api_keys_owner_id_idx on public.api_keys (owner_id, organization_id);
-create index api_keys_revoked_by_idx on public.api_keys (revoked_by) where revoked_by is not null;
-create index api_keys_rate_limit_rule_idx on public.api_keys (rate_limit_rule);
-create index api_key_policies_updated_by_idx on public.api_key_policies (updated_by);
+create index api_keys_organization_id_idx on bulwark.api_keys (organization_id, created_at, id);
+create index api_keys_owner_id_idx on bulwark.api_keys (owner_id, organization_id);
+create index api_keys_revoked_by_idx on bulwark.api_keys (revoked_by) where revoked_by is not null;
+create index api_keys_rate_limit_rule_idx on bulwark.api_keys (rate_limit_rule);
+create index api_key_policies_updated_by_idx on bulwark.api_key_policies (updated_by);
 
-alter table public.api_key_policies enable row level security;
-alter table public.api_keys enable row level security;
-alter table private.api_key_hashes enable row level security;
-alter table private.api_key_uses enable row level security;
+alter table bulwark.api_key_policies enable row level security;
+alter table bulwark.api_keys enable row level security;
+alter table bulwark_private.api_key_hashes enable row level security;
+alter table bulwark_private.api_key_uses enable row level security;
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('api_keys.prefix', '"bwk"',
     'What every API key begins with: 2 to 12 letters by which scanners recognize it'),
   ('api_keys.environments', '["live", "test"]', 'The environments that a key can be issued for'),
@@ -108,17 +108,17 @@ insert into private.settings (name, value, description) values
     'Among which rules whoever issues a key chooses its own'),
   ('api_keys.use_precision_seconds', '60', 'How exactly the last use of a key is known');
 
-create function private.api_user_role()
+create function bulwark_private.api_user_role()
   returns uuid
   language sql
   immutable
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$ select '00000000-0000-4000-8000-000000000010'::uuid; $$;
-comment on function private.api_user_role() is
+comment on function bulwark_private.api_user_role() is
   'The id of the system role api_user: what programs may at most.';
 
-create view private.api_key_states with (security_invoker = true) as
+create view bulwark_private.api_key_states with (security_invoker = true) as
   select
     k.id, k.organization_id, k.owner_id, k.scopes, k.issued_with_mfa, k.expires_at,
     k.rate_limit_rule, k.networks,
@@ -128,53 +128,53 @@ create view private.api_key_states with (security_invoker = true) as
       -- programs may, and one to have been verified when the key was issued.
       and (m.id is null or k.issued_with_mfa)
       and coalesce(p.allowed and (m.id is null or p.decided_with_mfa), m.id is null) as active
-  from public.api_keys k
-  left join public.api_key_policies p on p.organization_id = k.organization_id
-  left join public.mfa_policies m
+  from bulwark.api_keys k
+  left join bulwark.api_key_policies p on p.organization_id = k.organization_id
+  left join bulwark.mfa_policies m
     on m.organization_id = k.organization_id and m.required_from <= now();
-comment on view private.api_key_states is
+comment on view bulwark_private.api_key_states is
   'Whether each key counts right now: not revoked, not expired, and allowed by its organization.';
 
-create view private.api_key_holdings with (security_invoker = true) as
+create view bulwark_private.api_key_holdings with (security_invoker = true) as
   select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
-  from private.api_key_states k
+  from bulwark_private.api_key_states k
   -- Of the owner's grants those in the organization and that of a super_admin, and no others: what
   -- a look-up takes shall follow neither from how many organizations the owner is in nor from how
   -- many members this one has. By equality the planner may take the index by organization, which
   -- reads all of its members, for as good as the one by user; by a range it does not.
   cross join lateral (
     select g.role_id
-    from private.active_grants g
+    from bulwark_private.active_grants g
     where g.user_id = k.owner_id
       and g.organization_id between k.organization_id and k.organization_id
     union all
     select s.role_id
-    from private.active_grants s
+    from bulwark_private.active_grants s
     where s.user_id = k.owner_id
       and s.organization_id is null
-      and s.role_id = private.super_admin_role()
+      and s.role_id = bulwark_private.super_admin_role()
       and (
         k.issued_with_mfa
         or not exists (
-          select from public.mfa_policies m
+          select from bulwark.mfa_policies m
           where m.organization_id is null and m.required_from <= now()
         )
       )
   ) g
-  join private.effective_permissions h
+  join bulwark_private.effective_permissions h
     on h.role_id = g.role_id and h.permission = any (k.scopes)
-  join private.effective_permissions e
-    on e.role_id = private.api_user_role() and e.permission = h.permission;
-comment on view private.api_key_holdings is
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission;
+comment on view bulwark_private.api_key_holdings is
   'What each key may, were it in force: its scopes, as far as programs and its owner hold them.';
 
-create view private.api_key_permissions with (security_invoker = true) as
+create view bulwark_private.api_key_permissions with (security_invoker = true) as
   select h.api_key_id, h.organization_id, h.permission, h.networks
-  from private.api_key_holdings h
+  from bulwark_private.api_key_holdings h
   where h.active;
-comment on view private.api_key_permissions is 'What each key may right now.';
+comment on view bulwark_private.api_key_permissions is 'What each key may right now.';
 
-create function private.network_is_allowed(networks cidr[], address text)
+create function bulwark_private.network_is_allowed(networks cidr[], address text)
   returns boolean
   language plpgsql
   immutable
@@ -188,11 +188,11 @@ begin
     or networks is null;
 end;
 $$;
-comment on function private.network_is_allowed(cidr[], text) is
-  'Whether a key with this list of networks is accepted from an address, as private.client_network
+comment on function bulwark_private.network_is_allowed(cidr[], text) is
+  'Whether a key with this list of networks is accepted from an address, as bulwark_private.client_network
    writes it (null: unknown).';
 
-create function private.api_key_organizations(permission text)
+create function bulwark_private.api_key_organizations(permission text)
   returns setof uuid
   language plpgsql
   stable
@@ -203,30 +203,30 @@ create function private.api_key_organizations(permission text)
 as $$
 declare
   -- Of a request with role api_key the claims are what PostgREST verified or the hook looked up.
-  v_key constant uuid := private.uuid_or_null(
-    private.claims() ->> 'api_key_id'
+  v_key constant uuid := bulwark_private.uuid_or_null(
+    bulwark_private.claims() ->> 'api_key_id'
   );
 begin
   return query
     select p.organization_id
-    from private.api_key_permissions p
+    from bulwark_private.api_key_permissions p
     where p.api_key_id = v_key
       and p.permission = api_key_organizations.permission
       and case
         when p.networks is null then true
-        else private.network_is_allowed(
+        else bulwark_private.network_is_allowed(
           p.networks,
-          private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
+          bulwark_private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
         )
       end
     limit 1;
 end;
 $$;
-comment on function private.api_key_organizations(text) is
+comment on function bulwark_private.api_key_organizations(text) is
   'The organization of the key that the request is made with, if the key holds the permission right
    now; none where it was revoked or has expired, whatever the token says.';
 
-create function private.api_keys_only_narrow()
+create function bulwark_private.api_keys_only_narrow()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -244,55 +244,55 @@ begin
   return new;
 end;
 $$;
-comment on function private.api_keys_only_narrow() is
+comment on function bulwark_private.api_keys_only_narrow() is
   'Trigger: a key''s end never moves further away, and a revocation is final, whoever writes.';
 
 create trigger api_keys_keep_columns
-  before update on public.api_keys
-  for each row execute function private.keep_columns(
+  before update on bulwark.api_keys
+  for each row execute function bulwark.keep_columns(
     'id', 'organization_id', 'owner_id', 'environment', 'first_characters', 'scopes', 'networks',
     'rate_limit_rule', 'issued_with_mfa', 'created_at'
   );
 create trigger api_keys_only_narrow
-  before update on public.api_keys
-  for each row execute function private.api_keys_only_narrow();
+  before update on bulwark.api_keys
+  for each row execute function bulwark_private.api_keys_only_narrow();
 create trigger api_key_hashes_keep_columns
-  before update on private.api_key_hashes
-  for each row execute function private.keep_columns('key_hash', 'api_key_id');
+  before update on bulwark_private.api_key_hashes
+  for each row execute function bulwark.keep_columns('key_hash', 'api_key_id');
 create trigger api_key_policies_keep_columns
-  before update on public.api_key_policies
-  for each row execute function private.keep_columns('organization_id');
+  before update on bulwark.api_key_policies
+  for each row execute function bulwark.keep_columns('organization_id');
 create trigger api_key_policies_touch_updated_at
-  before update on public.api_key_policies
-  for each row execute function private.touch_updated_at();
+  before update on bulwark.api_key_policies
+  for each row execute function bulwark_private.touch_updated_at();
 
-create function private.mfa_is_required_in(organization_id uuid)
+create function bulwark_private.mfa_is_required_in(organization_id uuid)
   returns boolean
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select exists (
-    select from public.mfa_policies m
+    select from bulwark.mfa_policies m
     where m.organization_id = mfa_is_required_in.organization_id and m.required_from <= now()
   );
 $$;
-comment on function private.mfa_is_required_in(uuid) is
+comment on function bulwark_private.mfa_is_required_in(uuid) is
   'Whether an organization requires a second factor of its members right now.';
 
-create function public.set_api_key_policy(
+create function bulwark.set_api_key_policy(
   organization_id uuid,
   allowed boolean,
   max_days integer default null
 )
-  returns public.api_key_policies
+  returns bulwark.api_key_policies
   language plpgsql
   volatile
   security definer            -- definer because no client writes policies
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_policy public.api_key_policies;
+  v_policy bulwark.api_key_policies;
 begin
   if organization_id is null or allowed is null then
     raise exception 'Cannot set the policy: the organization or the decision is null'
@@ -302,19 +302,19 @@ begin
     raise exception 'Cannot set the policy: keys are issued for 1 to 3650 days'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_EXPIRY';
   end if;
-  perform private.require_permission_to_change('settings:write', organization_id);
-  if allowed and private.mfa_is_required_in(organization_id)
-    and not private.caller_is_service() then
-    perform private.require_step_up();
+  perform bulwark_private.require_permission_to_change('settings:write', organization_id);
+  if allowed and bulwark_private.mfa_is_required_in(organization_id)
+    and not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_step_up();
   end if;
-  insert into public.api_key_policies as p
+  insert into bulwark.api_key_policies as p
     (organization_id, allowed, decided_with_mfa, max_days, updated_by)
   values (
     set_api_key_policy.organization_id, set_api_key_policy.allowed,
-    private.caller_is_service() or public.mfa_verified(
-      make_interval(mins => (private.setting('mfa.step_up_minutes'))::integer)
+    bulwark_private.caller_is_service() or bulwark.mfa_verified(
+      make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)
     ),
-    set_api_key_policy.max_days, private.current_person()
+    set_api_key_policy.max_days, bulwark.current_person()
   )
   on conflict on constraint api_key_policies_pkey do update
     set allowed = excluded.allowed, decided_with_mfa = excluded.decided_with_mfa,
@@ -323,7 +323,7 @@ begin
   return v_policy;
 end;
 $$;
-comment on function public.set_api_key_policy(uuid, boolean, integer) is
+comment on function bulwark.set_api_key_policy(uuid, boolean, integer) is
   'Decides whether the organization has API keys at all, and for how many days they are issued at
    most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go
    on that were neither revoked nor have expired. Where the organization requires MFA, saying yes
@@ -333,55 +333,55 @@ comment on function public.set_api_key_policy(uuid, boolean, integer) is
    RBAC_UNKNOWN_ORGANIZATION.';
 
 create policy "Members read what their organizations decided about API keys"
-  on public.api_key_policies for select to authenticated
+  on bulwark.api_key_policies for select to authenticated
   using (
-    organization_id = any (array(select private.organizations_with('settings:read')))
-    or organization_id = any (array(select private.organizations_with('api_key:read')))
+    organization_id = any (array(select bulwark.organizations_with('settings:read')))
+    or organization_id = any (array(select bulwark.organizations_with('api_key:read')))
   );
 
 create policy "Owners read their API keys, members with api_key:read all"
-  on public.api_keys for select to authenticated
+  on bulwark.api_keys for select to authenticated
   using (
-    owner_id = (select private.current_person())
-    or organization_id = any (array(select private.organizations_with('api_key:read')))
+    owner_id = (select bulwark.current_person())
+    or organization_id = any (array(select bulwark.organizations_with('api_key:read')))
   );
 
-create function private.api_key_organization(api_key_id uuid)
+create function bulwark_private.api_key_organization(api_key_id uuid)
   returns uuid
   language sql
   stable
   set search_path = pg_catalog, pg_temp
-as $$ select k.organization_id from public.api_keys k where k.id = api_key_id; $$;
-comment on function private.api_key_organization(uuid) is 'The organization of a key.';
+as $$ select k.organization_id from bulwark.api_keys k where k.id = api_key_id; $$;
+comment on function bulwark_private.api_key_organization(uuid) is 'The organization of a key.';
 
-select private.enable_audit(
-  'public.api_key_policies', organization_column => 'organization_id',
+select bulwark.enable_audit(
+  'bulwark.api_key_policies', organization_column => 'organization_id',
   event_types => '{settings.updated,settings.updated,settings.updated}'
 );
-select private.enable_audit(
-  'public.api_keys', organization_column => 'organization_id',
+select bulwark.enable_audit(
+  'bulwark.api_keys', organization_column => 'organization_id',
   event_types => '{api.key_created,data.update,data.delete}'
 );
-select private.enable_audit(
-  'private.api_key_hashes', organization_column => 'api_key_id',
-  organization_lookup => 'private.api_key_organization', redact => '{key_hash}'
+select bulwark.enable_audit(
+  'bulwark_private.api_key_hashes', organization_column => 'api_key_id',
+  organization_lookup => 'bulwark_private.api_key_organization', redact => '{key_hash}'
 );
 
-revoke all on public.api_key_policies, public.api_keys
+revoke all on bulwark.api_key_policies, bulwark.api_keys
   from public, anon, authenticated, service_role;
-grant select on public.api_key_policies, public.api_keys to authenticated, service_role;
+grant select on bulwark.api_key_policies, bulwark.api_keys to authenticated, service_role;
 revoke all on
-  private.api_key_states, private.api_key_holdings, private.api_key_permissions
+  bulwark_private.api_key_states, bulwark_private.api_key_holdings, bulwark_private.api_key_permissions
   from public, anon, authenticated, service_role;
 revoke all on function
-  private.api_user_role(), private.network_is_allowed(cidr[], text),
-  private.api_key_organizations(text), private.api_keys_only_narrow(),
-  private.mfa_is_required_in(uuid), private.api_key_organization(uuid),
-  public.set_api_key_policy(uuid, boolean, integer)
+  bulwark_private.api_user_role(), bulwark_private.network_is_allowed(cidr[], text),
+  bulwark_private.api_key_organizations(text), bulwark_private.api_keys_only_narrow(),
+  bulwark_private.mfa_is_required_in(uuid), bulwark_private.api_key_organization(uuid),
+  bulwark.set_api_key_policy(uuid, boolean, integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.set_api_key_policy(uuid, boolean, integer)
+grant execute on function bulwark.set_api_key_policy(uuid, boolean, integer)
   to authenticated, service_role;
--- Policies of tables that admit keys ask private.organizations_with as the role api_key: this and
+-- Policies of tables that admit keys ask bulwark.organizations_with as the role api_key: this and
 -- nothing else of the schema is open to it.
-grant usage on schema private to api_key;
-grant execute on function private.organizations_with(text) to api_key;
+grant usage on schema bulwark, bulwark_private to api_key;
+grant execute on function bulwark.organizations_with(text) to api_key;

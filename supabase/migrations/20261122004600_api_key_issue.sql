@@ -4,7 +4,7 @@
 -- once, in the answer; it is made here, so that it is in no statement and no parameter.
 -- SECURITY DEFINER: create_api_key, because no client writes keys.
 
-create function private.random_base62(length integer)
+create function bulwark_private.random_base62(length integer)
   returns text
   language plpgsql
   volatile
@@ -29,10 +29,10 @@ begin
   return v_text;
 end;
 $$;
-comment on function private.random_base62(integer) is
+comment on function bulwark_private.random_base62(integer) is
   'So many random characters of 0-9A-Za-z, 5.95 bits each.';
 
-create function private.checksum_base62(content text)
+create function bulwark_private.checksum_base62(content text)
   returns text
   language plpgsql
   immutable
@@ -64,67 +64,67 @@ begin
   return v_text;
 end;
 $$;
-comment on function private.checksum_base62(text) is
+comment on function bulwark_private.checksum_base62(text) is
   'CRC-32 as six characters of 0-9A-Za-z: tells a mistyped key, and anything else that looks like
    one, from a key without asking the database.';
 
-create function private.require_issuer(organization_id uuid)
+create function bulwark_private.require_issuer(organization_id uuid)
   returns uuid
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_user constant uuid := private.require_user();
+  v_user constant uuid := bulwark_private.require_user();
 begin
   if organization_id is null then
     raise exception 'Cannot issue an API key: the organization is null'
       using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
   end if;
-  perform private.require_permission_to_act('api_key:create', organization_id);
-  if private.user_permits(v_user, 'api_key:create', organization_id) is not true then
+  perform bulwark_private.require_permission_to_act('api_key:create', organization_id);
+  if bulwark_private.user_permits(v_user, 'api_key:create', organization_id) is not true then
     raise exception 'Cannot issue an API key: its owner is a person who may issue it'
       using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
   end if;
   if coalesce(
     (
       select p.allowed and (
-        p.decided_with_mfa or not private.mfa_is_required_in(p.organization_id)
+        p.decided_with_mfa or not bulwark_private.mfa_is_required_in(p.organization_id)
       )
-      from public.api_key_policies p
+      from bulwark.api_key_policies p
       where p.organization_id = require_issuer.organization_id
     ),
-    not private.mfa_is_required_in(organization_id)
+    not bulwark_private.mfa_is_required_in(organization_id)
   ) is not true then
     raise exception 'Cannot issue an API key: the organization does not allow any'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_NOT_ALLOWED',
             hint = 'Whoever holds settings:write decides that with set_api_key_policy';
   end if;
-  if private.mfa_is_required_in(organization_id) then
-    perform private.require_step_up();
+  if bulwark_private.mfa_is_required_in(organization_id) then
+    perform bulwark_private.require_step_up();
   end if;
   return v_user;
 end;
 $$;
-comment on function private.require_issuer(uuid) is
+comment on function bulwark_private.require_issuer(uuid) is
   'The caller, if they may issue keys in the organization now (api_key:create, the organization''s
    policy, and where it requires MFA a fresh verification). Raises RBAC_NOT_AUTHENTICATED,
    RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
 
-create function private.api_key_expiry(organization_id uuid, wanted timestamptz)
+create function bulwark_private.api_key_expiry(organization_id uuid, wanted timestamptz)
   returns timestamptz
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_days bigint := (private.setting('api_keys.max_days'))::bigint;
+  v_days bigint := (bulwark_private.setting('api_keys.max_days'))::bigint;
 begin
   select least(v_days, p.max_days) into v_days
   from (select) as one
-  left join public.api_key_policies p on p.organization_id = api_key_expiry.organization_id;
+  left join bulwark.api_key_policies p on p.organization_id = api_key_expiry.organization_id;
   wanted := coalesce(wanted, now() + make_interval(
-    days => least(v_days, (private.setting('api_keys.default_days'))::bigint)::integer
+    days => least(v_days, (bulwark_private.setting('api_keys.default_days'))::bigint)::integer
   ));
   if wanted <= now() or wanted > now() + make_interval(days => v_days::integer, mins => 5) then
     raise exception 'Cannot issue an API key: it ends within % days', v_days
@@ -133,11 +133,11 @@ begin
   return wanted;
 end;
 $$;
-comment on function private.api_key_expiry(uuid, timestamptz) is
+comment on function bulwark_private.api_key_expiry(uuid, timestamptz) is
   'When a key that is issued now ends, given what was asked for (null: the default). Raises
    API_KEY_INVALID_EXPIRY.';
 
-create function private.api_key_networks(networks text[])
+create function bulwark_private.api_key_networks(networks text[])
   returns cidr[]
   language plpgsql
   stable
@@ -173,10 +173,10 @@ begin
   return v_networks;
 end;
 $$;
-comment on function private.api_key_networks(text[]) is
+comment on function bulwark_private.api_key_networks(text[]) is
   'A list of networks as it is kept. Raises API_KEY_INVALID_NETWORK.';
 
-create function private.require_scopes(scopes text[], organization_id uuid)
+create function bulwark_private.require_scopes(scopes text[], organization_id uuid)
   returns text[]
   language plpgsql
   stable
@@ -191,16 +191,16 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_SCOPES';
   end if;
   foreach v_scope in array scopes loop
-    perform private.require_known_permission(v_scope);
+    perform bulwark_private.require_known_permission(v_scope);
     if not exists (
-      select from private.effective_permissions e
-      where e.role_id = private.api_user_role() and e.permission = v_scope
+      select from bulwark_private.effective_permissions e
+      where e.role_id = bulwark_private.api_user_role() and e.permission = v_scope
     ) then
       raise exception 'Cannot issue an API key: % is not for programs', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
               hint = 'The role api_user holds what programs may';
     end if;
-    if private.session_permits(private.current_person(), v_scope, organization_id) is not true then
+    if bulwark_private.session_permits(bulwark.current_person(), v_scope, organization_id) is not true then
       raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
               hint = 'A key may no more than whoever issues it';
@@ -209,27 +209,27 @@ begin
   return array(select distinct s from unnest(scopes) as s order by s);
 end;
 $$;
-comment on function private.require_scopes(text[], uuid) is
+comment on function bulwark_private.require_scopes(text[], uuid) is
   'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
    RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
 
-create function private.require_room_for_key(organization_id uuid, owner_id uuid, times integer)
+create function bulwark_private.require_room_for_key(organization_id uuid, owner_id uuid, times integer)
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_limit constant bigint := (private.setting('api_keys.limit_per_owner'))::bigint;
+  v_limit constant bigint := (bulwark_private.setting('api_keys.limit_per_owner'))::bigint;
 begin
-  perform private.lock_count('api_keys', concat_ws('/', organization_id, owner_id));
+  perform bulwark_private.lock_count('api_keys', concat_ws('/', organization_id, owner_id));
   -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others
   -- enough.
   if (
     select
       count(*) filter (where k.revoked_at is null and k.expires_at > now()) >= times * v_limit
       or count(*) filter (where k.created_at > now() - interval '1 hour') >= 4 * v_limit
-    from public.api_keys k
+    from bulwark.api_keys k
     where k.organization_id = require_room_for_key.organization_id
       and k.owner_id = require_room_for_key.owner_id
       and (k.revoked_at is null or k.created_at > now() - interval '1 hour')
@@ -240,11 +240,11 @@ begin
   end if;
 end;
 $$;
-comment on function private.require_room_for_key(uuid, uuid, integer) is
+comment on function bulwark_private.require_room_for_key(uuid, uuid, integer) is
   'Raises API_KEY_TOO_MANY where a member has so many times api_keys.limit_per_owner keys in force
    in an organization, or was issued four times as many there within an hour.';
 
-create type public.issued_api_key as (
+create type bulwark.issued_api_key as (
   id uuid,
   api_key text,
   name text,
@@ -252,50 +252,50 @@ create type public.issued_api_key as (
   scopes text[],
   expires_at timestamptz
 );
-comment on type public.issued_api_key is
+comment on type bulwark.issued_api_key is
   'A key that was just issued: api_key is the key itself, which nobody can be shown again.';
 
-create function private.issue_api_key(new_key public.api_keys)
-  returns public.issued_api_key
+create function bulwark_private.issue_api_key(new_key bulwark.api_keys)
+  returns bulwark.issued_api_key
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_secret constant text := private.random_base62(32);
+  v_secret constant text := bulwark_private.random_base62(32);
   v_start constant text := concat_ws(
-    '_', private.setting('api_keys.prefix') #>> '{}', new_key.environment, ''
+    '_', bulwark_private.setting('api_keys.prefix') #>> '{}', new_key.environment, ''
   );
   v_hash bytea;
-  v_issued public.issued_api_key;
+  v_issued bulwark.issued_api_key;
 begin
-  v_issued.api_key := v_start || v_secret || private.checksum_base62(v_secret);
+  v_issued.api_key := v_start || v_secret || bulwark_private.checksum_base62(v_secret);
   v_issued.first_characters := v_start || left(v_secret, 4);
   -- In assignments, and the statements get what came out of them: what a statement is given is in
   -- its plan, and some servers log plans.
   v_hash := sha256(convert_to(v_issued.api_key, 'UTF8'));
-  insert into public.api_keys (
+  insert into bulwark.api_keys (
     organization_id, owner_id, name, environment, first_characters, scopes, networks,
     rate_limit_rule, issued_with_mfa, rotated_from, expires_at
   )
   values (
     new_key.organization_id, new_key.owner_id, btrim(new_key.name), new_key.environment,
     v_issued.first_characters, new_key.scopes, new_key.networks, new_key.rate_limit_rule,
-    public.mfa_verified(make_interval(mins => (private.setting('mfa.step_up_minutes'))::integer)),
+    bulwark.mfa_verified(make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)),
     new_key.rotated_from, new_key.expires_at
   )
   returning id, name, scopes, expires_at
   into v_issued.id, v_issued.name, v_issued.scopes, v_issued.expires_at;
-  insert into private.api_key_hashes (api_key_id, key_hash)
+  insert into bulwark_private.api_key_hashes (api_key_id, key_hash)
   values (v_issued.id, v_hash);
   return v_issued;
 end;
 $$;
-comment on function private.issue_api_key(public.api_keys) is
+comment on function bulwark_private.issue_api_key(bulwark.api_keys) is
   'Makes a key out of what has been checked: <prefix>_<environment>_<32 random
    characters><checksum>.';
 
-create function public.create_api_key(
+create function bulwark.create_api_key(
   organization_id uuid,
   name text,
   scopes text[],
@@ -304,28 +304,28 @@ create function public.create_api_key(
   networks text[] default null,
   rate_limit_rule text default 'api_default'
 )
-  returns public.issued_api_key
+  returns bulwark.issued_api_key
   language plpgsql
   volatile
   security definer            -- definer because no client writes keys
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_key public.api_keys;
+  v_key bulwark.api_keys;
 begin
   v_key.organization_id := organization_id;
-  v_key.owner_id := private.require_issuer(organization_id);
+  v_key.owner_id := bulwark_private.require_issuer(organization_id);
   if name is null or length(btrim(name)) not between 1 and 100 or name ~ '[[:cntrl:]]' then
     raise exception 'Cannot issue an API key: a name has 1 to 100 printable characters'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NAME';
   end if;
-  if (private.setting('api_keys.environments') ? environment) is not true then
+  if (bulwark_private.setting('api_keys.environments') ? environment) is not true then
     raise exception 'Cannot issue an API key: there is no such environment'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_UNKNOWN_ENVIRONMENT',
             hint = 'The setting api_keys.environments lists them';
   end if;
-  perform private.require_rate_limit_rule(rate_limit_rule);
-  if not private.setting('api_keys.rate_limit_rules') ? rate_limit_rule then
+  perform bulwark_private.require_rate_limit_rule(rate_limit_rule);
+  if not bulwark_private.setting('api_keys.rate_limit_rules') ? rate_limit_rule then
     raise exception 'Cannot issue an API key: its rate is limited by another rule'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_RULE_NOT_OPEN',
             hint = 'The setting api_keys.rate_limit_rules lists those that can be chosen';
@@ -333,14 +333,14 @@ begin
   v_key.name := name;
   v_key.environment := environment;
   v_key.rate_limit_rule := rate_limit_rule;
-  v_key.scopes := private.require_scopes(scopes, organization_id);
-  v_key.networks := private.api_key_networks(networks);
-  v_key.expires_at := private.api_key_expiry(organization_id, expires_at);
-  perform private.require_room_for_key(organization_id, v_key.owner_id, 1);
-  return private.issue_api_key(v_key);
+  v_key.scopes := bulwark_private.require_scopes(scopes, organization_id);
+  v_key.networks := bulwark_private.api_key_networks(networks);
+  v_key.expires_at := bulwark_private.api_key_expiry(organization_id, expires_at);
+  perform bulwark_private.require_room_for_key(organization_id, v_key.owner_id, 1);
+  return bulwark_private.issue_api_key(v_key);
 end;
 $$;
-comment on function public.create_api_key(uuid, text, text[], timestamptz, text, text[], text) is
+comment on function bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text) is
   'Issues a key to the caller (api_key:create) and shows it, once. scopes: permissions that both
    programs (the role api_user) and the caller hold. expires_at: 90 days from now unless given, and
    never without end. networks: from where alone it is accepted. Where the organization requires MFA
@@ -352,12 +352,12 @@ comment on function public.create_api_key(uuid, text, text[], timestamptz, text,
    MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
 
 revoke all on function
-  private.random_base62(integer), private.checksum_base62(text), private.require_issuer(uuid),
-  private.api_key_expiry(uuid, timestamptz), private.api_key_networks(text[]),
-  private.require_scopes(text[], uuid), private.require_room_for_key(uuid, uuid, integer),
-  private.issue_api_key(public.api_keys),
-  public.create_api_key(uuid, text, text[], timestamptz, text, text[], text)
+  bulwark_private.random_base62(integer), bulwark_private.checksum_base62(text), bulwark_private.require_issuer(uuid),
+  bulwark_private.api_key_expiry(uuid, timestamptz), bulwark_private.api_key_networks(text[]),
+  bulwark_private.require_scopes(text[], uuid), bulwark_private.require_room_for_key(uuid, uuid, integer),
+  bulwark_private.issue_api_key(bulwark.api_keys),
+  bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text)
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.create_api_key(uuid, text, text[], timestamptz, text, text[], text)
+  bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text)
   to authenticated;

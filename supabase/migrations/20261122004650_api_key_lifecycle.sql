@@ -4,7 +4,7 @@
 -- SECURITY DEFINER: rotate_api_key, revoke_api_key, because no client writes keys; list_api_keys,
 --   because uses are for none to read.
 
-create function private.api_key_not_found()
+create function bulwark_private.api_key_not_found()
   returns void
   language plpgsql
   stable
@@ -15,40 +15,40 @@ begin
     using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND';
 end;
 $$;
-comment on function private.api_key_not_found() is
+comment on function bulwark_private.api_key_not_found() is
   'Raises API_KEY_NOT_FOUND, the same for a foreign key and for none.';
 
-create function public.rotate_api_key(
+create function bulwark.rotate_api_key(
   key_id uuid,
   overlap interval default '24 hours',
   expires_at timestamptz default null
 )
-  returns public.issued_api_key
+  returns bulwark.issued_api_key
   language plpgsql
   volatile
   security definer            -- definer because no client writes keys
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_issued public.issued_api_key;
-  v_key public.api_keys;
-  v_owner constant uuid := private.require_user();
+  v_issued bulwark.issued_api_key;
+  v_key bulwark.api_keys;
+  v_owner constant uuid := bulwark_private.require_user();
   v_scopes text[];
 begin
-  if not private.lasts_up_to(
-    overlap, make_interval(days => (private.setting('api_keys.max_overlap_days'))::integer)
+  if not bulwark_private.lasts_up_to(
+    overlap, make_interval(days => (bulwark_private.setting('api_keys.max_overlap_days'))::integer)
   ) then
     raise exception 'Cannot rotate the API key: the overlap is too long, negative or null'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';
   end if;
   -- Whoever rotates is shown a key that acts for its owner, so nobody else does.
-  select * into v_key from public.api_keys k where k.id = key_id and k.owner_id = v_owner;
+  select * into v_key from bulwark.api_keys k where k.id = key_id and k.owner_id = v_owner;
   if not found then
-    perform private.api_key_not_found();
+    perform bulwark_private.api_key_not_found();
   end if;
-  perform private.require_issuer(v_key.organization_id);
-  select * into v_key from public.api_keys k where k.id = key_id for no key update;
-  if exists (select from public.api_keys s where s.rotated_from = v_key.id) then
+  perform bulwark_private.require_issuer(v_key.organization_id);
+  select * into v_key from bulwark.api_keys k where k.id = key_id for no key update;
+  if exists (select from bulwark.api_keys s where s.rotated_from = v_key.id) then
     raise exception 'Cannot rotate the API key: it has a successor'
       using errcode = 'PT409', detail = 'API_KEY_ALREADY_ROTATED',
             hint = 'Rotate the successor';
@@ -60,20 +60,20 @@ begin
   end if;
   select array_agg(s order by s) into v_scopes
   from unnest(v_key.scopes) as s
-  join private.effective_permissions e
-    on e.role_id = private.api_user_role() and e.permission = s
-  where private.session_permits(v_key.owner_id, s, v_key.organization_id);
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = s
+  where bulwark_private.session_permits(v_key.owner_id, s, v_key.organization_id);
   if v_scopes is null then
     raise exception 'Cannot rotate the API key: you hold none of its scopes any more'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD';
   end if;
   v_key.scopes := v_scopes;
   v_key.rotated_from := v_key.id;
-  update public.api_keys k
+  update bulwark.api_keys k
   set expires_at = least(k.expires_at, now() + overlap)
   where k.id = v_key.id;
-  perform private.require_room_for_key(v_key.organization_id, v_owner, 2);
-  v_key.expires_at := private.api_key_expiry(
+  perform bulwark_private.require_room_for_key(v_key.organization_id, v_owner, 2);
+  v_key.expires_at := bulwark_private.api_key_expiry(
     v_key.organization_id,
     coalesce(
       rotate_api_key.expires_at,
@@ -81,25 +81,25 @@ begin
       now() + least(
         v_key.expires_at - v_key.created_at,
         make_interval(days => least(
-          (private.setting('api_keys.max_days'))::bigint,
+          (bulwark_private.setting('api_keys.max_days'))::bigint,
           (
-            select p.max_days from public.api_key_policies p
+            select p.max_days from bulwark.api_key_policies p
             where p.organization_id = v_key.organization_id
           )
         )::integer)
       )
     )
   );
-  v_issued := private.issue_api_key(v_key);
+  v_issued := bulwark_private.issue_api_key(v_key);
   -- A limit that was set for the key alone is its successor's too: nobody rotates out of it.
-  insert into public.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
+  insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
   select o.rule, v_issued.id, o.capacity, o.window_seconds
-  from public.rate_limit_overrides o
+  from bulwark.rate_limit_overrides o
   where o.api_key_id = v_key.id;
   return v_issued;
 end;
 $$;
-comment on function public.rotate_api_key(uuid, interval, timestamptz) is
+comment on function bulwark.rotate_api_key(uuid, interval, timestamptz) is
   'Issues the successor of a key of one''s own and shows it, once: the same name, networks, rule and
    limits, and those of its scopes that one still holds. The old key goes on for the overlap. A key
    has one successor, however many ask at once. While rotated keys go on, one member has as many
@@ -107,22 +107,22 @@ comment on function public.rotate_api_key(uuid, interval, timestamptz) is
    API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY, API_KEY_TOO_MANY, and those
    of create_api_key about whoever issues.';
 
-create function private.end_api_key(key public.api_keys, because text, revoked_by uuid)
-  returns public.api_keys
+create function bulwark_private.end_api_key(key bulwark.api_keys, because text, revoked_by uuid)
+  returns bulwark.api_keys
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_key public.api_keys;
+  v_key bulwark.api_keys;
 begin
-  update public.api_keys k
+  update bulwark.api_keys k
   set revoked_at = clock_timestamp(), revoked_by = end_api_key.revoked_by, revoked_because = because
   where k.id = key.id and k.revoked_at is null
   returning k.* into v_key;
   if found then
-    perform private.append_audit_entry(
-      'api.key_revoked', v_key.organization_id, 'public.api_keys', v_key.id::text, 'revoke',
+    perform bulwark_private.append_audit_entry(
+      'api.key_revoked', v_key.organization_id, 'bulwark.api_keys', v_key.id::text, 'revoke',
       details => jsonb_build_object(
         'name', v_key.name, 'first_characters', v_key.first_characters, 'because', because
       )
@@ -132,63 +132,63 @@ begin
   return key;
 end;
 $$;
-comment on function private.end_api_key(public.api_keys, text, uuid) is
+comment on function bulwark_private.end_api_key(bulwark.api_keys, text, uuid) is
   'Revokes a key, once: the first reason stays.';
 
-create function private.find_revocable_key(key_id uuid)
-  returns public.api_keys
+create function bulwark_private.find_revocable_key(key_id uuid)
+  returns bulwark.api_keys
   language plpgsql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_key public.api_keys;
-  v_user constant uuid := private.current_person();
+  v_key bulwark.api_keys;
+  v_user constant uuid := bulwark.current_person();
 begin
-  perform private.require_caller();
-  select * into v_key from public.api_keys k where k.id = key_id;
-  if not found or not private.caller_is_service()
+  perform bulwark_private.require_caller();
+  select * into v_key from bulwark.api_keys k where k.id = key_id;
+  if not found or not bulwark_private.caller_is_service()
     and v_key.owner_id is distinct from v_user
-    and private.session_permits(v_user, 'api_key:revoke', v_key.organization_id) is not true
+    and bulwark_private.session_permits(v_user, 'api_key:revoke', v_key.organization_id) is not true
   then
-    perform private.api_key_not_found();
+    perform bulwark_private.api_key_not_found();
   end if;
   return v_key;
 end;
 $$;
-comment on function private.find_revocable_key(uuid) is
+comment on function bulwark_private.find_revocable_key(uuid) is
   'A key that the caller may revoke right now. Raises API_KEY_NOT_FOUND,
    RBAC_NOT_AUTHENTICATED.';
 
-create function public.revoke_api_key(key_id uuid, because text)
-  returns public.api_keys
+create function bulwark.revoke_api_key(key_id uuid, because text)
+  returns bulwark.api_keys
   language plpgsql
   volatile
   security definer            -- definer because no client writes keys
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_key public.api_keys;
-  v_user constant uuid := private.current_person();
+  v_key bulwark.api_keys;
+  v_user constant uuid := bulwark.current_person();
 begin
   if because is null or length(btrim(because)) not between 1 and 500 or because ~ '[[:cntrl:]]' then
     raise exception 'Cannot revoke the API key: the reason has 1 to 500 printable characters'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REASON';
   end if;
-  v_key := private.find_revocable_key(key_id);
-  perform private.lock_rights(v_key.organization_id);
-  perform private.hold_session();
-  perform from public.api_keys k where k.id = key_id for no key update;
-  v_key := private.find_revocable_key(key_id);
-  return private.end_api_key(v_key, btrim(because), v_user);
+  v_key := bulwark_private.find_revocable_key(key_id);
+  perform bulwark_private.lock_rights(v_key.organization_id);
+  perform bulwark_private.hold_session();
+  perform from bulwark.api_keys k where k.id = key_id for no key update;
+  v_key := bulwark_private.find_revocable_key(key_id);
+  return bulwark_private.end_api_key(v_key, btrim(because), v_user);
 end;
 $$;
-comment on function public.revoke_api_key(uuid, text) is
+comment on function bulwark.revoke_api_key(uuid, text) is
   'Ends a key for good, on its next use: one''s own always, anybody''s with api_key:revoke in its
    organization. A key that is revoked already stays as it is. Errors: API_KEY_NOT_FOUND,
    API_KEY_INVALID_REASON, RBAC_NOT_AUTHENTICATED.';
 
-create function public.list_api_keys(
+create function bulwark.list_api_keys(
   organization_id uuid,
   include_ended boolean default false,
   before uuid default null,
@@ -221,25 +221,25 @@ create function public.list_api_keys(
 as $$
 #variable_conflict use_column
 declare
-  v_all boolean := private.caller_is_service();
+  v_all boolean := bulwark_private.caller_is_service();
   v_user uuid;
 begin
   if not v_all then
-    v_user := private.require_user();
-    v_all := private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
+    v_user := bulwark_private.require_user();
+    v_all := bulwark_private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
   end if;
   return query
     -- The page first: what its keys may right now is asked for no others.
     with page as materialized (
       select k.*
-      from public.api_keys k
+      from bulwark.api_keys k
       where k.organization_id = list_api_keys.organization_id
         and (v_all or k.owner_id = v_user)
         and (include_ended or k.revoked_at is null and k.expires_at > now())
         and (
           before is null
           or (k.created_at, k.id) < (
-            select b.created_at, b.id from public.api_keys b
+            select b.created_at, b.id from bulwark.api_keys b
             where b.id = before and b.organization_id = list_api_keys.organization_id
           )
         )
@@ -258,16 +258,16 @@ begin
       k.networks, k.rate_limit_rule, k.rotated_from, k.created_at, k.expires_at, u.last_used_at,
       k.revoked_at, k.revoked_by, k.revoked_because
     from page k
-    left join private.api_key_uses u on u.api_key_id = k.id
+    left join bulwark_private.api_key_uses u on u.api_key_id = k.id
     cross join lateral (
       select array_agg(distinct e.permission) as held
-      from private.api_key_permissions e
+      from bulwark_private.api_key_permissions e
       where e.api_key_id = k.id
     ) p
     order by k.created_at desc, k.id desc;
 end;
 $$;
-comment on function public.list_api_keys(uuid, boolean, uuid, integer) is
+comment on function bulwark.list_api_keys(uuid, boolean, uuid, integer) is
   'The keys of an organization, newest first: with api_key:read all, otherwise one''s own; before is
    the id of the last one of the page before. status is active, suspended (it may nothing right
    now), expired or revoked; effective_scopes is what it may right now; last_used_at is exact to
@@ -275,12 +275,12 @@ comment on function public.list_api_keys(uuid, boolean, uuid, integer) is
    RBAC_NOT_AUTHENTICATED.';
 
 revoke all on function
-  private.api_key_not_found(), private.end_api_key(public.api_keys, text, uuid),
-  private.find_revocable_key(uuid),
-  public.rotate_api_key(uuid, interval, timestamptz), public.revoke_api_key(uuid, text),
-  public.list_api_keys(uuid, boolean, uuid, integer)
+  bulwark_private.api_key_not_found(), bulwark_private.end_api_key(bulwark.api_keys, text, uuid),
+  bulwark_private.find_revocable_key(uuid),
+  bulwark.rotate_api_key(uuid, interval, timestamptz), bulwark.revoke_api_key(uuid, text),
+  bulwark.list_api_keys(uuid, boolean, uuid, integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.rotate_api_key(uuid, interval, timestamptz) to authenticated;
+grant execute on function bulwark.rotate_api_key(uuid, interval, timestamptz) to authenticated;
 grant execute on function
-  public.revoke_api_key(uuid, text), public.list_api_keys(uuid, boolean, uuid, integer)
+  bulwark.revoke_api_key(uuid, text), bulwark.list_api_keys(uuid, boolean, uuid, integer)
   to authenticated, service_role;

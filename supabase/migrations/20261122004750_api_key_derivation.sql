@@ -4,19 +4,19 @@
 -- than a permission counts for nothing, a restriction counts whoever it names.
 -- No function here is SECURITY DEFINER.
 
-create table private.api_key_admissions (
+create table bulwark_private.api_key_admissions (
   relation regclass primary key,
   options jsonb not null,
   derived jsonb not null,
   made jsonb not null,
   admitted_at timestamptz not null default now()
 );
-comment on table private.api_key_admissions is
+comment on table bulwark_private.api_key_admissions is
   'The tables that admit API keys: as they were asked to, what followed from their policies and
    privileges then, and what was made of it.';
-alter table private.api_key_admissions enable row level security;
+alter table bulwark_private.api_key_admissions enable row level security;
 
-create function private.plain_permission_policy(expression text)
+create function bulwark_private.plain_permission_policy(expression text)
   returns boolean
   language sql
   immutable
@@ -25,15 +25,15 @@ create function private.plain_permission_policy(expression text)
 as $$
   select coalesce(
     expression ~ ('^\(([a-z_][a-z0-9_]*|"([^"]|"")+") = ANY \(ARRAY\( SELECT '
-      || 'private\.organizations_with\(''[a-z0-9_:]+''::text\) AS organizations_with\)\)\)$'),
+      || 'bulwark\.organizations_with\(''[a-z0-9_:]+''::text\) AS organizations_with\)\)\)$'),
     false
   );
 $$;
-comment on function private.plain_permission_policy(text) is
+comment on function bulwark_private.plain_permission_policy(text) is
   'Whether a policy''s expression, as Postgres writes it, is a permission in the row''s organization
-   and nothing else: <column> = any (array(select private.organizations_with(''x:y''))).';
+   and nothing else: <column> = any (array(select bulwark.organizations_with(''x:y''))).';
 
-create function private.applies_to(roles oid[], member name)
+create function bulwark_private.applies_to(roles oid[], member name)
   returns boolean
   language sql
   stable
@@ -44,10 +44,10 @@ as $$
     where r.role = 0 or pg_has_role(member, r.role, 'usage')
   );
 $$;
-comment on function private.applies_to(oid[], name) is
+comment on function bulwark_private.applies_to(oid[], name) is
   'Whether a policy for these roles is one for a member: 0 is everybody.';
 
-create function private.api_key_policies_of(target regclass, options jsonb)
+create function bulwark_private.api_key_policies_of(target regclass, options jsonb)
   returns table (command text, using_expression text, check_expression text)
   language plpgsql
   stable
@@ -67,7 +67,7 @@ begin
       where options ? c.option
     loop
       using_expression := format(
-        '(%I = ANY (ARRAY( SELECT private.organizations_with(%L::text) AS organizations_with)))',
+        '(%I = ANY (ARRAY( SELECT bulwark.organizations_with(%L::text) AS organizations_with)))',
         options ->> 'organization_column', v_permission
       );
       check_expression := using_expression;
@@ -93,20 +93,20 @@ begin
         pg_get_expr(p.polqual, p.polrelid),
         coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid))
     ) as e (using_expression, check_expression)
-    where (c.command = 'insert' or private.plain_permission_policy(e.using_expression))
+    where (c.command = 'insert' or bulwark_private.plain_permission_policy(e.using_expression))
       and (
         c.command not in ('insert', 'update')
-        or private.plain_permission_policy(e.check_expression)
+        or bulwark_private.plain_permission_policy(e.check_expression)
       )
     group by c.command;
 end;
 $$;
-comment on function private.api_key_policies_of(regclass, jsonb) is
+comment on function bulwark_private.api_key_policies_of(regclass, jsonb) is
   'What an admission makes of a table: for each command the condition under which a key may. Without
    options: those policies for signed-in people that are a permission in the row''s organization and
    nothing else, joined by or; any other policy gives a key nothing.';
 
-create function private.sequences_of(target regclass)
+create function bulwark_private.sequences_of(target regclass)
   returns setof regclass
   language sql
   stable
@@ -118,10 +118,10 @@ as $$
   join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
   where d.refclassid = 'pg_class'::regclass and d.refobjid = target and d.deptype = 'a';
 $$;
-comment on function private.sequences_of(regclass) is
+comment on function bulwark_private.sequences_of(regclass) is
   'The sequences of a table''s serial columns; an identity column''s is asked of nobody.';
 
-create function private.api_key_derivation(target regclass, options jsonb)
+create function bulwark_private.api_key_derivation(target regclass, options jsonb)
   returns jsonb
   language sql
   stable
@@ -155,27 +155,27 @@ as $$
     ),
     'sequences', (
       select jsonb_agg(s.sequence::text order by s.sequence::text collate "C")
-      from private.sequences_of(target) as s (sequence)
+      from bulwark_private.sequences_of(target) as s (sequence)
       where has_sequence_privilege('authenticated', s.sequence, 'usage')
     ),
     -- What restricts people restricts keys; what names everybody or keys does so by itself.
     'copies', (
       select jsonb_agg(to_jsonb(r) - 'name' - 'roles' order by r.name collate "C")
-      from private.policies_of(target, '') r
+      from bulwark_private.policies_of(target, '') r
       join pg_catalog.pg_policy o on o.polrelid = target and o.polname::text = r.name
       where not r.permissive
-        and private.applies_to(o.polroles, 'authenticated')
-        and not private.applies_to(o.polroles, 'api_key')
+        and bulwark_private.applies_to(o.polroles, 'authenticated')
+        and not bulwark_private.applies_to(o.polroles, 'api_key')
     )
   )
-  from private.api_key_policies_of(target, options) p
+  from bulwark_private.api_key_policies_of(target, options) p
   having count(*) > 0;
 $$;
-comment on function private.api_key_derivation(regclass, jsonb) is
+comment on function bulwark_private.api_key_derivation(regclass, jsonb) is
   'All that an admission makes a table''s policies and privileges out of, as it is now; null where
    nothing is to be admitted.';
 
-create function private.api_key_privileges(target regclass)
+create function bulwark_private.api_key_privileges(target regclass)
   returns jsonb
   language sql
   stable
@@ -193,17 +193,17 @@ as $$
       from pg_catalog.pg_attribute a where a.attrelid = target and not a.attisdropped
       union all
       select c.relacl, c.relname
-      from private.sequences_of(target) as s (sequence)
+      from bulwark_private.sequences_of(target) as s (sequence)
       join pg_catalog.pg_class c on c.oid = s.sequence
     ) as o (acl, name)
     cross join pg_catalog.aclexplode(o.acl) as g
     where g.grantee = 'api_key'::regrole
   ) p;
 $$;
-comment on function private.api_key_privileges(regclass) is
+comment on function bulwark_private.api_key_privileges(regclass) is
   'What a table, each of its columns and the sequences of its serial columns grant to API keys.';
 
-create function private.api_key_admission_state(target regclass)
+create function bulwark_private.api_key_admission_state(target regclass)
   returns jsonb
   language sql
   stable
@@ -212,22 +212,22 @@ as $$
   select jsonb_build_object(
     'policies', (
       select jsonb_agg(to_jsonb(p) order by p.name collate "C")
-      from private.policies_of(target, 'bulwark_api_key_') p
+      from bulwark_private.policies_of(target, 'bulwark_api_key_') p
     ),
-    'privileges', private.api_key_privileges(target)
+    'privileges', bulwark_private.api_key_privileges(target)
   );
 $$;
-comment on function private.api_key_admission_state(regclass) is
+comment on function bulwark_private.api_key_admission_state(regclass) is
   'The policies and privileges by which a table admits API keys, as they are now.';
 
-select private.enable_audit(
-  'private.api_key_admissions', event_types => '{config.changed,config.changed,config.changed}'
+select bulwark.enable_audit(
+  'bulwark_private.api_key_admissions', event_types => '{config.changed,config.changed,config.changed}'
 );
 
-revoke all on private.api_key_admissions from public, anon, authenticated, service_role;
+revoke all on bulwark_private.api_key_admissions from public, anon, authenticated, service_role;
 revoke all on function
-  private.plain_permission_policy(text), private.applies_to(oid[], name),
-  private.api_key_policies_of(regclass, jsonb), private.sequences_of(regclass),
-  private.api_key_derivation(regclass, jsonb), private.api_key_privileges(regclass),
-  private.api_key_admission_state(regclass)
+  bulwark_private.plain_permission_policy(text), bulwark_private.applies_to(oid[], name),
+  bulwark_private.api_key_policies_of(regclass, jsonb), bulwark_private.sequences_of(regclass),
+  bulwark_private.api_key_derivation(regclass, jsonb), bulwark_private.api_key_privileges(regclass),
+  bulwark_private.api_key_admission_state(regclass)
   from public, anon, authenticated, service_role;

@@ -4,7 +4,7 @@
 -- rules and ownership, and restrictions that ask who the person is, where a key is nobody.
 -- No function here is SECURITY DEFINER.
 
-create function private.is_of_bulwark(target regclass)
+create function bulwark_private.is_of_bulwark(target regclass)
   returns boolean
   language sql
   stable
@@ -13,23 +13,13 @@ as $$
   select exists (
     select from pg_catalog.pg_class c
     where c.oid = target
-      and (
-        c.relnamespace = 'private'::regnamespace
-        or c.relnamespace = 'public'::regnamespace and c.relname = any ('{
-          api_key_policies, api_keys, audit_checkpoints, audit_event_types, audit_keys,
-          audit_legal_holds, audit_logs, invitations, mfa_policies, mfa_resets, mfa_secrets,
-          mfa_usage_log, organizations, permissions, rate_limit_blocks, rate_limit_networks,
-          rate_limit_overrides, rate_limit_rules, role_inheritance, role_permissions, roles,
-          security_event_types, security_events, user_roles, webhook_attempts, webhook_deliveries,
-          webhook_endpoint_health, webhook_endpoints, webhook_subscriptions
-        }')
-      )
+      and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
   );
 $$;
-comment on function private.is_of_bulwark(regclass) is
+comment on function bulwark_private.is_of_bulwark(regclass) is
   'Whether a table is one of Bulwark''s own: what is in those keys ask functions for, if at all.';
 
-create function private.asks_the_row_alone(expression text)
+create function bulwark_private.asks_the_row_alone(expression text)
   returns boolean
   language sql
   immutable
@@ -39,17 +29,17 @@ as $$
   -- By what is known to be harmless: a function or a query that is not recognized may ask anything,
   -- and so may one of another schema that is called alike.
   select expression is null
-    or private.plain_permission_policy(expression)
+    or bulwark_private.plain_permission_policy(expression)
     or regexp_replace(
       expression, '(?<!\.)\m(coalesce|greatest|least|nullif|now|lower|upper|length)\(', '(', 'gi'
     ) !~* ('[[:alnum:]_"]\(|(?<!")\m(select|user|current_user|current_role|session_user'
       || '|system_user|current_catalog|current_schema)\M');
 $$;
-comment on function private.asks_the_row_alone(text) is
+comment on function bulwark_private.asks_the_row_alone(text) is
   'Whether a policy''s expression, as Postgres writes it, asks nothing but the row, the time or a
    permission, so that a key gets the answer that its owner gets, or a narrower one.';
 
-create function private.guarded_tables_behind(target regclass, commands text[])
+create function bulwark_private.guarded_tables_behind(target regclass, commands text[])
   returns setof regclass
   language sql
   stable
@@ -87,15 +77,15 @@ as $$
     ) as e (oid, command)
   )
   select g.relation
-  from private.mfa_guards g
+  from bulwark_private.mfa_guards g
   where g.relation in (select a.oid from above a union all select b.oid from below b)
   order by g.relation::text collate "C";
 $$;
-comment on function private.guarded_tables_behind(regclass, text[]) is
+comment on function bulwark_private.guarded_tables_behind(regclass, text[]) is
   'Tables that ask for a second factor and that these commands on a table go around: the table, what
    it is a partition or child of, its own partitions and children, what foreign keys cascade to.';
 
-create function private.api_key_obstacles(target regclass, commands text[])
+create function bulwark_private.api_key_obstacles(target regclass, commands text[])
   returns table (code text, problem text, hint text)
   language sql
   stable
@@ -115,7 +105,7 @@ as $$
   select
     'API_KEY_TABLE_OF_BULWARK', format('%s is Bulwark''s own', target),
     'What is in it programs are told by functions'
-  where private.is_of_bulwark(target)
+  where bulwark_private.is_of_bulwark(target)
   union all
   select
     'API_KEY_SCHEMA_CLOSED', format('%s may not use the schema of %s', r.role, target),
@@ -132,7 +122,7 @@ as $$
       else format('%s leads around the second factor that %s asks for', target, g)
     end,
     'A key never passes where a second factor is required'
-  from private.guarded_tables_behind(target, commands) as g
+  from bulwark_private.guarded_tables_behind(target, commands) as g
   union all
   -- Of policies that a host application wrote itself: by what a second factor is asked with.
   select
@@ -149,7 +139,7 @@ as $$
     where p.polrelid = target
       and p.polpermissive
       and p.polcmd::text in ('*', translate(left(c.command, 1), 'siud', 'rawd'))
-      and private.applies_to(p.polroles, 'authenticated')
+      and bulwark_private.applies_to(p.polroles, 'authenticated')
   )
   union all
   select
@@ -159,11 +149,11 @@ as $$
   from pg_catalog.pg_policy p
   where p.polrelid = target
     and not p.polpermissive
-    and private.applies_to(p.polroles, 'authenticated')
+    and bulwark_private.applies_to(p.polroles, 'authenticated')
     and 'api_key'::regrole::oid <> all (p.polroles)
     and (
-      private.asks_the_row_alone(pg_get_expr(p.polqual, p.polrelid)) is not true
-      or private.asks_the_row_alone(pg_get_expr(p.polwithcheck, p.polrelid)) is not true
+      bulwark_private.asks_the_row_alone(pg_get_expr(p.polqual, p.polrelid)) is not true
+      or bulwark_private.asks_the_row_alone(pg_get_expr(p.polwithcheck, p.polrelid)) is not true
     )
   union all
   select
@@ -190,10 +180,10 @@ as $$
   where g.grantee in (0, 'api_key'::regrole)
     and g.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE');
 $$;
-comment on function private.api_key_obstacles(regclass, text[]) is
+comment on function bulwark_private.api_key_obstacles(regclass, text[]) is
   'Why a table cannot admit keys with these commands, in the words of an error; none where it can.';
 
 revoke all on function
-  private.is_of_bulwark(regclass), private.asks_the_row_alone(text),
-  private.guarded_tables_behind(regclass, text[]), private.api_key_obstacles(regclass, text[])
+  bulwark_private.is_of_bulwark(regclass), bulwark_private.asks_the_row_alone(text),
+  bulwark_private.guarded_tables_behind(regclass, text[]), bulwark_private.api_key_obstacles(regclass, text[])
   from public, anon, authenticated, service_role;

@@ -3,9 +3,9 @@
 -- against one value that is none spoiling the sum of all.
 -- SECURITY DEFINER: record_metrics, because not even the service role writes the tables.
 
-create function private.add_metric_series(
+create function bulwark_private.add_metric_series(
   metric text,
-  kind public.metric_kind,
+  kind bulwark.metric_kind,
   unit text,
   description text,
   labels jsonb[]
@@ -19,49 +19,49 @@ as $$
 declare
   v_max bigint;
 begin
-  insert into private.metrics (name, kind, unit, description)
+  insert into bulwark_private.metrics (name, kind, unit, description)
   select
     add_metric_series.metric, add_metric_series.kind,
     coalesce(add_metric_series.unit, ''), left(coalesce(add_metric_series.description, ''), 200)
-  where (select count(*) from private.metrics)
-    < (private.setting('metrics.max_metrics'))::integer
+  where (select count(*) from bulwark_private.metrics)
+    < (bulwark_private.setting('metrics.max_metrics'))::integer
   on conflict do nothing;
   -- Whoever adds a series of this metric waits here, so that the cap holds.
   select m.max_series into v_max
-  from private.metrics m
+  from bulwark_private.metrics m
   where m.name = add_metric_series.metric and m.kind = add_metric_series.kind
   for update;
   if not found then
     return;
   end if;
-  insert into private.metric_series (metric, labels)
+  insert into bulwark_private.metric_series (metric, labels)
   select
     add_metric_series.metric,
     case when known.series + n.place <= v_max then n.labels else '{"overflow": "true"}' end
   from (
     select count(*) as series
-    from private.metric_series s
+    from bulwark_private.metric_series s
     where s.metric = add_metric_series.metric
       and s.labels <> '{"overflow": "true"}'
       -- Dead ones leave their place to new ones.
-      and s.last_at > now() - make_interval(days => private.setting('metrics.series_days')::integer)
+      and s.last_at > now() - make_interval(days => bulwark_private.setting('metrics.series_days')::integer)
   ) as known
   cross join (
     select l.labels, row_number() over (order by l.labels) as place
     from unnest(add_metric_series.labels) as l (labels)
     where not exists (
-      select from private.metric_series s
+      select from bulwark_private.metric_series s
       where s.metric = add_metric_series.metric and s.labels = l.labels
     )
   ) as n
   on conflict do nothing;
 end;
 $$;
-comment on function private.add_metric_series(text, public.metric_kind, text, text, jsonb[]) is
+comment on function bulwark_private.add_metric_series(text, bulwark.metric_kind, text, text, jsonb[]) is
   'Makes series, or the metric''s series overflow where it has as many as it may have. Does nothing
    where the name belongs to a metric of another kind or there are too many metrics.';
 
-create function public.record_metrics(batch uuid, samples jsonb)
+create function bulwark.record_metrics(batch uuid, samples jsonb)
   returns bigint
   language plpgsql
   volatile
@@ -81,7 +81,7 @@ begin
     raise exception 'Cannot record metrics: a batch has an id and a list of at most 5000 samples'
       using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_BATCH';
   end if;
-  insert into private.metric_batches (id) values (batch) on conflict do nothing;
+  insert into bulwark_private.metric_batches (id) values (batch) on conflict do nothing;
   if not found then
     return 0;                 -- an answer was lost and it was sent again
   end if;
@@ -94,36 +94,36 @@ begin
       from jsonb_to_recordset(samples)
         as n (metric text, kind text, unit text, description text, labels jsonb)
       where (
-        select s.id from private.metric_series s where s.metric = n.metric and s.labels = n.labels
+        select s.id from bulwark_private.metric_series s where s.metric = n.metric and s.labels = n.labels
       ) is null
     )
     select
-      u.metric, u.kind::public.metric_kind as kind, min(u.unit) as unit,
+      u.metric, u.kind::bulwark.metric_kind as kind, min(u.unit) as unit,
       min(u.description) as description, array_agg(distinct u.labels) as labels
     from unknown u
     where u.metric ~ '^[a-z][a-z0-9_]{0,62}$'
       and u.kind in ('counter', 'gauge', 'histogram')
       and coalesce(u.unit, '') ~ '^[a-z]{0,32}$'
-      and private.metric_labels_are_valid(u.labels)
+      and bulwark_private.metric_labels_are_valid(u.labels)
     group by u.metric, u.kind
     order by u.metric, u.kind
   loop
-    perform private.add_metric_series(
+    perform bulwark_private.add_metric_series(
       v_new.metric, v_new.kind, v_new.unit, v_new.description, v_new.labels
     );
   end loop;
 
   select coalesce(array_agg(l.id), '{}') into v_ours
   from (
-    select s.id from private.metric_series s
+    select s.id from bulwark_private.metric_series s
     where s.id in (
       select coalesce(
         (
-          select own.id from private.metric_series own
+          select own.id from bulwark_private.metric_series own
           where own.metric = n.metric and own.labels = n.labels
         ),
         (
-          select overflow.id from private.metric_series overflow
+          select overflow.id from bulwark_private.metric_series overflow
           where overflow.metric = n.metric and overflow.labels = '{"overflow": "true"}'
         )
       )
@@ -150,21 +150,21 @@ begin
       metric, kind, labels, at, count, total, minimum, maximum, last, zeros, indexes, counts,
       ordinal
     )
-    join private.metrics m on m.name = n.metric and m.kind::text = n.kind
+    join bulwark_private.metrics m on m.name = n.metric and m.kind::text = n.kind
     left join lateral (
-      select s.id from private.metric_series s
+      select s.id from bulwark_private.metric_series s
       where s.metric = n.metric and s.labels = n.labels and s.id = any (v_ours)
       offset 0                -- by its whole key, one by one
     ) as own on true
     left join lateral (
-      select s.id from private.metric_series s
+      select s.id from bulwark_private.metric_series s
       where s.metric = n.metric and s.labels = '{"overflow": "true"}' and s.id = any (v_ours)
       offset 0
     ) as overflow on true
     where n.count > 0
       and coalesce(own.id, overflow.id) is not null
       -- Whatever has a series of its own has been looked at.
-      and (own.id is not null or private.metric_labels_are_valid(n.labels))
+      and (own.id is not null or bulwark_private.metric_labels_are_valid(n.labels))
       and coalesce(cardinality(n.indexes), 0) = coalesce(cardinality(n.counts), 0)
       -- A sum that is none would never be one again; and what is added up must not overflow.
       and abs(n.total) <= 1e300
@@ -200,7 +200,7 @@ begin
         select p.series_id, p.at, u.i, u.c
         from points n
         cross join lateral (
-          select o.* from private.metric_points o
+          select o.* from bulwark_private.metric_points o
           where o.series_id = n.series_id and o.at = n.at and o.minutes = 1
           offset 0            -- by its whole key, one by one
         ) as p
@@ -211,7 +211,7 @@ begin
     group by b.series_id, b.at
   ),
   written as (
-    insert into private.metric_points as p
+    insert into bulwark_private.metric_points as p
       (series_id, at, count, total, minimum, maximum, last, zeros, indexes, counts)
     select
       n.series_id, n.at, n.count, n.total, n.minimum, n.maximum, n.last, n.zeros,
@@ -237,7 +237,7 @@ begin
         select b.series_id, ((b.i + 63) >> 6)::smallint as k, b.c from buckets b
         union all
         select s.id, u.k, u.c
-        from private.metric_series s
+        from bulwark_private.metric_series s
         cross join lateral unnest(s.octaves, s.octave_counts) as u (k, c)
         where s.id in (select b.series_id from buckets b)
       ) as a
@@ -253,7 +253,7 @@ begin
     group by n.series_id
   ),
   summed as (
-    update private.metric_series s
+    update bulwark_private.metric_series s
     set
       count = s.count + n.count,
       total = greatest(least(s.total + n.total, 1e300), -1e300),
@@ -270,14 +270,14 @@ begin
   return v_counted;
 end;
 $$;
-comment on function public.record_metrics(uuid, jsonb) is
+comment on function bulwark.record_metrics(uuid, jsonb) is
   'Adds a flush (service role only) and returns how many values it counted. A sample is
    {metric, kind, unit, description, labels, at (seconds), count, total, minimum, maximum, last,
    zeros, indexes[], counts[]}; one that is malformed, or of another kind than its metric, is left
    out. The same batch again counts nothing. Errors: METRICS_INVALID_BATCH.';
 
 revoke all on function
-  private.add_metric_series(text, public.metric_kind, text, text, jsonb[]),
-  public.record_metrics(uuid, jsonb)
+  bulwark_private.add_metric_series(text, bulwark.metric_kind, text, text, jsonb[]),
+  bulwark.record_metrics(uuid, jsonb)
   from public, anon, authenticated, service_role;
-grant execute on function public.record_metrics(uuid, jsonb) to service_role;
+grant execute on function bulwark.record_metrics(uuid, jsonb) to service_role;

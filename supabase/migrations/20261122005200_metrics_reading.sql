@@ -1,9 +1,9 @@
 -- Metrics, reading: summaries and percentiles over any range, merged from buckets.
 -- Protects against a look into the installation by whoever only watches an organization: everything
 -- here needs system:monitor without one.
--- SECURITY DEFINER: read_metric and list_metrics, because clients read no table of private.
+-- SECURITY DEFINER: read_metric and list_metrics, because clients read no table of bulwark_private.
 
-create function private.bucket_value(bucket smallint)
+create function bulwark_private.bucket_value(bucket smallint)
   returns double precision
   language plpgsql
   immutable
@@ -14,10 +14,10 @@ begin
   return 2 * power(2::double precision, bucket / 64.0) / (power(2::double precision, 1 / 64.0) + 1);
 end;
 $$;
-comment on function private.bucket_value(smallint) is
+comment on function bulwark_private.bucket_value(smallint) is
   'What stands for every value of a bucket: 0.55 % off at most.';
 
-create function private.summarize_metric(
+create function bulwark_private.summarize_metric(
   metric text,
   since timestamptz,
   until timestamptz,
@@ -48,8 +48,8 @@ as $$
       case when step is null then since else date_bin(step, p.at, since) end as slot,
       coalesce(s.labels ->> group_by, '') as label,
       p.at, p.count, p.total, p.minimum, p.maximum, p.last, p.zeros, p.indexes, p.counts
-    from private.metric_series s
-    join private.metric_points p on p.series_id = s.id
+    from bulwark_private.metric_series s
+    join bulwark_private.metric_points p on p.series_id = s.id
     where s.metric = summarize_metric.metric
       and s.labels @> summarize_metric.labels
       and p.at > since - interval '1 day'
@@ -97,21 +97,21 @@ as $$
     s.last,
     -- The true value lies between the two, which are exact.
     case when q.i50 is null then null when q.i50 = -32768 then 0
-      else least(greatest(private.bucket_value(q.i50), s.minimum), s.maximum) end,
+      else least(greatest(bulwark_private.bucket_value(q.i50), s.minimum), s.maximum) end,
     case when q.i95 is null then null when q.i95 = -32768 then 0
-      else least(greatest(private.bucket_value(q.i95), s.minimum), s.maximum) end,
+      else least(greatest(bulwark_private.bucket_value(q.i95), s.minimum), s.maximum) end,
     case when q.i99 is null then null when q.i99 = -32768 then 0
-      else least(greatest(private.bucket_value(q.i99), s.minimum), s.maximum) end
+      else least(greatest(bulwark_private.bucket_value(q.i99), s.minimum), s.maximum) end
   from sums s
   -- Where a value is in no bucket, because it is a sum or below zero, a percentile would be wrong.
   left join quantiles q on q.slot = s.slot and q.label = s.label and q.n = s.count
   order by 1, 2;
 $$;
-comment on function private.summarize_metric(
+comment on function bulwark_private.summarize_metric(
   text, timestamptz, timestamptz, jsonb, interval, text
-) is 'public.read_metric, without asking who reads.';
+) is 'bulwark.read_metric, without asking who reads.';
 
-create function public.read_metric(
+create function bulwark.read_metric(
   metric text,
   since timestamptz default now() - interval '1 hour',
   until timestamptz default now(),
@@ -135,12 +135,12 @@ create function public.read_metric(
   language plpgsql
   stable
   rows 100
-  security definer            -- definer because clients read no table of private
+  security definer            -- definer because clients read no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('system:monitor', null);
-  if not exists (select from private.metrics m where m.name = read_metric.metric) then
+  perform bulwark.require_permission('system:monitor', null);
+  if not exists (select from bulwark_private.metrics m where m.name = read_metric.metric) then
     raise exception 'Cannot read metric: there is none of that name'
       using errcode = 'PT404', detail = 'METRICS_UNKNOWN_METRIC',
             hint = 'List them with: select name from list_metrics()';
@@ -154,22 +154,22 @@ begin
             hint = 'A range begins before it ends and has at most 1000 steps of a minute or more';
   end if;
   return query
-    select * from private.summarize_metric(
+    select * from bulwark_private.summarize_metric(
       read_metric.metric, since, until, read_metric.labels, step, group_by
     );
 end;
 $$;
-comment on function public.read_metric(text, timestamptz, timestamptz, jsonb, interval, text) is
+comment on function bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text) is
   'A metric over a range: one row, or one for each step of time and each value of the label
    group_by. Percentiles (nearest rank) come from merged buckets and are 0.55 % off at most, count,
    total, minimum, maximum and mean are exact. The range widens to whole minutes, and to whole hours
    or days where they were rolled up. Needs system:monitor. Errors: METRICS_UNKNOWN_METRIC,
    METRICS_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
-create function public.list_metrics()
+create function bulwark.list_metrics()
   returns table (
     name text,
-    kind public.metric_kind,
+    kind bulwark.metric_kind,
     unit text,
     description text,
     series bigint,
@@ -178,28 +178,28 @@ create function public.list_metrics()
   language plpgsql
   stable
   rows 50
-  security definer            -- definer because clients read no table of private
+  security definer            -- definer because clients read no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('system:monitor', null);
+  perform bulwark.require_permission('system:monitor', null);
   return query
     select m.name, m.kind, m.unit, m.description, count(s.id), max(s.last_at)
-    from private.metrics m
-    left join private.metric_series s on s.metric = m.name
+    from bulwark_private.metrics m
+    left join bulwark_private.metric_series s on s.metric = m.name
     group by m.name
     order by m.name;
 end;
 $$;
-comment on function public.list_metrics() is
+comment on function bulwark.list_metrics() is
   'Every metric, with how many series it has. Needs system:monitor.';
 
 revoke all on function
-  private.bucket_value(smallint),
-  private.summarize_metric(text, timestamptz, timestamptz, jsonb, interval, text),
-  public.read_metric(text, timestamptz, timestamptz, jsonb, interval, text),
-  public.list_metrics()
+  bulwark_private.bucket_value(smallint),
+  bulwark_private.summarize_metric(text, timestamptz, timestamptz, jsonb, interval, text),
+  bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text),
+  bulwark.list_metrics()
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.read_metric(text, timestamptz, timestamptz, jsonb, interval, text), public.list_metrics()
+  bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text), bulwark.list_metrics()
   to authenticated, service_role;

@@ -1,18 +1,18 @@
 -- Metrics, scraping: all that was ever counted, for a scraper, and the queries that the database
 -- spends its time on.
 -- Protects against literals, passwords and comments in what is shown of a query.
--- SECURITY DEFINER: scrape_metrics, because clients read no table of private; top_queries, because
+-- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries, because
 --   they may not read pg_stat_statements.
 
-create function public.scrape_metrics()
+create function bulwark.scrape_metrics()
   returns json                -- jsonb would be put together only to be taken apart
   language plpgsql
   stable
-  security definer            -- definer because clients read no table of private
+  security definer            -- definer because clients read no table of bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform private.require_permission('system:monitor', null);
+  perform bulwark.require_permission('system:monitor', null);
   -- One value and not rows: the Data API cuts rows off at its limit, a scrape must be whole.
   return (
     select coalesce(
@@ -25,7 +25,7 @@ begin
       ),
       '[]'
     )
-    from private.metrics m
+    from bulwark_private.metrics m
     join lateral (
       select json_agg(
         json_build_array(
@@ -33,7 +33,7 @@ begin
         )
         order by s.id
       ) as series
-      from private.metric_series s
+      from bulwark_private.metric_series s
       where s.metric = m.name
         -- A level that nobody reports any more is not a level.
         and (m.kind <> 'gauge' or s.last_at > now() - interval '5 minutes')
@@ -41,11 +41,11 @@ begin
   );
 end;
 $$;
-comment on function public.scrape_metrics() is
+comment on function bulwark.scrape_metrics() is
   'All that was ever counted, for a scraper: a list of {name, kind, unit, description, series}, and
    each series [labels, count, total, last, zeros, octaves, counts]. Needs system:monitor.';
 
-create function public.top_queries(page_size integer default 20)
+create function bulwark.top_queries(page_size integer default 20)
   returns table (
     query text,
     calls bigint,
@@ -65,7 +65,7 @@ declare
   v_queries jsonb;
   v_schema name;
 begin
-  perform private.require_permission('system:monitor', null);
+  perform bulwark.require_permission('system:monitor', null);
   select n.nspname into v_schema
   from pg_catalog.pg_extension e
   join pg_catalog.pg_namespace n on n.oid = e.extnamespace
@@ -112,12 +112,12 @@ exception
     return;                   -- it is there and was not preloaded
 end;
 $$;
-comment on function public.top_queries(integer) is
+comment on function bulwark.top_queries(integer) is
   'What the database spends its time on, from pg_stat_statements: the queries with the most time in
    total, without their literals, and each one''s share. Nothing where the extension is not in use.
    Needs system:monitor.';
 
-revoke all on function public.scrape_metrics(), public.top_queries(integer)
+revoke all on function bulwark.scrape_metrics(), bulwark.top_queries(integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.scrape_metrics(), public.top_queries(integer)
+grant execute on function bulwark.scrape_metrics(), bulwark.top_queries(integer)
   to authenticated, service_role;

@@ -2,7 +2,7 @@
 -- Protects against tables that grow with time, and against numbers that change by it: buckets are
 -- merged and nothing is averaged. No function here is SECURITY DEFINER.
 
-create function private.merge_buckets(
+create function bulwark_private.merge_buckets(
   inout indexes smallint[],
   inout counts bigint[],
   more_indexes smallint[],
@@ -27,10 +27,10 @@ begin
   ) as m;
 end;
 $$;
-comment on function private.merge_buckets(smallint[], bigint[], smallint[], bigint[]) is
+comment on function bulwark_private.merge_buckets(smallint[], bigint[], smallint[], bigint[]) is
   'The sum of two histograms: exact, whatever the order, so that ranges can be merged freely.';
 
-create function private.roll_up_points(
+create function bulwark_private.roll_up_points(
   from_minutes integer,
   into_minutes integer,
   before timestamptz
@@ -44,7 +44,7 @@ declare
   v_moved bigint;
 begin
   with moved as (
-    delete from private.metric_points p
+    delete from bulwark_private.metric_points p
     where p.minutes = from_minutes
       and p.at < date_bin(make_interval(mins => into_minutes), before, '2000-01-01 00:00:00+00')
     returning
@@ -73,7 +73,7 @@ begin
     group by b.series_id, b.slot
   ),
   written as (
-    insert into private.metric_points as p
+    insert into bulwark_private.metric_points as p
       (series_id, at, minutes, count, total, minimum, maximum, last, zeros, indexes, counts)
     select
       s.series_id, s.slot, into_minutes, s.count, s.total, s.minimum, s.maximum, s.last, s.zeros,
@@ -89,18 +89,18 @@ begin
       zeros = p.zeros + excluded.zeros,
       (indexes, counts) = (
         select m.indexes, m.counts
-        from private.merge_buckets(p.indexes, p.counts, excluded.indexes, excluded.counts) as m
+        from bulwark_private.merge_buckets(p.indexes, p.counts, excluded.indexes, excluded.counts) as m
       )
   )
   select coalesce(sum(s.points), 0)::bigint into v_moved from sums s;
   return v_moved;
 end;
 $$;
-comment on function private.roll_up_points(integer, integer, timestamptz) is
+comment on function bulwark_private.roll_up_points(integer, integer, timestamptz) is
   'Merges points that ended before a time into longer ones, in one statement: a reader sees each
    value once, before or after.';
 
-create function public.roll_up_metrics()
+create function bulwark.roll_up_metrics()
   returns bigint
   language plpgsql
   volatile
@@ -108,38 +108,38 @@ create function public.roll_up_metrics()
 as $$
 declare
   v_kept constant timestamptz :=
-    now() - make_interval(days => (private.setting('metrics.day_days'))::integer);
+    now() - make_interval(days => (bulwark_private.setting('metrics.day_days'))::integer);
   v_moved bigint;
 begin
   -- A second one at the same time would find nothing to do.
   if not pg_try_advisory_xact_lock(hashtextextended('bulwark.roll_up_metrics', 0)) then
     return 0;
   end if;
-  v_moved := private.roll_up_points(
-      1, 60, now() - make_interval(hours => (private.setting('metrics.minute_hours'))::integer)
+  v_moved := bulwark_private.roll_up_points(
+      1, 60, now() - make_interval(hours => (bulwark_private.setting('metrics.minute_hours'))::integer)
     )
-    + private.roll_up_points(
-      60, 1440, now() - make_interval(days => (private.setting('metrics.hour_days'))::integer)
+    + bulwark_private.roll_up_points(
+      60, 1440, now() - make_interval(days => (bulwark_private.setting('metrics.hour_days'))::integer)
     );
-  delete from private.metric_points p
+  delete from bulwark_private.metric_points p
   where p.minutes = 1440 and p.at < v_kept;
   -- With the last that is kept of it a series ends, and a metric with its last series.
-  delete from private.metric_series s
+  delete from bulwark_private.metric_series s
   where s.last_at < v_kept
-    and not exists (select from private.metric_points p where p.series_id = s.id);
-  delete from private.metrics m
+    and not exists (select from bulwark_private.metric_points p where p.series_id = s.id);
+  delete from bulwark_private.metrics m
   where m.created_at < v_kept
-    and not exists (select from private.metric_series s where s.metric = m.name);
-  delete from private.metric_batches b where b.received_at < now() - interval '1 hour';
+    and not exists (select from bulwark_private.metric_series s where s.metric = m.name);
+  delete from bulwark_private.metric_batches b where b.received_at < now() - interval '1 hour';
   return v_moved;
 end;
 $$;
-comment on function public.roll_up_metrics() is
+comment on function bulwark.roll_up_metrics() is
   'Rolls minutes up into hours and hours into days by the settings metrics.minute_hours and
    metrics.hour_days, forgets what is older than metrics.day_days with the series and metrics of
    which nothing else is kept, and returns how many points it moved. For the scheduler alone.';
 
 revoke all on function
-  private.merge_buckets(smallint[], bigint[], smallint[], bigint[]),
-  private.roll_up_points(integer, integer, timestamptz), public.roll_up_metrics()
+  bulwark_private.merge_buckets(smallint[], bigint[], smallint[], bigint[]),
+  bulwark_private.roll_up_points(integer, integer, timestamptz), bulwark.roll_up_metrics()
   from public, anon, authenticated, service_role;

@@ -5,9 +5,9 @@
 -- that fails and with it all others, and against a clock that was wrong for a while.
 -- No function here is SECURITY DEFINER: the scheduler runs them.
 
-create function private.alert_statistic(
+create function bulwark_private.alert_statistic(
   metric text,
-  statistic public.metric_statistic,
+  statistic bulwark.metric_statistic,
   labels jsonb,
   time_window interval,
   minimum_count bigint
@@ -21,12 +21,12 @@ declare
   v_summary record;
 begin
   select * into v_summary
-  from private.summarize_metric(
+  from bulwark_private.summarize_metric(
     alert_statistic.metric, now() - time_window, now(), alert_statistic.labels, null, null
   );
   if not found and minimum_count = 1 and statistic in ('rate', 'total') and exists (
-    select from private.metric_series s
-    join private.metrics m on m.name = s.metric and m.kind = 'counter'
+    select from bulwark_private.metric_series s
+    join bulwark_private.metrics m on m.name = s.metric and m.kind = 'counter'
     where s.metric = alert_statistic.metric and s.labels @> alert_statistic.labels
   ) then
     return 0;                 -- what counts events says nothing while there are none
@@ -47,19 +47,19 @@ begin
   end;
 end;
 $$;
-comment on function private.alert_statistic(
-  text, public.metric_statistic, jsonb, interval, bigint
+comment on function bulwark_private.alert_statistic(
+  text, bulwark.metric_statistic, jsonb, interval, bigint
 ) is
   'What a rule compares, over the window that ends now; null where too little was measured, 0 where
    a counter that is known counted nothing.';
 
-create function private.next_alert_state(
-  rule private.alert_rules,
-  standing private.alert_states,
-  seen public.alert_state,
+create function bulwark_private.next_alert_state(
+  rule bulwark_private.alert_rules,
+  standing bulwark_private.alert_states,
+  seen bulwark.alert_state,
   evaluated_at timestamptz
 )
-  returns public.alert_state
+  returns bulwark.alert_state
   language plpgsql
   immutable
   set search_path = pg_catalog, pg_temp
@@ -77,15 +77,15 @@ begin
   end;
 end;
 $$;
-comment on function private.next_alert_state(
-  private.alert_rules, private.alert_states, public.alert_state, timestamptz
+comment on function bulwark_private.next_alert_state(
+  bulwark_private.alert_rules, bulwark_private.alert_states, bulwark.alert_state, timestamptz
 ) is
   'The state that what was seen leads to: up when it lasted, down when it was calmer for as long as
    the rule asks, and otherwise the same.';
 
-create function private.tell_alert(
-  rule private.alert_rules,
-  inout standing private.alert_states,
+create function bulwark_private.tell_alert(
+  rule bulwark_private.alert_rules,
+  inout standing bulwark_private.alert_states,
   wanted text
 )
   language plpgsql
@@ -103,7 +103,7 @@ declare
   ]);
 begin
   if standing.raised_type is not null and standing.raised_type is distinct from wanted then
-    perform private.close_alert(
+    perform bulwark_private.close_alert(
       rule.name, standing.raised_type,
       case when wanted is null then 'Recovered: ' else 'Now ' || standing.state || ': ' end
         || coalesce(round(standing.value::numeric, 2)::text, 'nothing was measured')
@@ -113,7 +113,7 @@ begin
   if wanted is null or standing.raised_type is not null or not v_cooled then
     return;
   end if;
-  perform private.raise_security_event(
+  perform bulwark.raise_security_event(
     wanted, null, null, rule.name,
     jsonb_build_object(
       'metric', rule.metric, 'statistic', rule.statistic, 'labels', rule.labels,
@@ -129,13 +129,13 @@ begin
   end if;
 end;
 $$;
-comment on function private.tell_alert(private.alert_rules, private.alert_states, text) is
+comment on function bulwark_private.tell_alert(bulwark_private.alert_rules, bulwark_private.alert_states, text) is
   'Resolves the event of an alert where another one is wanted (null: none), and raises that, unless
    the rule is still cooling down from the last.';
 
-create function private.evaluate_alert(
-  rule private.alert_rules,
-  standing private.alert_states
+create function bulwark_private.evaluate_alert(
+  rule bulwark_private.alert_rules,
+  standing bulwark_private.alert_states
 )
   returns boolean
   language plpgsql
@@ -143,13 +143,13 @@ create function private.evaluate_alert(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_next public.alert_state;
+  v_next bulwark.alert_state;
   v_now constant timestamptz := clock_timestamp();
-  v_seen public.alert_state;
-  v_standing private.alert_states := standing;
+  v_seen bulwark.alert_state;
+  v_standing bulwark_private.alert_states := standing;
 begin
   v_standing.evaluated_at := v_now;
-  v_standing.value := private.alert_statistic(
+  v_standing.value := bulwark_private.alert_statistic(
     rule.metric, rule.statistic, rule.labels, rule.time_window, rule.minimum_count
   );
   v_seen := (case
@@ -157,7 +157,7 @@ begin
     when v_standing.value >= rule.critical then 'critical'
     when v_standing.value >= rule.warning then 'warning'
     else 'ok'
-  end)::public.alert_state;
+  end)::bulwark.alert_state;
   -- What seems to come from the future was noted by a clock that was wrong.
   v_standing.warned_at := case
     when v_standing.warned_at is not null then least(v_standing.warned_at, v_now)
@@ -181,13 +181,13 @@ begin
       then least(coalesce(v_standing.calmer_since, v_now), v_now)
   end;
 
-  v_next := private.next_alert_state(rule, v_standing, v_seen, v_now);
+  v_next := bulwark_private.next_alert_state(rule, v_standing, v_seen, v_now);
   if v_next <> v_standing.state then
     v_standing.state := v_next;
     v_standing.since := v_now;
     v_standing.calmer_since := null;
   end if;
-  v_standing := private.tell_alert(
+  v_standing := bulwark_private.tell_alert(
     rule, v_standing,
     case v_next
       when 'warning' then 'alert_warning'
@@ -199,7 +199,7 @@ begin
       end
     end
   );
-  update private.alert_states s
+  update bulwark_private.alert_states s
   set (state, value, since, warning_since, critical_since, calmer_since, silent_since,
       raised_type, warned_at, alarmed_at, evaluated_at)
     = (v_standing.state, v_standing.value, v_standing.since, v_standing.warning_since,
@@ -210,11 +210,11 @@ begin
   return v_next <> standing.state;
 end;
 $$;
-comment on function private.evaluate_alert(private.alert_rules, private.alert_states) is
+comment on function bulwark_private.evaluate_alert(bulwark_private.alert_rules, bulwark_private.alert_states) is
   'Evaluates one rule, raises and resolves its security events, and says whether
    its state changed.';
 
-create function public.evaluate_alerts()
+create function bulwark.evaluate_alerts()
   returns integer
   language plpgsql
   volatile
@@ -224,27 +224,27 @@ declare
   v_alert record;
   v_changes integer := 0;
 begin
-  insert into private.alert_states (rule)
-  select r.name from private.alert_rules r
+  insert into bulwark_private.alert_states (rule)
+  select r.name from bulwark_private.alert_rules r
   on conflict do nothing;
   for v_alert in
     select r as rule, s as standing
-    from private.alert_states s
-    join private.alert_rules r on r.name = s.rule
+    from bulwark_private.alert_states s
+    join bulwark_private.alert_rules r on r.name = s.rule
     where r.enabled
     order by r.name
     -- Another evaluator has it: one is enough.
     for no key update of s skip locked
   loop
     begin
-      if private.evaluate_alert(v_alert.rule, v_alert.standing) then
+      if bulwark_private.evaluate_alert(v_alert.rule, v_alert.standing) then
         v_changes := v_changes + 1;
       end if;
     exception
       -- A rule that cannot be evaluated silences no other, and says that it knows nothing.
       when others then
         raise warning 'Cannot evaluate alert %: % %', (v_alert.rule).name, sqlstate, sqlerrm;
-        update private.alert_states s
+        update bulwark_private.alert_states s
         set state = 'no_data', value = null,
           since = case when s.state = 'no_data' then s.since else clock_timestamp() end
         where s.rule = (v_alert.rule).name;
@@ -253,17 +253,17 @@ begin
   return v_changes;
 end;
 $$;
-comment on function public.evaluate_alerts() is
+comment on function bulwark.evaluate_alerts() is
   'Evaluates every enabled rule, raises and resolves its security events, and returns how many
    alerts changed their state. A rule that fails is a warning and no_data, and fails no other.
    Several at once do the work of one. For the scheduler alone.';
 
 revoke all on function
-  private.alert_statistic(text, public.metric_statistic, jsonb, interval, bigint),
-  private.next_alert_state(
-    private.alert_rules, private.alert_states, public.alert_state, timestamptz
+  bulwark_private.alert_statistic(text, bulwark.metric_statistic, jsonb, interval, bigint),
+  bulwark_private.next_alert_state(
+    bulwark_private.alert_rules, bulwark_private.alert_states, bulwark.alert_state, timestamptz
   ),
-  private.tell_alert(private.alert_rules, private.alert_states, text),
-  private.evaluate_alert(private.alert_rules, private.alert_states),
-  public.evaluate_alerts()
+  bulwark_private.tell_alert(bulwark_private.alert_rules, bulwark_private.alert_states, text),
+  bulwark_private.evaluate_alert(bulwark_private.alert_rules, bulwark_private.alert_states),
+  bulwark.evaluate_alerts()
   from public, anon, authenticated, service_role;

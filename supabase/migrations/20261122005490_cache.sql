@@ -5,7 +5,7 @@
 -- come from one snapshot, so that no version ever stands for rights of before or after it.
 -- SECURITY DEFINER: my_permissions, because clients may not read the grants it decides from.
 
-create function public.my_permissions(
+create function bulwark.my_permissions(
   organization_id uuid default null,
   known_version text default null
 )
@@ -20,17 +20,17 @@ as $$
 declare
   v_everywhere text[];
   v_here text[];
-  v_user constant uuid := private.require_user();
+  v_user constant uuid := bulwark_private.require_user();
   v_version text;
 begin
-  -- private.user_permits for all permissions at once.
+  -- bulwark_private.user_permits for all permissions at once.
   select
     coalesce(array_agg(p.permission order by p.permission) filter (where not p.everywhere), '{}'),
     coalesce(array_agg(p.permission order by p.permission) filter (where p.everywhere), '{}')
   into v_here, v_everywhere
   from (
     select h.permission, bool_and(h.everywhere) as everywhere
-    from private.held_permissions h
+    from bulwark_private.held_permissions h
     where h.user_id = v_user
       and (
         h.organization_id = my_permissions.organization_id
@@ -41,20 +41,20 @@ begin
   ) as p;
   -- What a session may do can be less than what its user holds; it is asked of one permission of
   -- each kind, because it is the same for all of a kind.
-  if cardinality(v_here) > 0 and not public.has_permission(v_here[1], organization_id) then
+  if cardinality(v_here) > 0 and not bulwark.has_permission(v_here[1], organization_id) then
     v_here := '{}';
   end if;
   if cardinality(v_everywhere) > 0
-    and not public.has_permission(v_everywhere[1], organization_id) then
+    and not bulwark.has_permission(v_everywhere[1], organization_id) then
     v_everywhere := '{}';
   end if;
   -- The counters that every change of rights moves in its own transaction, and the list itself: no
   -- counter moves when a grant expires or an account is banned.
   v_version := concat_ws(
     '-',
-    (select v.version from private.permission_versions v where v.organization_id is null),
+    (select v.version from bulwark_private.permission_versions v where v.organization_id is null),
     (
-      select v.version from private.permission_versions v
+      select v.version from bulwark_private.permission_versions v
       where v.organization_id = my_permissions.organization_id
     ),
     md5(concat_ws(',', v_user, my_permissions.organization_id, v_here, v_everywhere))
@@ -64,11 +64,11 @@ begin
       then v_here || v_everywhere end;
 end;
 $$;
-comment on function public.my_permissions(uuid, text) is
+comment on function bulwark.my_permissions(uuid, text) is
   'The caller''s permissions in an organization (null: system-wide roles only) and the version they
    have; null for permissions where that is the version the caller knows. Errors:
    RBAC_NOT_AUTHENTICATED.';
 
-revoke all on function public.my_permissions(uuid, text)
+revoke all on function bulwark.my_permissions(uuid, text)
   from public, anon, authenticated, service_role;
-grant execute on function public.my_permissions(uuid, text) to authenticated;
+grant execute on function bulwark.my_permissions(uuid, text) to authenticated;

@@ -4,21 +4,21 @@
 -- but not read the audit log, and lets an endpoint read it for him.
 -- No function here is SECURITY DEFINER.
 
-create type public.webhook_format as enum ('json', 'slack', 'pagerduty');
-comment on type public.webhook_format is
+create type bulwark.webhook_format as enum ('json', 'slack', 'pagerduty');
+comment on type bulwark.webhook_format is
   'What the receiver understands: a JSON envelope of ours, a Slack message, a PagerDuty event.';
-create type public.webhook_ordering as enum ('none', 'resource', 'endpoint');
-comment on type public.webhook_ordering is
+create type bulwark.webhook_ordering as enum ('none', 'resource', 'endpoint');
+comment on type bulwark.webhook_ordering is
   'What arrives in order: nothing, the events of the same resource, or all that the endpoint gets.';
 
-create table public.webhook_endpoints (
+create table bulwark.webhook_endpoints (
   id uuid primary key,
-  organization_id uuid references public.organizations (id) on delete cascade,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
   every_organization boolean not null default false,
   name text not null,
   origin text not null,
-  format public.webhook_format not null default 'json',
-  ordering public.webhook_ordering not null default 'none',
+  format bulwark.webhook_format not null default 'json',
+  ordering bulwark.webhook_ordering not null default 'none',
   include_details boolean not null default false,
   follow_redirects boolean not null default false,
   created_by uuid,
@@ -38,26 +38,26 @@ create table public.webhook_endpoints (
       and disabled_reason in ('manual', 'failing', 'gone')
     )
 );
-comment on table public.webhook_endpoints is
+comment on table bulwark.webhook_endpoints is
   'Receivers of an organization or, without one, of the installation. The address is sealed in
-   private.webhook_destinations: that of a Slack channel is a credential.';
-comment on column public.webhook_endpoints.origin is
+   bulwark_private.webhook_destinations: that of a Slack channel is a credential.';
+comment on column bulwark.webhook_endpoints.origin is
   'Scheme and host of the address, to tell endpoints apart; nothing is delivered to an address of
    another origin.';
-comment on column public.webhook_endpoints.every_organization is
+comment on column bulwark.webhook_endpoints.every_organization is
   'Whether an endpoint of the installation gets the events of all organizations, not only those of
    none.';
-comment on column public.webhook_endpoints.include_details is
+comment on column bulwark.webhook_endpoints.include_details is
   'Whether deliveries carry details, old and new values, addresses and user agents; without it they
    say what happened, to what and by whom, by ids.';
-comment on column public.webhook_endpoints.disabled_reason is
+comment on column bulwark.webhook_endpoints.disabled_reason is
   'manual, failing (it kept failing) or gone (it answered 410).';
-create index webhook_endpoints_organization_id_idx on public.webhook_endpoints (organization_id);
+create index webhook_endpoints_organization_id_idx on bulwark.webhook_endpoints (organization_id);
 
-create table public.webhook_subscriptions (
-  endpoint_id uuid not null references public.webhook_endpoints (id) on delete cascade,
+create table bulwark.webhook_subscriptions (
+  endpoint_id uuid not null references bulwark.webhook_endpoints (id) on delete cascade,
   pattern text not null,
-  minimum_severity public.audit_severity not null default 'debug',
+  minimum_severity bulwark.audit_severity not null default 'debug',
   scope uuid not null,
   stem text not null generated always as (rtrim(pattern, '*')) stored,
   open_ended boolean not null generated always as (right(pattern, 1) = '*') stored,
@@ -67,105 +67,105 @@ create table public.webhook_subscriptions (
     and length(pattern) <= 160
   )
 );
-comment on table public.webhook_subscriptions is
+comment on table bulwark.webhook_subscriptions is
   'What an endpoint is told: events whose type is the pattern or begins with what stands before its
    asterisk, from a severity upwards. Types are audit.<type of the entry>, security.<type of the
    event> and security.<type of the event>.resolved.';
-comment on column public.webhook_subscriptions.scope is
+comment on column bulwark.webhook_subscriptions.scope is
   'The organization, all zeros for events without one, all ones for those of every organization: one
    probe of one index says who is to be told.';
-create index webhook_subscriptions_scope_idx on public.webhook_subscriptions (scope);
+create index webhook_subscriptions_scope_idx on bulwark.webhook_subscriptions (scope);
 
-create table private.webhook_destinations (
-  endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
+create table bulwark_private.webhook_destinations (
+  endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,
   organization_id uuid,
   ciphertext text not null,
   constraint webhook_destinations_ciphertext_length check (length(ciphertext) between 1 and 8192)
 );
-comment on table private.webhook_destinations is
+comment on table bulwark_private.webhook_destinations is
   'Where an endpoint is: address and, for PagerDuty, routing key, encrypted with the organization''s
    keys and bound to the endpoint.';
 
-create table private.webhook_secrets (
+create table bulwark_private.webhook_secrets (
   id uuid primary key,
-  endpoint_id uuid not null references public.webhook_endpoints (id) on delete cascade,
+  endpoint_id uuid not null references bulwark.webhook_endpoints (id) on delete cascade,
   organization_id uuid,
   ciphertext text not null,
   created_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz,
   constraint webhook_secrets_ciphertext_length check (length(ciphertext) between 1 and 4096)
 );
-comment on table private.webhook_secrets is
+comment on table bulwark_private.webhook_secrets is
   'What deliveries are signed with, encrypted with the organization''s keys and bound to the row.';
-comment on column private.webhook_secrets.expires_at is
+comment on column bulwark_private.webhook_secrets.expires_at is
   'Until when a secret that has a successor signs beside it; null for the newest.';
-create index webhook_secrets_endpoint_id_idx on private.webhook_secrets (endpoint_id);
+create index webhook_secrets_endpoint_id_idx on bulwark_private.webhook_secrets (endpoint_id);
 
 -- Rotation of the organization's keys finds them here, and a check refuses plaintext.
-select private.declare_encrypted_column(
-  'private.webhook_destinations', 'ciphertext', 'organization_id'
+select bulwark.declare_encrypted_column(
+  'bulwark_private.webhook_destinations', 'ciphertext', 'organization_id'
 );
-select private.declare_encrypted_column(
-  'private.webhook_secrets', 'ciphertext', 'organization_id'
+select bulwark.declare_encrypted_column(
+  'bulwark_private.webhook_secrets', 'ciphertext', 'organization_id'
 );
 
-create table public.webhook_endpoint_health (
-  endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
+create table bulwark.webhook_endpoint_health (
+  endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,
   proven boolean not null default false,
   consecutive_failures bigint not null default 0,
   consecutive_timeouts bigint not null default 0,
   failing_since timestamptz,
   last_failure_at timestamptz
 ) with (fillfactor = 70);
-comment on table public.webhook_endpoint_health is
+comment on table bulwark.webhook_endpoint_health is
   'How often in a row an endpoint failed, and since when; a success sets it back. Not audited:
    that an endpoint was disabled is.';
-comment on column public.webhook_endpoint_health.proven is
+comment on column bulwark.webhook_endpoint_health.proven is
   'Whether a delivery arrived and the endpoint neither timed out nor failed three times in a row
    since. One that is not proven gets one attempt at a time.';
-comment on column public.webhook_endpoint_health.consecutive_timeouts is
+comment on column bulwark.webhook_endpoint_health.consecutive_timeouts is
   'How often in a row the endpoint timed out, or took five seconds or more to fail. Each makes the
    pause after it longer and the next timeout shorter.';
 
-alter table public.webhook_endpoints enable row level security;
-alter table public.webhook_subscriptions enable row level security;
-alter table public.webhook_endpoint_health enable row level security;
-alter table private.webhook_destinations enable row level security;
-alter table private.webhook_secrets enable row level security;
+alter table bulwark.webhook_endpoints enable row level security;
+alter table bulwark.webhook_subscriptions enable row level security;
+alter table bulwark.webhook_endpoint_health enable row level security;
+alter table bulwark_private.webhook_destinations enable row level security;
+alter table bulwark_private.webhook_secrets enable row level security;
 
-create table private.webhook_turns (
-  endpoint_id uuid primary key references public.webhook_endpoints (id) on delete cascade,
+create table bulwark_private.webhook_turns (
+  endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,
   account_id uuid not null,
   ordering_key text not null default '',
   held_until timestamptz
 ) with (fillfactor = 50);
-comment on table private.webhook_turns is
+comment on table bulwark_private.webhook_turns is
   'With whom an endpoint shares, and up to which ordering key it had its turn: the next claim begins
    behind it, so that no key waits for ever behind others. Not audited: it moves with each claim.';
-comment on column private.webhook_turns.account_id is
-  'The account behind the endpoint, see private.webhook_account. All endpoints of an account share
+comment on column bulwark_private.webhook_turns.account_id is
+  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account share
    what one account may have of the workers.';
-comment on column private.webhook_turns.held_until is
+comment on column bulwark_private.webhook_turns.held_until is
   'Of an endpoint that is not proven: until when it gets no attempt, because one is under way or it
    pauses after a timeout.';
-alter table private.webhook_turns enable row level security;
+alter table bulwark_private.webhook_turns enable row level security;
 
 create policy "Members read webhook endpoints of organizations where they may"
-  on public.webhook_endpoints for select to authenticated
+  on bulwark.webhook_endpoints for select to authenticated
   using (
-    organization_id = any (array(select private.organizations_with('webhook:read')))
-    or (organization_id is null and (select private.is_super_admin()))
+    organization_id = any (array(select bulwark.organizations_with('webhook:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
 create policy "Whoever reads an endpoint reads its subscriptions"
-  on public.webhook_subscriptions for select to authenticated
-  using (endpoint_id in (select e.id from public.webhook_endpoints e));
+  on bulwark.webhook_subscriptions for select to authenticated
+  using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
 
 create policy "Whoever reads an endpoint reads how it is doing"
-  on public.webhook_endpoint_health for select to authenticated
-  using (endpoint_id in (select e.id from public.webhook_endpoints e));
+  on bulwark.webhook_endpoint_health for select to authenticated
+  using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
 
-create function private.webhook_scope(organization_id uuid, every_organization boolean)
+create function bulwark_private.webhook_scope(organization_id uuid, every_organization boolean)
   returns uuid
   language sql
   immutable
@@ -177,10 +177,10 @@ as $$
     else coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
   end::uuid;
 $$;
-comment on function private.webhook_scope(uuid, boolean) is
+comment on function bulwark_private.webhook_scope(uuid, boolean) is
   'The scope of an endpoint''s subscriptions.';
 
-create view private.webhook_routes with (security_invoker = true) as
+create view bulwark_private.webhook_routes with (security_invoker = true) as
   select
     s.scope,
     s.stem,
@@ -189,12 +189,12 @@ create view private.webhook_routes with (security_invoker = true) as
     s.endpoint_id,
     e.organization_id,
     e.ordering
-  from public.webhook_subscriptions s
-  join public.webhook_endpoints e on e.id = s.endpoint_id and e.disabled_at is null;
-comment on view private.webhook_routes is
+  from bulwark.webhook_subscriptions s
+  join bulwark.webhook_endpoints e on e.id = s.endpoint_id and e.disabled_at is null;
+comment on view bulwark_private.webhook_routes is
   'The subscriptions that count: those of endpoints that are not disabled.';
 
-insert into private.settings (name, value, description) values
+insert into bulwark.settings (name, value, description) values
   ('webhooks.maximum_endpoints', '25', 'How many endpoints an organization may have'),
   (
     'webhooks.maximum_attempts', '11',
@@ -214,62 +214,62 @@ insert into private.settings (name, value, description) values
   ('webhooks.retention_days', '30', 'How long finished deliveries stay in the delivery log'),
   ('webhooks.tests_per_minute', '10', 'How many samples an endpoint may be sent in a minute');
 
-insert into public.security_event_types (name, severity, description) values
+insert into bulwark.security_event_types (name, severity, description) values
   ('webhook_endpoint_disabled', 'medium', 'A webhook endpoint kept failing and was disabled');
 
 create trigger webhook_endpoints_touch_updated_at
-  before update on public.webhook_endpoints
-  for each row execute function private.touch_updated_at();
+  before update on bulwark.webhook_endpoints
+  for each row execute function bulwark_private.touch_updated_at();
 create trigger webhook_endpoints_keep_columns
-  before update on public.webhook_endpoints
-  for each row execute function private.keep_columns(
+  before update on bulwark.webhook_endpoints
+  for each row execute function bulwark.keep_columns(
     'id', 'organization_id', 'every_organization', 'format', 'created_by', 'created_at'
   );
 
-select private.enable_audit(
-  'public.webhook_endpoints', organization_column => 'organization_id', ignore => '{updated_at}',
+select bulwark.enable_audit(
+  'bulwark.webhook_endpoints', organization_column => 'organization_id', ignore => '{updated_at}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
-create function private.webhook_endpoint_organization(endpoint_id uuid)
+create function bulwark_private.webhook_endpoint_organization(endpoint_id uuid)
   returns uuid
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select e.organization_id
-  from public.webhook_endpoints e where e.id = webhook_endpoint_organization.endpoint_id;
+  from bulwark.webhook_endpoints e where e.id = webhook_endpoint_organization.endpoint_id;
 $$;
-comment on function private.webhook_endpoint_organization(uuid) is
+comment on function bulwark_private.webhook_endpoint_organization(uuid) is
   'The organization of an endpoint, for the audit log.';
 
-select private.enable_audit(
-  'public.webhook_subscriptions', organization_column => 'endpoint_id',
-  organization_lookup => 'private.webhook_endpoint_organization',
+select bulwark.enable_audit(
+  'bulwark.webhook_subscriptions', organization_column => 'endpoint_id',
+  organization_lookup => 'bulwark_private.webhook_endpoint_organization',
   event_types => '{config.changed,config.changed,config.changed}'
 );
-select private.enable_audit(
-  'private.webhook_destinations', organization_column => 'organization_id',
+select bulwark.enable_audit(
+  'bulwark_private.webhook_destinations', organization_column => 'organization_id',
   redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
-select private.enable_audit(
-  'private.webhook_secrets', organization_column => 'organization_id', redact => '{ciphertext}',
+select bulwark.enable_audit(
+  'bulwark_private.webhook_secrets', organization_column => 'organization_id', redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 -- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
 
 revoke all on
-  public.webhook_endpoints, public.webhook_subscriptions, public.webhook_endpoint_health
+  bulwark.webhook_endpoints, bulwark.webhook_subscriptions, bulwark.webhook_endpoint_health
   from public, anon, authenticated, service_role;
 grant select on
-  public.webhook_endpoints, public.webhook_subscriptions, public.webhook_endpoint_health
+  bulwark.webhook_endpoints, bulwark.webhook_subscriptions, bulwark.webhook_endpoint_health
   to authenticated, service_role;
 revoke all on
-  private.webhook_destinations, private.webhook_secrets, private.webhook_turns,
-  private.webhook_routes
+  bulwark_private.webhook_destinations, bulwark_private.webhook_secrets, bulwark_private.webhook_turns,
+  bulwark_private.webhook_routes
   from public, anon, authenticated, service_role;
 revoke all on function
-  private.webhook_scope(uuid, boolean),
-  private.webhook_endpoint_organization(uuid)
+  bulwark_private.webhook_scope(uuid, boolean),
+  bulwark_private.webhook_endpoint_organization(uuid)
   from public, anon, authenticated, service_role;

@@ -6,22 +6,22 @@
 -- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because whoever
 --   causes an event may not write the outbox.
 
-create type public.webhook_source as enum ('audit', 'security', 'test');
-comment on type public.webhook_source is 'What a delivery tells of.';
-create type public.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
-comment on type public.webhook_delivery_status is
+create type bulwark.webhook_source as enum ('audit', 'security', 'test');
+comment on type bulwark.webhook_source is 'What a delivery tells of.';
+create type bulwark.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
+comment on type bulwark.webhook_delivery_status is
   'Whether a delivery is still attempted, has arrived, or was given up (a dead letter).';
-create type public.webhook_outcome as enum (
+create type bulwark.webhook_outcome as enum (
   'delivered', 'rejected', 'timed_out', 'unreachable', 'forbidden', 'unreadable', 'lost'
 );
-comment on type public.webhook_outcome is
+comment on type bulwark.webhook_outcome is
   'How an attempt ended: answered 2xx, answered something else, not answered in time, no connection
    or a broken one, an address that deliveries must not reach, an address or secret that could not
    be decrypted, a worker that never came back.';
 
 -- No foreign key to the endpoint: it would lock the endpoint's row in every transaction that causes
 -- an event. What is left of a deleted endpoint is pruned.
-create table public.webhook_deliveries (
+create table bulwark.webhook_deliveries (
   id uuid primary key default gen_random_uuid(),
   sequence bigint not null generated always as identity,
   endpoint_id uuid not null,
@@ -29,9 +29,9 @@ create table public.webhook_deliveries (
   event_id uuid not null,
   occurred_at timestamptz not null,
   due_at timestamptz not null default clock_timestamp(),
-  source public.webhook_source not null,
-  severity public.audit_severity not null,
-  status public.webhook_delivery_status not null default 'pending',
+  source bulwark.webhook_source not null,
+  severity bulwark.audit_severity not null,
+  status bulwark.webhook_delivery_status not null default 'pending',
   attempts bigint not null default 0,
   attempts_before bigint not null default 0,
   event_type text not null,
@@ -41,49 +41,49 @@ create table public.webhook_deliveries (
   attempt_id uuid,
   finished_at timestamptz
 ) with (fillfactor = 80);
-comment on table public.webhook_deliveries is
+comment on table bulwark.webhook_deliveries is
   'The outbox and the delivery log: one row for each event and endpoint that is told of it. The id
    is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries,
    and would be one more of them.';
-comment on column public.webhook_deliveries.organization_id is
+comment on column bulwark.webhook_deliveries.organization_id is
   'Whose endpoint it is: who may see the delivery.';
-comment on column public.webhook_deliveries.event_id is
+comment on column bulwark.webhook_deliveries.event_id is
   'The audit entry or the security event.';
-comment on column public.webhook_deliveries.due_at is
+comment on column bulwark.webhook_deliveries.due_at is
   'When it may be claimed: while a worker has it, when the claim lapses.';
-comment on column public.webhook_deliveries.attempts_before is
+comment on column bulwark.webhook_deliveries.attempts_before is
   'How many attempts were made before it was last replayed; those since then count.';
-comment on column public.webhook_deliveries.ordering_key is
+comment on column bulwark.webhook_deliveries.ordering_key is
   'Deliveries of an endpoint with the same key arrive in order of their sequence; null: in any.';
-comment on column public.webhook_deliveries.attempt_id is
+comment on column bulwark.webhook_deliveries.attempt_id is
   'The attempt that is under way; its result is taken once.';
 
 -- Whoever causes an event pays for these, so each delivery is in one of the first two and in the
 -- third only once it was attempted.
 create index webhook_deliveries_due_idx
-  on public.webhook_deliveries (endpoint_id, due_at)
+  on bulwark.webhook_deliveries (endpoint_id, due_at)
   where status = 'pending' and ordering_key is null;
 create index webhook_deliveries_in_order_idx
-  on public.webhook_deliveries (endpoint_id, ordering_key, sequence)
+  on bulwark.webhook_deliveries (endpoint_id, ordering_key, sequence)
   where status = 'pending' and ordering_key is not null;
 create index webhook_deliveries_attempted_in_order_idx
-  on public.webhook_deliveries (endpoint_id, ordering_key, due_at)
+  on bulwark.webhook_deliveries (endpoint_id, ordering_key, due_at)
   where status = 'pending' and ordering_key is not null and attempts > 0;
 create index webhook_deliveries_tests_idx
-  on public.webhook_deliveries (endpoint_id, occurred_at)
+  on bulwark.webhook_deliveries (endpoint_id, occurred_at)
   where source = 'test';
 create index webhook_deliveries_endpoint_id_idx
-  on public.webhook_deliveries (endpoint_id, sequence);
+  on bulwark.webhook_deliveries (endpoint_id, sequence);
 create index webhook_deliveries_organization_id_idx
-  on public.webhook_deliveries (organization_id, sequence);
+  on bulwark.webhook_deliveries (organization_id, sequence);
 create index webhook_deliveries_occurred_at_idx
-  on public.webhook_deliveries using brin (occurred_at);
+  on bulwark.webhook_deliveries using brin (occurred_at);
 
-create table public.webhook_attempts (
+create table bulwark.webhook_attempts (
   id uuid not null,
-  delivery_id uuid not null references public.webhook_deliveries (id) on delete cascade,
+  delivery_id uuid not null references bulwark.webhook_deliveries (id) on delete cascade,
   number bigint not null,
-  outcome public.webhook_outcome not null,
+  outcome bulwark.webhook_outcome not null,
   worker text not null,
   started_at timestamptz not null,
   latency_ms bigint,
@@ -92,47 +92,47 @@ create table public.webhook_attempts (
   primary key (delivery_id, number),
   constraint webhook_attempts_response_length check (length(response) <= 1024)
 );
-comment on table public.webhook_attempts is
+comment on table bulwark.webhook_attempts is
   'Every attempt: how it ended, the HTTP status, how long it took, and the first part of what the
    receiver answered, or what went wrong. Not audited, as deliveries are not.';
 
-create table private.webhook_payloads (
-  delivery_id uuid primary key references public.webhook_deliveries (id) on delete cascade,
+create table bulwark_private.webhook_payloads (
+  delivery_id uuid primary key references bulwark.webhook_deliveries (id) on delete cascade,
   data jsonb not null
 );
-comment on table private.webhook_payloads is
+comment on table bulwark_private.webhook_payloads is
   'What an event was when it happened, of those that may change later: security events,
    samples. Not audited: what it is made of is.';
 
-alter table public.webhook_deliveries enable row level security;
-alter table public.webhook_attempts enable row level security;
-alter table private.webhook_payloads enable row level security;
+alter table bulwark.webhook_deliveries enable row level security;
+alter table bulwark.webhook_attempts enable row level security;
+alter table bulwark_private.webhook_payloads enable row level security;
 
 -- What a receiver answered can be what it was told.
 create policy "Members read deliveries of what they may read, where they may"
-  on public.webhook_deliveries for select to authenticated
+  on bulwark.webhook_deliveries for select to authenticated
   using (
     (
-      organization_id = any (array(select private.organizations_with('webhook:read')))
+      organization_id = any (array(select bulwark.organizations_with('webhook:read')))
       and (
         source = 'test'
         or source = 'audit'
-          and organization_id = any (array(select private.organizations_with('audit:read')))
+          and organization_id = any (array(select bulwark.organizations_with('audit:read')))
         or source = 'security'
-          and organization_id = any (array(select private.organizations_with('security:read')))
+          and organization_id = any (array(select bulwark.organizations_with('security:read')))
       )
     )
-    or (organization_id is null and (select private.is_super_admin()))
+    or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
 -- Not "in": that would look at every delivery that the caller may read before it shows one attempt.
 create policy "Whoever reads a delivery reads its attempts"
-  on public.webhook_attempts for select to authenticated
+  on bulwark.webhook_attempts for select to authenticated
   using (
-    exists (select from public.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
+    exists (select from bulwark.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
   );
 
-create function private.webhook_resource_key(resource_type text, resource_id text)
+create function bulwark_private.webhook_resource_key(resource_type text, resource_id text)
   returns text
   language plpgsql
   immutable
@@ -148,10 +148,10 @@ begin
   end;
 end;
 $$;
-comment on function private.webhook_resource_key(text, text) is
+comment on function bulwark_private.webhook_resource_key(text, text) is
   'The ordering key of a resource: its name, or the hash of one that is long.';
 
-create function private.webhooks_take_audit_entries()
+create function bulwark_private.webhooks_take_audit_entries()
   returns trigger
   language plpgsql
   security definer            -- definer because whoever causes an event may not write the outbox
@@ -159,9 +159,9 @@ create function private.webhooks_take_audit_entries()
 as $$
 begin
   -- Whoever is told nothing pays for this look alone, and for less of it where nobody is.
-  if not exists (select from public.webhook_subscriptions) or not exists (
+  if not exists (select from bulwark.webhook_subscriptions) or not exists (
     select from new_entries n
-    join public.webhook_subscriptions s
+    join bulwark.webhook_subscriptions s
       on s.scope = any (array[
         coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
         'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
@@ -170,23 +170,23 @@ begin
     return null;
   end if;
   -- Restored rows were delivered when they were first written.
-  if private.audit_log_is_loading() then
+  if bulwark_private.audit_log_is_loading() then
     return null;
   end if;
-  insert into public.webhook_deliveries (
+  insert into bulwark.webhook_deliveries (
     endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, ordering_key
   )
   select
     r.endpoint_id, r.organization_id, n.id, n.occurred_at, 'audit', n.severity,
     'audit.' || n.event_type,
     case r.ordering
-      when 'resource' then private.webhook_resource_key(n.resource_type, n.resource_id)
+      when 'resource' then bulwark_private.webhook_resource_key(n.resource_type, n.resource_id)
       when 'endpoint' then ''
     end
   from new_entries n
   cross join lateral (
     select distinct r.endpoint_id, r.organization_id, r.ordering
-    from private.webhook_routes r
+    from bulwark_private.webhook_routes r
     where r.scope = any (array[
         coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
         'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
@@ -199,10 +199,10 @@ begin
   return null;
 end;
 $$;
-comment on function private.webhooks_take_audit_entries() is
+comment on function bulwark_private.webhooks_take_audit_entries() is
   'Trigger: puts the entries of a statement into the outbox, once for each endpoint to be told.';
 
-create function private.webhooks_take_security_event()
+create function bulwark_private.webhooks_take_security_event()
   returns trigger
   language plpgsql
   security definer            -- definer because whoever causes an event may not write the outbox
@@ -212,18 +212,18 @@ declare
   v_event_type constant text := concat(
     'security.', new.event_type, case when new.resolved_at is not null then '.resolved' end
   );
-  v_severity constant public.audit_severity := case new.severity
-    when 'low' then 'info'::public.audit_severity
+  v_severity constant bulwark.audit_severity := case new.severity
+    when 'low' then 'info'::bulwark.audit_severity
     when 'medium' then 'warning'
     when 'high' then 'error'
     else 'critical'
   end;
 begin
-  if private.audit_log_is_loading() then
+  if bulwark_private.audit_log_is_loading() then
     return null;
   end if;
   with told as (
-    insert into public.webhook_deliveries (
+    insert into bulwark.webhook_deliveries (
       endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type,
       ordering_key
     )
@@ -233,7 +233,7 @@ begin
       case r.ordering when 'resource' then new.id::text when 'endpoint' then '' end
     from (
       select distinct r.endpoint_id, r.organization_id, r.ordering
-      from private.webhook_routes r
+      from bulwark_private.webhook_routes r
       where r.scope = any (array[
           coalesce(new.organization_id, '00000000-0000-0000-0000-000000000000'),
           'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
@@ -244,38 +244,38 @@ begin
     ) r
     returning id
   )
-  insert into private.webhook_payloads (delivery_id, data)
+  insert into bulwark_private.webhook_payloads (delivery_id, data)
   select t.id, to_jsonb(new) from told t;
   return null;
 end;
 $$;
-comment on function private.webhooks_take_security_event() is
+comment on function bulwark_private.webhooks_take_security_event() is
   'Trigger: puts a security event that was raised or resolved into the outbox, as it is at that
    moment.';
 
 create trigger webhooks_take_audit_entries
-  after insert on public.audit_logs
+  after insert on bulwark.audit_logs
   referencing new table as new_entries
-  for each statement execute function private.webhooks_take_audit_entries();
+  for each statement execute function bulwark_private.webhooks_take_audit_entries();
 create trigger webhooks_take_raised
-  after insert on public.security_events
-  for each row execute function private.webhooks_take_security_event();
+  after insert on bulwark.security_events
+  for each row execute function bulwark_private.webhooks_take_security_event();
 create trigger webhooks_take_resolved
-  after update of resolved_at on public.security_events
+  after update of resolved_at on bulwark.security_events
   for each row when (old.resolved_at is null and new.resolved_at is not null)
-  execute function private.webhooks_take_security_event();
+  execute function bulwark_private.webhooks_take_security_event();
 
 -- Always: session_replication_role skips ordinary triggers.
-alter table public.audit_logs enable always trigger webhooks_take_audit_entries;
-alter table public.security_events enable always trigger webhooks_take_raised;
-alter table public.security_events enable always trigger webhooks_take_resolved;
+alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
+alter table bulwark.security_events enable always trigger webhooks_take_raised;
+alter table bulwark.security_events enable always trigger webhooks_take_resolved;
 
 -- Not guarded by the audit log: deliveries tell of its entries, and each attempt would be one more.
-revoke all on public.webhook_deliveries, public.webhook_attempts
+revoke all on bulwark.webhook_deliveries, bulwark.webhook_attempts
   from public, anon, authenticated, service_role;
-grant select on public.webhook_deliveries, public.webhook_attempts to authenticated, service_role;
-revoke all on private.webhook_payloads from public, anon, authenticated, service_role;
+grant select on bulwark.webhook_deliveries, bulwark.webhook_attempts to authenticated, service_role;
+revoke all on bulwark_private.webhook_payloads from public, anon, authenticated, service_role;
 revoke all on function
-  private.webhook_resource_key(text, text), private.webhooks_take_audit_entries(),
-  private.webhooks_take_security_event()
+  bulwark_private.webhook_resource_key(text, text), bulwark_private.webhooks_take_audit_entries(),
+  bulwark_private.webhooks_take_security_event()
   from public, anon, authenticated, service_role;

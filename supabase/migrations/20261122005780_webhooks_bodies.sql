@@ -4,7 +4,7 @@
 -- another organization's, whoever has the endpoint's id by now.
 -- No function here: views, read by claim_webhook_deliveries alone.
 
-create view private.webhook_bodies with (security_invoker = true) as
+create view bulwark_private.webhook_bodies with (security_invoker = true) as
   select
     d.id as delivery_id,
     -- json, not jsonb: what is nested in jsonb is taken apart and written anew at each level.
@@ -47,16 +47,16 @@ create view private.webhook_bodies with (security_invoker = true) as
         end
       end
     ) as body
-  from public.webhook_deliveries d
-  join public.webhook_endpoints e
+  from bulwark.webhook_deliveries d
+  join bulwark.webhook_endpoints e
     on e.id = d.endpoint_id and e.organization_id is not distinct from d.organization_id
-  left join public.audit_logs a on a.id = d.event_id and d.source = 'audit'
-  left join private.webhook_payloads p on p.delivery_id = d.id;
-comment on view private.webhook_bodies is
+  left join bulwark.audit_logs a on a.id = d.event_id and d.source = 'audit'
+  left join bulwark_private.webhook_payloads p on p.delivery_id = d.id;
+comment on view bulwark_private.webhook_bodies is
   'What deliveries say: type, time, severity and data. An audit entry is told as it is now: what
    retention or erasure took is gone.';
 
-create view private.webhook_material with (security_invoker = true) as
+create view bulwark_private.webhook_material with (security_invoker = true) as
   select
     e.id as endpoint_id,
     json_build_object(
@@ -74,18 +74,18 @@ create view private.webhook_material with (security_invoker = true) as
         select json_agg(
           json_build_object('id', k.id, 'ciphertext', k.ciphertext) order by k.created_at desc
         )
-        from private.webhook_secrets k
+        from bulwark_private.webhook_secrets k
         where k.endpoint_id = e.id
           and (k.expires_at is null or k.expires_at > clock_timestamp())
       )
     ) as material
-  from public.webhook_endpoints e
-  join private.webhook_destinations t on t.endpoint_id = e.id
-  join private.webhook_turns s on s.endpoint_id = e.id
-  join public.webhook_endpoint_health h on h.endpoint_id = e.id;
-comment on view private.webhook_material is
+  from bulwark.webhook_endpoints e
+  join bulwark_private.webhook_destinations t on t.endpoint_id = e.id
+  join bulwark_private.webhook_turns s on s.endpoint_id = e.id
+  join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id;
+comment on view bulwark_private.webhook_material is
   'What delivering needs of an endpoint: sealed address, the sealed secrets that sign now, the
    newest first, with whom it shares, and how it did.';
 
-revoke all on private.webhook_bodies, private.webhook_material
+revoke all on bulwark_private.webhook_bodies, bulwark_private.webhook_material
   from public, anon, authenticated, service_role;

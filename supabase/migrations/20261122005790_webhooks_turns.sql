@@ -5,7 +5,7 @@
 -- depends only on how many endpoints have something pending.
 -- No function here is SECURITY DEFINER: claim_webhook_deliveries calls them.
 
-create function private.take_webhook_turns(busy_endpoints uuid[], busy_accounts uuid[])
+create function bulwark_private.take_webhook_turns(busy_endpoints uuid[], busy_accounts uuid[])
   returns table (
     endpoint_id uuid,
     organization_id uuid,
@@ -29,7 +29,7 @@ begin
     -- From one endpoint with something pending to the next: all the others cost nothing.
     with recursive loose (endpoint_id) as (
       (
-        select d.endpoint_id from public.webhook_deliveries d
+        select d.endpoint_id from bulwark.webhook_deliveries d
         where d.status = 'pending' and d.ordering_key is null
         order by d.endpoint_id
         limit 1
@@ -38,7 +38,7 @@ begin
       select n.endpoint_id
       from loose b
       cross join lateral (
-        select d.endpoint_id from public.webhook_deliveries d
+        select d.endpoint_id from bulwark.webhook_deliveries d
         where d.status = 'pending' and d.ordering_key is null and d.endpoint_id > b.endpoint_id
         order by d.endpoint_id
         limit 1
@@ -46,7 +46,7 @@ begin
     ),
     ordered (endpoint_id) as (
       (
-        select d.endpoint_id from public.webhook_deliveries d
+        select d.endpoint_id from bulwark.webhook_deliveries d
         where d.status = 'pending' and d.ordering_key is not null
         order by d.endpoint_id
         limit 1
@@ -55,7 +55,7 @@ begin
       select n.endpoint_id
       from ordered b
       cross join lateral (
-        select d.endpoint_id from public.webhook_deliveries d
+        select d.endpoint_id from bulwark.webhook_deliveries d
         where d.status = 'pending' and d.ordering_key is not null and d.endpoint_id > b.endpoint_id
         order by d.endpoint_id
         limit 1
@@ -78,15 +78,15 @@ begin
         select l.endpoint_id, false from loose l
         -- The first in the index. "exists" may read the whole table for what it finds late.
         where (
-          select d.due_at from public.webhook_deliveries d
+          select d.due_at from bulwark.webhook_deliveries d
           where d.endpoint_id = l.endpoint_id and d.status = 'pending' and d.ordering_key is null
           order by d.due_at
           limit 1
         ) <= clock_timestamp()
       ) w
-      join public.webhook_endpoints e on e.id = w.endpoint_id and e.disabled_at is null
-      join public.webhook_endpoint_health h on h.endpoint_id = e.id
-      join private.webhook_turns t on t.endpoint_id = e.id
+      join bulwark.webhook_endpoints e on e.id = w.endpoint_id and e.disabled_at is null
+      join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id
+      join bulwark_private.webhook_turns t on t.endpoint_id = e.id
       where e.id <> all (busy_endpoints)
         and t.account_id <> all (busy_accounts)
         and (h.proven or (t.held_until > clock_timestamp()) is not true)
@@ -105,23 +105,23 @@ begin
     order by w.proven desc, w.account_place, w.organization_place, w.endpoint_place;
 end;
 $$;
-comment on function private.take_webhook_turns(uuid[], uuid[]) is
+comment on function bulwark_private.take_webhook_turns(uuid[], uuid[]) is
   'The endpoints that have something pending, are not busy and, where they are not proven, are not
    held, in the order in which they get their turn: the proven ones first, then by chance, account
    by account and organization by organization; and how many accounts, organizations of the account
    and endpoints of the organization are left from there on.';
 
-create function private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz)
+create function bulwark_private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz)
   returns boolean
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update private.webhook_turns t set held_until = until
+  update bulwark_private.webhook_turns t set held_until = until
   where t.endpoint_id = (
     select f.endpoint_id
-    from private.webhook_turns f
+    from bulwark_private.webhook_turns f
     where f.endpoint_id = hold_webhook_endpoint.endpoint_id
       and (f.held_until > clock_timestamp()) is not true
     -- If the row is locked, another claim takes the endpoint at this moment.
@@ -130,11 +130,11 @@ begin
   return found;
 end;
 $$;
-comment on function private.hold_webhook_endpoint(uuid, timestamptz) is
+comment on function bulwark_private.hold_webhook_endpoint(uuid, timestamptz) is
   'Whether an endpoint that is not proven may have an attempt: one, until its result is there or its
    claim has lapsed.';
 
-create function private.webhook_pause(timeouts bigint)
+create function bulwark_private.webhook_pause(timeouts bigint)
   returns interval
   language sql
   immutable
@@ -143,34 +143,34 @@ as $$
   select make_interval(secs => least(60, power(2, least(timeouts, 16) - 1)))
   where timeouts > 0;
 $$;
-comment on function private.webhook_pause(bigint) is
+comment on function bulwark_private.webhook_pause(bigint) is
   'How long an endpoint pauses after so many timeouts in a row: a second, two, four, up to a minute;
    null after none.';
 
-create function private.end_webhook_attempts(endpoint_ids uuid[])
+create function bulwark_private.end_webhook_attempts(endpoint_ids uuid[])
   returns void
   language sql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  update private.webhook_turns t
-  set held_until = clock_timestamp() + private.webhook_pause(h.consecutive_timeouts)
-  from public.webhook_endpoint_health h
+  update bulwark_private.webhook_turns t
+  set held_until = clock_timestamp() + bulwark_private.webhook_pause(h.consecutive_timeouts)
+  from bulwark.webhook_endpoint_health h
   where h.endpoint_id = t.endpoint_id
     and t.endpoint_id in (
       select f.endpoint_id
-      from private.webhook_turns f
-      join public.webhook_endpoint_health h on h.endpoint_id = f.endpoint_id
+      from bulwark_private.webhook_turns f
+      join bulwark.webhook_endpoint_health h on h.endpoint_id = f.endpoint_id
       where f.endpoint_id = any (endpoint_ids)
         and (f.held_until is not null or h.consecutive_timeouts > 0)
       -- A claim that holds one may wait for what the caller holds.
       for update of f skip locked
     );
 $$;
-comment on function private.end_webhook_attempts(uuid[]) is
+comment on function bulwark_private.end_webhook_attempts(uuid[]) is
   'Lets endpoints that are not proven have their next attempt, those that timed out after a pause.';
 
-create function private.pick_webhooks(endpoint_id uuid, maximum integer)
+create function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]
   language plpgsql
   volatile
@@ -180,7 +180,7 @@ as $$
 begin
   return array(
     select d.id
-    from public.webhook_deliveries d
+    from bulwark.webhook_deliveries d
     where d.endpoint_id = pick_webhooks.endpoint_id
       and d.status = 'pending'
       and d.ordering_key is null
@@ -191,10 +191,10 @@ begin
   );
 end;
 $$;
-comment on function private.pick_webhooks(uuid, integer) is
+comment on function bulwark_private.pick_webhooks(uuid, integer) is
   'Locks deliveries of an endpoint that are due and in no order.';
 
-create function private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
+create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
   returns uuid[]
   language plpgsql
   volatile
@@ -219,12 +219,12 @@ begin
   end if;
   v_now := clock_timestamp();
   select t.ordering_key into v_from
-  from private.webhook_turns t where t.endpoint_id = pick_webhooks_in_order.endpoint_id;
+  from bulwark_private.webhook_turns t where t.endpoint_id = pick_webhooks_in_order.endpoint_id;
   for v_key in
     -- From key to key: those behind the last turn, then those up to it.
     with recursive behind (name, due_at) as (
       (
-        select d.ordering_key, d.due_at from public.webhook_deliveries d
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
         where d.endpoint_id = pick_webhooks_in_order.endpoint_id
           and d.status = 'pending' and d.ordering_key is not null
           and (d.ordering_key, d.sequence) > (v_from, c_endless)
@@ -235,7 +235,7 @@ begin
       select n.*
       from behind b
       cross join lateral (
-        select d.ordering_key, d.due_at from public.webhook_deliveries d
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
         where d.endpoint_id = pick_webhooks_in_order.endpoint_id
           and d.status = 'pending' and d.ordering_key is not null
           and (d.ordering_key, d.sequence) > (b.name, c_endless)
@@ -245,7 +245,7 @@ begin
     ),
     before (name, due_at) as (
       (
-        select d.ordering_key, d.due_at from public.webhook_deliveries d
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
         where d.endpoint_id = pick_webhooks_in_order.endpoint_id
           and d.status = 'pending' and d.ordering_key is not null
           and d.ordering_key <= v_from
@@ -256,7 +256,7 @@ begin
       select n.*
       from before b
       cross join lateral (
-        select d.ordering_key, d.due_at from public.webhook_deliveries d
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
         where d.endpoint_id = pick_webhooks_in_order.endpoint_id
           and d.status = 'pending' and d.ordering_key is not null
           and (d.ordering_key, d.sequence) > (b.name, c_endless) and d.ordering_key <= v_from
@@ -269,7 +269,7 @@ begin
     v_looks := v_looks + 1;
     -- Nothing passes what is under way or waiting for its next attempt.
     if v_key.due_at <= v_now and not exists (
-      select from public.webhook_deliveries d
+      select from bulwark.webhook_deliveries d
       where d.endpoint_id = pick_webhooks_in_order.endpoint_id
         and d.status = 'pending' and d.ordering_key = v_key.name and d.attempts > 0
         and d.due_at > v_now
@@ -279,7 +279,7 @@ begin
     exit when v_looks >= c_looks or cardinality(v_free) >= maximum;
   end loop;
   if v_looks >= c_looks or v_free <> '{}' then
-    update private.webhook_turns t set ordering_key = v_key.name
+    update bulwark_private.webhook_turns t set ordering_key = v_key.name
     where t.endpoint_id = pick_webhooks_in_order.endpoint_id and t.ordering_key <> v_key.name;
   end if;
   if v_free = '{}' then
@@ -291,7 +291,7 @@ begin
     from unnest(v_free) as f (name)
     cross join lateral (
       select d.id
-      from public.webhook_deliveries d
+      from bulwark.webhook_deliveries d
       where d.endpoint_id = pick_webhooks_in_order.endpoint_id
         and d.status = 'pending' and d.ordering_key is not null and d.ordering_key = f.name
       order by d.sequence
@@ -300,30 +300,30 @@ begin
   );
   v_locked := array(
     select d.id
-    from public.webhook_deliveries d
+    from bulwark.webhook_deliveries d
     where d.id = any (v_run) and d.status = 'pending' and d.due_at <= v_now
     for update skip locked
   );
   -- What is locked is being completed, late: what comes behind it stays behind it.
   return case when cardinality(v_locked) = cardinality(v_run) then v_run else array(
     select d.id
-    from public.webhook_deliveries d
+    from bulwark.webhook_deliveries d
     where d.id = any (v_locked) and not exists (
-      select from public.webhook_deliveries b
+      select from bulwark.webhook_deliveries b
       where b.id = any (v_run) and b.id <> all (v_locked)
         and b.ordering_key = d.ordering_key and b.sequence < d.sequence
     )
   ) end;
 end;
 $$;
-comment on function private.pick_webhooks_in_order(uuid, integer) is
+comment on function bulwark_private.pick_webhooks_in_order(uuid, integer) is
   'Locks deliveries of an endpoint that are due and in order: of keys of which nothing is under way
    or waiting for another attempt, a run of each from its first on, the keys taking turns.';
 
 revoke all on function
-  private.take_webhook_turns(uuid[], uuid[]),
-  private.hold_webhook_endpoint(uuid, timestamptz), private.webhook_pause(bigint),
-  private.end_webhook_attempts(uuid[]),
-  private.pick_webhooks(uuid, integer),
-  private.pick_webhooks_in_order(uuid, integer)
+  bulwark_private.take_webhook_turns(uuid[], uuid[]),
+  bulwark_private.hold_webhook_endpoint(uuid, timestamptz), bulwark_private.webhook_pause(bigint),
+  bulwark_private.end_webhook_attempts(uuid[]),
+  bulwark_private.pick_webhooks(uuid, integer),
+  bulwark_private.pick_webhooks_in_order(uuid, integer)
   from public, anon, authenticated, service_role;

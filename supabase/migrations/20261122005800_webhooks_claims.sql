@@ -5,7 +5,7 @@
 -- endpoints that are not proven one attempt at a time, after all that are.
 -- SECURITY DEFINER: claim_webhook_deliveries, because the service role writes no table.
 
-create function public.claim_webhook_deliveries(
+create function bulwark.claim_webhook_deliveries(
   worker text,
   maximum integer default 100,
   lease_seconds integer default 60,
@@ -43,14 +43,14 @@ begin
   end if;
   if only_delivery is not null then
     v_picked := array(
-      select d.id from public.webhook_deliveries d
+      select d.id from bulwark.webhook_deliveries d
       where d.id = only_delivery and d.status = 'pending' and d.due_at <= v_now
       for update skip locked
     );
   else
     for v_turn in
       select *
-      from private.take_webhook_turns(
+      from bulwark_private.take_webhook_turns(
         coalesce(busy_endpoints, '{}'), coalesce(busy_accounts, '{}')
       )
     loop
@@ -76,13 +76,13 @@ begin
         v_share := least(v_share, 1);
       end if;
       continue when v_share <= 0;
-      v_some := private.pick_webhooks(v_turn.endpoint_id, v_share);
+      v_some := bulwark_private.pick_webhooks(v_turn.endpoint_id, v_share);
       if v_turn.in_order and cardinality(v_some) < v_share then
-        v_some := v_some || private.pick_webhooks_in_order(
+        v_some := v_some || bulwark_private.pick_webhooks_in_order(
           v_turn.endpoint_id, v_share - cardinality(v_some)
         );
       end if;
-      if v_proven or v_some <> '{}' and private.hold_webhook_endpoint(
+      if v_proven or v_some <> '{}' and bulwark_private.hold_webhook_endpoint(
         v_turn.endpoint_id, clock_timestamp() + make_interval(secs => lease_seconds)
       ) then
         v_picked := v_picked || v_some;
@@ -97,22 +97,22 @@ begin
   end if;
   -- A claim that lapsed: its worker never said how the attempt ended.
   v_lapsed := array(
-    select d.id from public.webhook_deliveries d
+    select d.id from bulwark.webhook_deliveries d
     where d.id = any (v_picked) and d.attempt_id is not null
   );
   if v_lapsed <> '{}' then
-    insert into public.webhook_attempts (id, delivery_id, number, outcome, worker, started_at)
+    insert into bulwark.webhook_attempts (id, delivery_id, number, outcome, worker, started_at)
     select d.attempt_id, d.id, d.attempts, 'lost', d.claimed_by, d.claimed_at
-    from public.webhook_deliveries d
+    from bulwark.webhook_deliveries d
     where d.id = any (v_lapsed);
-    update public.webhook_deliveries d
+    update bulwark.webhook_deliveries d
     set status = 'dead', finished_at = v_now, attempt_id = null
     where d.id = any (v_lapsed)
       and d.attempts - d.attempts_before
-        >= (private.setting('webhooks.maximum_attempts'))::integer;
+        >= (bulwark_private.setting('webhooks.maximum_attempts'))::integer;
   end if;
   with claimed as (
-    update public.webhook_deliveries d
+    update bulwark.webhook_deliveries d
     set attempt_id = gen_random_uuid(),
       attempts = d.attempts + 1,
       claimed_by = worker,
@@ -138,11 +138,11 @@ begin
         '[]'
       )
       from claimed c
-      join private.webhook_bodies b on b.delivery_id = c.id
+      join bulwark_private.webhook_bodies b on b.delivery_id = c.id
     ),
     'endpoints', (
       select coalesce(json_agg(m.material), '[]')
-      from private.webhook_material m
+      from bulwark_private.webhook_material m
       where m.endpoint_id in (select c.endpoint_id from claimed c)
     )
   )
@@ -150,7 +150,7 @@ begin
   return v_claimed;
 end;
 $$;
-comment on function public.claim_webhook_deliveries(
+comment on function bulwark.claim_webhook_deliveries(
   text, integer, integer, uuid, uuid[], uuid[], integer
 ) is
   'Takes up to maximum deliveries that are due for a worker, until the lease ends, and returns them
@@ -161,12 +161,12 @@ comment on function public.claim_webhook_deliveries(
    disabled. Errors: WEBHOOK_INVALID_CLAIM.';
 
 revoke all on function
-  public.claim_webhook_deliveries(
+  bulwark.claim_webhook_deliveries(
     text, integer, integer, uuid, uuid[], uuid[], integer
   )
   from public, anon, authenticated, service_role;
 grant execute on function
-  public.claim_webhook_deliveries(
+  bulwark.claim_webhook_deliveries(
     text, integer, integer, uuid, uuid[], uuid[], integer
   )
   to service_role;

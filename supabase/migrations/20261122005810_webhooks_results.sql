@@ -3,7 +3,7 @@
 -- Protects against a result that counts twice, and against retries that all come at once.
 -- SECURITY DEFINER: complete_webhook_deliveries, because the service role writes no table.
 
-create function private.webhook_wait(attempt bigint, retry_after_seconds integer)
+create function bulwark_private.webhook_wait(attempt bigint, retry_after_seconds integer)
   returns interval
   language plpgsql
   volatile
@@ -11,24 +11,24 @@ create function private.webhook_wait(attempt bigint, retry_after_seconds integer
 as $$
 declare
   v_maximum constant double precision := (
-    private.setting('webhooks.retry_maximum_seconds')
+    bulwark_private.setting('webhooks.retry_maximum_seconds')
   )::double precision;
 begin
   return make_interval(secs => greatest(
     least(
       v_maximum,
-      (private.setting('webhooks.retry_base_seconds'))::double precision
-      * power((private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1)
+      (bulwark_private.setting('webhooks.retry_base_seconds'))::double precision
+      * power((bulwark_private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1)
     ) * (0.5 + random()),
     least(coalesce(retry_after_seconds, 0), v_maximum)
   ));
 end;
 $$;
-comment on function private.webhook_wait(bigint, integer) is
+comment on function bulwark_private.webhook_wait(bigint, integer) is
   'How long to wait after failed attempt number attempt (from 1): exponential, half as long to half
    as long again by chance, and not shorter than what the receiver asked for.';
 
-create function public.complete_webhook_deliveries(results jsonb)
+create function bulwark.complete_webhook_deliveries(results jsonb)
   returns integer
   language plpgsql
   volatile
@@ -36,7 +36,7 @@ create function public.complete_webhook_deliveries(results jsonb)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_maximum constant integer := (private.setting('webhooks.maximum_attempts'))::integer;
+  v_maximum constant integer := (bulwark_private.setting('webhooks.maximum_attempts'))::integer;
   v_now constant timestamptz := clock_timestamp();
   v_endpoint record;
   v_endpoints uuid[];
@@ -48,7 +48,7 @@ begin
   end if;
   -- What was claimed and not attempted goes back as it was.
   with returned as (
-    update public.webhook_deliveries d
+    update bulwark.webhook_deliveries d
     set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
       claimed_at = null
     from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
@@ -58,23 +58,23 @@ begin
   select coalesce(array_agg(r.endpoint_id), '{}') into v_endpoints from returned r;
   for v_endpoint in
     with finished as (
-      update public.webhook_deliveries d
+      update bulwark.webhook_deliveries d
       set attempt_id = null,
         status = case
           when r.outcome = 'delivered' then 'delivered'
           when d.attempts - d.attempts_before >= v_maximum then 'dead'
           else 'pending'
-        end::public.webhook_delivery_status,
+        end::bulwark.webhook_delivery_status,
         finished_at = case
           when r.outcome = 'delivered' or d.attempts - d.attempts_before >= v_maximum then v_now
         end,
         due_at = case
           when r.outcome = 'delivered' then v_now
           else v_now
-            + private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
+            + bulwark_private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
         end
       from jsonb_to_recordset(results) as r (
-        attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
+        attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
         latency_ms bigint, response text, retry_after_seconds integer
       )
       where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
@@ -83,7 +83,7 @@ begin
         r.latency_ms, r.status, left(r.response, 1024) as response
     ),
     logged as (
-      insert into public.webhook_attempts (
+      insert into bulwark.webhook_attempts (
         id, delivery_id, number, outcome, worker, started_at, latency_ms, status, response
       )
       select
@@ -106,34 +106,34 @@ begin
   loop
     v_endpoints := v_endpoints || v_endpoint.endpoint_id;
     v_taken := v_taken + v_endpoint.attempts;
-    perform private.note_webhook_health(
+    perform bulwark_private.note_webhook_health(
       v_endpoint.endpoint_id, v_endpoint.attempts - v_endpoint.failures, v_endpoint.failures,
       v_endpoint.timeouts, v_endpoint.gone
     );
   end loop;
   -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
   if v_taken < jsonb_array_length(results) then
-    update public.webhook_attempts a
+    update bulwark.webhook_attempts a
     set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
       response = left(r.response, 1024)
     from jsonb_to_recordset(results) as r (
-      attempt_id uuid, delivery_id uuid, outcome public.webhook_outcome, status smallint,
+      attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
       latency_ms bigint, response text
     )
     where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
       and r.outcome is not null;
   end if;
-  perform private.end_webhook_attempts(v_endpoints);
+  perform bulwark_private.end_webhook_attempts(v_endpoints);
   return v_taken;
 end;
 $$;
-comment on function public.complete_webhook_deliveries(jsonb) is
+comment on function bulwark.complete_webhook_deliveries(jsonb) is
   'Takes how attempts ended (service role only): a list of delivery_id, attempt_id, outcome (null:
    not attempted), status, latency_ms, response, retry_after_seconds. Each attempt is taken once,
    repeating the call changes nothing; returns how many were taken. Errors:
    WEBHOOK_INVALID_RESULTS.';
 
-create function private.note_webhook_health(
+create function bulwark_private.note_webhook_health(
   endpoint_id uuid,
   successes bigint,
   failures bigint,
@@ -147,7 +147,7 @@ create function private.note_webhook_health(
 as $$
 begin
   -- A success after successes is no news and writes nothing.
-  update public.webhook_endpoint_health h
+  update bulwark.webhook_endpoint_health h
   set consecutive_failures = case
       when successes > 0 then 0
       else h.consecutive_failures + failures
@@ -166,15 +166,15 @@ begin
   where h.endpoint_id = note_webhook_health.endpoint_id
     and (failures > 0 or h.consecutive_failures > 0 or not h.proven);
   if gone or successes = 0 then
-    perform private.disable_failing_webhook(endpoint_id, gone);
+    perform bulwark_private.disable_failing_webhook(endpoint_id, gone);
   end if;
 end;
 $$;
-comment on function private.note_webhook_health(uuid, bigint, bigint, bigint, boolean) is
+comment on function bulwark_private.note_webhook_health(uuid, bigint, bigint, bigint, boolean) is
   'Counts an endpoint''s failures and timeouts in a row, says whether it is proven, and disables it
    where it failed too often for too long.';
 
-create function private.disable_failing_webhook(endpoint_id uuid, gone boolean)
+create function bulwark_private.disable_failing_webhook(endpoint_id uuid, gone boolean)
   returns void
   language plpgsql
   volatile
@@ -183,21 +183,21 @@ as $$
 declare
   v_endpoint record;
 begin
-  update public.webhook_endpoints e
+  update bulwark.webhook_endpoints e
   set disabled_at = clock_timestamp(),
     disabled_reason = case when gone then 'gone' else 'failing' end
   where e.id = (
     select e.id
-    from public.webhook_endpoints e
-    join public.webhook_endpoint_health h on h.endpoint_id = e.id
+    from bulwark.webhook_endpoints e
+    join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id
     where e.id = disable_failing_webhook.endpoint_id
       and e.disabled_at is null
       and (
         gone
         or h.consecutive_failures
-            >= (private.setting('webhooks.disable_after_failures'))::integer
+            >= (bulwark_private.setting('webhooks.disable_after_failures'))::integer
           and h.failing_since <= clock_timestamp() - make_interval(
-            hours => (private.setting('webhooks.disable_after_hours'))::integer
+            hours => (bulwark_private.setting('webhooks.disable_after_hours'))::integer
           )
       )
     -- Whoever edits the endpoint holds it; the next failure comes back to it.
@@ -205,20 +205,20 @@ begin
   )
   returning e.organization_id, e.name, e.disabled_reason into v_endpoint;
   if found then
-    perform private.raise_security_event(
+    perform bulwark.raise_security_event(
       'webhook_endpoint_disabled', v_endpoint.organization_id, null, endpoint_id::text,
       jsonb_build_object('name', v_endpoint.name, 'reason', v_endpoint.disabled_reason)
     );
   end if;
 end;
 $$;
-comment on function private.disable_failing_webhook(uuid, boolean) is
+comment on function bulwark_private.disable_failing_webhook(uuid, boolean) is
   'Disables an endpoint that is gone or past the limits of the settings, and raises
    webhook_endpoint_disabled, so that its owners learn of it.';
 
 revoke all on function
-  private.webhook_wait(bigint, integer),
-  private.note_webhook_health(uuid, bigint, bigint, bigint, boolean),
-  private.disable_failing_webhook(uuid, boolean), public.complete_webhook_deliveries(jsonb)
+  bulwark_private.webhook_wait(bigint, integer),
+  bulwark_private.note_webhook_health(uuid, bigint, bigint, bigint, boolean),
+  bulwark_private.disable_failing_webhook(uuid, boolean), bulwark.complete_webhook_deliveries(jsonb)
   from public, anon, authenticated, service_role;
-grant execute on function public.complete_webhook_deliveries(jsonb) to service_role;
+grant execute on function bulwark.complete_webhook_deliveries(jsonb) to service_role;

@@ -4,24 +4,24 @@
 -- on the auth schema), or runs no jobs; and against a restore that mixes two logs.
 -- No function here is SECURITY DEFINER: the sealer and the operator call them, as the owner.
 
-create table private.known_privileges (
+create table bulwark_private.known_privileges (
   object text primary key,
   grants text[] not null
 );
-comment on table private.known_privileges is
+comment on table bulwark_private.known_privileges is
   'What the migrations granted to the API roles and to everybody, for each object of Bulwark''s that
    can be granted. Not audited: it is taken from the catalogue by migrations.';
-alter table private.known_privileges enable row level security;
+alter table bulwark_private.known_privileges enable row level security;
 
-create view private.present_privileges with (security_invoker = true) as
+create view bulwark_private.present_privileges with (security_invoker = true) as
   with ours as (
     select 'function' as kind, p.oid,
       format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) as name,
       coalesce(p.proacl, acldefault('f', p.proowner)) as acl
     from pg_catalog.pg_proc p
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-    where n.nspname = 'private'
-      or n.nspname = 'public' and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
+    where n.nspname = 'bulwark_private'
+      or n.nspname = 'bulwark' and 'search_path=pg_catalog, pg_temp' = any (p.proconfig)
     union all
     select case c.relkind when 'S' then 'sequence' else 'table' end, c.oid,
       format('%I.%I', n.nspname, c.relname),
@@ -34,7 +34,7 @@ create view private.present_privileges with (security_invoker = true) as
       on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and c.relkind = 'S'
       and d.refclassid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
     where c.relkind in ('r', 'p', 'v', 'm', 'S')
-      and private.is_of_bulwark(coalesce(d.refobjid, c.oid)::regclass)
+      and bulwark_private.is_of_bulwark(coalesce(d.refobjid, c.oid)::regclass)
     union all
     select 'type', t.oid, format('%I.%I', n.nspname, t.typname),
       coalesce(t.typacl, acldefault('T', t.typowner))
@@ -42,16 +42,16 @@ create view private.present_privileges with (security_invoker = true) as
     join pg_catalog.pg_namespace n on n.oid = t.typnamespace
     where t.typtype in ('e', 'd')
       and (
-        n.nspname = 'private'
-        or n.nspname = 'public' and obj_description(t.oid, 'pg_type') is not null and exists (
+        n.nspname = 'bulwark_private'
+        or n.nspname = 'bulwark' and obj_description(t.oid, 'pg_type') is not null and exists (
           select from pg_catalog.pg_attribute a
-          where a.atttypid = t.oid and private.is_of_bulwark(a.attrelid::regclass)
+          where a.atttypid = t.oid and bulwark_private.is_of_bulwark(a.attrelid::regclass)
         )
       )
     union all
     select 'schema', n.oid, quote_ident(n.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
     from pg_catalog.pg_namespace n
-    where n.nspname = 'private'
+    where n.nspname = 'bulwark_private'
   )
   select
     o.kind, o.oid, o.name,
@@ -67,45 +67,45 @@ create view private.present_privileges with (security_invoker = true) as
   where not exists (
     select from pg_catalog.pg_depend d where d.objid = o.oid and d.deptype = 'e'
   );
-comment on view private.present_privileges is
+comment on view bulwark_private.present_privileges is
   'What the API roles and everybody may do with each object of Bulwark''s right now. Columns have
    grants of their own, which backups neither lose nor widen.';
 
-create function private.remember_privileges()
+create function bulwark_private.remember_privileges()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from private.known_privileges;
-  insert into private.known_privileges (object, grants)
-  select concat_ws(' ', p.kind, p.name), p.grants from private.present_privileges p;
+  delete from bulwark_private.known_privileges;
+  insert into bulwark_private.known_privileges (object, grants)
+  select concat_ws(' ', p.kind, p.name), p.grants from bulwark_private.present_privileges p;
 end;
 $$;
-comment on function private.remember_privileges() is
+comment on function bulwark_private.remember_privileges() is
   'Takes the present privileges for those that are meant. The last statement of the last migration,
    and of each later one that grants anything.';
 
-create function private.opened_privileges()
+create function bulwark_private.opened_privileges()
   returns table (kind text, oid oid, object text, grantee text, privilege text)
   language sql
   stable
   set search_path = pg_catalog, pg_temp
 as $$
   select p.kind, p.oid, concat_ws(' ', p.kind, p.name), split_part(g, '=', 1), split_part(g, '=', 2)
-  from private.present_privileges p
-  left join private.known_privileges k on k.object = concat_ws(' ', p.kind, p.name)
+  from bulwark_private.present_privileges p
+  left join bulwark_private.known_privileges k on k.object = concat_ws(' ', p.kind, p.name)
   cross join unnest(p.grants) as g
   where g <> all (coalesce(k.grants, '{}'))
     -- A function of the host's in public, and what enable_audit made, are in no list.
-    and (k.object is not null or starts_with(p.name, 'private.'))
-    and exists (select from private.known_privileges);
+    and (k.object is not null or starts_with(p.name, 'bulwark_private.'))
+    and exists (select from bulwark_private.known_privileges);
 $$;
-comment on function private.opened_privileges() is
+comment on function bulwark_private.opened_privileges() is
   'What somebody may do with objects of Bulwark''s although no migration granted it.';
 
-create function private.close_privileges()
+create function bulwark.close_privileges()
   returns void
   language plpgsql
   volatile
@@ -114,7 +114,7 @@ as $$
 declare
   v_open record;
 begin
-  for v_open in select * from private.opened_privileges() loop
+  for v_open in select * from bulwark_private.opened_privileges() loop
     case v_open.kind
       when 'function' then
         execute format(
@@ -144,27 +144,27 @@ begin
   end loop;
 end;
 $$;
-comment on function private.close_privileges() is
+comment on function bulwark.close_privileges() is
   'Revokes what opened_privileges finds. Call it as the last statement of a restore, in its
    transaction, and nothing is ever open; the first seal after a restore does the same.';
 
-create function private.auth_triggers()
+create function bulwark_private.auth_triggers()
   returns table (relation regclass, name text)
   language sql
   stable
   rows 10
   set search_path = pg_catalog, pg_temp
 as $$
-  select w.relation, w.name from private.auth_watches() w
+  select w.relation, w.name from bulwark_private.auth_watches() w
   union all
   values
     ('auth.users'::regclass, 'bulwark_rights_lock'),
     ('auth.users'::regclass, 'bulwark_invited_account');
 $$;
-comment on function private.auth_triggers() is
+comment on function bulwark_private.auth_triggers() is
   'The triggers of Bulwark''s on the auth schema, which a backup of the Supabase CLI leaves out.';
 
-create function private.restore_problems()
+create function bulwark_private.restore_problems()
   returns table (problem text, object text, grantee text)
   language plpgsql
   stable
@@ -175,10 +175,10 @@ declare
   v_scheduled boolean;
 begin
   return query
-    select distinct 'privilege_open', o.object, o.grantee from private.opened_privileges() o
+    select distinct 'privilege_open', o.object, o.grantee from bulwark_private.opened_privileges() o
     union all
     select 'trigger_missing', w.relation::text, w.name
-    from private.auth_triggers() w
+    from bulwark_private.auth_triggers() w
     where not exists (
       select from pg_catalog.pg_trigger t
       where t.tgrelid = w.relation and t.tgname = w.name and t.tgenabled in ('O', 'A')
@@ -186,7 +186,7 @@ begin
     union all
     -- pg_restore --disable-triggers leaves those that fire always as ordinary ones.
     select 'trigger_not_always', g.relation::text, t.tgname::text
-    from private.audit_guards g
+    from bulwark_private.audit_guards g
     cross join unnest(string_to_array(g.fingerprint, ' ')) as word
     join pg_catalog.pg_trigger t
       on t.tgrelid = g.relation and t.tgname = split_part(word, '|', 1) and t.tgenabled <> 'A'
@@ -204,11 +204,11 @@ begin
   end if;
 end;
 $$;
-comment on function private.restore_problems() is
+comment on function bulwark_private.restore_problems() is
   'What a backup did not bring back, or brought back open: for audit_status, and for the sealer,
    which mends it.';
 
-create function private.mend_restore_problem(problem text, object text, grantee text)
+create function bulwark_private.mend_restore_problem(problem text, object text, grantee text)
   returns void
   language plpgsql
   volatile
@@ -220,11 +220,11 @@ declare
 begin
   case problem
     when 'privilege_open' then
-      perform private.close_privileges();
+      perform bulwark.close_privileges();
     when 'trigger_missing' then
-      perform private.watch_auth();
-      perform private.watch_account_deletion();
-      perform private.watch_invited_accounts();
+      perform bulwark_private.watch_auth();
+      perform bulwark_private.watch_account_deletion();
+      perform bulwark_private.watch_invited_accounts();
     when 'trigger_not_always' then
       execute format('alter table %s enable always trigger %I', v_table, grantee);
     when 'role_not_granted' then
@@ -232,7 +232,7 @@ begin
     when 'job_missing' then
       for v_schedule in
         select p.oid::regproc from pg_catalog.pg_proc p
-        where p.pronamespace = 'private'::regnamespace and p.proname ~ '^schedule_.*_jobs$'
+        where p.pronamespace = 'bulwark_private'::regnamespace and p.proname ~ '^schedule_.*_jobs$'
         order by p.proname
       loop
         execute format('select %s()', v_schedule);
@@ -245,10 +245,10 @@ exception
     return;
 end;
 $$;
-comment on function private.mend_restore_problem(text, text, text) is
+comment on function bulwark_private.mend_restore_problem(text, text, text) is
   'Mends one problem of restore_problems, as far as the owner may.';
 
-create function private.mend_restore()
+create function bulwark_private.mend_restore()
   returns void
   language plpgsql
   volatile
@@ -264,27 +264,27 @@ begin
     jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)),
     bool_or(p.problem = 'privilege_open')
   into v_found, v_open
-  from private.restore_problems() p;
+  from bulwark_private.restore_problems() p;
   if v_found is null then
     return;
   end if;
   for v_problem in
     select p.problem, p.object, p.grantee
-    from private.restore_problems() p
+    from bulwark_private.restore_problems() p
     where p.problem <> 'privilege_open'
     union all
     select 'privilege_open', null, null where v_open
   loop
-    perform private.mend_restore_problem(v_problem.problem, v_problem.object, v_problem.grantee);
+    perform bulwark_private.mend_restore_problem(v_problem.problem, v_problem.object, v_problem.grantee);
   end loop;
   select jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)) into v_left
-  from private.restore_problems() p;
+  from bulwark_private.restore_problems() p;
   -- Privileges that were open for a moment may have been used, and nothing here can tell.
-  perform private.append_audit_entry(
-    'system.warning', resource_type => 'public.audit_logs', action => 'restore_mended',
+  perform bulwark_private.append_audit_entry(
+    'system.warning', resource_type => 'bulwark.audit_logs', action => 'restore_mended',
     severity => case
       when v_open or v_left is not null then 'critical' else 'warning'
-    end::public.audit_severity,
+    end::bulwark.audit_severity,
     details => jsonb_build_object(
       'problems', jsonb_array_length(v_found),
       'first', jsonb_path_query_array(v_found, '$[0 to 99]'),
@@ -292,18 +292,18 @@ begin
     )
   );
   if v_open or v_left is not null then
-    perform private.raise_security_event(
+    perform bulwark.raise_security_event(
       'audit_protection_touched', null, null, 'restore',
       jsonb_build_object('problems', jsonb_array_length(v_found), 'open', v_open, 'left', v_left)
     );
   end if;
 end;
 $$;
-comment on function private.mend_restore() is
+comment on function bulwark_private.mend_restore() is
   'After a restore: closes what is open, puts back what is missing, and records it; what stays, or
    was open, is an alarm. The sealer calls it once in each new era; calling it again does no harm.';
 
-create function private.empty_for_restore()
+create function bulwark.empty_for_restore()
   returns void
   language plpgsql
   volatile
@@ -313,12 +313,12 @@ declare
   v_role constant text := current_setting('session_replication_role');
   v_tables constant regclass[] := array(
     select c.oid from pg_catalog.pg_class c
-    where c.relkind in ('r', 'p') and private.is_of_bulwark(c.oid) order by c.oid
+    where c.relkind in ('r', 'p') and bulwark_private.is_of_bulwark(c.oid) order by c.oid
   );
   v_table regclass;
   v_trigger record;
 begin
-  if exists (select from public.organizations) or exists (select from public.audit_keys)
+  if exists (select from bulwark.organizations) or exists (select from bulwark.audit_keys)
     or exists (select from auth.users) then
     raise exception 'Cannot empty the project for a restore: it is in use'
       using errcode = 'object_not_in_prerequisite_state', detail = 'RESTORE_PROJECT_IN_USE',
@@ -347,23 +347,23 @@ begin
   end loop;
   perform set_config('session_replication_role', v_role, true);
   -- No cluster's: what is loaded as a replica stays as it is, and the first seal begins an era.
-  create or replace trigger audit_logs_stamp before insert on public.audit_logs
-    for each row execute function private.audit_logs_stamp('none', '0');
-  alter table public.audit_logs enable always trigger audit_logs_stamp;
+  create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+    for each row execute function bulwark_private.audit_logs_stamp('none', '0');
+  alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
-comment on function private.empty_for_restore() is
+comment on function bulwark.empty_for_restore() is
   'Takes everything that the migrations put into Bulwark''s tables out of them, the log included, so
    that a backup of data alone can be loaded. For the owner, in the transaction of the restore, in a
    project without users, organizations and keys of the log. Errors: RESTORE_PROJECT_IN_USE.';
 
-revoke all on private.known_privileges, private.present_privileges
+revoke all on bulwark_private.known_privileges, bulwark_private.present_privileges
   from public, anon, authenticated, service_role;
 revoke all on function
-  private.remember_privileges(), private.opened_privileges(), private.close_privileges(),
-  private.auth_triggers(), private.restore_problems(),
-  private.mend_restore_problem(text, text, text), private.mend_restore(),
-  private.empty_for_restore()
+  bulwark_private.remember_privileges(), bulwark_private.opened_privileges(), bulwark.close_privileges(),
+  bulwark_private.auth_triggers(), bulwark_private.restore_problems(),
+  bulwark_private.mend_restore_problem(text, text, text), bulwark_private.mend_restore(),
+  bulwark.empty_for_restore()
   from public, anon, authenticated, service_role;
 
 -- A sequence of an identity column is granted like its table by default privileges, and needs no
@@ -372,7 +372,7 @@ do $$
 declare
   v_sequence regclass;
 begin
-  for v_sequence in select p.oid from private.present_privileges p where p.kind = 'sequence' loop
+  for v_sequence in select p.oid from bulwark_private.present_privileges p where p.kind = 'sequence' loop
     execute format(
       'revoke all on sequence %s from public, anon, authenticated, service_role, api_key',
       v_sequence
@@ -380,4 +380,4 @@ begin
   end loop;
 end;
 $$;
-select private.remember_privileges();
+select bulwark_private.remember_privileges();

@@ -5,9 +5,9 @@
 -- No function here is SECURITY DEFINER.
 
 -- What protects the log, as all migrations left it.
-select private.refresh_audit_guards();
+select bulwark.refresh_audit_guards();
 
-select private.schedule_rbac_jobs(), private.schedule_audit_jobs(),
-  private.schedule_encryption_jobs(), private.schedule_security_jobs(),
-  private.schedule_mfa_jobs(), private.schedule_rate_limit_jobs(),
-  private.schedule_metrics_jobs(), private.schedule_webhook_jobs();
+select bulwark_private.schedule_rbac_jobs(), bulwark_private.schedule_audit_jobs(),
+  bulwark_private.schedule_encryption_jobs(), bulwark_private.schedule_security_jobs(),
+  bulwark_private.schedule_mfa_jobs(), bulwark_private.schedule_rate_limit_jobs(),
+  bulwark_private.schedule_metrics_jobs(), bulwark_private.schedule_webhook_jobs();

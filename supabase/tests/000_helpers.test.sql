@@ -1,6 +1,7 @@
 -- Helpers that the other files share: users, acting as somebody, and what an error says. This file
 -- commits; every other one rolls back.
 begin;
+set local search_path = public, bulwark, extensions;
 create schema if not exists tests;
 
 -- A confirmed account, made as Supabase Auth leaves it.
@@ -27,7 +28,7 @@ create or replace function tests.organization_id(slug text)
   stable
   security definer            -- definer because outsiders name foreign organizations too
   set search_path = pg_catalog, pg_temp
-as $$ select o.id from public.organizations o where o.slug = organization_id.slug; $$;
+as $$ select o.id from bulwark.organizations o where o.slug = organization_id.slug; $$;
 
 -- The session that somebody acts in where a test says no other. Without triggers: that the helper
 -- signs somebody in is not what a test of the audit log is about.
@@ -171,15 +172,15 @@ declare
 begin
   perform tests.create_user('super@bulwark.test');
   perform tests.create_user('stranger@bulwark.test');
-  perform public.grant_role(tests.user_id('super@bulwark.test'), 'super_admin');
+  perform bulwark.grant_role(tests.user_id('super@bulwark.test'), 'super_admin');
   foreach v_organization in array array['acme', 'globex'] loop
     perform tests.create_user('admin@' || v_organization || '.test');
-    perform public.create_organization(
+    perform bulwark.create_organization(
       initcap(v_organization), v_organization, tests.user_id('admin@' || v_organization || '.test')
     );
     foreach v_role in array array['analyst', 'viewer', 'api_user'] loop
       perform tests.create_user(v_role || '@' || v_organization || '.test');
-      perform public.grant_role(
+      perform bulwark.grant_role(
         tests.user_id(v_role || '@' || v_organization || '.test'), v_role,
         tests.organization_id(v_organization)
       );

@@ -1,6 +1,7 @@
 -- Helpers for API keys and tables: a statement run with a key, tables as host applications have
 -- them, and what stands against them. This file commits, like the other helpers.
 begin;
+set local search_path = public, bulwark, extensions;
 create schema if not exists tests;
 -- Some of them call other helpers, which this file alone does not have.
 set local check_function_bodies = off;
@@ -38,7 +39,7 @@ begin
   foreach v_command in array '{select, update, delete}'::text[] loop
     execute format(
       'create policy %I on %s for %s to authenticated
-       using (organization_id = any (array(select private.organizations_with(%L))))',
+       using (organization_id = any (array(select bulwark.organizations_with(%L))))',
       v_command, target, v_command,
       case when v_command = 'select' then 'analytics:read' else 'analytics:write' end
     );
@@ -54,11 +55,11 @@ begin
 end;
 $$;
 create or replace function tests.admission(target text) returns text language sql as $$
-  select tests.error(format('select private.admit_api_keys(%L)', target));
+  select tests.error(format('select bulwark.admit_api_keys(%L)', target));
 $$;
 create or replace function tests.key_problems() returns text language sql as $$
   select string_agg(concat_ws(': ', p.relation, p.problem), ' + ' order by p.relation, p.problem)
-  from private.api_key_table_problems() p;
+  from bulwark.api_key_table_problems() p;
 $$;
 -- What a change would make the problems be: it is undone.
 create or replace function tests.key_problems_after(change text) returns text language plpgsql as $$

@@ -1,6 +1,7 @@
 -- Helpers for the audit log: a test is one transaction, so entries are given transaction ids ahead
 -- of the real ones and are sealed by made-up snapshots. This file commits, like the other helpers.
 begin;
+set local search_path = public, bulwark, extensions;
 create schema if not exists tests;
 -- Some of them call other helpers, which this file alone does not have.
 set local check_function_bodies = off;
@@ -19,7 +20,7 @@ begin
   delete from tests.base;
   insert into tests.base
   select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000,
-    (select coalesce(max(number), 0) from private.audit_seals);
+    (select coalesce(max(number), 0) from bulwark_private.audit_seals);
 end;
 $$;
 
@@ -30,7 +31,7 @@ create or replace function tests.entry_id(name text, occurred_at timestamptz def
   stable
 as $$
   select (
-    substring(private.audit_id_floor(occurred_at)::text for 14) || '7'
+    substring(bulwark_private.audit_id_floor(occurred_at)::text for 14) || '7'
       || substring(md5(name) from 2 for 3) || '-8' || substring(md5(name) from 5 for 3) || '-'
       || substring(md5(name) for 12)
   )::uuid;
@@ -49,18 +50,18 @@ as $$
 declare
   v_id constant uuid := tests.entry_id(organization || number, coalesce(id_at, occurred_at));
 begin
-  alter table public.audit_logs disable trigger audit_logs_stamp;
-  insert into public.audit_logs (
+  alter table bulwark.audit_logs disable trigger audit_logs_stamp;
+  insert into bulwark.audit_logs (
     id, xid, occurred_at, era, salt, source, severity, event_type, organization_id, actor_type,
     database_user, resource_type, action, details
   )
   select
     v_id, (b.xid + at)::text::xid8, log_entry.occurred_at,
-    (select max(era) from private.audit_eras), md5('salt' || number)::uuid, 'service', 'info',
+    (select max(era) from bulwark_private.audit_eras), md5('salt' || number)::uuid, 'service', 'info',
     'data.read', tests.organization_id(organization), 'service', 'postgres', 'public.tests', 'read',
     jsonb_build_object('number', number)
   from tests.base b;
-  alter table public.audit_logs enable always trigger audit_logs_stamp;
+  alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
   return v_id;
 end;
 $$;
@@ -70,7 +71,7 @@ create or replace function tests.seal_log(through bigint, open text default '')
   returns integer
   language sql
 as $$
-  select (private.write_audit_seal(format(
+  select (bulwark_private.write_audit_seal(format(
     '%s:%s:%s', coalesce(min(o::bigint), b.xid + through + 1), b.xid + through + 1,
     string_agg(o, ',')
   )::pg_snapshot) - b.last)::integer
@@ -118,27 +119,27 @@ as $$
 declare
   v_number bigint;
 begin
-  alter table private.audit_seals disable trigger audit_seals_refuse_change;
-  for v_number in select s.number from private.audit_seals s order by s.number loop
-    update private.audit_seals s
+  alter table bulwark_private.audit_seals disable trigger audit_seals_refuse_change;
+  for v_number in select s.number from bulwark_private.audit_seals s order by s.number loop
+    update bulwark_private.audit_seals s
     set sealed_at = case
           when v_number between b.last + first and b.last + age_seals.last then now() - age
           else s.sealed_at
         end,
         previous_hash = coalesce(
-          (select p.hash from private.audit_seals p where p.number = v_number - 1), s.previous_hash
+          (select p.hash from bulwark_private.audit_seals p where p.number = v_number - 1), s.previous_hash
         )
     from tests.base b
     where s.number = v_number;
-    update private.audit_seals s
-    set hash = private.audit_seal_hash(
+    update bulwark_private.audit_seals s
+    set hash = bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     )
     where s.number = v_number;
-    update private.audit_seals s set nodes = private.audit_seal_nodes(s.number, s.hash)
+    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(s.number, s.hash)
     where s.number = v_number;
   end loop;
-  alter table private.audit_seals enable always trigger audit_seals_refuse_change;
+  alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_change;
 end;
 $$;
 
@@ -161,7 +162,7 @@ create or replace function tests.log_note(size bigint, root text, variadic names
 as $$
   select format(E'bulwark.test/log\n%s\n%s\n\n', size, root) || string_agg(
     E'\u2014 bulwark.test/log ' || translate(encode(
-      decode(private.audit_key_id('bulwark.test/log', sha256(n::bytea)), 'hex')
+      decode(bulwark_private.audit_key_id('bulwark.test/log', sha256(n::bytea)), 'hex')
         || sha512(n::bytea), 'base64'
     ), E'\n', '') || E'\n', '' order by place
   )

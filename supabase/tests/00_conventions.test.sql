@@ -1,13 +1,14 @@
 -- The project's own linter, over the catalogue instead of over text: what every capability must
 -- keep, whoever wrote it.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(30);
 
 create temporary view ours as
   select c.oid, n.nspname as schema, c.relname as name, c.relkind as kind, c.relrowsecurity as rls
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
-  where n.nspname in ('public', 'private')
+  where n.nspname in ('bulwark', 'bulwark_private')
     and not exists (
       select from pg_depend d where d.objid = c.oid and d.deptype = 'e'
     );
@@ -17,7 +18,7 @@ create temporary view our_functions as
     p.prorettype
   from pg_proc p
   join pg_namespace n on n.oid = p.pronamespace
-  where n.nspname in ('public', 'private')
+  where n.nspname in ('bulwark', 'bulwark_private')
     and not exists (
       select from pg_depend d where d.objid = p.oid and d.deptype = 'e'
     );
@@ -47,16 +48,13 @@ select results_eq(
      order by 1, 2 $$,
   $$ values
      -- PostgREST runs its pre-request hook as the role of the request, whichever it is.
-     ('anon', 'check_request()'), ('anon', 'private.charge_request()'),
-     ('anon', 'private.resolve_api_key()'), ('api_key', 'check_request()'),
+     ('anon', 'bulwark_private.charge_request()'), ('anon', 'bulwark_private.resolve_api_key()'),
+     ('anon', 'check_request()'), ('api_key', 'bulwark_private.charge_request()'),
+     ('api_key', 'bulwark_private.resolve_api_key()'), ('api_key', 'check_request()'),
      -- What guards of a second factor ask; a key's answer is no.
      ('api_key', 'mfa_verified(interval)'),
-     ('api_key', 'private.charge_request()'),
      -- What policies of tables that admit keys ask.
-     ('api_key', 'private.organizations_with(text)'),
-     ('api_key', 'private.resolve_api_key()'),
-     -- Whom a function charges for a key's request.
-     ('api_key', 'rate_limit_caller()') $$,
+     ('api_key', 'organizations_with(text)') $$,
   'CONV-05: anon and api_key execute the pre-request hook, api_key what policies ask, no more'
 );
 select is_empty(
@@ -74,7 +72,7 @@ select is_empty(
   $$ select o.schema, o.name, client.role from ours o
      cross join (values ('anon'), ('authenticated'), ('service_role'), ('api_key'))
        as client (role)
-     where o.schema = 'private' and o.kind in ('r', 'p', 'v', 'm')
+     where o.schema = 'bulwark_private' and o.kind in ('r', 'p', 'v', 'm')
        and has_table_privilege(client.role, o.oid,
          'select, insert, update, delete, truncate, references, trigger') $$,
   'CONV-08: no API role has any privilege on a table of private'
@@ -82,7 +80,7 @@ select is_empty(
 select is_empty(
   $$ select o.name, client.role from ours o
      cross join (values ('anon'), ('api_key')) as client (role)
-     where o.schema = 'public' and o.kind in ('r', 'p', 'v', 'm')
+     where o.schema = 'bulwark' and o.kind in ('r', 'p', 'v', 'm')
        and has_table_privilege(client.role, o.oid,
          'select, insert, update, delete, truncate, references, trigger') $$,
   'CONV-09: anon and api_key have no privilege on a table of public'
@@ -90,7 +88,7 @@ select is_empty(
 select is_empty(
   $$ select o.name, client.role from ours o
      cross join (values ('authenticated'), ('service_role')) as client (role)
-     where o.schema = 'public' and o.kind in ('r', 'p', 'v', 'm')
+     where o.schema = 'bulwark' and o.kind in ('r', 'p', 'v', 'm')
        and has_table_privilege(client.role, o.oid,
          'insert, update, delete, truncate, references, trigger') $$,
   'CONV-10: clients and the service role write no table of ours, only functions do'
@@ -131,13 +129,13 @@ select is_empty(
 );
 select is_empty(
   $$ select f.name from our_functions f
-     where f.schema = 'private' and f.prorettype = 'trigger'::regtype
+     where f.schema = 'bulwark_private' and f.prorettype = 'trigger'::regtype
        and has_function_privilege('authenticated', f.oid, 'execute') $$,
   'CONV-16: no trigger function is callable by clients'
 );
 select ok(
-  not has_schema_privilege('anon', 'private', 'create')
-    and not has_schema_privilege('api_key', 'private', 'create'),
+  not has_schema_privilege('anon', 'bulwark_private', 'create')
+    and not has_schema_privilege('api_key', 'bulwark_private', 'create'),
   'CONV-17: anon and api_key make nothing in schema private, and reach there what CONV-05 names'
 );
 select is_empty(
@@ -149,16 +147,16 @@ select is_empty(
   'CONV-18: api_key is no member of authenticated, cannot log in and is subject to RLS'
 );
 select is_empty(
-  $$ select * from private.mfa_uncovered_tables() $$,
+  $$ select * from bulwark.mfa_uncovered_tables() $$,
   'CONV-19: nothing goes around the guard of a table that asks for a second factor'
 );
 select is_empty(
-  $$ select * from private.api_key_table_problems() $$,
+  $$ select * from bulwark.api_key_table_problems() $$,
   'CONV-20: no table is open to API keys but those that were admitted, and as they were'
 );
 
 select is_empty(
-  $$ select schema, name from ours where kind in ('r', 'p') and not private.is_of_bulwark(oid) $$,
+  $$ select schema, name from ours where kind in ('r', 'p') and not bulwark_private.is_of_bulwark(oid) $$,
   'CONV-21: every table of ours is one that cannot be opened to API keys'
 );
 
@@ -173,7 +171,7 @@ select results_eq(
        where o.kind in ('v', 'm') and pg_get_viewdef(o.oid) ~* '\muser_roles\M'
        union all
        select polrelid::regclass || ': ' || polname from pg_policy
-       where polrelid <> 'public.user_roles'::regclass
+       where polrelid <> 'bulwark.user_roles'::regclass
          and concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
            ~* '\muser_roles\M'
      ) reader
@@ -181,17 +179,15 @@ select results_eq(
   $$ select name::text collate "C" from (values
        -- Write grants.
        -- Asks about one that ran out.
-       ('private.has_departed_since(uuid,invitations)'),
+       ('bulwark_private.has_departed_since(uuid,invitations)'),
        ('accept_invitation(text)'), ('create_organization(text,text,uuid)'),
        ('grant_role(uuid,text,uuid,timestamp with time zone,timestamp with time zone)'),
        ('revoke_role(uuid,text,uuid)'), ('delete_role(uuid,text)'),
        -- List the organization's grants themselves, with those that are over.
        ('get_user_roles(uuid,uuid)'), ('explain_permission(uuid,text,uuid)'),
-       ('private.can_see_user(uuid,uuid,boolean)'),
+       ('bulwark_private.can_see_user(uuid,uuid,boolean)'),
        -- A former member is erased, too.
-       ('private.require_erasable(uuid,uuid)'),
-       -- Names the table only.
-       ('private.is_of_bulwark(regclass)'),
+       ('bulwark_private.require_erasable(uuid,uuid)'),
        -- The definition.
        ('unexpired_grants')
      ) allowed (name)
@@ -209,15 +205,15 @@ create temporary view our_sources as
   from pg_policy join ours on ours.oid = polrelid;
 select is_empty(
   $$ select signature from our_sources where source ~ '\mauth\.(uid|jwt|role|email)\s*\(' $$,
-  'CONV-23: nothing of ours takes a token''s word for who is calling: private.current_person does'
+  'CONV-23: nothing of ours takes a token''s word for who is calling: bulwark.current_person does'
 );
 select results_eq(
   $$ select signature collate "C" from our_sources
      where source ~ 'current_setting\(''request\.jwt\.claim'
      order by 1 $$,
   $$ values
-     -- Looks whether there are claims at all before it asks private.claims().
-     ('private.audit_logs_stamp()' collate "C"), ('private.claims()') $$,
+     -- Looks whether there are claims at all before it asks bulwark_private.claims().
+     ('bulwark_private.audit_logs_stamp()' collate "C"), ('bulwark_private.claims()') $$,
   'CONV-24: claims have one parser'
 );
 select results_eq(
@@ -226,18 +222,18 @@ select results_eq(
      order by 1 $$,
   $$ select v.name collate "C" from (values
        -- Locks the session, and not the account with it.
-       ('private.hold_session()'),
+       ('bulwark_private.hold_session()'),
        -- Tells a session that has ended from an account that is suspended.
-       ('private.require_user()')
+       ('bulwark_private.require_user()')
      ) v (name) $$,
-  'CONV-25: a session that lives is one of private.live_sessions'
+  'CONV-25: a session that lives is one of bulwark_private.live_sessions'
 );
 -- Each function that clients call checks the caller, itself or in a function it calls. Read-only
 -- functions without rights of their own may leave it to the policies of what they read.
 select is_empty(
   $$ with recursive asks (oid) as (
        select s.oid from our_sources s
-       where s.source ~ '\mprivate\.(live_sessions|current_person)\M'
+       where s.source ~ '\m(bulwark_private\.live_sessions|bulwark\.current_person)\M'
        union
        select s.oid
        from asks a
@@ -249,7 +245,7 @@ select is_empty(
      select f.name
      from our_functions f
      join pg_proc p on p.oid = f.oid
-     where f.schema = 'public' and has_function_privilege('authenticated', f.oid, 'execute')
+     where f.schema = 'bulwark' and has_function_privilege('authenticated', f.oid, 'execute')
        and f.oid not in (select a.oid from asks a)
        and (p.prosecdef or p.provolatile = 'v') $$,
   'CONV-26: every function that clients call asks who is calling'
@@ -275,24 +271,24 @@ select results_eq(
 
 -- objects that are made later, as they are made while an application runs
 create table public.made_later (id uuid primary key, organization_id uuid, secret text);
-select private.enable_audit('public.made_later');
-select private.declare_encrypted_column('public.made_later', 'secret', 'organization_id', true);
+select bulwark.enable_audit('public.made_later');
+select bulwark.declare_encrypted_column('public.made_later', 'secret', 'organization_id', true);
 select is_empty(
-  $$ select * from private.opened_privileges() $$,
+  $$ select * from bulwark_private.opened_privileges() $$,
   'CONV-28: nobody may more than migrations granted, also with what functions made since'
 );
 select is_empty(
-  $$ select p.name, p.grants from private.present_privileges p
+  $$ select p.name, p.grants from bulwark_private.present_privileges p
      where p.kind = 'sequence' and p.grants <> '{}' $$,
   'CONV-29: no API role has anything on a sequence: identity columns need no grant'
 );
 select is_empty(
   $$ select p.oid::regprocedure from pg_proc p
-     where p.pronamespace = 'private'::regnamespace and p.proname <> 'object_name'
+     where p.pronamespace = 'bulwark_private'::regnamespace and p.proname <> 'object_name'
        and p.prosrc ~*
          '(create|add|drop) +(unique +)?(constraint|index|trigger|policy|table|function)'
        and p.prosrc ~ '(\mleft\(|::name\M|\|\| *''_)' $$,
-  'CONV-30: names of objects that may be cut are made by private.object_name'
+  'CONV-30: names of objects that may be cut are made by bulwark_private.object_name'
 );
 
 select * from finish();

@@ -1,6 +1,7 @@
 -- What clients can make grow, and where that ends. A table that a function or trigger of theirs
 -- comes to insert into says here by what it is bounded, or this file fails.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(4);
 
 create temporary view sources as
@@ -11,15 +12,15 @@ create temporary view sources as
     ) as is_for_clients
   from pg_proc p
   join pg_namespace n on n.oid = p.pronamespace
-  where n.nspname in ('public', 'private') and p.prokind = 'f'
+  where n.nspname in ('bulwark', 'bulwark_private') and p.prokind = 'f'
     and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e');
 create temporary table calls as
   select distinct s.name as caller, concat(m[1], '.', m[2]) as callee
-  from sources s, regexp_matches(s.source, '\m(public|private)\.([a-z0-9_]+)\M', 'g') as m;
+  from sources s, regexp_matches(s.source, '\m(bulwark|bulwark_private)\.([a-z0-9_]+)\M', 'g') as m;
 create temporary table insertions as
   select distinct s.name, concat(m[1], '.', m[2]) as relation
   from sources s, regexp_matches(
-    s.source, '\minsert\s+into\s+(public|private)\.([a-z0-9_]+)', 'gi'
+    s.source, '\minsert\s+into\s+(bulwark|bulwark_private)\.([a-z0-9_]+)', 'gi'
   ) as m;
 create temporary view growing as
   with recursive reached (name) as (
@@ -33,54 +34,54 @@ create temporary view growing as
 -- own: one for what is named, or a number written down there, which the table cannot exceed.
 create temporary table bounds (relation text, kind text, by text);
 insert into bounds values
-  ('private.alert_rules', 'limit', 'metrics.alert_rules'),
-  ('public.api_keys', 'limit', 'api_keys.limit_per_owner'),
-  ('public.audit_legal_holds', 'limit', 'audit.legal_holds'),
-  ('public.invitations', 'limit', 'rbac.pending_invitations'),
-  ('public.mfa_resets', 'limit', 'mfa.resets_per_day'),
-  ('public.organizations', 'limit', 'rbac.self_service_limit'),
-  ('public.rate_limit_networks', 'limit', 'rate_limits.listed_networks'),
-  ('public.rate_limit_overrides', 'limit', 'rate_limits.overrides'),
-  ('public.webhook_endpoints', 'limit', 'webhooks.maximum_endpoints'),
-  ('private.rate_limits', 'limit', 'rate_limits.maximum_buckets'),
-  ('public.audit_logs', 'age', 'audit.retention_days'),
-  ('public.invitations', 'age', 'rbac.invitation_retention_days'),
-  ('public.mfa_resets', 'age', 'mfa.reset_days'),
-  ('public.mfa_usage_log', 'age', 'mfa.usage_log_days'),
-  ('public.rate_limit_blocks', 'age', 'rate_limits.violation_days'),
-  ('private.rate_limit_violations', 'age', 'rate_limits.violation_days'),
-  ('private.known_networks', 'age', 'rate_limits.network_days'),
-  ('public.security_events', 'age', 'security.resolved_retention_days'),
-  ('public.webhook_deliveries', 'age', 'webhooks.retention_days'),
-  ('private.webhook_payloads', 'age', 'webhooks.retention_days'),
-  ('private.departures', 'own', 'a member and organization, for 91 days'),
-  ('private.security_event_echoes', 'own', 'counted and removed within the minute'),
-  ('private.audit_parents', 'own', 'removed with the next seal'),
-  ('private.audit_eras', 'own', 'one a cluster'),
-  ('private.audit_gaps', 'own', 'an event of Auth that could not be recorded'),
-  ('private.api_key_hashes', 'own', 'one a key'),
-  ('private.api_key_uses', 'own', 'one a key'),
-  ('private.effective_permissions', 'own', 'a role and permission'),
-  ('private.invitation_accounts', 'own', 'an invitation, and those who had its address meanwhile'),
-  ('private.invitation_tokens', 'own', 'one an invitation'),
-  ('private.mfa_accounts', 'own', 'one an account'),
-  ('private.mfa_attempts', 'own', '20 an account'),
-  ('private.mfa_reset_consents', 'own', 'a reset, organization and person'),
-  ('private.mfa_sessions', 'own', 'one a session'),
-  ('private.mfa_trusted_devices', 'own', '20 an account'),
-  ('private.permission_versions', 'own', 'one an organization'),
-  ('private.shredded_organizations', 'own', 'one an organization'),
-  ('private.webhook_destinations', 'own', 'one an endpoint'),
-  ('private.webhook_secrets', 'own', '5 an endpoint'),
-  ('private.webhook_turns', 'own', 'one an endpoint'),
-  ('public.api_key_policies', 'own', 'one an organization'),
-  ('public.mfa_policies', 'own', 'one an organization'),
-  ('public.role_inheritance', 'own', '20 a role'),
-  ('public.role_permissions', 'own', '200 a role'),
-  ('public.roles', 'own', '100 an organization'),
-  ('public.user_roles', 'own', 'an account, role and organization'),
-  ('public.webhook_endpoint_health', 'own', 'one an endpoint'),
-  ('public.webhook_subscriptions', 'own', '50 an endpoint');
+  ('bulwark_private.alert_rules', 'limit', 'metrics.alert_rules'),
+  ('bulwark.api_keys', 'limit', 'api_keys.limit_per_owner'),
+  ('bulwark.audit_legal_holds', 'limit', 'audit.legal_holds'),
+  ('bulwark.invitations', 'limit', 'rbac.pending_invitations'),
+  ('bulwark.mfa_resets', 'limit', 'mfa.resets_per_day'),
+  ('bulwark.organizations', 'limit', 'rbac.self_service_limit'),
+  ('bulwark.rate_limit_networks', 'limit', 'rate_limits.listed_networks'),
+  ('bulwark.rate_limit_overrides', 'limit', 'rate_limits.overrides'),
+  ('bulwark.webhook_endpoints', 'limit', 'webhooks.maximum_endpoints'),
+  ('bulwark_private.rate_limits', 'limit', 'rate_limits.maximum_buckets'),
+  ('bulwark.audit_logs', 'age', 'audit.retention_days'),
+  ('bulwark.invitations', 'age', 'rbac.invitation_retention_days'),
+  ('bulwark.mfa_resets', 'age', 'mfa.reset_days'),
+  ('bulwark.mfa_usage_log', 'age', 'mfa.usage_log_days'),
+  ('bulwark.rate_limit_blocks', 'age', 'rate_limits.violation_days'),
+  ('bulwark_private.rate_limit_violations', 'age', 'rate_limits.violation_days'),
+  ('bulwark_private.known_networks', 'age', 'rate_limits.network_days'),
+  ('bulwark.security_events', 'age', 'security.resolved_retention_days'),
+  ('bulwark.webhook_deliveries', 'age', 'webhooks.retention_days'),
+  ('bulwark_private.webhook_payloads', 'age', 'webhooks.retention_days'),
+  ('bulwark_private.departures', 'own', 'a member and organization, for 91 days'),
+  ('bulwark_private.security_event_echoes', 'own', 'counted and removed within the minute'),
+  ('bulwark_private.audit_parents', 'own', 'removed with the next seal'),
+  ('bulwark_private.audit_eras', 'own', 'one a cluster'),
+  ('bulwark_private.audit_gaps', 'own', 'an event of Auth that could not be recorded'),
+  ('bulwark_private.api_key_hashes', 'own', 'one a key'),
+  ('bulwark_private.api_key_uses', 'own', 'one a key'),
+  ('bulwark_private.effective_permissions', 'own', 'a role and permission'),
+  ('bulwark_private.invitation_accounts', 'own', 'an invitation, and those who had its address meanwhile'),
+  ('bulwark_private.invitation_tokens', 'own', 'one an invitation'),
+  ('bulwark_private.mfa_accounts', 'own', 'one an account'),
+  ('bulwark_private.mfa_attempts', 'own', '20 an account'),
+  ('bulwark_private.mfa_reset_consents', 'own', 'a reset, organization and person'),
+  ('bulwark_private.mfa_sessions', 'own', 'one a session'),
+  ('bulwark_private.mfa_trusted_devices', 'own', '20 an account'),
+  ('bulwark_private.permission_versions', 'own', 'one an organization'),
+  ('bulwark_private.shredded_organizations', 'own', 'one an organization'),
+  ('bulwark_private.webhook_destinations', 'own', 'one an endpoint'),
+  ('bulwark_private.webhook_secrets', 'own', '5 an endpoint'),
+  ('bulwark_private.webhook_turns', 'own', 'one an endpoint'),
+  ('bulwark.api_key_policies', 'own', 'one an organization'),
+  ('bulwark.mfa_policies', 'own', 'one an organization'),
+  ('bulwark.role_inheritance', 'own', '20 a role'),
+  ('bulwark.role_permissions', 'own', '200 a role'),
+  ('bulwark.roles', 'own', '100 an organization'),
+  ('bulwark.user_roles', 'own', 'an account, role and organization'),
+  ('bulwark.webhook_endpoint_health', 'own', 'one an endpoint'),
+  ('bulwark.webhook_subscriptions', 'own', '50 an endpoint');
 
 select is_empty(
   $$ select relation from growing except select relation from bounds $$,
@@ -93,7 +94,7 @@ select is_empty(
 select is_empty(
   $$ select b.by from bounds b
      where b.kind not in ('limit', 'age', 'own') or b.kind <> 'own'
-       and not exists (select from private.settings s where s.name = b.by) $$,
+       and not exists (select from bulwark.settings s where s.name = b.by) $$,
   'CONV-33: limits and ages are settings'
 );
 -- The buckets are removed by a schedule, the rest is refused where it is made.
@@ -101,11 +102,11 @@ select is_empty(
   $$ select b.by from bounds b
      where b.kind = 'limit' and not exists (
        select from sources s
-       where strpos(s.source, format('private.setting(%L)', b.by)) > 0
+       where strpos(s.source, format('bulwark_private.setting(%L)', b.by)) > 0
          and (
            s.source ~ '\m(lock_count|require_permission_to_change)\('
            -- Its callers hold the organization's rights alone.
-           or s.name in ('private.require_room_for_invitation', 'public.cleanup_old_rate_limits')
+           or s.name in ('bulwark_private.require_room_for_invitation', 'bulwark.cleanup_old_rate_limits')
          )
      ) $$,
   'CONV-34: a limit is counted behind a lock, so that calls at once do not pass it together'

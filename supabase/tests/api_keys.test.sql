@@ -1,9 +1,10 @@
 -- API keys: what a key may, decided from the tables at each query, and what stops it.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(61);
 select tests.create_organizations();
 -- The analyst of acme is one of globex too, and the admin of acme an admin there.
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('admin@acme.test'), 'admin', tests.organization_id('globex')
 );
 create temporary table session as
@@ -26,18 +27,18 @@ create table public.reports (
 alter table public.reports enable row level security;
 grant select, insert, update on public.reports to authenticated;
 create policy "Members read reports" on public.reports for select to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members write reports" on public.reports for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 create policy "Members change reports" on public.reports for update to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 create policy "Owners read theirs" on public.reports for select to authenticated
   using (owner_id = (select auth.uid()));
 insert into public.reports (organization_id, owner_id, title) values
   (tests.organization_id('acme'), tests.user_id('admin@acme.test'), 'of acme'),
   (tests.organization_id('globex'), tests.user_id('admin@acme.test'), 'of globex');
-select private.admit_api_keys('public.reports');
-select private.enable_audit('public.reports', organization_column => 'organization_id');
+select bulwark.admit_api_keys('public.reports');
+select bulwark.enable_audit('public.reports', organization_column => 'organization_id');
 
 create temporary table key (name text primary key, id uuid, api_key text);
 grant select, insert on key to public;
@@ -50,7 +51,7 @@ begin
   perform pg_temp.act(email);
   v_error := tests.error(format(
     'insert into pg_temp.key select %L, k.id, k.api_key
-     from public.create_api_key(%L, %L, %L, networks => %L) k',
+     from bulwark.create_api_key(%L, %L, %L, networks => %L) k',
     name, tests.organization_id(slug), name, scopes, networks
   ));
   perform tests.act_as_owner();
@@ -106,36 +107,36 @@ select matches(
 );
 select is(
   (select right(api_key, 6) from key where name = 'both'),
-  (select private.checksum_base62(substr(api_key, 10, 32)) from key where name = 'both'),
+  (select bulwark_private.checksum_base62(substr(api_key, 10, 32)) from key where name = 'both'),
   'KEY-02: the checksum is that of the secret'
 );
 select is(
-  private.checksum_base62('zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ'), '0mLq17',
+  bulwark_private.checksum_base62('zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ'), '0mLq17',
   'KEY-03: the checksum is the CRC-32 that scanners know'
 );
 select is(
-  (select count(distinct private.random_base62(32)) from generate_series(1, 200)), 200::bigint,
+  (select count(distinct bulwark_private.random_base62(32)) from generate_series(1, 200)), 200::bigint,
   'KEY-04: no two secrets are alike'
 );
 select is(
-  (select bool_and(private.random_base62(33) ~ '^[0-9A-Za-z]{33}$') from generate_series(1, 50)),
+  (select bool_and(bulwark_private.random_base62(33) ~ '^[0-9A-Za-z]{33}$') from generate_series(1, 50)),
   true, 'KEY-04: and each has the length and the characters asked for'
 );
 select results_eq(
   $$ select k.scopes, k.first_characters = left(t.api_key, 13), k.expires_at::date
-     from public.api_keys k join key t on t.id = k.id and t.name = 'both' $$,
+     from bulwark.api_keys k join key t on t.id = k.id and t.name = 'both' $$,
   $$ values ('{analytics:read,analytics:write}'::text[], true,
     (now() + interval '90 days')::date) $$,
   'KEY-05: its scopes are kept once each, with its first characters and an end'
 );
 select results_eq(
   $$ select sha256(convert_to(t.api_key, 'UTF8')) = h.key_hash from key t
-     join private.api_key_hashes h on h.api_key_id = t.id $$,
+     join bulwark_private.api_key_hashes h on h.api_key_id = t.id $$,
   $$ values (true), (true) $$, 'KEY-06: what is kept of the key is its SHA-256'
 );
 select is_empty(
-  $$ select from public.api_keys k, key t where to_jsonb(k)::text like '%' || t.api_key || '%'
-     union all select from public.audit_logs e, key t
+  $$ select from bulwark.api_keys k, key t where to_jsonb(k)::text like '%' || t.api_key || '%'
+     union all select from bulwark.audit_logs e, key t
        where to_jsonb(e)::text like '%' || substr(t.api_key, 14, 20) || '%' $$,
   'KEY-06: and neither the table nor the audit log holds the key'
 );
@@ -150,29 +151,29 @@ select is(
   'KEY-10: a key is nobody to a policy that asks for a user'
 );
 select is(
-  pg_temp.with_key('both', $$ select count(*) from public.api_keys $$), '42501',
+  pg_temp.with_key('both', $$ select count(*) from bulwark.api_keys $$), '42501',
   'KEY-11: a key reads no table that did not admit keys'
 );
 select is(
-  pg_temp.with_key('both', $$ select public.create_api_key(null, 'x', '{analytics:read}') $$),
+  pg_temp.with_key('both', $$ select bulwark.create_api_key(null, 'x', '{analytics:read}') $$),
   '42501', 'KEY-12: a key issues no keys'
 );
 select is(
-  pg_temp.with_key('both', $$ select public.grant_role(null, 'admin') $$), '42501',
+  pg_temp.with_key('both', $$ select bulwark.grant_role(null, 'admin') $$), '42501',
   'KEY-12: and administers nothing'
 );
 select is(
-  pg_temp.with_key('both', $$ select private.organizations_with('analytics:raed') $$), '22023',
+  pg_temp.with_key('both', $$ select bulwark.organizations_with('analytics:raed') $$), '22023',
   'KEY-13: a misspelt permission is an error to a key too'
 );
 select is(
-  pg_temp.with_key('nobody', $$ select private.organizations_with('analytics:read') $$), null,
+  pg_temp.with_key('nobody', $$ select bulwark.organizations_with('analytics:read') $$), null,
   'KEY-14: a token of no key holds nothing'
 );
 
 -- the audit log
 select results_eq(
-  $$ select e.actor_type::text, e.actor_id = k.id, e.event_type from public.audit_logs e
+  $$ select e.actor_type::text, e.actor_id = k.id, e.event_type from bulwark.audit_logs e
      join key k on k.name = 'both'
      where e.resource_type = 'public.reports' and e.action = 'insert'
        and e.after ->> 'title' = 'mine' $$,
@@ -181,8 +182,8 @@ select results_eq(
 );
 select results_eq(
   $$ select e.event_type, e.actor_id = tests.user_id('admin@acme.test')
-     from public.audit_logs e join key k on k.id::text = e.resource_id and k.name = 'both'
-     where e.resource_type = 'public.api_keys' $$,
+     from bulwark.audit_logs e join key k on k.id::text = e.resource_id and k.name = 'both'
+     where e.resource_type = 'bulwark.api_keys' $$,
   $$ values ('api.key_created', true) $$, 'KEY-15: that it was issued, and by whom, is an entry'
 );
 
@@ -205,12 +206,12 @@ select is(
 );
 select tests.act_as('admin@acme.test');
 select isnt(
-  (public.create_role(
+  (bulwark.create_role(
     tests.organization_id('acme'), 'issuer', '{api_key:create,analytics:read}'
   )).id,
   null, 'KEY-18: (a role that issues keys and reads)'
 );
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('viewer@acme.test'), 'issuer', tests.organization_id('acme')
 );
 select tests.act_as_owner();
@@ -223,18 +224,18 @@ select is(
   'KEY-18: but one that holds as much'
 );
 select is(pg_temp.reads('narrow'), 'mine, of acme', 'KEY-19: (the key reads)');
-select public.revoke_role(
+select bulwark.revoke_role(
   tests.user_id('viewer@acme.test'), r.name, tests.organization_id('acme')
 )
 from unnest('{issuer,viewer}'::text[]) as r (name);
 select is(pg_temp.reads('narrow'), null, 'KEY-19: whose owner has left reads nothing any more');
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('admin@acme.test'), 'viewer', tests.organization_id('acme')
 );
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme')
 );
-select public.revoke_role(
+select bulwark.revoke_role(
   tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
 );
 select is(pg_temp.writes('both'), '42501', 'KEY-20: demoting the owner narrows the key');
@@ -242,7 +243,7 @@ select is(pg_temp.reads('both'), 'mine, of acme', 'KEY-20: to what the owner sti
 update auth.users set banned_until = now() + interval '1 day' where email = 'admin@acme.test';
 select is(pg_temp.reads('both'), null, 'KEY-20: a suspended owner ends it');
 update auth.users set banned_until = null where email = 'admin@acme.test';
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
 );
 
@@ -263,21 +264,21 @@ $$;
 select is(pg_temp.reads_after('select 1'), 'mine, of acme', 'KEY-25: (the key reads)');
 select is(pg_temp.reads_after(c.change), null, 'KEY-25: and nothing any more after ' || c.change)
 from (values
-  ('update public.user_roles set expires_at = now(), starts_at = now() - interval ''1 day''
+  ('update bulwark.user_roles set expires_at = now(), starts_at = now() - interval ''1 day''
     where user_id = tests.user_id(''admin@acme.test'')'),
-  ('update public.user_roles set starts_at = now() + interval ''1 hour'', expires_at = null
+  ('update bulwark.user_roles set starts_at = now() + interval ''1 hour'', expires_at = null
     where user_id = tests.user_id(''admin@acme.test'')'),
   ('update auth.users set deleted_at = now() where email = ''admin@acme.test'''),
   ('delete from auth.users where email = ''admin@acme.test'''),
-  ('delete from public.role_permissions where permission = ''analytics:read'''),
-  ('delete from public.role_permissions
-    where permission = ''analytics:read'' and role_id = private.api_user_role()'),
-  ('delete from public.organizations where slug = ''acme'''),
-  ('insert into public.api_key_policies values (tests.organization_id(''acme''), false, false)')
+  ('delete from bulwark.role_permissions where permission = ''analytics:read'''),
+  ('delete from bulwark.role_permissions
+    where permission = ''analytics:read'' and role_id = bulwark_private.api_user_role()'),
+  ('delete from bulwark.organizations where slug = ''acme'''),
+  ('insert into bulwark.api_key_policies values (tests.organization_id(''acme''), false, false)')
 ) as c (change);
 
 -- networks
-update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
+update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 select is(
   pg_temp.issue('admin@acme.test', 'office', '{analytics:read}', 'acme',
     '{203.0.113.0/24,198.51.100.7,2001:db8::/48}'),
@@ -318,7 +319,7 @@ cross join lateral (select n.list::text[]) as l (networks);
 -- what only narrows
 select is(
   tests.error(format(
-    'update public.api_keys set %s where name = ''reader''', change
+    'update bulwark.api_keys set %s where name = ''reader''', change
   )), problem, 'KEY-23: not even the owner of the table does: ' || change
 )
 from (values
@@ -328,7 +329,7 @@ from (values
   ('networks = ''{0.0.0.0/0}''', '23514 COLUMN_IS_FIXED'),
   ('expires_at = expires_at + interval ''1 day''', '23514 API_KEY_ONLY_NARROWS')
 ) as c (change, problem);
-update public.api_keys set expires_at = now() where name = 'reader';
+update bulwark.api_keys set expires_at = now() where name = 'reader';
 select is(pg_temp.reads('reader'), null, 'KEY-24: a key that has expired reads nothing');
 
 select * from finish();

@@ -1,8 +1,9 @@
 -- API keys: rotating, revoking, listing, and what an organization decides about them.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(61);
 select tests.create_organizations();
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme')
 );
 create temporary table session as
@@ -33,7 +34,7 @@ create function pg_temp.issue(
 ) returns text language sql as $$
   select pg_temp.attempt(email, format(
     'insert into pg_temp.key select %L, k.id, k.api_key
-     from public.create_api_key(%L, %L, %L %s) k',
+     from bulwark.create_api_key(%L, %L, %L %s) k',
     name, tests.organization_id('acme'), name, scopes, more
   ));
 $$;
@@ -41,21 +42,21 @@ create function pg_temp.rotate(email text, name text, successor text, more text 
   returns text language sql as $$
   select pg_temp.attempt(email, format(
     'insert into pg_temp.key select %L, r.id, r.api_key
-     from public.rotate_api_key((select k.id from key k where k.name = %L) %s) r',
+     from bulwark.rotate_api_key((select k.id from key k where k.name = %L) %s) r',
     successor, rotate.name, more
   ));
 $$;
 create function pg_temp.revoke(email text, name text, because text default 'not needed')
   returns text language sql as $$
   select pg_temp.attempt(email, format(
-    'select public.revoke_api_key((select k.id from key k where k.name = %L), %L)',
+    'select bulwark.revoke_api_key((select k.id from key k where k.name = %L), %L)',
     revoke.name, because
   ));
 $$;
 -- In force: what the exchange answers for the key itself.
 create function pg_temp.in_force(name text) returns boolean language sql as $$
   select e.api_key_id is not null
-  from key k, public.exchange_api_key(encode(sha256(convert_to(k.api_key, 'UTF8')), 'hex')) e
+  from key k, bulwark.exchange_api_key(encode(sha256(convert_to(k.api_key, 'UTF8')), 'hex')) e
   where k.name = in_force.name;
 $$;
 
@@ -77,7 +78,7 @@ from (values
 ) as c (more, problem);
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.create_api_key(%L, %L, %L)', tests.organization_id('acme'), name, scopes
+    'select bulwark.create_api_key(%L, %L, %L)', tests.organization_id('acme'), name, scopes
   )), problem, 'KEY-31: nor without a name or a scope'
 )
 from (values
@@ -86,18 +87,18 @@ from (values
   ('a', '{}', '22023 API_KEY_INVALID_SCOPES'),
   ('a', '{analytics:read,null}', '22023 API_KEY_INVALID_SCOPES')
 ) as c (name, scopes, problem);
-update private.settings set value = '1' where name = 'api_keys.limit_per_owner';
+update bulwark.settings set value = '1' where name = 'api_keys.limit_per_owner';
 select is(
   pg_temp.issue('admin@acme.test', 'one too many'), '42501 API_KEY_TOO_MANY',
   'KEY-32: nor more than one member may have'
 );
-update private.settings set value = '50' where name = 'api_keys.limit_per_owner';
+update bulwark.settings set value = '50' where name = 'api_keys.limit_per_owner';
 select is(
-  pg_temp.attempt('admin@acme.test', $$ insert into public.api_keys default values $$), '42501',
+  pg_temp.attempt('admin@acme.test', $$ insert into bulwark.api_keys default values $$), '42501',
   'KEY-33: nobody writes a key'
 );
 select is(
-  pg_temp.attempt('admin@acme.test', $$ select from private.api_key_hashes $$), '42501',
+  pg_temp.attempt('admin@acme.test', $$ select from bulwark_private.api_key_hashes $$), '42501',
   'KEY-33: or reads a hash'
 );
 
@@ -124,7 +125,7 @@ select is(
 select results_eq(
   $$ select s.scopes = p.scopes, s.name = p.name, p.expires_at = now() + interval '1 hour',
        s.expires_at::date = (now() + interval '90 days')::date
-     from public.api_keys s join public.api_keys p on p.id = s.rotated_from
+     from bulwark.api_keys s join bulwark.api_keys p on p.id = s.rotated_from
      join key k on k.id = s.id and k.name = 'script 2' $$,
   $$ values (true, true, true, true) $$,
   'KEY-36: the successor takes its place, and it ends with the overlap'
@@ -147,10 +148,10 @@ select ok(
 
 -- Not out of a limit: rotated keys that go on are counted, and what was set for a key
 -- stays with it.
-insert into public.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
+insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
 select 'api_default', id, 3, 60 from key where name = 'script 3';
 savepoint rotating;
-update private.settings set value = '2' where name = 'api_keys.limit_per_owner';
+update bulwark.settings set value = '2' where name = 'api_keys.limit_per_owner';
 select results_eq(
   $$ select pg_temp.rotate('admin@acme.test', 'script ' || n, 'script ' || n + 1)
      from generate_series(3, 6) as n $$,
@@ -162,7 +163,7 @@ select is(
   'KEY-38: and none beside them'
 );
 select results_eq(
-  $$ select o.rule, o.capacity from public.rate_limit_overrides o join key k on k.id = o.api_key_id
+  $$ select o.rule, o.capacity from bulwark.rate_limit_overrides o join key k on k.id = o.api_key_id
      where k.name = 'script 5' $$,
   $$ values ('api_default', 3::bigint) $$, 'KEY-38: a limit of the key alone is its successors'''
 );
@@ -208,12 +209,12 @@ select is(
 );
 select results_eq(
   $$ select k.revoked_by = tests.user_id('analyst@acme.test'), k.revoked_because
-     from public.api_keys k join key t on t.id = k.id and t.name = 'script 3' $$,
+     from bulwark.api_keys k join key t on t.id = k.id and t.name = 'script 3' $$,
   $$ values (true, 'the script is gone') $$, 'KEY-42: who was first, and why, stays'
 );
 select results_eq(
   $$ select e.event_type, e.actor_id = tests.user_id('analyst@acme.test'), e.details ->> 'because'
-     from public.audit_logs e join key k on k.name = 'script 3' and k.id::text = e.resource_id
+     from bulwark.audit_logs e join key k on k.name = 'script 3' and k.id::text = e.resource_id
      where e.event_type = 'api.key_revoked' $$,
   $$ values ('api.key_revoked', true, 'the script is gone') $$, 'KEY-42: and is one entry'
 );
@@ -222,7 +223,7 @@ select is(
   'KEY-43: a revoked key has no successor'
 );
 select is(
-  tests.error($$ update public.api_keys set revoked_at = null, revoked_because = null $$),
+  tests.error($$ update bulwark.api_keys set revoked_at = null, revoked_because = null $$),
   '23514 API_KEY_ONLY_NARROWS', 'KEY-43: and no way back'
 );
 
@@ -230,40 +231,40 @@ select is(
 select pg_temp.act('admin@acme.test');
 select results_eq(
   $$ select name, status, effective_scopes, first_characters ~ '^bwk_live_....$'
-     from public.list_api_keys(tests.organization_id('acme')) $$,
+     from bulwark.list_api_keys(tests.organization_id('acme')) $$,
   $$ values ('script', 'active', '{analytics:read,analytics:write}'::text[], true) $$,
   'KEY-44: the list has the keys in force and what they may'
 );
 select is(
-  (select count(*) from public.list_api_keys(tests.organization_id('acme'), true)), 3::bigint,
+  (select count(*) from bulwark.list_api_keys(tests.organization_id('acme'), true)), 3::bigint,
   'KEY-44: or all of them'
 );
 select is_empty(
-  $$ select from public.list_api_keys(tests.organization_id('globex'), true) $$,
+  $$ select from bulwark.list_api_keys(tests.organization_id('globex'), true) $$,
   'KEY-45: and none of an organization that one is no member of'
 );
 select results_eq(
   $$ select l.name
-     from public.list_api_keys(tests.organization_id('acme'), true, page_size => 2) l $$,
-  $$ select k.name from public.api_keys k order by k.created_at desc, k.id desc limit 2 $$,
+     from bulwark.list_api_keys(tests.organization_id('acme'), true, page_size => 2) l $$,
+  $$ select k.name from bulwark.api_keys k order by k.created_at desc, k.id desc limit 2 $$,
   'KEY-44: in pages'
 );
 select results_eq(
-  $$ select l.name from public.list_api_keys(tests.organization_id('acme'), true, before => (
-       select k.id from public.api_keys k order by k.created_at desc, k.id desc offset 1 limit 1
+  $$ select l.name from bulwark.list_api_keys(tests.organization_id('acme'), true, before => (
+       select k.id from bulwark.api_keys k order by k.created_at desc, k.id desc offset 1 limit 1
      )) l $$,
-  $$ select k.name from public.api_keys k order by k.created_at desc, k.id desc offset 2 $$,
+  $$ select k.name from bulwark.api_keys k order by k.created_at desc, k.id desc offset 2 $$,
   'KEY-44: one after the other'
 );
 select is(
-  (select count(*) from public.list_api_keys(tests.organization_id('acme'), true, page_size => p)),
+  (select count(*) from bulwark.list_api_keys(tests.organization_id('acme'), true, page_size => p)),
   n, 'KEY-44: a page of ' || p || ' has ' || n
 )
 from (values (-1, 1::bigint), (0, 1), (2147483647, 3)) as c (p, n);
 select pg_temp.act('viewer@acme.test');
 select is_empty(
-  $$ select from public.list_api_keys(tests.organization_id('acme'), true)
-     union all select from public.api_keys $$,
+  $$ select from bulwark.list_api_keys(tests.organization_id('acme'), true)
+     union all select from bulwark.api_keys $$,
   'KEY-45: or in which one holds no api_key:read'
 );
 select tests.act_as_owner();
@@ -271,12 +272,12 @@ select tests.act_as_owner();
 -- what the organization decides
 select is(
   pg_temp.attempt('viewer@acme.test', format(
-    'select public.set_api_key_policy(%L, false)', tests.organization_id('acme')
+    'select bulwark.set_api_key_policy(%L, false)', tests.organization_id('acme')
   )), '42501 RBAC_PERMISSION_DENIED', 'KEY-46: a viewer decides nothing'
 );
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.set_api_key_policy(%L, false)', tests.organization_id('acme')
+    'select bulwark.set_api_key_policy(%L, false)', tests.organization_id('acme')
   )), 'no error', 'KEY-46: an administrator says no'
 );
 select ok(not pg_temp.in_force('script'), 'KEY-46: which stops every key');
@@ -285,7 +286,7 @@ select is(
 );
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.set_api_key_policy(%L, true, 7)', tests.organization_id('acme')
+    'select bulwark.set_api_key_policy(%L, true, 7)', tests.organization_id('acme')
   )), 'no error', 'KEY-47: or yes, for a week'
 );
 select is(
@@ -294,7 +295,7 @@ select is(
 );
 select is(pg_temp.issue('admin@acme.test', 'week'), 'no error', 'KEY-47: (one for as long)');
 select is(
-  (select expires_at from public.api_keys where name = 'week'), now() + interval '7 days',
+  (select expires_at from bulwark.api_keys where name = 'week'), now() + interval '7 days',
   'KEY-47: nor by default'
 );
 

@@ -1,5 +1,6 @@
 -- API keys and second factors: a key never passes where one is required.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(33);
 select tests.create_organizations();
 create temporary table session as
@@ -7,7 +8,7 @@ create temporary table session as
   from unnest(array['admin@acme.test', 'super@bulwark.test']) as email;
 grant select on session to public;
 create function pg_temp.verify(email text, age interval default '0') returns void language sql as $$
-  insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+  insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
   select s.id, tests.user_id(s.email), clock_timestamp() - age, 'totp'
   from session s where s.email = verify.email
   on conflict (session_id) do update set verified_at = excluded.verified_at;
@@ -27,13 +28,13 @@ grant select, insert on key to public;
 create function pg_temp.issue(email text, name text) returns text language sql as $$
   select pg_temp.attempt(email, format(
     'insert into pg_temp.key select %L, k.id, k.api_key
-     from public.create_api_key(%L, %L, ''{analytics:read,analytics:write}'') k',
+     from bulwark.create_api_key(%L, %L, ''{analytics:read,analytics:write}'') k',
     name, tests.organization_id('acme'), name
   ));
 $$;
 create function pg_temp.in_force(name text) returns boolean language sql as $$
   select e.api_key_id is not null
-  from key k, public.exchange_api_key(encode(sha256(convert_to(k.api_key, 'UTF8')), 'hex')) e
+  from key k, bulwark.exchange_api_key(encode(sha256(convert_to(k.api_key, 'UTF8')), 'hex')) e
   where k.name = in_force.name;
 $$;
 create function pg_temp.with_key(name text, statement text) returns text language plpgsql as $$
@@ -62,12 +63,12 @@ alter table public.payouts enable row level security;
 revoke all on public.payouts from anon, authenticated, service_role;
 grant select, insert on public.payouts to authenticated;
 create policy "Members read payouts" on public.payouts for select to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members make payouts" on public.payouts for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 insert into public.payouts (organization_id) values (tests.organization_id('acme'));
 
-insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
 select gen_random_uuid(), tests.user_id(s.email), 'phone', tests.ciphertext('secret'),
   gen_random_uuid(), true, now()
 from session s;
@@ -75,12 +76,12 @@ select is(pg_temp.issue('admin@acme.test', 'before'), 'no error', 'KEY-50: (a ke
 select ok(pg_temp.in_force('before'), 'KEY-50: without a policy a key needs no second factor');
 
 -- tables that ask for one
-select private.admit_api_keys('public.payouts');
+select bulwark.admit_api_keys('public.payouts');
 select is(
   pg_temp.with_key('before', 'select count(*) from public.payouts'), '1',
   'KEY-51: (a key reads an admitted table)'
 );
-select private.require_mfa('public.payouts');
+select bulwark.require_mfa('public.payouts');
 select is(
   pg_temp.with_key('before', 'select count(*) from public.payouts'), '0',
   'KEY-51: once the table asks for a second factor it does not, whatever its claims'
@@ -91,23 +92,23 @@ select is(
     tests.organization_id('acme')
   )), '42501', 'KEY-51: nor does it write'
 );
-select is(pg_temp.with_key('before', 'select public.mfa_verified(''1 day'')'), 'false',
+select is(pg_temp.with_key('before', 'select bulwark.mfa_verified(''1 day'')'), 'false',
   'KEY-51: since a key has verified nothing');
 select is_empty(
-  $$ select relation, problem from private.mfa_uncovered_tables()
-     union all select * from private.api_key_table_problems() $$, 'KEY-51: the guard covers keys'
+  $$ select relation, problem from bulwark.mfa_uncovered_tables()
+     union all select * from bulwark.api_key_table_problems() $$, 'KEY-51: the guard covers keys'
 );
 select is(
-  tests.error($$ select private.admit_api_keys('public.payouts') $$),
+  tests.error($$ select bulwark.admit_api_keys('public.payouts') $$),
   '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-52: and such a table is not admitted'
 );
 
 -- an organization that requires one
-insert into public.mfa_policies (organization_id, required_from)
+insert into bulwark.mfa_policies (organization_id, required_from)
 values (tests.organization_id('acme'), now() - interval '1 minute');
 select ok(not pg_temp.in_force('before'), 'KEY-53: a policy stops the keys that were there');
 select is(
-  pg_temp.with_key('before', 'select private.organizations_with(''analytics:read'')'), null,
+  pg_temp.with_key('before', 'select bulwark.organizations_with(''analytics:read'')'), null,
   'KEY-53: also those that hold a token'
 );
 select is(
@@ -122,13 +123,13 @@ select is(
 select pg_temp.verify('admin@acme.test', '1 hour');
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
   )), '42501 MFA_VERIFICATION_REQUIRED', 'KEY-55: allowing them takes a fresh verification'
 );
 select pg_temp.verify('admin@acme.test');
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
   )), 'no error', 'KEY-55: with one it is done'
 );
 select ok(
@@ -146,17 +147,17 @@ select is(
 select ok(pg_temp.in_force('after'), 'KEY-57: and takes nothing from the key');
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.rotate_api_key(%L)', (select id from key where name = 'after')
+    'select bulwark.rotate_api_key(%L)', (select id from key where name = 'after')
   )), '42501 MFA_VERIFICATION_REQUIRED', 'KEY-57: rotating is issuing'
 );
 
 -- system-wide roles
-delete from public.mfa_policies;
+delete from bulwark.mfa_policies;
 select is(
   pg_temp.issue('super@bulwark.test', 'of super'), 'no error', 'KEY-58: (a super_admin''s key)'
 );
 select ok(pg_temp.in_force('of super'), 'KEY-58: (which is in force)');
-insert into public.mfa_policies (organization_id, required_from)
+insert into bulwark.mfa_policies (organization_id, required_from)
 values (null, now() - interval '1 minute');
 select ok(
   not pg_temp.in_force('of super'),
@@ -165,16 +166,16 @@ select ok(
 select ok(pg_temp.in_force('before'), 'KEY-58: and for no others');
 
 -- a yes that was said before MFA was required
-delete from public.mfa_policies;
-delete from public.api_key_policies;
+delete from bulwark.mfa_policies;
+delete from bulwark.api_key_policies;
 select pg_temp.verify('admin@acme.test', '1 hour');
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
   )), 'no error', 'KEY-104: (a yes without a fresh verification, where none is required)'
 );
 select ok(pg_temp.in_force('after'), 'KEY-104: (keys are in force)');
-insert into public.mfa_policies (organization_id, required_from)
+insert into bulwark.mfa_policies (organization_id, required_from)
 values (tests.organization_id('acme'), now() - interval '1 minute');
 select ok(
   not pg_temp.in_force('after'), 'KEY-104: it keeps no key alive once MFA is required'
@@ -185,23 +186,23 @@ select is(
 );
 select is(
   pg_temp.attempt('admin@acme.test', format(
-    'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
   )), 'no error', 'KEY-104: said again with one'
 );
 select ok(pg_temp.in_force('after'), 'KEY-104: it does');
-delete from public.mfa_policies;
+delete from bulwark.mfa_policies;
 select pg_temp.attempt('admin@acme.test', format(
-  'select public.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
 ));
-insert into public.mfa_policies (organization_id, required_from)
+insert into bulwark.mfa_policies (organization_id, required_from)
 values (tests.organization_id('acme'), now() - interval '1 minute');
 select ok(
   pg_temp.in_force('after'),
   'KEY-105: a yes with a fresh verification before MFA is required goes on'
 );
-select public.set_api_key_policy(tests.organization_id('acme'), false);
+select bulwark.set_api_key_policy(tests.organization_id('acme'), false);
 select ok(not pg_temp.in_force('after'), 'KEY-105: (the operator says no)');
-select public.set_api_key_policy(tests.organization_id('acme'), true);
+select bulwark.set_api_key_policy(tests.organization_id('acme'), true);
 select ok(pg_temp.in_force('after'), 'KEY-105: and the operator''s yes counts');
 
 select * from finish();

@@ -1,11 +1,12 @@
 -- API keys and policies that are unlike others: what only looks like a permission, restrictions
 -- that ask who the person is, and statements that meet several policies at once.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(34);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select k.id from public.create_api_key(
+  select k.id from bulwark.create_api_key(
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
   ) k;
 select tests.act_as_owner();
@@ -16,8 +17,8 @@ alter table public.orders add primary key (id);
 -- how rows are written
 select tests.fill_host_table('public.orders');
 create policy "insert" on public.orders for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
-select private.admit_api_keys('public.orders');
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
+select bulwark.admit_api_keys('public.orders');
 select is(
   tests.with_key(format(c.statement, tests.organization_id('acme'))), c.answer,
   'KEY-101: a key does not reach another''s row: ' || c.statement
@@ -63,7 +64,7 @@ drop trigger move on public.orders;
 create schema app;
 grant usage on schema app to public;
 create function app.organizations_with(text) returns setof uuid language sql as 'select null::uuid';
-create function private.organizations_with(varchar) returns setof uuid
+create function bulwark.organizations_with(varchar) returns setof uuid
   language sql as 'select null::uuid';
 create function app.equal(uuid, uuid) returns boolean language sql as 'select true';
 create operator app.= (leftarg = uuid, rightarg = uuid, function = app.equal);
@@ -87,31 +88,31 @@ select is(
 )
 from unnest(array[
   $$organization_id = any (array(select app.organizations_with('analytics:read')))$$,
-  $$organization_id = any (array(select private.organizations_with('analytics:read'::varchar)))$$,
+  $$organization_id = any (array(select bulwark.organizations_with('analytics:read'::varchar)))$$,
   $$organization_id operator(app.=)
-    any (array(select private.organizations_with('analytics:read')))$$,
-  $$of_domain = any (array(select private.organizations_with('analytics:read')))$$,
-  $$in_text::uuid = any (array(select private.organizations_with('analytics:read')))$$,
-  $$organization_id <> all (array(select private.organizations_with('analytics:read')))$$,
-  $$not organization_id = any (array(select private.organizations_with('analytics:read')))$$,
-  $$organization_id = any (array(select private.organizations_with('analytics:read')))
+    any (array(select bulwark.organizations_with('analytics:read')))$$,
+  $$of_domain = any (array(select bulwark.organizations_with('analytics:read')))$$,
+  $$in_text::uuid = any (array(select bulwark.organizations_with('analytics:read')))$$,
+  $$organization_id <> all (array(select bulwark.organizations_with('analytics:read')))$$,
+  $$not organization_id = any (array(select bulwark.organizations_with('analytics:read')))$$,
+  $$organization_id = any (array(select bulwark.organizations_with('analytics:read')))
     and now() < '2030-01-01'$$
 ]) as e;
 select is(
   pg_temp.with_policy(
-    $$organization_id = any (array(select private.organizations_with('analytics:read')))$$
+    $$organization_id = any (array(select bulwark.organizations_with('analytics:read')))$$
   ), 'no error', 'KEY-102: (which is one)'
 );
-select private.expel_api_keys('public.alike');
+select bulwark.expel_api_keys('public.alike');
 create policy "After a second factor" on public.alike for select to authenticated
-  using (organization_id is not null and (select public.mfa_verified('10 minutes')));
+  using (organization_id is not null and (select bulwark.mfa_verified('10 minutes')));
 select is(
-  tests.error($$ select private.admit_api_keys('public.alike', 'analytics:read') $$),
+  tests.error($$ select bulwark.admit_api_keys('public.alike', 'analytics:read') $$),
   '42809 API_KEY_TABLE_NEEDS_MFA',
   'KEY-102: what people read after a second factor alone no permission opens to keys'
 );
 create policy "Or without" on public.alike for select to authenticated using (true);
-select private.admit_api_keys('public.alike', 'analytics:read');
+select bulwark.admit_api_keys('public.alike', 'analytics:read');
 select is(
   tests.key_problems_after('drop policy "Or without" on public.alike'),
   'public.alike: people have SELECT on public.alike after a second factor alone',
@@ -123,7 +124,7 @@ select is(
   concat(tests.key_problems(), tests.with_key('select count(*) from public.alike')), '42501',
   'KEY-102: a table that is made again is closed again'
 );
-drop function private.organizations_with(varchar);
+drop function bulwark.organizations_with(varchar);
 
 -- restrictions that ask who the person is
 create table public.suspended (user_id uuid);
@@ -131,7 +132,7 @@ insert into public.suspended values (tests.user_id('admin@acme.test'));
 create function public.is_suspended() returns boolean language sql stable security definer
   set search_path = pg_catalog, pg_temp
 as $$ select exists (select from public.suspended s where s.user_id = auth.uid()) $$;
-select private.expel_api_keys('public.orders');
+select bulwark.expel_api_keys('public.orders');
 savepoint unrestricted;
 create policy "Not the suspended" on public.orders as restrictive for select
   using (not public.is_suspended());
@@ -146,12 +147,12 @@ select is(
 );
 rollback to savepoint unrestricted;
 select is(
-  private.asks_the_row_alone(c.expression), c.expected, 'KEY-99: the row alone: ' || c.expression
+  bulwark_private.asks_the_row_alone(c.expression), c.expected, 'KEY-99: the row alone: ' || c.expression
 )
 from (values
   ('(NOT archived)', true),
   ('((COALESCE(lower(kind), ''x''::text) = ANY (ARRAY[''a''::text])) AND (until > now()))', true),
-  ('(organization_id = ANY (ARRAY( SELECT private.organizations_with(''a:b''::text) AS '
+  ('(organization_id = ANY (ARRAY( SELECT bulwark.organizations_with(''a:b''::text) AS '
     || 'organizations_with)))', true),
   ('(user_id IS DISTINCT FROM auth.uid())', false),
   ('(current_setting(''request.jwt.claims''::text, true) IS NULL)', false),
@@ -166,7 +167,7 @@ create role people;
 alter role authenticated inherit;
 grant people to authenticated;
 create policy "Not the first" on public.orders as restrictive for select to people using (id > 1);
-select private.admit_api_keys('public.orders');
+select bulwark.admit_api_keys('public.orders');
 select is(
   tests.with_key('select count(*) from public.orders'), '0',
   'KEY-99: what restricts people as members of a role restricts keys'

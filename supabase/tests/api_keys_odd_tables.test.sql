@@ -1,11 +1,12 @@
 -- API keys and tables that are unlike others: what stands against an admission, what is noticed
 -- once it comes later, and what is as safe as it looks.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(64);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select k.id from public.create_api_key(
+  select k.id from bulwark.create_api_key(
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
   ) k;
 select tests.act_as_owner();
@@ -23,16 +24,16 @@ create table closed.notes (id integer, organization_id uuid);
 alter table closed.notes enable row level security;
 select is(
   tests.error(format(
-    'select private.admit_api_keys(%L, ''analytics:read'', organization_column => %L)',
+    'select bulwark.admit_api_keys(%L, ''analytics:read'', organization_column => %L)',
     c.target, c.organization_column
   )), c.problem, 'KEY-93: not admitted: ' || c.target
 )
 from (values
-  ('public.api_keys', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
-  ('public.user_roles', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
-  ('public.audit_logs', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
-  ('public.role_permissions', 'role_id', '42809 API_KEY_TABLE_OF_BULWARK'),
-  ('private.api_key_hashes', 'api_key_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('bulwark.api_keys', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('bulwark.user_roles', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('bulwark.audit_logs', 'organization_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('bulwark.role_permissions', 'role_id', '42809 API_KEY_TABLE_OF_BULWARK'),
+  ('bulwark_private.api_key_hashes', 'api_key_id', '42809 API_KEY_TABLE_OF_BULWARK'),
   ('passing', 'organization_id', '42809 API_KEY_TABLE_WITHOUT_RLS'),
   ('closed.notes', 'organization_id', '42809 API_KEY_SCHEMA_CLOSED')
 ) as c (target, organization_column, problem);
@@ -42,12 +43,12 @@ select is(
 from unnest('{public.a_view,public.copied,public.numbers,pg_catalog.pg_class}'::text[]) as t;
 grant usage on schema closed to api_key;
 select is(
-  tests.error($$ select private.admit_api_keys('closed.notes', 'analytics:read') $$),
+  tests.error($$ select bulwark.admit_api_keys('closed.notes', 'analytics:read') $$),
   '42809 API_KEY_SCHEMA_CLOSED', 'KEY-93: nor where keys come and people do not'
 );
 grant usage on schema closed to authenticated;
 select lives_ok(
-  $$ select private.admit_api_keys('closed.notes', 'analytics:read') $$,
+  $$ select bulwark.admit_api_keys('closed.notes', 'analytics:read') $$,
   'KEY-93: where both may use the schema it is'
 );
 select is(
@@ -63,7 +64,7 @@ create table public.part_2 partition of public.parts for values in (2) partition
 create table public.part_2_2 partition of public.part_2 for values in (2);
 alter table public.part_2_2 enable row level security;
 select tests.fill_host_table('public.parts');
-select private.admit_api_keys('public.parts');
+select bulwark.admit_api_keys('public.parts');
 select is(
   tests.with_key('select string_agg(body, '','') from public.parts'), 'ours',
   'KEY-94: a partitioned table is read under its own policies'
@@ -89,18 +90,18 @@ select is(
   'KEY-94: a partition without row-level security, open to everybody, is noticed'
 );
 select is(
-  tests.key_problems_after('select private.require_mfa(''public.part_2_2'')'),
+  tests.key_problems_after('select bulwark.require_mfa(''public.part_2_2'')'),
   'public.parts: public.parts leads around the second factor that public.part_2_2 asks for',
   'KEY-94: one that asks for a second factor is noticed, over generations'
 );
-select private.require_mfa('public.part_2_2');
-select private.expel_api_keys('public.parts');
+select bulwark.require_mfa('public.part_2_2');
+select bulwark.expel_api_keys('public.parts');
 select is(
   tests.admission('public.parts'), '42809 API_KEY_TABLE_NEEDS_MFA',
   'KEY-94: through a parent it would be gone around, so that is not admitted'
 );
-select private.require_mfa('public.parts');
-select private.release_mfa('public.part_2_2');
+select bulwark.require_mfa('public.parts');
+select bulwark_private.release_mfa('public.part_2_2');
 select tests.make_host_table('public.part_3');
 select is(
   tests.admission('public.part_3'), 'no error', 'KEY-94: (a table that is no partition)'
@@ -112,7 +113,7 @@ select is(
   ), 'public.part_3: public.part_3 leads around the second factor that public.parts asks for',
   'KEY-94: once it is one, of a parent that asks for a second factor, that is noticed'
 );
-select private.expel_api_keys('public.part_3');
+select bulwark.expel_api_keys('public.part_3');
 alter table public.parts attach partition public.part_3 for values in (3);
 select is(
   tests.admission('public.part_3'), '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-94: and not admitted'
@@ -121,7 +122,7 @@ drop table public.parts;
 select tests.make_host_table('public.mothers');
 create table public.daughters (secret text) inherits (public.mothers);
 alter table public.daughters enable row level security;
-select private.admit_api_keys('public.mothers');
+select bulwark.admit_api_keys('public.mothers');
 insert into public.daughters values (1, tests.organization_id('acme'), 'hers', 'secret');
 select is(
   tests.with_key('select body from public.mothers'), 'hers',
@@ -131,13 +132,13 @@ select is(
   tests.with_key('select secret from public.daughters'), '42501',
   'KEY-94: but not its other columns'
 );
-select private.require_mfa('public.daughters');
+select bulwark.require_mfa('public.daughters');
 select is(
   tests.key_problems(),
   'public.mothers: public.mothers leads around the second factor that public.daughters asks for',
   'KEY-94: a child that asks for a second factor is noticed'
 );
-select private.require_mfa('public.mothers');
+select bulwark.require_mfa('public.mothers');
 select is(
   concat(tests.key_problems(), tests.with_key('select count(*) from public.mothers')), '0',
   'KEY-94: and no problem once its parent asks for one: then the parent is closed'
@@ -151,7 +152,7 @@ create table public.payouts (
   order_id integer references public.orders on update cascade on delete restrict
 );
 alter table public.payouts enable row level security;
-select private.require_mfa('public.payouts');
+select bulwark.require_mfa('public.payouts');
 select is(
   tests.admission('public.orders'), '42809 API_KEY_TABLE_NEEDS_MFA',
   'KEY-98: changes that cascade to a table that asks for a second factor are not admitted'
@@ -192,7 +193,7 @@ select is(
   'KEY-98: and not admitted'
 );
 revoke truncate on public.orders from public;
-select private.expel_api_keys('public.orders');
+select bulwark.expel_api_keys('public.orders');
 grant select (body) on public.orders to api_key;
 select is(
   tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
@@ -215,7 +216,7 @@ set local role another;
 revoke select (body) on public.orders from api_key;
 reset role;
 revoke select on public.orders from another;
-select private.admit_api_keys('public.orders');
+select bulwark.admit_api_keys('public.orders');
 select matches(
   tests.key_problems_after(c.change), c.problem, 'KEY-98: noticed: ' || c.change
 )
@@ -247,7 +248,7 @@ from (values
   ('create table closed.other (id integer)'),
   ('create view public.orders_view with (security_invoker) as select * from public.orders;
     grant select on public.orders_view to api_key'),
-  ('select private.require_mfa(''public.orders'')')
+  ('select bulwark.require_mfa(''public.orders'')')
 ) as c (change);
 
 -- sequences
@@ -255,9 +256,9 @@ create table public.counted (id serial, organization_id uuid);
 alter table public.counted enable row level security;
 grant insert on public.counted to authenticated;
 create policy "Members insert" on public.counted for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 revoke all on sequence public.counted_id_seq from authenticated;
-select private.admit_api_keys('public.counted');
+select bulwark.admit_api_keys('public.counted');
 select is(
   tests.with_key(format(
     'insert into public.counted (organization_id) values (%L) returning 1',
@@ -283,7 +284,7 @@ $$" to authenticated;
 grant usage on all sequences in schema "App % $$ '" to authenticated;
 create policy "p'; drop table public.orders; --" on "App % $$ '"."Größe ""%I""
 $$" for all to authenticated
-  using ("Org "" % $$ '" = any (array(select private.organizations_with('analytics:write'))));
+  using ("Org "" % $$ '" = any (array(select bulwark.organizations_with('analytics:write'))));
 create policy "not %s" on "App % $$ '"."Größe ""%I""
 $$" as restrictive for select to authenticated using ("user" <> '%s $$');
 create function pg_temp.odd() returns regclass language sql as $test$
@@ -291,7 +292,7 @@ create function pg_temp.odd() returns regclass language sql as $test$
   join pg_namespace n on n.oid = c.relnamespace and n.nspname like 'App %' and c.relkind = 'r';
 $test$;
 select lives_ok(
-  $test$ select private.admit_api_keys(pg_temp.odd()) $test$,
+  $test$ select bulwark.admit_api_keys(pg_temp.odd()) $test$,
   'KEY-100: tables, columns and policies may be called anything'
 );
 select is(
@@ -303,7 +304,7 @@ select is(
 from (values ('acme', 'x'), ('globex', '42501')) as c (organization, expected);
 select is(tests.key_problems(), null, 'KEY-100: (without a problem)');
 select lives_ok(
-  $test$ select private.admit_api_keys(pg_temp.odd()), private.expel_api_keys(pg_temp.odd()) $test$,
+  $test$ select bulwark.admit_api_keys(pg_temp.odd()), bulwark.expel_api_keys(pg_temp.odd()) $test$,
   'KEY-100: and are closed again'
 );
 

@@ -1,11 +1,12 @@
 -- A key is never a person: not even with a token of the role api_key that names one. Nobody makes
 -- such a token but whoever signs, a hook of Auth that writes claims, say.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(20);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select (public.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
+  select (bulwark.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
 select tests.act_as_owner();
 
 -- What a host application's function, with its owner's rights and open to keys, would be told.
@@ -46,22 +47,22 @@ select is(
 )
 from (values ('api_key'), ('authenticated')) as r (role)
 cross join (values
-  ('select ''let through'' from private.require_permission(''analytics:read'', %L)',
+  ('select ''let through'' from bulwark.require_permission(''analytics:read'', %L)',
     'refused', 'let through'),
-  ('select private.require_user() is not null', 'refused', 'true'),
-  ('select private.session_permits(auth.uid(), ''analytics:read'', %L)', 'false', 'true'),
-  ('select public.has_permission(''analytics:read'', %L)', 'refused', 'true'),
-  ('select count(*) from private.member_organizations()', '0', '1'),
-  ('select private.can_see_user(auth.uid(), %L)', 'false', 'true'),
-  ('select count(*) from private.organizations_with(''analytics:read'')', '1', '1'),
-  ('select count(*) from private.organizations_with(''audit:read'')', '0', '1')
+  ('select bulwark_private.require_user() is not null', 'refused', 'true'),
+  ('select bulwark_private.session_permits(auth.uid(), ''analytics:read'', %L)', 'false', 'true'),
+  ('select bulwark.has_permission(''analytics:read'', %L)', 'refused', 'true'),
+  ('select count(*) from bulwark.member_organizations()', '0', '1'),
+  ('select bulwark_private.can_see_user(auth.uid(), %L)', 'false', 'true'),
+  ('select count(*) from bulwark.organizations_with(''analytics:read'')', '1', '1'),
+  ('select count(*) from bulwark.organizations_with(''audit:read'')', '0', '1')
 ) as q (question, to_key, to_person);
 select is(
-  pg_temp.asks('super@bulwark.test', 'api_key', 'select private.is_super_admin()'), 'false',
+  pg_temp.asks('super@bulwark.test', 'api_key', 'select bulwark.is_super_admin()'), 'false',
   'KEY-80: a key is no super admin'
 );
 select is(
-  pg_temp.asks('super@bulwark.test', 'authenticated', 'select private.is_super_admin()'), 'true',
+  pg_temp.asks('super@bulwark.test', 'authenticated', 'select bulwark.is_super_admin()'), 'true',
   'KEY-80: who is one, is'
 );
 
@@ -73,7 +74,7 @@ begin
   perform set_config('request.jwt.claims', claims::text, true);
   perform set_config('request.headers', '{}', true);
   perform set_config('role', 'api_key', true);
-  v_error := tests.error('select public.check_request()');
+  v_error := tests.error('select bulwark.check_request()');
   perform tests.act_as_owner();
   return v_error;
 end;

@@ -1,10 +1,11 @@
 -- API keys: what the database role reaches, and who believes a claim.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(15);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select k.id from public.create_api_key(
+  select k.id from bulwark.create_api_key(
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
   ) k;
 select tests.act_as_owner();
@@ -14,19 +15,19 @@ grant select on key to public;
 select results_eq(
   $$ select p.oid::regprocedure::text
      from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-     where n.nspname in ('public', 'private')
+     where n.nspname in ('bulwark', 'bulwark_private')
        and has_function_privilege('api_key', p.oid, 'execute')
        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
        and p.proname not like 'test%'
      order by p.oid::regprocedure::text collate "C" $$,
-  $$ values ('check_request()'), ('mfa_verified(interval)'), ('private.charge_request()'),
-       ('private.organizations_with(text)'), ('private.resolve_api_key()') $$,
+  $$ values ('bulwark_private.charge_request()'), ('bulwark_private.resolve_api_key()'),
+       ('check_request()'), ('mfa_verified(interval)'), ('organizations_with(text)') $$,
   'KEY-95: of all functions a key reaches those that policies and the hook ask, and no others'
 );
 select is_empty(
   $$ select c.oid::regclass
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname in ('public', 'private', 'auth')
+     where n.nspname in ('bulwark', 'bulwark_private', 'auth')
        and c.relkind in ('r', 'v', 'm', 'p', 'f', 'S')
        and case c.relkind
          when 'S' then has_sequence_privilege('api_key', c.oid, 'usage, select, update')
@@ -38,7 +39,9 @@ select is_empty(
 select is_empty(
   $$ select n.nspname from pg_namespace n
      where (has_schema_privilege('api_key', n.oid, 'usage')
-         and n.nspname not in ('public', 'private', 'pg_catalog', 'information_schema', 'tests')
+         and n.nspname not in (
+           'public', 'bulwark', 'bulwark_private', 'pg_catalog', 'information_schema', 'tests'
+         )
          and n.nspname !~ '^pg_(temp|toast)')
        or (has_schema_privilege('api_key', n.oid, 'create') and n.nspname !~ '^pg_temp') $$,
   'KEY-95: it uses no other schema and makes nothing in any'
@@ -57,9 +60,9 @@ create table public.reports (
 alter table public.reports enable row level security;
 grant select, insert on public.reports to authenticated, service_role;
 create policy "Members write reports" on public.reports for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
-select private.admit_api_keys('public.reports');
-select private.enable_audit('public.reports', organization_column => 'organization_id');
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
+select bulwark.admit_api_keys('public.reports');
+select bulwark.enable_audit('public.reports', organization_column => 'organization_id');
 create function pg_temp.writes(role text, claims jsonb) returns text language plpgsql as $$
 declare
   v_title constant text := gen_random_uuid();
@@ -81,7 +84,7 @@ begin
       when (select id from key) then 'the key'
       when tests.user_id('analyst@acme.test') then 'analyst'
       else coalesce(e.actor_id::text, 'nobody') end
-    from public.audit_logs e where e.after ->> 'title' = v_title
+    from bulwark.audit_logs e where e.after ->> 'title' = v_title
   ));
 end;
 $$;
@@ -118,7 +121,7 @@ select is(
 -- A function of the host application that is open to keys, and asks as it would ask of people.
 create function public.host_function() returns void language plpgsql security definer as $$
 begin
-  perform private.require_permission('analytics:read', tests.organization_id('acme'));
+  perform bulwark.require_permission('analytics:read', tests.organization_id('acme'));
 end;
 $$;
 grant execute on function public.host_function() to api_key;
@@ -141,7 +144,7 @@ select is(
   pg_temp.calls(jsonb_build_object('api_key_id', (select id from key))), 'RBAC_NOT_AUTHENTICATED',
   'KEY-97: a function that asks for a person''s permission refuses a key'
 );
-insert into public.mfa_policies (organization_id, required_from)
+insert into bulwark.mfa_policies (organization_id, required_from)
 values (tests.organization_id('acme'), now() - interval '1 minute');
 select is(
   pg_temp.calls(jsonb_build_object(
@@ -154,9 +157,9 @@ select is(
   'KEY-97: nor does it write there'
 );
 create temporary table session as select tests.create_session('analyst@acme.test') as id;
-insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
 select id, tests.user_id('analyst@acme.test'), now(), 'totp' from session;
-insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
 values (gen_random_uuid(), tests.user_id('analyst@acme.test'), 'phone', tests.ciphertext('secret'),
   gen_random_uuid(), true, now());
 create function pg_temp.verified(role text) returns boolean language plpgsql as $$
@@ -164,7 +167,7 @@ declare
   v_verified boolean;
 begin
   perform tests.act_in('analyst@acme.test', (select id from session), role);
-  v_verified := public.mfa_verified('1 hour');
+  v_verified := bulwark.mfa_verified('1 hour');
   perform tests.act_as_owner();
   return v_verified;
 end;

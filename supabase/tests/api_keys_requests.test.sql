@@ -1,35 +1,36 @@
 -- API keys in the header of a request, driven as PostgREST drives its pre-request hook; the
 -- exchange; reports of leaks. (With a connection as authenticator: tests/api_keys_header.test.ts.)
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(61);
 select tests.create_organizations();
 -- As the Data API's connections are.
 set local log_parameter_max_length = 0;
-update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
+update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select 'key' as name, k.id, k.api_key from public.create_api_key(
+  select 'key' as name, k.id, k.api_key from bulwark.create_api_key(
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
   ) k
   union all
-  select 'office', k.id, k.api_key from public.create_api_key(
+  select 'office', k.id, k.api_key from bulwark.create_api_key(
     tests.organization_id('acme'), 'office', '{analytics:read}', networks => '{203.0.113.0/24}'
   ) k
   union all
-  select 'strict', k.id, k.api_key from public.create_api_key(
+  select 'strict', k.id, k.api_key from bulwark.create_api_key(
     tests.organization_id('acme'), 'strict', '{analytics:read}', rate_limit_rule => 'api_strict'
   ) k
   union all
-  select 'expired', k.id, k.api_key from public.create_api_key(
+  select 'expired', k.id, k.api_key from bulwark.create_api_key(
     tests.organization_id('acme'), 'expired', '{analytics:read}'
   ) k
   union all
-  select 'revoked', k.id, k.api_key from public.create_api_key(
+  select 'revoked', k.id, k.api_key from bulwark.create_api_key(
     tests.organization_id('acme'), 'revoked', '{analytics:read}'
   ) k;
 select tests.act_as_owner();
-update public.api_keys set expires_at = now() where name = 'expired';
-select public.revoke_api_key(id, 'for this test') from key where name = 'revoked';
+update bulwark.api_keys set expires_at = now() where name = 'expired';
+select bulwark.revoke_api_key(id, 'for this test') from key where name = 'revoked';
 create function pg_temp.key(name text) returns text language sql as $$
   select api_key from key k where k.name = key.name;
 $$;
@@ -57,7 +58,7 @@ begin
   perform set_config('response.headers', '', true);
   perform set_config('role', role, true);
   begin
-    perform public.check_request();
+    perform bulwark.check_request();
     v_answer := jsonb_build_object(
       'role', current_setting('role'), 'claims', current_setting('request.jwt.claims')::jsonb,
       'headers', current_setting('request.headers')::jsonb,
@@ -164,7 +165,7 @@ begin
   perform set_config('request.headers', headers, true);
   perform set_config('role', role, true);
   begin
-    perform public.check_request();
+    perform bulwark.check_request();
     error := 'none';
   exception when others then
     get stacked diagnostics v_context = pg_exception_context, v_detail = pg_exception_detail,
@@ -208,7 +209,7 @@ select is_empty(
      where h.said like '%' || substr(pg_temp.key('key'), 14, 20) || '%' $$,
   'KEY-63: no error quotes a key'
 );
-delete from private.rate_limits;
+delete from bulwark_private.rate_limits;
 select is(
   (select count(*) from generate_series(1, 11) n, lateral (
      select pg_temp.request(case when n > 0 then pg_temp.key('strict') end) as answer) r
@@ -219,9 +220,9 @@ select is(
 -- last use
 create function pg_temp.use(out place tid, out fresh boolean) language sql as $$
   select u.ctid, u.last_used_at > clock_timestamp() - interval '1 minute'
-  from private.api_key_uses u join key k on k.id = u.api_key_id where k.name = 'key';
+  from bulwark_private.api_key_uses u join key k on k.id = u.api_key_id where k.name = 'key';
 $$;
-update private.api_key_uses set last_used_at = now() - interval '1 hour';
+update bulwark_private.api_key_uses set last_used_at = now() - interval '1 hour';
 select ok(not fresh, 'KEY-68: (a key that was used an hour ago)') from pg_temp.use();
 select pg_temp.request(pg_temp.key('key'));
 select ok(fresh, 'KEY-68: a request that writes notes that the key was used') from pg_temp.use();
@@ -231,10 +232,10 @@ select is(
   (select place from pg_temp.use()), (select place from noted),
   'KEY-68: and the next one within a minute writes nothing'
 );
-update private.api_key_uses set last_used_at = now() + interval '1 hour';
+update bulwark_private.api_key_uses set last_used_at = now() + interval '1 hour';
 select pg_temp.request(pg_temp.key('key'));
 select ok(
-  (select u.last_used_at < now() + interval '1 minute' from private.api_key_uses u
+  (select u.last_used_at < now() + interval '1 minute' from bulwark_private.api_key_uses u
    join key k on k.id = u.api_key_id and k.name = 'key'),
   'KEY-68: a clock that was ahead is not believed for long'
 );
@@ -298,7 +299,7 @@ $$;
 select results_eq(
   $$ select e.api_key_id = k.id, e.organization_id = tests.organization_id('acme'),
        e.allowed, e.rule
-     from key k, public.exchange_api_key(pg_temp.hash(k.api_key), '198.51.100.1') e
+     from key k, bulwark.exchange_api_key(pg_temp.hash(k.api_key), '198.51.100.1') e
      where k.name = 'key' $$,
   $$ values (true, true, true, 'api_default') $$, 'KEY-70: the exchange knows a key by its hash'
 );
@@ -306,23 +307,23 @@ select results_eq(
   $$ select e.api_key_id, e.organization_id, e.expires_at, e.rule, e.allowed
      from unnest(array[pg_temp.hash('x'), pg_temp.hash(pg_temp.key('revoked')),
        pg_temp.hash(pg_temp.key('expired')), pg_temp.hash(pg_temp.key('office'))]) as h (hash),
-       public.exchange_api_key(h.hash, '198.51.100.1') e $$,
+       bulwark.exchange_api_key(h.hash, '198.51.100.1') e $$,
   $$ select null::uuid, null::uuid, null::timestamptz, 'api_default', true
      from generate_series(1, 4) $$,
   'KEY-71: and says nothing of any other'
 );
 select is(
   tests.error_as('admin@acme.test', 'authenticated',
-    $$ select public.exchange_api_key('') $$), '42501', 'KEY-71: to nobody but the function'
+    $$ select bulwark.exchange_api_key('') $$), '42501', 'KEY-71: to nobody but the function'
 );
 select is(
-  tests.error($$ select public.exchange_api_key('nonsense') $$), '22023 API_KEY_INVALID_HASH',
+  tests.error($$ select bulwark.exchange_api_key('nonsense') $$), '22023 API_KEY_INVALID_HASH',
   'KEY-71: a hash has 64 digits'
 );
 
 -- reports of leaks
 select lives_ok(
-  $$ select public.report_leaked_api_keys(jsonb_build_array(
+  $$ select bulwark.report_leaked_api_keys(jsonb_build_array(
        jsonb_build_object('key_hash', pg_temp.hash(pg_temp.key('key')),
          'url', 'https://example.com/config.js', 'source', 'content'),
        jsonb_build_object('key_hash', pg_temp.hash(pg_temp.key('revoked'))),
@@ -337,21 +338,21 @@ select results_eq(
   $$ select e.severity::text, e.organization_id = tests.organization_id('acme'),
        e.user_id = tests.user_id('admin@acme.test'), e.subject = k.id::text,
        e.details ->> 'found_at'
-     from public.security_events e, key k
+     from bulwark.security_events e, key k
      where k.name = 'key' and e.event_type = 'api_key_leaked' $$,
   $$ values ('critical', true, true, true, 'https://example.com/config.js') $$,
   'KEY-73: one critical event says whose it was and where it was found'
 );
 select results_eq(
-  $$ select k.revoked_by, k.revoked_because from public.api_keys k where k.name = 'key' $$,
+  $$ select k.revoked_by, k.revoked_because from bulwark.api_keys k where k.name = 'key' $$,
   $$ values (null::uuid, 'Reported as leaked') $$, 'KEY-73: and the key why it ended'
 );
 select is(
   tests.error_as('admin@acme.test', 'authenticated',
-    $$ select public.report_leaked_api_keys('[]') $$), '42501', 'KEY-74: nobody else reports'
+    $$ select bulwark.report_leaked_api_keys('[]') $$), '42501', 'KEY-74: nobody else reports'
 );
 select is(
-  tests.error($$ select public.report_leaked_api_keys('{}') $$), '22023 API_KEY_INVALID_REPORT',
+  tests.error($$ select bulwark.report_leaked_api_keys('{}') $$), '22023 API_KEY_INVALID_REPORT',
   'KEY-74: a report is a list'
 );
 

@@ -2,6 +2,7 @@
 -- in, nor from how many members, keys and limits there are: by it refusals would take longer, and
 -- tell.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(9);
 select tests.create_organizations();
 create temporary table key (name text, id uuid, key_hash bytea);
@@ -9,33 +10,33 @@ select tests.act_as('admin@acme.test');
 create temporary table issued as
   select n.name, k.id, k.api_key
   from unnest('{held, revoked}'::text[]) as n (name),
-    public.create_api_key(tests.organization_id('acme'), n.name, '{analytics:read}') k;
+    bulwark.create_api_key(tests.organization_id('acme'), n.name, '{analytics:read}') k;
 select tests.act_as_owner();
 insert into key
 select i.name, i.id, sha256(convert_to(i.api_key, 'UTF8')) from issued i;
-select public.revoke_api_key(id, 'for this test') from key where name = 'revoked';
+select bulwark.revoke_api_key(id, 'for this test') from key where name = 'revoked';
 
 -- As on a connection that has planned all of it while there was little.
-analyze public.user_roles, public.rate_limit_overrides, auth.users, public.organizations;
+analyze bulwark.user_roles, bulwark.rate_limit_overrides, auth.users, bulwark.organizations;
 do $$
 begin
-  perform private.find_api_key(k.key_hash) from key k;
-  perform public.check_rate_limit('api_default', null, k.id, '198.51.100.1') from key k;
+  perform bulwark_private.find_api_key(k.key_hash) from key k;
+  perform bulwark.check_rate_limit('api_default', null, k.id, '198.51.100.1') from key k;
 end;
 $$;
 
 -- In bulk, past the triggers that record each.
 set constraints all immediate;
 set local session_replication_role = replica;
-alter table public.user_roles disable trigger user;
-alter table public.rate_limit_overrides disable trigger user;
+alter table bulwark.user_roles disable trigger user;
+alter table bulwark.rate_limit_overrides disable trigger user;
 -- Organizations of one member each, and one of many: the average says nothing of either.
-insert into public.organizations (id, name, slug)
+insert into bulwark.organizations (id, name, slug)
 select md5('organization ' || n)::uuid, 'Organization', 'organization-' || n
 from generate_series(1, 9000) as n;
 insert into auth.users (id, email)
 select md5('user ' || n)::uuid, n || '@scale.test' from generate_series(1, 12000) as n;
-insert into public.user_roles (user_id, role_id, organization_id)
+insert into bulwark.user_roles (user_id, role_id, organization_id)
 select g.user_id, r.id, g.organization_id
 from (
   select md5('user ' || n)::uuid, md5('organization ' || n)::uuid from generate_series(1, 9000) as n
@@ -46,11 +47,11 @@ from (
   select tests.user_id('admin@acme.test'), md5('organization ' || n)::uuid
   from generate_series(1, 2000) as n
 ) as g (user_id, organization_id)
-join public.roles r on r.name = 'viewer' and r.organization_id is null;
-insert into public.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
+join bulwark.roles r on r.name = 'viewer' and r.organization_id is null;
+insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
 select 'api_default', md5('key ' || n)::uuid, 10, 60 from generate_series(1, 3000) as n;
-alter table public.user_roles enable trigger user;
-alter table public.rate_limit_overrides enable trigger user;
+alter table bulwark.user_roles enable trigger user;
+alter table bulwark.rate_limit_overrides enable trigger user;
 set local session_replication_role = origin;
 
 -- How many rows of a table, and of its indexes, have been read so far.
@@ -76,50 +77,50 @@ end;
 $$;
 create function pg_temp.found(name text) returns text
   language sql
-as $$ select format('select private.find_api_key(%L)', k.key_hash) from key k where k.name = $1; $$;
+as $$ select format('select bulwark_private.find_api_key(%L)', k.key_hash) from key k where k.name = $1; $$;
 
 select is(
-  (select (private.find_api_key(k.key_hash)).in_force from key k where k.name = 'held'), true,
+  (select (bulwark_private.find_api_key(k.key_hash)).in_force from key k where k.name = 'held'), true,
   'KEY-103: a key counts among many grants'
 );
 select cmp_ok(
-  pg_temp.reads(pg_temp.found(k.name), 'public.user_roles'), '<', 20::bigint,
+  pg_temp.reads(pg_temp.found(k.name), 'bulwark.user_roles'), '<', 20::bigint,
   format('KEY-103: planned for few, what a %s key is asked for reads a grant or two', k.name)
 )
 from key k order by k.name;
 select cmp_ok(
   pg_temp.reads(
-    format('select public.check_rate_limit(''api_default'', null, %L, ''198.51.100.1'')', k.id),
-    'public.rate_limit_overrides'
+    format('select bulwark.check_rate_limit(''api_default'', null, %L, ''198.51.100.1'')', k.id),
+    'bulwark.rate_limit_overrides'
   ), '<', 20::bigint, 'KEY-103: and its rate limit no override of another'
 )
 from key k where k.name = 'held';
 
-analyze public.user_roles, public.rate_limit_overrides, auth.users, public.organizations;
+analyze bulwark.user_roles, bulwark.rate_limit_overrides, auth.users, bulwark.organizations;
 select cmp_ok(
-  pg_temp.reads(pg_temp.found(k.name), 'public.user_roles'), '<', 20::bigint,
+  pg_temp.reads(pg_temp.found(k.name), 'bulwark.user_roles'), '<', 20::bigint,
   format('KEY-103: with statistics, what a %s key is asked for reads a grant or two', k.name)
 )
 from key k order by k.name;
 -- Not a member of the organization any more, and in many others.
-alter table public.user_roles disable trigger user;
-delete from public.user_roles g
+alter table bulwark.user_roles disable trigger user;
+delete from bulwark.user_roles g
 where g.user_id = tests.user_id('admin@acme.test')
   and g.organization_id = tests.organization_id('acme');
-alter table public.user_roles enable trigger user;
+alter table bulwark.user_roles enable trigger user;
 select cmp_ok(
-  pg_temp.reads(pg_temp.found('held'), 'public.user_roles'), '<', 20::bigint,
+  pg_temp.reads(pg_temp.found('held'), 'bulwark.user_roles'), '<', 20::bigint,
   'KEY-103: nor more where its owner was removed and is in many others'
 );
 select is(
-  (select (private.find_api_key(k.key_hash)).in_force is true from key k where k.name = 'held'),
+  (select (bulwark_private.find_api_key(k.key_hash)).in_force is true from key k where k.name = 'held'),
   false,
   'KEY-103: which gives it nothing'
 );
 select cmp_ok(
   pg_temp.reads(
-    format('select public.check_rate_limit(''api_default'', null, %L, ''198.51.100.1'')', k.id),
-    'public.rate_limit_overrides'
+    format('select bulwark.check_rate_limit(''api_default'', null, %L, ''198.51.100.1'')', k.id),
+    'bulwark.rate_limit_overrides'
   ), '<', 20::bigint, 'KEY-103: and its rate limit no override of another'
 )
 from key k where k.name = 'held';

@@ -1,10 +1,11 @@
 -- API keys and tables: what an admission makes of a table's policies, and what it never opens.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(36);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select k.id from public.create_api_key(
+  select k.id from bulwark.create_api_key(
     tests.organization_id('acme'), 'key', '{analytics:read,analytics:write,conversation:read}'
   ) k;
 select tests.act_as_owner();
@@ -25,12 +26,12 @@ insert into public.notes (organization_id, body, archived) values
   (tests.organization_id('acme'), 'one', false), (tests.organization_id('acme'), 'old', true),
   (tests.organization_id('globex'), 'theirs', false);
 select is(
-  tests.error($$ select private.admit_api_keys('public.notes') $$),
+  tests.error($$ select bulwark.admit_api_keys('public.notes') $$),
   '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-80: a table without row-level security is not admitted'
 );
 alter table public.notes enable row level security;
 select is(
-  tests.error($$ select private.admit_api_keys('public.notes') $$),
+  tests.error($$ select bulwark.admit_api_keys('public.notes') $$),
   '22023 API_KEY_NOTHING_TO_ADMIT', 'KEY-80: nor one without policies'
 );
 revoke all on public.notes from anon, authenticated, service_role;
@@ -39,18 +40,18 @@ grant insert (organization_id, body), update (body) on public.notes to authentic
 create policy "Owners" on public.notes for all to authenticated
   using (owner_id = (select auth.uid()));
 select is(
-  tests.error($$ select private.admit_api_keys('public.notes') $$),
+  tests.error($$ select bulwark.admit_api_keys('public.notes') $$),
   '22023 API_KEY_NOTHING_TO_ADMIT', 'KEY-80: a policy for owners gives a key nothing'
 );
 create policy "Members read" on public.notes for select to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members write" on public.notes for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 create policy "Members change" on public.notes for update to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 create policy "Members or owners delete" on public.notes for delete to authenticated
   using (
-    organization_id = any (array(select private.organizations_with('analytics:write')))
+    organization_id = any (array(select bulwark.organizations_with('analytics:write')))
     or owner_id = (select auth.uid())
   );
 create policy "Nobody sees the archive" on public.notes as restrictive for select to authenticated
@@ -59,7 +60,7 @@ select is(
   tests.with_key('select count(*) from public.notes'), '42501',
   'KEY-81: before it is admitted a table is closed to keys'
 );
-select lives_ok($$ select private.admit_api_keys('public.notes') $$, 'KEY-82: (it is admitted)');
+select lives_ok($$ select bulwark.admit_api_keys('public.notes') $$, 'KEY-82: (it is admitted)');
 select results_eq(
   $$ select pg_temp.policies('public.notes') $$,
   $$ values ('bulwark_api_key_copy_1'), ('bulwark_api_key_permissive_insert'),
@@ -109,15 +110,15 @@ select is(
   'KEY-87: a policy for everybody opens a key nothing'
 );
 select is_empty(
-  $$ select * from private.api_key_table_problems() $$, 'KEY-88: all is as it was admitted'
+  $$ select * from bulwark.api_key_table_problems() $$, 'KEY-88: all is as it was admitted'
 );
 drop policy "Members change" on public.notes;
 select results_eq(
-  $$ select relation, problem from private.api_key_table_problems() $$,
+  $$ select relation, problem from bulwark.api_key_table_problems() $$,
   $$ values ('public.notes', 'its policies or privileges have changed: admit API keys again') $$,
   'KEY-88: a policy that goes is noticed'
 );
-select private.admit_api_keys('public.notes');
+select bulwark.admit_api_keys('public.notes');
 select is(
   tests.with_key($$ update public.notes set body = 'x' returning body $$), '42501',
   'KEY-88: and admitting again takes what it gave'
@@ -130,7 +131,7 @@ begin
   begin
     execute change;
     select string_agg(p.problem, ', ' order by p.problem) into v_problems
-    from private.api_key_table_problems() p where p.relation = 'public.notes';
+    from bulwark.api_key_table_problems() p where p.relation = 'public.notes';
     raise exception using errcode = 'TEST0';
   exception when sqlstate 'TEST0' then null;
   end;
@@ -166,21 +167,21 @@ drop policy "Everybody deletes" on public.notes;
 revoke delete on public.notes from api_key;
 create table public.passing (id bigint primary key, organization_id uuid);
 alter table public.passing enable row level security;
-select private.admit_api_keys('public.passing', read_permission => 'analytics:read');
+select bulwark.admit_api_keys('public.passing', read_permission => 'analytics:read');
 drop table public.passing;
 select is_empty(
-  $$ select * from private.api_key_table_problems() $$,
+  $$ select * from bulwark.api_key_table_problems() $$,
   'KEY-88: a table that is gone has no problems'
 );
 select lives_ok(
-  $$ select private.expel_api_keys('public.notes') $$, 'KEY-89: (it is closed again)'
+  $$ select bulwark.expel_api_keys('public.notes') $$, 'KEY-89: (it is closed again)'
 );
 select is(
   tests.with_key('select count(*) from public.notes'), '42501', 'KEY-89: to every key'
 );
 select is_empty($$ select pg_temp.policies('public.notes') $$, 'KEY-89: without a trace');
 select is(
-  tests.error($$ select private.expel_api_keys('public.notes') $$),
+  tests.error($$ select bulwark.expel_api_keys('public.notes') $$),
   'PT404 API_KEY_TABLE_NOT_ADMITTED', 'KEY-89: and closed once'
 );
 
@@ -189,15 +190,15 @@ select is(
   tests.error(s.statement), s.problem, 'KEY-90: ' || s.problem
 )
 from (values
-  ('select private.admit_api_keys(''public.notes'', ''conversation:raed'')',
+  ('select bulwark.admit_api_keys(''public.notes'', ''conversation:raed'')',
     '22023 RBAC_UNKNOWN_PERMISSION'),
-  ('select private.admit_api_keys(''public.notes'', ''conversation:read'',
+  ('select bulwark.admit_api_keys(''public.notes'', ''conversation:read'',
      organization_column => ''body'')', '42703 API_KEY_INVALID_ORGANIZATION_COLUMN'),
-  ('select private.admit_api_keys(null)', '22004 API_KEY_NULL_ARGUMENT')
+  ('select bulwark.admit_api_keys(null)', '22004 API_KEY_NULL_ARGUMENT')
 ) as s (statement, problem);
 drop policy "Everybody" on public.notes;
 drop policy "Nobody sees the archive" on public.notes;
-select private.admit_api_keys('public.notes', read_permission => 'conversation:read');
+select bulwark.admit_api_keys('public.notes', read_permission => 'conversation:read');
 select is(
   tests.with_key('select string_agg(body, '','' order by id) from public.notes'), 'one,old,two!',
   'KEY-91: a table can be admitted under permissions that its policies do not name'
@@ -209,10 +210,10 @@ select is(
   )), '42501', 'KEY-91: and then for those commands alone'
 );
 grant select on public.notes to api_key;
-select private.expel_api_keys('public.notes');
+select bulwark.expel_api_keys('public.notes');
 grant select on public.notes to api_key;
 select results_eq(
-  $$ select relation, problem from private.api_key_table_problems() $$,
+  $$ select relation, problem from bulwark.api_key_table_problems() $$,
   $$ values ('public.notes', 'open to API keys without having been admitted') $$,
   'KEY-92: a grant beside all this is noticed'
 );

@@ -1,5 +1,6 @@
 -- The audit log: what guarded tables leave in it, and that nobody changes it.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(79);
 select tests.create_organizations();
 
@@ -20,7 +21,7 @@ create table public.invoice_lines (
 );
 create temporary view entries as
   select e.*, row_number() over (order by e.id) as place
-  from public.audit_logs e
+  from bulwark.audit_logs e
   where e.resource_type in ('public.invoices', 'public.invoice_lines')
     and e.xid = pg_current_xact_id();
 grant select on entries to authenticated, service_role;
@@ -49,41 +50,41 @@ select is(
 -- guarding a table
 select is(
   tests.error($$ create table public.keyless (x int);
-                 select private.enable_audit('public.keyless') $$),
+                 select bulwark.enable_audit('public.keyless') $$),
   '42P16 AUDIT_NO_PRIMARY_KEY', 'AUD-05: a table without a primary key is refused'
 );
 select is(
-  tests.error($$ select private.enable_audit('public.invoices', redact => '{ibna}') $$),
+  tests.error($$ select bulwark.enable_audit('public.invoices', redact => '{ibna}') $$),
   '42703 AUDIT_UNKNOWN_COLUMN', 'AUD-06: a column that does not exist is refused'
 );
 select is(
-  tests.error($$ select private.enable_audit('public.invoices', organization_column => 'id') $$),
+  tests.error($$ select bulwark.enable_audit('public.invoices', organization_column => 'id') $$),
   '42804 AUDIT_INVALID_ORGANIZATION_COLUMN', 'AUD-07: an organization column is a uuid'
 );
 select is(
-  tests.error($$ select private.enable_audit('public.invoices', redact => '{id}') $$),
+  tests.error($$ select bulwark.enable_audit('public.invoices', redact => '{id}') $$),
   '22023 AUDIT_KEY_REDACTED', 'AUD-08: a key cannot be redacted'
 );
 select is(
-  tests.error($$ select private.enable_audit('public.invoices',
+  tests.error($$ select bulwark.enable_audit('public.invoices',
                    event_types => '{data.create,data.update,data.nonsense}') $$),
   '22023 AUDIT_UNKNOWN_EVENT_TYPE', 'AUD-09: event types come from the catalogue'
 );
 select is(
   tests.error($$ create view public.some_view as select 1 as id;
-                 select private.enable_audit('public.some_view') $$),
+                 select bulwark.enable_audit('public.some_view') $$),
   '42809 AUDIT_NOT_A_TABLE', 'AUD-10: a view is refused'
 );
 select is(
-  tests.error($$ select private.enable_audit('public.audit_logs') $$),
+  tests.error($$ select bulwark.enable_audit('bulwark.audit_logs') $$),
   '42809 AUDIT_NOT_A_TABLE', 'AUD-11: the log does not audit itself'
 );
 select is(
-  tests.error($$ select private.enable_audit(null) $$),
+  tests.error($$ select bulwark.enable_audit(null) $$),
   '22004 AUDIT_NULL_ARGUMENT', 'AUD-12: a null table is an error'
 );
 select lives_ok(
-  $$ select private.enable_audit('public.invoices', organization_column => 'organization_id',
+  $$ select bulwark.enable_audit('public.invoices', organization_column => 'organization_id',
        redact => '{iban}', ignore => '{seen_at}') $$,
   'AUD-13: one line guards a table'
 );
@@ -195,7 +196,7 @@ values (6, 12345678901234567890.123456789, E'\u00e4\u2028"\\\n');
 select ok(
   (select p.payload::jsonb #>> '{after,amount}' = '12345678901234567890.123456789'
      and p.payload like '%"amount": 12345678901234567890.123456789%'
-   from private.audit_payloads p where p.resource_id = '6' and p.resource_type = 'public.invoices'),
+   from bulwark_private.audit_payloads p where p.resource_id = '6' and p.resource_type = 'public.invoices'),
   'AUD-30: large numbers and odd text reach the payload exactly'
 );
 
@@ -211,7 +212,7 @@ select results_eq(
 );
 
 -- composite keys, truncate
-select private.enable_audit('public.invoice_lines');
+select bulwark.enable_audit('public.invoice_lines');
 insert into invoice_lines values (1, 2, 'a');
 select is(
   (select resource_id from entries where resource_type = 'public.invoice_lines'),
@@ -225,7 +226,7 @@ select ok(
 );
 
 -- statement mode
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.invoice_lines', bulk => true, redact => '{product}'
 );
 insert into invoice_lines select 9, n, 'p' || n from generate_series(1, 100) as n;
@@ -249,7 +250,7 @@ create table public.swaps (
   constraint swaps_pkey primary key (id) deferrable initially deferred
 );
 insert into public.swaps values (1, null, 'one'), (2, null, 'two'), (3, null, 'three');
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.swaps', bulk => true, organization_column => 'organization_id'
 );
 update public.swaps set id = 3 - id where id < 3;
@@ -301,30 +302,30 @@ select ok(
   'AUD-40: a permission that a role gains is an event of its organization'
 );
 select is_empty(
-  $$ select from audit_logs where resource_type = 'private.effective_permissions' $$,
+  $$ select from audit_logs where resource_type = 'bulwark_private.effective_permissions' $$,
   'AUD-41: a closure that triggers keep is no news'
 );
-insert into private.effective_permissions
+insert into bulwark_private.effective_permissions
 select id, 'system:admin' from roles where name = 'viewer' and organization_id is null;
 select ok(
-  exists (select from audit_logs where resource_type = 'private.effective_permissions'
+  exists (select from audit_logs where resource_type = 'bulwark_private.effective_permissions'
             and after ->> 'permission' = 'system:admin'),
   'AUD-42: but one that is written by hand is'
 );
 create temporary table invited as
   select * from invite_member(tests.organization_id('acme'), 'new@acme.test', 'viewer');
 select is_empty(
-  $$ select from audit_logs e, private.invitation_tokens t, invited i
+  $$ select from audit_logs e, bulwark_private.invitation_tokens t, invited i
      where concat(e.before, e.after, e.details) ~ encode(t.token_hash, 'hex')
         or position(i.token in concat(e.before, e.after, e.details)) > 0 $$,
   'AUD-43: no entry holds an invitation token or its hash'
 );
 select ok(
-  exists (select from audit_logs where resource_type = 'public.invitations'
+  exists (select from audit_logs where resource_type = 'bulwark.invitations'
             and organization_id = tests.organization_id('acme')),
   'AUD-44: an invitation is an entry'
 );
-update private.settings set value = 'false' where name = 'rbac.self_service_organizations';
+update bulwark.settings set value = 'false' where name = 'rbac.self_service_organizations';
 select ok(
   exists (select from audit_logs where event_type = 'settings.updated'
             and resource_id = 'rbac.self_service_organizations'
@@ -334,16 +335,16 @@ select ok(
 select is_empty(
   $$ select c.oid::regclass from pg_class c
      join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname in ('public', 'private') and c.relkind = 'r'
+     where n.nspname in ('bulwark', 'bulwark_private') and c.relkind = 'r'
        and c.relname !~ '^(invoice|keyless|swaps)'
        and obj_description(c.oid, 'pg_class') !~ 'Not\s+audited'
-       and not exists (select from private.audit_guards g where g.relation = c.oid) $$,
+       and not exists (select from bulwark_private.audit_guards g where g.relation = c.oid) $$,
   'AUD-46: every table of Bulwark is guarded, watched, or says why it is not'
 );
 
 -- disabling
 select lives_ok(
-  $$ select private.disable_audit('public.invoice_lines') $$, 'AUD-47: a guard can be taken off'
+  $$ select bulwark.disable_audit('public.invoice_lines') $$, 'AUD-47: a guard can be taken off'
 );
 select ok(
   exists (select from audit_logs where event_type = 'config.changed' and action = 'delete'
@@ -351,7 +352,7 @@ select ok(
   'AUD-48: which is itself an entry'
 );
 select is(
-  tests.error($$ select private.disable_audit('public.invoice_lines') $$),
+  tests.error($$ select bulwark.disable_audit('public.invoice_lines') $$),
   'PT404 AUDIT_NOT_GUARDED', 'AUD-49: once'
 );
 select is(
@@ -361,12 +362,12 @@ select is(
 select is_empty(
   $$ select p.proname from pg_proc p
      where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
-       and p.pronamespace = 'private'::regnamespace
+       and p.pronamespace = 'bulwark_private'::regnamespace
        and not exists (select from pg_trigger t where t.tgfoid = p.oid) $$,
   'AUD-75: nor a function that was made for the table'
 );
 create table public."bill's %s" (id int primary key, "o'rg" uuid);
-select private.enable_audit('public."bill''s %s"', organization_column => 'o''rg');
+select bulwark.enable_audit('public."bill''s %s"', organization_column => 'o''rg');
 alter table public."bill's %s" rename column "o'rg" to org;
 insert into public."bill's %s" values (1, gen_random_uuid());
 select ok(
@@ -376,40 +377,40 @@ select ok(
 );
 select is_empty(
   $$ select p.proname from pg_proc p
-     join pg_class c on c.oid = 'public.audit_logs'::regclass
+     join pg_class c on c.oid = 'bulwark.audit_logs'::regclass
      where p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
        and p.proowner <> c.relowner $$,
   'AUD-77: the functions made for tables have the rights of the log''s owner'
 );
 alter table public.invoices disable trigger bulwark_audit_update;
 alter table public.invoices enable always trigger bulwark_audit_update;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select ok(
   exists (select from audit_logs where event_type = 'security.suspicious_activity'
             and resource_type = 'public.invoices' and action = 'guard_changed'),
   'AUD-51: a trigger switched off and on again between two looks leaves a trace'
 );
 alter table public.invoices disable trigger bulwark_audit_update;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select ok(
   exists (select from audit_logs where action = 'guard_changed' and severity = 'critical'),
   'AUD-52: a trigger that is off is critical'
 );
 
 -- where a request came from
-update private.settings set value = '"X-Forwarded-For"' where name = 'rate_limits.address_header';
+update bulwark.settings set value = '"X-Forwarded-For"' where name = 'rate_limits.address_header';
 create function pg_temp.ip_of(headers text)
   returns text
   language sql
 as $$
-  select set_config('request.headers', headers, true), private.append_audit_entry('data.read');
-  select ip from public.audit_logs where event_type = 'data.read' order by id desc limit 1;
+  select set_config('request.headers', headers, true), bulwark_private.append_audit_entry('data.read');
+  select ip from bulwark.audit_logs where event_type = 'data.read' order by id desc limit 1;
 $$;
 select is(
   pg_temp.ip_of('{"x-forwarded-for": "198.51.100.1, 203.0.113.7"}'), '203.0.113.7',
   'AUD-78: where a proxy is trusted, an address is what it wrote, not what the client claims'
 );
-update private.settings set value = '2' where name = 'rate_limits.address_hops';
+update bulwark.settings set value = '2' where name = 'rate_limits.address_hops';
 select is(
   array[
     pg_temp.ip_of('{"x-forwarded-for": "1.1.1.1, 203.0.113.7, 10.0.0.1"}'),
@@ -458,8 +459,8 @@ select is(
 select is(
   (select string_agg(distinct tgenabled::text, '') from pg_trigger
    where tgrelid in ('audit_logs'::regclass, 'audit_checkpoints'::regclass,
-     'private.audit_seals'::regclass, 'private.audit_groups'::regclass,
-     'private.audit_gaps'::regclass, 'private.audit_prunings'::regclass)
+     'bulwark_private.audit_seals'::regclass, 'bulwark_private.audit_groups'::regclass,
+     'bulwark_private.audit_gaps'::regclass, 'bulwark_private.audit_prunings'::regclass)
      and not tgisinternal),
   'A', 'AUD-61: the log''s own triggers fire always'
 );
@@ -476,12 +477,12 @@ select ok(
   'AUD-62: identity, time, transaction, era and salt are never what an insert says'
 );
 select is(
-  tests.error($$ truncate private.audit_seals $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  tests.error($$ truncate bulwark_private.audit_seals $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
   'AUD-63: the owner does not truncate the seals'
 );
-insert into private.audit_gaps (source, reason) values ('test', '00000');
+insert into bulwark_private.audit_gaps (source, reason) values ('test', '00000');
 select is(
-  tests.error($$ delete from private.audit_gaps $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  tests.error($$ delete from bulwark_private.audit_gaps $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
   'AUD-64: a recorded gap stays'
 );
 
@@ -496,7 +497,7 @@ select is(
 );
 select is(
   tests.error_as('super@bulwark.test', 'authenticated',
-    $$ select private.enable_audit('public.invoices') $$),
+    $$ select bulwark.enable_audit('public.invoices') $$),
   '42501', 'AUD-67: nobody guards tables through the API'
 );
 select is(
@@ -508,7 +509,7 @@ select is(
   '42501', 'AUD-69: anon does not read the log'
 );
 select is(
-  tests.error_as('admin@acme.test', 'authenticated', $$ select from private.audit_seals $$),
+  tests.error_as('admin@acme.test', 'authenticated', $$ select from bulwark_private.audit_seals $$),
   '42501', 'AUD-70: seals are for no client'
 );
 

@@ -1,6 +1,7 @@
 -- That an organization has no entry in a seal is proved, not assumed; and an entry that no seal can
 -- hold is found, whoever verifies.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(29);
 select tests.create_organizations();
 select tests.start_log();
@@ -19,15 +20,15 @@ select is(tests.log_verdict('acme'), 't t', 'AUN-01: (the log verifies for one)'
 select is(tests.log_verdict('globex'), 't t', 'AUN-02: (and for the other)');
 
 alter table audit_logs disable trigger audit_logs_refuse_change;
-alter table private.audit_seals disable trigger audit_seals_refuse_change;
-alter table private.audit_groups disable trigger audit_groups_refuse_change;
+alter table bulwark_private.audit_seals disable trigger audit_seals_refuse_change;
+alter table bulwark_private.audit_groups disable trigger audit_groups_refuse_change;
 -- Deletes an organization's groups of some seals (relative), with the entries in them.
 create function pg_temp.cut(organization text, seals bigint[], entries integer[])
   returns text
   language sql
 as $$
   select format(
-    'delete from private.audit_groups g using tests.base b
+    'delete from bulwark_private.audit_groups g using tests.base b
      where g.organization_id = %L and g.seal - b.last = any (%L);
      delete from audit_logs where id = any (%L)',
     tests.organization_id(organization), seals,
@@ -59,15 +60,15 @@ select matches(
   'AUN-08: and the whole installation'
 );
 select matches(
-  tests.log_verdict_after($$ update private.audit_groups g
+  tests.log_verdict_after($$ update bulwark_private.audit_groups g
     set organization_id = gen_random_uuid() from tests.base b
     where g.seal = b.last + 5;
     delete from audit_logs where id = tests.entry_id('acme5') $$, 'acme'),
   '^f t group_altered 5', 'AUN-09: a group that is passed off as somebody else''s is missed'
 );
 select matches(
-  tests.log_verdict_after($$ update private.audit_groups g
-    set organization_id = tests.organization_id('globex'), hash = private.audit_group_hash(
+  tests.log_verdict_after($$ update bulwark_private.audit_groups g
+    set organization_id = tests.organization_id('globex'), hash = bulwark_private.audit_group_hash(
       tests.organization_id('globex'), g.seal, g.entry_count, g.entries_before, g.previous, g.root
     ) from tests.base b
     where g.seal = b.last + 5;
@@ -76,12 +77,12 @@ select matches(
   '^f f group_altered 5', 'AUN-10: also with its entries and a hash that fits'
 );
 select matches(
-  tests.log_verdict_after($$ update private.audit_groups g set seal = g.seal - 2, position = 7
+  tests.log_verdict_after($$ update bulwark_private.audit_groups g set seal = g.seal - 2, position = 7
     from tests.base b where g.seal = b.last + 5 $$, 'acme'),
   '^f f group_altered 3', 'AUN-11: a group that is moved to another seal is found'
 );
 select matches(
-  tests.log_verdict_after($$ update private.audit_groups g set position = 1 - g.position + 10
+  tests.log_verdict_after($$ update bulwark_private.audit_groups g set position = 1 - g.position + 10
     from tests.base b where g.seal = b.last + 4 $$, 'acme'),
   '^f f group_altered 4', 'AUN-12: and one that changes its place'
 );
@@ -109,13 +110,13 @@ select matches(
 );
 select matches(
   tests.log_verdict_after($$
-    delete from private.audit_groups g using tests.base b where g.seal = b.last + 5;
-    update private.audit_seals s set root = sha256('') from tests.base b
+    delete from bulwark_private.audit_groups g using tests.base b where g.seal = b.last + 5;
+    update bulwark_private.audit_seals s set root = sha256('') from tests.base b
     where s.number = b.last + 5;
-    update private.audit_seals s set hash = private.audit_seal_hash(
+    update bulwark_private.audit_seals s set hash = bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     ) from tests.base b where s.number = b.last + 5;
-    update private.audit_seals s set nodes = private.audit_seal_nodes(s.number, s.hash)
+    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(s.number, s.hash)
     from tests.base b where s.number = b.last + 5;
     delete from audit_logs where id = tests.entry_id('acme5') $$, 'acme'),
   '^t t', 'AUN-17: (a last seal that is made anew agrees with itself)'
@@ -126,21 +127,21 @@ select store_audit_checkpoint(
 ) from audit_tree_head();
 select matches(
   tests.log_verdict_after($$
-    delete from private.audit_groups g using tests.base b where g.seal = b.last + 5;
-    update private.audit_seals s set root = sha256('') from tests.base b
+    delete from bulwark_private.audit_groups g using tests.base b where g.seal = b.last + 5;
+    update bulwark_private.audit_seals s set root = sha256('') from tests.base b
     where s.number = b.last + 5;
-    update private.audit_seals s set hash = private.audit_seal_hash(
+    update bulwark_private.audit_seals s set hash = bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     ) from tests.base b where s.number = b.last + 5;
-    update private.audit_seals s set nodes = private.audit_seal_nodes(s.number, s.hash)
+    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(s.number, s.hash)
     from tests.base b where s.number = b.last + 5;
     delete from audit_logs where id = tests.entry_id('acme5') $$, 'acme'),
   '^f t checkpoint_differs 5', 'AUN-18: but not with what was signed'
 );
 select matches(
   tests.log_verdict_after($$
-    delete from private.audit_groups g using tests.base b where g.seal > b.last + 3;
-    delete from private.audit_seals s using tests.base b where s.number > b.last + 3;
+    delete from bulwark_private.audit_groups g using tests.base b where g.seal > b.last + 3;
+    delete from bulwark_private.audit_seals s using tests.base b where s.number > b.last + 3;
     delete from audit_logs where id in (
       tests.entry_id('acme4'), tests.entry_id('acme5'), tests.entry_id('globex3')
     ) $$, 'acme'),

@@ -1,6 +1,7 @@
 -- What the log reports of its own accord: an overdue checkpoint, checkpoints that were taken away,
 -- and a verification that fails. The log is that of the whole database, so the counts are relative.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(15);
 select tests.create_organizations();
 select tests.start_log();
@@ -8,7 +9,7 @@ create function pg_temp.alarms(action text)
   returns integer
   language sql
 as $$
-  select count(*)::int from public.audit_logs e
+  select count(*)::int from bulwark.audit_logs e
   where e.action = alarms.action and e.event_type = 'system.error' and e.severity = 'critical'
     and e.organization_id is null and e.xid = pg_current_xact_id();
 $$;
@@ -28,54 +29,54 @@ select tests.log_entry(1, 'acme', 1), tests.log_entry(1, 'globex', 8),
   tests.log_entry(1, 'acme', 9);
 select tests.seal_log(1);
 select is(
-  (select bool_and(public.check_audit_log(1)) from generate_series(1, 3)), true,
+  (select bool_and(bulwark.check_audit_log(1)) from generate_series(1, 3)), true,
   'AUC-14: a log that is as it was sealed is checked in steps'
 );
 select is(pg_temp.alarms('verification_failed'), 0, 'AUC-15: without a word');
-update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
+update bulwark_private.audit_check_progress set after_seal = (select last + 1 from tests.base);
 alter table audit_logs disable trigger audit_logs_refuse_change;
 update audit_logs set action = 'another' where id = tests.entry_id('acme1');
 alter table audit_logs enable always trigger audit_logs_refuse_change;
-select is(public.check_audit_log(), false, 'AUC-16: an altered entry is found');
+select is(bulwark.check_audit_log(), false, 'AUC-16: an altered entry is found');
 select is(pg_temp.alarms('verification_failed'), 1, 'AUC-17: and reported');
 select is(
   (select details ->> 'entry' from audit_logs
    where action = 'verification_failed' and xid = pg_current_xact_id()),
   tests.entry_id('acme1')::text, 'AUC-18: by its name'
 );
-update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
-select public.check_audit_log();
+update bulwark_private.audit_check_progress set after_seal = (select last + 1 from tests.base);
+select bulwark.check_audit_log();
 select is(pg_temp.alarms('verification_failed'), 1, 'AUC-19: once');
 alter table audit_logs disable trigger audit_logs_refuse_change;
 update audit_logs set action = 'another' where id = tests.entry_id('acme9');
-update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
-select public.check_audit_log();
+update bulwark_private.audit_check_progress set after_seal = (select last + 1 from tests.base);
+select bulwark.check_audit_log();
 select is(
   pg_temp.alarms('verification_failed'), 2,
   'AUC-23: one altered entry that is reported hides no other of its organization'
 );
 update audit_logs set action = 'another' where id = tests.entry_id('globex8');
 alter table audit_logs enable always trigger audit_logs_refuse_change;
-update private.audit_check_progress set after_seal = (select last + 1 from tests.base);
-select public.check_audit_log();
+update bulwark_private.audit_check_progress set after_seal = (select last + 1 from tests.base);
+select bulwark.check_audit_log();
 select is(pg_temp.alarms('verification_failed'), 3, 'AUC-24: nor of another');
 -- checkpoints
-select private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint();
 select is(
   pg_temp.alarms('checkpoint_missing'), 0, 'AUC-10: no checkpoint is due where none is made'
 );
 select pg_temp.sign();
 select tests.log_entry(2, 'acme', 2);
 select tests.seal_log(2);
-select private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint();
 select is(pg_temp.alarms('checkpoint_missing'), 0, 'AUC-11: nor a minute after the last');
 select tests.age_seals(3, 3, '10 minutes');
-select private.report_missing_checkpoint(), private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint(), bulwark_private.report_missing_checkpoint();
 select is(pg_temp.alarms('checkpoint_missing'), 1, 'AUC-12: one that is overdue is reported, once');
 alter table audit_checkpoints disable trigger audit_checkpoints_refuse_removal;
 delete from audit_checkpoints;
 select tests.age_seals(-1000000, 3, '10 minutes');
-select private.report_missing_checkpoint(), private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint(), bulwark_private.report_missing_checkpoint();
 select is(
   pg_temp.alarms('checkpoint_missing'), 2,
   'AUC-13: and so are checkpoints that are gone although a key is known'
@@ -83,12 +84,12 @@ select is(
 
 select results_eq(
   $$ select event_type from security_events
-     where subject in ('public.audit_logs', 'public.audit_checkpoints') order by event_type $$,
+     where subject in ('bulwark.audit_logs', 'bulwark.audit_checkpoints') order by event_type $$,
   array['audit_checkpoint_missing', 'audit_verification_failed'],
   'AUC-21: each is a security event too'
 );
 alter table audit_logs disable trigger audit_logs_refuse_change;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 alter table audit_logs enable always trigger audit_logs_refuse_change;
 select ok(
   exists (select from security_events where event_type = 'audit_protection_touched'
@@ -96,7 +97,7 @@ select ok(
   'AUC-22: and so is a guard that is switched off'
 );
 select is(
-  tests.error_as('super@bulwark.test', 'authenticated', $$ select public.check_audit_log() $$),
+  tests.error_as('super@bulwark.test', 'authenticated', $$ select bulwark.check_audit_log() $$),
   '42501', 'AUC-20: no client runs it'
 );
 

@@ -1,6 +1,7 @@
 -- Entries dated back, or ahead, before they were sealed: what the owner of the tables can do with
 -- the triggers off, and no writer can with them on.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(9);
 select tests.create_organizations();
 select tests.start_log();

@@ -1,14 +1,15 @@
 -- Which rows and values an entry can hold: what JSON cannot, what a session's settings would
 -- change, and tables whose key is another one than when they were guarded.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(42);
 select tests.create_organizations();
 
 create function pg_temp.last(resource text)
-  returns public.audit_logs
+  returns bulwark.audit_logs
   language sql
 as $$
-  select e from public.audit_logs e
+  select e from bulwark.audit_logs e
   where e.resource_type = last.resource and e.xid = pg_current_xact_id()
   order by e.id desc limit 1;
 $$;
@@ -26,9 +27,9 @@ create table public.odd_values (
   id integer primary key, plain text, doc json, docs json[], nested public.document,
   custom public.broken, secret json, masked json
 );
-select private.enable_audit('public.odd_values', ignore => '{secret}', redact => '{masked}');
+select bulwark.enable_audit('public.odd_values', ignore => '{secret}', redact => '{masked}');
 create table public.odd_bulk (like public.odd_values including all);
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.odd_bulk', ignore => '{secret}', redact => '{masked}', bulk => true
 );
 select is(
@@ -103,12 +104,12 @@ select ok(
    from audit_logs where resource_type = 'public.odd_bulk'),
   'AUC-12: with an entry a row'
 );
-update private.settings set value = 'true' where name = 'audit.refuse_unconvertible';
+update bulwark.settings set value = 'true' where name = 'audit.refuse_unconvertible';
 select is(
   tests.error($$ insert into public.odd_values (id, doc) values (9, '"\u0000"') $$),
   '22000 AUDIT_UNCONVERTIBLE_VALUE', 'AUC-13: a setting refuses such values'
 );
-update private.settings set value = 'false' where name = 'audit.refuse_unconvertible';
+update bulwark.settings set value = 'false' where name = 'audit.refuse_unconvertible';
 alter table public.odd_values add column late json;
 select is(
   tests.error($$ insert into public.odd_values (id, late) values (21, '"\u0000"') $$),
@@ -121,8 +122,8 @@ create table public.exact (
   at timestamptz, span interval, period tstzrange, raw bytea, price money, note text
 );
 create table public.exact_bulk (like public.exact including all);
-select private.enable_audit('public.exact');
-select private.enable_audit('public.exact_bulk', bulk => true);
+select bulwark.enable_audit('public.exact');
+select bulwark.enable_audit('public.exact_bulk', bulk => true);
 create function pg_temp.change(assignment text)
   returns text
   language plpgsql
@@ -222,7 +223,7 @@ select is(
   (select concat(
     current_setting('search_path'), current_setting('timezone'), current_setting('datestyle')
   )),
-  (select string_agg(s.reset_val, '' order by s.name desc) filter (where s.name = 'search_path')
+  (select 'public, bulwark, extensions'
      || string_agg(s.reset_val, '') filter (where s.name = 'TimeZone')
      || string_agg(s.reset_val, '') filter (where s.name = 'DateStyle') from pg_settings s),
   'AUC-25: and the session''s settings are its own again'
@@ -233,8 +234,8 @@ create table public."odd ""keys" (
   "we,ird" integer, "Größe ""x""" text, value text, primary key ("we,ird", "Größe ""x""")
 );
 create table public.comma ("a,b" integer primary key, value text);
-select private.enable_audit('public."odd ""keys"');
-select private.enable_audit('public.comma');
+select bulwark.enable_audit('public."odd ""keys"');
+select bulwark.enable_audit('public.comma');
 insert into public."odd ""keys" values (1, 'L', 'x');
 insert into public.comma values (7, 'x');
 update public."odd ""keys" set value = 'y';
@@ -245,7 +246,7 @@ select is(
   '7 {"we,ird": 1, "Größe \"x\"": "L"}',
   'AUC-26: a key column may have any name, also one with a comma'
 );
-select private.enable_audit('public.comma', bulk => true);
+select bulwark.enable_audit('public.comma', bulk => true);
 update public.comma set value = 'z';
 delete from public.comma;
 select is(
@@ -255,7 +256,7 @@ select is(
 );
 
 create table public.moved (id integer primary key, code uuid not null, value text);
-select private.enable_audit('public.moved');
+select bulwark.enable_audit('public.moved');
 insert into public.moved values (1, '00000000-0000-4000-8000-000000000001', 'a');
 alter table public.moved rename column id to number;
 update public.moved set value = 'b';
@@ -266,7 +267,7 @@ select is(
    where resource_type = 'public.moved'),
   '1 1 2 2', 'AUC-28: a key column that was renamed goes on naming the row'
 );
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select ok(
   (select severity = 'warning' and details ->> 'found' ~ 'missing/key'
    from pg_temp.last('public.moved')),
@@ -296,7 +297,7 @@ select ok(
   'AUC-32: without a key the whole row names itself'
 );
 alter table public.moved add primary key (code);
-select private.enable_audit('public.moved', bulk => true);
+select bulwark.enable_audit('public.moved', bulk => true);
 alter table public.moved rename column code to id;
 update public.moved set value = 'f';
 select is(
@@ -305,7 +306,7 @@ select is(
 
 -- tables that were altered
 create table public.altered (id integer primary key, organization_id uuid, value integer);
-select private.enable_audit('public.altered', organization_column => 'organization_id');
+select bulwark.enable_audit('public.altered', organization_column => 'organization_id');
 alter table public.altered add column added text, alter column value type double precision;
 alter table public.altered alter column organization_id type text;
 select is(
@@ -313,15 +314,15 @@ select is(
   'AUC-34: an organization column of another type blocks no write'
 );
 select is(
-  tests.error($$ select private.inspect_audit_guards();
+  tests.error($$ select bulwark_private.inspect_audit_guards();
                  update public.altered set value = 0.25, added = 'y' $$), 'no error',
   'AUC-35: nor do the functions that are made anew for the table'
 );
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select ok(
-  (select g.shape = private.audit_shape(g.relation)
-     and g.fingerprint = private.audit_fingerprint(g.relation)
-   from private.audit_guards g where g.relation = 'public.altered'::regclass),
+  (select g.shape = bulwark_private.audit_shape(g.relation)
+     and g.fingerprint = bulwark_private.audit_fingerprint(g.relation)
+   from bulwark_private.audit_guards g where g.relation = 'public.altered'::regclass),
   'AUC-36: which leaves no trace of a guard that was touched'
 );
 insert into public.altered values (2, tests.organization_id('acme')::text, 1, 'x');
@@ -330,8 +331,8 @@ select is(
   'AUC-37: and the organization is found where it is one'
 );
 select is_empty(
-  $$ select g.relation from private.audit_guards g
-     where g.captures and g.shape is distinct from private.audit_shape(g.relation) $$,
+  $$ select g.relation from bulwark_private.audit_guards g
+     where g.captures and g.shape is distinct from bulwark_private.audit_shape(g.relation) $$,
   'AUC-38: the functions of every guarded table are made for what it is'
 );
 
@@ -348,11 +349,11 @@ select update_role(
 select results_eq(
   $$ select resource_type, action, coalesce(after, before) ->> 'permission' from audit_logs
      where id not in (select k.id from known k) order by 1, 2 $$,
-  $$ values ('public.role_permissions', 'delete', 'audit:read'),
-            ('public.role_permissions', 'insert', 'user:read') $$,
+  $$ values ('bulwark.role_permissions', 'delete', 'audit:read'),
+            ('bulwark.role_permissions', 'insert', 'user:read') $$,
   'AUC-39: a role that is set anew leaves entries of what differs only'
 );
-update private.settings set value = '3' where name = 'audit.auth_entries';
+update bulwark.settings set value = '3' where name = 'audit.auth_entries';
 insert into organizations (id, name, slug)
 select md5('many' || n)::uuid, 'Many ' || n, 'many-' || n from generate_series(1, 9) as n;
 insert into user_roles (user_id, role_id, organization_id)
@@ -372,7 +373,7 @@ select is(
    from sign_in where organization_id is null),
   '9 6', 'AUC-41: the installation''s own says how many there were, and which have none'
 );
-update private.settings set value = '100' where name = 'audit.auth_entries';
+update bulwark.settings set value = '100' where name = 'audit.auth_entries';
 insert into auth.sessions (id, user_id)
 values (gen_random_uuid(), tests.user_id('stranger@bulwark.test'));
 select is(

@@ -1,18 +1,19 @@
 -- The owner changes code that the log's promises hang on: each change leaves a trace.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(65);
 select tests.create_organizations();
 select is(
-  (select count(*)::int from private.audit_guards g
-   where g.fingerprint <> private.audit_fingerprint(g.relation)),
+  (select count(*)::int from bulwark_private.audit_guards g
+   where g.fingerprint <> bulwark_private.audit_fingerprint(g.relation)),
   0, 'AUK-01: the migrations left no trace'
 );
-create function pg_temp.traces(wanted public.audit_severity)
+create function pg_temp.traces(wanted bulwark.audit_severity)
   returns integer
   language sql
 as $$
-  select count(*)::int from public.audit_logs e
-  where e.resource_type = 'public.audit_logs' and e.action = 'guard_changed'
+  select count(*)::int from bulwark.audit_logs e
+  where e.resource_type = 'bulwark.audit_logs' and e.action = 'guard_changed'
     and e.severity = wanted and e.xid = pg_current_xact_id();
 $$;
 -- What the sealer says of a change, which is then undone.
@@ -26,7 +27,7 @@ begin
   begin
     execute change;
     for v_look in 1..looks loop
-      perform private.inspect_audit_guards();
+      perform bulwark_private.inspect_audit_guards();
       exit when pg_temp.traces('critical') > 0;
     end loop;
     v_found := case
@@ -40,11 +41,11 @@ begin
   end;
 end;
 $$;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select is(
-  (select g.catalogue from private.audit_guards g
-   where g.relation = 'public.audit_logs'::regclass),
-  private.audit_catalogue(), 'AUK-02: after a look the next one need not compare everything'
+  (select g.catalogue from bulwark_private.audit_guards g
+   where g.relation = 'bulwark.audit_logs'::regclass),
+  bulwark_private.audit_catalogue(), 'AUK-02: after a look the next one need not compare everything'
 );
 select is(pg_temp.noticed('select 1'), 'nothing', 'AUK-03: (nothing changed, nothing noticed)');
 
@@ -54,66 +55,66 @@ select is(
   format('AUK-%s: %s is watched', 9 + row_number() over (order by f.place), f)
 )
 from unnest('{
-  private.append_auth_entry, private.audit_auth, private.report_missing_checkpoint,
-  private.raise_audit_alarm, private.raise_security_event, private.count_security_event,
-  private.has_no_room_for_event, public.evaluate_security_rules, private.evaluate_security_rule,
-  private.inspect_audit_guards, private.settle_audit_era, private.audit_era,
-  private.write_audit_seal, public.seal_audit_log, public.check_audit_log, private.audit_rows,
-  private.audit_truncate, private.audit_key, private.enable_audit, private.watch_auth,
-  private.setting, private.uuid_or_null, private.merkle_root, private.largest_power_below,
-  private.base64, private.name_bad_entry, private.refuse_change, private.keep_columns,
-  private.require_erasable, public.erase_subject, private.remove_audit_payloads,
-  public.prune_audit_log, public.cleanup_old_audit_logs, private.finish_audit_removal,
-  public.place_legal_hold, public.release_legal_hold, public.store_audit_checkpoint,
-  private.register_audit_keys, private.audited_organizations, private.organizations_with,
-  private.require_permission, private.role_organization, private.webhooks_take_audit_entries,
-  public.log_audit_event, private.audit_fingerprint, private.audit_carefully,
-  private.audit_json, private.leave_row_function, private.remembered_organization,
-  private.mend_restore, private.is_audit_evidence
+  bulwark_private.append_auth_entry, bulwark_private.audit_auth, bulwark_private.report_missing_checkpoint,
+  bulwark_private.raise_audit_alarm, bulwark.raise_security_event, bulwark_private.count_security_event,
+  bulwark_private.has_no_room_for_event, bulwark.evaluate_security_rules, bulwark_private.evaluate_security_rule,
+  bulwark_private.inspect_audit_guards, bulwark_private.settle_audit_era, bulwark_private.audit_era,
+  bulwark_private.write_audit_seal, bulwark.seal_audit_log, bulwark.check_audit_log, bulwark_private.audit_rows,
+  bulwark_private.audit_truncate, bulwark_private.audit_key, bulwark.enable_audit, bulwark_private.watch_auth,
+  bulwark_private.setting, bulwark_private.uuid_or_null, bulwark_private.merkle_root, bulwark_private.largest_power_below,
+  bulwark_private.base64, bulwark_private.name_bad_entry, bulwark_private.refuse_change, bulwark.keep_columns,
+  bulwark_private.require_erasable, bulwark.erase_subject, bulwark_private.remove_audit_payloads,
+  bulwark.prune_audit_log, bulwark.cleanup_old_audit_logs, bulwark_private.finish_audit_removal,
+  bulwark.place_legal_hold, bulwark.release_legal_hold, bulwark.store_audit_checkpoint,
+  bulwark_private.register_audit_keys, bulwark_private.audited_organizations, bulwark.organizations_with,
+  bulwark.require_permission, bulwark_private.role_organization, bulwark_private.webhooks_take_audit_entries,
+  bulwark.log_audit_event, bulwark_private.audit_fingerprint, bulwark_private.audit_carefully,
+  bulwark_private.audit_json, bulwark_private.leave_row_function, bulwark_private.remembered_organization,
+  bulwark_private.mend_restore, bulwark_private.is_audit_evidence
 }'::text[]) with ordinality as f (f, place);
 
 -- every way to change one
 select is(pg_temp.noticed(change), expected, format('AUK-%s: %s', 60 + place, claim))
 from (values
-  (1, $$ create or replace function private.report_missing_checkpoint() returns void
+  (1, $$ create or replace function bulwark_private.report_missing_checkpoint() returns void
          language plpgsql set search_path = pg_catalog, pg_temp as 'begin end' $$,
     'critical', 'replaced by a function that does nothing'),
-  (2, $$ drop function private.raise_audit_alarm(text, text, jsonb);
-         create function private.raise_audit_alarm(action text, resource_type text, details jsonb)
+  (2, $$ drop function bulwark_private.raise_audit_alarm(text, text, jsonb);
+         create function bulwark_private.raise_audit_alarm(action text, resource_type text, details jsonb)
          returns void language plpgsql as 'begin end' $$,
     'critical', 'dropped and made anew'),
-  (3, $$ alter function private.report_missing_checkpoint() rename to elsewhere;
-         create function private.report_missing_checkpoint() returns void
+  (3, $$ alter function bulwark_private.report_missing_checkpoint() rename to elsewhere;
+         create function bulwark_private.report_missing_checkpoint() returns void
          language plpgsql as 'begin end' $$,
     'critical', 'moved away, with another in its place'),
-  (4, $$ alter function private.report_missing_checkpoint() set search_path = public $$,
+  (4, $$ alter function bulwark_private.report_missing_checkpoint() set search_path = public $$,
     'critical', 'another search path'),
-  (5, $$ grant usage, create on schema private to service_role;
-         alter function private.report_missing_checkpoint() owner to service_role $$,
+  (5, $$ grant usage, create on schema bulwark_private to service_role;
+         alter function bulwark_private.report_missing_checkpoint() owner to service_role $$,
     'critical', 'another owner'),
-  (6, $$ create function private.raise_audit_alarm(action name, resource_type text, details jsonb)
+  (6, $$ create function bulwark_private.raise_audit_alarm(action name, resource_type text, details jsonb)
          returns void language plpgsql as 'begin end' $$,
     'critical', 'another of the name beside it'),
-  (7, $$ grant execute on function private.append_audit_entry(text, uuid, text, text, text,
-         public.audit_result, public.audit_severity, jsonb, jsonb, jsonb, uuid,
-         public.audit_source, uuid, uuid, text, text) to service_role $$,
+  (7, $$ grant execute on function bulwark_private.append_audit_entry(text, uuid, text, text, text,
+         bulwark.audit_result, bulwark.audit_severity, jsonb, jsonb, jsonb, uuid,
+         bulwark.audit_source, uuid, uuid, text, text) to service_role $$,
     'critical', 'rights that nobody had'),
-  (8, 'create or replace function private.mine() returns void language sql as ''select 1''',
+  (8, 'create or replace function bulwark_private.mine() returns void language sql as ''select 1''',
     'nothing', '(a function that nothing hangs on)')
 ) as t (place, change, expected, claim);
 
 select is(
   pg_temp.noticed(
-    $$ alter function private.report_missing_checkpoint() set search_path = public;
-       update private.audit_guards g set catalogue = private.audit_catalogue()
-       where g.relation = 'public.audit_logs'::regclass $$,
+    $$ alter function bulwark_private.report_missing_checkpoint() set search_path = public;
+       update bulwark_private.audit_guards g set catalogue = bulwark_private.audit_catalogue()
+       where g.relation = 'bulwark.audit_logs'::regclass $$,
     looks => 2000
   ),
   'critical', 'AUK-70: a change is noticed soon although somebody made the sealer think of none'
 );
 select is(
-  pg_temp.noticed($$ update private.audit_guards g set options = '{"functions": []}'
-    where g.relation = 'public.audit_logs'::regclass $$),
+  pg_temp.noticed($$ update bulwark_private.audit_guards g set options = '{"functions": []}'
+    where g.relation = 'bulwark.audit_logs'::regclass $$),
   'critical', 'AUK-71: so is a list of watched code that was made shorter'
 );
 
@@ -125,9 +126,9 @@ select is_empty(
      cross join lateral regexp_matches(
        substring(m[1] from 'action => [^,]*'), '(?:=> |then |else )''([a-z_]+)''', 'g'
      ) as a
-     where p.pronamespace = 'private'::regnamespace
+     where p.pronamespace = 'bulwark_private'::regnamespace
        and m[1] ~ '^\s*''(system\.|security\.suspicious_activity)'
-       and not private.is_audit_evidence(substring(m[1] from '''([a-z_.]+)'''), a[1]) $$,
+       and not bulwark_private.is_audit_evidence(substring(m[1] from '''([a-z_.]+)'''), a[1]) $$,
   'AUK-72: each action of the log''s own has one writer'
 );
 

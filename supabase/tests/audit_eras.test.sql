@@ -1,56 +1,57 @@
 -- In which cluster the log lives, and how a backup that is loaded is told from writes.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(18);
 
 select results_eq(
-  $$ select era, settled_at is not null from private.audit_eras $$,
+  $$ select era, settled_at is not null from bulwark_private.audit_eras $$,
   $$ values (1, true) $$,
   'AUD-80: the log begins in an era of its own, which needs no look after a restore'
 );
-select ok(private.audit_log_is_settled(), 'AUD-80: and nothing was restored');
+select ok(bulwark_private.audit_log_is_settled(), 'AUD-80: and nothing was restored');
 
 -- acting as the owner, in a log that is sealed
 select throws_ok(
-  $$ insert into private.audit_eras (era, relation, system_identifier, timeline)
+  $$ insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
      values (32767, 1, 1, 1) $$,
   '23505', null, 'AUD-81: nobody adds an era: it would be this cluster''s, which has one'
 );
 set local session_replication_role = replica;
 select throws_ok(
-  $$ insert into private.audit_eras (era, relation, system_identifier, timeline)
+  $$ insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
      values (32767, 1, 1, 1) $$,
   '23505', null, 'AUD-81: not as a replica either'
 );
 select throws_ok(
-  $$ update private.audit_eras set settled_at = null $$,
+  $$ update bulwark_private.audit_eras set settled_at = null $$,
   '42501', null, 'AUD-81: that an era was settled is not taken back'
 );
 select throws_ok(
-  $$ update private.audit_eras set system_identifier = 7 $$,
+  $$ update bulwark_private.audit_eras set system_identifier = 7 $$,
   '23514', null, 'AUD-81: an era does not move to another cluster'
 );
 
 -- A row as a dump has it.
 create temporary table dumped as
-  select e.* from public.audit_logs e order by e.id limit 1;
+  select e.* from bulwark.audit_logs e order by e.id limit 1;
 update dumped set
   id = '01900000-0000-7000-8000-000000000001', xid = '7', occurred_at = '2026-01-01',
   database_user = 'somebody';
 
-insert into public.audit_logs select * from dumped;
+insert into bulwark.audit_logs select * from dumped;
 select is_empty(
-  $$ select from public.audit_logs e join dumped d on d.id = e.id $$,
+  $$ select from bulwark.audit_logs e join dumped d on d.id = e.id $$,
   'AUD-82: in a log that is sealed an entry has the database''s id, as a replica too'
 );
 select results_eq(
   $$ select xid = pg_current_xact_id(), occurred_at >= now(), database_user = session_user
-     from public.audit_logs order by id desc limit 1 $$,
+     from bulwark.audit_logs order by id desc limit 1 $$,
   $$ values (true, true, true) $$,
   'AUD-82: and its time, transaction and user'
 );
 select results_eq(
   $$ with made as (
-       insert into private.audit_seals (number, era, sealed_at, snapshot, root, previous_hash, hash,
+       insert into bulwark_private.audit_seals (number, era, sealed_at, snapshot, root, previous_hash, hash,
          nodes)
        values (999, 1, '2026-01-01', '1:1:', '\x00', '\x00', '\x00', '\x00')
        returning number, sealed_at
@@ -61,48 +62,48 @@ select results_eq(
 );
 
 -- The same tables as a restore into another cluster leaves them.
-create or replace trigger audit_logs_stamp before insert on public.audit_logs
-  for each row execute function private.audit_logs_stamp('1/1', '1');
-alter table public.audit_logs enable always trigger audit_logs_stamp;
+create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+  for each row execute function bulwark_private.audit_logs_stamp('1/1', '1');
+alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 
-select ok(not private.audit_log_is_settled(), 'AUD-83: another cluster''s stamp is recognized');
-insert into public.audit_logs select * from dumped;
+select ok(not bulwark_private.audit_log_is_settled(), 'AUD-83: another cluster''s stamp is recognized');
+insert into bulwark.audit_logs select * from dumped;
 select results_eq(
-  $$ select e from public.audit_logs e join dumped d on d.id = e.id $$,
-  $$ select d::public.audit_logs from (select * from dumped) d $$,
+  $$ select e from bulwark.audit_logs e join dumped d on d.id = e.id $$,
+  $$ select d::bulwark.audit_logs from (select * from dumped) d $$,
   'AUD-83: an entry that a restore loads stays what it is'
 );
-insert into private.audit_seals (number, era, sealed_at, snapshot, root, previous_hash, hash, nodes)
+insert into bulwark_private.audit_seals (number, era, sealed_at, snapshot, root, previous_hash, hash, nodes)
 values (999, 1, '2026-01-01', '1:1:', '\x00', '\x00', '\x00', '\x00');
 select isnt_empty(
-  $$ select from private.audit_seals where number = 999 and sealed_at = '2026-01-01' $$,
+  $$ select from bulwark_private.audit_seals where number = 999 and sealed_at = '2026-01-01' $$,
   'AUD-83: and so does a seal'
 );
-insert into private.audit_eras (era, relation, system_identifier, timeline, settled_at)
+insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline, settled_at)
 values (7, 1, 1, 1, '2026-01-01');
 select isnt_empty(
-  $$ select from private.audit_eras where era = 7 and settled_at = '2026-01-01' $$,
+  $$ select from bulwark_private.audit_eras where era = 7 and settled_at = '2026-01-01' $$,
   'AUD-83: and an era'
 );
-insert into public.permissions values ('test:loaded', 'x');
+insert into bulwark.permissions values ('test:loaded', 'x');
 select is_empty(
-  $$ select from public.audit_logs where resource_id = 'test:loaded' $$,
+  $$ select from bulwark.audit_logs where resource_id = 'test:loaded' $$,
   'AUD-84: a row that a restore loads is no change'
 );
 set local session_replication_role = origin;
-insert into public.permissions values ('test:written', 'x');
+insert into bulwark.permissions values ('test:written', 'x');
 select isnt_empty(
-  $$ select from public.audit_logs
+  $$ select from bulwark.audit_logs
      where resource_id = 'test:written' and era = 1 and xid = pg_current_xact_id() $$,
   'AUD-84: what is written before the first seal is one, and of this cluster''s era'
 );
 
 -- acting as the sealer
-select ok(private.settle_audit_era(), 'AUD-85: the sealer settles first');
-select ok(private.audit_log_is_settled(), 'AUD-85: after that nothing is loaded any more');
-insert into public.audit_logs select * from dumped;
+select ok(bulwark_private.settle_audit_era(), 'AUD-85: the sealer settles first');
+select ok(bulwark_private.audit_log_is_settled(), 'AUD-85: after that nothing is loaded any more');
+insert into bulwark.audit_logs select * from dumped;
 select is(
-  (select count(*) from public.audit_logs e join dumped d on d.id = e.id), 1::bigint,
+  (select count(*) from bulwark.audit_logs e join dumped d on d.id = e.id), 1::bigint,
   'AUD-85: entries are stamped again'
 );
 

@@ -1,8 +1,9 @@
 -- Erasure in steps, what it keeps as evidence, and the limits that nobody's key goes beyond.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(33);
 select tests.create_organizations();
-create temporary table mark as select id as after from public.audit_logs order by id desc limit 1;
+create temporary table mark as select id as after from bulwark.audit_logs order by id desc limit 1;
 grant select on mark to public;
 
 select tests.act_as('analyst@acme.test');
@@ -27,7 +28,7 @@ select log_audit_event(
 );
 select tests.act_as_owner();
 create temporary view theirs as
-  select e.* from public.audit_logs e, mark m
+  select e.* from bulwark.audit_logs e, mark m
   where e.id > m.after and e.event_type <> 'compliance.data_deleted'
     and e.organization_id = tests.organization_id('acme');
 
@@ -92,15 +93,15 @@ select ok(
 );
 
 -- evidence goes only where the whole installation is answered for
-insert into public.roles (id, organization_id, name, description, level)
+insert into bulwark.roles (id, organization_id, name, description, level)
 select gen_random_uuid(), tests.organization_id('acme'), 'officer', '', 1;
-insert into public.role_permissions (role_id, permission)
-select r.id, p from public.roles r, unnest('{compliance:manage,compliance:read}'::text[]) as p
+insert into bulwark.role_permissions (role_id, permission)
+select r.id, p from bulwark.roles r, unnest('{compliance:manage,compliance:read}'::text[]) as p
 where r.name = 'officer';
 select tests.create_user('officer@acme.test');
-insert into public.user_roles (user_id, role_id, organization_id)
+insert into bulwark.user_roles (user_id, role_id, organization_id)
 select tests.user_id('officer@acme.test'), r.id, r.organization_id
-from public.roles r where r.name = 'officer';
+from bulwark.roles r where r.name = 'officer';
 select tests.act_as('officer@acme.test');
 select is(
   tests.error($$ select erase_subject(tests.user_id('viewer@acme.test'), 'x',
@@ -136,7 +137,7 @@ select is(
   'PT404 AUDIT_UNKNOWN_SUBJECT', 'AUR-87: of whom it learns as much as of nobody'
 );
 select tests.act_as_owner();
-select private.append_audit_entry('compliance.data_deleted', details => jsonb_build_object(
+select bulwark_private.append_audit_entry('compliance.data_deleted', details => jsonb_build_object(
   'subject', encode(sha256(uuid_send('00000000-0000-4000-8000-0000000000bb')), 'hex')));
 select tests.act_as_role('service_role');
 select log_audit_event('data.read', actor_id => '00000000-0000-4000-8000-0000000000aa');
@@ -207,7 +208,7 @@ select is(
   'AUR-80: nothing is pruned until somebody decided when'
 );
 select tests.act_as_owner();
-update private.settings set value = '400' where name = 'audit.keep_days';
+update bulwark.settings set value = '400' where name = 'audit.keep_days';
 select tests.act_as_role('service_role');
 select is(
   tests.error($$ select prune_audit_log(399) $$), '42501 AUDIT_RETENTION_TOO_SHORT',
@@ -227,7 +228,7 @@ select is(
   '23514', 'AUR-84: and none that they report becomes one'
 );
 select is(
-  (select bool_or(e.severity > 'warning') from public.audit_logs e where e.source = 'client'),
+  (select bool_or(e.severity > 'warning') from bulwark.audit_logs e where e.source = 'client'),
   false, 'AUR-85: so that no entry of a client is'
 );
 

@@ -1,5 +1,6 @@
 -- Erasure of e-mail addresses: entries and invitations that name a person by address alone.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(22);
 select tests.create_organizations();
 select tests.create_user('b.o''b+x@acme.test');
@@ -39,13 +40,13 @@ create temporary table sent as
 grant select on sent to public;
 select ok(
   not exists (
-    select from public.audit_logs e
-    where e.resource_type = 'public.invitations' and position('@' in e.after::text) > 0
+    select from bulwark.audit_logs e
+    where e.resource_type = 'bulwark.invitations' and position('@' in e.after::text) > 0
   ),
   'AUR-92: an invitation''s entries hold no address'
 );
 -- one of them was accepted, which its entry of the deletion would tell
-update public.invitations i
+update bulwark.invitations i
 set accepted_at = now(), accepted_by = (select id from person)
 from sent s where s.id = i.id and s.name = 'acme';
 create function pg_temp.erase(slug text) returns text language sql as $$
@@ -54,20 +55,20 @@ create function pg_temp.erase(slug text) returns text language sql as $$
 $$;
 create function pg_temp.left_over(slug text default 'acme') returns text[] language sql as $$
   select array_agg(e.action order by e.action)
-  from public.audit_logs e
+  from bulwark.audit_logs e
   where e.event_type = 'data.read' and e.organization_id = tests.organization_id(slug)
     and e.removed_by is null;
 $$;
 
 -- who may
-insert into public.roles (organization_id, name, description, level)
+insert into bulwark.roles (organization_id, name, description, level)
 select tests.organization_id('acme'), 'officer', '', 1;
-insert into public.role_permissions (role_id, permission)
-select r.id, 'compliance:manage' from public.roles r where r.name = 'officer';
+insert into bulwark.role_permissions (role_id, permission)
+select r.id, 'compliance:manage' from bulwark.roles r where r.name = 'officer';
 select tests.create_user('officer@acme.test');
-insert into public.user_roles (user_id, role_id, organization_id)
+insert into bulwark.user_roles (user_id, role_id, organization_id)
 select tests.user_id('officer@acme.test'), r.id, r.organization_id
-from public.roles r where r.name = 'officer';
+from bulwark.roles r where r.name = 'officer';
 select tests.act_as('analyst@acme.test');
 select is(
   pg_temp.erase('acme'), '42501 RBAC_PERMISSION_DENIED', 'AUR-93: an analyst erases nobody'
@@ -83,18 +84,18 @@ select is(
 );
 
 -- a hold on a person keeps what names the person by address
-insert into public.audit_legal_holds (reason, subject_id, placed_by_operator)
+insert into bulwark.audit_legal_holds (reason, subject_id, placed_by_operator)
 select 'narrow', id, true from person;
 select is(
-  (select count(*)::int from public.audit_logs e
+  (select count(*)::int from bulwark.audit_logs e
    where e.action = 'exact' and exists (
-     select from private.audit_removable r where r.id = e.id)),
+     select from bulwark_private.audit_removable r where r.id = e.id)),
   0, 'AUR-96: a hold on a person keeps entries with the address alone'
 );
 select is(
-  (select count(*)::int from public.audit_logs e
+  (select count(*)::int from bulwark.audit_logs e
    where e.action in ('another', 'longer', 'similar', 'without') and exists (
-     select from private.audit_removable r where r.id = e.id)),
+     select from bulwark_private.audit_removable r where r.id = e.id)),
   4, 'AUR-97: and none with the address of another person'
 );
 select is(pg_temp.erase('acme'), 'PT409 AUDIT_LEGAL_HOLD', 'AUR-98: and nobody erases it');
@@ -102,8 +103,8 @@ update audit_legal_holds set released_at = now() where reason = 'narrow';
 
 -- the account has gone meanwhile
 delete from auth.users where id in (select id from person);
-insert into public.audit_legal_holds (reason, organization_id, resource_type, placed_by_operator)
-select 'invitations', tests.organization_id('acme'), 'public.invitations', true;
+insert into bulwark.audit_legal_holds (reason, organization_id, resource_type, placed_by_operator)
+select 'invitations', tests.organization_id('acme'), 'bulwark.invitations', true;
 select tests.act_as('officer@acme.test');
 select is(pg_temp.erase('acme'), 'no error', 'AUR-99: an officer erases in the organization');
 select tests.act_as_owner();
@@ -129,21 +130,21 @@ select results_eq(
 );
 select ok(
   not exists (
-    select from public.audit_logs e
+    select from bulwark.audit_logs e
     where e.organization_id = tests.organization_id('acme')
       and concat(e.action, e.before, e.after, e.details) ilike '%"b.o''b+x@acme.test"%'
   ),
   'AUR-105: the removal itself leaves no address'
 );
 select is(
-  (select count(*)::int from public.audit_logs e
+  (select count(*)::int from bulwark.audit_logs e
    join sent s on e.resource_id = s.id::text and s.name = 'acme'
-   where e.resource_type = 'public.invitations'),
+   where e.resource_type = 'bulwark.invitations'),
   0, 'AUR-109: not even by an entry about the invitation that went'
 );
 select ok(
   not exists (
-    select from public.audit_logs e
+    select from bulwark.audit_logs e
     where e.organization_id = tests.organization_id('acme')
       and concat(e.resource_id, e.before, e.after, e.details) like '%' || (select id from person)
         || '%'
@@ -152,9 +153,9 @@ select ok(
 );
 select ok(
   exists (
-    select from public.audit_logs e
-    join public.audit_logs r on r.id = e.removed_by
-    where e.event_type = 'data.delete' and e.resource_type = 'public.invitations'
+    select from bulwark.audit_logs e
+    join bulwark.audit_logs r on r.id = e.removed_by
+    where e.event_type = 'data.delete' and e.resource_type = 'bulwark.invitations'
       and e.organization_id = tests.organization_id('acme')
       and r.details ->> 'kind' = 'erasure'
   ),
@@ -182,7 +183,7 @@ select is(
   'no error', 'AUR-112: whoever was erased is erased again after the account is gone'
 );
 select is_empty(
-  $$ select e.id from public.audit_logs e, viewer v
+  $$ select e.id from bulwark.audit_logs e, viewer v
      where e.actor_id = v.id
        or concat(e.resource_id, e.before, e.after, e.details) like '%' || v.id || '%' $$,
   'AUR-113: and then not even the deletion names them'

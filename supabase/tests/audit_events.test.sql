@@ -1,10 +1,11 @@
 -- Events that no guarded table tells: reported with log_audit_event, and seen on the auth schema.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(42);
 select tests.create_organizations();
 
 create temporary view mine as
-  select e.* from public.audit_logs e where e.action like 'test-%';
+  select e.* from bulwark.audit_logs e where e.action like 'test-%';
 create function pg_temp.log(arguments text)
   returns text
   language sql
@@ -99,7 +100,7 @@ select is(
 );
 select is(pg_temp.log($$ 'data.read', 'test-alone' $$), 'no error', 'AUE-23: but for himself');
 select is(
-  tests.error_as('admin@acme.test', 'anon', $$ select public.log_audit_event('data.read') $$),
+  tests.error_as('admin@acme.test', 'anon', $$ select bulwark.log_audit_event('data.read') $$),
   '42501', 'AUE-24: anon reports nothing'
 );
 select tests.act_as_owner();
@@ -135,7 +136,7 @@ select ok(
 
 -- the auth schema
 create temporary view auth_entries as
-  select e.* from public.audit_logs e where e.source = 'auth';
+  select e.* from bulwark.audit_logs e where e.source = 'auth';
 insert into auth.sessions (id, user_id, aal, ip, user_agent)
 values (
   '00000000-0000-4000-8000-00000000aaaa', tests.user_id('analyst@acme.test'), 'aal1',
@@ -193,11 +194,11 @@ select is(
    where event_type = 'data.delete' and resource_type = 'auth.users'),
   2, 'AUE-37: an account that is deleted is an event in its organizations too'
 );
-select is((select count(*)::int from private.audit_gaps), 0, 'AUE-38: nothing was missed');
+select is((select count(*)::int from bulwark_private.audit_gaps), 0, 'AUE-38: nothing was missed');
 
 -- an event that cannot be recorded
-alter table public.audit_event_types disable trigger user;
-delete from public.audit_event_types where name = 'auth.login';
+alter table bulwark.audit_event_types disable trigger user;
+delete from bulwark.audit_event_types where name = 'auth.login';
 select lives_ok(
   $$ insert into auth.sessions (id, user_id)
      values ('00000000-0000-4000-8000-00000000bbbb', tests.user_id('viewer@acme.test')) $$,
@@ -208,12 +209,12 @@ select ok(
   'AUE-40: the session is there'
 );
 select results_eq(
-  $$ select source, reason from private.audit_gaps $$,
+  $$ select source, reason from bulwark_private.audit_gaps $$,
   $$ values ('auth.sessions insert', '22023') $$,
   'AUE-41: and the gap is recorded, with the SQLSTATE only'
 );
 -- On a slow machine what the migrations wrote is overdue by now, which is not what is asked here.
-update private.settings set value = '86400' where name = 'audit.seal_overdue_seconds';
+update bulwark.settings set value = '86400' where name = 'audit.seal_overdue_seconds';
 select is(
   (select problem from verify_audit_log() where not complete), 'gap_recorded',
   'AUE-42: verification calls the log incomplete then'

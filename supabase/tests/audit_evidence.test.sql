@@ -1,6 +1,7 @@
 -- The log's entries about itself have one writer: nobody who reports events forges one, no alarm
 -- depends on what an entry says.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(28);
 select tests.create_organizations();
 select tests.start_log();
@@ -8,7 +9,7 @@ create function pg_temp.alarms(action text)
   returns integer
   language sql
 as $$
-  select count(*)::int from public.audit_logs e
+  select count(*)::int from bulwark.audit_logs e
   where e.action = alarms.action and e.event_type = 'system.error' and e.source = 'system'
     and e.xid = pg_current_xact_id();
 $$;
@@ -41,7 +42,7 @@ select is(
 );
 select is(
   tests.error($$ select report_security_event('audit_checkpoint_missing', null, null,
-    'public.audit_checkpoints') $$),
+    'bulwark.audit_checkpoints') $$),
   '42501 SECURITY_EVENT_NOT_REPORTABLE',
   'AUV-14: nor does it open a security event about the log, behind which a true one would hide'
 );
@@ -75,7 +76,7 @@ select tests.log_entry(1, 'acme', n) from generate_series(1, 2) as n;
 alter table audit_logs disable trigger audit_logs_refuse_change;
 update audit_logs
 set event_type = 'compliance.data_deleted', action = 'erasure', details = jsonb_build_object(
-  'entries', 1, 'digest', private.audit_digest(array[tests.entry_id('acme1')])
+  'entries', 1, 'digest', bulwark_private.audit_digest(array[tests.entry_id('acme1')])
 )
 where id = tests.entry_id('acme2');
 alter table audit_logs enable always trigger audit_logs_refuse_change;
@@ -87,7 +88,7 @@ as $$
     'update audit_logs e
      set commitment = c.payload_commitment, removed_by = %L, salt = null, actor_type = null,
        database_user = null, action = null, details = null
-     from private.audit_commitments c where c.id = e.id and e.id = %L',
+     from bulwark_private.audit_commitments c where c.id = e.id and e.id = %L',
     tests.entry_id('acme2'), tests.entry_id('acme1')
   );
 $$;
@@ -119,32 +120,32 @@ from audit_tree_head();
 select tests.log_entry(2, 'acme', 3);
 select tests.seal_log(2);
 select tests.age_seals(3, 3, '10 minutes');
-select private.append_audit_entry(
-  'system.error', resource_type => 'public.audit_checkpoints', action => 'checkpoint_missing',
+select bulwark_private.append_audit_entry(
+  'system.error', resource_type => 'bulwark.audit_checkpoints', action => 'checkpoint_missing',
   source => s, severity => 'critical',
   details => jsonb_build_object('tree_size', (select tree_size from audit_checkpoints))
 )
 from unnest('{service,client,table}'::audit_source[]) as s;
-select private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint();
 select is(
   pg_temp.alarms('checkpoint_missing'), 1, 'AUV-22: an alarm that was forged before silences none'
 );
-select private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint();
 select is(pg_temp.alarms('checkpoint_missing'), 1, 'AUV-23: which comes once');
 select store_audit_checkpoint(
   tree_size, root_hash, tests.log_note(tree_size, root_hash, 'one'),
   jsonb_build_array(tests.log_signer('one'))
 )
 from audit_tree_head();
-select private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint();
 select tests.log_entry(3, 'acme', 4);
 select tests.seal_log(3);
 select tests.age_seals(4, 4, '10 minutes');
-select private.report_missing_checkpoint();
+select bulwark_private.report_missing_checkpoint();
 select is(pg_temp.alarms('checkpoint_missing'), 2, 'AUV-24: and again for the next one');
 
 -- the log's own removals
-update private.settings set value = '1' where name = 'audit.retention_days';
+update bulwark.settings set value = '1' where name = 'audit.retention_days';
 select tests.log_entry(4, 'globex', 1, now() - interval '3 days');
 select cleanup_old_audit_logs(2);
 select is(

@@ -1,5 +1,6 @@
 -- Exports that go on: which page is of an export that was charged, and which is another export.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(19);
 create temporary table export as
   select gen_random_uuid() as caller, gen_random_uuid() as organization_id;
@@ -65,18 +66,18 @@ select ok(
 
 -- in time
 select tests.act_as_owner();
-update private.audit_exports e set noted_at = now() - interval '23 hours'
+update bulwark_private.audit_exports e set noted_at = now() - interval '23 hours'
 from export x where e.caller = x.caller and e.organization_id is null;
-update private.audit_exports e set noted_at = now() - interval '25 hours'
+update bulwark_private.audit_exports e set noted_at = now() - interval '25 hours'
 from export x where e.caller = x.caller and e.organization_id is not null;
-select cleanup_old_audit_logs((private.setting('audit.retention_days'))::integer);
+select cleanup_old_audit_logs((bulwark_private.setting('audit.retention_days'))::integer);
 select is_empty(
-  $$ select from private.audit_exports e, export x
+  $$ select from bulwark_private.audit_exports e, export x
      where e.caller = x.caller and e.organization_id is not null $$,
   'AUX-18: how far an export is, is forgotten after a day'
 );
 select isnt_empty(
-  $$ select from private.audit_exports e, export x where e.caller = x.caller $$,
+  $$ select from bulwark_private.audit_exports e, export x where e.caller = x.caller $$,
   'AUX-19: and not before'
 );
 

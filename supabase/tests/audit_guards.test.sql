@@ -2,14 +2,15 @@
 -- change under it: no secret enters the log, and whoever takes a part of the guard away
 -- leaves a trace.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(17);
 select tests.create_organizations();
 -- Traces and entries of one table, of this transaction.
-create function pg_temp.traces(resource text, severity public.audit_severity)
+create function pg_temp.traces(resource text, severity bulwark.audit_severity)
   returns integer
   language sql
 as $$
-  select count(*)::int from public.audit_logs e
+  select count(*)::int from bulwark.audit_logs e
   where e.resource_type = traces.resource and e.action = 'guard_changed'
     and e.severity = traces.severity and e.xid = pg_current_xact_id();
 $$;
@@ -18,14 +19,14 @@ create function pg_temp.told(resource text, secret text)
   language sql
 as $$
   select exists (
-    select from public.audit_logs e
+    select from bulwark.audit_logs e
     where e.resource_type = told.resource and concat(e.before, e.after) like '%' || secret || '%'
   );
 $$;
 
 select is_empty(
-  $$ select g.relation from private.audit_guards g
-     where g.fingerprint <> private.audit_fingerprint(g.relation) $$,
+  $$ select g.relation from bulwark_private.audit_guards g
+     where g.fingerprint <> bulwark_private.audit_fingerprint(g.relation) $$,
   'AUG-17: what the migrations themselves did is no trace'
 );
 
@@ -33,7 +34,7 @@ select is_empty(
 create table public.accounts (
   id integer primary key, n text, o text, iban text, token text, seen integer
 );
-select private.enable_audit('public.accounts', redact => '{iban}', ignore => '{token}');
+select bulwark.enable_audit('public.accounts', redact => '{iban}', ignore => '{token}');
 alter table public.accounts rename iban to account_number;
 insert into public.accounts values (1, 'x', 'y', 'DE-one', 'hush-one');
 update public.accounts set account_number = 'DE-two', token = 'hush-two';
@@ -56,7 +57,7 @@ select is(
   6, 'AUG-03: the entries are there, and say which row'
 );
 alter table public.accounts rename secret to token;
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.accounts', redact => '{iban}', ignore => '{token}', bulk => true
 );
 insert into public.accounts values (2, 'enn', 'oh', 'DE-three', 'hush-three');
@@ -80,7 +81,7 @@ select ok(
 -- partitions
 create table public.readings (id integer primary key, value text) partition by range (id);
 create table public.readings_low partition of public.readings for values from (0) to (100);
-select private.enable_audit('public.readings');
+select bulwark.enable_audit('public.readings');
 create table public.readings_high partition of public.readings for values from (100) to (200);
 insert into public.readings values (1, 'a');
 insert into public.readings_high values (101, 'b');
@@ -92,37 +93,37 @@ select is(
   'insert 1, insert 101, delete 1, insert 102, delete 101',
   'AUG-06: what is written to a partition, old or new, is an entry of the table'
 );
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select is(
   pg_temp.traces('public.readings', 'critical'), 0, 'AUG-07: a new partition is nothing critical'
 );
 alter table public.readings_low disable trigger bulwark_audit_insert;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select is(
   pg_temp.traces('public.readings', 'critical'), 1,
   'AUG-08: a trigger that is off on one partition alone is critical'
 );
 select is(
-  tests.error($$ select private.enable_audit('public.readings', bulk => true) $$),
+  tests.error($$ select bulwark.enable_audit('public.readings', bulk => true) $$),
   '42809 AUDIT_NOT_A_TABLE',
   'AUG-09: a partitioned table is not guarded in bulk: writes to a partition would leave no entry'
 );
 
 -- whoever takes a part away
 create table public.bills (id integer primary key);
-select private.enable_audit('public.bills');
-select private.inspect_audit_guards();
+select bulwark.enable_audit('public.bills');
+select bulwark_private.inspect_audit_guards();
 select is(
-  pg_temp.traces('public.audit_logs', 'warning'), 0,
+  pg_temp.traces('bulwark.audit_logs', 'warning'), 0,
   'AUG-10: a table that is guarded is no trace on the log itself'
 );
 drop trigger bulwark_audit_insert on public.bills;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select is(
   pg_temp.traces('public.bills', 'critical'),
   1, 'AUG-11: one trigger of several that is gone is critical'
 );
-select private.enable_audit('public.bills');
+select bulwark.enable_audit('public.bills');
 do $$
 begin
   execute format(
@@ -133,34 +134,34 @@ begin
   );
 end;
 $$;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select is(
   pg_temp.traces('public.bills', 'critical'),
   2, 'AUG-12: so is a trigger function that was replaced'
 );
 create rule quiet as on update to public.bills do instead nothing;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select is(
   pg_temp.traces('public.bills', 'critical'), 3, 'AUG-13: and a rule that turns writes into nothing'
 );
 alter table public.bills rename to bills_before;
-select private.inspect_audit_guards();
+select bulwark_private.inspect_audit_guards();
 select ok(
   pg_temp.traces('public.bills_before', 'warning') = 1,
   'AUG-14: a guarded table that is moved out of the way leaves a trace'
 );
 -- As if it had been: replacing it would lock out every other test.
-update private.audit_guards
+update bulwark_private.audit_guards
 set fingerprint = regexp_replace(fingerprint, 'view/audit_leaves\|\d+', 'view/audit_leaves|3')
-where relation = 'public.audit_logs'::regclass;
-select private.inspect_audit_guards();
+where relation = 'bulwark.audit_logs'::regclass;
+select bulwark_private.inspect_audit_guards();
 select is(
-  pg_temp.traces('public.audit_logs', 'critical'), 1,
+  pg_temp.traces('bulwark.audit_logs', 'critical'), 1,
   'AUG-15: and so does a view that hashes something else'
 );
 select is(
   (select count(*)::int from security_events where subject in (
-     'public.readings', 'public.bills', 'public.audit_logs'
+     'public.readings', 'public.bills', 'bulwark.audit_logs'
    )),
   3, 'AUG-16: each of the critical ones is a security event'
 );

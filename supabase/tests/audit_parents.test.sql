@@ -1,5 +1,6 @@
 -- Whose an entry is when a cascade takes the row that said so first.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(9);
 select tests.create_organizations();
 
@@ -7,7 +8,7 @@ create function pg_temp.homeless()
   returns bigint
   language sql
 as $$
-  select count(*) from public.audit_logs
+  select count(*) from bulwark.audit_logs
   where xid = pg_current_xact_id() and organization_id is null
     and resource_type ~ '^public\.(stages|steps|notes|role_)|invitation_tokens';
 $$;
@@ -20,10 +21,10 @@ select delete_role(tests.organization_id('acme'), 'keeper');
 select results_eq(
   $$ select distinct resource_type, organization_id from audit_logs
      where action = 'delete'
-       and resource_type in ('public.role_permissions', 'public.role_inheritance')
+       and resource_type in ('bulwark.role_permissions', 'bulwark.role_inheritance')
      order by 1 $$,
-  $$ values ('public.role_inheritance', tests.organization_id('acme')),
-            ('public.role_permissions', tests.organization_id('acme')) $$,
+  $$ values ('bulwark.role_inheritance', tests.organization_id('acme')),
+            ('bulwark.role_permissions', tests.organization_id('acme')) $$,
   'AUP-01: what a role held is deleted in sight of its organization'
 );
 select create_role(tests.organization_id('globex'), 'keeper', permissions => '{audit:read}');
@@ -34,7 +35,7 @@ select ok(
   (select count(*) > 0 and bool_and(organization_id = (select g.id from globex g))
    from audit_logs
    where id not in (select k.id from known k) and action = 'delete'
-     and resource_type in ('public.role_permissions', 'private.invitation_tokens')),
+     and resource_type in ('bulwark.role_permissions', 'bulwark_private.invitation_tokens')),
   'AUP-02: so is what an organization had, two cascades down'
 );
 
@@ -64,15 +65,15 @@ as $$
   select p.organization_id from public.stages s join public.plans p on p.id = s.plan_id
   where s.id = $1;
 $$;
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.stages', organization_column => 'plan_id',
   organization_lookup => 'public.organization_of_plan'
 );
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.steps', organization_column => 'stage_id',
   organization_lookup => 'public.organization_of_stage', bulk => true
 );
-select private.enable_audit(
+select bulwark.enable_audit(
   'public.notes', organization_column => 'plan_id',
   organization_lookup => 'public.organization_of_plan'
 );
@@ -138,9 +139,9 @@ select lives_ok(
   $$ delete from public.plans where id = md5('plan2')::uuid $$,
   'AUP-08: a table that was altered blocks no delete'
 );
-select private.disable_audit('public.steps');
-select private.disable_audit('public.notes');
-select private.disable_audit('public.stages');
+select bulwark.disable_audit('public.steps');
+select bulwark.disable_audit('public.notes');
+select bulwark.disable_audit('public.stages');
 select is_empty(
   $$ select from pg_trigger where tgrelid in ('public.plans'::regclass, 'public.stages'::regclass)
        and tgname like 'bulwark%' $$,

@@ -1,15 +1,16 @@
 -- Personal data: each column of ours that can hold a person's id, address or words about a person,
 -- and how it goes. A new column is declared here, or this file fails.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(5);
 
 create temporary view can_name_people as
   select c.oid::regclass::text as relation, a.attname::text as name
   from pg_class c
   join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-  where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+  where c.relnamespace in ('public'::regnamespace, 'bulwark_private'::regnamespace)
     and c.relkind in ('r', 'p')
-    and private.is_of_bulwark(c.oid)
+    and bulwark_private.is_of_bulwark(c.oid)
     and a.atttypid in (
       'uuid'::regtype, 'uuid[]'::regtype, 'text'::regtype, 'text[]'::regtype, 'jsonb'::regtype,
       'json'::regtype, 'inet'::regtype, 'cidr'::regtype, 'real'::regtype
@@ -30,73 +31,73 @@ insert into declared values
     database_user ip user_agent before after details', 'erased', 'the payload of an entry'),
   ('audit_logs', 'event_type resource_type', 'nobody', 'the skeleton'),
   ('invitations', 'email', 'erased', 'the whole row'),
-  ('private.invitation_accounts', 'user_id', 'erased', 'with the invitation'),
-  ('private.departures', 'user_id', 'kept', 'while an invitation of before could be valid'),
+  ('bulwark_private.invitation_accounts', 'user_id', 'erased', 'with the invitation'),
+  ('bulwark_private.departures', 'user_id', 'kept', 'while an invitation of before could be valid'),
   ('audit_legal_holds', 'subject_id resource_type resource_id reason placed_by released_by',
     'kept', 'why evidence was kept'),
-  ('private.shredded_organizations', 'shredded_by slug', 'kept', 'who destroyed the keys'),
-  ('private.audit_exports', 'caller', 'kept', 'for a day: how far an export is'),
+  ('bulwark_private.shredded_organizations', 'shredded_by slug', 'kept', 'who destroyed the keys'),
+  ('bulwark_private.audit_exports', 'caller', 'kept', 'for a day: how far an export is'),
   ('rate_limit_networks', 'network reason created_by', 'kept', 'until the list is changed'),
   ('webhook_endpoints', 'created_by', 'kept', 'while the endpoint is'),
   ('security_events', 'user_id subject details assigned_to resolved_by resolution_note',
     'retention', 'security.resolved_retention_days'),
-  ('private.security_event_echoes', 'event_type user_id subject details', 'retention',
+  ('bulwark_private.security_event_echoes', 'event_type user_id subject details', 'retention',
     'security.resolved_retention_days'),
   ('webhook_attempts', 'worker response', 'retention', 'webhooks.retention_days'),
   ('webhook_deliveries', 'endpoint_id event_id event_type ordering_key claimed_by attempt_id',
     'retention', 'webhooks.retention_days'),
-  ('private.webhook_payloads', 'data', 'retention', 'webhooks.retention_days'),
+  ('bulwark_private.webhook_payloads', 'data', 'retention', 'webhooks.retention_days'),
   ('rate_limit_blocks', 'kind identifier rule user_id api_key_id lifted_by', 'retention',
     'rate_limits.violation_days'),
-  ('private.rate_limit_violations', 'rule kind identifier user_id api_key_id block_id',
+  ('bulwark_private.rate_limit_violations', 'rule kind identifier user_id api_key_id block_id',
     'retention', 'rate_limits.violation_days'),
-  ('private.known_networks', 'owner network', 'retention', 'rate_limits.network_days'),
-  ('private.sign_in_places', 'user_id latitude longitude', 'retention',
+  ('bulwark_private.known_networks', 'owner network', 'retention', 'rate_limits.network_days'),
+  ('bulwark_private.sign_in_places', 'user_id latitude longitude', 'retention',
     'rate_limits.network_days'),
   ('mfa_usage_log', 'session_id event factor_id', 'retention', 'mfa.usage_log_days'),
   ('mfa_resets', 'reason', 'retention', 'mfa.reset_days'),
   ('mfa_secrets', 'name secret begun_in', 'row', 'of the account'),
-  ('private.mfa_attempts', 'session_id purpose', 'row', 'of the account'),
-  ('private.mfa_sessions', 'method', 'row', 'of the account'),
-  ('private.mfa_trusted_devices', 'name', 'row', 'of the account'),
+  ('bulwark_private.mfa_attempts', 'session_id purpose', 'row', 'of the account'),
+  ('bulwark_private.mfa_sessions', 'method', 'row', 'of the account'),
+  ('bulwark_private.mfa_trusted_devices', 'name', 'row', 'of the account'),
   ('api_keys', 'name environment first_characters scopes revoked_because', 'row',
     'of the account'),
   ('organizations', 'name slug', 'row', 'of the organization, which names itself'),
   ('roles', 'name description', 'row', 'of the organization'),
   ('webhook_endpoints', 'name origin disabled_reason', 'row', 'of the organization'),
   ('webhook_subscriptions', 'pattern scope stem', 'nobody', 'types of events'),
-  ('private.webhook_turns', 'account_id ordering_key', 'row', 'of the endpoint'),
-  ('private.webhook_destinations', 'ciphertext', 'nobody', 'ciphertext'),
-  ('private.webhook_secrets', 'ciphertext', 'nobody', 'ciphertext'),
-  ('private.data_keys', 'wrapped_key', 'nobody', 'ciphertext'),
-  ('private.key_encryption_keys', 'derivation salt check_value', 'nobody', 'keys'),
-  ('private.encrypted_columns', 'column_name primary_key organization_column index_column
+  ('bulwark_private.webhook_turns', 'account_id ordering_key', 'row', 'of the endpoint'),
+  ('bulwark_private.webhook_destinations', 'ciphertext', 'nobody', 'ciphertext'),
+  ('bulwark_private.webhook_secrets', 'ciphertext', 'nobody', 'ciphertext'),
+  ('bulwark_private.data_keys', 'wrapped_key', 'nobody', 'ciphertext'),
+  ('bulwark_private.key_encryption_keys', 'derivation salt check_value', 'nobody', 'keys'),
+  ('bulwark_private.encrypted_columns', 'column_name primary_key organization_column index_column
     normalization', 'nobody', 'names of columns'),
-  ('private.reencryptions', 'column_name place', 'row', 'of the data key: where work stopped'),
-  ('private.reencryption_failures', 'row_key fault', 'row', 'of the data key'),
-  ('private.audit_gaps', 'source reason', 'nobody', 'names of tables and SQLSTATEs'),
-  ('private.audit_guards', 'options fingerprint shape catalogue', 'nobody', 'code'),
-  ('private.audit_key_acceptances', 'key_id', 'nobody', 'keys'),
-  ('private.audit_check_progress', 'reported', 'nobody', 'kinds of findings'),
-  ('private.audit_parents', 'value lookup', 'nobody', 'ids of rows, for one transaction'),
-  ('private.audit_prunings', 'record_id', 'nobody', 'ids of entries'),
-  ('private.audit_retention_progress', 'through_id', 'nobody', 'ids of entries'),
+  ('bulwark_private.reencryptions', 'column_name place', 'row', 'of the data key: where work stopped'),
+  ('bulwark.reencryption_failures', 'row_key fault', 'row', 'of the data key'),
+  ('bulwark_private.audit_gaps', 'source reason', 'nobody', 'names of tables and SQLSTATEs'),
+  ('bulwark_private.audit_guards', 'options fingerprint shape catalogue', 'nobody', 'code'),
+  ('bulwark_private.audit_key_acceptances', 'key_id', 'nobody', 'keys'),
+  ('bulwark_private.audit_check_progress', 'reported', 'nobody', 'kinds of findings'),
+  ('bulwark_private.audit_parents', 'value lookup', 'nobody', 'ids of rows, for one transaction'),
+  ('bulwark_private.audit_prunings', 'record_id', 'nobody', 'ids of entries'),
+  ('bulwark_private.audit_retention_progress', 'through_id', 'nobody', 'ids of entries'),
   ('audit_checkpoints', 'note sink delivery_error', 'nobody', 'sizes and hashes'),
   ('audit_keys', 'key_id name', 'nobody', 'keys'),
   ('audit_event_types', 'name description', 'nobody', 'a catalogue'),
   ('security_event_types', 'name description', 'nobody', 'a catalogue'),
   ('permissions', 'name description', 'nobody', 'a catalogue'),
-  ('private.security_rules', 'name counts action description', 'nobody', 'configuration'),
+  ('bulwark.security_rules', 'name counts action description', 'nobody', 'configuration'),
   ('rate_limit_rules', 'name description', 'nobody', 'configuration'),
   ('rate_limit_overrides', 'api_key_id', 'row', 'of the organization'),
-  ('private.alert_rules', 'name metric labels description', 'nobody', 'configuration'),
-  ('private.alert_states', 'raised_type', 'nobody', 'kinds of events'),
-  ('private.api_key_admissions', 'options derived made', 'nobody', 'code'),
-  ('private.known_privileges', 'object grants', 'nobody', 'code'),
-  ('private.metrics', 'name unit description', 'nobody', 'a catalogue'),
-  ('private.metric_series', 'labels', 'nobody', 'the code of the host application names them'),
-  ('private.reserved_slugs', 'slug', 'nobody', 'configuration'),
-  ('private.settings', 'name value description', 'nobody', 'configuration');
+  ('bulwark_private.alert_rules', 'name metric labels description', 'nobody', 'configuration'),
+  ('bulwark_private.alert_states', 'raised_type', 'nobody', 'kinds of events'),
+  ('bulwark_private.api_key_admissions', 'options derived made', 'nobody', 'code'),
+  ('bulwark_private.known_privileges', 'object grants', 'nobody', 'code'),
+  ('bulwark_private.metrics', 'name unit description', 'nobody', 'a catalogue'),
+  ('bulwark_private.metric_series', 'labels', 'nobody', 'the code of the host application names them'),
+  ('bulwark_private.reserved_slugs', 'slug', 'nobody', 'configuration'),
+  ('bulwark.settings', 'name value description', 'nobody', 'configuration');
 create temporary view declared_columns as
   select d.relation, c.name, d.fate, d.because
   from declared d, regexp_split_to_table(d.columns, '\s+') as c (name);
@@ -120,23 +121,23 @@ select is_empty(
   $$ select d.because from declared d
      where d.fate not in ('erased', 'retention', 'row', 'kept', 'nobody')
        or d.fate = 'retention'
-         and not exists (select from private.settings s where s.name = d.because) $$,
+         and not exists (select from bulwark.settings s where s.name = d.because) $$,
   'AUR-122: and what goes by age has a setting that says when'
 );
 select is_empty(
   $$ select k.conrelid::regclass, k.conname from pg_constraint k
      where k.contype = 'f' and k.confrelid in ('auth.users'::regclass, 'auth.sessions'::regclass)
-       and private.is_of_bulwark(k.conrelid) and k.confdeltype not in ('c', 'n') $$,
+       and bulwark_private.is_of_bulwark(k.conrelid) and k.confdeltype not in ('c', 'n') $$,
   'AUR-123: a reference to an account goes with it, or is emptied'
 );
 
 -- where somebody signed in
-insert into private.sign_in_places (user_id, latitude, longitude, seen_at) values
+insert into bulwark_private.sign_in_places (user_id, latitude, longitude, seen_at) values
   (gen_random_uuid(), 1, 1, now() - interval '181 days'),
   ('00000000-0000-4000-8000-0000000000cc', 1, 1, now() - interval '179 days');
 select cleanup_old_rate_limits();
 select results_eq(
-  $$ select user_id from private.sign_in_places
+  $$ select user_id from bulwark_private.sign_in_places
      where latitude = 1 and seen_at < now() - interval '1 day' $$,
   array['00000000-0000-4000-8000-0000000000cc'::uuid],
   'AUR-124: a place is forgotten when no account signed in from there for so long'

@@ -1,5 +1,6 @@
 -- Proofs, verification for those who may, and the checkpoints that proofs lead to.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(45);
 select tests.create_organizations();
 select tests.start_log();
@@ -47,7 +48,7 @@ create temporary table proof as
   select audit_inclusion_proof(tests.entry_id('acme5')) as p;
 select ok(
   (select pg_temp.follow(
-       (select leaf from private.audit_leaves where id = tests.entry_id('acme5')),
+       (select leaf from bulwark_private.audit_leaves where id = tests.entry_id('acme5')),
        (p ->> 'entry_index')::bigint, (p #>> '{group,entry_count}')::bigint,
        array(select decode(h, 'base64') from jsonb_array_elements_text(p -> 'entry_path') as h)
      ) = decode(p #>> '{group,root}', 'base64')
@@ -56,7 +57,7 @@ select ok(
 );
 select ok(
   (select pg_temp.follow(
-       private.audit_group_hash(
+       bulwark_private.audit_group_hash(
          (p #>> '{group,organization_id}')::uuid, (p #>> '{group,seal}')::bigint,
          (p #>> '{group,entry_count}')::bigint, (p #>> '{group,entries_before}')::bigint,
          decode(p #>> '{group,previous}', 'base64'), decode(p #>> '{group,root}', 'base64')),
@@ -128,7 +129,7 @@ select is(
 );
 select is_empty(
   $$ select from generate_series(1, 12) as m, generate_series(m, 12) as n
-     where n <= (select max(number) from private.audit_seals)
+     where n <= (select max(number) from bulwark_private.audit_seals)
        and tests.error(format('select audit_consistency_proof(%s, %s)', m, n)) <> 'no error' $$,
   'AUS-42: there are consistency proofs between any two sizes'
 );
@@ -156,13 +157,13 @@ create function pg_temp.subtree(first integer, last integer)
   returns bytea
   language sql
 as $$
-  select private.merkle_root(substring(leaves from first * 32 + 1 for (last - first) * 32))
+  select bulwark_private.merkle_root(substring(leaves from first * 32 + 1 for (last - first) * 32))
   from tree
 $$;
 select is(
   (select array[
-     private.merkle_nodes(leaves, 0, 11)::text, private.merkle_nodes(leaves, 3, 9)::text,
-     private.merkle_nodes(leaves, 9, 11)::text, private.merkle_nodes(leaves, 4, 4)::text
+     bulwark_private.merkle_nodes(leaves, 0, 11)::text, bulwark_private.merkle_nodes(leaves, 3, 9)::text,
+     bulwark_private.merkle_nodes(leaves, 9, 11)::text, bulwark_private.merkle_nodes(leaves, 4, 4)::text
    ] from tree),
   array[
     array[pg_temp.subtree(0, 8), pg_temp.subtree(8, 10), pg_temp.subtree(10, 11)]::text,
@@ -173,7 +174,7 @@ select is(
   'AUS-85: a part of a tree is covered by its fewest full subtrees'
 );
 create temporary table largest on commit drop as
-  select g.seal, g.entry_count from private.audit_groups g
+  select g.seal, g.entry_count from bulwark_private.audit_groups g
   where g.organization_id = tests.organization_id('acme')
   order by g.entry_count desc limit 1;
 grant select on largest to public;
@@ -215,7 +216,7 @@ as $$
   from audit_tree_head();
 $$;
 select is(
-  private.audit_key_id(
+  bulwark_private.audit_key_id(
     'PeterNeumann',
     substring(decode('ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW', 'base64') from 2)
   ),
@@ -239,7 +240,7 @@ select is(
 );
 select is(
   (select key_id from audit_keys),
-  private.audit_key_id('bulwark.test/log', sha256('one')), 'AUS-06: under the id that is its own'
+  bulwark_private.audit_key_id('bulwark.test/log', sha256('one')), 'AUS-06: under the id that is its own'
 );
 select is(
   tests.error($$ select pg_temp.store(
@@ -265,13 +266,13 @@ select ok(
 );
 select tests.log_entry(7, 'acme', 7);
 select tests.seal_log(7);
-select private.accept_audit_key(private.audit_key_id('bulwark.test/log', sha256('three')));
+select bulwark.accept_audit_key(bulwark_private.audit_key_id('bulwark.test/log', sha256('three')));
 select ok(
   pg_temp.store(jsonb_build_array(tests.log_signer('three')), 'three'),
   'AUS-73: or where the owner accepts it'
 );
 select ok(
-  exists (select from audit_logs where resource_type = 'private.audit_key_acceptances'),
+  exists (select from audit_logs where resource_type = 'bulwark_private.audit_key_acceptances'),
   'AUS-74: which is an entry'
 );
 select tests.log_entry(8, 'acme', 8);

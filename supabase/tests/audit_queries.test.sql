@@ -1,31 +1,32 @@
 -- Searching and exporting the log: pages, filters, cursors, and who sees what.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(45);
 select tests.create_organizations();
 create temporary table base as
   select pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000 as xid,
-    (select coalesce(max(number), 0) from private.audit_seals) as last;
+    (select coalesce(max(number), 0) from bulwark_private.audit_seals) as last;
 grant select on base to public;
 create function pg_temp.seal(through bigint)
   returns bigint
   language sql
 as $$
-  select private.write_audit_seal(format('%1$s:%1$s:', b.xid + through + 1)::pg_snapshot)
+  select bulwark_private.write_audit_seal(format('%1$s:%1$s:', b.xid + through + 1)::pg_snapshot)
   from base b;
 $$;
 create function pg_temp.entry(at bigint, organization text, number integer)
   returns void
   language sql
 as $$
-  insert into public.audit_logs (
+  insert into bulwark.audit_logs (
     id, xid, occurred_at, era, salt, source, severity, result, event_type, organization_id,
     actor_type, actor_id, correlation_id, resource_type, resource_id, action, details
   )
   select
-    (substring(private.audit_id_floor(now() - make_interval(secs => 1000 - number))::text for 24)
+    (substring(bulwark_private.audit_id_floor(now() - make_interval(secs => 1000 - number))::text for 24)
       || lpad(to_hex(number), 12, '0'))::uuid,
     (b.xid + at)::text::xid8, now() - make_interval(secs => 1000 - number),
-    (select max(era) from private.audit_eras), gen_random_uuid(), 'service',
+    (select max(era) from bulwark_private.audit_eras), gen_random_uuid(), 'service',
     case when number % 10 = 0 then 'error' else 'info' end::audit_severity,
     case when number % 20 = 0 then 'failure' else 'success' end::audit_result,
     case when number % 2 = 0 then 'data.read' else 'data.export' end,
@@ -191,7 +192,7 @@ select is(
 );
 select is_empty(
   $$ select from exported x
-     join private.audit_leaves l on l.id = (x.e ->> 'id')::uuid
+     join bulwark_private.audit_leaves l on l.id = (x.e ->> 'id')::uuid
      where l.leaf <> sha256(
        '\x0001'::bytea || uuid_send((x.e ->> 'id')::uuid)
        || '\x01'::bytea || uuid_send((x.e ->> 'organization_id')::uuid)
@@ -207,7 +208,7 @@ select is_empty(
 );
 select is_empty(
   $$ select from (
-       select (g ->> 'previous') as previous, lag(private.base64(private.audit_group_hash(
+       select (g ->> 'previous') as previous, lag(bulwark_private.base64(bulwark_private.audit_group_hash(
            (g ->> 'organization_id')::uuid, (g ->> 'seal')::bigint, (g ->> 'entry_count')::bigint,
            (g ->> 'entries_before')::bigint, decode(g ->> 'previous', 'base64'),
            decode(g ->> 'root', 'base64')))) over (order by (g ->> 'seal')::bigint) as hash

@@ -1,6 +1,7 @@
 -- Columns that change their names: none that is to stay out of the log comes in under another one,
 -- and no entry goes to another organization.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(5);
 select tests.create_organizations();
 
@@ -60,18 +61,18 @@ end;
 $$;
 -- Runs a sequence, with rows written after each step; at last the sealer looks, and more follow.
 create function pg_temp.entries(steps text[], bulk boolean, looks boolean)
-  returns setof public.audit_logs
+  returns setof bulwark.audit_logs
   language plpgsql
 as $$
 declare
-  v_before constant uuid := (select e.id from public.audit_logs e order by e.id desc limit 1);
+  v_before constant uuid := (select e.id from bulwark.audit_logs e order by e.id desc limit 1);
   v_step text;
 begin
   create table public.renamed (
     id integer primary key, number integer, plain text, organization_id uuid, partner_id uuid,
     secret text, iban text
   );
-  perform private.enable_audit(
+  perform bulwark.enable_audit(
     'public.renamed', organization_column => 'organization_id', ignore => '{secret}',
     redact => '{iban}', bulk => bulk
   );
@@ -79,16 +80,16 @@ begin
   for v_step in select unnest(steps) loop
     execute 'alter table public.renamed ' || btrim(v_step, E' \n');
     if looks then
-      perform private.inspect_audit_guards();
+      perform bulwark_private.inspect_audit_guards();
     end if;
     perform pg_temp.write('public.renamed', 2);
   end loop;
-  perform private.inspect_audit_guards();
+  perform bulwark_private.inspect_audit_guards();
   perform pg_temp.write('public.renamed', 3);
   return query
-    select e.* from public.audit_logs e
+    select e.* from bulwark.audit_logs e
     where e.resource_type = 'public.renamed' and e.source = 'table' and e.id > v_before;
-  perform private.disable_audit('public.renamed');
+  perform bulwark.disable_audit('public.renamed');
   drop table public.renamed;
 end;
 $$;

@@ -1,23 +1,24 @@
 -- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after
 -- a seal is given a later transaction id, as it would have had.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(52);
 select tests.create_organizations();
 -- Entries of the past are made and sealed today, and later seals are made older than their entries:
 -- audit_backdated.test.sql is about that.
-update private.settings set value = '1000000000' where name = 'audit.clock_tolerance_seconds';
-update private.settings set value = '30' where name = 'audit.keep_days';
+update bulwark.settings set value = '1000000000' where name = 'audit.clock_tolerance_seconds';
+update bulwark.settings set value = '30' where name = 'audit.keep_days';
 select tests.start_log();
 -- Where pg_cron runs, retention may have been through already; what this writes is older than that.
-update private.audit_retention_progress set through_id = null;
+update bulwark_private.audit_retention_progress set through_id = null;
 select is(tests.seal_log(0), 1, 'AUR-01: (the set-up is sealed)');
 create temporary table mark as
-  select id as after from public.audit_logs order by id desc limit 1;
+  select id as after from bulwark.audit_logs order by id desc limit 1;
 create function pg_temp.later(at bigint)
   returns void
   language sql
 as $$
-  update public.audit_logs e set xid = (b.xid + at)::text::xid8
+  update bulwark.audit_logs e set xid = (b.xid + at)::text::xid8
   from tests.base b, mark m
   where e.xid = pg_current_xact_id() and e.id > m.after;
 $$;
@@ -31,22 +32,22 @@ create function pg_temp.entry(
   returns void
   language sql
 as $$
-  insert into public.audit_logs (
+  insert into bulwark.audit_logs (
     id, xid, occurred_at, era, salt, source, severity, event_type, organization_id, actor_type,
     actor_id, resource_type, resource_id, action, ip, after
   )
   select
-    (substring(private.audit_id_floor(now() - make_interval(days => days))::text for 24)
+    (substring(bulwark_private.audit_id_floor(now() - make_interval(days => days))::text for 24)
       || lpad(to_hex(number), 12, '0'))::uuid,
     (b.xid + 1)::text::xid8, now() - make_interval(days => days),
-    (select max(era) from private.audit_eras), gen_random_uuid(), 'table', severity, 'data.create',
+    (select max(era) from bulwark_private.audit_eras), gen_random_uuid(), 'table', severity, 'data.create',
     tests.organization_id(organization), 'user', tests.user_id(actor), 'public.tests',
     number::text, 'insert', '203.0.113.9', jsonb_build_object('number', number)
   from tests.base b;
 $$;
 create temporary view made as
   select e.*, ('x' || substring(e.id::text from 25))::bit(48)::bigint as number
-  from public.audit_logs e
+  from bulwark.audit_logs e
   where e.resource_type = 'public.tests';
 
 alter table audit_logs disable trigger audit_logs_stamp;
@@ -84,7 +85,7 @@ select is(
 );
 select is(
   tests.error_as('super@bulwark.test', 'authenticated',
-    $$ select private.remove_audit_payloads('{}', null, '{}') $$),
+    $$ select bulwark_private.remove_audit_payloads('{}', null, '{}') $$),
   '42501', 'AUR-08: nobody removes payloads otherwise'
 );
 
@@ -127,9 +128,9 @@ select is(
 
 -- retention
 select is(cleanup_old_audit_logs(36500), 0, 'AUR-50: a hundred years keep everything');
-update private.audit_retention_progress set through_id = null;
+update bulwark_private.audit_retention_progress set through_id = null;
 select is(
-  private.audit_id_floor('1960-01-01'), '00000000-0000-0000-0000-000000000000'::uuid,
+  bulwark_private.audit_id_floor('1960-01-01'), '00000000-0000-0000-0000-000000000000'::uuid,
   'AUR-51: a moment before 1970 is the beginning'
 );
 select is(
@@ -237,7 +238,7 @@ select is(
   tests.log_verdict_after($$ update audit_logs e
     set commitment = c.payload_commitment, salt = null, after = null, ip = null,
         removed_by = (select removed_by from made where number = 1)
-    from private.audit_commitments c, made m
+    from bulwark_private.audit_commitments c, made m
     where m.number = 11 and e.id = m.id and c.id = m.id $$),
   't f removal_record_differs ' || (
     select min(id::text) from made
@@ -271,7 +272,7 @@ select ok(
   'AUR-42: a hold stops pruning before the seal that holds the entry'
 );
 select is(
-  (select max(through_seal) - b.last from private.audit_prunings, tests.base b group by b.last),
+  (select max(through_seal) - b.last from bulwark_private.audit_prunings, tests.base b group by b.last),
   1::bigint, 'AUR-43: what is before it goes'
 );
 select release_legal_hold(h.id) from audit_legal_holds h where h.reason = 'case 3';
@@ -295,16 +296,16 @@ select is(
 select is(
   (select concat_ws(
       ' ', (x.page ->> 'pruned')::bigint - b.last, g.seal <= b.last + 3,
-      private.base64(g.hash) = x.page #>> '{groups,0,previous}'
+      bulwark_private.base64(g.hash) = x.page #>> '{groups,0,previous}'
     )
    from tests.base b
-   cross join (select private.export_audit_log(null, null, 5, null, null, false)) as x (page)
-   join private.audit_groups g on g.organization_id is null
+   cross join (select bulwark_private.export_audit_log(null, null, 5, null, null, false)) as x (page)
+   join bulwark_private.audit_groups g on g.organization_id is null
      and g.seal = (x.page #>> '{previous,seal}')::bigint),
   '3 t t', 'AUR-48a: an export names the pruned group that its first one is chained to'
 );
 select is(
-  tests.error($$ update private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$),
+  tests.error($$ update bulwark_private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$),
   '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUR-49: a tombstone stays what it is'
 );
 

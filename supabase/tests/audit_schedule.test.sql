@@ -1,5 +1,6 @@
 -- The schedule. pg_net and Vault cannot run here, so objects of their shape stand in for them.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(6);
 
 create schema vault;
@@ -15,20 +16,20 @@ create function net.http_post(
 $$;
 
 select is(
-  tests.error($$ select private.request_function('audit/checkpoint') $$),
+  tests.error($$ select bulwark_private.request_function('audit/checkpoint') $$),
   '55000 SCHEDULER_NOT_CONFIGURED', 'AUC-01: without its secrets nothing is sent'
 );
 insert into vault.decrypted_secrets values
   ('bulwark_project_url', 'https://project.test/'), ('bulwark_scheduler_secret', 'hush'),
   ('another', 'secret');
-select is(private.request_function('audit/checkpoint'), 1::bigint, 'AUC-02: a request has an id');
+select is(bulwark_private.request_function('audit/checkpoint'), 1::bigint, 'AUC-02: a request has an id');
 select results_eq(
   $$ select url, headers ->> 'authorization' from net.sent $$,
   $$ values ('https://project.test/functions/v1/audit/checkpoint', 'Bearer hush') $$,
   'AUC-03: it goes to the function, with the secret'
 );
 select is(
-  private.schedule_audit_jobs(), exists (select from pg_extension where extname = 'pg_cron'),
+  bulwark_private.schedule_audit_jobs(), exists (select from pg_extension where extname = 'pg_cron'),
   'AUC-04: jobs are scheduled where pg_cron is installed'
 );
 create temporary table jobs (name text, command text);

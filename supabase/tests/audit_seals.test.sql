@@ -1,6 +1,7 @@
 -- Seals: the trees of RFC 6962, and the chain that holds them. Sealing for real takes transactions
 -- of its own (tests/audit_log.test.ts); here transaction ids are made up.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(23);
 select tests.create_organizations();
 select tests.start_log();
@@ -18,12 +19,12 @@ insert into leaves values
   (8, '\x606162636465666768696a6b6c6d6e6f',
     '5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328');
 select is(
-  encode(private.merkle_root(''), 'hex'),
+  encode(bulwark_private.merkle_root(''), 'hex'),
   'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
   'AUS-01: the empty tree is that of RFC 6962'
 );
 select results_eq(
-  $$ select encode(private.merkle_root((
+  $$ select encode(bulwark_private.merkle_root((
        select string_agg(sha256('\x00'::bytea || i.leaf), '' order by i.n)
        from leaves i where i.n <= l.n)), 'hex') from leaves l order by l.n $$,
   $$ select root from leaves order by n $$,
@@ -62,8 +63,8 @@ select is_empty(
        from generate_series(1, 70) as size, generate_series(1, size) as i group by size)
      select size, i from tree, generate_series(0, size - 1) as i
      where pg_temp.follow(
-       substring(leaves from i * 32 + 1 for 32), i, size, private.merkle_path(leaves, i)
-     ) is distinct from private.merkle_root(leaves) $$,
+       substring(leaves from i * 32 + 1 for 32), i, size, bulwark_private.merkle_path(leaves, i)
+     ) is distinct from bulwark_private.merkle_root(leaves) $$,
   'AUS-03: every path of trees of up to 70 leaves leads to the root'
 );
 
@@ -74,7 +75,7 @@ select tests.log_entry(1, 'acme', n) from generate_series(1, 3) as n;
 select tests.log_entry(2, 'globex', n) from generate_series(1, 2) as n;
 select is(tests.seal_log(2, '1'), 2, 'AUS-08: a seal takes what its snapshot saw finished');
 select is(
-  (select sum(entry_count)::int from private.audit_groups, tests.base b where seal = b.last + 2), 2,
+  (select sum(entry_count)::int from bulwark_private.audit_groups, tests.base b where seal = b.last + 2), 2,
   'AUS-09: and not what a transaction still open then wrote'
 );
 select tests.log_entry(3, 'acme', 4);
@@ -82,7 +83,7 @@ select is(
   tests.seal_log(3), 3, 'AUS-10: the transaction that was open is in the seal after it ended'
 );
 select results_eq(
-  $$ select entry_count::int from private.audit_groups, tests.base b where seal = b.last + 3 $$,
+  $$ select entry_count::int from bulwark_private.audit_groups, tests.base b where seal = b.last + 3 $$,
   $$ values (4) $$, 'AUS-11: with the newer entries'
 );
 select is(tests.seal_log(3), null, 'AUS-12: nothing new makes no seal');
@@ -92,8 +93,8 @@ select is(tests.seal_log(4), 4, 'AUS-14: two organizations share a seal');
 select tests.log_entry(5, 'globex', 4);
 select is(tests.seal_log(5), 5, 'AUS-15: and the chain goes on');
 select results_eq(
-  $$ select s.number - b.last, s.previous_hash = p.hash from private.audit_seals s
-     join private.audit_seals p on p.number = s.number - 1, tests.base b
+  $$ select s.number - b.last, s.previous_hash = p.hash from bulwark_private.audit_seals s
+     join bulwark_private.audit_seals p on p.number = s.number - 1, tests.base b
      where s.number > b.last + 1 order by 1 $$,
   $$ values (2::bigint, true), (3, true), (4, true), (5, true) $$,
   'AUS-16: seals are chained'
@@ -103,7 +104,7 @@ select is(tests.log_verdict('acme'), 't t', 'AUS-18: and so does one organizatio
 
 -- the chain cannot be entered sideways
 select is(
-  tests.error($$ insert into private.audit_seals
+  tests.error($$ insert into bulwark_private.audit_seals
     (number, era, sealed_at, snapshot, root, previous_hash, hash, nodes)
     values (3, 1, '2001-01-01', '1:1:', sha256('x'), sha256('x'), sha256('x'), '') $$),
   'no error', 'AUS-19: whatever an insert into the seals says'
@@ -111,7 +112,7 @@ select is(
 select ok(
   (select s.number - b.last = 6 and s.previous_hash = p.hash and s.sealed_at >= p.sealed_at
      and s.hash <> sha256('x')
-   from private.audit_seals s join private.audit_seals p on p.number = s.number - 1, tests.base b
+   from bulwark_private.audit_seals s join bulwark_private.audit_seals p on p.number = s.number - 1, tests.base b
    where s.root = sha256('x')),
   'AUS-20: it extends the chain'
 );
@@ -120,20 +121,20 @@ select ok(
 select matches(
   tests.log_verdict(), '^f [ft] group_altered 6$', 'AUS-21: and a seal over nothing is found'
 );
-alter table private.audit_seals disable trigger audit_seals_refuse_change;
-delete from private.audit_seals s using tests.base b where s.number = b.last + 6;
+alter table bulwark_private.audit_seals disable trigger audit_seals_refuse_change;
+delete from bulwark_private.audit_seals s using tests.base b where s.number = b.last + 6;
 select is(tests.log_verdict(), 't t', 'AUS-22: (without it the log verifies again)');
-alter table private.audit_seals enable always trigger audit_seals_refuse_change;
+alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_change;
 select is(
-  tests.error($$ update private.audit_seals set root = sha256('y') $$),
+  tests.error($$ update bulwark_private.audit_seals set root = sha256('y') $$),
   '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUS-23: a seal is never changed'
 );
 select is(
-  tests.error($$ delete from private.audit_seals $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  tests.error($$ delete from bulwark_private.audit_seals $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
   'AUS-24: nor removed'
 );
 select is(
-  tests.error($$ delete from private.audit_groups $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  tests.error($$ delete from bulwark_private.audit_groups $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
   'AUS-25: nor its organizations'
 );
 select is(

@@ -1,5 +1,6 @@
 -- What somebody changes around the triggers, each found and named.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(16);
 select tests.create_organizations();
 select tests.start_log();
@@ -22,8 +23,8 @@ select store_audit_checkpoint(
 
 -- tampering around the triggers, each found and named
 alter table audit_logs disable trigger audit_logs_refuse_change;
-alter table private.audit_seals disable trigger audit_seals_refuse_change;
-alter table private.audit_groups disable trigger audit_groups_refuse_change;
+alter table bulwark_private.audit_seals disable trigger audit_seals_refuse_change;
+alter table bulwark_private.audit_groups disable trigger audit_groups_refuse_change;
 select is(
   tests.log_verdict_after($$ update audit_logs set details = '{"number": 3000}'
                    where id = tests.entry_id('acme3') $$),
@@ -60,7 +61,7 @@ select is(
   tests.log_verdict_after($$ update audit_logs e
     set commitment = c.payload_commitment, removed_by = tests.entry_id('acme1'), salt = null,
         details = null, action = null, actor_type = null, database_user = null
-    from private.audit_commitments c where e.id = tests.entry_id('acme2') and c.id = e.id $$),
+    from bulwark_private.audit_commitments c where e.id = tests.entry_id('acme2') and c.id = e.id $$),
   't f removal_without_record ' || tests.entry_id('acme2'),
   'AUS-59: a payload stripped without a record is found and is no retention'
 );
@@ -69,25 +70,25 @@ select matches(
   'f f entry_(missing|inserted)', 'AUS-68: an entry of an era that never was is found'
 );
 select is(
-  tests.log_verdict_after($$ delete from private.audit_seals s using tests.base b
+  tests.log_verdict_after($$ delete from bulwark_private.audit_seals s using tests.base b
     where s.number = b.last + 3 $$),
   't f seal_missing 4', 'AUS-60: a dropped seal is missed'
 );
 select is(
-  tests.log_verdict_after($$ update private.audit_seals s set root = sha256('x') from tests.base b
+  tests.log_verdict_after($$ update bulwark_private.audit_seals s set root = sha256('x') from tests.base b
     where s.number = b.last + 3 $$),
   'f t seal_altered 3', 'AUS-61: an altered seal is named'
 );
 select is(
-  tests.log_verdict_after($$ update private.audit_groups g
+  tests.log_verdict_after($$ update bulwark_private.audit_groups g
     set leaves = overlay(leaves placing sha256('x') from 1)
     from tests.base b where g.seal = b.last + 4 $$),
   'f t group_altered 4', 'AUS-62: and so are altered leaves'
 );
 select is(
   tests.log_verdict_after($$
-    delete from private.audit_groups g using tests.base b where g.seal = b.last + 5;
-    delete from private.audit_seals s using tests.base b where s.number = b.last + 5;
+    delete from bulwark_private.audit_groups g using tests.base b where g.seal = b.last + 5;
+    delete from bulwark_private.audit_seals s using tests.base b where s.number = b.last + 5;
     delete from audit_logs where id = tests.entry_id('globex4') $$),
   't f checkpoint_ahead 5', 'AUS-63: a tail cut off behind a checkpoint is missed'
 );

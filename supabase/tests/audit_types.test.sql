@@ -1,6 +1,7 @@
 -- Values of every type that a column can have: no write fails under the log, and every change of a
 -- value is an entry.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(6);
 select tests.create_organizations();
 
@@ -96,7 +97,7 @@ begin
   loop
     begin
       create table public.typed (like written including indexes);
-      perform private.enable_audit(
+      perform bulwark.enable_audit(
         'public.typed', ignore => '{hidden}', bulk => v_capture = 'bulk'
       );
       insert into public.typed select w.* from written w;
@@ -106,7 +107,7 @@ begin
       delete from public.typed;
       select jsonb_object_agg(c.action, c.n) into v_found
       from (
-        select e.action, count(*) as n from public.audit_logs e
+        select e.action, count(*) as n from bulwark.audit_logs e
         where e.resource_type = 'public.typed' and e.xid = pg_current_xact_id()
           and not coalesce(e.before, '{}') ? 'hidden' and not coalesce(e.after, '{}') ? 'hidden'
           and coalesce(e.before, e.after) ? 'v'
@@ -160,14 +161,14 @@ select is_empty(
 create table public.typed (
   id integer primary key, v public.raising_row, hidden public.raising_row[]
 );
-select private.enable_audit('public.typed', ignore => '{hidden}');
+select bulwark.enable_audit('public.typed', ignore => '{hidden}');
 insert into public.typed values (1, '(1,one,{two})', '{"(1,one,{two})"}');
 select is(
   (select concat_ws(' ', e.after #>> '{v,unconvertible}', e.after #>> '{v,text}')
    from audit_logs e where e.resource_type = 'public.typed' and e.resource_id = '1'),
   'public.raising_row (1,one,{two})', 'AUT-04: what cannot be converted is recorded as such'
 );
-update private.settings set value = 'true' where name = 'audit.refuse_unconvertible';
+update bulwark.settings set value = 'true' where name = 'audit.refuse_unconvertible';
 select is(
   tests.error($$ insert into public.typed (id, hidden) values (2, '{"(1,one,{two})"}') $$),
   'no error', 'AUT-05: an ignored column is not converted'

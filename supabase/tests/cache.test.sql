@@ -1,5 +1,6 @@
 -- Cached permissions: a version for what somebody holds, that moves whenever that does.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(10);
 select tests.create_organizations();
 

@@ -1,6 +1,7 @@
 -- Encryption in the database: who reaches keys, what a declared column refuses,
 -- rotation, shredding.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(50);
 select tests.create_organizations();
 
@@ -12,7 +13,7 @@ create table public.people (
   born date
 );
 create table public.pairs (a int, b int, email text, primary key (a, b));
-select private.declare_encrypted_column(
+select bulwark.declare_encrypted_column(
   'public.people', 'email', organization_column => 'organization_id', blind_index => true
 );
 
@@ -49,49 +50,49 @@ select is(
 );
 insert into public.people (phone) values ('555-0100');
 select is(
-  tests.error($$ select private.declare_encrypted_column('public.people', 'phone') $$),
+  tests.error($$ select bulwark.declare_encrypted_column('public.people', 'phone') $$),
   '23514 ENCRYPTION_PLAINTEXT_PRESENT', 'ENC-05: a column that holds plaintext is not declared'
 );
 select is(
-  tests.error($$ select private.declare_encrypted_column('public.people', 'born') $$),
+  tests.error($$ select bulwark.declare_encrypted_column('public.people', 'born') $$),
   '42703 ENCRYPTION_UNKNOWN_COLUMN', 'ENC-06: a column that is not text is not declared'
 );
 select is(
-  tests.error($$ select private.declare_encrypted_column('public.people', 'email', 'phone') $$),
+  tests.error($$ select bulwark.declare_encrypted_column('public.people', 'email', 'phone') $$),
   '42703 ENCRYPTION_UNKNOWN_COLUMN', 'ENC-07: the organization''s column has to be uuid'
 );
 select is(
-  tests.error($$ select private.declare_encrypted_column('public.pairs', 'email') $$),
+  tests.error($$ select bulwark.declare_encrypted_column('public.pairs', 'email') $$),
   '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: a table needs a primary key of one column'
 );
 create table public.by_day (day timestamptz primary key, note text);
 select is(
-  tests.error($$ select private.declare_encrypted_column('public.by_day', 'note') $$),
+  tests.error($$ select bulwark.declare_encrypted_column('public.by_day', 'note') $$),
   '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: whose text is the same whoever writes it'
 );
 drop table public.by_day;
 select is(
-  tests.error($$ select private.declare_encrypted_column('public.people', null) $$),
+  tests.error($$ select bulwark.declare_encrypted_column('public.people', null) $$),
   '22023 ENCRYPTION_INVALID_ARGUMENT', 'ENC-09: an argument that must be given is not null'
 );
 select lives_ok(
-  $$ select private.declare_encrypted_column(
+  $$ select bulwark.declare_encrypted_column(
        'public.people', 'email', organization_column => 'organization_id', blind_index => true
      ) $$,
   'ENC-10: a column may be declared again'
 );
 select isnt_empty(
-  $$ select from public.audit_logs where resource_type = 'private.encrypted_columns' $$,
+  $$ select from bulwark.audit_logs where resource_type = 'bulwark_private.encrypted_columns' $$,
   'ENC-11: that a column was declared is on record'
 );
 
 -- Of all columns that are declared, those made here are looked at.
-delete from private.encrypted_columns c where c.relation::text ~ '^(public\.)?webhook_|^private\.';
+delete from bulwark_private.encrypted_columns c where c.relation::text ~ '^(bulwark\.)?webhook_|^bulwark_private\.';
 
 -- clients reach no key
 select set_eq(
   $$ select p.proname::text from pg_proc p
-     where p.pronamespace = 'public'::regnamespace
+     where p.pronamespace = 'bulwark'::regnamespace
        and has_function_privilege('authenticated', p.oid, 'execute')
        and p.proname ~ '(key|encrypt|shred|field_access|rewrap)' and p.proname !~ 'api_key' $$,
   array[
@@ -100,92 +101,92 @@ select set_eq(
   'ENC-12: of all that touches keys clients call four functions'
 );
 select is(
-  tests.error_as('super@bulwark.test', 'authenticated', $$ select public.read_data_keys('{}') $$),
+  tests.error_as('super@bulwark.test', 'authenticated', $$ select bulwark.read_data_keys('{}') $$),
   '42501', 'ENC-13: not even a super_admin reads wrapped keys'
 );
 select is(
-  tests.error_as('super@bulwark.test', 'service_role', $$ select from private.data_keys $$),
+  tests.error_as('super@bulwark.test', 'service_role', $$ select from bulwark_private.data_keys $$),
   '42501', 'ENC-14: the service role reads wrapped keys through functions alone'
 );
 
 -- keys, as functions make them
 select tests.act_as_role('service_role');
-select public.register_key_encryption_key('k1', 'raw', 'check');
-select public.register_key_encryption_key('k1', 'raw', 'another');
+select bulwark.register_key_encryption_key('k1', 'raw', 'check');
+select bulwark.register_key_encryption_key('k1', 'raw', 'another');
 select is(
-  (select check_value from public.find_key_encryption_key('k1')), 'check',
+  (select check_value from bulwark.find_key_encryption_key('k1')), 'check',
   'ENC-15: a registered key-encryption key keeps its check value'
 );
 select is(
-  tests.error($$ select public.register_key_encryption_key(
+  tests.error($$ select bulwark.register_key_encryption_key(
     'weak', 'pbkdf2-sha256', 'c', 'AAAAAAAAAAAAAAAAAAAAAA', 599999) $$),
   '23514', 'ENC-16: a passphrase with fewer than 600,000 rounds is not registered'
 );
 select is(
-  (select id from public.reserve_data_key('field', 10, tests.organization_id('acme'))), null,
+  (select id from bulwark.reserve_data_key('field', 10, tests.organization_id('acme'))), null,
   'ENC-17: an organization begins without a key'
 );
 select ok(
-  public.add_data_key(tests.key(1), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')),
+  bulwark.add_data_key(tests.key(1), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')),
   'ENC-18: the first key of an organization becomes the current one'
 );
 select ok(
-  not public.add_data_key(
+  not bulwark.add_data_key(
     tests.key(9), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')
   ),
   'ENC-19: whoever comes second adds nothing'
 );
 select is(
-  tests.error($$ select public.add_data_key(
+  tests.error($$ select bulwark.add_data_key(
     tests.key(9), 'field', 'in the open', 1, tests.organization_id('acme')) $$),
   '23514', 'ENC-20: a key that is not wrapped is refused'
 );
 select is(
-  tests.error($$ select public.add_data_key(
+  tests.error($$ select bulwark.add_data_key(
     tests.key(9), 'field', tests.wrapped('k9'), 1, tests.organization_id('acme')) $$),
   '23503', 'ENC-21: a key wrapped by nobody known is refused'
 );
 select is(
-  tests.error($$ select public.add_data_key(
+  tests.error($$ select bulwark.add_data_key(
     tests.key(9), 'field', tests.wrapped('k1'), 0, gen_random_uuid()) $$),
   'PT404 RBAC_UNKNOWN_ORGANIZATION', 'ENC-22: an organization that does not exist gets no key'
 );
-select public.add_data_key(
+select bulwark.add_data_key(
   tests.key(2), 'field', tests.wrapped('k1'), 0, tests.organization_id('globex')
 );
 select is(
   (select array_agg(granted) from (
-    select (public.reserve_data_key('field', 1000, tests.organization_id('acme'))).granted
+    select (bulwark.reserve_data_key('field', 1000, tests.organization_id('acme'))).granted
     from generate_series(1, 3)
   ) g),
   '{1000,1000,1000}', 'ENC-23: messages are set aside'
 );
 select is(
-  tests.error($$ select public.reserve_data_key('field', -1, tests.organization_id('acme')) $$),
+  tests.error($$ select bulwark.reserve_data_key('field', -1, tests.organization_id('acme')) $$),
   '22023 ENCRYPTION_INVALID_ARGUMENT', 'ENC-24: nobody gives messages back'
 );
 
 -- the message limit
 select tests.act_as_owner();
 select is(
-  (select messages from private.data_keys where id = tests.key(1)), 3000::bigint,
+  (select messages from bulwark_private.data_keys where id = tests.key(1)), 3000::bigint,
   'ENC-25: what was set aside is counted'
 );
-update private.settings set value = '3500' where name = 'encryption.messages_per_key';
+update bulwark.settings set value = '3500' where name = 'encryption.messages_per_key';
 select tests.act_as_role('service_role');
 select is(
   (select array_agg(granted) from (
-    select (public.reserve_data_key('field', 400, tests.organization_id('acme'))).granted
+    select (bulwark.reserve_data_key('field', 400, tests.organization_id('acme'))).granted
     from generate_series(1, 3)
   ) g),
   '{400,100,0}', 'ENC-26: a key grants no more than its limit'
 );
 select tests.act_as_owner();
-update private.settings set value = '99999999999' where name = 'encryption.messages_per_key';
-update private.data_keys set messages = 4294967290 where id = tests.key(1);
+update bulwark.settings set value = '99999999999' where name = 'encryption.messages_per_key';
+update bulwark_private.data_keys set messages = 4294967290 where id = tests.key(1);
 select tests.act_as_role('service_role');
 select is(
-  (select granted from public.reserve_data_key('field', 400, tests.organization_id('acme'))), 6,
+  (select granted from bulwark.reserve_data_key('field', 400, tests.organization_id('acme'))), 6,
   'ENC-27: whatever the setting says, no key grants more than 2^32'
 );
 
@@ -198,15 +199,15 @@ from generate_series(1, 5);
 insert into public.people (organization_id, email)
 values (tests.organization_id('globex'), tests.ciphertext(tests.key(2)));
 select tests.act_as_role('service_role');
-select public.add_data_key(
+select bulwark.add_data_key(
   tests.key(3), 'field', tests.wrapped('k1'), 1, tests.organization_id('acme')
 );
-create temporary table batch as select * from public.next_reencryption_batch(2);
+create temporary table batch as select * from bulwark.next_reencryption_batch(2);
 select is(
   (select jsonb_array_length(batch) from batch), 2, 'ENC-28: a batch has as many rows as asked for'
 );
 select is_empty(
-  $$ select from public.next_reencryption_batch(2) $$, 'ENC-29: a batch that is lent is lent once'
+  $$ select from bulwark.next_reencryption_batch(2) $$, 'ENC-29: a batch that is lent is lent once'
 );
 -- Somebody writes one of the two rows meanwhile.
 select tests.act_as_owner();
@@ -215,7 +216,7 @@ where id = (select (batch -> 0 ->> 'k')::bigint from batch);
 select tests.act_as_role('service_role');
 select is(
   (
-    select public.apply_reencryption_batch(
+    select bulwark.apply_reencryption_batch(
       b.reencryption_id, b.next_place,
       (
         select jsonb_agg(r || jsonb_build_object(
@@ -232,7 +233,7 @@ select is(
 );
 select is(
   (
-    select public.apply_reencryption_batch(
+    select bulwark.apply_reencryption_batch(
       b.reencryption_id, b.next_place, b.batch, place => b.place
     )
     from batch b
@@ -251,14 +252,14 @@ select is(
    where organization_id = tests.organization_id('globex')),
   'A', 'ENC-33: another organization''s rows are not touched'
 );
-update private.reencryptions set leased_until = now() - interval '1 second';
+update bulwark_private.reencryptions set leased_until = now() - interval '1 second';
 drop table batch;
 select tests.act_as_role('service_role');
-create temporary table batch as select * from public.next_reencryption_batch(100);
+create temporary table batch as select * from bulwark.next_reencryption_batch(100);
 select is(
   (select jsonb_array_length(batch) from batch), 3, 'ENC-34: the next batch comes after the last'
 );
-select public.apply_reencryption_batch(
+select bulwark.apply_reencryption_batch(
   b.reencryption_id, b.next_place, '[]',
   (select jsonb_agg(jsonb_build_object('k', r ->> 'k', 'f', 'tampered'))
    from jsonb_array_elements(b.batch) r),
@@ -266,12 +267,12 @@ select public.apply_reencryption_batch(
 )
 from batch b;
 drop table batch;
-create temporary table batch as select * from public.next_reencryption_batch(100);
+create temporary table batch as select * from bulwark.next_reencryption_batch(100);
 select is(
   (select jsonb_array_length(batch) from batch), 3,
   'ENC-35: what did not decrypt is tried once more in a pass of its own'
 );
-select public.apply_reencryption_batch(
+select bulwark.apply_reencryption_batch(
   b.reencryption_id, b.next_place, '[]',
   (select jsonb_agg(jsonb_build_object('k', r ->> 'k', 'f', 'tampered'))
    from jsonb_array_elements(b.batch) r),
@@ -279,88 +280,88 @@ select public.apply_reencryption_batch(
 )
 from batch b;
 select is_empty(
-  $$ select from public.next_reencryption_batch(100) $$, 'ENC-36: and then it waits'
+  $$ select from bulwark.next_reencryption_batch(100) $$, 'ENC-36: and then it waits'
 );
 select tests.act_as('admin@acme.test');
 select is(
-  (select state from public.encryption_progress(tests.organization_id('acme'))), 'settling',
+  (select state from bulwark.encryption_progress(tests.organization_id('acme'))), 'settling',
   'ENC-36: since functions may still write under the old key'
 );
 select tests.act_as_owner();
-update private.settings set value = '0' where name = 'encryption.settle_seconds';
+update bulwark.settings set value = '0' where name = 'encryption.settle_seconds';
 select tests.act_as_role('service_role');
-select public.apply_reencryption_batch(
+select bulwark.apply_reencryption_batch(
   b.reencryption_id, b.next_place, '[]',
   (select jsonb_agg(jsonb_build_object('k', r ->> 'k', 'f', 'tampered'))
    from jsonb_array_elements(b.batch) r),
   b.place
 )
-from public.next_reencryption_batch(100) b;
-select is_empty($$ select from public.next_reencryption_batch(100) $$, 'ENC-36: and then it ends');
+from bulwark.next_reencryption_batch(100) b;
+select is_empty($$ select from bulwark.next_reencryption_batch(100) $$, 'ENC-36: and then it ends');
 select tests.act_as('admin@acme.test');
 select results_eq(
   $$ select state, total, done, failed
-     from public.encryption_progress(tests.organization_id('acme')) $$,
+     from bulwark.encryption_progress(tests.organization_id('acme')) $$,
   $$ values ('incomplete', 5::bigint, 1::bigint, 3::bigint) $$,
   'ENC-37: whoever may rotate sees how far it is, and what failed'
 );
 select tests.act_as_owner();
 savepoint stuck;
-update private.reencryptions set state = 'running', leased_until = now() - interval '1 hour';
+update bulwark_private.reencryptions set state = 'running', leased_until = now() - interval '1 hour';
 select tests.act_as_role('service_role');
-select public.add_data_key(
+select bulwark.add_data_key(
   tests.key(4), 'field', tests.wrapped('k1'), 1, tests.organization_id('globex')
 );
 select is(
-  (select (batch -> 0 ->> 'o')::uuid from public.next_reencryption_batch(100)),
+  (select (batch -> 0 ->> 'o')::uuid from bulwark.next_reencryption_batch(100)),
   tests.organization_id('globex'),
   'ENC-37: a batch that nobody could finish does not keep those of others waiting'
 );
 rollback to savepoint stuck;
 select tests.act_as('admin@acme.test');
 select is(
-  tests.error($$ select public.encryption_progress(tests.organization_id('globex')) $$),
+  tests.error($$ select bulwark.encryption_progress(tests.organization_id('globex')) $$),
   '42501 RBAC_PERMISSION_DENIED', 'ENC-38: of another organization nobody sees it'
 );
 select is(
-  tests.error($$ select public.key_encryption_status() $$), '42501 RBAC_PERMISSION_DENIED',
+  tests.error($$ select bulwark.key_encryption_status() $$), '42501 RBAC_PERMISSION_DENIED',
   'ENC-39: key-encryption keys are the installation''s business'
 );
 
 -- shredding
 select is(
-  tests.error($$ select public.shred_organization(tests.organization_id('acme'), 'acme') $$),
+  tests.error($$ select bulwark.shred_organization(tests.organization_id('acme'), 'acme') $$),
   '42501 RBAC_PERMISSION_DENIED', 'ENC-40: an administrator does not shred the organization'
 );
 select tests.act_as('super@bulwark.test');
 select is(
-  tests.error($$ select public.shred_organization(tests.organization_id('acme'), 'globex') $$),
+  tests.error($$ select bulwark.shred_organization(tests.organization_id('acme'), 'globex') $$),
   'PT404 RBAC_UNKNOWN_ORGANIZATION', 'ENC-41: the slug has to confirm it'
 );
 select is(
-  public.shred_organization(tests.organization_id('acme'), 'acme'), 2,
+  bulwark.shred_organization(tests.organization_id('acme'), 'acme'), 2,
   'ENC-42: a super_admin shreds an organization'
 );
 select is(
-  tests.error($$ select public.shred_organization(tests.organization_id('acme'), 'acme') $$),
+  tests.error($$ select bulwark.shred_organization(tests.organization_id('acme'), 'acme') $$),
   'PT410 ENCRYPTION_KEY_DESTROYED', 'ENC-43: what is destroyed stays destroyed'
 );
 select tests.act_as_role('service_role');
 select is(
-  tests.error($$ select public.add_data_key(
+  tests.error($$ select bulwark.add_data_key(
     tests.key(9), 'field', tests.wrapped('k1'), 3, tests.organization_id('acme')) $$),
   'PT410 ENCRYPTION_KEY_DESTROYED', 'ENC-44: a shredded organization gets no new key'
 );
 select tests.act_as_owner();
 select results_eq(
-  $$ select count(*), count(wrapped_key) from private.data_keys
+  $$ select count(*), count(wrapped_key) from bulwark_private.data_keys
      where organization_id = tests.organization_id('acme') $$,
   $$ values (2::bigint, 0::bigint) $$,
   'ENC-45: of destroyed keys the rows are left and nothing in them'
 );
-delete from public.organizations where slug = 'globex';
+delete from bulwark.organizations where slug = 'globex';
 select results_eq(
-  $$ select count(*), count(wrapped_key) from private.data_keys where id = tests.key(2) $$,
+  $$ select count(*), count(wrapped_key) from bulwark_private.data_keys where id = tests.key(2) $$,
   $$ values (1::bigint, 0::bigint) $$, 'ENC-46: an organization that is deleted is shredded'
 );
 

@@ -1,5 +1,6 @@
 -- Declared columns whose names are long or alike: each has checks and indexes of its own.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(12);
 
 create table public.patients (
@@ -9,13 +10,13 @@ create table public.patients (
   "a_name_that_agrees_in_its_first_forty_chars_two" text,
   "ключ_пациента_для_проверки_длин" text
 );
-select private.declare_encrypted_column(
+select bulwark.declare_encrypted_column(
   'public.patients', 'a_name_that_agrees_in_its_first_forty_chars_one', 'organization_id', true
 );
-select private.declare_encrypted_column(
+select bulwark.declare_encrypted_column(
   'public.patients', 'a_name_that_agrees_in_its_first_forty_chars_two', 'organization_id', true
 );
-select private.declare_encrypted_column(
+select bulwark.declare_encrypted_column(
   'public.patients', 'ключ_пациента_для_проверки_длин', 'organization_id', true
 );
 select is(
@@ -34,14 +35,14 @@ select is(
   )),
   '23514', format('ENC-47: so does what %s is found by', e.column_name)
 )
-from private.encrypted_columns e where e.relation = 'public.patients'::regclass;
+from bulwark_private.encrypted_columns e where e.relation = 'public.patients'::regclass;
 select is(
   (select count(*) from pg_constraint c
    where c.conrelid = 'public.patients'::regclass and c.contype = 'c'),
   6::bigint, 'ENC-47: each column and each index has a check of its own'
 );
 select is(
-  (select count(*) from private.encrypted_columns e
+  (select count(*) from bulwark_private.encrypted_columns e
    join pg_attribute a on a.attrelid = e.relation and a.attname = e.index_column
    where e.relation = 'public.patients'::regclass),
   3::bigint, 'ENC-47: the column that is searched is the one that is there'
@@ -50,27 +51,27 @@ select is(
 -- Tables and columns that read alike when they are joined.
 create table public.a_b (id uuid primary key, c text);
 create table public.a (id uuid primary key, b_c text);
-select private.declare_encrypted_column('public.a_b', 'c');
-select private.declare_encrypted_column('public.a', 'b_c');
+select bulwark.declare_encrypted_column('public.a_b', 'c');
+select bulwark.declare_encrypted_column('public.a', 'b_c');
 select is(
   (select count(*) from pg_index i
    where i.indrelid in ('public.a_b'::regclass, 'public.a'::regclass) and not i.indisprimary),
   2::bigint, 'ENC-48: each table has the index that rotation reads by'
 );
-select private.declare_encrypted_column('public.a', 'b_c');
+select bulwark.declare_encrypted_column('public.a', 'b_c');
 select is(
   (select count(*) from pg_index i where i.indrelid = 'public.a'::regclass), 2::bigint,
   'ENC-48: declaring it again makes no second one'
 );
 
 select ok(
-  octet_length(private.object_name(array[repeat('я', 31), 'x'], '_index')) <= 63
-    and private.object_name(array[repeat('я', 31), 'x'], '_index')
-      <> private.object_name(array[repeat('я', 31), 'y'], '_index'),
+  octet_length(bulwark_private.object_name(array[repeat('я', 31), 'x'], '_index')) <= 63
+    and bulwark_private.object_name(array[repeat('я', 31), 'x'], '_index')
+      <> bulwark_private.object_name(array[repeat('я', 31), 'y'], '_index'),
   'FND-10: a name that has to be cut is cut at a character, and stays its own'
 );
 select is(
-  private.object_name(array['email'], '_index'), 'email_index'::name,
+  bulwark_private.object_name(array['email'], '_index'), 'email_index'::name,
   'FND-10: one that fits reads as it is'
 );
 

@@ -1,34 +1,35 @@
 -- What every capability stands on: lengths of time as moments, and what a request claims.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(9);
 
 -- lengths of time
-select ok(private.lasts_up_to('7 days', '7 days'), 'FND-01: a length reaches its bound');
+select ok(bulwark_private.lasts_up_to('7 days', '7 days'), 'FND-01: a length reaches its bound');
 select ok(
-  not private.lasts_up_to('7 days 1 microsecond', '7 days'), 'FND-01: and goes no further'
+  not bulwark_private.lasts_up_to('7 days 1 microsecond', '7 days'), 'FND-01: and goes no further'
 );
-select ok(private.lasts_up_to('0', '7 days'), 'FND-02: nothing is a length');
-select ok(not private.lasts_up_to('-1 microsecond', '7 days'), 'FND-02: less than nothing is none');
+select ok(bulwark_private.lasts_up_to('0', '7 days'), 'FND-02: nothing is a length');
+select ok(not bulwark_private.lasts_up_to('-1 microsecond', '7 days'), 'FND-02: less than nothing is none');
 select is(
-  array[private.lasts_up_to(null, '7 days'), private.lasts_up_to('1 day', null)],
+  array[bulwark_private.lasts_up_to(null, '7 days'), bulwark_private.lasts_up_to('1 day', null)],
   '{f,f}', 'FND-03: of an unknown length or bound the answer is no'
 );
 -- Among intervals the first is no longer than the second, and the other one is nothing at all.
 select ok(
-  not private.lasts_up_to('1 year', '360 days'), 'FND-04: a year is as long as the calendar has it'
+  not bulwark_private.lasts_up_to('1 year', '360 days'), 'FND-04: a year is as long as the calendar has it'
 );
 select ok(
-  not private.lasts_up_to('1200 mons -36000 days', '7 days'), 'FND-04: however it is written'
+  not bulwark_private.lasts_up_to('1200 mons -36000 days', '7 days'), 'FND-04: however it is written'
 );
 
 -- what a request claims
 select is(
-  private.uuid_or_null('00000000-0000-4000-8000-00000000000A'),
+  bulwark_private.uuid_or_null('00000000-0000-4000-8000-00000000000A'),
   '00000000-0000-4000-8000-00000000000a'::uuid, 'FND-05: a claim that is a UUID is one'
 );
 select is(
   array(
-    select private.uuid_or_null(claim)
+    select bulwark_private.uuid_or_null(claim)
     from unnest(array[
       null, '', 'x', '{00000000-0000-4000-8000-00000000000a}', '00000000000040008000000000000000',
       E'00000000-0000-4000-8000-00000000000a\n'

@@ -1,6 +1,7 @@
 -- Metrics: counted exactly, read as percentiles that are off by less than they say, by those alone
 -- who may watch the installation.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(49);
 select tests.create_organizations();
 
@@ -101,7 +102,7 @@ select record_metrics(gen_random_uuid(), jsonb_build_array(
   pg_temp.sample('t_clock', 'counter', '{}', now() - interval '1 year', '{1}')
 ));
 select is_empty(
-  $$ select p.at from private.metric_points p
+  $$ select p.at from bulwark_private.metric_points p
     where p.at > now() or p.at < now() - interval '62 minutes' $$,
   'MET-12: an isolate''s clock does not put values into the future or far into the past'
 );
@@ -132,18 +133,18 @@ select results_eq(
 );
 
 -- cardinality
-update private.settings set value = '60' where name = 'metrics.max_metrics';
+update bulwark.settings set value = '60' where name = 'metrics.max_metrics';
 select record_metrics(gen_random_uuid(), jsonb_build_array(
   pg_temp.sample('t_many', 'counter', '{"user": "first"}', now(), '{1}')
 ));
-update private.metrics set max_series = 10 where name = 't_many';
+update bulwark_private.metrics set max_series = 10 where name = 't_many';
 select record_metrics(gen_random_uuid(), (
   select jsonb_agg(pg_temp.sample(
     't_many', 'counter', jsonb_build_object('user', i::text), now(), '{1}'))
   from generate_series(1, 500) as i
 ));
 select is(
-  (select count(*) from private.metric_series where metric = 't_many'), 11::bigint,
+  (select count(*) from bulwark_private.metric_series where metric = 't_many'), 11::bigint,
   'MET-14: labels take as many combinations as the metric may have, and one for the rest'
 );
 select is(
@@ -157,9 +158,9 @@ select record_metrics(gen_random_uuid(), (
   select jsonb_agg(pg_temp.sample('t_name_' || i, 'counter', '{}', now(), '{1}'))
   from generate_series(1, 100) as i
 ));
-select is((select count(*) from private.metrics), 60::bigint, 'MET-17: metrics are bounded too');
+select is((select count(*) from bulwark_private.metrics), 60::bigint, 'MET-17: metrics are bounded too');
 
-update private.settings set value = '500' where name = 'metrics.max_metrics';
+update bulwark.settings set value = '500' where name = 'metrics.max_metrics';
 
 -- percentiles, over several minutes and several flushes
 select record_metrics(gen_random_uuid(), jsonb_build_array(
@@ -212,11 +213,11 @@ select results_eq(
 create temporary table before as
   select count, total, minimum, maximum, p50, p95, p99
   from read_metric('t_spread', since => now() - interval '400 days');
-update private.metric_points set at = at - interval '3 days' where series_id in (
-  select id from private.metric_series where metric = 't_spread');
+update bulwark_private.metric_points set at = at - interval '3 days' where series_id in (
+  select id from bulwark_private.metric_series where metric = 't_spread');
 select cmp_ok(roll_up_metrics(), '>', 0::bigint, 'MET-21: minutes that age are rolled up');
 select cmp_ok(
-  (select count(*) from private.metric_points p join private.metric_series s on s.id = p.series_id
+  (select count(*) from bulwark_private.metric_points p join bulwark_private.metric_series s on s.id = p.series_id
    where s.metric = 't_spread' and p.minutes = 60), '<=', 2::bigint, 'MET-22: into hours'
 );
 select results_eq(
@@ -225,7 +226,7 @@ select results_eq(
   $$ select count, total::numeric, minimum, maximum, p50, p95, p99 from before $$,
   'MET-23: and every number stays what it was'
 );
-update private.metric_points set at = at - interval '70 days' where minutes = 60;
+update bulwark_private.metric_points set at = at - interval '70 days' where minutes = 60;
 select roll_up_metrics();
 select results_eq(
   $$ select count, p50, p95, p99
@@ -233,10 +234,10 @@ select results_eq(
   $$ select count, p50, p95, p99 from before $$, 'MET-24: hours into days as well'
 );
 select is(roll_up_metrics(), 0::bigint, 'MET-25: a second time there is nothing to do');
-update private.metric_points set at = at - interval '800 days' where minutes = 1440;
+update bulwark_private.metric_points set at = at - interval '800 days' where minutes = 1440;
 select roll_up_metrics();
 select is_empty(
-  $$ select from private.metric_points where minutes = 1440 $$,
+  $$ select from bulwark_private.metric_points where minutes = 1440 $$,
   'MET-26: what is too old is forgotten'
 );
 select is(
@@ -283,7 +284,7 @@ select is(
 select is(
   array[
     tests.error('select roll_up_metrics()'), tests.error('select evaluate_alerts()'),
-    tests.error('select * from private.metric_points')
+    tests.error('select * from bulwark_private.metric_points')
   ],
   array['42501', '42501', '42501'], 'MET-34: nor run what the scheduler runs, nor read the tables'
 );
@@ -328,40 +329,40 @@ create function pg_temp.record(metric text, route text) returns bigint language 
     pg_temp.sample(metric, 'counter', jsonb_build_object('route', route), now(), '{1}')));
 $$;
 create function pg_temp.routes() returns setof text language sql as $$
-  select coalesce(labels ->> 'route', 'overflow') from private.metric_series
+  select coalesce(labels ->> 'route', 'overflow') from bulwark_private.metric_series
   where metric = 't_ending' order by id;
 $$;
 select pg_temp.record('t_ending', 'old');
 select pg_temp.record('t_ending', 'older');
-update private.metrics set max_series = 2 where name = 't_ending';
+update bulwark_private.metrics set max_series = 2 where name = 't_ending';
 select pg_temp.record('t_ending', 'new');
 select results_eq(
   'select pg_temp.routes()', $$ values ('old'), ('older'), ('overflow') $$,
   'MET-45: where there are as many series as there may be a new one is overflow'
 );
-update private.metric_series set last_at = now() - interval '31 days'
+update bulwark_private.metric_series set last_at = now() - interval '31 days'
 where metric = 't_ending' and labels ->> 'route' like 'old%';
 select pg_temp.record('t_ending', 'newer');
 select results_eq(
   'select pg_temp.routes()', $$ values ('old'), ('older'), ('overflow'), ('newer') $$,
   'MET-46: those that nobody reported for a month take no place'
 );
-update private.metric_series set last_at = now() - interval '731 days'
+update bulwark_private.metric_series set last_at = now() - interval '731 days'
 where metric = 't_ending' and labels ->> 'route' like 'old%';
-delete from private.metric_points p using private.metric_series s
+delete from bulwark_private.metric_points p using bulwark_private.metric_series s
 where s.id = p.series_id and s.metric = 't_ending' and s.labels ->> 'route' = 'older';
 select roll_up_metrics();
 select results_eq(
   'select pg_temp.routes()', $$ values ('old'), ('overflow'), ('newer') $$,
   'MET-47: a series ends when nothing is kept of it any more, and not before'
 );
-update private.metrics set created_at = now() - interval '731 days';
+update bulwark_private.metrics set created_at = now() - interval '731 days';
 select pg_temp.record('t_ended', 'only');
-update private.metrics set created_at = now() - interval '731 days' where name = 't_ended';
-delete from private.metric_series where metric = 't_ended';
+update bulwark_private.metrics set created_at = now() - interval '731 days' where name = 't_ended';
+delete from bulwark_private.metric_series where metric = 't_ended';
 select roll_up_metrics();
 select is(
-  array(select name from private.metrics where name in ('t_ended', 't_ending')), array['t_ending'],
+  array(select name from bulwark_private.metrics where name in ('t_ended', 't_ending')), array['t_ending'],
   'MET-48: and a metric with its last series'
 );
 select is(

@@ -1,9 +1,10 @@
 -- Alerts: raised once when a threshold is crossed for long enough, resolved when it is over, and
 -- silent while nothing is known.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(47);
 select tests.create_organizations();
-delete from private.alert_rules;
+delete from bulwark_private.alert_rules;
 
 create function pg_temp.set_level(level double precision) returns void language sql as $$
   select record_metrics(gen_random_uuid(), jsonb_build_array(jsonb_build_object(
@@ -13,7 +14,7 @@ create function pg_temp.set_level(level double precision) returns void language 
 $$;
 -- Time passes for an alert.
 create function pg_temp.wait(duration interval) returns void language sql as $$
-  update private.alert_states set
+  update bulwark_private.alert_states set
     since = since - duration, warning_since = warning_since - duration,
     critical_since = critical_since - duration, calmer_since = calmer_since - duration,
     silent_since = silent_since - duration, warned_at = warned_at - duration,
@@ -23,7 +24,7 @@ create function pg_temp.see(level double precision) returns text language plpgsq
 begin
   perform pg_temp.set_level(level);
   perform evaluate_alerts();
-  return (select state from private.alert_states where rule = 't_rule');
+  return (select state from bulwark_private.alert_states where rule = 't_rule');
 end;
 $$;
 create function pg_temp.events() returns table (type text, open boolean) language sql as $$
@@ -36,7 +37,7 @@ select set_alert_rule('t_rule', 't_level', 'last', 100, 200,
 
 -- up
 select is(evaluate_alerts(), 0, 'ALERT-01: a metric that was never measured is evaluated');
-select is((select state::text from private.alert_states), 'no_data', 'ALERT-02: it has no data');
+select is((select state::text from bulwark_private.alert_states), 'no_data', 'ALERT-02: it has no data');
 select is(pg_temp.see(50), 'ok', 'ALERT-03: with a first measurement in bounds it is well at once');
 select is(pg_temp.see(150), 'ok', 'ALERT-04: a threshold that was just crossed is no alert yet');
 select pg_temp.wait('1 minute');
@@ -107,12 +108,12 @@ select results_eq(
 );
 
 -- silence
-delete from private.metric_points;
+delete from bulwark_private.metric_points;
 select evaluate_alerts();
 select pg_temp.wait('2 minutes');
 select evaluate_alerts();
 select is(
-  (select state::text from private.alert_states),
+  (select state::text from bulwark_private.alert_states),
   'no_data', 'ALERT-24: silence is a state of its own'
 );
 select is(
@@ -125,7 +126,7 @@ select is(pg_temp.see(50), 'ok', 'ALERT-26: what is measured again can recover')
 select is_empty('select * from pg_temp.events() where open', 'ALERT-27: and resolves it');
 select set_alert_rule('t_rule', 't_level', 'last', 100, 200, raise_without_data => true,
   lasting => '2 minutes', cool_down => '0');
-delete from private.metric_points;
+delete from bulwark_private.metric_points;
 select evaluate_alerts();
 select pg_temp.wait('2 minutes');
 select evaluate_alerts();
@@ -148,21 +149,21 @@ $$;
 create function pg_temp.evaluated() returns text language plpgsql as $$
 begin
   perform evaluate_alerts();
-  return (select state from private.alert_states where rule = 't_errors');
+  return (select state from bulwark_private.alert_states where rule = 't_errors');
 end;
 $$;
 select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0', recovering => '0');
 select is(pg_temp.evaluated(), 'no_data', 'ALERT-37: a counter that nobody knows has no data');
 select pg_temp.count_errors(50);
 select is(pg_temp.evaluated(), 'warning', 'ALERT-38: what it counts raises its alert');
-delete from private.metric_points;
+delete from bulwark_private.metric_points;
 select is(
   pg_temp.evaluated(), 'ok', 'ALERT-39: and where it counts nothing any more that is a zero'
 );
 
 -- a clock that was a day ahead for a while
 select pg_temp.count_errors(50);
-update private.alert_states set warning_since = now() + interval '1 day',
+update bulwark_private.alert_states set warning_since = now() + interval '1 day',
   calmer_since = now() + interval '1 day', warned_at = now() + interval '1 day'
 where rule = 't_errors';
 select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0', cool_down => '0');
@@ -173,7 +174,7 @@ select is(
   (select count(*) from security_events where subject = 't_errors' and resolved_at is null),
   1::bigint, 'ALERT-41: nor does its event'
 );
-delete from private.alert_rules where name = 't_errors';
+delete from bulwark_private.alert_rules where name = 't_errors';
 
 -- rules
 select throws_ok(
@@ -189,7 +190,7 @@ select is(
   '22023 METRICS_INVALID_ALERT_RULE', 'ALERT-32: there is one at least'
 );
 select ok(
-  exists (select from audit_logs where resource_type = 'private.alert_rules'),
+  exists (select from audit_logs where resource_type = 'bulwark_private.alert_rules'),
   'ALERT-33: a change of a rule is an entry in the audit log'
 );
 
@@ -208,7 +209,7 @@ select is((select count(*) from list_alerts()), 1::bigint, 'ALERT-36: and sees w
 select tests.act_as_owner();
 -- a rule that cannot be evaluated
 select tests.act_as_owner();
-delete from private.alert_rules;
+delete from bulwark_private.alert_rules;
 select set_alert_rule('t_broken', 't_broken', 'maximum', 100, lasting => '0', recovering => '0');
 select set_alert_rule('t_whole', 't_level', 'last', 100, lasting => '0', recovering => '0');
 create function pg_temp.break() returns void language sql as $$
@@ -220,20 +221,20 @@ select pg_temp.break();
 select pg_temp.set_level(50);
 select evaluate_alerts();
 select is(
-  (select state::text from private.alert_states where rule = 't_broken'), 'warning',
+  (select state::text from bulwark_private.alert_states where rule = 't_broken'), 'warning',
   'ALERT-42: while it can be evaluated it is'
 );
-insert into private.metric_points (series_id, at, count, total, maximum)
+insert into bulwark_private.metric_points (series_id, at, count, total, maximum)
 select id, date_trunc('minute', now() - interval '2 minutes'), count, 1, 150
-from private.metric_series where metric = 't_broken';
+from bulwark_private.metric_series where metric = 't_broken';
 select pg_temp.set_level(150);
 select lives_ok('select evaluate_alerts()', 'ALERT-43: a rule that fails fails no evaluation');
 select results_eq(
-  'select rule, state::text from private.alert_states order by rule',
+  'select rule, state::text from bulwark_private.alert_states order by rule',
   $$ values ('t_broken', 'no_data'), ('t_whole', 'warning') $$,
   'ALERT-44: it says that it knows nothing, and the others go on'
 );
-delete from private.metric_points p using private.metric_series s
+delete from bulwark_private.metric_points p using bulwark_private.metric_series s
 where s.id = p.series_id and s.metric = 't_broken' and p.at < now() - interval '1 minute';
 select evaluate_alerts();
 select results_eq(

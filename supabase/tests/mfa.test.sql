@@ -1,9 +1,10 @@
 -- MFA: which session counts as verified, and what an organization that requires it withholds.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(66);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('admin@acme.test'), 'viewer', tests.organization_id('globex')
 );
 create temporary table session as
@@ -20,24 +21,24 @@ create function pg_temp.act(name text) returns void language sql as $$
 $$;
 -- What a factor and a verification leave in the tables, without the function.
 create function pg_temp.enroll(email text) returns void language sql as $$
-  insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
   values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
     gen_random_uuid(), true, now());
 $$;
 create function pg_temp.verify(name text, age interval default '0') returns void language sql as $$
-  insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+  insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
   select s.id, tests.user_id(s.email), clock_timestamp() - age, 'totp'
   from session s where s.name = verify.name
   on conflict (session_id) do update set verified_at = excluded.verified_at;
 $$;
 create function pg_temp.sees(permission text) returns text[] language sql as $$
   select coalesce(array_agg(distinct o.slug order by o.slug), '{}')
-  from private.organizations_with(sees.permission) as held
-  join public.organizations o on o.id = held;
+  from bulwark.organizations_with(sees.permission) as held
+  join bulwark.organizations o on o.id = held;
 $$;
 
 create function tests.passes() returns boolean language sql security definer as $$
-  select private.session_passes_mfa();
+  select bulwark_private.session_passes_mfa();
 $$;
 create function pg_temp.passes_as(role text) returns boolean language plpgsql as $$
 declare
@@ -55,36 +56,36 @@ select pg_temp.enroll('admin@acme.test');
 select pg_temp.verify('admin', '5 minutes');
 select pg_temp.act('admin');
 select ok(
-  public.mfa_verified('10 minutes'), 'MFA-01: a session that verified a factor is verified'
+  bulwark.mfa_verified('10 minutes'), 'MFA-01: a session that verified a factor is verified'
 );
-select ok(not public.mfa_verified('4 minutes'), 'MFA-01: and no longer than asked for');
-select ok(not public.mfa_verified(null), 'MFA-01: without an age nothing is fresh');
-select ok(not public.mfa_verified('-1 minute'), 'MFA-01: a negative age is none');
+select ok(not bulwark.mfa_verified('4 minutes'), 'MFA-01: and no longer than asked for');
+select ok(not bulwark.mfa_verified(null), 'MFA-01: without an age nothing is fresh');
+select ok(not bulwark.mfa_verified('-1 minute'), 'MFA-01: a negative age is none');
 select pg_temp.act('other');
 select ok(
-  not public.mfa_verified('10 minutes'), 'MFA-02: another session of the same user is not verified'
+  not bulwark.mfa_verified('10 minutes'), 'MFA-02: another session of the same user is not verified'
 );
 select tests.act_in('admin@acme.test', null);
 select ok(
-  not public.mfa_verified('10 minutes'), 'MFA-02: a token without a session is never verified'
+  not bulwark.mfa_verified('10 minutes'), 'MFA-02: a token without a session is never verified'
 );
 select tests.act_in('viewer@acme.test', (select id from session where name = 'admin'));
 select ok(
-  not public.mfa_verified('10 minutes'), 'MFA-02: another user gains nothing by naming the session'
+  not bulwark.mfa_verified('10 minutes'), 'MFA-02: another user gains nothing by naming the session'
 );
 select tests.act_as('admin@acme.test');
 select set_config('request.jwt.claims', (
   current_setting('request.jwt.claims')::jsonb || '{"session_id": "x''y", "aal": "aal2"}'
 )::text, true);
 select ok(
-  not public.mfa_verified('10 minutes'),
+  not bulwark.mfa_verified('10 minutes'),
   'MFA-02: neither a session that is no id nor the claim aal verifies anything'
 );
 select tests.act_as_owner();
 update auth.sessions set not_after = now() - interval '1 second'
   where id = (select id from session where name = 'admin');
 select pg_temp.act('admin');
-select ok(not public.mfa_verified('10 minutes'), 'MFA-03: a session past its end is not verified');
+select ok(not bulwark.mfa_verified('10 minutes'), 'MFA-03: a session past its end is not verified');
 select tests.act_as_owner();
 update auth.sessions set not_after = null
   where id = (select id from session where name = 'admin');
@@ -92,103 +93,103 @@ savepoint signed_in;
 delete from auth.sessions where id = (select id from session where name = 'admin');
 select pg_temp.act('admin');
 select ok(
-  not public.mfa_verified('10 minutes'),
+  not bulwark.mfa_verified('10 minutes'),
   'MFA-03: signing out ends it, whatever token is still around'
 );
 select tests.act_as_owner();
 select is_empty(
-  $$ select from private.mfa_sessions $$, 'MFA-03: and takes the row of the session along'
+  $$ select from bulwark_private.mfa_sessions $$, 'MFA-03: and takes the row of the session along'
 );
 rollback to savepoint signed_in;
 
 -- what an organization that requires MFA withholds
-select public.set_mfa_policy(tests.organization_id('acme'), true);
+select bulwark.set_mfa_policy(tests.organization_id('acme'), true);
 select pg_temp.act('other');
 select is(
   pg_temp.sees('settings:read'), '{globex}',
   'MFA-04: organizations_with leaves out the organization that requires MFA, and no other'
 );
 select ok(
-  not public.has_permission('analytics:read', tests.organization_id('acme')),
+  not bulwark.has_permission('analytics:read', tests.organization_id('acme')),
   'MFA-04: has_permission says no there'
 );
 select ok(
-  public.has_permission('analytics:read', tests.organization_id('globex')),
+  bulwark.has_permission('analytics:read', tests.organization_id('globex')),
   'MFA-04: and yes elsewhere'
 );
 select is(
   (select array_agg(allowed order by permission)
-   from public.check_permissions('{audit:read, role:grant}', tests.organization_id('acme'))),
+   from bulwark.check_permissions('{audit:read, role:grant}', tests.organization_id('acme'))),
   '{f, f}', 'MFA-04: check_permissions says no'
 );
 select is(
   tests.error(format(
-    $$ select private.require_permission('audit:read', %L) $$, tests.organization_id('acme')
+    $$ select bulwark.require_permission('audit:read', %L) $$, tests.organization_id('acme')
   )),
   '42501 MFA_REQUIRED', 'MFA-05: require_permission names the reason'
 );
 select is(
   tests.error(format(
-    $$ select private.require_permission('system:admin', %L) $$, tests.organization_id('acme')
+    $$ select bulwark.require_permission('system:admin', %L) $$, tests.organization_id('acme')
   )),
   '42501 RBAC_PERMISSION_DENIED', 'MFA-05: but not for what one would not have anyway'
 );
 select results_eq(
   format(
-    $$ select distinct allowed, reason from public.explain_permission(%L, 'audit:read', %L) $$,
+    $$ select distinct allowed, reason from bulwark.explain_permission(%L, 'audit:read', %L) $$,
     tests.user_id('admin@acme.test'), tests.organization_id('acme')
   ),
   $$ values (false, 'mfa_required') $$, 'MFA-05: explain_permission names the reason'
 );
 select ok(
-  public.user_has_permission(
+  bulwark.user_has_permission(
     tests.user_id('admin@acme.test'), 'audit:read', tests.organization_id('acme')
   ),
   'MFA-05: user_has_permission states what one is entitled to'
 );
 select ok(
-  public.mfa_required(tests.organization_id('acme'))
-    and not public.mfa_required(tests.organization_id('globex')),
+  bulwark.mfa_required(tests.organization_id('acme'))
+    and not bulwark.mfa_required(tests.organization_id('globex')),
   'MFA-05: mfa_required says where something has to be proven'
 );
 select is(
   tests.error(format(
-    $$ select public.grant_role(%L, 'analyst', %L) $$, tests.user_id('viewer@acme.test'),
+    $$ select bulwark.grant_role(%L, 'analyst', %L) $$, tests.user_id('viewer@acme.test'),
     tests.organization_id('acme')
   )),
   '42501 MFA_REQUIRED', 'MFA-05: no right is given by a session that is not verified'
 );
 select is(
   tests.error(format(
-    $$ select public.user_has_permission(%L, 'audit:read', %L) $$,
+    $$ select bulwark.user_has_permission(%L, 'audit:read', %L) $$,
     tests.user_id('viewer@acme.test'), tests.organization_id('acme')
   )),
   '42501 RBAC_USER_NOT_VISIBLE', 'MFA-05: and others'' rights are not looked up by one'
 );
 -- what stays reachable
 select results_eq(
-  $$ select slug from public.organizations order by slug $$, $$ values ('acme'), ('globex') $$,
+  $$ select slug from bulwark.organizations order by slug $$, $$ values ('acme'), ('globex') $$,
   'MFA-06: one''s own membership stays readable'
 );
 select isnt_empty(
-  $$ select from public.user_roles where user_id = auth.uid() $$,
+  $$ select from bulwark.user_roles where user_id = auth.uid() $$,
   'MFA-06: and one''s own grants'
 );
 select results_eq(
-  $$ select required_from <= now() from public.mfa_policies $$, $$ values (true) $$,
+  $$ select required_from <= now() from bulwark.mfa_policies $$, $$ values (true) $$,
   'MFA-06: and the policy that withholds the rest'
 );
-select isnt_empty($$ select from public.mfa_status() $$, 'MFA-06: and one''s status');
+select isnt_empty($$ select from bulwark.mfa_status() $$, 'MFA-06: and one''s status');
 select pg_temp.act('viewer');
 select isnt_empty(
-  $$ select from public.begin_mfa_enrolment() $$, 'MFA-06: and enrolment'
+  $$ select from bulwark.begin_mfa_enrolment() $$, 'MFA-06: and enrolment'
 );
 select pg_temp.act('stranger');
 select is_empty(
-  $$ select from public.mfa_policies $$, 'MFA-06: strangers do not read the policy'
+  $$ select from bulwark.mfa_policies $$, 'MFA-06: strangers do not read the policy'
 );
 select ok(
-  not public.mfa_required(tests.organization_id('acme')), 'MFA-06: nor learn that there is one'
+  not bulwark.mfa_required(tests.organization_id('acme')), 'MFA-06: nor learn that there is one'
 );
 -- verified
 select pg_temp.act('admin');
@@ -196,48 +197,48 @@ select is(
   pg_temp.sees('settings:read'), '{acme, globex}', 'MFA-07: a verified session sees both'
 );
 select ok(
-  public.has_permission('audit:read', tests.organization_id('acme'))
-    and not public.mfa_required(tests.organization_id('acme')),
+  bulwark.has_permission('audit:read', tests.organization_id('acme'))
+    and not bulwark.mfa_required(tests.organization_id('acme')),
   'MFA-07: and may what its user may'
 );
 -- a trusted device
 select tests.act_as_owner();
-insert into private.mfa_trusted_devices (id, user_id, name, token_hash, expires_at)
+insert into bulwark_private.mfa_trusted_devices (id, user_id, name, token_hash, expires_at)
 values ('00000000-0000-4000-8000-0000000000dd', tests.user_id('admin@acme.test'), 'laptop', '\x01',
   now() + interval '1 day');
-insert into private.mfa_sessions (session_id, user_id, trusted_device_id)
+insert into bulwark_private.mfa_sessions (session_id, user_id, trusted_device_id)
 select id, tests.user_id(email), '00000000-0000-4000-8000-0000000000dd'
 from session where name = 'other';
 select pg_temp.act('other');
 select ok(
-  public.has_permission('audit:read', tests.organization_id('acme')),
+  bulwark.has_permission('audit:read', tests.organization_id('acme')),
   'MFA-08: a trusted device satisfies the organization'
 );
-select ok(not public.mfa_verified('30 days'), 'MFA-08: but is never fresh');
+select ok(not bulwark.mfa_verified('30 days'), 'MFA-08: but is never fresh');
 select tests.act_as_owner();
 savepoint trusted;
-update private.mfa_trusted_devices set expires_at = now();
+update bulwark_private.mfa_trusted_devices set expires_at = now();
 select pg_temp.act('other');
 select ok(
-  not public.has_permission('audit:read', tests.organization_id('acme')),
+  not bulwark.has_permission('audit:read', tests.organization_id('acme')),
   'MFA-08: nor trusted any longer than agreed, also in a session that it opened before'
 );
 rollback to savepoint trusted;
 select pg_temp.act('other');
 select is(
-  tests.error($$ select public.trust_device('another') $$), '42501 MFA_VERIFICATION_REQUIRED',
+  tests.error($$ select bulwark.trust_device('another') $$), '42501 MFA_VERIFICATION_REQUIRED',
   'MFA-08: nor does one trusted device make another'
 );
-select is(public.revoke_trusted_device(), 1::bigint, 'MFA-08: it can be revoked');
+select is(bulwark.revoke_trusted_device(), 1::bigint, 'MFA-08: it can be revoked');
 select ok(
-  not public.has_permission('audit:read', tests.organization_id('acme')),
+  not bulwark.has_permission('audit:read', tests.organization_id('acme')),
   'MFA-08: and what it opened closes at once'
 );
 -- programs
 select tests.act_as_role('service_role');
 select lives_ok(
   format(
-    $$ select public.set_mfa_policy(%L, true, '0', true) $$, tests.organization_id('acme')
+    $$ select bulwark.set_mfa_policy(%L, true, '0', true) $$, tests.organization_id('acme')
   ),
   'MFA-09: the service role is no session of a person'
 );
@@ -248,91 +249,91 @@ select ok(
 );
 select ok(not pg_temp.passes_as('authenticated'), 'MFA-09: its user, signed in, is one');
 -- the grace period, and loosening
-select public.set_mfa_policy(tests.organization_id('globex'), true, '7 days');
+select bulwark.set_mfa_policy(tests.organization_id('globex'), true, '7 days');
 select pg_temp.act('globex');
 select ok(
-  public.has_permission('audit:read', tests.organization_id('globex')),
+  bulwark.has_permission('audit:read', tests.organization_id('globex')),
   'MFA-10: within the grace period nothing is withheld'
 );
 select is(
   tests.error(format(
-    $$ select public.set_mfa_policy(%L, false) $$, tests.organization_id('globex')
+    $$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('globex')
   )),
   '42501 MFA_VERIFICATION_REQUIRED',
   'MFA-10: asking for less needs a second factor, also before the grace period ends'
 );
 select lives_ok(
-  format($$ select public.set_mfa_policy(%L, true) $$, tests.organization_id('globex')),
+  format($$ select bulwark.set_mfa_policy(%L, true) $$, tests.organization_id('globex')),
   'MFA-10: asking for more does not'
 );
 select ok(
-  not public.has_permission('audit:read', tests.organization_id('globex')),
+  not bulwark.has_permission('audit:read', tests.organization_id('globex')),
   'MFA-10: and counts at once'
 );
 select is(
   tests.error(format(
-    $$ select public.set_mfa_policy(%L, true, '91 days') $$, tests.organization_id('globex')
+    $$ select bulwark.set_mfa_policy(%L, true, '91 days') $$, tests.organization_id('globex')
   )),
   '22023 MFA_INVALID_GRACE_PERIOD', 'MFA-10: a grace period has up to 90 days'
 );
 select is(
   tests.error(format(
-    $$ select public.set_mfa_policy(%L, true, '1200 mons -35970 days') $$,
+    $$ select bulwark.set_mfa_policy(%L, true, '1200 mons -35970 days') $$,
     tests.organization_id('globex')
   )),
   '22023 MFA_INVALID_GRACE_PERIOD', 'MFA-10: however it is written'
 );
 select is(
   tests.error(format(
-    $$ select public.set_mfa_policy(%L, null) $$, tests.organization_id('globex')
+    $$ select bulwark.set_mfa_policy(%L, null) $$, tests.organization_id('globex')
   )),
   '22004 MFA_NULL_ARGUMENT', 'MFA-10: null is no policy'
 );
 select pg_temp.act('admin');
 select is(
   tests.error(format(
-    $$ select public.set_mfa_policy(%L, false) $$, tests.organization_id('globex')
+    $$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('globex')
   )),
   '42501 RBAC_PERMISSION_DENIED', 'MFA-10: a viewer sets no policy, verified or not'
 );
 select lives_ok(
   format(
-    $$ select public.set_mfa_policy(%L, false) $$, tests.organization_id('acme')
+    $$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('acme')
   ),
   'MFA-10: an administrator who just verified may loosen it'
 );
 select tests.act_as_owner();
 select isnt_empty(
-  $$ select from public.security_events where event_type = 'mfa_policy_weakened' $$,
+  $$ select from bulwark.security_events where event_type = 'mfa_policy_weakened' $$,
   'MFA-10: which is a security event'
 );
 -- the installation's own policy
 select pg_temp.act('super');
-select ok(private.is_super_admin(), 'MFA-11: a super_admin acts without a factor by default');
+select ok(bulwark.is_super_admin(), 'MFA-11: a super_admin acts without a factor by default');
 select tests.act_as_owner();
-select public.set_mfa_policy(tests.organization_id('acme'), true);
-select public.set_mfa_policy(tests.organization_id('globex'), false);
+select bulwark.set_mfa_policy(tests.organization_id('acme'), true);
+select bulwark.set_mfa_policy(tests.organization_id('globex'), false);
 select pg_temp.act('super');
 select is(
   tests.error(format(
-    'select public.get_user_roles(%L, %L)', tests.user_id('viewer@acme.test'),
+    'select bulwark.get_user_roles(%L, %L)', tests.user_id('viewer@acme.test'),
     tests.organization_id('acme')
   )),
   '42501 RBAC_USER_NOT_VISIBLE', 'MFA-11: but not inside an organization that requires one'
 );
 select isnt_empty(
   format(
-    'select public.get_user_roles(%L, %L)', tests.user_id('admin@globex.test'),
+    'select bulwark.get_user_roles(%L, %L)', tests.user_id('admin@globex.test'),
     tests.organization_id('globex')
   ),
   'MFA-11: elsewhere it does'
 );
 select tests.act_as_owner();
-select public.set_mfa_policy(tests.organization_id('acme'), false);
-select public.set_mfa_policy(null, true);
+select bulwark.set_mfa_policy(tests.organization_id('acme'), false);
+select bulwark.set_mfa_policy(null, true);
 select pg_temp.act('super');
 select ok(
-  not private.is_super_admin() and not public.has_permission('system:admin')
+  not bulwark.is_super_admin() and not bulwark.has_permission('system:admin')
     and pg_temp.sees('org:read') = '{}',
   'MFA-11: where the installation requires it, only with one'
 );
@@ -341,19 +342,19 @@ select pg_temp.enroll('super@bulwark.test');
 select pg_temp.verify('super');
 select pg_temp.act('super');
 select ok(
-  private.is_super_admin() and public.has_permission('system:admin')
+  bulwark.is_super_admin() and bulwark.has_permission('system:admin')
     and pg_temp.sees('org:read') = '{acme, globex}',
   'MFA-11: and then everywhere'
 );
 -- factors of Supabase Auth's own, in both shapes that its schema has
 select tests.act_as_owner();
-select private.read_native_mfa(null, null);
+select bulwark.read_native_mfa(null, null);
 update auth.sessions set aal = 'aal2' where id in (
   select id from session where name in ('globex', 'admin')
 );
 select pg_temp.act('globex');
 select ok(
-  not public.mfa_verified('10 minutes'),
+  not bulwark.mfa_verified('10 minutes'),
   'MFA-12: without a record of when, a native factor verifies nothing'
 );
 select tests.act_as_owner();
@@ -373,21 +374,21 @@ cross join (
   values ('totp', interval '5 minutes'), ('password', interval '1 minute')
 ) as m (name, age)
 where s.name in ('globex', 'admin');
-select private.read_native_mfa('tests.mfa_amr_claims', 'tests.mfa_factors');
+select bulwark.read_native_mfa('tests.mfa_amr_claims', 'tests.mfa_factors');
 select pg_temp.act('globex');
 select ok(
-  public.mfa_verified('6 minutes') and not public.mfa_verified('4 minutes'),
+  bulwark.mfa_verified('6 minutes') and not bulwark.mfa_verified('4 minutes'),
   'MFA-12: a native factor counts from when it was verified, a password does not'
 );
 select ok(
-  public.has_permission('audit:read', tests.organization_id('globex')),
+  bulwark.has_permission('audit:read', tests.organization_id('globex')),
   'MFA-12: and satisfies an organization'
 );
 select tests.act_as_owner();
 create function pg_temp.counts() returns boolean language plpgsql as $$
 begin
   perform pg_temp.act('globex');
-  return public.mfa_verified('6 minutes');
+  return bulwark.mfa_verified('6 minutes');
 end;
 $$;
 savepoint with_factor;
@@ -409,10 +410,10 @@ select ok(
 );
 select tests.act_as_owner();
 rollback to savepoint with_factor;
-delete from private.mfa_sessions where session_id = (select id from session where name = 'admin');
+delete from bulwark_private.mfa_sessions where session_id = (select id from session where name = 'admin');
 select pg_temp.act('admin');
 select ok(
-  not public.mfa_verified('10 minutes'),
+  not bulwark.mfa_verified('10 minutes'),
   'MFA-12: whoever has a factor of Bulwark''s is not verified by a native one'
 );
 select tests.act_as_owner();
@@ -420,19 +421,19 @@ insert into tests.mfa_factors values
   (gen_random_uuid(), tests.user_id('viewer@acme.test'), 'verified');
 select pg_temp.act('viewer');
 select is(
-  tests.error($$ select public.begin_mfa_enrolment() $$), '42501 MFA_VERIFICATION_REQUIRED',
+  tests.error($$ select bulwark.begin_mfa_enrolment() $$), '42501 MFA_VERIFICATION_REQUIRED',
   'MFA-12: with a native factor, a first one of Bulwark''s needs it to be verified'
 );
 select tests.act_as_owner();
-select private.read_native_mfa();
+select bulwark.read_native_mfa();
 
 -- nobody reads what is secret
 select is(
-  tests.error_as('admin@acme.test', 'authenticated', $$ select secret from public.mfa_secrets $$),
+  tests.error_as('admin@acme.test', 'authenticated', $$ select secret from bulwark.mfa_secrets $$),
   '42501', 'MFA-13: a client reads no secret'
 );
 select is(
-  tests.error_as('admin@acme.test', 'service_role', $$ select secret from public.mfa_secrets $$),
+  tests.error_as('admin@acme.test', 'service_role', $$ select secret from bulwark.mfa_secrets $$),
   '42501', 'MFA-13: nor does the service role'
 );
 

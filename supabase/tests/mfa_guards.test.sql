@@ -1,15 +1,16 @@
 -- MFA: step-up for tables of the host application, and the check that finds ways around it.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(38);
 select tests.create_organizations();
 create temporary table session as
   select tests.create_session('admin@acme.test') as fresh, tests.create_session('admin@acme.test')
     as stale;
 grant select on session to public;
-insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
 values (gen_random_uuid(), tests.user_id('admin@acme.test'), 'phone', tests.ciphertext('secret'),
   gen_random_uuid(), true, now());
-insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
 select fresh, tests.user_id('admin@acme.test'), now() - interval '1 minute', 'totp' from session
 union all
 select stale, tests.user_id('admin@acme.test'), now() - interval '11 minutes', 'totp' from session;
@@ -18,7 +19,7 @@ create table tests.payouts (id integer primary key, amount integer not null);
 insert into tests.payouts values (1, 100);
 grant select, insert, update, delete on tests.payouts to authenticated;
 select is(
-  tests.error($$ select private.require_mfa('tests.payouts') $$), '42809 MFA_TABLE_WITHOUT_RLS',
+  tests.error($$ select bulwark.require_mfa('tests.payouts') $$), '42809 MFA_TABLE_WITHOUT_RLS',
   'MFA-50: a table without row-level security cannot be guarded'
 );
 alter table tests.payouts enable row level security;
@@ -27,19 +28,19 @@ create policy "And writes" on tests.payouts for insert to authenticated with che
 create policy "And changes" on tests.payouts for update to authenticated using (true);
 create policy "And deletes" on tests.payouts for delete to authenticated using (true);
 select is(
-  tests.error($$ select private.require_mfa('tests.payouts', '0') $$), '22023 MFA_INVALID_MAX_AGE',
+  tests.error($$ select bulwark.require_mfa('tests.payouts', '0') $$), '22023 MFA_INVALID_MAX_AGE',
   'MFA-50: nor for no time at all'
 );
 select is(
-  tests.error($$ select private.require_mfa('tests.payouts', null) $$), '22004 MFA_NULL_ARGUMENT',
+  tests.error($$ select bulwark.require_mfa('tests.payouts', null) $$), '22004 MFA_NULL_ARGUMENT',
   'MFA-50: nor for null'
 );
 select lives_ok(
-  $$ select private.require_mfa('tests.payouts', max_age => '10 minutes') $$,
+  $$ select bulwark.require_mfa('tests.payouts', max_age => '10 minutes') $$,
   'MFA-50: with it, one call guards it'
 );
 select is_empty(
-  $$ select * from private.mfa_uncovered_tables() $$, 'MFA-50: and nothing goes around'
+  $$ select * from bulwark.mfa_uncovered_tables() $$, 'MFA-50: and nothing goes around'
 );
 
 -- a session verified a minute ago
@@ -72,7 +73,7 @@ select results_eq(
 -- what the check finds
 create function pg_temp.found() returns text[] language sql as $$
   select array_agg(concat_ws(' ', u.relation, u.role, u.problem) order by u.role, u.problem)
-  from private.mfa_uncovered_tables() u;
+  from bulwark.mfa_uncovered_tables() u;
 $$;
 savepoint covered;
 drop policy bulwark_mfa_delete on tests.payouts;
@@ -166,7 +167,7 @@ rollback to savepoint covered;
 create table tests.parts (id integer not null) partition by list (id);
 create table tests.part partition of tests.parts default;
 alter table tests.parts enable row level security;
-select private.require_mfa('tests.parts');
+select bulwark.require_mfa('tests.parts');
 grant select on tests.part to authenticated;
 select is(
   pg_temp.found(), '{"tests.parts authenticated directly in tests.part"}',
@@ -177,15 +178,15 @@ create table tests.parts (id integer not null, more integer) partition by list (
 create table tests.part partition of tests.parts default partition by list (more);
 create table tests.particle partition of tests.part default;
 alter table tests.particle enable row level security;
-select private.require_mfa('tests.particle');
+select bulwark.require_mfa('tests.particle');
 grant select on tests.parts to authenticated;
 select is(
   pg_temp.found(), '{"tests.particle authenticated through its parent tests.parts"}',
   'MFA-54: a partition whose rows are read through a parent'
 );
-select private.release_mfa('tests.particle');
+select bulwark_private.release_mfa('tests.particle');
 alter table tests.parts enable row level security;
-select private.require_mfa('tests.parts');
+select bulwark.require_mfa('tests.parts');
 grant select on tests.particle to authenticated;
 create policy "Anybody" on tests.particle for select to authenticated using (true);
 select is(
@@ -196,18 +197,18 @@ rollback to savepoint covered;
 
 -- replaced and released
 select lives_ok(
-  $$ select private.require_mfa('tests.payouts', '1 hour') $$, 'MFA-55: guarding again replaces'
+  $$ select bulwark.require_mfa('tests.payouts', '1 hour') $$, 'MFA-55: guarding again replaces'
 );
 select tests.act_in('admin@acme.test', (select stale from session));
 select isnt_empty($$ select from tests.payouts $$, 'MFA-55: how fresh it has to be');
 select tests.act_as_owner();
-select private.release_mfa('tests.payouts');
+select bulwark_private.release_mfa('tests.payouts');
 select is(
   (select count(*) from pg_policy where polrelid = 'tests.payouts'::regclass and not polpermissive),
   0::bigint, 'MFA-55: releasing takes the guards away'
 );
 select is(
-  tests.error($$ select private.release_mfa('tests.payouts') $$), 'PT404 MFA_NOT_GUARDED',
+  tests.error($$ select bulwark_private.release_mfa('tests.payouts') $$), 'PT404 MFA_NOT_GUARDED',
   'MFA-55: once'
 );
 

@@ -1,26 +1,27 @@
 -- MFA: who may take the second factors from an account, and together with whom.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(51);
 select tests.create_organizations();
 select tests.create_user('second@acme.test');
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('second@acme.test'), 'admin', tests.organization_id('acme')
 );
 -- A help desk that may reset and nothing else; Gus is in both organizations.
-insert into public.roles (id, organization_id, name)
+insert into bulwark.roles (id, organization_id, name)
 values ('00000000-0000-4000-8000-0000000000aa', tests.organization_id('acme'), 'help_desk');
-insert into public.role_permissions values
+insert into bulwark.role_permissions values
   ('00000000-0000-4000-8000-0000000000aa', 'mfa:reset');
-insert into public.role_inheritance
-select '00000000-0000-4000-8000-0000000000aa', id from public.roles
+insert into bulwark.role_inheritance
+select '00000000-0000-4000-8000-0000000000aa', id from bulwark.roles
 where name = 'viewer' and organization_id is null;
 select tests.create_user('desk@acme.test');
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('desk@acme.test'), 'help_desk', tests.organization_id('acme')
 );
 select tests.create_user('gus@both.test');
-select public.grant_role(tests.user_id('gus@both.test'), 'viewer', o.id)
-from public.organizations o;
+select bulwark.grant_role(tests.user_id('gus@both.test'), 'viewer', o.id)
+from bulwark.organizations o;
 
 create temporary table session as
   select u.email::text, tests.create_session(u.email) as id from auth.users u;
@@ -29,16 +30,16 @@ create function pg_temp.act(email text) returns void language sql as $$
   select tests.act_in(s.email, s.id) from session s where s.email = act.email;
 $$;
 -- Everybody has a factor, and all but the victims have just verified it.
-insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
 select gen_random_uuid(), u.id, 'phone', tests.ciphertext('secret'), gen_random_uuid(), true, now()
 from auth.users u;
-insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
 select s.id, tests.user_id(s.email), now(), 'totp' from session s;
-insert into private.mfa_backup_codes (user_id, code_hash)
+insert into bulwark_private.mfa_backup_codes (user_id, code_hash)
 select u.id, sha256(u.id::text::bytea) from auth.users u;
 
 create function pg_temp.enroll(email text) returns void language sql as $$
-  insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
   values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
     gen_random_uuid(), true, now());
 $$;
@@ -46,15 +47,15 @@ $$;
 create function pg_temp.request(victim text, slug text default 'acme') returns text
 language sql as $$
   select tests.error(format(
-    $q$ select public.request_mfa_reset(%L, 'lost the phone', %L) $q$,
+    $q$ select bulwark.request_mfa_reset(%L, 'lost the phone', %L) $q$,
     tests.user_id(victim), tests.organization_id(slug)
   ));
 $$;
 create function pg_temp.factors(email text) returns bigint language sql security definer as $$
-  select count(*) from public.mfa_secrets f where f.user_id = tests.user_id(email);
+  select count(*) from bulwark.mfa_secrets f where f.user_id = tests.user_id(email);
 $$;
 create function pg_temp.open_reset() returns uuid language sql security definer as $$
-  select r.id from public.mfa_resets r where r.completed_at is null and r.cancelled_at is null;
+  select r.id from bulwark.mfa_resets r where r.completed_at is null and r.cancelled_at is null;
 $$;
 
 -- one administrator, where the organization asks for no more
@@ -77,7 +78,7 @@ select is(
 );
 select is(
   tests.error(format(
-    $$ select public.request_mfa_reset(%L, ' ', %L) $$, tests.user_id('viewer@acme.test'),
+    $$ select bulwark.request_mfa_reset(%L, ' ', %L) $$, tests.user_id('viewer@acme.test'),
     tests.organization_id('acme')
   )),
   '22023 MFA_INVALID_REASON', 'MFA-40: and not without a reason'
@@ -88,14 +89,14 @@ select is(
 );
 select tests.act_as_owner();
 select is(
-  (select count(*) from private.mfa_sessions where user_id = tests.user_id('viewer@acme.test'))
-    + (select count(*) from private.mfa_backup_codes
+  (select count(*) from bulwark_private.mfa_sessions where user_id = tests.user_id('viewer@acme.test'))
+    + (select count(*) from bulwark_private.mfa_backup_codes
        where user_id = tests.user_id('viewer@acme.test')),
   0::bigint, 'MFA-41: with backup codes, and what sessions had proven'
 );
 select results_eq(
   format(
-    $$ select e.actor_id, e.details ->> 'requested_by' from public.audit_logs e
+    $$ select e.actor_id, e.details ->> 'requested_by' from bulwark.audit_logs e
        where e.event_type = 'auth.mfa_disabled' and e.action = 'reset'
          and e.organization_id = %L $$,
     tests.organization_id('acme')
@@ -106,21 +107,21 @@ select results_eq(
 );
 select ok(
   exists (
-    select from public.security_events
+    select from bulwark.security_events
     where event_type = 'mfa_reset' and user_id = tests.user_id('viewer@acme.test')
   ),
   'MFA-41: a security event tells of it'
 );
 select pg_temp.act('viewer@acme.test');
 select isnt_empty(
-  $$ select from public.mfa_usage_log where event = 'reset' $$, 'MFA-41: and the user is told'
+  $$ select from bulwark.mfa_usage_log where event = 'reset' $$, 'MFA-41: and the user is told'
 );
 select isnt_empty(
-  $$ select from public.mfa_resets where completed_at is not null $$,
+  $$ select from bulwark.mfa_resets where completed_at is not null $$,
   'MFA-41: and reads by whom and why'
 );
 select pg_temp.act('admin@globex.test');
-select is_empty($$ select from public.mfa_resets $$, 'MFA-41: another organization does not');
+select is_empty($$ select from bulwark.mfa_resets $$, 'MFA-41: another organization does not');
 
 -- rank
 select pg_temp.act('desk@acme.test');
@@ -133,7 +134,7 @@ select is(
   'MFA-42: nor whoever holds a permission that it does not'
 );
 select tests.act_as_owner();
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('super@bulwark.test'), 'viewer', tests.organization_id('acme')
 );
 select pg_temp.act('admin@acme.test');
@@ -142,7 +143,7 @@ select is(
   'MFA-42: an organization does not reset a super_admin who happens to be a member'
 );
 select tests.act_as_owner();
-update private.mfa_sessions set verified_at = now() - interval '11 minutes'
+update bulwark_private.mfa_sessions set verified_at = now() - interval '11 minutes'
 where user_id = tests.user_id('admin@acme.test');
 select pg_temp.act('admin@acme.test');
 select is(
@@ -150,15 +151,15 @@ select is(
   'MFA-42: whoever resets has verified a factor just now'
 );
 select tests.act_as_owner();
-update private.mfa_sessions set verified_at = now();
+update bulwark_private.mfa_sessions set verified_at = now();
 
 -- two administrators
-select public.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
+select bulwark.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
 select pg_temp.act('admin@acme.test');
 select is(pg_temp.request('analyst@acme.test'), 'no error', 'MFA-43: where two have to agree');
 select is(pg_temp.factors('analyst@acme.test'), 1::bigint, 'MFA-43: a request does nothing yet');
 select is(
-  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
   '42501 MFA_OWN_REQUEST', 'MFA-43: nobody approves his own'
 );
 select is(
@@ -167,48 +168,48 @@ select is(
 );
 select pg_temp.act('analyst@acme.test');
 select is(
-  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
   '42501 RBAC_PERMISSION_DENIED', 'MFA-43: the user approves nothing'
 );
 select pg_temp.act('admin@globex.test');
 select is(
-  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
   'PT404 MFA_UNKNOWN_RESET', 'MFA-43: nor does another organization, which does not even see it'
 );
 select pg_temp.act('desk@acme.test');
 select is(
-  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
   '42501 MFA_USER_OUTRANKS', 'MFA-43: nor whom the user outranks'
 );
 select tests.act_as_owner();
 savepoint demoted;
-select public.revoke_role(
+select bulwark.revoke_role(
   tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
 );
 select pg_temp.act('second@acme.test');
 select ok(
-  not public.approve_mfa_reset(pg_temp.open_reset()),
+  not bulwark.approve_mfa_reset(pg_temp.open_reset()),
   'MFA-43: the consent of somebody who was demoted since is worth nothing'
 );
 rollback to savepoint demoted;
 savepoint expired;
-update public.mfa_resets set expires_at = now() where completed_at is null;
+update bulwark.mfa_resets set expires_at = now() where completed_at is null;
 select pg_temp.act('second@acme.test');
 select is(
-  tests.error(format($$ select public.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
+  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
   'PT404 MFA_UNKNOWN_RESET', 'MFA-43: a request is open for a day'
 );
 rollback to savepoint expired;
 savepoint vetoed;
 select pg_temp.act('analyst@acme.test');
 select lives_ok(
-  format($$ select public.cancel_mfa_reset(%L) $$, pg_temp.open_reset()),
+  format($$ select bulwark.cancel_mfa_reset(%L) $$, pg_temp.open_reset()),
   'MFA-43: a user who still has the factor ends it'
 );
 rollback to savepoint vetoed;
 select pg_temp.act('second@acme.test');
 select ok(
-  public.approve_mfa_reset(pg_temp.open_reset()), 'MFA-43: a second administrator completes it'
+  bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFA-43: a second administrator completes it'
 );
 select is(pg_temp.factors('analyst@acme.test'), 0::bigint, 'MFA-43: and the factors are gone');
 
@@ -221,16 +222,16 @@ select is(
 );
 select pg_temp.act('admin@acme.test');
 select ok(
-  not public.approve_mfa_reset(pg_temp.open_reset()),
+  not bulwark.approve_mfa_reset(pg_temp.open_reset()),
   'MFA-44: acme asks for two of its own people'
 );
 select pg_temp.act('second@acme.test');
-select ok(public.approve_mfa_reset(pg_temp.open_reset()), 'MFA-44: and with both it is done');
+select ok(bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFA-44: and with both it is done');
 select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-44: then for the whole account');
 
 -- an organization that asks for two people, and does not require MFA
 select tests.act_as_owner();
-select public.set_mfa_policy(tests.organization_id('acme'), false, '0', true);
+select bulwark.set_mfa_policy(tests.organization_id('acme'), false, '0', true);
 select pg_temp.enroll('gus@both.test');
 select pg_temp.act('admin@globex.test');
 select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-46: globex asks again');
@@ -240,13 +241,13 @@ select is(
 );
 select pg_temp.act('desk@acme.test');
 select isnt_empty(
-  format($$ select from public.mfa_resets where id = %L $$, pg_temp.open_reset()),
+  format($$ select from bulwark.mfa_resets where id = %L $$, pg_temp.open_reset()),
   'MFA-46: its people see what waits for them'
 );
 select pg_temp.act('second@acme.test');
 select isnt_empty(
   format(
-    $$ select from public.list_security_events(%L) where event_type = 'mfa_reset_requested'
+    $$ select from bulwark.list_security_events(%L) where event_type = 'mfa_reset_requested'
        and user_id = %L $$,
     tests.organization_id('acme'), tests.user_id('gus@both.test')
   ),
@@ -254,7 +255,7 @@ select isnt_empty(
 );
 select pg_temp.act('viewer@acme.test');
 select is_empty(
-  $$ select from public.mfa_resets where completed_at is null $$,
+  $$ select from bulwark.mfa_resets where completed_at is null $$,
   'MFA-46: who decides nothing does not'
 );
 select pg_temp.act('admin@acme.test');
@@ -262,31 +263,31 @@ select is(
   pg_temp.request('gus@both.test'), 'no error', 'MFA-46: a request in one hinders none in the other'
 );
 select tests.act_as_owner();
-select public.cancel_mfa_reset(r.id) from public.mfa_resets r where r.completed_at is null
+select bulwark.cancel_mfa_reset(r.id) from bulwark.mfa_resets r where r.completed_at is null
   and r.cancelled_at is null;
 
 -- one administrator who changes the policy first
 select pg_temp.act('admin@acme.test');
 select lives_ok(
-  format($$ select public.set_mfa_policy(%L, false) $$, tests.organization_id('acme')),
+  format($$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('acme')),
   'MFA-47: an administrator may loosen the policy'
 );
 select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: and ask for a reset right after');
 select is(pg_temp.factors('gus@both.test'), 1::bigint, 'MFA-47: which still takes two');
-select public.set_mfa_policy(tests.organization_id('acme'), false);
+select bulwark.set_mfa_policy(tests.organization_id('acme'), false);
 select ok(
-  (select approval_until > now() + interval '23 hours' from public.mfa_policies p
+  (select approval_until > now() + interval '23 hours' from bulwark.mfa_policies p
    where p.organization_id = tests.organization_id('acme')),
   'MFA-47: however often the policy is set'
 );
 select tests.act_as_owner();
-update public.mfa_policies set approval_until = now();
-select public.cancel_mfa_reset(pg_temp.open_reset());
+update bulwark.mfa_policies set approval_until = now();
+select bulwark.cancel_mfa_reset(pg_temp.open_reset());
 select pg_temp.act('admin@acme.test');
 select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: a day later');
 select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-47: it takes one');
 select tests.act_as_owner();
-select public.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
+select bulwark.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
 
 -- the operator
 select pg_temp.act('super@bulwark.test');
@@ -299,7 +300,7 @@ select is(
 );
 select tests.act_as_role('service_role');
 select lives_ok(
-  format($$ select public.request_mfa_reset(%L, 'on the phone') $$,
+  format($$ select bulwark.request_mfa_reset(%L, 'on the phone') $$,
     tests.user_id('second@acme.test')),
   'MFA-45: the operator needs nobody'
 );
@@ -307,17 +308,17 @@ select tests.act_as_owner();
 select is(pg_temp.factors('second@acme.test'), 0::bigint, 'MFA-45: which the log tells');
 
 -- closed ones
-update public.mfa_resets r
+update bulwark.mfa_resets r
 set requested_at = now() - interval '182 days', expires_at = now() - interval '181 days',
     completed_at = case when r.completed_at is not null then now() - interval '181 days' end,
     cancelled_at = case when r.cancelled_at is not null then now() - interval '179 days' end
 where r.user_id in (tests.user_id('second@acme.test'), tests.user_id('gus@both.test'));
-select public.cleanup_mfa();
+select bulwark.cleanup_mfa();
 select ok(
   count(*) > 0 and bool_and(r.cancelled_at is not null),
   'MFA-48: a reset is forgotten mfa.reset_days after it ended'
 )
-from public.mfa_resets r
+from bulwark.mfa_resets r
 where r.user_id in (tests.user_id('second@acme.test'), tests.user_id('gus@both.test'));
 
 select * from finish();

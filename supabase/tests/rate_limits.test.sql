@@ -1,6 +1,7 @@
 -- Rate limits: what a bucket admits, who is charged, who is blocked and for how long, and who may
 -- change any of it.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(86);
 select tests.create_organizations();
 
@@ -12,7 +13,7 @@ create function pg_temp.check(
   language sql
 as $$
   select concat_ws(' ', case when c.allowed then 'yes' else 'no' end, c.reason, c.remaining)
-  from public.check_rate_limit(rule, u, k, a, account, o, cost) c;
+  from bulwark.check_rate_limit(rule, u, k, a, account, o, cost) c;
 $$;
 create function pg_temp.drain(
   times integer, rule text default 'api_default', u uuid default null, k uuid default null,
@@ -26,7 +27,7 @@ declare
 begin
   for n in 1 .. times loop
     v_admitted := v_admitted + (
-      select c.allowed::integer from public.check_rate_limit(rule, u, k, a, account, o) c
+      select c.allowed::integer from bulwark.check_rate_limit(rule, u, k, a, account, o) c
     );
   end loop;
   return v_admitted;
@@ -36,13 +37,13 @@ create function pg_temp.user(n integer) returns uuid language sql
 as $$ select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid; $$;
 -- As if so much time had passed for every bucket.
 create function pg_temp.wait(i interval) returns void language sql
-as $$ update private.rate_limits
+as $$ update bulwark_private.rate_limits
    set full_at = full_at - (date_part('epoch', i) * 1000000)::bigint; $$;
 
 -- the catalogue
 select set_eq(
   $$ select name, capacity, window_seconds, identified_by::text, when_store_fails::text
-     from public.rate_limit_rules $$,
+     from bulwark.rate_limit_rules $$,
   $$ values ('api_default', 60, 60, 'caller', 'open'), ('api_strict', 10, 60, 'caller', 'closed'),
        ('api_relaxed', 120, 60, 'caller', 'open'),
        ('auth_login', 5, 900, 'address_and_account', 'closed'),
@@ -62,12 +63,12 @@ select is(
 );
 select is(
   (select array[retry_after_seconds, capacity, window_seconds]
-   from public.check_rate_limit('api_default', pg_temp.user(1))),
+   from bulwark.check_rate_limit('api_default', pg_temp.user(1))),
   array[1, 60, 60], 'RATE-05: which says when to come again'
 );
 select is(
   (select array[c.when_store_fails::text, c.rule] from unnest(array['api_default', 'api_strict']) r,
-    lateral public.check_rate_limit(r, pg_temp.user(40)) c where r = 'api_strict'),
+    lateral bulwark.check_rate_limit(r, pg_temp.user(40)) c where r = 'api_strict'),
   array['closed', 'api_strict'],
   'RATE-77: a decision says which rule it is by, and what becomes of the next without the store'
 );
@@ -94,7 +95,7 @@ select is(
   'RATE-10: a clock that jumps back gives nothing away'
 );
 select cmp_ok(
-  (select reset_seconds from public.check_rate_limit('api_default', pg_temp.user(1))), '<=', 60,
+  (select reset_seconds from bulwark.check_rate_limit('api_default', pg_temp.user(1))), '<=', 60,
   'RATE-11: and shuts nobody out for longer than a window'
 );
 select is(
@@ -169,10 +170,10 @@ select is(
   'RATE-28: junk is no address: all of it shares one bucket with those who have none'
 );
 select is(
-  (select array_agg(b.id = private.rate_limit_hash('address/203.0.113.1'))
-   from private.rate_limits b
+  (select array_agg(b.id = bulwark_private.rate_limit_hash('address/203.0.113.1'))
+   from bulwark_private.rate_limits b
    where b.id in (
-     private.rate_limit_hash('address/203.0.113.1'),
+     bulwark_private.rate_limit_hash('address/203.0.113.1'),
      encode(substring(sha256('address/203.0.113.1') from 1 for 16), 'hex')::uuid
    )),
   array[true], 'RATE-29: no bucket names an address: its id takes the salt to find'
@@ -207,7 +208,7 @@ select is(
 );
 select is(
   (select concat_ws(' ', kind, step, round(date_part('epoch', expires_at - blocked_at)))
-   from public.rate_limit_blocks),
+   from bulwark.rate_limit_blocks),
   'address 1 60', 'RATE-35: and is blocked for a minute'
 );
 select pg_temp.wait('1 hour');
@@ -221,8 +222,8 @@ select is(
 );
 select is(
   (select array_agg(n order by n) from (
-    select round(date_part('epoch', (private.add_rate_limit_block(
-      'api_strict', 'address', private.rate_limit_hash('block/address/198.51.100.1'), null, null,
+    select round(date_part('epoch', (bulwark_private.add_rate_limit_block(
+      'api_strict', 'address', bulwark_private.rate_limit_hash('block/address/198.51.100.1'), null, null,
       null)).expires_at - clock_timestamp()) / 60) as n
     from generate_series(1, 6)
   ) s),
@@ -230,26 +231,26 @@ select is(
   'RATE-38: each block is longer than the one before: 1, 5, 15, 60 minutes, then 24 hours'
 );
 select is(
-  (select occurrences from public.security_events
+  (select occurrences from bulwark.security_events
    where event_type = 'rate_limit_abuse'
-     and subject = private.rate_limit_hash('block/address/198.51.100.1')::text),
+     and subject = bulwark_private.rate_limit_hash('block/address/198.51.100.1')::text),
   5::bigint, 'RATE-39: from the second one on it is a security event'
 );
 select is(
-  (select count(*) from public.audit_logs
-   where event_type = 'security.ip_blocked' and resource_type = 'public.rate_limit_blocks'),
+  (select count(*) from bulwark.audit_logs
+   where event_type = 'security.ip_blocked' and resource_type = 'bulwark.rate_limit_blocks'),
   7::bigint, 'RATE-40: each block is in the audit log'
 );
 select is(
-  (select count(*) > 0 from public.audit_logs where event_type = 'api.rate_limit'), true,
+  (select count(*) > 0 from bulwark.audit_logs where event_type = 'api.rate_limit'), true,
   'RATE-41: and so is who began to be refused'
 );
 -- an account under attack from many addresses
 select pg_temp.drain(3, 'auth_login', a => '198.51.100.' || n, account => 'target@x.test')
 from generate_series(10, 60) n;
 select is_empty(
-  $$ select from public.rate_limit_blocks
-     where identifier = private.rate_limit_hash('block/account/target@x.test') $$,
+  $$ select from bulwark.rate_limit_blocks
+     where identifier = bulwark_private.rate_limit_hash('block/account/target@x.test') $$,
   'RATE-42: an account by itself is never blocked'
 );
 select is(
@@ -257,8 +258,8 @@ select is(
   'RATE-43: who goes on trying it from one address'
 );
 select is(
-  (select kind from public.rate_limit_blocks
-   where identifier = private.rate_limit_hash('block/pair/198.51.100.9/target@x.test')),
+  (select kind from bulwark.rate_limit_blocks
+   where identifier = bulwark_private.rate_limit_hash('block/pair/198.51.100.9/target@x.test')),
   'pair', 'RATE-44: is blocked from it there'
 );
 select pg_temp.wait('1 hour');
@@ -277,12 +278,12 @@ select is(
 
 -- lists
 select lives_ok(
-  $$ select public.list_network('192.0.2.0/24', 'block', 'a botnet') $$,
+  $$ select bulwark.list_network('192.0.2.0/24', 'block', 'a botnet') $$,
   'RATE-48: a network is listed'
 );
 select is(pg_temp.check(a => '192.0.2.77'), 'no block 0', 'RATE-49: what is in it is refused');
 select lives_ok(
-  $$ select public.list_network('192.0.2.77', 'allow', 'our office') $$,
+  $$ select bulwark.list_network('192.0.2.77', 'allow', 'our office') $$,
   'RATE-50: an address in it is allowed'
 );
 select is(
@@ -292,36 +293,36 @@ select is(
   pg_temp.drain(100, u => pg_temp.user(7), a => '192.0.2.77'), 60::bigint,
   'RATE-52: while users from there are limited as users'
 );
-select lives_ok($$ select public.unlist_network('192.0.2.0/24') $$, 'RATE-53: it is unlisted');
+select lives_ok($$ select bulwark.unlist_network('192.0.2.0/24') $$, 'RATE-53: it is unlisted');
 select is(pg_temp.check(a => '192.0.2.78'), 'yes 59', 'RATE-54: and admitted again');
 select is(
-  (select array_agg(tests.error(format('select public.list_network(%L, ''block'', ''x'')', n)))
+  (select array_agg(tests.error(format('select bulwark.list_network(%L, ''block'', ''x'')', n)))
    from unnest(array['0.0.0.0/0', '::/0', 'junk', '192.0.2.1/24', null]) n),
   array_fill('22023 RATE_LIMIT_INVALID_NETWORK'::text, array[5]),
   'RATE-55: nobody blocks the whole internet, or what is no network'
 );
 select is(
-  tests.error($$ select public.list_network('192.0.2.1', 'block', ' ') $$),
+  tests.error($$ select bulwark.list_network('192.0.2.1', 'block', ' ') $$),
   '22023 RATE_LIMIT_INVALID_LISTING', 'RATE-56: or without a reason'
 );
 
 -- what is changed in a rule holds for buckets that are there
 select pg_temp.drain(3, 'symbi_assessment', u => pg_temp.user(41));
-select public.set_rate_limit('symbi_assessment', 5, 60);
+select bulwark.set_rate_limit('symbi_assessment', 5, 60);
 select is(
   pg_temp.drain(9, 'symbi_assessment', u => pg_temp.user(41)), 4::bigint,
   'RATE-78: a smaller limit holds at once, for what is left of it'
 );
-select public.set_rate_limit('symbi_assessment', 30, 60);
+select bulwark.set_rate_limit('symbi_assessment', 30, 60);
 select is(
   (select array[capacity, window_seconds, remaining]
-   from public.check_rate_limit('symbi_assessment', pg_temp.user(41))),
+   from bulwark.check_rate_limit('symbi_assessment', pg_temp.user(41))),
   array[30, 60, 2], 'RATE-79: and a larger one'
 );
 
 -- overrides
-select public.set_rate_limit('api_strict', 3, 60, tests.organization_id('acme'));
-select public.set_rate_limit('api_strict', 2, 60, null, pg_temp.user(8));
+select bulwark.set_rate_limit('api_strict', 3, 60, tests.organization_id('acme'));
+select bulwark.set_rate_limit('api_strict', 2, 60, null, pg_temp.user(8));
 select is(
   pg_temp.drain(9, 'api_strict', u => pg_temp.user(9), o => tests.organization_id('acme')),
   3::bigint, 'RATE-57: an organization has limits of its own'
@@ -337,115 +338,115 @@ select is(
   2::bigint, 'RATE-59: an API key''s own come before its organization''s'
 );
 select lives_ok(
-  $$ select public.clear_rate_limit('api_strict', tests.organization_id('acme')) $$,
+  $$ select bulwark.clear_rate_limit('api_strict', tests.organization_id('acme')) $$,
   'RATE-60: they are taken back'
 );
 
 -- a key from a new network
 select pg_temp.check(k => pg_temp.user(20), a => '203.0.113.50');
 select is_empty(
-  $$ select from public.security_events where event_type = 'key_from_new_network' $$,
+  $$ select from bulwark.security_events where event_type = 'key_from_new_network' $$,
   'RATE-61: the first network of an API key is the one it is known by'
 );
 select pg_temp.check(
   k => pg_temp.user(20), a => '198.51.100.50', o => tests.organization_id('acme')
 );
 select results_eq(
-  $$ select organization_id, subject from public.security_events
+  $$ select organization_id, subject from bulwark.security_events
      where event_type = 'key_from_new_network' $$,
   $$ select tests.organization_id('acme'), pg_temp.user(20)::text $$,
   'RATE-62: from the second on a new one is a security event'
 );
 
 -- cleaning
-delete from private.rate_limits;
+delete from bulwark_private.rate_limits;
 select pg_temp.check(u => pg_temp.user(30));
 select pg_temp.wait('30 minutes');
 select is(
-  public.cleanup_old_rate_limits(), 0::bigint, 'RATE-63: a full bucket is kept for an hour'
+  bulwark.cleanup_old_rate_limits(), 0::bigint, 'RATE-63: a full bucket is kept for an hour'
 );
 select pg_temp.wait('1 day');
-insert into private.rate_limits
+insert into bulwark_private.rate_limits
   (id, scope, full_at, emission_us, capacity, window_seconds, when_store_fails)
 values (
   gen_random_uuid(), 0, date_part('epoch', now() + interval '1 minute') * 1000000, 1, 1, 1, 'open'
 );
 select is(
-  public.cleanup_old_rate_limits(), 1::bigint,
+  bulwark.cleanup_old_rate_limits(), 1::bigint,
   'RATE-64: after it has been full that long it is removed, and no other'
 );
 select is(
-  (select count(*) > 0 from public.rate_limit_blocks), true, 'RATE-65: blocks stay'
+  (select count(*) > 0 from bulwark.rate_limit_blocks), true, 'RATE-65: blocks stay'
 );
 
 -- acting as an administrator of acme: nobody changes their own limits
 select tests.act_as('admin@acme.test');
 select is(
   (select array_agg(distinct tests.error(s)) from unnest(array[
-    $$ select public.set_rate_limit('api_strict', 1000000, 1) $$,
-    $$ select public.set_rate_limit('api_strict', 9, 1, tests.organization_id('acme')) $$,
-    $$ select public.clear_rate_limit('api_strict', null, pg_temp.user(8)) $$,
-    $$ select public.list_network('192.0.2.77', 'allow', 'me') $$,
-    $$ select public.unlist_network('192.0.2.77') $$,
-    $$ select public.lift_rate_limit_block(gen_random_uuid()) $$
+    $$ select bulwark.set_rate_limit('api_strict', 1000000, 1) $$,
+    $$ select bulwark.set_rate_limit('api_strict', 9, 1, tests.organization_id('acme')) $$,
+    $$ select bulwark.clear_rate_limit('api_strict', null, pg_temp.user(8)) $$,
+    $$ select bulwark.list_network('192.0.2.77', 'allow', 'me') $$,
+    $$ select bulwark.unlist_network('192.0.2.77') $$,
+    $$ select bulwark.lift_rate_limit_block(gen_random_uuid()) $$
   ]) s),
   array['42501 RBAC_PERMISSION_DENIED'],
   'RATE-66: an organization raises no limits, lists no networks and lifts no blocks'
 );
 select is(
   (select array_agg(distinct tests.error(s)) from unnest(array[
-    $$ select public.check_rate_limit('api_default', pg_temp.user(1)) $$,
-    $$ select public.rate_limit_rule('api_default') $$,
-    $$ select public.rate_limit_block_of('api_default') $$,
-    $$ select public.record_rate_limit_denial('api_default', '{user}', '{x}') $$,
-    $$ select public.begin_login('victim@x.test') $$,
-    $$ select public.finish_login('victim@x.test') $$,
-    $$ select public.cleanup_old_rate_limits() $$,
-    $$ update public.rate_limit_rules set capacity = 1000000 $$,
-    $$ delete from public.rate_limit_blocks $$
+    $$ select bulwark.check_rate_limit('api_default', pg_temp.user(1)) $$,
+    $$ select bulwark.rate_limit_rule('api_default') $$,
+    $$ select bulwark.rate_limit_block_of('api_default') $$,
+    $$ select bulwark.record_rate_limit_denial('api_default', '{user}', '{x}') $$,
+    $$ select bulwark.begin_login('victim@x.test') $$,
+    $$ select bulwark.finish_login('victim@x.test') $$,
+    $$ select bulwark.cleanup_old_rate_limits() $$,
+    $$ update bulwark.rate_limit_rules set capacity = 1000000 $$,
+    $$ delete from bulwark.rate_limit_blocks $$
   ]) s),
   array['42501'], 'RATE-67: a client charges nobody, by whatever name, and writes nothing'
 );
-select isnt_empty($$ select from public.rate_limit_rules $$, 'RATE-68: the rules are no secret');
+select isnt_empty($$ select from bulwark.rate_limit_rules $$, 'RATE-68: the rules are no secret');
 select is_empty(
-  $$ select from public.rate_limit_blocks union all select from public.rate_limit_networks
-     union all select from public.rate_limit_overrides $$,
+  $$ select from bulwark.rate_limit_blocks union all select from bulwark.rate_limit_networks
+     union all select from bulwark.rate_limit_overrides $$,
   'RATE-69: blocks, lists and others'' overrides are'
 );
 
 -- acting as a super_admin
 select tests.act_as('super@bulwark.test');
 select isnt_empty(
-  $$ select from public.rate_limit_blocks $$, 'RATE-70: a super_admin reads the blocks'
+  $$ select from bulwark.rate_limit_blocks $$, 'RATE-70: a super_admin reads the blocks'
 );
 select is(
-  (select lifted_by from public.lift_rate_limit_block((
-    select b.id from public.rate_limit_blocks b where b.expires_at > now() order by b.id limit 1
+  (select lifted_by from bulwark.lift_rate_limit_block((
+    select b.id from bulwark.rate_limit_blocks b where b.expires_at > now() order by b.id limit 1
   ))),
   tests.user_id('super@bulwark.test'), 'RATE-71: and lifts one'
 );
 select is(
-  tests.error($$ select public.lift_rate_limit_block(
-    (select b.id from public.rate_limit_blocks b where b.lifted_at is not null)) $$),
+  tests.error($$ select bulwark.lift_rate_limit_block(
+    (select b.id from bulwark.rate_limit_blocks b where b.lifted_at is not null)) $$),
   'PT404 RATE_LIMIT_UNKNOWN_BLOCK', 'RATE-72: once'
 );
 select is(
-  tests.error($$ select public.set_rate_limit('api_strict', 0, 60) $$),
+  tests.error($$ select bulwark.set_rate_limit('api_strict', 0, 60) $$),
   '22023 RATE_LIMIT_INVALID_LIMIT', 'RATE-73: a limit is at least one call'
 );
 select is(
-  tests.error($$ select public.set_rate_limit('api_strict', 1, 60, gen_random_uuid()) $$),
+  tests.error($$ select bulwark.set_rate_limit('api_strict', 1, 60, gen_random_uuid()) $$),
   'PT404 RBAC_UNKNOWN_ORGANIZATION', 'RATE-74: of an organization that exists'
 );
 
 -- many calls at once, as the owner
 select tests.act_as_owner();
-delete from private.rate_limits;
+delete from bulwark_private.rate_limits;
 create function pg_temp.together(rules text[], users integer[]) returns text
 language sql
 as $$
   select string_agg(concat(coalesce(c.allowed::text, '-'), ' ', c.rule, ' ', c.remaining), ', ')
-  from public.check_rate_limits(
+  from bulwark.check_rate_limits(
     rules, array(select pg_temp.user(u) from unnest(users) with ordinality as t (u, place)
       order by place), array_fill(null::text, array[cardinality(rules)])
   ) c
@@ -465,19 +466,19 @@ select is(
   'RATE-92: or none of them, which charges nothing'
 );
 select is(
-  (select allowed from public.check_rate_limit('api_strict', pg_temp.user(1))), false,
+  (select allowed from bulwark.check_rate_limit('api_strict', pg_temp.user(1))), false,
   'RATE-93: and asking alone says no as well'
 );
 select is(
-  tests.error($$ select public.check_rate_limits('{}', '{}', '{}') $$),
+  tests.error($$ select bulwark.check_rate_limits('{}', '{}', '{}') $$),
   '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-94: nothing to decide is an error'
 );
 select is(
-  tests.error($$ select public.check_rate_limits('{api_default}', '{}', '{null}') $$),
+  tests.error($$ select bulwark.check_rate_limits('{api_default}', '{}', '{null}') $$),
   '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-95: so are calls of nobody'
 );
 select is(
-  tests.error($$ select public.check_rate_limits(
+  tests.error($$ select bulwark.check_rate_limits(
     array_fill('api_default'::text, '{101}'), array_fill(gen_random_uuid(), '{101}'),
     array_fill(null::text, '{101}')) $$),
   '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-96: and more than a hundred'
@@ -486,11 +487,11 @@ select is(
 -- as the owner
 select tests.act_as_owner();
 select is(
-  (select c.relpersistence::text from pg_class c where c.oid = 'private.rate_limits'::regclass)
+  (select c.relpersistence::text from pg_class c where c.oid = 'bulwark_private.rate_limits'::regclass)
   || (select c.relpersistence::text from pg_class c
-      where c.oid = 'public.rate_limit_blocks'::regclass)
+      where c.oid = 'bulwark.rate_limit_blocks'::regclass)
   || (select c.relpersistence::text from pg_class c
-      where c.oid = 'private.rate_limit_violations'::regclass),
+      where c.oid = 'bulwark_private.rate_limit_violations'::regclass),
   'upp', 'RATE-75: buckets are not logged; blocks and violations are'
 );
 select * from finish();

@@ -1,6 +1,7 @@
 -- Sign-ins: what Auth's hooks answer, and what the function login asks of the
 -- database.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(25);
 select tests.create_organizations();
 -- As the owner: on Postgres 17 the tests may not become supabase_auth_admin. That it reaches the
@@ -12,7 +13,7 @@ as $$
 declare
   v_answer jsonb;
 begin
-  execute format('select private.%I($1)', name)
+  execute format('select bulwark.%I($1)', name)
   into v_answer using jsonb_build_object('user_id', tests.user_id(email), 'valid', valid);
   return v_answer ->> 'decision';
 end;
@@ -44,166 +45,166 @@ select is(
   pg_temp.hook('password_verification_attempt_hook', 'admin@globex.test', false), 'continue',
   'LOG-04: another account is another bucket'
 );
-update private.rate_limits set full_at = full_at - 180000000;
+update bulwark_private.rate_limits set full_at = full_at - 180000000;
 select is(
   pg_temp.hook('password_verification_attempt_hook', 'admin@acme.test', true), 'continue',
   'LOG-05: nobody is locked out: three minutes later the owner is in'
 );
-select is_empty($$ select from public.rate_limit_blocks $$, 'LOG-06: and nobody was blocked');
+select is_empty($$ select from bulwark.rate_limit_blocks $$, 'LOG-06: and nobody was blocked');
 select is(
   pg_temp.hooks('mfa_verification_attempt_hook', 'admin@acme.test', false, 6),
   'continue continue continue continue continue reject',
   'LOG-07: codes are guessed five times, in a bucket of their own'
 );
 select is(
-  (select count(*) from public.audit_logs
+  (select count(*) from bulwark.audit_logs
    where event_type = 'auth.login_failed' and resource_id = tests.user_id('admin@acme.test')::text
      and organization_id = tests.organization_id('acme')),
   10::bigint, 'LOG-08: the user''s organization sees each failed attempt in its log'
 );
 select is(
-  (select count(*) from public.security_events
+  (select count(*) from bulwark.security_events
    where event_type = 'brute_force' and organization_id = tests.organization_id('acme')
      and user_id = tests.user_id('admin@acme.test')),
   2::bigint, 'LOG-09: and has the security events'
 );
 select is_empty(
-  $$ select from public.security_events where organization_id = tests.organization_id('globex') $$,
+  $$ select from bulwark.security_events where organization_id = tests.organization_id('globex') $$,
   'LOG-10: another organization has none'
 );
 select is(
   (select array_agg(tests.error_as('admin@acme.test', role, s))
    from unnest(array['authenticated', 'service_role']) role,
      unnest(array[
-       $$ select private.password_verification_attempt_hook('{}') $$,
-       $$ select private.mfa_verification_attempt_hook('{}') $$]) s),
+       $$ select bulwark.password_verification_attempt_hook('{}') $$,
+       $$ select bulwark.mfa_verification_attempt_hook('{}') $$]) s),
   array_fill('42501'::text, array[4]), 'LOG-11: nobody else calls the hooks'
 );
 
 -- acting as the function login
 select tests.act_as_role('service_role');
 select is(
-  (select string_agg((select c.allowed from public.begin_login(
+  (select string_agg((select c.allowed from bulwark.begin_login(
     'viewer@acme.test', case when n > 0 then '203.0.113.1' end) c)::text, ' ')
    from generate_series(1, 6) n),
   'true true true true true false', 'LOG-12: a sign-in is charged before it is tried'
 );
 select results_eq(
   $$ select b.allowed, b.remaining, b.capacity
-     from public.begin_login('viewer@acme.test', '203.0.113.2') b $$,
+     from bulwark.begin_login('viewer@acme.test', '203.0.113.2') b $$,
   $$ select b.allowed, b.remaining, b.capacity
-     from public.begin_login('viewer@acme.test', '203.0.113.3') b $$,
+     from bulwark.begin_login('viewer@acme.test', '203.0.113.3') b $$,
   'LOG-13: one account, wherever from'
 );
-select public.finish_login(
+select bulwark.finish_login(
   'analyst@acme.test', '203.0.113.4', tests.user_id('analyst@acme.test'), 52.5, 13.4
 );
 select count(*) from generate_series(1, 6) n,
-  lateral public.begin_login('analyst@acme.test', '203.0.113.' || 100 + n) b;
+  lateral bulwark.begin_login('analyst@acme.test', '203.0.113.' || 100 + n) b;
 select is(
-  (select allowed from public.begin_login('analyst@acme.test', '203.0.113.110')), false,
+  (select allowed from bulwark.begin_login('analyst@acme.test', '203.0.113.110')), false,
   'LOG-14: an account under attack is slowed down for strangers'
 );
 select is(
-  (select allowed from public.begin_login('analyst@acme.test', '203.0.113.4')), true,
+  (select allowed from bulwark.begin_login('analyst@acme.test', '203.0.113.4')), true,
   'LOG-15: but not from where its owner has signed in before'
 );
 select is(
   (select array_agg(b.allowed order by n) from generate_series(1, 5) n,
-    lateral public.begin_login('analyst@acme.test', case when n > 0 then '203.0.113.4' end) b),
+    lateral bulwark.begin_login('analyst@acme.test', case when n > 0 then '203.0.113.4' end) b),
   array[true, true, true, true, false], 'LOG-16: which has a bucket of its own, no larger'
 );
 
 -- places
 select tests.act_as_owner();
-update private.sign_in_places set seen_at = now() - interval '1 hour';
-select public.finish_login(
+update bulwark_private.sign_in_places set seen_at = now() - interval '1 hour';
+select bulwark.finish_login(
   'analyst@acme.test', '203.0.113.4', tests.user_id('analyst@acme.test'), 51.5, 12.4
 );
 select is_empty(
-  $$ select from public.security_events where event_type = 'impossible_travel' $$,
+  $$ select from bulwark.security_events where event_type = 'impossible_travel' $$,
   'LOG-17: an hour is enough to the next city'
 );
-update private.sign_in_places set seen_at = now() - interval '1 hour';
-select public.finish_login(
+update bulwark_private.sign_in_places set seen_at = now() - interval '1 hour';
+select bulwark.finish_login(
   'analyst@acme.test', '203.0.113.4', tests.user_id('analyst@acme.test'), -33.9, 151.2
 );
 select results_eq(
   $$ select organization_id, (details ->> 'km')::integer / 100
-     from public.security_events where event_type = 'impossible_travel' order by 1 nulls last $$,
+     from bulwark.security_events where event_type = 'impossible_travel' order by 1 nulls last $$,
   $$ select tests.organization_id('acme'), 161 union all select null, 161 $$,
   'LOG-18: and not to the other side of the world'
 );
 select lives_ok(
-  $$ select public.finish_login(
+  $$ select bulwark.finish_login(
        'a@x.test', 'junk', tests.user_id('analyst@acme.test'), 999, -999) $$,
   'LOG-19: a place that is none is no place'
 );
 
 -- rules over the log
-select public.evaluate_security_rules();
-select public.finish_login('a' || n || '@x.test', '198.51.100.1') from generate_series(1, 9) n;
-select public.finish_login('b@x.test', '198.51.100.2') from generate_series(1, 9) n where n > 0;
-update private.security_progress set snapshot = '1:1:';
-select public.evaluate_security_rules();
+select bulwark.evaluate_security_rules();
+select bulwark.finish_login('a' || n || '@x.test', '198.51.100.1') from generate_series(1, 9) n;
+select bulwark.finish_login('b@x.test', '198.51.100.2') from generate_series(1, 9) n where n > 0;
+update bulwark_private.security_progress set snapshot = '1:1:';
+select bulwark.evaluate_security_rules();
 select is_empty(
-  $$ select from public.security_events
+  $$ select from bulwark.security_events
      where event_type = 'credential_stuffing' or details ->> 'rule' = 'account_brute_force'
        and subject <> '' $$,
   'LOG-20: nine are not ten'
 );
-select public.finish_login('a10@x.test', '198.51.100.1'),
-  public.finish_login('b@x.test', '198.51.100.2');
-update private.security_progress set snapshot = '1:1:';
-select public.evaluate_security_rules();
+select bulwark.finish_login('a10@x.test', '198.51.100.1'),
+  bulwark.finish_login('b@x.test', '198.51.100.2');
+update bulwark_private.security_progress set snapshot = '1:1:';
+select bulwark.evaluate_security_rules();
 select results_eq(
-  $$ select event_type, (details ->> 'found')::integer from public.security_events
+  $$ select event_type, (details ->> 'found')::integer from bulwark.security_events
      where details ? 'rule' and details ? 'found' and subject <> '' order by 1 $$,
   $$ values ('brute_force', 10), ('credential_stuffing', 10) $$,
   'LOG-21: one network on ten accounts, and ten times one account, are security events'
 );
-select private.append_audit_entry('system.error', action => 'checkpoint_refused',
-  resource_type => 'public.audit_logs', severity => 'critical');
-select private.append_audit_entry('system.error', action => 'checkpoints_missing');
-select private.append_audit_entry(
+select bulwark_private.append_audit_entry('system.error', action => 'checkpoint_refused',
+  resource_type => 'bulwark.audit_logs', severity => 'critical');
+select bulwark_private.append_audit_entry('system.error', action => 'checkpoints_missing');
+select bulwark_private.append_audit_entry(
   'authz.permission_denied', actor_id => tests.user_id('viewer@acme.test')
 )
 from generate_series(1, 20);
-update private.security_progress set snapshot = '1:1:';
-select public.evaluate_security_rules();
+update bulwark_private.security_progress set snapshot = '1:1:';
+select bulwark.evaluate_security_rules();
 select set_has(
-  $$ select event_type, organization_id, user_id from public.security_events $$,
+  $$ select event_type, organization_id, user_id from bulwark.security_events $$,
   $$ values ('audit_verification_failed', null, null), ('audit_checkpoint_missing', null, null),
        ('permission_probing', tests.organization_id('acme'), tests.user_id('viewer@acme.test')) $$,
   'LOG-22: and so are a log that is not signed, checkpoints that are gone, and probing'
 );
 -- whoever floods the log with others hides nobody among them
-select private.append_audit_entry(
+select bulwark_private.append_audit_entry(
   'auth.login_failed', resource_type => 'account', resource_id => 'flood ' || n,
   details => jsonb_build_object('network', gen_random_uuid())
 )
 from generate_series(1, 1200) n;
-select private.append_audit_entry(
+select bulwark_private.append_audit_entry(
   'auth.login_failed', resource_type => 'account', resource_id => 'zz the last of all'
 )
 from generate_series(1, 10);
-update private.security_progress set snapshot = '1:1:';
-select public.evaluate_security_rules();
+update bulwark_private.security_progress set snapshot = '1:1:';
+select bulwark.evaluate_security_rules();
 select isnt_empty(
-  $$ select from public.security_events
+  $$ select from bulwark.security_events
      where event_type = 'brute_force' and subject = 'zz the last of all' $$,
   'LOG-24: an account that is tried is seen among more than a thousand others'
 );
 select is_empty(
-  $$ select from public.security_events where subject like 'flood %' $$,
+  $$ select from bulwark.security_events where subject like 'flood %' $$,
   'LOG-25: which are none'
 );
 
-update public.security_events
+update bulwark.security_events
 set resolved_at = now() - interval '366 days', resolution_note = 'old'
 where event_type = 'audit_checkpoint_missing';
 select is(
-  public.cleanup_security_events(), 1::bigint,
+  bulwark.cleanup_security_events(), 1::bigint,
   'LOG-23: resolved events are removed after a year, open ones never'
 );
 select * from finish();

@@ -1,10 +1,11 @@
 -- The pre-request hook, driven as PostgREST drives it: as authenticator's switched role, with the
 -- GUCs of a request, in transactions that may write and in ones that may not.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(34);
 select tests.create_organizations();
-update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
-update private.settings set value = '{
+update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
+update bulwark.settings set value = '{
   "*": "api_default", "/rpc/strict": "api_strict", "/rpc/größe": "api_strict", "/free": null
 }'
 where name = 'rate_limits.request_rules';
@@ -28,7 +29,7 @@ begin
   perform set_config('response.headers', '', true);
   perform set_config('role', role, true);
   begin
-    perform public.check_request();
+    perform bulwark.check_request();
     v_headers := nullif(current_setting('response.headers', true), '')::jsonb;
   exception
     when sqlstate 'PGRST' then
@@ -118,7 +119,7 @@ select results_eq(
 );
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select (public.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
+  select (bulwark.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
 select tests.act_as_owner();
 select is(
   pg_temp.value(pg_temp.request(
@@ -152,7 +153,7 @@ select is(
   array['59', '58', '57', '56', '55'],
   'REQ-13: junk, an empty, a huge and a missing header share one bucket'
 );
-update private.settings set value = '2' where name = 'rate_limits.address_hops';
+update bulwark.settings set value = '2' where name = 'rate_limits.address_hops';
 select is(
   pg_temp.value(pg_temp.anonymous('192.0.2.66, 203.0.113.10, 10.0.0.1'), 'X-RateLimit-Remaining'),
   '59', 'REQ-14: with two proxies it is the last but one'
@@ -161,13 +162,13 @@ select is(
   pg_temp.value(pg_temp.anonymous('1.1.1.1, 203.0.113.10, 10.0.0.2'), 'X-RateLimit-Remaining'),
   '58', 'REQ-15: whatever is in front'
 );
-update private.settings set value = 'null' where name = 'rate_limits.address_header';
+update bulwark.settings set value = 'null' where name = 'rate_limits.address_header';
 select is(
   pg_temp.value(pg_temp.anonymous('203.0.113.99'), 'X-RateLimit-Remaining'), '54',
   'REQ-16: where no header is trusted, everybody without a name shares one bucket'
 );
-update private.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
-update private.settings set value = '1' where name = 'rate_limits.address_hops';
+update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
+update bulwark.settings set value = '1' where name = 'rate_limits.address_hops';
 
 -- headers that were there before, and the hook that was
 create schema host;
@@ -182,7 +183,7 @@ begin
 end;
 $$;
 grant usage on schema host to authenticated;
-update private.settings set value = '"host.hook"' where name = 'rate_limits.next_request_check';
+update bulwark.settings set value = '"host.hook"' where name = 'rate_limits.next_request_check';
 select is(
   pg_temp.value(pg_temp.user_request('analyst@acme.test'), 'X-Host'), 'authenticated',
   'REQ-17: the hook that was there before runs, with the rights of the request'
@@ -200,10 +201,10 @@ select is(
   pg_temp.value(pg_temp.user_request('analyst@acme.test'), 'X-RateLimit-Remaining'), '57',
   'REQ-20: a request that fails refunds itself: only what commits is charged'
 );
-update private.settings set value = 'null' where name = 'rate_limits.next_request_check';
+update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check';
 select tests.act_as('admin@acme.test');
 select set_config('response.headers', '[{"X-Before": "1"}]', true);
-select public.check_request();
+select bulwark.check_request();
 select is(
   pg_temp.value(current_setting('response.headers')::jsonb, 'X-Before'), '1',
   'REQ-21: headers that were set before are kept'
@@ -211,15 +212,15 @@ select is(
 select tests.act_as_owner();
 
 -- who is blocked
-select private.add_rate_limit_block(
-  'api_strict', 'address', private.rate_limit_hash('block/address/203.0.113.30'), null, null, null
+select bulwark_private.add_rate_limit_block(
+  'api_strict', 'address', bulwark_private.rate_limit_hash('block/address/203.0.113.30'), null, null, null
 );
-select private.add_rate_limit_block(
+select bulwark_private.add_rate_limit_block(
   'api_strict', 'pair',
-  private.rate_limit_hash(concat(
+  bulwark_private.rate_limit_hash(concat(
     'block/pair/203.0.113.1/', tests.user_id('viewer@globex.test'))), null, null, null
 );
-select public.list_network('203.0.113.128/25', 'block', 'a botnet');
+select bulwark.list_network('203.0.113.128/25', 'block', 'a botnet');
 select is(
   pg_temp.anonymous('203.0.113.30') ->> 'details', 'RATE_LIMIT_BLOCKED',
   'REQ-22: who is blocked writes nothing'

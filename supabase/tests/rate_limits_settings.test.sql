@@ -1,11 +1,12 @@
 -- Rate limits, set up wrong: what an operator may write down, and what becomes of what cannot be.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(33);
 select tests.create_organizations();
 
 select is(
   tests.error(format(
-    'update private.settings set value = %L where name = %L', s.value, 'rate_limits.' || s.name
+    'update bulwark.settings set value = %L where name = %L', s.value, 'rate_limits.' || s.name
   )),
   s.problem, 'RATE-80: ' || s.name || ' as ' || s.value
 )
@@ -36,41 +37,41 @@ begin
   )::text, true);
   perform set_config('request.headers', '{}', true);
   perform set_config('role', role, true);
-  v_error := tests.error('select public.check_request()');
+  v_error := tests.error('select bulwark.check_request()');
   perform tests.act_as_owner();
   return v_error;
 end;
 $$;
-update private.settings set value = 'null' where name = 'rate_limits.next_request_check';
+update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check';
 select is(pg_temp.request('authenticated'), 'no error', 'RATE-81: (a request that writes)');
-update private.settings set value = '{"*": "gone"}' where name = 'rate_limits.request_rules';
+update bulwark.settings set value = '{"*": "gone"}' where name = 'rate_limits.request_rules';
 select is(
   pg_temp.request('authenticated'), '22023 RATE_LIMIT_UNKNOWN_RULE',
   'RATE-81: under a rule that does not exist nothing is written'
 );
 select is(pg_temp.request('anon'), '22023 RATE_LIMIT_UNKNOWN_RULE', 'RATE-81: by nobody either');
 select is(pg_temp.request('service_role'), 'no error', 'RATE-81: the service role goes on');
-update private.settings set value = '{"*": null}' where name = 'rate_limits.request_rules';
+update bulwark.settings set value = '{"*": null}' where name = 'rate_limits.request_rules';
 select is(pg_temp.request('authenticated'), 'no error', 'RATE-81: no rule is said as null');
-update private.settings set value = '"public.gone"' where name = 'rate_limits.next_request_check';
+update bulwark.settings set value = '"public.gone"' where name = 'rate_limits.next_request_check';
 select is(
   pg_temp.request('authenticated'), '42883', 'RATE-81: without the next hook there is no request'
 );
-update private.settings set value = 'null' where name = 'rate_limits.next_request_check';
+update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check';
 
 -- the lists
 select is(
-  tests.error(format('select public.list_network(%L, ''block'', ''a test'')', n.network)),
+  tests.error(format('select bulwark.list_network(%L, ''block'', ''a test'')', n.network)),
   '22023 RATE_LIMIT_INVALID_NETWORK', 'RATE-82: what would be found for nobody is not listed: '
     || n.network
 )
 from unnest('{2001:db8::1,2001:db8::/65,::ffff:203.0.113.5}'::text[]) as n (network);
 select is(
-  tests.error('select public.list_network(''2001:db8::/64'', ''block'', ''a test'')'), 'no error',
+  tests.error('select bulwark.list_network(''2001:db8::/64'', ''block'', ''a test'')'), 'no error',
   'RATE-82: a /64 is'
 );
 select is(
-  (select c.reason from public.check_rate_limit('api_strict', address => '2001:db8::1') c),
+  (select c.reason from bulwark.check_rate_limit('api_strict', address => '2001:db8::1') c),
   'block', 'RATE-82: and holds for each address in it'
 );
 

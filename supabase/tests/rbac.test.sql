@@ -1,5 +1,6 @@
 -- Roles and permissions: the catalogue, and who may do what where.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(76);
 select tests.create_organizations();
 
@@ -12,16 +13,16 @@ select results_eq(
   'RBAC-02: there are five system roles with their levels'
 );
 select results_eq(
-  $$ select r.name, count(*)::int from private.effective_permissions e
+  $$ select r.name, count(*)::int from bulwark_private.effective_permissions e
      join roles r on r.id = e.role_id group by 1 order by 1 $$,
   $$ values ('admin', 36), ('analyst', 14), ('api_user', 6), ('super_admin', 40), ('viewer', 6) $$,
   'RBAC-03: each role holds what it adds and what it inherits'
 );
 select set_eq(
-  $$ select permission from private.effective_permissions e join roles r on r.id = e.role_id
+  $$ select permission from bulwark_private.effective_permissions e join roles r on r.id = e.role_id
      where r.name = 'super_admin'
      except
-     select permission from private.effective_permissions e join roles r on r.id = e.role_id
+     select permission from bulwark_private.effective_permissions e join roles r on r.id = e.role_id
      where r.name = 'admin' $$,
   array['org:create', 'org:delete', 'compliance:manage', 'system:admin'],
   'RBAC-04: super_admin alone administers the installation'
@@ -238,7 +239,7 @@ select ok(
   'RBAC-40: a banned account holds nothing, whatever its token says'
 );
 select is_empty(
-  $$ select private.organizations_with('analytics:read') $$,
+  $$ select bulwark.organizations_with('analytics:read') $$,
   'RBAC-41: a banned account reads no organization'
 );
 select is(
@@ -275,7 +276,7 @@ select ok(
   'RBAC-45: super_admin answers inside every organization and without one'
 );
 select set_eq(
-  $$ select private.organizations_with('audit:read') $$,
+  $$ select bulwark.organizations_with('audit:read') $$,
   $$ values (tests.organization_id('acme')), (tests.organization_id('globex')) $$,
   'RBAC-46: super_admin reads every organization'
 );
@@ -297,7 +298,7 @@ select ok(
   'RBAC-49: a system-wide role below super_admin answers in no organization'
 );
 select is_empty(
-  $$ select private.organizations_with('analytics:read') $$,
+  $$ select bulwark.organizations_with('analytics:read') $$,
   'RBAC-50: and opens none'
 );
 
@@ -311,10 +312,10 @@ alter table public.reports enable row level security;
 grant select, insert on public.reports to authenticated;
 create policy "Members read reports where they may" on public.reports
   for select to authenticated
-  using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+  using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members write reports where they may" on public.reports
   for insert to authenticated
-  with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
+  with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 insert into public.reports (organization_id)
 values (tests.organization_id('acme')), (tests.organization_id('globex'));
 select tests.act_as('admin@acme.test');
@@ -385,11 +386,11 @@ select is(
 select tests.act_as_owner();
 select is(
   tests.error_as('admin@acme.test', 'api_key',
-    $$ select public.has_permission('audit:read', tests.organization_id('acme')) $$), '42501',
+    $$ select bulwark.has_permission('audit:read', tests.organization_id('acme')) $$), '42501',
   'RBAC-61: an API key calls no function of ours, whosever it is'
 );
 select is(
-  tests.error_as('admin@acme.test', 'api_key', $$ select * from public.organizations $$), '42501',
+  tests.error_as('admin@acme.test', 'api_key', $$ select * from bulwark.organizations $$), '42501',
   'RBAC-62: and reads no table of ours'
 );
 select is(
@@ -405,25 +406,25 @@ select is(
 );
 select is(
   tests.error($$ insert into user_roles (user_id, role_id)
-    values (tests.user_id('admin@acme.test'), private.super_admin_role()) $$), '42501',
+    values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role()) $$), '42501',
   'RBAC-65: clients insert no grant'
 );
 select is(
   tests.error($$ delete from user_roles $$), '42501', 'RBAC-66: clients delete no grant'
 );
 select is(
-  tests.error($$ select * from private.held_permissions $$), '42501',
+  tests.error($$ select * from bulwark_private.held_permissions $$), '42501',
   'RBAC-67: clients read nothing in private'
 );
 select is(
-  tests.error($$ select private.user_permits(
+  tests.error($$ select bulwark_private.user_permits(
     tests.user_id('admin@globex.test'), 'audit:read', tests.organization_id('globex')) $$), '42501',
   'RBAC-68: the unguarded check is not callable'
 );
 select tests.act_as_role('service_role');
 select is(
   tests.error($$ insert into user_roles (user_id, role_id)
-    values (tests.user_id('admin@acme.test'), private.super_admin_role()) $$), '42501',
+    values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role()) $$), '42501',
   'RBAC-69: the service role goes through the functions, too'
 );
 
@@ -436,7 +437,7 @@ select is(
 );
 select is(
   tests.error($$ insert into user_roles (user_id, role_id, organization_id)
-    values (tests.user_id('admin@acme.test'), private.super_admin_role(),
+    values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role(),
       tests.organization_id('acme')) $$),
   '23514 RBAC_ROLE_NOT_ASSIGNABLE', 'RBAC-71: super_admin is never of one organization'
 );

@@ -1,5 +1,6 @@
 -- Departures: who has left an organization does not come back by an older invitation.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(21);
 select tests.create_organizations();
 create temporary table sent (name text primary key, token text);
@@ -8,7 +9,7 @@ create function pg_temp.invite(name text, email text, slug text default 'acme') 
 language sql as $$
   insert into pg_temp.sent
   select invite.name, i.token
-  from public.invite_member(tests.organization_id(slug), invite.email, 'analyst') i;
+  from bulwark.invite_member(tests.organization_id(slug), invite.email, 'analyst') i;
 $$;
 create function pg_temp.accept(name text, email text) returns text language plpgsql as $$
 declare
@@ -16,7 +17,7 @@ declare
 begin
   perform tests.act_as(email);
   v_error := tests.error(format(
-    'select public.accept_invitation(%L)', (select s.token from sent s where s.name = accept.name)
+    'select bulwark.accept_invitation(%L)', (select s.token from sent s where s.name = accept.name)
   ));
   perform tests.act_as_owner();
   return v_error;
@@ -24,18 +25,18 @@ end;
 $$;
 create function pg_temp.join(email text) returns void language sql as $$
   select tests.create_user(email);
-  select public.grant_role(tests.user_id(email), 'viewer', tests.organization_id('acme'));
+  select bulwark.grant_role(tests.user_id(email), 'viewer', tests.organization_id('acme'));
 $$;
 create function pg_temp.leave(email text) returns void language sql as $$
-  select public.revoke_role(tests.user_id(email), 'viewer', tests.organization_id('acme'));
+  select bulwark.revoke_role(tests.user_id(email), 'viewer', tests.organization_id('acme'));
 $$;
 
 -- an expired grant beside it
 select pg_temp.join('beside@acme.test');
-insert into public.user_roles (user_id, role_id, organization_id, starts_at, expires_at)
+insert into bulwark.user_roles (user_id, role_id, organization_id, starts_at, expires_at)
 select tests.user_id('beside@acme.test'), r.id, tests.organization_id('acme'),
   now() - interval '2 days', now() - interval '1 day'
-from public.roles r where r.name = 'analyst';
+from bulwark.roles r where r.name = 'analyst';
 select pg_temp.invite('beside', 'beside@acme.test');
 select pg_temp.invite('elsewhere', 'beside@acme.test', 'globex');
 select pg_temp.leave('beside@acme.test');
@@ -44,7 +45,7 @@ select is(
   'DEP-01: not where a grant that has expired is left'
 );
 select pg_temp.invite('beside again', 'beside@acme.test');
-delete from public.user_roles
+delete from bulwark.user_roles
 where user_id = tests.user_id('beside@acme.test') and expires_at < now();
 select is(
   pg_temp.accept('beside again', 'beside@acme.test'), 'no error',
@@ -61,7 +62,7 @@ select pg_temp.invite('changed', 'changed@acme.test');
 update auth.users set email = 'other@acme.test' where email = 'changed@acme.test';
 select pg_temp.leave('other@acme.test');
 select ok(
-  (select revoked_at is not null from public.invitations where email = 'changed@acme.test'),
+  (select revoked_at is not null from bulwark.invitations where email = 'changed@acme.test'),
   'DEP-04: a removal revokes by an address of before'
 );
 update auth.users set email = 'changed@acme.test' where email = 'other@acme.test';
@@ -115,9 +116,9 @@ select is(pg_temp.accept('soft again', 'soft@acme.test'), 'no error', 'DEP-09: n
 -- a role that runs out
 select pg_temp.join('ended@acme.test');
 select pg_temp.invite('ended', 'ended@acme.test');
-update public.invitations set created_at = now() - interval '2 hours'
+update bulwark.invitations set created_at = now() - interval '2 hours'
 where email = 'ended@acme.test';
-update public.user_roles
+update bulwark.user_roles
 set starts_at = now() - interval '2 days', expires_at = now() - interval '1 hour'
 where user_id = tests.user_id('ended@acme.test');
 select is(
@@ -129,7 +130,7 @@ select is(pg_temp.accept('ended again', 'ended@acme.test'), 'no error', 'DEP-10:
 
 -- who stays is not affected
 select pg_temp.join('stays@acme.test');
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('stays@acme.test'), 'api_user', tests.organization_id('acme')
 );
 select pg_temp.invite('stays', 'stays@acme.test');
@@ -141,31 +142,31 @@ select is(
 
 -- addresses
 select is_empty(
-  $$ select from public.audit_logs e
-     where e.resource_type = 'public.invitations'
+  $$ select from bulwark.audit_logs e
+     where e.resource_type = 'bulwark.invitations'
        and concat(e.before, e.after, e.details) like '%@acme.test%' $$,
   'DEP-12: no invited address is in the log'
 );
 select isnt_empty(
-  $$ select from public.audit_logs e where e.resource_type = 'public.invitations' $$,
+  $$ select from bulwark.audit_logs e where e.resource_type = 'bulwark.invitations' $$,
   'DEP-12: the invitations are'
 );
-select is(public.cleanup_invitations(), 0::bigint, 'DEP-13: nothing is over for long');
-update public.invitations
+select is(bulwark.cleanup_invitations(), 0::bigint, 'DEP-13: nothing is over for long');
+update bulwark.invitations
 set accepted_at = accepted_at - interval '91 days', revoked_at = revoked_at - interval '91 days';
 select pg_temp.invite('pending', 'pending@acme.test');
-select cmp_ok(public.cleanup_invitations(), '>', 5::bigint, 'DEP-13: what is over goes');
+select cmp_ok(bulwark.cleanup_invitations(), '>', 5::bigint, 'DEP-13: what is over goes');
 select results_eq(
-  $$ select distinct email from public.invitations
+  $$ select distinct email from bulwark.invitations
      where accepted_at is null and revoked_at is null order by 1 $$,
   array['later@acme.test', 'pending@acme.test'], 'DEP-13: what is pending stays'
 );
 select is(
-  tests.error_as('admin@acme.test', 'authenticated', 'select public.cleanup_invitations()'),
+  tests.error_as('admin@acme.test', 'authenticated', 'select bulwark.cleanup_invitations()'),
   '42501', 'DEP-14: clients do not clean up'
 );
 select is(
-  tests.error_as('admin@acme.test', 'authenticated', 'select * from private.departures'),
+  tests.error_as('admin@acme.test', 'authenticated', 'select * from bulwark_private.departures'),
   '42501', 'DEP-14: nor read who left'
 );
 select * from finish();

@@ -1,5 +1,6 @@
 -- Grants: nobody gives more than they have, and no organization loses its last administrator.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(46);
 select tests.create_organizations();
 
@@ -154,7 +155,7 @@ select is(
 
 select tests.act_as_owner();
 select create_role(tests.organization_id('acme'), 'everything_but_rank', array(
-  select e.permission from private.effective_permissions e where e.role_id = private.admin_role()));
+  select e.permission from bulwark_private.effective_permissions e where e.role_id = bulwark_private.admin_role()));
 select create_role(tests.organization_id('acme'), 'empty');
 select grant_role(
   tests.user_id('viewer@acme.test'), 'everything_but_rank', tests.organization_id('acme')

@@ -1,5 +1,6 @@
 -- Invitations: one token, one address, one use, and no more authority than whoever invited.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(39);
 select tests.create_organizations();
 select tests.create_user('new@acme.test');
@@ -22,7 +23,7 @@ select results_eq(
 );
 select tests.act_as_owner();
 select is_empty(
-  $$ select * from private.invitation_tokens t, sent s
+  $$ select * from bulwark_private.invitation_tokens t, sent s
      where t.token_hash <> sha256(convert_to(s.token, 'UTF8'))
         or position(s.token in t::text) > 0 $$,
   'INV-03: only a hash of the token is stored'
@@ -244,7 +245,7 @@ select is(
   '42501 RBAC_EMAIL_NOT_CONFIRMED', 'INV-37: and accepts nothing'
 );
 select tests.act_as_owner();
-update private.settings set value = 'true' where name = 'rbac.trust_sso_email';
+update bulwark.settings set value = 'true' where name = 'rbac.trust_sso_email';
 select tests.act_as('removed@acme.test');
 select is(
   tests.error($$ select accept_invitation((select token from sent where name = 'sso')) $$),

@@ -1,18 +1,19 @@
 -- Membership: who is a member right now, asked in one place, and what a grant outside its time
 -- still tells or opens: nothing.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(29);
 select tests.create_organizations();
 -- Members of globex. In acme the role of one is over, of one it begins tomorrow, one is banned.
 select tests.create_user(name || '@both.test')
 from unnest(array['former', 'waiting', 'banned', 'member']) as name;
-select public.grant_role(tests.user_id(n || '@both.test'), 'viewer', o.id)
-from unnest(array['former', 'waiting', 'banned', 'member']) as n, public.organizations o;
-update public.user_roles
+select bulwark.grant_role(tests.user_id(n || '@both.test'), 'viewer', o.id)
+from unnest(array['former', 'waiting', 'banned', 'member']) as n, bulwark.organizations o;
+update bulwark.user_roles
 set starts_at = now() - interval '2 days', expires_at = now() - interval '1 day'
 where user_id = tests.user_id('former@both.test')
   and organization_id = tests.organization_id('acme');
-update public.user_roles set starts_at = now() + interval '1 day'
+update bulwark.user_roles set starts_at = now() + interval '1 day'
 where user_id = tests.user_id('waiting@both.test')
   and organization_id = tests.organization_id('acme');
 update auth.users set banned_until = now() + interval '1 day' where email = 'banned@both.test';
@@ -23,39 +24,39 @@ grant select on session to public;
 create function pg_temp.act(email text) returns void language sql as $$
   select tests.act_in(s.email, s.id) from session s where s.email = act.email;
 $$;
-insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
 select gen_random_uuid(), u.id, 'phone', tests.ciphertext('secret'), gen_random_uuid(), true, now()
 from auth.users u;
-insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
 select s.id, tests.user_id(s.email), now(), 'totp' from session s;
 
 create function pg_temp.told(event text, email text) returns setof text language sql as $$
-  select distinct o.slug from public.audit_logs e
-  join public.organizations o on o.id = e.organization_id
+  select distinct o.slug from bulwark.audit_logs e
+  join bulwark.organizations o on o.id = e.organization_id
   where e.event_type = event and concat(e.actor_id, e.resource_id) ~ tests.user_id(email)::text
   order by 1;
 $$;
 create function pg_temp.request(victim text, slug text) returns text language sql as $$
   select tests.error(format(
-    $q$ select public.request_mfa_reset(%L, 'lost the phone', %L) $q$,
+    $q$ select bulwark.request_mfa_reset(%L, 'lost the phone', %L) $q$,
     tests.user_id(victim), tests.organization_id(slug)
   ));
 $$;
 
 -- the definition
 select results_eq(
-  $$ select person, private.is_member(tests.user_id(person || '@both.test'), o.id)
+  $$ select person, bulwark_private.is_member(tests.user_id(person || '@both.test'), o.id)
      from unnest(array['former', 'waiting', 'banned', 'member'])
        with ordinality as people (person, place),
-       public.organizations o
+       bulwark.organizations o
      where o.slug = 'acme' order by place $$,
   $$ values ('former', false), ('waiting', false), ('banned', false), ('member', true) $$,
   'MEMB-01: a member holds a role that has begun and not ended, of an account in force'
 );
 select results_eq(
   $$ select person, array(
-       select o.slug::text from public.organizations o
-       where o.id in (select private.organizations_of(tests.user_id(person || '@both.test')))
+       select o.slug::text from bulwark.organizations o
+       where o.id in (select bulwark_private.organizations_of(tests.user_id(person || '@both.test')))
        order by 1)
      from unnest(array['former', 'waiting', 'banned', 'member'])
        with ordinality as people (person, place)
@@ -95,21 +96,21 @@ select results_eq(
   $$ select pg_temp.told('data.update', 'banned@both.test') $$, array['acme', 'globex'],
   'MEMB-07: the ban that ends a membership is told where it ends'
 );
-select private.record_mfa(
+select bulwark_private.record_mfa(
   'auth.mfa_verified', 'verify', tests.user_id('former@both.test'), gen_random_uuid()
 );
 select results_eq(
   $$ select pg_temp.told('auth.mfa_verified', 'former@both.test') $$, array['globex'],
   'MEMB-08: nor of a use of the second factor'
 );
-select private.raise_security_event(
+select bulwark.raise_security_event(
   'brute_force', null, tests.user_id(name || '@both.test'), ''
 )
 from unnest(array['former', 'waiting', 'banned', 'member']) as name;
 select results_eq(
-  $$ select u.email::text, o.slug from public.security_events e
+  $$ select u.email::text, o.slug from bulwark.security_events e
      join auth.users u on u.id = e.user_id
-     join public.organizations o on o.id = e.organization_id
+     join bulwark.organizations o on o.id = e.organization_id
      where e.event_type = 'brute_force' order by 1, 2 $$,
   $$ values ('former@both.test', 'globex'), ('member@both.test', 'acme'),
        ('member@both.test', 'globex'), ('waiting@both.test', 'globex') $$,
@@ -117,7 +118,7 @@ select results_eq(
 );
 
 -- asking about people
-select public.grant_role(tests.user_id('former@both.test'), 'super_admin');
+select bulwark.grant_role(tests.user_id('former@both.test'), 'super_admin');
 select pg_temp.act('admin@acme.test');
 select is(
   tests.error($$ select user_has_permission(
@@ -152,8 +153,8 @@ select is(
   'no error', 'MEMB-15: whose role begins tomorrow has agreed'
 );
 select tests.act_as_owner();
-select public.revoke_role(tests.user_id('former@both.test'), 'super_admin');
-update public.user_roles set starts_at = now() + interval '1 day'
+select bulwark.revoke_role(tests.user_id('former@both.test'), 'super_admin');
+update bulwark.user_roles set starts_at = now() + interval '1 day'
 where user_id = tests.user_id('waiting@both.test')
   and organization_id = tests.organization_id('acme');
 
@@ -168,65 +169,65 @@ select is(
   'MEMB-17: nor one that has yet to become theirs'
 );
 select tests.act_as_owner();
-insert into public.mfa_policies (organization_id, required_from, reset_needs_approval)
+insert into bulwark.mfa_policies (organization_id, required_from, reset_needs_approval)
 values (tests.organization_id('acme'), now(), true);
 select pg_temp.act('admin@globex.test');
 select is(pg_temp.request('waiting@both.test', 'globex'), 'no error', 'MEMB-18: globex asks');
 select is(pg_temp.request('former@both.test', 'globex'), 'no error', 'MEMB-18: and for the other');
 select tests.act_as_owner();
 select ok(
-  (select completed_at is null from public.mfa_resets
+  (select completed_at is null from bulwark.mfa_resets
    where user_id = tests.user_id('waiting@both.test')),
   'MEMB-19: a reset waits for the organization whose member the user becomes tomorrow'
 );
 select ok(
-  (select completed_at is not null from public.mfa_resets
+  (select completed_at is not null from bulwark.mfa_resets
    where user_id = tests.user_id('former@both.test')),
   'MEMB-20: not for one whose member the user was'
 );
 -- One that was asked for while the user was a member.
 select tests.create_user('second@acme.test');
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('second@acme.test'), 'admin', tests.organization_id('acme')
 );
 insert into session select 'second@acme.test', tests.create_session('second@acme.test');
-insert into public.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
 values (gen_random_uuid(), tests.user_id('second@acme.test'), 'phone', tests.ciphertext('secret'),
   gen_random_uuid(), true, now());
-insert into private.mfa_sessions (session_id, user_id, verified_at, method)
+insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
 select s.id, tests.user_id(s.email), now(), 'totp' from session s where s.email like 'second%';
 select pg_temp.act('admin@acme.test');
 select is(pg_temp.request('viewer@acme.test', 'acme'), 'no error', 'MEMB-21: asked in time');
 select tests.act_as_owner();
-update public.user_roles
+update bulwark.user_roles
 set starts_at = now() - interval '2 days', expires_at = now() - interval '1 day'
 where user_id = tests.user_id('viewer@acme.test');
 select pg_temp.act('second@acme.test');
 select is(
-  tests.error($$ select public.approve_mfa_reset(r.id) from public.mfa_resets r
+  tests.error($$ select bulwark.approve_mfa_reset(r.id) from bulwark.mfa_resets r
     where r.user_id = tests.user_id('viewer@acme.test') $$),
   '42501 RBAC_NOT_A_MEMBER', 'MEMB-21: but consented to when it was over'
 );
 select tests.act_as_owner();
 select ok(
-  exists (select from public.mfa_secrets f where f.user_id = tests.user_id('viewer@acme.test')),
+  exists (select from bulwark.mfa_secrets f where f.user_id = tests.user_id('viewer@acme.test')),
   'MEMB-21: the factor is there'
 );
 
 -- what is no membership at all
 select is(
-  private.is_member(tests.user_id('super@bulwark.test'), tests.organization_id('acme')), false,
+  bulwark_private.is_member(tests.user_id('super@bulwark.test'), tests.organization_id('acme')), false,
   'MEMB-22: a super_admin acts in every organization and is a member of none'
 );
-select is(private.is_member(null, tests.organization_id('acme')), false, 'MEMB-23: nobody is none');
+select is(bulwark_private.is_member(null, tests.organization_id('acme')), false, 'MEMB-23: nobody is none');
 select is(
-  private.is_member(tests.user_id('member@both.test'), null), false,
+  bulwark_private.is_member(tests.user_id('member@both.test'), null), false,
   'MEMB-23: there is no membership of no organization'
 );
-delete from public.organizations where slug = 'acme';
+delete from bulwark.organizations where slug = 'acme';
 select is_empty(
-  $$ select private.organizations_of(tests.user_id('member@both.test'))
-     except select o.id from public.organizations o $$,
+  $$ select bulwark_private.organizations_of(tests.user_id('member@both.test'))
+     except select o.id from bulwark.organizations o $$,
   'MEMB-24: of an organization that is gone nobody is a member'
 );
 select * from finish();

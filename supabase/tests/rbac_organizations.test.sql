@@ -1,5 +1,6 @@
 -- Organizations, and the claims for display.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(38);
 select tests.create_organizations();
 
@@ -90,7 +91,7 @@ select is(
   '22023 RBAC_INVALID_SLUG', 'ORG-27: a slug that browsers would decode is refused'
 );
 select tests.act_as_owner();
-update private.settings set value = '1' where name = 'rbac.self_service_limit';
+update bulwark.settings set value = '1' where name = 'rbac.self_service_limit';
 select tests.act_as('stranger@bulwark.test');
 select is(
   tests.error($$ select create_organization('One more', 'one-more') $$),
@@ -106,7 +107,7 @@ select is(
 
 -- acting where only operators make organizations
 select tests.act_as_owner();
-update private.settings set value = 'false' where name = 'rbac.self_service_organizations';
+update bulwark.settings set value = 'false' where name = 'rbac.self_service_organizations';
 select tests.act_as('stranger@bulwark.test');
 select is(
   tests.error($$ select create_organization('Another', 'another') $$),
@@ -140,7 +141,7 @@ select is(
 
 -- the limit counts what one makes for oneself without org:create
 select tests.act_as_owner();
-update private.settings set value = 'true' where name = 'rbac.self_service_organizations';
+update bulwark.settings set value = 'true' where name = 'rbac.self_service_organizations';
 select tests.create_user('founder@bulwark.test');
 select grant_role(tests.user_id('founder@bulwark.test'), 'super_admin');
 select tests.act_as('founder@bulwark.test');
@@ -188,7 +189,7 @@ select is(
 -- the claims for display
 select tests.act_as_owner();
 select is(
-  private.custom_access_token_hook(jsonb_build_object(
+  bulwark.custom_access_token_hook(jsonb_build_object(
     'user_id', tests.user_id('analyst@acme.test'), 'claims', '{"sub": "x"}'::jsonb
   )) #> '{claims,organizations}',
   jsonb_build_array(jsonb_build_object(
@@ -196,19 +197,19 @@ select is(
   'CLAIM-01: the token hook adds organizations and roles'
 );
 select is(
-  private.custom_access_token_hook('{"user_id": "not a uuid", "claims": {"sub": "x"}}'),
+  bulwark.custom_access_token_hook('{"user_id": "not a uuid", "claims": {"sub": "x"}}'),
   '{"user_id": "not a uuid", "claims": {"sub": "x"}}'::jsonb,
   'CLAIM-02: the token hook never stops a sign-in'
 );
 select ok(
   has_function_privilege(
-    'supabase_auth_admin', 'private.custom_access_token_hook(jsonb)', 'execute')
-  and has_schema_privilege('supabase_auth_admin', 'private', 'usage'),
+    'supabase_auth_admin', 'bulwark.custom_access_token_hook(jsonb)', 'execute')
+  and has_schema_privilege('supabase_auth_admin', 'bulwark', 'usage'),
   'CLAIM-03: Supabase Auth may call the token hook'
 );
 select ok(
   not has_function_privilege(
-    'authenticated', 'private.custom_access_token_hook(jsonb)', 'execute'),
+    'authenticated', 'bulwark.custom_access_token_hook(jsonb)', 'execute'),
   'CLAIM-04: and nobody else'
 );
 

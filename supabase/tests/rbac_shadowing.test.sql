@@ -2,6 +2,7 @@
 -- otherwise: none may run with the rights of a SECURITY DEFINER function. In a file of its own,
 -- because a function looks a type up once a session; pgTAP itself is asked afterwards.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(2);
 select tests.create_organizations();
 select tests.error('select 1');
@@ -19,9 +20,9 @@ $$;
 create domain pg_temp.uuid as pg_catalog.uuid check (pg_temp.intrude());
 create domain pg_temp.text as pg_catalog.text check (pg_temp.intrude());
 select
-  set_config('tests.roles', tests.error($$ select public.get_user_roles(
+  set_config('tests.roles', tests.error($$ select bulwark.get_user_roles(
     tests.user_id('viewer@acme.test'), tests.organization_id('acme')) $$), true),
-  set_config('tests.checks', tests.error($$ select public.check_permissions(
+  set_config('tests.checks', tests.error($$ select bulwark.check_permissions(
     array['org:read'], tests.organization_id('acme')) $$), true);
 drop domain pg_temp.uuid, pg_temp.text;
 select tests.act_as_owner();

@@ -1,62 +1,63 @@
 -- Things that a restore loses or leaves open are reported, mended, and raise an alarm.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(18);
 select tests.create_organizations();
 
 select is_empty(
-  $$ select * from private.restore_problems() $$, 'RST-01: an installation has none of the problems'
+  $$ select * from bulwark_private.restore_problems() $$, 'RST-01: an installation has none of the problems'
 );
 select is(
-  public.audit_status() -> 'restore_problems', '[]', 'RST-01: and its status says so'
+  bulwark.audit_status() -> 'restore_problems', '[]', 'RST-01: and its status says so'
 );
 
 select set_eq(
   $$ select t.tgrelid::regclass, t.tgname::text from pg_trigger t
      join pg_class c on c.oid = t.tgrelid join pg_proc p on p.oid = t.tgfoid
-     where c.relnamespace = 'auth'::regnamespace and p.pronamespace = 'private'::regnamespace $$,
-  $$ select relation, name from private.auth_triggers() $$,
+     where c.relnamespace = 'auth'::regnamespace and p.pronamespace = 'bulwark_private'::regnamespace $$,
+  $$ select relation, name from bulwark_private.auth_triggers() $$,
   'RST-09: every trigger of ours on the auth schema is one that a restore puts back'
 );
 
 -- acting as a new project's default privileges and a dump without the auth schema
-grant execute on function public.seal_audit_log() to anon;
-grant all on table public.audit_logs to authenticated;
-grant select on private.settings to public;
-grant usage on sequence private.audit_gaps_id_seq to anon;
+grant execute on function bulwark.seal_audit_log() to anon;
+grant all on table bulwark.audit_logs to authenticated;
+grant select on bulwark.settings to public;
+grant usage on sequence bulwark_private.audit_gaps_id_seq to anon;
 select set_eq(
-  $$ select distinct object, grantee from private.opened_privileges() $$,
+  $$ select distinct object, grantee from bulwark_private.opened_privileges() $$,
   $$ values
-    ('function public.seal_audit_log()', 'anon'), ('table public.audit_logs', 'authenticated'),
-    ('table private.settings', 'public'), ('sequence private.audit_gaps_id_seq', 'anon') $$,
+    ('function bulwark.seal_audit_log()', 'anon'), ('table bulwark.audit_logs', 'authenticated'),
+    ('table bulwark.settings', 'public'), ('sequence bulwark_private.audit_gaps_id_seq', 'anon') $$,
   'RST-02: what no migration granted is found on functions, tables and sequences'
 );
 select is_empty(
-  $$ select from private.opened_privileges()
-     where object = 'table public.audit_logs' and privilege = 'SELECT' $$,
+  $$ select from bulwark_private.opened_privileges()
+     where object = 'table bulwark.audit_logs' and privilege = 'SELECT' $$,
   'RST-02: and what one granted is not'
 );
-alter table public.audit_logs enable trigger audit_logs_refuse_change;
+alter table bulwark.audit_logs enable trigger audit_logs_refuse_change;
 revoke api_key from authenticator;
 select set_eq(
-  $$ select problem, object, grantee from private.restore_problems()
+  $$ select problem, object, grantee from bulwark_private.restore_problems()
      where problem <> 'privilege_open' $$,
   $$ values
-    ('trigger_not_always', 'public.audit_logs', 'audit_logs_refuse_change'),
+    ('trigger_not_always', 'bulwark.audit_logs', 'audit_logs_refuse_change'),
     ('role_not_granted', 'api_key', 'authenticator') $$,
   'RST-03: triggers that are ordinary ones now, and the role of API keys'
 );
 select ok(
-  public.audit_status() -> 'restore_problems' ? 'role_not_granted api_key authenticator',
+  bulwark.audit_status() -> 'restore_problems' ? 'role_not_granted api_key authenticator',
   'RST-03: the status names each'
 );
 
-select private.mend_restore();
-select is_empty($$ select * from private.restore_problems() $$, 'RST-04: all of them are mended');
+select bulwark_private.mend_restore();
+select is_empty($$ select * from bulwark_private.restore_problems() $$, 'RST-04: all of them are mended');
 select ok(
-  not has_function_privilege('anon', 'public.seal_audit_log()', 'execute')
-    and not has_table_privilege('authenticated', 'public.audit_logs', 'insert')
-    and not has_sequence_privilege('anon', 'private.audit_gaps_id_seq', 'usage')
-    and has_table_privilege('authenticated', 'public.audit_logs', 'select'),
+  not has_function_privilege('anon', 'bulwark.seal_audit_log()', 'execute')
+    and not has_table_privilege('authenticated', 'bulwark.audit_logs', 'insert')
+    and not has_sequence_privilege('anon', 'bulwark_private.audit_gaps_id_seq', 'usage')
+    and has_table_privilege('authenticated', 'bulwark.audit_logs', 'select'),
   'RST-04: what was opened is closed, and nothing else'
 );
 select is(
@@ -65,18 +66,18 @@ select is(
 );
 select results_eq(
   $$ select severity::text, (details ->> 'problems')::int > 3, details -> 'left'
-     from public.audit_logs where action = 'restore_mended' $$,
+     from bulwark.audit_logs where action = 'restore_mended' $$,
   $$ values ('critical', true, 'null'::jsonb) $$,
   'RST-05: that something was open is a critical entry'
 );
 select isnt_empty(
-  $$ select from public.security_events
+  $$ select from bulwark.security_events
      where event_type = 'audit_protection_touched' and subject = 'restore' $$,
   'RST-05: and a security event'
 );
-select private.mend_restore();
+select bulwark_private.mend_restore();
 select is(
-  (select count(*) from public.audit_logs where action = 'restore_mended'), 1::bigint,
+  (select count(*) from bulwark.audit_logs where action = 'restore_mended'), 1::bigint,
   'RST-05: mending nothing leaves no entry'
 );
 
@@ -85,33 +86,33 @@ create function public.host_greets() returns text language sql as $$ select 'hel
 create function public.host_greets_safely() returns text
   language sql set search_path = pg_catalog, pg_temp as $$ select 'hello' $$;
 select is_empty(
-  $$ select from private.opened_privileges() $$, 'RST-06: the host''s own grants are the host''s'
+  $$ select from bulwark_private.opened_privileges() $$, 'RST-06: the host''s own grants are the host''s'
 );
 
 -- acting as the sealer, in a cluster that a dump was restored into
-alter table public.organizations disable trigger bulwark_audit_update;
-create or replace trigger audit_logs_stamp before insert on public.audit_logs
-  for each row execute function private.audit_logs_stamp('1/1', '1');
-alter table public.audit_logs enable always trigger audit_logs_stamp;
-alter table private.audit_eras disable trigger audit_eras_keep_columns;
-update private.audit_eras set system_identifier = 1;
-alter table private.audit_eras enable always trigger audit_eras_keep_columns;
-select ok(private.settle_audit_era(), 'RST-07: the first seal after a restore settles');
+alter table bulwark.organizations disable trigger bulwark_audit_update;
+create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+  for each row execute function bulwark_private.audit_logs_stamp('1/1', '1');
+alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
+alter table bulwark_private.audit_eras disable trigger audit_eras_keep_columns;
+update bulwark_private.audit_eras set system_identifier = 1;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_keep_columns;
+select ok(bulwark_private.settle_audit_era(), 'RST-07: the first seal after a restore settles');
 select results_eq(
   $$ select era, system_identifier <> 1, settled_at is not null
-     from private.audit_eras order by era $$,
+     from bulwark_private.audit_eras order by era $$,
   $$ values (1, false, true), (2, true, true) $$, 'RST-07: and begins an era'
 );
 select set_eq(
-  $$ select action, resource_type from public.audit_logs
+  $$ select action, resource_type from bulwark.audit_logs
      where action in ('era_started', 'restore_mended', 'guard_changed') and era = 2 $$,
-  $$ values ('era_started', 'public.audit_logs'), ('restore_mended', 'public.audit_logs') $$,
+  $$ values ('era_started', 'bulwark.audit_logs'), ('restore_mended', 'bulwark.audit_logs') $$,
   'RST-07: what was mended is recorded, and numbers that changed are no alarm'
 );
 
 -- acting as the owner of a project that is in use
 select is(
-  tests.error('select private.empty_for_restore()'), '55000 RESTORE_PROJECT_IN_USE',
+  tests.error('select bulwark.empty_for_restore()'), '55000 RESTORE_PROJECT_IN_USE',
   'RST-08: a project in use is not emptied'
 );
 select * from finish();

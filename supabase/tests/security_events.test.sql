@@ -1,5 +1,6 @@
 -- Security events: raised once while open, told to whom they concern, assigned and resolved.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(54);
 select tests.create_organizations();
 
@@ -9,7 +10,7 @@ create function pg_temp.raise(
   returns uuid
   language sql
 as $$
-  select private.raise_security_event(
+  select bulwark.raise_security_event(
     event_type, tests.organization_id(organization), tests.user_id(email), subject,
     '{"seen": 1}'
   );
@@ -19,7 +20,7 @@ create function pg_temp.event(organization text, subject text)
   language sql
   security definer
 as $$
-  select e.id from public.security_events e
+  select e.id from bulwark.security_events e
   where e.organization_id is not distinct from tests.organization_id(organization)
     and e.subject = event.subject
   order by e.raised_at desc limit 1;
@@ -32,7 +33,7 @@ select isnt(
 );
 select results_eq(
   $$ select severity::text, occurrences, organization_id, user_id, details, resolved_at
-     from public.security_events where subject = 'one' $$,
+     from bulwark.security_events where subject = 'one' $$,
   $$ select 'high', 1::bigint, tests.organization_id('acme'), tests.user_id('viewer@acme.test'),
        '{"seen": 1}'::jsonb, null::timestamptz $$,
   'SEC-02: the severity comes from the type'
@@ -42,7 +43,7 @@ select is(
   'SEC-03: the same again is the same event'
 );
 select results_eq(
-  $$ select occurrences, last_seen_at > raised_at from public.security_events
+  $$ select occurrences, last_seen_at > raised_at from bulwark.security_events
      where subject = 'one' $$,
   $$ values (2::bigint, true) $$,
   'SEC-04: while it is open it is counted up'
@@ -67,31 +68,31 @@ select is(
   'SEC-07: and so is none'
 );
 select lives_ok(
-  $$ select private.raise_security_event('brute_force', null, null, null, null) $$,
+  $$ select bulwark.raise_security_event('brute_force', null, null, null, null) $$,
   'SEC-08: without subject and details it is raised all the same'
 );
 select lives_ok(
-  $$ select private.raise_security_event(
+  $$ select bulwark.raise_security_event(
        'brute_force', null, null, E'junk\u0001' || repeat('x', 10000),
        jsonb_build_object('large', repeat('x', 100000))) $$,
   'SEC-09: and with a subject and details of any size'
 );
 select results_eq(
-  $$ select length(subject), details from public.security_events where subject like 'junk%' $$,
+  $$ select length(subject), details from bulwark.security_events where subject like 'junk%' $$,
   $$ values (256, '{"left_out_bytes": 100013}'::jsonb) $$,
   'SEC-10: of which a bounded part is kept'
 );
 select lives_ok(
-  $$ select private.raise_security_event('brute_force', null, null, 'list', '[1]') $$,
+  $$ select bulwark.raise_security_event('brute_force', null, null, 'list', '[1]') $$,
   'SEC-11: details that are no object are wrapped'
 );
 select is(
-  (select details from public.security_events where subject = 'list'), '{"value": [1]}',
+  (select details from bulwark.security_events where subject = 'list'), '{"value": [1]}',
   'SEC-12: under a name'
 );
 
 -- a user without an organization: each organization of theirs is told, and nobody else
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('viewer@acme.test'), 'viewer', tests.organization_id('globex')
 );
 select is(
@@ -99,124 +100,124 @@ select is(
   pg_temp.event(null, 'shared'), 'SEC-13: the id is that of the installation''s own event'
 );
 select set_eq(
-  $$ select organization_id from public.security_events where subject = 'shared' $$,
+  $$ select organization_id from bulwark.security_events where subject = 'shared' $$,
   $$ values (null::uuid), (tests.organization_id('acme')), (tests.organization_id('globex')) $$,
   'SEC-14: what concerns a user is told to each organization of theirs'
 );
 select pg_temp.raise('impossible_travel', null, 'analyst@acme.test', 'alone');
 select set_eq(
-  $$ select organization_id from public.security_events where subject = 'alone' $$,
+  $$ select organization_id from bulwark.security_events where subject = 'alone' $$,
   $$ values (null::uuid), (tests.organization_id('acme')) $$,
   'SEC-15: and to no other one'
 );
 select pg_temp.raise('impossible_travel', null, 'stranger@bulwark.test', 'nobody');
 select set_eq(
-  $$ select organization_id from public.security_events where subject = 'nobody' $$,
+  $$ select organization_id from bulwark.security_events where subject = 'nobody' $$,
   $$ values (null::uuid) $$, 'SEC-16: who is no member anywhere is the installation''s alone'
 );
 
 -- acting as the administrator of acme
 select tests.act_as('admin@acme.test');
 select is(
-  (select count(*) from public.security_events where subject = 'shared'), 1::bigint,
+  (select count(*) from bulwark.security_events where subject = 'shared'), 1::bigint,
   'SEC-17: an administrator reads the event of their own organization'
 );
 select is_empty(
-  $$ select from public.security_events
+  $$ select from bulwark.security_events
      where organization_id is distinct from tests.organization_id('acme') $$,
   'SEC-18: and neither another organization''s nor the installation''s'
 );
 select is(
-  (select count(*) from public.list_security_events(tests.organization_id('acme'))),
-  (select count(*) from public.security_events), 'SEC-19: the list shows the same'
+  (select count(*) from bulwark.list_security_events(tests.organization_id('acme'))),
+  (select count(*) from bulwark.security_events), 'SEC-19: the list shows the same'
 );
 select is_empty(
-  $$ select from public.list_security_events(tests.organization_id('globex')) $$,
+  $$ select from bulwark.list_security_events(tests.organization_id('globex')) $$,
   'SEC-20: the list of another organization is empty'
 );
 select is_empty(
-  $$ select from public.list_security_events(
+  $$ select from bulwark.list_security_events(
        tests.organization_id('acme'), minimum_severity => 'critical') $$,
   'SEC-21: less urgent ones can be left out'
 );
 select is(
   tests.error(format(
-    'select public.resolve_security_event(%L, ''not mine'')', pg_temp.event('globex', 'shared')
+    'select bulwark.resolve_security_event(%L, ''not mine'')', pg_temp.event('globex', 'shared')
   )),
   'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-22: nobody resolves for another organization'
 );
 select is(
   tests.error(format(
-    'select public.resolve_security_event(%L, ''not mine'')', pg_temp.event(null, 'shared')
+    'select bulwark.resolve_security_event(%L, ''not mine'')', pg_temp.event(null, 'shared')
   )),
   'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-23: nor for the installation'
 );
 select is(
-  tests.error($$ select public.resolve_security_event(gen_random_uuid(), 'none') $$),
+  tests.error($$ select bulwark.resolve_security_event(gen_random_uuid(), 'none') $$),
   'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-24: one that does not exist is the same answer'
 );
 select is(
   tests.error(format(
-    'select public.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
+    'select bulwark.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
     tests.user_id('admin@globex.test')
   )),
   '22023 SECURITY_INVALID_ASSIGNEE', 'SEC-25: an event is not assigned to somebody from outside'
 );
 select is(
   tests.error(format(
-    'select public.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
+    'select bulwark.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
     tests.user_id('viewer@acme.test')
   )),
   '22023 SECURITY_INVALID_ASSIGNEE', 'SEC-26: nor to a member who could not read it'
 );
 select is(
-  (select assigned_to from public.assign_security_event(
+  (select assigned_to from bulwark.assign_security_event(
     pg_temp.event('acme', 'shared'), tests.user_id('admin@acme.test'))),
   tests.user_id('admin@acme.test'), 'SEC-27: it is assigned to a member who can'
 );
 select is(
-  (select assigned_to from public.assign_security_event(pg_temp.event('acme', 'shared'), null)),
+  (select assigned_to from bulwark.assign_security_event(pg_temp.event('acme', 'shared'), null)),
   null, 'SEC-28: and to nobody again'
 );
 select is(
   tests.error(format(
-    'select public.resolve_security_event(%L, E'' \t\n'')', pg_temp.event('acme', 'shared')
+    'select bulwark.resolve_security_event(%L, E'' \t\n'')', pg_temp.event('acme', 'shared')
   )),
   '22023 SECURITY_INVALID_NOTE', 'SEC-29: an event is not resolved without a note'
 );
 select is(
   tests.error(format(
-    'select public.resolve_security_event(%L, null)', pg_temp.event('acme', 'shared')
+    'select bulwark.resolve_security_event(%L, null)', pg_temp.event('acme', 'shared')
   )),
   '22023 SECURITY_INVALID_NOTE', 'SEC-30: nor with a null one'
 );
 select results_eq(
   format(
     $$ select resolved_at is not null, resolved_by, resolution_note
-       from public.resolve_security_event(%L, 'a VPN') $$, pg_temp.event('acme', 'shared')
+       from bulwark.resolve_security_event(%L, 'a VPN') $$, pg_temp.event('acme', 'shared')
   ),
   $$ select true, tests.user_id('admin@acme.test'), 'a VPN' $$,
   'SEC-31: with one it is, and says who did'
 );
 select is(
   tests.error(format(
-    'select public.resolve_security_event(%L, ''twice'')', pg_temp.event('acme', 'shared')
+    'select bulwark.resolve_security_event(%L, ''twice'')', pg_temp.event('acme', 'shared')
   )),
   'PT409 SECURITY_EVENT_RESOLVED', 'SEC-32: and only once'
 );
 select is(
   tests.error(format(
-    'select public.assign_security_event(%L, null)', pg_temp.event('acme', 'shared')
+    'select bulwark.assign_security_event(%L, null)', pg_temp.event('acme', 'shared')
   )),
   'PT409 SECURITY_EVENT_RESOLVED', 'SEC-33: a resolved one is not assigned'
 );
 select is(
-  (select count(*) from public.list_security_events(tests.organization_id('acme'))
+  (select count(*) from bulwark.list_security_events(tests.organization_id('acme'))
    where subject = 'shared'),
   0::bigint, 'SEC-34: the list leaves resolved ones out'
 );
 select is(
-  (select count(*) from public.list_security_events(tests.organization_id('acme'), true)
+  (select count(*) from bulwark.list_security_events(tests.organization_id('acme'), true)
    where subject = 'shared'),
   1::bigint, 'SEC-35: unless it is asked for them'
 );
@@ -224,34 +225,34 @@ select is(
 -- acting as a viewer, who holds no security permission
 select tests.act_as('viewer@acme.test');
 select is_empty(
-  $$ select from public.security_events $$,
+  $$ select from bulwark.security_events $$,
   'SEC-36: a member without security:read reads none, not even about themselves'
 );
 select is(
   tests.error(format(
-    'select public.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
+    'select bulwark.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
   )),
   'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-37: and resolves none'
 );
 select is(
-  tests.error($$ select public.report_security_event('brute_force') $$), '42501',
+  tests.error($$ select bulwark.report_security_event('brute_force') $$), '42501',
   'SEC-38: a client raises none'
 );
 select is(
-  tests.error($$ update public.security_events set resolved_at = now() $$), '42501',
+  tests.error($$ update bulwark.security_events set resolved_at = now() $$), '42501',
   'SEC-39: and writes none'
 );
 
 -- somebody who may read and not resolve
 select tests.act_as_owner();
-select public.create_role(tests.organization_id('acme'), 'watcher', '{security:read}');
-select public.grant_role(
+select bulwark.create_role(tests.organization_id('acme'), 'watcher', '{security:read}');
+select bulwark.grant_role(
   tests.user_id('viewer@acme.test'), 'watcher', tests.organization_id('acme')
 );
 select tests.act_as('viewer@acme.test');
 select is(
   tests.error(format(
-    'select public.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
+    'select bulwark.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
   )),
   '42501 RBAC_PERMISSION_DENIED', 'SEC-40: reading is not resolving'
 );
@@ -260,11 +261,11 @@ select is(
 select tests.act_as('super@bulwark.test');
 select is(
   (select resolution_note
-   from public.resolve_security_event(pg_temp.event(null, 'shared'), 'known traveller')),
+   from bulwark.resolve_security_event(pg_temp.event(null, 'shared'), 'known traveller')),
   'known traveller', 'SEC-41: a super_admin resolves the installation''s own'
 );
 select is(
-  (select resolved_at from public.security_events where id = pg_temp.event('globex', 'shared')),
+  (select resolved_at from bulwark.security_events where id = pg_temp.event('globex', 'shared')),
   null, 'SEC-42: which leaves those of the organizations as they are'
 );
 
@@ -272,14 +273,14 @@ select is(
 select tests.act_as_owner();
 select pg_temp.raise('impossible_travel', 'acme', 'viewer@acme.test', 'shared');
 select is(
-  (select count(*) from public.security_events
+  (select count(*) from bulwark.security_events
    where subject = 'shared' and organization_id = tests.organization_id('acme')),
   2::bigint, 'SEC-43: when it happens again after it was resolved, another one is opened'
 );
 select results_eq(
-  $$ select action, event_type from public.audit_logs
-     where resource_type = 'public.security_events' and resource_id = (
-       select id::text from public.security_events
+  $$ select action, event_type from bulwark.audit_logs
+     where resource_type = 'bulwark.security_events' and resource_id = (
+       select id::text from bulwark.security_events
        where subject = 'shared' and resolution_note = 'a VPN')
      order by id $$,
   $$ values ('insert', 'security.suspicious_activity'), ('update', 'data.update'),
@@ -287,18 +288,18 @@ select results_eq(
   'SEC-44: opening, assigning and resolving are in the audit log'
 );
 select is(
-  (select count(*) from public.audit_logs
-   where resource_type = 'public.security_events'
+  (select count(*) from bulwark.audit_logs
+   where resource_type = 'bulwark.security_events'
      and resource_id = pg_temp.event('acme', 'one')::text),
   1::bigint, 'SEC-45: counting up is not'
 );
 
 -- The installation's own are for super admins, whatever others hold system-wide.
-select public.grant_role(tests.user_id('stranger@bulwark.test'), 'admin');
+select bulwark.grant_role(tests.user_id('stranger@bulwark.test'), 'admin');
 select is(
   tests.error(format(
-    'select public.assign_security_event(%L, %L)',
-    private.raise_security_event('breach_attempt', null, null, 'of nobody'),
+    'select bulwark.assign_security_event(%L, %L)',
+    bulwark.raise_security_event('breach_attempt', null, null, 'of nobody'),
     tests.user_id(a.email)
   )),
   a.problem, 'SEC-50: an event of the installation is assigned to ' || a.email || ': ' || a.problem
@@ -308,7 +309,7 @@ from (values
 ) as a (email, problem);
 
 -- a flood from many addresses
-update private.settings set value = '3' where name = 'security.open_events_about_nobody';
+update bulwark.settings set value = '3' where name = 'security.open_events_about_nobody';
 select is(
   (select count(pg_temp.raise('credential_stuffing', null, null, 'network ' || n))
    from generate_series(1, 6) as n),
@@ -316,7 +317,7 @@ select is(
 );
 select pg_temp.raise('credential_stuffing', null, null, 'network 1');
 select results_eq(
-  $$ select subject, occurrences from public.security_events
+  $$ select subject, occurrences from bulwark.security_events
      where event_type = 'credential_stuffing' and organization_id is null and user_id is null
      order by subject $$,
   $$ values ('network 1', 2::bigint), ('network 2', 1), ('network 3', 1), ('others', 3) $$,
@@ -328,12 +329,12 @@ select results_eq(
   $$ values (true), (true) $$, 'SEC-48: what is about somebody is never among the others'
 );
 select is(
-  (select count(*) from public.security_events
+  (select count(*) from bulwark.security_events
    where event_type = 'credential_stuffing' and subject = 'of somebody'),
   4::bigint, 'SEC-48: and each of theirs is told'
 );
 select lives_ok(
-  $$ select public.resolve_security_event(pg_temp.event(null, 'network 2'), 'a proxy') $$,
+  $$ select bulwark.resolve_security_event(pg_temp.event(null, 'network 2'), 'a proxy') $$,
   'SEC-49: one is resolved'
 );
 select pg_temp.raise('credential_stuffing', null, null, 'network 7');

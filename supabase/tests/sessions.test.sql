@@ -1,5 +1,6 @@
 -- Sessions: who is calling, whatever the token says.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(45);
 select tests.create_organizations();
 create temporary table session as
@@ -20,15 +21,15 @@ create function pg_temp.standing() returns text language plpgsql as $$
 begin
   return concat_ws(
     ', ',
-    coalesce(private.current_person() = tests.user_id('admin@acme.test'), false),
-    (select count(*) from private.organizations_with('org:update')),
-    (select count(*) from public.organizations),
-    tests.error($q$ select public.my_permissions() $q$)
+    coalesce(bulwark.current_person() = tests.user_id('admin@acme.test'), false),
+    (select count(*) from bulwark.organizations_with('org:update')),
+    (select count(*) from bulwark.organizations),
+    tests.error($q$ select bulwark.my_permissions() $q$)
   );
 end;
 $$;
 create function pg_temp.decides() returns boolean language sql as $$
-  select public.has_permission('org:update', tests.organization_id('acme'));
+  select bulwark.has_permission('org:update', tests.organization_id('acme'));
 $$;
 
 -- a session that lives
@@ -72,11 +73,11 @@ update auth.sessions set not_after = now() where id = (select id from session wh
 select tests.act_in('admin@acme.test', (select id from session where name = 'admin'));
 select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-06: one that has is none');
 select is_empty(
-  $$ select from public.user_roles union all select from public.permissions
-     union all select from public.roles union all select from public.mfa_policies
-     union all select from public.rate_limit_rules union all select from public.audit_event_types
-     union all select from public.security_event_types
-     union all select from public.mfa_usage_log union all select from public.audit_logs $$,
+  $$ select from bulwark.user_roles union all select from bulwark.permissions
+     union all select from bulwark.roles union all select from bulwark.mfa_policies
+     union all select from bulwark.rate_limit_rules union all select from bulwark.audit_event_types
+     union all select from bulwark.security_event_types
+     union all select from bulwark.mfa_usage_log union all select from bulwark.audit_logs $$,
   'SES-06: and reads nothing, not even catalogues'
 );
 select tests.act_as_owner();
@@ -90,25 +91,25 @@ select is(
 );
 select is(tests.error(q.call), 'PT401 SESSION_ENDED', 'SES-08: nor does it ' || q.call)
 from (values
-  ($$ select public.create_organization('Later', 'later') $$),
-  ($$ select public.create_api_key(tests.organization_id('acme'), 'x', '{analytics:read}') $$),
-  ($$ select public.rotate_api_key(gen_random_uuid()) $$),
-  ($$ select public.invite_member(tests.organization_id('acme'), 'a@b.test', 'viewer') $$),
-  ($$ select public.accept_invitation('x') $$),
-  ($$ select public.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
+  ($$ select bulwark.create_organization('Later', 'later') $$),
+  ($$ select bulwark.create_api_key(tests.organization_id('acme'), 'x', '{analytics:read}') $$),
+  ($$ select bulwark.rotate_api_key(gen_random_uuid()) $$),
+  ($$ select bulwark.invite_member(tests.organization_id('acme'), 'a@b.test', 'viewer') $$),
+  ($$ select bulwark.accept_invitation('x') $$),
+  ($$ select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
         tests.organization_id('acme')) $$),
-  ($$ select public.revoke_role(tests.user_id('admin@acme.test'), 'admin',
+  ($$ select bulwark.revoke_role(tests.user_id('admin@acme.test'), 'admin',
         tests.organization_id('acme')) $$),
-  ($$ select public.log_audit_event('data.export') $$),
-  ($$ select public.place_legal_hold('because', tests.organization_id('acme')) $$),
-  ($$ select public.authorize_field_access('encrypt', 't', '{c}', '{k}',
+  ($$ select bulwark.log_audit_event('data.export') $$),
+  ($$ select bulwark.place_legal_hold('because', tests.organization_id('acme')) $$),
+  ($$ select bulwark.authorize_field_access('encrypt', 't', '{c}', '{k}',
         tests.organization_id('acme')) $$),
-  ($$ select public.create_webhook_endpoint(gen_random_uuid(), tests.organization_id('acme'),
+  ($$ select bulwark.create_webhook_endpoint(gen_random_uuid(), tests.organization_id('acme'),
         'x', 'https://example.com', 'x', gen_random_uuid(), 'x', '[{"pattern": "audit.*"}]') $$),
-  ($$ select public.begin_mfa_attempt('verify') $$),
-  ($$ select public.present_trusted_device('x') $$),
-  ($$ select public.revoke_trusted_device() $$),
-  ($$ select public.remove_mfa_factor(gen_random_uuid()) $$)
+  ($$ select bulwark.begin_mfa_attempt('verify') $$),
+  ($$ select bulwark.present_trusted_device('x') $$),
+  ($$ select bulwark.revoke_trusted_device() $$),
+  ($$ select bulwark.remove_mfa_factor(gen_random_uuid()) $$)
 ) as q (call);
 select tests.act_as_owner();
 rollback to savepoint signed_in;
@@ -134,7 +135,7 @@ select is(
   'SES-10: a subject that is no UUID has a code of its own'
 );
 select is(
-  tests.error($$ select public.has_permission('org:update') $$), '42501 TOKEN_SUBJECT_INVALID',
+  tests.error($$ select bulwark.has_permission('org:update') $$), '42501 TOKEN_SUBJECT_INVALID',
   'SES-10: also where it asks for a permission'
 );
 select pg_temp.claims('{"role": "authenticated"}');
@@ -152,20 +153,20 @@ select is(
 );
 reset role;
 select lives_ok(
-  $$ select public.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
+  $$ select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
        tests.organization_id('acme')) $$,
   'SES-11: nor does the audit log'
 );
 
 -- where tokens without a session are accepted
 select tests.act_as_owner();
-update private.settings set value = 'true' where name = 'sessions.accept_tokens_without_session';
+update bulwark.settings set value = 'true' where name = 'sessions.accept_tokens_without_session';
 select pg_temp.claims(pg_temp.admin());
 select is(
   pg_temp.standing(), 't, 1, 1, no error', 'SES-12: tokens without a session can be accepted'
 );
 select is(
-  tests.error($$ select public.begin_mfa_attempt('verify') $$), '42501 MFA_SESSION_REQUIRED',
+  tests.error($$ select bulwark.begin_mfa_attempt('verify') $$), '42501 MFA_SESSION_REQUIRED',
   'SES-12: what is proven to a session still needs one'
 );
 select pg_temp.claims(pg_temp.admin(jsonb_build_object('session_id', gen_random_uuid())));
@@ -182,23 +183,23 @@ select is(
 select tests.act_as_owner();
 select is(
   tests.error_as('admin@globex.test', 'authenticated',
-    $$ update private.settings set value = 'true' $$),
+    $$ update bulwark.settings set value = 'true' $$),
   '42501', 'SES-13: no client changes the setting'
 );
 -- it is held
 select tests.act_as_owner();
 select is_empty(
   $$ select p.proname from pg_catalog.pg_proc p
-     where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+     where p.pronamespace in ('public'::regnamespace, 'bulwark_private'::regnamespace)
        and p.prorettype <> 'trigger'::regtype
-       and p.prosrc ~ 'private\.(lock_rights|bump_permission_version)\('
-       and p.prosrc !~ 'private\.(hold_session|require_permission_to_(act|change))\('
+       and p.prosrc ~ 'bulwark_private\.(lock_rights|bump_permission_version)\('
+       and p.prosrc !~ 'bulwark_private\.(hold_session|require_permission_to_(act|change))\('
        -- Parts of those that do.
        and p.proname not in ('bump_permission_version', 'refresh_effective_permissions') $$,
   'SES-14: whatever acts on rights makes a sign-out wait'
 );
 select tests.act_in('admin@globex.test', tests.create_session('admin@globex.test'));
-select public.create_role(tests.organization_id('globex'), 'held', '{audit:read}');
+select bulwark.create_role(tests.organization_id('globex'), 'held', '{audit:read}');
 select tests.act_as_owner();
 select isnt_empty(
   $$ select from auth.sessions s

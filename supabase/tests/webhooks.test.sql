@@ -1,5 +1,6 @@
 -- Webhooks: who makes and changes endpoints, what they may be told of, and who sees what of them.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(48);
 select tests.create_organizations();
 
@@ -9,11 +10,11 @@ create function tests.sealed(text) returns text language sql immutable as $$
 $$;
 create function tests.endpoint(
   id uuid, organization_id uuid, patterns text[] default '{audit.*}',
-  ordering public.webhook_ordering default 'none', every_organization boolean default false,
+  ordering bulwark.webhook_ordering default 'none', every_organization boolean default false,
   minimum_severity text default 'debug'
 )
   returns uuid language sql as $$
-  select e.id from public.create_webhook_endpoint(
+  select e.id from bulwark.create_webhook_endpoint(
     endpoint.id, endpoint.organization_id, 'Receiver', 'https://receiver.example',
     tests.sealed('destination'), gen_random_uuid(), tests.sealed('secret'),
     (select jsonb_agg(jsonb_build_object('pattern', p, 'minimum_severity', minimum_severity))
@@ -52,28 +53,28 @@ select is(
   '23505 WEBHOOK_ID_TAKEN', 'WHK-03: an id is taken once'
 );
 select is(
-  (select count(*) from public.webhook_endpoints), 1::bigint,
+  (select count(*) from bulwark.webhook_endpoints), 1::bigint,
   'WHK-04: whoever has webhook:read reads the endpoints of the organization'
 );
 select is(
-  (select array_agg(s.pattern) from public.webhook_subscriptions s), '{*}',
+  (select array_agg(s.pattern) from bulwark.webhook_subscriptions s), '{*}',
   'WHK-04: and their subscriptions'
 );
 
 -- acting as others
 select tests.act_as('admin@globex.test');
-select is_empty('select from public.webhook_endpoints', 'WHK-04: another organization reads none');
-select is_empty('select from public.webhook_subscriptions', 'WHK-04: no subscription either');
+select is_empty('select from bulwark.webhook_endpoints', 'WHK-04: another organization reads none');
+select is_empty('select from bulwark.webhook_subscriptions', 'WHK-04: no subscription either');
 select is(
-  tests.error($$ select public.delete_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$),
+  tests.error($$ select bulwark.delete_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$),
   'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-05: a foreign endpoint is one that does not exist'
 );
 select is(
-  tests.error($$ select public.delete_webhook_endpoint(gen_random_uuid()) $$),
+  tests.error($$ select bulwark.delete_webhook_endpoint(gen_random_uuid()) $$),
   'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-05: with the same answer'
 );
 select tests.act_as('viewer@acme.test');
-select is_empty('select from public.webhook_endpoints', 'WHK-04: a viewer reads none');
+select is_empty('select from bulwark.webhook_endpoints', 'WHK-04: a viewer reads none');
 select is(
   tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme')) $$),
   '42501 RBAC_PERMISSION_DENIED', 'WHK-01: a viewer makes none'
@@ -86,17 +87,17 @@ select lives_ok(
   'WHK-02: a super_admin makes one for the installation that hears of every organization'
 );
 select is(
-  (select count(*) from public.webhook_endpoints), 2::bigint,
+  (select count(*) from bulwark.webhook_endpoints), 2::bigint,
   'WHK-04: and reads those of all'
 );
 
 -- a role that may manage webhooks but not read the audit log
 select tests.act_as('admin@acme.test');
-select public.create_role(
+select bulwark.create_role(
   tests.organization_id('acme'), 'plumber', '{webhook:read,webhook:manage}'
 );
 select tests.act_as_owner();
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('stranger@bulwark.test'), 'plumber', tests.organization_id('acme')
 );
 select tests.act_as('stranger@bulwark.test');
@@ -112,14 +113,14 @@ select is(
   tests.error(s), '42501 RBAC_PERMISSION_DENIED', 'WHK-06: ' || s
 )
 from unnest(array[
-  $$ select public.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
+  $$ select bulwark.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
        'https://evil.example', tests.sealed('x')) $$,
-  $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
+  $$ select bulwark.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
        include_details => true) $$,
-  $$ select public.enable_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$
+  $$ select bulwark.enable_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$
 ]) s;
 select lives_ok(
-  $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
+  $$ select bulwark.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
     name => 'New') $$,
   'WHK-06: who may manage it may still give it another name'
 );
@@ -128,7 +129,7 @@ select lives_ok(
 select tests.act_as('admin@acme.test');
 select is(
   tests.error(format(
-    $$ select public.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
+    $$ select bulwark.update_webhook_endpoint('00000000-0000-4000-8000-00000000000a',
          subscriptions => %L) $$, s
   )),
   '22023 WEBHOOK_INVALID_SUBSCRIPTION', 'WHK-07: no subscription is ' || s
@@ -139,29 +140,29 @@ from unnest(array[
   '[{"pattern": "*", "minimum_severity": "loud"}]', '[{"pattern": "*", "surplus": 1}]'
 ]) s;
 select is(
-  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
     gen_random_uuid(), tests.sealed('x'), '8 days') $$),
   '22023 WEBHOOK_INVALID_OVERLAP', 'WHK-08: an overlap is at most 7 days'
 );
 select is(
-  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
     gen_random_uuid(), tests.sealed('x'), '1200 mons -36000 days') $$),
   '22023 WEBHOOK_INVALID_OVERLAP', 'WHK-08: however it is written'
 );
-select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
   gen_random_uuid(), tests.sealed('x')) from generate_series(1, 4);
 select is(
-  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
     gen_random_uuid(), tests.sealed('x')) $$),
   'PT409 WEBHOOK_TOO_MANY_SECRETS', 'WHK-08: five secrets sign at most'
 );
 select is(
-  tests.error($$ select public.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
     gen_random_uuid(), 'whsec_plaintext', '0') $$),
   'PT409 WEBHOOK_TOO_MANY_SECRETS', 'WHK-08: also for who is in a hurry'
 );
 select is(
-  tests.error($$ select public.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
+  tests.error($$ select bulwark.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
     'https://receiver.example', 'https://receiver.example/hook') $$),
   '23514', 'WHK-09: a check refuses plaintext, whoever sends it'
 );
@@ -169,19 +170,19 @@ select is(
   tests.error(s), '42501', 'WHK-10: nobody writes the tables or reads what is sealed: ' || s
 )
 from unnest(array[
-  'insert into public.webhook_subscriptions (endpoint_id, pattern, scope)
-   select e.id, ''*'', gen_random_uuid() from public.webhook_endpoints e',
-  'update public.webhook_endpoints set disabled_at = null',
-  'delete from public.webhook_deliveries',
-  'select from private.webhook_secrets',
-  'select from private.webhook_destinations',
-  'select public.claim_webhook_deliveries(''me'')',
-  'select public.complete_webhook_deliveries(''[]'')'
+  'insert into bulwark.webhook_subscriptions (endpoint_id, pattern, scope)
+   select e.id, ''*'', gen_random_uuid() from bulwark.webhook_endpoints e',
+  'update bulwark.webhook_endpoints set disabled_at = null',
+  'delete from bulwark.webhook_deliveries',
+  'select from bulwark_private.webhook_secrets',
+  'select from bulwark_private.webhook_destinations',
+  'select bulwark.claim_webhook_deliveries(''me'')',
+  'select bulwark.complete_webhook_deliveries(''[]'')'
 ]) s;
 
 -- acting as the operator
 select tests.act_as_owner();
-update private.settings set value = '1' where name = 'webhooks.maximum_endpoints';
+update bulwark.settings set value = '1' where name = 'webhooks.maximum_endpoints';
 select tests.act_as('admin@acme.test');
 select is(
   tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme')) $$),
@@ -190,19 +191,19 @@ select is(
 select tests.act_as_owner();
 select ok(
   not exists (
-    select from public.audit_logs e
+    select from bulwark.audit_logs e
     where e.resource_type like '%webhook%'
       and concat(e.before, e.after) like '%bw1.%'
   ) and exists (
-    select from public.audit_logs e
-    where e.resource_type = 'private.webhook_secrets' and e.action = 'insert'
+    select from bulwark.audit_logs e
+    where e.resource_type = 'bulwark_private.webhook_secrets' and e.action = 'insert'
       and e.organization_id = tests.organization_id('acme')
   ),
   'WHK-12: the audit log tells of new secrets without them'
 );
-delete from public.organizations where id = tests.organization_id('acme');
+delete from bulwark.organizations where id = tests.organization_id('acme');
 select is_empty(
-  $$ select from private.webhook_secrets s where s.organization_id is not null $$,
+  $$ select from bulwark_private.webhook_secrets s where s.organization_id is not null $$,
   'WHK-13: with an organization go its endpoints and secrets'
 );
 

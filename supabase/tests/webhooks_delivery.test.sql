@@ -1,16 +1,17 @@
 -- Webhooks: what gets into the outbox, who may take it, how attempts end.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(87);
 select tests.create_organizations();
-update private.settings set value = '3' where name = 'webhooks.maximum_attempts';
+update bulwark.settings set value = '3' where name = 'webhooks.maximum_attempts';
 
 create function tests.endpoint(
-  id uuid, organization_id uuid, patterns text[], ordering public.webhook_ordering default 'none',
+  id uuid, organization_id uuid, patterns text[], ordering bulwark.webhook_ordering default 'none',
   every_organization boolean default false, minimum_severity text default 'debug',
   include_details boolean default false
 )
   returns uuid language sql as $$
-  select e.id from public.create_webhook_endpoint(
+  select e.id from bulwark.create_webhook_endpoint(
     endpoint.id, endpoint.organization_id, 'Receiver', 'https://receiver.example',
     'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120), gen_random_uuid(),
     'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120),
@@ -27,15 +28,15 @@ create function tests.b() returns uuid
 create function tests.e() returns uuid
   language sql as $$ select '00000000-0000-4000-8000-00000000000e'::uuid $$;
 create function tests.cause(
-  organization text, severity public.audit_severity default 'info', resource text default 'r'
+  organization text, severity bulwark.audit_severity default 'info', resource text default 'r'
 ) returns uuid language sql as $$
-  select public.log_audit_event(
+  select bulwark.log_audit_event(
     'data.read', 'look', tests.organization_id(organization), 'public.reports', resource,
     severity => cause.severity, details => '{"why": "because"}'
   );
 $$;
 create function tests.queued(endpoint uuid) returns bigint language sql as $$
-  select count(*) from public.webhook_deliveries d where d.endpoint_id = endpoint;
+  select count(*) from bulwark.webhook_deliveries d where d.endpoint_id = endpoint;
 $$;
 -- Claims as the service role does, and remembers what it got.
 create temporary table claimed (delivery_id uuid, attempt_id uuid, place bigint, body jsonb);
@@ -46,22 +47,22 @@ begin
   insert into claimed
   select (d ->> 'id')::uuid, (d ->> 'attempt_id')::uuid, n, d -> 'body'
   from jsonb_array_elements(
-    public.claim_webhook_deliveries('tester', maximum, 60)::jsonb -> 'deliveries'
+    bulwark.claim_webhook_deliveries('tester', maximum, 60)::jsonb -> 'deliveries'
   ) with ordinality as t (d, n);
   return (select count(*) from claimed);
 end;
 $$;
 create function tests.complete(outcome text, status integer default null)
   returns integer language sql as $$
-  select public.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
+  select bulwark.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
     'delivery_id', c.delivery_id, 'attempt_id', c.attempt_id, 'outcome', outcome, 'status', status,
     'latency_ms', 5, 'response', repeat('x', 2000)
   ))) from claimed c;
 $$;
 create function tests.make_due() returns void language sql as $$
-  update public.webhook_deliveries set due_at = clock_timestamp() - interval '1 second'
+  update bulwark.webhook_deliveries set due_at = clock_timestamp() - interval '1 second'
   where status = 'pending';
-  update private.webhook_turns set held_until = null;
+  update bulwark_private.webhook_turns set held_until = null;
 $$;
 
 -- the outbox
@@ -71,7 +72,7 @@ select tests.endpoint(
 );
 select tests.endpoint(tests.b(), tests.organization_id('globex'), '{audit.data.delete}');
 select tests.endpoint(tests.e(), null, '{audit.data.read}', every_organization => true);
-update public.webhook_endpoint_health set proven = true;
+update bulwark.webhook_endpoint_health set proven = true;
 select tests.cause('acme');
 select is(
   tests.queued(tests.a()),
@@ -100,7 +101,7 @@ select is(
   tests.queued(tests.a()), 1::bigint, 'WHK-25: an event that is rolled back was never queued'
 );
 select is(
-  (select array_agg(distinct d.organization_id) from public.webhook_deliveries d
+  (select array_agg(distinct d.organization_id) from bulwark.webhook_deliveries d
    where d.endpoint_id = tests.e()),
   array[null::uuid], 'WHK-26: deliveries belong to whose endpoint it is, not to whose event'
 );
@@ -112,35 +113,35 @@ select is(
   2::bigint, 'WHK-27: the outbox is written under session_replication_role as well'
 );
 select is(
-  (select count(*) from private.audit_guards g where g.relation = 'public.audit_logs'::regclass
-     and g.fingerprint <> private.audit_fingerprint(g.relation)),
+  (select count(*) from bulwark_private.audit_guards g where g.relation = 'bulwark.audit_logs'::regclass
+     and g.fingerprint <> bulwark_private.audit_fingerprint(g.relation)),
   0::bigint, 'WHK-28: the log watches the outbox''s trigger as its own'
 );
 
 -- who sees it
 select tests.act_as('admin@acme.test');
 select is(
-  (select count(*) from public.webhook_deliveries),
+  (select count(*) from bulwark.webhook_deliveries),
   2::bigint, 'WHK-29: members see the deliveries of their organization'
 );
 select tests.act_as('admin@globex.test');
-select is_empty('select from public.webhook_deliveries', 'WHK-29: and of no other');
+select is_empty('select from bulwark.webhook_deliveries', 'WHK-29: and of no other');
 select tests.act_as('viewer@acme.test');
 select is_empty(
-  'select from public.webhook_deliveries', 'WHK-29: whoever lacks webhook:read sees none'
+  'select from bulwark.webhook_deliveries', 'WHK-29: whoever lacks webhook:read sees none'
 );
 select tests.act_as_owner();
-delete from public.webhook_deliveries where endpoint_id = tests.e();
-select public.disable_webhook_endpoint(tests.e());
+delete from bulwark.webhook_deliveries where endpoint_id = tests.e();
+select bulwark.disable_webhook_endpoint(tests.e());
 
 -- claims
 select tests.act_as_role('service_role');
 select is(
-  tests.error($$ select public.claim_webhook_deliveries('x', 0) $$),
+  tests.error($$ select bulwark.claim_webhook_deliveries('x', 0) $$),
   '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: a claim takes something'
 );
 select is(
-  tests.error($$ select public.claim_webhook_deliveries(E'a\nb') $$),
+  tests.error($$ select bulwark.claim_webhook_deliveries(E'a\nb') $$),
   '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: and has a name'
 );
 select tests.act_as_owner();
@@ -162,7 +163,7 @@ select is(
   2::bigint, 'WHK-34: the same deliveries, as other attempts'
 );
 select is(
-  (select array_agg(a.outcome::text || a.number order by a.number) from public.webhook_attempts a),
+  (select array_agg(a.outcome::text || a.number order by a.number) from bulwark.webhook_attempts a),
   '{lost1,lost1}', 'WHK-35: the log says which attempts were lost'
 );
 
@@ -170,41 +171,41 @@ select is(
 select is(tests.complete('rejected', 500), 2, 'WHK-36: results are taken');
 select is(tests.complete('delivered', 200), 0, 'WHK-36: once');
 select is(
-  (select max(length(a.response)) from public.webhook_attempts a), 1024,
+  (select max(length(a.response)) from bulwark.webhook_attempts a), 1024,
   'WHK-37: of the response its beginning is kept'
 );
 select is(
-  (select count(*) from public.webhook_deliveries d
+  (select count(*) from bulwark.webhook_deliveries d
    where d.status = 'pending' and d.due_at > now() and d.attempts = 2),
   2::bigint, 'WHK-38: a failure waits for its next attempt'
 );
 select lives_ok(
-  $$ select public.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
+  $$ select bulwark.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
     'delivery_id', f.delivery_id, 'attempt_id', f.attempt_id))) from first_claim f $$,
   'WHK-39: a worker that gives back too late what it did not attempt changes nothing'
 );
-select public.complete_webhook_deliveries((
+select bulwark.complete_webhook_deliveries((
   select jsonb_agg(jsonb_build_object('delivery_id', f.delivery_id, 'attempt_id', f.attempt_id,
     'outcome', 'delivered', 'status', 200)) from first_claim f
 ));
 select is(
-  (select array_agg(distinct a.outcome::text) from public.webhook_attempts a where a.number = 1),
+  (select array_agg(distinct a.outcome::text) from bulwark.webhook_attempts a where a.number = 1),
   '{delivered}', 'WHK-39: a result that comes too late corrects the log'
 );
 select is(
-  (select count(*) from public.webhook_deliveries d where d.status = 'delivered'), 0::bigint,
+  (select count(*) from bulwark.webhook_deliveries d where d.status = 'delivered'), 0::bigint,
   'WHK-39: and nothing else'
 );
 select tests.make_due();
 select tests.claim();
 select tests.complete('timed_out');
 select is(
-  (select count(*) from public.webhook_deliveries d
+  (select count(*) from bulwark.webhook_deliveries d
    where d.status = 'dead' and d.finished_at is not null),
   2::bigint, 'WHK-40: after the last attempt it is a dead letter'
 );
 select is(
-  (select h.consecutive_failures from public.webhook_endpoint_health h
+  (select h.consecutive_failures from bulwark.webhook_endpoint_health h
    where h.endpoint_id = tests.a()),
   4::bigint, 'WHK-41: failures in a row are counted'
 );
@@ -213,29 +214,29 @@ select is(
 select tests.act_as('admin@globex.test');
 select is(
   tests.error(format(
-    $$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
+    $$ select bulwark.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
   )),
   'PT404 WEBHOOK_UNKNOWN_DELIVERY', 'WHK-42: a foreign dead letter does not exist'
 );
 select tests.act_as('admin@acme.test');
 select lives_ok(
   format(
-    $$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
+    $$ select bulwark.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
   ),
   'WHK-42: one''s own is replayed'
 );
 select is(
   tests.error(format(
-    $$ select public.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
+    $$ select bulwark.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
   )),
   'PT409 WEBHOOK_DELIVERY_PENDING', 'WHK-43: and not twice at once'
 );
 select is(
-  public.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity'),
+  bulwark.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity'),
   1, 'WHK-44: a range takes the rest'
 );
 select is(
-  public.replay_webhook_deliveries(tests.a(), 'infinity', '-infinity'),
+  bulwark.replay_webhook_deliveries(tests.a(), 'infinity', '-infinity'),
   0, 'WHK-44: an empty one nothing'
 );
 select tests.act_as_owner();
@@ -246,11 +247,11 @@ select is(
 );
 select tests.complete('rejected', 410);
 select is(
-  (select e.disabled_reason from public.webhook_endpoints e where e.id = tests.a()), 'gone',
+  (select e.disabled_reason from bulwark.webhook_endpoints e where e.id = tests.a()), 'gone',
   'WHK-46: an endpoint that says it is gone is disabled'
 );
 select is(
-  (select count(*) from public.security_events s where s.event_type = 'webhook_endpoint_disabled'
+  (select count(*) from bulwark.security_events s where s.event_type = 'webhook_endpoint_disabled'
      and s.organization_id = tests.organization_id('acme')),
   1::bigint, 'WHK-46: and its owners are told'
 );
@@ -258,11 +259,11 @@ select tests.cause('acme');
 select is(tests.queued(tests.a()), 2::bigint, 'WHK-47: nothing is queued for it meanwhile');
 select tests.make_due();
 select is(tests.claim(), 0::bigint, 'WHK-47: and nothing is taken');
-select public.enable_webhook_endpoint(tests.a());
+select bulwark.enable_webhook_endpoint(tests.a());
 select is(tests.claim(), 1::bigint, 'WHK-47: until it is enabled again');
 select is(tests.complete('delivered', 200), 1, 'WHK-48: success');
 select is(
-  (select h.consecutive_failures from public.webhook_endpoint_health h
+  (select h.consecutive_failures from bulwark.webhook_endpoint_health h
    where h.endpoint_id = tests.a()),
   0::bigint, 'WHK-48: sets the count back'
 );
@@ -270,7 +271,7 @@ select tests.claim();
 select tests.complete('delivered', 200);
 
 -- order
-select public.update_webhook_endpoint(tests.a(), ordering => 'resource');
+select bulwark.update_webhook_endpoint(tests.a(), ordering => 'resource');
 select tests.cause('acme', resource => x) from unnest('{p,q,p,q,p}'::text[]) x;
 select is(tests.claim(2), 2::bigint, 'WHK-50: a run is claimed from its beginning');
 select is(
@@ -282,7 +283,7 @@ select is(
   tests.claim(),
   0::bigint, 'WHK-51: nothing of the same resources is taken while they are under way'
 );
-select public.complete_webhook_deliveries((
+select bulwark.complete_webhook_deliveries((
   select jsonb_agg(jsonb_build_object('delivery_id', r.delivery_id, 'attempt_id', r.attempt_id,
     'outcome', case r.body #>> '{data,resource_id}' when 'p' then 'rejected' else 'delivered' end))
   from run r
@@ -297,7 +298,7 @@ select is(
 select tests.act_as_owner();
 create temporary table gone (delivery_id uuid, event_id uuid);
 with made as (
-  insert into public.webhook_deliveries
+  insert into bulwark.webhook_deliveries
     (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, status)
   values (
     tests.b(), tests.organization_id('globex'), gen_random_uuid(), now(), 'audit', 'info',
@@ -307,31 +308,31 @@ with made as (
 )
 insert into gone select * from made;
 select is(
-  (select b.body::jsonb -> 'data' from private.webhook_bodies b join gone g using (delivery_id)),
+  (select b.body::jsonb -> 'data' from bulwark_private.webhook_bodies b join gone g using (delivery_id)),
   (select jsonb_build_object('id', g.event_id, 'removed', true) from gone g),
   'WHK-53: of an entry that is gone nothing is told but that'
 );
 
 -- forgetting
-update public.webhook_deliveries set status = 'delivered', occurred_at = now() - interval '31 days',
+update bulwark.webhook_deliveries set status = 'delivered', occurred_at = now() - interval '31 days',
   finished_at = now() - interval '31 days', attempt_id = null
 where endpoint_id = tests.a() and ordering_key is null;
-select is(public.prune_webhook_deliveries(), 2, 'WHK-54: what finished long ago is forgotten');
-select public.delete_webhook_endpoint(tests.a());
-select ok(public.prune_webhook_deliveries() > 0, 'WHK-54: and what a deleted endpoint leaves');
+select is(bulwark.prune_webhook_deliveries(), 2, 'WHK-54: what finished long ago is forgotten');
+select bulwark.delete_webhook_endpoint(tests.a());
+select ok(bulwark.prune_webhook_deliveries() > 0, 'WHK-54: and what a deleted endpoint leaves');
 select is(tests.queued(tests.a()), 0::bigint, 'WHK-54: all of it');
 
 -- security events
 select tests.endpoint(
   tests.a(), tests.organization_id('acme'), '{security.*}', minimum_severity => 'error'
 );
-update public.webhook_endpoint_health set proven = true;
-select private.raise_security_event('permission_probing', tests.organization_id('acme'), null, 'x');
+update bulwark.webhook_endpoint_health set proven = true;
+select bulwark.raise_security_event('permission_probing', tests.organization_id('acme'), null, 'x');
 select is(
   tests.queued(tests.a()), 0::bigint, 'WHK-55: a security event of medium urgency is a warning'
 );
-select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
-select private.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
+select bulwark.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
+select bulwark.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
 select is(
   tests.queued(tests.a()),
   1::bigint, 'WHK-55: one of high urgency an error, told when it is opened and not again'
@@ -340,19 +341,19 @@ select is(
 select is(
   (select p.data ? 'resolution_note' and b.body::jsonb -> 'data' ? 'resolution_note'
      or b.body::jsonb -> 'data' ? 'details'
-   from public.webhook_deliveries d
-   join private.webhook_payloads p on p.delivery_id = d.id
-   join private.webhook_bodies b on b.delivery_id = d.id
+   from bulwark.webhook_deliveries d
+   join bulwark_private.webhook_payloads p on p.delivery_id = d.id
+   join bulwark_private.webhook_bodies b on b.delivery_id = d.id
    where d.endpoint_id = tests.a()),
   false, 'WHK-56: nor with what somebody wrote about it, unless details were asked for'
 );
 
 -- what an endpoint in order has left over when it is in order no more
-delete from public.webhook_deliveries;
-select public.update_webhook_endpoint(tests.a(), ordering => 'resource',
+delete from bulwark.webhook_deliveries;
+select bulwark.update_webhook_endpoint(tests.a(), ordering => 'resource',
   subscriptions => '[{"pattern": "audit.data.*"}]');
 select tests.cause('acme', resource => 'left');
-select public.update_webhook_endpoint(tests.a(), ordering => 'none');
+select bulwark.update_webhook_endpoint(tests.a(), ordering => 'none');
 select tests.cause('acme', resource => 'next');
 select is(
   tests.claim(), 2::bigint, 'WHK-57: what waited in order arrives when order is no longer asked for'
@@ -360,9 +361,9 @@ select is(
 select tests.complete('delivered', 200);
 
 -- keys take turns
-delete from public.webhook_deliveries;
-select public.update_webhook_endpoint(tests.a(), ordering => 'resource');
-insert into public.webhook_deliveries
+delete from bulwark.webhook_deliveries;
+select bulwark.update_webhook_endpoint(tests.a(), ordering => 'resource');
+insert into bulwark.webhook_deliveries
   (endpoint_id, event_id, occurred_at, source, severity, event_type, ordering_key, attempts, due_at)
 select tests.a(), gen_random_uuid(), now(), 'audit', 'info', 'audit.data.read', 'waits/' || n, 1,
   now() + interval '1 hour'
@@ -370,11 +371,11 @@ from generate_series(1, 1500) n;
 select tests.cause('acme', resource => 'zz') from generate_series(1, 3);
 select tests.claim() from generate_series(1, 7);
 select is(
-  (select count(*) from public.webhook_deliveries d
+  (select count(*) from bulwark.webhook_deliveries d
    where d.ordering_key ~ 'zz$' and d.attempts = 1),
   3::bigint, 'WHK-58: however many keys wait for another attempt, one that does not gets its turn'
 );
-delete from public.webhook_deliveries;
+delete from bulwark.webhook_deliveries;
 select tests.cause('acme', resource => k) from unnest('{p,p,p,q,q,q}'::text[]) k;
 select is(tests.claim(2), 2::bigint, 'WHK-59: a claim takes a run of each key');
 select is(
@@ -383,7 +384,7 @@ select is(
 );
 create temporary table first_of_both as select * from claimed;
 select is(tests.claim(), 0::bigint, 'WHK-59: and nothing of a key of which something is under way');
-select public.complete_webhook_deliveries((
+select bulwark.complete_webhook_deliveries((
   select jsonb_agg(jsonb_build_object('delivery_id', f.delivery_id, 'attempt_id', f.attempt_id,
     'outcome', 'delivered', 'status', 200)) from first_of_both f
 ));
@@ -398,7 +399,7 @@ select tests.complete('delivered', 200);
 select tests.cause('acme');
 select is(
   json_array_length(
-    public.claim_webhook_deliveries('tester', busy_endpoints => array[tests.a()]) -> 'deliveries'
+    bulwark.claim_webhook_deliveries('tester', busy_endpoints => array[tests.a()]) -> 'deliveries'
   ),
   0, 'WHK-60: of an endpoint of which a worker has enough it gets no more'
 );
@@ -406,15 +407,15 @@ select is(tests.claim(), 1::bigint, 'WHK-60: which others get');
 select tests.complete('delivered', 200);
 
 -- replayed again and again
-update public.webhook_deliveries set attempts = 40000, attempts_before = 40000
+update bulwark.webhook_deliveries set attempts = 40000, attempts_before = 40000
 where endpoint_id = tests.a();
-select public.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity', '{delivered,dead}');
+select bulwark.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity', '{delivered,dead}');
 select ok(tests.claim() > 0, 'WHK-61: a delivery may be attempted any number of times');
 select tests.complete('delivered', 200);
 
 -- details as they were
-select public.update_webhook_endpoint(tests.a(), include_details => true);
-select public.log_audit_event('data.read', organization_id => tests.organization_id('acme'),
+select bulwark.update_webhook_endpoint(tests.a(), include_details => true);
+select bulwark.log_audit_event('data.read', organization_id => tests.organization_id('acme'),
   details => '{"was": null, "is": {"deep": null}}');
 select tests.claim();
 select is(
@@ -424,16 +425,16 @@ select is(
 select tests.complete('delivered', 200);
 
 -- an endpoint that fails and hangs
-update public.webhook_endpoint_health
+update bulwark.webhook_endpoint_health
 set consecutive_failures = 3, failing_since = now(), proven = false
 where endpoint_id = tests.a();
 select tests.cause('acme', resource => 'hangs/' || n) from generate_series(1, 3) n;
 select is(tests.claim(), 1::bigint, 'WHK-69: a failing endpoint gets one attempt');
 create temporary table hanging as select * from claimed;
 select is(tests.claim(), 0::bigint, 'WHK-69: and no other while that is under way');
-update public.webhook_deliveries d set due_at = clock_timestamp()
+update bulwark.webhook_deliveries d set due_at = clock_timestamp()
 where d.id in (select h.delivery_id from hanging h);
-update private.webhook_turns set held_until = clock_timestamp() where endpoint_id = tests.a();
+update bulwark_private.webhook_turns set held_until = clock_timestamp() where endpoint_id = tests.a();
 select is(tests.claim(), 1::bigint, 'WHK-69: until the claim lapses');
 select tests.complete('rejected', 500);
 select is(tests.claim(), 1::bigint, 'WHK-69: or the attempt ends');
@@ -444,101 +445,101 @@ select tests.complete('delivered', 200);
 -- samples
 select tests.act_as('admin@acme.test');
 select lives_ok(
-  $$ select public.send_test_webhook(tests.a()) from generate_series(1, 10) $$,
+  $$ select bulwark.send_test_webhook(tests.a()) from generate_series(1, 10) $$,
   'WHK-63: an endpoint is sent ten samples in a minute'
 );
 select is(
-  tests.error($$ select public.send_test_webhook(tests.a()) $$),
+  tests.error($$ select bulwark.send_test_webhook(tests.a()) $$),
   'PT429 WEBHOOK_TOO_MANY_TESTS', 'WHK-63: and no more'
 );
 select tests.act_as('admin@globex.test');
 select is(
-  tests.error($$ select public.send_test_webhook(tests.a()) $$),
+  tests.error($$ select bulwark.send_test_webhook(tests.a()) $$),
   'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-63: none by another organization'
 );
 
 -- who sees what a receiver was told, and answered
 select tests.act_as('admin@acme.test');
-select public.create_role(
+select bulwark.create_role(
   tests.organization_id('acme'), 'plumber', '{webhook:read,webhook:manage}'
 );
 select tests.act_as_owner();
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('stranger@bulwark.test'), 'plumber', tests.organization_id('acme')
 );
 select tests.act_as('stranger@bulwark.test');
 select is(
-  (select array_agg(distinct d.source::text) from public.webhook_deliveries d), '{test}',
+  (select array_agg(distinct d.source::text) from bulwark.webhook_deliveries d), '{test}',
   'WHK-64: whoever may read webhooks and not the log sees no deliveries of its entries'
 );
 select is_empty(
-  'select from public.webhook_attempts', 'WHK-64: nor what receivers answered to them'
+  'select from bulwark.webhook_attempts', 'WHK-64: nor what receivers answered to them'
 );
 select tests.act_as('admin@acme.test');
 select ok(
-  exists (select from public.webhook_deliveries d where d.source = 'audit')
-    and exists (select from public.webhook_attempts),
+  exists (select from bulwark.webhook_deliveries d where d.source = 'audit')
+    and exists (select from bulwark.webhook_attempts),
   'WHK-64: whoever may read the log too does'
 );
 select tests.act_as_owner();
-select public.disable_webhook_endpoint(tests.a());
-update public.webhook_deliveries set occurred_at = now() - interval '31 days'
+select bulwark.disable_webhook_endpoint(tests.a());
+update bulwark.webhook_deliveries set occurred_at = now() - interval '31 days'
 where status = 'pending';
 select is(
-  public.prune_webhook_deliveries(),
+  bulwark.prune_webhook_deliveries(),
   0, 'WHK-65: what waits for an endpoint that was just disabled is kept'
 );
-update public.webhook_endpoints set disabled_at = now() - interval '31 days' where id = tests.a();
+update bulwark.webhook_endpoints set disabled_at = now() - interval '31 days' where id = tests.a();
 select is(
-  public.prune_webhook_deliveries(),
-  (select count(*)::integer from public.webhook_deliveries d where d.status = 'pending'),
+  bulwark.prune_webhook_deliveries(),
+  (select count(*)::integer from bulwark.webhook_deliveries d where d.status = 'pending'),
   'WHK-65: for one that was disabled long ago it is forgotten'
 );
 
 -- the scheduler
 select tests.act_as_role('service_role');
 select is(
-  public.continue_webhook_deliveries(5), to_regproc('net.http_post') is not null,
+  bulwark.continue_webhook_deliveries(5), to_regproc('net.http_post') is not null,
   'WHK-66: a run has itself followed by another where pg_net is installed'
 );
 select tests.act_as('admin@acme.test');
 select is(
-  tests.error('select public.continue_webhook_deliveries(5)'), '42501',
+  tests.error('select bulwark.continue_webhook_deliveries(5)'), '42501',
   'WHK-66: and nobody else does'
 );
 
 -- somebody who may read security events and not the log, and an endpoint that was told of the log
 select tests.act_as('admin@acme.test');
-select public.enable_webhook_endpoint(tests.a());
-select public.create_role(
+select bulwark.enable_webhook_endpoint(tests.a());
+select bulwark.create_role(
   tests.organization_id('acme'), 'watcher', '{webhook:read,webhook:manage,security:read}'
 );
 select tests.act_as_owner();
-select public.grant_role(
+select bulwark.grant_role(
   tests.user_id('viewer@acme.test'), 'watcher', tests.organization_id('acme')
 );
 select tests.cause('acme');
 select tests.act_as('viewer@acme.test');
 select lives_ok(
-  $$ select public.update_webhook_endpoint(tests.a(),
+  $$ select bulwark.update_webhook_endpoint(tests.a(),
     subscriptions => '[{"pattern": "security.*"}]') $$,
   'WHK-66: whoever may read security events may have an endpoint told of those alone'
 );
 select is(
-  tests.error($$ select public.set_webhook_destination(tests.a(), 'https://watcher.example',
+  tests.error($$ select bulwark.set_webhook_destination(tests.a(), 'https://watcher.example',
     'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) $$),
   '42501 RBAC_PERMISSION_DENIED',
   'WHK-66: but not move it: what it was told before can be replayed'
 );
 select tests.act_as('admin@acme.test');
 select lives_ok(
-  $$ select public.set_webhook_destination(tests.a(), 'https://receiver.example',
+  $$ select bulwark.set_webhook_destination(tests.a(), 'https://receiver.example',
     'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) $$,
   'WHK-66: which whoever may read all of it does'
 );
 
 -- an endpoint that takes the id of another
-select public.delete_webhook_endpoint(tests.a());
+select bulwark.delete_webhook_endpoint(tests.a());
 select tests.act_as('admin@globex.test');
 select is(
   tests.error($$ select tests.endpoint(tests.a(), tests.organization_id('globex'), '{audit.*}') $$),
@@ -546,8 +547,8 @@ select is(
   'WHK-67: nobody takes the id of an endpoint that was deleted, and what waits for it'
 );
 select tests.act_as_owner();
-delete from public.webhook_deliveries;
-insert into public.webhook_deliveries
+delete from bulwark.webhook_deliveries;
+insert into bulwark.webhook_deliveries
   (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type)
 select tests.b(), tests.organization_id(o), gen_random_uuid(), now(), 'audit', 'info', o
 from unnest('{acme,globex}'::text[]) o;
@@ -559,7 +560,7 @@ select is(
 
 -- a resource with an endless name
 create table public.endless (id text primary key, organization_id uuid);
-select private.enable_audit('public.endless', organization_column => 'organization_id');
+select bulwark.enable_audit('public.endless', organization_column => 'organization_id');
 select tests.endpoint(
   gen_random_uuid(), tests.organization_id('acme'), '{audit.*}', ordering => 'resource'
 );

@@ -1,5 +1,6 @@
 -- Webhooks: what accounts, organizations and endpoints get of the workers, and those that hang.
 begin;
+set local search_path = public, bulwark, extensions;
 select plan(30);
 select tests.create_organizations();
 
@@ -12,7 +13,7 @@ declare
   v_ids uuid[];
 begin
   v_ids := array(
-    select (public.create_webhook_endpoint(
+    select (bulwark.create_webhook_endpoint(
       gen_random_uuid(), organization, 'Receiver', 'https://receiver.example', v_sealed,
       gen_random_uuid(), v_sealed, '[{"pattern": "audit.data.*"}]'
     )).id
@@ -21,9 +22,9 @@ begin
   if deliveries = 0 then
     return v_ids;
   end if;
-  update public.webhook_endpoint_health h set proven = receivers.proven
+  update bulwark.webhook_endpoint_health h set proven = receivers.proven
   where h.endpoint_id = any (v_ids);
-  insert into public.webhook_deliveries
+  insert into bulwark.webhook_deliveries
     (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type)
   select e, organization, gen_random_uuid(), now(), 'audit', 'info', 'audit.data.read'
   from unnest(v_ids) e, generate_series(1, deliveries);
@@ -40,17 +41,17 @@ begin
   delete from claimed;
   insert into claimed
   select (d ->> 'id')::uuid, (d ->> 'attempt_id')::uuid, e.id, e.organization_id, t.account_id
-  from jsonb_array_elements(public.claim_webhook_deliveries(
+  from jsonb_array_elements(bulwark.claim_webhook_deliveries(
     'tester', maximum, 60, busy_accounts => accounts, maximum_unproven => unproven
   )::jsonb -> 'deliveries') d
-  join public.webhook_endpoints e on e.id = (d ->> 'endpoint_id')::uuid
-  join private.webhook_turns t on t.endpoint_id = e.id;
+  join bulwark.webhook_endpoints e on e.id = (d ->> 'endpoint_id')::uuid
+  join bulwark_private.webhook_turns t on t.endpoint_id = e.id;
   return (select count(*) from claimed);
 end;
 $$;
 create function tests.complete(outcome text, latency integer default 5) returns integer
   language sql as $$
-  select public.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
+  select bulwark.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
     'delivery_id', c.delivery_id, 'attempt_id', c.attempt_id, 'outcome', outcome,
     'latency_ms', latency
   ))) from claimed c;
@@ -60,32 +61,32 @@ create function tests.claimed_of(organization uuid) returns bigint language sql 
 $$;
 create function tests.pause_of(endpoint uuid) returns integer language sql as $$
   select ceil(extract(epoch from t.held_until - clock_timestamp()))::integer
-  from private.webhook_turns t where t.endpoint_id = endpoint;
+  from bulwark_private.webhook_turns t where t.endpoint_id = endpoint;
 $$;
 
 -- the account behind an endpoint
 select tests.act_as('stranger@bulwark.test');
 create temporary table mine as
   select o.id from (values ('One', 'mine-one'), ('Two', 'mine-two')) as v (name, slug),
-    lateral public.create_organization(v.name, v.slug) o;
+    lateral bulwark.create_organization(v.name, v.slug) o;
 grant select on mine to public;
 select tests.receivers((select m.id from mine m limit 1), 1, 0);
 select tests.act_as_owner();
 select is(
-  (select t.account_id from private.webhook_turns t), tests.user_id('stranger@bulwark.test'),
+  (select t.account_id from bulwark_private.webhook_turns t), tests.user_id('stranger@bulwark.test'),
   'WHK-70: an endpoint counts for the account that made the organization'
 );
 select tests.act_as('super@bulwark.test');
 create temporary table gifts as
   select o.id from (values ('One', 'gift-one'), ('Two', 'gift-two')) as v (name, slug),
-    lateral public.create_organization(v.name, v.slug, tests.user_id('viewer@acme.test')) o;
+    lateral bulwark.create_organization(v.name, v.slug, tests.user_id('viewer@acme.test')) o;
 grant select on gifts to public;
 select tests.act_as('viewer@acme.test');
 select tests.receivers(g.id, 1, 0) from gifts g;
 select tests.act_as_owner();
 select is(
-  (select array_agg(distinct t.account_id) from private.webhook_turns t
-   join public.webhook_endpoints e on e.id = t.endpoint_id
+  (select array_agg(distinct t.account_id) from bulwark_private.webhook_turns t
+   join bulwark.webhook_endpoints e on e.id = t.endpoint_id
    where e.organization_id in (select g.id from gifts g)),
   array[tests.user_id('viewer@acme.test')],
   'WHK-70: of one that was made for somebody else, for who makes the endpoint'
@@ -94,13 +95,13 @@ select tests.act_as('super@bulwark.test');
 select tests.receivers(g.id, 1, 0) from gifts g;
 select tests.act_as_owner();
 select is(
-  (select count(distinct t.account_id) from private.webhook_turns t
-   join public.webhook_endpoints e on e.id = t.endpoint_id
+  (select count(distinct t.account_id) from bulwark_private.webhook_turns t
+   join bulwark.webhook_endpoints e on e.id = t.endpoint_id
    where e.created_by = tests.user_id('super@bulwark.test')
      and t.account_id = e.organization_id),
   2::bigint, 'WHK-70: and for the organization where that is who makes them for others'
 );
-delete from public.webhook_endpoints;
+delete from bulwark.webhook_endpoints;
 
 -- shares
 select tests.receivers(m.id, 25, 5) from mine m;
@@ -128,13 +129,13 @@ select is(
   tests.claimed_of(tests.organization_id('acme')), 20::bigint, 'WHK-72: and all of the others'
 );
 select tests.complete('delivered');
-delete from public.webhook_deliveries;
-delete from public.webhook_endpoints;
+delete from bulwark.webhook_deliveries;
+delete from bulwark.webhook_endpoints;
 
 -- many accounts, one of which is honest
-update public.organizations o set created_by = null where o.id in (select m.id from mine m);
+update bulwark.organizations o set created_by = null where o.id in (select m.id from mine m);
 with made as (
-  insert into public.organizations (name, slug)
+  insert into bulwark.organizations (name, slug)
   select 'Bad', 'bad-' || n from generate_series(1, 40) n returning id
 )
 select tests.receivers(m.id, 2, 5, proven => false) from made m;
@@ -164,8 +165,8 @@ select is(
   'WHK-73: so that each gets it'
 );
 select is(tests.claim(1000, 1000), 0::bigint, 'WHK-73: and no other while that is under way');
-delete from public.webhook_deliveries;
-delete from public.webhook_endpoints;
+delete from bulwark.webhook_deliveries;
+delete from bulwark.webhook_endpoints;
 
 -- those that hang
 create temporary table target as
@@ -174,7 +175,7 @@ select is(tests.claim(5), 5::bigint, 'WHK-74: a proven endpoint gets many at onc
 select tests.complete('timed_out');
 select is(
   (select row(h.proven, h.consecutive_timeouts)::text
-   from public.webhook_endpoint_health h join target t on t.id = h.endpoint_id),
+   from bulwark.webhook_endpoint_health h join target t on t.id = h.endpoint_id),
   '(f,1)', 'WHK-74: until it times out: many at once are one timeout'
 );
 select is(
@@ -186,7 +187,7 @@ create function tests.attempt(outcome text, latency integer default 5) returns b
 declare
   v_claimed bigint;
 begin
-  update private.webhook_turns set held_until = null;
+  update bulwark_private.webhook_turns set held_until = null;
   v_claimed := tests.claim(5);
   perform tests.complete(outcome, latency);
   return v_claimed;
@@ -197,13 +198,13 @@ select is((select tests.pause_of(t.id) from target t), 2, 'WHK-75: and a longer 
 select tests.attempt('timed_out') from generate_series(1, 10);
 select is((select tests.pause_of(t.id) from target t), 60, 'WHK-75: of a minute at most');
 select is(
-  (select m.material ->> 'timeouts' from private.webhook_material m
+  (select m.material ->> 'timeouts' from bulwark_private.webhook_material m
    join target t on t.id = m.endpoint_id),
   '12', 'WHK-75: a worker learns how often, and waits less'
 );
 select tests.attempt('rejected', 14000);
 select is(
-  (select h.consecutive_timeouts from public.webhook_endpoint_health h
+  (select h.consecutive_timeouts from bulwark.webhook_endpoint_health h
    join target t on t.id = h.endpoint_id),
   13::bigint, 'WHK-76: to fail slowly is to hang'
 );
@@ -218,13 +219,13 @@ select is(
   tests.attempt('rejected'), 1::bigint, 'WHK-77: and again after three failures in a row'
 );
 select tests.attempt('delivered');
-select public.set_webhook_destination(t.id, 'https://elsewhere.example',
+select bulwark.set_webhook_destination(t.id, 'https://elsewhere.example',
   'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) from target t;
 select is(
   tests.attempt('delivered'), 1::bigint, 'WHK-77: and at an address where nothing arrived yet'
 );
 select ok(
-  private.setting('rbac.self_service_limit')::text::integer between 1 and 10,
+  bulwark_private.setting('rbac.self_service_limit')::text::integer between 1 and 10,
   'WHK-78: one account has few organizations, and few endpoints with them'
 );
 

@@ -18,36 +18,36 @@ export interface KeyInUse extends IssuedKey {
 
 /** Makes so many keys and rows, and issues one key that is in force. */
 export async function fill(sql: Sql, keys: number, rows: number): Promise<KeyInUse> {
-  await sql`update public.rate_limit_rules set capacity = 1000000, window_seconds = 1`;
-  await sql`update private.settings set value = '2000000' where name = 'api_keys.limit_per_owner'`;
+  await sql`update bulwark.rate_limit_rules set capacity = 1000000, window_seconds = 1`;
+  await sql`update bulwark.settings set value = '2000000' where name = 'api_keys.limit_per_owner'`;
   await sql`insert into auth.users (id, email) values (${owner}, 'user@bench.test')`;
   await sql`insert into auth.sessions (id, user_id, aal) values (${owner}, ${owner}, 'aal1')`;
   await sql`
-    select count(public.create_organization('Org ' || n, 'org-' || n, ${owner}))
+    select count(bulwark.create_organization('Org ' || n, 'org-' || n, ${owner}))
     from generate_series(1, 10) as n
   `;
   const [{ organization }] = await sql<[{ organization: string }]>`
-    select id as organization from public.organizations where slug = 'org-1'
+    select id as organization from bulwark.organizations where slug = 'org-1'
   `;
   await sql.begin(async (transaction) => {
     // In bulk, past the triggers that record each: as they would have been left.
     await transaction`set local session_replication_role = replica`;
-    for (const table of ["public.api_keys", "private.api_key_hashes"]) {
+    for (const table of ["bulwark.api_keys", "bulwark_private.api_key_hashes"]) {
       await transaction.unsafe(`alter table ${table} disable trigger user`);
     }
     await transaction`
-      insert into public.api_keys (id, organization_id, owner_id, name, environment,
+      insert into bulwark.api_keys (id, organization_id, owner_id, name, environment,
         first_characters, scopes, rate_limit_rule, issued_with_mfa, expires_at)
       select md5('key ' || n)::uuid, ${organization}, ${owner}, 'key', 'live', 'bwk_live_xxxx',
         ${scopes}, 'api_default', false, now() + interval '90 days'
       from generate_series(1, ${keys}::integer) as n
     `;
     await transaction`
-      insert into private.api_key_hashes (api_key_id, key_hash)
+      insert into bulwark_private.api_key_hashes (api_key_id, key_hash)
       select md5('key ' || n)::uuid, sha256(convert_to('secret ' || n, 'UTF8'))
       from generate_series(1, ${keys}::integer) as n
     `;
-    for (const table of ["public.api_keys", "private.api_key_hashes"]) {
+    for (const table of ["bulwark.api_keys", "bulwark_private.api_key_hashes"]) {
       await transaction.unsafe(`alter table ${table} enable trigger user`);
     }
   });
@@ -64,10 +64,10 @@ export async function fill(sql: Sql, keys: number, rows: number): Promise<KeyInU
     alter table public.reports enable row level security;
     grant select, insert on public.reports to authenticated;
     create policy "Members read" on public.reports for select to authenticated
-      using (organization_id = any (array(select private.organizations_with('analytics:read'))));
+      using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
     create policy "Members write" on public.reports for insert to authenticated
-      with check (organization_id = any (array(select private.organizations_with('analytics:write'))));
-    select private.admit_api_keys('public.reports');
+      with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
+    select bulwark.admit_api_keys('public.reports');
   `);
   await sql`vacuum analyze`;
   return { organization, ...await issueKey(sql, organization) };
@@ -88,7 +88,7 @@ export async function issueKey(
     `;
     const [issued] = await transaction`
       select id, api_key
-      from public.create_api_key(${organization}, 'bench', ${scopes}, networks => ${networks})
+      from bulwark.create_api_key(${organization}, 'bench', ${scopes}, networks => ${networks})
     `;
     return { id: issued?.id, api_key: issued?.api_key };
   }) as IssuedKey;

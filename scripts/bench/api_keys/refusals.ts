@@ -31,7 +31,7 @@ export async function refusals(sql: Sql, pool: Sql, key: KeyInUse): Promise<Benc
     }),
     guessing("guessing from its time what a refused exchange is for", kinds, async (api_key) => {
       const [found] = await sql`
-        select api_key_id from public.exchange_api_key(${hashOf(api_key)}, '198.51.100.1')
+        select api_key_id from bulwark.exchange_api_key(${hashOf(api_key)}, '198.51.100.1')
       `;
       if (found?.api_key_id !== null) throw new Failure("BENCH", "a key that is not refused");
     }),
@@ -74,18 +74,18 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
     return `bwk_live_${Array.from(bytes, (byte) => alphabet[byte % 62]).join("")}`;
   };
   const [other] = await sql<[{ id: string }]>`
-    select id from public.organizations where slug = 'org-2'
+    select id from bulwark.organizations where slug = 'org-2'
   `;
   const suspended = await several(async () => (await issueKey(sql, other.id)).api_key);
   await sql`
-    insert into public.api_key_policies (organization_id, allowed, decided_with_mfa)
+    insert into bulwark.api_key_policies (organization_id, allowed, decided_with_mfa)
       values (${other.id}, false, true)
   `;
   const removed = await someoneElse(sql, organization);
   const theirs = await several(async () =>
     (await issueKey(sql, organization, null, removed)).api_key
   );
-  await sql`select public.revoke_role(${removed}, 'admin', ${organization})`;
+  await sql`select bulwark.revoke_role(${removed}, 'admin', ${organization})`;
   return new Map([
     [none, await several(random)],
     [another, await several(random)],
@@ -94,7 +94,7 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
       "a revoked one",
       await several(async () => {
         const { id, api_key } = await issueKey(sql, organization);
-        await sql`select public.revoke_api_key(${id}, 'for the benchmark')`;
+        await sql`select bulwark.revoke_api_key(${id}, 'for the benchmark')`;
         return api_key;
       }),
     ],
@@ -102,7 +102,7 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
       "an expired one",
       await several(async () => {
         const { id, api_key } = await issueKey(sql, organization);
-        await sql`update public.api_keys set expires_at = now() where id = ${id}`;
+        await sql`update bulwark.api_keys set expires_at = now() where id = ${id}`;
         return api_key;
       }),
     ],
@@ -119,7 +119,7 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
 async function someoneElse(sql: Sql, organization: string): Promise<string> {
   const id = crypto.randomUUID();
   await sql`insert into auth.users (id, email) values (${id}, ${`${id}@bench.test`})`;
-  await sql`select public.grant_role(${id}, 'admin', ${organization})`;
+  await sql`select bulwark.grant_role(${id}, 'admin', ${organization})`;
   return id;
 }
 

@@ -9,7 +9,7 @@ import { requests, throughSql } from "./ways.ts";
 export function revocations(sql: Sql, pool: Sql): BenchRow[] {
   const statement = "select id from public.reports limit 1";
   const until = async (revoked: string, refused: () => Promise<boolean>): Promise<number> => {
-    await sql`select public.revoke_api_key(${revoked}, 'for the benchmark')`;
+    await sql`select bulwark.revoke_api_key(${revoked}, 'for the benchmark')`;
     const start = performance.now();
     while (!await refused()) {
       if (performance.now() - start > 10_000) throw new Failure("BENCH", "a revoked key goes on");
@@ -18,7 +18,7 @@ export function revocations(sql: Sql, pool: Sql): BenchRow[] {
   };
   const refuses = (call: () => Promise<unknown>) => () => call().then(() => false, () => true);
   const fresh = async () => {
-    const [row] = await sql`select id from public.organizations where slug = 'org-1'`;
+    const [row] = await sql`select id from bulwark.organizations where slug = 'org-1'`;
     return { organization: row?.id as string, ...await issueKey(sql, row?.id) };
   };
   const request = (way: "header" | "token") => async () => {

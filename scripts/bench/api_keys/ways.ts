@@ -24,7 +24,7 @@ export function requests(pool: Sql, { id, api_key, organization }: KeyInUse) {
           set_config('request.method', ${method}, true),
           set_config('request.path', '/reports', true)
       `;
-      if (hook) await transaction`select public.check_request()`;
+      if (hook) await transaction`select bulwark.check_request()`;
       await transaction.unsafe(statement, [], { prepare: true, simple: false } as UnsafeOptions);
     });
   const headers = { "user-agent": "bench", "x-forwarded-for": "198.51.100.1" };
@@ -40,7 +40,7 @@ export function requests(pool: Sql, { id, api_key, organization }: KeyInUse) {
 export function throughSql(sql: Sql): CallerClient {
   const rpc = async (_name: string, { key_hash, address }: Record<string, string>) => {
     const data = await sql`
-      select * from public.exchange_api_key(${key_hash ?? null}, ${address ?? null})
+      select * from bulwark.exchange_api_key(${key_hash ?? null}, ${address ?? null})
     `;
     return { data, error: null, status: 200 };
   };

@@ -15,7 +15,7 @@ export function databaseQueue(sql: Sql): WebhookQueue {
   return {
     async claim({ worker, maximum, maximumUnproven, lease, busyEndpoints, busyAccounts, only }) {
       const [row] = await sql`
-        select public.claim_webhook_deliveries(
+        select bulwark.claim_webhook_deliveries(
           ${worker}, ${maximum}, ${lease}, ${only ?? null}, ${busyEndpoints}, ${busyAccounts},
           ${maximumUnproven}
         ) as claim
@@ -23,7 +23,7 @@ export function databaseQueue(sql: Sql): WebhookQueue {
       return row?.["claim"] as Claim;
     },
     async complete(results) {
-      await sql`select public.complete_webhook_deliveries(${sql.json(results as never)})`;
+      await sql`select bulwark.complete_webhook_deliveries(${sql.json(results as never)})`;
     },
   };
 }
@@ -46,7 +46,7 @@ export async function makeEndpoint(
   const destination = await sealDestination(keys, id, organization, { url: url.href });
   const subscriptions = patterns.map((pattern) => ({ pattern }));
   await sql`
-    select public.create_webhook_endpoint(
+    select bulwark.create_webhook_endpoint(
       ${id}, ${organization}, 'Receiver', ${url.origin}, ${destination}, ${secretId},
       ${await sealSecret(keys, secretId, organization, secret)},
       ${sql.json(subscriptions)}

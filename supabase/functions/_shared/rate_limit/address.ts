@@ -16,7 +16,7 @@ export function clientAddress(request: Request, trust: AddressTrust): string | n
 
 /**
  * An address as it is limited: IPv4 as it is, IPv6 by its /64 (whoever owns one address there owns
- * all), null for anything else. The same as private.client_network in the database.
+ * all), null for anything else. The same as bulwark_private.client_network in the database.
  */
 export function networkOf(address: string | null | undefined): string | null {
   const given = (address ?? "").slice(0, 100).trim();

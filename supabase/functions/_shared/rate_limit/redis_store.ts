@@ -27,7 +27,7 @@ export interface RedisStoreOptions {
 
 /**
  * Decides calls one after the other, on the clock of Redis, and charges all buckets of a call or
- * none: the same arithmetic as private.charge_buckets. A bucket is the microsecond at which it is
+ * none: the same arithmetic as bulwark_private.charge_buckets. A bucket is the microsecond at which it is
  * full again; it expires then, because a full bucket says nothing. ARGV has five for each run of
  * calls that are charged alike: how many, cost, whole, keys of each, and whether they ask for their
  * standing. Then the last key of a call says whether the caller is blocked (until which millisecond),

@@ -18,7 +18,7 @@ const delivery: ClaimedDelivery = {
     type: "audit.authz.role_assigned",
     timestamp: "2026-11-22T10:00:00.000000Z",
     severity: "info",
-    data: { id: "1", action: "insert", resource_type: "public.user_roles", result: "success" },
+    data: { id: "1", action: "insert", resource_type: "bulwark.user_roles", result: "success" },
   },
 };
 

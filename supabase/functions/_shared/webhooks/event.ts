@@ -17,7 +17,7 @@ export function isResolved({ type }: WebhookEvent): boolean {
   return type.startsWith("security.") && type.endsWith(".resolved");
 }
 
-/** A line for people: `authz.role_assigned: insert of public.user_roles`. */
+/** A line for people: `authz.role_assigned: insert of bulwark.user_roles`. */
 export function summarize({ type, data }: WebhookEvent): string {
   const text = (name: string) => typeof data?.[name] === "string" ? data[name] as string : "";
   if (type.startsWith("audit.")) {
