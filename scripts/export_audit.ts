@@ -15,14 +15,14 @@
  */
 import { createClient } from "@supabase/supabase-js";
 import { parseArgs } from "node:util";
-import type { CallerClient } from "../supabase/functions/_shared/caller.ts";
-import type { Database } from "../supabase/functions/_shared/database.types.ts";
+import type { CallerClient } from "../supabase/functions/_bulwark/foundation/caller.ts";
+import type { Database } from "../supabase/functions/_bulwark/foundation/database.types.ts";
 import {
   type ExportSource,
   exportSource,
   startExport,
-} from "../supabase/functions/_shared/audit/export.ts";
-import { exportFormat } from "../supabase/functions/_shared/audit/formats.ts";
+} from "../supabase/functions/_bulwark/audit/export.ts";
+import { exportFormat } from "../supabase/functions/_bulwark/audit/formats.ts";
 import { openDraft } from "./audit/draft.ts";
 import { type Arrived, type AuditFunction, fetchBundle, followed } from "./audit/fetching.ts";
 import { progressLine } from "./audit/progress.ts";

@@ -11,7 +11,7 @@
  * Without an option it goes on with what is under way. SUPABASE_URL and BULWARK_SCHEDULER_SECRET say
  * where; without them it is the running local stack.
  */
-import type { WorkDone } from "../supabase/functions/_shared/encryption/rotation.ts";
+import type { WorkDone } from "../supabase/functions/_bulwark/encryption/rotation.ts";
 import { progressLine } from "./audit/progress.ts";
 import { progressBar } from "./encryption/progress_bar.ts";
 import { parseArguments } from "./stack/arguments.ts";

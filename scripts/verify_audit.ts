@@ -19,8 +19,8 @@ import {
   openCheckpoint,
   parseVerifierKey,
   type VerifierKey,
-} from "../supabase/functions/_shared/audit/note.ts";
-import type { ConsistencyProof } from "../supabase/functions/_shared/audit/records.ts";
+} from "../supabase/functions/_bulwark/audit/note.ts";
+import type { ConsistencyProof } from "../supabase/functions/_bulwark/audit/records.ts";
 import { compareWithKept } from "./audit/anchor.ts";
 import type { Asked } from "./audit/bundle.ts";
 import { inline, workerPool } from "./audit/pool.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import postgres from "postgres";
-import type { Database } from "../supabase/functions/_shared/database.types.ts";
+import type { Database } from "../supabase/functions/_bulwark/foundation/database.types.ts";
 
 /** A supabase-js client as any frontend makes it. */
 export type Client = SupabaseClient<Database>;

@@ -1,7 +1,7 @@
-import { sameBytes, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
-import type { Checkpoint } from "../../supabase/functions/_shared/audit/note.ts";
-import { verifyConsistency } from "../../supabase/functions/_shared/audit/proof.ts";
-import type { ConsistencyProof } from "../../supabase/functions/_shared/audit/records.ts";
+import { sameBytes, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { Checkpoint } from "../../supabase/functions/_bulwark/audit/note.ts";
+import { verifyConsistency } from "../../supabase/functions/_bulwark/audit/proof.ts";
+import type { ConsistencyProof } from "../../supabase/functions/_bulwark/audit/records.ts";
 import type { Finding } from "./verdict.ts";
 
 /** Nobody can say whether the two belong to the same log. */

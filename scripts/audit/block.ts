@@ -1,5 +1,5 @@
-import { MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
-import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+import { MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { readEntry, resized } from "./entry.ts";
 import type { StatedRemoval } from "./removals.ts";
 

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
-import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
   formatVerifierKey,
   parseVerifierKey,
   type Signer,
-} from "../../supabase/functions/_shared/audit/note.ts";
-import { sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
-import { timeText, uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
-import { commitmentOf, entryLeaf } from "../../supabase/functions/_shared/audit/proof.ts";
-import { type ExportPage, startExport } from "../../supabase/functions/_shared/audit/export.ts";
-import { exportFormat } from "../../supabase/functions/_shared/audit/formats.ts";
-import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
+import { sha256 } from "../../supabase/functions/_bulwark/audit/merkle.ts";
+import { timeText, uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
+import { commitmentOf, entryLeaf } from "../../supabase/functions/_bulwark/audit/proof.ts";
+import { type ExportPage, startExport } from "../../supabase/functions/_bulwark/audit/export.ts";
+import { exportFormat } from "../../supabase/functions/_bulwark/audit/formats.ts";
+import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import type { Asked } from "./bundle.ts";
 import { inline } from "./pool.ts";
 import { reportLines } from "./report.ts";

@@ -1,6 +1,6 @@
-import { MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
-import type { Checkpoint, VerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
-import type { GroupProof } from "../../supabase/functions/_shared/audit/records.ts";
+import { MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { Checkpoint, VerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
+import type { GroupProof } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { Failure } from "../stack/failure.ts";
 import type { Block, BlockRecord } from "./block.ts";
 import { Clock, clockTolerance } from "./clock.ts";

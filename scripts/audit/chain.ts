@@ -1,4 +1,4 @@
-import { sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 
 /** A group that was read: which seal it is in, its hash, and how many entries were verified by then. */
 export interface Link {

@@ -1,5 +1,5 @@
-import type { AuditSeal } from "../../supabase/functions/_shared/audit/records.ts";
-import { MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
+import type { AuditSeal } from "../../supabase/functions/_bulwark/audit/records.ts";
+import { MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import type { Times } from "./block.ts";
 import type { Find } from "./groups.ts";
 

@@ -1,4 +1,4 @@
-import { sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
   type Checkpoint,
   keyId,
@@ -6,9 +6,9 @@ import {
   openCheckpoint,
   openNote,
   type VerifierKey,
-} from "../../supabase/functions/_shared/audit/note.ts";
-import { ProofError, verifyGroupProof } from "../../supabase/functions/_shared/audit/proof.ts";
-import type { GroupProof } from "../../supabase/functions/_shared/audit/records.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
+import { ProofError, verifyGroupProof } from "../../supabase/functions/_bulwark/audit/proof.ts";
+import type { GroupProof } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { Failure } from "../stack/failure.ts";
 import type { Find, Groups } from "./groups.ts";
 import { groupHash } from "./hashes.ts";

@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
-import { sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
   type Checkpoint,
   NoteError,
   type VerifierKey,
-} from "../../supabase/functions/_shared/audit/note.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
 import {
   exportKey,
   type ExportStatement,
   openStatement,
-} from "../../supabase/functions/_shared/audit/statement.ts";
+} from "../../supabase/functions/_bulwark/audit/statement.ts";
 import { refuseKeys, signerOf } from "./coverage.ts";
 import type { Find } from "./groups.ts";
 

@@ -3,9 +3,9 @@ import {
   timeText,
   writeEntry,
   writeUuid,
-} from "../../supabase/functions/_shared/audit/bytes.ts";
-import { fromBase64, MalformedError } from "../../supabase/functions/_shared/audit/encoding.ts";
-import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+} from "../../supabase/functions/_bulwark/audit/bytes.ts";
+import { fromBase64, MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import type { Block, Times } from "./block.ts";
 import { statedRemovals } from "./removals.ts";
 import { sha256Into } from "./sha256.ts";

@@ -1,5 +1,5 @@
-import { fromBase64, sameBytes } from "../../supabase/functions/_shared/audit/encoding.ts";
-import type { AuditGroup } from "../../supabase/functions/_shared/audit/records.ts";
+import { fromBase64, sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { AuditGroup } from "../../supabase/functions/_bulwark/audit/records.ts";
 import type { Suspect } from "./block.ts";
 import { Chain } from "./chain.ts";
 import { groupHash } from "./hashes.ts";

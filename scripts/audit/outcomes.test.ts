@@ -1,15 +1,15 @@
 /** The outcomes that docs/audit.md lists: each has a bundle that shows it, and its exit code. */
 import assert from "node:assert/strict";
-import { timeText } from "../../supabase/functions/_shared/audit/bytes.ts";
-import { toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
+import { toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
   type Checkpoint,
   formatVerifierKey,
   openCheckpoint,
   parseVerifierKey,
-} from "../../supabase/functions/_shared/audit/note.ts";
-import { commitmentOf, entryLeaf } from "../../supabase/functions/_shared/audit/proof.ts";
-import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
+import { commitmentOf, entryLeaf } from "../../supabase/functions/_bulwark/audit/proof.ts";
+import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { inRepository } from "../stack/paths.ts";
 import { compareWithKept } from "./anchor.ts";
 import type { Asked } from "./bundle.ts";

@@ -1,15 +1,15 @@
 /** Exports joined in one file: made on different days, pruned in between, or ending within a seal. */
 import assert from "node:assert/strict";
-import { uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
-import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
-import { sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
+import { uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
+import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { sha256 } from "../../supabase/functions/_bulwark/audit/merkle.ts";
 import {
   formatVerifierKey,
   openCheckpoint,
   parseVerifierKey,
-} from "../../supabase/functions/_shared/audit/note.ts";
-import { commitmentOf } from "../../supabase/functions/_shared/audit/proof.ts";
-import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
+import { commitmentOf } from "../../supabase/functions/_bulwark/audit/proof.ts";
+import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { compareWithKept } from "./anchor.ts";
 import type { Asked } from "./bundle.ts";
 import { inline } from "./pool.ts";

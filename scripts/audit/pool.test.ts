@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import {
   formatVerifierKey,
   parseVerifierKey,
-} from "../../supabase/functions/_shared/audit/note.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
 import { type BlockReader, inline, workerPool } from "./pool.ts";
 import { asBytes, makeSample } from "./sample.ts";
 import { verifyBundle } from "./verify.ts";

@@ -1,6 +1,6 @@
-import { uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
-import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
-import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+import { uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
+import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import type { Block } from "./block.ts";
 import { sha256 } from "./hashes.ts";
 

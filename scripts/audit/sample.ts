@@ -1,32 +1,32 @@
 /** Logs made up for tests, sealed and signed with the functions of `_shared/audit`, not ours. */
-import { sealBytes, timeText } from "../../supabase/functions/_shared/audit/bytes.ts";
-import { fromBase64, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
+import { sealBytes, timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
+import { fromBase64, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
   exportLimit,
   type ExportPage,
   type ExportSource,
   startExport,
-} from "../../supabase/functions/_shared/audit/export.ts";
-import { exportFormat } from "../../supabase/functions/_shared/audit/formats.ts";
-import { readSigningKeys } from "../../supabase/functions/_shared/audit/keys.ts";
-import { leafHash, merkleRoot, sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
+} from "../../supabase/functions/_bulwark/audit/export.ts";
+import { exportFormat } from "../../supabase/functions/_bulwark/audit/formats.ts";
+import { readSigningKeys } from "../../supabase/functions/_bulwark/audit/keys.ts";
+import { leafHash, merkleRoot, sha256 } from "../../supabase/functions/_bulwark/audit/merkle.ts";
 import {
   formatCheckpoint,
   formatVerifierKey,
   type Signer,
   signNote,
-} from "../../supabase/functions/_shared/audit/note.ts";
-import { entryLeaf, groupHash } from "../../supabase/functions/_shared/audit/proof.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
+import { entryLeaf, groupHash } from "../../supabase/functions/_bulwark/audit/proof.ts";
 import type {
   AuditEntry,
   AuditGroup,
   AuditSeal,
   GroupProof,
-} from "../../supabase/functions/_shared/audit/records.ts";
+} from "../../supabase/functions/_bulwark/audit/records.ts";
 import {
   type ExportStatement,
   signStatement,
-} from "../../supabase/functions/_shared/audit/statement.ts";
+} from "../../supabase/functions/_bulwark/audit/statement.ts";
 
 /** A line of a bundle, as the object it is. */
 export type Line = Record<string, unknown>;

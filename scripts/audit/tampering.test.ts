@@ -4,15 +4,15 @@
  * nothing ends with 0 that has other entries.
  */
 import assert from "node:assert/strict";
-import { concat, toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
-import { uuidBytes } from "../../supabase/functions/_shared/audit/bytes.ts";
-import { sha256 } from "../../supabase/functions/_shared/audit/merkle.ts";
+import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
+import { sha256 } from "../../supabase/functions/_bulwark/audit/merkle.ts";
 import {
   formatVerifierKey,
   parseVerifierKey,
-} from "../../supabase/functions/_shared/audit/note.ts";
-import { commitmentOf } from "../../supabase/functions/_shared/audit/proof.ts";
-import type { AuditEntry } from "../../supabase/functions/_shared/audit/records.ts";
+} from "../../supabase/functions/_bulwark/audit/note.ts";
+import { commitmentOf } from "../../supabase/functions/_bulwark/audit/proof.ts";
+import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { Failure } from "../stack/failure.ts";
 import type { Asked } from "./bundle.ts";
 import { inline } from "./pool.ts";

@@ -1,4 +1,4 @@
-import type { Checkpoint, VerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
+import type { Checkpoint, VerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import type { Block } from "./block.ts";
 import { type Asked, BundleVerifier } from "./bundle.ts";
 import { wholeLines } from "./lines.ts";

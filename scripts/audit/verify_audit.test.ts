@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { toBase64 } from "../../supabase/functions/_shared/audit/encoding.ts";
-import { merkleRoot } from "../../supabase/functions/_shared/audit/merkle.ts";
-import { formatVerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
+import { toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { merkleRoot } from "../../supabase/functions/_bulwark/audit/merkle.ts";
+import { formatVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import { inRepository } from "../stack/paths.ts";
 import {
   asBytes,

@@ -6,10 +6,10 @@
  * verification finds the row and then counts the use in it, as libraries for applications do.
  * A request is the transaction that PostgREST makes of it, on one connection as authenticator.
  */
-import { exchangeKey } from "../../supabase/functions/_shared/api_keys/exchange.ts";
-import { hashOf } from "../../supabase/functions/_shared/api_keys/format.ts";
-import { openSigner } from "../../supabase/functions/_shared/api_keys/signer.ts";
-import { keyVerifier } from "../../supabase/functions/_shared/api_keys/verification.ts";
+import { exchangeKey } from "../../supabase/functions/_bulwark/api_keys/exchange.ts";
+import { hashOf } from "../../supabase/functions/_bulwark/api_keys/format.ts";
+import { openSigner } from "../../supabase/functions/_bulwark/api_keys/signer.ts";
+import { keyVerifier } from "../../supabase/functions/_bulwark/api_keys/verification.ts";
 import { connect as connectTo, type Sql } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
 import { fill } from "./api_keys/fill.ts";

@@ -4,19 +4,19 @@
  * re-encryption the peer is ours on a tenth of the rows: 1 means that the cost grows linearly.
  */
 import { decryptString, encryptString, generateKey, parseKey } from "@47ng/cloak";
-import { CachedDataKeys } from "../../supabase/functions/_shared/encryption/data_keys.ts";
-import { memoryStore } from "../../supabase/functions/_shared/encryption/memory_store.ts";
-import { KeyRing } from "../../supabase/functions/_shared/encryption/key_ring.ts";
+import { CachedDataKeys } from "../../supabase/functions/_bulwark/encryption/data_keys.ts";
+import { memoryStore } from "../../tests/encryption/unit/memory_store.ts";
+import { KeyRing } from "../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import {
   decryptField,
   encryptField,
   randomToken,
-} from "../../supabase/functions/_shared/encryption/mod.ts";
+} from "../../supabase/functions/_bulwark/encryption/mod.ts";
 import {
   reencryptBatch,
   rotateDataKey,
-} from "../../supabase/functions/_shared/encryption/rotation.ts";
-import { dataKeyStore } from "../../supabase/functions/_shared/encryption/store.ts";
+} from "../../supabase/functions/_bulwark/encryption/rotation.ts";
+import { dataKeyStore } from "../../supabase/functions/_bulwark/encryption/store.ts";
 import { sqlClient } from "../encryption/sql_client.ts";
 import type { Sql } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";

@@ -3,14 +3,14 @@
  * the growth of the tables by a million observations, percentiles read from them beside
  * percentile_cont over the raw values, and a scrape of 10,000 series.
  */
-import { Point, type Sample } from "../../supabase/functions/_shared/metrics/histogram.ts";
-import { handle } from "../../supabase/functions/_shared/http.ts";
-import { recordRequest } from "../../supabase/functions/_shared/metrics.ts";
-import { Metrics } from "../../supabase/functions/_shared/metrics/registry.ts";
-import { toText } from "../../supabase/functions/_shared/metrics/exposition.ts";
-import { scrape } from "../../supabase/functions/_shared/metrics/scrape.ts";
-import { Cache } from "../../supabase/functions/_shared/cache/cache.ts";
-import type { CallerClient } from "../../supabase/functions/_shared/caller.ts";
+import { Point, type Sample } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
+import { handle } from "../../supabase/functions/_bulwark/foundation/http.ts";
+import { recordRequest } from "../../supabase/functions/_bulwark/metrics/mod.ts";
+import { Metrics } from "../../supabase/functions/_bulwark/metrics/registry.ts";
+import { toText } from "../../supabase/functions/_bulwark/metrics/exposition.ts";
+import { scrape } from "../../supabase/functions/_bulwark/metrics/scrape.ts";
+import { Cache } from "../../supabase/functions/_bulwark/cache/cache.ts";
+import type { CallerClient } from "../../supabase/functions/_bulwark/foundation/caller.ts";
 import { bench, type BenchRow, milliseconds } from "./harness.ts";
 
 const observations = 1_000_000;

@@ -11,11 +11,11 @@ import { inRepository } from "../stack/paths.ts";
 import { makeScratchFolder } from "../stack/scratch.ts";
 import { loadSecrets } from "../stack/secrets.ts";
 import { listen } from "../stack/server.ts";
-import { openDataKeys } from "../../supabase/functions/_shared/encryption/mod.ts";
-import { readMfaEnv } from "../../supabase/functions/_shared/env.ts";
-import { sealSecret } from "../../supabase/functions/_shared/mfa/factor.ts";
-import { makeSecret } from "../../supabase/functions/_shared/mfa/totp.ts";
-import { serviceClient } from "../../supabase/functions/_shared/service.ts";
+import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
+import { readMfaEnv } from "../../supabase/functions/_bulwark/foundation/env.ts";
+import { sealSecret } from "../../supabase/functions/_bulwark/mfa/factor.ts";
+import { makeSecret } from "../../supabase/functions/_bulwark/mfa/totp.ts";
+import { serviceClient } from "../../supabase/functions/_bulwark/foundation/service.ts";
 import { bench, median } from "./harness.ts";
 
 /** Somebody with a factor and a session. */

@@ -5,10 +5,10 @@
  * cheaper for the peer, which then writes nothing of it down.
  */
 import { RateLimiterPostgres, RateLimiterRedis } from "rate-limiter-flexible";
-import type { CallerClient } from "../../supabase/functions/_shared/caller.ts";
-import { postgresStore } from "../../supabase/functions/_shared/rate_limit/postgres_store.ts";
-import { redisStore } from "../../supabase/functions/_shared/rate_limit/redis_store.ts";
-import { openRedis } from "../../supabase/functions/_shared/redis/client.ts";
+import type { CallerClient } from "../../supabase/functions/_bulwark/foundation/caller.ts";
+import { postgresStore } from "../../supabase/functions/_bulwark/rate_limits/postgres_store.ts";
+import { redisStore } from "../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
+import { openRedis } from "../../supabase/functions/_bulwark/foundation/redis/client.ts";
 import { startRedis } from "../../tests/redis.ts";
 import type { Sql } from "../stack/connection.ts";
 import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";

@@ -1,4 +1,4 @@
-import type { CallerClient } from "../../supabase/functions/_shared/caller.ts";
+import type { CallerClient } from "../../supabase/functions/_bulwark/foundation/caller.ts";
 import type { Sql } from "../stack/connection.ts";
 
 /**

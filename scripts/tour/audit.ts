@@ -1,7 +1,7 @@
 import { connect } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
 import { expect, type Place, refused, signUp, step, title } from "./guide.ts";
-import { parseVerifierKey } from "../../supabase/functions/_shared/audit/note.ts";
+import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import { inline } from "../audit/pool.ts";
 import type { Verdict } from "../audit/verdict.ts";
 import { verifyBundle } from "../audit/verify.ts";

@@ -1,5 +1,5 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
-import type { Database } from "../../supabase/functions/_shared/database.types.ts";
+import type { Database } from "../../supabase/functions/_bulwark/foundation/database.types.ts";
 import { Failure } from "../stack/failure.ts";
 
 /** Where the stack is that a tour visits. */

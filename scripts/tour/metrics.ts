@@ -1,9 +1,9 @@
 import postgres from "postgres";
 import { Failure } from "../stack/failure.ts";
-import { SharedLevel } from "../../supabase/functions/_shared/cache/shared.ts";
-import { Cache, cacheKey } from "../../supabase/functions/_shared/cache.ts";
-import { Point } from "../../supabase/functions/_shared/metrics/histogram.ts";
-import { openRedis } from "../../supabase/functions/_shared/redis/client.ts";
+import { SharedLevel } from "../../supabase/functions/_bulwark/cache/shared.ts";
+import { Cache, cacheKey } from "../../supabase/functions/_bulwark/cache/mod.ts";
+import { Point } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
+import { openRedis } from "../../supabase/functions/_bulwark/foundation/redis/client.ts";
 import { redisServer, startRedis } from "../testing/redis.ts";
 import { type Place, title } from "./guide.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import { verifyWebhook, WebhookRefused } from "../../supabase/functions/_shared/webhooks/verify.ts";
+import { verifyWebhook, WebhookRefused } from "../../supabase/functions/_bulwark/webhooks/verify.ts";
 import { Failure } from "../stack/failure.ts";
-import { Point } from "../../supabase/functions/_shared/metrics/histogram.ts";
+import { Point } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
 import { expect, type Place, signUp, step, title, type Visitor } from "./guide.ts";
 import { record } from "./metrics.ts";
 

@@ -1,4 +1,4 @@
-import { hashOf } from "../../../supabase/functions/_shared/api_keys/format.ts";
+import { hashOf } from "../../../supabase/functions/_bulwark/api_keys/format.ts";
 import type { Sql } from "../../stack/connection.ts";
 import { Failure } from "../../stack/failure.ts";
 import type { BenchRow } from "../harness.ts";

@@ -1,4 +1,4 @@
-import { keyVerifier } from "../../../supabase/functions/_shared/api_keys/verification.ts";
+import { keyVerifier } from "../../../supabase/functions/_bulwark/api_keys/verification.ts";
 import type { Sql } from "../../stack/connection.ts";
 import { Failure } from "../../stack/failure.ts";
 import type { BenchRow } from "../harness.ts";

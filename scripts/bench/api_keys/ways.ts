@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import type { CallerClient } from "../../../supabase/functions/_shared/caller.ts";
+import type { CallerClient } from "../../../supabase/functions/_bulwark/foundation/caller.ts";
 import type { Sql } from "../../stack/connection.ts";
 import { type KeyInUse, owner } from "./fill.ts";
 

@@ -1,13 +1,13 @@
-import { KeyRing } from "../../../supabase/functions/_shared/encryption/key_ring.ts";
-import { CachedDataKeys } from "../../../supabase/functions/_shared/encryption/data_keys.ts";
-import { memoryStore } from "../../../supabase/functions/_shared/encryption/memory_store.ts";
-import type { DataKeys } from "../../../supabase/functions/_shared/encryption/mod.ts";
-import type { Claim, WebhookQueue } from "../../../supabase/functions/_shared/webhooks/queue.ts";
+import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
+import { CachedDataKeys } from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
+import { memoryStore } from "../../../tests/encryption/unit/memory_store.ts";
+import type { DataKeys } from "../../../supabase/functions/_bulwark/encryption/mod.ts";
+import type { Claim, WebhookQueue } from "../../../supabase/functions/_bulwark/webhooks/queue.ts";
 import {
   newSecret,
   sealDestination,
   sealSecret,
-} from "../../../supabase/functions/_shared/webhooks/sealing.ts";
+} from "../../../supabase/functions/_bulwark/webhooks/sealing.ts";
 import type { Sql } from "../../stack/connection.ts";
 
 /** The outbox as the service role has it on a connection of its own, without PostgREST between. */

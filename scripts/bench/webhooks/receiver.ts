@@ -7,7 +7,7 @@
 import {
   readRequest,
   startReceiver,
-} from "../../../supabase/functions/_shared/webhooks/fixtures.ts";
+} from "../../../tests/webhooks/unit/fixtures.ts";
 
 const arrivals: [id: string, at: number][] = [];
 const answer = new TextEncoder().encode("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");

@@ -4,13 +4,13 @@ import {
   attempt,
   type ClaimedDelivery,
   type OpenEndpoint,
-} from "../../../supabase/functions/_shared/webhooks/attempt.ts";
-import { dialer } from "../../../supabase/functions/_shared/webhooks/connection.ts";
-import { openPool } from "../../../supabase/functions/_shared/webhooks/pool.ts";
-import { systemResolve } from "../../../supabase/functions/_shared/webhooks/resolve.ts";
-import { timeouts } from "../../../supabase/functions/_shared/webhooks/send.ts";
-import { openSigner } from "../../../supabase/functions/_shared/webhooks/signing.ts";
-import { defaultLimits, run } from "../../../supabase/functions/_shared/webhooks/worker.ts";
+} from "../../../supabase/functions/_bulwark/webhooks/attempt.ts";
+import { dialer } from "../../../supabase/functions/_bulwark/webhooks/connection.ts";
+import { openPool } from "../../../supabase/functions/_bulwark/webhooks/pool.ts";
+import { systemResolve } from "../../../supabase/functions/_bulwark/webhooks/resolve.ts";
+import { timeouts } from "../../../supabase/functions/_bulwark/webhooks/send.ts";
+import { openSigner } from "../../../supabase/functions/_bulwark/webhooks/signing.ts";
+import { defaultLimits, run } from "../../../supabase/functions/_bulwark/webhooks/worker.ts";
 import { connect } from "../../stack/connection.ts";
 import { databaseQueue } from "./database_queue.ts";
 

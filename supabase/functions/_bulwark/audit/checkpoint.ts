@@ -1,0 +1,236 @@
+import { BulwarkError } from "../foundation/errors.ts";
+import { fromBase64, sameBytes, toBase64 } from "./encoding.ts";
+import { readSigningKeys } from "./keys.ts";
+import type { CheckpointLog, StoredCheckpoint, TreeHead } from "./log.ts";
+import {
+  type Checkpoint,
+  formatCheckpoint,
+  NoteError,
+  openCheckpoint,
+  parseVerifierKey,
+  type Signer,
+  signNote,
+  type VerifierKey,
+} from "./note.ts";
+import { verifyConsistency } from "./proof.ts";
+import { OddSinkError, type Sink } from "./sink.ts";
+
+/** The keys of a log: those that sign, and those that did. */
+export interface LogKeys {
+  signers: readonly Signer[];
+  /** All that a checkpoint of the log may be signed with. */
+  known: readonly VerifierKey[];
+}
+
+/** What a call did. */
+export interface CheckpointReport {
+  tree_size: number;
+  /** Whether there was anything new to sign. */
+  signed: boolean;
+  delivered: number;
+  undelivered: number;
+}
+
+/** Deliveries begin no later than this after the first, in milliseconds; the next call goes on. */
+const deliveryTime = 15_000;
+
+/**
+ * Reads the keys that the environment names.
+ * @throws BulwarkError 503 AUDIT_NOT_CONFIGURED where no signing key is set
+ */
+export async function readLogKeys(
+  env: { signingKeys: string | null; retiredKeys: string; origin: string },
+): Promise<LogKeys> {
+  if (env.signingKeys === null) {
+    throw new BulwarkError(
+      503,
+      "AUDIT_NOT_CONFIGURED",
+      "Cannot make a checkpoint: BULWARK_AUDIT_SIGNING_KEYS is not set",
+    );
+  }
+  const signers = distinct(await readSigningKeys(env.signingKeys, env.origin));
+  const retired = env.retiredKeys.split(",").map((text) => text.trim()).filter(Boolean);
+  const past = await Promise.all(retired.map(parseVerifierKey));
+  return { signers, known: distinct<VerifierKey>([...signers, ...past]) };
+}
+
+/** Each key once: one that still signs may be listed as retired too. */
+function distinct<Key extends VerifierKey>(keys: Key[]): Key[] {
+  const id = ({ name, publicKey }: Key) => `${name}+${toBase64(publicKey)}`;
+  return keys.filter((key, place) => keys.findIndex((other) => id(other) === id(key)) === place);
+}
+
+/**
+ * Seals what is new, signs the head of the log, stores the note and delivers what no sink has yet.
+ * Signs only a head that the newest checkpoint leads to, here and in the sink: a log that was
+ * rewritten or cut short, or whose checkpoints are gone, gets no signature but a critical entry.
+ * @throws BulwarkError 409 AUDIT_LOG_FORKED
+ */
+export async function makeCheckpoint(
+  log: CheckpointLog,
+  { signers, known }: LogKeys,
+  sink: Sink | null,
+): Promise<CheckpointReport> {
+  await log.seal();
+  const head = await log.head();
+  const stored = await newestSigned(log, known);
+  const kept = await newestInSink(log, head, sink, known, stored !== null);
+  for (const newest of [stored, kept?.checkpoint]) {
+    if (newest) await requireContinuation(log, head, newest);
+  }
+  if (!stored && !kept && await log.knowsKeys()) {
+    await refuse(log, head, "its checkpoints are gone, and no sink shows the newest", 0);
+  }
+  if (kept && kept.checkpoint.size > (stored?.size ?? 0)) {
+    // The log itself is what was signed: only its record of that is gone.
+    await log.report("checkpoints_missing", {
+      tree_size: kept.checkpoint.size,
+      checkpoint_size: stored?.size ?? 0,
+    });
+  }
+  let signed = false;
+  const [signer] = signers;
+  if (signer && head.size > (stored?.size ?? 0)) {
+    const root = fromBase64(head.root, "root_hash", 32);
+    const text = formatCheckpoint({ origin: signer.name, size: head.size, root });
+    signed = await log.store(head, signers, await signNote(text, signers));
+  }
+  return { tree_size: head.size, signed, ...await deliver(log, sink, known, kept?.note) };
+}
+
+/**
+ * The newest stored checkpoint that a known key signed; null where there is none at all. What lies
+ * above it is reported: somebody wrote it who could not sign.
+ */
+async function newestSigned(
+  log: CheckpointLog,
+  known: readonly VerifierKey[],
+): Promise<Checkpoint | null> {
+  const forged: number[] = [];
+  const stored = await log.newest();
+  for (const { size, note } of stored) {
+    const checkpoint = await opened(note, known);
+    if (checkpoint?.size === size) {
+      if (forged.length > 0) await reportForged(log, forged);
+      return checkpoint;
+    }
+    forged.push(size);
+  }
+  const head = { size: stored[0]?.size ?? 0, root: "" };
+  if (forged.length > 0) await refuse(log, head, "its checkpoints are by no key of this log", 0);
+  return null;
+}
+
+async function reportForged(log: CheckpointLog, sizes: number[]): Promise<void> {
+  await log.report("checkpoint_forged", { tree_size: sizes[0] ?? 0, checkpoints: sizes.length });
+}
+
+async function newestInSink(
+  log: CheckpointLog,
+  head: TreeHead,
+  sink: Sink | null,
+  known: readonly VerifierKey[],
+  hasStored: boolean,
+): Promise<{ note: string; checkpoint: Checkpoint } | null> {
+  let note: string | null;
+  try {
+    note = await sink?.newest() ?? null;
+  } catch (thrown) {
+    if (thrown instanceof OddSinkError) await refuse(log, head, thrown.message, 0);
+    // A sink that cannot be reached must not stop checkpoints: what it missed is delivered later. The
+    // first one waits for it, though: whether it is the first, only the sink knows.
+    if (hasStored || await log.knowsKeys()) return null;
+    throw new BulwarkError(
+      503,
+      "AUDIT_SINK_UNREACHABLE",
+      `Cannot make the first checkpoint: ${reasonOf(thrown)}`,
+    );
+  }
+  if (note === null) return null;
+  const checkpoint = await opened(note, known);
+  if (!checkpoint) await refuse(log, head, "what the sink shows is by no key of this log", 0);
+  return checkpoint && { note, checkpoint };
+}
+
+/** The checkpoint of a note, or null where no known key signed it. */
+async function opened(note: string, known: readonly VerifierKey[]): Promise<Checkpoint | null> {
+  try {
+    return await openCheckpoint(note, known);
+  } catch (thrown) {
+    if (thrown instanceof NoteError) return null;
+    throw thrown;
+  }
+}
+
+async function requireContinuation(
+  log: CheckpointLog,
+  head: TreeHead,
+  newest: Checkpoint,
+): Promise<void> {
+  if (head.size < newest.size) {
+    await refuse(log, head, "it is shorter than the newest checkpoint says", newest.size);
+  }
+  // Every log continues the empty one.
+  if (newest.size === 0) return;
+  const proof = await log.consistency(newest.size, head.size);
+  const fits = sameBytes(fromBase64(proof.from_root, "from_root", 32), newest.root) &&
+    proof.from_size === newest.size && proof.to_size === head.size &&
+    proof.to_root === head.root;
+  if (fits && await verifyConsistency(proof)) return;
+  await refuse(log, head, "it does not contain what the newest checkpoint signed", newest.size);
+}
+
+async function refuse(
+  log: CheckpointLog,
+  head: TreeHead,
+  reason: string,
+  checkpoint_size: number,
+): Promise<never> {
+  await log.report("checkpoint_refused", { reason, tree_size: head.size, checkpoint_size });
+  throw new BulwarkError(409, "AUDIT_LOG_FORKED", `Cannot sign the log: ${reason}`);
+}
+
+async function deliver(
+  log: CheckpointLog,
+  sink: Sink | null,
+  known: readonly VerifierKey[],
+  kept: string | undefined,
+): Promise<{ delivered: number; undelivered: number }> {
+  const waiting = await log.undelivered();
+  const started = performance.now();
+  let delivered = 0;
+  for (const { size, note } of sink ? await signedOf(waiting, known) : []) {
+    if (!sink || performance.now() - started > deliveryTime) break;
+    const error = await sink.deliver(size, note).then(() => null, (thrown) => reasonOf(thrown));
+    await log.noteDelivery(size, sink.name, error);
+    // In order: what the sink does not take now it is asked to take at the next call.
+    if (error !== null) break;
+    delivered += 1;
+  }
+  // The newest goes out whatever the database says of it: whoever notes a delivery that never was
+  // would otherwise keep checkpoints at home. It covers all before it.
+  const [newest] = await signedOf(await log.newest(), known);
+  if (newest && newest.note !== kept && !waiting.some(({ size }) => size === newest.size)) {
+    await sink?.deliver(newest.size, newest.note).catch(() => {});
+  }
+  return { delivered, undelivered: waiting.length - delivered };
+}
+
+/** Those that a known key signed: a sink gets nothing else. */
+async function signedOf(
+  checkpoints: StoredCheckpoint[],
+  known: readonly VerifierKey[],
+): Promise<StoredCheckpoint[]> {
+  const signed: StoredCheckpoint[] = [];
+  for (const checkpoint of checkpoints) {
+    if ((await opened(checkpoint.note, known))?.size === checkpoint.size) signed.push(checkpoint);
+  }
+  return signed;
+}
+
+function reasonOf(thrown: unknown): string {
+  if (thrown instanceof DOMException && thrown.name === "TimeoutError") return "no answer in time";
+  return thrown instanceof TypeError || !(thrown instanceof Error)
+    ? "the sink cannot be reached"
+    : thrown.message;
+}

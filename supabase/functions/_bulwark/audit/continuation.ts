@@ -1,0 +1,60 @@
+import type { DataClient } from "../foundation/clients.ts";
+import { carriesSecret } from "../foundation/credentials.ts";
+import { unwrap } from "../foundation/errors.ts";
+import type { Charged, ChooseRule } from "../rate_limits/mod.ts";
+import type { Caller } from "../rate_limits/identity.ts";
+import type { ExportOptions, ExportSource } from "./export.ts";
+
+const idOf = (caller: Caller) => "userId" in caller ? caller.userId : caller.apiKeyId;
+const organizationOf = (id: string | null) => id === null ? {} : { organization_id: id };
+
+/**
+ * The rule for an export. A request that goes on with one which was charged is one among others,
+ * everything else is an export: a cursor alone proves nothing. The secret key is not limited.
+ */
+export function exportRule(
+  serviceFor: (request: Request) => DataClient,
+  secretKey: string,
+): ChooseRule {
+  return async (request, caller) => {
+    if (carriesSecret(request, [secretKey])) return null;
+    const { searchParams } = new URL(request.url);
+    const after = searchParams.get("cursor");
+    const organization = searchParams.get("organization_id");
+    if (!after || !caller) return "export";
+    const { data } = await serviceFor(request).rpc("continue_audit_export", {
+      caller: idOf(caller),
+      after,
+      ...organizationOf(organization),
+    });
+    return data === true ? "api_relaxed" : "export";
+  };
+}
+
+/** A source that notes how far a request is, page by page, before anybody sees them. */
+export function notingPages(
+  source: ExportSource,
+  service: DataClient,
+  { rule, caller }: Charged,
+  { organization_id, limit }: Pick<ExportOptions, "organization_id" | "limit">,
+): ExportSource {
+  let begins = rule === "export";
+  let left = limit;
+  return {
+    nodes: source.nodes,
+    async page(after, pageSize, signed) {
+      const page = await source.page(after, pageSize, signed);
+      for (const { entries } of page.groups) left -= entries.length;
+      const reached = page.next ?? page.cursor ?? after;
+      if (caller && reached) {
+        const ends = page.next === null || left <= 0;
+        const noted = { caller: idOf(caller), reached, begins, ends };
+        unwrap(
+          await service.rpc("note_audit_export", { ...noted, ...organizationOf(organization_id) }),
+        );
+        begins = false;
+      }
+      return page;
+    },
+  };
+}

@@ -1,0 +1,191 @@
+import { createHash } from "node:crypto";
+import type { CallerClient } from "../foundation/caller.ts";
+import { unwrap } from "../foundation/errors.ts";
+import { fromBase64 } from "./encoding.ts";
+import type { ExportFormat } from "./formats.ts";
+import type { Signer } from "./note.ts";
+import { groupHash } from "./proof.ts";
+import type { AuditEntry, AuditGroup, GroupProof } from "./records.ts";
+import { type ExportStatement, signStatement } from "./statement.ts";
+
+/** What the database hands out at a time. */
+export interface ExportPage {
+  groups: (AuditGroup & { first: number; entries: AuditEntry[] })[];
+  next: string | null;
+  cursor: string | null;
+  /** The seal through which entries of the organization were pruned; null: none were. */
+  pruned: number | null;
+  /** The organization's group before the first of the page; null: that is its first. */
+  previous: AuditGroup | null;
+  proof: GroupProof | null;
+}
+
+/** Where an export comes from. */
+export interface ExportSource {
+  /** Reads a page of so many entries after a cursor; `signed`: of what a checkpoint covers. */
+  page(after: string | null, pageSize: number, signed: boolean): Promise<ExportPage>;
+  /** The nodes that cover the entries of a group from one place up to another, in base64. */
+  nodes(seal: number, from: number, to: number): Promise<string[]>;
+}
+
+/** What to export, and how. */
+export interface ExportOptions {
+  format: ExportFormat;
+  organization_id: string | null;
+  /** Where an export before this one stopped; null: the beginning. */
+  cursor: string | null;
+  /** How many entries at most. */
+  limit: number;
+  /** The keys that sign what the export ends with; none: it can be verified only in part. */
+  signers: readonly Signer[];
+}
+
+/** An export under way. */
+export interface Export {
+  body: ReadableStream<Uint8Array>;
+  /** Where to go on, where that is known before the body is; undefined where it is not yet. */
+  next: string | null | undefined;
+}
+
+/** More in one request would take longer than the hosted runtime allows. */
+export const exportLimit = 50_000;
+
+/** A page stays far below the statement timeout, and is all that is ever held in memory. */
+const pageSize = 2000;
+
+/** An organization's log, read with the caller's own rights. */
+export function exportSource(client: CallerClient, organizationId: string | null): ExportSource {
+  const organization = organizationId === null ? {} : { organization_id: organizationId };
+  return {
+    async page(after, page_size, signed) {
+      const cursor = after === null ? {} : { after };
+      const asked = { ...organization, ...cursor, page_size, signed };
+      return unwrap(await client.rpc("export_audit_log", asked)) as unknown as ExportPage;
+    },
+    async nodes(seal, first, last) {
+      const asked = { ...organization, seal, first, last };
+      return unwrap(await client.rpc("audit_group_nodes", asked)) as unknown as string[];
+    },
+  };
+}
+
+/**
+ * Begins an export. The first page is read at once, so that a refusal is an answer of its own; the
+ * others follow as fast as the reader takes them. A failure on the way breaks the stream off.
+ */
+export async function startExport(source: ExportSource, options: ExportOptions): Promise<Export> {
+  const { cursor, limit, format } = options;
+  const first = await source.page(cursor, Math.min(limit, pageSize), format.proved !== null);
+  const isWhole = first.next === null || limit <= pageSize;
+  return {
+    body: ReadableStream.from(chunks(source, first, options)),
+    next: isWhole ? first.next : undefined,
+  };
+}
+
+/** The headers of an export; `x-next-cursor` only where the cursor is known, empty at the end. */
+export function exportHeaders(
+  { contentType, extension }: ExportFormat,
+  next: string | null | undefined,
+): Record<string, string> {
+  return {
+    "content-type": contentType,
+    "content-disposition": `attachment; filename="audit.${extension}"`,
+    ...(next === undefined ? {} : { "x-next-cursor": next ?? "" }),
+  };
+}
+
+async function* chunks(
+  source: ExportSource,
+  first: ExportPage,
+  options: ExportOptions,
+): AsyncGenerator<Uint8Array> {
+  const { format, organization_id, cursor: after, limit, signers } = options;
+  const encoder = new TextEncoder();
+  const summary = new Summary();
+  const exported_at = new Date().toISOString();
+  const { pruned, previous } = first;
+  const write = (...parts: string[]) => summary.add(encoder.encode(parts.join("")));
+  yield write(format.begin({ organization_id, after, exported_at, pruned, previous }));
+  let page = first;
+  for (;;) {
+    const parts: string[] = [];
+    for (const { entries: members, ...group } of page.groups) {
+      // A group that a page ended in goes on in the next one.
+      if (group.seal !== summary.group?.seal) {
+        const skipped = format.proved ? group.first : 0;
+        const before = skipped > 0 ? await source.nodes(group.seal, 0, skipped) : [];
+        parts.push(format.group({ ...group, before }));
+      }
+      summary.enter(group);
+      for (const [index, entry] of members.entries()) {
+        const cursor = `${group.seal}:${group.first + index + 1}`;
+        parts.push(format.entry(entry, cursor, summary.entries === 0));
+        summary.entries += 1;
+      }
+    }
+    if (page.proof) parts.push(format.proof(page.proof));
+    summary.proof = page.proof ?? summary.proof;
+    yield write(...parts);
+    if (page.next === null || summary.entries >= limit) break;
+    const left = Math.min(limit - summary.entries, pageSize);
+    const next = await source.page(page.next, left, format.proved !== null);
+    if (next.next === page.next) throw new Error(`export does not get past cursor ${page.next}`);
+    page = next;
+  }
+  const { next } = page;
+  const { entries, group } = summary;
+  const cursor = page.cursor ?? after;
+  const place = Number(cursor?.split(":")[1]);
+  if (format.proved && group && next !== null && place < group.entry_count) {
+    yield write(format.proved.rest(await source.nodes(group.seal, place, group.entry_count)));
+  }
+  yield write(format.end({ entries, next, cursor }));
+  if (!format.proved) return;
+  const stated = { organization: organization_id, after, cursor, isEnd: next === null };
+  yield encoder.encode(format.proved.statement(await summary.signed(stated, signers)));
+}
+
+/** What an export held so far, for the statement at its end. */
+class Summary {
+  entries = 0;
+  group: AuditGroup | null = null;
+  proof: GroupProof | null = null;
+  #groups = 0;
+  #bytes = 0;
+  readonly #digest = createHash("sha256");
+
+  add(bytes: Uint8Array): Uint8Array {
+    this.#digest.update(bytes);
+    this.#bytes += bytes.length;
+    return bytes;
+  }
+
+  enter(group: AuditGroup): void {
+    if (group.seal !== this.group?.seal) this.#groups += 1;
+    this.group = group;
+  }
+
+  /** The note about all that was added; null where nothing signs. */
+  async signed(
+    stated: Pick<ExportStatement, "organization" | "after" | "cursor" | "isEnd">,
+    signers: readonly Signer[],
+  ): Promise<string | null> {
+    const [signer] = signers;
+    if (!signer) return null;
+    const { entries, group, proof } = this;
+    const statement = {
+      ...stated,
+      origin: signer.name,
+      entries,
+      groups: this.#groups,
+      lastGroup: group && await groupHash(group),
+      tree: proof?.checkpoint
+        ? { size: proof.tree_size, root: fromBase64(proof.tree_root, "tree_root", 32) }
+        : null,
+      bytes: this.#bytes,
+      digest: fromBase64(this.#digest.digest("base64"), "digest", 32),
+    };
+    return await signStatement(statement, signers);
+  }
+}

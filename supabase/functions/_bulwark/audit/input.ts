@@ -1,0 +1,21 @@
+/** What the function `audit` accepts in a query string. */
+import { z } from "zod";
+import { exportLimit } from "./export.ts";
+import { id } from "../foundation/input.ts";
+import { exportFormat } from "./formats.ts";
+
+const size = z.coerce.number().int().min(0).max(2 ** 48);
+
+/** `GET /audit/proof` */
+export const proofQuery = z.strictObject({ id });
+
+/** `GET /audit/proof/consistency` */
+export const consistencyQuery = z.strictObject({ from: size, to: size });
+
+/** `GET /audit/export`; the cursor is the database's to judge. */
+export const exportQuery = z.strictObject({
+  format: z.string().default("ndjson").transform(exportFormat),
+  organization_id: id.nullable().default(null),
+  cursor: z.string().max(64).nullable().default(null),
+  limit: z.coerce.number().int().min(1).max(exportLimit).default(exportLimit),
+});

@@ -1,0 +1,55 @@
+import type { CallerClient } from "../foundation/caller.ts";
+import { unwrap } from "../foundation/errors.ts";
+import { formatVerifierKey, NoteError, openCheckpoint, type VerifierKey } from "./note.ts";
+
+/** The newest checkpoint, and the public keys of all there are. */
+export interface PublishedCheckpoint {
+  tree_size: number | null;
+  signed_at: string | null;
+  delivered_at: string | null;
+  note: string | null;
+  /** `name+hash+key`, newest first. They come from the database: compare them with those you kept. */
+  keys: string[];
+}
+
+/** What anybody signed in may know of the checkpoints. */
+export async function publishedCheckpoint(client: CallerClient): Promise<PublishedCheckpoint> {
+  const newest = unwrap(
+    await client.from("audit_checkpoints").select("tree_size, signed_at, delivered_at, note")
+      .order("tree_size", { ascending: false }).limit(20),
+  );
+  const keys = unwrap(
+    await client.from("audit_keys").select("name, public_key::text")
+      .order("registered_at", { ascending: false }),
+  );
+  const known = keys.map(({ name, public_key }) => ({ name, publicKey: fromBytea(public_key) }));
+  const checkpoint = await firstSigned(newest, known);
+  return {
+    tree_size: checkpoint?.tree_size ?? null,
+    signed_at: checkpoint?.signed_at ?? null,
+    delivered_at: checkpoint?.delivered_at ?? null,
+    note: checkpoint?.note ?? null,
+    keys: await Promise.all(known.map(formatVerifierKey)),
+  };
+}
+
+/** The first whose signature verifies: what somebody wrote into the table hides nothing. */
+async function firstSigned<Stored extends { note: string }>(
+  checkpoints: Stored[],
+  known: VerifierKey[],
+): Promise<Stored | null> {
+  for (const checkpoint of checkpoints) {
+    try {
+      await openCheckpoint(checkpoint.note, known);
+      return checkpoint;
+    } catch (thrown) {
+      if (!(thrown instanceof NoteError)) throw thrown;
+    }
+  }
+  return null;
+}
+
+/** The bytes of a bytea as text: a backslash, an x, and hexadecimal. */
+function fromBytea(text: string): Uint8Array {
+  return Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}

@@ -1,0 +1,38 @@
+import { Unavailable } from "../foundation/redis/breaker.ts";
+import type { RedisClient } from "../foundation/redis/client.ts";
+import { runScript, type Script } from "../foundation/redis/script.ts";
+
+/** A Redis that several applications share, and the cache's names in it. Calls reject as its do. */
+export class PrefixedRedis {
+  constructor(readonly client: RedisClient, readonly prefix: string) {}
+
+  call(command: string, ...args: (string | number)[]): Promise<unknown> {
+    return this.client.call(command, ...args);
+  }
+
+  script(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    return runScript(this.client, script, keys, args);
+  }
+
+  entryKey(key: string): string {
+    return `${this.prefix}:e:${key}`;
+  }
+
+  leaseKey(key: string): string {
+    return `${this.prefix}:l:${key}`;
+  }
+
+  tagKey(tag: string): string {
+    return `${this.prefix}:t:${tag}`;
+  }
+}
+
+/** An answer that is a list. A server that gives another is no Redis, and like one that is away. */
+export function list<List extends unknown[]>(answer: unknown): List {
+  if (!Array.isArray(answer)) throw new Unavailable("the answer is not one of Redis");
+  return answer as List;
+}

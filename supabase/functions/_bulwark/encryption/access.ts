@@ -1,0 +1,293 @@
+/** What frontends have done with fields: as the caller, decided and recorded before it is done. */
+import { type CallerClient, requirePerson } from "../foundation/caller.ts";
+import { BulwarkError } from "../foundation/errors.ts";
+import { blindIndex, blindIndexes, normalize } from "./blind_index.ts";
+import type { DataKeys } from "./data_keys.ts";
+import { id } from "../foundation/input.ts";
+import { EncryptionError, isAboutTheRow } from "./errors.ts";
+import { decryptField, encryptField } from "./fields.ts";
+import type { DecryptInput, EncryptInput, FindInput } from "./input.ts";
+import {
+  type DeclaredColumn,
+  type Place,
+  readRowsByIndex,
+  readRowsByKey,
+  type Row,
+} from "./rows.ts";
+import { unwrap } from "./store.ts";
+
+/** Who asks, and what answers with. */
+export interface Access {
+  /** Acts as the caller, under row-level security. */
+  caller: CallerClient;
+  service: CallerClient;
+  keys: DataKeys;
+  /** The client's answer for a value that cannot be read; the log has the exact fault. */
+  refusal(thrown: EncryptionError): BulwarkError;
+}
+
+/** The columns of a row as they are to be written: ciphertext, and blind indexes beside. */
+export interface EncryptedRow {
+  primary_key: string;
+  fields: Record<string, string | null>;
+}
+
+/**
+ * Encrypts fields for rows that the caller then writes under the table's own policies. What it gives
+ * is bound to the organization and the primary key named here: in any other row it is worthless, and
+ * so it does no harm that the row may not exist yet.
+ * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN; EncryptionError
+ */
+export async function encryptRows(
+  { caller, service, keys }: Access,
+  { table, organization_id, rows: asked }: EncryptInput,
+): Promise<{ rows: EncryptedRow[] }> {
+  const names = [...new Set(asked.flatMap(({ fields }) => Object.keys(fields)))];
+  await authorize(
+    caller,
+    "encrypt",
+    table,
+    names,
+    asked.map((row) => row.primary_key),
+    organization_id,
+  );
+  const columns = await declared(service, table, names);
+  requireOwner(columns, organization_id);
+  const type = columns[0]!.primary_key_type;
+  const rows = asked.map(({ primary_key, fields }) => ({
+    primary_key: canonicalKey(type, primary_key),
+    fields,
+  }));
+  await forgetDestroyed(service, keys, organization_id);
+  const encrypted = await Promise.all(rows.map(async ({ primary_key, fields }) => {
+    const written: Record<string, string | null> = {};
+    await Promise.all(columns.map(async (column) => {
+      const text = fields[column.column_name];
+      if (text === undefined) return;
+      const address = addressOf(table, column, primary_key, organization_id);
+      written[column.column_name] = text === null ? null : await encryptField(keys, address, text);
+      if (column.index_column) {
+        written[column.index_column] = text === null
+          ? null
+          : await blindIndex(keys, address, text, column.normalization);
+      }
+    }));
+    return { primary_key, fields: written };
+  }));
+  return { rows: encrypted };
+}
+
+/** A row's texts, or why they cannot be read. */
+export type DecryptedRow =
+  | { primary_key: string; fields: Record<string, string | null> }
+  | { primary_key: string; error: { code: string; message: string } };
+
+/**
+ * Decrypts fields of rows that the caller can read. The ciphertext is read here, as the caller, and
+ * never taken from the request: nobody has a value decrypted whose row is closed to him. Rows that he
+ * cannot see are left out, like rows that do not exist. A row that does not decrypt has an `error`
+ * and keeps none of the others back.
+ * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN,
+ * ENCRYPTION_TABLE_NOT_EXPOSED; EncryptionError where the keys cannot be used
+ */
+export async function decryptRows(
+  { caller, service, keys, refusal }: Access,
+  { table, columns: names, primary_keys }: DecryptInput,
+): Promise<{ rows: DecryptedRow[] }> {
+  const columns = await declared(service, table, names);
+  const found = await readRowsByKey(caller, { name: table, columns }, primary_keys);
+  if (found.length === 0) await requirePerson(caller);
+  for (const [organization, rows] of groupByOrganization(found)) {
+    const shown = rows.map((row) => row.primaryKey);
+    await authorize(caller, "decrypt", table, names, shown, organization);
+    await forgetDestroyed(service, keys, organization);
+  }
+  const rows = await Promise.all(found.map(async (row) => {
+    const primary_key = row.primaryKey;
+    const fields = await decryptRow(keys, table, columns, row).catch((thrown) => {
+      if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return refusal(thrown);
+      throw thrown;
+    });
+    return fields instanceof BulwarkError
+      ? { primary_key, error: { code: fields.code, message: fields.message } }
+      : { primary_key, fields };
+  }));
+  return { rows };
+}
+
+/** One answer of {@link findRows} has at most this many keys. */
+const mostMatches = 100;
+/** After this many milliseconds a search answers with a cursor; the next call goes on. */
+const searchTime = 1000;
+
+/**
+ * The primary keys of the caller's rows that have a text in an indexed column, at most 100, and the
+ * cursor to go on at; null where the search is at its end. Each row is decrypted and compared: an
+ * index that somebody wrote beside another text leads nowhere, and hides no row behind it.
+ * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN,
+ * ENCRYPTION_TABLE_NOT_EXPOSED; EncryptionError
+ */
+export async function findRows(
+  { caller, service, keys }: Access,
+  { table, organization_id, column: name, value, cursor }: FindInput,
+): Promise<{ primary_keys: string[]; next: string | null }> {
+  const deadline = performance.now() + searchTime;
+  await authorize(caller, "find", table, [name], [], organization_id);
+  const columns = await declared(service, table, [name]);
+  requireOwner(columns, organization_id);
+  const [column] = columns;
+  if (!column?.index_column) throw unknownColumn();
+  const after = cursor === null ? null : readCursor(column, cursor);
+  await forgetDestroyed(service, keys, organization_id);
+  const indexed = addressOf(table, column, "", organization_id);
+  const indexes = await blindIndexes(keys, indexed, value, column.normalization);
+  const wanted = normalize(value, column.normalization);
+  const matches: string[] = [];
+  const pages = readRowsByIndex(caller, { name: table, columns }, organization_id, indexes, after);
+  for await (const { rows, cursor, isLast } of pages) {
+    const texts = await Promise.all(rows.map(async (row) => {
+      const fields = await decryptRow(keys, table, columns, row).catch(notAMatch);
+      return fields[name];
+    }));
+    for (const [index, { primaryKey }] of rows.entries()) {
+      const text = texts[index];
+      if (typeof text !== "string" || normalize(text, column.normalization) !== wanted) continue;
+      matches.push(primaryKey);
+      const isEnd = isLast && index === rows.length - 1;
+      if (matches.length === mostMatches && !isEnd) {
+        return { primary_keys: matches, next: cursor(primaryKey) };
+      }
+    }
+    if (isLast) break;
+    const last = rows.at(-1);
+    if (last && performance.now() > deadline) {
+      return { primary_keys: matches, next: cursor(last.primaryKey) };
+    }
+  }
+  return { primary_keys: matches, next: null };
+}
+
+/** The place that a cursor of {@link findRows} names. @throws BulwarkError 400 INVALID_INPUT */
+function readCursor(column: DeclaredColumn, cursor: string): Place {
+  const [indexKey, key] = [cursor.slice(0, 22), cursor.slice(23)];
+  return { indexKey, primaryKey: canonicalKey(column.primary_key_type, key) };
+}
+
+/** A row that somebody spoilt keeps nobody from finding the others. */
+function notAMatch(thrown: unknown): Record<string, string | null> {
+  if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return {};
+  throw thrown;
+}
+
+async function decryptRow(
+  keys: DataKeys,
+  table: string,
+  columns: DeclaredColumn[],
+  { primaryKey, organizationId, values }: Row,
+): Promise<Record<string, string | null>> {
+  const fields = await Promise.all(columns.map(async (column) => {
+    const ciphertext = values[column.column_name] ?? null;
+    const address = addressOf(table, column, primaryKey, organizationId);
+    const text = ciphertext === null ? null : await decryptField(keys, address, ciphertext);
+    return [column.column_name, text] as const;
+  }));
+  return Object.fromEntries(fields);
+}
+
+async function declared(
+  service: CallerClient,
+  table: string,
+  names: readonly string[],
+): Promise<DeclaredColumn[]> {
+  const all = unwrap(await service.rpc("list_encrypted_columns", { table_name: table }));
+  const asked = all.filter(({ column_name }) => names.includes(column_name));
+  if (asked.length === 0 || asked.length < new Set(names).size) throw unknownColumn();
+  return asked as DeclaredColumn[];
+}
+
+/**
+ * A primary key as Postgres writes it, since that is what a value is bound to: another spelling of the
+ * same key would never decrypt again.
+ * @throws BulwarkError 400 INVALID_INPUT
+ */
+function canonicalKey(type: string, key: string): string {
+  if (type === "uuid" && id.safeParse(key).success) return key.toLowerCase();
+  const bits = integerBits[type];
+  if (bits && /^(0|-?[1-9][0-9]{0,18})$/.test(key) && isWithin(BigInt(key), bits)) return key;
+  if (type === "text" || type === "character varying") return key;
+  throw new BulwarkError(
+    400,
+    "INVALID_INPUT",
+    `Cannot read a primary key: it is no ${type} as Postgres writes it`,
+  );
+}
+
+const integerBits: Record<string, number> = { smallint: 16, integer: 32, bigint: 64 };
+
+function isWithin(value: bigint, bits: number): boolean {
+  return BigInt.asIntN(bits, value) === value;
+}
+
+/** A column without an organization's is the system's, and the other way round. */
+function requireOwner(columns: DeclaredColumn[], organizationId: string | null): void {
+  if (
+    columns.some((column) => (column.organization_column === null) !== (organizationId === null))
+  ) {
+    throw unknownColumn();
+  }
+}
+
+function unknownColumn(): BulwarkError {
+  return new BulwarkError(
+    404,
+    "ENCRYPTION_UNKNOWN_COLUMN",
+    "Cannot find column: it is not declared as encrypted, or not that way",
+  );
+}
+
+async function authorize(
+  caller: CallerClient,
+  action: "encrypt" | "decrypt" | "find",
+  table: string,
+  columns: readonly string[],
+  primaryKeys: readonly string[],
+  organizationId: string | null,
+): Promise<void> {
+  unwrap(
+    await caller.rpc("authorize_field_access", {
+      action,
+      table_name: table,
+      columns: [...columns],
+      primary_keys: [...primaryKeys],
+      ...(organizationId === null ? {} : { organization_id: organizationId }),
+    }),
+  );
+}
+
+/** Asks the database, so that a cached key does not outlive its destruction here. */
+async function forgetDestroyed(
+  service: CallerClient,
+  keys: DataKeys,
+  organizationId: string | null,
+): Promise<void> {
+  if (organizationId === null) return;
+  const asked = { for_organization: organizationId };
+  if (unwrap(await service.rpc("is_shredded", asked))) keys.forgetOrganization(organizationId);
+}
+
+function groupByOrganization(rows: Row[]): Map<string | null, Row[]> {
+  const groups = new Map<string | null, Row[]>();
+  for (const row of rows) {
+    groups.set(row.organizationId, [...groups.get(row.organizationId) ?? [], row]);
+  }
+  return groups;
+}
+
+function addressOf(
+  table: string,
+  { column_name }: DeclaredColumn,
+  primaryKey: string,
+  organizationId: string | null,
+) {
+  return { schema: "public", table, column: column_name, primaryKey, organizationId };
+}

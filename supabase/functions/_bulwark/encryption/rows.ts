@@ -1,0 +1,163 @@
+/** Rows of the host's tables, read through the Data API as the caller. */
+import type { CallerClient } from "../foundation/caller.ts";
+import { BulwarkError } from "../foundation/errors.ts";
+import type { Normalization } from "./blind_index.ts";
+import { unwrap } from "./store.ts";
+
+/** A declared column, as `list_encrypted_columns` has it. */
+export interface DeclaredColumn {
+  column_name: string;
+  primary_key: string;
+  primary_key_type: string;
+  organization_column: string | null;
+  index_column: string | null;
+  normalization: Normalization;
+}
+
+/** A table with those of its declared columns that are read; they all have the same primary key. */
+export interface Table {
+  name: string;
+  columns: DeclaredColumn[];
+}
+
+/** A row: its key as Postgres writes it, whose it is, and its ciphertexts. */
+export interface Row {
+  primaryKey: string;
+  organizationId: string | null;
+  values: Record<string, string | null>;
+}
+
+/** A query on a table of the host application, which the generated types do not know. */
+interface RowQuery extends PromiseLike<Parameters<typeof unwrap<Record<string, unknown>[]>>[0]> {
+  filter(column: string, operator: string, value: string): RowQuery;
+  order(column: string): RowQuery;
+  limit(count: number): RowQuery;
+}
+
+/** Proxies take addresses of 8 KB; a list of keys has at most this many characters of one. */
+const longestList = 4000;
+
+/** The rows with some primary keys that the caller can see, in no particular order. */
+export async function readRowsByKey(
+  caller: CallerClient,
+  table: Table,
+  primaryKeys: readonly string[],
+): Promise<Row[]> {
+  const key = table.columns[0]!.primary_key;
+  const found: Row[] = [];
+  for (const list of listsOf(primaryKeys)) {
+    found.push(...await read(table, query(caller, table).filter(key, "in", list)));
+  }
+  return found;
+}
+
+/**
+ * Keys as lists for the operator `in`, each quoted and escaped: a key may have commas, quotes and
+ * backslashes, or read `null`.
+ */
+function listsOf(keys: readonly string[]): string[] {
+  const lists: string[][] = [];
+  let length = Infinity;
+  for (const key of new Set(keys)) {
+    const quoted = `"${key.replace(/["\\]/g, "\\$&")}"`;
+    const added = encodeURIComponent(quoted).length + 3;
+    if (length + added > longestList) {
+      lists.push([]);
+      length = 0;
+    }
+    lists.at(-1)!.push(quoted);
+    length += added;
+  }
+  return lists.map((list) => `(${list.join(",")})`);
+}
+
+/** A place in a search: the id of the index key that rows are found by, and the last row's key. */
+export interface Place {
+  indexKey: string;
+  primaryKey: string;
+}
+
+/** A page of a search. */
+interface IndexedPage {
+  rows: Row[];
+  isLast: boolean;
+  /** The text of the place after a row of the page, `<index key>.<primary key>`. */
+  cursor(primaryKey: string): string;
+}
+
+const pageSize = 200;
+
+/**
+ * The caller's rows of an organization that have one of some blind indexes (the current one first),
+ * page by page after a place. Rows are in the order of index and primary key, which the database index
+ * has too, so that a page costs the same wherever it begins. The current index comes last: a row that
+ * is re-encrypted meanwhile moves to it, and may come twice.
+ */
+export async function* readRowsByIndex(
+  caller: CallerClient,
+  table: Table,
+  organizationId: string | null,
+  indexes: readonly string[],
+  after: Place | null,
+): AsyncGenerator<IndexedPage> {
+  const { primary_key, index_column, organization_column } = table.columns[0]!;
+  const inOrder = indexes.toReversed();
+  const start = inOrder.findIndex((index) => indexKeyOf(index) === after?.indexKey);
+  const left = inOrder.slice(Math.max(start, 0));
+  for (const [position, index] of left.entries()) {
+    const indexKey = indexKeyOf(index);
+    let last = after?.indexKey === indexKey ? after.primaryKey : null;
+    for (let isWhole = false; !isWhole;) {
+      let rows = query(caller, table).filter(index_column!, "eq", index);
+      if (organization_column) rows = rows.filter(organization_column, "eq", organizationId!);
+      if (last !== null) rows = rows.filter(primary_key, "gt", last);
+      const page = await read(table, rows.order(primary_key).limit(pageSize));
+      isWhole = page.length < pageSize;
+      yield {
+        rows: page,
+        isLast: isWhole && position === left.length - 1,
+        cursor: (key) => `${indexKey}.${key}`,
+      };
+      last = page.at(-1)?.primaryKey ?? null;
+    }
+  }
+}
+
+/** The id of the key that a blind index was made with: `bwi1.<22 characters>.<HMAC>`. */
+function indexKeyOf(index: string): string {
+  return index.slice(5, 27);
+}
+
+function query(caller: CallerClient, { name, columns }: Table): RowQuery {
+  const { primary_key, organization_column } = columns[0]!;
+  const names = new Set([
+    ...organization_column ? [organization_column] : [],
+    ...columns.map(({ column_name }) => column_name),
+  ]);
+  // The key as text: JSON has other numbers than Postgres.
+  const selected = [
+    `${JSON.stringify(primary_key)}::text`,
+    ...[...names].map((n) => JSON.stringify(n)),
+  ];
+  return (caller as unknown as { from(name: string): { select(names: string): RowQuery } })
+    .from(name).select(selected.join(","));
+}
+
+/** @throws BulwarkError 404 ENCRYPTION_TABLE_NOT_EXPOSED, and what the Data API refuses */
+async function read({ columns }: Table, rows: RowQuery): Promise<Row[]> {
+  const { primary_key, organization_column } = columns[0]!;
+  const answer = await rows;
+  // A table, or a column, that the Data API does not know.
+  if (["PGRST205", "42P01", "42703"].includes(answer.error?.code ?? "")) {
+    throw new BulwarkError(
+      404,
+      "ENCRYPTION_TABLE_NOT_EXPOSED",
+      "Cannot read the table: the Data API does not show it and all its declared columns",
+    );
+  }
+  return unwrap(answer).map((row) => ({
+    primaryKey: String(row[primary_key]),
+    organizationId: organization_column ? row[organization_column] as string | null : null,
+    values: row as Record<string, string | null>,
+  }));
+}

@@ -1,0 +1,108 @@
+import type { CallerClient } from "../foundation/caller.ts";
+import { BulwarkError, unwrap as unwrapAnswer } from "../foundation/errors.ts";
+import { together } from "../rate_limits/together.ts";
+import type { DataKeyStore, StoredDataKey } from "./data_keys.ts";
+import { EncryptionError } from "./errors.ts";
+import type { RegisteredKey } from "./key_ring.ts";
+
+/** Wrapped data keys as the service role reaches them through the Data API. */
+export function dataKeyStore(client: CallerClient): DataKeyStore {
+  // Rows that are read at once may each name a key, which need not exist.
+  const read = together<string, StoredDataKey | undefined>(async (ids) => {
+    const rows = unwrap(await client.rpc("read_data_keys", { key_ids: ids })).map(stored);
+    const byId = new Map(rows.map((key) => [key.id, key]));
+    return ids.map((id) => byId.get(id));
+  }, { size: 200, underWay: 2, patience: 30_000 });
+  return {
+    async find(id) {
+      const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));
+      return row ? registered(row) : null;
+    },
+    async register(id, { derivation, salt, rounds, checkValue }) {
+      unwrap(
+        await client.rpc("register_key_encryption_key", {
+          key_id: id,
+          derivation,
+          check_value: checkValue,
+          ...(salt === null ? {} : { salt }),
+          ...(rounds === null ? {} : { rounds }),
+        }),
+      );
+      // Another one may have been first.
+      const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));
+      return registered(row!);
+    },
+    async reserve(organizationId, purpose, messages) {
+      const [row] = unwrap(
+        await client.rpc("reserve_data_key", {
+          key_purpose: purpose,
+          messages,
+          ...(organizationId === null ? {} : { for_organization: organizationId }),
+        }),
+      );
+      if (!row) return { key: null, granted: 0, kek: null };
+      return { key: row.id ? stored(row) : null, granted: row.granted, kek: row.current_kek };
+    },
+    async add({ id, organizationId, purpose, wrapped }, after) {
+      unwrap(
+        await client.rpc("add_data_key", {
+          key_id: id,
+          purpose,
+          wrapped_key: wrapped,
+          after_version: after,
+          ...(organizationId === null ? {} : { organization_id: organizationId }),
+        }),
+      );
+    },
+    async read(ids) {
+      return (await Promise.all(ids.map(read))).filter((key) => key !== undefined);
+    },
+    async indexKeys(organizationId) {
+      const asked = organizationId === null ? {} : { for_organization: organizationId };
+      return unwrap(await client.rpc("read_index_keys", asked)).map(stored);
+    },
+  };
+}
+
+/** A row of the functions above, whose nulls the generated types do not know. */
+interface KeyRow {
+  id: string;
+  organization_id: string | null;
+  purpose: string;
+  version: number;
+  wrapped_key: string | null;
+}
+
+function stored(row: KeyRow): StoredDataKey {
+  return {
+    id: row.id,
+    organizationId: row.organization_id,
+    purpose: row.purpose === "index" ? "index" : "field",
+    version: Number(row.version),
+    wrapped: row.wrapped_key,
+  };
+}
+
+function registered(
+  row: { derivation: string; salt: string | null; rounds: number | null; check_value: string },
+): RegisteredKey {
+  const derivation = row.derivation === "raw" ? "raw" : "pbkdf2-sha256";
+  return {
+    derivation,
+    salt: row.salt,
+    rounds: row.rounds && Number(row.rounds),
+    checkValue: row.check_value,
+  };
+}
+
+/** {@link unwrapAnswer}; that a key was destroyed is told as the fault it is. */
+export function unwrap<Data>(answer: Parameters<typeof unwrapAnswer<Data>>[0]): Data {
+  try {
+    return unwrapAnswer(answer);
+  } catch (thrown) {
+    if (thrown instanceof BulwarkError && thrown.code === "ENCRYPTION_KEY_DESTROYED") {
+      throw new EncryptionError("key_destroyed", "the organization's data keys");
+    }
+    throw thrown;
+  }
+}

@@ -1,0 +1,161 @@
+import { exposedHeaders, preflightHeaders } from "./cors.ts";
+import { BulwarkError } from "./errors.ts";
+import { recordRequest } from "../metrics/mod.ts";
+import { correlationOf, parseTraceparent } from "./trace.ts";
+import { type ReportError, reportError } from "./tracking/mod.ts";
+
+/** A function's body: a request in, an answer out; what it throws becomes the error body. */
+export type Handler = (request: Request) => Promise<Response>;
+
+const maximumBodyBytes = 1024 * 1024;
+
+const headers = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Expose-Headers": exposedHeaders,
+  "Cache-Control": "no-store",
+};
+
+/**
+ * Wraps a handler with what every function does alike: the CORS preflight, HEAD as GET without the
+ * body, a correlation id (the caller's `x-correlation-id` if it is one, else the trace that a
+ * `traceparent` names, else a fresh UUID) and the error body `{ code, message, correlation_id }`. An
+ * unexpected error reaches the client as a correlation id, the log as text, and error tracking
+ * without secrets. How long each request took is recorded and stored after the answer.
+ */
+export function handle(
+  handler: Handler,
+  log: (line: string) => void = console.error,
+  report: ReportError = reportError,
+): Handler {
+  return async (request) => {
+    // Not limited: a preflight carries no credentials, a browser shows its refusal as nothing at all,
+    // any page could spend its visitor's limit on them, and to answer costs less than to count.
+    if (isPreflight(request)) {
+      const allowed = { ...headers, ...preflightHeaders(request) };
+      return new Response(null, { status: 204, headers: allowed });
+    }
+    const start = performance.now();
+    const correlationId = correlationIdOf(request);
+    const respond = (answer: Response, code?: string) => {
+      const isHead = request.method === "HEAD";
+      if (isHead) answer.body?.cancel().catch(() => {});
+      const response = withHeaders(isHead ? new Response(null, answer) : answer, {
+        ...headers,
+        "x-correlation-id": correlationId,
+      });
+      const { status } = response;
+      const duration = performance.now() - start;
+      recordRequest(request, { status, duration, ...(code ? { code } : {}) });
+      return response;
+    };
+    try {
+      // Its host is what the client wrote.
+      if (!URL.canParse(request.url)) {
+        throw new BulwarkError(400, "INVALID_INPUT", "Cannot read the request: no valid address");
+      }
+      // Whoever asks for the id further down gets the one that the answer carries.
+      const identified = new Request(withoutRegion(request), {
+        ...request.method === "HEAD" ? { method: "GET" } : {},
+      });
+      identified.headers.set("x-correlation-id", correlationId);
+      return respond(await handler(identified));
+    } catch (thrown) {
+      const isKnown = thrown instanceof BulwarkError;
+      if (!isKnown) {
+        log(`${correlationId} ${textOf(thrown)}`);
+        try {
+          report(thrown, { request, correlationId });
+        } catch (failure) {
+          log(`${correlationId} could not be reported: ${textOf(failure)}`);
+        }
+      }
+      const { status, code, message, headers } = isKnown
+        ? thrown
+        : new BulwarkError(500, "INTERNAL", "Cannot answer: something went wrong inside");
+      const body = { code, message, correlation_id: correlationId };
+      return respond(Response.json(body, { status, headers }), code);
+    }
+  };
+}
+
+/** An answer with more headers, a new one because those of fetch() cannot be changed. */
+export function withHeaders(answer: Response, more: Record<string, string>): Response {
+  const response = new Response(answer.body, answer);
+  for (const [name, value] of Object.entries(more)) response.headers.set(name, value);
+  return response;
+}
+
+/** functions-js names the region in the query, too; that is for the gateway alone. */
+function withoutRegion(request: Request): Request {
+  const url = new URL(request.url);
+  if (!url.searchParams.has("forceFunctionRegion")) return request;
+  url.searchParams.delete("forceFunctionRegion");
+  return new Request(url, request);
+}
+
+/** Whether a browser asks in front of a request of another origin. Any other OPTIONS is a method. */
+function isPreflight({ method, headers }: Request): boolean {
+  return method === "OPTIONS" &&
+    (headers.has("origin") || headers.has("access-control-request-method"));
+}
+
+/** What was thrown as text, for the log; anything can be thrown, also what has none. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.stack : thrown);
+  } catch {
+    return `an ${typeof thrown} that has no text`;
+  }
+}
+
+/**
+ * The id that joins everything one request does: the caller's, if it has the form of one, else the
+ * id of the caller's trace as a UUID, which is the form that the audit log takes.
+ */
+export function correlationIdOf(request: Request): string {
+  const given = request.headers.get("x-correlation-id");
+  if (given && /^[\w.:-]{8,128}$/.test(given)) return given;
+  const trace = parseTraceparent(request.headers.get("traceparent"));
+  return trace ? correlationOf(trace) : crypto.randomUUID();
+}
+
+/**
+ * The body of a request, of 1 MiB at most or what is said.
+ * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE
+ */
+export async function readBody(
+  request: Request,
+  maximum = maximumBodyBytes,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of request.body ?? []) {
+      if ((size += chunk.byteLength) > maximum) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    // Whoever hangs up is no fault of ours, to be looked into.
+    throw new BulwarkError(400, "BODY_INCOMPLETE", "Cannot read the request: its body broke off");
+  }
+  if (size > maximum) {
+    const most = maximum < 1024 * 1024 ? `${maximum / 1024} KiB` : `${maximum / 1024 ** 2} MiB`;
+    throw new BulwarkError(413, "BODY_TOO_LARGE", `Cannot read the request: more than ${most}`);
+  }
+  return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+}
+
+/**
+/**
+ * The JSON body of a request, of 1 MiB at most or what is said; none at all is an empty object.
+ * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE, 400 INVALID_JSON
+ */
+export async function readJson(request: Request, maximum?: number): Promise<unknown> {
+  const body = await readBody(request, maximum);
+  if (body.length === 0) return {};
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    throw new BulwarkError(400, "INVALID_JSON", "Cannot read the request: it is not JSON in UTF-8");
+  }
+}

@@ -1,0 +1,27 @@
+import { type CallerClient, callerClient } from "./caller.ts";
+import { type ClientOptions, type DataClient, openClient } from "./clients.ts";
+import { carriesSecret } from "./credentials.ts";
+import type { Env } from "./env.ts";
+import { correlationIdOf } from "./http.ts";
+import { measuredFetch } from "../metrics/mod.ts";
+
+/** A client with the secret key, for what a function does by itself and for nobody in particular. */
+export function serviceClient(
+  { url, secretKey }: { url: string; secretKey: string },
+  correlationId: string,
+  options: Pick<ClientOptions, "patience"> = {},
+): DataClient {
+  const headers = { "x-correlation-id": correlationId };
+  return openClient(url, secretKey, { ...options, headers, fetch: measuredFetch });
+}
+
+/**
+ * A client that acts as whoever sent the request: a person by their token, or the service role by
+ * the secret key, which is no token.
+ * @throws BulwarkError 401 UNAUTHORIZED where the request carries neither
+ */
+export function callerOrService(request: Request, env: Env & { secretKey: string }): CallerClient {
+  return carriesSecret(request, [env.secretKey])
+    ? serviceClient(env, correlationIdOf(request))
+    : callerClient(request, env);
+}

@@ -1,0 +1,172 @@
+/**
+ * What an isolate counts. `handle()` and the clients of the Data API record by themselves how long
+ * requests and queries take; a function adds what it wants to know:
+ *
+ *     const exported = metrics.counter("reports_exported", { description: "Reports exported" });
+ *     exported.add(1, { format });
+ *     const rows = await measure("report_query", () => readRows());
+ *
+ * docs/monitoring.md has the rest.
+ */
+import type { CacheObserver } from "../cache/cache.ts";
+import { openClient } from "../foundation/clients.ts";
+import type { Json } from "../foundation/database.types.ts";
+import { readMetricsEnv } from "../foundation/env.ts";
+import { Flusher, Refused, waitUntil } from "./flush.ts";
+import type { Labels } from "./histogram.ts";
+import { isolateSampler } from "./isolate.ts";
+import { Metrics } from "./registry.ts";
+
+export type { Counter, Gauge, Histogram, MetricOptions } from "./registry.ts";
+export type { Labels } from "./histogram.ts";
+
+/** The isolate's metrics. */
+export const metrics = new Metrics();
+
+const responseTime = metrics.histogram("api_response_time", {
+  unit: "milliseconds",
+  description: "Time from a request to the head of its answer",
+});
+const errors = metrics.counter("api_errors", {
+  description: "Requests that were refused or failed",
+});
+const queryTime = metrics.histogram("database_query_time", {
+  unit: "milliseconds",
+  description: "Time that a function waited for the Data API",
+});
+const cacheRequests = metrics.counter("cache_requests", {
+  description: "Look-ups in the cache by where the answer came from",
+});
+const cacheUnavailable = metrics.counter("cache_unavailable", {
+  description: "Times that Redis was away or slow",
+});
+const memory = metrics.gauge("memory_usage", {
+  unit: "percent",
+  description: "Memory of the isolate, of what it may have",
+});
+const cpu = metrics.gauge("cpu_usage", {
+  unit: "percent",
+  description: "Processor time of the isolate, of one processor",
+});
+
+/** Counts what happens in a cache. */
+export const cacheObserver: CacheObserver = {
+  answered: (namespace, outcome) => cacheRequests.add(1, { namespace, outcome }),
+  unavailable: () => cacheUnavailable.add(),
+};
+
+/** Records one answered request; `code` is the error's where it was one. */
+export function recordRequest(
+  request: Request,
+  { status, duration, code }: { status: number; duration: number; code?: string },
+): void {
+  // Not by URL(): a host that is none would fail the request a second time.
+  const [, name = "unknown"] = /^\w+:\/\/[^/?#]*\/([a-z][\w-]{0,63})(?![^/?#])/.exec(request.url) ??
+    [];
+  const labels = { function: name };
+  const method = /^(GET|HEAD|POST|PUT|PATCH|DELETE)$/.test(request.method)
+    ? request.method
+    : "other";
+  responseTime.observe(duration, { ...labels, method, status: `${Math.floor(status / 100)}xx` });
+  if (code) errors.add(1, { ...labels, code });
+  flushSoon();
+}
+
+/** `fetch` for supabase-js, which records how long the Data API takes for what. */
+export const measuredFetch: typeof fetch = async (input, init) => {
+  const { pathname } = new URL(input instanceof Request ? input.url : input);
+  const [, target] = /\/rest\/v1\/(rpc\/\w{1,63}|\w{1,63})$/.exec(pathname) ?? [];
+  if (!target) return await fetch(input, init);
+  const end = queryTime.start({ operation: target });
+  try {
+    const response = await fetch(input, init);
+    const result = response.ok ? "ok" : "error";
+    // A table that is not there may have been named by whoever sent the request.
+    const made = response.status === 404 && !target.startsWith("rpc/");
+    end(made ? { operation: "unknown", result } : { result });
+    return response;
+  } catch (thrown) {
+    end({ result: "error" });
+    throw thrown;
+  }
+};
+
+/**
+ * Runs a function and records how many milliseconds it took in the histogram `name`, with the label
+ * `result` (ok, error); a promise is timed until it settles. Returns and throws what it does.
+ */
+export function measure<T>(name: string, task: () => T, labels: Labels = {}): T {
+  const end = metrics.histogram(name, { unit: "milliseconds" }).start(labels);
+  try {
+    const result = task();
+    if (!(result instanceof Promise)) {
+      end({ result: "ok" });
+      return result;
+    }
+    return result.then(
+      (value) => {
+        end({ result: "ok" });
+        return value;
+      },
+      (thrown) => {
+        end({ result: "error" });
+        throw thrown;
+      },
+    ) as T;
+  } catch (thrown) {
+    end({ result: "error" });
+    throw thrown;
+  }
+}
+
+/** Decorates a method (TC39 decorators): every call is {@link measure}d under this name. */
+export function measured(name: string, labels: Labels = {}) {
+  return <This, Args extends unknown[], Result>(
+    method: (this: This, ...args: Args) => Result,
+    _context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => Result>,
+  ) =>
+    function (this: This, ...args: Args): Result {
+      return measure(name, () => method.apply(this, args), labels);
+    };
+}
+
+let flusher: Flusher | null | undefined;
+
+/** Stores what was counted, after the response. Does nothing where there is no secret key. */
+export function flushSoon(): void {
+  if (flusher === undefined) {
+    try {
+      flusher = openFlusher();
+    } catch (thrown) {
+      console.error(`metrics are not stored: ${thrown}`);
+      flusher = null;
+    }
+  }
+  flusher?.soon();
+}
+
+function openFlusher(): Flusher | null {
+  const env = readMetricsEnv();
+  if (!env) return null;
+  // A client of its own: its fetch is not measured, or each flush would be the reason for another.
+  const client = openClient(env.url, env.secretKey, { patience: 10_000 });
+  const sample = isolateSampler({ memory, cpu }, { memoryLimit: env.memoryLimit });
+  const opened = new Flusher(metrics, {
+    delay: env.flushDelay,
+    sample,
+    log: console.error,
+    async send({ id, samples }) {
+      const { error } = await client.rpc("record_metrics", {
+        batch: id,
+        samples: samples as unknown as Json,
+      });
+      if (!error) return;
+      const text = `${error.code} ${error.message}`;
+      // What is wrong with the data (classes 22 and 23) is so the next time as well.
+      throw /^2[23]/.test(error.code ?? "") ? new Refused(text) : new Error(text);
+    },
+  });
+  // The hosted runtime says so before it ends an isolate.
+  addEventListener("beforeunload", () => waitUntil(opened.flush()));
+  return opened;
+}

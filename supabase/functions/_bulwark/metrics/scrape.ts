@@ -1,0 +1,34 @@
+import { type Cache, cacheKey, namespaces } from "../cache/mod.ts";
+import type { CallerClient } from "../foundation/caller.ts";
+import { unwrap } from "../foundation/errors.ts";
+import type { ScrapedMetric } from "./exposition.ts";
+
+/** Seconds that several scrapers share what one of them read. */
+const sharedFor = 5;
+
+/** Everything that was ever counted, and where each alert stands; at most five seconds old. */
+export function scrape(cache: Cache, service: CallerClient): Promise<ScrapedMetric[]> {
+  return cache.getOrSet(
+    cacheKey(namespaces.metrics, "scrape"),
+    async () => {
+      const [metrics, alerts] = await Promise.all([
+        service.rpc("scrape_metrics").then(unwrap),
+        service.rpc("list_alerts").then(unwrap),
+      ]);
+      return [...metrics as unknown as ScrapedMetric[], alertLevels(alerts)];
+    },
+    { ttl: sharedFor },
+  );
+}
+
+const levels = { no_data: -1, ok: 0, warning: 1, critical: 2 };
+
+function alertLevels(alerts: { name: string; state: keyof typeof levels }[]): ScrapedMetric {
+  return {
+    name: "alert_level",
+    kind: "gauge",
+    unit: "",
+    description: "Where an alert stands: -1 no data, 0 ok, 1 warning, 2 critical",
+    series: alerts.map(({ name, state }) => [{ alert: name }, 1, 0, levels[state], 0, [], []]),
+  };
+}

@@ -1,0 +1,107 @@
+import type { RateLimitEnv } from "../foundation/env.ts";
+import { BulwarkError } from "../foundation/errors.ts";
+import { correlationIdOf, type Handler, withHeaders } from "../foundation/http.ts";
+import { clientAddress } from "./address.ts";
+import type { Charge, RateLimitStore } from "./decision.ts";
+import { rateLimitHeaders, refusal } from "./headers.ts";
+import { type Caller, identifier, type Identify } from "./identity.ts";
+import { boundedStore, patience } from "./limiter.ts";
+import { postgresStore } from "./postgres_store.ts";
+import { redisStore } from "./redis_store.ts";
+import { TurnedAway } from "./turned_away.ts";
+import { sharedRedis } from "../foundation/redis/client.ts";
+import { serviceClient } from "../foundation/service.ts";
+
+/**
+ * The rule for a request, by what it does and never by what it says of itself; null: it is not
+ * limited. `caller` is null where nobody is known.
+ */
+export type ChooseRule = (
+  request: Request,
+  caller: Caller | null,
+) => string | null | Promise<string | null>;
+
+/** What a request was charged as. */
+export interface Charged {
+  rule: string | null;
+  caller: Caller | null;
+}
+
+/** A handler that is told what it was charged as. */
+export type LimitedHandler = (request: Request, charged: Charged) => Promise<Response>;
+
+/** Limits what a handler answers. */
+export type Limit = (rule: string | ChooseRule, handler: LimitedHandler) => Handler;
+
+/** What limiting needs; a test brings its own. */
+export interface LimitParts {
+  store: RateLimitStore;
+  identify: Identify;
+  address: (request: Request) => string | null;
+  /** Notes that somebody was refused for want of a permission. */
+  noteRefusal: (userId: string, request: Request) => Promise<void>;
+}
+
+/**
+ * Limits for a function's handlers: `limit("api_default", handler)`. Each request is charged to its
+ * user or API key, else to the address that the trusted proxy wrote; an answer carries the RateLimit headers, a
+ * refusal is 429 as application/problem+json. Where the store (Postgres, or Redis with REDIS_URL) is
+ * away, a rule decides as it says. Whoever is refused for want of a permission is noted, so that
+ * probing is seen.
+ */
+export function openLimits(env: RateLimitEnv): Limit {
+  const client = serviceClient(env, crypto.randomUUID());
+  return limitsOf({
+    store: boundedStore(openStore(env)),
+    identify: identifier(env),
+    address: (request) => clientAddress(request, env),
+    async noteRefusal(actor_id, request) {
+      await client.rpc("log_audit_event", {
+        event_type: "authz.permission_denied",
+        actor_id,
+        action: new URL(request.url).pathname.slice(0, 256),
+        result: "failure",
+      });
+    },
+  });
+}
+
+/** The store that the environment names: Redis with REDIS_URL, else Postgres. */
+export function openStore(env: RateLimitEnv): RateLimitStore {
+  const client = serviceClient(env, crypto.randomUUID(), { patience });
+  const { redisUrl, redisTimeout, secretKey } = env;
+  const redis = sharedRedis({ redisUrl, upstashUrl: null, upstashToken: null }, redisTimeout);
+  return redis ? redisStore(redis, client, secretKey) : postgresStore(client);
+}
+
+/** The limits that these parts make. */
+export function limitsOf({ store, identify, address, noteRefusal }: LimitParts): Limit {
+  const turnedAway = new TurnedAway();
+  return (rule, handler) => async (request) => {
+    const from = address(request);
+    const caller = await identify(request, !turnedAway.has(from)).catch(() => null);
+    const chosen = typeof rule === "string" ? rule : await rule(request, caller);
+    const charged = { rule: chosen, caller };
+    if (chosen === null) return await handler(request, charged);
+    const charge: Charge = { rule: chosen, ...caller, address: from };
+    const decision = await store.decide(charge);
+    if (!decision.allowed) {
+      if (caller === null) turnedAway.note(from, decision.retryAfterSeconds);
+      return refusal(decision, correlationIdOf(request));
+    }
+    const headers = rateLimitHeaders(decision);
+    try {
+      const answer = await handler(request, charged);
+      // A handler that charged a rule of its own says so itself.
+      return answer.headers.has("ratelimit") ? answer : withHeaders(answer, headers);
+    } catch (thrown) {
+      if (thrown instanceof BulwarkError) {
+        thrown.headers = { ...headers, ...thrown.headers };
+        if (caller && "userId" in caller && thrown.code === "RBAC_PERMISSION_DENIED") {
+          await noteRefusal(caller.userId, request).catch(() => {});
+        }
+      }
+      throw thrown;
+    }
+  };
+}

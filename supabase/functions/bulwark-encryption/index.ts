@@ -1,0 +1,63 @@
+/**
+ * Function `encryption`: the fields of declared columns in schema public, as the bearer of the token:
+ * `POST /encryption/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the
+ * columns to write. `POST /encryption/decrypt` `{ table, columns, primary_keys }`: the texts of rows
+ * that the bearer can read. `POST /encryption/find` `{ table, organization_id, column, value, cursor }`:
+ * the rows with a text. `POST /encryption/rotate` `{ organization_id, purpose }`: a new data key.
+ * `POST /encryption/work` is for the scheduler: re-encrypts, and rotates what it is told to.
+ */
+import { callerClient } from "../_bulwark/foundation/caller.ts";
+import { decryptRows, encryptRows, findRows } from "../_bulwark/encryption/access.ts";
+import { answering, refusalOf } from "../_bulwark/encryption/answers.ts";
+import type { EncryptionError } from "../_bulwark/encryption/errors.ts";
+import * as input from "../_bulwark/encryption/input.ts";
+import { openDataKeys } from "../_bulwark/encryption/mod.ts";
+import { rotate, work } from "../_bulwark/encryption/rotation.ts";
+import { readEncryptionEnv, readRateLimitEnv } from "../_bulwark/foundation/env.ts";
+import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
+import { parse } from "../_bulwark/foundation/input.ts";
+import { openLimits } from "../_bulwark/rate_limits/mod.ts";
+import { router } from "../_bulwark/foundation/router.ts";
+import { forScheduler, schedulerPatience } from "../_bulwark/foundation/scheduler.ts";
+import { serviceClient } from "../_bulwark/foundation/service.ts";
+
+const env = readEncryptionEnv();
+const limit = openLimits(readRateLimitEnv());
+
+const asService = (request: Request, options = {}) => {
+  const service = serviceClient(env, correlationIdOf(request), options);
+  return { service, keys: openDataKeys(service, env) };
+};
+const asCaller = (request: Request) => ({
+  ...asService(request),
+  caller: callerClient(request, env),
+  refusal: (thrown: EncryptionError) => refusalOf(thrown, correlationIdOf(request)),
+});
+const answer = router(limit, {
+  "POST /encryption/encrypt": limit(
+    "api_relaxed",
+    answering((request, body) => encryptRows(asCaller(request), parse(input.encryptInput, body))),
+  ),
+  "POST /encryption/decrypt": limit(
+    "api_relaxed",
+    answering((request, body) => decryptRows(asCaller(request), parse(input.decryptInput, body))),
+  ),
+  "POST /encryption/find": limit(
+    "api_relaxed",
+    answering((request, body) => findRows(asCaller(request), parse(input.findInput, body))),
+  ),
+  "POST /encryption/rotate": limit(
+    "api_strict",
+    answering((request, body) => rotate(asCaller(request), parse(input.rotateInput, body))),
+  ),
+  "POST /encryption/work": forScheduler(
+    limit,
+    env.schedulerSecret,
+    answering(async (request, body) => {
+      const { service, keys } = asService(request, { patience: schedulerPatience });
+      return await work(service, keys, parse(input.workInput, body));
+    }),
+  ),
+});
+
+Deno.serve(handle(answer));

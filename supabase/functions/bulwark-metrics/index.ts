@@ -1,0 +1,44 @@
+/**
+ * Function `metrics`: `GET /metrics` answers with all metrics as Prometheus or OpenMetrics text, or
+ * with `?format=json` (or that in Accept) with what the console shows. For whoever holds
+ * system:monitor for the whole installation, for a scraper with its token, and for the secret key.
+ */
+import { openCache } from "../_bulwark/cache/mod.ts";
+import { callerClient } from "../_bulwark/foundation/caller.ts";
+import { readCacheEnv, readMetricsFunctionEnv, readRateLimitEnv } from "../_bulwark/foundation/env.ts";
+import { carriesSecret } from "../_bulwark/foundation/credentials.ts";
+import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
+import { parse, queryOf } from "../_bulwark/foundation/input.ts";
+import { cacheObserver } from "../_bulwark/metrics/mod.ts";
+import { readOverview } from "../_bulwark/metrics/console.ts";
+import { contentTypes, toText } from "../_bulwark/metrics/exposition.ts";
+import { formatOf, metricsQuery, rangeOf } from "../_bulwark/metrics/format.ts";
+import { scrape } from "../_bulwark/metrics/scrape.ts";
+import { requirePermission } from "../_bulwark/rbac/permissions.ts";
+import { openLimits } from "../_bulwark/rate_limits/mod.ts";
+import { router } from "../_bulwark/foundation/router.ts";
+import { serviceClient } from "../_bulwark/foundation/service.ts";
+
+const env = readMetricsFunctionEnv();
+const limit = openLimits(readRateLimitEnv());
+const tokens = [env.scrapeToken, env.secretKey];
+/** Guesses at the scraper's token are charged like any other request. */
+const rule = (request: Request) => carriesSecret(request, tokens) ? null : "api_default";
+const cache = openCache(readCacheEnv(), cacheObserver);
+
+const answer = limit(rule, async (request) => {
+  if (!carriesSecret(request, tokens)) {
+    await requirePermission(callerClient(request, env), "system:monitor", null);
+  }
+  const service = serviceClient(env, correlationIdOf(request));
+  const asked = parse(metricsQuery, queryOf(request));
+  const format = formatOf(request, asked.format);
+  if (format === "json") {
+    const { since, step } = rangeOf(asked.range);
+    return Response.json(await readOverview(service, since, step));
+  }
+  const text = toText(await scrape(cache, service), format);
+  return new Response(text, { headers: { "content-type": contentTypes[format] } });
+});
+
+Deno.serve(handle(router(limit, { "GET /metrics": answer })));

@@ -1,0 +1,56 @@
+/**
+ * Function `webhooks`. As the bearer of the token: makes an endpoint (`POST /webhooks/endpoints`),
+ * moves it (`PUT …/endpoints/<id>/destination`), exchanges its secret (`POST …/<id>/rotate`) and
+ * sends it a sample now (`POST …/<id>/test`). For the scheduler: delivers what is due
+ * (`POST /webhooks/deliver`). Everything else is an RPC of the database.
+ */
+import { unwrap } from "../_bulwark/foundation/errors.ts";
+import { callerClient } from "../_bulwark/foundation/caller.ts";
+import { openDataKeys } from "../_bulwark/encryption/mod.ts";
+import { readRateLimitEnv, readWebhookEnv } from "../_bulwark/foundation/env.ts";
+import { correlationIdOf, handle, readJson } from "../_bulwark/foundation/http.ts";
+import { parse, queryOf } from "../_bulwark/foundation/input.ts";
+import { openLimits } from "../_bulwark/rate_limits/mod.ts";
+import { pathId, router } from "../_bulwark/foundation/router.ts";
+import { forScheduler, schedulerPatience } from "../_bulwark/foundation/scheduler.ts";
+import { serviceClient } from "../_bulwark/foundation/service.ts";
+import { deliverFor, deliverSample } from "../_bulwark/webhooks/delivering.ts";
+import { createEndpoint, moveEndpoint, rotateSecret } from "../_bulwark/webhooks/endpoints.ts";
+import * as input from "../_bulwark/webhooks/input.ts";
+
+const env = readWebhookEnv();
+const limit = openLimits(readRateLimitEnv());
+
+const asService = (request: Request, options = {}) => {
+  const client = serviceClient(env, correlationIdOf(request), options);
+  return { client, keys: openDataKeys(client, env), policy: env, source: new URL(env.url).host };
+};
+const asCaller = (from: Request) => ({ ...asService(from), client: callerClient(from, env) });
+
+const answer = router(limit, {
+  "POST /webhooks/endpoints": limit("api_default", async (request) => {
+    const asked = parse(input.newEndpoint, await readJson(request));
+    return Response.json(await createEndpoint(asCaller(request), asked), { status: 201 });
+  }),
+  "PUT /webhooks/endpoints/<id>/destination": limit("api_default", async (request) => {
+    const asked = parse(input.newDestination, await readJson(request));
+    await moveEndpoint(asCaller(request), pathId(request), asked);
+    return new Response(null, { status: 204 });
+  }),
+  "POST /webhooks/endpoints/<id>/rotate": limit("api_default", async (request) => {
+    const { overlap_seconds } = parse(input.rotation, await readJson(request));
+    return Response.json(await rotateSecret(asCaller(request), pathId(request), overlap_seconds));
+  }),
+  "POST /webhooks/endpoints/<id>/test": limit("api_default", async (request) => {
+    const endpoint_id = pathId(request);
+    const sent = await callerClient(request, env).rpc("send_test_webhook", { endpoint_id });
+    return Response.json(await deliverSample(asService(request), unwrap(sent)));
+  }),
+  "POST /webhooks/deliver": forScheduler(limit, env.schedulerSecret, async (request) => {
+    const { wait_seconds } = parse(input.delivering, queryOf(request));
+    const service = asService(request, { patience: schedulerPatience });
+    return Response.json(await deliverFor(service, wait_seconds, request.signal));
+  }),
+});
+
+Deno.serve(handle(answer));

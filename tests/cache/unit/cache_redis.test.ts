@@ -1,0 +1,603 @@
+/** The cache over a real redis-server: several isolates, races, and a Redis that dies. */
+import assert from "node:assert/strict";
+import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
+import { openRedis, RedisClient, type RedisCommands } from "../../../supabase/functions/_bulwark/foundation/redis/client.ts";
+import { Cache, type CacheOptions } from "../../../supabase/functions/_bulwark/cache/cache.ts";
+import { type CacheKey, cacheKey, cachePattern } from "../../../supabase/functions/_bulwark/cache/catalog.ts";
+import { SharedLevel } from "../../../supabase/functions/_bulwark/cache/shared.ts";
+
+const binary = redisServer();
+const key = (name: string) => cacheKey("user", name);
+const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
+
+/** A Redis, and isolates on it that keep nothing in memory unless they are told to. */
+interface Place {
+  server: TestRedis;
+  redis: RedisClient;
+  isolate(options?: Partial<CacheOptions>, timeout?: number): Cache;
+}
+
+function redisTest(name: string, test: (place: Place) => Promise<void>): void {
+  Deno.test({
+    name: binary ? name : `${name} (needs redis-server; Debian: redis-server)`,
+    ignore: !binary,
+    // ioredis ends its socket after close() returns.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      const server = await startRedis(binary ?? "");
+      const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
+      const redis = openRedis(env, { timeout: 5000, log: () => {} });
+      assert.ok(redis);
+      const opened: Cache[] = [];
+      try {
+        await test({
+          server,
+          redis,
+          isolate(options = {}, timeout = 5000) {
+            const own = openRedis(env, { timeout, log: () => {} });
+            assert.ok(own);
+            const shared = new SharedLevel(own, { prefix: "t", leaseTime: 5000 });
+            const cache = new Cache(shared, {
+              memory: { maxEntries: 1000, maxSize: 1_000_000 },
+              memorySeconds: 0,
+              loadWait: 20_000,
+              ...options,
+            });
+            opened.push(cache);
+            return cache;
+          },
+        });
+      } finally {
+        for (const cache of opened) cache.close();
+        redis.close();
+        await server.stop();
+      }
+    },
+  });
+}
+
+redisTest("CACHE-R01: what one isolate loaded another does not load", async ({ isolate }) => {
+  const [one, two] = [isolate(), isolate()];
+  await one.getOrSet(key("a"), () => Promise.resolve({ n: 1 }), { ttl: 60 });
+  const unused = () => Promise.reject(new Error("loaded again"));
+  assert.deepEqual(await two.getOrSet(key("a"), unused, { ttl: 60 }), { n: 1 });
+});
+
+redisTest("CACHE-R24: what is in Redis and no JSON is a miss", async ({ redis, isolate }) => {
+  const cache = isolate();
+  for (const junk of ["\njunk", "\n", "junk", ""]) {
+    await redis.call("SET", "t:e:user:a", junk);
+    const answer = await cache.getOrSet(key("a"), () => Promise.resolve("loaded"), { ttl: 60 });
+    assert.equal(answer, "loaded", junk.slice(0, 10));
+    await redis.call("SET", "t:e:user:a", junk);
+    assert.deepEqual(await cache.getMany([key("a"), key("b")]), [undefined, undefined]);
+  }
+});
+
+redisTest("CACHE-R26: what is deeper than the stack can be read", async ({ redis, isolate }) => {
+  await redis.call("SET", "t:e:user:a", `\n${"[".repeat(200_000)}${"]".repeat(200_000)}`);
+  const unused = () => Promise.reject(new Error("loaded again"));
+  let value = await isolate().getOrSet<unknown[]>(key("a"), unused, { ttl: 60 });
+  for (; value.length > 0; value = value[0] as unknown[]) assert.ok(Object.isFrozen(value));
+});
+
+redisTest("CACHE-R25: what is in Redis and no text is a miss", async ({ redis, isolate }) => {
+  const cache = isolate();
+  await redis.call("RPUSH", "t:e:user:a", "x");
+  await redis.call("RPUSH", "t:t:tag", "x");
+  for (const tags of [[], ["tag"]]) {
+    const options = { ttl: 60, tags };
+    assert.equal(
+      await cache.getOrSet(key("a"), () => Promise.resolve("loaded"), options),
+      "loaded",
+    );
+  }
+});
+
+redisTest("CACHE-R02: of ten isolates that miss at once one loads", async ({ isolate }) => {
+  const isolates = Array.from({ length: 10 }, () => isolate());
+  let loads = 0;
+  const load = async () => {
+    loads++;
+    await pause(50);
+    return "value";
+  };
+  const all = isolates.flatMap((cache) =>
+    [1, 2, 3].map(() => cache.getOrSet(key("hot"), load, { ttl: 60 }))
+  );
+  assert.deepEqual(new Set(await Promise.all(all)), new Set(["value"]));
+  assert.equal(loads, 1);
+});
+
+redisTest(
+  "CACHE-R03: who waits in vain for another's load loads by itself",
+  async ({ isolate }) => {
+    const one = isolate();
+    const two = isolate({ loadWait: 30 });
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const load = () => {
+      begin();
+      return promise;
+    };
+    const slow = one.getOrSet(key("a"), load, { ttl: 60 });
+    await begun;
+    assert.equal(await two.getOrSet(key("a"), () => Promise.resolve("mine"), { ttl: 60 }), "mine");
+    resolve("theirs");
+    assert.equal(await slow, "theirs");
+  },
+);
+
+redisTest(
+  "CACHE-R04: a load in one isolate does not survive a deletion in another",
+  async (place) => {
+    const [one, two] = [place.isolate(), place.isolate({ memorySeconds: 5 })];
+    for (const how of ["delete", "tag", "pattern", "set"] as const) {
+      const each = key(how);
+      const { promise, resolve } = Promise.withResolvers<string>();
+      const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+      const options = { ttl: 60, tags: ["team"] };
+      const load = () => {
+        begin();
+        return promise;
+      };
+      const before = two.getOrSet(each, load, options);
+      await begun;
+      if (how === "delete") await one.delete(each);
+      if (how === "tag") await one.invalidateTags("team");
+      if (how === "pattern") await one.clear(cachePattern("user", how));
+      if (how === "set") await one.set(each, "new", options);
+      resolve("old");
+      assert.equal(await before, "old");
+      const expected = how === "set" ? "new" : undefined;
+      assert.equal(await one.get(each), expected, how);
+      // Of a tag the isolate itself learns at its next look into Redis, and its memory ends by itself.
+      if (how !== "tag") assert.equal(await two.get(each), expected, `${how}, where it was loaded`);
+    }
+  },
+);
+
+redisTest("CACHE-R05: loads and deletions in a storm never leave an old value", async (place) => {
+  const isolates = Array.from({ length: 4 }, () => place.isolate());
+  let truth = 0;
+  const options = { ttl: 60, tags: ["t"] };
+  const load = async () => {
+    const read = truth;
+    await pause(Math.random() * 4);
+    return read;
+  };
+  for (let round = 0; round < 150; round++) {
+    const readers = isolates.map((cache) => cache.getOrSet(key("k"), load, options));
+    if (round % 3 === 0) await pause(Math.random() * 4);
+    truth = round + 1;
+    const writer = isolates[round % 4]!;
+    await (round % 2 ? writer.delete(key("k")) : writer.invalidateTags("t"));
+    assert.equal(await writer.getOrSet(key("k"), load, options), truth, `round ${round}, at once`);
+    // Elsewhere a caller may still join a load that this isolate had begun; but nothing keeps it.
+    await Promise.all(readers);
+    const again = isolates.map((cache) => cache.getOrSet(key("k"), load, options));
+    assert.deepEqual(await Promise.all(again), Array(4).fill(truth), `round ${round}`);
+  }
+});
+
+redisTest("CACHE-R06: a tag is invalidated by one write, whatever carries it", async (place) => {
+  const cache = place.isolate();
+  const keys = Array.from({ length: 500 }, (_, i) => key(`${i}`));
+  await cache.setMany(keys.map((each, i) => [each, i]), { ttl: 60, tags: ["a", "b"] });
+  assert.equal((await cache.getMany(keys)).filter((value) => value !== undefined).length, 500);
+  const commands = async () => {
+    const info = String(await place.redis.call("INFO", "commandstats"));
+    return [...info.matchAll(/cmdstat_(set|del|unlink):calls=(\d+)/g)]
+      .reduce((sum, [, , calls]) => sum + Number(calls), 0);
+  };
+  const before = await commands();
+  await cache.invalidateTags("b");
+  assert.equal(await commands() - before, 1);
+  assert.deepEqual(await cache.getMany(keys), Array(500).fill(undefined));
+});
+
+redisTest(
+  "CACHE-R07: a tag whose generation was evicted takes its entries along",
+  async (place) => {
+    const cache = place.isolate();
+    await cache.set(key("a"), 1, { ttl: 60, tags: ["team"] });
+    assert.equal(await cache.get(key("a")), 1);
+    await place.redis.call("DEL", "t:t:team");
+    assert.equal(await cache.get(key("a")), undefined);
+    await cache.set(key("b"), 2, { ttl: 60, tags: ["team"] });
+    assert.equal(await cache.get(key("a")), undefined, "a new generation does not bring it back");
+  },
+);
+
+redisTest(
+  "CACHE-R08: an entry stored without a tag is not taken for one that has it",
+  async (place) => {
+    const cache = place.isolate();
+    await cache.set(key("a"), "before the tag was added to the code", { ttl: 60 });
+    const got = await cache.getOrSet(key("a"), () => Promise.resolve("fresh"), {
+      ttl: 60,
+      tags: ["team"],
+    });
+    assert.equal(got, "fresh");
+  },
+);
+
+redisTest("CACHE-R09: a pattern is cleared by SCAN and UNLINK, never by KEYS", async (place) => {
+  const [one, two] = [place.isolate(), place.isolate({ memorySeconds: 60 })];
+  const keys = Array.from({ length: 1200 }, (_, i) => cacheKey("user", "1", i));
+  await one.setMany(keys.map((each) => [each, 1]), { ttl: 60 });
+  await one.set(cacheKey("user", "2", "kept"), 2, { ttl: 60 });
+  await two.clear(cachePattern("user", "1"));
+  assert.deepEqual(await one.getMany(keys), Array(1200).fill(undefined));
+  assert.equal(await one.get(cacheKey("user", "2", "kept")), 2);
+  const info = String(await place.redis.call("INFO", "commandstats"));
+  assert.match(info, /cmdstat_scan:/);
+  assert.match(info, /cmdstat_unlink:/);
+  assert.doesNotMatch(info, /cmdstat_(keys|flushdb|flushall):/);
+});
+
+redisTest(
+  "CACHE-R10: in another isolate's memory an entry ends after memorySeconds",
+  async (place) => {
+    const one = place.isolate();
+    const two = place.isolate({ memorySeconds: 30 });
+    await one.set(key("a"), "old", { ttl: 60 });
+    const load = () => Promise.resolve("new");
+    assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "old");
+    await one.delete(key("a"));
+    assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "old", "as documented");
+    const clock = Date.now;
+    Date.now = () => clock() + 30_000;
+    try {
+      assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "new");
+    } finally {
+      Date.now = clock;
+    }
+  },
+);
+
+redisTest(
+  "CACHE-R11: a Redis that is killed and comes back under load fails no request",
+  async (place) => {
+    const isolates = [1, 2, 3].map(() => place.isolate({}, 300));
+    const outcomes = { failed: 0, wrong: 0, served: 0, loaded: 0 };
+    let stop = false;
+    const client = async (cache: Cache) => {
+      while (!stop) {
+        const n = Math.floor(Math.random() * 50);
+        const load = () => {
+          outcomes.loaded++;
+          return Promise.resolve(n);
+        };
+        await cache.getOrSet(key(`${n}`), load, { ttl: 60 }).then(
+          (value) => value === n ? outcomes.served++ : outcomes.wrong++,
+          () => outcomes.failed++,
+        );
+        await pause(1);
+      }
+    };
+    const clients = isolates.flatMap((cache) => Array.from({ length: 5 }, () => client(cache)));
+    const hitRate = async () => {
+      const { served, loaded } = outcomes;
+      while (outcomes.served < served + 200) await pause(10);
+      return 1 - (outcomes.loaded - loaded) / (outcomes.served - served);
+    };
+    /** However busy the machine is: some time it must be so again. */
+    const recovered = async () => {
+      let rate = 0;
+      for (let tries = 0; tries < 200 && rate < 0.95; tries++) rate = await hitRate();
+      return rate >= 0.95;
+    };
+    const warmed = await recovered();
+    await place.server.kill();
+    await hitRate();
+    const during = await hitRate();
+    await place.server.start();
+    const restarted = await recovered();
+    place.server.freeze();
+    await hitRate();
+    place.server.thaw();
+    const thawed = await recovered();
+    stop = true;
+    await Promise.all(clients);
+    assert.deepEqual({ warmed, restarted, thawed }, {
+      warmed: true,
+      restarted: true,
+      thawed: true,
+    });
+    assert.ok(during < 0.5, `hits while it was away: ${during}`);
+    assert.deepEqual([outcomes.failed, outcomes.wrong], [0, 0]);
+  },
+);
+
+redisTest(
+  "CACHE-R12: what was deleted while Redis was away is deleted when it is back",
+  async (place) => {
+    // A Redis with a memory of its own: frozen, not killed.
+    const [one, two] = [place.isolate(), place.isolate({}, 300)];
+    await one.set(key("a"), "old", { ttl: 600 });
+    await one.set(key("b"), "old", { ttl: 600, tags: ["team"] });
+    place.server.freeze();
+    await two.delete(key("a"));
+    await two.invalidateTags("team");
+    place.server.thaw();
+    const load = () => Promise.resolve("new");
+    const options = { ttl: 600, tags: ["team"] };
+    let seen: unknown = "old";
+    for (let tries = 0; tries < 200 && seen !== "new"; tries++) {
+      assert.equal(await two.getOrSet(key("a"), load, { ttl: 600 }), "new");
+      assert.equal(await two.getOrSet(key("b"), load, options), "new");
+      seen = await one.get(key("a"));
+      await pause(50);
+    }
+    assert.equal(seen, "new", "for the others too, as soon as it could be told");
+    assert.equal(await one.getOrSet(key("b"), load, options), "new");
+  },
+);
+
+redisTest("CACHE-R13: no Redis at all is a cache in memory", async ({ server, isolate }) => {
+  await server.kill();
+  const cache = isolate({ memorySeconds: 5 }, 50);
+  let loads = 0;
+  const load = () => Promise.resolve(++loads);
+  for (let i = 0; i < 20; i++) await cache.getOrSet(key("a"), load, { ttl: 60 });
+  assert.equal(loads, 1);
+  await cache.set(key("b"), 2, { ttl: 60 });
+  assert.equal(await cache.get(key("b")), 2);
+  await cache.delete(key("b"));
+  assert.equal(await cache.get(key("b")), undefined);
+});
+
+redisTest("CACHE-R14: what is stored expires in Redis too", async ({ redis, isolate }) => {
+  const cache = isolate();
+  await cache.set(key("a"), 1, { ttl: 60, tags: ["team"] });
+  await cache.getOrSet(key("b"), () => Promise.resolve(2), { ttl: 60 });
+  const [, names] = await redis.call("SCAN", "0", "COUNT", 1000) as [string, string[]];
+  assert.deepEqual(names.sort(), ["t:e:user:a", "t:e:user:b", "t:t:team"]);
+  for (const name of names) assert.ok(Number(await redis.call("PTTL", name)) > 0, name);
+});
+
+redisTest("CACHE-R15: over Upstash's HTTP it is the same cache", async ({ server, redis }) => {
+  // A bridge that speaks Upstash's REST before the real Redis.
+  const bridge = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    if (request.headers.get("authorization") !== "Bearer secret") {
+      return Response.json({ error: "Unauthorized" }, { status: 401 });
+    }
+    const [command, ...args] = await request.json() as [string, ...string[]];
+    try {
+      return Response.json({ result: await redis.call(command, ...args) });
+    } catch (thrown) {
+      return Response.json({ error: (thrown as Error).message }, { status: 400 });
+    }
+  });
+  try {
+    const open = (token: string) => {
+      const upstashUrl = `http://127.0.0.1:${bridge.addr.port}`;
+      const http = openRedis({ redisUrl: null, upstashUrl, upstashToken: token }, {
+        timeout: 1000,
+        log: () => {},
+      });
+      assert.ok(http);
+      return new Cache(new SharedLevel(http, { prefix: "u", leaseTime: 5000 }), {
+        memory: { maxEntries: 100, maxSize: 100_000 },
+        memorySeconds: 0,
+        loadWait: 500,
+      });
+    };
+    const [one, two] = [open("secret"), open("secret")];
+    const options = { ttl: 60, tags: ["team"] };
+    const unused = () => Promise.reject(new Error("loaded again"));
+    await one.getOrSet(key("a"), () => Promise.resolve({ text: '{"quoted": 1}' }), options);
+    assert.deepEqual(await two.getOrSet(key("a"), unused, options), { text: '{"quoted": 1}' });
+    await two.invalidateTags("team");
+    assert.equal(await one.getOrSet(key("a"), () => Promise.resolve(5), options), 5);
+    await one.clear(cachePattern("user"));
+    assert.equal(await two.get(key("a")), undefined);
+    const refused = open("wrong");
+    assert.equal(await refused.getOrSet(key("a"), () => Promise.resolve(6), options), 6);
+  } finally {
+    await bridge.shutdown();
+  }
+  assert.ok(server.url);
+});
+
+redisTest("CACHE-R16: what a key is made of cannot name another's entry", async ({ isolate }) => {
+  const cache = isolate();
+  const odd: CacheKey[] = ["a:b", "a\nb", "*", "[ab]", "a b=c", "é", '"'].map(key);
+  await cache.setMany(odd.map((each, i) => [each, i]), { ttl: 60, tags: ["a b=c\n", "*"] });
+  assert.deepEqual(await cache.getMany(odd), odd.map((_, i) => i));
+  await cache.clear(cachePattern("user", "[ab]"));
+  assert.deepEqual(await cache.getMany(odd), [0, 1, 2, undefined, 4, 5, 6]);
+  await cache.invalidateTags("*");
+  assert.deepEqual(await cache.getMany(odd), Array(7).fill(undefined));
+});
+
+redisTest("CACHE-R17: a hit is one round trip, with tags as well", async ({ redis, isolate }) => {
+  const cache = isolate();
+  const unused = () => Promise.reject(new Error("loaded"));
+  const calls = async () => {
+    const info = String(await redis.call("INFO", "commandstats"));
+    return [...info.matchAll(/cmdstat_(?!info)\w+:calls=(\d+)/g)]
+      .reduce((sum, [, count]) => sum + Number(count), 0);
+  };
+  for (const tags of [[], ["team"], ["team", "user 1"]]) {
+    const name = key(`${tags.length}`);
+    await cache.set(name, 1, { ttl: 60, tags });
+    const before = await calls();
+    for (let i = 0; i < 10; i++) await cache.getOrSet(name, unused, { ttl: 60, tags });
+    assert.equal(await calls() - before, 10, `${tags.length} tags`);
+  }
+});
+
+redisTest(
+  "CACHE-R18: a prefix is no pattern, and nobody else's names are cleared",
+  async (place) => {
+    const open = (prefix: string) => {
+      const env = { redisUrl: place.server.url, upstashUrl: null, upstashToken: null };
+      const redis = openRedis(env, { timeout: 5000 });
+      assert.ok(redis);
+      return new Cache(new SharedLevel(redis, { prefix, leaseTime: 5000 }), {
+        memory: { maxEntries: 100, maxSize: 100_000 },
+        memorySeconds: 0,
+        loadWait: 500,
+      });
+    };
+    const [wild, foreign] = [open("[ab]*"), open("app")];
+    try {
+      for (const cache of [wild, foreign]) await cache.set(key("1"), "mine", { ttl: 60 });
+      await place.redis.call("SET", "a:e:user:1", "another program's");
+      await foreign.set(cacheKey("user_permissions", "1"), "mine", { ttl: 60 });
+      await wild.clear(cachePattern("user"));
+      assert.equal(await wild.get(key("1")), undefined);
+      assert.equal(await foreign.get(key("1")), "mine");
+      assert.equal(await place.redis.call("GET", "a:e:user:1"), "another program's");
+      await foreign.clear(cachePattern("user"));
+      assert.equal(await foreign.get(key("1")), undefined);
+      assert.equal(await foreign.get(cacheKey("user_permissions", "1")), "mine");
+    } finally {
+      wild.close();
+      foreign.close();
+    }
+  },
+);
+
+redisTest("CACHE-R19: a Redis that is full goes on serving what it has", async (place) => {
+  const cache = place.isolate();
+  await cache.set(key("a"), "kept", { ttl: 60 });
+  await place.redis.call("CONFIG", "SET", "maxmemory", "1");
+  for (let i = 0; i < 10; i++) await cache.set(key(`new ${i}`), i, { ttl: 60 });
+  const unused = () => Promise.reject(new Error("loaded"));
+  assert.equal(await cache.getOrSet(key("a"), unused, { ttl: 60 }), "kept");
+  assert.equal(await cache.getOrSet(key("b"), () => Promise.resolve(2), { ttl: 60 }), 2);
+  assert.equal(cache.state, "shared");
+});
+
+redisTest(
+  "CACHE-R20: a load that outlived the Redis it began with is kept by nobody",
+  async (place) => {
+    const [one, two] = [
+      place.isolate({ memorySeconds: 60 }, 300),
+      place.isolate({}, 300),
+    ];
+    let truth = "old";
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const options = { ttl: 60, tags: ["team"] };
+    const slow = one.getOrSet(key("a"), async () => {
+      const read = truth;
+      begin();
+      await promise;
+      return read;
+    }, options);
+    await begun;
+    await place.server.kill();
+    truth = "new";
+    await two.delete(key("a"));
+    await place.server.start();
+    // Both are connected again.
+    for (const cache of [one, two]) {
+      for (let i = 0; i < 500 && await cache.get(key("b")) !== "there"; i++) {
+        await cache.set(key("b"), "there", { ttl: 60, memoryOnly: false });
+        await pause(10);
+      }
+    }
+    resolve();
+    assert.equal(await slow, "old", "to whoever asked before");
+    const load = () => Promise.resolve(truth);
+    assert.equal(await two.getOrSet(key("a"), load, options), "new");
+    assert.equal(await one.getOrSet(key("a"), load, options), "new");
+  },
+);
+
+/** An isolate whose way to Redis can be cut, before a command arrives or before its answer does. */
+function cuttable(redis: RedisClient) {
+  const way: { is: "open" | "cut" | "mute" } = { is: "open" };
+  const commands: RedisCommands = {
+    isConnected: true,
+    async call(command, ...args) {
+      if (way.is === "cut") throw new Error("cut");
+      const mute = way.is === "mute" && command.startsWith("EVAL");
+      const answer = await redis.call(command, ...args);
+      return mute ? await new Promise(() => {}) : answer;
+    },
+    drop() {},
+  };
+  const client = new RedisClient(commands, { timeout: 100, log: () => {} });
+  const shared = new SharedLevel(client, { prefix: "t", leaseTime: 5000 });
+  const cache = new Cache(shared, {
+    memory: { maxEntries: 100, maxSize: 100_000 },
+    memorySeconds: 0,
+    loadWait: 20_000,
+  });
+  return { cache, way };
+}
+
+redisTest(
+  "CACHE-R21: what was deleted while Redis was away is deleted though nobody asks, and not stored again",
+  async (place) => {
+    const one = place.isolate();
+    const two = cuttable(place.redis);
+    await one.set(key("a"), "old", { ttl: 600 });
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const slow = two.cache.getOrSet(key("b"), () => {
+      begin();
+      return promise;
+    }, { ttl: 600 });
+    await begun;
+    two.way.is = "cut";
+    await two.cache.delete(key("a"), key("b"));
+    two.way.is = "open";
+    resolve("old");
+    assert.equal(await slow, "old", "to whoever asked before");
+    assert.equal(await one.get(key("b")), undefined, "and to nobody else");
+    for (let i = 0; i < 300 && await one.get(key("a")) !== undefined; i++) await pause(20);
+    assert.equal(await one.get(key("a")), undefined);
+    two.cache.close();
+  },
+);
+
+redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place) => {
+  const one = cuttable(place.redis);
+  const two = place.isolate({ loadWait: 30_000 });
+  const load = () => Promise.resolve("mine");
+  // The script is known, so that what gets lost is its answer.
+  await one.cache.getOrSet(key("warm"), load, { ttl: 60 });
+  one.way.is = "mute";
+  assert.equal(await one.cache.getOrSet(key("a"), load, { ttl: 60 }), "mine");
+  one.way.is = "open";
+  const start = performance.now();
+  assert.equal(await two.getOrSet(key("a"), load, { ttl: 60 }), "mine");
+  assert.ok(performance.now() - start < 4000, "nobody waits for a lease that nobody has");
+  one.cache.close();
+});
+
+redisTest(
+  "CACHE-R23: while a pattern is cleared others read, and nobody scans again",
+  async (place) => {
+    const cache = place.isolate();
+    const keys = Array.from({ length: 5000 }, (_, i) => cacheKey("user", "1", i));
+    await cache.setMany(keys.map((each) => [each, "old"]), { ttl: 60 });
+    await cache.set(cacheKey("organization", "1"), "there", { ttl: 60 });
+    const scans = async () => {
+      const info = String(await place.redis.call("INFO", "commandstats"));
+      return Number(/cmdstat_scan:calls=(\d+)/.exec(info)?.[1] ?? 0);
+    };
+    let cleared = false;
+    const clearing = cache.clear(cachePattern("user", "1")).then(() => cleared = true);
+    const unused = () => Promise.reject(new Error("loaded"));
+    let during = 0;
+    for (let i = 0; !cleared; i++) {
+      const own = await cache.getOrSet(keys[i]!, () => Promise.resolve("new"), { ttl: 60 });
+      assert.equal(own, "new", "what is being cleared is gone at once");
+      const others = await cache.getOrSet(cacheKey("organization", "1"), unused, { ttl: 60 });
+      assert.equal(others, "there");
+      during++;
+    }
+    await clearing;
+    assert.ok(during > 0);
+    assert.ok(await scans() < 60, `${await scans()} scans`);
+    assert.equal(await cache.get(keys.at(-1)!), undefined);
+  },
+);

@@ -1,0 +1,102 @@
+/** What the tests of encryption share: the function over HTTP, and the demo's table of contacts. */
+import assert from "node:assert/strict";
+import {
+  createOrganization,
+  join,
+  type Person,
+  publishableKey,
+  schedulerSecret,
+  signUp,
+  url,
+} from "../support.ts";
+
+/** An answer of the function. */
+export interface Answer {
+  status: number;
+  // deno-lint-ignore no-explicit-any
+  body: any;
+}
+
+/** Calls the function as the bearer of a token. */
+export async function call(token: string | null, path: string, body: unknown): Promise<Answer> {
+  const answer = await fetch(`${url}/functions/v1/encryption/${path}`, {
+    method: "POST",
+    headers: { apikey: publishableKey, ...(token ? { authorization: `Bearer ${token}` } : {}) },
+    body: JSON.stringify(body),
+  });
+  return { status: answer.status, body: await answer.json() };
+}
+
+/** What a call that must succeed answered. */
+export async function done(token: string, path: string, body: unknown) {
+  const answer = await call(token, path, body);
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
+  return answer.body;
+}
+
+/** The scheduler's call. */
+export const work = (body: Record<string, unknown> = {}) => done(schedulerSecret, "work", body);
+
+/** Contacts of one organization: its people, and what they do with them. */
+export interface Contacts {
+  organization: string;
+  admin: Person;
+  analyst: Person;
+  viewer: Person;
+}
+
+export async function makeContacts(): Promise<Contacts> {
+  const [admin, analyst, viewer] = [
+    await signUp("admin"),
+    await signUp("analyst"),
+    await signUp("viewer"),
+  ];
+  const organization = await createOrganization(admin);
+  await join(admin, organization, analyst, "analyst");
+  await join(admin, organization, viewer, "viewer");
+  return { organization, admin, analyst, viewer };
+}
+
+/** Writes a contact the way a frontend does: encrypted first, then inserted under its policies. */
+export async function addContacts(
+  { organization, analyst }: Contacts,
+  emails: string[],
+): Promise<string[]> {
+  const ids = emails.map(() => crypto.randomUUID());
+  const { rows } = await done(analyst.token, "encrypt", {
+    table: "contacts",
+    organization_id: organization,
+    rows: emails.map((email, row) => ({ primary_key: ids[row], fields: { email } })),
+  });
+  const inserted = await table(analyst).insert(
+    rows.map((row: { primary_key: string; fields: Record<string, string> }) => ({
+      id: row.primary_key,
+      organization_id: organization,
+      name: "Somebody",
+      ...row.fields,
+    })),
+  );
+  assert.equal(inserted.error, null);
+  return ids;
+}
+
+/** The demo's table, which belongs to the host application and not to the generated types. */
+export function table({ client }: Person) {
+  // deno-lint-ignore no-explicit-any
+  return (client as any).from("contacts");
+}
+
+/** Texts of contacts by id. */
+export async function readContacts(person: Person, ids: string[]): Promise<Record<string, string>> {
+  const { rows } = await done(person.token, "decrypt", {
+    table: "contacts",
+    columns: ["email"],
+    primary_keys: ids,
+  });
+  return Object.fromEntries(
+    rows.map((row: { primary_key: string; fields: { email: string } }) => [
+      row.primary_key,
+      row.fields.email,
+    ]),
+  );
+}

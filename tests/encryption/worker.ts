@@ -1,0 +1,13 @@
+/**
+ * Re-encrypts in a process of its own, which a test kills in the middle of it. Says a word on
+ * standard output when the first batch is done.
+ */
+import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
+import { reencryptBatch } from "../../supabase/functions/_bulwark/encryption/rotation.ts";
+import { readEncryptionEnv } from "../../supabase/functions/_bulwark/foundation/env.ts";
+import { serviceClient } from "../../supabase/functions/_bulwark/foundation/service.ts";
+
+const env = readEncryptionEnv();
+const service = serviceClient(env, crypto.randomUUID());
+const keys = openDataKeys(service, env);
+while (await reencryptBatch(service, keys, 3)) console.log("batch");

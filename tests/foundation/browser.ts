@@ -1,0 +1,73 @@
+/** Opens a page in Chromium with an empty profile. */
+import { chromium } from "../../scripts/stack/binaries.ts";
+
+/** The path of Chromium; null where there is none (Debian: chromium). */
+export const browser = chromium();
+
+/** Serves pages, by path, opens `/` in a browser and waits for what it sends to `/result`. */
+export async function visit<Result>(
+  pages: Record<string, () => Response>,
+): Promise<Result | { error: string }> {
+  const { promise, resolve } = Promise.withResolvers<Result>();
+  const page = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname !== "/result") {
+      return pages[pathname]?.() ?? new Response(null, { status: 404 });
+    }
+    resolve(await request.json());
+    return new Response(null, { status: 204 });
+  });
+  const profile = await Deno.makeTempDir({ prefix: "bulwark-chromium-" });
+  const process = new Deno.Command(browser!, {
+    args: [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--disable-dev-shm-usage",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      `--user-data-dir=${profile}`,
+      `http://localhost:${page.addr.port}/`,
+    ],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<{ error: string }>((done) => {
+    timer = setTimeout(() => done({ error: "the page gave no result within 60 s" }), 60_000);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+    process.kill("SIGTERM");
+    await process.status;
+    await page.shutdown();
+    await removeEventually(profile);
+  }
+}
+
+/** Chromium's helpers write to the profile for a moment after the browser has gone. */
+async function removeEventually(folder: string): Promise<void> {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    try {
+      return await Deno.remove(folder, { recursive: true });
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+export function html(body: string): Response {
+  return new Response(`<!doctype html><meta charset="utf-8">${body}`, {
+    headers: { "content-type": "text/html; charset=utf-8" },
+  });
+}
+
+export function javascript(source: string): Response {
+  return new Response(source, { headers: { "content-type": "text/javascript; charset=utf-8" } });
+}

@@ -1,0 +1,412 @@
+/** The same promises on both stores: Postgres, and Redis where redis-server is installed. */
+import assert from "node:assert/strict";
+import type {
+  Charge,
+  Decision,
+  RateLimitStore,
+} from "../../supabase/functions/_bulwark/rate_limits/decision.ts";
+import { networkOf } from "../../supabase/functions/_bulwark/rate_limits/address.ts";
+import { postgresStore } from "../../supabase/functions/_bulwark/rate_limits/postgres_store.ts";
+import { redisStore } from "../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
+import { boundedStore } from "../../supabase/functions/_bulwark/rate_limits/limiter.ts";
+import { openStore } from "../../supabase/functions/_bulwark/rate_limits/mod.ts";
+import { connect, createOrganization, publishableKey, service, signUp, url } from "../support.ts";
+import { redisServer, startRedis } from "../redis.ts";
+
+interface Subject {
+  store: RateLimitStore;
+  /** The store as another isolate has it, with a connection of its own. */
+  isolate(): Promise<RateLimitStore>;
+  /** As if so much time had passed for every bucket; negative: as if the clock had jumped back. */
+  pass(milliseconds: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const rules = `
+  insert into bulwark.rate_limit_rules values
+    ('store_fast', 100, 10, 'caller', 'open', null, 'For this test'),
+    ('store_both', 5, 900, 'address_and_account', 'closed', null, 'For this test'),
+    ('store_seven', 7, 60, 'caller', 'open', null, 'For this test')
+  on conflict do nothing
+`;
+
+function postgresSubject(): Promise<Subject> {
+  const sql = connect(1);
+  return Promise.resolve({
+    store: postgresStore(service()),
+    isolate: () => Promise.resolve(postgresStore(service())),
+    async pass(milliseconds) {
+      await sql`
+        update bulwark_private.rate_limits
+        set full_at = full_at - ${Math.round(milliseconds * 1000)}
+      `;
+    },
+    stop: () => sql.end(),
+  });
+}
+
+async function redisSubject(): Promise<Subject> {
+  const { redis, stop } = await startRedis();
+  const storeOn = (connection: typeof redis) =>
+    redisStore(connection, service(), "a secret of the project", {
+      ruleSeconds: 0,
+      blockSeconds: 1,
+      reportMilliseconds: 0,
+    });
+  const opened: (typeof redis)[] = [];
+  return {
+    store: storeOn(redis),
+    async isolate() {
+      const own = redis.duplicate();
+      own.on("error", () => {});
+      opened.push(own);
+      await own.ping();
+      return storeOn(own);
+    },
+    async pass(milliseconds) {
+      for (const key of await redis.keys("bulwark:*")) {
+        const value = Number(await redis.get(key));
+        if (value > 1e15) await redis.set(key, String(value - milliseconds * 1000), "KEEPTTL");
+      }
+    },
+    async stop() {
+      for (const own of opened) own.disconnect();
+      await stop();
+    },
+  };
+}
+
+const subjects: [name: string, open: () => Promise<Subject>, ignore: boolean][] = [
+  ["postgres", postgresSubject, false],
+  ["redis", redisSubject, redisServer === null],
+];
+
+for (const [name, open, ignore] of subjects) {
+  const needs = ignore ? " (redis-server is not installed)" : "";
+  const test = (claim: string, body: (subject: Subject) => Promise<void>) =>
+    Deno.test({
+      name: `${claim}: ${name}${needs}`,
+      ignore,
+      sanitizeResources: false,
+      sanitizeOps: false,
+      async fn() {
+        const sql = connect(1);
+        await sql.unsafe(rules);
+        await sql`delete from bulwark_private.rate_limits`;
+        await sql`update bulwark.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+        await sql.end();
+        const subject = await open();
+        try {
+          await body(subject);
+        } finally {
+          await subject.stop();
+        }
+      },
+    });
+  const user = () => crypto.randomUUID();
+  const drain = async ({ store }: Subject, charge: Charge, times: number) => {
+    let admitted = 0;
+    for (let call = 0; call < times; call++) {
+      if ((await store.decide(charge)).allowed) admitted++;
+    }
+    return admitted;
+  };
+
+  test("RATE-S01: a bucket admits its capacity, says what is left and when to come again", async (s) => {
+    const charge = { rule: "store_seven", userId: user() };
+    const first = await s.store.decide(charge);
+    assert.deepEqual(first, {
+      allowed: true,
+      reason: null,
+      rule: "store_seven",
+      capacity: 7,
+      windowSeconds: 60,
+      remaining: 6,
+      resetSeconds: 9,
+      retryAfterSeconds: null,
+      whenStoreFails: "open",
+    });
+    assert.equal(await drain(s, charge, 6), 6);
+    const refused = await s.store.decide(charge);
+    assert.equal(refused.allowed, false);
+    assert.equal(refused.reason, "rate");
+    assert.equal(refused.remaining, 0);
+    assert.ok(refused.retryAfterSeconds === 8 || refused.retryAfterSeconds === 9);
+  });
+
+  test("RATE-S02: it is refilled evenly, and never beyond its capacity", async (s) => {
+    const charge = { rule: "store_seven", userId: user() };
+    await drain(s, charge, 7);
+    await s.pass(60_000 / 7 * 3 + 1);
+    assert.equal(await drain(s, charge, 7), 3);
+    await s.pass(3_600_000);
+    assert.equal(await drain(s, charge, 20), 7);
+  });
+
+  test("RATE-S03: a clock that jumps back gives nothing away, and shuts nobody out for long", async (s) => {
+    const charge = { rule: "store_seven", userId: user() };
+    await drain(s, charge, 7);
+    await s.pass(-3_600_000);
+    const refused = await s.store.decide(charge);
+    assert.equal(refused.allowed, false);
+    assert.ok(refused.resetSeconds <= 61, String(refused.resetSeconds));
+  });
+
+  test("RATE-S20: of calls at once each is decided by its own rule, and fails by itself", async (s) => {
+    const [ada, eve] = [user(), user()];
+    assert.equal(await drain(s, { rule: "store_seven", userId: eve }, 6), 6);
+    const outcomes = await Promise.allSettled([
+      s.store.decide({ rule: "store_fast", userId: ada }),
+      s.store.decide({ rule: "store_seven", userId: ada }),
+      s.store.decide({ rule: "there_is_none", userId: ada }),
+      ...Array.from({ length: 3 }, () => s.store.decide({ rule: "store_seven", userId: eve })),
+      s.store.decide({ rule: "store_fast", userId: eve, address: "not an address" }),
+      s.store.decide({ rule: "store_both", userId: ada, address: "203.0.113.77" }),
+    ]);
+    const said = outcomes.map((outcome) =>
+      outcome.status === "rejected" ? "error" : `${outcome.value.rule} ${outcome.value.allowed}`
+    );
+    assert.deepEqual([...said.slice(0, 3), ...said.slice(6)], [
+      "store_fast true",
+      "store_seven true",
+      "error",
+      "store_fast true",
+      "store_both true",
+    ]);
+    assert.deepEqual(said.slice(3, 6).sort(), [
+      "store_seven false",
+      "store_seven false",
+      "store_seven true",
+    ]);
+  });
+
+  test("RATE-S21: isolates that ask about the same users at once, in any order, admit no more", async (s) => {
+    const users = Array.from({ length: 12 }, user);
+    const isolates = await Promise.all(Array.from({ length: 4 }, () => s.isolate()));
+    const start = performance.now();
+    const decisions = await Promise.all(
+      isolates.flatMap((store, isolate) =>
+        Array.from({ length: 4 }, () => isolate % 2 ? users : users.toReversed()).flat()
+          .map((userId) => store.decide({ rule: "store_seven", userId }))
+      ),
+    );
+    const refilled = Math.ceil((performance.now() - start) / (60_000 / 7));
+    const admitted = decisions.filter(({ allowed }) => allowed).length;
+    assert.equal(decisions.length, 12 * 16);
+    assert.ok(admitted >= 12 * 7 && admitted <= 12 * (7 + refilled), String(admitted));
+  });
+
+  test("RATE-S22: of calls at once as many are let through as one by one, and as much is left", async (s) => {
+    const [ada, eve] = [user(), user()];
+    const near = { rule: "store_both", address: "198.51.100.21" };
+    const far = { rule: "store_both", address: "198.51.100.22" };
+    const start = performance.now();
+    const sevens = (userId: string) =>
+      Array.from({ length: 12 }, () => s.store.decide({ rule: "store_seven", userId }));
+    const [adas, eves, sum, both] = await Promise.all([
+      Promise.all(sevens(ada)),
+      Promise.all(sevens(eve)),
+      Promise.all(
+        [4, 4, 3].map(async (cost) =>
+          (await s.store.decide({ rule: "store_seven", address: "198.51.100.23", cost })).allowed
+            ? cost
+            : 0
+        ),
+      ),
+      Promise.all(
+        ["s22a@x.test", "s22b@x.test"].flatMap((account) =>
+          Array.from({ length: 4 }, () => s.store.decide({ ...near, account }))
+        ),
+      ),
+    ]);
+    // Whatever comes back meanwhile may let through one more.
+    const refilled = Math.floor((performance.now() - start) / (60_000 / 7)) + 1;
+    for (const decisions of [adas, eves]) {
+      const left = decisions.filter(({ allowed }) => allowed).map(({ remaining }) => remaining)
+        .toSorted().reverse();
+      // One that waited for another's lock reckons from when it began, and rounds down.
+      const close = (count: number, nth: number) =>
+        count <= 6 - nth && count >= Math.max(0, 5 - nth);
+      assert.ok(left.slice(0, 7).every(close), String(left));
+      assert.ok(left.length >= 7 && left.length <= 7 + refilled, String(left));
+      assert.ok(decisions.every(({ allowed, remaining }) => allowed || remaining === 0));
+    }
+    // 4 and 3 fit; a call that waited reckons from when it began, where 3 may not fit yet.
+    assert.ok([3, 4, 7].includes(sum.reduce((total, cost) => total + cost)), String(sum));
+    const admitted = (decisions: Decision[]) => decisions.filter(({ allowed }) => allowed).length;
+    assert.equal(admitted(both), 5, "one address");
+    for (const [index, account] of ["s22a@x.test", "s22b@x.test"].entries()) {
+      const charged = admitted(both.slice(4 * index, 4 * index + 4));
+      const next = await s.store.decide({ ...far, account });
+      assert.equal(next.remaining, Math.min(4 - index, 4 - charged), "refused calls took nothing");
+    }
+  });
+
+  test("RATE-S04: 32 at once get no more than capacity and refill", async (s) => {
+    const charge = { rule: "store_fast", userId: user() };
+    const start = performance.now();
+    const all = await Promise.all(
+      Array.from({ length: 32 }, () => drain(s, charge, 10)),
+    );
+    const seconds = (performance.now() - start) / 1000;
+    const admitted = all.reduce((sum, count) => sum + count, 0);
+    assert.ok(admitted >= 100 && admitted <= 100 + Math.ceil(seconds * 10), `${admitted}`);
+  });
+
+  test("RATE-S05: of two buckets both are charged, or none", async (s) => {
+    const place = (n: number) => `198.51.100.${n}`;
+    const charge = { rule: "store_both", address: place(1), account: "one@x.test" };
+    assert.equal(await drain(s, charge, 7), 5);
+    assert.equal((await s.store.decide({ ...charge, account: "two@x.test" })).allowed, false);
+    const other = { ...charge, address: place(2), account: "Two@X.test " };
+    assert.equal((await s.store.decide(other)).remaining, 4);
+    assert.equal((await s.store.decide({ ...other, account: "one@x.test" })).allowed, false);
+    assert.equal((await s.store.decide(other)).remaining, 3);
+  });
+
+  test("RATE-S06: a call may cost several, at most the whole bucket", async (s) => {
+    const userId = user();
+    assert.equal((await s.store.decide({ rule: "store_seven", userId, cost: 5 })).remaining, 2);
+    const refused = await s.store.decide({ rule: "store_seven", userId, cost: 3 });
+    assert.deepEqual([refused.allowed, refused.remaining], [false, 2]);
+    assert.equal((await s.store.decide({ rule: "store_seven", userId, cost: 2 })).remaining, 0);
+    await assert.rejects(s.store.decide({ rule: "store_seven", userId, cost: 8 }));
+    await assert.rejects(s.store.decide({ rule: "store_none", userId }));
+  });
+
+  test("RATE-S07: IPv6 by its /64, junk in one bucket for all", async (s) => {
+    const left = async (address: string | null) =>
+      (await s.store.decide({ rule: "store_seven", address })).remaining;
+    assert.equal(await left("2001:db8:9:9::1"), 6);
+    assert.equal(await left("2001:db8:9:9:ffff::2"), 5);
+    assert.equal(await left("2001:db8:9:8::1"), 6);
+    assert.equal(await left("198.51.100.9"), 6);
+    assert.equal(await left("::ffff:198.51.100.9"), 5);
+    assert.equal(await left(null), 6);
+    assert.equal(await left("junk"), 5);
+    assert.equal(await left("1".repeat(10_240)), 4);
+    assert.equal(await left("999.1.1.1"), 3);
+  });
+
+  test("RATE-S08: whoever goes on is blocked, for every rule, until that is lifted", async (s) => {
+    const address = "203.0.113.66";
+    await drain(s, { rule: "store_seven", address }, 35);
+    const blocked = await s.store.decide({ rule: "store_seven", address });
+    assert.equal(blocked.reason, "block");
+    assert.ok((blocked.retryAfterSeconds ?? 0) > 50);
+    await s.pass(3_600_000);
+    assert.equal((await s.store.decide({ rule: "store_fast", address })).reason, "block");
+    const sql = connect(1);
+    await sql`update bulwark.rate_limit_blocks set lifted_at = now() where lifted_at is null`;
+    await sql.end();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assert.equal((await s.store.decide({ rule: "store_fast", address })).allowed, true);
+  });
+
+  test("RATE-S09: listed networks are blocked or allowed", async (s) => {
+    const sql = connect(1);
+    await sql`select bulwark.list_network('192.0.2.0/24', 'block', 'a test')`;
+    await sql`select bulwark.list_network('192.0.2.7', 'allow', 'a test')`;
+    const refused = await s.store.decide({ rule: "store_seven", address: "192.0.2.8" });
+    assert.equal(refused.reason, "block");
+    assert.equal(await drain(s, { rule: "store_seven", address: "192.0.2.7" }, 20), 20);
+    await sql`select bulwark.unlist_network('192.0.2.0/24')`;
+    await sql`select bulwark.unlist_network('192.0.2.7')`;
+    await sql.end();
+  });
+
+  test("RATE-S10: an organization's and an API key's own limits hold", async (s) => {
+    const organizationId = await createOrganization(await signUp("owner"));
+    const apiKeyId = user();
+    const sql = connect(1);
+    await sql`select bulwark.set_rate_limit('store_seven', 3, 60, ${organizationId})`;
+    await sql`select bulwark.set_rate_limit('store_seven', 2, 60, null, ${apiKeyId})`;
+    await sql.end();
+    const rule = "store_seven";
+    assert.equal(await drain(s, { rule, userId: user(), organizationId }, 9), 3);
+    assert.equal(await drain(s, { rule, userId: user() }, 9), 7);
+    assert.equal(await drain(s, { rule, apiKeyId, organizationId }, 9), 2);
+  });
+}
+
+Deno.test("RATE-S11: an address is the same network in the database and in functions", async () => {
+  const addresses = [
+    "203.0.113.1",
+    "203.0.113.1:443",
+    "0.0.0.0",
+    "255.255.255.255",
+    "256.0.0.1",
+    "1.2.3",
+    "1.2.3.4.5",
+    "01.2.3.4",
+    " 203.0.113.1 ",
+    "2001:db8::1",
+    "2001:DB8:0:1::1",
+    "2001:db8:1:2:3:4:5:6",
+    "[2001:db8::1]:443",
+    "[2001:db8::1]",
+    "::",
+    "::1",
+    "::ffff:203.0.113.1",
+    "::ffff:cb00:7101",
+    "64:ff9b::203.0.113.1",
+    "fe80::1%eth0",
+    "1:2:3:4:5:6:7:8:9",
+    "1::2::3",
+    ":::",
+    "12345::",
+    "g::1",
+    "",
+    "junk",
+    "203.0.113.1, 203.0.113.2",
+    "x".repeat(10_240),
+    "2001:db8::1/64",
+  ];
+  const sql = connect(1);
+  const rows = await sql`
+    select bulwark_private.client_network(a) as network
+    from unnest(${addresses}::text[]) with ordinality as t (a, n) order by n
+  `;
+  await sql.end();
+  assert.deepEqual(
+    addresses.map((address) => [address.slice(0, 40), networkOf(address)]),
+    addresses.map((address, index) => [address.slice(0, 40), rows[index]?.network ?? null]),
+  );
+});
+
+Deno.test({
+  name: `RATE-S12: without its Redis a function still answers, as each rule says${
+    redisServer ? "" : " (redis-server is not installed)"
+  }`,
+  ignore: redisServer === null,
+  sanitizeResources: false,
+  sanitizeOps: false,
+  async fn() {
+    const sql = connect(1);
+    await sql.unsafe(rules);
+    await sql.end();
+    const server = await startRedis();
+    const store = boundedStore(
+      openStore({
+        url,
+        publishableKey,
+        secretKey: Deno.env.get("BULWARK_TEST_SECRET_KEY") ?? "",
+        redisUrl: server.url,
+        addressHeader: null,
+        addressHops: 1,
+        placeHeaders: null,
+      }),
+      { log: () => {} },
+    );
+    const open = { rule: "store_seven", userId: crypto.randomUUID() };
+    const closed = { rule: "store_both", address: "203.0.113.90", account: "s12@x.test" };
+    // The first may find the connection not made yet.
+    while ((await store.decide(closed)).reason === "unavailable");
+    while (!(await store.decide(open)).allowed);
+    assert.ok((await server.redis.keys("bulwark:*")).length > 0, "the buckets are in Redis");
+    await server.stop();
+    assert.notEqual((await store.decide(open)).reason, "unavailable", "a bucket of its own");
+    const refused = await store.decide(closed);
+    assert.deepEqual([refused.allowed, refused.reason], [false, "unavailable"]);
+  },
+});

@@ -1,0 +1,354 @@
+import assert from "node:assert/strict";
+import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
+import { readRateLimitEnv } from "../../../supabase/functions/_bulwark/foundation/env.ts";
+import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
+import { limitsOf } from "../../../supabase/functions/_bulwark/rate_limits/mod.ts";
+import { clientAddress, networkOf } from "../../../supabase/functions/_bulwark/rate_limits/address.ts";
+import { costOf, decisionOf, type Terms } from "../../../supabase/functions/_bulwark/rate_limits/arithmetic.ts";
+import type { Charge, Decision, RateLimitStore } from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
+import { rateLimitHeaders, refusal } from "../../../supabase/functions/_bulwark/rate_limits/headers.ts";
+import { boundedStore } from "../../../supabase/functions/_bulwark/rate_limits/limiter.ts";
+import { identifier } from "../../../supabase/functions/_bulwark/rate_limits/identity.ts";
+import { LocalBuckets } from "../../../supabase/functions/_bulwark/rate_limits/local_buckets.ts";
+import { originOf } from "../../../supabase/functions/_bulwark/rate_limits/login.ts";
+
+const terms: Terms = {
+  capacity: 60,
+  windowSeconds: 60,
+  identifiedBy: "caller",
+  whenStoreFails: "open",
+  scope: "api_default/",
+};
+const admitted: Decision = {
+  allowed: true,
+  reason: null,
+  rule: "api_default",
+  capacity: 60,
+  windowSeconds: 60,
+  remaining: 59,
+  resetSeconds: 1,
+  retryAfterSeconds: null,
+  whenStoreFails: "open",
+};
+const refused: Decision = {
+  ...admitted,
+  allowed: false,
+  reason: "rate",
+  remaining: 0,
+  resetSeconds: 60,
+  retryAfterSeconds: 7,
+};
+const fixed = (decision: Decision): RateLimitStore => ({ decide: () => Promise.resolve(decision) });
+const silent = { log: () => {} };
+
+Deno.test("costOf() rounds up, so that a whole bucket never takes less than its window", () => {
+  for (const [capacity, windowSeconds] of [[7, 60], [60, 60], [3, 3600], [999_983, 1]] as const) {
+    const { cost, whole } = costOf({ ...terms, capacity, windowSeconds });
+    assert.ok(Number.isInteger(cost) && whole === cost * capacity && whole >= windowSeconds * 1e6);
+  }
+});
+
+Deno.test("decisionOf() counts what is left of the emptiest bucket and waits for the last", () => {
+  const present = 1e15;
+  const buckets = [
+    { fullAt: present + 10e6, admitted: true },
+    { fullAt: present + 60e6, admitted: false },
+  ];
+  const decision = decisionOf({ rule: "api_default" }, terms, present, buckets);
+  assert.deepEqual(decision, { ...refused, retryAfterSeconds: 1 });
+  const one = decisionOf({ rule: "api_default" }, terms, present, [
+    { fullAt: present + 1e6, admitted: true },
+  ]);
+  assert.deepEqual(one, admitted);
+});
+
+Deno.test("LocalBuckets admit the capacity, refill evenly, and do not go back in time", () => {
+  let now = 1_700_000_000_000;
+  const local = new LocalBuckets(() => now);
+  const charge: Charge = { rule: "api_default", address: "203.0.113.1" };
+  const drain = () => {
+    let count = 0;
+    while (local.decide(terms, charge).allowed) count++;
+    return count;
+  };
+  assert.equal(drain(), 60);
+  now += 10_000;
+  assert.equal(drain(), 10);
+  now -= 3_600_000;
+  assert.equal(drain(), 0);
+  now += 7_200_000;
+  assert.equal(drain(), 60);
+});
+
+Deno.test("boundedStore() bridges a store that is away for rules that stay open", async () => {
+  let away = false;
+  const store = boundedStore({
+    decide: () =>
+      away ? Promise.reject(new Error("connection refused")) : Promise.resolve(admitted),
+  }, silent);
+  const charge = { rule: "api_default", userId: "someone" };
+  assert.equal((await store.decide(charge)).remaining, 59);
+  away = true;
+  const left: number[] = [];
+  for (let call = 0; call < 61; call++) left.push((await store.decide(charge)).remaining);
+  assert.deepEqual([left[0], left[58]], [58, 0], "what the store charged counts");
+  assert.equal((await store.decide(charge)).allowed, false, "open is not boundless");
+});
+
+Deno.test("boundedStore() opens nothing to a flood: what the store charged is charged here", async () => {
+  let now = 1_700_000_000_000;
+  const local = new LocalBuckets(() => now);
+  let [left, late] = [60, false];
+  const store = boundedStore({
+    decide: () => {
+      const decision = left > 0 ? { ...admitted, remaining: --left } : refused;
+      return late ? new Promise((resolve) => setTimeout(resolve, 60, decision)) : Promise.resolve(
+        decision,
+      );
+    },
+  }, { patience: 20, local, ...silent });
+  const charge = { rule: "api_default", userId: "someone" };
+  const drain = async (times: number, who = charge) =>
+    (await Promise.all(Array.from({ length: times }, () => store.decide(who))))
+      .filter(({ allowed }) => allowed).length;
+  assert.equal(await drain(40), 40);
+  late = true;
+  assert.equal(await drain(600), 20, "no more than the rule allows, wherever it was decided");
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  assert.equal(await drain(10), 0, "what came too late is charged as well");
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  // The store lost what it knew, or never heard of it.
+  [left, late] = [60, false];
+  assert.equal(await drain(60), 0, "what was admitted here counts on when the store is back");
+  now += 60_000;
+  left = 60;
+  assert.equal(await drain(60), 60, "for no longer than a bucket takes to fill");
+});
+
+Deno.test("boundedStore() keeps an organization's numbers and a block to whom they are", async () => {
+  let away = false;
+  const store = boundedStore({
+    decide: ({ organizationId, userId }) =>
+      away ? Promise.reject(new Error("no")) : Promise.resolve(
+        userId === "blocked"
+          ? { ...refused, reason: "block", retryAfterSeconds: 60 }
+          : { ...admitted, capacity: organizationId ? 1000 : 60 },
+      ),
+  }, silent);
+  await store.decide({ rule: "api_default", userId: "a", organizationId: "acme" });
+  await store.decide({ rule: "api_default", userId: "a" });
+  await store.decide({ rule: "api_default", userId: "blocked" });
+  away = true;
+  assert.equal((await store.decide({ rule: "api_default", userId: "b" })).capacity, 60);
+  const big = await store.decide({ rule: "api_default", userId: "b", organizationId: "acme" });
+  assert.equal(big.capacity, 1000);
+  assert.equal((await store.decide({ rule: "api_default", userId: "blocked" })).reason, "block");
+});
+
+Deno.test("boundedStore() refuses where the rule is closed, or was never heard of", async () => {
+  let away = false;
+  const closed: Decision = { ...admitted, whenStoreFails: "closed" };
+  const store = boundedStore({
+    decide: () => away ? Promise.reject(new Error("no")) : Promise.resolve(closed),
+  }, silent);
+  await store.decide({ rule: "auth_login" });
+  away = true;
+  for (const rule of ["auth_login", "never_decided"]) {
+    const decision = await store.decide({ rule });
+    assert.deepEqual([decision.allowed, decision.reason], [false, "unavailable"]);
+  }
+});
+
+Deno.test("boundedStore() waits no longer than it may", async () => {
+  const store = boundedStore({ decide: () => new Promise(() => {}) }, { patience: 20, ...silent });
+  assert.equal((await store.decide({ rule: "api_strict" })).reason, "unavailable");
+});
+
+Deno.test("rateLimitHeaders() never asks to come back earlier than RateLimit says", () => {
+  assert.deepEqual(rateLimitHeaders(refused), {
+    "RateLimit-Policy": '"api_default";q=60;w=60',
+    "RateLimit": '"api_default";r=0;t=7',
+    "X-RateLimit-Limit": "60",
+    "X-RateLimit-Remaining": "0",
+    "X-RateLimit-Reset": "60",
+    "Retry-After": "7",
+  });
+  assert.ok(!("Retry-After" in rateLimitHeaders(admitted)));
+});
+
+Deno.test("refusal() is a problem document with our stable code", async () => {
+  for (
+    const [reason, status, type, code] of [
+      ["rate", 429, "quota-exceeded", "RATE_LIMIT_EXCEEDED"],
+      ["block", 429, "abnormal-usage-detected", "RATE_LIMIT_BLOCKED"],
+      ["unavailable", 503, "temporary-reduced-capacity", "RATE_LIMIT_UNAVAILABLE"],
+    ] as const
+  ) {
+    const answer = refusal({ ...refused, reason }, "an-id-of-a-request");
+    const body = await answer.json();
+    assert.equal(answer.status, status);
+    assert.equal(answer.headers.get("content-type"), "application/problem+json");
+    assert.equal(answer.headers.get("retry-after"), "7");
+    assert.equal(body.type, `https://iana.org/assignments/http-problem-types#${type}`);
+    assert.deepEqual([body.code, body.status], [code, status]);
+    assert.deepEqual(body["violated-policies"], ["api_default"]);
+  }
+});
+
+Deno.test("clientAddress() counts trusted proxies from the end, and trusts nothing by default", () => {
+  const request = (value: string | null) =>
+    new Request("http://localhost/", value === null ? {} : { headers: { "x-real": value } });
+  const from = (value: string | null, addressHops = 1) =>
+    clientAddress(request(value), { addressHeader: "x-real", addressHops });
+  assert.equal(from("203.0.113.1"), "203.0.113.1");
+  assert.equal(from("6.6.6.6, 203.0.113.1"), "203.0.113.1");
+  assert.equal(from("6.6.6.6, 203.0.113.1, 10.0.0.1", 2), "203.0.113.1");
+  assert.equal(from("203.0.113.1", 2), null);
+  assert.equal(from(""), null);
+  assert.equal(from(null), null);
+  assert.equal(from("6.6.6.6, ".repeat(1200) + "203.0.113.1"), "203.0.113.1");
+  const untrusted = { addressHeader: null, addressHops: 1 };
+  assert.equal(clientAddress(request("203.0.113.1"), untrusted), null);
+});
+
+Deno.test("networkOf() knows what is no address", () => {
+  for (const junk of ["", "junk", "1.2.3.4.5", "999.1.1.1", "::1::", "x".repeat(10_240), null]) {
+    assert.equal(networkOf(junk), null);
+  }
+  assert.equal(networkOf("2001:DB8:0:1:ffff::9"), "2001:db8:0:1::/64");
+});
+
+Deno.test("originOf() reads a place only where headers are trusted, and only numbers", () => {
+  const request = new Request("http://localhost/", { headers: { lat: "52.5", lon: "east" } });
+  assert.deepEqual(originOf(request, null, ["lat", "lon"]), {
+    address: null,
+    latitude: 52.5,
+    longitude: null,
+  });
+  assert.equal(originOf(request, null, null).latitude, null);
+});
+
+Deno.test("a limited handler answers with headers, also when it refuses for its own reasons", async () => {
+  const noted: string[] = [];
+  const limit = limitsOf({
+    store: fixed(admitted),
+    identify: () => Promise.resolve({ userId: "someone" }),
+    address: () => null,
+    noteRefusal: (user) => Promise.resolve(void noted.push(user)),
+  });
+  const answer = (handler: () => Promise<Response>) =>
+    handle(limit("api_default", handler))(new Request("http://localhost/x"));
+  const fine = await answer(() => Promise.resolve(new Response("fine")));
+  assert.equal(fine.headers.get("ratelimit"), '"api_default";r=59;t=1');
+  const denied = await answer(() =>
+    Promise.reject(new BulwarkError(403, "RBAC_PERMISSION_DENIED", "Cannot"))
+  );
+  assert.equal(denied.status, 403);
+  assert.equal(denied.headers.get("x-ratelimit-remaining"), "59");
+  assert.deepEqual(noted, ["someone"]);
+  assert.match(denied.headers.get("access-control-expose-headers") ?? "", /Retry-After/);
+});
+
+Deno.test("a limited handler is not called when it is too much, and who is asked of the token", async () => {
+  const charges: Charge[] = [];
+  const limit = limitsOf({
+    store: {
+      decide: (charge) => {
+        charges.push(charge);
+        return Promise.resolve(refused);
+      },
+    },
+    identify: () => Promise.reject(new Error("Auth is away")),
+    address: () => "203.0.113.1",
+    noteRefusal: () => Promise.resolve(),
+  });
+  const handler = limit(
+    (request) => request.method === "POST" ? null : "api_strict",
+    () => Promise.resolve(new Response("called")),
+  );
+  assert.equal((await handler(new Request("http://localhost/"))).status, 429);
+  assert.deepEqual(charges, [{ rule: "api_strict", address: "203.0.113.1" }]);
+  const free = await handler(new Request("http://localhost/", { method: "POST" }));
+  assert.equal(await free.text(), "called");
+});
+
+Deno.test("who is refused by address has no forged token verified, and those who are known go on", async () => {
+  let questions = 0;
+  const auth = Deno.serve({ port: 0, onListen: () => {} }, (request) => {
+    questions++;
+    const token = request.headers.get("authorization") ?? "";
+    const { sub } = JSON.parse(atob(token.split(".")[1] ?? ""));
+    return token.endsWith(".genuine")
+      ? Response.json([{ user_id: sub, api_key_id: null, organization_id: null }])
+      : Response.json({ code: "PGRST301", message: "not signed" }, { status: 401 });
+  });
+  const env = { url: `http://localhost:${auth.addr.port}`, publishableKey: "p", secretKey: "s" };
+  const charges: Charge[] = [];
+  let [open, time] = [true, 0];
+  const limit = limitsOf({
+    store: {
+      decide: (charge) => {
+        charges.push(charge);
+        return Promise.resolve(open || charge.userId ? admitted : refused);
+      },
+    },
+    identify: identifier(env, () => time),
+    address: (request) => request.headers.get("x-address"),
+    noteRefusal: () => Promise.resolve(),
+  });
+  const handler = limit("api_default", () => Promise.resolve(new Response("fine")));
+  const encode = (value: unknown) => btoa(JSON.stringify(value)).replaceAll("=", "");
+  const token = (signature: string, sub: string = crypto.randomUUID()) => {
+    const claims = { sub, role: "authenticated", exp: Math.floor(Date.now() / 1000) + 600 };
+    return `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}.${signature}`;
+  };
+  const ask = async (bearer: string, address: string) => {
+    const headers = { authorization: `Bearer ${bearer}`, "x-address": address };
+    return (await handler(new Request("http://localhost/", { headers }))).status;
+  };
+  try {
+    const ada = token("genuine", "ada");
+    assert.equal(await ask(ada, "2001:db8::1"), 200);
+    open = false;
+    for (let call = 0; call < 1200; call++) {
+      assert.equal(await ask(token("forged"), `2001:db8::${call.toString(16)}`), 429);
+    }
+    assert.equal(questions, 2, "one for each of them, and none for the flood");
+    assert.equal(await ask(ada, "2001:db8::1"), 200, "whoever is known goes on from there");
+    time = 60_000;
+    assert.equal(await ask(ada, "2001:db8::1"), 200, "also when that was a while ago");
+    assert.equal(await ask(token("genuine", "eve"), "203.0.113.1"), 200, "and others elsewhere");
+    assert.equal(questions, 4);
+    assert.equal(charges.at(-1)?.userId, "eve");
+  } finally {
+    await auth.shutdown();
+  }
+});
+
+Deno.test("identifier() asks once for a burst with one token", async () => {
+  let questions = 0;
+  const server = Deno.serve({ port: 0, onListen: () => {} }, () => {
+    questions++;
+    return Response.json([{ user_id: "ada", api_key_id: null, organization_id: null }]);
+  });
+  const url = `http://localhost:${server.addr.port}`;
+  const identify = identifier({ url, publishableKey: "p" });
+  const headers = { authorization: "Bearer a.b.c" };
+  const callers = await Promise.all(
+    Array.from({ length: 600 }, () => identify(new Request("http://localhost/", { headers }))),
+  );
+  await server.shutdown();
+  assert.deepEqual(new Set(callers.map((caller) => JSON.stringify(caller))).size, 1);
+  assert.deepEqual([callers[0], questions], [{ userId: "ada" }, 1]);
+});
+
+Deno.test("readRateLimitEnv() trusts no header unless it is told to", () => {
+  const base = { SUPABASE_URL: "http://x", SUPABASE_ANON_KEY: "a", SUPABASE_SERVICE_ROLE_KEY: "s" };
+  const read = (more: Record<string, string>) =>
+    readRateLimitEnv((name) => ({ ...base, ...more })[name as keyof typeof base]);
+  const { addressHeader, addressHops, redisUrl, placeHeaders } = read({});
+  assert.deepEqual([addressHeader, addressHops, redisUrl, placeHeaders], [null, 1, null, null]);
+  const set = read({ BULWARK_ADDRESS_HOPS: "2", BULWARK_PLACE_HEADERS: "lat, lon" });
+  assert.deepEqual([set.addressHops, set.placeHeaders], [2, ["lat", "lon"]]);
+  assert.throws(() => read({ BULWARK_ADDRESS_HOPS: "0" }), /BULWARK_ADDRESS_HOPS/);
+});

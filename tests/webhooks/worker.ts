@@ -1,0 +1,9 @@
+/** A worker in a process of its own, to be killed: delivers one delivery, or what is due. */
+import { work } from "./support.ts";
+
+const [worker = "process", only, lease = "5"] = Deno.args;
+await work(worker, {
+  lease: Number(lease),
+  attemptTimeout: 2000,
+  ...(only ? { only } : { wait: 60_000, interval: 20 }),
+});
