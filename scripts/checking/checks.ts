@@ -1,4 +1,5 @@
 import type { TestTask } from "../testing/result.ts";
+import { migrationsAreBuilt } from "../building/migrations.ts";
 import type { TestClusters } from "../testing/clusters.ts";
 import { advisors } from "./advisors.ts";
 import { formatting, linting, typesOnCurrentDeno, typesOnHostedDeno } from "./deno.ts";
@@ -10,6 +11,7 @@ import { typesOfCopies } from "./tsc.ts";
 /** Everything that `npm run check` looks at, in the order of what a mistake costs to find later. */
 export function checks(clusters: TestClusters): TestTask[] {
   return [
+    { kind: "check", name: "migrations are built", run: migrationsAreBuilt },
     { kind: "check", name: "types, current Deno", run: typesOnCurrentDeno },
     { kind: "check", name: "types of functions, hosted Deno", run: typesOnHostedDeno },
     { kind: "check", name: "types of what is copied, tsc", run: typesOfCopies },

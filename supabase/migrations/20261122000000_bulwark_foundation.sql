@@ -1,0 +1,638 @@
+-- Built by npm run build from supabase/schemas/00_foundation: edit the sources, not this file.
+
+-- Foundation: what every capability of Bulwark stands on.
+-- Protects against internals being callable from outside: schema bulwark_private is reachable by name only
+-- for the few helpers that policies and functions are granted, and the Data API never exposes it.
+-- No function here is SECURITY DEFINER.
+
+create schema bulwark;
+comment on schema bulwark is
+  'What clients, policies and operators use of Bulwark. Add it to the exposed schemas of the Data
+   API.';
+revoke all on schema bulwark from public;
+
+create schema bulwark_private;
+comment on schema bulwark_private is
+  'Internals and secrets of Bulwark. Never add it to the exposed schemas of the Data API.';
+revoke all on schema bulwark_private from public, anon, authenticated, service_role;
+
+-- A program is not a person (API keys run as this role), so it is no member of authenticated and
+-- inherits nothing from it. Roles belong to the cluster, not to the database: it may exist already.
+do $$
+begin
+  if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
+    create role api_key nologin noinherit;
+  end if;
+  if exists (
+    select from pg_catalog.pg_roles r
+    where r.rolname = 'api_key'
+      and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
+        or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
+  ) then
+    raise exception 'Cannot install: there is a role api_key that has rights of its own'
+      using hint = 'API keys run as that role: rename yours';
+  end if;
+end;
+$$;
+grant api_key to authenticator;
+
+create table bulwark.settings (
+  name text primary key,
+  value jsonb not null,
+  description text not null
+);
+comment on table bulwark.settings is
+  'What an installation can choose, one row each; migrations add rows, operators change values.';
+alter table bulwark.settings enable row level security;
+
+create function bulwark_private.setting(name text)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_value jsonb;
+begin
+  select s.value into v_value from bulwark.settings s where s.name = setting.name;
+  if not found then
+    raise exception 'Cannot read setting: % does not exist', left(setting.name, 64)
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+  end if;
+  return v_value;
+end;
+$$;
+comment on function bulwark_private.setting(text) is
+  'The value of one setting; a name that does not exist is an error, never a default.';
+
+-- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
+-- the owner. Claims are not asked: whoever can run SQL can write them.
+create function bulwark_private.caller_role()
+  returns text
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(nullif(current_setting('role'), 'none'), session_user::text);
+end;
+$$;
+comment on function bulwark_private.caller_role() is
+  'The database role the request runs as, also inside SECURITY DEFINER functions.';
+
+create function bulwark_private.caller_is_service()
+  returns boolean
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
+end;
+$$;
+comment on function bulwark_private.caller_is_service() is
+  'True for the operator (service role, migrations, scheduled jobs), false for every client.';
+
+create function bulwark_private.uuid_or_null(value text)
+  returns uuid
+  language plpgsql
+  immutable
+  strict
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then value::uuid
+  end;
+end;
+$$;
+comment on function bulwark_private.uuid_or_null(text) is
+  'The text as a UUID, or null: what a request claims must never make a write fail.';
+
+create function bulwark_private.lasts_up_to(duration interval, longest interval)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- As moments: among intervals a month is 30 days, and a hundred years are not.
+  select coalesce(now() + duration between now() and now() + longest, false);
+$$;
+comment on function bulwark_private.lasts_up_to(interval, interval) is
+  'Whether what begins now and lasts so long has lasted no longer than the other when it ends. False
+   for a negative duration and where either is null.';
+
+create function bulwark_private.object_name(parts text[], suffix text)
+  returns name
+  language plpgsql
+  immutable
+  strict
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hash text := '';
+  v_stem text := array_to_string(parts, '_');
+begin
+  -- Postgres cuts what is longer than 63 bytes, and two that are cut alike are one. Several parts
+  -- can also be joined alike: a_b and c, a and b_c.
+  if cardinality(parts) > 1 or octet_length(v_stem || suffix) > 63 then
+    v_hash := '_' || left(encode(sha256(convert_to(to_json(parts)::text, 'UTF8')), 'hex'), 12);
+    while octet_length(v_stem || v_hash || suffix) > 63 loop
+      v_stem := left(v_stem, -1);
+    end loop;
+  end if;
+  return v_stem || v_hash || suffix;
+end;
+$$;
+comment on function bulwark_private.object_name(text[], text) is
+  'The name of an object that is made for others (a column''s constraint, a table''s index): as it
+   reads where it is one part and fits, else with a hash of all parts. Every maker of names uses
+   it.';
+
+create function bulwark.keep_columns()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column text;
+begin
+  foreach v_column in array tg_argv loop
+    if not to_jsonb(old) ? v_column then
+      raise exception 'Cannot keep column: % has no column %', tg_table_name, v_column
+        using errcode = 'undefined_column', detail = 'COLUMN_IS_UNKNOWN';
+    end if;
+    if to_jsonb(new) -> v_column is distinct from to_jsonb(old) -> v_column then
+      raise exception 'Cannot change %.%: it is fixed once the row exists', tg_table_name, v_column
+        using errcode = 'check_violation', detail = 'COLUMN_IS_FIXED';
+    end if;
+  end loop;
+  return new;
+end;
+$$;
+comment on function bulwark.keep_columns() is
+  'Trigger: refuses a change of the columns named as arguments. Host tables may use it too:
+   a row''s organization_id, for one, must never change.';
+
+create function bulwark_private.touch_updated_at()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.updated_at := now();
+  return new;
+end;
+$$;
+comment on function bulwark_private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';
+
+-- Schedules: what runs with nobody calling, by pg_cron and, where it needs a function, by pg_net.
+-- Protects the scheduler's secret: it is read from Vault when it is sent, so that no job's text and
+-- no run log holds it.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+
+-- Both extensions are optional: a project without them calls the same functions from elsewhere.
+create function bulwark_private.schedule_job(name text, schedule text, command text)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_seconds constant integer := (substring(schedule from '^([0-9]+) seconds$'))::integer;
+  v_version integer[];
+begin
+  select string_to_array(substring(e.extversion from '^[0-9.]+'), '.')::integer[] into v_version
+  from pg_catalog.pg_extension e where e.extname = 'pg_cron';
+  if not found then
+    return false;
+  end if;
+  perform cron.schedule(
+    name,
+    -- It takes 1 to 59 seconds, and before 1.5 minutes alone.
+    case
+      when v_seconds > 59 or v_seconds is not null and v_version < '{1,5}' then '* * * * *'
+      else schedule
+    end,
+    command
+  );
+  return true;
+end;
+$$;
+comment on function bulwark_private.schedule_job(text, text, text) is
+  'Has pg_cron run a command, as whoever calls this, on a schedule (crontab, or ''n seconds'', which
+   is each minute where it cannot be had); false where pg_cron is not installed.';
+
+create function bulwark_private.request_function(path text, timeout_milliseconds integer default 20000)
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request bigint;
+  v_secret text;
+  v_url text;
+begin
+  -- Dynamic: neither extension has to be there for the migration to apply.
+  execute format(
+    $query$
+      select
+        max(s.decrypted_secret) filter (where s.name = 'bulwark_project_url'),
+        max(s.decrypted_secret) filter (where s.name = 'bulwark_scheduler_secret')
+      from %I.decrypted_secrets s
+    $query$,
+    'vault'
+  )
+  into v_url, v_secret;
+  if v_url is null or v_secret is null then
+    raise exception 'Cannot call the function: Vault lacks the project''s URL or the secret'
+      using errcode = 'object_not_in_prerequisite_state',
+            detail = 'SCHEDULER_NOT_CONFIGURED',
+            hint = 'Create the secrets bulwark_project_url and bulwark_scheduler_secret';
+  end if;
+  execute format(
+    $query$
+      select %I.http_post(
+        url => $1, body => '{}'::jsonb, headers => $2, timeout_milliseconds => $3
+      )
+    $query$,
+    'net'
+  )
+  into v_request
+  using rtrim(v_url, '/') || '/functions/v1/' || path,
+    jsonb_build_object(
+      'content-type', 'application/json', 'authorization', 'Bearer ' || v_secret
+    ),
+    timeout_milliseconds;
+  return v_request;
+end;
+$$;
+comment on function bulwark_private.request_function(text, integer) is
+  'Posts to an edge function by pg_net, as the scheduler, with the address and the secret that Vault
+   holds as bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
+   SCHEDULER_NOT_CONFIGURED.';
+
+-- Policies: what writes guards of tables of the host, and knows them again.
+-- Protects nothing by itself: MFA's guards and the tables that admit API keys are made of these.
+-- No function here is SECURITY DEFINER.
+
+-- Guards of tables are policies that Bulwark writes and knows again by how their names begin.
+create function bulwark_private.make_policy(
+  target regclass,
+  name text,
+  permissive boolean,
+  command text,
+  roles name[],
+  using_expression text,
+  check_expression text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format(
+    'create policy %I on %s as %s for %s to %s %s %s',
+    name, target, case when permissive then 'permissive' else 'restrictive' end,
+    case command
+      when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update'
+      when 'delete' then 'delete' else 'all'
+    end,
+    (select string_agg(quote_ident(r), ', ') from unnest(roles) as r),
+    case
+      when command <> 'insert' and using_expression is not null
+      then format('using (%s)', using_expression)
+    end,
+    case
+      when command not in ('select', 'delete') and check_expression is not null
+      then format('with check (%s)', check_expression)
+    end
+  );
+end;
+$$;
+comment on function bulwark_private.make_policy(regclass, text, boolean, text, name[], text, text) is
+  'One policy of a table, with those of the two expressions that its command has. The expressions
+   are SQL: Postgres'' own or a migration''s, never a caller''s.';
+
+create function bulwark_private.policies_of(target regclass, prefix text)
+  returns table (
+    name text, permissive boolean, command text, roles text, using_expression text,
+    check_expression text
+  )
+  language sql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    p.polname::text, p.polpermissive,
+    case p.polcmd
+      when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
+      else 'all'
+    end,
+    -- In order of name: a restored dump has them in another.
+    (
+      select string_agg(m.role::regrole::text, ', ' order by m.role::regrole::text collate "C")
+      from unnest(p.polroles) as m (role)
+    ),
+    pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+  from pg_catalog.pg_policy p
+  where p.polrelid = target and starts_with(p.polname::text, prefix)
+  order by p.polname;
+$$;
+comment on function bulwark_private.policies_of(regclass, text) is
+  'The policies of a table whose names begin so, as they are now.';
+
+create function bulwark_private.drop_policies(target regclass, prefix text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy text;
+begin
+  for v_policy in select p.name from bulwark_private.policies_of(target, prefix) p loop
+    execute format('drop policy %I on %s', v_policy, target);
+  end loop;
+end;
+$$;
+comment on function bulwark_private.drop_policies(regclass, text) is
+  'Drops the policies of a table whose names begin so.';
+
+-- Sessions: who is calling. A token is valid until it expires, also when its session has ended, so
+-- whoever it names counts only while that session lives.
+-- Protects against a token that outlives a sign-out, that names another person's session or none,
+-- and that is not Supabase Auth's: its subject need not be a UUID, its claims need not fit jsonb.
+-- SECURITY DEFINER, each because clients may not read sessions and accounts: current_person,
+--   require_user, both of bulwark_private.
+
+insert into bulwark.settings (name, value, description) values
+  ('sessions.accept_tokens_without_session', 'false',
+    'Whether a token that names no session, such as one of third-party auth, acts for its subject;
+     such tokens cannot be ended before they expire');
+
+-- The one definition of a session that lives. Time-boxes and inactivity time-outs of Supabase Auth
+-- are not in these tables: Auth applies them when the session is refreshed.
+create view bulwark_private.live_sessions with (security_invoker = true) as
+  select s.id, s.user_id, s.created_at, s.aal::text as aal, s.factor_id
+  from auth.sessions s
+  join auth.users u on u.id = s.user_id
+  where (s.not_after is null or s.not_after > now())
+    and u.deleted_at is null
+    and (u.banned_until is null or u.banned_until <= now());
+comment on view bulwark_private.live_sessions is
+  'The sessions that count right now: not signed out, not run out, of an account neither banned nor
+   deleted.';
+
+create function bulwark_private.claims()
+  returns json
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims text := nullif(current_setting('request.jwt.claims', true), '');
+begin
+  -- A text with \u0000 or half a surrogate pair is JSON, but no claim could be read beside it. As
+  -- json and not jsonb, because a number may be larger than jsonb holds.
+  if position('\u' in v_claims) > 0 then
+    v_claims := regexp_replace(v_claims, '\\u(0000|[Dd][89A-Fa-f][0-9A-Fa-f]{2})', '\\ufffd', 'g');
+  end if;
+  return v_claims::json;
+end;
+$$;
+comment on function bulwark_private.claims() is
+  'The claims of the request''s token; null where there is none. Everything that reads a claim reads
+   it here.';
+
+create function bulwark_private.claimed_id(claim text)
+  returns uuid
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.uuid_or_null(bulwark_private.claims() ->> claim);
+end;
+$$;
+comment on function bulwark_private.claimed_id(text) is
+  'A claim of the request''s token as a UUID, whether what it names exists or not; null where the
+   claim is missing or no UUID.';
+
+create function bulwark.current_person()
+  returns uuid
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  parallel safe
+  security definer            -- definer because clients may not read sessions
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_claims constant json := bulwark_private.claims();
+  v_user constant uuid := bulwark_private.uuid_or_null(v_claims ->> 'sub');
+begin
+  -- A program is no person, whomever its token names beside the key.
+  if v_user is null or current_setting('role') = 'api_key' then
+    return null;
+  end if;
+  if v_claims ->> 'session_id' is not null then
+    return (
+      select s.user_id
+      from bulwark_private.live_sessions s
+      where s.id = bulwark_private.uuid_or_null(v_claims ->> 'session_id') and s.user_id = v_user
+    );
+  end if;
+  if bulwark_private.setting('sessions.accept_tokens_without_session') = 'true' then
+    return (
+      select u.id
+      from auth.users u
+      where u.id = v_user
+        and u.deleted_at is null
+        and (u.banned_until is null or u.banned_until <= now())
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark.current_person() is
+  'The person who is calling, in a session of theirs that lives; null for everybody else: nobody
+   signed in, a program, a session that ended, a suspended account. In a policy always as
+   (select bulwark.current_person()).';
+
+create function bulwark_private.require_user()
+  returns uuid
+  language plpgsql
+  stable
+  parallel safe
+  security definer            -- definer because clients may not read sessions and accounts
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_person constant uuid := bulwark.current_person();
+begin
+  if v_person is not null then
+    return v_person;
+  end if;
+  perform bulwark_private.require_subject();
+  if exists (
+    select from auth.users u
+    where u.id = bulwark_private.claimed_id('sub')
+      and (u.deleted_at is not null or u.banned_until > now())
+      and (
+        bulwark_private.claims() ->> 'session_id' is null
+        or exists (
+          select from auth.sessions s
+          where s.id = bulwark_private.claimed_id('session_id') and s.user_id = u.id
+        )
+      )
+  ) then
+    raise exception 'Cannot proceed: the account is suspended'
+      using errcode = 'insufficient_privilege', detail = 'ACCOUNT_SUSPENDED';
+  end if;
+  raise exception 'Cannot proceed: the session has ended, or the token names none of the user''s'
+    using errcode = 'PT401', detail = 'SESSION_ENDED', hint = 'Sign in again';
+end;
+$$;
+comment on function bulwark_private.require_user() is
+  'The person who is calling. Raises RBAC_NOT_AUTHENTICATED where there is none,
+   TOKEN_SUBJECT_INVALID, SESSION_ENDED, ACCOUNT_SUSPENDED.';
+
+create function bulwark_private.require_subject()
+  returns void
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- An API key is nobody, whatever its token says.
+  if coalesce(bulwark_private.claims() ->> 'sub', '') = '' or current_setting('role') = 'api_key' then
+    raise exception 'Cannot identify the caller: the request carries no user'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_AUTHENTICATED',
+            hint = 'Sign in first';
+  end if;
+  if bulwark_private.claimed_id('sub') is null then
+    raise exception 'Cannot identify the caller: the token''s subject is no UUID'
+      using errcode = 'insufficient_privilege', detail = 'TOKEN_SUBJECT_INVALID',
+            hint = 'People are accounts of Supabase Auth, and their ids are UUIDs';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_subject() is
+  'Raises RBAC_NOT_AUTHENTICATED where the request''s token names nobody, and TOKEN_SUBJECT_INVALID
+   where it names no account.';
+
+create function bulwark_private.hold_session()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_session constant uuid := bulwark_private.claimed_id('session_id');
+  v_user constant uuid := bulwark_private.claimed_id('sub');
+begin
+  if v_session is null or bulwark_private.caller_is_service() then
+    return;
+  end if;
+  -- The account first, as its deletion does. The session not shared: of many who share a row in
+  -- turn a sign-out would wait for ever.
+  perform from auth.users u where u.id = v_user for key share;
+  perform from auth.sessions s
+  where s.id = v_session and s.user_id = v_user
+  for no key update;
+  if not found then
+    perform bulwark_private.require_user();
+  end if;
+end;
+$$;
+comment on function bulwark_private.hold_session() is
+  'Until commit a sign-out waits: what the caller makes is from before it. Raises what
+   bulwark_private.require_user raises where the sign-out was first. Every function that makes, changes or
+   ends something for a person calls it, behind the locks of rights.';
+
+create function bulwark_private.require_caller()
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_user();
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_caller() is
+  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all in a
+   function that answers "there is none that you may see".';
+
+create function bulwark_private.require_named_account(user_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Through jsonb, because Supabase Auth before anonymous sign-ins has no such column.
+  if (
+    select (to_jsonb(u) -> 'is_anonymous') = 'true'
+    from auth.users u where u.id = require_named_account.user_id
+  ) then
+    raise exception 'Cannot proceed: the account is anonymous'
+      using errcode = 'insufficient_privilege', detail = 'ACCOUNT_ANONYMOUS',
+            hint = 'Add an e-mail address or another way to sign in first';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_named_account(uuid) is
+  'Raises ACCOUNT_ANONYMOUS for an account without a way to sign in again.';
+
+revoke all on table
+  bulwark.settings,
+  bulwark_private.live_sessions
+  from public, anon, authenticated, service_role;
+revoke all on function
+  bulwark_private.setting(name text),
+  bulwark_private.caller_role(),
+  bulwark_private.caller_is_service(),
+  bulwark_private.uuid_or_null(value text),
+  bulwark_private.lasts_up_to(duration interval, longest interval),
+  bulwark_private.object_name(parts text[], suffix text),
+  bulwark.keep_columns(),
+  bulwark_private.touch_updated_at(),
+  bulwark_private.schedule_job(name text, schedule text, command text),
+  bulwark_private.request_function(path text, timeout_milliseconds integer),
+  bulwark_private.make_policy(target regclass, name text, permissive boolean, command text, roles name[], using_expression text, check_expression text),
+  bulwark_private.policies_of(target regclass, prefix text),
+  bulwark_private.drop_policies(target regclass, prefix text),
+  bulwark_private.claims(),
+  bulwark_private.claimed_id(claim text),
+  bulwark.current_person(),
+  bulwark_private.require_user(),
+  bulwark_private.require_subject(),
+  bulwark_private.hold_session(),
+  bulwark_private.require_caller(),
+  bulwark_private.require_named_account(user_id uuid)
+  from public, anon, authenticated, service_role;
+
+-- What is open to whom of foundation. Everything else is revoked by the build.
+
+-- Anybody may look a name up: each table and function says for whom it is.
+grant usage on schema bulwark to anon, authenticated, service_role, supabase_auth_admin;
+
+-- Policies run their helpers as the querying role, which therefore has to reach them.
+grant usage on schema bulwark_private to authenticated, service_role;
+
+grant execute on function bulwark.current_person() to authenticated;

@@ -1,0 +1,3123 @@
+-- Built by npm run build from supabase/schemas/01_rbac: edit the sources, not this file.
+
+-- Roles and permissions: the vocabulary, and who holds what.
+-- Protects against a grant that becomes another one: whose a row is and what it links is fixed once
+-- it is there. The tables are read under row-level security (rbac_decisions) and no role of the API
+-- writes them; what holds whoever writes is in rbac_rules.
+-- No function here is SECURITY DEFINER.
+
+create table bulwark.permissions (
+  name text primary key,
+  description text not null,
+  constraint permissions_name_format check (name ~ '^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$'),
+  constraint permissions_name_length check (length(name) <= 64)
+);
+comment on table bulwark.permissions is
+  'The one vocabulary of permissions (category:action). A host application adds rows of its own.';
+
+create table bulwark.organizations (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  slug text not null unique,
+  created_by uuid references auth.users (id) on delete set null,
+  self_service boolean not null default false,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint organizations_name_length check (length(btrim(name)) between 1 and 120),
+  constraint organizations_name_is_printable check (name !~ '[[:cntrl:]]'),
+  constraint organizations_slug_format check (slug ~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$')
+);
+comment on table bulwark.organizations is
+  'The tenants. Members read theirs; every change goes through a function.';
+comment on column bulwark.organizations.self_service is
+  'Whether an account made it for itself, which counts against rbac.self_service_limit. What is made
+   by the right org:create does not.';
+
+create table bulwark.roles (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  name text not null,
+  description text not null default '',
+  level smallint not null default 0,
+  created_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint roles_name_is_taken unique nulls not distinct (organization_id, name),
+  constraint roles_name_format check (name ~ '^[a-z][a-z0-9_]{1,62}$'),
+  constraint roles_description_length check (length(description) <= 500),
+  constraint roles_level_range check (level between 0 and 100)
+);
+comment on table bulwark.roles is
+  'System roles (organization_id null) and the roles that organizations made for themselves.';
+comment on column bulwark.roles.level is
+  'Rank. Of a role that an organization made: the highest level among the roles it inherits.';
+
+create table bulwark.role_permissions (
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  permission text not null references bulwark.permissions (name),
+  primary key (role_id, permission)
+);
+comment on table bulwark.role_permissions is
+  'What a role holds by itself, without what it inherits.';
+
+create table bulwark.role_inheritance (
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  -- Deferred, here and in user_roles: an organization that is deleted takes both ends with it.
+  inherits_role_id uuid not null
+    references bulwark.roles (id) deferrable initially deferred,
+  primary key (role_id, inherits_role_id),
+  constraint role_inheritance_is_not_reflexive check (role_id <> inherits_role_id)
+);
+comment on table bulwark.role_inheritance is
+  'A role holds whatever the roles it inherits hold. Cycles are refused.';
+
+create table bulwark.user_roles (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  role_id uuid not null references bulwark.roles (id) deferrable initially deferred,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  starts_at timestamptz not null default now(),
+  expires_at timestamptz,
+  granted_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint user_roles_is_granted_once
+    unique nulls not distinct (user_id, organization_id, role_id),
+  constraint user_roles_expires_after_start check (expires_at > starts_at),
+  constraint user_roles_window_is_finite
+    check (isfinite(starts_at) and (expires_at is null or isfinite(expires_at)))
+);
+comment on table bulwark.user_roles is
+  'Who holds which role, where and when. organization_id null means system-wide.';
+
+-- What a role holds with all it inherits, so that a check is one index look-up.
+create table bulwark_private.effective_permissions (
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  permission text not null references bulwark.permissions (name),
+  primary key (role_id, permission)
+);
+comment on table bulwark_private.effective_permissions is
+  'The closure of role_permissions over role_inheritance, kept by triggers on both.';
+
+-- Bumped in the transaction of every change of rights: caches key on it, and it is the row that
+-- concurrent changes of one organization''s rights queue on.
+create table bulwark_private.permission_versions (
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  version bigint not null default 1,
+  constraint permission_versions_is_one_an_organization unique nulls not distinct (organization_id)
+);
+comment on table bulwark_private.permission_versions is
+  'One row an organization and one (null) for system-wide rights; it moves whenever rights do. Not
+   audited: what moves it is.';
+insert into bulwark_private.permission_versions (organization_id) values (null);
+
+create index roles_created_by_idx on bulwark.roles (created_by);
+create index organizations_created_by_idx on bulwark.organizations (created_by);
+create index role_permissions_permission_idx on bulwark.role_permissions (permission);
+create index role_inheritance_inherits_role_id_idx on bulwark.role_inheritance (inherits_role_id);
+create index user_roles_role_id_idx on bulwark.user_roles (role_id);
+create index user_roles_organization_id_idx on bulwark.user_roles (organization_id, role_id);
+create index user_roles_granted_by_idx on bulwark.user_roles (granted_by);
+create index effective_permissions_permission_idx on bulwark_private.effective_permissions (permission);
+
+alter table bulwark.permissions enable row level security;
+alter table bulwark.organizations enable row level security;
+alter table bulwark.roles enable row level security;
+alter table bulwark.role_permissions enable row level security;
+alter table bulwark.role_inheritance enable row level security;
+alter table bulwark.user_roles enable row level security;
+alter table bulwark_private.effective_permissions enable row level security;
+alter table bulwark_private.permission_versions enable row level security;
+
+-- The system roles have fixed ids, so that the hot path compares a constant.
+create function bulwark_private.super_admin_role()
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select '00000000-0000-4000-8000-000000000100'::uuid; $$;
+comment on function bulwark_private.super_admin_role() is 'The id of the system role super_admin.';
+
+create function bulwark_private.admin_role()
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select '00000000-0000-4000-8000-000000000080'::uuid; $$;
+comment on function bulwark_private.admin_role() is 'The id of the system role admin.';
+
+create trigger organizations_touch_updated_at
+  before update on bulwark.organizations
+  for each row execute function bulwark_private.touch_updated_at();
+create trigger roles_keep_columns
+  before update on bulwark.roles
+  for each row execute function bulwark.keep_columns('id', 'organization_id');
+create trigger roles_touch_updated_at
+  before update on bulwark.roles
+  for each row execute function bulwark_private.touch_updated_at();
+create trigger role_inheritance_keep_columns
+  before update on bulwark.role_inheritance
+  for each row execute function bulwark.keep_columns('role_id', 'inherits_role_id');
+create trigger role_permissions_keep_columns
+  before update on bulwark.role_permissions
+  for each row execute function bulwark.keep_columns('role_id', 'permission');
+create trigger user_roles_keep_columns
+  before update on bulwark.user_roles
+  for each row execute function bulwark.keep_columns('user_id', 'role_id', 'organization_id');
+create trigger user_roles_touch_updated_at
+  before update on bulwark.user_roles
+  for each row execute function bulwark_private.touch_updated_at();
+
+revoke all on
+  bulwark.permissions, bulwark.organizations, bulwark.roles, bulwark.role_permissions,
+  bulwark.role_inheritance, bulwark.user_roles
+  from public, anon, authenticated, service_role;
+
+-- Locks: the one order in which every function takes them.
+-- Protects against two functions that wait for each other, against a change that never gets its
+-- turn because others keep sharing the lock, and against acting on a right that is just being
+-- taken.
+-- SECURITY DEFINER: the trigger function, because Supabase Auth deletes accounts.
+--
+-- The order:
+--   1. Rights (bulwark_private.lock_rights): first those of the installation, then those of organizations,
+--      by id. Whoever acts on a right shares the lock; whoever changes rights holds it alone.
+--   2. The caller's session (bulwark_private.hold_session), so that a sign-out waits.
+--   3. A count (bulwark_private.lock_count) that an insertion must not take past its limit.
+--   4. Rows: an organization or an account before what belongs to it, what is shared before what is
+--      one's own. Whoever cleans up waits for nobody's row.
+--   5. What one table or log queues on itself (data keys, security events, seals): whoever holds
+--      such a lock takes none of the above any more.
+-- A right is decided twice: before the locks, so that strangers neither wait nor make others wait,
+-- and behind them, because it may have gone meanwhile.
+
+create function bulwark_private.lock_rights(organization_id uuid, exclusively boolean default false)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_everywhere constant bigint := hashtextextended('bulwark.rights', 0);
+  v_here constant bigint := hashtextextended('bulwark.rights/' || organization_id, 0);
+begin
+  -- Advisory locks are granted in the order in which they were asked for. On a row, ten who share
+  -- it in turn would keep a writer waiting for ever.
+  if organization_id is null and exclusively then
+    perform pg_advisory_xact_lock(v_everywhere);
+  else
+    -- The caller's right may come from a system-wide role: that must not change meanwhile either.
+    perform pg_advisory_xact_lock_shared(v_everywhere);
+  end if;
+  if organization_id is not null then
+    if exclusively then
+      perform pg_advisory_xact_lock(v_here);
+    else
+      perform pg_advisory_xact_lock_shared(v_here);
+    end if;
+  end if;
+  -- Under REPEATABLE READ the transaction keeps its old picture of the rights. If they have changed
+  -- since, it fails here with 40001.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform from bulwark_private.permission_versions v where v.organization_id is null for share;
+    perform from bulwark_private.permission_versions v
+    where v.organization_id = lock_rights.organization_id
+    for share;
+  end if;
+end;
+$$;
+comment on function bulwark_private.lock_rights(uuid, boolean) is
+  'Until commit the rights in an organization (null: system-wide ones) stay as they are;
+   exclusively: nobody acts on them or changes them but the caller. Take those of several
+   organizations in the order of their ids.';
+
+create function bulwark_private.lock_count(what text, whose text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(
+    hashtextextended(concat_ws('/', 'bulwark.count', what, whose), 0)
+  );
+end;
+$$;
+comment on function bulwark_private.lock_count(text, text) is
+  'Lets insertions that are counted happen one after the other, so that many at once do not pass a
+   limit together. Count after it, insert before commit.';
+
+create function bulwark_private.lock_account_deletion()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because Supabase Auth deletes accounts
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.lock_rights(null, exclusively => true);
+  return null;
+end;
+$$;
+comment on function bulwark_private.lock_account_deletion() is
+  'Trigger: an account takes grants in any number of organizations along. Before its row is locked
+   the deletion waits for everybody who acts on rights.';
+
+create function bulwark_private.watch_account_deletion()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  create or replace trigger bulwark_rights_lock
+    before delete on auth.users
+    for each statement execute function bulwark_private.lock_account_deletion();
+end;
+$$;
+comment on function bulwark_private.watch_account_deletion() is
+  'Makes the trigger on auth.users, which a backup leaves out.';
+
+select bulwark_private.watch_account_deletion();
+
+-- Rules of roles and grants that no path may break: a function, the service role or a migration.
+-- Protects one organization from another and an organization from losing its last administrator;
+-- and against two changes at once that are each harmless: those of an organization queue.
+-- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private and the
+--   rules are about everybody's grants, not only those that the writer may see.
+
+create function bulwark_private.bump_permission_version(organization_id uuid)
+  returns boolean
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
+  -- Written too, so that caches notice, and that the next change fails with 40001 under REPEATABLE
+  -- READ instead of going on with an old picture.
+  if bump_permission_version.organization_id is null then
+    update bulwark_private.permission_versions v set version = v.version + 1
+    where v.organization_id is null;
+  else
+    update bulwark_private.permission_versions v set version = v.version + 1
+    where v.organization_id = bump_permission_version.organization_id;
+  end if;
+  return found;
+end;
+$$;
+comment on function bulwark_private.bump_permission_version(uuid) is
+  'Marks a change of rights in an organization (null: system-wide) and queues behind every other
+   one there until commit. False when the organization is being deleted.';
+
+create function bulwark_private.organizations_start_permission_version()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because versions live in bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into bulwark_private.permission_versions (organization_id) values (new.id);
+  return null;
+end;
+$$;
+comment on function bulwark_private.organizations_start_permission_version() is
+  'Trigger: an organization begins with a version of its rights.';
+
+create function bulwark_private.refresh_effective_permissions(role_ids uuid[])
+  returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_affected uuid[];
+begin
+  -- The queue first: a closure computed before a concurrent change commits would miss it.
+  if exists (
+    select from bulwark.roles r where r.id = any (role_ids) and r.organization_id is null
+  ) then
+    perform bulwark_private.bump_permission_version(null);
+    update bulwark_private.permission_versions set version = version + 1
+    where organization_id is not null;
+  else
+    perform bulwark_private.bump_permission_version(o.organization_id)
+    from (
+      select distinct r.organization_id from bulwark.roles r where r.id = any (role_ids) order by 1
+    ) as o;
+  end if;
+
+  with recursive heirs (role_id) as (
+    select unnest(role_ids)
+    union
+    select i.role_id
+    from heirs h
+    join bulwark.role_inheritance i on i.inherits_role_id = h.role_id
+  )
+  select array_agg(r.id) into v_affected
+  from bulwark.roles r
+  where r.id in (select h.role_id from heirs h);
+
+  delete from bulwark_private.effective_permissions e where e.role_id = any (v_affected);
+
+  with recursive ancestry (role_id, ancestor_id) as (
+    select id, id from unnest(v_affected) as id
+    union
+    select a.role_id, i.inherits_role_id
+    from ancestry a
+    join bulwark.role_inheritance i on i.role_id = a.ancestor_id
+  ),
+  ranked as (
+    update bulwark.roles r
+    set level = (
+      select coalesce(max(s.level), 0)
+      from ancestry a
+      join bulwark.roles s on s.id = a.ancestor_id and s.organization_id is null
+      where a.role_id = r.id
+    )
+    where r.id = any (v_affected) and r.organization_id is not null
+  )
+  insert into bulwark_private.effective_permissions (role_id, permission)
+  select distinct a.role_id, p.permission
+  from ancestry a
+  join bulwark.role_permissions p on p.role_id = a.ancestor_id;
+end;
+$$;
+comment on function bulwark_private.refresh_effective_permissions(uuid[]) is
+  'Recomputes what the given roles and all their heirs hold, and the level of those that
+   organizations made.';
+
+create function bulwark_private.role_links_refresh()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because the closure lives in bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.refresh_effective_permissions(
+    (select array_agg(distinct c.role_id) from changed c)
+  );
+  return null;
+end;
+$$;
+comment on function bulwark_private.role_links_refresh() is
+  'Trigger: a change of what roles hold or inherit is in the closure when the statement ends.';
+
+create function bulwark_private.role_inheritance_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see both roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+  v_inherited_organization uuid;
+begin
+  select r.organization_id into v_organization
+  from bulwark.roles r where r.id = new.role_id;
+  select r.organization_id into v_inherited_organization
+  from bulwark.roles r where r.id = new.inherits_role_id;
+  if v_inherited_organization is not null
+    and v_inherited_organization is distinct from v_organization then
+    raise exception 'Cannot inherit role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+  end if;
+  if new.inherits_role_id = bulwark_private.super_admin_role() then
+    raise exception 'Cannot inherit role: super_admin is granted, never inherited'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  -- Two changes that are each harmless could close a cycle together: one waits for the other.
+  perform bulwark_private.bump_permission_version(v_organization);
+  if exists (
+    with recursive ancestry (role_id) as (
+      select new.inherits_role_id
+      union
+      select i.inherits_role_id
+      from ancestry a
+      join bulwark.role_inheritance i on i.role_id = a.role_id
+    )
+    select from ancestry a where a.role_id = new.role_id
+  ) then
+    raise exception 'Cannot inherit role: it would inherit itself'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.role_inheritance_validate() is
+  'Trigger: no cycle, no role of another organization, no super_admin by inheritance.';
+
+create function bulwark_private.user_roles_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see the role
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role bulwark.roles;
+begin
+  select * into v_role from bulwark.roles r where r.id = new.role_id;
+  if v_role.organization_id is not null
+    and v_role.organization_id is distinct from new.organization_id then
+    raise exception 'Cannot grant role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+  end if;
+  if new.role_id = bulwark_private.super_admin_role() and new.organization_id is not null then
+    raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.user_roles_validate() is
+  'Trigger: a role is granted in its own organization only, super_admin in none.';
+
+create function bulwark_private.user_roles_keep_administrator()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because it counts everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+begin
+  for v_organization in
+    select distinct c.organization_id from changed c order by 1 nulls first
+  loop
+    -- First the queue, then the count: what another transaction took away is visible by then.
+    if bulwark_private.bump_permission_version(v_organization)
+      and tg_op <> 'INSERT'
+      and exists (
+        select from changed c
+        where c.organization_id = v_organization
+          and c.role_id = bulwark_private.admin_role()
+          -- A grant that waits or expires never counted, so nothing is lost with it.
+          and c.expires_at is null
+          and c.starts_at <= now()
+      )
+      -- The organization itself may be going.
+      and exists (select from bulwark.organizations o where o.id = v_organization)
+      and not exists (
+        select from bulwark_private.active_grants a
+        where a.organization_id = v_organization
+          and a.role_id = bulwark_private.admin_role()
+          and a.held_until = 'infinity'
+      ) then
+      raise exception 'Cannot take the role from the last administrator of an organization'
+        using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
+              hint = 'Make someone else an administrator without an expiry first';
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function bulwark_private.user_roles_keep_administrator() is
+  'Trigger: an organization always has an administrator whose role neither waits nor expires.';
+
+create trigger organizations_start_permission_version
+  after insert on bulwark.organizations
+  for each row execute function bulwark_private.organizations_start_permission_version();
+create trigger role_inheritance_validate
+  before insert on bulwark.role_inheritance
+  for each row execute function bulwark_private.role_inheritance_validate();
+create trigger role_inheritance_refresh_on_insert
+  after insert on bulwark.role_inheritance referencing new table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger role_inheritance_refresh_on_delete
+  after delete on bulwark.role_inheritance referencing old table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger role_permissions_refresh_on_insert
+  after insert on bulwark.role_permissions referencing new table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger role_permissions_refresh_on_delete
+  after delete on bulwark.role_permissions referencing old table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger user_roles_validate
+  before insert on bulwark.user_roles
+  for each row execute function bulwark_private.user_roles_validate();
+create trigger user_roles_keep_administrator_on_insert
+  after insert on bulwark.user_roles referencing new table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
+create trigger user_roles_keep_administrator_on_update
+  after update on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
+create trigger user_roles_keep_administrator_on_delete
+  after delete on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
+
+-- The catalogue: the permissions that Bulwark ships with, the system roles, and who holds what.
+-- Protects nothing by itself; it is data, with ids that are the same in every installation.
+-- No function here.
+
+insert into bulwark.permissions (name, description) values
+  ('user:create', 'Invite people into the organization'),
+  ('user:read', 'See who is a member'),
+  ('user:update', 'Change members'' profiles'),
+  ('user:delete', 'Remove members'),
+  ('org:create', 'Make organizations on others'' behalf'),
+  ('org:read', 'See the organization'),
+  ('org:update', 'Rename the organization'),
+  ('org:delete', 'Delete the organization'),
+  ('analytics:read', 'Read analytics'),
+  ('analytics:write', 'Write analytics'),
+  ('analytics:delete', 'Delete analytics'),
+  ('analytics:export', 'Export analytics'),
+  ('conversation:read', 'Read conversations'),
+  ('conversation:write', 'Write conversations'),
+  ('conversation:delete', 'Delete conversations'),
+  ('symbi:assess', 'Run SYMBI assessments'),
+  ('symbi:validate', 'Validate SYMBI assessments'),
+  ('symbi:export', 'Export SYMBI assessments'),
+  ('audit:read', 'Read the audit log'),
+  ('audit:export', 'Export the audit log'),
+  ('api_key:create', 'Create API keys'),
+  ('api_key:read', 'See API keys'),
+  ('api_key:revoke', 'Revoke API keys'),
+  ('settings:read', 'Read settings'),
+  ('settings:write', 'Change settings'),
+  ('compliance:read', 'Read compliance records'),
+  ('compliance:manage', 'Manage retention, holds and erasure'),
+  ('system:admin', 'Administer the installation'),
+  ('system:monitor', 'Read metrics and health'),
+  ('role:read', 'See roles and who holds them'),
+  ('role:grant', 'Grant and revoke roles'),
+  ('role:manage', 'Make, change and delete the organization''s own roles'),
+  ('security:read', 'Read security events'),
+  ('security:resolve', 'Assign and resolve security events'),
+  ('encryption:encrypt', 'Encrypt fields'),
+  ('encryption:decrypt', 'Decrypt fields'),
+  ('encryption:rotate', 'Rotate encryption keys'),
+  ('mfa:reset', 'Reset a member''s second factor'),
+  ('webhook:read', 'See webhooks and their deliveries'),
+  ('webhook:manage', 'Manage webhooks');
+
+insert into bulwark.roles (id, name, description, level) values
+  ('00000000-0000-4000-8000-000000000100', 'super_admin',
+    'The whole installation, inside every organization too', 100),
+  ('00000000-0000-4000-8000-000000000080', 'admin',
+    'Everything in one organization but system administration', 80),
+  ('00000000-0000-4000-8000-000000000050', 'analyst', 'Reads and writes analytics', 50),
+  ('00000000-0000-4000-8000-000000000020', 'viewer', 'Reads', 20),
+  ('00000000-0000-4000-8000-000000000010', 'api_user', 'Programs', 10);
+
+insert into bulwark.role_permissions (role_id, permission)
+select r.id, unnest(held.permissions)
+from (values
+  ('super_admin', array['org:create', 'org:delete', 'compliance:manage', 'system:admin']),
+  ('admin', array[
+    'user:create', 'user:update', 'user:delete', 'org:update', 'analytics:delete',
+    'conversation:delete', 'audit:read', 'audit:export', 'api_key:create', 'api_key:read',
+    'api_key:revoke', 'settings:write', 'compliance:read', 'system:monitor', 'role:grant',
+    'role:manage', 'security:read', 'security:resolve', 'encryption:rotate', 'mfa:reset',
+    'webhook:read', 'webhook:manage']),
+  ('analyst', array[
+    'analytics:write', 'analytics:export', 'conversation:write', 'symbi:assess',
+    'symbi:validate', 'symbi:export', 'encryption:encrypt', 'encryption:decrypt']),
+  ('viewer', array[
+    'user:read', 'org:read', 'analytics:read', 'conversation:read', 'settings:read',
+    'role:read']),
+  ('api_user', array[
+    'analytics:read', 'analytics:write', 'conversation:read', 'conversation:write',
+    'symbi:assess', 'encryption:encrypt'])
+) as held (role, permissions)
+join bulwark.roles r on r.name = held.role and r.organization_id is null;
+
+insert into bulwark.role_inheritance (role_id, inherits_role_id)
+select r.id, i.id
+from (values ('super_admin', 'admin'), ('admin', 'analyst'), ('analyst', 'viewer'))
+  as link (role, inherits)
+join bulwark.roles r on r.name = link.role and r.organization_id is null
+join bulwark.roles i on i.name = link.inherits and i.organization_id is null;
+
+-- MFA sessions: which session has proven a second factor, and which organization insists on it.
+-- Permission decisions stand upon it, so it comes before them; the rest of MFA comes much later.
+-- Protects against a token that outlives its session or belongs to another one, and against claims:
+-- what counts is a row keyed on the session, while the session itself lives.
+-- SECURITY DEFINER: mfa_verified and bulwark_private.session_passes_mfa, because clients may read neither
+--   sessions nor factors.
+
+create table bulwark.mfa_policies (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  required_from timestamptz,
+  reset_needs_approval boolean not null default false,
+  approval_until timestamptz,
+  updated_at timestamptz not null default now(),
+  updated_by uuid references auth.users (id) on delete set null,
+  constraint mfa_policies_is_one_an_organization unique nulls not distinct (organization_id),
+  constraint mfa_policies_required_from_is_finite check (isfinite(required_from))
+);
+comment on table bulwark.mfa_policies is
+  'What an organization asks of second factors; without an organization: what the installation asks
+   of whoever acts by a system-wide role. Members read it, set_mfa_policy writes it.';
+comment on column bulwark.mfa_policies.required_from is
+  'From when on sessions without a second factor get no permission; null: never. The end of the
+   grace period.';
+comment on column bulwark.mfa_policies.reset_needs_approval is
+  'Whether a member''s factor is reset only by two people together.';
+comment on column bulwark.mfa_policies.approval_until is
+  'Until when it still is although the policy no longer asks for it, so that nobody loosens the
+   policy and then resets somebody alone.';
+
+create table bulwark.mfa_secrets (
+  id uuid primary key,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  name text not null,
+  secret text not null,
+  begun_in uuid not null,
+  begun_as_first boolean not null,
+  last_step bigint not null default 0,
+  created_at timestamptz not null default now(),
+  activated_at timestamptz,
+  last_used_at timestamptz,
+  constraint mfa_secrets_name_is_printable
+    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
+);
+comment on table bulwark.mfa_secrets is
+  'TOTP factors. The secret is ciphertext, bound to this row and its user; no role of the API reads
+   the table, the service role included.';
+comment on column bulwark.mfa_secrets.begun_in is
+  'The session that began the enrolment; no other one can finish it.';
+comment on column bulwark.mfa_secrets.last_step is
+  'The newest time step whose code was accepted: no code of it or of an older one ever is again.';
+comment on column bulwark.mfa_secrets.activated_at is
+  'When a first code proved that the user has it; null: not yet a factor.';
+
+create table bulwark_private.mfa_trusted_devices (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  name text not null,
+  token_hash bytea not null unique,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  last_used_at timestamptz,
+  constraint mfa_trusted_devices_name_is_printable
+    check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
+);
+comment on table bulwark_private.mfa_trusted_devices is
+  'Devices that skip the prompt. SHA-256 of each token; the tokens have 256 random bits, so a plain
+   hash is enough.';
+create table bulwark_private.mfa_backup_codes (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  code_hash bytea not null unique,
+  used_at timestamptz,
+  created_at timestamptz not null default now(),
+  constraint mfa_backup_codes_hash_length check (length(code_hash) = 32)
+);
+comment on table bulwark_private.mfa_backup_codes is
+  'HMAC-SHA-256 of each backup code under a pepper that only the function has: without it a copy of
+   this table does not even tell a right code from a wrong one.';
+
+create table bulwark_private.mfa_sessions (
+  session_id uuid primary key references auth.sessions (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  verified_at timestamptz,
+  method text,
+  -- The proof: it is deleted with the factor or the set of codes that it was made of.
+  factor_id uuid references bulwark.mfa_secrets (id) on delete cascade,
+  step bigint,
+  backup_code_id uuid references bulwark_private.mfa_backup_codes (id) on delete cascade,
+  -- When a device is revoked or expires, the sessions it opened are closed with it.
+  trusted_device_id uuid references bulwark_private.mfa_trusted_devices (id) on delete set null,
+  constraint mfa_sessions_method_is_known check (method in ('totp', 'backup_code')),
+  constraint mfa_sessions_says_something
+    check ((verified_at is null) = (method is null))
+);
+comment on table bulwark_private.mfa_sessions is
+  'The sessions in which a second factor was proven (verified_at, the last time, by which factor and
+   time step or which backup code), or a trusted device shown. A row counts only while its session
+   lives, and goes with what proved it.';
+
+create index mfa_policies_updated_by_idx on bulwark.mfa_policies (updated_by);
+create index mfa_secrets_user_id_idx on bulwark.mfa_secrets (user_id);
+create index mfa_trusted_devices_user_id_idx on bulwark_private.mfa_trusted_devices (user_id);
+create index mfa_sessions_user_id_idx on bulwark_private.mfa_sessions (user_id);
+create index mfa_backup_codes_user_id_idx on bulwark_private.mfa_backup_codes (user_id);
+create index mfa_sessions_factor_id_idx on bulwark_private.mfa_sessions (factor_id);
+create index mfa_sessions_backup_code_id_idx on bulwark_private.mfa_sessions (backup_code_id);
+create index mfa_sessions_trusted_device_id_idx on bulwark_private.mfa_sessions (trusted_device_id);
+
+alter table bulwark.mfa_policies enable row level security;
+alter table bulwark.mfa_secrets enable row level security;
+alter table bulwark_private.mfa_trusted_devices enable row level security;
+alter table bulwark_private.mfa_backup_codes enable row level security;
+alter table bulwark_private.mfa_sessions enable row level security;
+
+-- Supabase Auth's tables for its own factors came late and are missing where it has none, so what
+-- reads them is made to fit. The freshness of a native factor is the time Auth recorded, not the
+-- token's. An administrator who deletes a factor leaves the session at aal2, so the factor itself
+-- is looked for: the one the session was verified by, or any where Auth does not say which.
+create function bulwark.read_native_mfa(
+  claims regclass default to_regclass('auth.mfa_amr_claims'),
+  factors regclass default to_regclass('auth.mfa_factors')
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format(
+    $make$
+      create or replace function bulwark_private.native_mfa_at(session_id uuid)
+        returns timestamptz
+        language plpgsql
+        stable
+        set search_path = pg_catalog, pg_temp
+      as $body$ begin return (%s); end; $body$
+    $make$,
+    case
+      when claims is null or factors is null
+      then 'case when session_id is null then null end::timestamptz'
+      else format(
+        'select max(c.updated_at)
+          from %s c
+          join bulwark_private.live_sessions s on s.id = c.session_id
+          where c.session_id = native_mfa_at.session_id and s.aal = ''aal2''
+            and (c.authentication_method in (''totp'', ''recovery_code'')
+              or c.authentication_method like ''mfa/%%'')
+            and exists (
+              select from %s f
+              where f.user_id = s.user_id and f.status::text = ''verified''
+                and (s.factor_id is null or f.id = s.factor_id)
+            )',
+        claims, factors
+      )
+    end
+  );
+  execute format(
+    $make$
+      create or replace function bulwark_private.native_factors(user_id uuid)
+        returns bigint
+        language plpgsql
+        stable
+        set search_path = pg_catalog, pg_temp
+      as $body$ begin return (%s); end; $body$
+    $make$,
+    case
+      when factors is null then 'case when user_id is not null then 0 end::bigint'
+      else format(
+        'select count(*) from %s f
+          where f.user_id = native_factors.user_id and f.status::text = ''verified''',
+        factors
+      )
+    end
+  );
+end;
+$$;
+comment on function bulwark.read_native_mfa(regclass, regclass) is
+  'Makes bulwark_private.native_mfa_at and bulwark_private.native_factors for those tables of Supabase Auth that
+   exist; call it again after an upgrade of Supabase Auth brought them.';
+
+select bulwark.read_native_mfa();
+comment on function bulwark_private.native_mfa_at(uuid) is
+  'When a factor of Supabase Auth''s own that the account still has was last verified in a session;
+   null: never.';
+comment on function bulwark_private.native_factors(uuid) is
+  'How many verified factors of Supabase Auth''s own an account has.';
+
+create function bulwark_private.session_mfa(session_id uuid, user_id uuid)
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return (
+    select case
+      -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody
+      -- who knows the password can add to an account that has no native one.
+      when exists (
+        select from bulwark.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
+      )
+      then (
+        select coalesce(m.verified_at, case
+          when exists (
+            select from bulwark_private.mfa_trusted_devices d
+            where d.id = m.trusted_device_id and d.expires_at > now()
+          )
+          then '-infinity'::timestamptz
+        end)
+        from bulwark_private.mfa_sessions m
+        where m.session_id = s.id and m.user_id = s.user_id
+      )
+      else bulwark_private.native_mfa_at(s.id)
+    end
+    from bulwark_private.live_sessions s
+    where s.id = session_mfa.session_id and s.user_id = session_mfa.user_id
+  );
+end;
+$$;
+comment on function bulwark_private.session_mfa(uuid, uuid) is
+  'When a second factor was last proven in a session that lives and is the user''s; -infinity where
+   only a trusted device was shown, which is never fresh; null: neither.';
+
+create function bulwark.mfa_verified(max_age interval)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may read neither sessions nor factors
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Whomever the token of an API key names beside the key: a program has proven nothing.
+  return current_setting('role') <> 'api_key' and coalesce(
+    bulwark_private.session_mfa(bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub'))
+      > clock_timestamp() - max_age,
+    false
+  );
+end;
+$$;
+comment on function bulwark.mfa_verified(interval) is
+  'Whether the caller proved a second factor in this very session within max_age: step-up, for
+   policies as (select mfa_verified(''10 minutes'')). False for a trusted device, an ended session,
+   a token without a session, and a null max_age.';
+
+create function bulwark_private.session_passes_mfa()
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may read neither sessions nor factors
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Spelled out as in caller_is_service(): this runs in front of every decision where MFA is
+  -- required. An API key has proven nothing: what it may is decided without asking this.
+  if coalesce(nullif(current_setting('role'), 'none'), session_user::text) in (
+    'service_role', 'postgres', 'supabase_admin'
+  ) then
+    return true;
+  end if;
+  return bulwark_private.session_mfa(bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub'))
+    is not null;
+end;
+$$;
+comment on function bulwark_private.session_passes_mfa() is
+  'Whether the caller''s session satisfies an organization that requires MFA: a second factor proven
+   or a trusted device shown in it. True for the service role, which is no session of a person''s;
+   false for API keys, whose rights are decided elsewhere.';
+
+create trigger mfa_secrets_keep_columns
+  before update on bulwark.mfa_secrets
+  for each row execute function bulwark.keep_columns(
+    'id', 'user_id', 'begun_in', 'begun_as_first', 'created_at'
+  );
+create trigger mfa_policies_keep_columns
+  before update on bulwark.mfa_policies
+  for each row execute function bulwark.keep_columns('id', 'organization_id');
+create trigger mfa_policies_touch
+  before update on bulwark.mfa_policies
+  for each row execute function bulwark_private.touch_updated_at();
+
+revoke all on function bulwark_private.native_mfa_at(uuid), bulwark_private.native_factors(uuid)
+  from public, anon, authenticated, service_role;
+
+-- Decisions: whether somebody may do something in an organization, from the tables as they are now
+-- and never from claims, so that a revocation outruns every token.
+-- Protects against stale tokens, and the tables of roles from who may not read them.
+-- SECURITY DEFINER, each because clients may not read the grants it decides from:
+--   organizations_with, member_organizations, is_super_admin, user_permits, session_permits, all of
+--   bulwark_private.
+
+-- Every question about membership is asked of these two views, never of user_roles: a row there may
+-- have expired, and then it says nothing. The conventions test keeps the list of exceptions.
+create view bulwark_private.unexpired_grants with (security_invoker = true) as
+  select
+    g.user_id,
+    g.role_id,
+    g.organization_id,
+    g.starts_at,
+    coalesce(g.expires_at, 'infinity') as held_until,
+    -- A ban and a soft deletion are revocations too, and a token outlives them as well.
+    u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended
+  from bulwark.user_roles g
+  join auth.users u on u.id = g.user_id
+  where g.expires_at is null or g.expires_at > now();
+comment on view bulwark_private.unexpired_grants is
+  'The grants that count now or later: those that have not begun and those of suspended accounts
+   (banned or soft-deleted) too. For rules that must hold when they begin to count.';
+
+create view bulwark_private.active_grants with (security_invoker = true) as
+  select g.user_id, g.role_id, g.organization_id, g.held_until
+  from bulwark_private.unexpired_grants g
+  where g.starts_at <= now() and not g.suspended;
+comment on view bulwark_private.active_grants is
+  'The grants that count right now: begun, not expired, of an account neither banned nor deleted. A
+   member is who has one in the organization.';
+
+create view bulwark_private.held_permissions with (security_invoker = true) as
+  select
+    g.user_id,
+    g.organization_id,
+    e.permission,
+    g.held_until,
+    -- super_admin alone answers inside every organization; no other system-wide role does.
+    g.organization_id is null and g.role_id = bulwark_private.super_admin_role() as everywhere
+  from bulwark_private.active_grants g
+  join bulwark_private.effective_permissions e on e.role_id = g.role_id;
+comment on view bulwark_private.held_permissions is
+  'Every permission somebody holds right now, where, and until when.';
+
+create function bulwark_private.is_member(user_id uuid, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from bulwark_private.active_grants g
+    where g.user_id = is_member.user_id and g.organization_id = is_member.organization_id
+  );
+end;
+$$;
+comment on function bulwark_private.is_member(uuid, uuid) is
+  'Whether a user is a member of an organization right now.';
+
+create function bulwark_private.organizations_of(user_id uuid, suspended boolean default false)
+  returns setof uuid
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select distinct g.organization_id
+    from bulwark_private.unexpired_grants g
+    where g.user_id = organizations_of.user_id
+      and g.organization_id is not null
+      and g.starts_at <= now()
+      and (organizations_of.suspended or not g.suspended)
+    order by 1;
+end;
+$$;
+comment on function bulwark_private.organizations_of(uuid, boolean) is
+  'The organizations of which a user is a member right now, in a fixed order. With suspended also
+   where only the account''s ban or deletion stands in the way: those hear of the ban itself.';
+
+create function bulwark_private.require_known_permission(permission text)
+  returns void
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if permission is null then
+    raise exception 'Cannot check permission: the permission is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (
+    select from bulwark.permissions p where p.name = require_known_permission.permission
+  ) then
+    raise exception 'Cannot check permission: "%" is not in the catalogue', left(permission, 64)
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_UNKNOWN_PERMISSION',
+            hint = 'List them with: select name from permissions';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_known_permission(text) is
+  'Raises RBAC_UNKNOWN_PERMISSION for a permission that the catalogue does not have, so that a
+   typo is an error and not a silent no.';
+
+create function bulwark_private.user_permits(user_id uuid, permission text, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  parallel safe
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return exists (
+    select from bulwark_private.held_permissions h
+    where h.user_id = user_permits.user_id
+      and h.permission = user_permits.permission
+      and (
+        h.organization_id = user_permits.organization_id
+        or h.everywhere
+        or (h.organization_id is null and user_permits.organization_id is null)
+      )
+  );
+end;
+$$;
+comment on function bulwark_private.user_permits(uuid, text, uuid) is
+  'Whether a user is entitled to a permission in an organization (null: system-wide), without any
+   check of who asks.';
+
+create function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  parallel safe
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  if current_setting('role') = 'api_key' then
+    return false;
+  end if;
+  return exists (
+    select from bulwark_private.held_permissions h
+    where h.user_id = session_permits.user_id
+      and h.permission = session_permits.permission
+      and (
+        h.organization_id = session_permits.organization_id
+        or h.everywhere
+        or (h.organization_id is null and session_permits.organization_id is null)
+      )
+      -- Where nobody requires a second factor the session is not even looked up.
+      and (
+        not exists (
+          select from bulwark.mfa_policies p
+          where (
+              p.organization_id = session_permits.organization_id
+              or (p.organization_id is null and h.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+        or bulwark_private.session_passes_mfa()
+      )
+  );
+end;
+$$;
+comment on function bulwark_private.session_permits(uuid, text, uuid) is
+  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA (for
+   system-wide roles: the installation), only once a second factor was verified in it. An API key
+   has no session.';
+
+create function bulwark.is_super_admin()
+  returns boolean
+  language sql
+  stable
+  parallel safe
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Case, not and: the session is looked up for a super_admin only.
+  select case
+    when current_setting('role') = 'api_key' then false
+    when exists (
+      select from bulwark_private.active_grants g
+      where g.user_id = (select bulwark.current_person())
+        and g.organization_id is null
+        and g.role_id = bulwark_private.super_admin_role()
+    )
+    then not exists (
+        select from bulwark.mfa_policies p
+        where p.organization_id is null and p.required_from <= now()
+      )
+      or bulwark_private.session_passes_mfa()
+    else false
+  end;
+$$;
+comment on function bulwark.is_super_admin() is
+  'Whether the caller is a super_admin and, where the installation requires MFA of system-wide
+   roles, verified. In a policy always as (select bulwark.is_super_admin()).';
+
+create function bulwark.organizations_with(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 10
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_user uuid := bulwark.current_person();
+begin
+  -- A key is not its owner: what it may is less, and in one organization.
+  if current_setting('role') = 'api_key' then
+    return query select bulwark_private.api_key_organizations(organizations_with.permission);
+    if not found then
+      perform bulwark_private.require_known_permission(organizations_with.permission);
+    end if;
+    return;
+  end if;
+  -- One cached plan: this runs in front of every query on a guarded table.
+  return query
+    with held as materialized (
+      select h.organization_id, h.everywhere
+      from bulwark_private.held_permissions h
+      where h.user_id = v_user and h.permission = organizations_with.permission
+    )
+    -- Duplicates do no harm in an array; finding them would cost more than the rest. Where an
+    -- organization requires MFA it is left out until the session is verified: case, not or, so that
+    -- the session is looked up only then.
+    select h.organization_id
+    from held h
+    where h.organization_id is not null
+      and case
+        when exists (
+          select from bulwark.mfa_policies p
+          where p.organization_id = h.organization_id and p.required_from <= now()
+        )
+        then (select bulwark_private.session_passes_mfa())
+        else true
+      end
+    union all
+    select o.id
+    from bulwark.organizations o
+    where (select bool_or(h.everywhere) from held h)
+      and case
+        when exists (
+          select from bulwark.mfa_policies p
+          where (p.organization_id = o.id or p.organization_id is null) and p.required_from <= now()
+        )
+        then (select bulwark_private.session_passes_mfa())
+        else true
+      end;
+  if not found then
+    perform bulwark_private.require_known_permission(organizations_with.permission);
+  end if;
+end;
+$$;
+comment on function bulwark.organizations_with(text) is
+  'The organizations in which the caller holds a permission, for policies in the array form:
+   organization_id = any (array(select bulwark.organizations_with(''audit:read''))). It runs once a
+   query and may name an organization twice. A super_admin gets every organization, an API key its
+   own, if the key holds the permission right now, and nobody none. An organization that requires
+   MFA is left out while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
+
+create function bulwark.member_organizations()
+  returns setof uuid
+  language sql
+  stable
+  parallel safe
+  rows 10
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+as $$
+  select distinct g.organization_id
+  from bulwark_private.active_grants g
+  where g.user_id = (select bulwark.current_person()) and g.organization_id is not null
+    and current_setting('role') <> 'api_key';
+$$;
+comment on function bulwark.member_organizations() is
+  'The organizations in which the caller holds any role right now; none for an API key.';
+
+create policy "Anyone signed in reads the catalogue of permissions"
+  on bulwark.permissions for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+create policy "Members read their organizations"
+  on bulwark.organizations for select to authenticated
+  using (
+    id = any (array(select bulwark.member_organizations()))
+    or id = any (array(select bulwark.organizations_with('org:read')))
+  );
+
+create policy "Anyone signed in reads system roles, members their own"
+  on bulwark.roles for select to authenticated
+  using (
+    (organization_id is null and (select bulwark.current_person()) is not null)
+    or organization_id = any (array(select bulwark.organizations_with('role:read')))
+  );
+
+create policy "Whoever reads a role reads what it holds"
+  on bulwark.role_permissions for select to authenticated
+  using (role_id in (select r.id from bulwark.roles r));
+
+create policy "Whoever reads a role reads what it inherits"
+  on bulwark.role_inheritance for select to authenticated
+  using (role_id in (select r.id from bulwark.roles r));
+
+create policy "Users read their own grants, members those of all"
+  on bulwark.user_roles for select to authenticated
+  using (
+    user_id = (select bulwark.current_person())
+    or organization_id = any (array(select bulwark.organizations_with('role:read')))
+    -- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+-- Guards: what a function asks before it does anything, and what raises where the answer is no.
+-- Protects against acting on a right that was just taken away, and against probing other people's
+-- rights: an organization or a person that does not exist and one that is closed are one answer.
+-- SECURITY DEFINER, each because clients may not read the grants it decides from:
+--   require_permission, can_see_user, all of bulwark_private.
+
+create function bulwark.require_permission(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_known_permission(require_permission.permission);
+  if bulwark_private.caller_is_service() then
+    return;
+  end if;
+  if bulwark_private.session_permits(bulwark_private.require_user(), permission, organization_id) is not true then
+    if bulwark_private.user_permits(bulwark.current_person(), permission, organization_id) then
+      raise exception 'Cannot proceed: a second factor is required'
+        using errcode = 'insufficient_privilege', detail = 'MFA_REQUIRED',
+              hint = 'Verify a second factor in this session, or enrol one first';
+    end if;
+    raise exception 'Cannot proceed: permission % is missing', require_permission.permission
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+            hint = 'Ask an administrator of the organization for a role that holds it';
+  end if;
+end;
+$$;
+comment on function bulwark.require_permission(text, uuid) is
+  'Guard for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
+   organization (null: system-wide), and MFA_REQUIRED where it does but the organization requires
+   MFA and the session is not verified. The service role passes. An organization that does not exist
+   and one that is closed to the caller are the same answer.';
+
+create function bulwark_private.require_permission_to_change(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission(permission, organization_id);
+  if not bulwark_private.bump_permission_version(organization_id) then
+    raise exception 'Cannot proceed: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  perform bulwark_private.hold_session();
+  perform bulwark.require_permission(permission, organization_id);
+end;
+$$;
+comment on function bulwark_private.require_permission_to_change(text, uuid) is
+  'Guard for whatever changes rights: bulwark.require_permission, decided behind every other change
+   of rights there, so that nobody acts on what was just taken from them.';
+
+create function bulwark_private.require_permission_to_act(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission(permission, organization_id);
+  perform bulwark_private.lock_rights(organization_id);
+  perform bulwark_private.hold_session();
+  perform bulwark.require_permission(permission, organization_id);
+end;
+$$;
+comment on function bulwark_private.require_permission_to_act(text, uuid) is
+  'Guard for whatever writes and changes no rights: bulwark.require_permission, and until commit
+   nobody takes the right away. It waits for changes of rights that are under way.';
+
+create function bulwark_private.can_see_user(
+  user_id uuid,
+  organization_id uuid,
+  former boolean default false
+)
+  returns boolean
+  language sql
+  stable
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+  select bulwark_private.caller_is_service()
+    or (can_see_user.user_id = bulwark.current_person() and current_setting('role') <> 'api_key')
+    or (can_see_user.organization_id is null and bulwark.is_super_admin())
+    -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
+    or (
+      bulwark_private.session_permits(bulwark.current_person(), 'user:read', can_see_user.organization_id)
+      and (
+        bulwark.is_super_admin()
+        or can_see_user.organization_id in (
+          select bulwark_private.organizations_of(can_see_user.user_id, suspended => true)
+        )
+        or former and exists (
+          select from bulwark.user_roles g
+          where g.user_id = can_see_user.user_id
+            and g.organization_id = can_see_user.organization_id
+        )
+      )
+    );
+$$;
+comment on function bulwark_private.can_see_user(uuid, uuid, boolean) is
+  'Whether the caller may learn about a user''s rights in an organization: oneself, fellow members
+   with user:read, a super_admin, the service role. With former also of whom the organization still
+   has a grant outside its time: about that grant alone.';
+
+create function bulwark_private.require_visible_user(
+  user_id uuid,
+  organization_id uuid,
+  former boolean default false
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if user_id is null then
+    raise exception 'Cannot look up user: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  perform bulwark_private.require_caller();
+  if bulwark_private.can_see_user(user_id, organization_id, former) is not true then
+    raise exception 'Cannot look up user: there is none here that you may see'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_USER_NOT_VISIBLE';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_visible_user(uuid, uuid, boolean) is
+  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all, and what
+   bulwark_private.require_user raises.';
+
+-- Questions: what a client asks about its own permissions, and about those of people it can see.
+-- Protects against probing other people's rights: a stranger and nobody at all are one answer.
+-- SECURITY DEFINER, each because clients may not read the grants it decides from:
+--   has_permission, check_permissions, user_has_permission, get_user_roles, explain_permission.
+
+create function bulwark.has_permission(permission text, organization_id uuid default null)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if bulwark_private.session_permits(bulwark.current_person(), permission, organization_id) then
+    return true;
+  end if;
+  perform bulwark_private.require_subject();
+  -- A permission that somebody holds exists; only a no has to tell a typo from a refusal.
+  perform bulwark_private.require_known_permission(has_permission.permission);
+  return false;
+end;
+$$;
+comment on function bulwark.has_permission(text, uuid) is
+  'Whether the caller holds a permission in an organization. Without an organization: system-wide
+   roles only. A foreign or missing organization is a plain false, and so is one that requires MFA
+   while the session is not verified (mfa_required tells). Errors: RBAC_NOT_AUTHENTICATED,
+   RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+
+create function bulwark.user_has_permission(
+  user_id uuid,
+  permission text,
+  organization_id uuid default null
+)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_known_permission(user_has_permission.permission);
+  perform bulwark_private.require_visible_user(user_id, organization_id);
+  return bulwark_private.user_permits(user_id, permission, organization_id);
+end;
+$$;
+comment on function bulwark.user_has_permission(uuid, text, uuid) is
+  'Whether a user is entitled to a permission in an organization, whatever their session has proven
+   (an organization may require MFA). The user must be oneself or a
+   fellow member that user:read lets one see. Errors: RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT,
+   RBAC_UNKNOWN_PERMISSION.';
+
+create function bulwark.check_permissions(permissions text[], organization_id uuid default null)
+  returns table (permission text, allowed boolean)
+  language plpgsql
+  stable
+  rows 40
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := bulwark.current_person();
+  v_unknown text;
+begin
+  perform bulwark_private.require_subject();
+  if cardinality(permissions) > 100 or array_ndims(permissions) > 1 then
+    raise exception 'Cannot check permissions: a batch is a plain list of at most 100'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
+  end if;
+  if permissions is null or array_position(permissions, null) is not null then
+    raise exception 'Cannot check permissions: the list is null or has a null in it'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  select wanted into v_unknown
+  from unnest(permissions) as wanted
+  where not exists (select from bulwark.permissions p where p.name = wanted)
+  limit 1;
+  if found then
+    perform bulwark_private.require_known_permission(v_unknown);
+  end if;
+  return query
+    select wanted, bulwark_private.session_permits(v_user, wanted, check_permissions.organization_id)
+    from unnest(permissions) with ordinality as asked (wanted, place)
+    group by wanted
+    order by min(place);
+end;
+$$;
+comment on function bulwark.check_permissions(text[], uuid) is
+  'has_permission for up to 100 permissions in one round trip: a row for each different one, in the
+   order asked. One unknown permission fails the batch. Errors: RBAC_BATCH_TOO_LARGE and those of
+   has_permission.';
+
+create function bulwark.get_user_roles(user_id uuid, organization_id uuid default null)
+  returns table (
+    role text,
+    level smallint,
+    starts_at timestamptz,
+    expires_at timestamptz,
+    active boolean,
+    granted_by uuid
+  )
+  language plpgsql
+  stable
+  rows 10
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_visible_user(
+    get_user_roles.user_id, get_user_roles.organization_id, former => true
+  );
+  return query
+    select
+      r.name,
+      r.level,
+      g.starts_at,
+      g.expires_at,
+      exists (
+        select from bulwark_private.active_grants a
+        where a.user_id = g.user_id
+          and a.role_id = g.role_id
+          and a.organization_id is not distinct from g.organization_id
+      ),
+      g.granted_by
+    from bulwark.user_roles g
+    join bulwark.roles r on r.id = g.role_id
+    where g.user_id = get_user_roles.user_id
+      and g.organization_id is not distinct from get_user_roles.organization_id
+    order by r.level desc, r.name;
+end;
+$$;
+comment on function bulwark.get_user_roles(uuid, uuid) is
+  'The roles a user was granted in an organization (null: system-wide), highest first, with those
+   that have not begun or have expired (active is false). Errors: RBAC_USER_NOT_VISIBLE,
+   RBAC_NULL_ARGUMENT.';
+
+create function bulwark.explain_permission(
+  user_id uuid,
+  permission text,
+  organization_id uuid default null
+)
+  returns table (
+    allowed boolean,
+    reason text,
+    role text,
+    inherited_from text,
+    system_wide boolean,
+    starts_at timestamptz,
+    expires_at timestamptz
+  )
+  language plpgsql
+  stable
+  rows 5
+  security definer            -- definer because clients may not read everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_visible boolean;
+  v_withheld boolean := false;
+begin
+  perform bulwark_private.require_known_permission(explain_permission.permission);
+  perform bulwark_private.require_visible_user(
+    explain_permission.user_id, explain_permission.organization_id, former => true
+  );
+  -- Of a former member it tells the organization's own grants alone.
+  v_visible := bulwark_private.can_see_user(
+    explain_permission.user_id, explain_permission.organization_id
+  );
+  -- Of others it states what they are entitled to: their sessions are nobody's business.
+  if explain_permission.user_id = bulwark.current_person() then
+    v_withheld := bulwark_private.user_permits(user_id, permission, organization_id)
+      and not bulwark_private.session_permits(user_id, permission, organization_id);
+  end if;
+  return query
+    with recursive grants as (
+      select g.*, r.name as role_name
+      from bulwark.user_roles g
+      join bulwark.roles r on r.id = g.role_id
+      where g.user_id = explain_permission.user_id
+        and (
+          g.organization_id is not distinct from explain_permission.organization_id
+          or (
+            v_visible and g.organization_id is null and g.role_id = bulwark_private.super_admin_role()
+          )
+        )
+    ),
+    ancestry (role_id, ancestor_id) as (
+      select g.role_id, g.role_id from grants g
+      union
+      select a.role_id, i.inherits_role_id
+      from ancestry a
+      join bulwark.role_inheritance i on i.role_id = a.ancestor_id
+    )
+    select
+      a.user_id is not null and not v_withheld,
+      case
+        when a.user_id is not null and v_withheld then 'mfa_required'
+        when a.user_id is not null then 'active'
+        when g.starts_at > now() then 'not_started'
+        when g.expires_at <= now() then 'expired'
+        else 'account_suspended'
+      end,
+      g.role_name,
+      r.name,
+      g.organization_id is null,
+      g.starts_at,
+      g.expires_at
+    from grants g
+    join ancestry c on c.role_id = g.role_id
+    join bulwark.role_permissions p
+      on p.role_id = c.ancestor_id and p.permission = explain_permission.permission
+    join bulwark.roles r on r.id = c.ancestor_id
+    left join bulwark_private.active_grants a
+      on a.user_id = g.user_id
+      and a.role_id = g.role_id
+      and a.organization_id is not distinct from g.organization_id
+    order by 1 desc, g.expires_at desc nulls first, g.role_name, r.name;
+  if not found then
+    return query
+      select
+        false,
+        case
+          when exists (
+            select from bulwark.user_roles g
+            where g.user_id = explain_permission.user_id
+              and g.organization_id is not distinct from explain_permission.organization_id
+          ) then 'not_in_roles'
+          else 'no_role'
+        end,
+        null::text, null::text, null::boolean, null::timestamptz, null::timestamptz;
+  end if;
+end;
+$$;
+comment on function bulwark.explain_permission(uuid, text, uuid) is
+  'Why a user has a permission or not: a row for each role that holds it (role, inherited_from: the
+   role that brings it, until expires_at), reason active, not_started, expired, account_suspended
+   or, of oneself in a session that lacks the second factor required there, mfa_required; one row
+   with reason not_in_roles or no_role where none does. Errors: RBAC_USER_NOT_VISIBLE,
+   RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+
+-- Organizations: making, renaming and deleting tenants.
+-- Protects against organizations without an administrator, misleading or reserved names, and
+-- deletion by anybody but a super_admin. The table stays closed to clients.
+-- SECURITY DEFINER: create_organization, update_organization, delete_organization, because clients
+--   may write neither organizations nor grants.
+
+insert into bulwark.settings (name, value, description) values
+  ('rbac.self_service_organizations', 'true',
+    'Whether anybody signed in may make an organization; otherwise org:create is needed'),
+  ('rbac.self_service_limit', '10',
+    'How many organizations one account may make by itself, without org:create');
+
+create table bulwark_private.reserved_slugs (
+  slug text primary key
+);
+comment on table bulwark_private.reserved_slugs is
+  'Slugs that no organization may take, because an application''s own paths begin with them.';
+alter table bulwark_private.reserved_slugs enable row level security;
+insert into bulwark_private.reserved_slugs
+select unnest(array[
+  'about', 'account', 'accounts', 'admin', 'api', 'app', 'assets', 'auth', 'billing', 'blog',
+  'bulwark', 'callback', 'cdn', 'console', 'dashboard', 'docs', 'download', 'functions', 'health',
+  'help', 'home', 'internal', 'invitations', 'legal', 'login', 'logout', 'mail', 'metrics', 'new',
+  'null', 'oauth', 'organizations', 'pricing', 'privacy', 'public', 'rest', 'root', 'security',
+  'settings', 'signin', 'signup', 'static', 'status', 'storage', 'super-admin', 'supabase',
+  'support', 'system', 'terms', 'undefined', 'webhooks', 'well-known', 'www']);
+
+create function bulwark_private.require_organization_names(name text, slug text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Not printable are, besides control characters, those that hide or reverse what is around them.
+  if name is null or length(btrim(name)) not between 1 and 120
+    or name ~ '[[:cntrl:]\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]' then
+    raise exception 'Cannot name organization: a name has 1 to 120 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
+  end if;
+  if slug is null or slug !~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$' or slug ~ '^..--' then
+    raise exception 'Cannot name organization: a slug has 3 to 63 of a-z, 0-9 and inner hyphens'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_SLUG';
+  end if;
+  if exists (
+    select from bulwark_private.reserved_slugs r where r.slug = require_organization_names.slug
+  ) then
+    raise exception 'Cannot name organization: the slug is reserved'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_SLUG_RESERVED';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_organization_names(text, text) is
+  'Raises RBAC_INVALID_NAME, RBAC_INVALID_SLUG or RBAC_SLUG_RESERVED.';
+
+create function bulwark_private.require_existing_user(user_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if user_id is null then
+    raise exception 'Cannot name user: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (
+    select from auth.users u
+    where u.id = user_id
+      and u.deleted_at is null
+      and (u.banned_until is null or u.banned_until <= now())
+  ) then
+    raise exception 'Cannot name user: there is no such account, or it is suspended'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_USER';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_existing_user(uuid) is
+  'Raises RBAC_UNKNOWN_USER. Only for callers who may name anybody: to others it is an oracle.';
+
+create function bulwark.create_organization(
+  name text,
+  slug text,
+  administrator_id uuid default null
+)
+  returns bulwark.organizations
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations or grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_administrator uuid := coalesce(administrator_id, v_caller);
+  v_by_itself boolean := false;
+  v_organization bulwark.organizations;
+begin
+  if not bulwark_private.caller_is_service() then
+    v_caller := bulwark_private.require_user();
+    perform bulwark_private.require_named_account(v_caller);
+    v_by_itself := v_administrator = v_caller
+      and bulwark_private.setting('rbac.self_service_organizations') = 'true'
+      and not bulwark_private.session_permits(v_caller, 'org:create', null);
+    if not v_by_itself then
+      perform bulwark_private.require_permission_to_act('org:create', null);
+    end if;
+  end if;
+  perform bulwark_private.lock_rights(null);
+  perform bulwark_private.hold_session();
+  if v_by_itself then
+    perform bulwark_private.lock_count('organizations', v_caller::text);
+    if (
+      select count(*) >= (bulwark_private.setting('rbac.self_service_limit'))::integer
+      from bulwark.organizations o where o.created_by = v_caller and o.self_service
+    ) then
+      raise exception 'Cannot create organization: you have made as many as one account may'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_ORGANIZATIONS';
+    end if;
+  end if;
+  perform bulwark_private.require_organization_names(name, slug);
+  perform bulwark_private.require_existing_user(v_administrator);
+  begin
+    insert into bulwark.organizations (name, slug, created_by, self_service)
+    values (
+      btrim(create_organization.name), create_organization.slug, v_caller, v_by_itself
+    )
+    returning * into v_organization;
+  exception when unique_violation then
+    raise exception 'Cannot create organization: the slug is taken'
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+  end;
+  insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by)
+  values (v_administrator, bulwark_private.admin_role(), v_organization.id, v_caller);
+  return v_organization;
+end;
+$$;
+comment on function bulwark.create_organization(text, text, uuid) is
+  'Makes an organization and its first administrator: the caller, or administrator_id where the
+   caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
+   RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER,
+   RBAC_TOO_MANY_ORGANIZATIONS.';
+
+create function bulwark.update_organization(organization_id uuid, name text, slug text)
+  returns bulwark.organizations
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization bulwark.organizations;
+begin
+  perform bulwark_private.require_permission_to_act('org:update', organization_id);
+  perform bulwark_private.require_organization_names(name, slug);
+  begin
+    update bulwark.organizations o
+    set name = btrim(update_organization.name), slug = update_organization.slug
+    where o.id = organization_id
+    returning * into v_organization;
+  exception when unique_violation then
+    raise exception 'Cannot rename organization: the slug is taken'
+      using errcode = 'unique_violation', detail = 'RBAC_SLUG_TAKEN';
+  end;
+  if v_organization.id is null then
+    raise exception 'Cannot rename organization: it does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  return v_organization;
+end;
+$$;
+comment on function bulwark.update_organization(uuid, text, text) is
+  'Renames an organization (org:update there). Errors as of create_organization and
+   RBAC_UNKNOWN_ORGANIZATION, which only the service role and super_admin can meet.';
+
+create function bulwark.delete_organization(organization_id uuid, confirm_slug text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write organizations
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_change('org:delete', organization_id);
+  delete from bulwark.organizations o
+  where o.id = organization_id and o.slug = confirm_slug;
+  if not found then
+    raise exception 'Cannot delete organization: none has this id and this slug'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
+            hint = 'Confirm with the slug of the organization';
+  end if;
+end;
+$$;
+comment on function bulwark.delete_organization(uuid, text) is
+  'Deletes an organization with its roles, grants and invitations (org:delete, which only
+   super_admin holds); the slug confirms it. Errors: RBAC_PERMISSION_DENIED,
+   RBAC_UNKNOWN_ORGANIZATION.';
+
+-- Grants: giving a role to a member and taking it back.
+-- Protects against everybody who would give more than they have: a higher role, a permission they
+-- do not hold, or a longer time than their own.
+-- SECURITY DEFINER: grant_role, revoke_role, because clients may not write grants.
+
+create function bulwark_private.find_role(name text, organization_id uuid)
+  returns bulwark.roles
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role bulwark.roles;
+begin
+  if name is null then
+    raise exception 'Cannot find role: the role is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  -- A system role that a later version brings comes before an older one of the same name.
+  select * into v_role
+  from bulwark.roles r
+  where r.name = find_role.name
+    and (r.organization_id is null or r.organization_id = find_role.organization_id)
+  order by r.organization_id nulls first
+  limit 1;
+  if not found then
+    raise exception 'Cannot find role: there is no "%" here', left(name, 64)
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ROLE',
+            hint = 'List them with: select name from roles';
+  end if;
+  return v_role;
+end;
+$$;
+comment on function bulwark_private.find_role(text, uuid) is
+  'A system role or a role of that organization, by name. Raises RBAC_UNKNOWN_ROLE.';
+
+-- Rank has three parts: level, permissions, and time. Who holds a role until Friday gives nothing
+-- that lasts until Saturday.
+create function bulwark_private.grant_obstacle(
+  granter uuid,
+  role_id uuid,
+  organization_id uuid,
+  held_until timestamptz
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until constant timestamptz := coalesce(held_until, 'infinity');
+  v_grants_until timestamptz;
+  v_level constant smallint := (
+    select r.level from bulwark.roles r where r.id = grant_obstacle.role_id
+  );
+  v_own_level smallint;
+  v_own_lasting_level smallint;
+  v_missing boolean;
+  v_shortest timestamptz;
+begin
+  select max(h.held_until) into v_grants_until
+  from bulwark_private.held_permissions h
+  where h.user_id = granter
+    and h.permission = 'role:grant'
+    and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere);
+  if v_grants_until is null then
+    return 'RBAC_PERMISSION_DENIED';
+  end if;
+
+  select max(r.level), coalesce(max(r.level) filter (where g.held_until >= v_until), -1)
+  into v_own_level, v_own_lasting_level
+  from bulwark_private.active_grants g
+  join bulwark.roles r on r.id = g.role_id
+  where g.user_id = granter
+    and (
+      g.organization_id is not distinct from grant_obstacle.organization_id
+      or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
+    );
+  select bool_or(held.until is null), min(held.until) into v_missing, v_shortest
+  from bulwark_private.effective_permissions e
+  left join lateral (
+    select max(h.held_until) as until
+    from bulwark_private.held_permissions h
+    where h.user_id = granter
+      and h.permission = e.permission
+      and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere)
+  ) as held on true
+  where e.role_id = grant_obstacle.role_id;
+
+  if v_missing or v_own_level < v_level or (
+    role_id = bulwark_private.super_admin_role() and not exists (
+      select from bulwark_private.active_grants g
+      where g.user_id = granter
+        and g.organization_id is null
+        and g.role_id = bulwark_private.super_admin_role()
+    )
+  ) then
+    return 'RBAC_ROLE_OUTRANKS_GRANTER';
+  end if;
+  if least(v_grants_until, v_shortest) < v_until or v_own_lasting_level < v_level then
+    return 'RBAC_GRANT_OUTLIVES_GRANTER';
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.grant_obstacle(uuid, uuid, uuid, timestamptz) is
+  'Why a user may not give (or, with held_until now(), take) a role in an organization: an error
+   code, or null where nothing stands in the way.';
+
+create function bulwark_private.require_no_obstacle(obstacle text, action text)
+  returns void
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if obstacle is not null then
+    raise exception 'Cannot %: %', action, case obstacle
+        when 'RBAC_PERMISSION_DENIED' then 'permission role:grant is missing'
+        when 'RBAC_ROLE_OUTRANKS_GRANTER' then 'it outranks your own'
+        else 'it would last longer than your own'
+      end
+      using errcode = 'insufficient_privilege', detail = obstacle,
+            hint = 'Ask someone with a higher role';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_no_obstacle(text, text) is
+  'Raises the error that bulwark_private.grant_obstacle named, if it named one.';
+
+create function bulwark.grant_role(
+  user_id uuid,
+  role text,
+  organization_id uuid default null,
+  starts_at timestamptz default null,
+  expires_at timestamptz default null
+)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_role bulwark.roles;
+  v_grant bulwark.user_roles;
+  v_starts_at timestamptz := greatest(coalesce(starts_at, now()), now());
+begin
+  if user_id is null then
+    raise exception 'Cannot grant role: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if expires_at <= now() or expires_at <= v_starts_at or not isfinite(v_starts_at)
+    or not isfinite(expires_at) then
+    raise exception 'Cannot grant role: it would expire in the past or before it starts'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY',
+            hint = 'Leave expires_at null for a role without an end';
+  end if;
+  if not bulwark_private.caller_is_service() then
+    v_caller := bulwark_private.require_user();
+    perform bulwark_private.require_permission_to_change('role:grant', organization_id);
+    -- Nobody is made a member unasked, and whose time is over is no member any more.
+    if organization_id is not null and not bulwark.is_super_admin() and not exists (
+      select from bulwark_private.unexpired_grants g
+      where g.user_id = grant_role.user_id and g.organization_id = grant_role.organization_id
+    ) then
+      raise exception 'Cannot grant role: the user is not a member of the organization'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER',
+              hint = 'Invite them with invite_member';
+    end if;
+  end if;
+  if bulwark_private.caller_is_service() then
+    perform bulwark_private.bump_permission_version(organization_id);
+  end if;
+  v_role := bulwark_private.find_role(role, organization_id);
+  if v_role.id = bulwark_private.super_admin_role() and organization_id is not null then
+    raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_no_obstacle(
+      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, expires_at), 'grant role'
+    );
+  end if;
+  perform bulwark_private.require_existing_user(user_id);
+  if organization_id is not null and not exists (
+    select from bulwark.organizations o where o.id = grant_role.organization_id
+  ) then
+    raise exception 'Cannot grant role: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  insert into bulwark.user_roles as g
+    (user_id, role_id, organization_id, starts_at, expires_at, granted_by)
+  values (
+    grant_role.user_id, v_role.id, grant_role.organization_id, v_starts_at,
+    grant_role.expires_at, v_caller
+  )
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = case
+          when grant_role.starts_at is null then least(g.starts_at, excluded.starts_at)
+          else excluded.starts_at
+        end,
+        expires_at = excluded.expires_at,
+        granted_by = excluded.granted_by
+  returning * into v_grant;
+  return v_grant;
+end;
+$$;
+comment on function bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz) is
+  'Grants a role to a member (role:grant), from starts_at (null: now) until expires_at (null: no
+   end); granting it again replaces the window. Nobody grants what outranks them, what they do not
+   hold, or for longer than they hold it. Errors: RBAC_PERMISSION_DENIED, RBAC_NOT_A_MEMBER,
+   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
+   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_INVALID_EXPIRY, RBAC_NULL_ARGUMENT, RBAC_LAST_ADMINISTRATOR;
+   to the service role and super_admin also RBAC_UNKNOWN_USER, RBAC_UNKNOWN_ORGANIZATION.';
+
+create function bulwark.revoke_role(user_id uuid, role text, organization_id uuid default null)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_role bulwark.roles;
+begin
+  if user_id is null then
+    raise exception 'Cannot revoke role: the user is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if bulwark_private.caller_is_service() then
+    perform bulwark_private.bump_permission_version(organization_id);
+    v_role := bulwark_private.find_role(role, organization_id);
+  elsif user_id is distinct from bulwark_private.require_user() then
+    perform bulwark_private.require_permission_to_change('role:grant', organization_id);
+    v_role := bulwark_private.find_role(role, organization_id);
+    perform bulwark_private.require_no_obstacle(
+      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, now()), 'revoke role'
+    );
+  else
+    -- One's own role can always be laid down; a role of a foreign organization is not found.
+    select r.* into v_role
+    from bulwark.roles r
+    join bulwark.user_roles g on g.role_id = r.id
+    where g.user_id = v_caller
+      and g.organization_id is not distinct from revoke_role.organization_id
+      and r.name = revoke_role.role;
+    if found then
+      perform bulwark_private.bump_permission_version(organization_id);
+      perform bulwark_private.hold_session();
+    end if;
+  end if;
+  delete from bulwark.user_roles g
+  where g.user_id = revoke_role.user_id
+    and g.role_id = v_role.id
+    and g.organization_id is not distinct from revoke_role.organization_id;
+  if not found then
+    raise exception 'Cannot revoke role: the user does not hold it'
+      using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND';
+  end if;
+end;
+$$;
+comment on function bulwark.revoke_role(uuid, text, uuid) is
+  'Takes a role from a user, effective on the next request: one''s own always, another''s with
+   role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_LAST_ADMINISTRATOR,
+   RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE, RBAC_NULL_ARGUMENT.';
+
+-- Roles of an organization's own, inheriting from several others.
+-- Protects against a role that holds more than its maker, also by an edit of a role the editor
+-- holds, of one that others inherit, or of one that outlasts the editor's own grant.
+-- SECURITY DEFINER: create_role, update_role, delete_role, because clients may not write roles.
+
+-- A role outlives the grant of whoever makes it, so only what its maker holds without an end goes
+-- into it. The list is taken before the edit: the edited role may be one the editor holds.
+create function bulwark_private.lasting_permissions(user_id uuid, organization_id uuid)
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(distinct h.permission), '{}')
+  from bulwark_private.held_permissions h
+  where h.user_id = lasting_permissions.user_id
+    and h.held_until = 'infinity'
+    and (h.organization_id = lasting_permissions.organization_id or h.everywhere);
+$$;
+comment on function bulwark_private.lasting_permissions(uuid, uuid) is
+  'The permissions a user holds in an organization without an expiry.';
+
+create function bulwark_private.set_role_contents(
+  role_id uuid,
+  organization_id uuid,
+  permissions text[],
+  inherits text[]
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_inherited uuid[];
+  v_name text;
+begin
+  if cardinality(permissions) > 200 or array_ndims(permissions) > 1
+    or cardinality(inherits) > 20 or array_ndims(inherits) > 1 then
+    raise exception 'Cannot set role: plain lists of at most 200 permissions and 20 inherited roles'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_BATCH_TOO_LARGE';
+  end if;
+  if array_position(permissions || inherits, null) is not null then
+    raise exception 'Cannot set role: a permission or an inherited role is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if permissions is not null then
+    foreach v_name in array permissions loop
+      perform bulwark_private.require_known_permission(v_name);
+    end loop;
+    -- Only what differs, so that the log tells of nothing that was taken and given back.
+    delete from bulwark.role_permissions p
+    where p.role_id = set_role_contents.role_id and p.permission <> all (permissions);
+    insert into bulwark.role_permissions (role_id, permission)
+    select distinct set_role_contents.role_id, unnest(permissions)
+    on conflict do nothing;
+  end if;
+  if inherits is not null then
+    v_inherited := array(
+      select (bulwark_private.find_role(n, organization_id)).id from unnest(inherits) as n
+    );
+    delete from bulwark.role_inheritance i
+    where i.role_id = set_role_contents.role_id and i.inherits_role_id <> all (v_inherited);
+    insert into bulwark.role_inheritance (role_id, inherits_role_id)
+    select distinct set_role_contents.role_id, unnest(v_inherited)
+    on conflict do nothing;
+  end if;
+end;
+$$;
+comment on function bulwark_private.set_role_contents(uuid, uuid, text[], text[]) is
+  'Replaces what a role holds and inherits; null leaves a list as it is.';
+
+create function bulwark_private.require_role_rank(
+  role_id uuid,
+  held text[],
+  level smallint
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_permission text;
+  v_level smallint;
+begin
+  -- The heirs too: whoever edits a role edits every role that inherits it.
+  with recursive heirs (role_id) as (
+    select require_role_rank.role_id
+    union
+    select i.role_id
+    from heirs h
+    join bulwark.role_inheritance i on i.inherits_role_id = h.role_id
+  )
+  select
+    max(r.level),
+    (
+      select min(e.permission)
+      from bulwark_private.effective_permissions e
+      where e.role_id in (select h.role_id from heirs h) and e.permission <> all (held)
+    )
+  into v_level, v_permission
+  from bulwark.roles r
+  where r.id in (select h.role_id from heirs h);
+  if v_permission is not null then
+    raise exception 'Cannot set role: you do not hold % yourself, without an end', v_permission
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_NOT_HELD',
+            hint = 'A role holds no more than its maker, also where other roles inherit it';
+  end if;
+  if v_level > level then
+    raise exception 'Cannot set role: it outranks your own'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_ROLE_OUTRANKS_GRANTER',
+            hint = 'Ask someone with a higher role';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_role_rank(uuid, text[], smallint) is
+  'Raises unless a role and all its heirs stay within the given permissions and level.';
+
+create function bulwark_private.lasting_level(user_id uuid, organization_id uuid)
+  returns smallint
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(max(r.level), 0::smallint)
+  from bulwark_private.active_grants g
+  join bulwark.roles r on r.id = g.role_id
+  where g.user_id = lasting_level.user_id
+    and g.held_until = 'infinity'
+    and (
+      g.organization_id = lasting_level.organization_id
+      or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
+    );
+$$;
+comment on function bulwark_private.lasting_level(uuid, uuid) is
+  'The highest level a user holds in an organization without an expiry.';
+
+create function bulwark_private.find_own_role(name text, organization_id uuid)
+  returns bulwark.roles
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role bulwark.roles := bulwark_private.find_role(name, organization_id);
+begin
+  if v_role.organization_id is null then
+    raise exception 'Cannot change role: it is a system role'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_IS_SYSTEM',
+            hint = 'Make a role of your own that inherits from it';
+  end if;
+  return v_role;
+end;
+$$;
+comment on function bulwark_private.find_own_role(text, uuid) is
+  'A role that the organization made, by name. Raises RBAC_UNKNOWN_ROLE or RBAC_ROLE_IS_SYSTEM.';
+
+create function bulwark_private.require_role_name(name text, description text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if name is null or name !~ '^[a-z][a-z0-9_]{1,62}$' then
+    raise exception 'Cannot name role: a name has 2 to 63 of a-z, 0-9, _ and begins with a letter'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
+  end if;
+  if description is null or length(description) > 500 then
+    raise exception 'Cannot name role: a description has at most 500 characters'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME';
+  end if;
+  if exists (
+    select from bulwark.roles r where r.organization_id is null and r.name = require_role_name.name
+  ) then
+    raise exception 'Cannot name role: a system role has that name'
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_role_name(text, text) is
+  'Raises RBAC_INVALID_NAME or, where it would shadow a system role, RBAC_ROLE_EXISTS.';
+
+create function bulwark.create_role(
+  organization_id uuid,
+  name text,
+  permissions text[] default '{}',
+  inherits text[] default '{}',
+  description text default ''
+)
+  returns bulwark.roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held text[];
+  v_level smallint;
+  v_role bulwark.roles;
+begin
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
+  if organization_id is null then
+    raise exception 'Cannot create role: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT',
+            hint = 'System roles are made by migrations';
+  end if;
+  v_held := bulwark_private.lasting_permissions(bulwark.current_person(), organization_id);
+  v_level := bulwark_private.lasting_level(bulwark.current_person(), organization_id);
+  perform bulwark_private.require_role_name(name, description);
+  if (
+    select count(*) >= 100 from bulwark.roles r
+    where r.organization_id = create_role.organization_id
+  ) then
+    raise exception 'Cannot create role: an organization has at most 100 of its own'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_TOO_MANY_ROLES';
+  end if;
+  begin
+    insert into bulwark.roles (organization_id, name, description, created_by)
+    values (
+      create_role.organization_id, create_role.name, create_role.description,
+      bulwark.current_person()
+    )
+    returning * into v_role;
+  exception when unique_violation then
+    raise exception 'Cannot create role: the organization has one of that name'
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+  end;
+  perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
+  end if;
+  select * into v_role from bulwark.roles r where r.id = v_role.id;
+  return v_role;
+end;
+$$;
+comment on function bulwark.create_role(uuid, text, text[], text[], text) is
+  'Makes a role for an organization (role:manage) out of permissions and inherited roles, none of
+   them beyond what its maker holds there without an end. Errors: RBAC_PERMISSION_DENIED,
+   RBAC_INVALID_NAME, RBAC_ROLE_EXISTS, RBAC_UNKNOWN_PERMISSION, RBAC_UNKNOWN_ROLE,
+   RBAC_PERMISSION_NOT_HELD, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_ROLE_NOT_ASSIGNABLE,
+   RBAC_BATCH_TOO_LARGE, RBAC_TOO_MANY_ROLES, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
+
+create function bulwark.update_role(
+  organization_id uuid,
+  role text,
+  name text default null,
+  permissions text[] default null,
+  inherits text[] default null,
+  description text default null
+)
+  returns bulwark.roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held text[];
+  v_level smallint;
+  v_role bulwark.roles;
+begin
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
+  v_role := bulwark_private.find_own_role(role, organization_id);
+  v_held := bulwark_private.lasting_permissions(bulwark.current_person(), organization_id);
+  v_level := bulwark_private.lasting_level(bulwark.current_person(), organization_id);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
+  end if;
+  perform bulwark_private.require_role_name(
+    coalesce(name, v_role.name), coalesce(description, v_role.description)
+  );
+  perform bulwark_private.set_role_contents(v_role.id, organization_id, permissions, inherits);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(v_role.id, v_held, v_level);
+  end if;
+  begin
+    update bulwark.roles r
+    set name = coalesce(update_role.name, r.name),
+        description = coalesce(update_role.description, r.description)
+    where r.id = v_role.id
+    returning * into v_role;
+  exception when unique_violation then
+    raise exception 'Cannot rename role: the organization has one of that name'
+      using errcode = 'unique_violation', detail = 'RBAC_ROLE_EXISTS';
+  end;
+  return v_role;
+end;
+$$;
+comment on function bulwark.update_role(uuid, text, text, text[], text[], text) is
+  'Changes a role that the organization made (role:manage): its name, and what it holds and inherits
+   as whole lists; null leaves a part as it is. The role and all its heirs must be within the
+   editor''s own permissions before and after. Errors as of create_role, RBAC_ROLE_CYCLE and
+   RBAC_ROLE_IS_SYSTEM.';
+
+create function bulwark.delete_role(organization_id uuid, role text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role bulwark.roles;
+begin
+  perform bulwark_private.require_permission_to_change('role:manage', organization_id);
+  v_role := bulwark_private.find_own_role(role, organization_id);
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_role_rank(
+      v_role.id,
+      bulwark_private.lasting_permissions(bulwark.current_person(), organization_id),
+      bulwark_private.lasting_level(bulwark.current_person(), organization_id)
+    );
+  end if;
+  delete from bulwark.user_roles g where g.role_id = v_role.id and g.expires_at <= now();
+  if exists (select from bulwark.user_roles g where g.role_id = v_role.id)
+    or exists (select from bulwark.role_inheritance i where i.inherits_role_id = v_role.id) then
+    raise exception 'Cannot delete role: somebody holds it or another role inherits it'
+      using errcode = 'foreign_key_violation', detail = 'RBAC_ROLE_IN_USE',
+            hint = 'Revoke it from its holders and take it out of the roles that inherit it';
+  end if;
+  delete from bulwark.roles r where r.id = v_role.id;
+end;
+$$;
+comment on function bulwark.delete_role(uuid, text) is
+  'Deletes a role that the organization made (role:manage), with its pending invitations, unless
+   somebody holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
+   RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD.';
+
+-- Invitations: how somebody becomes a member of an organization.
+-- Protects against tokens read from a dump (only a hash is stored), forwarded or guessed tokens
+-- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
+-- the rights of whoever sent them.
+-- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
+--   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read auth.users.
+
+insert into bulwark.settings (name, value, description) values
+  ('rbac.trust_sso_email', 'false',
+    'Whether the address that a single sign-on provider asserts may accept invitations'),
+  ('rbac.pending_invitations', '1000',
+    'Pending invitations that one organization has at once; it makes four times as many a day');
+
+create table bulwark.invitations (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
+  email text not null,
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  -- Cascade, not set null: an invitation without a sender would carry the operator's authority.
+  invited_by uuid references auth.users (id) on delete cascade,
+  -- Not the transaction's start: it is compared with when somebody left.
+  created_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  accepted_at timestamptz,
+  accepted_by uuid references auth.users (id) on delete set null,
+  revoked_at timestamptz,
+  constraint invitations_email_is_lower_case check (email = lower(email)),
+  constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
+);
+comment on table bulwark.invitations is
+  'Who was invited into which organization as what. Pending while neither accepted_at nor
+   revoked_at is set and expires_at lies ahead.';
+comment on column bulwark.invitations.invited_by is
+  'Whose authority the invitation has; null is the operator.';
+
+create table bulwark_private.invitation_tokens (
+  invitation_id uuid primary key references bulwark.invitations (id) on delete cascade,
+  token_hash bytea not null unique
+);
+comment on table bulwark_private.invitation_tokens is
+  'SHA-256 of each invitation token. The tokens have 256 random bits, so a plain hash is enough.';
+
+create unique index invitations_pending_idx on bulwark.invitations (organization_id, email)
+  where accepted_at is null and revoked_at is null;
+create index invitations_organization_id_idx on bulwark.invitations (organization_id, created_at);
+create index invitations_email_idx on bulwark.invitations (email);
+create index invitations_role_id_idx on bulwark.invitations (role_id);
+create index invitations_invited_by_idx on bulwark.invitations (invited_by);
+create index invitations_accepted_by_idx on bulwark.invitations (accepted_by);
+
+alter table bulwark.invitations enable row level security;
+alter table bulwark_private.invitation_tokens enable row level security;
+
+create function bulwark_private.confirmed_email()
+  returns text
+  language sql
+  stable
+  security definer            -- definer because clients may not read auth.users
+  set search_path = pg_catalog, pg_temp
+as $$
+  select lower(u.email)
+  from auth.users u
+  where u.id = (select bulwark.current_person())
+    and u.email_confirmed_at is not null
+    and u.deleted_at is null
+    and (u.banned_until is null or u.banned_until <= now())
+    -- Several accounts may have one address where all but one come from identity providers.
+    and (not u.is_sso_user or bulwark_private.setting('rbac.trust_sso_email') = 'true');
+$$;
+comment on function bulwark_private.confirmed_email() is
+  'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
+   token, which keeps an old address.';
+
+create function bulwark_private.require_room_for_invitation(organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit constant bigint := (bulwark_private.setting('rbac.pending_invitations'))::bigint;
+begin
+  if (
+    select
+      count(*) filter (
+        where i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
+      ) >= v_limit
+      -- Revoking and inviting in turn must not get around the limit.
+      or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
+    from bulwark.invitations i
+    where i.organization_id = require_room_for_invitation.organization_id
+      and (
+        i.created_at > now() - interval '1 day'
+        or i.accepted_at is null and i.revoked_at is null
+      )
+  ) then
+    raise exception 'Cannot invite member: the organization has as many invitations as it may'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
+            hint = 'Revoke those that are not needed, or have rbac.pending_invitations raised';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_room_for_invitation(uuid) is
+  'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization,
+   or four times as many were made there within a day. The caller holds the organization''s rights
+   alone, so the count holds.';
+
+create function bulwark.invite_member(
+  organization_id uuid,
+  email text,
+  role text,
+  expires_in interval default '7 days'
+)
+  returns table (invitation_id uuid, token text, expires_at timestamptz)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_email text := lower(btrim(email));
+  v_expires_at timestamptz;
+  v_invitation uuid;
+  v_now timestamptz;
+  v_role bulwark.roles;
+  v_token text;
+begin
+  perform bulwark_private.require_permission_to_change('user:create', organization_id);
+  v_now := clock_timestamp();
+  if organization_id is null then
+    raise exception 'Cannot invite member: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if v_email is null or length(v_email) > 254
+    or v_email !~ '^[^@[:space:][:cntrl:]]{1,64}@[^@[:space:][:cntrl:]]+$' then
+    raise exception 'Cannot invite member: that is not an e-mail address'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EMAIL';
+  end if;
+  if not bulwark_private.lasts_up_to(expires_in, '90 days') or now() + expires_in = now() then
+    raise exception 'Cannot invite member: an invitation lasts up to 90 days'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
+  end if;
+  v_expires_at := v_now + expires_in;
+  v_role := bulwark_private.find_role(role, organization_id);
+  if v_role.id = bulwark_private.super_admin_role() then
+    raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_no_obstacle(
+      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, null), 'invite member'
+    );
+  end if;
+
+  update bulwark.invitations i
+  set revoked_at = now()
+  where i.organization_id = invite_member.organization_id
+    and i.email = v_email
+    and i.accepted_at is null
+    and i.revoked_at is null;
+  perform bulwark_private.require_room_for_invitation(invite_member.organization_id);
+  insert into bulwark.invitations
+    (organization_id, email, role_id, invited_by, created_at, expires_at)
+  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
+  returning id into v_invitation;
+  v_token := translate(
+    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
+  );
+  insert into bulwark_private.invitation_tokens (invitation_id, token_hash)
+  values (v_invitation, sha256(convert_to(v_token, 'UTF8')));
+  insert into bulwark_private.invitation_accounts (invitation_id, user_id)
+  select v_invitation, u.id from auth.users u where u.email = v_email;
+  return query select v_invitation, v_token, v_expires_at;
+end;
+$$;
+comment on function bulwark.invite_member(uuid, text, text, interval) is
+  'Invites an e-mail address into an organization as a role (user:create and role:grant, rank as for
+   grant_role) for up to 90 days. The token (base64url, 256 bits) is returned here and never again;
+   sending it is the application''s part. An earlier pending invitation of the same address is
+   revoked. Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
+   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
+   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
+
+create function bulwark.accept_invitation(token text)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may write neither invitations nor grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark_private.require_user();
+  v_email text := bulwark_private.confirmed_email();
+  v_grant bulwark.user_roles;
+  v_invitation bulwark.invitations;
+begin
+  if v_email is null then
+    raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+  end if;
+  -- Queues behind every change of rights there, so that the sender's are those of this moment. A
+  -- token that is not known holds up nobody.
+  perform bulwark_private.bump_permission_version(i.organization_id)
+  from bulwark_private.invitation_tokens t
+  join bulwark.invitations i on i.id = t.invitation_id
+  where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
+  perform bulwark_private.hold_session();
+  -- The account may have changed its address meanwhile.
+  v_email := bulwark_private.confirmed_email();
+  -- One statement decides and spends: of two at once the second finds nothing to update.
+  update bulwark.invitations i
+  set accepted_at = now(), accepted_by = v_caller
+  from bulwark_private.invitation_tokens t
+  where t.invitation_id = i.id
+    and t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8'))
+    and i.email = v_email
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.expires_at > now()
+  returning i.* into v_invitation;
+  if v_invitation.id is null
+    or bulwark_private.has_departed_since(v_caller, v_invitation)
+    or (
+      v_invitation.invited_by is not null
+      and (
+        not bulwark_private.user_permits(
+          v_invitation.invited_by, 'user:create', v_invitation.organization_id
+        )
+        or bulwark_private.grant_obstacle(
+          v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
+        ) is not null
+      )
+    ) then
+    raise exception 'Cannot accept invitation: it is not valid for this account'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+            hint = 'Ask for a new one, sent to the address of this account';
+  end if;
+  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  values (
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+  )
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+  returning * into v_grant;
+  return v_grant;
+end;
+$$;
+comment on function bulwark.accept_invitation(text) is
+  'Makes the caller a member as the invitation says, once, and only the account whose confirmed
+   e-mail address was invited, while whoever invited could still grant that role. Wrong, used,
+   revoked, expired and somebody else''s tokens are one answer. Errors: RBAC_INVITATION_INVALID,
+   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
+
+create function bulwark.revoke_invitation(invitation_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+begin
+  select i.organization_id into v_organization
+  from bulwark.invitations i where i.id = invitation_id;
+  -- An invitation that does not exist and one of a foreign organization are the same answer.
+  if not found then
+    v_organization := gen_random_uuid();
+  end if;
+  perform bulwark_private.require_permission_to_change('user:create', v_organization);
+  update bulwark.invitations i
+  set revoked_at = now()
+  where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
+  if not found then
+    raise exception 'Cannot revoke invitation: it is no longer pending'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+  end if;
+end;
+$$;
+comment on function bulwark.revoke_invitation(uuid) is
+  'Ends a pending invitation (user:create in its organization). Errors: RBAC_PERMISSION_DENIED,
+   RBAC_INVITATION_INVALID.';
+
+create trigger invitations_keep_columns
+  before update on bulwark.invitations
+  for each row execute function bulwark.keep_columns(
+    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at'
+  );
+
+create policy "Inviters read what they sent, invitees what was sent to them"
+  on bulwark.invitations for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('user:create')))
+    or email = (select bulwark_private.confirmed_email())
+  );
+
+-- Departures: who has left an organization, and by which invitations they could come back.
+-- Protects against a return by an older invitation: with another address of the same account, with
+-- the same address of another account, or beside a grant that expired.
+-- SECURITY DEFINER: the triggers, because neither whoever revokes a role nor Supabase Auth may
+--   write invitations.
+
+-- No foreign keys to accounts: both outlive them. An account that is made anew is another one.
+create table bulwark_private.departures (
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
+  user_id uuid not null,
+  left_at timestamptz not null,
+  primary key (organization_id, user_id)
+);
+comment on table bulwark_private.departures is
+  'When an account was last a member of an organization. Kept as long as an invitation of before
+   could be valid. Not audited: the end of each grant is.';
+
+create table bulwark_private.invitation_accounts (
+  invitation_id uuid not null references bulwark.invitations (id) on delete cascade,
+  user_id uuid not null,
+  primary key (invitation_id, user_id)
+);
+comment on table bulwark_private.invitation_accounts is
+  'Every account that had the invited address while the invitation was pending. Not audited: it
+   follows from accounts and invitations, which are.';
+create index invitation_accounts_user_id_idx on bulwark_private.invitation_accounts (user_id);
+
+alter table bulwark_private.departures enable row level security;
+alter table bulwark_private.invitation_accounts enable row level security;
+
+create function bulwark_private.depart(user_id uuid, organization_id uuid, left_at timestamptz)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into bulwark_private.departures as d (organization_id, user_id, left_at)
+  values (depart.organization_id, depart.user_id, depart.left_at)
+  on conflict on constraint departures_pkey do update
+    set left_at = greatest(d.left_at, excluded.left_at);
+  update bulwark.invitations i
+  set revoked_at = clock_timestamp()
+  where i.organization_id = depart.organization_id
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.created_at <= depart.left_at
+    -- By every address that the account has, or had while it was invited by it, wherever.
+    and i.email in (
+      select lower(u.email) from auth.users u where u.id = depart.user_id
+      union
+      select e.email
+      from bulwark_private.invitation_accounts a
+      join bulwark.invitations e on e.id = a.invitation_id
+      where a.user_id = depart.user_id
+    );
+end;
+$$;
+comment on function bulwark_private.depart(uuid, uuid, timestamptz) is
+  'An account has left an organization: what invited it before is worth nothing any more.';
+
+create function bulwark_private.has_departed_since(
+  user_id uuid,
+  invitation bulwark.invitations
+)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from bulwark_private.departures d
+    where d.organization_id = invitation.organization_id
+      and d.left_at >= invitation.created_at
+      and (
+        d.user_id = has_departed_since.user_id
+        or d.user_id in (
+          select a.user_id from bulwark_private.invitation_accounts a
+          where a.invitation_id = invitation.id
+        )
+      )
+  ) or exists (
+    -- A role that ran out leaves its row, until somebody removes it.
+    select from bulwark.user_roles g
+    where g.user_id = has_departed_since.user_id
+      and g.organization_id = invitation.organization_id
+      and g.expires_at between invitation.created_at and now()
+  ) and not exists (
+    select from bulwark_private.unexpired_grants g
+    where g.user_id = has_departed_since.user_id
+      and g.organization_id = invitation.organization_id
+  );
+end;
+$$;
+comment on function bulwark_private.has_departed_since(uuid, bulwark.invitations) is
+  'Whether a user, or another account that had the invited address, has left the organization since
+   the invitation was made: by removal, by the end of the account, or because the role ran out.';
+
+create function bulwark_private.user_roles_note_departures()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever revokes a role may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.depart(c.user_id, c.organization_id, c.left_at)
+  from (
+    select
+      o.user_id, o.organization_id,
+      max(least(coalesce(o.expires_at, 'infinity'), clock_timestamp())) as left_at
+    from changed o
+    group by o.user_id, o.organization_id
+  ) c
+  -- The organization itself may be going, and its invitations with it.
+  where exists (select from bulwark.organizations o where o.id = c.organization_id)
+    and not exists (
+      select from bulwark_private.unexpired_grants g
+      where g.user_id = c.user_id and g.organization_id = c.organization_id
+    );
+  return null;
+end;
+$$;
+comment on function bulwark_private.user_roles_note_departures() is
+  'Trigger: who has been removed from an organization does not come back by an older invitation.';
+
+create function bulwark_private.note_invited_account()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because Supabase Auth may not read invitations
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'     -- a sign-up or a change of address must not wait for long
+as $$
+begin
+  insert into bulwark_private.invitation_accounts (invitation_id, user_id)
+  select i.id, new.id
+  from bulwark.invitations i
+  where i.email = lower(new.email) and i.accepted_at is null and i.revoked_at is null
+  on conflict do nothing;
+  if tg_op = 'UPDATE' and new.deleted_at is not null and old.deleted_at is null then
+    perform bulwark_private.depart(new.id, g.organization_id, clock_timestamp())
+    from (
+      select distinct g.organization_id
+      from bulwark_private.unexpired_grants g
+      where g.user_id = new.id and g.organization_id is not null
+      order by 1
+    ) g;
+  end if;
+  return null;
+exception
+  -- A sign-up must not fail for it.
+  when others then
+    raise warning 'Cannot note whom an invitation has reached: %', sqlstate;
+    return null;
+end;
+$$;
+comment on function bulwark_private.note_invited_account() is
+  'Trigger: which accounts have had an invited address. A soft deletion is a departure.';
+
+create trigger user_roles_note_departures
+  after delete on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_note_departures();
+create function bulwark_private.watch_invited_accounts()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  create or replace trigger bulwark_invited_account
+    after insert or update of email, deleted_at on auth.users
+    for each row execute function bulwark_private.note_invited_account();
+end;
+$$;
+comment on function bulwark_private.watch_invited_accounts() is
+  'Makes the trigger on auth.users, which a backup leaves out.';
+select bulwark_private.watch_invited_accounts();
+
+insert into bulwark.settings (name, value, description) values
+  ('rbac.invitation_retention_days', '90',
+    'How long an invitation is kept after it was accepted, was revoked or has expired');
+
+create function bulwark.cleanup_invitations()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because no role of the API writes invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before constant timestamptz := now() - make_interval(
+    days => (bulwark_private.setting('rbac.invitation_retention_days'))::integer
+  );
+  v_forgotten bigint;
+begin
+  -- What somebody is at, or goes with its account, is left for the next run.
+  delete from bulwark.invitations i
+  where i.id in (
+    select o.id from bulwark.invitations o
+    where least(coalesce(o.accepted_at, o.revoked_at, o.expires_at), o.expires_at) < v_before
+    for update skip locked
+  );
+  get diagnostics v_forgotten = row_count;
+  -- No invitation is valid for longer than 90 days.
+  delete from bulwark_private.departures d
+  where (d.organization_id, d.user_id) in (
+    select o.organization_id, o.user_id from bulwark_private.departures o
+    where o.left_at < now() - interval '91 days'
+    for update skip locked
+  );
+  return v_forgotten;
+end;
+$$;
+comment on function bulwark.cleanup_invitations() is
+  'Forgets invitations, with the addresses in them, rbac.invitation_retention_days after they ended;
+   returns how many. For the scheduler (service role only).';
+
+create function bulwark_private.schedule_rbac_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.schedule_job(
+    'bulwark-rbac-cleanup', '17 * * * *', 'select bulwark.cleanup_invitations()'
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_rbac_jobs() is
+  'Schedules cleanup_invitations where pg_cron is installed; false where it is not. Call it again
+   after installing it.';
+
+-- Claims for display: the caller's organizations and roles inside the access token, so that a
+-- frontend can draw its menu without a request. No policy and no function of Bulwark reads them.
+-- SECURITY DEFINER: bulwark.custom_access_token_hook, because Supabase Auth may not read roles.
+
+create function bulwark.custom_access_token_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because supabase_auth_admin may not read roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organizations jsonb;
+begin
+  select coalesce(jsonb_agg(
+    jsonb_build_object('id', held.id, 'slug', held.slug, 'roles', held.roles) order by held.slug
+  ), '[]')
+  into v_organizations
+  from (
+    -- A token travels in a header of every request: twenty organizations are enough for a menu.
+    select o.id, o.slug, jsonb_agg(r.name order by r.level desc, r.name) as roles
+    from bulwark_private.active_grants g
+    join bulwark.organizations o on o.id = g.organization_id
+    join bulwark.roles r on r.id = g.role_id
+    where g.user_id = (event ->> 'user_id')::uuid
+    group by o.id, o.slug
+    order by o.slug
+    limit 20
+  ) as held;
+  return jsonb_set(event, '{claims,organizations}', v_organizations);
+exception
+  -- Claims for display are not worth a sign-in.
+  when others then
+    return event;
+end;
+$$;
+comment on function bulwark.custom_access_token_hook(jsonb) is
+  'Supabase Auth''s custom access token hook: adds the claim organizations, an array of at most 20
+   {id, slug, roles}, in order of slug. For display only: it is as old as the token.';
+
+revoke all on table
+  bulwark.permissions,
+  bulwark.organizations,
+  bulwark.roles,
+  bulwark.role_permissions,
+  bulwark.role_inheritance,
+  bulwark.user_roles,
+  bulwark_private.effective_permissions,
+  bulwark_private.permission_versions,
+  bulwark.mfa_policies,
+  bulwark.mfa_secrets,
+  bulwark_private.mfa_trusted_devices,
+  bulwark_private.mfa_backup_codes,
+  bulwark_private.mfa_sessions,
+  bulwark_private.unexpired_grants,
+  bulwark_private.active_grants,
+  bulwark_private.held_permissions,
+  bulwark_private.reserved_slugs,
+  bulwark.invitations,
+  bulwark_private.invitation_tokens,
+  bulwark_private.departures,
+  bulwark_private.invitation_accounts
+  from public, anon, authenticated, service_role;
+revoke all on function
+  bulwark_private.super_admin_role(),
+  bulwark_private.admin_role(),
+  bulwark_private.lock_rights(organization_id uuid, exclusively boolean),
+  bulwark_private.lock_count(what text, whose text),
+  bulwark_private.lock_account_deletion(),
+  bulwark_private.watch_account_deletion(),
+  bulwark_private.bump_permission_version(organization_id uuid),
+  bulwark_private.organizations_start_permission_version(),
+  bulwark_private.refresh_effective_permissions(role_ids uuid[]),
+  bulwark_private.role_links_refresh(),
+  bulwark_private.role_inheritance_validate(),
+  bulwark_private.user_roles_validate(),
+  bulwark_private.user_roles_keep_administrator(),
+  bulwark.read_native_mfa(claims regclass, factors regclass),
+  bulwark_private.session_mfa(session_id uuid, user_id uuid),
+  bulwark.mfa_verified(max_age interval),
+  bulwark_private.session_passes_mfa(),
+  bulwark_private.is_member(user_id uuid, organization_id uuid),
+  bulwark_private.organizations_of(user_id uuid, suspended boolean),
+  bulwark_private.require_known_permission(permission text),
+  bulwark_private.user_permits(user_id uuid, permission text, organization_id uuid),
+  bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid),
+  bulwark.is_super_admin(),
+  bulwark.organizations_with(permission text),
+  bulwark.member_organizations(),
+  bulwark.require_permission(permission text, organization_id uuid),
+  bulwark_private.require_permission_to_change(permission text, organization_id uuid),
+  bulwark_private.require_permission_to_act(permission text, organization_id uuid),
+  bulwark_private.can_see_user(user_id uuid, organization_id uuid, former boolean),
+  bulwark_private.require_visible_user(user_id uuid, organization_id uuid, former boolean),
+  bulwark.has_permission(permission text, organization_id uuid),
+  bulwark.user_has_permission(user_id uuid, permission text, organization_id uuid),
+  bulwark.check_permissions(permissions text[], organization_id uuid),
+  bulwark.get_user_roles(user_id uuid, organization_id uuid),
+  bulwark.explain_permission(user_id uuid, permission text, organization_id uuid),
+  bulwark_private.require_organization_names(name text, slug text),
+  bulwark_private.require_existing_user(user_id uuid),
+  bulwark.create_organization(name text, slug text, administrator_id uuid),
+  bulwark.update_organization(organization_id uuid, name text, slug text),
+  bulwark.delete_organization(organization_id uuid, confirm_slug text),
+  bulwark_private.find_role(name text, organization_id uuid),
+  bulwark_private.grant_obstacle(granter uuid, role_id uuid, organization_id uuid, held_until timestamptz),
+  bulwark_private.require_no_obstacle(obstacle text, action text),
+  bulwark.grant_role(user_id uuid, role text, organization_id uuid, starts_at timestamptz, expires_at timestamptz),
+  bulwark.revoke_role(user_id uuid, role text, organization_id uuid),
+  bulwark_private.lasting_permissions(user_id uuid, organization_id uuid),
+  bulwark_private.set_role_contents(role_id uuid, organization_id uuid, permissions text[], inherits text[]),
+  bulwark_private.require_role_rank(role_id uuid, held text[], level smallint),
+  bulwark_private.lasting_level(user_id uuid, organization_id uuid),
+  bulwark_private.find_own_role(name text, organization_id uuid),
+  bulwark_private.require_role_name(name text, description text),
+  bulwark.create_role(organization_id uuid, name text, permissions text[], inherits text[], description text),
+  bulwark.update_role(organization_id uuid, role text, name text, permissions text[], inherits text[], description text),
+  bulwark.delete_role(organization_id uuid, role text),
+  bulwark_private.confirmed_email(),
+  bulwark_private.require_room_for_invitation(organization_id uuid),
+  bulwark.invite_member(organization_id uuid, email text, role text, expires_in interval),
+  bulwark.accept_invitation(token text),
+  bulwark.revoke_invitation(invitation_id uuid),
+  bulwark_private.depart(user_id uuid, organization_id uuid, left_at timestamptz),
+  bulwark_private.has_departed_since(user_id uuid, invitation bulwark.invitations),
+  bulwark_private.user_roles_note_departures(),
+  bulwark_private.note_invited_account(),
+  bulwark_private.watch_invited_accounts(),
+  bulwark.cleanup_invitations(),
+  bulwark_private.schedule_rbac_jobs(),
+  bulwark.custom_access_token_hook(event jsonb)
+  from public, anon, authenticated, service_role;
+
+-- What is open to whom of rbac. Everything else is revoked by the build.
+
+grant select on
+  bulwark.permissions,
+  bulwark.organizations,
+  bulwark.roles,
+  bulwark.role_permissions,
+  bulwark.role_inheritance,
+  bulwark.user_roles,
+  bulwark.mfa_policies,
+  bulwark.invitations
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.is_super_admin(),
+  bulwark.organizations_with(text),
+  bulwark.member_organizations(),
+  bulwark.require_permission(text, uuid),
+  bulwark.has_permission(text, uuid),
+  bulwark.user_has_permission(uuid, text, uuid),
+  bulwark.check_permissions(text[], uuid),
+  bulwark.get_user_roles(uuid, uuid),
+  bulwark.explain_permission(uuid, text, uuid),
+  bulwark_private.confirmed_email(),
+  bulwark.accept_invitation(text)
+  to authenticated;
+
+-- To keys as well: the guards ask it of them too, and its answer is no.
+grant execute on function bulwark.mfa_verified(interval) to authenticated, api_key;
+
+grant execute on function
+  bulwark.create_organization(text, text, uuid),
+  bulwark.update_organization(uuid, text, text),
+  bulwark.delete_organization(uuid, text),
+  bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz),
+  bulwark.revoke_role(uuid, text, uuid),
+  bulwark.create_role(uuid, text, text[], text[], text),
+  bulwark.update_role(uuid, text, text, text[], text[], text),
+  bulwark.delete_role(uuid, text),
+  bulwark.invite_member(uuid, text, text, interval),
+  bulwark.revoke_invitation(uuid)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.user_has_permission(uuid, text, uuid),
+  bulwark.get_user_roles(uuid, uuid),
+  bulwark.explain_permission(uuid, text, uuid),
+  bulwark.cleanup_invitations()
+  to service_role;
+
+grant execute on function bulwark.custom_access_token_hook(jsonb) to supabase_auth_admin;

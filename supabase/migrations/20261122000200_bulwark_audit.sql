@@ -1,0 +1,7253 @@
+-- Built by npm run build from supabase/schemas/02_audit: edit the sources, not this file.
+
+-- Audit: the log of who did what, its vocabulary, and who reads it.
+-- Protects against an organization that reads what another one did. That no entry is altered,
+-- removed, forged or back-dated is the subject of audit_append_only; what a superuser does, who can
+-- switch triggers off, is found by verification (audit_verification), not prevented.
+-- SECURITY DEFINER: audited_organizations, because the chains of organizations are for no client.
+
+create type bulwark.audit_severity as enum ('debug', 'info', 'warning', 'error', 'critical');
+comment on type bulwark.audit_severity is 'How serious an event is, in rising order.';
+create type bulwark.audit_result as enum ('success', 'failure', 'partial');
+comment on type bulwark.audit_result is 'How what the entry tells of ended.';
+create type bulwark.audit_source as enum ('table', 'auth', 'client', 'service', 'system');
+comment on type bulwark.audit_source is
+  'How an entry came to be: seen by the trigger of a guarded table, seen on the auth schema,
+   reported by a client about itself, reported by the service role, or recorded by Bulwark''s own
+   functions (system), which nobody can report: only such an entry accounts for a removal.';
+create type bulwark.audit_actor_type as enum ('user', 'api_key', 'service', 'anonymous', 'database');
+comment on type bulwark.audit_actor_type is
+  'What acted: a person, an API key, the service role, a request without a user, or somebody
+   connected to the database without an API role (database_user says as whom).';
+
+create table bulwark.audit_event_types (
+  name text primary key,
+  description text not null,
+  severity bulwark.audit_severity not null default 'info',
+  reported_by_clients boolean not null default false,
+  constraint audit_event_types_name_format check (name ~ '^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$'),
+  constraint audit_event_types_name_length check (length(name) <= 64),
+  constraint audit_event_types_closed_categories check (
+    not reported_by_clients or split_part(name, '.', 1) <> all (
+      array['auth', 'authz', 'config', 'security', 'settings', 'system']
+    )
+  ),
+  -- What is more serious is kept when payloads are cleaned up, and who reports does not
+  -- decide that.
+  constraint audit_event_types_clients_report_up_to_warning check (
+    not reported_by_clients or severity <= 'warning'
+  )
+);
+comment on table bulwark.audit_event_types is
+  'The catalogue of event types (category.name). A host application adds rows of its own.';
+comment on column bulwark.audit_event_types.severity is
+  'What an entry has when its writer names none.';
+comment on column bulwark.audit_event_types.reported_by_clients is
+  'Whether a client may report it of itself with log_audit_event.';
+
+-- No foreign keys: an entry outlives what it tells of. No check constraints: each would be parsed
+-- anew on every append; the triggers check. Columns stand in order of their alignment.
+create table bulwark.audit_logs (
+  id uuid primary key,
+  xid xid8 not null,
+  occurred_at timestamptz not null,
+  -- squawk-ignore prefer-bigint-over-int
+  era integer not null,
+  source bulwark.audit_source not null,
+  severity bulwark.audit_severity not null,
+  result bulwark.audit_result not null default 'success',
+  actor_type bulwark.audit_actor_type,
+  organization_id uuid,
+  actor_id uuid,
+  session_id uuid,
+  correlation_id uuid,
+  parent_id uuid,
+  salt uuid,
+  removed_by uuid,
+  event_type text not null,
+  resource_type text,
+  resource_id text,
+  action text,
+  database_user text,
+  ip text,
+  user_agent text,
+  before jsonb,
+  after jsonb,
+  details jsonb,
+  commitment bytea
+);
+comment on table bulwark.audit_logs is
+  'What happened, one entry each, never changed and never removed but by retention and erasure,
+   which take the payload and leave the skeleton: id, xid, occurred_at, era, source, severity,
+   result, organization_id, event_type, resource_type. Everything else is payload and may be
+   personal.';
+comment on column bulwark.audit_logs.id is 'UUID version 7: ordered by time, down to the
+   microsecond.';
+comment on column bulwark.audit_logs.xid is
+  'The transaction that wrote the entry; it decides which seal holds it.';
+comment on column bulwark.audit_logs.era is
+  'Counts the clusters the log has lived in: transaction ids restart where a dump is restored.';
+comment on column bulwark.audit_logs.actor_id is
+  'Who acted, as the request claims: whoever can run SQL can claim anything. database_user is what
+   the database itself knows.';
+comment on column bulwark.audit_logs.database_user is 'The session_user: who logged in to the
+   database.';
+comment on column bulwark.audit_logs.ip is
+  'Where the request came from by the header that a trusted proxy writes (the settings
+   rate_limits.address_header and address_hops) or, of an auth event, by what Supabase Auth saw.
+   While no proxy is trusted it is the first address of X-Forwarded-For, the client''s own claim.';
+comment on column bulwark.audit_logs.correlation_id is
+  'The same in all entries of a request: its header x-correlation-id where that is a UUID, else made
+   of the transaction id.';
+comment on column bulwark.audit_logs.parent_id is 'The entry this one belongs to.';
+comment on column bulwark.audit_logs.before is 'Old values: of an update only those that changed.';
+comment on column bulwark.audit_logs.after is 'New values: of an update only those that changed.';
+comment on column bulwark.audit_logs.salt is
+  'Blinds the commitment to the payload, and leaves together with the payload.';
+comment on column bulwark.audit_logs.removed_by is
+  'The entry that records why the payload is gone; null while it is here.';
+comment on column bulwark.audit_logs.commitment is
+  'Of a removed payload: SHA-256 of salt and payload, so that every proof still holds.';
+
+-- The sealer finds what is new by transaction, readers page through organizations by id, and
+-- verification counts what a removal record covers.
+create index audit_logs_xid_idx on bulwark.audit_logs (era, xid);
+create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
+create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
+  where removed_by is not null;
+
+alter table bulwark.audit_event_types enable row level security;
+alter table bulwark.audit_logs enable row level security;
+
+create function bulwark_private.audited_organizations()
+  returns setof uuid
+  language plpgsql
+  stable
+  rows 10
+  security definer            -- definer because groups are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query select bulwark.organizations_with('audit:read');
+  -- An organization that was deleted is in no list but that of the log.
+  if bulwark.is_super_admin() then
+    return query
+      with recursive logged (organization_id) as (
+        select min.organization_id
+        from (
+          select g.organization_id from bulwark_private.audit_groups g
+          where g.organization_id is not null
+          order by g.organization_id
+          limit 1
+        ) min
+        union all
+        select (
+          select g.organization_id from bulwark_private.audit_groups g
+          where g.organization_id > l.organization_id
+          order by g.organization_id
+          limit 1
+        )
+        from logged l
+        where l.organization_id is not null
+      )
+      select l.organization_id
+      from logged l
+      where l.organization_id is not null
+        and not exists (select from bulwark.organizations o where o.id = l.organization_id);
+  end if;
+end;
+$$;
+comment on function bulwark_private.audited_organizations() is
+  'The organizations whose log the caller may read, for the policy: those with audit:read and, of a
+   super_admin, those that no longer exist too.';
+
+create policy "Anyone signed in reads the catalogue of event types"
+  on bulwark.audit_event_types for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+-- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
+create policy "Members read the audit log of organizations where they may"
+  on bulwark.audit_logs for select to authenticated
+  using (
+    organization_id = any (array(select bulwark_private.audited_organizations()))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+insert into bulwark.audit_event_types (name, severity, reported_by_clients, description) values
+  ('auth.login', 'info', false, 'A session began'),
+  ('auth.logout', 'info', false, 'A session ended'),
+  ('auth.login_failed', 'warning', false, 'A sign-in was refused'),
+  ('auth.mfa_enabled', 'info', false, 'A second factor was added'),
+  ('auth.mfa_disabled', 'warning', false, 'A second factor was removed'),
+  ('auth.mfa_verified', 'info', false, 'A second factor was verified'),
+  ('auth.password_changed', 'info', false, 'A password was changed'),
+  ('auth.password_reset', 'info', false, 'A password reset was asked for'),
+  ('authz.permission_granted', 'info', false, 'A role came to hold a permission'),
+  ('authz.permission_denied', 'warning', false, 'Something was refused for want of a permission'),
+  ('authz.role_assigned', 'info', false, 'Somebody was given a role, or its window was changed'),
+  ('authz.role_removed', 'info', false, 'A role was taken from somebody'),
+  ('data.read', 'info', true, 'Data was read'),
+  ('data.create', 'info', false, 'A row was made'),
+  ('data.update', 'info', false, 'A row was changed'),
+  ('data.delete', 'info', false, 'Rows were deleted'),
+  ('data.export', 'info', true, 'Data left the system in bulk'),
+  ('api.request', 'debug', true, 'A request was made'),
+  ('api.error', 'error', false, 'A request failed'),
+  ('api.rate_limit', 'warning', false, 'A request was refused for its rate'),
+  ('api.key_created', 'info', false, 'An API key was issued'),
+  ('api.key_revoked', 'info', false, 'An API key was revoked'),
+  ('config.changed', 'warning', false, 'The configuration of Bulwark was changed'),
+  ('settings.updated', 'info', false, 'A setting was changed'),
+  ('security.breach_attempt', 'critical', false, 'Somebody tried to break in'),
+  ('security.suspicious_activity', 'warning', false, 'Something looks wrong'),
+  ('security.ip_blocked', 'warning', false, 'An address was blocked'),
+  ('compliance.data_accessed', 'info', true, 'Regulated data was accessed'),
+  ('compliance.data_deleted', 'warning', false, 'Payloads of the audit log were removed'),
+  ('compliance.export', 'info', true, 'A record was exported for compliance'),
+  ('system.error', 'error', false, 'The installation has a fault'),
+  ('system.warning', 'warning', false, 'The installation needs attention'),
+  ('system.startup', 'info', false, 'A part of the installation started'),
+  ('system.shutdown', 'info', false, 'A part of the installation stopped');
+
+-- Audit leaves: the bytes that are hashed, in one place for sealing, verification, proofs and
+-- export.
+-- Protects against proofs that fail, or pass, because two places spell the same entry differently;
+-- and against a proof that ends with erasure: the hash covers a commitment to the payload, which
+-- stays when the payload goes.
+-- No function here; the views read the log with the rights of who asks.
+
+-- The payload is built as text, not as jsonb: what is hashed is then exactly what is exported.
+create view bulwark_private.audit_payloads with (security_invoker = true) as
+  select
+    e.*,
+    case when e.removed_by is null then concat(
+      '{"actor_type":"', e.actor_type, '"',
+      ',"actor_id":"' || e.actor_id::text || '"',
+      ',"database_user":' || to_json(e.database_user)::text,
+      ',"session_id":"' || e.session_id::text || '"',
+      ',"ip":' || to_json(e.ip)::text,
+      ',"user_agent":' || to_json(e.user_agent)::text,
+      ',"resource_id":' || to_json(e.resource_id)::text,
+      ',"action":' || to_json(e.action)::text,
+      ',"correlation_id":"' || e.correlation_id::text || '"',
+      ',"parent_id":"' || e.parent_id::text || '"',
+      ',"before":' || e.before::text,
+      ',"after":' || e.after::text,
+      ',"details":' || e.details::text,
+      '}'
+    ) end as payload
+  from bulwark.audit_logs e;
+comment on view bulwark_private.audit_payloads is
+  'Every entry with the exact text of its payload (null where it was removed).';
+
+create view bulwark_private.audit_commitments with (security_invoker = true) as
+  select
+    p.*,
+    case
+      when p.removed_by is null then sha256(uuid_send(p.salt) || convert_to(p.payload, 'UTF8'))
+      else p.commitment
+    end as payload_commitment
+  from bulwark_private.audit_payloads p;
+comment on view bulwark_private.audit_commitments is
+  'Every entry with the commitment to its payload: SHA-256(salt || payload).';
+
+create view bulwark_private.audit_leaves with (security_invoker = true) as
+  select
+    c.id,
+    c.organization_id,
+    c.era,
+    c.xid,
+    c.removed_by,
+    sha256(
+      '\x0001'::bytea
+      || uuid_send(c.id)
+      || coalesce('\x01'::bytea || uuid_send(c.organization_id), '\x00'::bytea)
+      || int4send(c.era)
+      || xid8send(c.xid)
+      || timestamptz_send(c.occurred_at)
+      || int2send(octet_length(c.source::text)::smallint)
+      || int2send(octet_length(c.severity::text)::smallint)
+      || int2send(octet_length(c.result::text)::smallint)
+      || int2send(octet_length(c.event_type)::smallint)
+      || int2send(coalesce(octet_length(c.resource_type), 0)::smallint)
+      || convert_to(
+        concat(c.source, c.severity, c.result, c.event_type, c.resource_type), 'UTF8'
+      )
+      || c.payload_commitment
+    ) as leaf
+  from bulwark_private.audit_commitments c;
+comment on view bulwark_private.audit_leaves is
+  'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment).';
+
+-- Audit eras: in which cluster the log lives. Transaction ids, by which entries are sealed, restart
+-- where a dump is restored, so that each cluster's entries are of an era of their own.
+-- Protects against a restored or upgraded log that nobody seals, and against a restore that passes
+-- for live writes or the other way round.
+-- SECURITY DEFINER: audit_log_is_loading, because eras are for no client and triggers of tables
+--   that clients write to ask it.
+
+create table bulwark_private.audit_eras (
+  -- squawk-ignore prefer-bigint-over-int
+  era integer primary key,
+  relation oid not null,
+  system_identifier bigint not null,
+  timeline bigint not null,
+  started_at timestamptz not null default clock_timestamp(),
+  settled_at timestamptz,
+  constraint audit_eras_is_one_a_table unique (relation, system_identifier)
+);
+comment on table bulwark_private.audit_eras is
+  'The clusters the log has lived in, told apart by their identifier and by the table''s own oid: it
+   is another one after a dump is restored.';
+comment on column bulwark_private.audit_eras.settled_at is
+  'When the sealer recorded that the era began, and looked after what a restore loses.';
+alter table bulwark_private.audit_eras enable row level security;
+
+-- Reading the control file costs more than stamping an entry, so a session remembers what it read.
+-- A session that sets it by hand gains nothing: the trigger compares it with its arguments.
+create function bulwark_private.audit_cluster()
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return set_config(
+    'bulwark.audit_cluster',
+    concat(
+      (select c.system_identifier from pg_catalog.pg_control_system() c), '/',
+      'bulwark.audit_logs'::regclass::oid
+    ),
+    false
+  );
+end;
+$$;
+comment on function bulwark_private.audit_cluster() is
+  'The cluster and the table that the log lives in, as text; the session remembers it.';
+
+create function bulwark_private.audit_era()
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_era integer;
+  v_relation constant oid := 'bulwark.audit_logs'::regclass;
+  v_system constant bigint := (select c.system_identifier from pg_catalog.pg_control_system() c);
+begin
+  select e.era into v_era
+  from bulwark_private.audit_eras e
+  where e.relation = v_relation and e.system_identifier = v_system;
+  if not found then
+    -- After the last one that is known of, also where the list of eras was not restored.
+    insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
+    select
+      greatest(
+        (select max(e.era) from bulwark_private.audit_eras e),
+        (select max(s.era) from bulwark_private.audit_seals s),
+        (select max(e.era) from bulwark.audit_logs e),
+        0
+      ) + 1,
+      v_relation, v_system, c.timeline_id
+    from pg_catalog.pg_control_checkpoint() c
+    on conflict on constraint audit_eras_is_one_a_table do nothing;
+    -- A statement of its own: one that calls this function does not see what it inserts.
+    select e.era into strict v_era
+    from bulwark_private.audit_eras e
+    where e.relation = v_relation and e.system_identifier = v_system;
+  end if;
+  return v_era;
+end;
+$$;
+comment on function bulwark_private.audit_era() is
+  'The era of the log in this cluster; the first call after a restore begins one. Read the era''s
+   row in a later statement.';
+
+create function bulwark_private.audit_log_is_settled()
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- The trigger that stamps entries has the cluster as its first argument.
+  select exists (
+    select from pg_catalog.pg_trigger t
+    where t.tgrelid = 'bulwark.audit_logs'::regclass
+      and t.tgname = 'audit_logs_stamp'
+      and starts_with(encode(t.tgargs, 'escape'), bulwark_private.audit_cluster() || '\000')
+  );
+$$;
+comment on function bulwark_private.audit_log_is_settled() is
+  'False from a restore or an upgrade until the sealer has run for the first time.';
+
+create function bulwark_private.audit_log_is_loading()
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because eras are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return current_setting('session_replication_role') = 'replica'
+    and not bulwark_private.audit_log_is_settled();
+end;
+$$;
+comment on function bulwark_private.audit_log_is_loading() is
+  'Whether what is written now is a backup that is being restored: rows that were, not changes. In a
+   log that is sealed it never is, whatever session_replication_role says.';
+
+create function bulwark_private.refuse_change()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'Cannot change %: its rows are never changed or removed', tg_table_name
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+end;
+$$;
+comment on function bulwark_private.refuse_change() is 'Trigger: refuses whatever it is made for.';
+
+create function bulwark_private.audit_eras_stamp()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if bulwark_private.audit_log_is_loading() then
+    return new;
+  end if;
+  select s.system_identifier, c.timeline_id
+  into new.system_identifier, new.timeline
+  from pg_catalog.pg_control_system() s
+  cross join pg_catalog.pg_control_checkpoint() c;
+  new.relation := 'bulwark.audit_logs'::regclass;
+  new.started_at := clock_timestamp();
+  new.settled_at := null;
+  return new;
+end;
+$$;
+comment on function bulwark_private.audit_eras_stamp() is
+  'Trigger: an era is that of this cluster, whatever the insert says, and so there is one. Only a
+   restore brings others.';
+
+insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline, settled_at)
+select 1, 'bulwark.audit_logs'::regclass, s.system_identifier, c.timeline_id, clock_timestamp()
+from pg_catalog.pg_control_system() s
+cross join pg_catalog.pg_control_checkpoint() c;
+
+create trigger audit_eras_stamp
+  before insert on bulwark_private.audit_eras
+  for each row execute function bulwark_private.audit_eras_stamp();
+create trigger audit_eras_keep_columns
+  before update on bulwark_private.audit_eras
+  for each row execute function bulwark.keep_columns(
+    'era', 'relation', 'system_identifier', 'started_at'
+  );
+create trigger audit_eras_settle_once
+  before update of settled_at on bulwark_private.audit_eras
+  for each row when (old.settled_at is not null) execute function bulwark_private.refuse_change();
+create trigger audit_eras_refuse_removal
+  before delete on bulwark_private.audit_eras
+  for each row execute function bulwark_private.refuse_change();
+create trigger audit_eras_refuse_truncate
+  before truncate on bulwark_private.audit_eras
+  for each statement execute function bulwark_private.refuse_change();
+-- Always: session_replication_role skips ordinary triggers.
+alter table bulwark_private.audit_eras enable always trigger audit_eras_stamp;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_keep_columns;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_settle_once;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_removal;
+alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_truncate;
+
+-- Audit append-only: how an entry comes into the log, and that it never changes there.
+-- Protects against an entry that is altered, removed, forged or back-dated by anybody who works
+-- through SQL, the service role included. A superuser can switch triggers off: what he does then
+-- is found by verification (audit_verification), not prevented.
+-- SECURITY DEFINER: audit_logs_refuse_change, because it looks into removal records and prunings
+--   whoever writes.
+
+-- Runs once an entry. Each expression is set up anew in every transaction, which costs more than
+-- what it computes: there are few, and none calls a function of ours that SQL can spell out.
+create function bulwark_private.audit_logs_stamp()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request json;
+  v_ticks bigint;
+  v_trusted text;
+  v_value text;
+begin
+  -- The arguments were right when the trigger was made; in a restored or upgraded cluster they are
+  -- another's. The setting spares a session that look at every entry; who makes one up gets what
+  -- the arguments say.
+  if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
+    or bulwark_private.audit_cluster() = tg_argv[0] then
+    new.era := tg_argv[1]::integer;
+  elsif current_setting('session_replication_role') = 'replica' then
+    -- A restore, since nothing was sealed in this cluster yet: an entry that has an id was loaded
+    -- and stays as it is; one without tells of a row that was loaded, which is no change.
+    if new.id is null then
+      return null;
+    end if;
+    return new;
+  else
+    new.era := bulwark_private.audit_era();
+  end if;
+  new.occurred_at := clock_timestamp();
+  new.xid := pg_current_xact_id();
+  new.salt := gen_random_uuid();
+  -- Version 7: milliseconds, then twelve bits of their fraction, then the variant and random bits,
+  -- which only have to differ: the secure kind, which the salt needs, costs far more.
+  v_ticks := (date_part('epoch', new.occurred_at) * 4096000)::bigint;
+  new.id := encode(
+    int8send(((v_ticks >> 12) << 16) | 28672 | (v_ticks & 4095))
+      || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+    'hex'
+  )::uuid;
+  new.database_user := session_user::text;
+  if new.actor_type is null then
+    new.actor_type := case current_setting('role')
+      when 'authenticated' then 'user'::bulwark.audit_actor_type
+      when 'service_role' then 'service'::bulwark.audit_actor_type
+      when 'api_key' then 'api_key'::bulwark.audit_actor_type
+      when 'anon' then 'anonymous'::bulwark.audit_actor_type
+      else 'database'::bulwark.audit_actor_type
+    end;
+    if current_setting('request.jwt.claims', true) <> '' then
+      v_request := bulwark_private.claims();
+      -- A claim makes nobody a key: what a token of another role says of one is not believed.
+      v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
+      if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        new.actor_id := v_value::uuid;
+      end if;
+      v_value := v_request ->> 'session_id';
+      if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        new.session_id := v_value::uuid;
+      end if;
+    end if;
+  end if;
+  if current_setting('request.headers', true) <> '' then
+    v_request := current_setting('request.headers', true)::json;
+    if new.ip is null then
+      -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
+      -- has headers, so nobody else pays for the look.
+      select s.value #>> '{}' into v_trusted
+      from bulwark.settings s where s.name = 'rate_limits.address_header';
+      if v_trusted is null then
+        new.ip := left(btrim(split_part(v_request ->> 'x-forwarded-for', ',', 1)), 64);
+      else
+        new.ip := left(btrim(split_part(
+          v_request ->> lower(v_trusted), ',',
+          -greatest((bulwark_private.setting('rate_limits.address_hops'))::integer, 1)
+        )), 64);
+      end if;
+    end if;
+    if new.user_agent is null then
+      new.user_agent := left(v_request ->> 'user-agent', 256);
+    end if;
+    v_value := v_request ->> 'x-correlation-id';
+    new.correlation_id := case
+      when v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_value::uuid
+    end;
+  end if;
+  new.correlation_id := coalesce(
+    new.correlation_id,
+    encode(
+      int4send(new.era) || '\x000080008000'::bytea || substring(xid8send(new.xid) from 3), 'hex'
+    )::uuid
+  );
+  return new;
+end;
+$$;
+comment on function bulwark_private.audit_logs_stamp() is
+  'Trigger: identity, time, transaction, era and salt of an entry are the database''s, whatever the
+   insert says; so are actor, session, address and correlation where the writer names no actor.';
+
+-- Writers wait for the lock that making a trigger takes, so it is not waited for long.
+create function bulwark_private.install_audit_stamp(era integer)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format(
+    'create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+       for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
+    bulwark_private.audit_cluster(), era
+  );
+  -- Always: session_replication_role skips ordinary triggers.
+  alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
+end;
+$$;
+comment on function bulwark_private.install_audit_stamp(integer) is
+  'Makes the trigger that stamps entries, with the cluster and the era written out.';
+
+create function bulwark_private.audit_logs_refuse_change()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because removal records and prunings are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'UPDATE' then
+    -- A removal takes the payload whole, keeps the commitment, and has a record made in the same
+    -- transaction.
+    if old.removed_by is null
+      and num_nonnulls(
+        new.salt, new.actor_type, new.actor_id, new.database_user, new.session_id, new.ip,
+        new.user_agent, new.resource_id, new.action, new.correlation_id, new.parent_id, new.before,
+        new.after, new.details
+      ) = 0
+      and (
+        new.id, new.xid, new.occurred_at, new.era, new.source, new.severity, new.result,
+        new.organization_id, new.event_type, new.resource_type
+      ) is not distinct from (
+        old.id, old.xid, old.occurred_at, old.era, old.source, old.severity, old.result,
+        old.organization_id, old.event_type, old.resource_type
+      )
+      and old.event_type <> 'compliance.data_deleted'
+      and new.commitment = (
+        select c.payload_commitment from bulwark_private.audit_commitments c where c.id = old.id
+      )
+      and exists (
+        select from bulwark.audit_logs r
+        where r.id = new.removed_by
+          and r.event_type = 'compliance.data_deleted'
+          and r.source = 'system'
+          and r.xid = pg_current_xact_id()
+          and r.organization_id is not distinct from old.organization_id
+      ) then
+      return new;
+    end if;
+  elsif tg_op = 'DELETE' then
+    if exists (
+      select from bulwark_private.audit_prunings p
+      where p.xid = pg_current_xact_id()
+        and (old.era < p.era or old.era = p.era and pg_visible_in_snapshot(old.xid, p.snapshot))
+    ) then
+      return old;
+    end if;
+  end if;
+  raise exception 'Cannot change the audit log: entries are never changed or removed'
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY',
+          hint = 'Retention: cleanup_old_audit_logs; erasure: erase_subject';
+end;
+$$;
+comment on function bulwark_private.audit_logs_refuse_change() is
+  'Trigger: lets through only the removal of a payload under a record of the same transaction and
+   the pruning of a sealed prefix under its tombstone; everything else raises
+   AUDIT_LOG_IS_APPEND_ONLY.';
+
+create function bulwark_private.append_audit_entry(
+  event_type text,
+  organization_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  action text default null,
+  result bulwark.audit_result default 'success',
+  severity bulwark.audit_severity default null,
+  details jsonb default null,
+  before jsonb default null,
+  after jsonb default null,
+  parent_id uuid default null,
+  source bulwark.audit_source default 'system',
+  actor_id uuid default null,
+  session_id uuid default null,
+  ip text default null,
+  user_agent text default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+  v_severity bulwark.audit_severity;
+begin
+  select coalesce(append_audit_entry.severity, t.severity) into v_severity
+  from bulwark.audit_event_types t where t.name = append_audit_entry.event_type;
+  if not found then
+    raise exception 'Cannot append audit entry: event type "%" is not in the catalogue',
+      left(append_audit_entry.event_type, 64)
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+  insert into bulwark.audit_logs (
+    source, severity, result, actor_type, organization_id, actor_id, session_id, parent_id,
+    event_type, resource_type, resource_id, action, ip, user_agent, before, after, details
+  )
+  values (
+    append_audit_entry.source, v_severity, append_audit_entry.result,
+    case when append_audit_entry.actor_id is not null then 'user'::bulwark.audit_actor_type end,
+    append_audit_entry.organization_id, append_audit_entry.actor_id,
+    append_audit_entry.session_id, append_audit_entry.parent_id, append_audit_entry.event_type,
+    nullif(append_audit_entry.resource_type, ''), append_audit_entry.resource_id,
+    append_audit_entry.action, append_audit_entry.ip, append_audit_entry.user_agent,
+    append_audit_entry.before, append_audit_entry.after, append_audit_entry.details
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function bulwark_private.append_audit_entry(
+  text, uuid, text, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, jsonb, jsonb,
+  uuid, bulwark.audit_source, uuid, uuid, text, text
+) is
+  'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
+   who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
+
+select bulwark_private.install_audit_stamp(1);
+create trigger audit_logs_refuse_change
+  before update or delete on bulwark.audit_logs
+  for each row execute function bulwark_private.audit_logs_refuse_change();
+create trigger audit_logs_refuse_truncate
+  before truncate on bulwark.audit_logs
+  for each statement execute function bulwark_private.refuse_change();
+-- Always: session_replication_role skips ordinary triggers.
+alter table bulwark.audit_logs enable always trigger audit_logs_refuse_change;
+alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;
+
+-- Audit guards: which tables are watched, and how what protects them looked when it was last right.
+-- Protects against a guard that is taken off, switched off and on again, or replaced: the sealer
+-- (audit_sealing) compares the fingerprint (audit_fingerprints) each second and reports what
+-- differs.
+-- No function here is SECURITY DEFINER.
+
+create table bulwark_private.audit_guards (
+  relation regclass primary key,
+  captures boolean not null default true,
+  options jsonb not null default '{}',
+  fingerprint text not null,
+  shape text,
+  catalogue text,
+  enabled_at timestamptz not null default now()
+);
+comment on table bulwark_private.audit_guards is
+  'The tables whose triggers the sealer watches: those that enable_audit guards and (captures is
+   false) the audit log''s own.';
+comment on column bulwark_private.audit_guards.options is
+  'How enable_audit was called; of audit_logs the names of the code that its promises hang on.';
+comment on column bulwark_private.audit_guards.fingerprint is
+  'What the table''s triggers and their functions looked like; a transaction that touches one, even
+   to switch it off and on again, leaves another fingerprint.';
+comment on column bulwark_private.audit_guards.shape is
+  'What the table''s row functions were made for (audit_shape).';
+comment on column bulwark_private.audit_guards.catalogue is
+  'Of audit_logs: the catalogue as the sealer last compared all guards with it (audit_catalogue).';
+alter table bulwark_private.audit_guards enable row level security;
+
+-- Audit objects: how the log's own tables and types look, and what Postgres itself is made of.
+-- Protects against an owner who takes a constraint, default, policy or right of a table of the log
+-- away or adds one, and against a superuser who replaces or shadows a function, operator, type or
+-- cast of Postgres: our code looks for those in pg_catalog, and nowhere before it.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.audit_word(
+  kind text,
+  name text,
+  content text,
+  touched text default null,
+  lasting boolean default true
+)
+  returns text
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select concat(
+    kind, '/', translate(name, ' |', '__'), '|',
+    case
+      when lasting then left(md5(content), 8)
+      else abs(hashtextextended(content, 0) / 2)::text
+    end,
+    '|', touched
+  );
+$$;
+comment on function bulwark_private.audit_word(text, text, text, text, boolean) is
+  'A word as audit_fingerprint has them, of any content. One that need not outlast a restore is a
+   number, which the comparison after a restore (adopt_audit_guards) leaves out.';
+
+create view bulwark_private.audit_tables with (security_invoker = true) as
+  select
+    c.oid, format('%s.%s', n.nspname, c.relname) as name, c.relkind, c.relpersistence,
+    c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions, c.relowner, c.relacl,
+    c.xmin as version
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'S') and c.relname like 'audit\_%'
+    and (
+      n.nspname = 'bulwark_private'
+      or n.nspname = 'bulwark'
+        and exists (select from bulwark_private.audit_guards g where g.relation = c.oid)
+    );
+comment on view bulwark_private.audit_tables is 'The log''s own tables and their sequences.';
+
+create view bulwark_private.audit_types with (security_invoker = true) as
+  select t.oid, t.typtype, t.typowner, t.typacl, t.xmin as version
+  from pg_catalog.pg_type t
+  join pg_catalog.pg_namespace n on n.oid = t.typnamespace
+  where n.nspname in ('bulwark_private', 'bulwark')
+    and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
+comment on view bulwark_private.audit_types is 'The log''s own types.';
+
+-- Types, operators and casts that a host made are its own business: our code does not use them.
+-- Rights are left out, since a platform may change those of Postgres's own functions.
+create view bulwark_private.audit_system_objects with (security_invoker = true) as
+  select
+    'function' as kind, 'pg_proc'::regclass as catalogue, p.oid,
+    hash_record_extended(row(
+      p.oid, p.proname, p.proowner, p.prolang, p.prosrc, p.probin, p.prosecdef, p.provolatile,
+      p.proisstrict, p.prorettype, p.proargtypes, p.proconfig, p.prosupport, p.prokind
+    ), 0) as content
+  from pg_catalog.pg_proc p
+  where p.pronamespace = 'pg_catalog'::regnamespace
+  union all
+  select 'operator', 'pg_operator', o.oid, hash_record_extended(o, 0)
+  from pg_catalog.pg_operator o
+  where o.oprnamespace = 'pg_catalog'::regnamespace
+  union all
+  select
+    'type', 'pg_type', t.oid,
+    hash_record_extended(row(
+      t.oid, t.typname, t.typowner, t.typlen, t.typtype, t.typinput, t.typoutput, t.typreceive,
+      t.typsend, t.typelem, t.typbasetype, t.typcollation
+    ), 0)
+  from pg_catalog.pg_type t
+  where t.typnamespace = 'pg_catalog'::regnamespace
+  union all
+  select 'cast', 'pg_cast', c.oid, hash_record_extended(c, 0)
+  from pg_catalog.pg_cast c
+  where (c.castsource < 16384 or c.castsource in (select t.oid from bulwark_private.audit_types t))
+    and (c.casttarget < 16384 or c.casttarget in (select t.oid from bulwark_private.audit_types t))
+  union all
+  select 'operator_class', 'pg_opclass', o.oid, hash_record_extended(o, 0)
+  from pg_catalog.pg_opclass o
+  where o.opcnamespace = 'pg_catalog'::regnamespace
+  union all
+  select 'operator_family', 'pg_amop', o.oid, hash_record_extended(o, 0)
+  from pg_catalog.pg_amop o
+  where o.amoplefttype < 16384
+  union all
+  select 'operator_family', 'pg_amproc', o.oid, hash_record_extended(o, 0)
+  from pg_catalog.pg_amproc o
+  where o.amproclefttype < 16384
+  union all
+  select
+    'language', 'pg_language', l.oid,
+    hash_record_extended(row(l.oid, l.lanname, l.lanplcallfoid, l.lanpltrusted), 0)
+  from pg_catalog.pg_language l
+  where l.oid < 16384;
+comment on view bulwark_private.audit_system_objects is
+  'How Postgres itself works: the functions, operators and types in pg_catalog, where our code looks
+   for them, and the casts and operator classes of those types.';
+
+create function bulwark_private.audit_objects_fingerprint()
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with tables as materialized (select t.* from bulwark_private.audit_tables t),
+  words (word) as (
+    select bulwark_private.audit_word(
+      'table', c.name,
+      concat_ws(
+        ' ', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+        c.reloptions,
+        array(
+          select i.inhparent::regclass::text from pg_catalog.pg_inherits i where i.inhrelid = c.oid
+        )
+      ),
+      concat(c.oid, ':', c.version)
+    )
+    from tables c
+    union all
+    select bulwark_private.audit_word(
+      'rights', c.name,
+      concat_ws(' ', c.relowner::regrole, c.relacl, (
+        select string_agg(concat(a.attname, a.attacl), ' ' order by a.attname)
+        from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attacl is not null and not a.attisdropped
+      )),
+      lasting => false
+    )
+    from tables c
+    union all
+    select bulwark_private.audit_word(
+      'rights', format_type(t.oid, null), concat_ws(' ', t.typowner::regrole, t.typacl),
+      lasting => false
+    )
+    from bulwark_private.audit_types t
+    union all
+    select bulwark_private.audit_word(
+      'rights', n.nspname, concat_ws(' ', n.nspowner::regrole, n.nspacl), lasting => false
+    )
+    from pg_catalog.pg_namespace n
+    where n.nspname = 'bulwark_private'
+    union all
+    select bulwark_private.audit_word(
+      'column', concat(c.name, '.', a.attname),
+      concat_ws(
+        ' ', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
+        a.attcollation::regcollation, pg_get_expr(d.adbin, d.adrelid)
+      ),
+      concat_ws(':', d.oid, a.xmin)
+    )
+    from tables c
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid
+    left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+    where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
+    union all
+    -- Who may switch triggers off may switch off those of a foreign key as well.
+    select bulwark_private.audit_word(
+      'constraint', concat(c.name, '.', k.conname),
+      concat_ws(
+        ' ', k.contype, k.convalidated, pg_get_constraintdef(k.oid),
+        (
+          select string_agg(t.tgenabled::text, '' order by t.tgrelid, t.tgtype, t.tgfoid)
+          from pg_catalog.pg_trigger t where t.tgconstraint = k.oid
+        )
+      ),
+      k.oid::text
+    )
+    from tables c
+    join pg_catalog.pg_constraint k on k.conrelid = c.oid
+    where k.contype in ('c', 'f', 'p', 'u', 'x')
+    union all
+    select bulwark_private.audit_word(
+      case when i.indisunique then 'unique' else 'index' end,
+      concat(c.name, '.', x.relname),
+      concat_ws(
+        ' ', pg_get_indexdef(i.indexrelid), i.indisunique, i.indisprimary, i.indimmediate,
+        i.indisvalid, i.indislive
+      )
+    )
+    from tables c
+    join pg_catalog.pg_index i on i.indrelid = c.oid
+    join pg_catalog.pg_class x on x.oid = i.indexrelid
+    union all
+    select bulwark_private.audit_word(
+      'policy', concat(c.name, '.', p.polname),
+      concat_ws(
+        ' ', p.polcmd, p.polpermissive, p.polroles::regrole[], pg_get_expr(p.polqual, p.polrelid),
+        pg_get_expr(p.polwithcheck, p.polrelid)
+      ),
+      concat(p.oid, ':', p.xmin)
+    )
+    from tables c
+    join pg_catalog.pg_policy p on p.polrelid = c.oid
+    union all
+    select bulwark_private.audit_word(
+      'type', format_type(t.oid, null),
+      concat_ws(
+        ' ', t.typtype,
+        array(
+          select e.enumlabel from pg_catalog.pg_enum e
+          where e.enumtypid = t.oid order by e.enumsortorder
+        )
+      ),
+      concat(t.oid, ':', t.version)
+    )
+    from bulwark_private.audit_types t
+    union all
+    -- Those that came with the cluster are too many to be named.
+    select bulwark_private.audit_word('system', o.kind, sum(o.content)::text, lasting => false)
+    from bulwark_private.audit_system_objects o
+    where o.oid < 16384
+    group by o.kind
+    union all
+    select bulwark_private.audit_word(
+      case when d.objid is null then 'new_' else 'extension_' end || o.kind,
+      pg_describe_object(o.catalogue, o.oid, 0), o.content::text, lasting => false
+    )
+    from bulwark_private.audit_system_objects o
+    left join pg_catalog.pg_depend d
+      on d.classid = o.catalogue and d.objid = o.oid and d.deptype = 'e'
+    where o.oid >= 16384
+    union all
+    select bulwark_private.audit_word(
+      'event_trigger', e.evtname, concat_ws(' ', e.evtevent, e.evtfoid::regprocedure, e.evtenabled),
+      concat(e.oid, ':', e.xmin)
+    )
+    from pg_catalog.pg_event_trigger e
+  )
+  select string_agg(w.word, ' ' order by w.word collate "C") from words w;
+$$;
+comment on function bulwark_private.audit_objects_fingerprint() is
+  'How the tables and types of the log look, and Postgres itself, in words as audit_fingerprint has
+   them.';
+
+-- Audit fingerprints: how what protects the log looks, so that the sealer notices when it changes.
+-- Protects against an owner who replaces, drops, renames, overloads or reconfigures a function or
+-- view that the log's promises hang on. Which those are is computed from what function bodies,
+-- triggers, policies and views refer to. A migration that changes one of them ends with
+-- bulwark.refresh_audit_guards().
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.audit_code()
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with recursive things (schema, name, relation) as materialized (
+    select n.nspname, p.proname, null::oid
+    from pg_catalog.pg_proc p
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where n.nspname in ('bulwark_private', 'bulwark')
+      -- A function that enable_audit made goes with its own table.
+      and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+    union
+    select n.nspname, c.relname, c.oid
+    from pg_catalog.pg_class c
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ('bulwark_private', 'bulwark') and c.relkind in ('r', 'p', 'v')
+  ),
+  -- Bodies name everything with its schema, since their search path is empty of ours.
+  refers (schema, name, to_schema, to_name) as materialized (
+    select distinct n.nspname, p.proname, m.word[1]::name, m.word[2]::name
+    from pg_catalog.pg_proc p
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    cross join lateral regexp_matches(
+      p.prosrc, '\m(bulwark_private|bulwark)\.([a-z_][a-z0-9_]*)', 'g'
+    ) as m (word)
+    where n.nspname in ('bulwark_private', 'bulwark')
+      and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+    union
+    select n.nspname, v.relname, o.nspname, coalesce(f.proname, r.relname)
+    from pg_catalog.pg_class v
+    join pg_catalog.pg_namespace n on n.oid = v.relnamespace
+    join pg_catalog.pg_rewrite w on w.ev_class = v.oid
+    join pg_catalog.pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid
+    left join pg_catalog.pg_proc f
+      on d.refclassid = 'pg_proc'::regclass and f.oid = d.refobjid
+    left join pg_catalog.pg_class r
+      on d.refclassid = 'pg_class'::regclass and r.oid = d.refobjid and r.oid <> v.oid
+    join pg_catalog.pg_namespace o on o.oid = coalesce(f.pronamespace, r.relnamespace)
+    where v.relkind = 'v' and n.nspname in ('bulwark_private', 'bulwark')
+  ),
+  own (schema, name, relation) as materialized (
+    select t.schema, t.name, t.relation
+    from things t
+    where t.relation is not null and t.name ~ '^audit_'
+      and (t.schema = 'bulwark_private'
+        or exists (select from bulwark_private.audit_guards g where g.relation = t.relation))
+  ),
+  -- What works on the log's own tables, and what leads there. Nearly everything appends entries, so
+  -- appending alone makes nothing a part of the log.
+  works (schema, name) as (
+    select f.schema, f.name
+    from refers f
+    join own o on o.schema = f.to_schema and o.name = f.to_name
+    union
+    select f.schema, f.name
+    from works w
+    join refers f on f.to_schema = w.schema and f.to_name = w.name
+    where w.name <> 'append_audit_entry' and 'bulwark_private' in (w.schema, f.schema)
+  ),
+  -- Those, and all that they, triggers, policies and the owner's look-ups of organizations call.
+  needed (schema, name) as (
+    select w.schema, w.name from works w
+    union
+    select o.schema, o.name from own o
+    union
+    select n.nspname, p.proname
+    from bulwark_private.audit_guards g
+    join pg_catalog.pg_trigger t on t.tgrelid = g.relation and not t.tgisinternal
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    where n.nspname in ('bulwark', 'bulwark_private')
+    union
+    select n.nspname, p.proname
+    from own o
+    join pg_catalog.pg_policy y on y.polrelid = o.relation
+    join pg_catalog.pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = y.oid
+    join pg_catalog.pg_proc p on d.refclassid = 'pg_proc'::regclass and p.oid = d.refobjid
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    union
+    select n.nspname, p.proname
+    from bulwark_private.audit_guards g
+    join pg_catalog.pg_proc p on p.oid = to_regproc(g.options ->> 'organization_lookup')
+    join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+    union
+    select f.to_schema, f.to_name
+    from needed e
+    join refers f on f.schema = e.schema and f.name = e.name
+  )
+  select jsonb_build_object(
+    'functions', (
+      select jsonb_agg(distinct concat(n.schema, '.', n.name))
+      from needed n
+      join pg_catalog.pg_namespace s on s.nspname = n.schema
+      join pg_catalog.pg_proc p on p.pronamespace = s.oid and p.proname = n.name
+      where p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+    ),
+    'views', (
+      select jsonb_agg(distinct concat(n.schema, '.', n.name))
+      from needed n
+      join things t on t.schema = n.schema and t.name = n.name
+      join pg_catalog.pg_class c on c.oid = t.relation and c.relkind = 'v'
+    )
+  );
+$$;
+comment on function bulwark_private.audit_code() is
+  'The names of the functions and views that the log''s promises hang on. It reads
+   every function body, so it is called when the code changes only.';
+
+create function bulwark_private.audit_code_fingerprint(code jsonb)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select concat_ws(
+    ' ',
+    -- By name, so that one that is put in another's place, or beside it, is noticed as well.
+    (
+      select string_agg(
+        -- Whatever else of it is altered (owner, rights, settings), its row has another xmin.
+        format('function/%s/%s|%s:%s|', t.name, f.oid, f.xmin, left(md5(f.prosrc), 8)), ' '
+        order by t.name, f.oid
+      )
+      from jsonb_array_elements_text(code -> 'functions') as t (name)
+      join pg_catalog.pg_namespace n on n.nspname = split_part(t.name, '.', 1)
+      join pg_catalog.pg_proc f on f.pronamespace = n.oid and f.proname = split_part(t.name, '.', 2)
+    ),
+    (
+      select string_agg(
+        format('view/%s|%s:%s|', c.relname, r.xmin, c.xmin), ' ' order by t.name
+      )
+      from jsonb_array_elements_text(code -> 'views') as t (name)
+      join pg_catalog.pg_namespace n on n.nspname = split_part(t.name, '.', 1)
+      join pg_catalog.pg_class c
+        on c.relnamespace = n.oid and c.relname = split_part(t.name, '.', 2) and c.relkind = 'v'
+      join pg_catalog.pg_rewrite r on r.ev_class = c.oid
+    )
+  );
+$$;
+comment on function bulwark_private.audit_code_fingerprint(jsonb) is
+  'How the code that audit_code names looks, in words as audit_fingerprint has them.';
+
+create function bulwark_private.audit_fingerprint(relation regclass)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Words of three parts: what it is, which code it runs, and who touched it last. The sealer tells
+  -- by the second how serious a difference is. The hash of a function's text tells of one that was
+  -- replaced in the transaction that made it, which has the same xmin.
+  select concat_ws(
+    ' ',
+    concat('relation||', audit_fingerprint.relation),
+    string_agg(
+      format(
+        '%s|%s:%s:%s|%s:%s', translate(t.tgname, ' |/', '___'), p.oid, p.xmin,
+        left(md5(p.prosrc), 8), t.tgenabled, t.xmin
+      ),
+      ' ' order by t.tgname
+    ),
+    -- A partition has triggers of its own, which can be switched off alone.
+    (
+      with recursive partitions (relation) as (
+        select i.inhrelid from pg_catalog.pg_inherits i
+        where i.inhparent = audit_fingerprint.relation
+        union all
+        select i.inhrelid from pg_catalog.pg_inherits i
+        join partitions p on i.inhparent = p.relation
+      )
+      select string_agg(
+        format('partition/%s/%s|%s|%s:%s', t.tgrelid, t.tgname, t.tgfoid, t.tgenabled, t.xmin), ' '
+        order by t.tgrelid, t.tgname
+      )
+      from pg_catalog.pg_trigger t
+      join pg_catalog.pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid in (select r.relation from partitions r)
+        and p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+    ),
+    -- A rule can turn a write into nothing before any trigger sees it.
+    (
+      select string_agg(
+        format('rule/%s|%s|%s', translate(r.rulename, ' |', '__'), r.xmin, r.ev_enabled), ' '
+        order by r.rulename
+      )
+      from pg_catalog.pg_rewrite r
+      where r.ev_class = audit_fingerprint.relation
+    ),
+    -- What the log's promises hang on goes with the table they all belong to.
+    case when audit_fingerprint.relation = 'bulwark.audit_logs'::regclass then
+      concat_ws(
+        ' ',
+        bulwark_private.audit_code_fingerprint((
+          select g.options from bulwark_private.audit_guards g
+          where g.relation = audit_fingerprint.relation
+        )),
+        bulwark_private.audit_objects_fingerprint()
+      )
+    end
+  )
+  from pg_catalog.pg_trigger t
+  join pg_catalog.pg_proc p on p.oid = t.tgfoid
+  join pg_catalog.pg_class c on c.oid = t.tgrelid
+  where t.tgrelid = audit_fingerprint.relation
+    and not t.tgisinternal
+    -- The host's triggers are its own business, but on the log itself nobody's is.
+    and (
+      p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+      or c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+        and c.relname ~ '^audit_'
+    );
+$$;
+comment on function bulwark_private.audit_fingerprint(regclass) is
+  'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there,
+   with their functions, state and the transactions that last touched them; of the log all code that
+   its promises hang on too.';
+
+create function bulwark_private.audit_catalogue()
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Each change of a row of the catalogue gives it another transaction or place. Hashes are added
+  -- up because a sum needs no order.
+  -- Rows as old as the cluster are only counted.
+  with guards as materialized (select g.* from bulwark_private.audit_guards g),
+  tables as materialized (
+    select c.oid, c.xmin, c.ctid from pg_catalog.pg_class c where c.relname like 'audit\_%'
+  ),
+  watched as materialized (select t.oid from tables t union select g.relation from guards g)
+  select concat_ws(
+    ' ',
+    (
+      select sum(hash_record_extended(
+        row(g.relation, g.captures, g.options, g.fingerprint, g.shape, c.relname, c.relnamespace), 0
+      ))
+      from guards g
+      left join pg_catalog.pg_class c on c.oid = g.relation
+    ),
+    (select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0)) from tables t),
+    (
+      select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0))
+      from pg_catalog.pg_trigger t
+      where not t.tgisinternal or t.tgrelid in (select w.oid from watched w)
+    ),
+    (
+      select sum(hash_record_extended(row(r.oid, r.xmin, r.ctid, c.xmin), 0))
+      from pg_catalog.pg_rewrite r
+      join pg_catalog.pg_class c on c.oid = r.ev_class
+      where c.relnamespace <> 'pg_catalog'::regnamespace
+    ),
+    (
+      select sum(hash_record_extended(row(i.inhrelid, i.inhparent, i.xmin), 0))
+      from pg_catalog.pg_inherits i
+    ),
+    (
+      select sum(hash_record_extended(row(a.attrelid, a.attnum, a.xmin, a.ctid), 0))
+      from watched w
+      join pg_catalog.pg_attribute a on a.attrelid = w.oid and a.attnum > 0
+    ),
+    (
+      select sum(hash_record_extended(row(d.oid, d.xmin, d.ctid), 0))
+      from pg_catalog.pg_attrdef d
+      where d.adrelid in (select t.oid from tables t)
+    ),
+    (
+      select sum(hash_record_extended(row(k.oid, k.xmin, k.ctid), 0))
+      from pg_catalog.pg_constraint k
+      where k.conrelid in (select t.oid from tables t)
+    ),
+    (
+      select sum(hash_record_extended(row(i.indexrelid, i.xmin, i.ctid), 0))
+      from pg_catalog.pg_index i
+      where i.indrelid in (select w.oid from watched w)
+    ),
+    (select sum(hash_record_extended(row(p.oid, p.xmin, p.ctid), 0)) from pg_catalog.pg_policy p),
+    (select sum(hash_record_extended(row(e.oid, e.xmin, e.ctid), 0)) from pg_catalog.pg_enum e),
+    (
+      select sum(hash_record_extended(row(e.oid, e.xmin, e.ctid), 0))
+      from pg_catalog.pg_event_trigger e
+    ),
+    (
+      select sum(hash_record_extended(row(n.oid, n.xmin, n.ctid), 0))
+      from pg_catalog.pg_namespace n
+      where n.nspname = 'bulwark_private'
+    ),
+    (
+      select concat(
+        count(*) filter (where o.xmin = '1'), ':',
+        sum(hash_record_extended(row(o.tableoid, o.oid, o.xmin, o.ctid), 0))
+          filter (where o.xmin <> '1')
+      )
+      from (
+        select p.tableoid, p.oid, p.xmin, p.ctid from pg_catalog.pg_proc p
+        union all
+        select t.tableoid, t.oid, t.xmin, t.ctid
+        from pg_catalog.pg_type t
+        where t.typnamespace = 'pg_catalog'::regnamespace or t.typname like 'audit\_%'
+        union all
+        select c.tableoid, c.oid, c.xmin, c.ctid from pg_catalog.pg_cast c
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_operator o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_opclass o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_amop o
+        union all
+        select o.tableoid, o.oid, o.xmin, o.ctid from pg_catalog.pg_amproc o
+        union all
+        select l.tableoid, l.oid, l.xmin, l.ctid from pg_catalog.pg_language l
+      ) o
+    )
+  );
+$$;
+comment on function bulwark_private.audit_catalogue() is
+  'A hash of the guards and of the versions of the rows of the catalogue that fingerprints are made
+   of. It is quick to make: the sealer compares fingerprints when it is another.';
+
+create function bulwark.refresh_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_code jsonb;
+begin
+  -- No table of the log is without a guard.
+  insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+  select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
+  from bulwark_private.audit_tables t
+  where t.relkind <> 'S'
+  on conflict (relation) do nothing;
+  v_code := bulwark_private.audit_code();
+  update bulwark_private.audit_guards g set options = v_code
+  where g.relation = 'bulwark.audit_logs'::regclass and g.options is distinct from v_code;
+  update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation);
+end;
+$$;
+comment on function bulwark.refresh_audit_guards() is
+  'Takes what protects the log for right as it is now, which is itself an entry. For migrations that
+   change it, as their last statement.';
+
+-- Audit images: how a row, and each value in it, becomes what an entry holds.
+-- Protects against a write that fails for the log's sake (a value that JSON cannot hold), a secret
+-- in the log (ignored columns are never read into it, redacted ones are masked), and an image that
+-- a session's settings change: here they are pinned.
+-- No function here is SECURITY DEFINER.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.refuse_unconvertible', 'false',
+    'Whether a guarded table refuses a value that JSON cannot hold; else the entry describes it');
+
+create function bulwark_private.audit_value(value anyelement)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_error text;
+  v_text text;
+begin
+  return to_jsonb(value);
+exception
+  -- A type's own code may raise anything, and the application's write has to go on.
+  when others then
+    v_error := sqlstate;
+    if (bulwark_private.setting('audit.refuse_unconvertible'))::boolean then
+      raise exception 'Cannot record change: JSON cannot hold a value of type %', pg_typeof(value)
+        using errcode = 'data_exception', detail = 'AUDIT_UNCONVERTIBLE_VALUE',
+              hint = 'Ignore the column, or turn the setting audit.refuse_unconvertible off';
+    end if;
+    begin
+      v_text := value::text;
+      return jsonb_build_object(
+        'unconvertible', pg_typeof(value)::text, 'error', v_error, 'bytes', octet_length(v_text),
+        'sha256', encode(sha256(convert_to(v_text, 'UTF8')), 'hex')
+      ) || case
+        when octet_length(v_text) <= 1024 then jsonb_build_object('text', v_text) else '{}'
+      end;
+    exception
+      when others then
+        return jsonb_build_object(
+          'unconvertible', pg_typeof(value)::text, 'error', v_error,
+          'stored_bytes', pg_column_size(value)
+        );
+    end;
+end;
+$$;
+comment on function bulwark_private.audit_value(anyelement) is
+  'A value as JSON or, where JSON cannot hold it, its type, the error, the length and SHA-256 of its
+   text, and the text itself up to 1,024 bytes. Errors, by the setting audit.refuse_unconvertible:
+   AUDIT_UNCONVERTIBLE_VALUE.';
+
+create function bulwark_private.audit_value(value anyelement, other anyelement)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_value constant jsonb := bulwark_private.audit_value(value);
+begin
+  if record_image_eq(row(value), row(other))
+    or coalesce(v_value, 'null')::text <> coalesce(bulwark_private.audit_value(other), 'null')::text then
+    return v_value;
+  end if;
+  return to_jsonb(value::text);
+exception
+  when others then
+    return v_value;
+end;
+$$;
+comment on function bulwark_private.audit_value(anyelement, anyelement) is
+  'One side of a change. Where both sides look the same as JSON (a json column whose keys are
+   doubled, -0 and 0, null and a JSON null) it is the value''s text.';
+
+-- For sessions whose settings change the output of to_jsonb.
+create function bulwark_private.audit_json(changed record)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set timezone = 'UTC'
+  set datestyle = 'ISO, YMD'
+  set intervalstyle = 'postgres'
+  set extra_float_digits = 1
+  set bytea_output = 'hex'
+  set quote_all_identifiers = off
+  set lc_monetary from current
+as $$ begin return to_jsonb(changed); end; $$;
+comment on function bulwark_private.audit_json(record) is
+  'A row as JSON, whatever the settings of the session are.';
+
+create function bulwark_private.audit_image(
+  image jsonb,
+  ignored text[],
+  redacted text[],
+  whole jsonb default null
+)
+  returns jsonb
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- No value goes through an aggregate: those copy long ones in quadratic time.
+  -- A column that has another name now still holds what was to stay out, and nobody here knows
+  -- which one it is.
+  if not coalesce(whole, image) ?& (ignored || redacted) then
+    return (select jsonb_object_agg(k, '[redacted]') from jsonb_object_keys(image) as k);
+  end if;
+  image := image - ignored;
+  image := image || (
+    select coalesce(jsonb_object_agg(c, '[redacted]'), '{}')
+    from unnest(redacted) as c
+    where image ? c
+  );
+  if pg_column_size(image) > 32768 then
+    image := image || (
+      select coalesce(jsonb_object_agg(v.key, format('[%s bytes left out]', v.bytes)), '{}')
+      from (
+        select e.key, octet_length(e.value::text) as bytes from jsonb_each(image) as e offset 0
+      ) v
+      where v.bytes > 1024
+    );
+  end if;
+  return image;
+end;
+$$;
+comment on function bulwark_private.audit_image(jsonb, text[], text[], jsonb) is
+  'A row, or the part of a whole one that changed, as an entry may hold it: without ignored columns,
+   with redacted ones masked and, where it is larger than 32,768 bytes, without values of more than
+   1,024. Where the whole row lacks one of those columns, since it was renamed, all are masked.';
+
+create function bulwark_private.audit_key(image jsonb, key_columns text[])
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when key_columns is null
+    then 'sha256:' || encode(sha256(convert_to(image::text, 'UTF8')), 'hex')
+    when cardinality(key_columns) = 1 then image ->> key_columns[1]
+    else (select jsonb_object_agg(c, image -> c)::text from unnest(key_columns) as c)
+  end;
+$$;
+comment on function bulwark_private.audit_key(jsonb, text[]) is
+  'The resource_id of a row: its key, of several columns a JSON object or, of a row that has none, a
+   hash of what is shown of it.';
+
+create function bulwark_private.audit_organization(value text, lookup text)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+begin
+  if lookup <> '' then
+    execute format('select %s($1)', lookup::regproc) into v_organization
+    using bulwark_private.uuid_or_null(value);
+    return coalesce(
+      v_organization, bulwark_private.remembered_organization(bulwark_private.uuid_or_null(value), lookup)
+    );
+  end if;
+  return bulwark_private.uuid_or_null(value);
+exception
+  -- A function of the host's that fails costs the entry its organization, not the host its write.
+  when others then
+    raise warning 'Cannot find the organization of an audit entry: %', sqlerrm;
+    return null;
+end;
+$$;
+comment on function bulwark_private.audit_organization(text, text) is
+  'The organization of a row: the value of its organization column, or what a function makes of
+   it; null, with a warning, where the function fails.';
+
+create view bulwark_private.audit_columns with (security_invoker = true) as
+  select
+    a.attrelid as relation,
+    a.attname as name,
+    a.attnum as place,
+    a.atttypid as type,
+    t.exact or t.convertible as convertible,
+    t.exact,
+    case
+      when a.atttypid = any ('{timestamptz, timestamptz[]}'::regtype[]) then '{timezone}'::text[]
+      when a.atttypid = any ('{float4, float8, float4[], float8[]}'::regtype[])
+      then '{extra_float_digits}'::text[]
+      when t.exact and a.atttypid <> all ('{interval, bytea}'::regtype[]) or t.convertible
+      then '{}'::text[]
+      else '{
+        timezone, datestyle, intervalstyle, extra_float_digits, bytea_output, lc_monetary
+      }'::text[]
+    end as settings
+  from pg_catalog.pg_attribute a
+  join pg_catalog.pg_type y on y.oid = a.atttypid
+  cross join lateral (
+    select
+      y.typtype = 'e' and not exists (
+        select from pg_catalog.pg_cast x
+        where x.castsource = y.oid and x.casttarget = 'json'::regtype
+      ) or y.oid = any ('{
+        bool, int2, int4, int8, numeric, text, varchar, bpchar, name, uuid, date, time, timetz,
+        timestamp, timestamptz, interval, bytea, inet, cidr
+      }'::regtype[]) as exact,
+      y.oid = any ('{
+        float4, float8, jsonb, bool[], int2[], int4[], int8[], numeric[], float4[], float8[],
+        text[], varchar[], uuid[], date[], timestamp[], timestamptz[]
+      }'::regtype[]) as convertible
+  ) t
+  where a.attnum > 0 and not a.attisdropped;
+comment on view bulwark_private.audit_columns is
+  'The columns of tables: which types are known to become JSON without an error, which of them
+   always to another JSON where the value is another, and the settings that their JSON depends on.';
+
+-- In PL/pgSQL, which keeps the plan: every statement in bulk asks.
+create function bulwark_private.audit_key_columns(relation oid, known text[])
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key constant text[] := (
+    select array_agg(a.attname::text order by k.place)
+    from pg_catalog.pg_index i
+    cross join unnest(i.indkey) with ordinality as k (attnum, place)
+    join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    where i.indrelid = audit_key_columns.relation
+      and i.indisprimary
+      and k.place <= i.indnkeyatts
+  );
+begin
+  if v_key is not null or exists (
+    select from unnest(known) as k
+    where k <> all (array(
+      select c.name::text from bulwark_private.audit_columns c where c.relation = audit_key_columns.relation
+    ))
+  ) then
+    return v_key;
+  end if;
+  return known;
+end;
+$$;
+comment on function bulwark_private.audit_key_columns(oid, text[]) is
+  'What names a row of the table now: its primary key or, where it has none any more, the known
+   columns while all of them are there; else null.';
+
+create function bulwark_private.audit_places(relation oid, names text[])
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_object_agg(a.attname, a.attnum), '{}')
+  from pg_catalog.pg_attribute a
+  where a.attrelid = audit_places.relation and a.attname = any (names) and not a.attisdropped;
+$$;
+comment on function bulwark_private.audit_places(oid, text[]) is
+  'Which columns of a table have these names now, by number: a column keeps its number whatever its
+   name.';
+
+create function bulwark_private.audit_moved(relation oid, places jsonb)
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return array(
+    select p.name
+    from jsonb_each_text(places) as p (name, place)
+    left join pg_catalog.pg_attribute a
+      on a.attrelid = audit_moved.relation and a.attnum = p.place::smallint
+    where a.attname is distinct from p.name or a.attisdropped
+    order by p.name
+  );
+end;
+$$;
+comment on function bulwark_private.audit_moved(oid, jsonb) is
+  'Those of the places that audit_places gave whose names other columns have now, or none.';
+
+-- Audit capture: every change of a guarded table leaves an entry, in the same transaction.
+-- Protects against changes without a trace, also under session_replication_role (the triggers fire
+-- always) and where a table looks otherwise than when it was guarded.
+-- SECURITY DEFINER: the trigger functions audit_rows and audit_truncate, because whoever changes a
+--   guarded table may not write the log.
+
+-- Rows written one by one have functions made for their table (make_audit_function); the rest is
+-- here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3 organization
+-- column, 4 function that finds the organization by it, 5 ignored and 6 redacted columns, 7 to 9
+-- event types and 10 to 12 severities of insert, update and delete. Kept with the guard alone: 13
+-- the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
+create function bulwark_private.audit_statement(
+  relation oid,
+  operation text,
+  options text[],
+  old_rows text,
+  new_rows text,
+  trusting boolean
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_columns jsonb;
+  v_count integer;
+  v_changes text;
+  v_key constant text[] := bulwark_private.audit_key_columns(relation, options[2]::text[]);
+  v_moved constant text[] := bulwark_private.audit_moved(relation, (
+    select (g.options -> 'written' ->> 12)::jsonb
+    from bulwark_private.audit_guards g where g.relation = audit_statement.relation
+  ));
+  v_new text;
+  v_old text;
+  v_same text;
+begin
+  -- Ignored columns are not read at all, unless they name the row. Where a value and the one beside
+  -- it might look the same as JSON, audit_value gets both.
+  select
+    coalesce(jsonb_object_agg(c.name, null), '{}'),
+    count(*) filter (where k.kept),
+    coalesce(string_agg(
+      format(
+        case
+          when trusting and case operation when 'UPDATE' then c.exact else c.convertible end
+          then 'p.%1$I'
+          when operation = 'UPDATE' then 'bulwark_private.audit_value(p.%1$I, q.%1$I) as %1$I'
+          else 'bulwark_private.audit_value(p.%1$I) as %1$I'
+        end,
+        c.name
+      ),
+      ', '
+    ) filter (where k.kept), ''),
+    coalesce(string_agg(
+      format(
+        case when trusting and c.exact then 'q.%1$I'
+        else 'bulwark_private.audit_value(q.%1$I, p.%1$I) as %1$I' end,
+        c.name
+      ),
+      ', '
+    ) filter (where k.kept), ''),
+    -- By the function: an operator between rows of one column becomes one between the columns.
+    coalesce(string_agg(
+      format('case when record_image_eq(row(p.%1$I), row(q.%1$I)) then %1$L end', c.name), ', '
+    ) filter (where k.kept), '')
+  into v_columns, v_count, v_old, v_new, v_same
+  from bulwark_private.audit_columns c
+  cross join lateral (
+    select c.name <> all (options[5]::text[]) or c.name = any (v_key) as kept
+  ) k
+  where c.relation = audit_statement.relation;
+
+  -- With a name that another column has now, nobody here knows what is to stay out.
+  if v_moved && (options[5]::text[] || options[6]::text[]) then
+    v_columns := '{}';
+  end if;
+  if options[3] = any (v_moved) then
+    options[3] := '';
+  end if;
+  if operation = 'UPDATE' then
+    -- Both sides list the rows in the order in which they were updated, so old and new pair by
+    -- place, also where the key itself changes or two rows swap theirs. A row that leaves one
+    -- organization and enters another is a delete and an insert: each sees its own half. A row
+    -- without a key is shown whole.
+    v_changes := format(
+      $sql$
+        select
+          e.event,
+          case e.event when 9 then d.old_image else d.new_image end as image,
+          case e.event when 8 then d.old_image - d.same when 9 then d.old_image end as before,
+          case e.event when 8 then d.new_image - d.same when 7 then d.new_image end as after
+        from (
+          select
+            (select to_jsonb(r.*) from (select %1$s) r) as old_image,
+            (select to_jsonb(r.*) from (select %2$s) r) as new_image,
+            case when %3$L then c.same else '{}' end as same
+          from (select row_number() over () as "audit place", s.* from %4$s s) p
+          join (select row_number() over () as "audit place", s.* from %5$s s) q
+            on q."audit place" = p."audit place"
+          cross join lateral (select array_remove(array[%6$s]::text[], null) as same offset 0) c
+          where cardinality(c.same) < %7$s
+          offset 0
+        ) d
+        cross join lateral unnest(
+          case
+            when d.old_image -> %8$L is distinct from d.new_image -> %8$L then '{9,7}'
+            else '{8}'
+          end::integer[]
+        ) as e (event)
+      $sql$,
+      v_old, v_new, v_key is not null, old_rows, new_rows, v_same, v_count, options[3]
+    );
+  else
+    v_changes := format(
+      $sql$
+        select
+          %1$s as event, s.image,
+          case when %1$s = 9 then s.image end as before,
+          case when %1$s = 7 then s.image end as after
+        from (
+          select to_jsonb(r.*) as image from (select %2$s from %3$s p offset 0) r offset 0
+        ) s
+      $sql$,
+      case operation when 'INSERT' then 7 else 9 end, v_old,
+      case operation when 'INSERT' then new_rows else old_rows end
+    );
+  end if;
+  return format(
+    $sql$
+      insert into bulwark.audit_logs (
+        source, severity, result, organization_id, event_type, resource_type, resource_id, action,
+        before, after
+      )
+      select
+        'table', (%1$L::text[])[c.event + 3]::bulwark.audit_severity, 'success', %2$s,
+        (%1$L::text[])[c.event], %3$L, %4$s, %5$L,
+        case
+          when %6$L or pg_column_size(c.before) > 32768
+          then bulwark_private.audit_image(c.before, %7$L, %8$L, %9$L)
+          else c.before
+        end,
+        case
+          when %6$L or pg_column_size(c.after) > 32768
+          then bulwark_private.audit_image(c.after, %7$L, %8$L, %9$L)
+          else c.after
+        end
+      from (%10$s) c
+    $sql$,
+    options,
+    case
+      when options[3] = '' then 'null::uuid'
+      when options[4] = '' and exists (
+        select from pg_catalog.pg_attribute a
+        where a.attrelid = relation and a.attname = options[3] and a.atttypid = 'uuid'::regtype
+      ) then format('(c.image ->> %L)::uuid', options[3])
+      else format('bulwark_private.audit_organization(c.image ->> %L, %L)', options[3], options[4])
+    end,
+    options[1],
+    case
+      when v_key is null then
+        format(
+          'bulwark_private.audit_key(bulwark_private.audit_image(coalesce(c.before, c.after), %L, %L, %L), null)',
+          options[5], options[6], v_columns
+        )
+      when cardinality(v_key) = 1 then format('c.image ->> %L', v_key[1])
+      else format('bulwark_private.audit_key(c.image, %L)', v_key)
+    end,
+    lower(operation), options[5] <> '{}' or options[6] <> '{}', options[5], options[6], v_columns,
+    v_changes
+  );
+end;
+$$;
+comment on function bulwark_private.audit_statement(oid, text, text[], text, text, boolean) is
+  'SQL: appends the entries of changed rows of a table as it is now. Trusting takes the types that
+   audit_columns knows as they are.';
+
+create function bulwark_private.audit_carefully(
+  relation oid,
+  event integer,
+  old record,
+  new record,
+  options text[]
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set timezone = 'UTC'
+  set datestyle = 'ISO, YMD'
+  set intervalstyle = 'postgres'
+  set extra_float_digits = 1
+  set bytea_output = 'hex'
+  set quote_all_identifiers = off
+  set lc_monetary from current
+as $$
+begin
+  execute bulwark_private.audit_statement(
+    relation, ('[7:9]={INSERT,UPDATE,DELETE}'::text[])[event], options, '(select ($1).*)',
+    '(select ($2).*)', false
+  ) using old, new;
+end;
+$$;
+comment on function bulwark_private.audit_carefully(oid, integer, record, record, text[]) is
+  'Appends the entry of one row, column by column, where its table''s own function could not: a
+   value that JSON cannot hold, a key that is another one now, a change that JSON does not show. The
+   event is numbered as in the options.';
+
+create function bulwark_private.audit_rows()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever changes the table may not write the log
+  set search_path = pg_catalog, pg_temp
+  set timezone = 'UTC'
+  set datestyle = 'ISO, YMD'
+  set intervalstyle = 'postgres'
+  set extra_float_digits = 1
+  set bytea_output = 'hex'
+  set quote_all_identifiers = off
+  set lc_monetary from current
+  set jit = off               -- its estimates make a small statement compile for 200 ms
+as $$
+begin
+  -- Planned for the rows at hand: a plan kept from statements of few rows is quadratic for many.
+  execute bulwark_private.audit_statement(tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true);
+  return null;
+end;
+$$;
+comment on function bulwark_private.audit_rows() is
+  'Trigger: the entries of a whole statement at once, for tables that are loaded in bulk.';
+
+create function bulwark_private.audit_truncate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever empties the table may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into bulwark.audit_logs (source, severity, result, event_type, resource_type, action)
+  values ('table', 'warning', 'success', tg_argv[8], tg_argv[0], 'truncate');
+  return null;
+end;
+$$;
+comment on function bulwark_private.audit_truncate() is
+  'Trigger: an entry without an organization for a guarded table that is emptied.';
+
+-- Audit parents: whose a row was when the row that said so is gone already.
+-- Protects against entries that no organization sees: where enable_audit got organization_lookup,
+-- the rows that a cascade deletes are looked up after their parent was deleted.
+-- SECURITY DEFINER: remember_organizations, because whoever deletes a parent may not write here.
+
+-- Read and written by one transaction only, and of no use to another.
+create unlogged table bulwark_private.audit_parents (
+  xid xid8 not null,
+  value uuid not null,
+  lookup text not null,
+  organization_id uuid not null,
+  primary key (xid, value, lookup)
+);
+comment on table bulwark_private.audit_parents is
+  'Of parents that a transaction deletes or gives another key: their organization before. Not
+   audited: it repeats what tables say, and is emptied by the sealer.';
+alter table bulwark_private.audit_parents enable row level security;
+
+create function bulwark_private.remembered_organization(value uuid, lookup text)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select p.organization_id
+  from bulwark_private.audit_parents p
+  where p.xid = pg_current_xact_id_if_assigned()
+    and p.value = remembered_organization.value
+    and p.lookup = remembered_organization.lookup;
+$$;
+comment on function bulwark_private.remembered_organization(uuid, text) is
+  'The organization of a parent that this transaction deleted.';
+
+-- Arguments: 0 the function that finds an organization, 1 SQL for the keys that it will be asked
+-- for once the row at hand is gone.
+create function bulwark_private.remember_organizations()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever deletes a parent may not write here
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  begin
+    execute format(
+      $sql$
+        insert into bulwark_private.audit_parents (xid, value, lookup, organization_id)
+        select pg_current_xact_id(), o.value, %1$L, o.organization_id
+        from (select k.value, %1$s(k.value) as organization_id from (%2$s) k (value)) o
+        where o.value is not null and o.organization_id is not null
+        on conflict (xid, value, lookup) do update set organization_id = excluded.organization_id
+      $sql$,
+      tg_argv[0]::regproc, tg_argv[1]
+    ) using old;
+  exception
+    -- A table that was altered costs entries their organization, not the host its write.
+    when others then
+      raise warning 'Cannot remember the organization of audit entries: %', sqlerrm;
+  end;
+  return coalesce(new, old);
+end;
+$$;
+comment on function bulwark_private.remember_organizations() is
+  'Trigger: keeps the organizations of rows that are about to lose the parent that leads to it.';
+
+create function bulwark_private.forget_parents(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_trigger record;
+begin
+  for v_trigger in
+    select t.tgrelid::regclass as relation, t.tgname as name
+    from pg_catalog.pg_trigger t
+    where t.tgfoid = 'bulwark_private.remember_organizations()'::regprocedure
+      and starts_with(t.tgname, 'bulwark_parent_' || md5(target::text))
+      and t.tgparentid = 0
+  loop
+    execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
+    update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    where g.relation = v_trigger.relation;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.forget_parents(regclass) is
+  'Takes the triggers of a guarded table off the tables that its organizations are found by.';
+
+create function bulwark_private.watch_parents(
+  target regclass,
+  organization_column text,
+  organization_lookup regproc
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_number integer := 0;
+  v_parent record;
+begin
+  for v_parent in
+    -- Up from the foreign keys of the organization column, through those that cascade.
+    with recursive links as (
+      select
+        c.conrelid, c.confrelid, c.confdeltype, f.attname as child_column, r.attname as key_column
+      from pg_catalog.pg_constraint c
+      cross join unnest(c.conkey, c.confkey) as k (child, key)
+      join pg_catalog.pg_attribute f on f.attrelid = c.conrelid and f.attnum = k.child
+      join pg_catalog.pg_attribute r on r.attrelid = c.confrelid and r.attnum = k.key
+      where c.contype = 'f'
+    ), parents as (
+      select
+        l.confrelid as relation, l.key_column, array[l.conrelid, l.confrelid] as path,
+        '<keys>' as template
+      from links l
+      where l.conrelid = target and l.child_column = organization_column
+      union all
+      select
+        l.confrelid, l.key_column, p.path || l.confrelid,
+        replace(
+          p.template, '<keys>',
+          format(
+            'select p.%I from %s p where p.%I = any (array(<keys>))', p.key_column,
+            p.relation::regclass, l.child_column
+          ) collate "default"
+        )
+      from parents p
+      join links l on l.conrelid = p.relation and l.confdeltype = 'c'
+      where l.confrelid <> all (p.path) and cardinality(p.path) < 7
+    )
+    select distinct
+      p.relation::regclass as relation, p.key_column,
+      replace(p.template, '<keys>', format('select ($1).%I', p.key_column)) as keys
+    from parents p
+    join pg_catalog.pg_class t on t.oid = p.relation
+    -- The auth schema is not ours. Its cascades pass through tables that have the trigger.
+    where has_table_privilege(p.relation, 'trigger')
+      and t.relnamespace::regnamespace::text <> 'auth'
+    order by 1, 2, 3
+  loop
+    v_number := v_number + 1;
+    execute format(
+      'create trigger %I before delete or update of %I on %s for each row
+         execute function bulwark_private.remember_organizations(%L, %L)',
+      format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
+      v_parent.relation, organization_lookup, v_parent.keys
+    );
+    update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    where g.relation = v_parent.relation;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.watch_parents(regclass, text, regproc) is
+  'Makes triggers on the tables that the organizations of a guarded table are found by, as far as
+   foreign keys lead to them.';
+
+-- Audit row functions: the trigger functions that write a table's entries row by row, made for each
+-- table with its options written out.
+-- Protects against a log that slows writes down: options that are read cost a write a tenth. A
+-- change of the table makes no write fail: no field of a row is named, and where anything is not as
+-- expected audit_carefully takes over.
+-- SECURITY DEFINER: the functions made here, because whoever writes to a guarded table may not
+--   write the log.
+
+create function bulwark_private.leave_row_function()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'Cannot append entry: the row needs a closer look'
+    using errcode = 'data_exception';
+end;
+$$;
+comment on function bulwark_private.leave_row_function() is
+  'Leads a row function to audit_carefully. Nobody sees the error.';
+
+create function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Of the settings under which to_jsonb gives what audit_json gives, those that matter here.
+  select format(
+    case when v.condition is null then 'to_jsonb(%1$s)'
+    else 'case when %2$s then to_jsonb(%1$s) else bulwark_private.audit_json(%1$s) end' end,
+    case
+      when nulls = '{}' then source
+      else format('jsonb_populate_record(%s, %L)', source, nulls)
+    end,
+    v.condition
+  )
+  from (
+    select string_agg(format('current_setting(%L) %s', s.name, s.test), ' and ') as condition
+    from (
+      values ('timezone', $test$in ('UTC', 'Etc/UTC')$test$),
+        ('datestyle', $test$like 'ISO%'$test$),
+        ('intervalstyle', $test$= 'postgres'$test$),
+        ('extra_float_digits', $test$in ('1', '2', '3')$test$),
+        ('bytea_output', $test$= 'hex'$test$),
+        ('lc_monetary', (
+          select format('= %L', substring(c from '=(.*)$'))
+          from pg_catalog.pg_proc p
+          cross join unnest(p.proconfig) as c
+          where p.oid = 'bulwark_private.audit_json(record)'::regprocedure
+            and starts_with(c, 'lc_monetary=')
+        ))
+    ) as s (name, test)
+    where s.name in (
+      select unnest(c.settings)
+      from bulwark_private.audit_columns c
+      where c.relation = audit_row_image.relation and not nulls ? c.name
+    )
+  ) v;
+$$;
+comment on function bulwark_private.audit_row_image(oid, text, jsonb) is
+  'PL/pgSQL: the JSON of a row, whose ignored columns are emptied before it is converted.';
+
+create function bulwark_private.audit_shape(relation oid)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select md5(concat_ws(
+    ' ', i.indexrelid,
+    (
+      select string_agg(format('%I %s', c.name, c.type), ',' order by c.place)
+      from bulwark_private.audit_columns c where c.relation = audit_shape.relation
+    )
+  ))
+  from (values (true)) as always
+  left join pg_catalog.pg_index i on i.indrelid = audit_shape.relation and i.indisprimary;
+$$;
+comment on function bulwark_private.audit_shape(oid) is
+  'A hash of what row functions are made for: the columns of a table and the index of its key.';
+
+-- Each expression is set up anew in every transaction, which costs more than what most compute:
+-- conditions are put together. The block with a handler costs an insert two percent.
+create function bulwark_private.audit_row_body(relation oid, operation text, options text[])
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $make$
+declare
+  v_current constant text := case operation when 'delete' then 'v_before' else 'v_after' end;
+  v_event constant integer := case operation when 'insert' then 7 when 'update' then 8 else 9 end;
+  v_index constant oid := (
+    select i.indexrelid
+    from pg_catalog.pg_index i where i.indrelid = audit_row_body.relation and i.indisprimary
+  );
+  v_key constant text[] := options[2]::text[];
+  v_names constant text[] := array(
+    select c.name::text from bulwark_private.audit_columns c where c.relation = audit_row_body.relation
+  );
+  v_nulls constant jsonb := (
+    select coalesce(jsonb_object_agg(i, null), '{}')
+    from unnest(options[5]::text[]) as i
+    where i <> all (v_key)
+  );
+  v_part constant text := format(
+    'case when %s then bulwark_private.audit_image(%%1$s, %L, %L, %%2$s) else %%1$s end',
+    case
+      when options[5] = '{}' and options[6] = '{}' then 'pg_column_size(%2$s) > 32768' else 'true'
+    end,
+    options[5], options[6]
+  );
+begin
+  if bulwark_private.audit_key_columns(relation, null) is distinct from v_key
+    or bulwark_private.audit_moved(relation, options[13]::jsonb) <> '{}' then
+    return format(
+      E'\nbegin\n  perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);\n'
+        '  return null;\nend;\n',
+      v_event, options
+    );
+  end if;
+  return concat(
+    E'\ndeclare\n',
+    case when operation <> 'delete' then E'  v_after jsonb;\n' end,
+    case when operation <> 'insert' then E'  v_before jsonb;\n' end,
+    case when operation = 'update' then E'  v_changed text[];\n  v_same text[];\n' end,
+    case when options[4] <> '' then E'  v_organization uuid;\n' end,
+    E'begin\n  begin\n',
+    case when operation <> 'insert' then
+      format(E'    v_before := %s;\n', bulwark_private.audit_row_image(relation, 'old', v_nulls))
+    end,
+    case when operation <> 'delete' then
+      format(E'    v_after := %s;\n', bulwark_private.audit_row_image(relation, 'new', v_nulls))
+    end,
+    case when operation = 'update' then
+      $body$    select
+      coalesce(array_agg(o.key) filter (where o.value = v_after -> o.key), '{}'),
+      coalesce(array_agg(o.key) filter (where o.value is distinct from v_after -> o.key), '{}')
+    into v_same, v_changed
+    from jsonb_each(v_before) as o;
+$body$
+    end,
+    -- A key that is gone, or another one; a column that was added. The organization is cast here,
+    -- too, where an error is caught.
+    format(
+      E'    if %1$s - %2$L::text[] <> ''{}''\n'
+        '      or has_table_privilege(%3$s::oid, ''select'') is null or %4$s',
+      v_current, v_names, v_index,
+      (select string_agg(format('%s ->> %L is null', v_current, k), ' or ') from unnest(v_key) as k)
+    ),
+    case when options[3] <> '' and options[4] = '' then
+      format(
+        ' or (%s ->> %L)::uuid = ''00000000-0000-0000-0000-000000000000''', v_current, options[3]
+      )
+    end,
+    -- A name that another column has now. What describes a column begins so, or another way where
+    -- the server speaks another language: then all rows are looked at closely.
+    (
+      select string_agg(
+        format(
+          E'\n      or starts_with(pg_describe_object(%s::oid, %s::oid, %s), %L) is not true',
+          'pg_class'::regclass::oid, relation, p.place, format('column %s of ', p.name)
+        ),
+        ''
+      )
+      from jsonb_each_text(options[13]::jsonb) as p (name, place)
+    ),
+    case when operation = 'update' then format(
+      $body$
+      -- Changed, but not as JSON shows it; or moved to another organization, which is two entries.
+      or jsonb_populate_record(
+          old,
+          jsonb_object(v_changed, array_fill(null::text, array[cardinality(v_changed)])) || %1$L
+        ) *<> jsonb_populate_record(
+          new,
+          jsonb_object(v_changed, array_fill(null::text, array[cardinality(v_changed)])) || %1$L
+        )
+      or %2$L = any (v_changed)$body$,
+      v_nulls, options[3]
+    ) end,
+    E' then\n      perform bulwark_private.leave_row_function();\n    end if;\n',
+    case when options[4] <> '' then
+      format(
+        E'    v_organization := coalesce(\n'
+          '      %1$s((%2$s ->> %3$L)::uuid),\n'
+          '      bulwark_private.remembered_organization((%2$s ->> %3$L)::uuid, %1$L)\n'
+          '    );\n',
+        options[4], v_current, options[3]
+      )
+    end,
+    format(
+      $body$  exception
+    -- A type's own code may raise anything, and the application's write has to go on.
+    when others then
+      perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);
+      return null;
+  end;
+  insert into bulwark.audit_logs (
+    source, severity, result, organization_id, event_type, resource_type, resource_id, action,
+    before, after
+  )
+  select 'table', %L, 'success', %s, %L, %L, %s, %L, %s, %s%s;
+  return null;
+end;
+$body$,
+      v_event, options, options[v_event + 3],
+      case
+        when options[3] = '' then 'null::uuid'
+        when options[4] = '' then format('(%s ->> %L)::uuid', v_current, options[3])
+        else 'v_organization'
+      end,
+      options[v_event], options[1],
+      case cardinality(v_key)
+        when 1 then format('%s ->> %L', v_current, v_key[1])
+        else format('bulwark_private.audit_key(%s, %L)', v_current, v_key)
+      end,
+      operation,
+      case operation
+        when 'update' then format(v_part, 'v_before - v_same', 'v_before')
+        when 'delete' then format(v_part, 'v_before', 'v_before')
+        else 'null'
+      end,
+      case operation
+        when 'update' then format(v_part, 'v_after - v_same', 'v_after')
+        when 'insert' then format(v_part, 'v_after', 'v_after')
+        else 'null'
+      end,
+      case when operation = 'update' then ' where v_changed <> ''{}''' end
+    )
+  );
+end;
+$make$;
+comment on function bulwark_private.audit_row_body(oid, text, text[]) is
+  'The body of the trigger function for one operation on a table.';
+
+create function bulwark_private.make_audit_function(
+  relation oid,
+  operation text,
+  options text[],
+  made name default null
+)
+  returns name
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Not made of the table's name or oid: a rename or a restore gives those to another.
+  v_name constant name := coalesce(
+    made, format('audit_%s_%s', operation, replace(gen_random_uuid()::text, '-', ''))
+  );
+begin
+  execute format(
+    'create or replace function bulwark_private.%I() returns trigger language plpgsql security definer
+       set search_path = pg_catalog, pg_temp as %L',
+    v_name, bulwark_private.audit_row_body(relation, operation, options)
+  );
+  -- Its rights are those of the log's owner, whoever guards the table.
+  execute format(
+    'alter function bulwark_private.%I() owner to %s', v_name,
+    (
+      select c.relowner::regrole
+      from pg_catalog.pg_class c
+      where c.oid = 'bulwark.audit_logs'::regclass
+    )
+  );
+  execute format('revoke all on function bulwark_private.%I() from public', v_name);
+  execute format(
+    'comment on function bulwark_private.%I() is %L',
+    v_name,
+    format('Trigger, made by enable_audit: the entry of each %s of a row of %s.', operation,
+      options[1])
+  );
+  return v_name;
+end;
+$$;
+comment on function bulwark_private.make_audit_function(oid, text, text[], name) is
+  'Makes the trigger function for one operation on a table, or one that was made before anew, and
+   returns its name.';
+
+-- Audit guarding: one line puts a table under the log, and one takes it out, which is an entry too.
+-- Protects against a table that cannot say which row changed, a secret that a misspelt name leaves
+-- in, and changes of Bulwark's own tables without a trace: all of them are guarded here.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.drop_audit_triggers(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name name;
+begin
+  for v_name in
+    select t.tgname
+    from pg_catalog.pg_trigger t
+    where t.tgrelid = target and t.tgname ~ '^bulwark_audit(_|$)' and t.tgparentid = 0
+  loop
+    execute format('drop trigger %I on %s', v_name, target);
+  end loop;
+  perform bulwark_private.forget_parents(target);
+  -- Of this table, and of those that were dropped since.
+  for v_name in
+    select p.proname
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'bulwark_private'::regnamespace
+      and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+      and not exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid)
+  loop
+    execute format('drop function bulwark_private.%I()', v_name);
+  end loop;
+end;
+$$;
+comment on function bulwark_private.drop_audit_triggers(regclass) is
+  'Takes the audit''s triggers off a table, whatever options they were made with, and drops the
+   functions that make_audit_function made and no table needs any more.';
+
+create function bulwark.disable_audit(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from bulwark_private.audit_guards g where g.relation = target and g.captures;
+  if not found then
+    raise exception 'Cannot disable audit: % is not guarded', target
+      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
+  end if;
+  perform bulwark_private.drop_audit_triggers(target);
+end;
+$$;
+comment on function bulwark.disable_audit(regclass) is
+  'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors:
+   AUDIT_NOT_GUARDED.';
+
+create function bulwark.enable_audit(
+  target regclass,
+  organization_column text default null,
+  ignore text[] default '{}',
+  redact text[] default '{}',
+  bulk boolean default false,
+  event_types text[] default '{data.create,data.update,data.delete}',
+  organization_lookup regproc default null,
+  direct_only boolean default false
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text[];
+  v_name text;
+  v_operation text;
+  v_options text[];
+  v_severities text[];
+begin
+  if num_nulls(target, ignore, redact, bulk, event_types, direct_only) > 0 then
+    raise exception 'Cannot enable audit: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'AUDIT_NULL_ARGUMENT';
+  end if;
+  select concat(n.nspname, '.', c.relname) into v_name
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't';
+  if not found or exists (
+    select from bulwark_private.audit_guards g where g.relation = target and not g.captures
+  ) then
+    raise exception 'Cannot enable audit: % is not a table that can be guarded', target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Guard the tables under a view; the audit log guards itself';
+  end if;
+  if bulk and exists (
+    select from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
+  ) then
+    raise exception 'Cannot enable audit: % has partitions, which are also written to directly',
+      target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Guard it without bulk: then every write to a partition is an entry';
+  end if;
+  v_key := bulwark_private.audit_key_columns(target, null);
+  if v_key is null then
+    raise exception 'Cannot enable audit: % has no primary key', target
+      using errcode = 'invalid_table_definition', detail = 'AUDIT_NO_PRIMARY_KEY',
+            hint = 'Without one an entry could not say which row changed';
+  end if;
+  if exists (
+    select from unnest(ignore || redact || organization_column) as c
+    where c is not null and not exists (
+      select from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped
+    )
+  ) then
+    raise exception 'Cannot enable audit: % lacks a column that was named', target
+      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN';
+  end if;
+  if redact && v_key then
+    raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED';
+  end if;
+  if (
+    select a.atttypid <> 'uuid'::regtype
+    from pg_catalog.pg_attribute a
+    where a.attrelid = target and a.attname = organization_column
+  ) or (organization_lookup is not null and organization_column is null) then
+    raise exception 'Cannot enable audit: the organization column is not of type uuid'
+      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN';
+  end if;
+  select array_agg(t.severity::text order by e.place) into v_severities
+  from unnest(event_types) with ordinality as e (name, place)
+  join bulwark.audit_event_types t on t.name = e.name;
+  if cardinality(event_types) <> 3 or cardinality(v_severities) is distinct from 3 then
+    raise exception 'Cannot enable audit: insert, update and delete each need a known event type'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+
+  perform bulwark_private.drop_audit_triggers(target);
+  v_options := array[
+    v_name, v_key::text, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
+    ignore::text, redact::text
+  ] || event_types || v_severities
+    || bulwark_private.audit_places(target, ignore || redact || organization_column)::text;
+  foreach v_operation in array '{insert,update,delete,truncate}'::text[] loop
+    execute format(
+      'create trigger %I after %s on %s %s for each %s %s execute function bulwark_private.%I(%s)',
+      'bulwark_audit_' || v_operation, v_operation, target,
+      case when bulk then case v_operation
+        when 'insert' then 'referencing new table as new_rows'
+        when 'update' then 'referencing old table as old_rows new table as new_rows'
+        when 'delete' then 'referencing old table as old_rows'
+      end end,
+      case when bulk or v_operation = 'truncate' then 'statement' else 'row' end,
+      case when direct_only then 'when (pg_trigger_depth() = 0)' end,
+      case
+        when v_operation = 'truncate' then 'audit_truncate'
+        when bulk then 'audit_rows'
+        else bulwark_private.make_audit_function(target, v_operation, v_options)
+      end,
+      case when bulk or v_operation = 'truncate' then (
+        select string_agg(quote_literal(o), ', ' order by place)
+        from unnest(v_options[:12]) with ordinality as t (o, place)
+      ) end
+    );
+    -- Always: session_replication_role skips ordinary triggers.
+    execute format(
+      'alter table %s enable always trigger %I', target, 'bulwark_audit_' || v_operation
+    );
+  end loop;
+  if organization_lookup is not null then
+    perform bulwark_private.watch_parents(target, organization_column, organization_lookup);
+  end if;
+  insert into bulwark_private.audit_guards (relation, options, fingerprint, shape)
+  values (
+    target,
+    jsonb_build_object(
+      'organization_column', organization_column, 'ignore', ignore, 'redact', redact, 'bulk', bulk,
+      'event_types', event_types, 'organization_lookup', organization_lookup,
+      'direct_only', direct_only, 'written', v_options
+    ),
+    bulwark_private.audit_fingerprint(target), bulwark_private.audit_shape(target)
+  )
+  on conflict (relation) do update
+    set options = excluded.options, fingerprint = excluded.fingerprint, shape = excluded.shape,
+        enabled_at = now();
+end;
+$$;
+comment on function bulwark.enable_audit(
+  regclass, text, text[], text[], boolean, text[], regproc, boolean
+) is
+  'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an
+   entry. organization_column (uuid) says whose it is, organization_lookup (uuid to uuid) finds it
+   where the column only leads there; ignore leaves columns out, redact masks them; bulk writes the
+   entries of a statement at once; event_types are those of insert, update and delete; direct_only
+   skips what other triggers do. Calling it again replaces the options; do so after renaming the
+   table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
+   AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
+
+create function bulwark_private.renew_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_guard record;
+begin
+  for v_guard in
+    select
+      g.relation, g.shape_now,
+      array(select jsonb_array_elements_text(g.options -> 'written')) as options
+    from (
+      select a.*, bulwark_private.audit_shape(a.relation) as shape_now
+      from bulwark_private.audit_guards a
+      join pg_catalog.pg_class c on c.oid = a.relation
+      where a.captures
+    ) g
+    where g.shape_now is distinct from g.shape
+  loop
+    perform bulwark_private.make_audit_function(
+      v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
+    )
+    from pg_catalog.pg_trigger t
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = v_guard.relation
+      and p.pronamespace = 'bulwark_private'::regnamespace
+      and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
+    update bulwark_private.audit_guards g
+    set shape = v_guard.shape_now, fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    where g.relation = v_guard.relation;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.renew_audit_guards() is
+  'Makes the row functions anew of tables whose columns are others now, or that were restored: until
+   then their entries are written carefully, which takes longer. With another key, or a watched
+   column that has another name, they are written so until enable_audit is called.';
+
+create function bulwark_private.role_organization(role_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$ select r.organization_id from bulwark.roles r where r.id = role_organization.role_id; $$;
+comment on function bulwark_private.role_organization(uuid) is 'The organization that made a role, if one
+   did.';
+
+create function bulwark_private.invitation_organization(invitation_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select i.organization_id
+  from bulwark.invitations i where i.id = invitation_organization.invitation_id;
+$$;
+comment on function bulwark_private.invitation_organization(uuid) is 'The organization that sent an
+   invitation.';
+
+-- First the list of guards: whatever happens to it from here on is an entry, by whichever path.
+-- The catalogue only spares the sealer work: it looks without it as well.
+select bulwark.enable_audit(
+  'bulwark_private.audit_guards', ignore => '{catalogue}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit('bulwark.organizations', organization_column => 'id');
+select bulwark.enable_audit('bulwark.permissions');
+select bulwark.enable_audit('bulwark.roles', organization_column => 'organization_id');
+select bulwark.enable_audit(
+  'bulwark.role_permissions', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization',
+  event_types => '{authz.permission_granted,data.update,data.delete}'
+);
+select bulwark.enable_audit(
+  'bulwark.role_inheritance', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization'
+);
+select bulwark.enable_audit(
+  'bulwark.user_roles', organization_column => 'organization_id',
+  event_types => '{authz.role_assigned,authz.role_assigned,authz.role_removed}'
+);
+-- The address of somebody who may never have had an account: nobody could have it erased.
+select bulwark.enable_audit(
+  'bulwark.invitations', organization_column => 'organization_id', redact => '{email}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.invitation_tokens', organization_column => 'invitation_id',
+  organization_lookup => 'bulwark_private.invitation_organization', ignore => '{token_hash}'
+);
+-- A closure is no news while triggers keep it; whoever writes it by hand gives himself rights.
+select bulwark.enable_audit(
+  'bulwark_private.effective_permissions', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization', direct_only => true
+);
+select bulwark.enable_audit('bulwark_private.reserved_slugs');
+select bulwark.enable_audit(
+  'bulwark.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
+);
+select bulwark.enable_audit(
+  'bulwark.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- The log watches its own protection the same way.
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest('{bulwark.audit_logs, bulwark_private.audit_eras}'::regclass[]) as r;
+
+-- Audit events: what no guarded table can tell, reported by clients and functions, and sign-ins
+-- seen on the auth schema.
+-- Protects against a client that reports as somebody else, for a foreign organization, or in the
+-- categories that evidence rests on; and against a sign-in that fails for the log's sake.
+-- SECURITY DEFINER: log_audit_event and audit_auth, because neither clients nor Supabase Auth may
+--   write the log.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.auth_entries', '100',
+    'In how many organizations of its user a sign-in or a change of an account leaves an entry');
+
+create table bulwark_private.audit_gaps (
+  id bigint generated always as identity primary key,
+  noticed_at timestamptz not null default clock_timestamp(),
+  source text not null,
+  reason text not null
+);
+comment on table bulwark_private.audit_gaps is
+  'Events of the auth schema that could not be recorded, since a sign-in must not fail for it:
+   where, and the SQLSTATE. Verification counts them.';
+alter table bulwark_private.audit_gaps enable row level security;
+
+create function bulwark_private.is_audit_evidence(event_type text, action text)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select event_type = 'compliance.data_deleted'
+    or coalesce(action, '') = any ('{
+      checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing, era_started,
+      export_audit_log, fork, guard_changed, guard_dropped, restore_mended, stamp_replaced,
+      verification_failed
+    }');
+$$;
+comment on function bulwark_private.is_audit_evidence(text, text) is
+  'Whether an event is one that the log records about itself, with source system: nobody reports
+   it. A new action of the log is added here.';
+
+create function bulwark.log_audit_event(
+  event_type text,
+  action text default null,
+  organization_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  result bulwark.audit_result default 'success',
+  severity bulwark.audit_severity default null,
+  details jsonb default null,
+  parent_id uuid default null,
+  actor_id uuid default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_service constant boolean := bulwark_private.caller_is_service();
+  v_text text;
+begin
+  if event_type is null or result is null then
+    raise exception 'Cannot log event: the type or the result is null'
+      using errcode = 'null_value_not_allowed', detail = 'AUDIT_NULL_ARGUMENT';
+  end if;
+  foreach v_text in array array[action, resource_type, resource_id] loop
+    if v_text = '' or length(v_text) > 256 or v_text ~ '[[:cntrl:]]' then
+      raise exception 'Cannot log event: action and resource have 1 to 256 printable characters'
+        using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_TEXT';
+    end if;
+  end loop;
+  if jsonb_typeof(details) <> 'object' then
+    raise exception 'Cannot log event: the details are not a JSON object'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_DETAILS';
+  end if;
+  if octet_length(details::text) > 16384 then
+    raise exception 'Cannot log event: the details have % bytes, at most 16384 are allowed',
+      octet_length(details::text)
+      using errcode = 'program_limit_exceeded', detail = 'AUDIT_DETAILS_TOO_LARGE';
+  end if;
+  if bulwark_private.is_audit_evidence(event_type, action) then
+    raise exception 'Cannot log event: only the audit log itself records it'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+  end if;
+  if not v_service then
+    if bulwark_private.require_user() is distinct from coalesce(actor_id, bulwark.current_person()) then
+      raise exception 'Cannot log event: one reports one''s own acts only'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
+    end if;
+    if exists (
+      select from bulwark.audit_event_types t
+      where t.name = log_audit_event.event_type and not t.reported_by_clients
+    ) then
+      raise exception 'Cannot log event: % is not reported by clients', event_type
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
+    end if;
+    if severity is null then
+      select least(t.severity, 'warning') into severity
+      from bulwark.audit_event_types t where t.name = log_audit_event.event_type;
+    end if;
+    if severity > 'warning' then
+      raise exception 'Cannot log event: a client reports up to warning'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_SEVERITY_NOT_REPORTABLE';
+    end if;
+    if organization_id is not null and not bulwark.is_super_admin()
+      and organization_id not in (select bulwark.member_organizations()) then
+      raise exception 'Cannot log event: you are not a member of the organization'
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_A_MEMBER';
+    end if;
+  end if;
+  if parent_id is not null and not exists (
+    select from bulwark.audit_logs e
+    where e.id = log_audit_event.parent_id
+      and e.organization_id is not distinct from log_audit_event.organization_id
+      and (v_service or e.actor_id = bulwark.current_person())
+  ) then
+    raise exception 'Cannot log event: there is no such parent of yours'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+  end if;
+  return bulwark_private.append_audit_entry(
+    event_type => log_audit_event.event_type,
+    organization_id => log_audit_event.organization_id,
+    resource_type => log_audit_event.resource_type,
+    resource_id => log_audit_event.resource_id,
+    action => log_audit_event.action,
+    result => log_audit_event.result,
+    severity => log_audit_event.severity,
+    details => log_audit_event.details,
+    parent_id => log_audit_event.parent_id,
+    source => case when v_service then 'service' else 'client' end::bulwark.audit_source,
+    actor_id => case when v_service then log_audit_event.actor_id end
+  );
+end;
+$$;
+comment on function bulwark.log_audit_event(
+  text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid
+) is
+  'Reports an event and returns the id of its entry. A client reports its own acts, of types that
+   clients report, up to severity warning, in organizations of which it is a member; the service
+   role reports anything but what the log records about itself, also on behalf of actor_id.
+   Details: a JSON object of at most 16,384 bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE,
+   AUDIT_EVENT_NOT_REPORTABLE, AUDIT_SEVERITY_NOT_REPORTABLE, AUDIT_ACTOR_NOT_YOU,
+   AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY, AUDIT_INVALID_TEXT, AUDIT_INVALID_DETAILS,
+   AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED.';
+
+create function bulwark_private.append_auth_entry(
+  event_type text,
+  user_id uuid,
+  resource_type text,
+  resource_id text,
+  action text,
+  session jsonb default '{}',
+  before jsonb default null,
+  after jsonb default null
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entry uuid;
+  v_organization uuid;
+  v_organizations constant uuid[] := array(
+    select bulwark_private.organizations_of(
+      append_auth_entry.user_id,
+      -- A ban or deletion is still told to the organizations that lose the member.
+      suspended => resource_type = 'auth.users'
+        and (action = 'delete' or coalesce(after ?| '{banned_until,deleted_at}', false))
+    )
+  );
+  v_parent uuid;
+  v_told constant integer := greatest((bulwark_private.setting('audit.auth_entries'))::integer, 0);
+begin
+  -- One entry of the installation's own, and under it one in each organization of the user, so
+  -- that an organization sees the sign-ins of its members and can prove them. Their number has a
+  -- bound: the first entry says where there was none.
+  foreach v_organization in array array[null::uuid] || v_organizations[:v_told] loop
+    v_entry := bulwark_private.append_audit_entry(
+      event_type => append_auth_entry.event_type,
+      organization_id => v_organization,
+      resource_type => append_auth_entry.resource_type,
+      resource_id => append_auth_entry.resource_id,
+      action => append_auth_entry.action,
+      before => append_auth_entry.before,
+      after => append_auth_entry.after,
+      details => case when v_parent is null and cardinality(v_organizations) > v_told then
+        jsonb_build_object(
+          'organizations', cardinality(v_organizations),
+          'without_entry', v_organizations[v_told + 1:]
+        )
+      end,
+      parent_id => v_parent,
+      source => 'auth',
+      -- Who changes an account may be its owner or an administrator: the table does not say.
+      actor_id => case when resource_type <> 'auth.users' then append_auth_entry.user_id end,
+      session_id => bulwark_private.uuid_or_null(session ->> 'id'),
+      ip => left(session ->> 'ip', 64),
+      user_agent => left(session ->> 'user_agent', 256)
+    );
+    v_parent := coalesce(v_parent, v_entry);
+  end loop;
+end;
+$$;
+comment on function bulwark_private.append_auth_entry(
+  text, uuid, text, text, text, jsonb, jsonb, jsonb
+) is
+  'Records what a user did in Supabase Auth, for the installation and for each organization the user
+   belongs to, up to the setting audit.auth_entries: the installation''s entry names the others.';
+
+create function bulwark_private.audit_auth()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because Supabase Auth may not write the log
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'     -- whoever locks the log, a migration say, must not stop sign-ins
+as $$
+declare
+  v_after jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  v_before jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+  v_event text;
+  v_row jsonb := coalesce(v_after, v_before);
+  v_resource text := 'auth.' || tg_table_name;
+begin
+  if tg_table_name = 'sessions' then
+    perform bulwark_private.append_auth_entry(
+      case tg_op
+        when 'INSERT' then 'auth.login'
+        when 'DELETE' then 'auth.logout'
+        else 'auth.mfa_verified'
+      end,
+      (v_row ->> 'user_id')::uuid, v_resource, v_row ->> 'id', lower(tg_op), v_row
+    );
+  elsif tg_table_name = 'mfa_factors' then
+    v_event := case
+      when tg_op = 'DELETE' and v_before ->> 'status' = 'verified' then 'auth.mfa_disabled'
+      when v_after ->> 'status' = 'verified'
+        and v_before ->> 'status' is distinct from 'verified' then 'auth.mfa_enabled'
+    end;
+    if v_event is not null then
+      perform bulwark_private.append_auth_entry(
+        v_event, (v_row ->> 'user_id')::uuid, v_resource, v_row ->> 'id', v_row ->> 'factor_type'
+      );
+    end if;
+  elsif tg_op <> 'UPDATE' then
+    perform bulwark_private.append_auth_entry(
+      case tg_op when 'INSERT' then 'data.create' else 'data.delete' end,
+      (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', lower(tg_op)
+    );
+  else
+    if v_after ->> 'encrypted_password' is distinct from v_before ->> 'encrypted_password' then
+      perform bulwark_private.append_auth_entry(
+        'auth.password_changed', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'update'
+      );
+    end if;
+    if v_after ->> 'recovery_sent_at' <> coalesce(v_before ->> 'recovery_sent_at', '') then
+      perform bulwark_private.append_auth_entry(
+        'auth.password_reset', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'request'
+      );
+    end if;
+    -- Of what else changes only what decides about access, and never a token or a hash.
+    select jsonb_object_agg(c, v_before -> c), jsonb_object_agg(c, v_after -> c)
+    into v_before, v_after
+    from unnest('{email, phone, banned_until, deleted_at, role, is_super_admin}'::text[]) as c
+    where v_before -> c is distinct from v_after -> c;
+    if v_after is not null then
+      perform bulwark_private.append_auth_entry(
+        'data.update', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'update',
+        before => v_before, after => v_after
+      );
+    end if;
+  end if;
+  return coalesce(new, old);
+exception
+  -- A sign-in must not fail for the log's sake, but the gap must not go unnoticed either.
+  when others then
+    begin
+      insert into bulwark_private.audit_gaps (source, reason)
+      values (v_resource || ' ' || lower(tg_op), sqlstate);
+    exception
+      when others then
+        raise warning 'Cannot record an event of %: %', v_resource, sqlstate;
+    end;
+    return coalesce(new, old);
+end;
+$$;
+comment on function bulwark_private.audit_auth() is
+  'Trigger: sign-ins, sign-outs, password, factor and account changes. Never raises: what cannot be
+   recorded is counted in audit_gaps.';
+
+create function bulwark_private.auth_watches()
+  returns table (relation regclass, name text, event text)
+  language sql
+  stable
+  rows 9
+  set search_path = pg_catalog, pg_temp
+as $$
+  select to_regclass('auth.' || w.relation), 'bulwark_audit_' || w.event, w.event
+  from (values
+    ('users', 'insert'), ('users', 'update'), ('users', 'delete'),
+    ('sessions', 'insert'), ('sessions', 'verify'), ('sessions', 'delete'),
+    ('mfa_factors', 'insert'), ('mfa_factors', 'update'), ('mfa_factors', 'delete')
+  ) as w (relation, event)
+  where to_regclass('auth.' || w.relation) is not null;
+$$;
+comment on function bulwark_private.auth_watches() is
+  'The triggers that belong on those tables of the auth schema that exist.';
+
+create function bulwark_private.watch_auth()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_watch record;
+begin
+  for v_watch in select * from bulwark_private.auth_watches() loop
+    execute format(
+      'create or replace trigger %I %s on %s for each row %s execute function bulwark_private.audit_auth()',
+      v_watch.name,
+      case v_watch.event
+        -- Before: afterwards the user's organizations are gone.
+        when 'delete' then 'before delete'
+        when 'verify' then 'after update of aal'
+        when 'update' then 'after update'
+        else 'after insert'
+      end,
+      v_watch.relation,
+      case v_watch.event
+        when 'verify' then 'when (new.aal = ''aal2'' and old.aal is distinct from new.aal)'
+      end
+    );
+  end loop;
+  insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+  select distinct w.relation, false, bulwark_private.audit_fingerprint(w.relation)
+  from bulwark_private.auth_watches() w
+  on conflict (relation) do update set fingerprint = excluded.fingerprint;
+end;
+$$;
+comment on function bulwark_private.watch_auth() is
+  'Makes the triggers on those tables of the auth schema that exist; call it again after an upgrade
+   of Supabase Auth brought new ones. They cannot be made to fire always: the schema is not ours, so
+   what happens there under session_replication_role is not seen.';
+
+select bulwark_private.watch_auth();
+
+create trigger audit_gaps_refuse_change
+  before update or delete on bulwark_private.audit_gaps
+  for each row execute function bulwark_private.refuse_change();
+create trigger audit_gaps_refuse_truncate
+  before truncate on bulwark_private.audit_gaps
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_change;
+alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint('bulwark_private.audit_gaps'));
+
+-- Audit trees: the hashes that the audit log is built of, RFC 6962 trees and leaves of its own.
+-- Protects nothing by itself: sealing, verification and proofs all compute with these, so that
+-- there is one place where a hash is defined. Everything here is a function of its arguments alone.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.merkle_root(leaves bytea)
+  returns bytea
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count integer := octet_length(leaves) / 32;
+  v_level bytea := leaves;
+  v_next bytea;
+begin
+  if v_count = 0 then
+    return sha256('');
+  end if;
+  -- Splitting at the largest power of two is the same as pairing level by level and carrying an odd
+  -- last node up unchanged.
+  while v_count > 1 loop
+    if v_count > 64 then
+      select string_agg(sha256('\x01'::bytea || substring(v_level from i * 64 + 1 for 64)), '')
+      into v_next
+      from generate_series(0, v_count / 2 - 1) as i;
+    else
+      v_next := '';
+      for i in 0 .. v_count / 2 - 1 loop
+        v_next := v_next || sha256('\x01'::bytea || substring(v_level from i * 64 + 1 for 64));
+      end loop;
+    end if;
+    if v_count % 2 = 1 then
+      v_next := v_next || substring(v_level from (v_count - 1) * 32 + 1);
+    end if;
+    v_level := v_next;
+    v_count := (v_count + 1) / 2;
+  end loop;
+  return v_level;
+end;
+$$;
+comment on function bulwark_private.merkle_root(bytea) is
+  'The RFC 6962 tree head over leaf hashes of 32 bytes each, one after the other.';
+
+create function bulwark_private.largest_power_below(n bigint)
+  returns bigint
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_power bigint := 1;
+begin
+  while v_power * 2 < n loop
+    v_power := v_power * 2;
+  end loop;
+  return v_power;
+end;
+$$;
+comment on function bulwark_private.largest_power_below(bigint) is
+  'The largest power of two smaller than n (n > 1), where RFC 6962 splits a tree.';
+
+create function bulwark_private.merkle_path(leaves bytea, index bigint)
+  returns bytea[]
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint := octet_length(leaves) / 32;
+  v_split bigint;
+begin
+  if v_count <= 1 then
+    return array[]::bytea[];
+  end if;
+  v_split := bulwark_private.largest_power_below(v_count);
+  if index < v_split then
+    return bulwark_private.merkle_path(substring(leaves from 1 for (v_split * 32)::integer), index)
+      || bulwark_private.merkle_root(substring(leaves from (v_split * 32 + 1)::integer));
+  end if;
+  return bulwark_private.merkle_path(
+      substring(leaves from (v_split * 32 + 1)::integer), index - v_split
+    )
+    || bulwark_private.merkle_root(substring(leaves from 1 for (v_split * 32)::integer));
+end;
+$$;
+comment on function bulwark_private.merkle_path(bytea, bigint) is
+  'The RFC 6962 audit path of the leaf at index (from 0), from its sibling upwards.';
+
+create function bulwark_private.audit_group_hash(
+  organization_id uuid,
+  seal bigint,
+  entry_count bigint,
+  entries_before bigint,
+  previous bytea,
+  root bytea
+)
+  returns bytea
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(
+    '\x0001'::bytea
+    || coalesce('\x01'::bytea || uuid_send(organization_id), '\x00'::bytea)
+    || int8send(seal) || int8send(entry_count) || int8send(entries_before) || previous || root
+  );
+end;
+$$;
+comment on function bulwark_private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea) is
+  'The leaf of an organization in the tree of a seal.';
+
+create function bulwark_private.audit_seal_hash(
+  number bigint,
+  previous_hash bytea,
+  root bytea,
+  era integer,
+  sealed_at timestamptz,
+  snapshot pg_snapshot
+)
+  returns bytea
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(
+    '\x01'::bytea || int8send(number) || previous_hash || root || int4send(era)
+    || timestamptz_send(sealed_at) || int4send(octet_length(snapshot::text))
+    || convert_to(snapshot::text, 'UTF8')
+  );
+end;
+$$;
+comment on function bulwark_private.audit_seal_hash(
+  bigint, bytea, bytea, integer, timestamptz, pg_snapshot
+) is 'What the next seal chains to, and what the tree of all seals has as its leaf''s content.';
+
+create function bulwark_private.base64(value bytea)
+  returns text
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return translate(encode(value, 'base64'), E'\n', '');
+end;
+$$;
+comment on function bulwark_private.base64(bytea) is 'Base64 with padding and without line breaks.';
+
+-- Audit seals: blocks of a hash chain over the entries.
+-- Protects against a change of what is sealed: each organization's entries of a seal are the leaves
+-- of an RFC 6962 tree, its trees are chained, the trees of a seal are the leaves of another, the
+-- seals are chained and are themselves the leaves of the tree that checkpoints sign.
+-- SECURITY DEFINER: audit_seals_extend_chain, because it reads the chain whoever inserts;
+--   audit_groups_refuse_change, because prunings are for no client.
+
+create table bulwark_private.audit_seals (
+  number bigint primary key,
+  -- squawk-ignore prefer-bigint-over-int
+  era integer not null,
+  sealed_at timestamptz not null,
+  snapshot pg_snapshot not null,
+  root bytea not null,
+  previous_hash bytea not null,
+  hash bytea not null,
+  nodes bytea not null
+);
+comment on table bulwark_private.audit_seals is
+  'The chain. A seal holds what its snapshot saw finished and the seal before did not.';
+comment on column bulwark_private.audit_seals.nodes is
+  'The nodes that this seal completes in the tree over all seals, from its own leaf upwards.';
+
+create table bulwark_private.audit_groups (
+  seal bigint not null,
+  position bigint not null,
+  organization_id uuid,
+  entry_count bigint not null,
+  entries_before bigint not null,
+  previous bytea not null,
+  root bytea not null,
+  hash bytea not null,
+  leaves bytea not null,
+  primary key (seal, position)
+);
+comment on table bulwark_private.audit_groups is
+  'The entries of one organization (null: of none) in one seal, as the root of their tree, chained
+   to the organization''s group before. A tenant verifies its own chain without seeing another''s.';
+comment on column bulwark_private.audit_groups.leaves is
+  'The leaf hashes in order of (era, xid, id), so that verification can name the entry that
+   differs.';
+alter table bulwark_private.audit_groups alter column leaves set storage external;
+
+-- Finds the seal of an entry: the first whose snapshot saw the entry's transaction finished.
+create index audit_seals_snapshot_idx
+  on bulwark_private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
+create index audit_seals_sealed_at_idx on bulwark_private.audit_seals (sealed_at);
+create unique index audit_groups_organization_id_idx
+  on bulwark_private.audit_groups (organization_id, seal) nulls not distinct;
+
+alter table bulwark_private.audit_seals enable row level security;
+alter table bulwark_private.audit_groups enable row level security;
+
+create function bulwark_private.audit_seal_nodes(number bigint, hash bytea)
+  returns bytea
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_node bytea := sha256('\x00'::bytea || hash);
+  v_nodes bytea := v_node;
+  v_width bigint := 1;
+begin
+  -- A full subtree ends at every multiple of its width: its left half ended half a width ago.
+  while number % (v_width * 2) = 0 loop
+    select sha256(
+      '\x01'::bytea || substring(s.nodes from octet_length(s.nodes) - 31) || v_node
+    )
+    into v_node
+    from bulwark_private.audit_seals s
+    where s.number = audit_seal_nodes.number - v_width;
+    v_nodes := v_nodes || v_node;
+    v_width := v_width * 2;
+  end loop;
+  return v_nodes;
+end;
+$$;
+comment on function bulwark_private.audit_seal_nodes(bigint, bytea) is
+  'The nodes of the tree over all seals that the seal of this number and hash completes.';
+
+create function bulwark_private.audit_group_before(organization uuid, seal bigint)
+  returns table (hash bytea, counted bigint)
+  language plpgsql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organization is null then
+    return query
+      select g.hash, g.entries_before + g.entry_count
+      from bulwark_private.audit_groups g
+      where g.organization_id is null and g.seal < audit_group_before.seal
+      order by g.seal desc
+      limit 1;
+  else
+    return query
+      select g.hash, g.entries_before + g.entry_count
+      from bulwark_private.audit_groups g
+      where g.organization_id = organization and g.seal < audit_group_before.seal
+      order by g.seal desc
+      limit 1;
+  end if;
+end;
+$$;
+comment on function bulwark_private.audit_group_before(uuid, bigint) is
+  'The group that an organization''s group in a seal chains to, and how many entries end with it.';
+
+create function bulwark_private.audit_seals_extend_chain()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because it reads the chain whoever inserts
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_last bulwark_private.audit_seals;
+begin
+  if bulwark_private.audit_log_is_loading() then
+    return new;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  new.number := coalesce(v_last.number, 0) + 1;
+  new.previous_hash := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
+  new.sealed_at := greatest(clock_timestamp(), v_last.sealed_at);
+  new.hash := bulwark_private.audit_seal_hash(
+    new.number, new.previous_hash, new.root, new.era, new.sealed_at, new.snapshot
+  );
+  new.nodes := bulwark_private.audit_seal_nodes(new.number, new.hash);
+  return new;
+end;
+$$;
+comment on function bulwark_private.audit_seals_extend_chain() is
+  'Trigger: number, time, previous hash, hash and tree nodes of a seal are those that extend the
+   chain, whatever the insert says; only a restore brings others.';
+
+create function bulwark_private.audit_groups_refuse_change()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because prunings are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'DELETE' and exists (
+    select from bulwark_private.audit_prunings p
+    where p.xid = pg_current_xact_id() and old.seal <= p.through_seal
+  ) then
+    return old;
+  end if;
+  raise exception 'Cannot change the audit log: seals are never changed or removed'
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+end;
+$$;
+comment on function bulwark_private.audit_groups_refuse_change() is
+  'Trigger: groups leave only with the pruned prefix they belong to.';
+
+create trigger audit_seals_extend_chain
+  before insert on bulwark_private.audit_seals
+  for each row execute function bulwark_private.audit_seals_extend_chain();
+create trigger audit_seals_refuse_change
+  before update or delete on bulwark_private.audit_seals
+  for each row execute function bulwark_private.refuse_change();
+create trigger audit_seals_refuse_truncate
+  before truncate on bulwark_private.audit_seals
+  for each statement execute function bulwark_private.refuse_change();
+create trigger audit_groups_refuse_change
+  before update or delete on bulwark_private.audit_groups
+  for each row execute function bulwark_private.audit_groups_refuse_change();
+create trigger audit_groups_refuse_truncate
+  before truncate on bulwark_private.audit_groups
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark_private.audit_seals enable always trigger audit_seals_extend_chain;
+alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_change;
+alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_truncate;
+alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_change;
+alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest('{bulwark_private.audit_seals, bulwark_private.audit_groups}'::regclass[]) as r;
+
+-- Audit sealing: takes what was committed since the last seal, each second and behind the writers,
+-- so that it costs them nothing; and looks after eras and guards while it is there.
+-- Protects against entries that nobody seals, a restore or fork that passes for the same log, and
+-- guards that somebody switched off.
+-- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
+
+create function bulwark_private.audit_entries(
+  after_era integer,
+  after_snapshot pg_snapshot,
+  era integer,
+  snapshot pg_snapshot,
+  everybody boolean default true,
+  organization uuid default null,
+  hashed boolean default true
+)
+  returns table (
+    id uuid,
+    organization_id uuid,
+    era integer,
+    xid xid8,
+    removed_by uuid,
+    leaf bytea
+  )
+  language sql
+  stable
+  rows 1000
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Two index scans, never the range from the old xmin: it would read everything written since the
+  -- oldest transaction that was open then.
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from bulwark_private.audit_leaves e
+  where e.era = audit_entries.era
+    and e.xid >= case
+      when after_era = audit_entries.era then pg_snapshot_xmax(after_snapshot) else '0'
+    end
+    and e.xid < pg_snapshot_xmax(audit_entries.snapshot)
+    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
+    and (everybody or e.organization_id is not distinct from organization)
+  union all
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from bulwark_private.audit_leaves e
+  where e.era = audit_entries.era
+    and after_era = audit_entries.era
+    and e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
+    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
+    and (everybody or e.organization_id is not distinct from organization)
+  union all
+  -- What an earlier era left unsealed: a dump holds only what was committed.
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from bulwark_private.audit_leaves e
+  where after_era is distinct from audit_entries.era
+    and e.era < audit_entries.era
+    and e.era >= coalesce(after_era, 0)
+    and (
+      e.era is distinct from after_era
+      or e.xid >= pg_snapshot_xmax(after_snapshot)
+      or e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
+    )
+    and (everybody or e.organization_id is not distinct from organization);
+$$;
+comment on function bulwark_private.audit_entries(
+  integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
+) is
+  'The entries, with their leaves, of the seal that follows one with the first era and snapshot
+   (null: of the first seal) and has the second, of everybody or of one organization: sealing,
+   verification and export read the same. Leaves are the costly part, so they can be left out.';
+
+create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_era constant integer := bulwark_private.audit_era();
+  v_last bulwark_private.audit_seals;
+  v_number bigint;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  -- Somebody else sealed a later picture while this one waited.
+  if v_last.era = v_era and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+    return null;
+  end if;
+  with trees as (
+    select
+      e.organization_id,
+      count(*) as entry_count,
+      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+    from bulwark_private.audit_entries(v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot) e
+    group by e.organization_id
+  ),
+  chained as (
+    select
+      t.organization_id,
+      t.entry_count,
+      t.leaves,
+      bulwark_private.merkle_root(t.leaves) as root,
+      coalesce(p.counted, 0) as entries_before,
+      coalesce(p.hash, decode(repeat('00', 32), 'hex')) as previous
+    from trees t
+    left join lateral bulwark_private.audit_group_before(
+      t.organization_id, coalesce(v_last.number, 0) + 1
+    ) p on true
+  ),
+  hashed as (
+    select
+      c.*,
+      row_number() over (order by c.organization_id nulls first) - 1 as position,
+      bulwark_private.audit_group_hash(
+        c.organization_id, coalesce(v_last.number, 0) + 1, c.entry_count, c.entries_before,
+        c.previous, c.root
+      ) as hash
+    from chained c
+  ),
+  sealed as (
+    insert into bulwark_private.audit_seals (era, snapshot, root)
+    select
+      v_era, write_audit_seal.snapshot,
+      bulwark_private.merkle_root(string_agg(h.hash, '' order by h.position))
+    from hashed h
+    having count(*) > 0
+    returning number
+  ),
+  grouped as (
+    insert into bulwark_private.audit_groups (
+      seal, position, organization_id, entry_count, entries_before, previous, root, hash, leaves
+    )
+    select
+      s.number, h.position, h.organization_id, h.entry_count, h.entries_before, h.previous, h.root,
+      h.hash, h.leaves
+    from hashed h
+    cross join sealed s
+  )
+  select s.number into v_number from sealed s;
+  return v_number;
+end;
+$$;
+comment on function bulwark_private.write_audit_seal(pg_snapshot) is
+  'Seals what the snapshot saw finished and no seal holds yet, and returns the seal''s number: null
+   where there is nothing. The snapshot must be older than any write of the calling transaction.';
+
+create function bulwark_private.inspect_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_catalogue constant text := bulwark_private.audit_catalogue();
+  v_critical boolean;
+  v_guard record;
+begin
+  -- What transactions that are over remembered.
+  delete from bulwark_private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
+  -- About once in a minute it looks all the same, so that the stored value hides nothing for long.
+  if random() > 0.02 and exists (
+    select from bulwark_private.audit_guards g
+    where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue = v_catalogue
+  ) then
+    return;
+  end if;
+  -- First, as a migration does that alters the log and then calls refresh_audit_guards: with the
+  -- guards held already, each would wait for the other.
+  lock table bulwark.audit_logs in row exclusive mode;
+  for v_guard in
+    select
+      g.relation,
+      g.relation::text as name,
+      string_to_array(g.fingerprint, ' ') as expected,
+      string_to_array(
+        concat_ws(
+          ' ',
+          bulwark_private.audit_fingerprint(g.relation),
+          -- With one of these gone every row is masked (audit_image) or belongs to nobody, and with
+          -- another key rows are named by other columns, which somebody has to know.
+          case
+            when g.captures and (g.options -> 'written' ->> 1)::text[]
+              is distinct from bulwark_private.audit_key_columns(g.relation, null)
+            then 'missing/key||'
+          end,
+          (
+            select string_agg(format('missing/%s||', translate(c, ' |', '__')), ' ' order by c)
+            from unnest(
+              bulwark_private.audit_moved(g.relation, (g.options -> 'written' ->> 12)::jsonb)
+            ) as c
+          )
+        ),
+        ' '
+      ) as found,
+      not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped
+    from bulwark_private.audit_guards g
+  loop
+    continue when v_guard.found = v_guard.expected and not v_guard.dropped;
+    -- Off, or of another form than before; or gone, or come in between. What may come and go, or
+    -- does no harm, is a warning.
+    v_critical := v_guard.dropped
+      or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
+      or exists (
+        select from unnest(v_guard.expected) as e
+        where e !~ '^(partition|missing|index|event_trigger|extension_[a-z_]+)/' and not exists (
+          select from unnest(v_guard.found) as f
+          where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
+        )
+      )
+      or exists (
+        select from unnest(v_guard.found) as f
+        where f ~ '^((rule|function|policy|constraint|unique|new_[a-z_]+)/|[^/|]+\|[^|])'
+          and not exists (
+            select from unnest(v_guard.expected) as e
+            where starts_with(e, substring(f from '^[^|]*\|[^|]*\|'))
+          )
+      );
+    perform bulwark_private.append_audit_entry(
+      'security.suspicious_activity',
+      resource_type => v_guard.name,
+      action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
+      severity => case when v_critical then 'critical' else 'warning' end::bulwark.audit_severity,
+      -- What is the same in both would say nothing.
+      details => jsonb_build_object(
+        'expected', (
+          select string_agg(w, ' ')
+          from unnest(v_guard.expected) as w
+          where w <> all (v_guard.found)
+        ),
+        'found', (
+          select string_agg(w, ' ')
+          from unnest(v_guard.found) as w
+          where w <> all (v_guard.expected)
+        )
+      )
+    );
+    if v_critical then
+      perform bulwark.raise_security_event(
+        'audit_protection_touched', null, null, v_guard.name,
+        jsonb_build_object('dropped', v_guard.dropped)
+      );
+    end if;
+    if v_guard.dropped then
+      delete from bulwark_private.audit_guards g where g.relation = v_guard.relation;
+    else
+      update bulwark_private.audit_guards g set fingerprint = array_to_string(v_guard.found, ' ')
+      where g.relation = v_guard.relation;
+    end if;
+  end loop;
+  perform bulwark_private.renew_audit_guards();
+  -- As it was before the comparison: a change that came since is compared next time.
+  update bulwark_private.audit_guards g set catalogue = v_catalogue
+  where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is distinct from v_catalogue;
+end;
+$$;
+comment on function bulwark_private.inspect_audit_guards() is
+  'Records every guard whose triggers or their functions were touched by other than enable_audit,
+   also where somebody switched them off and on again between two looks.';
+
+create function bulwark.seal_audit_log()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write seals directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_number bigint;
+  v_snapshot pg_snapshot;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
+  end if;
+  -- With a transaction id of its own this transaction would count as finished in its own picture,
+  -- and what it wrote later would never be sealed.
+  if pg_current_xact_id_if_assigned() is not null then
+    raise exception 'Cannot seal the audit log: the transaction has written already'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_OWN_TRANSACTION',
+            hint = 'Call seal_audit_log() in a request of its own';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select pg_current_snapshot() into v_snapshot;
+  -- Before anything is sealed: a seal belongs to the era that this cluster writes.
+  if not bulwark_private.settle_audit_era() then
+    return null;
+  end if;
+  v_number := bulwark_private.write_audit_seal(v_snapshot);
+  perform bulwark_private.inspect_audit_guards();
+  perform bulwark_private.report_missing_checkpoint();
+  return v_number;
+end;
+$$;
+comment on function bulwark.seal_audit_log() is
+  'Seals what was committed since the last seal and returns the new seal''s number, or null where
+   there was nothing; then looks after eras, guards and checkpoints. Runs each second, and on
+   demand before a verification that has to be up to date. Errors: AUDIT_SEAL_NEEDS_READ_COMMITTED,
+   AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
+
+-- Audit settling: what the sealer does first in a cluster that the log was restored, upgraded or
+-- forked into.
+-- Protects against a log that nobody seals after a restore, and against a restore that quietly
+-- loses a part of what protects it.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '100ms'
+as $$
+begin
+  -- Writers wait for the lock as well, so it is waited for briefly, and longer the longer the log
+  -- has gone without a seal.
+  perform set_config(
+    'lock_timeout',
+    least(100 + 20 * date_part('epoch', clock_timestamp() - era.started_at), 5000)::integer::text,
+    true
+  );
+  perform bulwark_private.install_audit_stamp(era.era);
+  return true;
+exception
+  when lock_not_available then
+    return false;
+end;
+$$;
+comment on function bulwark_private.renew_audit_stamp(bulwark_private.audit_eras) is
+  'Has the trigger stamp entries with this era; false where writers keep the table busy.';
+
+create function bulwark_private.adopt_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_guard record;
+begin
+  -- A dump brings columns under other numbers: the names say which, but for those that were missed.
+  update bulwark_private.audit_guards g
+  set options = jsonb_set(g.options, '{written, 12}', to_jsonb((p.places || k.kept)::text))
+  from (
+    select a.relation, a.fingerprint, (a.options -> 'written' ->> 12)::jsonb as before,
+      bulwark_private.audit_places(
+        a.relation, array(select jsonb_object_keys((a.options -> 'written' ->> 12)::jsonb))
+      ) as places
+    from bulwark_private.audit_guards a where a.captures
+  ) p
+  cross join lateral (
+    select coalesce(jsonb_object_agg(b.name, 0), '{}') as kept
+    from jsonb_each(p.before) as b (name, place)
+    where p.fingerprint like format('%%missing/%s||%%', translate(b.name, ' |', '__'))
+  ) k
+  where g.relation = p.relation and p.before is distinct from p.places || k.kept;
+  -- A dump brings triggers and functions under other numbers, touched by other transactions: what
+  -- is left when the numbers are taken out has to be the same.
+  for v_guard in
+    select g.relation, g.relation::text as name, bulwark_private.audit_fingerprint(g.relation) as present,
+      (
+        select string_agg(e, ' ') from unnest(string_to_array(k.before, ' ')) as e
+        where e <> all (string_to_array(k.after, ' ')) and e !~ '^(partition|missing)/'
+      ) as lost,
+      (
+        select string_agg(f, ' ') from unnest(string_to_array(k.after, ' ')) as f
+        where f <> all (string_to_array(k.before, ' ')) and f !~ '^partition/'
+      ) as gained
+    from bulwark_private.audit_guards g
+    cross join lateral (
+      select
+        regexp_replace(g.fingerprint, '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g') as before,
+        regexp_replace(
+          bulwark_private.audit_fingerprint(g.relation), '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g'
+        ) as after
+    ) k
+  loop
+    if v_guard.lost is not null or v_guard.gained is not null then
+      perform bulwark_private.append_audit_entry(
+        'security.suspicious_activity', resource_type => v_guard.name, action => 'guard_changed',
+        severity => 'critical',
+        details => jsonb_build_object('expected', v_guard.lost, 'found', v_guard.gained)
+      );
+      perform bulwark.raise_security_event(
+        'audit_protection_touched', null, null, v_guard.name, '{"restored": true}'
+      );
+    end if;
+    update bulwark_private.audit_guards g set fingerprint = v_guard.present
+    where g.relation = v_guard.relation;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.adopt_audit_guards() is
+  'After a restore: takes the guards as they are, and raises an alarm for each that is not as it
+   was.';
+
+create function bulwark_private.settle_audit_era()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_era bulwark_private.audit_eras;
+  v_number integer;
+  v_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
+begin
+  if not bulwark_private.audit_log_is_settled() then
+    -- A restore that has not come to the data yet.
+    if not exists (select from bulwark_private.audit_eras) and not exists (select from bulwark.audit_logs)
+    then
+      return false;
+    end if;
+    v_number := bulwark_private.audit_era();
+    select * into strict v_era from bulwark_private.audit_eras e where e.era = v_number;
+    if not bulwark_private.renew_audit_stamp(v_era) then
+      return false;
+    end if;
+    if v_era.settled_at is null then
+      update bulwark_private.audit_eras e set settled_at = clock_timestamp() where e.era = v_era.era;
+      perform bulwark_private.append_audit_entry(
+        'system.warning', resource_type => 'bulwark.audit_logs', action => 'era_started',
+        details => to_jsonb(v_era)
+      );
+      perform bulwark_private.mend_restore();
+      perform bulwark_private.adopt_audit_guards();
+    else
+      -- The trigger was made for this cluster before: somebody else made it anew.
+      perform bulwark_private.append_audit_entry(
+        'security.suspicious_activity', resource_type => 'bulwark.audit_logs',
+        action => 'stamp_replaced', severity => 'critical', details => to_jsonb(v_era)
+      );
+      perform bulwark.raise_security_event(
+        'audit_protection_touched', null, null, 'bulwark.audit_logs', '{"stamp": "replaced"}'
+      );
+    end if;
+  end if;
+  v_number := bulwark_private.audit_era();
+  select * into strict v_era from bulwark_private.audit_eras e where e.era = v_number;
+  if v_era.timeline <> v_timeline then
+    update bulwark_private.audit_eras e set timeline = v_timeline where e.era = v_era.era;
+    perform bulwark_private.append_audit_entry(
+      'system.warning', resource_type => 'bulwark.audit_logs', action => 'fork',
+      details => jsonb_build_object('timeline', v_timeline, 'timeline_before', v_era.timeline)
+    );
+  end if;
+  return true;
+end;
+$$;
+comment on function bulwark_private.settle_audit_era() is
+  'Begins an era where a dump was restored or the cluster upgraded, and records a fork where it was
+   recovered to a point in time or promoted. False where nothing can be sealed yet: the next run
+   tries again.';
+
+-- Audit sealed entries: which seal holds an entry, whether the entry is as it was sealed, and
+-- whether the record of a removal accounts for what is gone.
+-- Protects against a payload that is stripped and passed off as retention.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.require_audit(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organization_id is not null then
+    perform bulwark.require_permission(permission, organization_id);
+  elsif not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
+    raise exception 'Cannot proceed: the log of the whole installation is for a super_admin'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+            hint = 'Name an organization';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_audit(text, uuid) is
+  'Guard for functions on the audit log: the permission in the organization or, without one, a
+   super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.audit_seal_of(era integer, xid xid8)
+  returns bigint
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select s.number
+      from bulwark_private.audit_seals s
+      where s.era = audit_seal_of.era
+        and pg_snapshot_xmax(s.snapshot) > audit_seal_of.xid
+        and pg_visible_in_snapshot(audit_seal_of.xid, s.snapshot)
+      order by pg_snapshot_xmax(s.snapshot), s.number
+      limit 1
+    ),
+    (
+      select s.number
+      from bulwark_private.audit_seals s
+      where s.era > audit_seal_of.era
+      order by s.era, pg_snapshot_xmax(s.snapshot), s.number
+      limit 1
+    )
+  );
+$$;
+comment on function bulwark_private.audit_seal_of(integer, xid8) is
+  'The number of the seal that holds what a transaction wrote; null while there is none.';
+
+create function bulwark_private.audit_entry_is_sealed(entry_id uuid)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from bulwark_private.audit_leaves e
+    join bulwark_private.audit_groups g
+      on g.seal = bulwark_private.audit_seal_of(e.era, e.xid)
+      and g.organization_id is not distinct from e.organization_id
+    -- At one of the places of 32 bytes, not anywhere in the bytes.
+    where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
+  );
+$$;
+comment on function bulwark_private.audit_entry_is_sealed(uuid) is
+  'Whether an entry is, as it stands, among the leaves of its seal.';
+
+create function bulwark_private.audit_digest(ids uuid[])
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(sha256(coalesce(string_agg(uuid_send(id), '' order by id), '')), 'base64')
+  from unnest(ids) as id;
+$$;
+comment on function bulwark_private.audit_digest(uuid[]) is
+  'SHA-256 over ids in rising order, base64: how a removal record says which entries it covers.';
+
+create function bulwark_private.audit_removal_problem(record_id uuid)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+  v_digest text;
+  v_record jsonb;
+begin
+  select e.details into v_record
+  from bulwark.audit_logs e
+  where e.id = record_id
+    and e.event_type = 'compliance.data_deleted'
+    and e.source = 'system'
+    and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
+  if not found then
+    return 'removal_without_record';
+  end if;
+  -- Pruning takes part of what a record covers; the tombstone says what is left of it.
+  select coalesce(
+    (
+      select e.details -> 'removals' -> audit_removal_problem.record_id::text
+      from bulwark_private.audit_prunings p
+      join bulwark.audit_logs e on e.id = p.record_id
+      where e.details -> 'removals' ? audit_removal_problem.record_id::text
+      order by p.through_seal desc
+      limit 1
+    ),
+    v_record
+  )
+  into v_record;
+  select count(*), bulwark_private.audit_digest(array_agg(e.id)) into v_count, v_digest
+  from bulwark.audit_logs e
+  where e.removed_by = record_id;
+  if (v_record ->> 'entries')::bigint is distinct from v_count
+    or v_record ->> 'digest' is distinct from v_digest then
+    return 'removal_record_differs';
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.audit_removal_problem(uuid) is
+  'What is wrong with the record under which payloads were removed, or null: it has to exist, to be
+   as it was sealed, and to cover exactly the entries that name it.';
+
+-- Audit findings: each way in which the log can differ from its seals, as a function that names it.
+-- Protects against a log that somebody altered around its triggers: an entry changed, removed,
+-- inserted, moved or back-dated, a seal altered or dropped, and entries that nobody seals.
+-- No function here is SECURITY DEFINER.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.seal_overdue_seconds', '180',
+    'An entry older than this without a seal makes verification call the log incomplete'),
+  ('audit.clock_tolerance_seconds', '300',
+    'How far the time of an entry may lie outside the seals around it');
+
+create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
+  returns table (problem text, entry uuid, detail text)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with found as (
+    select e.id, e.leaf, row_number() over (order by e.era, e.xid, e.id) as place
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    cross join lateral bulwark_private.audit_entries(
+      p.era, p.snapshot, s.era, s.snapshot, false, organization
+    ) e
+    where s.number = seal
+  ),
+  stored as (
+    select g.leaves
+    from bulwark_private.audit_groups g
+    where g.seal = name_bad_entry.seal and g.organization_id is not distinct from organization
+  ),
+  sealed as (
+    select i + 1 as place, substring(g.leaves from i * 32 + 1 for 32) as leaf
+    from stored g
+    cross join lateral generate_series(0, octet_length(g.leaves) / 32 - 1) as i
+  ),
+  counts as (
+    select
+      (select count(*) from sealed) as sealed,
+      greatest(
+        (select count(*) from found f where f.leaf not in (select s.leaf from sealed s)),
+        (select count(*) from sealed s where s.leaf not in (select f.leaf from found f))
+      ) as bad
+  ),
+  foreign_entry as (
+    select f.id, f.place from found f
+    where f.leaf not in (select s.leaf from sealed s)
+    order by f.place limit 1
+  ),
+  lost_entry as (
+    select s.place from sealed s
+    where s.leaf not in (select f.leaf from found f)
+    order by s.place limit 1
+  )
+  select
+    case
+      when f.id is null then 'entry_missing'
+      when l.place is null then 'entry_inserted'
+      else 'entry_altered'
+    end,
+    f.id,
+    case
+      when f.id is null then format(
+        'entry %s of %s in seal %s is gone, after entry %s', l.place, c.sealed, seal,
+        coalesce(
+          (
+            select p.id::text
+            from found p
+            join sealed s on s.leaf = p.leaf
+            where s.place < l.place
+            order by s.place desc
+            limit 1
+          ),
+          'none'
+        )
+      )
+      when l.place is null then format('seal %s has no such entry', seal)
+      else format('entry %s of %s in seal %s is not as it was sealed', f.place, c.sealed, seal)
+    end || case when c.bad > 1 then format(', and %s more', c.bad - 1) else '' end
+  from counts c
+  left join foreign_entry f on true
+  left join lost_entry l on true;
+$$;
+comment on function bulwark_private.name_bad_entry(bigint, uuid) is
+  'Which entry of an organization differs from the leaves that a seal has, and how.';
+
+create function bulwark_private.audit_seal_problems(
+  first_seal bigint,
+  last_seal bigint,
+  pruned bigint
+)
+  returns table (seal bigint, problem text, detail text, missing boolean)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with chain as (
+    select
+      s.*,
+      lag(s.number, 1, case when first_seal = 1 then 0 end) over w as number_before,
+      lag(s.hash, 1, decode(repeat('00', 32), 'hex')) over w as hash_before,
+      lag(s.sealed_at, 1, s.sealed_at) over w as sealed_before
+    from bulwark_private.audit_seals s
+    where s.number between first_seal - 1 and last_seal
+    window w as (order by s.number)
+  ),
+  -- All organizations' groups, whoever asks: that one has no entry in a seal is proved only by a
+  -- root that is made without it. Materialized: each group is hashed once, however the seals are
+  -- joined to it.
+  trees as materialized (
+    select
+      g.seal,
+      bool_or(g.hash is distinct from g.computed) as altered,
+      bulwark_private.merkle_root(string_agg(g.computed, '' order by g.position)) as root
+    from (
+      select k.seal, k.position, k.hash, bulwark_private.audit_group_hash(
+        k.organization_id, k.seal, k.entry_count, k.entries_before, k.previous, k.root
+      ) as computed
+      from bulwark_private.audit_groups k
+      where k.seal between greatest(first_seal, pruned + 1) and last_seal
+      offset 0
+    ) g
+    group by g.seal
+  )
+  select
+    c.number,
+    case
+      when c.number_before is distinct from c.number - 1 then 'seal_missing'
+      when c.previous_hash is distinct from c.hash_before then 'chain_broken'
+      else 'seal_altered'
+    end,
+    case
+      when c.number_before is distinct from c.number - 1
+        then format('before seal %s at least one is gone', c.number)
+      when c.previous_hash is distinct from c.hash_before
+        then format('seal %s does not follow from the one before', c.number)
+      else format('seal %s is not what its hash says', c.number)
+    end,
+    c.number_before is distinct from c.number - 1
+  from chain c
+  where c.number >= first_seal
+    and (
+      c.number_before is distinct from c.number - 1
+      or c.previous_hash is distinct from c.hash_before
+      or c.hash is distinct from bulwark_private.audit_seal_hash(
+        c.number, c.previous_hash, c.root, c.era, c.sealed_at, c.snapshot
+      )
+      -- Null where a seal that it needs is gone, which is a finding of its own.
+      or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
+      or c.sealed_at < c.sealed_before
+    )
+  union all
+  select
+    s.number, 'group_altered',
+    format('the organizations'' trees of seal %s do not make its root', s.number),
+    -- Where seal and groups are as their own hashes say, a group is gone.
+    not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
+      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+    )
+  from bulwark_private.audit_seals s
+  left join trees t on t.seal = s.number
+  where s.number between greatest(first_seal, pruned + 1) and last_seal
+    and (
+      coalesce(t.altered, false)
+      or coalesce(t.root, bulwark_private.merkle_root('')) is distinct from s.root
+    );
+$$;
+comment on function bulwark_private.audit_seal_problems(bigint, bigint, bigint) is
+  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them, in
+   which an organization has no part only if the root is that of the others. missing: something is
+   gone, not only changed.';
+
+create function bulwark_private.compare_audit_groups(
+  first_seal bigint,
+  last_seal bigint,
+  everybody boolean,
+  organization uuid
+)
+  returns table (
+    seal bigint,
+    organization_id uuid,
+    entries bigint,
+    removed bigint,
+    records uuid[],
+    altered boolean,
+    differs boolean
+  )
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with sealed as (
+    select s.number, s.era, s.snapshot, p.era as after_era, p.snapshot as after_snapshot
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    where s.number between first_seal and last_seal
+      -- Without the seal before nobody can say what was new; that it is gone is a finding already.
+      and (s.number = 1 or p.number is not null)
+  ),
+  found as (
+    select
+      s.number as seal,
+      e.organization_id,
+      count(*) as entries,
+      count(e.removed_by) as removed,
+      array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
+      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+    from sealed s
+    cross join lateral bulwark_private.audit_entries(
+      s.after_era, s.after_snapshot, s.era, s.snapshot, everybody, organization
+    ) e
+    group by s.number, e.organization_id
+  ),
+  chained as (
+    select
+      g.*,
+      lag(g.hash) over w as hash_before,
+      lag(g.entries_before + g.entry_count) over w as counted_before
+    from bulwark_private.audit_groups g
+    where g.seal between first_seal and last_seal
+      and (everybody or g.organization_id is not distinct from organization)
+    window w as (partition by g.organization_id order by g.seal)
+  ),
+  kept as (
+    select
+      c.seal, c.organization_id, c.entry_count, c.leaves, c.root, c.previous, c.entries_before,
+      coalesce(c.hash_before, b.hash) as hash_before,
+      coalesce(c.counted_before, b.counted) as counted_before
+    from chained c
+    -- offset 0 keeps the condition inside, so that the look-up runs where it is needed only.
+    left join lateral (
+      select p.* from bulwark_private.audit_group_before(c.organization_id, c.seal) p
+      where c.hash_before is null
+      offset 0
+    ) b on true
+  ),
+  compared as (
+    select
+      coalesce(k.seal, f.seal) as seal,
+      coalesce(k.organization_id, f.organization_id) as organization_id,
+      coalesce(f.entries, 0) as entries,
+      coalesce(f.removed, 0) as removed,
+      f.records,
+      k.leaves,
+      case
+        when k.previous is distinct from coalesce(k.hash_before, decode(repeat('00', 32), 'hex'))
+          or k.entries_before is distinct from coalesce(k.counted_before, 0)
+          or k.root is distinct from bulwark_private.merkle_root(k.leaves)
+          or k.entry_count is distinct from octet_length(k.leaves) / 32
+        then k.seal is not null
+        else false
+      end as altered,
+      k.leaves is distinct from f.leaves as differs
+    from found f
+    full join kept k
+      on k.seal = f.seal
+      and coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
+        = coalesce(f.organization_id, '00000000-0000-0000-0000-000000000000')
+  )
+  select c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs
+  from compared c
+  where c.seal in (select s.number from sealed s);
+$$;
+comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
+  'Each organization''s entries in a range of seals, hashed anew and compared with what was sealed:
+   altered where the stored tree is not what it says, differs where the entries are not the
+   tree''s.';
+
+create function bulwark_private.audit_backdated(
+  first_seal bigint,
+  last_seal bigint,
+  everybody boolean,
+  organization uuid
+)
+  returns table (seal bigint, entry uuid, detail text)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with sealed as (
+    select
+      s.number, s.era, s.snapshot, s.sealed_at,
+      p.era as after_era, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    where s.number between first_seal and last_seal
+      and (s.number = 1 or p.number is not null)
+  ),
+  tolerated as materialized (
+    select make_interval(
+      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+    ) as time
+  ),
+  timed as (
+    -- A transaction that has its id from after a seal''s picture wrote after that seal.
+    select s.number, s.sealed_at, s.after_sealed_at as not_before, e.id, e.occurred_at
+    from sealed s
+    cross join lateral (
+      select e.id, e.occurred_at
+      from bulwark.audit_logs e
+      where e.era = s.era
+        and e.xid >= case
+          when s.after_era = s.era then pg_snapshot_xmax(s.after_snapshot) else '0'
+        end
+        and e.xid < pg_snapshot_xmax(s.snapshot)
+        and pg_visible_in_snapshot(e.xid, s.snapshot)
+        and (everybody or e.organization_id is not distinct from organization)
+    ) e
+    union all
+    -- One that was open then may have been so for long: it is younger than the last seal whose
+    -- picture it has its id from after.
+    select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
+    from sealed s
+    cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
+    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
+    left join lateral (
+      select k.sealed_at
+      from bulwark_private.audit_seals k
+      where k.era = s.era and pg_snapshot_xmax(k.snapshot) <= open.xid
+      order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
+      limit 1
+    ) b on true
+    where s.after_era = s.era
+      and pg_visible_in_snapshot(open.xid, s.snapshot)
+      and (everybody or e.organization_id is not distinct from organization)
+  )
+  select
+    t.number,
+    t.id,
+    case
+      when t.occurred_at < t.not_before - d.time
+      then format('it says %s, but seal %s was made before it', t.occurred_at, t.number - 1)
+      when t.occurred_at > t.sealed_at + d.time
+      then format('it says %s, after seal %s was made', t.occurred_at, t.number)
+      else format('it says %s, its id another time', t.occurred_at)
+    end
+  from timed t
+  cross join tolerated d
+  where t.occurred_at < t.not_before - d.time
+    or t.occurred_at > t.sealed_at + d.time
+    -- The first six bytes of the id are the milliseconds of its time; infinity has none.
+    or case
+      when not isfinite(t.occurred_at) then true
+      else substring(uuid_send(t.id) from 1 for 6) not between
+        substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint - 1000) from 3)
+        and substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint + 1000) from 3)
+    end;
+$$;
+comment on function bulwark_private.audit_backdated(bigint, bigint, boolean, uuid) is
+  'Entries in a range of seals whose time cannot be theirs: before a seal that their transaction is
+   younger than, after their own seal, or not that of their id. Nobody who works through the
+   triggers can make one; whoever switches them off can, and seals it.';
+
+create function bulwark_private.audit_unsealed(everybody boolean, organization uuid)
+  returns table (entries bigint, ahead bigint, first_entry uuid)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with last_seal as (
+    select s.era, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
+  ),
+  waiting as (
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    from last_seal s
+    join bulwark.audit_logs e on e.era = s.era and e.xid >= pg_snapshot_xmax(s.snapshot)
+    union all
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    from last_seal s
+    cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
+    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
+    union all
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    from bulwark.audit_logs e
+    where e.era > coalesce((select s.era from last_seal s), -1)
+  ),
+  judged as (
+    select
+      w.id,
+      w.occurred_at < now() - make_interval(
+        secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
+      ) as overdue,
+      -- No transaction wrote it: what others wrote is visible only once it lies before the
+      -- snapshot.
+      w.occurred_at > now() + make_interval(
+        secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+      )
+      or w.era = (select max(k.era) from bulwark_private.audit_eras k)
+        and w.xid >= pg_snapshot_xmax(pg_current_snapshot())
+        and w.xid is distinct from pg_current_xact_id_if_assigned()
+        and bulwark_private.audit_log_is_settled() as ahead
+    from waiting w
+    where everybody or w.organization_id is not distinct from organization
+  )
+  select count(*), count(*) filter (where j.ahead), (array_agg(j.id order by j.id))[1]
+  from judged j
+  where j.overdue or j.ahead;
+$$;
+comment on function bulwark_private.audit_unsealed(boolean, uuid) is
+  'How many committed entries have waited for a seal longer than audit.seal_overdue_seconds, or lie
+   ahead, by their time or their transaction, so that no seal holds them for long.';
+
+-- Audit verification: reads a range of the log against its seals and says what differs.
+-- Protects against a log that somebody altered around its triggers, a tail cut off behind a
+-- checkpoint, and removals without a record.
+-- SECURITY DEFINER: verify_audit_log, because seals are for no client, and an organization's own
+--   entries are read beside those of others that share a seal.
+
+create function bulwark_private.verify_audit_log(
+  organization_id uuid,
+  since timestamptz,
+  until timestamptz,
+  after_seal bigint,
+  max_entries integer,
+  max_seconds integer
+)
+  returns table (
+    intact boolean,
+    complete boolean,
+    problem text,
+    seal bigint,
+    entry uuid,
+    detail text,
+    problems bigint,
+    seals_checked bigint,
+    entries_checked bigint,
+    payloads_removed bigint,
+    first_seal bigint,
+    last_seal bigint,
+    next_after_seal bigint
+  )
+  language plpgsql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_chunk record;
+  v_everybody constant boolean := organization_id is null;
+  v_high bigint;
+  v_last bulwark_private.audit_seals;
+  v_pruned bigint := coalesce((select max(p.through_seal) from bulwark_private.audit_prunings p), 0);
+  v_records uuid[] := array[]::uuid[];
+  v_started constant timestamptz := clock_timestamp();
+  v_stop bigint;
+begin
+  perform bulwark_private.require_audit('audit:read', organization_id);
+  if not (isfinite(since) and isfinite(until)) or since > until then
+    raise exception 'Cannot verify the audit log: the range of time is empty or without end'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  if max_entries < 1 or max_seconds < 1 or after_seal < 0 then
+    raise exception 'Cannot verify the audit log: limits are positive'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  intact := true;
+  complete := true;
+  problems := 0;
+  seals_checked := 0;
+  entries_checked := 0;
+  payloads_removed := 0;
+  first_seal := greatest(
+    coalesce(after_seal, 0) + 1,
+    case when since is not null then coalesce(
+      (
+        select s.number from bulwark_private.audit_seals s
+        where s.sealed_at >= verify_audit_log.since
+        order by s.sealed_at, s.number
+        limit 1
+      ),
+      v_last.number + 1
+    ) end
+  );
+  v_stop := case
+    when until is null then v_last.number
+    else (
+      select s.number from bulwark_private.audit_seals s
+      where s.sealed_at <= until
+      order by s.sealed_at desc, s.number desc
+      limit 1
+    )
+  end;
+  last_seal := first_seal - 1;
+
+  while last_seal < v_stop loop
+    -- As many seals as hold 20,000 entries, or what is left of the limit; one at least.
+    select coalesce(max(w.number), v_stop) into v_high
+    from (
+      select s.number, sum(g.entries) over (order by s.number) as entries
+      from (
+        select s.number from bulwark_private.audit_seals s
+        where s.number > last_seal and s.number <= v_stop
+        order by s.number
+        limit 1000
+      ) s
+      left join lateral (
+        select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
+      ) g on true
+    ) w
+    where coalesce(w.entries, 0) <= least(20000, max_entries - entries_checked)
+      or w.number = last_seal + 1;
+
+    for v_chunk in
+      with compared as materialized (
+        select * from bulwark_private.compare_audit_groups(
+          greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
+        )
+      )
+      select
+        0 as kind, p.seal, p.problem, null::uuid as entry, p.detail,
+        0::bigint as entries, 0::bigint as removed, null::uuid[] as records, p.missing
+      from bulwark_private.audit_seal_problems(last_seal + 1, v_high, v_pruned) p
+      union all
+      select
+        1, c.tree_size, 'checkpoint_differs', null,
+        format('the checkpoint of seal %s was signed over another tree', c.tree_size), 0, 0, null,
+        false
+      from bulwark.audit_checkpoints c
+      where c.tree_size between last_seal + 1 and v_high
+        -- Null where a seal of the tree is gone, which is a finding of its own.
+        and c.root_hash <> bulwark_private.audit_tree_root(c.tree_size)
+      union all
+      select
+        2, c.seal, 'group_altered', null,
+        format('the leaves of an organization in seal %s were changed', c.seal), 0, 0, null, false
+      from compared c
+      where c.altered
+      union all
+      select
+        3, c.seal, b.problem, b.entry, b.detail, 0, 0, null, b.problem = 'entry_missing'
+      from (select * from compared c where c.differs and not c.altered offset 0) c
+      cross join lateral bulwark_private.name_bad_entry(c.seal, c.organization_id) b
+      union all
+      select 4, d.seal, 'entry_backdated', d.entry, d.detail, 0, 0, null, false
+      from bulwark_private.audit_backdated(
+        greatest(last_seal, v_pruned) + 1, v_high, v_everybody, verify_audit_log.organization_id
+      ) d
+      union all
+      select
+        5, v_high, null, null, null, sum(c.entries), sum(c.removed),
+        array(
+          select distinct r from compared k cross join lateral unnest(k.records) as r
+        ),
+        false
+      from compared c
+      order by 2, 1
+    loop
+      entries_checked := entries_checked + coalesce(v_chunk.entries, 0);
+      payloads_removed := payloads_removed + coalesce(v_chunk.removed, 0);
+      v_records := v_records || v_chunk.records;
+      if v_chunk.problem is not null then
+        problems := problems + 1;
+        complete := complete and not v_chunk.missing;
+        intact := intact and v_chunk.problem in ('seal_missing', 'entry_missing');
+        if problem is null then
+          problem := v_chunk.problem;
+          seal := v_chunk.seal;
+          entry := v_chunk.entry;
+          detail := v_chunk.detail;
+        end if;
+      end if;
+    end loop;
+    seals_checked := seals_checked + v_high - last_seal;
+    last_seal := v_high;
+    exit when entries_checked >= max_entries
+      or clock_timestamp() - v_started > make_interval(secs => max_seconds);
+  end loop;
+  if last_seal < v_stop then
+    next_after_seal := last_seal;
+  end if;
+
+  -- What is not wrong with any entry but missing around them.
+  for v_chunk in
+    select r.problem, null::bigint as seal,
+      (
+        select e.id from bulwark.audit_logs e
+        where e.removed_by = r.record
+          and (v_everybody or e.organization_id = verify_audit_log.organization_id)
+        order by e.id
+        limit 1
+      ) as entry,
+      format('its payload was removed under record %s, which does not cover it', r.record) as detail
+    from (
+      select record, bulwark_private.audit_removal_problem(record) as problem
+      from (select distinct unnest(v_records) as record) d
+    ) r
+    where r.problem is not null
+    union all
+    select 'pruning_without_record', p.through_seal, p.record_id,
+      format('the log was pruned through seal %s without a sealed record', p.through_seal)
+    from bulwark_private.audit_prunings p
+    -- Earlier ones may have gone with the prefix that a later one took.
+    where p.through_seal = v_pruned and not bulwark_private.audit_pruning_is_recorded(v_pruned)
+    union all
+    select 'checkpoint_ahead', c.tree_size, null,
+      format('seal %s was signed and is gone', c.tree_size)
+    from bulwark.audit_checkpoints c
+    where c.tree_size > coalesce(v_last.number, 0)
+    union all
+    -- What no seal can ever hold: an era that never was, a prefix that is pruned.
+    (
+      select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
+      from bulwark.audit_logs e
+      where (
+          e.era < least(
+            (select min(k.era) from bulwark_private.audit_eras k),
+            (select k.era from bulwark_private.audit_seals k order by k.number limit 1)
+          )
+          or e.era > greatest((select max(k.era) from bulwark_private.audit_eras k), v_last.era)
+        )
+        and (v_everybody or e.organization_id = verify_audit_log.organization_id)
+      limit 1
+    )
+    union all
+    (
+      select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
+      from bulwark_private.audit_prunings p
+      cross join lateral bulwark_private.audit_entries(null, null, p.era, p.snapshot, hashed => false) e
+      where p.through_seal = v_pruned
+        and (v_everybody or e.organization_id = verify_audit_log.organization_id)
+      limit 1
+    )
+    union all
+    select 'entry_unsealed', null, u.first_entry,
+      format(
+        '%s entries wait for a seal longer than they should, %s of them from a time to come',
+        u.entries, u.ahead
+      )
+    from bulwark_private.audit_unsealed(v_everybody, verify_audit_log.organization_id) u
+    where u.entries > 0
+    union all
+    select 'gap_recorded', null, null,
+      format('%s events of the auth schema could not be recorded', count(*))
+    from bulwark_private.audit_gaps g
+    where v_everybody
+      and g.noticed_at between coalesce(since, '-infinity') and coalesce(until, 'infinity')
+    having count(*) > 0
+  loop
+    problems := problems + 1;
+    intact := intact and v_chunk.problem <> 'entry_inserted';
+    complete := complete and v_chunk.problem = 'entry_inserted';
+    if problem is null then
+      problem := v_chunk.problem;
+      seal := v_chunk.seal;
+      entry := v_chunk.entry;
+      detail := v_chunk.detail;
+    end if;
+  end loop;
+  return next;
+end;
+$$;
+comment on function bulwark_private.verify_audit_log(
+  uuid, timestamptz, timestamptz, bigint, integer, integer
+) is 'What bulwark.verify_audit_log promises.';
+
+-- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
+create function bulwark.verify_audit_log(
+  organization_id uuid default null,
+  "from" timestamptz default null,
+  "to" timestamptz default null,
+  after_seal bigint default null,
+  max_entries integer default 1000000,
+  max_seconds integer default 5
+)
+  returns table (
+    intact boolean,
+    complete boolean,
+    problem text,
+    seal bigint,
+    entry uuid,
+    detail text,
+    problems bigint,
+    seals_checked bigint,
+    entries_checked bigint,
+    payloads_removed bigint,
+    first_seal bigint,
+    last_seal bigint,
+    next_after_seal bigint
+  )
+  language sql
+  stable
+  rows 1
+  security definer            -- definer because seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+  select * from bulwark_private.verify_audit_log(
+    verify_audit_log.organization_id, "from", "to", after_seal, max_entries, max_seconds
+  );
+$$;
+comment on function bulwark.verify_audit_log(
+  uuid, timestamptz, timestamptz, bigint, integer, integer
+) is
+  'Verifies the log of an organization (audit:read there; null: the whole installation, for a
+   super_admin and the service role) over the seals made from one time to another. intact: nothing
+   that is here was altered; complete: nothing is missing. problem names the first finding, with its
+   seal and entry; problems counts them. It stops after max_entries or max_seconds, and
+   next_after_seal is where to go on (after_seal), null at the end. Call seal_audit_log() before, in
+   a request of its own, to include the last second. Errors: AUDIT_INVALID_RANGE,
+   AUDIT_INVALID_LIMIT, RBAC_PERMISSION_DENIED.';
+
+-- Audit seal tree: the RFC 6962 tree over all seals, whose head checkpoints sign.
+-- Protects against another history: its paths prove that a seal belongs to a head, and that a later
+-- head contains an earlier one. Full subtrees are read, since the seal that ends one stores it.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.audit_tree_node(first_leaf bigint, width bigint)
+  returns bytea
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_level integer := 0;
+  v_node bytea;
+  v_split bigint;
+begin
+  while (1::bigint << v_level) < width loop
+    v_level := v_level + 1;
+  end loop;
+  -- A full, aligned subtree was stored by the seal that completed it.
+  if (1::bigint << v_level) = width and first_leaf % width = 0 then
+    select substring(s.nodes from v_level * 32 + 1 for 32) into v_node
+    from bulwark_private.audit_seals s
+    where s.number = first_leaf + width;
+    return v_node;
+  end if;
+  v_split := bulwark_private.largest_power_below(width);
+  return sha256(
+    '\x01'::bytea
+    || bulwark_private.audit_tree_node(first_leaf, v_split)
+    || bulwark_private.audit_tree_node(first_leaf + v_split, width - v_split)
+  );
+end;
+$$;
+comment on function bulwark_private.audit_tree_node(bigint, bigint) is
+  'The RFC 6962 hash over width seals from leaf first_leaf (from 0) in the tree of all seals.';
+
+create function bulwark_private.audit_tree_root(tree_size bigint)
+  returns bytea
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case tree_size
+    when 0 then sha256('') else bulwark_private.audit_tree_node(0, tree_size)
+  end;
+$$;
+comment on function bulwark_private.audit_tree_root(bigint) is
+  'The head of the tree over the first tree_size seals.';
+
+create function bulwark_private.audit_tree_path(leaf bigint, tree_size bigint)
+  returns bytea[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_first bigint := 0;
+  v_path bytea[] := array[]::bytea[];
+  v_split bigint;
+  v_width bigint := tree_size;
+begin
+  while v_width > 1 loop
+    v_split := bulwark_private.largest_power_below(v_width);
+    if leaf - v_first < v_split then
+      v_path := bulwark_private.audit_tree_node(v_first + v_split, v_width - v_split) || v_path;
+      v_width := v_split;
+    else
+      v_path := bulwark_private.audit_tree_node(v_first, v_split) || v_path;
+      v_first := v_first + v_split;
+      v_width := v_width - v_split;
+    end if;
+  end loop;
+  return v_path;
+end;
+$$;
+comment on function bulwark_private.audit_tree_path(bigint, bigint) is
+  'The inclusion proof (RFC 9162 2.1.3) of a seal in the tree of tree_size seals.';
+
+create function bulwark_private.audit_tree_consistency(from_size bigint, to_size bigint)
+  returns bytea[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_first bigint := 0;
+  v_known boolean := true;
+  v_old bigint := from_size;
+  v_path bytea[] := array[]::bytea[];
+  v_split bigint;
+  v_width bigint := to_size;
+begin
+  while v_old < v_width loop
+    v_split := bulwark_private.largest_power_below(v_width);
+    if v_old <= v_split then
+      v_path := bulwark_private.audit_tree_node(v_first + v_split, v_width - v_split) || v_path;
+      v_width := v_split;
+    else
+      v_path := bulwark_private.audit_tree_node(v_first, v_split) || v_path;
+      v_first := v_first + v_split;
+      v_width := v_width - v_split;
+      v_old := v_old - v_split;
+      v_known := false;
+    end if;
+  end loop;
+  -- The old tree itself is known to who asks; a part of it is not.
+  if not v_known then
+    v_path := bulwark_private.audit_tree_node(v_first, v_width) || v_path;
+  end if;
+  return v_path;
+end;
+$$;
+comment on function bulwark_private.audit_tree_consistency(bigint, bigint) is
+  'The consistency proof (RFC 9162 2.1.4) between two sizes of the tree of seals.';
+
+-- Audit keys: the public keys that checkpoints are signed with, and how one comes to be known.
+-- Protects against a checkpoint that nobody signed. Postgres cannot verify Ed25519, so each key
+-- comes with a secret that only its holder can derive, and after the first a key needs the secret
+-- of another that is known: the service role alone stores nothing under either.
+-- No function here is SECURITY DEFINER.
+
+create table bulwark.audit_keys (
+  key_id text primary key,
+  name text not null,
+  public_key bytea not null unique,
+  writer_hash bytea not null,
+  registered_at timestamptz not null default now(),
+  constraint audit_keys_key_id_format check (key_id ~ '^[0-9a-f]{8}$'),
+  constraint audit_keys_name_format check (name ~ '^[^[:space:]+]{1,200}$'),
+  constraint audit_keys_is_ed25519 check (octet_length(public_key) = 32)
+);
+comment on table bulwark.audit_keys is
+  'The Ed25519 public keys that checkpoints were signed with. A retired key stays, so that what it
+   signed can be verified.';
+comment on column bulwark.audit_keys.writer_hash is
+  'SHA-256 of the secret that the holder of the private key derives from it (a signature over a
+   constant text): who stores checkpoints under this key has to show it.';
+
+create table bulwark_private.audit_key_acceptances (
+  key_id text primary key,
+  accepted_at timestamptz not null default now()
+);
+comment on table bulwark_private.audit_key_acceptances is
+  'Keys that the owner let in although no former key vouches for them.';
+
+alter table bulwark.audit_keys enable row level security;
+alter table bulwark_private.audit_key_acceptances enable row level security;
+
+create policy "Anyone signed in reads the keys of checkpoints"
+  on bulwark.audit_keys for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+create function bulwark_private.audit_key_id(name text, public_key bytea)
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(
+    substring(sha256(convert_to(name, 'UTF8') || '\x0a01'::bytea || public_key) from 1 for 4), 'hex'
+  );
+$$;
+comment on function bulwark_private.audit_key_id(text, bytea) is
+  'The four bytes by which C2SP signed notes name an Ed25519 key, in hexadecimal.';
+
+create function bulwark.accept_audit_key(key_id text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (key_id ~ '^[0-9a-f]{8}$') is not true then
+    raise exception 'Cannot accept key: its id has 8 hexadecimal digits'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_KEY';
+  end if;
+  insert into bulwark_private.audit_key_acceptances (key_id) values (accept_audit_key.key_id)
+  on conflict do nothing;
+end;
+$$;
+comment on function bulwark.accept_audit_key(text) is
+  'Lets a signing key in that no former key vouches for, where that one is lost. For the owner of
+   the database; itself an entry. Errors: AUDIT_INVALID_KEY.';
+
+create function bulwark_private.register_audit_keys(signers jsonb)
+  returns text[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endorsed boolean;
+  v_id text;
+  v_ids text[] := array[]::text[];
+  v_key bytea;
+  v_signer jsonb;
+begin
+  if jsonb_typeof(signers) is distinct from 'array'
+    or jsonb_array_length(signers) not between 1 and 8
+    or exists (
+      select from jsonb_array_elements(signers) as s
+      where (s ->> 'name' ~ '^[^[:space:]+]{1,200}$') is not true
+        or (s ->> 'public_key' ~ '^[A-Za-z0-9+/]{43}=$') is not true
+        or (s ->> 'writer' ~ '^[A-Za-z0-9+/]{86}==$') is not true
+    ) then
+    raise exception 'Cannot store checkpoint: a signer has a name, a public key and its secret'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_KEY';
+  end if;
+  -- One at a time, so that two first calls do not both find nobody there.
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_keys', 0));
+  v_endorsed := not exists (select from bulwark.audit_keys) or exists (
+    select
+    from jsonb_array_elements(signers) as s
+    join bulwark.audit_keys k
+      on k.public_key = decode(s ->> 'public_key', 'base64')
+      and k.writer_hash = sha256(decode(s ->> 'writer', 'base64'))
+  );
+  for v_signer in select s from jsonb_array_elements(signers) with ordinality as t (s, place)
+    order by place
+  loop
+    v_key := decode(v_signer ->> 'public_key', 'base64');
+    v_id := bulwark_private.audit_key_id(v_signer ->> 'name', v_key);
+    if not v_endorsed and not exists (
+      select from bulwark.audit_keys k where k.public_key = v_key
+    ) and not exists (
+      select from bulwark_private.audit_key_acceptances a where a.key_id = v_id
+    ) then
+      raise exception 'Cannot store checkpoint: no former key vouches for key %', v_id
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_KEY_NOT_ENDORSED',
+              hint = 'Sign with the former key too, or as the owner: bulwark.accept_audit_key';
+    end if;
+    insert into bulwark.audit_keys as k (key_id, name, public_key, writer_hash)
+    values (
+      v_id, v_signer ->> 'name', v_key, sha256(decode(v_signer ->> 'writer', 'base64'))
+    )
+    on conflict do nothing;
+    if not exists (
+      select from bulwark.audit_keys k
+      where k.key_id = v_id
+        and k.public_key = v_key
+        and k.writer_hash = sha256(decode(v_signer ->> 'writer', 'base64'))
+    ) then
+      raise exception 'Cannot store checkpoint: key % is registered otherwise', v_id
+        using errcode = 'insufficient_privilege', detail = 'AUDIT_NOT_THE_KEY_HOLDER';
+    end if;
+    v_ids := v_ids || v_id;
+  end loop;
+  return v_ids;
+end;
+$$;
+comment on function bulwark_private.register_audit_keys(jsonb) is
+  'Makes the keys of signers known and returns their ids: the very first, and after it only such as
+   come together with one that is known or that the owner accepted. Errors: AUDIT_INVALID_KEY,
+   AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
+
+create trigger audit_keys_refuse_change
+  before update or delete on bulwark.audit_keys
+  for each row execute function bulwark_private.refuse_change();
+create trigger audit_keys_refuse_truncate
+  before truncate on bulwark.audit_keys
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark.audit_keys enable always trigger audit_keys_refuse_change;
+alter table bulwark.audit_keys enable always trigger audit_keys_refuse_truncate;
+select bulwark.enable_audit(
+  'bulwark.audit_keys', ignore => '{writer_hash}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.audit_key_acceptances',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- Audit checkpoints: the signed heads of the log, and whether each left the database.
+-- Protects against a rewritten or truncated tail: a checkpoint is signed outside the database with
+-- a key that never enters it, so nobody who only holds the database can make another history.
+-- SECURITY DEFINER: store_audit_checkpoint, record_audit_delivery, undelivered_audit_checkpoints,
+--   because checkpoints are written by nobody directly; audit_tree_head, because seals are for no
+--   client.
+
+create table bulwark.audit_checkpoints (
+  tree_size bigint primary key,
+  root_hash bytea not null,
+  key_id text not null references bulwark.audit_keys (key_id),
+  note text not null,
+  signed_at timestamptz not null default clock_timestamp(),
+  sink text,
+  delivered_at timestamptz,
+  delivery_error text,
+  constraint audit_checkpoints_root_is_a_hash check (octet_length(root_hash) = 32),
+  constraint audit_checkpoints_note_length check (octet_length(note) <= 8192)
+);
+comment on table bulwark.audit_checkpoints is
+  'Signed heads of the tree over all seals (C2SP tlog-checkpoint), and whether each left the
+   database.';
+create index audit_checkpoints_key_id_idx on bulwark.audit_checkpoints (key_id);
+create index audit_checkpoints_undelivered_idx on bulwark.audit_checkpoints (tree_size)
+  where delivered_at is null;
+
+alter table bulwark.audit_checkpoints enable row level security;
+
+create policy "Anyone signed in reads checkpoints"
+  on bulwark.audit_checkpoints for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+create function bulwark.audit_tree_head()
+  returns table (
+    tree_size bigint,
+    root_hash text,
+    sealed_at timestamptz,
+    checkpoint_size bigint,
+    checkpoint_at timestamptz
+  )
+  language sql
+  stable
+  rows 1
+  security definer            -- definer because seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    coalesce(s.number, 0),
+    bulwark_private.base64(bulwark_private.audit_tree_root(coalesce(s.number, 0))),
+    s.sealed_at,
+    c.tree_size,
+    c.signed_at
+  from (values (true)) as one
+  left join (
+    select s.number, s.sealed_at from bulwark_private.audit_seals s order by s.number desc limit 1
+  ) s on true
+  left join (
+    select c.tree_size, c.signed_at from bulwark.audit_checkpoints c
+    order by c.tree_size desc
+    limit 1
+  ) c on true;
+$$;
+comment on function bulwark.audit_tree_head() is
+  'What the next checkpoint signs: the size and root (base64) of the tree over all seals, and the
+   newest checkpoint there is.';
+
+create function bulwark_private.audit_note_fits(
+  note text,
+  origin text,
+  tree_size bigint,
+  root_hash text,
+  key_ids text[]
+)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    octet_length(note) <= 8192
+    and starts_with(note, concat_ws(E'\n', origin, tree_size, root_hash, '', ''))
+    and right(note, 1) = E'\n'
+    and (
+      select array_agg(
+          encode(substring(decode(l.line[2], 'base64') from 1 for 4), 'hex') order by l.place
+        ) = key_ids
+        and bool_and(l.line[1] = origin and octet_length(decode(l.line[2], 'base64')) = 68)
+      from (
+        select
+          s.place,
+          -- 68 bytes: the key's four and an Ed25519 signature.
+          regexp_match(s.line, '^\u2014 ([^[:space:]+]+) ([A-Za-z0-9+/]{91}=)$') as line
+        from string_to_table(
+          left(
+            substring(
+              note from length(concat_ws(E'\n', origin, tree_size, root_hash, '', '')) + 1
+            ),
+            -1
+          ),
+          E'\n'
+        ) with ordinality as s (line, place)
+      ) l
+    ),
+    false
+  );
+$$;
+comment on function bulwark_private.audit_note_fits(text, text, bigint, text, text[]) is
+  'Whether a text is a C2SP checkpoint of this log, size and root with one Ed25519 signature line of
+   each key, in their order. Whether the signatures are theirs only a verifier can say.';
+
+create function bulwark.store_audit_checkpoint(
+  tree_size bigint,
+  root_hash text,
+  note text,
+  signers jsonb
+)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write checkpoints directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids constant text[] := bulwark_private.register_audit_keys(signers);
+  -- A log has one name, that of its first key.
+  v_origin constant text := (
+    select k.name from bulwark.audit_keys k order by k.registered_at, k.key_id limit 1
+  );
+begin
+  if tree_size is null or root_hash is null or note is null
+    or tree_size not between 1 and coalesce((select max(s.number) from bulwark_private.audit_seals s), 0)
+    or root_hash <> bulwark_private.base64(bulwark_private.audit_tree_root(tree_size))
+    or not bulwark_private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
+    raise exception 'Cannot store checkpoint: it does not match the log'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_CHECKPOINT_MISMATCH';
+  end if;
+  insert into bulwark.audit_checkpoints (tree_size, root_hash, key_id, note)
+  values (
+    store_audit_checkpoint.tree_size, decode(store_audit_checkpoint.root_hash, 'base64'),
+    v_ids[1], store_audit_checkpoint.note
+  )
+  on conflict on constraint audit_checkpoints_pkey do nothing;
+  return found;
+end;
+$$;
+comment on function bulwark.store_audit_checkpoint(bigint, text, text, jsonb) is
+  'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is
+   the log''s; false where one of that size is stored already. signers, in the order of the note''s
+   lines: name, public_key and writer (base64), the secret that only the key''s holder can derive.
+   The signatures are made and verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH,
+   AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
+
+create function bulwark.record_audit_delivery(
+  tree_size bigint,
+  sink text,
+  error text default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write checkpoints directly
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update bulwark.audit_checkpoints c
+  set sink = left(record_audit_delivery.sink, 200),
+      delivered_at = case when error is null then clock_timestamp() end,
+      delivery_error = left(record_audit_delivery.error, 500)
+  where c.tree_size = record_audit_delivery.tree_size and c.delivered_at is null;
+  if not found and not exists (
+    select from bulwark.audit_checkpoints c where c.tree_size = record_audit_delivery.tree_size
+  ) then
+    raise exception 'Cannot record delivery: there is no such checkpoint'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_CHECKPOINT';
+  end if;
+end;
+$$;
+comment on function bulwark.record_audit_delivery(bigint, text, text) is
+  'Notes where a checkpoint was delivered, or why not; the first delivery stands. Errors:
+   AUDIT_UNKNOWN_CHECKPOINT.';
+
+create function bulwark.undelivered_audit_checkpoints(page_size integer default 100)
+  returns table (tree_size bigint, note text)
+  language sql
+  stable
+  rows 10
+  security definer            -- definer for the same reach as its siblings
+  set search_path = pg_catalog, pg_temp
+as $$
+  select c.tree_size, c.note
+  from bulwark.audit_checkpoints c
+  where c.delivered_at is null
+  order by c.tree_size
+  limit least(greatest(page_size, 1), 1000);
+$$;
+comment on function bulwark.undelivered_audit_checkpoints(integer) is
+  'Checkpoints that no sink has yet, oldest first.';
+
+create function bulwark_private.audit_checkpoints_keep()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (new.tree_size, new.root_hash, new.key_id, new.note, new.signed_at)
+    is distinct from (old.tree_size, old.root_hash, old.key_id, old.note, old.signed_at)
+    or old.delivered_at is not null then
+    raise exception 'Cannot change the checkpoint: only its first delivery is noted'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.audit_checkpoints_keep() is
+  'Trigger: of a checkpoint only the delivery changes, once.';
+
+create trigger audit_checkpoints_keep
+  before update on bulwark.audit_checkpoints
+  for each row execute function bulwark_private.audit_checkpoints_keep();
+create trigger audit_checkpoints_refuse_removal
+  before delete on bulwark.audit_checkpoints
+  for each row execute function bulwark_private.refuse_change();
+create trigger audit_checkpoints_refuse_truncate
+  before truncate on bulwark.audit_checkpoints
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_keep;
+alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_removal;
+alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+values ('bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints'));
+
+-- Audit proofs: that an entry is in the log, and that a later log contains an earlier one.
+-- Protects against a log that shows one thing to one reader and another to the next: whoever holds
+-- a proof and the public key needs nothing else from the database.
+-- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because
+--   seals are for no client.
+
+create function bulwark_private.base64_array(hashes bytea[])
+  returns jsonb
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_agg(bulwark_private.base64(h) order by place), '[]')
+  from unnest(hashes) with ordinality as t (h, place);
+$$;
+comment on function bulwark_private.base64_array(bytea[]) is 'A path as JSON: an array of base64 hashes.';
+
+create function bulwark_private.time_json(moment timestamptz)
+  returns text
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+end;
+$$;
+comment on function bulwark_private.time_json(timestamptz) is 'RFC 3339 in UTC, to the microsecond.';
+
+create function bulwark_private.time_microseconds(moment timestamptz)
+  returns bigint
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ('x' || encode(timestamptz_send(moment), 'hex'))::bit(64)::bigint;
+end;
+$$;
+comment on function bulwark_private.time_microseconds(timestamptz) is
+  'Microseconds since 2000-01-01 in UTC, as the hashes have them.';
+
+create function bulwark_private.audit_entry_json(entry bulwark_private.audit_commitments)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'id', entry.id,
+    'organization_id', entry.organization_id,
+    'era', entry.era,
+    'xid', entry.xid::text,
+    'occurred_at', bulwark_private.time_json(entry.occurred_at),
+    'occurred_at_us', bulwark_private.time_microseconds(entry.occurred_at),
+    'source', entry.source,
+    'severity', entry.severity,
+    'result', entry.result,
+    'event_type', entry.event_type,
+    'resource_type', entry.resource_type
+  ) || case
+    when entry.removed_by is null
+    then jsonb_build_object('salt', entry.salt, 'payload', entry.payload)
+    else jsonb_build_object(
+      'commitment', bulwark_private.base64(entry.commitment), 'removed_by', entry.removed_by
+    )
+  end;
+$$;
+comment on function bulwark_private.audit_entry_json(bulwark_private.audit_commitments) is
+  'An entry as proofs and exports carry it, with the exact text of its payload.';
+
+create function bulwark_private.audit_group_json(grouped bulwark_private.audit_groups)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'organization_id', grouped.organization_id,
+    'seal', grouped.seal,
+    'entry_count', grouped.entry_count,
+    'entries_before', grouped.entries_before,
+    'previous', bulwark_private.base64(grouped.previous),
+    'root', bulwark_private.base64(grouped.root)
+  );
+$$;
+comment on function bulwark_private.audit_group_json(bulwark_private.audit_groups) is
+  'An organization''s group in a seal as proofs and exports carry it.';
+
+create function bulwark_private.audit_group_proof(seal bigint, organization uuid)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_checkpoint bulwark.audit_checkpoints;
+  v_group bulwark_private.audit_groups;
+  v_hashes bytea;
+  v_seal bulwark_private.audit_seals;
+  v_size bigint;
+begin
+  select * into v_group
+  from bulwark_private.audit_groups g
+  where g.seal = audit_group_proof.seal and g.organization_id is not distinct from organization;
+  select * into v_seal from bulwark_private.audit_seals s where s.number = audit_group_proof.seal;
+  if v_group.seal is null or v_seal.number is null then
+    return null;
+  end if;
+  select string_agg(g.hash, '' order by g.position) into v_hashes
+  from bulwark_private.audit_groups g where g.seal = audit_group_proof.seal;
+  select * into v_checkpoint
+  from bulwark.audit_checkpoints c
+  where c.tree_size >= audit_group_proof.seal
+  order by c.tree_size desc
+  limit 1;
+  v_size := coalesce(
+    v_checkpoint.tree_size, (select max(s.number) from bulwark_private.audit_seals s)
+  );
+  return jsonb_build_object(
+    'group', bulwark_private.audit_group_json(v_group),
+    'group_index', v_group.position,
+    'group_count', octet_length(v_hashes) / 32,
+    'group_path', bulwark_private.base64_array(bulwark_private.merkle_path(v_hashes, v_group.position)),
+    'seal', jsonb_build_object(
+      'number', v_seal.number,
+      'previous_hash', bulwark_private.base64(v_seal.previous_hash),
+      'root', bulwark_private.base64(v_seal.root),
+      'era', v_seal.era,
+      'sealed_at', bulwark_private.time_json(v_seal.sealed_at),
+      'sealed_at_us', bulwark_private.time_microseconds(v_seal.sealed_at),
+      'snapshot', v_seal.snapshot::text,
+      'hash', bulwark_private.base64(v_seal.hash)
+    ),
+    'tree_index', v_seal.number - 1,
+    'tree_size', v_size,
+    'tree_path', bulwark_private.base64_array(bulwark_private.audit_tree_path(v_seal.number - 1, v_size)),
+    'tree_root', bulwark_private.base64(bulwark_private.audit_tree_root(v_size)),
+    'checkpoint', v_checkpoint.note
+  );
+end;
+$$;
+comment on function bulwark_private.audit_group_proof(bigint, uuid) is
+  'From an organization''s group through its seal to the newest checkpoint or, where none covers it
+   yet, to the tree as it is. Of other organizations it holds only hashes.';
+
+create function bulwark.audit_inclusion_proof(entry_id uuid)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entry bulwark_private.audit_commitments;
+  v_group bulwark_private.audit_groups;
+  v_index bigint;
+  v_seal bigint;
+begin
+  perform bulwark_private.require_caller();
+  select * into v_entry from bulwark_private.audit_commitments e where e.id = entry_id;
+  -- An entry that does not exist and one that is closed to the caller are the same answer.
+  if v_entry.id is null or not bulwark_private.caller_is_service() and not bulwark.is_super_admin()
+    and (
+      v_entry.organization_id is null
+      or v_entry.organization_id not in (select bulwark.organizations_with('audit:read'))
+    ) then
+    raise exception 'Cannot prove the entry: there is none here that you may read'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
+  end if;
+  v_seal := bulwark_private.audit_seal_of(v_entry.era, v_entry.xid);
+  if v_seal is null then
+    raise exception 'Cannot prove the entry: it is not sealed yet'
+      using errcode = 'PT409', detail = 'AUDIT_NOT_SEALED_YET', hint = 'Try again in a second';
+  end if;
+  select * into v_group
+  from bulwark_private.audit_groups g
+  where g.seal = v_seal and g.organization_id is not distinct from v_entry.organization_id;
+  select position(l.leaf in v_group.leaves) - 1 into v_index
+  from bulwark_private.audit_leaves l where l.id = entry_id;
+  if (v_index >= 0 and v_index % 32 = 0) is not true then
+    raise exception 'Cannot prove the entry: it is not what was sealed'
+      using errcode = 'data_corrupted', detail = 'AUDIT_ENTRY_ALTERED',
+            hint = 'Run verify_audit_log';
+  end if;
+  return bulwark_private.audit_group_proof(v_seal, v_entry.organization_id) || jsonb_build_object(
+    'entry', bulwark_private.audit_entry_json(v_entry),
+    'entry_index', v_index / 32,
+    'entry_path', bulwark_private.base64_array(bulwark_private.merkle_path(v_group.leaves, v_index / 32))
+  );
+end;
+$$;
+comment on function bulwark.audit_inclusion_proof(uuid) is
+  'Proves that an entry (audit:read in its organization) is in the log: entry to its organization''s
+   root, to its seal, to the newest checkpoint. Errors: AUDIT_UNKNOWN_ENTRY, AUDIT_NOT_SEALED_YET,
+   AUDIT_ENTRY_ALTERED.';
+
+create function bulwark.audit_consistency_proof(from_size bigint, to_size bigint)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_size bigint := coalesce((select max(s.number) from bulwark_private.audit_seals s), 0);
+begin
+  perform bulwark_private.require_caller();
+  -- RFC 9162 defines no proof from size 0: every log continues the empty one.
+  if (from_size between 1 and to_size and to_size <= v_size) is not true then
+    raise exception 'Cannot prove consistency: the sizes are not 1 <= from <= to <= %', v_size
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  return jsonb_build_object(
+    'from_size', from_size,
+    'to_size', to_size,
+    'from_root', bulwark_private.base64(bulwark_private.audit_tree_root(from_size)),
+    'to_root', bulwark_private.base64(bulwark_private.audit_tree_root(to_size)),
+    'path', bulwark_private.base64_array(bulwark_private.audit_tree_consistency(from_size, to_size))
+  );
+end;
+$$;
+comment on function bulwark.audit_consistency_proof(bigint, bigint) is
+  'Proves that the log of to_size seals contains that of from_size seals unchanged (RFC 9162 2.1.4).
+   For anyone signed in, from size 1 on. Errors: AUDIT_INVALID_RANGE and those of
+   bulwark_private.require_user.';
+
+create function bulwark_private.merkle_nodes(leaves bytea, first bigint, last bigint)
+  returns bytea[]
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_nodes bytea[] := array[]::bytea[];
+  v_place bigint := first;
+  v_width bigint;
+begin
+  while v_place < last loop
+    v_width := 1;
+    while v_place % (v_width * 2) = 0 and v_place + v_width * 2 <= last loop
+      v_width := v_width * 2;
+    end loop;
+    v_nodes := v_nodes || bulwark_private.merkle_root(
+      substring(leaves from (v_place * 32 + 1)::integer for (v_width * 32)::integer)
+    );
+    v_place := v_place + v_width;
+  end loop;
+  return v_nodes;
+end;
+$$;
+comment on function bulwark_private.merkle_nodes(bytea, bigint, bigint) is
+  'The roots of the fewest full subtrees that cover the leaves from first (from 0) up to last.';
+
+create function bulwark.audit_group_nodes(
+  seal bigint,
+  first bigint,
+  last bigint,
+  organization_id uuid default null
+)
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_leaves bytea;
+begin
+  perform bulwark_private.require_audit('audit:export', organization_id);
+  select g.leaves into v_leaves
+  from bulwark_private.audit_groups g
+  where g.seal = audit_group_nodes.seal
+    and g.organization_id is not distinct from audit_group_nodes.organization_id;
+  if (0 <= first and first <= last and last <= octet_length(v_leaves) / 32) is not true then
+    raise exception 'Cannot prove a part of the seal: it has no such entries'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  return bulwark_private.base64_array(bulwark_private.merkle_nodes(v_leaves, first, last));
+end;
+$$;
+comment on function bulwark.audit_group_nodes(bigint, bigint, bigint, uuid) is
+  'For an export that begins or ends within a seal (audit:export; null: the entries without an
+   organization): the nodes over the organization''s entries first to last, which are not in it, and
+   with which those that are lead to the root. Errors: AUDIT_INVALID_RANGE,
+   RBAC_PERMISSION_DENIED.';
+
+-- Audit alarms: what the log reports about itself while nobody looks, and how it is doing when
+-- somebody asks.
+-- Protects against checkpoints that quietly stop and against a log that nobody verifies: it is read
+-- through again and again, in steps.
+-- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client;
+--   report_checkpoint_problem, because not even the service role writes what the log says of
+--   itself.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.checkpoint_interval_seconds', '60',
+    'How often the tree head is signed; three missed in a row are reported');
+
+create table bulwark_private.audit_check_progress (
+  only_row boolean primary key default true check (only_row),
+  after_seal bigint not null default 0,
+  reported text[] not null default '{}',
+  overdue_checkpoint bigint
+);
+comment on table bulwark_private.audit_check_progress is
+  'Up to which seal the log has read itself through in this round, and what was reported last, so
+   that each is reported once: findings, and the size of the checkpoint whose successor is overdue
+   (null: none is). Not audited: it moves with every look.';
+insert into bulwark_private.audit_check_progress default values;
+alter table bulwark_private.audit_check_progress enable row level security;
+
+create function bulwark_private.raise_audit_alarm(action text, resource_type text, details jsonb)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.append_audit_entry(
+    'system.error', resource_type => raise_audit_alarm.resource_type,
+    action => raise_audit_alarm.action, severity => 'critical', result => 'failure',
+    details => raise_audit_alarm.details
+  );
+  perform bulwark.raise_security_event(
+    'audit_' || action, null, null, raise_audit_alarm.resource_type, raise_audit_alarm.details
+  );
+end;
+$$;
+comment on function bulwark_private.raise_audit_alarm(text, text, jsonb) is
+  'What has to reach a person: a critical entry of the installation''s own, and the security event
+   audit_ and the action. Every alarm of the log comes through here.';
+
+create function bulwark_private.report_missing_checkpoint()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_interval constant interval := make_interval(
+    secs => (bulwark_private.setting('audit.checkpoint_interval_seconds'))::integer
+  );
+  v_last bulwark.audit_checkpoints;
+  v_overdue bigint;
+  v_reported bigint;
+  v_waiting timestamptz;
+begin
+  select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
+  -- Where no key was ever known, checkpoints are not set up: audit_status says so, no alarm does.
+  -- Where one is known and no checkpoint is here, they were taken away.
+  if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
+    return;
+  end if;
+  select s.sealed_at into v_waiting
+  from bulwark_private.audit_seals s where s.number = coalesce(v_last.tree_size, 0) + 1;
+  if v_waiting < now() - 3 * v_interval then
+    v_overdue := coalesce(v_last.tree_size, 0);
+  end if;
+  -- Not told by the log's entries: what was reported is known here alone.
+  select p.overdue_checkpoint into v_reported from bulwark_private.audit_check_progress p;
+  if v_overdue is not distinct from v_reported then
+    return;
+  end if;
+  update bulwark_private.audit_check_progress p set overdue_checkpoint = v_overdue;
+  if v_overdue is not null then
+    perform bulwark_private.raise_audit_alarm(
+      'checkpoint_missing', 'bulwark.audit_checkpoints',
+      jsonb_build_object('tree_size', v_overdue, 'waiting_since', v_waiting)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark_private.report_missing_checkpoint() is
+  'Raises an alarm, once for each checkpoint, that its successor is overdue.';
+
+create function bulwark.report_checkpoint_problem(action text, details jsonb default '{}')
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes nothing of the log's own
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (action in ('checkpoint_refused', 'checkpoint_forged', 'checkpoints_missing')) is not true
+    or jsonb_typeof(details) is distinct from 'object' or octet_length(details::text) > 4096 then
+    raise exception 'Cannot report checkpoint problem: there is no such problem'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_CHECKPOINT_PROBLEM';
+  end if;
+  perform bulwark_private.append_audit_entry(
+    'system.error', resource_type => 'bulwark.audit_checkpoints',
+    action => report_checkpoint_problem.action, severity => 'critical', result => 'failure',
+    details => report_checkpoint_problem.details
+  );
+end;
+$$;
+comment on function bulwark.report_checkpoint_problem(text, jsonb) is
+  'Records that a checkpoint was refused, forged or is gone, as a critical entry, which a security
+   rule makes an event. For the function that signs, as the service role: only it sees signatures
+   and the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
+
+create function bulwark.check_audit_log(max_entries integer default 1000000)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because progress and seals are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_finding text;
+  v_progress bulwark_private.audit_check_progress;
+  v_verdict record;
+begin
+  -- A second run waits, and goes on where this one stopped.
+  select * into v_progress from bulwark_private.audit_check_progress p for update;
+  select * into v_verdict from bulwark_private.verify_audit_log(
+    null, null, null, v_progress.after_seal, max_entries, 5
+  );
+  -- A verdict names its first finding only, so one more behind it is told by how many there are:
+  -- else who had altered one entry could alter all that follow unreported.
+  if v_verdict.problem is not null then
+    v_finding := concat_ws(
+      ' ', v_verdict.problem, v_verdict.seal, v_verdict.entry, v_verdict.problems,
+      case when v_verdict.problem <> 'entry_unsealed' then v_verdict.detail end
+    );
+  end if;
+  if v_finding is not null and v_finding <> all (v_progress.reported) then
+    perform bulwark_private.raise_audit_alarm(
+      'verification_failed', 'bulwark.audit_logs', to_jsonb(v_verdict)
+    );
+  end if;
+  update bulwark_private.audit_check_progress p
+  set after_seal = coalesce(v_verdict.next_after_seal, 0),
+      reported = case
+        when v_finding is not null and v_finding <> all (p.reported)
+        then (v_finding || p.reported)[1:100]
+        else p.reported
+      end;
+  return v_verdict.intact and v_verdict.complete;
+end;
+$$;
+comment on function bulwark.check_audit_log(integer) is
+  'Verifies the next part of the log, from the beginning again after the end, and raises an alarm,
+   once for each finding. Returns whether the part is as it was sealed. For the scheduler and the
+   service role. Errors: AUDIT_INVALID_LIMIT.';
+
+create function bulwark.audit_status()
+  returns jsonb
+  language plpgsql
+  stable
+  security definer            -- definer because seals and guards are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_checkpoint bulwark.audit_checkpoints;
+  v_seal bulwark_private.audit_seals;
+begin
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_audit('system:monitor', null);
+  end if;
+  select * into v_seal from bulwark_private.audit_seals s order by s.number desc limit 1;
+  select * into v_checkpoint from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
+  return jsonb_build_object(
+    'era', (select max(e.era) from bulwark_private.audit_eras e),
+    'settled', bulwark_private.audit_log_is_settled(),
+    'restore_problems', (
+      select coalesce(jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)), '[]')
+      from bulwark_private.restore_problems() p
+    ),
+    'last_seal', v_seal.number,
+    'sealed_at', v_seal.sealed_at,
+    'overdue_entries', (select u.entries from bulwark_private.audit_unsealed(true, null) u),
+    'checkpoint_size', v_checkpoint.tree_size,
+    'checkpoint_at', v_checkpoint.signed_at,
+    'undelivered_checkpoints', (
+      select count(*) from bulwark.audit_checkpoints c where c.delivered_at is null
+    ),
+    'gaps', (select count(*) from bulwark_private.audit_gaps),
+    'guarded_tables', (select count(*) from bulwark_private.audit_guards g where g.captures),
+    'touched_guards', (
+      select coalesce(jsonb_agg(g.relation::text order by g.relation::text), '[]')
+      from bulwark_private.audit_guards g
+      where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation)
+    )
+  );
+end;
+$$;
+comment on function bulwark.audit_status() is
+  'How the log is doing: seals, overdue entries, checkpoints, deliveries, gaps, guards, and what a
+   restore did not bring back or left open (settled is false until the first seal after it). For the
+   service role and a super_admin. Errors: RBAC_PERMISSION_DENIED.';
+
+-- Audit queries: searching the log page by page, and exporting it in the order it was sealed.
+-- Protects against a reader beyond his organizations (row-level security, audit:read) and an export
+-- that nobody sees (audit:export, itself an entry).
+-- SECURITY DEFINER: export_audit_log, because seals are for no client and it records itself.
+
+create function bulwark_private.audit_id_floor(moment timestamptz)
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(
+    -- 48 bits of milliseconds: what lies before 1970 or after 10889 is the end of the range.
+    int8send(
+      least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
+    ) || '\x0000000000000000'::bytea,
+    'hex'
+  )::uuid;
+$$;
+comment on function bulwark_private.audit_id_floor(timestamptz) is
+  'Not more than the id of any entry from that moment on: a range of time as a range of the key.';
+
+create function bulwark_private.search_audit_logs(
+  organization_id uuid,
+  since timestamptz,
+  until timestamptz,
+  event_types text[],
+  severities bulwark.audit_severity[],
+  results bulwark.audit_result[],
+  actor_id uuid,
+  resource_type text,
+  resource_id text,
+  correlation_id uuid,
+  search text,
+  before uuid,
+  page_size integer
+)
+  returns setof bulwark.audit_logs
+  language plpgsql
+  stable
+  rows 50
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_custom_plan
+  set jit = off
+as $$
+declare
+  v_from timestamptz := since;
+  v_organizations uuid[];
+  v_pattern text := '%'
+    || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%';
+begin
+  if page_size is null or page_size not between 1 and 1000 then
+    raise exception 'Cannot search the audit log: a page has 1 to 1000 entries'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  if not (isfinite(since) and isfinite(until)) or since > until
+    or since > now() + interval '1 day' then
+    raise exception 'Cannot search the audit log: the range of time is empty or lies ahead'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  if length(search) not between 2 and 200 then
+    raise exception 'Cannot search the audit log: a search has 2 to 200 characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_SEARCH';
+  end if;
+  if exists (
+    select from unnest(event_types) as t
+    where not exists (select from bulwark.audit_event_types k where k.name = t)
+  ) then
+    raise exception 'Cannot search the audit log: an event type is not in the catalogue'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+  -- Text has no index: what is not narrowed by time is the last month.
+  if search is not null and v_from is null then
+    v_from := coalesce(until, now()) - interval '31 days';
+  end if;
+  -- Row-level security decides; naming the organizations lets the index help it.
+  if organization_id is null and current_user = 'authenticated'
+    and not bulwark.is_super_admin() then
+    v_organizations := array(select bulwark.organizations_with('audit:read'));
+    if cardinality(v_organizations) = 1 then
+      organization_id := v_organizations[1];
+    end if;
+  end if;
+  return query
+    select e.*
+    from bulwark.audit_logs e
+    where (search_audit_logs.organization_id is null
+        or e.organization_id = search_audit_logs.organization_id)
+      and (v_organizations is null or e.organization_id = any (v_organizations))
+      and (search_audit_logs.before is null or e.id < search_audit_logs.before)
+      and (v_from is null
+        or e.id >= bulwark_private.audit_id_floor(v_from) and e.occurred_at >= v_from)
+      and (until is null
+        or e.id < bulwark_private.audit_id_floor(until + interval '1 millisecond')
+        and e.occurred_at <= until)
+      and (event_types is null or e.event_type = any (event_types))
+      and (severities is null or e.severity = any (severities))
+      and (results is null or e.result = any (results))
+      and (search_audit_logs.actor_id is null or e.actor_id = search_audit_logs.actor_id)
+      and (search_audit_logs.resource_type is null
+        or e.resource_type = search_audit_logs.resource_type)
+      and (search_audit_logs.resource_id is null
+        or e.resource_id = search_audit_logs.resource_id)
+      and (search_audit_logs.correlation_id is null
+        or e.correlation_id = search_audit_logs.correlation_id)
+      and (search is null or concat_ws(
+        ' ', e.event_type, e.resource_type, e.resource_id, e.action, e.before, e.after, e.details
+      ) ilike v_pattern)
+    order by e.id desc
+    limit page_size;
+end;
+$$;
+comment on function bulwark_private.search_audit_logs(
+  uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
+  text, text, uuid, text, uuid, integer
+) is 'What bulwark.search_audit_logs promises; row-level security holds in it.';
+
+-- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
+create function bulwark.search_audit_logs(
+  organization_id uuid default null,
+  "from" timestamptz default null,
+  "to" timestamptz default null,
+  event_types text[] default null,
+  severities bulwark.audit_severity[] default null,
+  results bulwark.audit_result[] default null,
+  actor_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  correlation_id uuid default null,
+  search text default null,
+  before uuid default null,
+  page_size integer default 50
+)
+  returns setof bulwark.audit_logs
+  language sql
+  stable
+  rows 50
+  set search_path = pg_catalog, pg_temp
+as $$
+  select * from bulwark_private.search_audit_logs(
+    search_audit_logs.organization_id, "from", "to", event_types, severities, results,
+    search_audit_logs.actor_id, search_audit_logs.resource_type, search_audit_logs.resource_id,
+    search_audit_logs.correlation_id, search, search_audit_logs.before, page_size
+  );
+$$;
+comment on function bulwark.search_audit_logs(
+  uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
+  text, text, uuid, text, uuid, integer
+) is
+  'A page of the entries that the caller may read and that match every filter given, newest first;
+   before, the id of the last entry of a page, brings the next. Free text looks into resource,
+   action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
+   AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
+
+create function bulwark_private.export_audit_log(
+  organization_id uuid,
+  after text,
+  page_size integer,
+  since timestamptz,
+  until timestamptz,
+  signed boolean
+)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_cursor text := after;
+  v_entries jsonb;
+  v_first bigint;
+  v_group record;
+  v_bytes bigint := 0;
+  v_groups jsonb[] := array[]::jsonb[];
+  v_left integer := page_size;
+  v_news boolean := false;
+  v_next text;
+  v_page bigint;
+  v_place bigint := 0;
+  v_pruned constant bigint := (select max(r.through_seal) from bulwark_private.audit_prunings r);
+  v_seal bigint := 0;
+  v_signed constant bigint := (select max(c.tree_size) from bulwark.audit_checkpoints c);
+  v_started constant timestamptz := clock_timestamp();
+begin
+  perform bulwark_private.require_audit('audit:export', organization_id);
+  if page_size is null or page_size not between 1 and 5000 then
+    raise exception 'Cannot export the audit log: a page has 1 to 5000 entries'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  if not (isfinite(since) and isfinite(until)) or since > until
+    or since > now() + interval '1 day' then
+    raise exception 'Cannot export the audit log: the range of time is empty or lies ahead'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
+  end if;
+  if after is not null then
+    if after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
+      raise exception 'Cannot export the audit log: the cursor is not one of its own'
+        using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_CURSOR',
+              hint = 'Pass on the value of next or cursor from the page before';
+    end if;
+    v_seal := split_part(after, ':', 1)::bigint;
+    v_place := split_part(after, ':', 2)::bigint;
+  end if;
+
+  for v_group in
+    select g as stored, g.seal, g.entry_count, s.era, s.snapshot,
+      p.era as after_era, p.snapshot as after_snapshot
+    from bulwark_private.audit_groups g
+    join bulwark_private.audit_seals s on s.number = g.seal
+    left join bulwark_private.audit_seals p on p.number = g.seal - 1
+    where (
+        g.organization_id = export_audit_log.organization_id
+        or export_audit_log.organization_id is null and g.organization_id is null
+      )
+      and g.seal >= v_seal
+      and g.seal > coalesce(v_pruned, 0)
+      and (g.seal > v_seal or g.entry_count > v_place)
+      and (since is null or s.sealed_at >= since)
+      and (until is null or s.sealed_at <= until)
+      and (signed is not true or v_signed is null or g.seal <= v_signed)
+    order by g.seal
+  loop
+    -- A page ends by its entries, by its size, or by its time: it has to fit a statement.
+    if v_left = 0 or v_bytes > 4194304 or clock_timestamp() - v_started > interval '3 seconds' then
+      v_next := v_cursor;
+      exit;
+    end if;
+    v_first := case when v_group.seal = v_seal then v_place else 0 end;
+    select
+      coalesce(
+        jsonb_agg(
+          bulwark_private.audit_entry_json(c) || jsonb_build_object('leaf', m.leaf)
+          order by c.era, c.xid, c.id
+        ),
+        '[]'
+      ),
+      count(*),
+      v_news or coalesce(
+        bool_or(
+          (e.source, e.event_type, e.action)
+            is distinct from ('system'::bulwark.audit_source, 'data.export', 'export_audit_log')
+        ),
+        false
+      )
+    into v_entries, v_page, v_news
+    from (
+      select
+        m.id,
+        -- What was sealed at this place: it tells which entry is not what it was.
+        bulwark_private.base64(nullif(
+          substring(
+            (v_group.stored).leaves
+            from ((row_number() over (order by m.era, m.xid, m.id) - 1) * 32 + 1)::integer for 32
+          ),
+          ''
+        )) as leaf
+      from bulwark_private.audit_entries(
+        v_group.after_era, v_group.after_snapshot, v_group.era, v_group.snapshot,
+        false, export_audit_log.organization_id, false
+      ) m
+      order by m.era, m.xid, m.id
+      offset v_first
+      limit v_left
+    ) m
+    join bulwark_private.audit_commitments c on c.id = m.id
+    join bulwark.audit_logs e on e.id = m.id;
+    v_groups := array_append(
+      v_groups,
+      bulwark_private.audit_group_json(v_group.stored)
+        || jsonb_build_object('first', v_first, 'entries', v_entries)
+    );
+    v_bytes := v_bytes + pg_column_size(v_entries);
+    v_left := v_left - v_page;
+    v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
+    -- Where rows are gone the group ends before its count: the next page must not begin here again.
+    if v_first + v_page >= v_group.entry_count or v_left > 0 then
+      v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
+    else
+      v_next := v_cursor;
+      exit;
+    end if;
+  end loop;
+
+  -- A page that holds nothing but records of exports is not recorded: following the log would
+  -- otherwise never come to its end.
+  if v_news then
+    perform bulwark_private.append_audit_entry(
+      'data.export',
+      organization_id => export_audit_log.organization_id,
+      resource_type => 'bulwark.audit_logs',
+      action => 'export_audit_log',
+      details => jsonb_build_object(
+        'after', after, 'entries', page_size - v_left, 'cursor', v_cursor
+      )
+    );
+  end if;
+  return jsonb_build_object(
+    'groups', to_jsonb(v_groups),
+    'entries', page_size - v_left,
+    'next', v_next,
+    'cursor', v_cursor,
+    'pruned', (
+      select v_pruned
+      from bulwark_private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
+    ),
+    -- The group that the first one chains to proves that nothing between them is left out.
+    'previous', (
+      select bulwark_private.audit_group_json(g)
+      from bulwark_private.audit_groups g
+      where (
+          g.organization_id = export_audit_log.organization_id
+          or export_audit_log.organization_id is null and g.organization_id is null
+        )
+        and g.seal < (v_groups[1] ->> 'seal')::bigint
+      order by g.seal desc
+      limit 1
+    ),
+    'proof', bulwark_private.audit_group_proof(
+      (
+        select max(g.seal)
+        from bulwark_private.audit_groups g
+        where g.organization_id is not distinct from export_audit_log.organization_id
+          and g.seal between (v_groups[1] ->> 'seal')::bigint
+            and least((v_groups[cardinality(v_groups)] ->> 'seal')::bigint, v_signed)
+      ),
+      export_audit_log.organization_id
+    )
+  );
+end;
+$$;
+comment on function bulwark_private.export_audit_log(
+  uuid, text, integer, timestamptz, timestamptz, boolean
+) is
+  'What bulwark.export_audit_log promises.';
+
+create function bulwark.export_audit_log(
+  organization_id uuid default null,
+  after text default null,
+  page_size integer default 1000,
+  "from" timestamptz default null,
+  "to" timestamptz default null,
+  signed boolean default false
+)
+  returns jsonb
+  language sql
+  volatile
+  security definer            -- definer because seals are for no client and it records itself
+  set search_path = pg_catalog, pg_temp
+as $$
+  select bulwark_private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
+$$;
+comment on function bulwark.export_audit_log(
+  uuid, text, integer, timestamptz, timestamptz, boolean
+) is
+  'A page of an organization''s log (audit:export there; null: the entries without an organization,
+   for a super_admin and the service role) in the order it was sealed, with what proves it. next
+   brings the next page and is null at the end; cursor is where a follower goes on later: no entry
+   is ever sealed before it. signed ends the log where the newest checkpoint does, so that all of it
+   can be proved. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR,
+   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+
+-- Exports that go on: how far each caller has read an organization's log, so that an export of many
+-- pages, or of a log that is followed, counts as one.
+-- Protects against an export that claims to go on, in order not to count: only one request at a
+-- time goes on, from where the one before it ended; whoever goes back begins another export.
+-- SECURITY DEFINER: continue_audit_export and note_audit_export, because no client says how far it
+--   is.
+
+create table bulwark_private.audit_exports (
+  caller uuid not null,
+  organization_id uuid,
+  seal bigint not null,
+  place bigint not null,
+  under_way boolean not null,
+  noted_at timestamptz not null default now(),
+  constraint audit_exports_is_one unique nulls not distinct (caller, organization_id)
+);
+comment on table bulwark_private.audit_exports is
+  'How far users and API keys have exported the log of an organization (null: the entries without
+   one); for a day, because the log outlives organizations and accounts. Not audited: each page of
+   an export is.';
+comment on column bulwark_private.audit_exports.under_way is
+  'Whether a request reads on from there. One that breaks off leaves it so: what follows is another
+   export.';
+alter table bulwark_private.audit_exports enable row level security;
+
+create function bulwark.continue_audit_export(
+  caller uuid,
+  after text,
+  organization_id uuid default null
+)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because no client says how far it is
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_place bigint;
+  v_seal bigint;
+begin
+  if after is null or after !~ '^[0-9]{1,15}:[0-9]{1,15}$' then
+    return false;
+  end if;
+  v_seal := split_part(after, ':', 1)::bigint;
+  v_place := split_part(after, ':', 2)::bigint;
+  update bulwark_private.audit_exports e
+  set seal = v_seal, place = v_place, under_way = true, noted_at = now()
+  where e.caller = caller
+    and e.organization_id is not distinct from organization_id
+    and not e.under_way
+    and (e.seal, e.place) <= (v_seal, v_place);
+  return found;
+end;
+$$;
+comment on function bulwark.continue_audit_export(uuid, text, uuid) is
+  'Whether a request goes on with an export of this caller (service role only): it begins where the
+   one before it ended, or further on, and no other one does.';
+
+create function bulwark.note_audit_export(
+  caller uuid,
+  reached text,
+  begins boolean,
+  ends boolean,
+  organization_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client says how far it is
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  insert into bulwark_private.audit_exports as e (caller, organization_id, seal, place, under_way)
+  values (
+    caller, organization_id, split_part(reached, ':', 1)::bigint,
+    split_part(reached, ':', 2)::bigint, not ends
+  )
+  on conflict on constraint audit_exports_is_one do update
+    set seal = excluded.seal, place = excluded.place, under_way = excluded.under_way,
+        noted_at = excluded.noted_at
+    -- A page that ends late takes nobody back to where it is.
+    where begins or (excluded.seal, excluded.place) >= (e.seal, e.place);
+end;
+$$;
+comment on function bulwark.note_audit_export(uuid, text, boolean, boolean, uuid) is
+  'Notes where a page of an export ended (service role only); one that begins an export starts
+   anew, and after one that ends a request another may go on.';
+
+-- Audit legal holds: what may not be removed from the log, whatever retention and erasure say.
+-- Protects evidence against its removal: a hold keeps the entries of an organization, a person or a
+-- resource until it is released, also from a removal that was under way when it was placed.
+-- SECURITY DEFINER: place_legal_hold, release_legal_hold, because nobody may write holds directly;
+--   the trigger audit_holds_reset_retention, because progress is kept in bulwark_private.
+
+create table bulwark.audit_legal_holds (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid,
+  subject_id uuid,
+  resource_type text,
+  resource_id text,
+  reason text not null,
+  placed_by uuid,
+  placed_at timestamptz not null default now(),
+  placed_by_operator boolean not null,
+  released_by uuid,
+  released_at timestamptz,
+  constraint audit_legal_holds_holds_something
+    check (num_nonnulls(organization_id, subject_id, resource_type) > 0),
+  constraint audit_legal_holds_resource_has_a_type
+    check (resource_id is null or resource_type is not null),
+  constraint audit_legal_holds_reason_length check (length(btrim(reason)) between 1 and 1000)
+);
+comment on table bulwark.audit_legal_holds is
+  'What may not be removed from the log: the entries that match every column given, of an
+   organization, a person or a resource, until released. No foreign keys: a hold outlives what it
+   is about.';
+comment on column bulwark.audit_legal_holds.placed_by_operator is
+  'A super_admin or the service role placed it, so nobody lesser releases it.';
+create index audit_legal_holds_organization_id_idx on bulwark.audit_legal_holds (organization_id);
+
+alter table bulwark.audit_legal_holds enable row level security;
+
+create policy "Compliance officers read the holds of their organizations"
+  on bulwark.audit_legal_holds for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('compliance:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.legal_holds', '1000',
+    'Legal holds in force of one organization, or of none; it places four times as many a day');
+
+create function bulwark_private.addresses_of(user_id uuid, organization_id uuid)
+  returns text[]
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select lower(u.email) from auth.users u
+    where u.id = addresses_of.user_id and u.email <> ''
+    union
+    select i.email
+    from bulwark.invitations i
+    where (addresses_of.organization_id is null
+        or i.organization_id = addresses_of.organization_id)
+      and (
+        i.accepted_by = addresses_of.user_id
+        or i.id in (
+          select a.invitation_id from bulwark_private.invitation_accounts a
+          where a.user_id = addresses_of.user_id
+        )
+      )
+  );
+$$;
+comment on function bulwark_private.addresses_of(uuid, uuid) is
+  'The e-mail addresses of a person, in lower case: that of the account, and every one by which the
+   organization (null: any) invited it, also after the account is gone.';
+
+create function bulwark_private.address_pattern(addresses text[])
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Bounded, so that b@x.test is not found in a.b@x.test or b@x.test.example. Within JSON a line
+  -- break before it ends with a letter, and a quotation mark or backslash of its own is escaped.
+  select concat(
+    '(?:(?<![[:alnum:]._%+-])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))(?:',
+    string_agg(regexp_replace(f.form, '([^[:alnum:]@])', '\\\1', 'g'), '|' order by f.form),
+    ')(?![[:alnum:]_-]|\.[[:alnum:]])'
+  )
+  from (
+    select a as form from unnest(addresses) as a
+    union
+    select btrim(to_json(a)::text, '"') from unnest(addresses) as a
+  ) f
+  having count(*) > 0;
+$$;
+comment on function bulwark_private.address_pattern(text[]) is
+  'A regular expression for any of these addresses in text in lower case; null for none.';
+
+create function bulwark_private.mentions_person(content text, user_id uuid, pattern text)
+  returns boolean
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return position(user_id::text in content) > 0
+    or position('@' in content) > 0 and coalesce(lower(content) ~ pattern, false);
+end;
+$$;
+comment on function bulwark_private.mentions_person(text, uuid, text) is
+  'Whether what an entry holds names a person, by id or by an address (bulwark_private.address_pattern).';
+
+create view bulwark_private.audit_removable with (security_invoker = true) as
+  select e.*
+  from bulwark.audit_logs e
+  where e.removed_by is null
+    and e.event_type <> 'compliance.data_deleted'
+    and not exists (
+      -- Materialized: the addresses of a person are looked up once a query, not once an entry.
+      with holds as materialized (
+        select
+          h.*,
+          bulwark_private.address_pattern(
+            bulwark_private.addresses_of(h.subject_id, h.organization_id)
+          ) as pattern
+        from bulwark.audit_legal_holds h
+        where h.released_at is null
+      )
+      select from holds h
+      where (h.organization_id is null or h.organization_id = e.organization_id)
+        and (
+          h.subject_id is null
+          or h.subject_id = e.actor_id
+          or bulwark_private.mentions_person(
+            concat_ws(' ', e.resource_id, e.action, e.before, e.after, e.details),
+            h.subject_id, h.pattern
+          )
+        )
+        and (h.resource_type is null or h.resource_type = e.resource_type)
+        and (h.resource_id is null or h.resource_id = e.resource_id)
+    );
+comment on view bulwark_private.audit_removable is
+  'Entries that still have a payload that no legal hold keeps. Records of removals are never
+   removed.';
+
+create function bulwark_private.begin_audit_removal()
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- In a stricter isolation finish_audit_removal would not see a hold that came in between.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot remove from the audit log: the transaction is not READ COMMITTED'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED';
+  end if;
+  return array(select h.id from bulwark.audit_legal_holds h where h.released_at is null);
+end;
+$$;
+comment on function bulwark_private.begin_audit_removal() is
+  'The holds in force before a removal chooses what to take, for finish_audit_removal. Errors:
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+
+create function bulwark_private.finish_audit_removal(known_holds uuid[], organizations uuid[] default null)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Holds are placed under this lock: one that is being placed is waited for, and none is placed
+  -- between this look and the commit.
+  perform pg_advisory_xact_lock_shared(hashtextextended('bulwark.audit_holds', 0));
+  -- A removed payload no longer names its subject, so any new hold in its organization counts.
+  if exists (
+    select from bulwark.audit_legal_holds h
+    where h.released_at is null
+      and h.id <> all (known_holds)
+      and (organizations is null
+        or h.organization_id is null and organizations <> '{}'
+        or h.organization_id = any (organizations))
+  ) then
+    raise exception 'Cannot remove from the audit log: a legal hold was placed meanwhile'
+      using errcode = 'PT409', detail = 'AUDIT_HOLD_PLACED',
+            hint = 'Run it again: it then leaves what the hold keeps';
+  end if;
+end;
+$$;
+comment on function bulwark_private.finish_audit_removal(uuid[], uuid[]) is
+  'Undoes a removal of entries of some organizations (null: of any) if a hold that may keep one of
+   them was placed since begin_audit_removal. Every removal calls both. Errors: AUDIT_HOLD_PLACED.';
+
+create function bulwark_private.audit_legal_holds_wait()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_holds', 0));
+  return new;
+end;
+$$;
+comment on function bulwark_private.audit_legal_holds_wait() is
+  'Trigger: a hold waits for removals that are about to commit, and later ones see it.';
+
+create function bulwark.place_legal_hold(
+  reason text,
+  organization_id uuid default null,
+  subject_id uuid default null,
+  resource_type text default null,
+  resource_id text default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write holds directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+  v_limit constant bigint := (bulwark_private.setting('audit.legal_holds'))::bigint;
+begin
+  perform bulwark_private.require_permission_to_act('compliance:manage', organization_id);
+  if length(btrim(reason)) between 1 and 1000 is not true
+    or num_nonnulls(organization_id, subject_id, resource_type) = 0
+    or (resource_id is not null and resource_type is null) then
+    raise exception 'Cannot place hold: it takes a reason and an organization, person or resource'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_HOLD';
+  end if;
+  -- Every removal asks every hold. Placing and releasing in turn must not get around the limit.
+  perform bulwark_private.lock_count('audit_legal_holds', organization_id::text);
+  if (
+    select
+      count(*) filter (where h.released_at is null) >= v_limit
+      or count(*) filter (where h.placed_at > now() - interval '1 day') >= 4 * v_limit
+    from bulwark.audit_legal_holds h
+    where h.organization_id is not distinct from place_legal_hold.organization_id
+      and (h.released_at is null or h.placed_at > now() - interval '1 day')
+  ) then
+    raise exception 'Cannot place hold: there are as many as there may be'
+      using errcode = 'PT409', detail = 'AUDIT_TOO_MANY_HOLDS',
+            hint = 'One hold can keep a whole organization; the limit is audit.legal_holds';
+  end if;
+  insert into bulwark.audit_legal_holds (
+    reason, organization_id, subject_id, resource_type, resource_id, placed_by, placed_by_operator
+  )
+  values (
+    btrim(place_legal_hold.reason), place_legal_hold.organization_id, place_legal_hold.subject_id,
+    place_legal_hold.resource_type, place_legal_hold.resource_id, bulwark.current_person(),
+    bulwark_private.caller_is_service() or bulwark.is_super_admin()
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function bulwark.place_legal_hold(text, uuid, uuid, text, text) is
+  'Keeps the entries that match everything given from retention, erasure and pruning
+   (compliance:manage in the organization, system-wide without one), and returns the hold''s id. A
+   removal that is under way is undone if the hold may keep something of it. Errors:
+   AUDIT_INVALID_HOLD, AUDIT_TOO_MANY_HOLDS, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.release_legal_hold(hold_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write holds directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hold bulwark.audit_legal_holds;
+begin
+  select * into v_hold from bulwark.audit_legal_holds h where h.id = hold_id;
+  -- A hold that does not exist and one of a foreign organization are the same answer.
+  if not found then
+    v_hold.organization_id := gen_random_uuid();
+  end if;
+  perform bulwark_private.require_permission_to_act('compliance:manage', v_hold.organization_id);
+  if v_hold.placed_by_operator and not bulwark_private.caller_is_service()
+    and not bulwark.is_super_admin() then
+    raise exception 'Cannot release hold: a super_admin or the operator placed it'
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_HOLD_OUTRANKS_YOU',
+            hint = 'Ask a super_admin';
+  end if;
+  update bulwark.audit_legal_holds h
+  set released_at = now(), released_by = bulwark.current_person()
+  where h.id = hold_id and h.released_at is null;
+  if not found then
+    raise exception 'Cannot release hold: it is not in force'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_HOLD';
+  end if;
+end;
+$$;
+comment on function bulwark.release_legal_hold(uuid) is
+  'Ends a legal hold (compliance:manage where it was placed; one that a super_admin or the service
+   role placed only they end). Errors: AUDIT_UNKNOWN_HOLD, AUDIT_HOLD_OUTRANKS_YOU,
+   RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.audit_holds_reset_retention()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because progress is kept in bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update bulwark_private.audit_retention_progress p set through_id = null;
+  return null;
+end;
+$$;
+comment on function bulwark_private.audit_holds_reset_retention() is
+  'Trigger: what a released hold kept is old already, so retention begins anew.';
+
+create trigger audit_legal_holds_wait
+  before insert on bulwark.audit_legal_holds
+  for each row execute function bulwark_private.audit_legal_holds_wait();
+-- A hold that was released is not put back, and keeps its scope: another one is placed.
+create trigger audit_legal_holds_stay_released
+  before update on bulwark.audit_legal_holds
+  for each row when (old.released_at is not null and new.released_at is null)
+  execute function bulwark_private.refuse_change();
+create trigger audit_legal_holds_keep_columns
+  before update on bulwark.audit_legal_holds
+  for each row execute function bulwark.keep_columns(
+    'id', 'organization_id', 'subject_id', 'resource_type', 'resource_id', 'placed_at'
+  );
+create trigger audit_legal_holds_reset_retention
+  after update on bulwark.audit_legal_holds
+  for each statement execute function bulwark_private.audit_holds_reset_retention();
+-- Always: session_replication_role skips ordinary triggers.
+alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_wait;
+alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_stay_released;
+alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_keep_columns;
+select bulwark.enable_audit(
+  'bulwark.audit_legal_holds', organization_column => 'organization_id',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- Audit retention: takes the payloads of entries by age.
+-- Protects against removals without a trace: each one is an entry that says who, why, which and how
+-- many, and the log still verifies afterwards.
+-- SECURITY DEFINER: cleanup_old_audit_logs, because no client may change the log.
+
+create table bulwark_private.audit_retention_progress (
+  only_row boolean primary key default true check (only_row),
+  through_id uuid
+);
+comment on table bulwark_private.audit_retention_progress is
+  'Up to which entry retention is through, so that it does not read the whole log each time. Not
+   audited: each removal is sealed.';
+insert into bulwark_private.audit_retention_progress default values;
+
+alter table bulwark_private.audit_retention_progress enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.retention_days', '90', 'How many days payloads are kept at least, whoever cleans up'),
+  ('audit.removal_batch', '50000', 'How many entries one run of retention removes at most');
+
+create function bulwark_private.remove_audit_payloads(ids uuid[], organization uuid, details jsonb)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count integer;
+  v_record uuid := bulwark_private.append_audit_entry(
+    'compliance.data_deleted',
+    organization_id => organization,
+    resource_type => 'bulwark.audit_logs',
+    action => details ->> 'kind',
+    details => details || jsonb_build_object(
+      'entries', cardinality(ids), 'digest', bulwark_private.audit_digest(ids)
+    )
+  );
+begin
+  update bulwark.audit_logs e
+  set commitment = c.payload_commitment, removed_by = v_record, salt = null, actor_type = null,
+      actor_id = null, database_user = null, session_id = null, ip = null, user_agent = null,
+      resource_id = null, action = null, correlation_id = null, parent_id = null, before = null,
+      after = null, details = null
+  from bulwark_private.audit_commitments c
+  where e.id = any (ids) and c.id = e.id;
+  get diagnostics v_count = row_count;
+  if v_count <> cardinality(ids) then
+    raise exception 'Cannot remove payloads: another removal is under way'
+      using errcode = 'serialization_failure', detail = 'AUDIT_REMOVAL_CONFLICT';
+  end if;
+  return v_count;
+end;
+$$;
+comment on function bulwark_private.remove_audit_payloads(uuid[], uuid, jsonb) is
+  'Takes the payloads of entries of one organization under a record that covers exactly them.';
+
+create function bulwark.cleanup_old_audit_logs(retention_days integer default 90)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because no client may change the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch record;
+  v_floor uuid;
+  v_holds uuid[];
+  v_limit constant integer := (bulwark_private.setting('audit.removal_batch'))::integer;
+  v_last uuid;
+  v_organizations uuid[] := array[]::uuid[];
+  v_removed integer := 0;
+  v_through uuid;
+begin
+  if retention_days is null or retention_days not between 1 and 36500 then
+    raise exception 'Cannot clean up the audit log: retention is 1 to 36500 days'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RETENTION';
+  end if;
+  -- The service role may keep longer than was decided, never shorter: its key is on servers.
+  if retention_days < (bulwark_private.setting('audit.retention_days'))::integer then
+    raise exception 'Cannot clean up the audit log: payloads are kept % days',
+      bulwark_private.setting('audit.retention_days')
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_RETENTION_TOO_SHORT',
+            hint = 'The owner of the database decides: bulwark.settings, audit.retention_days';
+  end if;
+  v_floor := bulwark_private.audit_id_floor(now() - make_interval(days => retention_days));
+  -- Locks the row, so that a second run waits instead of removing the same.
+  select p.through_id into v_through from bulwark_private.audit_retention_progress p for update;
+  v_holds := bulwark_private.begin_audit_removal();
+  for v_batch in
+    select d.organization_id, array_agg(d.id order by d.id) as ids, max(d.id::text)::uuid as last
+    from (
+      select e.id, e.organization_id
+      from bulwark_private.audit_removable e
+      where e.id < v_floor
+        and e.occurred_at < now() - make_interval(days => retention_days)
+        and (v_through is null or e.id > v_through)
+        and e.severity not in ('error', 'critical')
+      order by e.id
+      limit v_limit
+    ) d
+    group by d.organization_id
+  loop
+    v_removed := v_removed + bulwark_private.remove_audit_payloads(
+      v_batch.ids, v_batch.organization_id,
+      jsonb_build_object(
+        'kind', 'retention', 'reason', format('older than %s days', retention_days)
+      )
+    );
+    v_last := greatest(v_last, v_batch.last);
+    v_organizations := v_organizations || v_batch.organization_id;
+  end loop;
+  update bulwark_private.audit_retention_progress p
+  set through_id = greatest(v_through, case when v_removed < v_limit then v_floor else v_last end);
+  perform bulwark_private.finish_audit_removal(v_holds, v_organizations);
+  delete from bulwark_private.audit_exports e where e.noted_at < now() - interval '1 day';
+  return v_removed;
+end;
+$$;
+comment on function bulwark.cleanup_old_audit_logs(integer) is
+  'Removes the payloads of entries older than so many days, critical and error ones and those under
+   a legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization
+   gets a record of it. It forgets how far exports were that nobody goes on with for a day. Run it
+   again until it returns 0. Not fewer days than audit.retention_days.
+   Errors: AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT,
+   AUDIT_HOLD_PLACED, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+
+-- Audit erasure: takes the payloads of one person's entries, in bounded steps, and the invitations
+-- of that person's addresses.
+-- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical
+-- or of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
+-- installation says otherwise. The record names nobody, and says how much was kept.
+-- SECURITY DEFINER: erase_subject, because no client may change the log.
+
+create function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What names an organization or a row is no person's: only accounts and actors are erased, and
+  -- those of whom a removal says that they were erased before. Within an organization only those it
+  -- knows of, so that nobody can ask it for accounts.
+  if exists (
+    select from bulwark_private.audit_groups g where g.organization_id = require_erasable.user_id
+  ) or not exists (
+    select from auth.users u
+    where u.id = require_erasable.user_id
+      and (require_erasable.organization_id is null or exists (
+        select from bulwark.user_roles g
+        where g.user_id = u.id and g.organization_id = require_erasable.organization_id
+      ))
+  ) and not exists (
+    select from bulwark.audit_logs e
+    where (require_erasable.organization_id is null
+        or e.organization_id = require_erasable.organization_id)
+      and (
+        e.actor_id = require_erasable.user_id
+        or e.event_type = 'compliance.data_deleted'
+          and e.source = 'system'
+          and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
+          and exists (select from bulwark.audit_logs r where r.removed_by = e.id)
+      )
+  ) and not exists (
+    select from bulwark_private.invitation_accounts a
+    join bulwark.invitations i on i.id = a.invitation_id
+    where a.user_id = require_erasable.user_id
+      and (require_erasable.organization_id is null
+        or i.organization_id = require_erasable.organization_id)
+  ) then
+    raise exception 'Cannot erase subject: nobody is known by that id'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
+  end if;
+  if exists (
+    select from bulwark.audit_legal_holds h
+    where h.released_at is null
+      and h.subject_id = require_erasable.user_id
+      and (h.organization_id is null or require_erasable.organization_id is null
+        or h.organization_id = require_erasable.organization_id)
+  ) then
+    raise exception 'Cannot erase subject: a legal hold keeps what is known of them'
+      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_erasable(uuid, uuid) is
+  'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD where a person cannot be erased.';
+
+create function bulwark_private.audit_subject(user_id uuid)
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select encode(sha256(uuid_send(user_id)), 'hex'); $$;
+comment on function bulwark_private.audit_subject(uuid) is
+  'How a record of an erasure names the person: the hash of a random id names nobody, but answers
+   whether this person was erased.';
+
+create function bulwark_private.erase_invitations(addresses text[], organization_id uuid)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_erased text[];
+begin
+  with erased as (
+    delete from bulwark.invitations i
+    where i.email = any (addresses)
+      and (erase_invitations.organization_id is null
+        or i.organization_id = erase_invitations.organization_id)
+      and not exists (
+        select from bulwark.audit_legal_holds h
+        where h.released_at is null
+          and (h.organization_id is null or h.organization_id = i.organization_id)
+          and (h.subject_id is null
+            or i.email = any (bulwark_private.addresses_of(h.subject_id, h.organization_id)))
+          and (h.resource_type is null or h.resource_type = 'bulwark.invitations')
+          and (h.resource_id is null or h.resource_id = i.id::text)
+      )
+    returning i.id
+  )
+  select array_agg(e.id::text) into v_erased from erased e;
+  return array(
+    select e.id
+    from bulwark.audit_logs e
+    where e.era = bulwark_private.audit_era()
+      and e.xid = pg_current_xact_id()
+      and e.resource_type = 'bulwark.invitations'
+      and e.resource_id = any (v_erased)
+  );
+end;
+$$;
+comment on function bulwark_private.erase_invitations(text[], uuid) is
+  'Deletes the invitations of these addresses in an organization (null: in all) that no legal hold
+   keeps. Returns the entries that this has written: they hold no address, but say who accepted.';
+
+create function bulwark_private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb)
+  returns table (removed integer, organizations uuid[])
+  language plpgsql
+  volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch record;
+begin
+  removed := 0;
+  organizations := '{}';
+  for v_batch in
+    select e.organization_id, array_agg(e.id order by e.id) as ids
+    from bulwark_private.audit_removable e
+    where e.id = any (remove_subject_payloads.ids)
+    group by e.organization_id
+  loop
+    removed := removed + bulwark_private.remove_audit_payloads(
+      v_batch.ids, v_batch.organization_id,
+      details || jsonb_build_object(
+        'kind', 'erasure', 'subject', bulwark_private.audit_subject(subject)
+      )
+    );
+    organizations := organizations || v_batch.organization_id;
+  end loop;
+  return next;
+end;
+$$;
+comment on function bulwark_private.remove_subject_payloads(uuid[], uuid, jsonb) is
+  'Takes the payloads of those of these entries that no legal hold keeps, under a record for each
+   organization that names the person by a hash.';
+
+create function bulwark.erase_subject(
+  user_id uuid,
+  reason text,
+  organization_id uuid default null,
+  evidence boolean default false,
+  after uuid default null,
+  max_entries integer default 5000,
+  max_seconds integer default 4
+)
+  returns table (removed integer, kept integer, next_after uuid)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because no client may change the log
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_details constant jsonb := jsonb_build_object('reason', reason, 'evidence', evidence);
+  v_found uuid[] := array[]::uuid[];
+  v_holds uuid[];
+  v_organizations uuid[];
+  v_page record;
+  v_pattern text;
+  v_started constant timestamptz := clock_timestamp();
+begin
+  perform bulwark.require_permission(
+    'compliance:manage', case when not evidence then organization_id end
+  );
+  if user_id is null or evidence is null or length(btrim(reason)) between 1 and 500 is not true then
+    raise exception 'Cannot erase subject: it takes a user and a reason of up to 500 characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_ERASURE';
+  end if;
+  if max_entries between 1 and 50000 is not true or max_seconds between 1 and 60 is not true then
+    raise exception 'Cannot erase subject: a step takes 1 to 50000 entries and 1 to 60 seconds'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  v_holds := bulwark_private.begin_audit_removal();
+  perform bulwark_private.require_erasable(user_id, organization_id);
+  v_pattern := bulwark_private.address_pattern(bulwark_private.addresses_of(user_id, organization_id));
+  kept := 0;
+  next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
+  -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
+  loop
+    select
+      count(*) as read,
+      (array_agg(p.id order by p.id desc))[1] as last,
+      array_agg(p.id order by p.id) filter (where p.named and not p.is_evidence) as found,
+      count(*) filter (where p.named and p.is_evidence) as kept
+    into v_page
+    from (
+      select
+        e.id,
+        e.removed_by is null and (
+          e.actor_id = erase_subject.user_id
+          or bulwark_private.mentions_person(
+            concat_ws(' ', e.resource_id, e.action, e.before, e.after, e.details),
+            erase_subject.user_id, v_pattern
+          )
+        ) as named,
+        not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
+          as is_evidence
+      from bulwark.audit_logs e
+      where e.id > next_after
+        and (erase_subject.organization_id is null
+          or e.organization_id = erase_subject.organization_id)
+      order by e.id
+      limit least(2000, max_entries)
+    ) p;
+    v_found := v_found || v_page.found;
+    kept := kept + v_page.kept;
+    next_after := coalesce(v_page.last, next_after);
+    if v_page.read < least(2000, max_entries) then
+      next_after := null;
+      exit;
+    end if;
+    exit when cardinality(v_found) >= max_entries
+      or clock_timestamp() - v_started > make_interval(secs => max_seconds);
+  end loop;
+  select r.removed, r.organizations into removed, v_organizations
+  from bulwark_private.remove_subject_payloads(v_found, user_id, v_details) r;
+  -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
+  -- should not have to wait.
+  perform bulwark_private.require_permission_to_act(
+    'compliance:manage', case when not evidence then organization_id end
+  );
+  -- Last, because by them a person's addresses are known; and behind the rights, in whose order
+  -- an invitation's row comes later.
+  if next_after is null then
+    select erase_subject.removed + r.removed, v_organizations || r.organizations
+    into removed, v_organizations
+    from bulwark_private.remove_subject_payloads(
+      bulwark_private.erase_invitations(bulwark_private.addresses_of(user_id, organization_id), organization_id),
+      user_id, v_details
+    ) r;
+  end if;
+  perform bulwark_private.finish_audit_removal(v_holds, v_organizations);
+  return next;
+end;
+$$;
+comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
+  'Removes the payloads of the entries that a user made or that name the user''s id or one of the
+   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
+   in the organization, or system-wide for all of them), but for those under a legal hold on
+   something else and, unless evidence is asked for too (compliance:manage system-wide), those
+   that are critical or of category security. One step of bounded size: call it again with after
+   set to next_after until that is null. Returns how many this step removed and how many it kept
+   as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
+   AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
+   AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
+
+-- Audit pruning: deletes whole seals with their entries from the beginning of the log.
+-- Protects against a beginning that is cut off: a tombstone entry, itself sealed, says through
+-- which seal the log was pruned, and only under it can anything be deleted.
+-- SECURITY DEFINER: prune_audit_log, because no client may change the log.
+
+create table bulwark_private.audit_prunings (
+  through_seal bigint primary key,
+  -- squawk-ignore prefer-bigint-over-int
+  era integer not null,
+  snapshot pg_snapshot not null,
+  record_id uuid not null,
+  xid xid8 not null default pg_current_xact_id(),
+  pruned_at timestamptz not null default now()
+);
+comment on table bulwark_private.audit_prunings is
+  'Tombstones: through which seal the log was pruned, and the entry that records it.';
+
+alter table bulwark_private.audit_prunings enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.keep_days', 'null', 'After how many days whole seals are pruned; null: never');
+
+create function bulwark_private.audit_pruning_is_recorded(through_seal bigint)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from bulwark_private.audit_prunings p
+    join bulwark_private.audit_seals s on s.number = p.through_seal
+    join bulwark.audit_logs e on e.id = p.record_id
+    where p.through_seal = audit_pruning_is_recorded.through_seal
+      and e.event_type = 'compliance.data_deleted'
+      and e.source = 'system'
+      and e.details ->> 'through_seal' = p.through_seal::text
+      and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
+      and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
+  );
+$$;
+comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
+  'Whether the tombstone of a pruning has its entry, as sealed, about the same seal.';
+
+create function bulwark.prune_audit_log(keep_days integer)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because no client may change the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entries bigint;
+  v_holds uuid[];
+  v_least constant integer := (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer;
+  v_pruned bigint;
+  v_record uuid;
+  v_records uuid[];
+  v_seal bulwark_private.audit_seals;
+  v_through bigint;
+begin
+  if keep_days is null or keep_days not between 1 and 36500 then
+    raise exception 'Cannot prune the audit log: entries are kept 1 to 36500 days'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RETENTION';
+  end if;
+  if (keep_days >= v_least) is not true then
+    raise exception 'Cannot prune the audit log: entries are kept %',
+      coalesce(v_least || ' days', 'for ever')
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_RETENTION_TOO_SHORT',
+            hint = 'The owner of the database decides: bulwark.settings, audit.keep_days';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  v_holds := bulwark_private.begin_audit_removal();
+  select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
+  -- A whole prefix: old enough, before the first entry that a hold keeps, within one batch, and
+  -- where checkpoints are made not beyond the newest.
+  select max(w.number) into v_through
+  from (
+    select s.number, sum(g.entries) over (order by s.number) as entries
+    from bulwark_private.audit_seals s
+    left join lateral (
+      select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
+    ) g on true
+    where s.number > v_pruned
+      and s.sealed_at < now() - make_interval(days => keep_days)
+      and s.number <= coalesce(
+        (select max(c.tree_size) from bulwark.audit_checkpoints c),
+        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+      )
+    order by s.number
+    limit 100000
+  ) w
+  where w.entries <= greatest(
+    (bulwark_private.setting('audit.removal_batch'))::integer,
+    (select sum(g.entry_count) from bulwark_private.audit_groups g where g.seal = v_pruned + 1)
+  );
+  select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
+  if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
+    select least(v_through, min(bulwark_private.audit_seal_of(e.era, e.xid)) - 1) into v_through
+    from bulwark.audit_logs e
+    where (e.era < v_seal.era
+        or e.era = v_seal.era and e.xid < pg_snapshot_xmax(v_seal.snapshot))
+      and e.removed_by is null
+      and e.event_type <> 'compliance.data_deleted'
+      and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
+    select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
+  end if;
+  if v_through is null or v_through <= v_pruned then
+    return 0;
+  end if;
+
+  -- The tombstone opens the way for the deletion and is complete before anybody can see it.
+  v_record := gen_random_uuid();
+  insert into bulwark_private.audit_prunings (through_seal, era, snapshot, record_id)
+  values (v_through, v_seal.era, v_seal.snapshot, v_record);
+  with gone as (
+    delete from bulwark.audit_logs e
+    where e.era < v_seal.era
+      or e.era = v_seal.era
+        and e.xid < pg_snapshot_xmax(v_seal.snapshot)
+        and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
+    returning e.removed_by
+  )
+  select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
+  into v_entries, v_records
+  from gone g;
+  -- Each organization's newest group stays, for the next one chains to it.
+  delete from bulwark_private.audit_groups g
+  where g.seal <= v_through and exists (
+    select from bulwark_private.audit_groups n
+    where n.seal > g.seal
+      and n.seal <= v_through
+      and (n.organization_id = g.organization_id
+        or n.organization_id is null and g.organization_id is null)
+  );
+  v_record := bulwark_private.append_audit_entry(
+    'compliance.data_deleted',
+    resource_type => 'bulwark.audit_logs',
+    action => 'pruning',
+    details => jsonb_build_object(
+      'kind', 'pruning',
+      'reason', format('sealed more than %s days ago', keep_days),
+      'through_seal', v_through,
+      'seal_hash', bulwark_private.base64(v_seal.hash),
+      'pruned', v_entries,
+      'removals', (
+        select coalesce(
+          jsonb_object_agg(
+            r.id, jsonb_build_object('entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids))
+          ),
+          '{}'
+        )
+        from (
+          select d.id, count(e.id) as entries,
+            array_agg(e.id) filter (where e.id is not null) as ids
+          from unnest(v_records) as d (id)
+          join bulwark.audit_logs k on k.id = d.id
+          left join bulwark.audit_logs e on e.removed_by = d.id
+          group by d.id
+        ) r
+      )
+    )
+  );
+  update bulwark_private.audit_prunings p set record_id = v_record where p.through_seal = v_through;
+  perform bulwark_private.finish_audit_removal(v_holds);
+  return v_entries;
+end;
+$$;
+comment on function bulwark.prune_audit_log(integer) is
+  'Deletes whole seals made more than so many days ago with their entries, from the beginning of the
+   log up to the first entry under a legal hold, at most one batch; returns how many entries. The
+   seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
+   records it. Not fewer days than audit.keep_days, and not at all while that is null. Errors:
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+
+create function bulwark_private.audit_prunings_refuse_change()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'UPDATE' and old.xid = pg_current_xact_id()
+    and (new.through_seal, new.era, new.snapshot::text, new.xid)
+      is not distinct from (old.through_seal, old.era, old.snapshot::text, old.xid) then
+    return new;
+  end if;
+  raise exception 'Cannot change audit_prunings: its rows are never changed or removed'
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+end;
+$$;
+comment on function bulwark_private.audit_prunings_refuse_change() is
+  'Trigger: a tombstone gets its record in the transaction that makes it and never changes again.';
+
+create trigger audit_prunings_refuse_change
+  before update or delete on bulwark_private.audit_prunings
+  for each row execute function bulwark_private.audit_prunings_refuse_change();
+create trigger audit_prunings_refuse_truncate
+  before truncate on bulwark_private.audit_prunings
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_change;
+alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint('bulwark_private.audit_prunings'));
+
+-- Audit schedule: what keeps the log sealed, signed and within its retention with nobody calling.
+-- Protects against a log that quietly stays unsealed.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.seal_interval_seconds', '1', 'How often the log is sealed, where the scheduler can');
+
+create function bulwark_private.schedule_audit_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regproc('net.http_post') is not null then
+    perform bulwark_private.schedule_job(
+      'bulwark-audit-checkpoint', '* * * * *',
+      $job$select bulwark_private.request_function('audit/checkpoint')$job$
+    );
+  end if;
+  perform bulwark_private.schedule_job(
+    'bulwark-audit-seal',
+    format('%s seconds', bulwark_private.setting('audit.seal_interval_seconds')),
+    'select bulwark.seal_audit_log()'
+  );
+  perform bulwark_private.schedule_job(
+    'bulwark-audit-retention', '*/10 * * * *',
+    $job$
+      select bulwark.cleanup_old_audit_logs((bulwark_private.setting('audit.retention_days'))::integer);
+      select bulwark.prune_audit_log(keep_days)
+      from (select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days) s
+      where keep_days is not null
+    $job$
+  );
+  perform bulwark_private.schedule_job(
+    'bulwark-audit-check', '*/5 * * * *', 'select bulwark.check_audit_log()'
+  );
+  -- A job that runs each second fills the scheduler's log within days.
+  return bulwark_private.schedule_job(
+    'bulwark-audit-run-log', '23 * * * *',
+    $job$
+      delete from cron.job_run_details d
+      using cron.job j
+      where j.jobid = d.jobid
+        and j.jobname like 'bulwark-%'
+        and d.end_time < now() - interval '1 day'
+    $job$
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_audit_jobs() is
+  'Schedules sealing, retention, verification and the scheduler''s own cleaning where pg_cron is
+   installed, and checkpoints where pg_net is as well; false where it is not. Call it again after
+   installing either or changing the interval.';
+
+revoke all on table
+  bulwark.audit_event_types,
+  bulwark.audit_logs,
+  bulwark_private.audit_payloads,
+  bulwark_private.audit_commitments,
+  bulwark_private.audit_leaves,
+  bulwark_private.audit_eras,
+  bulwark_private.audit_guards,
+  bulwark_private.audit_tables,
+  bulwark_private.audit_types,
+  bulwark_private.audit_system_objects,
+  bulwark_private.audit_columns,
+  bulwark_private.audit_parents,
+  bulwark_private.audit_gaps,
+  bulwark_private.audit_seals,
+  bulwark_private.audit_groups,
+  bulwark.audit_keys,
+  bulwark_private.audit_key_acceptances,
+  bulwark.audit_checkpoints,
+  bulwark_private.audit_check_progress,
+  bulwark_private.audit_exports,
+  bulwark.audit_legal_holds,
+  bulwark_private.audit_removable,
+  bulwark_private.audit_retention_progress,
+  bulwark_private.audit_prunings
+  from public, anon, authenticated, service_role;
+revoke all on function
+  bulwark_private.audited_organizations(),
+  bulwark_private.audit_cluster(),
+  bulwark_private.audit_era(),
+  bulwark_private.audit_log_is_settled(),
+  bulwark_private.audit_log_is_loading(),
+  bulwark_private.refuse_change(),
+  bulwark_private.audit_eras_stamp(),
+  bulwark_private.audit_logs_stamp(),
+  bulwark_private.install_audit_stamp(era integer),
+  bulwark_private.audit_logs_refuse_change(),
+  bulwark_private.append_audit_entry(event_type text, organization_id uuid, resource_type text, resource_id text, action text, result bulwark.audit_result, severity bulwark.audit_severity, details jsonb, before jsonb, after jsonb, parent_id uuid, source bulwark.audit_source, actor_id uuid, session_id uuid, ip text, user_agent text),
+  bulwark_private.audit_word(kind text, name text, content text, touched text, lasting boolean),
+  bulwark_private.audit_objects_fingerprint(),
+  bulwark_private.audit_code(),
+  bulwark_private.audit_code_fingerprint(code jsonb),
+  bulwark_private.audit_fingerprint(relation regclass),
+  bulwark_private.audit_catalogue(),
+  bulwark.refresh_audit_guards(),
+  bulwark_private.audit_value(value anyelement),
+  bulwark_private.audit_value(value anyelement, other anyelement),
+  bulwark_private.audit_json(changed record),
+  bulwark_private.audit_image(image jsonb, ignored text[], redacted text[], whole jsonb),
+  bulwark_private.audit_key(image jsonb, key_columns text[]),
+  bulwark_private.audit_organization(value text, lookup text),
+  bulwark_private.audit_key_columns(relation oid, known text[]),
+  bulwark_private.audit_places(relation oid, names text[]),
+  bulwark_private.audit_moved(relation oid, places jsonb),
+  bulwark_private.audit_statement(relation oid, operation text, options text[], old_rows text, new_rows text, trusting boolean),
+  bulwark_private.audit_carefully(relation oid, event integer, old record, new record, options text[]),
+  bulwark_private.audit_rows(),
+  bulwark_private.audit_truncate(),
+  bulwark_private.remembered_organization(value uuid, lookup text),
+  bulwark_private.remember_organizations(),
+  bulwark_private.forget_parents(target regclass),
+  bulwark_private.watch_parents(target regclass, organization_column text, organization_lookup regproc),
+  bulwark_private.leave_row_function(),
+  bulwark_private.audit_row_image(relation oid, source text, nulls jsonb),
+  bulwark_private.audit_shape(relation oid),
+  bulwark_private.audit_row_body(relation oid, operation text, options text[]),
+  bulwark_private.make_audit_function(relation oid, operation text, options text[], made name),
+  bulwark_private.drop_audit_triggers(target regclass),
+  bulwark.disable_audit(target regclass),
+  bulwark.enable_audit(target regclass, organization_column text, ignore text[], redact text[], bulk boolean, event_types text[], organization_lookup regproc, direct_only boolean),
+  bulwark_private.renew_audit_guards(),
+  bulwark_private.role_organization(role_id uuid),
+  bulwark_private.invitation_organization(invitation_id uuid),
+  bulwark_private.is_audit_evidence(event_type text, action text),
+  bulwark.log_audit_event(event_type text, action text, organization_id uuid, resource_type text, resource_id text, result bulwark.audit_result, severity bulwark.audit_severity, details jsonb, parent_id uuid, actor_id uuid),
+  bulwark_private.append_auth_entry(event_type text, user_id uuid, resource_type text, resource_id text, action text, session jsonb, before jsonb, after jsonb),
+  bulwark_private.audit_auth(),
+  bulwark_private.auth_watches(),
+  bulwark_private.watch_auth(),
+  bulwark_private.merkle_root(leaves bytea),
+  bulwark_private.largest_power_below(n bigint),
+  bulwark_private.merkle_path(leaves bytea, index bigint),
+  bulwark_private.audit_group_hash(organization_id uuid, seal bigint, entry_count bigint, entries_before bigint, previous bytea, root bytea),
+  bulwark_private.audit_seal_hash(number bigint, previous_hash bytea, root bytea, era integer, sealed_at timestamptz, snapshot pg_snapshot),
+  bulwark_private.base64(value bytea),
+  bulwark_private.audit_seal_nodes(number bigint, hash bytea),
+  bulwark_private.audit_group_before(organization uuid, seal bigint),
+  bulwark_private.audit_seals_extend_chain(),
+  bulwark_private.audit_groups_refuse_change(),
+  bulwark_private.audit_entries(after_era integer, after_snapshot pg_snapshot, era integer, snapshot pg_snapshot, everybody boolean, organization uuid, hashed boolean),
+  bulwark_private.write_audit_seal(snapshot pg_snapshot),
+  bulwark_private.inspect_audit_guards(),
+  bulwark.seal_audit_log(),
+  bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras),
+  bulwark_private.adopt_audit_guards(),
+  bulwark_private.settle_audit_era(),
+  bulwark_private.require_audit(permission text, organization_id uuid),
+  bulwark_private.audit_seal_of(era integer, xid xid8),
+  bulwark_private.audit_entry_is_sealed(entry_id uuid),
+  bulwark_private.audit_digest(ids uuid[]),
+  bulwark_private.audit_removal_problem(record_id uuid),
+  bulwark_private.name_bad_entry(seal bigint, organization uuid),
+  bulwark_private.audit_seal_problems(first_seal bigint, last_seal bigint, pruned bigint),
+  bulwark_private.compare_audit_groups(first_seal bigint, last_seal bigint, everybody boolean, organization uuid),
+  bulwark_private.audit_backdated(first_seal bigint, last_seal bigint, everybody boolean, organization uuid),
+  bulwark_private.audit_unsealed(everybody boolean, organization uuid),
+  bulwark_private.verify_audit_log(organization_id uuid, since timestamptz, until timestamptz, after_seal bigint, max_entries integer, max_seconds integer),
+  bulwark.verify_audit_log(organization_id uuid, "from" timestamptz, "to" timestamptz, after_seal bigint, max_entries integer, max_seconds integer),
+  bulwark_private.audit_tree_node(first_leaf bigint, width bigint),
+  bulwark_private.audit_tree_root(tree_size bigint),
+  bulwark_private.audit_tree_path(leaf bigint, tree_size bigint),
+  bulwark_private.audit_tree_consistency(from_size bigint, to_size bigint),
+  bulwark_private.audit_key_id(name text, public_key bytea),
+  bulwark.accept_audit_key(key_id text),
+  bulwark_private.register_audit_keys(signers jsonb),
+  bulwark.audit_tree_head(),
+  bulwark_private.audit_note_fits(note text, origin text, tree_size bigint, root_hash text, key_ids text[]),
+  bulwark.store_audit_checkpoint(tree_size bigint, root_hash text, note text, signers jsonb),
+  bulwark.record_audit_delivery(tree_size bigint, sink text, error text),
+  bulwark.undelivered_audit_checkpoints(page_size integer),
+  bulwark_private.audit_checkpoints_keep(),
+  bulwark_private.base64_array(hashes bytea[]),
+  bulwark_private.time_json(moment timestamptz),
+  bulwark_private.time_microseconds(moment timestamptz),
+  bulwark_private.audit_entry_json(entry bulwark_private.audit_commitments),
+  bulwark_private.audit_group_json(grouped bulwark_private.audit_groups),
+  bulwark_private.audit_group_proof(seal bigint, organization uuid),
+  bulwark.audit_inclusion_proof(entry_id uuid),
+  bulwark.audit_consistency_proof(from_size bigint, to_size bigint),
+  bulwark_private.merkle_nodes(leaves bytea, first bigint, last bigint),
+  bulwark.audit_group_nodes(seal bigint, first bigint, last bigint, organization_id uuid),
+  bulwark_private.raise_audit_alarm(action text, resource_type text, details jsonb),
+  bulwark_private.report_missing_checkpoint(),
+  bulwark.report_checkpoint_problem(action text, details jsonb),
+  bulwark.check_audit_log(max_entries integer),
+  bulwark.audit_status(),
+  bulwark_private.audit_id_floor(moment timestamptz),
+  bulwark_private.search_audit_logs(organization_id uuid, since timestamptz, until timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer),
+  bulwark.search_audit_logs(organization_id uuid, "from" timestamptz, "to" timestamptz, event_types text[], severities bulwark.audit_severity[], results bulwark.audit_result[], actor_id uuid, resource_type text, resource_id text, correlation_id uuid, search text, before uuid, page_size integer),
+  bulwark_private.export_audit_log(organization_id uuid, after text, page_size integer, since timestamptz, until timestamptz, signed boolean),
+  bulwark.export_audit_log(organization_id uuid, after text, page_size integer, "from" timestamptz, "to" timestamptz, signed boolean),
+  bulwark.continue_audit_export(caller uuid, after text, organization_id uuid),
+  bulwark.note_audit_export(caller uuid, reached text, begins boolean, ends boolean, organization_id uuid),
+  bulwark_private.addresses_of(user_id uuid, organization_id uuid),
+  bulwark_private.address_pattern(addresses text[]),
+  bulwark_private.mentions_person(content text, user_id uuid, pattern text),
+  bulwark_private.begin_audit_removal(),
+  bulwark_private.finish_audit_removal(known_holds uuid[], organizations uuid[]),
+  bulwark_private.audit_legal_holds_wait(),
+  bulwark.place_legal_hold(reason text, organization_id uuid, subject_id uuid, resource_type text, resource_id text),
+  bulwark.release_legal_hold(hold_id uuid),
+  bulwark_private.audit_holds_reset_retention(),
+  bulwark_private.remove_audit_payloads(ids uuid[], organization uuid, details jsonb),
+  bulwark.cleanup_old_audit_logs(retention_days integer),
+  bulwark_private.require_erasable(user_id uuid, organization_id uuid),
+  bulwark_private.audit_subject(user_id uuid),
+  bulwark_private.erase_invitations(addresses text[], organization_id uuid),
+  bulwark_private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb),
+  bulwark.erase_subject(user_id uuid, reason text, organization_id uuid, evidence boolean, after uuid, max_entries integer, max_seconds integer),
+  bulwark_private.audit_pruning_is_recorded(through_seal bigint),
+  bulwark.prune_audit_log(keep_days integer),
+  bulwark_private.audit_prunings_refuse_change(),
+  bulwark_private.schedule_audit_jobs()
+  from public, anon, authenticated, service_role;
+
+-- What is open to whom of audit. Everything else is revoked by the build.
+
+-- Where a checkpoint was delivered is the operator's business.
+grant select (tree_size, root_hash, key_id, note, signed_at, delivered_at) on bulwark.audit_checkpoints to authenticated;
+
+grant select on
+  bulwark.audit_event_types,
+  bulwark.audit_logs,
+  bulwark.audit_legal_holds
+  to authenticated, service_role;
+
+grant select (key_id, name, public_key, registered_at) on bulwark.audit_keys to authenticated, service_role;
+
+grant select on bulwark.audit_checkpoints to service_role;
+
+grant execute on function bulwark_private.audited_organizations() to authenticated;
+
+grant execute on function
+  bulwark.log_audit_event(text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid),
+  bulwark.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer),
+  bulwark.audit_inclusion_proof(uuid),
+  bulwark.audit_consistency_proof(bigint, bigint),
+  bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
+  bulwark.audit_status(),
+  bulwark_private.audit_id_floor(timestamptz),
+  bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
+  bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
+  bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
+  bulwark.place_legal_hold(text, uuid, uuid, text, text),
+  bulwark.release_legal_hold(uuid),
+  bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.seal_audit_log(),
+  bulwark.audit_tree_head(),
+  bulwark.store_audit_checkpoint(bigint, text, text, jsonb),
+  bulwark.record_audit_delivery(bigint, text, text),
+  bulwark.undelivered_audit_checkpoints(integer),
+  bulwark.report_checkpoint_problem(text, jsonb),
+  bulwark.check_audit_log(integer),
+  bulwark.continue_audit_export(uuid, text, uuid),
+  bulwark.note_audit_export(uuid, text, boolean, boolean, uuid),
+  bulwark.cleanup_old_audit_logs(integer),
+  bulwark.prune_audit_log(integer)
+  to service_role;

@@ -1,0 +1,859 @@
+-- Built by npm run build from supabase/schemas/04_security_events: edit the sources, not this file.
+
+-- Security events: what somebody has to look at, once each, with who takes care of it and how it
+-- ended.
+-- Protects against alarms that one organization reads of another, or that disappear without a
+-- trace: clients read, nobody writes, and what happens to an event is in the audit log.
+-- No function here is SECURITY DEFINER.
+
+create type bulwark.security_severity as enum ('low', 'medium', 'high', 'critical');
+comment on type bulwark.security_severity is 'How urgent a security event is, in rising order.';
+
+create table bulwark.security_event_types (
+  name text primary key,
+  severity bulwark.security_severity not null,
+  description text not null,
+  constraint security_event_types_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$')
+);
+comment on table bulwark.security_event_types is
+  'What can be raised, and how urgent it is. Migrations and the host application add rows.';
+
+-- No foreign key to users and organizations: an event outlives what it is about, and raising one
+-- must not wait for whoever changes them.
+create table bulwark.security_events (
+  id uuid primary key default gen_random_uuid(),
+  event_type text not null references bulwark.security_event_types (name),
+  severity bulwark.security_severity not null,
+  organization_id uuid,
+  user_id uuid,
+  subject text not null default '',
+  details jsonb not null default '{}',
+  occurrences bigint not null default 1,
+  raised_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  assigned_to uuid,
+  resolved_at timestamptz,
+  resolved_by uuid,
+  resolution_note text,
+  constraint security_events_resolved_with_a_note
+    check ((resolved_at is null) = (resolution_note is null)),
+  constraint security_events_subject_length check (length(subject) <= 256),
+  constraint security_events_note_length check (length(resolution_note) between 1 and 2000)
+) with (fillfactor = 85);
+comment on table bulwark.security_events is
+  'What somebody has to look at. While one is open, the same again (type, organization, user,
+   subject) counts it up. What concerns a user and no organization has a row in each organization of
+   the user, resolved by each for itself, beside the installation''s own.';
+comment on column bulwark.security_events.subject is
+  'What else tells it apart, such as the hash of an address; no secret and nobody''s name.';
+comment on column bulwark.security_events.details is
+  'What was known when it was first raised.';
+comment on column bulwark.security_events.resolved_by is
+  'Who resolved it; null with resolved_at set: the operator.';
+create unique index security_events_is_open_once on bulwark.security_events
+  (event_type, organization_id, user_id, subject) nulls not distinct
+  where resolved_at is null;
+create index security_events_organization_id_idx
+  on bulwark.security_events (organization_id, raised_at, id);
+create index security_events_resolved_at_idx on bulwark.security_events (resolved_at)
+  where resolved_at is not null;
+
+alter table bulwark.security_event_types enable row level security;
+alter table bulwark.security_events enable row level security;
+
+create policy "Anyone signed in reads the catalogue of security event types"
+  on bulwark.security_event_types for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+create policy "Members read security events of organizations where they may"
+  on bulwark.security_events for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('security:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+create function bulwark.list_security_events(
+  organization_id uuid default null,
+  include_resolved boolean default false,
+  minimum_severity bulwark.security_severity default 'low',
+  before uuid default null,
+  page_size integer default 50
+)
+  returns setof bulwark.security_events
+  language sql
+  stable
+  rows 50
+  set search_path = pg_catalog, pg_temp
+as $$
+  select e.*
+  from bulwark.security_events e
+  where e.organization_id is not distinct from list_security_events.organization_id
+    and (include_resolved or e.resolved_at is null)
+    and e.severity >= minimum_severity
+    and (
+      before is null
+      or (e.raised_at, e.id) < (
+        select b.raised_at, b.id from bulwark.security_events b where b.id = before
+      )
+    )
+  order by e.raised_at desc, e.id desc
+  limit least(greatest(page_size, 1), 1000);
+$$;
+comment on function bulwark.list_security_events(
+  uuid, boolean, bulwark.security_severity, uuid, integer
+) is
+  'The events of an organization (null: the installation''s own) that the caller may read, newest
+   first, a page at a time: before is the id of the last one of the page before.';
+
+insert into bulwark.security_event_types (name, severity, description) values
+  ('brute_force', 'high', 'One account was tried too often'),
+  ('credential_stuffing', 'critical', 'One address tried many accounts'),
+  ('breach_attempt', 'critical', 'A function reported an attempt to break in'),
+  ('permission_probing', 'medium', 'Somebody was refused again and again'),
+  ('rate_limit_abuse', 'medium', 'Somebody went on after being blocked more than once'),
+  ('key_from_new_network', 'medium', 'An API key was used from a network it never came from'),
+  ('impossible_travel', 'high', 'Two sign-ins were further apart than anybody travels'),
+  ('audit_verification_failed', 'critical', 'The audit log did not verify'),
+  ('audit_checkpoint_missing', 'high', 'The audit log went without a signed checkpoint'),
+  ('audit_protection_touched', 'critical', 'Somebody was at the triggers of a guarded table');
+
+-- Counting up is no news; opening, assigning and resolving are.
+select bulwark.enable_audit(
+  'bulwark.security_events', organization_column => 'organization_id',
+  ignore => '{occurrences,last_seen_at}',
+  event_types => '{security.suspicious_activity,data.update,data.delete}'
+);
+select bulwark.enable_audit(
+  'bulwark.security_event_types', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- Security raising: how an event is opened, or counted up while the same one is open.
+-- Protects against alarms that drown in their own repetition, and against whoever has many
+-- addresses and opens as many events.
+-- Raising never waits for another transaction and so never closes a circle of waiting ones: where
+-- the same event is being raised elsewhere at this moment it leaves an echo that is counted later.
+-- SECURITY DEFINER: report_security_event, because not even the service role writes events.
+
+insert into bulwark.settings (name, value, description) values
+  ('security.open_events_about_nobody', '1000',
+    'How many events of one type are open that concern no user and no organization');
+
+create table bulwark_private.security_event_echoes (
+  id bigint generated always as identity primary key,
+  event_type text not null,
+  organization_id uuid,
+  user_id uuid,
+  subject text not null,
+  details jsonb not null,
+  seen_at timestamptz not null default clock_timestamp()
+);
+comment on table bulwark_private.security_event_echoes is
+  'Events raised while another transaction was raising the same one; counted by the next run of
+   bulwark_private.count_security_echoes. Not audited: the events themselves are.';
+alter table bulwark_private.security_event_echoes enable row level security;
+
+create function bulwark_private.security_event_lock(
+  event_type text,
+  organization_id uuid,
+  user_id uuid,
+  subject text
+)
+  returns bigint
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select hashtextextended(
+    concat_ws('/', 'bulwark.security_event', event_type, organization_id, user_id, subject), 0
+  );
+$$;
+comment on function bulwark_private.security_event_lock(text, uuid, uuid, text) is
+  'The advisory lock under which one event is raised, assigned and resolved.';
+
+create function bulwark_private.count_security_event(
+  event_type text,
+  organization_id uuid,
+  user_id uuid,
+  subject text,
+  details jsonb,
+  times bigint default 1
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+#variable_conflict use_column
+declare
+  v_id uuid;
+  -- In a stricter isolation a row that somebody else just made would fail the whole transaction.
+  v_first boolean := current_setting('transaction_isolation') = 'read committed';
+  v_subject text := count_security_event.subject;
+begin
+  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones
+  -- the rest is one more. New ones are opened one after the other, so that the count holds.
+  if v_first and num_nonnulls(
+    count_security_event.organization_id, count_security_event.user_id
+  ) = 0 and bulwark_private.is_new_event(count_security_event.event_type, v_subject) then
+    v_first := pg_try_advisory_xact_lock(hashtextextended(
+      'bulwark.security_events/' || count_security_event.event_type, 0
+    ));
+    if v_first and bulwark_private.has_no_room_for_event(count_security_event.event_type) then
+      v_subject := 'others';
+    end if;
+  end if;
+  if v_first and pg_try_advisory_xact_lock(bulwark_private.security_event_lock(
+    count_security_event.event_type, count_security_event.organization_id,
+    count_security_event.user_id, v_subject
+  )) then
+    insert into bulwark.security_events as e
+      (event_type, severity, organization_id, user_id, subject, details, occurrences)
+    select
+      t.name, t.severity, count_security_event.organization_id, count_security_event.user_id,
+      v_subject, count_security_event.details, times
+    from bulwark.security_event_types t
+    where t.name = count_security_event.event_type
+    on conflict (event_type, organization_id, user_id, subject) where resolved_at is null
+      do update set
+        occurrences = e.occurrences + excluded.occurrences,
+        last_seen_at = excluded.last_seen_at
+    returning e.id into v_id;
+    return v_id;
+  end if;
+  insert into bulwark_private.security_event_echoes (event_type, organization_id, user_id, subject, details)
+  select
+    count_security_event.event_type, count_security_event.organization_id,
+    count_security_event.user_id, v_subject, count_security_event.details
+  from generate_series(1, times);
+  return (
+    select e.id
+    from bulwark.security_events e
+    where e.event_type = count_security_event.event_type
+      and e.organization_id is not distinct from count_security_event.organization_id
+      and e.user_id is not distinct from count_security_event.user_id
+      and e.subject = v_subject
+      and e.resolved_at is null
+  );
+end;
+$$;
+comment on function bulwark_private.count_security_event(text, uuid, uuid, text, jsonb, bigint) is
+  'Opens one event or counts it up, without ever waiting; its id, or null where it is not visible
+   yet because another transaction is opening it.';
+
+create function bulwark_private.is_new_event(event_type text, subject text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return not exists (
+    select from bulwark.security_events e
+    where e.event_type = is_new_event.event_type
+      and e.organization_id is null
+      and e.user_id is null
+      and e.subject = is_new_event.subject
+      and e.resolved_at is null
+  );
+end;
+$$;
+comment on function bulwark_private.is_new_event(text, text) is
+  'Whether no event of this type and subject is open that concerns no user and no organization.';
+
+create function bulwark_private.has_no_room_for_event(event_type text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_limit constant bigint := (bulwark_private.setting('security.open_events_about_nobody'))::bigint;
+begin
+  return v_limit <= (
+    select count(*)
+    from (
+      select from bulwark.security_events e
+      where e.event_type = has_no_room_for_event.event_type
+        and e.organization_id is null
+        and e.user_id is null
+        and e.subject <> 'others'
+        and e.resolved_at is null
+      limit v_limit
+    ) as open
+  );
+end;
+$$;
+comment on function bulwark_private.has_no_room_for_event(text) is
+  'Whether security.open_events_about_nobody events of a type are open that concern no user and no
+   organization.';
+
+create function bulwark.raise_security_event(
+  event_type text,
+  organization_id uuid,
+  user_id uuid,
+  subject text,
+  details jsonb default '{}'
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_details jsonb := coalesce(nullif(details, 'null'), '{}');
+  v_id uuid;
+  v_organization uuid;
+  v_subject text := left(
+    regexp_replace(coalesce(subject, ''), '[[:cntrl:]]', '', 'g'), 256
+  );
+begin
+  if event_type is null or not exists (
+    select from bulwark.security_event_types t where t.name = raise_security_event.event_type
+  ) then
+    raise exception 'Cannot raise security event: type "%" is not in the catalogue',
+      left(event_type, 64)
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from security_event_types';
+  end if;
+  -- What is noticed in a read cannot be written down there, and the read shall not fail for it.
+  if current_setting('transaction_read_only')::boolean then
+    return null;
+  end if;
+  if jsonb_typeof(v_details) <> 'object' then
+    v_details := jsonb_build_object('value', v_details);
+  end if;
+  if octet_length(v_details::text) > 8192 then
+    v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
+  end if;
+  v_id := bulwark_private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
+  if organization_id is null and user_id is not null then
+    for v_organization in
+      select bulwark_private.organizations_of(raise_security_event.user_id)
+    loop
+      perform bulwark_private.count_security_event(
+        event_type, v_organization, user_id, v_subject, v_details
+      );
+    end loop;
+  end if;
+  return v_id;
+end;
+$$;
+comment on function bulwark.raise_security_event(text, uuid, uuid, text, jsonb) is
+  'Raises an event, or counts it up while the same one is open, and returns its id (null in a
+   read-only transaction, or where another transaction is opening it right now). Of a user without
+   an organization each organization of the user is told: the details then hold nothing of any one
+   organization. Of nobody in particular security.open_events_about_nobody are open at once, and
+   what comes beyond them is one, about others. It stands and falls with the caller''s transaction.
+   Errors: SECURITY_UNKNOWN_EVENT_TYPE.';
+
+create function bulwark_private.count_security_echoes()
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_counted bigint := 0;
+  v_echo record;
+begin
+  for v_echo in
+    with taken as (
+      delete from bulwark_private.security_event_echoes e
+      where e.id in (
+        select l.id from bulwark_private.security_event_echoes l
+        order by l.id
+        limit 10000
+        for update skip locked
+      )
+      returning e.*
+    )
+    select
+      t.event_type, t.organization_id, t.user_id, t.subject,
+      (array_agg(t.details order by t.id))[1] as details, count(*) as times
+    from taken t
+    group by t.event_type, t.organization_id, t.user_id, t.subject
+  loop
+    perform bulwark_private.count_security_event(
+      v_echo.event_type, v_echo.organization_id, v_echo.user_id, v_echo.subject, v_echo.details,
+      v_echo.times
+    );
+    v_counted := v_counted + v_echo.times;
+  end loop;
+  return v_counted;
+end;
+$$;
+comment on function bulwark_private.count_security_echoes() is
+  'Counts what was raised while the same event was being raised elsewhere, up to 10,000 at a time,
+   and returns how many there were.';
+
+create function bulwark.report_security_event(
+  event_type text,
+  organization_id uuid default null,
+  user_id uuid default null,
+  subject text default '',
+  details jsonb default '{}'
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role writes events
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One that is open already would only be counted up when the log itself has to raise it.
+  if starts_with(event_type, 'audit_') then
+    raise exception 'Cannot report security event: only the audit log itself raises it'
+      using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE';
+  end if;
+  return bulwark.raise_security_event(event_type, organization_id, user_id, subject, details);
+end;
+$$;
+comment on function bulwark.report_security_event(text, uuid, uuid, text, jsonb) is
+  'Raises an event for a function of the installation (service role only): see
+   bulwark.raise_security_event. Those about the audit log (audit_…) are its own. Errors:
+   SECURITY_UNKNOWN_EVENT_TYPE, SECURITY_EVENT_NOT_REPORTABLE.';
+
+-- Security resolution: who takes care of an event, and how it ended.
+-- Protects against an event that is closed without a word, by somebody who may not, or by one
+-- organization for another; of a foreign event nobody learns that there is one.
+-- SECURITY DEFINER: assign_security_event and resolve_security_event, because no client writes
+--   events.
+
+create function bulwark_private.find_security_event(event_id uuid)
+  returns bulwark.security_events
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event bulwark.security_events;
+begin
+  perform bulwark_private.require_caller();
+  select * into v_event from bulwark.security_events e where e.id = event_id;
+  if not found or not bulwark_private.caller_is_service() and not (
+    case
+      when v_event.organization_id is null then bulwark.is_super_admin()
+      else bulwark_private.user_permits(bulwark_private.require_user(), 'security:read', v_event.organization_id)
+    end
+  ) then
+    raise exception 'Cannot change the security event: there is none here that you may see'
+      using errcode = 'PT404', detail = 'SECURITY_EVENT_NOT_FOUND';
+  end if;
+  if v_event.organization_id is not null then
+    perform bulwark.require_permission('security:resolve', v_event.organization_id);
+  end if;
+  return v_event;
+end;
+$$;
+comment on function bulwark_private.find_security_event(uuid) is
+  'An event that the caller may assign and resolve right now. Raises SECURITY_EVENT_NOT_FOUND, the
+   same for a foreign one and for none, RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.take_security_event(event_id uuid)
+  returns bulwark.security_events
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event bulwark.security_events := bulwark_private.find_security_event(event_id);
+begin
+  perform bulwark_private.lock_rights(v_event.organization_id);
+  perform bulwark_private.hold_session();
+  -- Whoever raises holds this lock and waits for nothing, so it comes free. The row is read again
+  -- behind it.
+  perform pg_advisory_xact_lock(bulwark_private.security_event_lock(
+    v_event.event_type, v_event.organization_id, v_event.user_id, v_event.subject
+  ));
+  perform from bulwark.security_events e where e.id = event_id for update;
+  v_event := bulwark_private.find_security_event(event_id);
+  if v_event.resolved_at is not null then
+    raise exception 'Cannot change the security event: it is resolved'
+      using errcode = 'PT409', detail = 'SECURITY_EVENT_RESOLVED',
+            hint = 'Should it happen again, another one is raised';
+  end if;
+  return v_event;
+end;
+$$;
+comment on function bulwark_private.take_security_event(uuid) is
+  'bulwark_private.find_security_event, locked and open. Raises SECURITY_EVENT_RESOLVED besides.';
+
+create function bulwark.assign_security_event(event_id uuid, assignee uuid)
+  returns bulwark.security_events
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes events
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event bulwark.security_events := bulwark_private.take_security_event(event_id);
+begin
+  -- The installation's own are read by super admins alone, whatever others hold system-wide.
+  if assignee is not null and (
+    bulwark_private.user_permits(assignee, 'security:read', v_event.organization_id) is not true
+    or v_event.organization_id is null and not exists (
+      select from bulwark_private.active_grants g
+      where g.user_id = assignee
+        and g.organization_id is null
+        and g.role_id = bulwark_private.super_admin_role()
+    )
+  ) then
+    raise exception 'Cannot assign the security event: they could not read it'
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_ASSIGNEE',
+            hint = 'Choose a member who holds security:read';
+  end if;
+  update bulwark.security_events e
+  set assigned_to = assignee
+  where e.id = event_id
+  returning * into v_event;
+  return v_event;
+end;
+$$;
+comment on function bulwark.assign_security_event(uuid, uuid) is
+  'Says who takes care of an open event (security:resolve): a member who may read it, or null for
+   nobody. Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_ASSIGNEE,
+   RBAC_PERMISSION_DENIED.';
+
+create function bulwark.resolve_security_event(event_id uuid, note text)
+  returns bulwark.security_events
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes events
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event bulwark.security_events := bulwark_private.take_security_event(event_id);
+begin
+  if btrim(coalesce(note, ''), E' \t\r\n') = '' or length(note) > 2000 then
+    raise exception 'Cannot resolve the security event: the note has 1 to 2000 characters'
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_NOTE',
+            hint = 'Say what it was and what was done';
+  end if;
+  update bulwark.security_events e
+  set resolved_at = clock_timestamp(), resolved_by = bulwark.current_person(),
+      resolution_note = note
+  where e.id = event_id
+  returning * into v_event;
+  return v_event;
+end;
+$$;
+comment on function bulwark.resolve_security_event(uuid, text) is
+  'Closes an open event with a note of what it was (security:resolve); the same happening again
+   opens another. Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_NOTE,
+   RBAC_PERMISSION_DENIED.';
+
+-- Security rules: what is an event although no single entry of the log is one. Each rule counts
+-- entries of one type within a window; where too many have the same actor, resource, network or
+-- organization, or one of them has to do with too many others, an event is raised.
+-- Protects against attacks that are slow or spread: each step is allowed, their number is not.
+-- Entries that clients report of themselves do not count.
+-- SECURITY DEFINER: evaluate_security_rules and cleanup_security_events, because nobody writes or
+--   deletes events.
+
+create type bulwark_private.security_key as enum ('actor', 'resource', 'network', 'installation', 'entry');
+comment on type bulwark_private.security_key is
+  'What entries are grouped by: who acted, what it was about, the hashed network they came from,
+   nothing, or each by itself.';
+
+create table bulwark.security_rules (
+  name text primary key,
+  enabled boolean not null default true,
+  event_type text not null references bulwark.security_event_types (name),
+  counts text not null,
+  action text,
+  grouped_by bulwark_private.security_key not null,
+  distinct_by bulwark_private.security_key,
+  threshold bigint not null,
+  window_seconds bigint not null,
+  description text not null,
+  constraint security_rules_threshold check (threshold between 1 and 100000),
+  constraint security_rules_window check (window_seconds between 1 and 604800)
+);
+comment on table bulwark.security_rules is
+  'When entries of the audit log are a security event: threshold of them (or of different
+   distinct_by) within the window, of one grouped_by.';
+create index security_rules_event_type_idx on bulwark.security_rules (event_type);
+
+create table bulwark_private.security_progress (
+  only_row boolean primary key default true check (only_row),
+  era bigint not null default 0,
+  snapshot pg_snapshot not null default pg_current_snapshot()
+);
+comment on table bulwark_private.security_progress is
+  'What the last evaluation saw, so that an entry that was committed late is new all the same; its
+   lock lets one evaluation run at a time. Not audited: it changes with every evaluation.';
+insert into bulwark_private.security_progress default values;
+
+alter table bulwark.security_rules enable row level security;
+alter table bulwark_private.security_progress enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('security.resolved_retention_days', '365', 'After how many days resolved events are removed');
+
+insert into bulwark.security_rules (
+  name, event_type, counts, action, grouped_by, distinct_by, threshold, window_seconds, description
+)
+values
+  ('account_brute_force', 'brute_force', 'auth.login_failed', null, 'resource', null, 10, 3600,
+    'Ten failed sign-ins on one account within an hour'),
+  ('credential_stuffing', 'credential_stuffing', 'auth.login_failed', null, 'network', 'resource',
+    10, 3600, 'One network failed on ten different accounts within an hour'),
+  ('permission_probing', 'permission_probing', 'authz.permission_denied', null, 'actor', null, 20,
+    600, 'Twenty refusals of one person within ten minutes'),
+  ('checkpoint_refused', 'audit_verification_failed', 'system.error', 'checkpoint_refused', 'entry',
+    null, 1, 3600, 'The audit log was not signed, since it contradicts what was signed before'),
+  ('checkpoint_forged', 'audit_verification_failed', 'system.error', 'checkpoint_forged', 'entry',
+    null, 1, 3600, 'A checkpoint of the audit log was not signed with its key'),
+  ('checkpoints_missing', 'audit_checkpoint_missing', 'system.error', 'checkpoints_missing',
+    'entry', null, 1, 3600, 'Checkpoints of the audit log that were delivered are gone'),
+  ('breach_attempt', 'breach_attempt', 'security.breach_attempt', null, 'entry', null, 1, 3600,
+    'A function reported an attempt to break in');
+
+-- What the window of a rule is counted from; a rule on another type reads the window's whole range.
+-- squawk-ignore require-concurrent-index-creation
+create index audit_logs_security_idx on bulwark.audit_logs (event_type, id)
+  where event_type in ('auth.login_failed', 'authz.permission_denied');
+
+create function bulwark_private.security_key_expression(grouped_by bulwark_private.security_key)
+  returns text
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case grouped_by
+    when 'actor' then 'e.actor_id::text'
+    when 'resource' then 'e.resource_id'
+    when 'network' then 'e.details ->> ''network'''
+    when 'installation' then ''''''
+    when 'entry' then 'e.id::text'
+  end;
+$$;
+comment on function bulwark_private.security_key_expression(bulwark_private.security_key) is
+  'The expression over an entry e that gives what it is grouped by.';
+
+create function bulwark_private.evaluate_security_rule(
+  rule bulwark.security_rules,
+  era integer,
+  since pg_snapshot
+)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_actor uuid;
+  v_entry uuid;
+  v_found bigint;
+  v_key constant text := bulwark_private.security_key_expression(rule.grouped_by);
+  v_matches constant text := format(
+    'e.event_type = %L and e.source <> ''client'' and e.parent_id is null
+       and (%L is null or e.action = %L)',
+    rule.counts, rule.action, rule.action
+  );
+  v_name text;
+  v_organization uuid;
+  v_raised integer := 0;
+  v_resource text;
+  v_subject text;
+begin
+  for v_entry, v_organization, v_actor, v_resource, v_subject, v_name, v_found in execute format(
+    $query$
+      with fresh as materialized (
+        select distinct on (k.key)
+          k.key, e.id, e.organization_id,
+          case when e.actor_type = 'user' then e.actor_id end as actor,
+          case when e.resource_type = 'auth.users' then e.resource_id end as account,
+          concat_ws(' ', e.resource_type, e.action) as name
+        from bulwark.audit_logs e
+        cross join lateral (select %1$s as key) k
+        where e.era = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
+          and not pg_visible_in_snapshot(e.xid, $2)
+          and %2$s and k.key is not null
+        order by k.key, e.id desc
+      ),
+      -- All at once and none left out: who floods the log with other keys neither hides theirs nor
+      -- has the window read once for each.
+      counted as (
+        select k.key, count(%3$s) as found
+        from bulwark.audit_logs e
+        cross join lateral (select %1$s as key) k
+        where e.id >= %4$L and %2$s and k.key in (select f.key from fresh f)
+        group by k.key
+        having count(%3$s) >= %5$s
+      )
+      select f.id, f.organization_id, f.actor, f.account, f.key, f.name, c.found
+      from fresh f
+      join counted c on c.key = f.key
+    $query$,
+    v_key, v_matches,
+    coalesce('distinct ' || bulwark_private.security_key_expression(rule.distinct_by), '*'),
+    bulwark_private.audit_id_floor(clock_timestamp() - make_interval(secs => rule.window_seconds)),
+    rule.threshold
+  )
+  using era, since
+  loop
+    perform bulwark.raise_security_event(
+      rule.event_type,
+      case when rule.grouped_by = 'entry' then v_organization end,
+      case rule.grouped_by
+        when 'actor' then v_actor
+        when 'resource' then bulwark_private.uuid_or_null(v_resource)
+      end,
+      case
+        when rule.grouped_by = 'entry' then v_name
+        when rule.grouped_by = 'actor' and v_actor is not null then ''
+        when rule.grouped_by = 'resource' and v_resource is not null then ''
+        else v_subject
+      end,
+      jsonb_build_object('rule', rule.name, 'found', v_found, 'entry', v_entry)
+    );
+    v_raised := v_raised + 1;
+  end loop;
+  return v_raised;
+end;
+$$;
+comment on function bulwark_private.evaluate_security_rule(bulwark.security_rules, integer, pg_snapshot) is
+  'Raises what one rule finds: only where an entry came since, so that what was resolved stays so.';
+
+create function bulwark.evaluate_security_rules()
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody writes events
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_era integer;
+  v_last bulwark_private.security_progress;
+  v_present constant pg_snapshot := pg_current_snapshot();
+  v_raised integer := 0;
+  v_rule bulwark.security_rules;
+begin
+  -- Before the sealer has begun the era of a restored log nobody else does.
+  if not bulwark_private.audit_log_is_settled() then
+    return 0;
+  end if;
+  v_era := bulwark_private.audit_era();
+  select * into v_last from bulwark_private.security_progress p for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  -- Transaction ids of another cluster say nothing here: after a restore it begins anew.
+  if v_last.era = v_era then
+    for v_rule in select * from bulwark.security_rules r where r.enabled order by r.name loop
+      v_raised := v_raised + bulwark_private.evaluate_security_rule(v_rule, v_era, v_last.snapshot);
+    end loop;
+  end if;
+  update bulwark_private.security_progress p set era = v_era, snapshot = v_present;
+  perform bulwark_private.count_security_echoes();
+  return v_raised;
+end;
+$$;
+comment on function bulwark.evaluate_security_rules() is
+  'Evaluates all rules over what was committed since the last time, and returns how often an event
+   was raised. For the scheduler; a second run at once does nothing.';
+
+create function bulwark.cleanup_security_events(retention_days integer default null)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody deletes events
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+  v_before timestamptz := now() - make_interval(days => coalesce(
+    retention_days, (bulwark_private.setting('security.resolved_retention_days'))::integer
+  ));
+begin
+  if retention_days not between 1 and 36500 then
+    raise exception 'Cannot clean up security events: retention is 1 to 36500 days'
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_RETENTION';
+  end if;
+  delete from bulwark.security_events e
+  where e.resolved_at < v_before
+    -- Nobody is left who could resolve it.
+    or e.last_seen_at < v_before and e.organization_id is not null and not exists (
+      select from bulwark.organizations o where o.id = e.organization_id
+    );
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function bulwark.cleanup_security_events(integer) is
+  'Removes events that were resolved so many days ago (null: as the settings say), and those of
+   organizations that no longer exist; returns how many. Open ones stay. Errors:
+   SECURITY_INVALID_RETENTION.';
+
+create function bulwark_private.schedule_security_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.schedule_job(
+    'bulwark-security-rules', '* * * * *', 'select bulwark.evaluate_security_rules()'
+  );
+  return bulwark_private.schedule_job(
+    'bulwark-security-retention', '43 3 * * *', 'select bulwark.cleanup_security_events()'
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_security_jobs() is
+  'Schedules the rules and retention where pg_cron is installed; false where it is not. Call it
+   again after installing it.';
+
+select bulwark.enable_audit(
+  'bulwark.security_rules', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+revoke all on table
+  bulwark.security_event_types,
+  bulwark.security_events,
+  bulwark_private.security_event_echoes,
+  bulwark.security_rules,
+  bulwark_private.security_progress
+  from public, anon, authenticated, service_role;
+revoke all on function
+  bulwark.list_security_events(organization_id uuid, include_resolved boolean, minimum_severity bulwark.security_severity, before uuid, page_size integer),
+  bulwark_private.security_event_lock(event_type text, organization_id uuid, user_id uuid, subject text),
+  bulwark_private.count_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb, times bigint),
+  bulwark_private.is_new_event(event_type text, subject text),
+  bulwark_private.has_no_room_for_event(event_type text),
+  bulwark.raise_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb),
+  bulwark_private.count_security_echoes(),
+  bulwark.report_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb),
+  bulwark_private.find_security_event(event_id uuid),
+  bulwark_private.take_security_event(event_id uuid),
+  bulwark.assign_security_event(event_id uuid, assignee uuid),
+  bulwark.resolve_security_event(event_id uuid, note text),
+  bulwark_private.security_key_expression(grouped_by bulwark_private.security_key),
+  bulwark_private.evaluate_security_rule(rule bulwark.security_rules, era integer, since pg_snapshot),
+  bulwark.evaluate_security_rules(),
+  bulwark.cleanup_security_events(retention_days integer),
+  bulwark_private.schedule_security_jobs()
+  from public, anon, authenticated, service_role;
+
+-- What is open to whom of security events. Everything else is revoked by the build.
+
+grant select on
+  bulwark.security_event_types,
+  bulwark.security_events
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.list_security_events(uuid, boolean, bulwark.security_severity, uuid, integer),
+  bulwark.assign_security_event(uuid, uuid),
+  bulwark.resolve_security_event(uuid, text)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.report_security_event(text, uuid, uuid, text, jsonb),
+  bulwark.evaluate_security_rules(),
+  bulwark.cleanup_security_events(integer)
+  to service_role;

@@ -1,0 +1,2331 @@
+-- Built by npm run build from supabase/schemas/06_rate_limits: edit the sources, not this file.
+
+-- Rate limits: the rules, and the buckets that they fill. A bucket is a token bucket with
+-- continuous refill, kept as one moment: when it will be full again (the theoretical arrival time
+-- of the generic cell rate algorithm). What a call costs moves that moment on; what would move it
+-- further away than the whole bucket takes to fill is refused.
+-- Protects against callers who race (the decision is one statement under the row's lock, on the
+-- database's clock), against clocks that jump back, and against whoever reads a bucket: addresses
+-- and accounts are hashed with a salt of this installation.
+-- SECURITY DEFINER: set_rate_limit, clear_rate_limit, because no client writes rules.
+
+create type bulwark.rate_limit_subject as enum ('caller', 'user_or_key', 'address_and_account');
+comment on type bulwark.rate_limit_subject is
+  'Whose bucket a call is charged to: the caller''s (user, else API key, else address), the user''s
+   or API key''s, or both that of the address and that of the account it is about.';
+create type bulwark.rate_limit_failure as enum ('open', 'closed');
+comment on type bulwark.rate_limit_failure is
+  'What becomes of a call that cannot be decided: let through, or refused.';
+
+-- One sequence for rules and overrides: each has buckets of its own.
+create sequence bulwark_private.rate_limit_scopes as integer;
+
+create table bulwark.rate_limit_rules (
+  name text primary key,
+  capacity bigint not null,
+  window_seconds bigint not null,
+  identified_by bulwark.rate_limit_subject not null,
+  when_store_fails bulwark.rate_limit_failure not null,
+  raises text references bulwark.security_event_types (name),
+  description text not null,
+  -- squawk-ignore prefer-bigint-over-int
+  scope integer not null default nextval('bulwark_private.rate_limit_scopes') unique,
+  -- Rounded up to the microsecond, so that never more than the rule says is let through.
+  emission_us bigint not null
+    generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
+  tolerance_us bigint not null generated always as (
+    (window_seconds * 1000000 + capacity - 1) / capacity * (capacity - 1)
+  ) stored,
+  constraint rate_limit_rules_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$'),
+  constraint rate_limit_rules_capacity check (capacity between 1 and 1000000),
+  constraint rate_limit_rules_window check (window_seconds between 1 and 2678400)
+);
+comment on table bulwark.rate_limit_rules is
+  'Token buckets: capacity calls at once, refilled evenly over the window. A host application adds
+   rows of its own.';
+comment on column bulwark.rate_limit_rules.raises is
+  'The security event that a refusal under this rule is, if it is one.';
+comment on column bulwark.rate_limit_rules.scope is
+  'What tells its buckets from those of other rules and overrides.';
+comment on column bulwark.rate_limit_rules.emission_us is
+  'How long one token takes to be refilled, in microseconds.';
+comment on column bulwark.rate_limit_rules.tolerance_us is
+  'How far ahead a bucket may be full again for one more call to be admitted, in microseconds.';
+create index rate_limit_rules_raises_idx on bulwark.rate_limit_rules (raises);
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.overrides', '10000',
+    'How many numbers of their own set_rate_limit sets for organizations and API keys at most');
+
+create table bulwark.rate_limit_overrides (
+  id uuid primary key default gen_random_uuid(),
+  rule text not null references bulwark.rate_limit_rules (name) on delete cascade,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  api_key_id uuid,
+  capacity bigint not null,
+  window_seconds bigint not null,
+  -- squawk-ignore prefer-bigint-over-int
+  scope integer not null default nextval('bulwark_private.rate_limit_scopes') unique,
+  emission_us bigint not null
+    generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
+  constraint rate_limit_overrides_of_one check (num_nonnulls(organization_id, api_key_id) = 1),
+  constraint rate_limit_overrides_capacity check (capacity between 1 and 1000000),
+  constraint rate_limit_overrides_window check (window_seconds between 1 and 2678400),
+  constraint rate_limit_overrides_is_one unique nulls not distinct
+    (rule, organization_id, api_key_id)
+);
+comment on table bulwark.rate_limit_overrides is
+  'Other numbers for one organization or one API key. What is charged under an override has buckets
+   of its own. An API key''s own override comes before its organization''s.';
+create index rate_limit_overrides_organization_id_idx
+  on bulwark.rate_limit_overrides (organization_id);
+-- Every decision asks for an override of its key: among those of a million others, too.
+create index rate_limit_overrides_api_key_id_idx on bulwark.rate_limit_overrides (api_key_id);
+
+-- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
+-- each page, so that a charge is a heap-only update and touches no index. What was charged is kept
+-- beside the moment: the statement that charges can then answer without asking for the rule again.
+create unlogged table bulwark_private.rate_limits (
+  id uuid not null,
+  full_at bigint not null,
+  limit_at bigint,
+  emission_us bigint not null,
+  -- Narrow, because there are a million rows: none of these can be large.
+  -- squawk-ignore prefer-bigint-over-int
+  scope integer not null,
+  -- squawk-ignore prefer-bigint-over-int
+  capacity integer not null,
+  -- squawk-ignore prefer-bigint-over-int
+  window_seconds integer not null,
+  when_store_fails bulwark.rate_limit_failure not null,
+  constraint rate_limits_pkey primary key (id, scope)
+) with (
+  fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
+);
+comment on table bulwark_private.rate_limits is
+  'The buckets: when each is full again, and whether the last call on it was admitted. Not audited
+   and not logged: this is what every request writes. A bucket that is full says nothing and is
+   removed by cleanup_old_rate_limits().';
+comment on column bulwark_private.rate_limits.id is
+  'A user''s id; of an API key the first 128 bits of SHA-256(kind, id), of every other identifier
+   those of SHA-256(salt, kind, name).';
+comment on column bulwark_private.rate_limits.full_at is 'In microseconds since 1970.';
+comment on column bulwark_private.rate_limits.limit_at is
+  'Up to where full_at could be for the last call to be admitted; null: it was refused.';
+
+create type bulwark_private.rate_limit_terms as (
+  scope integer,
+  emission_us bigint,
+  capacity integer,
+  window_seconds integer,
+  when_store_fails bulwark.rate_limit_failure
+);
+comment on type bulwark_private.rate_limit_terms is
+  'A rule, or its override, as it applies to one call; the columns of a bucket.';
+
+create table bulwark_private.rate_limit_salt (
+  only_row boolean primary key default true check (only_row),
+  salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+);
+comment on table bulwark_private.rate_limit_salt is
+  'What identifiers are hashed with. It keeps whoever sees buckets, blocks, violations or events
+   from finding addresses and accounts by trying; not whoever reads this table as well.';
+insert into bulwark_private.rate_limit_salt default values;
+
+alter table bulwark.rate_limit_rules enable row level security;
+alter table bulwark.rate_limit_overrides enable row level security;
+alter table bulwark_private.rate_limits enable row level security;
+alter table bulwark_private.rate_limit_salt enable row level security;
+
+create policy "Anyone signed in reads the rules"
+  on bulwark.rate_limit_rules for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+create policy "Members read the overrides of their organizations"
+  on bulwark.rate_limit_overrides for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('settings:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+create function bulwark_private.rate_limit_hash(name text)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select encode(
+      substring(sha256(s.salt || convert_to(name, 'UTF8')) from 1 for 16), 'hex'
+    )::uuid
+    from bulwark_private.rate_limit_salt s
+  );
+end;
+$$;
+comment on function bulwark_private.rate_limit_hash(text) is
+  'The key under which an identifier is kept: 128 bits of a salted SHA-256.';
+
+create function bulwark_private.charge_buckets(
+  ids uuid[],
+  terms bulwark_private.rate_limit_terms,
+  cost integer default 1
+)
+  returns table (id uuid, full_at bigint, present bigint, admitted boolean)
+  language plpgsql
+  volatile
+  rows 2
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+#variable_conflict use_column
+declare
+  -- When the call came, however long it then waits for another one on the same bucket.
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+  v_cost constant bigint := terms.emission_us * cost;
+  v_limit constant bigint := v_present + terms.emission_us * terms.capacity - v_cost;
+begin
+  -- In order of id, so that two calls on the same buckets wait for each other and never in a
+  -- circle. A moment further away than a whole bucket was written by a clock that has jumped back
+  -- since, or under a larger window: such a bucket is empty, no more.
+  return query
+    insert into bulwark_private.rate_limits as b (
+      id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
+    )
+    select
+      i.id, terms.scope, v_present + v_cost, v_limit, terms.emission_us, terms.capacity,
+      terms.window_seconds, terms.when_store_fails
+    from unnest(ids) as i (id)
+    order by i.id
+    on conflict (id, scope) do update set
+      full_at = case
+        when b.full_at <= excluded.limit_at then greatest(b.full_at, v_present) + v_cost
+        else least(b.full_at, excluded.limit_at + v_cost)
+      end,
+      limit_at = case when b.full_at <= excluded.limit_at then excluded.limit_at end,
+      emission_us = excluded.emission_us, capacity = excluded.capacity,
+      window_seconds = excluded.window_seconds, when_store_fails = excluded.when_store_fails
+    returning b.id, b.full_at, v_present, b.limit_at is not null;
+end;
+$$;
+comment on function bulwark_private.charge_buckets(uuid[], bulwark_private.rate_limit_terms, integer) is
+  'Charges buckets, each if it can pay, in one statement. The rows stay locked until the transaction
+   ends. cost is 1 to the capacity, and no id comes twice.';
+
+create function bulwark_private.require_rate_limit_rule(rule text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if rule is null or not exists (
+    select from bulwark.rate_limit_rules r where r.name = rule
+  ) then
+    raise exception 'Cannot limit: there is no rule "%"', left(rule, 64)
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_UNKNOWN_RULE',
+            hint = 'List them with: select name from rate_limit_rules';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_rate_limit_rule(text) is
+  'Raises RATE_LIMIT_UNKNOWN_RULE for a rule that does not exist.';
+
+create function bulwark.set_rate_limit(
+  rule text,
+  capacity integer,
+  window_seconds integer,
+  organization_id uuid default null,
+  api_key_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes rules
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission('system:admin', null);
+  perform bulwark_private.lock_rights(organization_id);
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  perform bulwark_private.require_rate_limit_rule(rule);
+  if capacity is null or capacity not between 1 and 1000000
+    or window_seconds is null or window_seconds not between 1 and 2678400
+    or num_nonnulls(organization_id, api_key_id) > 1 then
+    raise exception 'Cannot set the rate limit: 1 to 1000000 calls in 1 second to 31 days, of one'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LIMIT';
+  end if;
+  if num_nonnulls(organization_id, api_key_id) = 0 then
+    update bulwark.rate_limit_rules r
+    set capacity = set_rate_limit.capacity, window_seconds = set_rate_limit.window_seconds
+    where r.name = set_rate_limit.rule;
+    return;
+  end if;
+  if organization_id is not null and not exists (
+    select from bulwark.organizations o where o.id = set_rate_limit.organization_id
+  ) then
+    raise exception 'Cannot set the rate limit: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  perform bulwark_private.lock_count('rate_limit_overrides', null);
+  if not exists (
+    select from bulwark.rate_limit_overrides o
+    where o.rule = set_rate_limit.rule
+      and o.organization_id is not distinct from set_rate_limit.organization_id
+      and o.api_key_id is not distinct from set_rate_limit.api_key_id
+  ) and (select count(*) from bulwark.rate_limit_overrides)
+    >= (bulwark_private.setting('rate_limits.overrides'))::integer then
+    raise exception 'Cannot set the rate limit: there are as many of their own as there may be'
+      using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_OVERRIDES',
+            hint = 'Clear one first; the limit is the setting rate_limits.overrides';
+  end if;
+  insert into bulwark.rate_limit_overrides as o
+    (rule, organization_id, api_key_id, capacity, window_seconds)
+  values (
+    set_rate_limit.rule, set_rate_limit.organization_id, set_rate_limit.api_key_id,
+    set_rate_limit.capacity, set_rate_limit.window_seconds
+  )
+  on conflict on constraint rate_limit_overrides_is_one do update
+    set capacity = excluded.capacity, window_seconds = excluded.window_seconds;
+end;
+$$;
+comment on function bulwark.set_rate_limit(text, integer, integer, uuid, uuid) is
+  'Changes a rule''s numbers, or with an organization or an API key theirs alone (system:admin): an
+   organization does not raise its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
+   RATE_LIMIT_INVALID_LIMIT, RATE_LIMIT_TOO_MANY_OVERRIDES, RBAC_UNKNOWN_ORGANIZATION,
+   RBAC_PERMISSION_DENIED.';
+
+create function bulwark.clear_rate_limit(
+  rule text,
+  organization_id uuid default null,
+  api_key_id uuid default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes rules
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark.rate_limit_overrides o
+  where o.rule = clear_rate_limit.rule
+    and o.organization_id is not distinct from clear_rate_limit.organization_id
+    and o.api_key_id is not distinct from clear_rate_limit.api_key_id;
+  if not found then
+    raise exception 'Cannot clear the rate limit: there is no such override'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_OVERRIDE';
+  end if;
+end;
+$$;
+comment on function bulwark.clear_rate_limit(text, uuid, uuid) is
+  'Removes what set_rate_limit set for an organization or an API key (system:admin). Errors:
+   RATE_LIMIT_UNKNOWN_OVERRIDE, RBAC_PERMISSION_DENIED.';
+
+insert into bulwark.rate_limit_rules
+  (name, capacity, window_seconds, identified_by, when_store_fails, raises, description)
+values
+  ('api_default', 60, 60, 'caller', 'open', null, 'Whatever has no rule of its own'),
+  ('api_strict', 10, 60, 'caller', 'closed', null, 'What is costly or delicate'),
+  ('api_relaxed', 120, 60, 'caller', 'open', null, 'What is cheap and frequent'),
+  ('auth_login', 5, 900, 'address_and_account', 'closed', 'brute_force', 'Sign-ins'),
+  ('password_reset', 3, 3600, 'address_and_account', 'closed', 'brute_force', 'Password resets'),
+  ('export', 10, 3600, 'user_or_key', 'closed', null, 'Data leaving in bulk'),
+  ('symbi_assessment', 30, 60, 'user_or_key', 'open', null, 'SYMBI assessments');
+
+select bulwark.enable_audit(
+  'bulwark.rate_limit_rules', event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
+  'bulwark.rate_limit_overrides', organization_column => 'organization_id',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.rate_limit_salt', redact => '{salt}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- A handful of rows, read by every call: the planner shall know that they are one page.
+analyze bulwark.rate_limit_rules, bulwark_private.rate_limit_salt;
+
+-- Where a request comes from, and the lists of networks that are always or never let through.
+-- Protects against an address that the caller made up: of X-Forwarded-For only what trusted proxies
+-- wrote counts, and whoever owns an IPv6 /64 is one.
+-- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.address_header', 'null',
+    'The header to which a trusted proxy writes the client''s address; null: none is trusted'),
+  ('rate_limits.address_hops', '1',
+    'How many trusted proxies append to that header: the address is so many entries from its end'),
+  ('rate_limits.listed_networks', '10000', 'How many networks are listed by hand at most');
+
+-- What cannot be read would fail each request: it is refused where it is written down.
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_addresses check (
+    case name
+      when 'rate_limits.address_header' then
+        value = 'null' or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^[A-Za-z0-9-]{1,64}$'
+      when 'rate_limits.address_hops' then value between '1' and '20'
+      else true
+    end
+  );
+
+create type bulwark.network_verdict as enum ('allow', 'block');
+comment on type bulwark.network_verdict is
+  'allow: not limited by address and never blocked; block: refused, reads included.';
+
+create table bulwark.rate_limit_networks (
+  network cidr primary key,
+  verdict bulwark.network_verdict not null,
+  reason text not null,
+  created_by uuid,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  constraint rate_limit_networks_reason_length check (length(btrim(reason)) between 1 and 500)
+);
+comment on table bulwark.rate_limit_networks is
+  'Networks that were listed by hand. Where two overlap, allow comes before block.';
+create index rate_limit_networks_network_idx
+  on bulwark.rate_limit_networks using gist (network inet_ops);
+alter table bulwark.rate_limit_networks enable row level security;
+
+create policy "Super admins read the lists of networks"
+  on bulwark.rate_limit_networks for select to authenticated
+  using ((select bulwark.is_super_admin()));
+
+create function bulwark_private.client_network(address text)
+  returns text
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text := btrim(left(address, 100));
+  v_inet inet;
+begin
+  -- Some proxies add the port.
+  v_address := coalesce(
+    substring(v_address from '^\[([^\]]*)\](?::\d{1,5})?$'),
+    substring(v_address from '^([\d.]+):\d{1,5}$'),
+    v_address
+  );
+  if v_address ~ '^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$' then
+    return v_address;
+  end if;
+  if v_address is null
+    or v_address !~ '^[0-9A-Fa-f:.]{2,45}$'
+    or position(':' in v_address) = 0 then
+    return null;
+  end if;
+  begin
+    v_inet := v_address::inet;
+  exception
+    when invalid_text_representation then
+      return null;
+  end;
+  -- An IPv4 address in IPv6 clothes is the same client.
+  if v_inet <<= '::ffff:0:0/96' then
+    return host('0.0.0.0'::inet + (v_inet - '::ffff:0.0.0.0'::inet));
+  end if;
+  return network(set_masklen(v_inet, 64))::text;
+end;
+$$;
+comment on function bulwark_private.client_network(text) is
+  'An address as it is limited: IPv4 as it is, IPv6 by its /64, null for anything else.';
+
+create function bulwark_private.forwarded_address(headers jsonb, header text, hops integer)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return btrim(split_part(headers ->> lower(header), ',', -greatest(hops, 1)));
+end;
+$$;
+comment on function bulwark_private.forwarded_address(jsonb, text, integer) is
+  'What the outermost of so many trusted proxies wrote to the header; null where none is trusted.
+   What stands further left in the header is the client''s own claim.';
+
+create function bulwark_private.client_address(headers jsonb)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.client_network(bulwark_private.forwarded_address(
+    headers, bulwark_private.setting('rate_limits.address_header') #>> '{}',
+    (bulwark_private.setting('rate_limits.address_hops'))::integer
+  ));
+end;
+$$;
+comment on function bulwark_private.client_address(jsonb) is
+  'The network a request comes from, by the header and the number of proxies that are trusted; null
+   where none is, or where what they wrote is no address.';
+
+create function bulwark.list_network(
+  network text,
+  verdict bulwark.network_verdict,
+  reason text,
+  expires_at timestamptz default null
+)
+  returns bulwark.rate_limit_networks
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the lists
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_listed bulwark.rate_limit_networks;
+  v_network cidr;
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  begin
+    v_network := network::cidr;
+  exception
+    when invalid_text_representation then
+      v_network := null;
+  end;
+  -- Callers are told apart by the /64 of IPv6, so a narrower network would be nobody's.
+  if v_network is null
+    or masklen(v_network) not between (case family(v_network) when 4 then 8 else 16 end)
+      and (case family(v_network) when 4 then 32 else 64 end) then
+    raise exception 'Cannot list the network: it is none, or no /8 to /32 (IPv6: /16 to /64)'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_NETWORK',
+            hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
+  end if;
+  if verdict is null or coalesce(length(btrim(reason)), 0) not between 1 and 500
+    or expires_at <= now() then
+    raise exception 'Cannot list the network: it takes a verdict, a reason and no end in the past'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LISTING';
+  end if;
+  perform bulwark_private.lock_count('rate_limit_networks', null);
+  if not exists (select from bulwark.rate_limit_networks n where n.network = v_network)
+    and (select count(*) from bulwark.rate_limit_networks)
+      >= (bulwark_private.setting('rate_limits.listed_networks'))::integer then
+    raise exception 'Cannot list the network: there are as many as there may be'
+      using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_NETWORKS',
+            hint = 'List a wider one; the limit is the setting rate_limits.listed_networks';
+  end if;
+  insert into bulwark.rate_limit_networks as n (network, verdict, reason, created_by, expires_at)
+  values (v_network, verdict, reason, bulwark.current_person(), expires_at)
+  on conflict on constraint rate_limit_networks_pkey do update
+    set verdict = excluded.verdict, reason = excluded.reason, created_by = excluded.created_by,
+        created_at = now(), expires_at = excluded.expires_at
+  returning n.* into v_listed;
+  return v_listed;
+end;
+$$;
+comment on function bulwark.list_network(text, bulwark.network_verdict, text, timestamptz) is
+  'Puts a network on the list of those that are allowed or blocked (system:admin), effective on the
+   next request. Errors: RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING,
+   RATE_LIMIT_TOO_MANY_NETWORKS, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.unlist_network(network text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the lists
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark.rate_limit_networks n
+  where n.network::text in (
+    unlist_network.network, unlist_network.network || '/32', unlist_network.network || '/128'
+  );
+  if not found then
+    raise exception 'Cannot unlist the network: it is not listed'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_NETWORK',
+            hint = 'As in: select network from rate_limit_networks';
+  end if;
+end;
+$$;
+comment on function bulwark.unlist_network(text) is
+  'Takes a network off the list, as it is written there (system:admin). Errors:
+   RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
+
+select bulwark.enable_audit(
+  'bulwark.rate_limit_networks', event_types => '{security.ip_blocked,config.changed,config.changed}'
+);
+
+-- Blocks: whoever goes on after being refused is shut out, for longer each time.
+-- Protects against callers whom a refusal does not stop, and against locking a victim out: what is
+-- blocked is an address, an API key, or an account together with one address; an account by itself
+-- is slowed down and never blocked. Blocks and violations are logged, so that no crash forgives
+-- them.
+-- SECURITY DEFINER: lift_rate_limit_block, because no client writes blocks.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.denials_before_block', '20',
+    'How many refusals within their window lead to a block'),
+  ('rate_limits.denials_window_seconds', '600', 'The window in which refusals are counted'),
+  ('rate_limits.block_minutes', '[1, 5, 15, 60, 1440]',
+    'How long the first, second, ... block lasts'),
+  ('rate_limits.block_memory_hours', '24',
+    'How long after its end a block still makes the next one longer');
+
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_blocks check (
+    case name
+      when 'rate_limits.denials_before_block' then value between '1' and '1000000'
+      when 'rate_limits.denials_window_seconds' then value between '1' and '2678400'
+      when 'rate_limits.block_minutes' then
+        jsonb_typeof(value) = 'array' and value <> '[]' and not value @? (
+          'strict $[*] ? (@.type() != "number" || @ < 1 || @ > 525600)'
+        )
+      when 'rate_limits.block_memory_hours' then value between '0' and '87600'
+      else true
+    end
+  );
+
+create table bulwark.rate_limit_blocks (
+  id uuid primary key default gen_random_uuid(),
+  kind text not null,
+  identifier uuid not null,
+  rule text not null,
+  step bigint not null,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid,
+  blocked_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  lifted_at timestamptz,
+  lifted_by uuid,
+  constraint rate_limit_blocks_kind check (kind in ('address', 'api_key', 'pair')),
+  constraint rate_limit_blocks_step check (step > 0)
+);
+comment on table bulwark.rate_limit_blocks is
+  'Who is shut out and until when: an address, an API key, or a pair of an address and an account.';
+comment on column bulwark.rate_limit_blocks.identifier is
+  'The salted hash of what is blocked: see bulwark_private.rate_limit_hash.';
+comment on column bulwark.rate_limit_blocks.rule is 'The rule under which the last refusal was.';
+comment on column bulwark.rate_limit_blocks.step is 'How manieth block in a row it is.';
+create index rate_limit_blocks_identifier_idx on bulwark.rate_limit_blocks (identifier, expires_at)
+  where lifted_at is null;
+create index rate_limit_blocks_expires_at_idx on bulwark.rate_limit_blocks (expires_at);
+
+create table bulwark_private.rate_limit_violations (
+  id bigint generated always as identity primary key,
+  rule text not null,
+  kind text not null,
+  identifier uuid not null,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid,
+  block_id uuid,
+  occurred_at timestamptz not null default clock_timestamp()
+);
+comment on table bulwark_private.rate_limit_violations is
+  'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
+   between are counted in a bucket. Not audited: each row comes with an entry of its own.';
+create index rate_limit_violations_occurred_at_idx on bulwark_private.rate_limit_violations (occurred_at);
+
+alter table bulwark.rate_limit_blocks enable row level security;
+alter table bulwark_private.rate_limit_violations enable row level security;
+
+create policy "Members read blocks of their organizations' API keys"
+  on bulwark.rate_limit_blocks for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('security:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+create index rate_limit_blocks_organization_id_idx on bulwark.rate_limit_blocks (organization_id);
+
+create function bulwark_private.blockable(kinds text[], names text[], address text)
+  returns table (kind text, name text)
+  language sql
+  immutable
+  rows 2
+  set search_path = pg_catalog, pg_temp
+as $$
+  select i.kind, i.name
+  from unnest(kinds, names) as i (kind, name)
+  where i.kind in ('address', 'api_key')
+  union all
+  select 'pair', address || '/' || i.name
+  from unnest(kinds, names) as i (kind, name)
+  where i.kind in ('user', 'account', 'password', 'second_factor') and address is not null;
+$$;
+comment on function bulwark_private.blockable(text[], text[], text) is
+  'What a call with these identifiers can be blocked by: its address, its API key, and each account
+   together with the address.';
+
+create function bulwark_private.rate_limit_standing(
+  kinds text[],
+  names text[],
+  address text,
+  out listed boolean,
+  out blocked_until timestamptz
+)
+  returns record
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  -- Most of the time nobody is listed and nobody is blocked: then nothing has to be hashed.
+  if not exists (select from bulwark.rate_limit_networks)
+    and not exists (
+      select from bulwark.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
+    ) then
+    listed := false;
+    return;
+  end if;
+  -- A blocked address is blocked for every rule, also for those that ask about the user only. What
+  -- comes from a network that is always allowed can be blocked for its API key alone.
+  select
+    coalesce(n.allowed, false),
+    greatest(
+      case when n.allowed is not true and n.blocked then now() + interval '1 day' end,
+      (
+        select max(b.expires_at)
+        from bulwark.rate_limit_blocks b
+        where b.identifier = any (array(
+            select encode(
+              substring(sha256(s.salt || convert_to('block/' || c.name, 'UTF8')) from 1 for 16),
+              'hex'
+            )::uuid
+            from bulwark_private.rate_limit_salt s
+            cross join (
+              select 'address/' || address as name
+              union all
+              select case
+                when i.kind = 'api_key' then 'api_key/' || i.name
+                when i.kind in ('user', 'account', 'password', 'second_factor')
+                then concat('pair/', address || '/', i.name)
+              end
+              from unnest(kinds, names) as i (kind, name)
+            ) c
+            where c.name is not null
+          ))
+          and b.lifted_at is null
+          and b.expires_at > clock_timestamp()
+          and (n.allowed is not true or b.kind = 'api_key')
+      )
+    )
+  into listed, blocked_until
+  from (
+    select bool_or(l.verdict = 'allow') as allowed, bool_or(l.verdict = 'block') as blocked
+    from bulwark.rate_limit_networks l
+    where l.network >>= address::inet
+      and (l.expires_at is null or l.expires_at > now())
+  ) n;
+end;
+$$;
+comment on function bulwark_private.rate_limit_standing(text[], text[], text) is
+  'Whether the address is on the list of those that are always allowed, and until when the caller is
+   blocked: by the list, or by a block on the address, the API key, or the account with the address.
+   Null: not at all.';
+
+create function bulwark_private.add_rate_limit_block(
+  rule text,
+  kind text,
+  identifier uuid,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid
+)
+  returns bulwark.rate_limit_blocks
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_block bulwark.rate_limit_blocks;
+  v_memory interval := make_interval(
+    hours => (bulwark_private.setting('rate_limits.block_memory_hours'))::integer
+  );
+  v_minutes jsonb := bulwark_private.setting('rate_limits.block_minutes');
+  v_step bigint;
+begin
+  select count(*) + 1 into v_step
+  from bulwark.rate_limit_blocks b
+  where b.identifier = add_rate_limit_block.identifier
+    and b.lifted_at is null
+    and b.expires_at > clock_timestamp() - v_memory;
+  insert into bulwark.rate_limit_blocks
+    (kind, identifier, rule, step, organization_id, user_id, api_key_id, expires_at)
+  values (
+    add_rate_limit_block.kind, add_rate_limit_block.identifier, add_rate_limit_block.rule, v_step,
+    add_rate_limit_block.organization_id, add_rate_limit_block.user_id,
+    add_rate_limit_block.api_key_id,
+    clock_timestamp() + make_interval(
+      mins => (v_minutes -> (least(v_step, jsonb_array_length(v_minutes)) - 1)::integer)::integer
+    )
+  )
+  returning * into v_block;
+  if v_step > 1 then
+    perform bulwark.raise_security_event(
+      'rate_limit_abuse', organization_id, user_id, identifier::text,
+      jsonb_build_object('rule', rule, 'kind', kind, 'block', v_block.id)
+    );
+  end if;
+  return v_block;
+end;
+$$;
+comment on function bulwark_private.add_rate_limit_block(text, text, uuid, uuid, uuid, uuid) is
+  'Blocks, for longer than the time before; from the second block on that is a security event.';
+
+create function bulwark_private.note_denial(
+  rule text,
+  kinds text[],
+  names text[],
+  address text,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid,
+  times integer default 1
+)
+  returns timestamptz
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_block bulwark.rate_limit_blocks;
+  v_denied record;
+  v_event constant text := (
+    select r.raises from bulwark.rate_limit_rules r where r.name = note_denial.rule
+  );
+  v_denials constant integer := (bulwark_private.setting('rate_limits.denials_before_block'))::integer;
+  v_window constant integer := (bulwark_private.setting('rate_limits.denials_window_seconds'))::integer;
+  v_times constant integer := least(times, v_denials);
+  -- Scope 0: the counts of refusals, which are buckets, too.
+  v_terms constant bulwark_private.rate_limit_terms := row(
+    0, ceil(v_window * 1000000::float8 / v_denials), v_denials, v_window, 'closed'
+  );
+  v_until timestamptz;
+begin
+  for v_denied in
+    with denied as (
+      select i.kind, i.name from unnest(kinds, names) as i (kind, name)
+      union
+      select b.kind, b.name from bulwark_private.blockable(kinds, names, address) b
+    ),
+    hashed as materialized (
+      select
+        d.kind,
+        bulwark_private.rate_limit_hash(concat('denials/', d.kind, '/', d.name)) as bucket,
+        bulwark_private.rate_limit_hash(concat('block/', d.kind, '/', d.name)) as identifier
+      from denied d
+    )
+    select
+      h.*, c.admitted and times <= v_denials as admitted,
+      c.full_at <= c.present + v_terms.emission_us * v_times as first
+    from bulwark_private.charge_buckets((select array_agg(a.bucket) from hashed a), v_terms, v_times) c
+    join hashed h on h.bucket = c.id
+    order by h.bucket
+  loop
+    continue when v_denied.admitted and not v_denied.first;
+    v_block := null;
+    if not v_denied.admitted then
+      -- Counting begins anew: whoever goes on after the block works for the next one.
+      delete from bulwark_private.rate_limits b where b.id = v_denied.bucket and b.scope = v_terms.scope;
+      if v_denied.kind in ('address', 'api_key', 'pair') then
+        v_block := bulwark_private.add_rate_limit_block(
+          rule, v_denied.kind, v_denied.identifier, organization_id,
+          case when v_denied.kind = 'pair' then user_id end,
+          case when v_denied.kind = 'api_key' then api_key_id end
+        );
+        v_until := greatest(v_until, v_block.expires_at);
+      end if;
+    end if;
+    insert into bulwark_private.rate_limit_violations
+      (rule, kind, identifier, organization_id, user_id, api_key_id, block_id)
+    values (
+      note_denial.rule, v_denied.kind, v_denied.identifier, note_denial.organization_id,
+      note_denial.user_id, note_denial.api_key_id, v_block.id
+    );
+    perform bulwark_private.append_audit_entry(
+      event_type => 'api.rate_limit', organization_id => note_denial.organization_id,
+      resource_type => 'bulwark_private.rate_limit_violations', resource_id => v_denied.identifier::text,
+      action => note_denial.rule, result => 'failure',
+      details => jsonb_build_object('kind', v_denied.kind, 'block', v_block.id)
+    );
+    if v_event is not null and v_denied.kind <> 'pair' then
+      perform bulwark.raise_security_event(
+        v_event, organization_id, case when v_denied.kind <> 'address' then user_id end,
+        v_denied.identifier::text, jsonb_build_object('rule', rule, 'kind', v_denied.kind)
+      );
+    end if;
+  end loop;
+  return v_until;
+end;
+$$;
+comment on function bulwark_private.note_denial(
+  text, text[], text[], text, uuid, uuid, uuid, integer
+) is
+  'Counts a refusal, or several at once, against the identifiers that were refused, notes who begins
+   to be refused and blocks who goes on; returns until when, or null. Each count is a bucket of its
+   own.';
+
+create function bulwark.lift_rate_limit_block(block_id uuid)
+  returns bulwark.rate_limit_blocks
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes blocks
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_block bulwark.rate_limit_blocks;
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  update bulwark.rate_limit_blocks b
+  set lifted_at = clock_timestamp(), lifted_by = bulwark.current_person()
+  where b.id = block_id and b.lifted_at is null and b.expires_at > clock_timestamp()
+  returning * into v_block;
+  if not found then
+    raise exception 'Cannot lift the block: it is not in force'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_BLOCK';
+  end if;
+  return v_block;
+end;
+$$;
+comment on function bulwark.lift_rate_limit_block(uuid) is
+  'Ends a block, effective on the next request; it then makes no later one longer (system:admin).
+   Errors: RATE_LIMIT_UNKNOWN_BLOCK, RBAC_PERMISSION_DENIED.';
+
+select bulwark.enable_audit(
+  'bulwark.rate_limit_blocks', organization_column => 'organization_id',
+  event_types => '{security.ip_blocked,data.update,data.delete}'
+);
+
+-- Decisions: whether a call may go on, for functions that ask and for the Data API itself.
+-- Protects against callers who choose their own bucket: only the service role asks, with
+-- identifiers that it has verified. Several buckets are charged all or none: what is refused for
+-- its address takes nothing from the account it is about.
+-- SECURITY DEFINER: check_rate_limit, because not even the service role reads or writes buckets.
+
+create type bulwark.rate_limit_decision as (
+  allowed boolean,
+  reason text,
+  rule text,
+  capacity integer,
+  window_seconds integer,
+  remaining integer,
+  reset_seconds integer,
+  retry_after_seconds integer,
+  when_store_fails bulwark.rate_limit_failure,
+  admitted integer
+);
+comment on type bulwark.rate_limit_decision is
+  'A decision: reason is rate or block where it is no; reset is when the bucket is full again, retry
+   after when the same call would be let through (null where it was). Of calls that are asked about
+   at once the first so many are admitted; allowed means all of them.';
+
+create table bulwark_private.known_networks (
+  owner uuid not null,
+  network uuid not null,
+  first_seen_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  constraint known_networks_pkey primary key (owner, network)
+);
+comment on table bulwark_private.known_networks is
+  'From which networks an account has signed in or an API key was used: accounts and networks
+   hashed, keys by their id. Not audited: it follows from sign-ins that are.';
+create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
+alter table bulwark_private.known_networks enable row level security;
+
+create function bulwark_private.api_key_bucket(api_key_id uuid)
+  returns uuid
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  immutable
+  strict
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return encode(
+    substring(sha256(convert_to('api_key/' || api_key_id, 'UTF8')) from 1 for 16), 'hex'
+  )::uuid;
+end;
+$$;
+comment on function bulwark_private.api_key_bucket(uuid) is
+  'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash
+   tells it from a user of the same id.';
+
+create function bulwark_private.charge_ahead(
+  ids uuid[],
+  terms bulwark_private.rate_limit_terms,
+  cost integer,
+  calls integer
+)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_fit bigint;
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+begin
+  -- The rows have to be there to be locked; in order of id, as charge_buckets locks them.
+  insert into bulwark_private.rate_limits
+    (id, scope, full_at, emission_us, capacity, window_seconds, when_store_fails)
+  select
+    i.id, terms.scope, v_present, terms.emission_us, terms.capacity, terms.window_seconds,
+    terms.when_store_fails
+  from unnest(ids) as i (id)
+  order by i.id
+  on conflict (id, scope) do nothing;
+  select
+    min(
+      (terms.emission_us * terms.capacity - greatest(0, l.full_at - v_present))
+      / (terms.emission_us * cost)
+    )
+  into v_fit
+  from (
+    select b.full_at
+    from bulwark_private.rate_limits b
+    where b.id = any (ids) and b.scope = terms.scope
+    order by b.id
+    for update
+  ) l;
+  -- The last call that fits is left to the caller, and so is the first that does not.
+  v_fit := least(greatest(v_fit, 0), calls - 1);
+  if v_fit > 0 then
+    perform bulwark_private.charge_buckets(ids, terms, (cost * v_fit)::integer);
+  end if;
+  return v_fit;
+end;
+$$;
+comment on function bulwark_private.charge_ahead(
+  uuid[], bulwark_private.rate_limit_terms, integer, integer
+) is
+  'Of calls that are alike charges as many as all buckets can pay, but for the last one; returns how
+   many. The rows stay locked until the transaction ends.';
+
+create function bulwark_private.decide_rate_limit(
+  rule text,
+  kinds text[],
+  names text[],
+  address text,
+  cost integer,
+  organization_id uuid,
+  user_id uuid,
+  api_key_id uuid,
+  calls integer default 1
+)
+  returns bulwark.rate_limit_decision
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_address text := address;
+  v_admitted uuid[];
+  v_ahead integer := 0;
+  v_buckets uuid[];
+  v_decision bulwark.rate_limit_decision;
+  v_denied uuid[];
+  v_full_at bigint;
+  v_present bigint;
+  v_standing record;
+  v_terms bulwark_private.rate_limit_terms;
+  v_waits bigint;
+  v_until timestamptz;
+begin
+  select
+    coalesce(o.scope, r.scope), coalesce(o.emission_us, r.emission_us),
+    coalesce(o.capacity, r.capacity), coalesce(o.window_seconds, r.window_seconds),
+    r.when_store_fails
+  into v_terms
+  from bulwark.rate_limit_rules r
+  left join lateral (
+    select v.*
+    from bulwark.rate_limit_overrides v
+    where v.rule = r.name
+      and (
+        v.api_key_id = decide_rate_limit.api_key_id
+        or v.organization_id = decide_rate_limit.organization_id
+      )
+    order by v.api_key_id nulls last
+    limit 1
+  ) o on true
+  where r.name = decide_rate_limit.rule;
+  if not found then
+    perform bulwark_private.require_rate_limit_rule(rule);
+  end if;
+  if cost is null or cost not between 1 and v_terms.capacity then
+    raise exception 'Cannot limit: a call under % costs 1 to % tokens', rule, v_terms.capacity
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_COST';
+  end if;
+  v_decision := row(
+    true, null, rule, v_terms.capacity, v_terms.window_seconds, v_terms.capacity, 0, null,
+    v_terms.when_store_fails, calls
+  );
+
+  if v_address is not null or 'api_key' = any (kinds) then
+    v_standing := bulwark_private.rate_limit_standing(kinds, names, v_address);
+    if v_standing.blocked_until is not null then
+      v_decision.allowed := false;
+      v_decision.admitted := 0;
+      v_decision.reason := 'block';
+      v_decision.remaining := 0;
+      v_decision.reset_seconds :=
+        greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())));
+      v_decision.retry_after_seconds := v_decision.reset_seconds;
+      return v_decision;
+    end if;
+    if v_standing.listed then
+      select coalesce(array_agg(i.kind), '{}'), coalesce(array_agg(i.name), '{}')
+      into kinds, names
+      from unnest(kinds, names) as i (kind, name)
+      where i.kind <> 'address';
+      v_address := null;
+    end if;
+    if kinds = '{}' then
+      return v_decision;
+    end if;
+  end if;
+
+  v_buckets := array(
+    select case
+      when i.kind = 'user' then i.name::uuid
+      when i.kind = 'api_key' then bulwark_private.api_key_bucket(i.name::uuid)
+      else encode(
+        substring(sha256(s.salt || convert_to(concat(i.kind, '/', i.name), 'UTF8')) from 1 for 16),
+        'hex'
+      )::uuid
+    end
+    from bulwark_private.rate_limit_salt s
+    cross join unnest(kinds, names) with ordinality as i (kind, name, place)
+    order by i.place
+  );
+  if calls > 1 then
+    v_ahead := bulwark_private.charge_ahead(v_buckets, v_terms, cost, calls);
+  end if;
+  select
+    max(c.full_at), max(c.full_at) filter (where not c.admitted),
+    array_agg(c.id) filter (where c.admitted), array_agg(c.id) filter (where not c.admitted),
+    max(c.present)
+  into v_full_at, v_waits, v_admitted, v_denied, v_present
+  from bulwark_private.charge_buckets(v_buckets, v_terms, cost) c;
+  if v_denied is not null and v_admitted is not null then
+    -- Nobody has seen these charges: the rows are locked until this transaction ends.
+    update bulwark_private.rate_limits b
+    set full_at = b.full_at - v_terms.emission_us * cost
+    where b.id = any (v_admitted) and b.scope = v_terms.scope;
+  end if;
+  v_decision.remaining := greatest(
+    0, (v_present + v_terms.emission_us * v_terms.capacity - v_full_at) / v_terms.emission_us
+  );
+  v_decision.reset_seconds := ceil(greatest(0, v_full_at - v_present) / 1e6);
+  if v_denied is null then
+    v_decision.admitted := v_ahead + 1;
+    if v_decision.admitted < calls then
+      -- A token came back while the calls before it were charged.
+      v_decision.allowed := false;
+      v_decision.reason := 'rate';
+      v_decision.retry_after_seconds := 1;
+    end if;
+    return v_decision;
+  end if;
+  v_decision.admitted := v_ahead;
+  v_decision.allowed := false;
+  v_decision.reason := 'rate';
+  v_decision.remaining := least(v_decision.remaining, cost - 1);
+  v_decision.retry_after_seconds := greatest(
+    1, ceil((v_waits + v_terms.emission_us * (cost - v_terms.capacity) - v_present) / 1e6)
+  );
+  select
+    bulwark_private.note_denial(
+      decide_rate_limit.rule, array_agg(i.kind), array_agg(i.name), v_address,
+      decide_rate_limit.organization_id, decide_rate_limit.user_id, decide_rate_limit.api_key_id,
+      calls - v_ahead
+    )
+  into v_until
+  from unnest(kinds, names, v_buckets) as i (kind, name, bucket)
+  where i.bucket = any (v_denied);
+  if v_until is not null then
+    v_decision.reason := 'block';
+    v_decision.retry_after_seconds := greatest(
+      v_decision.retry_after_seconds, ceil(date_part('epoch', v_until - clock_timestamp()))
+    );
+  end if;
+  return v_decision;
+end;
+$$;
+comment on function bulwark_private.decide_rate_limit(
+  text, text[], text[], text, integer, uuid, uuid, uuid, integer
+) is
+  'Decides one call, or several that are alike: lists, blocks, then the buckets of all identifiers,
+   all or none; each refusal is counted, and returned, never raised.
+   Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
+
+create function bulwark_private.rate_limit_identifiers(
+  subject bulwark.rate_limit_subject,
+  user_id uuid,
+  api_key_id uuid,
+  address text,
+  account text,
+  out kinds text[],
+  out names text[]
+)
+  returns record
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if subject = 'address_and_account' then
+    kinds := array_remove(array[
+      case when address is not null then 'address' end,
+      case when account is not null then 'account' end
+    ], null);
+    names := array_remove(array[address, account], null);
+  elsif user_id is not null then
+    kinds := '{user}';
+    names := array[user_id::text];
+  elsif api_key_id is not null then
+    kinds := '{api_key}';
+    names := array[api_key_id::text];
+  elsif subject = 'caller' and address is not null then
+    kinds := '{address}';
+    names := array[address];
+  else
+    kinds := '{}';
+    names := '{}';
+  end if;
+  -- Whoever cannot be told apart shares one bucket.
+  if kinds = '{}' or (subject = 'address_and_account' and address is null) then
+    kinds := kinds || '{shared}';
+    names := names || '{nobody}';
+  end if;
+end;
+$$;
+comment on function bulwark_private.rate_limit_identifiers(
+  bulwark.rate_limit_subject, uuid, uuid, text, text
+) is
+  'Whose buckets a call is charged to. Without an address that can be trusted: one that everybody
+   shares.';
+
+create function bulwark.check_rate_limit(
+  rule text,
+  user_id uuid default null,
+  api_key_id uuid default null,
+  address text default null,
+  account text default null,
+  organization_id uuid default null,
+  cost integer default 1,
+  calls integer default 1
+)
+  returns bulwark.rate_limit_decision
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role touches buckets
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- a bucket may be held for as long as a request to the Data API takes
+as $$
+#variable_conflict use_variable
+declare
+  v_address text;
+  v_bucket constant uuid := coalesce(user_id, bulwark_private.api_key_bucket(api_key_id));
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+  v_until timestamptz;
+begin
+  if address is not null then
+    v_address := bulwark_private.client_network(address);
+  end if;
+  if calls is null or calls not between 1 and 1000 then
+    raise exception 'Cannot limit: 1 to 1000 calls are decided at once'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
+  end if;
+  -- A bucket that is new is seen by nobody until this transaction ends. Its lock is: so that
+  -- check_rate_limits passes the bucket by and does not wait for it.
+  if user_id is not null then
+    perform pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
+  end if;
+  -- What nearly every call is: a user or an API key, one token, no override, no block. It is
+  -- decided here, in one statement that writes only where it admits; whatever else there is takes
+  -- the long way below.
+  if v_bucket is not null and cost = 1 and calls = 1 then
+    if v_address is not null or user_id is null then
+      v_until := (
+        bulwark_private.rate_limit_standing(
+          case when user_id is null then '{api_key}' else '{user}' end::text[],
+          array[coalesce(user_id, api_key_id)::text], v_address
+        )
+      ).blocked_until;
+    end if;
+    if v_until is null then
+      insert into bulwark_private.rate_limits as b (
+        id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
+      )
+      select
+        v_bucket, r.scope, v_present + r.emission_us, v_present + r.tolerance_us, r.emission_us,
+        r.capacity::integer, r.window_seconds::integer, r.when_store_fails
+      from bulwark.rate_limit_rules r
+      where r.name = rule
+        and r.identified_by <> 'address_and_account'
+        and not exists (
+          select from bulwark.rate_limit_overrides o
+          where o.rule = r.name
+            and (o.api_key_id = api_key_id or o.organization_id = organization_id)
+        )
+      on conflict (id, scope) do update set
+        full_at = greatest(b.full_at, v_present) + excluded.emission_us,
+        limit_at = excluded.limit_at, emission_us = excluded.emission_us,
+        capacity = excluded.capacity, window_seconds = excluded.window_seconds,
+        when_store_fails = excluded.when_store_fails
+        where b.full_at <= excluded.limit_at
+      returning
+        true, null::text, rule, b.capacity, b.window_seconds,
+        ((b.limit_at + b.emission_us - b.full_at) / b.emission_us)::integer,
+        ((b.full_at - v_present + 999999) / 1000000)::integer, null::integer, b.when_store_fails,
+        1
+      into v_decision;
+    end if;
+  end if;
+
+  if v_decision.allowed is not true then
+    v_identifiers := bulwark_private.rate_limit_identifiers(
+      (select r.identified_by from bulwark.rate_limit_rules r where r.name = rule),
+      user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
+    );
+    v_decision := bulwark_private.decide_rate_limit(
+      rule, v_identifiers.kinds, v_identifiers.names, v_address, cost, organization_id, user_id,
+      api_key_id, calls
+    );
+  end if;
+  if v_decision.admitted > 0 and api_key_id is not null and v_address is not null then
+    perform bulwark_private.note_key_network(api_key_id, organization_id, v_address);
+  end if;
+  return v_decision;
+end;
+$$;
+comment on function bulwark.check_rate_limit(
+  text, uuid, uuid, text, text, uuid, integer, integer
+) is
+  'Decides whether a call may go on and charges it, in a transaction of its own (service role only).
+   The caller has verified what it passes: user, API key, organization (whose override applies), the
+   address as a trusted proxy wrote it, the account that is being tried. Of several calls that are
+   alike as many are admitted as the bucket can pay, and the rest is refused. A refusal is a row
+   like any other. A bucket that another transaction holds is waited for a second, and then it is an
+   error (55P03). Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
+   RATE_LIMIT_INVALID_CALLS.';
+
+create function bulwark_private.note_key_network(api_key_id uuid, organization_id uuid, address text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_network uuid;
+  v_seen timestamptz;
+begin
+  select h.network, k.last_seen_at into v_network, v_seen
+  from bulwark_private.rate_limit_salt s
+  cross join lateral (
+    select encode(
+      substring(sha256(s.salt || convert_to('network/' || address, 'UTF8')) from 1 for 16), 'hex'
+    )::uuid as network
+  ) h
+  left join bulwark_private.known_networks k on k.owner = api_key_id and k.network = h.network;
+  if v_seen > now() - interval '1 day' then
+    return;
+  end if;
+  if v_seen is null and exists (
+    select from bulwark_private.known_networks k where k.owner = api_key_id
+  ) then
+    perform bulwark.raise_security_event(
+      'key_from_new_network', organization_id, null, api_key_id::text,
+      jsonb_build_object('network', v_network)
+    );
+  end if;
+  insert into bulwark_private.known_networks as k (owner, network)
+  values (api_key_id, v_network)
+  on conflict on constraint known_networks_pkey do update set last_seen_at = excluded.last_seen_at;
+end;
+$$;
+comment on function bulwark_private.note_key_network(uuid, uuid, text) is
+  'Remembers from where an API key is used; from the second network on a new one is a security
+   event.';
+
+-- Stores outside the database: what they ask of it. Buckets may be kept elsewhere; rules, blocks,
+-- lists and what is noted of refusals stay here.
+-- Protects against a store that forgets who is blocked: it asks, and tells of what it refused.
+-- SECURITY DEFINER: rate_limit_rule, rate_limit_block_of and record_rate_limit_denial, because not
+--   even the service role reads the salt or writes blocks; rate_limit_caller, because no client
+--   reads sessions or keys.
+
+create function bulwark.rate_limit_caller()
+  returns table (user_id uuid, api_key_id uuid, organization_id uuid)
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because no client reads sessions or keys
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if bulwark_private.caller_role() = 'api_key' then
+    return query
+      select null::uuid, k.id, k.organization_id
+      from bulwark_private.api_key_standing(bulwark_private.claimed_id('api_key_id')) k
+      where k.in_force;
+  else
+    return query select bulwark.current_person(), null::uuid, null::uuid;
+  end if;
+end;
+$$;
+comment on function bulwark.rate_limit_caller() is
+  'Whose request this is, for a function that limits it: the person in a session that lives, or the
+   API key that is in force. Whoever is served is who is charged.';
+
+create function bulwark.rate_limit_rule(
+  rule text,
+  organization_id uuid default null,
+  api_key_id uuid default null
+)
+  returns table (
+    capacity integer,
+    window_seconds integer,
+    identified_by bulwark.rate_limit_subject,
+    when_store_fails bulwark.rate_limit_failure,
+    scope integer
+  )
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer for the same reach as its siblings
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  perform bulwark_private.require_rate_limit_rule(rule);
+  return query
+    select
+      coalesce(o.capacity, r.capacity)::integer,
+      coalesce(o.window_seconds, r.window_seconds)::integer, r.identified_by, r.when_store_fails,
+      coalesce(o.scope, r.scope)
+    from bulwark.rate_limit_rules r
+    left join lateral (
+      select v.*
+      from bulwark.rate_limit_overrides v
+      where v.rule = r.name
+        and (v.api_key_id = api_key_id or v.organization_id = organization_id)
+      order by v.api_key_id nulls last
+      limit 1
+    ) o on true
+    where r.name = rule;
+end;
+$$;
+comment on function bulwark.rate_limit_rule(text, uuid, uuid) is
+  'A rule as it applies there, for a store outside the database and for when the database is away
+   (service role only). Errors: RATE_LIMIT_UNKNOWN_RULE.';
+
+create function bulwark.rate_limit_block_of(
+  rule text,
+  user_id uuid default null,
+  api_key_id uuid default null,
+  address text default null,
+  account text default null
+)
+  returns table (allowed boolean, retry_after_seconds integer)
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because blocks are kept under a secret salt
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_address constant text := bulwark_private.client_network(address);
+  v_identifiers record;
+  v_standing record;
+begin
+  v_identifiers := bulwark_private.rate_limit_identifiers(
+    (select r.identified_by from bulwark.rate_limit_rules r where r.name = rule),
+    user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
+  );
+  v_standing := bulwark_private.rate_limit_standing(
+    v_identifiers.kinds, v_identifiers.names, v_address
+  );
+  allowed := v_standing.listed and v_standing.blocked_until is null;
+  -- greatest() alone would make a second of a null.
+  retry_after_seconds := case when v_standing.blocked_until is not null then
+    greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())))
+  end;
+  return next;
+end;
+$$;
+comment on function bulwark.rate_limit_block_of(text, uuid, uuid, text, text) is
+  'For a store outside the database (service role only): whether the address is on the list of
+   those that are always allowed, and for how many more seconds the caller is blocked (null: not at
+   all).';
+
+create function bulwark.record_rate_limit_denial(
+  rule text,
+  kinds text[],
+  names text[],
+  address text default null,
+  organization_id uuid default null,
+  user_id uuid default null,
+  api_key_id uuid default null
+)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role writes blocks
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_until timestamptz;
+begin
+  perform bulwark_private.require_rate_limit_rule(rule);
+  if coalesce(cardinality(kinds), 0) not between 1 and 4
+    or cardinality(kinds) is distinct from cardinality(names)
+    or not kinds <@ '{address,user,api_key,account,shared}' or array_position(names, null) > 0 then
+    raise exception 'Cannot record the refusal: 1 to 4 kinds of identifiers, and as many names'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_IDENTIFIERS';
+  end if;
+  v_until := bulwark_private.note_denial(
+    rule, kinds, names, bulwark_private.client_network(address), organization_id, user_id, api_key_id
+  );
+  return ceil(date_part('epoch', v_until - clock_timestamp()));
+end;
+$$;
+comment on function bulwark.record_rate_limit_denial(
+  text, text[], text[], text, uuid, uuid, uuid
+) is
+  'Counts a refusal that a store outside the database made (service role only); returns for how many
+   seconds that blocks the caller, or null. Errors: RATE_LIMIT_UNKNOWN_RULE,
+   RATE_LIMIT_INVALID_IDENTIFIERS.';
+
+-- Rate limits together: many calls that come at once, decided in one statement of one transaction.
+-- Protects the database from being asked call by call by a function that is busy. Only what is
+-- simply admitted is decided here, and only buckets of users are touched, in order of their ids: so
+-- nothing that a refusal sets off is waited for, and no two callers wait in a circle. A bucket that
+-- another transaction holds is passed by: a user's slow write to the Data API holds its bucket
+-- until it ends, and must not hold up everybody who is decided together with them.
+-- SECURITY DEFINER: check_rate_limits, because not even the service role touches buckets.
+
+create function bulwark.check_rate_limits(rules text[], user_ids uuid[], addresses text[])
+  returns setof bulwark.rate_limit_decision
+  language plpgsql
+  volatile
+  rows 20
+  security definer            -- definer because not even the service role touches buckets
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+  set enable_seqscan = off    -- a plan from when there were few buckets would read all of them
+  set lock_timeout = '1s'
+as $$
+declare
+  v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
+begin
+  if cardinality(rules) not between 1 and 100 or array_ndims(rules) <> 1
+    or cardinality(user_ids) is distinct from cardinality(rules)
+    or cardinality(addresses) is distinct from cardinality(rules) then
+    raise exception 'Cannot limit: 1 to 100 rules, and as many users and addresses'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
+  end if;
+  return query
+    with asked as materialized (
+      select
+        c.place, r.name as rule, c.user_id, r.scope, r.capacity, r.window_seconds, r.emission_us,
+        r.tolerance_us, r.when_store_fails
+      from unnest(rules, user_ids, addresses) with ordinality as c (rule, user_id, address, place)
+      join bulwark.rate_limit_rules r
+        on r.name = c.rule and r.identified_by <> 'address_and_account'
+      where c.user_id is not null
+        and (
+          c.address is null
+          or (
+            bulwark_private.rate_limit_standing(
+              '{user}', array[c.user_id::text], bulwark_private.client_network(c.address)
+            )
+          ).blocked_until is null
+        )
+    ),
+    wanted as materialized (
+      -- Of calls on one bucket all are admitted, or none is decided here.
+      select
+        a.rule, a.user_id, a.scope, a.emission_us, a.tolerance_us, a.capacity, a.window_seconds,
+        a.when_store_fails, count(*) as calls
+      from asked a
+      group by
+        a.rule, a.user_id, a.scope, a.emission_us, a.tolerance_us, a.capacity, a.window_seconds,
+        a.when_store_fails
+      having count(*) <= a.capacity
+    ),
+    free as materialized (
+      select f.id, f.scope
+      from wanted w
+      cross join lateral (
+        select b.id, b.scope
+        from bulwark_private.rate_limits b
+        where b.id = w.user_id and b.scope = w.scope
+        for update skip locked
+      ) f
+    ),
+    charged as (
+      insert into bulwark_private.rate_limits as b (
+        id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
+      )
+      select
+        w.user_id, w.scope, v_present + w.emission_us * w.calls,
+        v_present + w.tolerance_us - w.emission_us * (w.calls - 1), w.emission_us,
+        w.capacity::integer, w.window_seconds::integer, w.when_store_fails
+      from wanted w
+      left join free f on f.id = w.user_id and f.scope = w.scope
+      -- One that is new may be somebody else's who is not done yet: see check_rate_limit.
+      where f.id is not null or (
+        not exists (
+          select from bulwark_private.rate_limits b where b.id = w.user_id and b.scope = w.scope
+        )
+        and pg_try_advisory_xact_lock_shared(hashtext(w.rule), hashtext(w.user_id::text))
+      )
+      order by w.user_id, w.scope
+      on conflict (id, scope) do update set
+        full_at = greatest(b.full_at, v_present) + (excluded.full_at - v_present),
+        limit_at = excluded.limit_at, emission_us = excluded.emission_us,
+        capacity = excluded.capacity, window_seconds = excluded.window_seconds,
+        when_store_fails = excluded.when_store_fails
+        where b.full_at <= excluded.limit_at
+      returning b.id, b.scope, b.full_at
+    )
+    select
+      c.id is not null, null::text, a.rule, a.capacity::integer, a.window_seconds::integer,
+      ((v_present + a.tolerance_us + a.emission_us - c.full_at) / a.emission_us)::integer,
+      ((c.full_at - v_present + 999999) / 1000000)::integer, null::integer, a.when_store_fails,
+      (c.id is not null)::integer
+    from generate_series(1, cardinality(rules)) as n (place)
+    left join asked a on a.place = n.place
+    left join charged c on c.id = a.user_id and c.scope = a.scope
+    order by n.place;
+end;
+$$;
+comment on function bulwark.check_rate_limits(text[], uuid[], text[]) is
+  'Admits up to 100 calls of users at once (service role only), each as check_rate_limit would with
+   one token and without overrides, and answers in their order. What allowed is false for was not
+   charged and not counted, or another transaction holds its bucket: ask check_rate_limit for it,
+   which says why. Of calls on one bucket, what remains is what all of them leave.
+   Errors: RATE_LIMIT_INVALID_CALLS.';
+
+-- Requests to the Data API: what PostgREST runs in front of each (db_pre_request).
+-- Protects every table and function of the exposed schemas: whoever is blocked stays out, reads
+-- included, and requests that write are charged. What it cannot do: charge reads (their
+-- transactions are read-only) and requests that fail (their charge is rolled back with them).
+-- SECURITY DEFINER: charge_request, because clients touch neither buckets nor blocks. check_request
+--   is none, so that a hook that was there before runs with the rights of the request.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.request_rules', '{"*": "api_default"}',
+    'Under which rule a request that writes is charged, by its path (/rpc/name); *: every other'),
+  ('rate_limits.request_wait_ms', '1000',
+    'How long a request waits for its bucket while another of the same caller writes'),
+  ('rate_limits.next_request_check', 'null',
+    'The function that was the pre-request hook before, as schema.name; it runs after this one');
+
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_requests check (
+    case name
+      when 'rate_limits.request_rules' then
+        jsonb_typeof(value) = 'object' and value ? '*'
+        and not value @? 'strict $.* ? (@.type() != "string" && @.type() != "null")'
+      when 'rate_limits.request_wait_ms' then value between '1' and '60000'
+      when 'rate_limits.next_request_check' then jsonb_typeof(value) in ('string', 'null')
+      else true
+    end
+  );
+
+create function bulwark_private.exposed_limit_headers()
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select 'RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, '
+    'X-RateLimit-Reset, Retry-After';
+$$;
+comment on function bulwark_private.exposed_limit_headers() is
+  'What pages of another origin may read of an answer, beside what PostgREST lets them read.';
+
+create function bulwark_private.refuse_request(decision bulwark.rate_limit_decision)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_blocked constant boolean := decision.reason = 'block';
+begin
+  -- What SQLSTATE PGRST says becomes the answer, headers included: those that were set before are
+  -- lost with the transaction.
+  raise exception using
+    errcode = 'PGRST',
+    message = json_build_object(
+      'code', 'PT429',
+      'message', case
+        when v_blocked then 'Cannot proceed: the caller is blocked for now'
+        else 'Cannot proceed: too many requests'
+      end,
+      'details', case
+        when v_blocked then 'RATE_LIMIT_BLOCKED'
+        else 'RATE_LIMIT_EXCEEDED'
+      end,
+      'hint', format('Try again in %s seconds', decision.retry_after_seconds)
+    )::text,
+    detail = json_build_object(
+      'status', 429,
+      'headers', json_build_object(
+        'Retry-After', decision.retry_after_seconds::text,
+        'RateLimit-Policy',
+        format('"%s";q=%s;w=%s', decision.rule, decision.capacity, decision.window_seconds),
+        'RateLimit', format('"%s";r=0;t=%s', decision.rule, decision.retry_after_seconds),
+        'X-RateLimit-Limit', decision.capacity::text,
+        'X-RateLimit-Remaining', '0',
+        'X-RateLimit-Reset', decision.reset_seconds::text,
+        'Access-Control-Expose-Headers', bulwark_private.exposed_limit_headers()
+      )
+    )::text;
+end;
+$$;
+comment on function bulwark_private.refuse_request(bulwark.rate_limit_decision) is
+  'Answers the request 429 with the headers of the decision, by PostgREST''s own SQLSTATE PGRST.';
+
+create function bulwark_private.announce_request(decision bulwark.rate_limit_decision)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config(
+    'response.headers',
+    (
+      coalesce(nullif(current_setting('response.headers', true), '')::jsonb, '[]')
+      || jsonb_build_array(
+        jsonb_build_object(
+          'RateLimit-Policy',
+          format('"%s";q=%s;w=%s', decision.rule, decision.capacity, decision.window_seconds)
+        ),
+        jsonb_build_object(
+          'RateLimit',
+          format('"%s";r=%s;t=%s', decision.rule, decision.remaining, decision.reset_seconds)
+        ),
+        jsonb_build_object('X-RateLimit-Limit', decision.capacity::text),
+        jsonb_build_object('X-RateLimit-Remaining', decision.remaining::text),
+        jsonb_build_object('X-RateLimit-Reset', decision.reset_seconds::text),
+        jsonb_build_object('Access-Control-Expose-Headers', bulwark_private.exposed_limit_headers())
+      )
+    )::text,
+    true
+  );
+end;
+$$;
+comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
+  'Adds the headers of the decision to those that the answer carries already.';
+
+create function bulwark_private.charge_request()
+  returns text
+  language plpgsql
+  volatile
+  security definer            -- definer because clients touch neither buckets nor blocks
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text;
+  v_claims constant json := bulwark_private.claims();
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_key uuid;
+  v_next text;
+  v_organization uuid;
+  v_path text := coalesce(current_setting('request.path', true), '');
+  v_role constant text := bulwark_private.caller_role();
+  v_rule text;
+  v_rules jsonb;
+  v_settings jsonb;
+  v_standing record;
+  v_user uuid;
+  v_wait text;
+begin
+  -- One look for all of them: this runs in front of every request.
+  select jsonb_object_agg(s.name, s.value) into v_settings
+  from bulwark.settings s
+  where s.name in (
+    'rate_limits.address_header', 'rate_limits.address_hops', 'rate_limits.request_rules',
+    'rate_limits.request_wait_ms', 'rate_limits.next_request_check'
+  )
+  having count(*) = 5;
+  if not found then
+    raise exception 'Cannot limit the request: a setting is missing'
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+  end if;
+  v_next := v_settings ->> 'rate_limits.next_request_check';
+  if v_role in ('service_role', 'postgres', 'supabase_admin') then
+    return v_next;
+  end if;
+  v_address := bulwark_private.forwarded_address(
+    nullif(current_setting('request.headers', true), '')::jsonb,
+    v_settings ->> 'rate_limits.address_header',
+    (v_settings -> 'rate_limits.address_hops')::integer
+  );
+  if v_role = 'api_key' then
+    v_key := bulwark_private.uuid_or_null(v_claims ->> 'api_key_id');
+    v_organization := bulwark_private.uuid_or_null(v_claims ->> 'organization_id');
+  elsif v_role <> 'anon' then
+    -- The served caller is charged: the token of an ended session is charged by address.
+    v_user := bulwark.current_person();
+  end if;
+  -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
+  -- written as %63 shall not lead around the rule of a path.
+  if position('%' in v_path) > 0 then
+    v_path := convert_from(convert_to(
+      regexp_replace(
+        to_json(v_path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
+      )::jsonb #>> '{}', 'LATIN1'
+    ), 'UTF8');
+  end if;
+  v_rules := v_settings -> 'rate_limits.request_rules';
+  v_rule := case
+    when v_rules ? v_path then v_rules ->> v_path
+    -- A key has a rule of its own.
+    when v_key is not null
+    then (select k.rate_limit_rule from bulwark.api_keys k where k.id = v_key)
+    else v_rules ->> '*'
+  end;
+
+  if current_setting('transaction_read_only')::boolean or v_rule is null then
+    if v_address is not null or v_key is not null then
+      v_address := bulwark_private.client_network(v_address);
+      v_identifiers := bulwark_private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
+      v_standing := bulwark_private.rate_limit_standing(
+        v_identifiers.kinds, v_identifiers.names, v_address
+      );
+      if v_standing.blocked_until is not null then
+        perform bulwark_private.refuse_request(bulwark_private.blocked_decision(v_rule, v_standing.blocked_until));
+      end if;
+    end if;
+    return v_next;
+  end if;
+
+  -- The bucket's row stays locked until the request ends. Others of the same caller wait for it,
+  -- but not for as long as a slow one may take.
+  v_wait := current_setting('lock_timeout');
+  perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
+  begin
+    -- The lock that check_rate_limit takes for a user; keys and addresses have one alike.
+    perform pg_advisory_xact_lock(
+      hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
+    );
+    v_decision := bulwark.check_rate_limit(
+      v_rule, v_user, v_key, v_address, null, v_organization
+    );
+  exception
+    when lock_not_available then
+      -- Whatever the rule does when the store is away: it is there, and the caller's own slow
+      -- request must not let all of the others through uncharged.
+      select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails, 0
+      into v_decision
+      from bulwark.rate_limit_rules r where r.name = v_rule;
+  end;
+  perform set_config('lock_timeout', v_wait, true);
+  if v_decision.allowed is not true then
+    perform bulwark_private.refuse_request(v_decision);
+  end if;
+  perform bulwark_private.announce_request(v_decision);
+  return v_next;
+end;
+$$;
+comment on function bulwark_private.charge_request() is
+  'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
+   headers, and names the hook that comes next.';
+
+create function bulwark_private.blocked_decision(rule text, blocked_until timestamptz)
+  returns bulwark.rate_limit_decision
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    false, 'block', r.name, r.capacity::integer, r.window_seconds::integer, 0, w.seconds, w.seconds,
+    r.when_store_fails, 0
+  from (
+    select greatest(1, ceil(date_part('epoch', blocked_until - clock_timestamp())))::integer
+  ) as w (seconds)
+  left join bulwark.rate_limit_rules r on r.name = coalesce(rule, 'api_default');
+$$;
+comment on function bulwark_private.blocked_decision(text, timestamptz) is
+  'The refusal of a caller who is blocked, for requests that are not charged.';
+
+create function bulwark.check_request()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims jsonb;
+  v_next text;
+begin
+  -- The steps, in this order: who is asking (credentials of other kinds than tokens are resolved
+  -- here, in front of everything else), whether they may go on, and what was the hook before.
+  if current_setting('role') = 'api_key'
+    or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
+    v_claims := bulwark_private.resolve_api_key();
+    if v_claims is not null then
+      -- Here and not in there: a SECURITY DEFINER function cannot set the role.
+      perform set_config('request.jwt.claims', v_claims::text, true);
+      perform set_config('role', 'api_key', true);
+    end if;
+  end if;
+  v_next := bulwark_private.charge_request();
+  if v_next is not null then
+    execute format(
+      'select %s()',
+      (select string_agg(quote_ident(p), '.') from unnest(parse_ident(v_next)) as p)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark.check_request() is
+  'PostgREST''s pre-request hook: alter role authenticator set pgrst.db_pre_request =
+   ''bulwark.check_request''. Refuses who is blocked and what is too much with 429, charges requests
+   that write, sets RateLimit headers, and runs the hook that was there before.';
+
+-- Sign-ins: guesses at passwords and codes are charged before they are answered.
+-- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
+-- Data API: where its hooks can be had, they slow each account down (they are told no address); the
+-- function `login` charges the address and the account before Auth is asked at all. Whoever has
+-- signed in from a network before has a bucket of their own there, which no stranger can drain.
+-- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
+--   finish_login, because not even the service role does.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.travel_kmh', '1000', 'Two sign-ins further apart than this speed are an event'),
+  ('rate_limits.travel_km', '300', 'Below this distance places are too coarse to tell');
+
+create table bulwark_private.sign_in_places (
+  user_id uuid primary key,
+  latitude real not null,
+  longitude real not null,
+  seen_at timestamptz not null default clock_timestamp()
+);
+comment on table bulwark_private.sign_in_places is
+  'Where each user last signed in, to a tenth of a degree; only where a trusted proxy says it. Not
+   audited: places are personal, and the last one is all there is.';
+create index sign_in_places_seen_at_idx on bulwark_private.sign_in_places (seen_at);
+alter table bulwark_private.sign_in_places enable row level security;
+
+create function bulwark_private.charge_attempt(kind text, user_id uuid, valid boolean)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision bulwark.rate_limit_decision;
+begin
+  -- Charged before it is known to be right, and given back if it was: otherwise guesses that are
+  -- made at once would all be answered.
+  v_decision := bulwark_private.decide_rate_limit(
+    'auth_login', array[kind], array[user_id::text], null, 1, null, user_id, null
+  );
+  if v_decision.allowed and valid then
+    update bulwark_private.rate_limits b
+    set full_at = b.full_at - b.emission_us
+    where b.id = bulwark_private.rate_limit_hash(
+        concat(charge_attempt.kind, '/', charge_attempt.user_id)
+      )
+      and b.scope = (select r.scope from bulwark.rate_limit_rules r where r.name = 'auth_login');
+  elsif v_decision.allowed then
+    perform bulwark_private.append_auth_entry(
+      'auth.login_failed', user_id, 'auth.users', user_id::text, kind
+    );
+  end if;
+  if v_decision.allowed then
+    return '{"decision": "continue"}'::jsonb;
+  end if;
+  return jsonb_build_object(
+    'decision', 'reject', 'message', 'Too many attempts: try again later',
+    'should_logout_user', false
+  );
+end;
+$$;
+comment on function bulwark_private.charge_attempt(text, uuid, boolean) is
+  'The answer to Supabase Auth about one attempt on an account: as long as it has been tried too
+   often, right and wrong ones are refused alike; what is right costs nothing.';
+
+create function bulwark.password_verification_attempt_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because Supabase Auth may not touch buckets
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.charge_attempt(
+    'password', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
+  );
+end;
+$$;
+comment on function bulwark.password_verification_attempt_hook(jsonb) is
+  'Supabase Auth''s password verification attempt hook ({user_id, valid}): slows an account down
+   under the rule auth_login. It is told no address, so it can block nobody.';
+
+create function bulwark.mfa_verification_attempt_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because Supabase Auth may not touch buckets
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.charge_attempt(
+    'second_factor', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
+  ) - 'should_logout_user';
+end;
+$$;
+comment on function bulwark.mfa_verification_attempt_hook(jsonb) is
+  'Supabase Auth''s MFA verification attempt hook ({factor_id, user_id, valid}): slows guessing of
+   codes down, in a bucket apart from passwords.';
+
+create function bulwark.begin_login(
+  account text,
+  address text default null,
+  rule text default 'auth_login'
+)
+  returns table (
+    allowed boolean,
+    reason text,
+    capacity integer,
+    window_seconds integer,
+    remaining integer,
+    reset_seconds integer,
+    retry_after_seconds integer
+  )
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because not even the service role touches buckets
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+as $$
+#variable_conflict use_variable
+declare
+  v_account constant text := left(lower(btrim(account)), 320);
+  v_address constant text := bulwark_private.client_network(address);
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_user constant uuid := (
+    select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
+  );
+begin
+  v_identifiers := bulwark_private.rate_limit_identifiers(
+    'address_and_account', null, null, v_address, v_account
+  );
+  if exists (
+    select from bulwark_private.known_networks k
+    where k.owner = bulwark_private.rate_limit_hash('account/' || v_account)
+      and k.network = bulwark_private.rate_limit_hash('network/' || v_address)
+  ) then
+    v_identifiers.names[array_position(v_identifiers.kinds, 'account')] :=
+      concat(v_account, ' from ', v_address);
+  end if;
+  v_decision := bulwark_private.decide_rate_limit(
+    rule, v_identifiers.kinds, v_identifiers.names, v_address, 1, null, v_user, null
+  );
+  return query
+    select
+      v_decision.allowed, v_decision.reason, v_decision.capacity, v_decision.window_seconds,
+      v_decision.remaining, v_decision.reset_seconds, v_decision.retry_after_seconds;
+end;
+$$;
+comment on function bulwark.begin_login(text, text, text) is
+  'Charges the address and the account of a sign-in (or, under the rule password_reset, of a reset)
+   before it is tried (service role only). The answer is the same whether the account exists or not.
+   Errors: RATE_LIMIT_UNKNOWN_RULE.';
+
+create function bulwark_private.note_place(user_id uuid, latitude real, longitude real)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hours float8;
+  v_km float8;
+  v_last bulwark_private.sign_in_places;
+begin
+  if latitude is null or longitude is null or latitude not between -90 and 90
+    or longitude not between -180 and 180 then
+    return;
+  end if;
+  select * into v_last from bulwark_private.sign_in_places p where p.user_id = note_place.user_id;
+  if found then
+    -- The haversine of the distance on a sphere of the Earth's mean radius.
+    v_km := 2 * 6371 * asin(sqrt(least(1,
+      power(sind((latitude - v_last.latitude) / 2), 2)
+      + cosd(latitude) * cosd(v_last.latitude)
+        * power(sind((longitude - v_last.longitude) / 2), 2)
+    )));
+    v_hours := date_part('epoch', clock_timestamp() - v_last.seen_at) / 3600;
+    if v_km > (bulwark_private.setting('rate_limits.travel_km'))::float8
+      and v_km > (bulwark_private.setting('rate_limits.travel_kmh'))::float8 * greatest(v_hours, 0) then
+      perform bulwark.raise_security_event(
+        'impossible_travel', null, user_id, '',
+        jsonb_build_object('km', round(v_km::numeric), 'minutes', round((v_hours * 60)::numeric))
+      );
+    end if;
+  end if;
+  insert into bulwark_private.sign_in_places as p (user_id, latitude, longitude)
+  values (
+    note_place.user_id, round(latitude::numeric, 1)::real, round(longitude::numeric, 1)::real
+  )
+  on conflict on constraint sign_in_places_pkey do update
+    set latitude = excluded.latitude, longitude = excluded.longitude, seen_at = excluded.seen_at;
+end;
+$$;
+comment on function bulwark_private.note_place(uuid, real, real) is
+  'Remembers where a user signed in; further from the last place than anybody travels in the time
+   between is a security event.';
+
+create function bulwark.finish_login(
+  account text,
+  address text default null,
+  user_id uuid default null,
+  latitude real default null,
+  longitude real default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role writes what it notes
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_account constant text := left(lower(btrim(account)), 320);
+  v_address constant text := bulwark_private.client_network(address);
+  v_owner constant uuid := bulwark_private.rate_limit_hash('account/' || v_account);
+  v_network constant uuid := bulwark_private.rate_limit_hash('network/' || v_address);
+  v_user constant uuid := (
+    select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
+  );
+begin
+  if user_id is null then
+    perform bulwark_private.append_audit_entry(
+      event_type => 'auth.login_failed', result => 'failure', action => 'password',
+      resource_type => case when v_user is null then 'account' else 'auth.users' end,
+      resource_id => coalesce(v_user, v_owner)::text,
+      details => jsonb_build_object('network', v_network), ip => v_address
+    );
+    return;
+  end if;
+  if v_network is not null then
+    insert into bulwark_private.known_networks as k (owner, network)
+    values (v_owner, v_network)
+    on conflict on constraint known_networks_pkey do update
+      set last_seen_at = excluded.last_seen_at;
+  end if;
+  perform bulwark_private.note_place(user_id, latitude, longitude);
+end;
+$$;
+comment on function bulwark.finish_login(text, text, uuid, real, real) is
+  'Notes how a sign-in ended (service role only): without a user it failed, which is an entry of the
+   audit log; with one the network becomes known, and the place is compared with the last one.';
+
+-- Rate limits, cleaned up: buckets that are full, blocks and violations that nobody asks about.
+-- Protects against a table that grows with every address that ever came: a full bucket says
+-- nothing, so removing it gives nothing away.
+-- SECURITY DEFINER: cleanup_old_rate_limits, because not even the service role touches buckets.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.keep_minutes', '60', 'How long a bucket is kept after it is full again'),
+  ('rate_limits.maximum_buckets', '1000000',
+    'With more buckets than this, full ones are removed at once'),
+  ('rate_limits.violation_days', '90',
+    'After how many days violations and ended blocks are removed'),
+  ('rate_limits.network_days', '180',
+    'After how many days a network and the place of a sign-in are no longer known');
+
+create function bulwark.cleanup_old_rate_limits()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role touches buckets
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch bigint;
+  v_before bigint;
+  v_days integer := (bulwark_private.setting('rate_limits.violation_days'))::integer;
+  v_deleted bigint := 0;
+  v_known constant interval := make_interval(
+    days => (bulwark_private.setting('rate_limits.network_days'))::integer
+  );
+  v_keep interval := make_interval(
+    mins => (bulwark_private.setting('rate_limits.keep_minutes'))::integer
+  );
+begin
+  if (
+    -- With the room that is left on each page a bucket takes 120 bytes.
+    select pg_relation_size(c.oid) / 120
+    from pg_catalog.pg_class c where c.oid = 'bulwark_private.rate_limits'::regclass
+  ) > (bulwark_private.setting('rate_limits.maximum_buckets'))::bigint then
+    v_keep := '0';
+  end if;
+  v_before := date_part('epoch', clock_timestamp() - v_keep) * 1000000;
+  loop
+    -- A bucket that is charged meanwhile is locked, and left for the next run.
+    delete from bulwark_private.rate_limits b
+    where b.ctid = any (array(
+      select o.ctid
+      from bulwark_private.rate_limits o
+      where o.full_at < v_before
+      limit 50000
+      for update skip locked
+    ));
+    get diagnostics v_batch = row_count;
+    v_deleted := v_deleted + v_batch;
+    exit when v_batch < 50000;
+  end loop;
+  delete from bulwark_private.rate_limit_violations v
+  where v.occurred_at < now() - make_interval(days => v_days);
+  delete from bulwark.rate_limit_blocks b
+  where b.expires_at < now() - make_interval(days => v_days);
+  delete from bulwark.rate_limit_networks n where n.expires_at < now();
+  delete from bulwark_private.known_networks k where k.last_seen_at < now() - v_known;
+  delete from bulwark_private.sign_in_places p where p.seen_at < now() - v_known;
+  return v_deleted;
+end;
+$$;
+comment on function bulwark.cleanup_old_rate_limits() is
+  'Removes buckets that have been full for longer than rate_limits.keep_minutes (at once where there
+   are more than rate_limits.maximum_buckets), violations, ended blocks, lists, networks and places
+   past their time; returns how many buckets. A bucket that is full says nothing: removing it gives
+   nothing away.';
+
+create function bulwark_private.schedule_rate_limit_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.schedule_job(
+    'bulwark-rate-limit-cleanup', '* * * * *', 'select bulwark.cleanup_old_rate_limits()'
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_rate_limit_jobs() is
+  'Schedules the cleaning where pg_cron is installed; false where it is not. Call it again after
+   installing it.';
+
+revoke all on table
+  bulwark.rate_limit_rules,
+  bulwark.rate_limit_overrides,
+  bulwark_private.rate_limits,
+  bulwark_private.rate_limit_salt,
+  bulwark.rate_limit_networks,
+  bulwark.rate_limit_blocks,
+  bulwark_private.rate_limit_violations,
+  bulwark_private.known_networks,
+  bulwark_private.sign_in_places
+  from public, anon, authenticated, service_role;
+revoke all on sequence
+  bulwark_private.rate_limit_scopes
+  from public, anon, authenticated, service_role;
+revoke all on function
+  bulwark_private.rate_limit_hash(name text),
+  bulwark_private.charge_buckets(ids uuid[], terms bulwark_private.rate_limit_terms, cost integer),
+  bulwark_private.require_rate_limit_rule(rule text),
+  bulwark.set_rate_limit(rule text, capacity integer, window_seconds integer, organization_id uuid, api_key_id uuid),
+  bulwark.clear_rate_limit(rule text, organization_id uuid, api_key_id uuid),
+  bulwark_private.client_network(address text),
+  bulwark_private.forwarded_address(headers jsonb, header text, hops integer),
+  bulwark_private.client_address(headers jsonb),
+  bulwark.list_network(network text, verdict bulwark.network_verdict, reason text, expires_at timestamptz),
+  bulwark.unlist_network(network text),
+  bulwark_private.blockable(kinds text[], names text[], address text),
+  bulwark_private.rate_limit_standing(kinds text[], names text[], address text, out listed boolean, out blocked_until timestamptz),
+  bulwark_private.add_rate_limit_block(rule text, kind text, identifier uuid, organization_id uuid, user_id uuid, api_key_id uuid),
+  bulwark_private.note_denial(rule text, kinds text[], names text[], address text, organization_id uuid, user_id uuid, api_key_id uuid, times integer),
+  bulwark.lift_rate_limit_block(block_id uuid),
+  bulwark_private.api_key_bucket(api_key_id uuid),
+  bulwark_private.charge_ahead(ids uuid[], terms bulwark_private.rate_limit_terms, cost integer, calls integer),
+  bulwark_private.decide_rate_limit(rule text, kinds text[], names text[], address text, cost integer, organization_id uuid, user_id uuid, api_key_id uuid, calls integer),
+  bulwark_private.rate_limit_identifiers(subject bulwark.rate_limit_subject, user_id uuid, api_key_id uuid, address text, account text, out kinds text[], out names text[]),
+  bulwark.check_rate_limit(rule text, user_id uuid, api_key_id uuid, address text, account text, organization_id uuid, cost integer, calls integer),
+  bulwark_private.note_key_network(api_key_id uuid, organization_id uuid, address text),
+  bulwark.rate_limit_caller(),
+  bulwark.rate_limit_rule(rule text, organization_id uuid, api_key_id uuid),
+  bulwark.rate_limit_block_of(rule text, user_id uuid, api_key_id uuid, address text, account text),
+  bulwark.record_rate_limit_denial(rule text, kinds text[], names text[], address text, organization_id uuid, user_id uuid, api_key_id uuid),
+  bulwark.check_rate_limits(rules text[], user_ids uuid[], addresses text[]),
+  bulwark_private.exposed_limit_headers(),
+  bulwark_private.refuse_request(decision bulwark.rate_limit_decision),
+  bulwark_private.announce_request(decision bulwark.rate_limit_decision),
+  bulwark_private.charge_request(),
+  bulwark_private.blocked_decision(rule text, blocked_until timestamptz),
+  bulwark.check_request(),
+  bulwark_private.charge_attempt(kind text, user_id uuid, valid boolean),
+  bulwark.password_verification_attempt_hook(event jsonb),
+  bulwark.mfa_verification_attempt_hook(event jsonb),
+  bulwark.begin_login(account text, address text, rule text),
+  bulwark_private.note_place(user_id uuid, latitude real, longitude real),
+  bulwark.finish_login(account text, address text, user_id uuid, latitude real, longitude real),
+  bulwark.cleanup_old_rate_limits(),
+  bulwark_private.schedule_rate_limit_jobs()
+  from public, anon, authenticated, service_role;
+
+-- What is open to whom of rate limits. Everything else is revoked by the build.
+
+-- PostgREST calls the hook as the role of the request, whichever it is.
+grant usage on schema bulwark_private to anon, api_key;
+
+grant select on
+  bulwark.rate_limit_rules,
+  bulwark.rate_limit_overrides,
+  bulwark.rate_limit_networks,
+  bulwark.rate_limit_blocks
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark_private.charge_request(),
+  bulwark.check_request()
+  to anon, authenticated, service_role, api_key;
+
+grant execute on function bulwark.rate_limit_caller() to authenticated, api_key;
+
+grant execute on function
+  bulwark.set_rate_limit(text, integer, integer, uuid, uuid),
+  bulwark.clear_rate_limit(text, uuid, uuid),
+  bulwark.list_network(text, bulwark.network_verdict, text, timestamptz),
+  bulwark.unlist_network(text),
+  bulwark.lift_rate_limit_block(uuid)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.check_rate_limit(text, uuid, uuid, text, text, uuid, integer, integer),
+  bulwark.rate_limit_rule(text, uuid, uuid),
+  bulwark.rate_limit_block_of(text, uuid, uuid, text, text),
+  bulwark.record_rate_limit_denial(text, text[], text[], text, uuid, uuid, uuid),
+  bulwark.check_rate_limits(text[], uuid[], text[]),
+  bulwark.begin_login(text, text, text),
+  bulwark.finish_login(text, text, uuid, real, real),
+  bulwark.cleanup_old_rate_limits()
+  to service_role;
+
+grant execute on function
+  bulwark.password_verification_attempt_hook(jsonb),
+  bulwark.mfa_verification_attempt_hook(jsonb)
+  to supabase_auth_admin;

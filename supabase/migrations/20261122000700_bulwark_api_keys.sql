@@ -1,0 +1,2187 @@
+-- Built by npm run build from supabase/schemas/07_api_keys: edit the sources, not this file.
+
+-- API keys: what a program holds instead of a session. A key belongs to a member of one
+-- organization and may there what its scopes name, as far as the role api_user and its owner hold
+-- it right now.
+-- Protects against a key that outlives or outgrows its owner: nothing that a key may is stored with
+-- it but the most it could ever be, and that only ever shrinks.
+-- SECURITY DEFINER: set_api_key_policy, because no client writes policies.
+
+create table bulwark.api_key_policies (
+  organization_id uuid primary key references bulwark.organizations (id) on delete cascade,
+  allowed boolean not null,
+  decided_with_mfa boolean not null,
+  max_days bigint,
+  updated_at timestamptz not null default now(),
+  updated_by uuid references auth.users (id) on delete set null,
+  constraint api_key_policies_max_days check (max_days between 1 and 3650)
+);
+comment on table bulwark.api_key_policies is
+  'What an organization decided about API keys. Without a row keys are allowed, unless the
+   organization requires MFA: then they are not until somebody allows them.';
+comment on column bulwark.api_key_policies.decided_with_mfa is
+  'Whether a second factor was freshly verified when it was decided, or the operator decided. Where
+   MFA is required, a yes without it does not count, also if it was said before MFA was required.';
+comment on column bulwark.api_key_policies.max_days is
+  'For how long a key is issued at most; null: as long as the installation allows.';
+
+create table bulwark.api_keys (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
+  owner_id uuid not null references auth.users (id) on delete cascade,
+  name text not null,
+  environment text not null,
+  first_characters text not null,
+  scopes text[] not null,
+  networks cidr[],
+  rate_limit_rule text not null references bulwark.rate_limit_rules (name),
+  issued_with_mfa boolean not null,
+  rotated_from uuid references bulwark.api_keys (id) on delete set null,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  revoked_at timestamptz,
+  revoked_by uuid references auth.users (id) on delete set null,
+  revoked_because text,
+  constraint api_keys_name_is_printable
+    check (length(btrim(name)) between 1 and 100 and name !~ '[[:cntrl:]]'),
+  constraint api_keys_environment_format check (environment ~ '^[a-z]{2,12}$'),
+  constraint api_keys_scopes_are_some check (cardinality(scopes) between 1 and 100),
+  constraint api_keys_networks_are_some check (cardinality(networks) between 1 and 50),
+  constraint api_keys_expires_after_creation
+    check (isfinite(expires_at) and expires_at >= created_at),
+  constraint api_keys_revoked_for_a_reason
+    check ((revoked_at is null) = (revoked_because is null)),
+  constraint api_keys_reason_length check (length(btrim(revoked_because)) between 1 and 500),
+  -- Two successors of one key cannot be, whoever writes.
+  constraint api_keys_has_one_successor unique (rotated_from)
+);
+comment on table bulwark.api_keys is
+  'API keys, without anything that could be used as one. Owners see theirs, members with
+   api_key:read all of the organization''s; every change goes through a function.';
+comment on column bulwark.api_keys.first_characters is
+  'How the key begins, to recognize it by. What is left of it is beyond guessing.';
+comment on column bulwark.api_keys.scopes is
+  'The most that the key may: what it may right now is less where its owner holds less.';
+comment on column bulwark.api_keys.networks is
+  'From where the key is accepted; null: from anywhere. IPv6 by /64 or wider.';
+comment on column bulwark.api_keys.issued_with_mfa is
+  'Whether a second factor was freshly verified in the session that issued it.';
+comment on column bulwark.api_keys.revoked_by is
+  'Who revoked it; null with revoked_at set: the operator, or a report that it had leaked.';
+
+create table bulwark_private.api_key_hashes (
+  api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
+  key_hash bytea not null unique,
+  constraint api_key_hashes_is_sha256 check (octet_length(key_hash) = 32)
+);
+comment on table bulwark_private.api_key_hashes is
+  'SHA-256 of each key. A key is 190 random bits, which nobody guesses: a slow hash would only slow
+   down us, and an index look-up tells nothing about keys one does not have.';
+
+-- Apart from the key, so that being used does not touch what says who may what.
+create table bulwark_private.api_key_uses (
+  api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
+  last_used_at timestamptz not null
+) with (fillfactor = 70);
+comment on table bulwark_private.api_key_uses is
+  'When each key was last used, written at most once in api_keys.use_precision_seconds. Not audited:
+   it says nothing that the entries made with the key do not.';
+
+create index api_keys_organization_id_idx on bulwark.api_keys (organization_id, created_at, id);
+create index api_keys_owner_id_idx on bulwark.api_keys (owner_id, organization_id);
+create index api_keys_revoked_by_idx on bulwark.api_keys (revoked_by) where revoked_by is not null;
+create index api_keys_rate_limit_rule_idx on bulwark.api_keys (rate_limit_rule);
+create index api_key_policies_updated_by_idx on bulwark.api_key_policies (updated_by);
+
+alter table bulwark.api_key_policies enable row level security;
+alter table bulwark.api_keys enable row level security;
+alter table bulwark_private.api_key_hashes enable row level security;
+alter table bulwark_private.api_key_uses enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('api_keys.prefix', '"bwk"',
+    'What every API key begins with: 2 to 12 letters by which scanners recognize it'),
+  ('api_keys.environments', '["live", "test"]', 'The environments that a key can be issued for'),
+  ('api_keys.default_days', '90', 'For how long a key is issued where nobody says'),
+  ('api_keys.max_days', '365', 'For how long a key is issued at most'),
+  ('api_keys.max_overlap_days', '30', 'For how long a rotated key goes on at most'),
+  ('api_keys.limit_per_owner', '50', 'How many keys in force one member has in an organization'),
+  ('api_keys.rate_limit_rules', '["api_strict", "api_default", "api_relaxed"]',
+    'Among which rules whoever issues a key chooses its own'),
+  ('api_keys.use_precision_seconds', '60', 'How exactly the last use of a key is known');
+
+create function bulwark_private.api_user_role()
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select '00000000-0000-4000-8000-000000000010'::uuid; $$;
+comment on function bulwark_private.api_user_role() is
+  'The id of the system role api_user: what programs may at most.';
+
+create view bulwark_private.api_key_states with (security_invoker = true) as
+  select
+    k.id, k.organization_id, k.owner_id, k.scopes, k.issued_with_mfa, k.expires_at,
+    k.rate_limit_rule, k.networks,
+    k.revoked_at is null
+      and k.expires_at > now()
+      -- A key never passes where a second factor is required: somebody has to have decided that
+      -- programs may, and one to have been verified when the key was issued.
+      and (m.id is null or k.issued_with_mfa)
+      and coalesce(p.allowed and (m.id is null or p.decided_with_mfa), m.id is null) as active
+  from bulwark.api_keys k
+  left join bulwark.api_key_policies p on p.organization_id = k.organization_id
+  left join bulwark.mfa_policies m
+    on m.organization_id = k.organization_id and m.required_from <= now();
+comment on view bulwark_private.api_key_states is
+  'Whether each key counts right now: not revoked, not expired, and allowed by its organization.';
+
+create view bulwark_private.api_key_holdings with (security_invoker = true) as
+  select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
+  from bulwark_private.api_key_states k
+  -- Of the owner's grants those in the organization and that of a super_admin, and no others: what
+  -- a look-up takes shall follow neither from how many organizations the owner is in nor from how
+  -- many members this one has. By equality the planner may take the index by organization, which
+  -- reads all of its members, for as good as the one by user; by a range it does not.
+  cross join lateral (
+    select g.role_id
+    from bulwark_private.active_grants g
+    where g.user_id = k.owner_id
+      and g.organization_id between k.organization_id and k.organization_id
+    union all
+    select s.role_id
+    from bulwark_private.active_grants s
+    where s.user_id = k.owner_id
+      and s.organization_id is null
+      and s.role_id = bulwark_private.super_admin_role()
+      and (
+        k.issued_with_mfa
+        or not exists (
+          select from bulwark.mfa_policies m
+          where m.organization_id is null and m.required_from <= now()
+        )
+      )
+  ) g
+  join bulwark_private.effective_permissions h
+    on h.role_id = g.role_id and h.permission = any (k.scopes)
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission;
+comment on view bulwark_private.api_key_holdings is
+  'What each key may, were it in force: its scopes, as far as programs and its owner hold them.';
+
+create view bulwark_private.api_key_permissions with (security_invoker = true) as
+  select h.api_key_id, h.organization_id, h.permission, h.networks
+  from bulwark_private.api_key_holdings h
+  where h.active;
+comment on view bulwark_private.api_key_permissions is 'What each key may right now.';
+
+create function bulwark_private.network_is_allowed(networks cidr[], address text)
+  returns boolean
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- With a list, an address that nobody trustworthy wrote is not on it. Compared first, so that
+  -- being refused for the address takes no longer than being refused without a list.
+  return coalesce(address::inet <<= any (coalesce(networks, '{0.0.0.0/0}')), false)
+    or networks is null;
+end;
+$$;
+comment on function bulwark_private.network_is_allowed(cidr[], text) is
+  'Whether a key with this list of networks is accepted from an address, as bulwark_private.client_network
+   writes it (null: unknown).';
+
+create function bulwark_private.api_key_organizations(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 1
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  -- Of a request with role api_key the claims are what PostgREST verified or the hook looked up.
+  v_key constant uuid := bulwark_private.uuid_or_null(
+    bulwark_private.claims() ->> 'api_key_id'
+  );
+begin
+  return query
+    select p.organization_id
+    from bulwark_private.api_key_permissions p
+    where p.api_key_id = v_key
+      and p.permission = api_key_organizations.permission
+      and case
+        when p.networks is null then true
+        else bulwark_private.network_is_allowed(
+          p.networks,
+          bulwark_private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
+        )
+      end
+    limit 1;
+end;
+$$;
+comment on function bulwark_private.api_key_organizations(text) is
+  'The organization of the key that the request is made with, if the key holds the permission right
+   now; none where it was revoked or has expired, whatever the token says.';
+
+create function bulwark_private.api_keys_only_narrow()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if new.expires_at > old.expires_at
+    or old.revoked_at is not null and (
+      new.revoked_at is distinct from old.revoked_at
+      or new.revoked_because is distinct from old.revoked_because
+    ) then
+    raise exception 'Cannot change the API key: it can only be narrowed'
+      using errcode = 'check_violation', detail = 'API_KEY_ONLY_NARROWS',
+            hint = 'Issue another one';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.api_keys_only_narrow() is
+  'Trigger: a key''s end never moves further away, and a revocation is final, whoever writes.';
+
+create trigger api_keys_keep_columns
+  before update on bulwark.api_keys
+  for each row execute function bulwark.keep_columns(
+    'id', 'organization_id', 'owner_id', 'environment', 'first_characters', 'scopes', 'networks',
+    'rate_limit_rule', 'issued_with_mfa', 'created_at'
+  );
+create trigger api_keys_only_narrow
+  before update on bulwark.api_keys
+  for each row execute function bulwark_private.api_keys_only_narrow();
+create trigger api_key_hashes_keep_columns
+  before update on bulwark_private.api_key_hashes
+  for each row execute function bulwark.keep_columns('key_hash', 'api_key_id');
+create trigger api_key_policies_keep_columns
+  before update on bulwark.api_key_policies
+  for each row execute function bulwark.keep_columns('organization_id');
+create trigger api_key_policies_touch_updated_at
+  before update on bulwark.api_key_policies
+  for each row execute function bulwark_private.touch_updated_at();
+
+create function bulwark_private.mfa_is_required_in(organization_id uuid)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from bulwark.mfa_policies m
+    where m.organization_id = mfa_is_required_in.organization_id and m.required_from <= now()
+  );
+$$;
+comment on function bulwark_private.mfa_is_required_in(uuid) is
+  'Whether an organization requires a second factor of its members right now.';
+
+create function bulwark.set_api_key_policy(
+  organization_id uuid,
+  allowed boolean,
+  max_days integer default null
+)
+  returns bulwark.api_key_policies
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes policies
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_policy bulwark.api_key_policies;
+begin
+  if organization_id is null or allowed is null then
+    raise exception 'Cannot set the policy: the organization or the decision is null'
+      using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
+  end if;
+  if max_days not between 1 and 3650 then
+    raise exception 'Cannot set the policy: keys are issued for 1 to 3650 days'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_EXPIRY';
+  end if;
+  perform bulwark_private.require_permission_to_change('settings:write', organization_id);
+  if allowed and bulwark_private.mfa_is_required_in(organization_id)
+    and not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_step_up();
+  end if;
+  insert into bulwark.api_key_policies as p
+    (organization_id, allowed, decided_with_mfa, max_days, updated_by)
+  values (
+    set_api_key_policy.organization_id, set_api_key_policy.allowed,
+    bulwark_private.caller_is_service() or bulwark.mfa_verified(
+      make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)
+    ),
+    set_api_key_policy.max_days, bulwark.current_person()
+  )
+  on conflict on constraint api_key_policies_pkey do update
+    set allowed = excluded.allowed, decided_with_mfa = excluded.decided_with_mfa,
+        max_days = excluded.max_days, updated_by = excluded.updated_by
+  returning p.* into v_policy;
+  return v_policy;
+end;
+$$;
+comment on function bulwark.set_api_key_policy(uuid, boolean, integer) is
+  'Decides whether the organization has API keys at all, and for how many days they are issued at
+   most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go
+   on that were neither revoked nor have expired. Where the organization requires MFA, saying yes
+   needs a verification within mfa.step_up_minutes; a yes that was said without one before MFA was
+   required no longer counts then, and has to be said again. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT,
+   RBAC_UNKNOWN_ORGANIZATION.';
+
+create policy "Members read what their organizations decided about API keys"
+  on bulwark.api_key_policies for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('settings:read')))
+    or organization_id = any (array(select bulwark.organizations_with('api_key:read')))
+  );
+
+create policy "Owners read their API keys, members with api_key:read all"
+  on bulwark.api_keys for select to authenticated
+  using (
+    owner_id = (select bulwark.current_person())
+    or organization_id = any (array(select bulwark.organizations_with('api_key:read')))
+  );
+
+create function bulwark_private.api_key_organization(api_key_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$ select k.organization_id from bulwark.api_keys k where k.id = api_key_id; $$;
+comment on function bulwark_private.api_key_organization(uuid) is 'The organization of a key.';
+
+select bulwark.enable_audit(
+  'bulwark.api_key_policies', organization_column => 'organization_id',
+  event_types => '{settings.updated,settings.updated,settings.updated}'
+);
+select bulwark.enable_audit(
+  'bulwark.api_keys', organization_column => 'organization_id',
+  event_types => '{api.key_created,data.update,data.delete}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.api_key_hashes', organization_column => 'api_key_id',
+  organization_lookup => 'bulwark_private.api_key_organization', redact => '{key_hash}'
+);
+revoke all on
+  bulwark_private.api_key_states, bulwark_private.api_key_holdings, bulwark_private.api_key_permissions
+  from public, anon, authenticated, service_role;
+
+-- API keys: issuing them.
+-- Protects against keys that hold more than whoever issues them, that somebody issues in another's
+-- name, or that are issued without the second factor that the organization requires. A key is shown
+-- once, in the answer; it is made here, so that it is in no statement and no parameter.
+-- SECURITY DEFINER: create_api_key, because no client writes keys.
+
+create function bulwark_private.random_base62(length integer)
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_alphabet constant text := '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  v_byte integer;
+  v_bytes bytea;
+  v_text text := '';
+begin
+  while length(v_text) < random_base62.length loop
+    v_bytes := extensions.gen_random_bytes(64);
+    for v_place in 0..63 loop
+      v_byte := get_byte(v_bytes, v_place);
+      -- 248 is four times 62: beyond it the first characters would come up more often.
+      if v_byte < 248 and length(v_text) < random_base62.length then
+        v_text := v_text || substr(c_alphabet, 1 + v_byte % 62, 1);
+      end if;
+    end loop;
+  end loop;
+  return v_text;
+end;
+$$;
+comment on function bulwark_private.random_base62(integer) is
+  'So many random characters of 0-9A-Za-z, 5.95 bits each.';
+
+create function bulwark_private.checksum_base62(content text)
+  returns text
+  language plpgsql
+  immutable
+  strict
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  c_alphabet constant text := '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+  -- CRC-32 (ISO 3309), half a byte at a time.
+  c_table constant bigint[] := array[
+    0, 498536548, 997073096, 651767980, 1994146192, 1802195444, 1303535960, 1342533948,
+    3988292384, 4027552580, 3604390888, 3412177804, 2607071920, 2262029012, 2685067896, 3183342108
+  ];
+  v_bytes constant bytea := convert_to(content, 'UTF8');
+  v_byte integer;
+  v_crc bigint := 4294967295;
+  v_text text := '';
+begin
+  for v_place in 0..octet_length(v_bytes) - 1 loop
+    v_byte := get_byte(v_bytes, v_place);
+    v_crc := c_table[1 + ((v_crc # v_byte) & 15)] # (v_crc >> 4);
+    v_crc := c_table[1 + ((v_crc # (v_byte >> 4)) & 15)] # (v_crc >> 4);
+  end loop;
+  v_crc := v_crc # 4294967295;
+  for v_place in 1..6 loop
+    v_text := substr(c_alphabet, 1 + (v_crc % 62)::integer, 1) || v_text;
+    v_crc := v_crc / 62;
+  end loop;
+  return v_text;
+end;
+$$;
+comment on function bulwark_private.checksum_base62(text) is
+  'CRC-32 as six characters of 0-9A-Za-z: tells a mistyped key, and anything else that looks like
+   one, from a key without asking the database.';
+
+create function bulwark_private.require_issuer(organization_id uuid)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_user constant uuid := bulwark_private.require_user();
+begin
+  if organization_id is null then
+    raise exception 'Cannot issue an API key: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
+  end if;
+  perform bulwark_private.require_permission_to_act('api_key:create', organization_id);
+  if bulwark_private.user_permits(v_user, 'api_key:create', organization_id) is not true then
+    raise exception 'Cannot issue an API key: its owner is a person who may issue it'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+  end if;
+  if coalesce(
+    (
+      select p.allowed and (
+        p.decided_with_mfa or not bulwark_private.mfa_is_required_in(p.organization_id)
+      )
+      from bulwark.api_key_policies p
+      where p.organization_id = require_issuer.organization_id
+    ),
+    not bulwark_private.mfa_is_required_in(organization_id)
+  ) is not true then
+    raise exception 'Cannot issue an API key: the organization does not allow any'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_NOT_ALLOWED',
+            hint = 'Whoever holds settings:write decides that with set_api_key_policy';
+  end if;
+  if bulwark_private.mfa_is_required_in(organization_id) then
+    perform bulwark_private.require_step_up();
+  end if;
+  return v_user;
+end;
+$$;
+comment on function bulwark_private.require_issuer(uuid) is
+  'The caller, if they may issue keys in the organization now (api_key:create, the organization''s
+   policy, and where it requires MFA a fresh verification). Raises RBAC_NOT_AUTHENTICATED,
+   RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
+
+create function bulwark_private.api_key_expiry(organization_id uuid, wanted timestamptz)
+  returns timestamptz
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_days bigint := (bulwark_private.setting('api_keys.max_days'))::bigint;
+begin
+  select least(v_days, p.max_days) into v_days
+  from (select) as one
+  left join bulwark.api_key_policies p on p.organization_id = api_key_expiry.organization_id;
+  wanted := coalesce(wanted, now() + make_interval(
+    days => least(v_days, (bulwark_private.setting('api_keys.default_days'))::bigint)::integer
+  ));
+  if wanted <= now() or wanted > now() + make_interval(days => v_days::integer, mins => 5) then
+    raise exception 'Cannot issue an API key: it ends within % days', v_days
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_EXPIRY';
+  end if;
+  return wanted;
+end;
+$$;
+comment on function bulwark_private.api_key_expiry(uuid, timestamptz) is
+  'When a key that is issued now ends, given what was asked for (null: the default). Raises
+   API_KEY_INVALID_EXPIRY.';
+
+create function bulwark_private.api_key_networks(networks text[])
+  returns cidr[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_network cidr;
+  v_networks cidr[];
+  v_text text;
+begin
+  if networks is null then
+    return null;
+  end if;
+  if cardinality(networks) not between 1 and 50 or array_ndims(networks) > 1 then
+    raise exception 'Cannot issue an API key: its networks are a plain list of 1 to 50'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK';
+  end if;
+  foreach v_text in array networks loop
+    begin
+      v_network := v_text::cidr;
+    exception
+      when invalid_text_representation then
+        v_network := null;
+    end;
+    -- Callers are told apart by the /64 of IPv6, so a narrower network would admit nobody.
+    if v_network is null or (family(v_network) = 6 and masklen(v_network) > 64) then
+      raise exception 'Cannot issue an API key: a network is none, or an IPv6 one narrower than /64'
+        using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK',
+              hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
+    end if;
+    v_networks := v_networks || v_network;
+  end loop;
+  return v_networks;
+end;
+$$;
+comment on function bulwark_private.api_key_networks(text[]) is
+  'A list of networks as it is kept. Raises API_KEY_INVALID_NETWORK.';
+
+create function bulwark_private.require_scopes(scopes text[], organization_id uuid)
+  returns text[]
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_scope text;
+begin
+  if coalesce(cardinality(scopes), 0) not between 1 and 100 or array_ndims(scopes) > 1
+    or array_position(scopes, null) > 0 then
+    raise exception 'Cannot issue an API key: its scopes are a plain list of 1 to 100 permissions'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_SCOPES';
+  end if;
+  foreach v_scope in array scopes loop
+    perform bulwark_private.require_known_permission(v_scope);
+    if not exists (
+      select from bulwark_private.effective_permissions e
+      where e.role_id = bulwark_private.api_user_role() and e.permission = v_scope
+    ) then
+      raise exception 'Cannot issue an API key: % is not for programs', v_scope
+        using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
+              hint = 'The role api_user holds what programs may';
+    end if;
+    if bulwark_private.session_permits(bulwark.current_person(), v_scope, organization_id) is not true then
+      raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
+        using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
+              hint = 'A key may no more than whoever issues it';
+    end if;
+  end loop;
+  return array(select distinct s from unnest(scopes) as s order by s);
+end;
+$$;
+comment on function bulwark_private.require_scopes(text[], uuid) is
+  'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
+   RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
+
+create function bulwark_private.require_room_for_key(organization_id uuid, owner_id uuid, times integer)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit constant bigint := (bulwark_private.setting('api_keys.limit_per_owner'))::bigint;
+begin
+  perform bulwark_private.lock_count('api_keys', concat_ws('/', organization_id, owner_id));
+  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others
+  -- enough.
+  if (
+    select
+      count(*) filter (where k.revoked_at is null and k.expires_at > now()) >= times * v_limit
+      or count(*) filter (where k.created_at > now() - interval '1 hour') >= 4 * v_limit
+    from bulwark.api_keys k
+    where k.organization_id = require_room_for_key.organization_id
+      and k.owner_id = require_room_for_key.owner_id
+      and (k.revoked_at is null or k.created_at > now() - interval '1 hour')
+  ) then
+    raise exception 'Cannot issue an API key: you have as many as one member may have'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_TOO_MANY',
+            hint = 'Revoke those that are not needed any more, and issue fewer an hour';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_room_for_key(uuid, uuid, integer) is
+  'Raises API_KEY_TOO_MANY where a member has so many times api_keys.limit_per_owner keys in force
+   in an organization, or was issued four times as many there within an hour.';
+
+create type bulwark.issued_api_key as (
+  id uuid,
+  api_key text,
+  name text,
+  first_characters text,
+  scopes text[],
+  expires_at timestamptz
+);
+comment on type bulwark.issued_api_key is
+  'A key that was just issued: api_key is the key itself, which nobody can be shown again.';
+
+create function bulwark_private.issue_api_key(new_key bulwark.api_keys)
+  returns bulwark.issued_api_key
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_secret constant text := bulwark_private.random_base62(32);
+  v_start constant text := concat_ws(
+    '_', bulwark_private.setting('api_keys.prefix') #>> '{}', new_key.environment, ''
+  );
+  v_hash bytea;
+  v_issued bulwark.issued_api_key;
+begin
+  v_issued.api_key := v_start || v_secret || bulwark_private.checksum_base62(v_secret);
+  v_issued.first_characters := v_start || left(v_secret, 4);
+  -- In assignments, and the statements get what came out of them: what a statement is given is in
+  -- its plan, and some servers log plans.
+  v_hash := sha256(convert_to(v_issued.api_key, 'UTF8'));
+  insert into bulwark.api_keys (
+    organization_id, owner_id, name, environment, first_characters, scopes, networks,
+    rate_limit_rule, issued_with_mfa, rotated_from, expires_at
+  )
+  values (
+    new_key.organization_id, new_key.owner_id, btrim(new_key.name), new_key.environment,
+    v_issued.first_characters, new_key.scopes, new_key.networks, new_key.rate_limit_rule,
+    bulwark.mfa_verified(make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)),
+    new_key.rotated_from, new_key.expires_at
+  )
+  returning id, name, scopes, expires_at
+  into v_issued.id, v_issued.name, v_issued.scopes, v_issued.expires_at;
+  insert into bulwark_private.api_key_hashes (api_key_id, key_hash)
+  values (v_issued.id, v_hash);
+  return v_issued;
+end;
+$$;
+comment on function bulwark_private.issue_api_key(bulwark.api_keys) is
+  'Makes a key out of what has been checked: <prefix>_<environment>_<32 random
+   characters><checksum>.';
+
+create function bulwark.create_api_key(
+  organization_id uuid,
+  name text,
+  scopes text[],
+  expires_at timestamptz default null,
+  environment text default 'live',
+  networks text[] default null,
+  rate_limit_rule text default 'api_default'
+)
+  returns bulwark.issued_api_key
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes keys
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bulwark.api_keys;
+begin
+  v_key.organization_id := organization_id;
+  v_key.owner_id := bulwark_private.require_issuer(organization_id);
+  if name is null or length(btrim(name)) not between 1 and 100 or name ~ '[[:cntrl:]]' then
+    raise exception 'Cannot issue an API key: a name has 1 to 100 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NAME';
+  end if;
+  if (bulwark_private.setting('api_keys.environments') ? environment) is not true then
+    raise exception 'Cannot issue an API key: there is no such environment'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_UNKNOWN_ENVIRONMENT',
+            hint = 'The setting api_keys.environments lists them';
+  end if;
+  perform bulwark_private.require_rate_limit_rule(rate_limit_rule);
+  if not bulwark_private.setting('api_keys.rate_limit_rules') ? rate_limit_rule then
+    raise exception 'Cannot issue an API key: its rate is limited by another rule'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_RULE_NOT_OPEN',
+            hint = 'The setting api_keys.rate_limit_rules lists those that can be chosen';
+  end if;
+  v_key.name := name;
+  v_key.environment := environment;
+  v_key.rate_limit_rule := rate_limit_rule;
+  v_key.scopes := bulwark_private.require_scopes(scopes, organization_id);
+  v_key.networks := bulwark_private.api_key_networks(networks);
+  v_key.expires_at := bulwark_private.api_key_expiry(organization_id, expires_at);
+  perform bulwark_private.require_room_for_key(organization_id, v_key.owner_id, 1);
+  return bulwark_private.issue_api_key(v_key);
+end;
+$$;
+comment on function bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text) is
+  'Issues a key to the caller (api_key:create) and shows it, once. scopes: permissions that both
+   programs (the role api_user) and the caller hold. expires_at: 90 days from now unless given, and
+   never without end. networks: from where alone it is accepted. Where the organization requires MFA
+   it has to allow keys, and a second factor to be verified within mfa.step_up_minutes. Errors:
+   RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, API_KEY_INVALID_NAME, API_KEY_INVALID_SCOPES,
+   API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD, API_KEY_INVALID_EXPIRY,
+   API_KEY_INVALID_NETWORK, API_KEY_UNKNOWN_ENVIRONMENT, API_KEY_RULE_NOT_OPEN, API_KEY_TOO_MANY,
+   API_KEY_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED, RBAC_UNKNOWN_PERMISSION, RATE_LIMIT_UNKNOWN_RULE,
+   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
+
+-- API keys: rotating, revoking and listing them.
+-- Protects against two successors of one key, against whoever would be shown a key that acts for
+-- somebody else, and against a revocation whose author or reason is overwritten.
+-- SECURITY DEFINER: rotate_api_key, revoke_api_key, because no client writes keys; list_api_keys,
+--   because uses are for none to read.
+
+create function bulwark_private.api_key_not_found()
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'Cannot find the API key: there is none here that you may see'
+    using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND';
+end;
+$$;
+comment on function bulwark_private.api_key_not_found() is
+  'Raises API_KEY_NOT_FOUND, the same for a foreign key and for none.';
+
+create function bulwark.rotate_api_key(
+  key_id uuid,
+  overlap interval default '24 hours',
+  expires_at timestamptz default null
+)
+  returns bulwark.issued_api_key
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes keys
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_issued bulwark.issued_api_key;
+  v_key bulwark.api_keys;
+  v_owner constant uuid := bulwark_private.require_user();
+  v_scopes text[];
+begin
+  if not bulwark_private.lasts_up_to(
+    overlap, make_interval(days => (bulwark_private.setting('api_keys.max_overlap_days'))::integer)
+  ) then
+    raise exception 'Cannot rotate the API key: the overlap is too long, negative or null'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';
+  end if;
+  -- Whoever rotates is shown a key that acts for its owner, so nobody else does.
+  select * into v_key from bulwark.api_keys k where k.id = key_id and k.owner_id = v_owner;
+  if not found then
+    perform bulwark_private.api_key_not_found();
+  end if;
+  perform bulwark_private.require_issuer(v_key.organization_id);
+  select * into v_key from bulwark.api_keys k where k.id = key_id for no key update;
+  if exists (select from bulwark.api_keys s where s.rotated_from = v_key.id) then
+    raise exception 'Cannot rotate the API key: it has a successor'
+      using errcode = 'PT409', detail = 'API_KEY_ALREADY_ROTATED',
+            hint = 'Rotate the successor';
+  end if;
+  if v_key.revoked_at is not null or v_key.expires_at <= now() then
+    raise exception 'Cannot rotate the API key: it is revoked or has expired'
+      using errcode = 'PT409', detail = 'API_KEY_NOT_ACTIVE',
+            hint = 'Issue another one';
+  end if;
+  select array_agg(s order by s) into v_scopes
+  from unnest(v_key.scopes) as s
+  join bulwark_private.effective_permissions e
+    on e.role_id = bulwark_private.api_user_role() and e.permission = s
+  where bulwark_private.session_permits(v_key.owner_id, s, v_key.organization_id);
+  if v_scopes is null then
+    raise exception 'Cannot rotate the API key: you hold none of its scopes any more'
+      using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD';
+  end if;
+  v_key.scopes := v_scopes;
+  v_key.rotated_from := v_key.id;
+  update bulwark.api_keys k
+  set expires_at = least(k.expires_at, now() + overlap)
+  where k.id = v_key.id;
+  perform bulwark_private.require_room_for_key(v_key.organization_id, v_owner, 2);
+  v_key.expires_at := bulwark_private.api_key_expiry(
+    v_key.organization_id,
+    coalesce(
+      rotate_api_key.expires_at,
+      -- As long again, where that is still allowed.
+      now() + least(
+        v_key.expires_at - v_key.created_at,
+        make_interval(days => least(
+          (bulwark_private.setting('api_keys.max_days'))::bigint,
+          (
+            select p.max_days from bulwark.api_key_policies p
+            where p.organization_id = v_key.organization_id
+          )
+        )::integer)
+      )
+    )
+  );
+  v_issued := bulwark_private.issue_api_key(v_key);
+  -- A limit that was set for the key alone is its successor's too: nobody rotates out of it.
+  insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
+  select o.rule, v_issued.id, o.capacity, o.window_seconds
+  from bulwark.rate_limit_overrides o
+  where o.api_key_id = v_key.id;
+  return v_issued;
+end;
+$$;
+comment on function bulwark.rotate_api_key(uuid, interval, timestamptz) is
+  'Issues the successor of a key of one''s own and shows it, once: the same name, networks, rule and
+   limits, and those of its scopes that one still holds. The old key goes on for the overlap. A key
+   has one successor, however many ask at once. While rotated keys go on, one member has as many
+   again as api_keys.limit_per_owner. Errors: API_KEY_NOT_FOUND, API_KEY_ALREADY_ROTATED,
+   API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY, API_KEY_TOO_MANY, and those
+   of create_api_key about whoever issues.';
+
+create function bulwark_private.end_api_key(key bulwark.api_keys, because text, revoked_by uuid)
+  returns bulwark.api_keys
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bulwark.api_keys;
+begin
+  update bulwark.api_keys k
+  set revoked_at = clock_timestamp(), revoked_by = end_api_key.revoked_by, revoked_because = because
+  where k.id = key.id and k.revoked_at is null
+  returning k.* into v_key;
+  if found then
+    perform bulwark_private.append_audit_entry(
+      'api.key_revoked', v_key.organization_id, 'bulwark.api_keys', v_key.id::text, 'revoke',
+      details => jsonb_build_object(
+        'name', v_key.name, 'first_characters', v_key.first_characters, 'because', because
+      )
+    );
+    return v_key;
+  end if;
+  return key;
+end;
+$$;
+comment on function bulwark_private.end_api_key(bulwark.api_keys, text, uuid) is
+  'Revokes a key, once: the first reason stays.';
+
+create function bulwark_private.find_revocable_key(key_id uuid)
+  returns bulwark.api_keys
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bulwark.api_keys;
+  v_user constant uuid := bulwark.current_person();
+begin
+  perform bulwark_private.require_caller();
+  select * into v_key from bulwark.api_keys k where k.id = key_id;
+  if not found or not bulwark_private.caller_is_service()
+    and v_key.owner_id is distinct from v_user
+    and bulwark_private.session_permits(v_user, 'api_key:revoke', v_key.organization_id) is not true
+  then
+    perform bulwark_private.api_key_not_found();
+  end if;
+  return v_key;
+end;
+$$;
+comment on function bulwark_private.find_revocable_key(uuid) is
+  'A key that the caller may revoke right now. Raises API_KEY_NOT_FOUND,
+   RBAC_NOT_AUTHENTICATED.';
+
+create function bulwark.revoke_api_key(key_id uuid, because text)
+  returns bulwark.api_keys
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes keys
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bulwark.api_keys;
+  v_user constant uuid := bulwark.current_person();
+begin
+  if because is null or length(btrim(because)) not between 1 and 500 or because ~ '[[:cntrl:]]' then
+    raise exception 'Cannot revoke the API key: the reason has 1 to 500 printable characters'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REASON';
+  end if;
+  v_key := bulwark_private.find_revocable_key(key_id);
+  perform bulwark_private.lock_rights(v_key.organization_id);
+  perform bulwark_private.hold_session();
+  perform from bulwark.api_keys k where k.id = key_id for no key update;
+  v_key := bulwark_private.find_revocable_key(key_id);
+  return bulwark_private.end_api_key(v_key, btrim(because), v_user);
+end;
+$$;
+comment on function bulwark.revoke_api_key(uuid, text) is
+  'Ends a key for good, on its next use: one''s own always, anybody''s with api_key:revoke in its
+   organization. A key that is revoked already stays as it is. Errors: API_KEY_NOT_FOUND,
+   API_KEY_INVALID_REASON, RBAC_NOT_AUTHENTICATED.';
+
+create function bulwark.list_api_keys(
+  organization_id uuid,
+  include_ended boolean default false,
+  before uuid default null,
+  page_size integer default 100
+)
+  returns table (
+    id uuid,
+    name text,
+    environment text,
+    first_characters text,
+    owner_id uuid,
+    scopes text[],
+    effective_scopes text[],
+    status text,
+    networks cidr[],
+    rate_limit_rule text,
+    rotated_from uuid,
+    created_at timestamptz,
+    expires_at timestamptz,
+    last_used_at timestamptz,
+    revoked_at timestamptz,
+    revoked_by uuid,
+    revoked_because text
+  )
+  language plpgsql
+  stable
+  rows 100
+  security definer            -- definer because uses are for no client to read
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_all boolean := bulwark_private.caller_is_service();
+  v_user uuid;
+begin
+  if not v_all then
+    v_user := bulwark_private.require_user();
+    v_all := bulwark_private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
+  end if;
+  return query
+    -- The page first: what its keys may right now is asked for no others.
+    with page as materialized (
+      select k.*
+      from bulwark.api_keys k
+      where k.organization_id = list_api_keys.organization_id
+        and (v_all or k.owner_id = v_user)
+        and (include_ended or k.revoked_at is null and k.expires_at > now())
+        and (
+          before is null
+          or (k.created_at, k.id) < (
+            select b.created_at, b.id from bulwark.api_keys b
+            where b.id = before and b.organization_id = list_api_keys.organization_id
+          )
+        )
+      order by k.created_at desc, k.id desc
+      limit least(greatest(page_size, 1), 1000)
+    )
+    select
+      k.id, k.name, k.environment, k.first_characters, k.owner_id, k.scopes,
+      coalesce(p.held, '{}'),
+      case
+        when k.revoked_at is not null then 'revoked'
+        when k.expires_at <= now() then 'expired'
+        when p.held is null then 'suspended'
+        else 'active'
+      end,
+      k.networks, k.rate_limit_rule, k.rotated_from, k.created_at, k.expires_at, u.last_used_at,
+      k.revoked_at, k.revoked_by, k.revoked_because
+    from page k
+    left join bulwark_private.api_key_uses u on u.api_key_id = k.id
+    cross join lateral (
+      select array_agg(distinct e.permission) as held
+      from bulwark_private.api_key_permissions e
+      where e.api_key_id = k.id
+    ) p
+    order by k.created_at desc, k.id desc;
+end;
+$$;
+comment on function bulwark.list_api_keys(uuid, boolean, uuid, integer) is
+  'The keys of an organization, newest first: with api_key:read all, otherwise one''s own; before is
+   the id of the last one of the page before. status is active, suspended (it may nothing right
+   now), expired or revoked; effective_scopes is what it may right now; last_used_at is exact to
+   api_keys.use_precision_seconds and does not count reads with the header x-api-key. Errors:
+   RBAC_NOT_AUTHENTICATED.';
+
+-- API keys in use: exchanged for a token by the function api-keys, or sent to the Data API as
+-- header x-api-key and resolved in front of the request.
+-- Protects against telling apart why a key is refused: a key that is wrong, malformed, revoked,
+-- expired, foreign, suspended or sent from elsewhere takes the same steps to the same answer; and
+-- against a raw key that stays around: it is hashed at once, taken out of the request's headers,
+-- and refused where the server would log it.
+-- SECURITY DEFINER: resolve_api_key, because hashes are for no client; exchange_api_key and
+--   report_leaked_api_keys, because they are not for the service role either.
+
+insert into bulwark.security_event_types (name, severity, description) values
+  ('api_key_leaked', 'critical', 'An API key was found in public and has been revoked');
+
+create type bulwark_private.found_api_key as (
+  id uuid,
+  organization_id uuid,
+  expires_at timestamptz,
+  rate_limit_rule text,
+  networks cidr[],
+  in_force boolean
+);
+comment on type bulwark_private.found_api_key is
+  'What a key was found to be; whether it is accepted from where it came is still to be asked.';
+
+create function bulwark_private.api_key_standing(api_key_id uuid)
+  returns bulwark_private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_key bulwark_private.found_api_key;
+begin
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
+  into v_key
+  from bulwark_private.api_key_states k
+  -- The limits keep the planner from finding out for every key there is what it holds. Where it
+  -- holds nothing, the steps that were not taken for its owner's role are taken for api_user
+  -- instead, and count for nothing: being refused for that shall not be faster.
+  left join lateral (
+    (select true as holds from bulwark_private.api_key_holdings o where o.api_key_id = k.id limit 1)
+    union all
+    (
+      select false
+      from auth.users u
+      join bulwark_private.effective_permissions h
+        on h.role_id = bulwark_private.api_user_role() and h.permission = any (k.scopes)
+      join bulwark_private.effective_permissions e
+        on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+      where u.id = k.owner_id
+      limit 1
+    )
+    limit 1
+  ) h on true
+  where k.id = api_key_standing.api_key_id;
+  return v_key;
+end;
+$$;
+comment on function bulwark_private.api_key_standing(uuid) is
+  'What there is to know of a key: in force if it may anything right now.';
+
+create function bulwark_private.find_api_key(key_hash bytea)
+  returns bulwark_private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_id uuid;
+  v_key bulwark_private.found_api_key;
+  v_known boolean;
+begin
+  -- The hash or the next one after it (after the last comes the first): where there is no such key,
+  -- the same steps are taken with another, so that how long a refusal takes does not tell what it
+  -- is for.
+  select f.api_key_id, f.known into v_id, v_known
+  from (
+    (
+      select h.api_key_id, h.key_hash = find_api_key.key_hash as known
+      from bulwark_private.api_key_hashes h
+      where h.key_hash >= find_api_key.key_hash
+      order by h.key_hash
+      limit 1
+    )
+    union all
+    (select h.api_key_id, false from bulwark_private.api_key_hashes h order by h.key_hash limit 1)
+    limit 1
+  ) f;
+  v_key := bulwark_private.api_key_standing(v_id);
+  v_key.in_force := v_key.in_force and v_known;
+  return v_key;
+end;
+$$;
+comment on function bulwark_private.find_api_key(bytea) is
+  'The key with this SHA-256, in force if it may anything right now. Where it is not in force the
+   rest is some other key''s and means nothing.';
+
+create function bulwark_private.api_key_use_is_due(api_key_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return not exists (
+    select from bulwark_private.api_key_uses u
+    cross join bulwark.settings s
+    where u.api_key_id = api_key_use_is_due.api_key_id
+      and s.name = 'api_keys.use_precision_seconds'
+      -- A moment that is still to come was written by a clock that has jumped back since.
+      and u.last_used_at between clock_timestamp() - make_interval(secs => s.value::float8)
+        and clock_timestamp()
+  );
+end;
+$$;
+comment on function bulwark_private.api_key_use_is_due(uuid) is
+  'Whether api_keys.use_precision_seconds have passed since a use of the key was noted.';
+
+create function bulwark_private.note_api_key_use(api_key_id uuid, organization_id uuid, address text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  -- Nobody waits to say the same a moment later, and in a stricter isolation nobody fails for it.
+  if current_setting('transaction_isolation') <> 'read committed'
+    or not pg_try_advisory_xact_lock(hashtextextended('bulwark.api_key/' || api_key_id, 0)) then
+    return;
+  end if;
+  insert into bulwark_private.api_key_uses as u (api_key_id, last_used_at)
+  values (note_api_key_use.api_key_id, clock_timestamp())
+  on conflict on constraint api_key_uses_pkey do update set last_used_at = excluded.last_used_at;
+  if address is not null then
+    perform bulwark_private.note_key_network(api_key_id, organization_id, address);
+  end if;
+end;
+$$;
+comment on function bulwark_private.note_api_key_use(uuid, uuid, text) is
+  'Remembers when and from which network a key was used, unless somebody else is doing it.';
+
+create function bulwark.exchange_api_key(key_hash text, address text default null)
+  returns table (
+    api_key_id uuid,
+    organization_id uuid,
+    expires_at timestamptz,
+    allowed boolean,
+    reason text,
+    rule text,
+    capacity integer,
+    window_seconds integer,
+    remaining integer,
+    reset_seconds integer,
+    retry_after_seconds integer
+  )
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because not even the service role reads hashes
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+as $$
+#variable_conflict use_variable
+declare
+  v_address constant text := bulwark_private.client_network(address);
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_key bulwark_private.found_api_key;
+begin
+  if key_hash is null or key_hash !~ '^[0-9a-f]{64}$' then
+    raise exception 'Cannot look the API key up: its hash is not 64 hex digits'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_HASH';
+  end if;
+  v_key := bulwark_private.find_api_key(decode(key_hash, 'hex'));
+  if (bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force) is not true then
+    v_key := null;
+  end if;
+  if v_key.id is not null then
+    v_decision := bulwark.check_rate_limit(
+      v_key.rate_limit_rule, null, v_key.id, v_address, null, v_key.organization_id
+    );
+  else
+    -- What is refused is charged to where it comes from, so that trying is limited and the key that
+    -- somebody else holds is not.
+    v_identifiers := bulwark_private.rate_limit_identifiers('caller', null, null, v_address, null);
+    v_decision := bulwark_private.decide_rate_limit(
+      'api_default', v_identifiers.kinds, v_identifiers.names, v_address, 1, null, null, null
+    );
+  end if;
+  if v_key.id is not null and v_decision.allowed and bulwark_private.api_key_use_is_due(v_key.id) then
+    perform bulwark_private.note_api_key_use(v_key.id, v_key.organization_id, v_address);
+  end if;
+  return query
+    select
+      v_key.id, v_key.organization_id, v_key.expires_at, v_decision.allowed, v_decision.reason,
+      v_decision.rule, v_decision.capacity, v_decision.window_seconds, v_decision.remaining,
+      v_decision.reset_seconds, v_decision.retry_after_seconds;
+end;
+$$;
+comment on function bulwark.exchange_api_key(text, text) is
+  'Whose key has this SHA-256 in hex (service role only), with the rate limit''s decision:
+   api_key_id is null for every key that is not in force, whatever the reason. The address is what a
+   trusted proxy wrote. Errors: API_KEY_INVALID_HASH.';
+
+create function bulwark_private.parameters_are_logged()
+  returns boolean
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return current_setting('log_parameter_max_length') <> '0'
+    or current_setting('log_parameter_max_length_on_error') <> '0'
+    -- A plan that is made for these parameters holds them.
+    or current_setting('debug_print_plan') <> 'off'
+    -- Modules that write parameters and plans by settings of their own; null where they are not
+    -- there.
+    or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
+      and (
+        coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
+        or coalesce(
+          current_setting('auto_explain.log_verbose', true) not in ('off', 'false'), false
+        )
+      )
+    or coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
+end;
+$$;
+comment on function bulwark_private.parameters_are_logged() is
+  'Whether on this connection the server may write the parameters of statements to its log, of which
+   the headers of a request are one: where statements are logged, are slow or fail, or with their
+   plans.';
+
+create function bulwark_private.resolve_api_key()
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because hashes are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text;
+  v_claims jsonb;
+  v_headers jsonb;
+  v_key bulwark_private.found_api_key;
+  v_role constant text := bulwark_private.caller_role();
+begin
+  begin
+    v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
+  exception
+    -- What cannot be read (a null byte, say) is refused here, by an error that quotes none of it.
+    when data_exception then
+      v_headers := null;
+  end;
+  if v_headers ? 'x-api-key' then
+    perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
+  end if;
+  if v_role = 'api_key' then
+    -- A token outlives the key it was made of by minutes; this request does not.
+    v_claims := bulwark_private.claims()::jsonb;
+    -- One that names a person besides is none of ours: policies of the host would believe it.
+    if not v_claims ? 'sub' then
+      v_key := bulwark_private.api_key_standing(bulwark_private.uuid_or_null(v_claims ->> 'api_key_id'));
+    end if;
+  elsif v_role = 'anon' then
+    -- The log may have the key by now: whoever sends it hears so at once, be it right or wrong.
+    if bulwark_private.parameters_are_logged() then
+      raise exception 'Cannot authenticate: the server may log the headers of requests'
+        using errcode = 'PT503', detail = 'API_KEY_HEADER_CLOSED',
+              hint = 'Exchange the key for a token, or set log_parameter_max_length to 0';
+    end if;
+    v_key := bulwark_private.find_api_key(
+      sha256(convert_to(coalesce(v_headers ->> 'x-api-key', ''), 'UTF8'))
+    );
+  elsif v_headers is not null then
+    -- Whoever is somebody already stays who they are.
+    return null;
+  end if;
+  -- The address is looked for where it is asked for, and in front of every refusal.
+  if v_key.in_force is not true or v_key.networks is not null or v_headers is null then
+    v_address := bulwark_private.client_address(v_headers);
+    if (
+      bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force
+      and v_headers is not null
+    ) is not true then
+      raise exception 'Cannot authenticate: the API key is not valid'
+        using errcode = 'PT401', detail = 'API_KEY_INVALID';
+    end if;
+  end if;
+  if v_role = 'api_key' then
+    return null;
+  end if;
+  if not current_setting('transaction_read_only')::boolean
+    and bulwark_private.api_key_use_is_due(v_key.id) then
+    perform bulwark_private.note_api_key_use(
+      v_key.id, v_key.organization_id, coalesce(v_address, bulwark_private.client_address(v_headers))
+    );
+  end if;
+  return jsonb_build_object(
+    'role', 'api_key', 'api_key_id', v_key.id, 'organization_id', v_key.organization_id
+  );
+end;
+$$;
+comment on function bulwark_private.resolve_api_key() is
+  'The part of check_request that knows API keys: takes the header x-api-key out of every request,
+   and answers the claims of its key where the request is nobody''s yet, null otherwise. Raises
+   API_KEY_INVALID for a key, or a token of one, that is not in force, and API_KEY_HEADER_CLOSED for
+   every key where the server may log it. A read leaves no trace of use, since its transaction
+   writes nothing.';
+
+create function bulwark.report_leaked_api_keys(reports jsonb)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role reads hashes
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bulwark.api_keys;
+  v_report jsonb;
+begin
+  if jsonb_typeof(reports) is distinct from 'array' or jsonb_array_length(reports) > 1000 then
+    raise exception 'Cannot take the report: it is no list of at most 1000'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REPORT';
+  end if;
+  -- In order of the hash, so that two reports of the same keys do not wait in a circle.
+  for v_report in
+    select r.report
+    from jsonb_array_elements(reports) as r (report)
+    where r.report ->> 'key_hash' ~ '^[0-9a-f]{64}$'
+    order by r.report ->> 'key_hash'
+  loop
+    select k.* into v_key
+    from bulwark_private.api_key_hashes h
+    join bulwark.api_keys k on k.id = h.api_key_id
+    where h.key_hash = decode(v_report ->> 'key_hash', 'hex')
+    for no key update of k;
+    continue when not found or v_key.revoked_at is not null;
+    perform bulwark_private.end_api_key(v_key, 'Reported as leaked', null);
+    perform bulwark.raise_security_event(
+      'api_key_leaked', v_key.organization_id, v_key.owner_id, v_key.id::text,
+      jsonb_strip_nulls(jsonb_build_object(
+        'name', v_key.name,
+        'first_characters', v_key.first_characters,
+        'found_at', left(v_report ->> 'url', 500),
+        'found_in', left(v_report ->> 'source', 64)
+      ))
+    );
+  end loop;
+end;
+$$;
+comment on function bulwark.report_leaked_api_keys(jsonb) is
+  'Revokes the keys of a report and raises a critical security event for each that was still in use
+   (service role only). A report is a list of {key_hash, url, source}; the answer does not tell
+   which of them exist. Errors: API_KEY_INVALID_REPORT.';
+
+-- PostgREST passes the headers of a request on as a parameter of a statement, and a server that
+-- logs statements logs their parameters. Those of the Data API's connections stay out of the log;
+-- where that is for a superuser to say, the header is closed until one has.
+do $$
+declare
+  v_setting text;
+begin
+  foreach v_setting in array
+    '{log_parameter_max_length, auto_explain.log_parameter_max_length}'::text[]
+  loop
+    continue when current_setting(v_setting, true) is null;
+    -- Each by itself: not being allowed one shall not undo the other.
+    begin
+      execute format('alter role authenticator set %s = 0', v_setting);
+    exception
+      when insufficient_privilege or reserved_name then
+        raise notice 'API keys in headers may be closed: % of authenticator is not 0', v_setting;
+    end;
+  end loop;
+end;
+$$;
+
+-- API keys, what an admission follows from: of a table's policies and privileges for people, those
+-- that make sense for a program, and what Bulwark then made of them, in a form that compares.
+-- Protects against a key that gets by a table what no person has there: a condition that is more
+-- than a permission counts for nothing, a restriction counts whoever it names.
+-- No function here is SECURITY DEFINER.
+
+create table bulwark_private.api_key_admissions (
+  relation regclass primary key,
+  options jsonb not null,
+  derived jsonb not null,
+  made jsonb not null,
+  admitted_at timestamptz not null default now()
+);
+comment on table bulwark_private.api_key_admissions is
+  'The tables that admit API keys: as they were asked to, what followed from their policies and
+   privileges then, and what was made of it.';
+alter table bulwark_private.api_key_admissions enable row level security;
+
+create function bulwark_private.plain_permission_policy(expression text)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    expression ~ ('^\(([a-z_][a-z0-9_]*|"([^"]|"")+") = ANY \(ARRAY\( SELECT '
+      || 'bulwark\.organizations_with\(''[a-z0-9_:]+''::text\) AS organizations_with\)\)\)$'),
+    false
+  );
+$$;
+comment on function bulwark_private.plain_permission_policy(text) is
+  'Whether a policy''s expression, as Postgres writes it, is a permission in the row''s organization
+   and nothing else: <column> = any (array(select bulwark.organizations_with(''x:y''))).';
+
+create function bulwark_private.applies_to(roles oid[], member name)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from unnest(roles) as r (role)
+    where r.role = 0 or pg_has_role(member, r.role, 'usage')
+  );
+$$;
+comment on function bulwark_private.applies_to(oid[], name) is
+  'Whether a policy for these roles is one for a member: 0 is everybody.';
+
+create function bulwark_private.api_key_policies_of(target regclass, options jsonb)
+  returns table (command text, using_expression text, check_expression text)
+  language plpgsql
+  stable
+  rows 4
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_permission text;
+begin
+  if options <> '{}' then
+    for command, v_permission in
+      select c.command, options ->> c.option
+      from (values
+        ('select', 'read'), ('insert', 'write'), ('update', 'write'), ('delete', 'delete')
+      ) as c (command, option)
+      where options ? c.option
+    loop
+      using_expression := format(
+        '(%I = ANY (ARRAY( SELECT bulwark.organizations_with(%L::text) AS organizations_with)))',
+        options ->> 'organization_column', v_permission
+      );
+      check_expression := using_expression;
+      return next;
+    end loop;
+    return;
+  end if;
+  return query
+    select
+      c.command,
+      -- In an order that no collation changes: a restored dump may have another.
+      string_agg(distinct e.using_expression collate "C", ' OR '),
+      string_agg(distinct e.check_expression collate "C", ' OR ')
+    from (values ('select', 'r'::"char"), ('insert', 'a'), ('update', 'w'), ('delete', 'd'))
+      as c (command, code)
+    join pg_catalog.pg_policy p
+      on p.polrelid = target
+      and p.polcmd in (c.code, '*')
+      and p.polpermissive
+      and p.polroles && array[0::oid, 'authenticated'::regrole::oid]
+    cross join lateral (
+      select
+        pg_get_expr(p.polqual, p.polrelid),
+        coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid))
+    ) as e (using_expression, check_expression)
+    where (c.command = 'insert' or bulwark_private.plain_permission_policy(e.using_expression))
+      and (
+        c.command not in ('insert', 'update')
+        or bulwark_private.plain_permission_policy(e.check_expression)
+      )
+    group by c.command;
+end;
+$$;
+comment on function bulwark_private.api_key_policies_of(regclass, jsonb) is
+  'What an admission makes of a table: for each command the condition under which a key may. Without
+   options: those policies for signed-in people that are a permission in the row''s organization and
+   nothing else, joined by or; any other policy gives a key nothing.';
+
+create function bulwark_private.sequences_of(target regclass)
+  returns setof regclass
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  select d.objid::regclass
+  from pg_catalog.pg_depend d
+  join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+  where d.refclassid = 'pg_class'::regclass and d.refobjid = target and d.deptype = 'a';
+$$;
+comment on function bulwark_private.sequences_of(regclass) is
+  'The sequences of a table''s serial columns; an identity column''s is asked of nobody.';
+
+create function bulwark_private.api_key_derivation(target regclass, options jsonb)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'commands', jsonb_object_agg(
+      p.command,
+      jsonb_build_object(
+        'using', p.using_expression,
+        'check', p.check_expression,
+        -- Null: the whole table; commands that a key gets on no column at all have an empty list.
+        'columns', case
+          when not has_table_privilege('authenticated', target, p.command) then coalesce(
+            (
+              select jsonb_agg(a.attname order by a.attnum)
+              from pg_catalog.pg_attribute a
+              where a.attrelid = target
+                and a.attnum > 0
+                and not a.attisdropped
+                and p.command <> 'delete'
+                and has_column_privilege(
+                  'authenticated', target, a.attnum,
+                  case when p.command = 'delete' then 'select' else p.command end
+                )
+            ),
+            '[]'
+          )
+        end
+      )
+    ),
+    'sequences', (
+      select jsonb_agg(s.sequence::text order by s.sequence::text collate "C")
+      from bulwark_private.sequences_of(target) as s (sequence)
+      where has_sequence_privilege('authenticated', s.sequence, 'usage')
+    ),
+    -- What restricts people restricts keys; what names everybody or keys does so by itself.
+    'copies', (
+      select jsonb_agg(to_jsonb(r) - 'name' - 'roles' order by r.name collate "C")
+      from bulwark_private.policies_of(target, '') r
+      join pg_catalog.pg_policy o on o.polrelid = target and o.polname::text = r.name
+      where not r.permissive
+        and bulwark_private.applies_to(o.polroles, 'authenticated')
+        and not bulwark_private.applies_to(o.polroles, 'api_key')
+    )
+  )
+  from bulwark_private.api_key_policies_of(target, options) p
+  having count(*) > 0;
+$$;
+comment on function bulwark_private.api_key_derivation(regclass, jsonb) is
+  'All that an admission makes a table''s policies and privileges out of, as it is now; null where
+   nothing is to be admitted.';
+
+create function bulwark_private.api_key_privileges(target regclass)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(jsonb_agg(p.granted order by p.granted::text collate "C"), '[]')
+  from (
+    select jsonb_build_array(
+      g.privilege_type || case when g.is_grantable then ', and to grant it' else '' end, o.name
+    ) as granted
+    from (
+      select c.relacl, null from pg_catalog.pg_class c where c.oid = target
+      union all
+      select a.attacl, a.attname
+      from pg_catalog.pg_attribute a where a.attrelid = target and not a.attisdropped
+      union all
+      select c.relacl, c.relname
+      from bulwark_private.sequences_of(target) as s (sequence)
+      join pg_catalog.pg_class c on c.oid = s.sequence
+    ) as o (acl, name)
+    cross join pg_catalog.aclexplode(o.acl) as g
+    where g.grantee = 'api_key'::regrole
+  ) p;
+$$;
+comment on function bulwark_private.api_key_privileges(regclass) is
+  'What a table, each of its columns and the sequences of its serial columns grant to API keys.';
+
+create function bulwark_private.api_key_admission_state(target regclass)
+  returns jsonb
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object(
+    'policies', (
+      select jsonb_agg(to_jsonb(p) order by p.name collate "C")
+      from bulwark_private.policies_of(target, 'bulwark_api_key_') p
+    ),
+    'privileges', bulwark_private.api_key_privileges(target)
+  );
+$$;
+comment on function bulwark_private.api_key_admission_state(regclass) is
+  'The policies and privileges by which a table admits API keys, as they are now.';
+
+select bulwark.enable_audit(
+  'bulwark_private.api_key_admissions', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- API keys, what stands against an admission: why a table admits none, and, once it does, what came
+-- later that would have refused it.
+-- Protects against what no policy of the table binds: ways around it by inheritance, cascades,
+-- rules and ownership, and restrictions that ask who the person is, where a key is nobody.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.is_of_bulwark(target regclass)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target
+      and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+  );
+$$;
+comment on function bulwark_private.is_of_bulwark(regclass) is
+  'Whether a table is one of Bulwark''s own: what is in those keys ask functions for, if at all.';
+
+create function bulwark_private.asks_the_row_alone(expression text)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- By what is known to be harmless: a function or a query that is not recognized may ask anything,
+  -- and so may one of another schema that is called alike.
+  select expression is null
+    or bulwark_private.plain_permission_policy(expression)
+    or regexp_replace(
+      expression, '(?<!\.)\m(coalesce|greatest|least|nullif|now|lower|upper|length)\(', '(', 'gi'
+    ) !~* ('[[:alnum:]_"]\(|(?<!")\m(select|user|current_user|current_role|session_user'
+      || '|system_user|current_catalog|current_schema)\M');
+$$;
+comment on function bulwark_private.asks_the_row_alone(text) is
+  'Whether a policy''s expression, as Postgres writes it, asks nothing but the row, the time or a
+   permission, so that a key gets the answer that its owner gets, or a narrower one.';
+
+create function bulwark_private.guarded_tables_behind(target regclass, commands text[])
+  returns setof regclass
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with recursive above (oid) as (
+    select target::oid
+    union
+    select i.inhparent from above a join pg_catalog.pg_inherits i on i.inhrelid = a.oid
+  ),
+  below (oid, command) as (
+    select target::oid, c.command from unnest(commands) as c (command)
+    union
+    select e.oid, e.command
+    from below b
+    cross join lateral (
+      select i.inhrelid, b.command from pg_catalog.pg_inherits i where i.inhparent = b.oid
+      union all
+      -- What a cascade writes is written as the table's owner, whom no policy binds.
+      select k.conrelid, case when k.confdeltype = 'c' then b.command else 'update' end
+      from pg_catalog.pg_constraint k
+      where k.contype = 'f'
+        and k.confrelid = b.oid
+        and case b.command when 'delete' then k.confdeltype when 'update' then k.confupdtype end
+          in ('c', 'n', 'd')
+        and (
+          b.command = 'delete'
+          or b.oid <> target
+          or exists (
+            select from unnest(k.confkey) as c (number)
+            where has_column_privilege('authenticated', target, c.number, 'update')
+          )
+        )
+    ) as e (oid, command)
+  )
+  select g.relation
+  from bulwark_private.mfa_guards g
+  where g.relation in (select a.oid from above a union all select b.oid from below b)
+  order by g.relation::text collate "C";
+$$;
+comment on function bulwark_private.guarded_tables_behind(regclass, text[]) is
+  'Tables that ask for a second factor and that these commands on a table go around: the table, what
+   it is a partition or child of, its own partitions and children, what foreign keys cascade to.';
+
+create function bulwark_private.api_key_obstacles(target regclass, commands text[])
+  returns table (code text, problem text, hint text)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    'API_KEY_TABLE_WITHOUT_RLS',
+    format('%s is no table with row-level security that lasts', target),
+    'Enable row level security on it, and give it policies of its own'
+  where not exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't'
+      and c.relrowsecurity
+  )
+  union all
+  select
+    'API_KEY_TABLE_OF_BULWARK', format('%s is Bulwark''s own', target),
+    'What is in it programs are told by functions'
+  where bulwark_private.is_of_bulwark(target)
+  union all
+  select
+    'API_KEY_SCHEMA_CLOSED', format('%s may not use the schema of %s', r.role, target),
+    format('grant usage on schema %s to %s; functions in it that anybody may call open with it',
+      c.relnamespace::regnamespace, r.role)
+  from pg_catalog.pg_class c
+  cross join unnest('{authenticated, api_key}'::name[]) as r (role)
+  where c.oid = target and not has_schema_privilege(r.role, c.relnamespace, 'usage')
+  union all
+  select
+    'API_KEY_TABLE_NEEDS_MFA',
+    case
+      when g = target then format('%s asks for a second factor', target)
+      else format('%s leads around the second factor that %s asks for', target, g)
+    end,
+    'A key never passes where a second factor is required'
+  from bulwark_private.guarded_tables_behind(target, commands) as g
+  union all
+  -- Of policies that a host application wrote itself: by what a second factor is asked with.
+  select
+    'API_KEY_TABLE_NEEDS_MFA',
+    format('people have %s on %s after a second factor alone', upper(c.command), target),
+    'A key never passes where a second factor is required'
+  from unnest(commands) as c (command)
+  where (
+    select bool_and(
+      concat_ws(' ', pg_get_expr(p.polqual, target), pg_get_expr(p.polwithcheck, target))
+        ~ '\mmfa_verified\(|''aal'
+    )
+    from pg_catalog.pg_policy p
+    where p.polrelid = target
+      and p.polpermissive
+      and p.polcmd::text in ('*', translate(left(c.command, 1), 'siud', 'rawd'))
+      and bulwark_private.applies_to(p.polroles, 'authenticated')
+  )
+  union all
+  select
+    'API_KEY_RESTRICTION_UNCLEAR',
+    format('the restrictive policy %I of %s asks more than the row', p.polname, target),
+    'Write it for roles by name, api_key among them, if it holds for keys as it is'
+  from pg_catalog.pg_policy p
+  where p.polrelid = target
+    and not p.polpermissive
+    and bulwark_private.applies_to(p.polroles, 'authenticated')
+    and 'api_key'::regrole::oid <> all (p.polroles)
+    and (
+      bulwark_private.asks_the_row_alone(pg_get_expr(p.polqual, p.polrelid)) is not true
+      or bulwark_private.asks_the_row_alone(pg_get_expr(p.polwithcheck, p.polrelid)) is not true
+    )
+  union all
+  select
+    'API_KEY_TABLE_OPEN_OTHERWISE', format('the rules of %s act with its owner''s rights', target),
+    'Make a trigger of the rule'
+  where exists (select from pg_catalog.pg_rewrite w where w.ev_class = target and w.ev_type <> '1')
+  union all
+  select
+    'API_KEY_TABLE_OPEN_OTHERWISE', format('API keys have the rights of the owner of %s', target),
+    'No policy binds the owner of a table'
+  from pg_catalog.pg_class c
+  where c.oid = target and pg_has_role('api_key', c.relowner, 'usage')
+  union all
+  select distinct
+    'API_KEY_TABLE_OPEN_OTHERWISE',
+    format('%s lets API keys %s, which no policy binds', target, lower(g.privilege_type)),
+    'Revoke it from public and from api_key'
+  from (
+    select c.relacl from pg_catalog.pg_class c where c.oid = target
+    union all
+    select a.attacl from pg_catalog.pg_attribute a where a.attrelid = target
+  ) as o (acl)
+  cross join pg_catalog.aclexplode(o.acl) as g
+  where g.grantee in (0, 'api_key'::regrole)
+    and g.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE');
+$$;
+comment on function bulwark_private.api_key_obstacles(regclass, text[]) is
+  'Why a table cannot admit keys with these commands, in the words of an error; none where it can.';
+
+-- API keys and tables: a table that admits keys, under the permissions that its own policies ask.
+-- Protects against a table that opens to programs by accident: none does unless it is said,
+-- policies for people (auth.uid() = owner) do not count for keys, and each command, admitted or
+-- not, is bound by a restrictive policy, so that no policy for everybody opens it further.
+-- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
+
+create function bulwark.expel_api_keys(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_sequence regclass;
+begin
+  delete from bulwark_private.api_key_admissions a where a.relation = target;
+  if not found then
+    raise exception 'Cannot expel API keys: % does not admit them', target
+      using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED';
+  end if;
+  perform bulwark_private.drop_policies(target, 'bulwark_api_key_');
+  execute format('revoke all on %s from api_key', target);
+  for v_sequence in select * from bulwark_private.sequences_of(target) loop
+    execute format('revoke all on sequence %s from api_key', v_sequence);
+  end loop;
+end;
+$$;
+comment on function bulwark.expel_api_keys(regclass) is
+  'Closes a table to API keys again. What another role has granted them stays, and
+   bulwark.api_key_table_problems tells it. Errors: API_KEY_TABLE_NOT_ADMITTED.';
+
+create function bulwark_private.open_to_api_keys(target regclass, command text, derived jsonb)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column text;
+  v_verb constant text := case command
+    when 'select' then 'select' when 'insert' then 'insert' when 'update' then 'update'
+    else 'delete'
+  end;
+begin
+  perform bulwark_private.make_policy(
+    target, 'bulwark_api_key_permissive_' || command, true, command, '{api_key}',
+    derived ->> 'using', derived ->> 'check'
+  );
+  if derived -> 'columns' = 'null' then
+    execute format('grant %s on %s to api_key', v_verb, target);
+  else
+    for v_column in select * from jsonb_array_elements_text(derived -> 'columns') loop
+      execute format('grant %s (%I) on %s to api_key', v_verb, v_column, target);
+    end loop;
+  end if;
+end;
+$$;
+comment on function bulwark_private.open_to_api_keys(regclass, text, jsonb) is
+  'Gives keys one command on a table, under what was derived for it: on the columns on which
+   signed-in people have it.';
+
+create function bulwark.admit_api_keys(
+  target regclass,
+  read_permission text default null,
+  write_permission text default null,
+  delete_permission text default null,
+  organization_column name default 'organization_id'
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_command text;
+  v_derived jsonb;
+  v_obstacle record;
+  v_options jsonb := jsonb_strip_nulls(jsonb_build_object(
+    'read', read_permission, 'write', write_permission, 'delete', delete_permission
+  ));
+  v_permission text;
+  v_sequence regclass;
+begin
+  if target is null or organization_column is null then
+    raise exception 'Cannot admit API keys: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'API_KEY_NULL_ARGUMENT';
+  end if;
+  for v_permission in select o.value from jsonb_each_text(v_options) as o loop
+    perform bulwark_private.require_known_permission(v_permission);
+  end loop;
+  if v_options <> '{}' then
+    v_options := v_options || jsonb_build_object('organization_column', organization_column);
+    if not exists (
+      select from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = organization_column and a.attnum > 0
+        and not a.attisdropped and a.atttypid = 'uuid'::regtype
+    ) then
+      raise exception 'Cannot admit API keys: % has no column "%" of type uuid', target,
+        organization_column
+        using errcode = 'undefined_column', detail = 'API_KEY_INVALID_ORGANIZATION_COLUMN';
+    end if;
+  end if;
+  v_derived := bulwark_private.api_key_derivation(target, v_options);
+  for v_obstacle in
+    select o.*
+    from bulwark_private.api_key_obstacles(
+      target, array(select c.command from jsonb_object_keys(v_derived -> 'commands') as c (command))
+    ) o
+  loop
+    raise exception 'Cannot admit API keys: %', v_obstacle.problem
+      using errcode = 'wrong_object_type', detail = v_obstacle.code, hint = v_obstacle.hint;
+  end loop;
+  if v_derived is null then
+    raise exception 'Cannot admit API keys: no policy of % is a permission alone', target
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_NOTHING_TO_ADMIT',
+            hint = 'Name the permissions: read_permission, write_permission, delete_permission';
+  end if;
+  if exists (select from bulwark_private.api_key_admissions a where a.relation = target) then
+    perform bulwark.expel_api_keys(target);
+  end if;
+  -- What somebody else has granted, only they can revoke.
+  if bulwark_private.api_key_privileges(target) <> '[]' then
+    raise exception 'Cannot admit API keys: % or its sequences are granted to them already', target
+      using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_OPEN_OTHERWISE',
+            hint = 'Revoke it from api_key: an admission grants what it opens, and no more';
+  end if;
+  foreach v_command in array '{select, insert, update, delete}'::text[] loop
+    if v_derived -> 'commands' ? v_command then
+      perform bulwark_private.open_to_api_keys(target, v_command, v_derived -> 'commands' -> v_command);
+    end if;
+    -- What is not opened is bound as well, so that no grant and no policy beside this opens it.
+    perform bulwark_private.make_policy(
+      target, 'bulwark_api_key_restrictive_' || v_command, false, v_command, '{api_key}',
+      coalesce(v_derived #>> array['commands', v_command, 'using'], 'false'),
+      coalesce(v_derived #>> array['commands', v_command, 'check'], 'false')
+    );
+  end loop;
+  if v_derived -> 'commands' ? 'insert' then
+    for v_sequence in
+      select s.value::regclass
+      from jsonb_array_elements_text(nullif(v_derived -> 'sequences', 'null')) as s
+    loop
+      execute format('grant usage on sequence %s to api_key', v_sequence);
+    end loop;
+  end if;
+  perform bulwark_private.make_policy(
+    target, 'bulwark_api_key_copy_' || c.place, false, c.copy ->> 'command', '{api_key}',
+    c.copy ->> 'using_expression', c.copy ->> 'check_expression'
+  )
+  from jsonb_array_elements(nullif(v_derived -> 'copies', 'null'))
+    with ordinality as c (copy, place);
+  insert into bulwark_private.api_key_admissions (relation, options, derived, made)
+  values (target, v_options, v_derived, bulwark_private.api_key_admission_state(target));
+end;
+$$;
+comment on function bulwark.admit_api_keys(regclass, text, text, text, name) is
+  'Opens a table to API keys. Without permissions: each command under those of the table''s policies
+   for signed-in people that are a permission in the row''s organization and nothing else. With
+   them: select under read_permission, insert and update under write_permission, delete under
+   delete_permission, each in the organization that organization_column names, and no other command.
+   Keys get no privilege that signed-in people lack, and the table''s restrictive policies hold for
+   them too. Call it again after changing policies; bulwark.api_key_table_problems tells. Errors:
+   those of bulwark_private.api_key_obstacles (API_KEY_TABLE_WITHOUT_RLS, API_KEY_TABLE_OF_BULWARK,
+   API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA, API_KEY_RESTRICTION_UNCLEAR,
+   API_KEY_TABLE_OPEN_OTHERWISE), API_KEY_NOTHING_TO_ADMIT, API_KEY_INVALID_ORGANIZATION_COLUMN,
+   API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+
+create function bulwark_private.open_to_everybody(target regclass)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_catalog.pg_class c
+    cross join lateral (
+      select c.relacl
+      union all
+      select a.attacl from pg_catalog.pg_attribute a where a.attrelid = c.oid
+    ) as o (acl)
+    cross join pg_catalog.aclexplode(o.acl) as g
+    where c.oid = target
+      and g.grantee = 0
+      and (
+        not c.relrowsecurity
+        or g.privilege_type = 'TRUNCATE'
+        or exists (
+          select from pg_catalog.pg_policy p
+          where p.polrelid = c.oid and p.polpermissive and bulwark_private.applies_to(p.polroles, 'api_key')
+        )
+      )
+  );
+$$;
+comment on function bulwark_private.open_to_everybody(regclass) is
+  'Whether PUBLIC, and so a key, has a privilege on a relation that its policies do not take back.';
+
+create function bulwark_private.open_beside_admissions()
+  returns setof regclass
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with tables (oid) as (
+    select c.oid
+    from bulwark_private.api_key_admissions a
+    join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
+  ),
+  admitted (oid) as materialized (
+    select t.oid from tables t
+    union
+    select s.sequence::oid from tables t, bulwark_private.sequences_of(t.oid) as s (sequence)
+  )
+  select c.oid::regclass
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+    and n.nspname !~ '^(pg_|information_schema$)'
+    and (
+      bulwark_private.api_key_privileges(c.oid) <> '[]'
+      or pg_has_role('api_key', c.relowner, 'usage')
+      -- What extensions open to everybody, they open to keys.
+      or bulwark_private.open_to_everybody(c.oid)
+        and has_schema_privilege('api_key', n.oid, 'usage')
+        and not exists (
+          select from pg_catalog.pg_depend d
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+        )
+    )
+    and c.oid not in (select a.oid from admitted a)
+    -- Such a view gives a key what the tables under it give it.
+    and not (
+      c.relkind = 'v'
+      and coalesce(c.reloptions, '{}') && array[
+        'security_invoker=true', 'security_invoker=on', 'security_invoker=1', 'security_invoker=yes'
+      ]
+      and not exists (
+        select from pg_catalog.pg_rewrite w where w.ev_class = c.oid and w.ev_type <> '1'
+      )
+    );
+$$;
+comment on function bulwark_private.open_beside_admissions() is
+  'What admits no keys and is open to them: granted to them or to everybody, or theirs.';
+
+create function bulwark.api_key_table_problems()
+  returns table (relation text, problem text)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  select a.relation::text, p.problem
+  from bulwark_private.api_key_admissions a
+  -- A table that was dropped has no problems, nor has what got its number since and is no table.
+  join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
+  cross join lateral (
+    select o.problem
+    from bulwark_private.api_key_obstacles(
+      a.relation,
+      array(select k.command from jsonb_object_keys(a.derived -> 'commands') as k (command))
+    ) o
+    -- A guard that came later binds keys too: it closes the table to them, whatever is behind it.
+    where o.code <> 'API_KEY_TABLE_NEEDS_MFA'
+      or not exists (select from bulwark_private.mfa_guards g where g.relation = a.relation)
+    union all
+    select 'its policies or privileges have changed: admit API keys again'
+    where bulwark_private.api_key_derivation(a.relation, a.options) is distinct from a.derived
+    union all
+    select 'what admits and bounds API keys has changed: admit them again'
+    where bulwark_private.api_key_admission_state(a.relation) is distinct from a.made
+  ) p
+  union all
+  select o::text, 'open to API keys without having been admitted'
+  from bulwark_private.open_beside_admissions() as o
+  union all
+  select null, 'the role api_key has rights of its own, or another role''s'
+  from pg_catalog.pg_roles r
+  where r.rolname = 'api_key'
+    and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
+      or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
+  union all
+  select null, format('%s has the rights of API keys', m.member::regrole)
+  from pg_catalog.pg_auth_members m
+  where m.roleid = 'api_key'::regrole
+    and m.member in ('anon'::regrole, 'authenticated'::regrole)
+  union all
+  select null, 'tables made later will be open to API keys, by default privileges'
+  where exists (
+    select from pg_catalog.pg_default_acl d
+    cross join pg_catalog.aclexplode(d.defaclacl) as g
+    where d.defaclobjtype in ('r', 'S') and g.grantee in (0, 'api_key'::regrole)
+  );
+$$;
+comment on function bulwark.api_key_table_problems() is
+  'What is not as admit_api_keys left it, what came since that it would have refused, and what is
+   open to API keys without it; without a relation, what the role has. For the tests of the host
+   application: it has to be empty. SECURITY DEFINER functions and triggers are not seen.';
+
+revoke all on table
+  bulwark.api_key_policies,
+  bulwark.api_keys,
+  bulwark_private.api_key_hashes,
+  bulwark_private.api_key_uses,
+  bulwark_private.api_key_states,
+  bulwark_private.api_key_holdings,
+  bulwark_private.api_key_permissions,
+  bulwark_private.api_key_admissions
+  from public, anon, authenticated, service_role;
+revoke all on function
+  bulwark_private.api_user_role(),
+  bulwark_private.network_is_allowed(networks cidr[], address text),
+  bulwark_private.api_key_organizations(permission text),
+  bulwark_private.api_keys_only_narrow(),
+  bulwark_private.mfa_is_required_in(organization_id uuid),
+  bulwark.set_api_key_policy(organization_id uuid, allowed boolean, max_days integer),
+  bulwark_private.api_key_organization(api_key_id uuid),
+  bulwark_private.random_base62(length integer),
+  bulwark_private.checksum_base62(content text),
+  bulwark_private.require_issuer(organization_id uuid),
+  bulwark_private.api_key_expiry(organization_id uuid, wanted timestamptz),
+  bulwark_private.api_key_networks(networks text[]),
+  bulwark_private.require_scopes(scopes text[], organization_id uuid),
+  bulwark_private.require_room_for_key(organization_id uuid, owner_id uuid, times integer),
+  bulwark_private.issue_api_key(new_key bulwark.api_keys),
+  bulwark.create_api_key(organization_id uuid, name text, scopes text[], expires_at timestamptz, environment text, networks text[], rate_limit_rule text),
+  bulwark_private.api_key_not_found(),
+  bulwark.rotate_api_key(key_id uuid, overlap interval, expires_at timestamptz),
+  bulwark_private.end_api_key(key bulwark.api_keys, because text, revoked_by uuid),
+  bulwark_private.find_revocable_key(key_id uuid),
+  bulwark.revoke_api_key(key_id uuid, because text),
+  bulwark.list_api_keys(organization_id uuid, include_ended boolean, before uuid, page_size integer),
+  bulwark_private.api_key_standing(api_key_id uuid),
+  bulwark_private.find_api_key(key_hash bytea),
+  bulwark_private.api_key_use_is_due(api_key_id uuid),
+  bulwark_private.note_api_key_use(api_key_id uuid, organization_id uuid, address text),
+  bulwark.exchange_api_key(key_hash text, address text),
+  bulwark_private.parameters_are_logged(),
+  bulwark_private.resolve_api_key(),
+  bulwark.report_leaked_api_keys(reports jsonb),
+  bulwark_private.plain_permission_policy(expression text),
+  bulwark_private.applies_to(roles oid[], member name),
+  bulwark_private.api_key_policies_of(target regclass, options jsonb),
+  bulwark_private.sequences_of(target regclass),
+  bulwark_private.api_key_derivation(target regclass, options jsonb),
+  bulwark_private.api_key_privileges(target regclass),
+  bulwark_private.api_key_admission_state(target regclass),
+  bulwark_private.is_of_bulwark(target regclass),
+  bulwark_private.asks_the_row_alone(expression text),
+  bulwark_private.guarded_tables_behind(target regclass, commands text[]),
+  bulwark_private.api_key_obstacles(target regclass, commands text[]),
+  bulwark.expel_api_keys(target regclass),
+  bulwark_private.open_to_api_keys(target regclass, command text, derived jsonb),
+  bulwark.admit_api_keys(target regclass, read_permission text, write_permission text, delete_permission text, organization_column name),
+  bulwark_private.open_to_everybody(target regclass),
+  bulwark_private.open_beside_admissions(),
+  bulwark.api_key_table_problems()
+  from public, anon, authenticated, service_role;
+
+-- What is open to whom of api keys. Everything else is revoked by the build.
+
+-- Policies of tables that admit keys ask bulwark.organizations_with as the role api_key: this and
+-- nothing else of the schema is open to it.
+grant usage on schema
+  bulwark,
+  bulwark_private
+  to api_key;
+
+grant select on
+  bulwark.api_key_policies,
+  bulwark.api_keys
+  to authenticated, service_role;
+
+-- The pre-request hook calls it as the role of the request, whichever it is.
+grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role, api_key;
+
+grant execute on function bulwark.organizations_with(text) to api_key;
+
+grant execute on function
+  bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text),
+  bulwark.rotate_api_key(uuid, interval, timestamptz)
+  to authenticated;
+
+grant execute on function
+  bulwark.set_api_key_policy(uuid, boolean, integer),
+  bulwark.revoke_api_key(uuid, text),
+  bulwark.list_api_keys(uuid, boolean, uuid, integer)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.exchange_api_key(text, text),
+  bulwark.report_leaked_api_keys(jsonb)
+  to service_role;

@@ -1,0 +1,2139 @@
+-- Built by npm run build from supabase/schemas/10_webhooks: edit the sources, not this file.
+
+-- Webhooks: where an organization wants to be told, of what, and with which secret it is signed.
+-- Protects against an address or a secret that the database could give away (both are ciphertext of
+-- the organization's keys, which never enter Postgres) and against somebody who may manage webhooks
+-- but not read the audit log, and lets an endpoint read it for him.
+-- No function here is SECURITY DEFINER.
+
+create type bulwark.webhook_format as enum ('json', 'slack', 'pagerduty');
+comment on type bulwark.webhook_format is
+  'What the receiver understands: a JSON envelope of ours, a Slack message, a PagerDuty event.';
+create type bulwark.webhook_ordering as enum ('none', 'resource', 'endpoint');
+comment on type bulwark.webhook_ordering is
+  'What arrives in order: nothing, the events of the same resource, or all that the endpoint gets.';
+
+create table bulwark.webhook_endpoints (
+  id uuid primary key,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  every_organization boolean not null default false,
+  name text not null,
+  origin text not null,
+  format bulwark.webhook_format not null default 'json',
+  ordering bulwark.webhook_ordering not null default 'none',
+  include_details boolean not null default false,
+  follow_redirects boolean not null default false,
+  created_by uuid,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  disabled_at timestamptz,
+  disabled_reason text,
+  constraint webhook_endpoints_name_is_printable
+    check (length(name) between 1 and 100 and name !~ '[[:cntrl:]]'),
+  constraint webhook_endpoints_origin_format
+    check (origin ~ '^https?://[^/?#@\s[:cntrl:]]+$' and length(origin) <= 300),
+  constraint webhook_endpoints_every_organization_is_the_installations
+    check (not every_organization or organization_id is null),
+  constraint webhook_endpoints_disabled_for_a_reason
+    check (
+      (disabled_at is null) = (disabled_reason is null)
+      and disabled_reason in ('manual', 'failing', 'gone')
+    )
+);
+comment on table bulwark.webhook_endpoints is
+  'Receivers of an organization or, without one, of the installation. The address is sealed in
+   bulwark_private.webhook_destinations: that of a Slack channel is a credential.';
+comment on column bulwark.webhook_endpoints.origin is
+  'Scheme and host of the address, to tell endpoints apart; nothing is delivered to an address of
+   another origin.';
+comment on column bulwark.webhook_endpoints.every_organization is
+  'Whether an endpoint of the installation gets the events of all organizations, not only those of
+   none.';
+comment on column bulwark.webhook_endpoints.include_details is
+  'Whether deliveries carry details, old and new values, addresses and user agents; without it they
+   say what happened, to what and by whom, by ids.';
+comment on column bulwark.webhook_endpoints.disabled_reason is
+  'manual, failing (it kept failing) or gone (it answered 410).';
+create index webhook_endpoints_organization_id_idx on bulwark.webhook_endpoints (organization_id);
+
+create table bulwark.webhook_subscriptions (
+  endpoint_id uuid not null references bulwark.webhook_endpoints (id) on delete cascade,
+  pattern text not null,
+  minimum_severity bulwark.audit_severity not null default 'debug',
+  scope uuid not null,
+  stem text not null generated always as (rtrim(pattern, '*')) stored,
+  open_ended boolean not null generated always as (right(pattern, 1) = '*') stored,
+  primary key (endpoint_id, pattern),
+  constraint webhook_subscriptions_pattern_format check (
+    pattern ~ '^(\*|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+    and length(pattern) <= 160
+  )
+);
+comment on table bulwark.webhook_subscriptions is
+  'What an endpoint is told: events whose type is the pattern or begins with what stands before its
+   asterisk, from a severity upwards. Types are audit.<type of the entry>, security.<type of the
+   event> and security.<type of the event>.resolved.';
+comment on column bulwark.webhook_subscriptions.scope is
+  'The organization, all zeros for events without one, all ones for those of every organization: one
+   probe of one index says who is to be told.';
+create index webhook_subscriptions_scope_idx on bulwark.webhook_subscriptions (scope);
+
+create table bulwark_private.webhook_destinations (
+  endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,
+  organization_id uuid,
+  ciphertext text not null,
+  constraint webhook_destinations_ciphertext_length check (length(ciphertext) between 1 and 8192)
+);
+comment on table bulwark_private.webhook_destinations is
+  'Where an endpoint is: address and, for PagerDuty, routing key, encrypted with the organization''s
+   keys and bound to the endpoint.';
+
+create table bulwark_private.webhook_secrets (
+  id uuid primary key,
+  endpoint_id uuid not null references bulwark.webhook_endpoints (id) on delete cascade,
+  organization_id uuid,
+  ciphertext text not null,
+  created_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz,
+  constraint webhook_secrets_ciphertext_length check (length(ciphertext) between 1 and 4096)
+);
+comment on table bulwark_private.webhook_secrets is
+  'What deliveries are signed with, encrypted with the organization''s keys and bound to the row.';
+comment on column bulwark_private.webhook_secrets.expires_at is
+  'Until when a secret that has a successor signs beside it; null for the newest.';
+create index webhook_secrets_endpoint_id_idx on bulwark_private.webhook_secrets (endpoint_id);
+
+-- Rotation of the organization's keys finds them here, and a check refuses plaintext.
+select bulwark.declare_encrypted_column(
+  'bulwark_private.webhook_destinations', 'ciphertext', 'organization_id'
+);
+select bulwark.declare_encrypted_column(
+  'bulwark_private.webhook_secrets', 'ciphertext', 'organization_id'
+);
+
+create table bulwark.webhook_endpoint_health (
+  endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,
+  proven boolean not null default false,
+  consecutive_failures bigint not null default 0,
+  consecutive_timeouts bigint not null default 0,
+  failing_since timestamptz,
+  last_failure_at timestamptz
+) with (fillfactor = 70);
+comment on table bulwark.webhook_endpoint_health is
+  'How often in a row an endpoint failed, and since when; a success sets it back. Not audited:
+   that an endpoint was disabled is.';
+comment on column bulwark.webhook_endpoint_health.proven is
+  'Whether a delivery arrived and the endpoint neither timed out nor failed three times in a row
+   since. One that is not proven gets one attempt at a time.';
+comment on column bulwark.webhook_endpoint_health.consecutive_timeouts is
+  'How often in a row the endpoint timed out, or took five seconds or more to fail. Each makes the
+   pause after it longer and the next timeout shorter.';
+
+alter table bulwark.webhook_endpoints enable row level security;
+alter table bulwark.webhook_subscriptions enable row level security;
+alter table bulwark.webhook_endpoint_health enable row level security;
+alter table bulwark_private.webhook_destinations enable row level security;
+alter table bulwark_private.webhook_secrets enable row level security;
+
+create table bulwark_private.webhook_turns (
+  endpoint_id uuid primary key references bulwark.webhook_endpoints (id) on delete cascade,
+  account_id uuid not null,
+  ordering_key text not null default '',
+  held_until timestamptz
+) with (fillfactor = 50);
+comment on table bulwark_private.webhook_turns is
+  'With whom an endpoint shares, and up to which ordering key it had its turn: the next claim begins
+   behind it, so that no key waits for ever behind others. Not audited: it moves with each claim.';
+comment on column bulwark_private.webhook_turns.account_id is
+  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account share
+   what one account may have of the workers.';
+comment on column bulwark_private.webhook_turns.held_until is
+  'Of an endpoint that is not proven: until when it gets no attempt, because one is under way or it
+   pauses after a timeout.';
+alter table bulwark_private.webhook_turns enable row level security;
+
+create policy "Members read webhook endpoints of organizations where they may"
+  on bulwark.webhook_endpoints for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('webhook:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+create policy "Whoever reads an endpoint reads its subscriptions"
+  on bulwark.webhook_subscriptions for select to authenticated
+  using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
+
+create policy "Whoever reads an endpoint reads how it is doing"
+  on bulwark.webhook_endpoint_health for select to authenticated
+  using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
+
+create function bulwark_private.webhook_scope(organization_id uuid, every_organization boolean)
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when every_organization then 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+    else coalesce(organization_id, '00000000-0000-0000-0000-000000000000')
+  end::uuid;
+$$;
+comment on function bulwark_private.webhook_scope(uuid, boolean) is
+  'The scope of an endpoint''s subscriptions.';
+
+create view bulwark_private.webhook_routes with (security_invoker = true) as
+  select
+    s.scope,
+    s.stem,
+    s.open_ended,
+    s.minimum_severity,
+    s.endpoint_id,
+    e.organization_id,
+    e.ordering
+  from bulwark.webhook_subscriptions s
+  join bulwark.webhook_endpoints e on e.id = s.endpoint_id and e.disabled_at is null;
+comment on view bulwark_private.webhook_routes is
+  'The subscriptions that count: those of endpoints that are not disabled.';
+
+insert into bulwark.settings (name, value, description) values
+  ('webhooks.maximum_endpoints', '25', 'How many endpoints an organization may have'),
+  (
+    'webhooks.maximum_attempts', '11',
+    'How often a delivery is attempted before it is a dead letter'
+  ),
+  ('webhooks.retry_base_seconds', '5', 'The wait after the first failed attempt'),
+  ('webhooks.retry_factor', '3', 'By what each further wait is longer'),
+  ('webhooks.retry_maximum_seconds', '28800', 'The longest wait between two attempts'),
+  (
+    'webhooks.disable_after_failures', '50',
+    'How many failures in a row an endpoint may have before it is disabled'
+  ),
+  (
+    'webhooks.disable_after_hours', '24',
+    'How long an endpoint must have been failing before it is disabled'
+  ),
+  ('webhooks.retention_days', '30', 'How long finished deliveries stay in the delivery log'),
+  ('webhooks.tests_per_minute', '10', 'How many samples an endpoint may be sent in a minute');
+
+insert into bulwark.security_event_types (name, severity, description) values
+  ('webhook_endpoint_disabled', 'medium', 'A webhook endpoint kept failing and was disabled');
+
+create trigger webhook_endpoints_touch_updated_at
+  before update on bulwark.webhook_endpoints
+  for each row execute function bulwark_private.touch_updated_at();
+create trigger webhook_endpoints_keep_columns
+  before update on bulwark.webhook_endpoints
+  for each row execute function bulwark.keep_columns(
+    'id', 'organization_id', 'every_organization', 'format', 'created_by', 'created_at'
+  );
+
+select bulwark.enable_audit(
+  'bulwark.webhook_endpoints', organization_column => 'organization_id', ignore => '{updated_at}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+
+create function bulwark_private.webhook_endpoint_organization(endpoint_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select e.organization_id
+  from bulwark.webhook_endpoints e where e.id = webhook_endpoint_organization.endpoint_id;
+$$;
+comment on function bulwark_private.webhook_endpoint_organization(uuid) is
+  'The organization of an endpoint, for the audit log.';
+
+select bulwark.enable_audit(
+  'bulwark.webhook_subscriptions', organization_column => 'endpoint_id',
+  organization_lookup => 'bulwark_private.webhook_endpoint_organization',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.webhook_destinations', organization_column => 'organization_id',
+  redact => '{ciphertext}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.webhook_secrets', organization_column => 'organization_id', redact => '{ciphertext}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+-- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
+
+revoke all on
+  bulwark.webhook_endpoints, bulwark.webhook_subscriptions, bulwark.webhook_endpoint_health
+  from public, anon, authenticated, service_role;
+revoke all on
+  bulwark_private.webhook_destinations, bulwark_private.webhook_secrets, bulwark_private.webhook_turns,
+  bulwark_private.webhook_routes
+  from public, anon, authenticated, service_role;
+
+-- Webhooks outbox: what is to be delivered to whom, written in the transaction of the event itself:
+-- an event that happened is delivered, one that was rolled back is not.
+-- Protects against lost events, and costs whoever causes them next to nothing where nobody is told.
+-- The outbox names the audit entry and holds no copy of it, so that retention and erasure reach
+-- what is still waiting.
+-- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because whoever
+--   causes an event may not write the outbox.
+
+create type bulwark.webhook_source as enum ('audit', 'security', 'test');
+comment on type bulwark.webhook_source is 'What a delivery tells of.';
+create type bulwark.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
+comment on type bulwark.webhook_delivery_status is
+  'Whether a delivery is still attempted, has arrived, or was given up (a dead letter).';
+create type bulwark.webhook_outcome as enum (
+  'delivered', 'rejected', 'timed_out', 'unreachable', 'forbidden', 'unreadable', 'lost'
+);
+comment on type bulwark.webhook_outcome is
+  'How an attempt ended: answered 2xx, answered something else, not answered in time, no connection
+   or a broken one, an address that deliveries must not reach, an address or secret that could not
+   be decrypted, a worker that never came back.';
+
+-- No foreign key to the endpoint: it would lock the endpoint's row in every transaction that causes
+-- an event. What is left of a deleted endpoint is pruned.
+create table bulwark.webhook_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  sequence bigint not null generated always as identity,
+  endpoint_id uuid not null,
+  organization_id uuid,
+  event_id uuid not null,
+  occurred_at timestamptz not null,
+  due_at timestamptz not null default clock_timestamp(),
+  source bulwark.webhook_source not null,
+  severity bulwark.audit_severity not null,
+  status bulwark.webhook_delivery_status not null default 'pending',
+  attempts bigint not null default 0,
+  attempts_before bigint not null default 0,
+  event_type text not null,
+  ordering_key text,
+  claimed_by text,
+  claimed_at timestamptz,
+  attempt_id uuid,
+  finished_at timestamptz
+) with (fillfactor = 80);
+comment on table bulwark.webhook_deliveries is
+  'The outbox and the delivery log: one row for each event and endpoint that is told of it. The id
+   is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries,
+   and would be one more of them.';
+comment on column bulwark.webhook_deliveries.organization_id is
+  'Whose endpoint it is: who may see the delivery.';
+comment on column bulwark.webhook_deliveries.event_id is
+  'The audit entry or the security event.';
+comment on column bulwark.webhook_deliveries.due_at is
+  'When it may be claimed: while a worker has it, when the claim lapses.';
+comment on column bulwark.webhook_deliveries.attempts_before is
+  'How many attempts were made before it was last replayed; those since then count.';
+comment on column bulwark.webhook_deliveries.ordering_key is
+  'Deliveries of an endpoint with the same key arrive in order of their sequence; null: in any.';
+comment on column bulwark.webhook_deliveries.attempt_id is
+  'The attempt that is under way; its result is taken once.';
+
+-- Whoever causes an event pays for these, so each delivery is in one of the first two and in the
+-- third only once it was attempted.
+create index webhook_deliveries_due_idx
+  on bulwark.webhook_deliveries (endpoint_id, due_at)
+  where status = 'pending' and ordering_key is null;
+create index webhook_deliveries_in_order_idx
+  on bulwark.webhook_deliveries (endpoint_id, ordering_key, sequence)
+  where status = 'pending' and ordering_key is not null;
+create index webhook_deliveries_attempted_in_order_idx
+  on bulwark.webhook_deliveries (endpoint_id, ordering_key, due_at)
+  where status = 'pending' and ordering_key is not null and attempts > 0;
+create index webhook_deliveries_tests_idx
+  on bulwark.webhook_deliveries (endpoint_id, occurred_at)
+  where source = 'test';
+create index webhook_deliveries_endpoint_id_idx
+  on bulwark.webhook_deliveries (endpoint_id, sequence);
+create index webhook_deliveries_organization_id_idx
+  on bulwark.webhook_deliveries (organization_id, sequence);
+create index webhook_deliveries_occurred_at_idx
+  on bulwark.webhook_deliveries using brin (occurred_at);
+
+create table bulwark.webhook_attempts (
+  id uuid not null,
+  delivery_id uuid not null references bulwark.webhook_deliveries (id) on delete cascade,
+  number bigint not null,
+  outcome bulwark.webhook_outcome not null,
+  worker text not null,
+  started_at timestamptz not null,
+  latency_ms bigint,
+  status smallint,
+  response text,
+  primary key (delivery_id, number),
+  constraint webhook_attempts_response_length check (length(response) <= 1024)
+);
+comment on table bulwark.webhook_attempts is
+  'Every attempt: how it ended, the HTTP status, how long it took, and the first part of what the
+   receiver answered, or what went wrong. Not audited, as deliveries are not.';
+
+create table bulwark_private.webhook_payloads (
+  delivery_id uuid primary key references bulwark.webhook_deliveries (id) on delete cascade,
+  data jsonb not null
+);
+comment on table bulwark_private.webhook_payloads is
+  'What an event was when it happened, of those that may change later: security events,
+   samples. Not audited: what it is made of is.';
+
+alter table bulwark.webhook_deliveries enable row level security;
+alter table bulwark.webhook_attempts enable row level security;
+alter table bulwark_private.webhook_payloads enable row level security;
+
+-- What a receiver answered can be what it was told.
+create policy "Members read deliveries of what they may read, where they may"
+  on bulwark.webhook_deliveries for select to authenticated
+  using (
+    (
+      organization_id = any (array(select bulwark.organizations_with('webhook:read')))
+      and (
+        source = 'test'
+        or source = 'audit'
+          and organization_id = any (array(select bulwark.organizations_with('audit:read')))
+        or source = 'security'
+          and organization_id = any (array(select bulwark.organizations_with('security:read')))
+      )
+    )
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+-- Not "in": that would look at every delivery that the caller may read before it shows one attempt.
+create policy "Whoever reads a delivery reads its attempts"
+  on bulwark.webhook_attempts for select to authenticated
+  using (
+    exists (select from bulwark.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
+  );
+
+create function bulwark_private.webhook_resource_key(resource_type text, resource_id text)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key constant text := concat_ws('/', resource_type, resource_id);
+begin
+  -- What an index cannot hold would fail whoever causes the event.
+  return case
+    when octet_length(v_key) <= 512 then v_key
+    else encode(sha256(convert_to(v_key, 'UTF8')), 'hex')
+  end;
+end;
+$$;
+comment on function bulwark_private.webhook_resource_key(text, text) is
+  'The ordering key of a resource: its name, or the hash of one that is long.';
+
+create function bulwark_private.webhooks_take_audit_entries()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever causes an event may not write the outbox
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Whoever is told nothing pays for this look alone, and for less of it where nobody is.
+  if not exists (select from bulwark.webhook_subscriptions) or not exists (
+    select from new_entries n
+    join bulwark.webhook_subscriptions s
+      on s.scope = any (array[
+        coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
+        'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+      ])
+  ) then
+    return null;
+  end if;
+  -- Restored rows were delivered when they were first written.
+  if bulwark_private.audit_log_is_loading() then
+    return null;
+  end if;
+  insert into bulwark.webhook_deliveries (
+    endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, ordering_key
+  )
+  select
+    r.endpoint_id, r.organization_id, n.id, n.occurred_at, 'audit', n.severity,
+    'audit.' || n.event_type,
+    case r.ordering
+      when 'resource' then bulwark_private.webhook_resource_key(n.resource_type, n.resource_id)
+      when 'endpoint' then ''
+    end
+  from new_entries n
+  cross join lateral (
+    select distinct r.endpoint_id, r.organization_id, r.ordering
+    from bulwark_private.webhook_routes r
+    where r.scope = any (array[
+        coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
+        'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+      ])
+      and r.minimum_severity <= n.severity
+      and starts_with('audit.' || n.event_type, r.stem)
+      and (r.open_ended or r.stem = 'audit.' || n.event_type)
+  ) r
+  order by n.id;
+  return null;
+end;
+$$;
+comment on function bulwark_private.webhooks_take_audit_entries() is
+  'Trigger: puts the entries of a statement into the outbox, once for each endpoint to be told.';
+
+create function bulwark_private.webhooks_take_security_event()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever causes an event may not write the outbox
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event_type constant text := concat(
+    'security.', new.event_type, case when new.resolved_at is not null then '.resolved' end
+  );
+  v_severity constant bulwark.audit_severity := case new.severity
+    when 'low' then 'info'::bulwark.audit_severity
+    when 'medium' then 'warning'
+    when 'high' then 'error'
+    else 'critical'
+  end;
+begin
+  if bulwark_private.audit_log_is_loading() then
+    return null;
+  end if;
+  with told as (
+    insert into bulwark.webhook_deliveries (
+      endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type,
+      ordering_key
+    )
+    select
+      r.endpoint_id, r.organization_id, new.id, coalesce(new.resolved_at, new.raised_at),
+      'security', v_severity, v_event_type,
+      case r.ordering when 'resource' then new.id::text when 'endpoint' then '' end
+    from (
+      select distinct r.endpoint_id, r.organization_id, r.ordering
+      from bulwark_private.webhook_routes r
+      where r.scope = any (array[
+          coalesce(new.organization_id, '00000000-0000-0000-0000-000000000000'),
+          'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+        ])
+        and r.minimum_severity <= v_severity
+        and starts_with(v_event_type, r.stem)
+        and (r.open_ended or r.stem = v_event_type)
+    ) r
+    returning id
+  )
+  insert into bulwark_private.webhook_payloads (delivery_id, data)
+  select t.id, to_jsonb(new) from told t;
+  return null;
+end;
+$$;
+comment on function bulwark_private.webhooks_take_security_event() is
+  'Trigger: puts a security event that was raised or resolved into the outbox, as it is at that
+   moment.';
+
+create trigger webhooks_take_audit_entries
+  after insert on bulwark.audit_logs
+  referencing new table as new_entries
+  for each statement execute function bulwark_private.webhooks_take_audit_entries();
+create trigger webhooks_take_raised
+  after insert on bulwark.security_events
+  for each row execute function bulwark_private.webhooks_take_security_event();
+create trigger webhooks_take_resolved
+  after update of resolved_at on bulwark.security_events
+  for each row when (old.resolved_at is null and new.resolved_at is not null)
+  execute function bulwark_private.webhooks_take_security_event();
+
+-- Always: session_replication_role skips ordinary triggers.
+alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
+alter table bulwark.security_events enable always trigger webhooks_take_raised;
+alter table bulwark.security_events enable always trigger webhooks_take_resolved;
+
+-- Webhooks endpoints: making them, and what they are told.
+-- Protects against an endpoint that sees more than whoever made it: what it is told of needs
+-- audit:read and security:read beside webhook:manage, and an endpoint of the installation needs a
+-- super_admin. Addresses and secrets come sealed by the function webhooks, which has the keys; what
+-- was sealed elsewhere cannot be opened and is delivered nowhere.
+-- SECURITY DEFINER: all of bulwark, because no client writes the tables.
+
+create function bulwark_private.require_webhook_rights(organization_id uuid, patterns text[])
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organization_id is null then
+    if not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
+      raise exception 'Cannot manage webhooks: those of the installation need a super_admin'
+        using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
+    end if;
+    return;
+  end if;
+  perform bulwark.require_permission('webhook:manage', organization_id);
+  if exists (select from unnest(patterns) as p where p = '*' or starts_with(p, 'audit.')) then
+    perform bulwark.require_permission('audit:read', organization_id);
+  end if;
+  if exists (select from unnest(patterns) as p where p = '*' or starts_with(p, 'security.')) then
+    perform bulwark.require_permission('security:read', organization_id);
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_webhook_rights(uuid, text[]) is
+  'Guard: webhook:manage in the organization and the right to read what the patterns stand for; for
+   the installation''s own endpoints a super_admin. Errors: RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.sees_webhooks(organization_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.caller_is_service() or case
+    when organization_id is null then bulwark.is_super_admin()
+    else bulwark_private.user_permits(bulwark_private.require_user(), 'webhook:read', organization_id)
+  end;
+end;
+$$;
+comment on function bulwark_private.sees_webhooks(uuid) is
+  'Whether the caller may know of webhooks of the organization or, without one, the installation. To
+   whoever may not, one that exists and one that does not are the same answer.';
+
+create function bulwark_private.find_webhook_endpoint(endpoint_id uuid, changes_content boolean)
+  returns bulwark.webhook_endpoints
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint bulwark.webhook_endpoints;
+  v_user constant uuid := bulwark.current_person();
+begin
+  perform bulwark_private.require_caller();
+  select * into v_endpoint from bulwark.webhook_endpoints e where e.id = endpoint_id;
+  if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
+    raise exception 'Cannot find the webhook endpoint: there is none here that you may see'
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
+  end if;
+  perform bulwark_private.require_webhook_rights(
+    v_endpoint.organization_id,
+    -- Whoever decides where it goes decides who reads it: also what waits, and what is replayed. He
+    -- who may read it all has nothing looked up.
+    case when changes_content then array(
+      select s.pattern
+      from bulwark.webhook_subscriptions s
+      where s.endpoint_id = find_webhook_endpoint.endpoint_id
+      union all
+      select o.source || '.*'
+      from unnest('{audit,security}'::bulwark.webhook_source[]) as o (source)
+      where bulwark_private.user_permits(v_user, o.source || ':read', v_endpoint.organization_id)
+          is not true
+        and exists (
+          select from bulwark.webhook_deliveries d
+          where d.endpoint_id = find_webhook_endpoint.endpoint_id and d.source = o.source
+        )
+    ) end
+  );
+  return v_endpoint;
+end;
+$$;
+comment on function bulwark_private.find_webhook_endpoint(uuid, boolean) is
+  'An endpoint that the caller may manage right now; with changes_content also the right to read
+   what it is told of and what it was told. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+   RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
+  returns bulwark.webhook_endpoints
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.lock_rights(e.organization_id)
+  from bulwark_private.find_webhook_endpoint(endpoint_id, changes_content) e;
+  perform bulwark_private.hold_session();
+  perform from bulwark.webhook_endpoints e
+  where e.id = take_webhook_endpoint.endpoint_id
+  for update;
+  return bulwark_private.find_webhook_endpoint(endpoint_id, changes_content);
+end;
+$$;
+comment on function bulwark_private.take_webhook_endpoint(uuid, boolean) is
+  'bulwark_private.find_webhook_endpoint, locked together with the right to manage it.';
+
+create function bulwark_private.store_webhook_subscriptions(
+  endpoint bulwark.webhook_endpoints,
+  subscriptions jsonb
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_patterns text[];
+begin
+  if jsonb_typeof(subscriptions) is distinct from 'array'
+    or jsonb_array_length(subscriptions) not between 1 and 50
+    or exists (
+      select from jsonb_array_elements(subscriptions) s
+      where jsonb_typeof(s) <> 'object'
+        or jsonb_typeof(s -> 'pattern') is distinct from 'string'
+        or s ->> 'pattern' !~ '^(\*|(audit|security)(\.[a-z][a-z0-9_]*)*\.(\*|[a-z][a-z0-9_]*))$'
+        or length(s ->> 'pattern') > 160
+        or coalesce(s ->> 'minimum_severity', 'debug') <> all (
+          enum_range(null::bulwark.audit_severity)::text[]
+        )
+        or s - '{pattern,minimum_severity}'::text[] <> '{}'
+    ) then
+    raise exception 'Cannot subscribe: a list of 1 to 50 patterns with severities is wanted'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION',
+            hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
+  end if;
+  v_patterns := array(select s ->> 'pattern' from jsonb_array_elements(subscriptions) s);
+  perform bulwark_private.require_webhook_rights(endpoint.organization_id, v_patterns);
+  delete from bulwark.webhook_subscriptions s
+  where s.endpoint_id = endpoint.id and s.pattern <> all (v_patterns);
+  insert into bulwark.webhook_subscriptions (endpoint_id, pattern, minimum_severity, scope)
+  select
+    endpoint.id, s ->> 'pattern',
+    min(coalesce(s ->> 'minimum_severity', 'debug')::bulwark.audit_severity),
+    bulwark_private.webhook_scope(endpoint.organization_id, endpoint.every_organization)
+  from jsonb_array_elements(subscriptions) s
+  group by s ->> 'pattern'
+  on conflict on constraint webhook_subscriptions_pkey do update
+    set minimum_severity = excluded.minimum_severity;
+end;
+$$;
+comment on function bulwark_private.store_webhook_subscriptions(bulwark.webhook_endpoints, jsonb) is
+  'Makes the list what an endpoint is told. Errors: WEBHOOK_INVALID_SUBSCRIPTION,
+   RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.webhook_account(organization_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select a.account_id
+      from unnest(array[
+        (select o.created_by from bulwark.organizations o
+         where o.id = webhook_account.organization_id),
+        bulwark.current_person()
+      ]) with ordinality as a (account_id, place)
+      where a.account_id is not null
+        and bulwark_private.user_permits(a.account_id, 'org:create', null) is not true
+      order by a.place
+      limit 1
+    ),
+    organization_id,
+    '00000000-0000-0000-0000-000000000000'
+  );
+$$;
+comment on function bulwark_private.webhook_account(uuid) is
+  'The account that a new endpoint of an organization counts for: the one that made the
+   organization, else the caller. Whoever may make organizations for others (org:create) counts for
+   none: then the organization stands for itself.';
+
+create function bulwark.create_webhook_endpoint(
+  id uuid,
+  organization_id uuid,
+  name text,
+  origin text,
+  destination text,
+  secret_id uuid,
+  secret text,
+  subscriptions jsonb,
+  format bulwark.webhook_format default 'json',
+  ordering bulwark.webhook_ordering default 'none',
+  include_details boolean default false,
+  follow_redirects boolean default false,
+  every_organization boolean default false
+)
+  returns bulwark.webhook_endpoints
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint bulwark.webhook_endpoints;
+begin
+  perform bulwark_private.require_webhook_rights(organization_id, null);
+  perform bulwark_private.lock_rights(organization_id);
+  perform bulwark_private.hold_session();
+  perform bulwark_private.require_webhook_rights(organization_id, null);
+  perform bulwark_private.lock_count('webhook_endpoints', organization_id::text);
+  if (
+    select count(*) from bulwark.webhook_endpoints e
+    where e.organization_id is not distinct from create_webhook_endpoint.organization_id
+  ) >= (bulwark_private.setting('webhooks.maximum_endpoints'))::integer then
+    raise exception 'Cannot create webhook endpoint: there are as many as there may be'
+      using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_ENDPOINTS',
+            hint = 'Delete one first; the limit is the setting webhooks.maximum_endpoints';
+  end if;
+  if exists (
+    select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
+  ) then
+    raise exception 'Cannot create webhook endpoint: there was one with this id'
+      using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
+  end if;
+  insert into bulwark.webhook_endpoints (
+    id, organization_id, every_organization, name, origin, format, ordering, include_details,
+    follow_redirects, created_by
+  )
+  values (
+    create_webhook_endpoint.id, create_webhook_endpoint.organization_id,
+    create_webhook_endpoint.every_organization, create_webhook_endpoint.name,
+    create_webhook_endpoint.origin, create_webhook_endpoint.format,
+    create_webhook_endpoint.ordering, create_webhook_endpoint.include_details,
+    create_webhook_endpoint.follow_redirects, bulwark.current_person()
+  )
+  returning * into v_endpoint;
+  insert into bulwark_private.webhook_destinations (endpoint_id, organization_id, ciphertext)
+  values (v_endpoint.id, v_endpoint.organization_id, destination);
+  insert into bulwark_private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
+  values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
+  insert into bulwark.webhook_endpoint_health (endpoint_id) values (v_endpoint.id);
+  insert into bulwark_private.webhook_turns (endpoint_id, account_id)
+  values (v_endpoint.id, bulwark_private.webhook_account(v_endpoint.organization_id));
+  perform bulwark_private.store_webhook_subscriptions(v_endpoint, subscriptions);
+  return v_endpoint;
+end;
+$$;
+comment on function bulwark.create_webhook_endpoint(
+  uuid, uuid, text, text, text, uuid, text, jsonb, bulwark.webhook_format, bulwark.webhook_ordering,
+  boolean, boolean, boolean
+) is
+  'Makes an endpoint (webhook:manage, and the right to read what it subscribes to). Called by the
+   function webhooks, which checks and seals the address and the secret. Errors:
+   RBAC_PERMISSION_DENIED, WEBHOOK_INVALID_SUBSCRIPTION, WEBHOOK_TOO_MANY_ENDPOINTS,
+   WEBHOOK_ID_TAKEN.';
+
+create function bulwark.update_webhook_endpoint(
+  endpoint_id uuid,
+  name text default null,
+  ordering bulwark.webhook_ordering default null,
+  include_details boolean default null,
+  follow_redirects boolean default null,
+  subscriptions jsonb default null
+)
+  returns bulwark.webhook_endpoints
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint bulwark.webhook_endpoints := bulwark_private.take_webhook_endpoint(
+    endpoint_id, include_details is not null or follow_redirects is not null
+  );
+begin
+  update bulwark.webhook_endpoints e
+  set name = coalesce(update_webhook_endpoint.name, e.name),
+    ordering = coalesce(update_webhook_endpoint.ordering, e.ordering),
+    include_details = coalesce(update_webhook_endpoint.include_details, e.include_details),
+    follow_redirects = coalesce(update_webhook_endpoint.follow_redirects, e.follow_redirects)
+  where e.id = v_endpoint.id
+  returning * into v_endpoint;
+  if subscriptions is not null then
+    perform bulwark_private.store_webhook_subscriptions(v_endpoint, subscriptions);
+  end if;
+  return v_endpoint;
+end;
+$$;
+comment on function bulwark.update_webhook_endpoint(
+  uuid, text, bulwark.webhook_ordering, boolean, boolean, jsonb
+) is
+  'Changes what is not null of an endpoint (webhook:manage). Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+   WEBHOOK_INVALID_SUBSCRIPTION, RBAC_PERMISSION_DENIED.';
+
+-- Webhooks lifecycle: moving endpoints, exchanging their secrets, stopping, starting, ending them.
+-- Protects against somebody who may manage an endpoint and not read what it is told, and has it
+-- sent to himself; and against a secret that cannot be exchanged without missing a delivery.
+-- SECURITY DEFINER: all of bulwark, because no client writes the tables.
+
+create function bulwark_private.reset_webhook_health(endpoint_id uuid)
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  update bulwark.webhook_endpoint_health h
+  set proven = false, consecutive_failures = 0, consecutive_timeouts = 0, failing_since = null
+  where h.endpoint_id = reset_webhook_health.endpoint_id;
+  update bulwark_private.webhook_turns t set held_until = null
+  where t.endpoint_id = reset_webhook_health.endpoint_id;
+$$;
+comment on function bulwark_private.reset_webhook_health(uuid) is
+  'Forgets how an endpoint did: it has another address, or somebody says that it is mended.';
+
+create function bulwark.set_webhook_destination(
+  endpoint_id uuid,
+  origin text,
+  destination text
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.take_webhook_endpoint(endpoint_id, true);
+  update bulwark.webhook_endpoints e set origin = set_webhook_destination.origin
+  where e.id = set_webhook_destination.endpoint_id;
+  update bulwark_private.webhook_destinations d set ciphertext = destination
+  where d.endpoint_id = set_webhook_destination.endpoint_id;
+  perform bulwark_private.reset_webhook_health(endpoint_id);
+end;
+$$;
+comment on function bulwark.set_webhook_destination(uuid, text, text) is
+  'Moves an endpoint to another address (webhook:manage, and the right to read what it is told of),
+   called by the function webhooks. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.rotate_webhook_secret(
+  endpoint_id uuid,
+  secret_id uuid,
+  secret text,
+  overlap interval default '24 hours'
+)
+  returns timestamptz
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint bulwark.webhook_endpoints := bulwark_private.take_webhook_endpoint(endpoint_id, false);
+  v_until timestamptz;
+begin
+  if not bulwark_private.lasts_up_to(overlap, '7 days') then
+    raise exception 'Cannot rotate the secret: the overlap is not between nothing and 7 days'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_OVERLAP';
+  end if;
+  v_until := clock_timestamp() + overlap;
+  delete from bulwark_private.webhook_secrets s
+  where s.endpoint_id = rotate_webhook_secret.endpoint_id and s.expires_at <= clock_timestamp();
+  if (
+    select count(*) from bulwark_private.webhook_secrets s
+    where s.endpoint_id = rotate_webhook_secret.endpoint_id
+  ) >= 5 then
+    raise exception 'Cannot rotate the secret: five sign already'
+      using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_SECRETS',
+            hint = 'Wait until one has expired';
+  end if;
+  -- An earlier rotation's overlap is never made longer.
+  update bulwark_private.webhook_secrets s set expires_at = v_until
+  where s.endpoint_id = rotate_webhook_secret.endpoint_id
+    and (s.expires_at is null or s.expires_at > v_until);
+  insert into bulwark_private.webhook_secrets (id, endpoint_id, organization_id, ciphertext)
+  values (secret_id, v_endpoint.id, v_endpoint.organization_id, secret);
+  return v_until;
+end;
+$$;
+comment on function bulwark.rotate_webhook_secret(uuid, uuid, text, interval) is
+  'Gives an endpoint a new secret and returns until when the one before signs beside it (0 to 7
+   days; 24 hours). webhook:manage; called by the function webhooks. Errors:
+   WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_INVALID_OVERLAP, WEBHOOK_TOO_MANY_SECRETS,
+   RBAC_PERMISSION_DENIED.';
+
+create function bulwark.disable_webhook_endpoint(endpoint_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.take_webhook_endpoint(endpoint_id, false);
+  update bulwark.webhook_endpoints e set disabled_at = now(), disabled_reason = 'manual'
+  where e.id = endpoint_id and e.disabled_at is null;
+end;
+$$;
+comment on function bulwark.disable_webhook_endpoint(uuid) is
+  'Stops an endpoint (webhook:manage): what happens meanwhile is not kept for it, what is waiting
+   waits. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.enable_webhook_endpoint(endpoint_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.take_webhook_endpoint(endpoint_id, true);
+  update bulwark.webhook_endpoints e set disabled_at = null, disabled_reason = null
+  where e.id = enable_webhook_endpoint.endpoint_id;
+  perform bulwark_private.reset_webhook_health(endpoint_id);
+end;
+$$;
+comment on function bulwark.enable_webhook_endpoint(uuid) is
+  'Starts an endpoint again (webhook:manage, and the right to read what it is told of); what was
+   waiting goes out. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.delete_webhook_endpoint(endpoint_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.take_webhook_endpoint(endpoint_id, false);
+  delete from bulwark.webhook_endpoints e where e.id = endpoint_id;
+end;
+$$;
+comment on function bulwark.delete_webhook_endpoint(uuid) is
+  'Ends an endpoint for good, with its address and secrets (webhook:manage); what was waiting is
+   dropped. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+
+-- Webhooks bodies: what a delivery says and what sending it needs, as a worker gets them.
+-- Protects against a receiver that is told more than its endpoint asked for: ids alone without
+-- include_details, of an audit entry only what retention and erasure left of it, and nothing of
+-- another organization's, whoever has the endpoint's id by now.
+-- No function here: views, read by claim_webhook_deliveries alone.
+
+create view bulwark_private.webhook_bodies with (security_invoker = true) as
+  select
+    d.id as delivery_id,
+    -- json, not jsonb: what is nested in jsonb is taken apart and written anew at each level.
+    json_build_object(
+      'type', d.event_type,
+      'timestamp', to_char(d.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+      'severity', d.severity,
+      'data', case
+        when d.source <> 'audit' and (e.include_details or d.source = 'test') then p.data
+        when d.source <> 'audit' then p.data - '{details,resolution_note}'::text[]
+        when a.id is null then jsonb_build_object('id', d.event_id, 'removed', true)
+        else jsonb_strip_nulls(jsonb_build_object(
+          'id', a.id,
+          'organization_id', a.organization_id,
+          'event_type', a.event_type,
+          'source', a.source,
+          'result', a.result,
+          'resource_type', a.resource_type,
+          'resource_id', a.resource_id,
+          'action', a.action,
+          'actor_type', a.actor_type,
+          'actor_id', a.actor_id,
+          'correlation_id', a.correlation_id,
+          'removed', nullif(a.removed_by is not null, false),
+          'ip', case when e.include_details then a.ip end,
+          'user_agent', case when e.include_details then a.user_agent end
+        ))
+        -- Of these a null inside says something: they are told as they are.
+        || case
+          when e.include_details and a.before is not null
+          then jsonb_build_object('before', a.before) else '{}'
+        end
+        || case
+          when e.include_details and a.after is not null
+          then jsonb_build_object('after', a.after) else '{}'
+        end
+        || case
+          when e.include_details and a.details is not null
+          then jsonb_build_object('details', a.details) else '{}'
+        end
+      end
+    ) as body
+  from bulwark.webhook_deliveries d
+  join bulwark.webhook_endpoints e
+    on e.id = d.endpoint_id and e.organization_id is not distinct from d.organization_id
+  left join bulwark.audit_logs a on a.id = d.event_id and d.source = 'audit'
+  left join bulwark_private.webhook_payloads p on p.delivery_id = d.id;
+comment on view bulwark_private.webhook_bodies is
+  'What deliveries say: type, time, severity and data. An audit entry is told as it is now: what
+   retention or erasure took is gone.';
+
+create view bulwark_private.webhook_material with (security_invoker = true) as
+  select
+    e.id as endpoint_id,
+    json_build_object(
+      'id', e.id,
+      'organization_id', e.organization_id,
+      'account_id', s.account_id,
+      'proven', h.proven,
+      'timeouts', h.consecutive_timeouts,
+      'name', e.name,
+      'origin', e.origin,
+      'format', e.format,
+      'follow_redirects', e.follow_redirects,
+      'destination', t.ciphertext,
+      'secrets', (
+        select json_agg(
+          json_build_object('id', k.id, 'ciphertext', k.ciphertext) order by k.created_at desc
+        )
+        from bulwark_private.webhook_secrets k
+        where k.endpoint_id = e.id
+          and (k.expires_at is null or k.expires_at > clock_timestamp())
+      )
+    ) as material
+  from bulwark.webhook_endpoints e
+  join bulwark_private.webhook_destinations t on t.endpoint_id = e.id
+  join bulwark_private.webhook_turns s on s.endpoint_id = e.id
+  join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id;
+comment on view bulwark_private.webhook_material is
+  'What delivering needs of an endpoint: sealed address, the sealed secrets that sign now, the
+   newest first, with whom it shares, and how it did.';
+
+-- Webhooks turns: what the next claim takes.
+-- Protects against a delivery that overtakes one before it where order was asked, and against one
+-- account, organization, endpoint, or key of an endpoint, that keeps workers from all others: each
+-- gets its share, one that hangs gets one attempt at a time and pauses, and what looking costs
+-- depends only on how many endpoints have something pending.
+-- No function here is SECURITY DEFINER: claim_webhook_deliveries calls them.
+
+create function bulwark_private.take_webhook_turns(busy_endpoints uuid[], busy_accounts uuid[])
+  returns table (
+    endpoint_id uuid,
+    organization_id uuid,
+    account_id uuid,
+    in_order boolean,
+    proven boolean,
+    accounts bigint,
+    organizations bigint,
+    endpoints bigint
+  )
+  language plpgsql
+  volatile
+  rows 10
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_seed constant bigint := (random() * 1e15)::bigint;
+begin
+  return query
+    -- From one endpoint with something pending to the next: all the others cost nothing.
+    with recursive loose (endpoint_id) as (
+      (
+        select d.endpoint_id from bulwark.webhook_deliveries d
+        where d.status = 'pending' and d.ordering_key is null
+        order by d.endpoint_id
+        limit 1
+      )
+      union all
+      select n.endpoint_id
+      from loose b
+      cross join lateral (
+        select d.endpoint_id from bulwark.webhook_deliveries d
+        where d.status = 'pending' and d.ordering_key is null and d.endpoint_id > b.endpoint_id
+        order by d.endpoint_id
+        limit 1
+      ) n
+    ),
+    ordered (endpoint_id) as (
+      (
+        select d.endpoint_id from bulwark.webhook_deliveries d
+        where d.status = 'pending' and d.ordering_key is not null
+        order by d.endpoint_id
+        limit 1
+      )
+      union all
+      select n.endpoint_id
+      from ordered b
+      cross join lateral (
+        select d.endpoint_id from bulwark.webhook_deliveries d
+        where d.status = 'pending' and d.ordering_key is not null and d.endpoint_id > b.endpoint_id
+        order by d.endpoint_id
+        limit 1
+      ) n
+    ),
+    waiting as (
+      select
+        e.id as endpoint_id,
+        e.organization_id,
+        t.account_id,
+        bool_or(w.in_order) as in_order,
+        h.proven,
+        -- Drawn anew for each claim.
+        uuid_hash_extended(t.account_id, v_seed) as account_place,
+        uuid_hash_extended(e.organization_id, v_seed) as organization_place,
+        uuid_hash_extended(e.id, v_seed) as endpoint_place
+      from (
+        select o.endpoint_id, true as in_order from ordered o
+        union all
+        select l.endpoint_id, false from loose l
+        -- The first in the index. "exists" may read the whole table for what it finds late.
+        where (
+          select d.due_at from bulwark.webhook_deliveries d
+          where d.endpoint_id = l.endpoint_id and d.status = 'pending' and d.ordering_key is null
+          order by d.due_at
+          limit 1
+        ) <= clock_timestamp()
+      ) w
+      join bulwark.webhook_endpoints e on e.id = w.endpoint_id and e.disabled_at is null
+      join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id
+      join bulwark_private.webhook_turns t on t.endpoint_id = e.id
+      where e.id <> all (busy_endpoints)
+        and t.account_id <> all (busy_accounts)
+        and (h.proven or (t.held_until > clock_timestamp()) is not true)
+      group by e.id, t.account_id, h.proven
+    )
+    select
+      w.endpoint_id, w.organization_id, w.account_id, w.in_order, w.proven,
+      dense_rank() over (partition by w.proven order by w.account_place desc),
+      dense_rank() over (
+        partition by w.proven, w.account_place order by w.organization_place desc
+      ),
+      row_number() over (
+        partition by w.proven, w.account_place, w.organization_place order by w.endpoint_place desc
+      )
+    from waiting w
+    order by w.proven desc, w.account_place, w.organization_place, w.endpoint_place;
+end;
+$$;
+comment on function bulwark_private.take_webhook_turns(uuid[], uuid[]) is
+  'The endpoints that have something pending, are not busy and, where they are not proven, are not
+   held, in the order in which they get their turn: the proven ones first, then by chance, account
+   by account and organization by organization; and how many accounts, organizations of the account
+   and endpoints of the organization are left from there on.';
+
+create function bulwark_private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz)
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update bulwark_private.webhook_turns t set held_until = until
+  where t.endpoint_id = (
+    select f.endpoint_id
+    from bulwark_private.webhook_turns f
+    where f.endpoint_id = hold_webhook_endpoint.endpoint_id
+      and (f.held_until > clock_timestamp()) is not true
+    -- If the row is locked, another claim takes the endpoint at this moment.
+    for update skip locked
+  );
+  return found;
+end;
+$$;
+comment on function bulwark_private.hold_webhook_endpoint(uuid, timestamptz) is
+  'Whether an endpoint that is not proven may have an attempt: one, until its result is there or its
+   claim has lapsed.';
+
+create function bulwark_private.webhook_pause(timeouts bigint)
+  returns interval
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select make_interval(secs => least(60, power(2, least(timeouts, 16) - 1)))
+  where timeouts > 0;
+$$;
+comment on function bulwark_private.webhook_pause(bigint) is
+  'How long an endpoint pauses after so many timeouts in a row: a second, two, four, up to a minute;
+   null after none.';
+
+create function bulwark_private.end_webhook_attempts(endpoint_ids uuid[])
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  update bulwark_private.webhook_turns t
+  set held_until = clock_timestamp() + bulwark_private.webhook_pause(h.consecutive_timeouts)
+  from bulwark.webhook_endpoint_health h
+  where h.endpoint_id = t.endpoint_id
+    and t.endpoint_id in (
+      select f.endpoint_id
+      from bulwark_private.webhook_turns f
+      join bulwark.webhook_endpoint_health h on h.endpoint_id = f.endpoint_id
+      where f.endpoint_id = any (endpoint_ids)
+        and (f.held_until is not null or h.consecutive_timeouts > 0)
+      -- A claim that holds one may wait for what the caller holds.
+      for update of f skip locked
+    );
+$$;
+comment on function bulwark_private.end_webhook_attempts(uuid[]) is
+  'Lets endpoints that are not proven have their next attempt, those that timed out after a pause.';
+
+create function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return array(
+    select d.id
+    from bulwark.webhook_deliveries d
+    where d.endpoint_id = pick_webhooks.endpoint_id
+      and d.status = 'pending'
+      and d.ordering_key is null
+      and d.due_at <= clock_timestamp()
+    order by d.due_at
+    limit maximum
+    for update skip locked
+  );
+end;
+$$;
+comment on function bulwark_private.pick_webhooks(uuid, integer) is
+  'Locks deliveries of an endpoint that are due and in no order.';
+
+create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  c_endless constant bigint := 9223372036854775807;
+  -- However many keys wait, what a claim costs has a bound.
+  c_looks constant integer := 250;
+  v_free text[] := array[]::text[];
+  v_from text;
+  v_key record;
+  v_locked uuid[];
+  v_looks integer := 0;
+  v_now timestamptz;
+  v_run uuid[];
+begin
+  -- One at a time picks: behind the lock a new snapshot sees what the one before took.
+  if not pg_try_advisory_xact_lock(hashtextextended('bulwark.webhooks/' || endpoint_id, 0)) then
+    return array[]::uuid[];
+  end if;
+  v_now := clock_timestamp();
+  select t.ordering_key into v_from
+  from bulwark_private.webhook_turns t where t.endpoint_id = pick_webhooks_in_order.endpoint_id;
+  for v_key in
+    -- From key to key: those behind the last turn, then those up to it.
+    with recursive behind (name, due_at) as (
+      (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and (d.ordering_key, d.sequence) > (v_from, c_endless)
+        order by d.ordering_key, d.sequence
+        limit 1
+      )
+      union all
+      select n.*
+      from behind b
+      cross join lateral (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and (d.ordering_key, d.sequence) > (b.name, c_endless)
+        order by d.ordering_key, d.sequence
+        limit 1
+      ) n
+    ),
+    before (name, due_at) as (
+      (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and d.ordering_key <= v_from
+        order by d.ordering_key, d.sequence
+        limit 1
+      )
+      union all
+      select n.*
+      from before b
+      cross join lateral (
+        select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
+        where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+          and d.status = 'pending' and d.ordering_key is not null
+          and (d.ordering_key, d.sequence) > (b.name, c_endless) and d.ordering_key <= v_from
+        order by d.ordering_key, d.sequence
+        limit 1
+      ) n
+    )
+    select b.* from behind b union all select b.* from before b
+  loop
+    v_looks := v_looks + 1;
+    -- Nothing passes what is under way or waiting for its next attempt.
+    if v_key.due_at <= v_now and not exists (
+      select from bulwark.webhook_deliveries d
+      where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+        and d.status = 'pending' and d.ordering_key = v_key.name and d.attempts > 0
+        and d.due_at > v_now
+    ) then
+      v_free := v_free || v_key.name;
+    end if;
+    exit when v_looks >= c_looks or cardinality(v_free) >= maximum;
+  end loop;
+  if v_looks >= c_looks or v_free <> '{}' then
+    update bulwark_private.webhook_turns t set ordering_key = v_key.name
+    where t.endpoint_id = pick_webhooks_in_order.endpoint_id and t.ordering_key <> v_key.name;
+  end if;
+  if v_free = '{}' then
+    return array[]::uuid[];
+  end if;
+  -- Of each key a run from its first on.
+  v_run := array(
+    select r.id
+    from unnest(v_free) as f (name)
+    cross join lateral (
+      select d.id
+      from bulwark.webhook_deliveries d
+      where d.endpoint_id = pick_webhooks_in_order.endpoint_id
+        and d.status = 'pending' and d.ordering_key is not null and d.ordering_key = f.name
+      order by d.sequence
+      limit maximum / cardinality(v_free)
+    ) r
+  );
+  v_locked := array(
+    select d.id
+    from bulwark.webhook_deliveries d
+    where d.id = any (v_run) and d.status = 'pending' and d.due_at <= v_now
+    for update skip locked
+  );
+  -- What is locked is being completed, late: what comes behind it stays behind it.
+  return case when cardinality(v_locked) = cardinality(v_run) then v_run else array(
+    select d.id
+    from bulwark.webhook_deliveries d
+    where d.id = any (v_locked) and not exists (
+      select from bulwark.webhook_deliveries b
+      where b.id = any (v_run) and b.id <> all (v_locked)
+        and b.ordering_key = d.ordering_key and b.sequence < d.sequence
+    )
+  ) end;
+end;
+$$;
+comment on function bulwark_private.pick_webhooks_in_order(uuid, integer) is
+  'Locks deliveries of an endpoint that are due and in order: of keys of which nothing is under way
+   or waiting for another attempt, a run of each from its first on, the keys taking turns.';
+
+-- Webhooks claims: how workers share the outbox.
+-- Protects against a delivery that is lost with its worker (a claim lapses and the next worker
+-- takes it, under the same id) or attempted by two at once, and against one account that keeps
+-- workers from the others: accounts, their organizations and their endpoints get equal shares, and
+-- endpoints that are not proven one attempt at a time, after all that are.
+-- SECURITY DEFINER: claim_webhook_deliveries, because the service role writes no table.
+
+create function bulwark.claim_webhook_deliveries(
+  worker text,
+  maximum integer default 100,
+  lease_seconds integer default 60,
+  only_delivery uuid default null,
+  busy_endpoints uuid[] default '{}',
+  busy_accounts uuid[] default '{}',
+  maximum_unproven integer default null
+)
+  returns json
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_claimed json;
+  v_lapsed uuid[];
+  v_now constant timestamptz := clock_timestamp();
+  v_picked uuid[] := array[]::uuid[];
+  v_account uuid;
+  v_account_left integer := 0;
+  v_left integer := 0;
+  v_organization uuid;
+  v_organization_left integer := 0;
+  v_proven boolean;
+  v_share integer;
+  v_some uuid[];
+  v_turn record;
+begin
+  if worker is null or worker !~ '^[\w.:-]{1,64}$' or maximum not between 1 and 1000
+    or lease_seconds not between 5 and 3600 then
+    raise exception 'Cannot claim deliveries: worker, maximum or lease are out of range'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_CLAIM';
+  end if;
+  if only_delivery is not null then
+    v_picked := array(
+      select d.id from bulwark.webhook_deliveries d
+      where d.id = only_delivery and d.status = 'pending' and d.due_at <= v_now
+      for update skip locked
+    );
+  else
+    for v_turn in
+      select *
+      from bulwark_private.take_webhook_turns(
+        coalesce(busy_endpoints, '{}'), coalesce(busy_accounts, '{}')
+      )
+    loop
+      -- The unused part of an account's share goes to the accounts after it; so within an account.
+      if v_turn.proven is distinct from v_proven then
+        v_left := maximum - cardinality(v_picked);
+        if not v_turn.proven then
+          v_left := least(v_left, coalesce(maximum_unproven, maximum));
+        end if;
+        v_account := null;
+      end if;
+      if v_turn.account_id is distinct from v_account then
+        v_account_left := ceil(v_left::numeric / v_turn.accounts);
+        v_organization_left := ceil(v_account_left::numeric / v_turn.organizations);
+      elsif v_turn.organization_id is distinct from v_organization then
+        v_organization_left := ceil(v_account_left::numeric / v_turn.organizations);
+      end if;
+      v_proven := v_turn.proven;
+      v_account := v_turn.account_id;
+      v_organization := v_turn.organization_id;
+      v_share := ceil(v_organization_left::numeric / v_turn.endpoints);
+      if not v_proven then
+        v_share := least(v_share, 1);
+      end if;
+      continue when v_share <= 0;
+      v_some := bulwark_private.pick_webhooks(v_turn.endpoint_id, v_share);
+      if v_turn.in_order and cardinality(v_some) < v_share then
+        v_some := v_some || bulwark_private.pick_webhooks_in_order(
+          v_turn.endpoint_id, v_share - cardinality(v_some)
+        );
+      end if;
+      if v_proven or v_some <> '{}' and bulwark_private.hold_webhook_endpoint(
+        v_turn.endpoint_id, clock_timestamp() + make_interval(secs => lease_seconds)
+      ) then
+        v_picked := v_picked || v_some;
+        v_left := v_left - cardinality(v_some);
+        v_account_left := v_account_left - cardinality(v_some);
+        v_organization_left := v_organization_left - cardinality(v_some);
+      end if;
+    end loop;
+  end if;
+  if v_picked = '{}' then
+    return json_build_object('deliveries', '[]'::json, 'endpoints', '[]'::json);
+  end if;
+  -- A claim that lapsed: its worker never said how the attempt ended.
+  v_lapsed := array(
+    select d.id from bulwark.webhook_deliveries d
+    where d.id = any (v_picked) and d.attempt_id is not null
+  );
+  if v_lapsed <> '{}' then
+    insert into bulwark.webhook_attempts (id, delivery_id, number, outcome, worker, started_at)
+    select d.attempt_id, d.id, d.attempts, 'lost', d.claimed_by, d.claimed_at
+    from bulwark.webhook_deliveries d
+    where d.id = any (v_lapsed);
+    update bulwark.webhook_deliveries d
+    set status = 'dead', finished_at = v_now, attempt_id = null
+    where d.id = any (v_lapsed)
+      and d.attempts - d.attempts_before
+        >= (bulwark_private.setting('webhooks.maximum_attempts'))::integer;
+  end if;
+  with claimed as (
+    update bulwark.webhook_deliveries d
+    set attempt_id = gen_random_uuid(),
+      attempts = d.attempts + 1,
+      claimed_by = worker,
+      claimed_at = clock_timestamp(),
+      due_at = clock_timestamp() + make_interval(secs => lease_seconds)
+    where d.id = any (v_picked) and d.status = 'pending'
+    returning d.id, d.sequence, d.endpoint_id, d.attempt_id, d.attempts, d.ordering_key
+  )
+  select json_build_object(
+    'deliveries', (
+      select coalesce(
+        json_agg(
+          json_build_object(
+            'id', c.id,
+            'attempt_id', c.attempt_id,
+            'attempt', c.attempts,
+            'endpoint_id', c.endpoint_id,
+            'ordering_key', c.ordering_key,
+            'body', b.body
+          )
+          order by c.sequence
+        ),
+        '[]'
+      )
+      from claimed c
+      join bulwark_private.webhook_bodies b on b.delivery_id = c.id
+    ),
+    'endpoints', (
+      select coalesce(json_agg(m.material), '[]')
+      from bulwark_private.webhook_material m
+      where m.endpoint_id in (select c.endpoint_id from claimed c)
+    )
+  )
+  into v_claimed;
+  return v_claimed;
+end;
+$$;
+comment on function bulwark.claim_webhook_deliveries(
+  text, integer, integer, uuid, uuid[], uuid[], integer
+) is
+  'Takes up to maximum deliveries that are due for a worker, until the lease ends, and returns them
+   with the sealed addresses and secrets of their endpoints (service role only). Accounts, their
+   organizations and their endpoints get equal shares; endpoints that are not proven come last, with
+   one delivery each and maximum_unproven together. Those of busy_endpoints and busy_accounts get
+   none: the worker has enough of them. only_delivery takes that one, also of an endpoint that is
+   disabled. Errors: WEBHOOK_INVALID_CLAIM.';
+
+-- Webhooks results: how attempts ended, when the next one is, and what becomes of an endpoint that
+-- keeps failing.
+-- Protects against a result that counts twice, and against retries that all come at once.
+-- SECURITY DEFINER: complete_webhook_deliveries, because the service role writes no table.
+
+create function bulwark_private.webhook_wait(attempt bigint, retry_after_seconds integer)
+  returns interval
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maximum constant double precision := (
+    bulwark_private.setting('webhooks.retry_maximum_seconds')
+  )::double precision;
+begin
+  return make_interval(secs => greatest(
+    least(
+      v_maximum,
+      (bulwark_private.setting('webhooks.retry_base_seconds'))::double precision
+      * power((bulwark_private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1)
+    ) * (0.5 + random()),
+    least(coalesce(retry_after_seconds, 0), v_maximum)
+  ));
+end;
+$$;
+comment on function bulwark_private.webhook_wait(bigint, integer) is
+  'How long to wait after failed attempt number attempt (from 1): exponential, half as long to half
+   as long again by chance, and not shorter than what the receiver asked for.';
+
+create function bulwark.complete_webhook_deliveries(results jsonb)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maximum constant integer := (bulwark_private.setting('webhooks.maximum_attempts'))::integer;
+  v_now constant timestamptz := clock_timestamp();
+  v_endpoint record;
+  v_endpoints uuid[];
+  v_taken bigint := 0;
+begin
+  if jsonb_typeof(results) is distinct from 'array' then
+    raise exception 'Cannot complete deliveries: the results are not a list'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_RESULTS';
+  end if;
+  -- What was claimed and not attempted goes back as it was.
+  with returned as (
+    update bulwark.webhook_deliveries d
+    set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
+      claimed_at = null
+    from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
+    where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is null
+    returning d.endpoint_id
+  )
+  select coalesce(array_agg(r.endpoint_id), '{}') into v_endpoints from returned r;
+  for v_endpoint in
+    with finished as (
+      update bulwark.webhook_deliveries d
+      set attempt_id = null,
+        status = case
+          when r.outcome = 'delivered' then 'delivered'
+          when d.attempts - d.attempts_before >= v_maximum then 'dead'
+          else 'pending'
+        end::bulwark.webhook_delivery_status,
+        finished_at = case
+          when r.outcome = 'delivered' or d.attempts - d.attempts_before >= v_maximum then v_now
+        end,
+        due_at = case
+          when r.outcome = 'delivered' then v_now
+          else v_now
+            + bulwark_private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
+        end
+      from jsonb_to_recordset(results) as r (
+        attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
+        latency_ms bigint, response text, retry_after_seconds integer
+      )
+      where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
+      returning
+        r.attempt_id, d.id, d.endpoint_id, d.attempts, r.outcome, d.claimed_by, d.claimed_at,
+        r.latency_ms, r.status, left(r.response, 1024) as response
+    ),
+    logged as (
+      insert into bulwark.webhook_attempts (
+        id, delivery_id, number, outcome, worker, started_at, latency_ms, status, response
+      )
+      select
+        f.attempt_id, f.id, f.attempts, f.outcome, f.claimed_by, f.claimed_at, f.latency_ms,
+        f.status, f.response
+      from finished f
+    )
+    select
+      f.endpoint_id,
+      count(*) as attempts,
+      count(*) filter (where f.outcome <> 'delivered') as failures,
+      -- To fail slowly occupies a worker as a timeout does.
+      count(*) filter (
+        where f.outcome = 'timed_out' or f.outcome <> 'delivered' and f.latency_ms >= 5000
+      ) as timeouts,
+      coalesce(bool_or(f.status = 410), false) as gone
+    from finished f
+    group by f.endpoint_id
+    order by f.endpoint_id
+  loop
+    v_endpoints := v_endpoints || v_endpoint.endpoint_id;
+    v_taken := v_taken + v_endpoint.attempts;
+    perform bulwark_private.note_webhook_health(
+      v_endpoint.endpoint_id, v_endpoint.attempts - v_endpoint.failures, v_endpoint.failures,
+      v_endpoint.timeouts, v_endpoint.gone
+    );
+  end loop;
+  -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
+  if v_taken < jsonb_array_length(results) then
+    update bulwark.webhook_attempts a
+    set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
+      response = left(r.response, 1024)
+    from jsonb_to_recordset(results) as r (
+      attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
+      latency_ms bigint, response text
+    )
+    where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
+      and r.outcome is not null;
+  end if;
+  perform bulwark_private.end_webhook_attempts(v_endpoints);
+  return v_taken;
+end;
+$$;
+comment on function bulwark.complete_webhook_deliveries(jsonb) is
+  'Takes how attempts ended (service role only): a list of delivery_id, attempt_id, outcome (null:
+   not attempted), status, latency_ms, response, retry_after_seconds. Each attempt is taken once,
+   repeating the call changes nothing; returns how many were taken. Errors:
+   WEBHOOK_INVALID_RESULTS.';
+
+create function bulwark_private.note_webhook_health(
+  endpoint_id uuid,
+  successes bigint,
+  failures bigint,
+  timeouts bigint,
+  gone boolean
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A success after successes is no news and writes nothing.
+  update bulwark.webhook_endpoint_health h
+  set consecutive_failures = case
+      when successes > 0 then 0
+      else h.consecutive_failures + failures
+    end,
+    -- Many at once are one hanging endpoint, and one that answers most of the time does not hang.
+    consecutive_timeouts = case
+      when timeouts > successes then h.consecutive_timeouts + 1
+      else 0
+    end,
+    proven = timeouts <= successes
+      and (successes > 0 or h.proven and h.consecutive_failures + failures < 3),
+    failing_since = case
+      when successes = 0 then coalesce(h.failing_since, clock_timestamp())
+    end,
+    last_failure_at = case when failures > 0 then clock_timestamp() else h.last_failure_at end
+  where h.endpoint_id = note_webhook_health.endpoint_id
+    and (failures > 0 or h.consecutive_failures > 0 or not h.proven);
+  if gone or successes = 0 then
+    perform bulwark_private.disable_failing_webhook(endpoint_id, gone);
+  end if;
+end;
+$$;
+comment on function bulwark_private.note_webhook_health(uuid, bigint, bigint, bigint, boolean) is
+  'Counts an endpoint''s failures and timeouts in a row, says whether it is proven, and disables it
+   where it failed too often for too long.';
+
+create function bulwark_private.disable_failing_webhook(endpoint_id uuid, gone boolean)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint record;
+begin
+  update bulwark.webhook_endpoints e
+  set disabled_at = clock_timestamp(),
+    disabled_reason = case when gone then 'gone' else 'failing' end
+  where e.id = (
+    select e.id
+    from bulwark.webhook_endpoints e
+    join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id
+    where e.id = disable_failing_webhook.endpoint_id
+      and e.disabled_at is null
+      and (
+        gone
+        or h.consecutive_failures
+            >= (bulwark_private.setting('webhooks.disable_after_failures'))::integer
+          and h.failing_since <= clock_timestamp() - make_interval(
+            hours => (bulwark_private.setting('webhooks.disable_after_hours'))::integer
+          )
+      )
+    -- Whoever edits the endpoint holds it; the next failure comes back to it.
+    for update of e skip locked
+  )
+  returning e.organization_id, e.name, e.disabled_reason into v_endpoint;
+  if found then
+    perform bulwark.raise_security_event(
+      'webhook_endpoint_disabled', v_endpoint.organization_id, null, endpoint_id::text,
+      jsonb_build_object('name', v_endpoint.name, 'reason', v_endpoint.disabled_reason)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark_private.disable_failing_webhook(uuid, boolean) is
+  'Disables an endpoint that is gone or past the limits of the settings, and raises
+   webhook_endpoint_disabled, so that its owners learn of it.';
+
+-- Webhooks replay: what can be done about deliveries by hand, and when they are forgotten.
+-- Protects against a dead letter that nobody can revive, and against a delivery log without end.
+-- SECURITY DEFINER: all of bulwark, because no client and no service writes the tables.
+
+create function bulwark.replay_webhook_delivery(delivery_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_delivery bulwark.webhook_deliveries;
+begin
+  perform bulwark_private.require_caller();
+  select * into v_delivery
+  from bulwark.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
+  if not found or bulwark_private.sees_webhooks(v_delivery.organization_id) is not true then
+    raise exception 'Cannot replay the delivery: there is none here that you may see'
+      using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY';
+  end if;
+  perform bulwark_private.take_webhook_endpoint(v_delivery.endpoint_id, false);
+  if bulwark_private.replay_webhooks(array[delivery_id]) = 0 then
+    raise exception 'Cannot replay the delivery: it is still being attempted'
+      using errcode = 'PT409', detail = 'WEBHOOK_DELIVERY_PENDING';
+  end if;
+end;
+$$;
+comment on function bulwark.replay_webhook_delivery(uuid) is
+  'Delivers a finished delivery again, dead or arrived, under the same id (webhook:manage). Errors:
+   WEBHOOK_UNKNOWN_DELIVERY, WEBHOOK_DELIVERY_PENDING, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.replay_webhook_deliveries(
+  endpoint_id uuid,
+  since timestamptz,
+  until timestamptz,
+  statuses bulwark.webhook_delivery_status[] default '{dead}'
+)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.take_webhook_endpoint(endpoint_id, false);
+  if since is null or until is null or statuses is null then
+    raise exception 'Cannot replay deliveries: since, until or the statuses are null'
+      using errcode = 'null_value_not_allowed', detail = 'WEBHOOK_NULL_ARGUMENT';
+  end if;
+  return bulwark_private.replay_webhooks(array(
+    select d.id
+    from bulwark.webhook_deliveries d
+    where d.endpoint_id = replay_webhook_deliveries.endpoint_id
+      and d.status = any (statuses)
+      and d.status <> 'pending'
+      and d.occurred_at >= since
+      and d.occurred_at < until
+    order by d.sequence
+    limit 10000
+  ));
+end;
+$$;
+comment on function bulwark.replay_webhook_deliveries(
+  uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]
+) is
+  'Delivers again what happened from since until before until and is dead (or of other statuses), at
+   most 10,000 at a time, oldest first; returns how many (webhook:manage). Errors:
+   WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_NULL_ARGUMENT, RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.replay_webhooks(deliveries uuid[])
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_replayed integer;
+begin
+  update bulwark.webhook_deliveries d
+  set status = 'pending', due_at = clock_timestamp(), finished_at = null,
+    attempts_before = d.attempts
+  where d.id = any (deliveries) and d.status <> 'pending';
+  get diagnostics v_replayed = row_count;
+  return v_replayed;
+end;
+$$;
+comment on function bulwark_private.replay_webhooks(uuid[]) is
+  'Makes finished deliveries due again, with all their attempts before them.';
+
+create function bulwark.send_test_webhook(endpoint_id uuid)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the tables
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_delivery uuid;
+  v_endpoint bulwark.webhook_endpoints := bulwark_private.take_webhook_endpoint(endpoint_id, false);
+begin
+  -- The endpoint is locked: nobody else counts at the same time.
+  if (
+    select count(*) from bulwark.webhook_deliveries d
+    where d.endpoint_id = send_test_webhook.endpoint_id
+      and d.source = 'test'
+      and d.occurred_at > clock_timestamp() - interval '1 minute'
+  ) >= (bulwark_private.setting('webhooks.tests_per_minute'))::integer then
+    raise exception 'Cannot send a sample: there were as many in this minute as there may be'
+      using errcode = 'PT429', detail = 'WEBHOOK_TOO_MANY_TESTS', hint = 'Try again in a minute';
+  end if;
+  insert into bulwark.webhook_deliveries (
+    endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type
+  )
+  values (
+    v_endpoint.id, v_endpoint.organization_id, gen_random_uuid(), clock_timestamp(), 'test', 'info',
+    'webhook.test'
+  )
+  returning id into v_delivery;
+  insert into bulwark_private.webhook_payloads (delivery_id, data)
+  values (
+    v_delivery,
+    jsonb_build_object(
+      'message', 'A sample, sent by hand: nothing happened.', 'endpoint', v_endpoint.name,
+      'organization_id', v_endpoint.organization_id
+    )
+  );
+  return v_delivery;
+end;
+$$;
+comment on function bulwark.send_test_webhook(uuid) is
+  'Puts a sample for one endpoint into the outbox and returns its id (webhook:manage), so many in a
+   minute as the setting webhooks.tests_per_minute says. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+   WEBHOOK_TOO_MANY_TESTS, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.prune_webhook_deliveries(maximum integer default 100000)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before constant timestamptz := now() - make_interval(
+    days => (bulwark_private.setting('webhooks.retention_days'))::integer
+  );
+  v_pruned integer;
+begin
+  delete from bulwark_private.webhook_secrets s where s.expires_at <= now();
+  with recursive seen (endpoint_id) as (
+    (select d.endpoint_id from bulwark.webhook_deliveries d order by d.endpoint_id limit 1)
+    union all
+    select (
+      select d.endpoint_id
+      from bulwark.webhook_deliveries d
+      where d.endpoint_id > s.endpoint_id
+      order by d.endpoint_id
+      limit 1
+    )
+    from seen s
+    where s.endpoint_id is not null
+  )
+  delete from bulwark.webhook_deliveries d
+  where d.id in (
+    (
+      select o.id
+      from seen s
+      join bulwark.webhook_deliveries o on o.endpoint_id = s.endpoint_id
+      where not exists (select from bulwark.webhook_endpoints e where e.id = s.endpoint_id)
+      limit maximum
+    )
+    union all
+    (
+      select o.id
+      from bulwark.webhook_deliveries o
+      where o.occurred_at < v_before
+        and (
+          o.finished_at < v_before
+          -- What waits for an endpoint that was disabled so long ago waits for nobody.
+          or o.status = 'pending' and exists (
+            select from bulwark.webhook_endpoints e
+            where e.id = o.endpoint_id and e.disabled_at < v_before
+          )
+        )
+      limit maximum
+    )
+  );
+  get diagnostics v_pruned = row_count;
+  return v_pruned;
+end;
+$$;
+comment on function bulwark.prune_webhook_deliveries(integer) is
+  'Forgets deliveries that finished longer ago than the setting webhooks.retention_days and what is
+   left of deleted endpoints, up to maximum of each, and secrets that no longer sign; returns how
+   many deliveries. For the scheduler (service role only).';
+
+-- Webhooks schedule: deliveries go out, and are forgotten in time, with nobody calling.
+-- Protects against an outbox that quietly fills and a delivery log that only grows.
+-- SECURITY DEFINER: continue_webhook_deliveries, because Vault and pg_net are not the service
+--   role's. pg_cron runs jobs as whoever scheduled them.
+
+insert into bulwark.settings (name, value, description) values
+  (
+    'webhooks.interval_seconds', '10',
+    'How often the scheduler has deliveries made; call bulwark_private.schedule_webhook_jobs after a change'
+  ),
+  (
+    'webhooks.workers', '1',
+    'How many workers the scheduler starts each time, each a request of its own to the function'
+  );
+
+create function bulwark_private.request_webhook_deliveries()
+  returns bigint
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A run looks again and again until the next one takes over.
+  select count(bulwark_private.request_function(
+    format(
+      'webhooks/deliver?wait_seconds=%s',
+      least((bulwark_private.setting('webhooks.interval_seconds'))::integer, 50)
+    ),
+    timeout_milliseconds => 60000
+  ))
+  from generate_series(1, (bulwark_private.setting('webhooks.workers'))::integer);
+$$;
+comment on function bulwark_private.request_webhook_deliveries() is
+  'Asks the function webhooks by pg_net to deliver what is due, once for each worker; returns how
+   many were asked. Errors: SCHEDULER_NOT_CONFIGURED.';
+
+create function bulwark.continue_webhook_deliveries(wait_seconds integer)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because Vault and pg_net are not the service role's
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regproc('net.http_post') is null then
+    return false;
+  end if;
+  perform bulwark_private.request_function(
+    format('webhooks/deliver?wait_seconds=%s', greatest(0, least(wait_seconds, 50))),
+    timeout_milliseconds => 60000
+  );
+  return true;
+end;
+$$;
+comment on function bulwark.continue_webhook_deliveries(integer) is
+  'Starts another run where one delivered as much as a run may before its time was over: for the
+   rest of that time, so that runs never become more than the scheduler starts (service role only).
+   False where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
+
+create function bulwark_private.schedule_webhook_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regproc('net.http_post') is not null then
+    perform bulwark_private.schedule_job(
+      'bulwark-webhooks-deliver',
+      format('%s seconds', bulwark_private.setting('webhooks.interval_seconds')),
+      'select bulwark_private.request_webhook_deliveries()'
+    );
+  end if;
+  return bulwark_private.schedule_job(
+    'bulwark-webhooks-prune', '*/5 * * * *', 'select bulwark.prune_webhook_deliveries()'
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_webhook_jobs() is
+  'Schedules the pruning of the delivery log where pg_cron is installed, and deliveries where pg_net
+   is as well; false where it is not. Call it again after installing either or changing the
+   interval.';
+
+revoke all on table
+  bulwark.webhook_endpoints,
+  bulwark.webhook_subscriptions,
+  bulwark_private.webhook_destinations,
+  bulwark_private.webhook_secrets,
+  bulwark.webhook_endpoint_health,
+  bulwark_private.webhook_turns,
+  bulwark_private.webhook_routes,
+  bulwark.webhook_deliveries,
+  bulwark.webhook_attempts,
+  bulwark_private.webhook_payloads,
+  bulwark_private.webhook_bodies,
+  bulwark_private.webhook_material
+  from public, anon, authenticated, service_role;
+revoke all on function
+  bulwark_private.webhook_scope(organization_id uuid, every_organization boolean),
+  bulwark_private.webhook_endpoint_organization(endpoint_id uuid),
+  bulwark_private.webhook_resource_key(resource_type text, resource_id text),
+  bulwark_private.webhooks_take_audit_entries(),
+  bulwark_private.webhooks_take_security_event(),
+  bulwark_private.require_webhook_rights(organization_id uuid, patterns text[]),
+  bulwark_private.sees_webhooks(organization_id uuid),
+  bulwark_private.find_webhook_endpoint(endpoint_id uuid, changes_content boolean),
+  bulwark_private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean),
+  bulwark_private.store_webhook_subscriptions(endpoint bulwark.webhook_endpoints, subscriptions jsonb),
+  bulwark_private.webhook_account(organization_id uuid),
+  bulwark.create_webhook_endpoint(id uuid, organization_id uuid, name text, origin text, destination text, secret_id uuid, secret text, subscriptions jsonb, format bulwark.webhook_format, ordering bulwark.webhook_ordering, include_details boolean, follow_redirects boolean, every_organization boolean),
+  bulwark.update_webhook_endpoint(endpoint_id uuid, name text, ordering bulwark.webhook_ordering, include_details boolean, follow_redirects boolean, subscriptions jsonb),
+  bulwark_private.reset_webhook_health(endpoint_id uuid),
+  bulwark.set_webhook_destination(endpoint_id uuid, origin text, destination text),
+  bulwark.rotate_webhook_secret(endpoint_id uuid, secret_id uuid, secret text, overlap interval),
+  bulwark.disable_webhook_endpoint(endpoint_id uuid),
+  bulwark.enable_webhook_endpoint(endpoint_id uuid),
+  bulwark.delete_webhook_endpoint(endpoint_id uuid),
+  bulwark_private.take_webhook_turns(busy_endpoints uuid[], busy_accounts uuid[]),
+  bulwark_private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz),
+  bulwark_private.webhook_pause(timeouts bigint),
+  bulwark_private.end_webhook_attempts(endpoint_ids uuid[]),
+  bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer),
+  bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer),
+  bulwark.claim_webhook_deliveries(worker text, maximum integer, lease_seconds integer, only_delivery uuid, busy_endpoints uuid[], busy_accounts uuid[], maximum_unproven integer),
+  bulwark_private.webhook_wait(attempt bigint, retry_after_seconds integer),
+  bulwark.complete_webhook_deliveries(results jsonb),
+  bulwark_private.note_webhook_health(endpoint_id uuid, successes bigint, failures bigint, timeouts bigint, gone boolean),
+  bulwark_private.disable_failing_webhook(endpoint_id uuid, gone boolean),
+  bulwark.replay_webhook_delivery(delivery_id uuid),
+  bulwark.replay_webhook_deliveries(endpoint_id uuid, since timestamptz, until timestamptz, statuses bulwark.webhook_delivery_status[]),
+  bulwark_private.replay_webhooks(deliveries uuid[]),
+  bulwark.send_test_webhook(endpoint_id uuid),
+  bulwark.prune_webhook_deliveries(maximum integer),
+  bulwark_private.request_webhook_deliveries(),
+  bulwark.continue_webhook_deliveries(wait_seconds integer),
+  bulwark_private.schedule_webhook_jobs()
+  from public, anon, authenticated, service_role;
+
+-- What is open to whom of webhooks. Everything else is revoked by the build.
+
+grant select on
+  bulwark.webhook_endpoints,
+  bulwark.webhook_subscriptions,
+  bulwark.webhook_endpoint_health,
+  bulwark.webhook_deliveries,
+  bulwark.webhook_attempts
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.create_webhook_endpoint(uuid, uuid, text, text, text, uuid, text, jsonb, bulwark.webhook_format, bulwark.webhook_ordering, boolean, boolean, boolean),
+  bulwark.update_webhook_endpoint(uuid, text, bulwark.webhook_ordering, boolean, boolean, jsonb),
+  bulwark.set_webhook_destination(uuid, text, text),
+  bulwark.rotate_webhook_secret(uuid, uuid, text, interval),
+  bulwark.disable_webhook_endpoint(uuid),
+  bulwark.enable_webhook_endpoint(uuid),
+  bulwark.delete_webhook_endpoint(uuid),
+  bulwark.replay_webhook_delivery(uuid),
+  bulwark.replay_webhook_deliveries(uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]),
+  bulwark.send_test_webhook(uuid)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.claim_webhook_deliveries(text, integer, integer, uuid, uuid[], uuid[], integer),
+  bulwark.complete_webhook_deliveries(jsonb),
+  bulwark.prune_webhook_deliveries(integer),
+  bulwark.continue_webhook_deliveries(integer)
+  to service_role;

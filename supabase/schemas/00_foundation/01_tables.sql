@@ -1,0 +1,190 @@
+-- Foundation: what every capability of Bulwark stands on.
+-- Protects against internals being callable from outside: schema bulwark_private is reachable by name only
+-- for the few helpers that policies and functions are granted, and the Data API never exposes it.
+-- No function here is SECURITY DEFINER.
+
+create schema bulwark;
+comment on schema bulwark is
+  'What clients, policies and operators use of Bulwark. Add it to the exposed schemas of the Data
+   API.';
+revoke all on schema bulwark from public;
+
+create schema bulwark_private;
+comment on schema bulwark_private is
+  'Internals and secrets of Bulwark. Never add it to the exposed schemas of the Data API.';
+revoke all on schema bulwark_private from public, anon, authenticated, service_role;
+
+-- A program is not a person (API keys run as this role), so it is no member of authenticated and
+-- inherits nothing from it. Roles belong to the cluster, not to the database: it may exist already.
+do $$
+begin
+  if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
+    create role api_key nologin noinherit;
+  end if;
+  if exists (
+    select from pg_catalog.pg_roles r
+    where r.rolname = 'api_key'
+      and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
+        or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
+  ) then
+    raise exception 'Cannot install: there is a role api_key that has rights of its own'
+      using hint = 'API keys run as that role: rename yours';
+  end if;
+end;
+$$;
+grant api_key to authenticator;
+
+create table bulwark.settings (
+  name text primary key,
+  value jsonb not null,
+  description text not null
+);
+comment on table bulwark.settings is
+  'What an installation can choose, one row each; migrations add rows, operators change values.';
+alter table bulwark.settings enable row level security;
+
+create function bulwark_private.setting(name text)
+  returns jsonb
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_value jsonb;
+begin
+  select s.value into v_value from bulwark.settings s where s.name = setting.name;
+  if not found then
+    raise exception 'Cannot read setting: % does not exist', left(setting.name, 64)
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+  end if;
+  return v_value;
+end;
+$$;
+comment on function bulwark_private.setting(text) is
+  'The value of one setting; a name that does not exist is an error, never a default.';
+
+-- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
+-- the owner. Claims are not asked: whoever can run SQL can write them.
+create function bulwark_private.caller_role()
+  returns text
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(nullif(current_setting('role'), 'none'), session_user::text);
+end;
+$$;
+comment on function bulwark_private.caller_role() is
+  'The database role the request runs as, also inside SECURITY DEFINER functions.';
+
+create function bulwark_private.caller_is_service()
+  returns boolean
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.caller_role() in ('service_role', 'postgres', 'supabase_admin');
+end;
+$$;
+comment on function bulwark_private.caller_is_service() is
+  'True for the operator (service role, migrations, scheduled jobs), false for every client.';
+
+create function bulwark_private.uuid_or_null(value text)
+  returns uuid
+  language plpgsql
+  immutable
+  strict
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when value ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+    then value::uuid
+  end;
+end;
+$$;
+comment on function bulwark_private.uuid_or_null(text) is
+  'The text as a UUID, or null: what a request claims must never make a write fail.';
+
+create function bulwark_private.lasts_up_to(duration interval, longest interval)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- As moments: among intervals a month is 30 days, and a hundred years are not.
+  select coalesce(now() + duration between now() and now() + longest, false);
+$$;
+comment on function bulwark_private.lasts_up_to(interval, interval) is
+  'Whether what begins now and lasts so long has lasted no longer than the other when it ends. False
+   for a negative duration and where either is null.';
+
+create function bulwark_private.object_name(parts text[], suffix text)
+  returns name
+  language plpgsql
+  immutable
+  strict
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hash text := '';
+  v_stem text := array_to_string(parts, '_');
+begin
+  -- Postgres cuts what is longer than 63 bytes, and two that are cut alike are one. Several parts
+  -- can also be joined alike: a_b and c, a and b_c.
+  if cardinality(parts) > 1 or octet_length(v_stem || suffix) > 63 then
+    v_hash := '_' || left(encode(sha256(convert_to(to_json(parts)::text, 'UTF8')), 'hex'), 12);
+    while octet_length(v_stem || v_hash || suffix) > 63 loop
+      v_stem := left(v_stem, -1);
+    end loop;
+  end if;
+  return v_stem || v_hash || suffix;
+end;
+$$;
+comment on function bulwark_private.object_name(text[], text) is
+  'The name of an object that is made for others (a column''s constraint, a table''s index): as it
+   reads where it is one part and fits, else with a hash of all parts. Every maker of names uses
+   it.';
+
+create function bulwark.keep_columns()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column text;
+begin
+  foreach v_column in array tg_argv loop
+    if not to_jsonb(old) ? v_column then
+      raise exception 'Cannot keep column: % has no column %', tg_table_name, v_column
+        using errcode = 'undefined_column', detail = 'COLUMN_IS_UNKNOWN';
+    end if;
+    if to_jsonb(new) -> v_column is distinct from to_jsonb(old) -> v_column then
+      raise exception 'Cannot change %.%: it is fixed once the row exists', tg_table_name, v_column
+        using errcode = 'check_violation', detail = 'COLUMN_IS_FIXED';
+    end if;
+  end loop;
+  return new;
+end;
+$$;
+comment on function bulwark.keep_columns() is
+  'Trigger: refuses a change of the columns named as arguments. Host tables may use it too:
+   a row''s organization_id, for one, must never change.';
+
+create function bulwark_private.touch_updated_at()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.updated_at := now();
+  return new;
+end;
+$$;
+comment on function bulwark_private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';

@@ -1,0 +1,174 @@
+-- Roles and permissions: the vocabulary, and who holds what.
+-- Protects against a grant that becomes another one: whose a row is and what it links is fixed once
+-- it is there. The tables are read under row-level security (rbac_decisions) and no role of the API
+-- writes them; what holds whoever writes is in rbac_rules.
+-- No function here is SECURITY DEFINER.
+
+create table bulwark.permissions (
+  name text primary key,
+  description text not null,
+  constraint permissions_name_format check (name ~ '^[a-z][a-z0-9_]*:[a-z][a-z0-9_]*$'),
+  constraint permissions_name_length check (length(name) <= 64)
+);
+comment on table bulwark.permissions is
+  'The one vocabulary of permissions (category:action). A host application adds rows of its own.';
+
+create table bulwark.organizations (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  slug text not null unique,
+  created_by uuid references auth.users (id) on delete set null,
+  self_service boolean not null default false,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint organizations_name_length check (length(btrim(name)) between 1 and 120),
+  constraint organizations_name_is_printable check (name !~ '[[:cntrl:]]'),
+  constraint organizations_slug_format check (slug ~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$')
+);
+comment on table bulwark.organizations is
+  'The tenants. Members read theirs; every change goes through a function.';
+comment on column bulwark.organizations.self_service is
+  'Whether an account made it for itself, which counts against rbac.self_service_limit. What is made
+   by the right org:create does not.';
+
+create table bulwark.roles (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  name text not null,
+  description text not null default '',
+  level smallint not null default 0,
+  created_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint roles_name_is_taken unique nulls not distinct (organization_id, name),
+  constraint roles_name_format check (name ~ '^[a-z][a-z0-9_]{1,62}$'),
+  constraint roles_description_length check (length(description) <= 500),
+  constraint roles_level_range check (level between 0 and 100)
+);
+comment on table bulwark.roles is
+  'System roles (organization_id null) and the roles that organizations made for themselves.';
+comment on column bulwark.roles.level is
+  'Rank. Of a role that an organization made: the highest level among the roles it inherits.';
+
+create table bulwark.role_permissions (
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  permission text not null references bulwark.permissions (name),
+  primary key (role_id, permission)
+);
+comment on table bulwark.role_permissions is
+  'What a role holds by itself, without what it inherits.';
+
+create table bulwark.role_inheritance (
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  -- Deferred, here and in user_roles: an organization that is deleted takes both ends with it.
+  inherits_role_id uuid not null
+    references bulwark.roles (id) deferrable initially deferred,
+  primary key (role_id, inherits_role_id),
+  constraint role_inheritance_is_not_reflexive check (role_id <> inherits_role_id)
+);
+comment on table bulwark.role_inheritance is
+  'A role holds whatever the roles it inherits hold. Cycles are refused.';
+
+create table bulwark.user_roles (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users (id) on delete cascade,
+  role_id uuid not null references bulwark.roles (id) deferrable initially deferred,
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  starts_at timestamptz not null default now(),
+  expires_at timestamptz,
+  granted_by uuid references auth.users (id) on delete set null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint user_roles_is_granted_once
+    unique nulls not distinct (user_id, organization_id, role_id),
+  constraint user_roles_expires_after_start check (expires_at > starts_at),
+  constraint user_roles_window_is_finite
+    check (isfinite(starts_at) and (expires_at is null or isfinite(expires_at)))
+);
+comment on table bulwark.user_roles is
+  'Who holds which role, where and when. organization_id null means system-wide.';
+
+-- What a role holds with all it inherits, so that a check is one index look-up.
+create table bulwark_private.effective_permissions (
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  permission text not null references bulwark.permissions (name),
+  primary key (role_id, permission)
+);
+comment on table bulwark_private.effective_permissions is
+  'The closure of role_permissions over role_inheritance, kept by triggers on both.';
+
+-- Bumped in the transaction of every change of rights: caches key on it, and it is the row that
+-- concurrent changes of one organization''s rights queue on.
+create table bulwark_private.permission_versions (
+  organization_id uuid references bulwark.organizations (id) on delete cascade,
+  version bigint not null default 1,
+  constraint permission_versions_is_one_an_organization unique nulls not distinct (organization_id)
+);
+comment on table bulwark_private.permission_versions is
+  'One row an organization and one (null) for system-wide rights; it moves whenever rights do. Not
+   audited: what moves it is.';
+insert into bulwark_private.permission_versions (organization_id) values (null);
+
+create index roles_created_by_idx on bulwark.roles (created_by);
+create index organizations_created_by_idx on bulwark.organizations (created_by);
+create index role_permissions_permission_idx on bulwark.role_permissions (permission);
+create index role_inheritance_inherits_role_id_idx on bulwark.role_inheritance (inherits_role_id);
+create index user_roles_role_id_idx on bulwark.user_roles (role_id);
+create index user_roles_organization_id_idx on bulwark.user_roles (organization_id, role_id);
+create index user_roles_granted_by_idx on bulwark.user_roles (granted_by);
+create index effective_permissions_permission_idx on bulwark_private.effective_permissions (permission);
+
+alter table bulwark.permissions enable row level security;
+alter table bulwark.organizations enable row level security;
+alter table bulwark.roles enable row level security;
+alter table bulwark.role_permissions enable row level security;
+alter table bulwark.role_inheritance enable row level security;
+alter table bulwark.user_roles enable row level security;
+alter table bulwark_private.effective_permissions enable row level security;
+alter table bulwark_private.permission_versions enable row level security;
+
+-- The system roles have fixed ids, so that the hot path compares a constant.
+create function bulwark_private.super_admin_role()
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select '00000000-0000-4000-8000-000000000100'::uuid; $$;
+comment on function bulwark_private.super_admin_role() is 'The id of the system role super_admin.';
+
+create function bulwark_private.admin_role()
+  returns uuid
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select '00000000-0000-4000-8000-000000000080'::uuid; $$;
+comment on function bulwark_private.admin_role() is 'The id of the system role admin.';
+
+create trigger organizations_touch_updated_at
+  before update on bulwark.organizations
+  for each row execute function bulwark_private.touch_updated_at();
+create trigger roles_keep_columns
+  before update on bulwark.roles
+  for each row execute function bulwark.keep_columns('id', 'organization_id');
+create trigger roles_touch_updated_at
+  before update on bulwark.roles
+  for each row execute function bulwark_private.touch_updated_at();
+create trigger role_inheritance_keep_columns
+  before update on bulwark.role_inheritance
+  for each row execute function bulwark.keep_columns('role_id', 'inherits_role_id');
+create trigger role_permissions_keep_columns
+  before update on bulwark.role_permissions
+  for each row execute function bulwark.keep_columns('role_id', 'permission');
+create trigger user_roles_keep_columns
+  before update on bulwark.user_roles
+  for each row execute function bulwark.keep_columns('user_id', 'role_id', 'organization_id');
+create trigger user_roles_touch_updated_at
+  before update on bulwark.user_roles
+  for each row execute function bulwark_private.touch_updated_at();
+
+revoke all on
+  bulwark.permissions, bulwark.organizations, bulwark.roles, bulwark.role_permissions,
+  bulwark.role_inheritance, bulwark.user_roles
+  from public, anon, authenticated, service_role;

@@ -1,0 +1,262 @@
+-- Rules of roles and grants that no path may break: a function, the service role or a migration.
+-- Protects one organization from another and an organization from losing its last administrator;
+-- and against two changes at once that are each harmless: those of an organization queue.
+-- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private and the
+--   rules are about everybody's grants, not only those that the writer may see.
+
+create function bulwark_private.bump_permission_version(organization_id uuid)
+  returns boolean
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
+  -- Written too, so that caches notice, and that the next change fails with 40001 under REPEATABLE
+  -- READ instead of going on with an old picture.
+  if bump_permission_version.organization_id is null then
+    update bulwark_private.permission_versions v set version = v.version + 1
+    where v.organization_id is null;
+  else
+    update bulwark_private.permission_versions v set version = v.version + 1
+    where v.organization_id = bump_permission_version.organization_id;
+  end if;
+  return found;
+end;
+$$;
+comment on function bulwark_private.bump_permission_version(uuid) is
+  'Marks a change of rights in an organization (null: system-wide) and queues behind every other
+   one there until commit. False when the organization is being deleted.';
+
+create function bulwark_private.organizations_start_permission_version()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because versions live in bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into bulwark_private.permission_versions (organization_id) values (new.id);
+  return null;
+end;
+$$;
+comment on function bulwark_private.organizations_start_permission_version() is
+  'Trigger: an organization begins with a version of its rights.';
+
+create function bulwark_private.refresh_effective_permissions(role_ids uuid[])
+  returns void
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_affected uuid[];
+begin
+  -- The queue first: a closure computed before a concurrent change commits would miss it.
+  if exists (
+    select from bulwark.roles r where r.id = any (role_ids) and r.organization_id is null
+  ) then
+    perform bulwark_private.bump_permission_version(null);
+    update bulwark_private.permission_versions set version = version + 1
+    where organization_id is not null;
+  else
+    perform bulwark_private.bump_permission_version(o.organization_id)
+    from (
+      select distinct r.organization_id from bulwark.roles r where r.id = any (role_ids) order by 1
+    ) as o;
+  end if;
+
+  with recursive heirs (role_id) as (
+    select unnest(role_ids)
+    union
+    select i.role_id
+    from heirs h
+    join bulwark.role_inheritance i on i.inherits_role_id = h.role_id
+  )
+  select array_agg(r.id) into v_affected
+  from bulwark.roles r
+  where r.id in (select h.role_id from heirs h);
+
+  delete from bulwark_private.effective_permissions e where e.role_id = any (v_affected);
+
+  with recursive ancestry (role_id, ancestor_id) as (
+    select id, id from unnest(v_affected) as id
+    union
+    select a.role_id, i.inherits_role_id
+    from ancestry a
+    join bulwark.role_inheritance i on i.role_id = a.ancestor_id
+  ),
+  ranked as (
+    update bulwark.roles r
+    set level = (
+      select coalesce(max(s.level), 0)
+      from ancestry a
+      join bulwark.roles s on s.id = a.ancestor_id and s.organization_id is null
+      where a.role_id = r.id
+    )
+    where r.id = any (v_affected) and r.organization_id is not null
+  )
+  insert into bulwark_private.effective_permissions (role_id, permission)
+  select distinct a.role_id, p.permission
+  from ancestry a
+  join bulwark.role_permissions p on p.role_id = a.ancestor_id;
+end;
+$$;
+comment on function bulwark_private.refresh_effective_permissions(uuid[]) is
+  'Recomputes what the given roles and all their heirs hold, and the level of those that
+   organizations made.';
+
+create function bulwark_private.role_links_refresh()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because the closure lives in bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.refresh_effective_permissions(
+    (select array_agg(distinct c.role_id) from changed c)
+  );
+  return null;
+end;
+$$;
+comment on function bulwark_private.role_links_refresh() is
+  'Trigger: a change of what roles hold or inherit is in the closure when the statement ends.';
+
+create function bulwark_private.role_inheritance_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see both roles
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+  v_inherited_organization uuid;
+begin
+  select r.organization_id into v_organization
+  from bulwark.roles r where r.id = new.role_id;
+  select r.organization_id into v_inherited_organization
+  from bulwark.roles r where r.id = new.inherits_role_id;
+  if v_inherited_organization is not null
+    and v_inherited_organization is distinct from v_organization then
+    raise exception 'Cannot inherit role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+  end if;
+  if new.inherits_role_id = bulwark_private.super_admin_role() then
+    raise exception 'Cannot inherit role: super_admin is granted, never inherited'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  -- Two changes that are each harmless could close a cycle together: one waits for the other.
+  perform bulwark_private.bump_permission_version(v_organization);
+  if exists (
+    with recursive ancestry (role_id) as (
+      select new.inherits_role_id
+      union
+      select i.inherits_role_id
+      from ancestry a
+      join bulwark.role_inheritance i on i.role_id = a.role_id
+    )
+    select from ancestry a where a.role_id = new.role_id
+  ) then
+    raise exception 'Cannot inherit role: it would inherit itself'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_CYCLE';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.role_inheritance_validate() is
+  'Trigger: no cycle, no role of another organization, no super_admin by inheritance.';
+
+create function bulwark_private.user_roles_validate()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because a client that may insert need not see the role
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role bulwark.roles;
+begin
+  select * into v_role from bulwark.roles r where r.id = new.role_id;
+  if v_role.organization_id is not null
+    and v_role.organization_id is distinct from new.organization_id then
+    raise exception 'Cannot grant role: it belongs to another organization'
+      using errcode = 'check_violation', detail = 'RBAC_UNKNOWN_ROLE';
+  end if;
+  if new.role_id = bulwark_private.super_admin_role() and new.organization_id is not null then
+    raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
+      using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  return new;
+end;
+$$;
+comment on function bulwark_private.user_roles_validate() is
+  'Trigger: a role is granted in its own organization only, super_admin in none.';
+
+create function bulwark_private.user_roles_keep_administrator()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because it counts everybody's grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+begin
+  for v_organization in
+    select distinct c.organization_id from changed c order by 1 nulls first
+  loop
+    -- First the queue, then the count: what another transaction took away is visible by then.
+    if bulwark_private.bump_permission_version(v_organization)
+      and tg_op <> 'INSERT'
+      and exists (
+        select from changed c
+        where c.organization_id = v_organization
+          and c.role_id = bulwark_private.admin_role()
+          -- A grant that waits or expires never counted, so nothing is lost with it.
+          and c.expires_at is null
+          and c.starts_at <= now()
+      )
+      -- The organization itself may be going.
+      and exists (select from bulwark.organizations o where o.id = v_organization)
+      and not exists (
+        select from bulwark_private.active_grants a
+        where a.organization_id = v_organization
+          and a.role_id = bulwark_private.admin_role()
+          and a.held_until = 'infinity'
+      ) then
+      raise exception 'Cannot take the role from the last administrator of an organization'
+        using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
+              hint = 'Make someone else an administrator without an expiry first';
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function bulwark_private.user_roles_keep_administrator() is
+  'Trigger: an organization always has an administrator whose role neither waits nor expires.';
+
+create trigger organizations_start_permission_version
+  after insert on bulwark.organizations
+  for each row execute function bulwark_private.organizations_start_permission_version();
+create trigger role_inheritance_validate
+  before insert on bulwark.role_inheritance
+  for each row execute function bulwark_private.role_inheritance_validate();
+create trigger role_inheritance_refresh_on_insert
+  after insert on bulwark.role_inheritance referencing new table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger role_inheritance_refresh_on_delete
+  after delete on bulwark.role_inheritance referencing old table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger role_permissions_refresh_on_insert
+  after insert on bulwark.role_permissions referencing new table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger role_permissions_refresh_on_delete
+  after delete on bulwark.role_permissions referencing old table as changed
+  for each statement execute function bulwark_private.role_links_refresh();
+create trigger user_roles_validate
+  before insert on bulwark.user_roles
+  for each row execute function bulwark_private.user_roles_validate();
+create trigger user_roles_keep_administrator_on_insert
+  after insert on bulwark.user_roles referencing new table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
+create trigger user_roles_keep_administrator_on_update
+  after update on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();
+create trigger user_roles_keep_administrator_on_delete
+  after delete on bulwark.user_roles referencing old table as changed
+  for each statement execute function bulwark_private.user_roles_keep_administrator();

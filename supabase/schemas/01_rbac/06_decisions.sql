@@ -1,0 +1,323 @@
+-- Decisions: whether somebody may do something in an organization, from the tables as they are now
+-- and never from claims, so that a revocation outruns every token.
+-- Protects against stale tokens, and the tables of roles from who may not read them.
+-- SECURITY DEFINER, each because clients may not read the grants it decides from:
+--   organizations_with, member_organizations, is_super_admin, user_permits, session_permits, all of
+--   bulwark_private.
+
+-- Every question about membership is asked of these two views, never of user_roles: a row there may
+-- have expired, and then it says nothing. The conventions test keeps the list of exceptions.
+create view bulwark_private.unexpired_grants with (security_invoker = true) as
+  select
+    g.user_id,
+    g.role_id,
+    g.organization_id,
+    g.starts_at,
+    coalesce(g.expires_at, 'infinity') as held_until,
+    -- A ban and a soft deletion are revocations too, and a token outlives them as well.
+    u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended
+  from bulwark.user_roles g
+  join auth.users u on u.id = g.user_id
+  where g.expires_at is null or g.expires_at > now();
+comment on view bulwark_private.unexpired_grants is
+  'The grants that count now or later: those that have not begun and those of suspended accounts
+   (banned or soft-deleted) too. For rules that must hold when they begin to count.';
+
+create view bulwark_private.active_grants with (security_invoker = true) as
+  select g.user_id, g.role_id, g.organization_id, g.held_until
+  from bulwark_private.unexpired_grants g
+  where g.starts_at <= now() and not g.suspended;
+comment on view bulwark_private.active_grants is
+  'The grants that count right now: begun, not expired, of an account neither banned nor deleted. A
+   member is who has one in the organization.';
+
+create view bulwark_private.held_permissions with (security_invoker = true) as
+  select
+    g.user_id,
+    g.organization_id,
+    e.permission,
+    g.held_until,
+    -- super_admin alone answers inside every organization; no other system-wide role does.
+    g.organization_id is null and g.role_id = bulwark_private.super_admin_role() as everywhere
+  from bulwark_private.active_grants g
+  join bulwark_private.effective_permissions e on e.role_id = g.role_id;
+comment on view bulwark_private.held_permissions is
+  'Every permission somebody holds right now, where, and until when.';
+
+create function bulwark_private.is_member(user_id uuid, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from bulwark_private.active_grants g
+    where g.user_id = is_member.user_id and g.organization_id = is_member.organization_id
+  );
+end;
+$$;
+comment on function bulwark_private.is_member(uuid, uuid) is
+  'Whether a user is a member of an organization right now.';
+
+create function bulwark_private.organizations_of(user_id uuid, suspended boolean default false)
+  returns setof uuid
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select distinct g.organization_id
+    from bulwark_private.unexpired_grants g
+    where g.user_id = organizations_of.user_id
+      and g.organization_id is not null
+      and g.starts_at <= now()
+      and (organizations_of.suspended or not g.suspended)
+    order by 1;
+end;
+$$;
+comment on function bulwark_private.organizations_of(uuid, boolean) is
+  'The organizations of which a user is a member right now, in a fixed order. With suspended also
+   where only the account''s ban or deletion stands in the way: those hear of the ban itself.';
+
+create function bulwark_private.require_known_permission(permission text)
+  returns void
+  language plpgsql
+  stable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if permission is null then
+    raise exception 'Cannot check permission: the permission is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (
+    select from bulwark.permissions p where p.name = require_known_permission.permission
+  ) then
+    raise exception 'Cannot check permission: "%" is not in the catalogue', left(permission, 64)
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_UNKNOWN_PERMISSION',
+            hint = 'List them with: select name from permissions';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_known_permission(text) is
+  'Raises RBAC_UNKNOWN_PERMISSION for a permission that the catalogue does not have, so that a
+   typo is an error and not a silent no.';
+
+create function bulwark_private.user_permits(user_id uuid, permission text, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  parallel safe
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return exists (
+    select from bulwark_private.held_permissions h
+    where h.user_id = user_permits.user_id
+      and h.permission = user_permits.permission
+      and (
+        h.organization_id = user_permits.organization_id
+        or h.everywhere
+        or (h.organization_id is null and user_permits.organization_id is null)
+      )
+  );
+end;
+$$;
+comment on function bulwark_private.user_permits(uuid, text, uuid) is
+  'Whether a user is entitled to a permission in an organization (null: system-wide), without any
+   check of who asks.';
+
+create function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid)
+  returns boolean
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  parallel safe
+  security definer            -- definer because it decides from everybody's grants
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  if current_setting('role') = 'api_key' then
+    return false;
+  end if;
+  return exists (
+    select from bulwark_private.held_permissions h
+    where h.user_id = session_permits.user_id
+      and h.permission = session_permits.permission
+      and (
+        h.organization_id = session_permits.organization_id
+        or h.everywhere
+        or (h.organization_id is null and session_permits.organization_id is null)
+      )
+      -- Where nobody requires a second factor the session is not even looked up.
+      and (
+        not exists (
+          select from bulwark.mfa_policies p
+          where (
+              p.organization_id = session_permits.organization_id
+              or (p.organization_id is null and h.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+        or bulwark_private.session_passes_mfa()
+      )
+  );
+end;
+$$;
+comment on function bulwark_private.session_permits(uuid, text, uuid) is
+  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA (for
+   system-wide roles: the installation), only once a second factor was verified in it. An API key
+   has no session.';
+
+create function bulwark.is_super_admin()
+  returns boolean
+  language sql
+  stable
+  parallel safe
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Case, not and: the session is looked up for a super_admin only.
+  select case
+    when current_setting('role') = 'api_key' then false
+    when exists (
+      select from bulwark_private.active_grants g
+      where g.user_id = (select bulwark.current_person())
+        and g.organization_id is null
+        and g.role_id = bulwark_private.super_admin_role()
+    )
+    then not exists (
+        select from bulwark.mfa_policies p
+        where p.organization_id is null and p.required_from <= now()
+      )
+      or bulwark_private.session_passes_mfa()
+    else false
+  end;
+$$;
+comment on function bulwark.is_super_admin() is
+  'Whether the caller is a super_admin and, where the installation requires MFA of system-wide
+   roles, verified. In a policy always as (select bulwark.is_super_admin()).';
+
+create function bulwark.organizations_with(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 10
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_user uuid := bulwark.current_person();
+begin
+  -- A key is not its owner: what it may is less, and in one organization.
+  if current_setting('role') = 'api_key' then
+    return query select bulwark_private.api_key_organizations(organizations_with.permission);
+    if not found then
+      perform bulwark_private.require_known_permission(organizations_with.permission);
+    end if;
+    return;
+  end if;
+  -- One cached plan: this runs in front of every query on a guarded table.
+  return query
+    with held as materialized (
+      select h.organization_id, h.everywhere
+      from bulwark_private.held_permissions h
+      where h.user_id = v_user and h.permission = organizations_with.permission
+    )
+    -- Duplicates do no harm in an array; finding them would cost more than the rest. Where an
+    -- organization requires MFA it is left out until the session is verified: case, not or, so that
+    -- the session is looked up only then.
+    select h.organization_id
+    from held h
+    where h.organization_id is not null
+      and case
+        when exists (
+          select from bulwark.mfa_policies p
+          where p.organization_id = h.organization_id and p.required_from <= now()
+        )
+        then (select bulwark_private.session_passes_mfa())
+        else true
+      end
+    union all
+    select o.id
+    from bulwark.organizations o
+    where (select bool_or(h.everywhere) from held h)
+      and case
+        when exists (
+          select from bulwark.mfa_policies p
+          where (p.organization_id = o.id or p.organization_id is null) and p.required_from <= now()
+        )
+        then (select bulwark_private.session_passes_mfa())
+        else true
+      end;
+  if not found then
+    perform bulwark_private.require_known_permission(organizations_with.permission);
+  end if;
+end;
+$$;
+comment on function bulwark.organizations_with(text) is
+  'The organizations in which the caller holds a permission, for policies in the array form:
+   organization_id = any (array(select bulwark.organizations_with(''audit:read''))). It runs once a
+   query and may name an organization twice. A super_admin gets every organization, an API key its
+   own, if the key holds the permission right now, and nobody none. An organization that requires
+   MFA is left out while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
+
+create function bulwark.member_organizations()
+  returns setof uuid
+  language sql
+  stable
+  parallel safe
+  rows 10
+  security definer            -- definer because it decides from user_roles
+  set search_path = pg_catalog, pg_temp
+as $$
+  select distinct g.organization_id
+  from bulwark_private.active_grants g
+  where g.user_id = (select bulwark.current_person()) and g.organization_id is not null
+    and current_setting('role') <> 'api_key';
+$$;
+comment on function bulwark.member_organizations() is
+  'The organizations in which the caller holds any role right now; none for an API key.';
+
+create policy "Anyone signed in reads the catalogue of permissions"
+  on bulwark.permissions for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+create policy "Members read their organizations"
+  on bulwark.organizations for select to authenticated
+  using (
+    id = any (array(select bulwark.member_organizations()))
+    or id = any (array(select bulwark.organizations_with('org:read')))
+  );
+
+create policy "Anyone signed in reads system roles, members their own"
+  on bulwark.roles for select to authenticated
+  using (
+    (organization_id is null and (select bulwark.current_person()) is not null)
+    or organization_id = any (array(select bulwark.organizations_with('role:read')))
+  );
+
+create policy "Whoever reads a role reads what it holds"
+  on bulwark.role_permissions for select to authenticated
+  using (role_id in (select r.id from bulwark.roles r));
+
+create policy "Whoever reads a role reads what it inherits"
+  on bulwark.role_inheritance for select to authenticated
+  using (role_id in (select r.id from bulwark.roles r));
+
+create policy "Users read their own grants, members those of all"
+  on bulwark.user_roles for select to authenticated
+  using (
+    user_id = (select bulwark.current_person())
+    or organization_id = any (array(select bulwark.organizations_with('role:read')))
+    -- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );

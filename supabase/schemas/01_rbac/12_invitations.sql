@@ -1,0 +1,297 @@
+-- Invitations: how somebody becomes a member of an organization.
+-- Protects against tokens read from a dump (only a hash is stored), forwarded or guessed tokens
+-- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
+-- the rights of whoever sent them.
+-- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
+--   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read auth.users.
+
+insert into bulwark.settings (name, value, description) values
+  ('rbac.trust_sso_email', 'false',
+    'Whether the address that a single sign-on provider asserts may accept invitations'),
+  ('rbac.pending_invitations', '1000',
+    'Pending invitations that one organization has at once; it makes four times as many a day');
+
+create table bulwark.invitations (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null references bulwark.organizations (id) on delete cascade,
+  email text not null,
+  role_id uuid not null references bulwark.roles (id) on delete cascade,
+  -- Cascade, not set null: an invitation without a sender would carry the operator's authority.
+  invited_by uuid references auth.users (id) on delete cascade,
+  -- Not the transaction's start: it is compared with when somebody left.
+  created_at timestamptz not null default clock_timestamp(),
+  expires_at timestamptz not null,
+  accepted_at timestamptz,
+  accepted_by uuid references auth.users (id) on delete set null,
+  revoked_at timestamptz,
+  constraint invitations_email_is_lower_case check (email = lower(email)),
+  constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
+);
+comment on table bulwark.invitations is
+  'Who was invited into which organization as what. Pending while neither accepted_at nor
+   revoked_at is set and expires_at lies ahead.';
+comment on column bulwark.invitations.invited_by is
+  'Whose authority the invitation has; null is the operator.';
+
+create table bulwark_private.invitation_tokens (
+  invitation_id uuid primary key references bulwark.invitations (id) on delete cascade,
+  token_hash bytea not null unique
+);
+comment on table bulwark_private.invitation_tokens is
+  'SHA-256 of each invitation token. The tokens have 256 random bits, so a plain hash is enough.';
+
+create unique index invitations_pending_idx on bulwark.invitations (organization_id, email)
+  where accepted_at is null and revoked_at is null;
+create index invitations_organization_id_idx on bulwark.invitations (organization_id, created_at);
+create index invitations_email_idx on bulwark.invitations (email);
+create index invitations_role_id_idx on bulwark.invitations (role_id);
+create index invitations_invited_by_idx on bulwark.invitations (invited_by);
+create index invitations_accepted_by_idx on bulwark.invitations (accepted_by);
+
+alter table bulwark.invitations enable row level security;
+alter table bulwark_private.invitation_tokens enable row level security;
+
+create function bulwark_private.confirmed_email()
+  returns text
+  language sql
+  stable
+  security definer            -- definer because clients may not read auth.users
+  set search_path = pg_catalog, pg_temp
+as $$
+  select lower(u.email)
+  from auth.users u
+  where u.id = (select bulwark.current_person())
+    and u.email_confirmed_at is not null
+    and u.deleted_at is null
+    and (u.banned_until is null or u.banned_until <= now())
+    -- Several accounts may have one address where all but one come from identity providers.
+    and (not u.is_sso_user or bulwark_private.setting('rbac.trust_sso_email') = 'true');
+$$;
+comment on function bulwark_private.confirmed_email() is
+  'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
+   token, which keeps an old address.';
+
+create function bulwark_private.require_room_for_invitation(organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_limit constant bigint := (bulwark_private.setting('rbac.pending_invitations'))::bigint;
+begin
+  if (
+    select
+      count(*) filter (
+        where i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
+      ) >= v_limit
+      -- Revoking and inviting in turn must not get around the limit.
+      or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
+    from bulwark.invitations i
+    where i.organization_id = require_room_for_invitation.organization_id
+      and (
+        i.created_at > now() - interval '1 day'
+        or i.accepted_at is null and i.revoked_at is null
+      )
+  ) then
+    raise exception 'Cannot invite member: the organization has as many invitations as it may'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_TOO_MANY_INVITATIONS',
+            hint = 'Revoke those that are not needed, or have rbac.pending_invitations raised';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_room_for_invitation(uuid) is
+  'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization,
+   or four times as many were made there within a day. The caller holds the organization''s rights
+   alone, so the count holds.';
+
+create function bulwark.invite_member(
+  organization_id uuid,
+  email text,
+  role text,
+  expires_in interval default '7 days'
+)
+  returns table (invitation_id uuid, token text, expires_at timestamptz)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark.current_person();
+  v_email text := lower(btrim(email));
+  v_expires_at timestamptz;
+  v_invitation uuid;
+  v_now timestamptz;
+  v_role bulwark.roles;
+  v_token text;
+begin
+  perform bulwark_private.require_permission_to_change('user:create', organization_id);
+  v_now := clock_timestamp();
+  if organization_id is null then
+    raise exception 'Cannot invite member: the organization is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if v_email is null or length(v_email) > 254
+    or v_email !~ '^[^@[:space:][:cntrl:]]{1,64}@[^@[:space:][:cntrl:]]+$' then
+    raise exception 'Cannot invite member: that is not an e-mail address'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EMAIL';
+  end if;
+  if not bulwark_private.lasts_up_to(expires_in, '90 days') or now() + expires_in = now() then
+    raise exception 'Cannot invite member: an invitation lasts up to 90 days'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_EXPIRY';
+  end if;
+  v_expires_at := v_now + expires_in;
+  v_role := bulwark_private.find_role(role, organization_id);
+  if v_role.id = bulwark_private.super_admin_role() then
+    raise exception 'Cannot invite member: super_admin is system-wide, not of one organization'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+  end if;
+  if not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_no_obstacle(
+      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, null), 'invite member'
+    );
+  end if;
+
+  update bulwark.invitations i
+  set revoked_at = now()
+  where i.organization_id = invite_member.organization_id
+    and i.email = v_email
+    and i.accepted_at is null
+    and i.revoked_at is null;
+  perform bulwark_private.require_room_for_invitation(invite_member.organization_id);
+  insert into bulwark.invitations
+    (organization_id, email, role_id, invited_by, created_at, expires_at)
+  values (invite_member.organization_id, v_email, v_role.id, v_caller, v_now, v_expires_at)
+  returning id into v_invitation;
+  v_token := translate(
+    encode(extensions.gen_random_bytes(32), 'base64'), E'+/=\n', '-_'
+  );
+  insert into bulwark_private.invitation_tokens (invitation_id, token_hash)
+  values (v_invitation, sha256(convert_to(v_token, 'UTF8')));
+  insert into bulwark_private.invitation_accounts (invitation_id, user_id)
+  select v_invitation, u.id from auth.users u where u.email = v_email;
+  return query select v_invitation, v_token, v_expires_at;
+end;
+$$;
+comment on function bulwark.invite_member(uuid, text, text, interval) is
+  'Invites an e-mail address into an organization as a role (user:create and role:grant, rank as for
+   grant_role) for up to 90 days. The token (base64url, 256 bits) is returned here and never again;
+   sending it is the application''s part. An earlier pending invitation of the same address is
+   revoked. Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
+   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
+   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
+
+create function bulwark.accept_invitation(token text)
+  returns bulwark.user_roles
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may write neither invitations nor grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_caller uuid := bulwark_private.require_user();
+  v_email text := bulwark_private.confirmed_email();
+  v_grant bulwark.user_roles;
+  v_invitation bulwark.invitations;
+begin
+  if v_email is null then
+    raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
+  end if;
+  -- Queues behind every change of rights there, so that the sender's are those of this moment. A
+  -- token that is not known holds up nobody.
+  perform bulwark_private.bump_permission_version(i.organization_id)
+  from bulwark_private.invitation_tokens t
+  join bulwark.invitations i on i.id = t.invitation_id
+  where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
+  perform bulwark_private.hold_session();
+  -- The account may have changed its address meanwhile.
+  v_email := bulwark_private.confirmed_email();
+  -- One statement decides and spends: of two at once the second finds nothing to update.
+  update bulwark.invitations i
+  set accepted_at = now(), accepted_by = v_caller
+  from bulwark_private.invitation_tokens t
+  where t.invitation_id = i.id
+    and t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8'))
+    and i.email = v_email
+    and i.accepted_at is null
+    and i.revoked_at is null
+    and i.expires_at > now()
+  returning i.* into v_invitation;
+  if v_invitation.id is null
+    or bulwark_private.has_departed_since(v_caller, v_invitation)
+    or (
+      v_invitation.invited_by is not null
+      and (
+        not bulwark_private.user_permits(
+          v_invitation.invited_by, 'user:create', v_invitation.organization_id
+        )
+        or bulwark_private.grant_obstacle(
+          v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
+        ) is not null
+      )
+    ) then
+    raise exception 'Cannot accept invitation: it is not valid for this account'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID',
+            hint = 'Ask for a new one, sent to the address of this account';
+  end if;
+  insert into bulwark.user_roles as g (user_id, role_id, organization_id, granted_by)
+  values (
+    v_caller, v_invitation.role_id, v_invitation.organization_id, v_invitation.invited_by
+  )
+  on conflict on constraint user_roles_is_granted_once do update
+    set starts_at = least(g.starts_at, now()), expires_at = null, granted_by = excluded.granted_by
+  returning * into v_grant;
+  return v_grant;
+end;
+$$;
+comment on function bulwark.accept_invitation(text) is
+  'Makes the caller a member as the invitation says, once, and only the account whose confirmed
+   e-mail address was invited, while whoever invited could still grant that role. Wrong, used,
+   revoked, expired and somebody else''s tokens are one answer. Errors: RBAC_INVITATION_INVALID,
+   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
+
+create function bulwark.revoke_invitation(invitation_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write invitations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization uuid;
+begin
+  select i.organization_id into v_organization
+  from bulwark.invitations i where i.id = invitation_id;
+  -- An invitation that does not exist and one of a foreign organization are the same answer.
+  if not found then
+    v_organization := gen_random_uuid();
+  end if;
+  perform bulwark_private.require_permission_to_change('user:create', v_organization);
+  update bulwark.invitations i
+  set revoked_at = now()
+  where i.id = invitation_id and i.accepted_at is null and i.revoked_at is null;
+  if not found then
+    raise exception 'Cannot revoke invitation: it is no longer pending'
+      using errcode = 'PT404', detail = 'RBAC_INVITATION_INVALID';
+  end if;
+end;
+$$;
+comment on function bulwark.revoke_invitation(uuid) is
+  'Ends a pending invitation (user:create in its organization). Errors: RBAC_PERMISSION_DENIED,
+   RBAC_INVITATION_INVALID.';
+
+create trigger invitations_keep_columns
+  before update on bulwark.invitations
+  for each row execute function bulwark.keep_columns(
+    'organization_id', 'email', 'role_id', 'invited_by', 'expires_at'
+  );
+
+create policy "Inviters read what they sent, invitees what was sent to them"
+  on bulwark.invitations for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('user:create')))
+    or email = (select bulwark_private.confirmed_email())
+  );

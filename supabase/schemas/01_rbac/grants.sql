@@ -1,0 +1,51 @@
+-- What is open to whom of rbac. Everything else is revoked by the build.
+
+grant select on
+  bulwark.permissions,
+  bulwark.organizations,
+  bulwark.roles,
+  bulwark.role_permissions,
+  bulwark.role_inheritance,
+  bulwark.user_roles,
+  bulwark.mfa_policies,
+  bulwark.invitations
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.is_super_admin(),
+  bulwark.organizations_with(text),
+  bulwark.member_organizations(),
+  bulwark.require_permission(text, uuid),
+  bulwark.has_permission(text, uuid),
+  bulwark.user_has_permission(uuid, text, uuid),
+  bulwark.check_permissions(text[], uuid),
+  bulwark.get_user_roles(uuid, uuid),
+  bulwark.explain_permission(uuid, text, uuid),
+  bulwark_private.confirmed_email(),
+  bulwark.accept_invitation(text)
+  to authenticated;
+
+-- To keys as well: the guards ask it of them too, and its answer is no.
+grant execute on function bulwark.mfa_verified(interval) to authenticated, api_key;
+
+grant execute on function
+  bulwark.create_organization(text, text, uuid),
+  bulwark.update_organization(uuid, text, text),
+  bulwark.delete_organization(uuid, text),
+  bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz),
+  bulwark.revoke_role(uuid, text, uuid),
+  bulwark.create_role(uuid, text, text[], text[], text),
+  bulwark.update_role(uuid, text, text, text[], text[], text),
+  bulwark.delete_role(uuid, text),
+  bulwark.invite_member(uuid, text, text, interval),
+  bulwark.revoke_invitation(uuid)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.user_has_permission(uuid, text, uuid),
+  bulwark.get_user_roles(uuid, uuid),
+  bulwark.explain_permission(uuid, text, uuid),
+  bulwark.cleanup_invitations()
+  to service_role;
+
+grant execute on function bulwark.custom_access_token_hook(jsonb) to supabase_auth_admin;

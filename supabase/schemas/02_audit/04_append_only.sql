@@ -1,0 +1,251 @@
+-- Audit append-only: how an entry comes into the log, and that it never changes there.
+-- Protects against an entry that is altered, removed, forged or back-dated by anybody who works
+-- through SQL, the service role included. A superuser can switch triggers off: what he does then
+-- is found by verification (audit_verification), not prevented.
+-- SECURITY DEFINER: audit_logs_refuse_change, because it looks into removal records and prunings
+--   whoever writes.
+
+-- Runs once an entry. Each expression is set up anew in every transaction, which costs more than
+-- what it computes: there are few, and none calls a function of ours that SQL can spell out.
+create function bulwark_private.audit_logs_stamp()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_request json;
+  v_ticks bigint;
+  v_trusted text;
+  v_value text;
+begin
+  -- The arguments were right when the trigger was made; in a restored or upgraded cluster they are
+  -- another's. The setting spares a session that look at every entry; who makes one up gets what
+  -- the arguments say.
+  if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
+    or bulwark_private.audit_cluster() = tg_argv[0] then
+    new.era := tg_argv[1]::integer;
+  elsif current_setting('session_replication_role') = 'replica' then
+    -- A restore, since nothing was sealed in this cluster yet: an entry that has an id was loaded
+    -- and stays as it is; one without tells of a row that was loaded, which is no change.
+    if new.id is null then
+      return null;
+    end if;
+    return new;
+  else
+    new.era := bulwark_private.audit_era();
+  end if;
+  new.occurred_at := clock_timestamp();
+  new.xid := pg_current_xact_id();
+  new.salt := gen_random_uuid();
+  -- Version 7: milliseconds, then twelve bits of their fraction, then the variant and random bits,
+  -- which only have to differ: the secure kind, which the salt needs, costs far more.
+  v_ticks := (date_part('epoch', new.occurred_at) * 4096000)::bigint;
+  new.id := encode(
+    int8send(((v_ticks >> 12) << 16) | 28672 | (v_ticks & 4095))
+      || int8send((-9223372036854775808) + (random() * 4611686018427387904)::bigint),
+    'hex'
+  )::uuid;
+  new.database_user := session_user::text;
+  if new.actor_type is null then
+    new.actor_type := case current_setting('role')
+      when 'authenticated' then 'user'::bulwark.audit_actor_type
+      when 'service_role' then 'service'::bulwark.audit_actor_type
+      when 'api_key' then 'api_key'::bulwark.audit_actor_type
+      when 'anon' then 'anonymous'::bulwark.audit_actor_type
+      else 'database'::bulwark.audit_actor_type
+    end;
+    if current_setting('request.jwt.claims', true) <> '' then
+      v_request := bulwark_private.claims();
+      -- A claim makes nobody a key: what a token of another role says of one is not believed.
+      v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
+      if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        new.actor_id := v_value::uuid;
+      end if;
+      v_value := v_request ->> 'session_id';
+      if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+        new.session_id := v_value::uuid;
+      end if;
+    end if;
+  end if;
+  if current_setting('request.headers', true) <> '' then
+    v_request := current_setting('request.headers', true)::json;
+    if new.ip is null then
+      -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
+      -- has headers, so nobody else pays for the look.
+      select s.value #>> '{}' into v_trusted
+      from bulwark.settings s where s.name = 'rate_limits.address_header';
+      if v_trusted is null then
+        new.ip := left(btrim(split_part(v_request ->> 'x-forwarded-for', ',', 1)), 64);
+      else
+        new.ip := left(btrim(split_part(
+          v_request ->> lower(v_trusted), ',',
+          -greatest((bulwark_private.setting('rate_limits.address_hops'))::integer, 1)
+        )), 64);
+      end if;
+    end if;
+    if new.user_agent is null then
+      new.user_agent := left(v_request ->> 'user-agent', 256);
+    end if;
+    v_value := v_request ->> 'x-correlation-id';
+    new.correlation_id := case
+      when v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_value::uuid
+    end;
+  end if;
+  new.correlation_id := coalesce(
+    new.correlation_id,
+    encode(
+      int4send(new.era) || '\x000080008000'::bytea || substring(xid8send(new.xid) from 3), 'hex'
+    )::uuid
+  );
+  return new;
+end;
+$$;
+comment on function bulwark_private.audit_logs_stamp() is
+  'Trigger: identity, time, transaction, era and salt of an entry are the database''s, whatever the
+   insert says; so are actor, session, address and correlation where the writer names no actor.';
+
+-- Writers wait for the lock that making a trigger takes, so it is not waited for long.
+create function bulwark_private.install_audit_stamp(era integer)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  execute format(
+    'create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
+       for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
+    bulwark_private.audit_cluster(), era
+  );
+  -- Always: session_replication_role skips ordinary triggers.
+  alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
+end;
+$$;
+comment on function bulwark_private.install_audit_stamp(integer) is
+  'Makes the trigger that stamps entries, with the cluster and the era written out.';
+
+create function bulwark_private.audit_logs_refuse_change()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because removal records and prunings are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'UPDATE' then
+    -- A removal takes the payload whole, keeps the commitment, and has a record made in the same
+    -- transaction.
+    if old.removed_by is null
+      and num_nonnulls(
+        new.salt, new.actor_type, new.actor_id, new.database_user, new.session_id, new.ip,
+        new.user_agent, new.resource_id, new.action, new.correlation_id, new.parent_id, new.before,
+        new.after, new.details
+      ) = 0
+      and (
+        new.id, new.xid, new.occurred_at, new.era, new.source, new.severity, new.result,
+        new.organization_id, new.event_type, new.resource_type
+      ) is not distinct from (
+        old.id, old.xid, old.occurred_at, old.era, old.source, old.severity, old.result,
+        old.organization_id, old.event_type, old.resource_type
+      )
+      and old.event_type <> 'compliance.data_deleted'
+      and new.commitment = (
+        select c.payload_commitment from bulwark_private.audit_commitments c where c.id = old.id
+      )
+      and exists (
+        select from bulwark.audit_logs r
+        where r.id = new.removed_by
+          and r.event_type = 'compliance.data_deleted'
+          and r.source = 'system'
+          and r.xid = pg_current_xact_id()
+          and r.organization_id is not distinct from old.organization_id
+      ) then
+      return new;
+    end if;
+  elsif tg_op = 'DELETE' then
+    if exists (
+      select from bulwark_private.audit_prunings p
+      where p.xid = pg_current_xact_id()
+        and (old.era < p.era or old.era = p.era and pg_visible_in_snapshot(old.xid, p.snapshot))
+    ) then
+      return old;
+    end if;
+  end if;
+  raise exception 'Cannot change the audit log: entries are never changed or removed'
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY',
+          hint = 'Retention: cleanup_old_audit_logs; erasure: erase_subject';
+end;
+$$;
+comment on function bulwark_private.audit_logs_refuse_change() is
+  'Trigger: lets through only the removal of a payload under a record of the same transaction and
+   the pruning of a sealed prefix under its tombstone; everything else raises
+   AUDIT_LOG_IS_APPEND_ONLY.';
+
+create function bulwark_private.append_audit_entry(
+  event_type text,
+  organization_id uuid default null,
+  resource_type text default null,
+  resource_id text default null,
+  action text default null,
+  result bulwark.audit_result default 'success',
+  severity bulwark.audit_severity default null,
+  details jsonb default null,
+  before jsonb default null,
+  after jsonb default null,
+  parent_id uuid default null,
+  source bulwark.audit_source default 'system',
+  actor_id uuid default null,
+  session_id uuid default null,
+  ip text default null,
+  user_agent text default null
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id uuid;
+  v_severity bulwark.audit_severity;
+begin
+  select coalesce(append_audit_entry.severity, t.severity) into v_severity
+  from bulwark.audit_event_types t where t.name = append_audit_entry.event_type;
+  if not found then
+    raise exception 'Cannot append audit entry: event type "%" is not in the catalogue',
+      left(append_audit_entry.event_type, 64)
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+  insert into bulwark.audit_logs (
+    source, severity, result, actor_type, organization_id, actor_id, session_id, parent_id,
+    event_type, resource_type, resource_id, action, ip, user_agent, before, after, details
+  )
+  values (
+    append_audit_entry.source, v_severity, append_audit_entry.result,
+    case when append_audit_entry.actor_id is not null then 'user'::bulwark.audit_actor_type end,
+    append_audit_entry.organization_id, append_audit_entry.actor_id,
+    append_audit_entry.session_id, append_audit_entry.parent_id, append_audit_entry.event_type,
+    nullif(append_audit_entry.resource_type, ''), append_audit_entry.resource_id,
+    append_audit_entry.action, append_audit_entry.ip, append_audit_entry.user_agent,
+    append_audit_entry.before, append_audit_entry.after, append_audit_entry.details
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function bulwark_private.append_audit_entry(
+  text, uuid, text, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, jsonb, jsonb,
+  uuid, bulwark.audit_source, uuid, uuid, text, text
+) is
+  'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
+   who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
+
+select bulwark_private.install_audit_stamp(1);
+create trigger audit_logs_refuse_change
+  before update or delete on bulwark.audit_logs
+  for each row execute function bulwark_private.audit_logs_refuse_change();
+create trigger audit_logs_refuse_truncate
+  before truncate on bulwark.audit_logs
+  for each statement execute function bulwark_private.refuse_change();
+-- Always: session_replication_role skips ordinary triggers.
+alter table bulwark.audit_logs enable always trigger audit_logs_refuse_change;
+alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;

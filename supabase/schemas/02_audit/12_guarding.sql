@@ -1,0 +1,308 @@
+-- Audit guarding: one line puts a table under the log, and one takes it out, which is an entry too.
+-- Protects against a table that cannot say which row changed, a secret that a misspelt name leaves
+-- in, and changes of Bulwark's own tables without a trace: all of them are guarded here.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.drop_audit_triggers(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name name;
+begin
+  for v_name in
+    select t.tgname
+    from pg_catalog.pg_trigger t
+    where t.tgrelid = target and t.tgname ~ '^bulwark_audit(_|$)' and t.tgparentid = 0
+  loop
+    execute format('drop trigger %I on %s', v_name, target);
+  end loop;
+  perform bulwark_private.forget_parents(target);
+  -- Of this table, and of those that were dropped since.
+  for v_name in
+    select p.proname
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'bulwark_private'::regnamespace
+      and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
+      and not exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid)
+  loop
+    execute format('drop function bulwark_private.%I()', v_name);
+  end loop;
+end;
+$$;
+comment on function bulwark_private.drop_audit_triggers(regclass) is
+  'Takes the audit''s triggers off a table, whatever options they were made with, and drops the
+   functions that make_audit_function made and no table needs any more.';
+
+create function bulwark.disable_audit(target regclass)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from bulwark_private.audit_guards g where g.relation = target and g.captures;
+  if not found then
+    raise exception 'Cannot disable audit: % is not guarded', target
+      using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
+  end if;
+  perform bulwark_private.drop_audit_triggers(target);
+end;
+$$;
+comment on function bulwark.disable_audit(regclass) is
+  'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors:
+   AUDIT_NOT_GUARDED.';
+
+create function bulwark.enable_audit(
+  target regclass,
+  organization_column text default null,
+  ignore text[] default '{}',
+  redact text[] default '{}',
+  bulk boolean default false,
+  event_types text[] default '{data.create,data.update,data.delete}',
+  organization_lookup regproc default null,
+  direct_only boolean default false
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text[];
+  v_name text;
+  v_operation text;
+  v_options text[];
+  v_severities text[];
+begin
+  if num_nulls(target, ignore, redact, bulk, event_types, direct_only) > 0 then
+    raise exception 'Cannot enable audit: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'AUDIT_NULL_ARGUMENT';
+  end if;
+  select concat(n.nspname, '.', c.relname) into v_name
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't';
+  if not found or exists (
+    select from bulwark_private.audit_guards g where g.relation = target and not g.captures
+  ) then
+    raise exception 'Cannot enable audit: % is not a table that can be guarded', target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Guard the tables under a view; the audit log guards itself';
+  end if;
+  if bulk and exists (
+    select from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
+  ) then
+    raise exception 'Cannot enable audit: % has partitions, which are also written to directly',
+      target
+      using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
+            hint = 'Guard it without bulk: then every write to a partition is an entry';
+  end if;
+  v_key := bulwark_private.audit_key_columns(target, null);
+  if v_key is null then
+    raise exception 'Cannot enable audit: % has no primary key', target
+      using errcode = 'invalid_table_definition', detail = 'AUDIT_NO_PRIMARY_KEY',
+            hint = 'Without one an entry could not say which row changed';
+  end if;
+  if exists (
+    select from unnest(ignore || redact || organization_column) as c
+    where c is not null and not exists (
+      select from pg_catalog.pg_attribute a
+      where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped
+    )
+  ) then
+    raise exception 'Cannot enable audit: % lacks a column that was named', target
+      using errcode = 'undefined_column', detail = 'AUDIT_UNKNOWN_COLUMN';
+  end if;
+  if redact && v_key then
+    raise exception 'Cannot enable audit: a key column names the row and cannot be redacted'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_KEY_REDACTED';
+  end if;
+  if (
+    select a.atttypid <> 'uuid'::regtype
+    from pg_catalog.pg_attribute a
+    where a.attrelid = target and a.attname = organization_column
+  ) or (organization_lookup is not null and organization_column is null) then
+    raise exception 'Cannot enable audit: the organization column is not of type uuid'
+      using errcode = 'datatype_mismatch', detail = 'AUDIT_INVALID_ORGANIZATION_COLUMN';
+  end if;
+  select array_agg(t.severity::text order by e.place) into v_severities
+  from unnest(event_types) with ordinality as e (name, place)
+  join bulwark.audit_event_types t on t.name = e.name;
+  if cardinality(event_types) <> 3 or cardinality(v_severities) is distinct from 3 then
+    raise exception 'Cannot enable audit: insert, update and delete each need a known event type'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from audit_event_types';
+  end if;
+
+  perform bulwark_private.drop_audit_triggers(target);
+  v_options := array[
+    v_name, v_key::text, coalesce(organization_column, ''), coalesce(organization_lookup::text, ''),
+    ignore::text, redact::text
+  ] || event_types || v_severities
+    || bulwark_private.audit_places(target, ignore || redact || organization_column)::text;
+  foreach v_operation in array '{insert,update,delete,truncate}'::text[] loop
+    execute format(
+      'create trigger %I after %s on %s %s for each %s %s execute function bulwark_private.%I(%s)',
+      'bulwark_audit_' || v_operation, v_operation, target,
+      case when bulk then case v_operation
+        when 'insert' then 'referencing new table as new_rows'
+        when 'update' then 'referencing old table as old_rows new table as new_rows'
+        when 'delete' then 'referencing old table as old_rows'
+      end end,
+      case when bulk or v_operation = 'truncate' then 'statement' else 'row' end,
+      case when direct_only then 'when (pg_trigger_depth() = 0)' end,
+      case
+        when v_operation = 'truncate' then 'audit_truncate'
+        when bulk then 'audit_rows'
+        else bulwark_private.make_audit_function(target, v_operation, v_options)
+      end,
+      case when bulk or v_operation = 'truncate' then (
+        select string_agg(quote_literal(o), ', ' order by place)
+        from unnest(v_options[:12]) with ordinality as t (o, place)
+      ) end
+    );
+    -- Always: session_replication_role skips ordinary triggers.
+    execute format(
+      'alter table %s enable always trigger %I', target, 'bulwark_audit_' || v_operation
+    );
+  end loop;
+  if organization_lookup is not null then
+    perform bulwark_private.watch_parents(target, organization_column, organization_lookup);
+  end if;
+  insert into bulwark_private.audit_guards (relation, options, fingerprint, shape)
+  values (
+    target,
+    jsonb_build_object(
+      'organization_column', organization_column, 'ignore', ignore, 'redact', redact, 'bulk', bulk,
+      'event_types', event_types, 'organization_lookup', organization_lookup,
+      'direct_only', direct_only, 'written', v_options
+    ),
+    bulwark_private.audit_fingerprint(target), bulwark_private.audit_shape(target)
+  )
+  on conflict (relation) do update
+    set options = excluded.options, fingerprint = excluded.fingerprint, shape = excluded.shape,
+        enabled_at = now();
+end;
+$$;
+comment on function bulwark.enable_audit(
+  regclass, text, text[], text[], boolean, text[], regproc, boolean
+) is
+  'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an
+   entry. organization_column (uuid) says whose it is, organization_lookup (uuid to uuid) finds it
+   where the column only leads there; ignore leaves columns out, redact masks them; bulk writes the
+   entries of a statement at once; event_types are those of insert, update and delete; direct_only
+   skips what other triggers do. Calling it again replaces the options; do so after renaming the
+   table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
+   AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
+
+create function bulwark_private.renew_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_guard record;
+begin
+  for v_guard in
+    select
+      g.relation, g.shape_now,
+      array(select jsonb_array_elements_text(g.options -> 'written')) as options
+    from (
+      select a.*, bulwark_private.audit_shape(a.relation) as shape_now
+      from bulwark_private.audit_guards a
+      join pg_catalog.pg_class c on c.oid = a.relation
+      where a.captures
+    ) g
+    where g.shape_now is distinct from g.shape
+  loop
+    perform bulwark_private.make_audit_function(
+      v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
+    )
+    from pg_catalog.pg_trigger t
+    join pg_catalog.pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = v_guard.relation
+      and p.pronamespace = 'bulwark_private'::regnamespace
+      and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
+    update bulwark_private.audit_guards g
+    set shape = v_guard.shape_now, fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    where g.relation = v_guard.relation;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.renew_audit_guards() is
+  'Makes the row functions anew of tables whose columns are others now, or that were restored: until
+   then their entries are written carefully, which takes longer. With another key, or a watched
+   column that has another name, they are written so until enable_audit is called.';
+
+create function bulwark_private.role_organization(role_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$ select r.organization_id from bulwark.roles r where r.id = role_organization.role_id; $$;
+comment on function bulwark_private.role_organization(uuid) is 'The organization that made a role, if one
+   did.';
+
+create function bulwark_private.invitation_organization(invitation_id uuid)
+  returns uuid
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select i.organization_id
+  from bulwark.invitations i where i.id = invitation_organization.invitation_id;
+$$;
+comment on function bulwark_private.invitation_organization(uuid) is 'The organization that sent an
+   invitation.';
+
+-- First the list of guards: whatever happens to it from here on is an entry, by whichever path.
+-- The catalogue only spares the sealer work: it looks without it as well.
+select bulwark.enable_audit(
+  'bulwark_private.audit_guards', ignore => '{catalogue}',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit('bulwark.organizations', organization_column => 'id');
+select bulwark.enable_audit('bulwark.permissions');
+select bulwark.enable_audit('bulwark.roles', organization_column => 'organization_id');
+select bulwark.enable_audit(
+  'bulwark.role_permissions', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization',
+  event_types => '{authz.permission_granted,data.update,data.delete}'
+);
+select bulwark.enable_audit(
+  'bulwark.role_inheritance', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization'
+);
+select bulwark.enable_audit(
+  'bulwark.user_roles', organization_column => 'organization_id',
+  event_types => '{authz.role_assigned,authz.role_assigned,authz.role_removed}'
+);
+-- The address of somebody who may never have had an account: nobody could have it erased.
+select bulwark.enable_audit(
+  'bulwark.invitations', organization_column => 'organization_id', redact => '{email}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.invitation_tokens', organization_column => 'invitation_id',
+  organization_lookup => 'bulwark_private.invitation_organization', ignore => '{token_hash}'
+);
+-- A closure is no news while triggers keep it; whoever writes it by hand gives himself rights.
+select bulwark.enable_audit(
+  'bulwark_private.effective_permissions', organization_column => 'role_id',
+  organization_lookup => 'bulwark_private.role_organization', direct_only => true
+);
+select bulwark.enable_audit('bulwark_private.reserved_slugs');
+select bulwark.enable_audit(
+  'bulwark.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
+);
+select bulwark.enable_audit(
+  'bulwark.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
+);
+
+-- The log watches its own protection the same way.
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest('{bulwark.audit_logs, bulwark_private.audit_eras}'::regclass[]) as r;

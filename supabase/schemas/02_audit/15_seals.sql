@@ -1,0 +1,180 @@
+-- Audit seals: blocks of a hash chain over the entries.
+-- Protects against a change of what is sealed: each organization's entries of a seal are the leaves
+-- of an RFC 6962 tree, its trees are chained, the trees of a seal are the leaves of another, the
+-- seals are chained and are themselves the leaves of the tree that checkpoints sign.
+-- SECURITY DEFINER: audit_seals_extend_chain, because it reads the chain whoever inserts;
+--   audit_groups_refuse_change, because prunings are for no client.
+
+create table bulwark_private.audit_seals (
+  number bigint primary key,
+  -- squawk-ignore prefer-bigint-over-int
+  era integer not null,
+  sealed_at timestamptz not null,
+  snapshot pg_snapshot not null,
+  root bytea not null,
+  previous_hash bytea not null,
+  hash bytea not null,
+  nodes bytea not null
+);
+comment on table bulwark_private.audit_seals is
+  'The chain. A seal holds what its snapshot saw finished and the seal before did not.';
+comment on column bulwark_private.audit_seals.nodes is
+  'The nodes that this seal completes in the tree over all seals, from its own leaf upwards.';
+
+create table bulwark_private.audit_groups (
+  seal bigint not null,
+  position bigint not null,
+  organization_id uuid,
+  entry_count bigint not null,
+  entries_before bigint not null,
+  previous bytea not null,
+  root bytea not null,
+  hash bytea not null,
+  leaves bytea not null,
+  primary key (seal, position)
+);
+comment on table bulwark_private.audit_groups is
+  'The entries of one organization (null: of none) in one seal, as the root of their tree, chained
+   to the organization''s group before. A tenant verifies its own chain without seeing another''s.';
+comment on column bulwark_private.audit_groups.leaves is
+  'The leaf hashes in order of (era, xid, id), so that verification can name the entry that
+   differs.';
+alter table bulwark_private.audit_groups alter column leaves set storage external;
+
+-- Finds the seal of an entry: the first whose snapshot saw the entry's transaction finished.
+create index audit_seals_snapshot_idx
+  on bulwark_private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
+create index audit_seals_sealed_at_idx on bulwark_private.audit_seals (sealed_at);
+create unique index audit_groups_organization_id_idx
+  on bulwark_private.audit_groups (organization_id, seal) nulls not distinct;
+
+alter table bulwark_private.audit_seals enable row level security;
+alter table bulwark_private.audit_groups enable row level security;
+
+create function bulwark_private.audit_seal_nodes(number bigint, hash bytea)
+  returns bytea
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_node bytea := sha256('\x00'::bytea || hash);
+  v_nodes bytea := v_node;
+  v_width bigint := 1;
+begin
+  -- A full subtree ends at every multiple of its width: its left half ended half a width ago.
+  while number % (v_width * 2) = 0 loop
+    select sha256(
+      '\x01'::bytea || substring(s.nodes from octet_length(s.nodes) - 31) || v_node
+    )
+    into v_node
+    from bulwark_private.audit_seals s
+    where s.number = audit_seal_nodes.number - v_width;
+    v_nodes := v_nodes || v_node;
+    v_width := v_width * 2;
+  end loop;
+  return v_nodes;
+end;
+$$;
+comment on function bulwark_private.audit_seal_nodes(bigint, bytea) is
+  'The nodes of the tree over all seals that the seal of this number and hash completes.';
+
+create function bulwark_private.audit_group_before(organization uuid, seal bigint)
+  returns table (hash bytea, counted bigint)
+  language plpgsql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organization is null then
+    return query
+      select g.hash, g.entries_before + g.entry_count
+      from bulwark_private.audit_groups g
+      where g.organization_id is null and g.seal < audit_group_before.seal
+      order by g.seal desc
+      limit 1;
+  else
+    return query
+      select g.hash, g.entries_before + g.entry_count
+      from bulwark_private.audit_groups g
+      where g.organization_id = organization and g.seal < audit_group_before.seal
+      order by g.seal desc
+      limit 1;
+  end if;
+end;
+$$;
+comment on function bulwark_private.audit_group_before(uuid, bigint) is
+  'The group that an organization''s group in a seal chains to, and how many entries end with it.';
+
+create function bulwark_private.audit_seals_extend_chain()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because it reads the chain whoever inserts
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_last bulwark_private.audit_seals;
+begin
+  if bulwark_private.audit_log_is_loading() then
+    return new;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  new.number := coalesce(v_last.number, 0) + 1;
+  new.previous_hash := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
+  new.sealed_at := greatest(clock_timestamp(), v_last.sealed_at);
+  new.hash := bulwark_private.audit_seal_hash(
+    new.number, new.previous_hash, new.root, new.era, new.sealed_at, new.snapshot
+  );
+  new.nodes := bulwark_private.audit_seal_nodes(new.number, new.hash);
+  return new;
+end;
+$$;
+comment on function bulwark_private.audit_seals_extend_chain() is
+  'Trigger: number, time, previous hash, hash and tree nodes of a seal are those that extend the
+   chain, whatever the insert says; only a restore brings others.';
+
+create function bulwark_private.audit_groups_refuse_change()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because prunings are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'DELETE' and exists (
+    select from bulwark_private.audit_prunings p
+    where p.xid = pg_current_xact_id() and old.seal <= p.through_seal
+  ) then
+    return old;
+  end if;
+  raise exception 'Cannot change the audit log: seals are never changed or removed'
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+end;
+$$;
+comment on function bulwark_private.audit_groups_refuse_change() is
+  'Trigger: groups leave only with the pruned prefix they belong to.';
+
+create trigger audit_seals_extend_chain
+  before insert on bulwark_private.audit_seals
+  for each row execute function bulwark_private.audit_seals_extend_chain();
+create trigger audit_seals_refuse_change
+  before update or delete on bulwark_private.audit_seals
+  for each row execute function bulwark_private.refuse_change();
+create trigger audit_seals_refuse_truncate
+  before truncate on bulwark_private.audit_seals
+  for each statement execute function bulwark_private.refuse_change();
+create trigger audit_groups_refuse_change
+  before update or delete on bulwark_private.audit_groups
+  for each row execute function bulwark_private.audit_groups_refuse_change();
+create trigger audit_groups_refuse_truncate
+  before truncate on bulwark_private.audit_groups
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark_private.audit_seals enable always trigger audit_seals_extend_chain;
+alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_change;
+alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_truncate;
+alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_change;
+alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+select r, false, bulwark_private.audit_fingerprint(r)
+from unnest('{bulwark_private.audit_seals, bulwark_private.audit_groups}'::regclass[]) as r;

@@ -1,0 +1,299 @@
+-- Audit sealing: takes what was committed since the last seal, each second and behind the writers,
+-- so that it costs them nothing; and looks after eras and guards while it is there.
+-- Protects against entries that nobody seals, a restore or fork that passes for the same log, and
+-- guards that somebody switched off.
+-- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
+
+create function bulwark_private.audit_entries(
+  after_era integer,
+  after_snapshot pg_snapshot,
+  era integer,
+  snapshot pg_snapshot,
+  everybody boolean default true,
+  organization uuid default null,
+  hashed boolean default true
+)
+  returns table (
+    id uuid,
+    organization_id uuid,
+    era integer,
+    xid xid8,
+    removed_by uuid,
+    leaf bytea
+  )
+  language sql
+  stable
+  rows 1000
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- Two index scans, never the range from the old xmin: it would read everything written since the
+  -- oldest transaction that was open then.
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from bulwark_private.audit_leaves e
+  where e.era = audit_entries.era
+    and e.xid >= case
+      when after_era = audit_entries.era then pg_snapshot_xmax(after_snapshot) else '0'
+    end
+    and e.xid < pg_snapshot_xmax(audit_entries.snapshot)
+    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
+    and (everybody or e.organization_id is not distinct from organization)
+  union all
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from bulwark_private.audit_leaves e
+  where e.era = audit_entries.era
+    and after_era = audit_entries.era
+    and e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
+    and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
+    and (everybody or e.organization_id is not distinct from organization)
+  union all
+  -- What an earlier era left unsealed: a dump holds only what was committed.
+  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+    case when hashed then e.leaf end
+  from bulwark_private.audit_leaves e
+  where after_era is distinct from audit_entries.era
+    and e.era < audit_entries.era
+    and e.era >= coalesce(after_era, 0)
+    and (
+      e.era is distinct from after_era
+      or e.xid >= pg_snapshot_xmax(after_snapshot)
+      or e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
+    )
+    and (everybody or e.organization_id is not distinct from organization);
+$$;
+comment on function bulwark_private.audit_entries(
+  integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
+) is
+  'The entries, with their leaves, of the seal that follows one with the first era and snapshot
+   (null: of the first seal) and has the second, of everybody or of one organization: sealing,
+   verification and export read the same. Leaves are the costly part, so they can be left out.';
+
+create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_era constant integer := bulwark_private.audit_era();
+  v_last bulwark_private.audit_seals;
+  v_number bigint;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
+  -- Somebody else sealed a later picture while this one waited.
+  if v_last.era = v_era and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+    return null;
+  end if;
+  with trees as (
+    select
+      e.organization_id,
+      count(*) as entry_count,
+      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+    from bulwark_private.audit_entries(v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot) e
+    group by e.organization_id
+  ),
+  chained as (
+    select
+      t.organization_id,
+      t.entry_count,
+      t.leaves,
+      bulwark_private.merkle_root(t.leaves) as root,
+      coalesce(p.counted, 0) as entries_before,
+      coalesce(p.hash, decode(repeat('00', 32), 'hex')) as previous
+    from trees t
+    left join lateral bulwark_private.audit_group_before(
+      t.organization_id, coalesce(v_last.number, 0) + 1
+    ) p on true
+  ),
+  hashed as (
+    select
+      c.*,
+      row_number() over (order by c.organization_id nulls first) - 1 as position,
+      bulwark_private.audit_group_hash(
+        c.organization_id, coalesce(v_last.number, 0) + 1, c.entry_count, c.entries_before,
+        c.previous, c.root
+      ) as hash
+    from chained c
+  ),
+  sealed as (
+    insert into bulwark_private.audit_seals (era, snapshot, root)
+    select
+      v_era, write_audit_seal.snapshot,
+      bulwark_private.merkle_root(string_agg(h.hash, '' order by h.position))
+    from hashed h
+    having count(*) > 0
+    returning number
+  ),
+  grouped as (
+    insert into bulwark_private.audit_groups (
+      seal, position, organization_id, entry_count, entries_before, previous, root, hash, leaves
+    )
+    select
+      s.number, h.position, h.organization_id, h.entry_count, h.entries_before, h.previous, h.root,
+      h.hash, h.leaves
+    from hashed h
+    cross join sealed s
+  )
+  select s.number into v_number from sealed s;
+  return v_number;
+end;
+$$;
+comment on function bulwark_private.write_audit_seal(pg_snapshot) is
+  'Seals what the snapshot saw finished and no seal holds yet, and returns the seal''s number: null
+   where there is nothing. The snapshot must be older than any write of the calling transaction.';
+
+create function bulwark_private.inspect_audit_guards()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_catalogue constant text := bulwark_private.audit_catalogue();
+  v_critical boolean;
+  v_guard record;
+begin
+  -- What transactions that are over remembered.
+  delete from bulwark_private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
+  -- About once in a minute it looks all the same, so that the stored value hides nothing for long.
+  if random() > 0.02 and exists (
+    select from bulwark_private.audit_guards g
+    where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue = v_catalogue
+  ) then
+    return;
+  end if;
+  -- First, as a migration does that alters the log and then calls refresh_audit_guards: with the
+  -- guards held already, each would wait for the other.
+  lock table bulwark.audit_logs in row exclusive mode;
+  for v_guard in
+    select
+      g.relation,
+      g.relation::text as name,
+      string_to_array(g.fingerprint, ' ') as expected,
+      string_to_array(
+        concat_ws(
+          ' ',
+          bulwark_private.audit_fingerprint(g.relation),
+          -- With one of these gone every row is masked (audit_image) or belongs to nobody, and with
+          -- another key rows are named by other columns, which somebody has to know.
+          case
+            when g.captures and (g.options -> 'written' ->> 1)::text[]
+              is distinct from bulwark_private.audit_key_columns(g.relation, null)
+            then 'missing/key||'
+          end,
+          (
+            select string_agg(format('missing/%s||', translate(c, ' |', '__')), ' ' order by c)
+            from unnest(
+              bulwark_private.audit_moved(g.relation, (g.options -> 'written' ->> 12)::jsonb)
+            ) as c
+          )
+        ),
+        ' '
+      ) as found,
+      not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped
+    from bulwark_private.audit_guards g
+  loop
+    continue when v_guard.found = v_guard.expected and not v_guard.dropped;
+    -- Off, or of another form than before; or gone, or come in between. What may come and go, or
+    -- does no harm, is a warning.
+    v_critical := v_guard.dropped
+      or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
+      or exists (
+        select from unnest(v_guard.expected) as e
+        where e !~ '^(partition|missing|index|event_trigger|extension_[a-z_]+)/' and not exists (
+          select from unnest(v_guard.found) as f
+          where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
+        )
+      )
+      or exists (
+        select from unnest(v_guard.found) as f
+        where f ~ '^((rule|function|policy|constraint|unique|new_[a-z_]+)/|[^/|]+\|[^|])'
+          and not exists (
+            select from unnest(v_guard.expected) as e
+            where starts_with(e, substring(f from '^[^|]*\|[^|]*\|'))
+          )
+      );
+    perform bulwark_private.append_audit_entry(
+      'security.suspicious_activity',
+      resource_type => v_guard.name,
+      action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
+      severity => case when v_critical then 'critical' else 'warning' end::bulwark.audit_severity,
+      -- What is the same in both would say nothing.
+      details => jsonb_build_object(
+        'expected', (
+          select string_agg(w, ' ')
+          from unnest(v_guard.expected) as w
+          where w <> all (v_guard.found)
+        ),
+        'found', (
+          select string_agg(w, ' ')
+          from unnest(v_guard.found) as w
+          where w <> all (v_guard.expected)
+        )
+      )
+    );
+    if v_critical then
+      perform bulwark.raise_security_event(
+        'audit_protection_touched', null, null, v_guard.name,
+        jsonb_build_object('dropped', v_guard.dropped)
+      );
+    end if;
+    if v_guard.dropped then
+      delete from bulwark_private.audit_guards g where g.relation = v_guard.relation;
+    else
+      update bulwark_private.audit_guards g set fingerprint = array_to_string(v_guard.found, ' ')
+      where g.relation = v_guard.relation;
+    end if;
+  end loop;
+  perform bulwark_private.renew_audit_guards();
+  -- As it was before the comparison: a change that came since is compared next time.
+  update bulwark_private.audit_guards g set catalogue = v_catalogue
+  where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is distinct from v_catalogue;
+end;
+$$;
+comment on function bulwark_private.inspect_audit_guards() is
+  'Records every guard whose triggers or their functions were touched by other than enable_audit,
+   also where somebody switched them off and on again between two looks.';
+
+create function bulwark.seal_audit_log()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody may write seals directly
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_number bigint;
+  v_snapshot pg_snapshot;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
+  end if;
+  -- With a transaction id of its own this transaction would count as finished in its own picture,
+  -- and what it wrote later would never be sealed.
+  if pg_current_xact_id_if_assigned() is not null then
+    raise exception 'Cannot seal the audit log: the transaction has written already'
+      using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_OWN_TRANSACTION',
+            hint = 'Call seal_audit_log() in a request of its own';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  select pg_current_snapshot() into v_snapshot;
+  -- Before anything is sealed: a seal belongs to the era that this cluster writes.
+  if not bulwark_private.settle_audit_era() then
+    return null;
+  end if;
+  v_number := bulwark_private.write_audit_seal(v_snapshot);
+  perform bulwark_private.inspect_audit_guards();
+  perform bulwark_private.report_missing_checkpoint();
+  return v_number;
+end;
+$$;
+comment on function bulwark.seal_audit_log() is
+  'Seals what was committed since the last seal and returns the new seal''s number, or null where
+   there was nothing; then looks after eras, guards and checkpoints. Runs each second, and on
+   demand before a verification that has to be up to date. Errors: AUDIT_SEAL_NEEDS_READ_COMMITTED,
+   AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';

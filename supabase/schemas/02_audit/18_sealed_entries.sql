@@ -1,0 +1,131 @@
+-- Audit sealed entries: which seal holds an entry, whether the entry is as it was sealed, and
+-- whether the record of a removal accounts for what is gone.
+-- Protects against a payload that is stripped and passed off as retention.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.require_audit(permission text, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if organization_id is not null then
+    perform bulwark.require_permission(permission, organization_id);
+  elsif not bulwark_private.caller_is_service() and not bulwark.is_super_admin() then
+    raise exception 'Cannot proceed: the log of the whole installation is for a super_admin'
+      using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED',
+            hint = 'Name an organization';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_audit(text, uuid) is
+  'Guard for functions on the audit log: the permission in the organization or, without one, a
+   super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
+
+create function bulwark_private.audit_seal_of(era integer, xid xid8)
+  returns bigint
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (
+      select s.number
+      from bulwark_private.audit_seals s
+      where s.era = audit_seal_of.era
+        and pg_snapshot_xmax(s.snapshot) > audit_seal_of.xid
+        and pg_visible_in_snapshot(audit_seal_of.xid, s.snapshot)
+      order by pg_snapshot_xmax(s.snapshot), s.number
+      limit 1
+    ),
+    (
+      select s.number
+      from bulwark_private.audit_seals s
+      where s.era > audit_seal_of.era
+      order by s.era, pg_snapshot_xmax(s.snapshot), s.number
+      limit 1
+    )
+  );
+$$;
+comment on function bulwark_private.audit_seal_of(integer, xid8) is
+  'The number of the seal that holds what a transaction wrote; null while there is none.';
+
+create function bulwark_private.audit_entry_is_sealed(entry_id uuid)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from bulwark_private.audit_leaves e
+    join bulwark_private.audit_groups g
+      on g.seal = bulwark_private.audit_seal_of(e.era, e.xid)
+      and g.organization_id is not distinct from e.organization_id
+    -- At one of the places of 32 bytes, not anywhere in the bytes.
+    where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
+  );
+$$;
+comment on function bulwark_private.audit_entry_is_sealed(uuid) is
+  'Whether an entry is, as it stands, among the leaves of its seal.';
+
+create function bulwark_private.audit_digest(ids uuid[])
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select encode(sha256(coalesce(string_agg(uuid_send(id), '' order by id), '')), 'base64')
+  from unnest(ids) as id;
+$$;
+comment on function bulwark_private.audit_digest(uuid[]) is
+  'SHA-256 over ids in rising order, base64: how a removal record says which entries it covers.';
+
+create function bulwark_private.audit_removal_problem(record_id uuid)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+  v_digest text;
+  v_record jsonb;
+begin
+  select e.details into v_record
+  from bulwark.audit_logs e
+  where e.id = record_id
+    and e.event_type = 'compliance.data_deleted'
+    and e.source = 'system'
+    and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
+  if not found then
+    return 'removal_without_record';
+  end if;
+  -- Pruning takes part of what a record covers; the tombstone says what is left of it.
+  select coalesce(
+    (
+      select e.details -> 'removals' -> audit_removal_problem.record_id::text
+      from bulwark_private.audit_prunings p
+      join bulwark.audit_logs e on e.id = p.record_id
+      where e.details -> 'removals' ? audit_removal_problem.record_id::text
+      order by p.through_seal desc
+      limit 1
+    ),
+    v_record
+  )
+  into v_record;
+  select count(*), bulwark_private.audit_digest(array_agg(e.id)) into v_count, v_digest
+  from bulwark.audit_logs e
+  where e.removed_by = record_id;
+  if (v_record ->> 'entries')::bigint is distinct from v_count
+    or v_record ->> 'digest' is distinct from v_digest then
+    return 'removal_record_differs';
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.audit_removal_problem(uuid) is
+  'What is wrong with the record under which payloads were removed, or null: it has to exist, to be
+   as it was sealed, and to cover exactly the entries that name it.';

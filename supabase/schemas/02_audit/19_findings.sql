@@ -1,0 +1,403 @@
+-- Audit findings: each way in which the log can differ from its seals, as a function that names it.
+-- Protects against a log that somebody altered around its triggers: an entry changed, removed,
+-- inserted, moved or back-dated, a seal altered or dropped, and entries that nobody seals.
+-- No function here is SECURITY DEFINER.
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.seal_overdue_seconds', '180',
+    'An entry older than this without a seal makes verification call the log incomplete'),
+  ('audit.clock_tolerance_seconds', '300',
+    'How far the time of an entry may lie outside the seals around it');
+
+create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
+  returns table (problem text, entry uuid, detail text)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with found as (
+    select e.id, e.leaf, row_number() over (order by e.era, e.xid, e.id) as place
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    cross join lateral bulwark_private.audit_entries(
+      p.era, p.snapshot, s.era, s.snapshot, false, organization
+    ) e
+    where s.number = seal
+  ),
+  stored as (
+    select g.leaves
+    from bulwark_private.audit_groups g
+    where g.seal = name_bad_entry.seal and g.organization_id is not distinct from organization
+  ),
+  sealed as (
+    select i + 1 as place, substring(g.leaves from i * 32 + 1 for 32) as leaf
+    from stored g
+    cross join lateral generate_series(0, octet_length(g.leaves) / 32 - 1) as i
+  ),
+  counts as (
+    select
+      (select count(*) from sealed) as sealed,
+      greatest(
+        (select count(*) from found f where f.leaf not in (select s.leaf from sealed s)),
+        (select count(*) from sealed s where s.leaf not in (select f.leaf from found f))
+      ) as bad
+  ),
+  foreign_entry as (
+    select f.id, f.place from found f
+    where f.leaf not in (select s.leaf from sealed s)
+    order by f.place limit 1
+  ),
+  lost_entry as (
+    select s.place from sealed s
+    where s.leaf not in (select f.leaf from found f)
+    order by s.place limit 1
+  )
+  select
+    case
+      when f.id is null then 'entry_missing'
+      when l.place is null then 'entry_inserted'
+      else 'entry_altered'
+    end,
+    f.id,
+    case
+      when f.id is null then format(
+        'entry %s of %s in seal %s is gone, after entry %s', l.place, c.sealed, seal,
+        coalesce(
+          (
+            select p.id::text
+            from found p
+            join sealed s on s.leaf = p.leaf
+            where s.place < l.place
+            order by s.place desc
+            limit 1
+          ),
+          'none'
+        )
+      )
+      when l.place is null then format('seal %s has no such entry', seal)
+      else format('entry %s of %s in seal %s is not as it was sealed', f.place, c.sealed, seal)
+    end || case when c.bad > 1 then format(', and %s more', c.bad - 1) else '' end
+  from counts c
+  left join foreign_entry f on true
+  left join lost_entry l on true;
+$$;
+comment on function bulwark_private.name_bad_entry(bigint, uuid) is
+  'Which entry of an organization differs from the leaves that a seal has, and how.';
+
+create function bulwark_private.audit_seal_problems(
+  first_seal bigint,
+  last_seal bigint,
+  pruned bigint
+)
+  returns table (seal bigint, problem text, detail text, missing boolean)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with chain as (
+    select
+      s.*,
+      lag(s.number, 1, case when first_seal = 1 then 0 end) over w as number_before,
+      lag(s.hash, 1, decode(repeat('00', 32), 'hex')) over w as hash_before,
+      lag(s.sealed_at, 1, s.sealed_at) over w as sealed_before
+    from bulwark_private.audit_seals s
+    where s.number between first_seal - 1 and last_seal
+    window w as (order by s.number)
+  ),
+  -- All organizations' groups, whoever asks: that one has no entry in a seal is proved only by a
+  -- root that is made without it. Materialized: each group is hashed once, however the seals are
+  -- joined to it.
+  trees as materialized (
+    select
+      g.seal,
+      bool_or(g.hash is distinct from g.computed) as altered,
+      bulwark_private.merkle_root(string_agg(g.computed, '' order by g.position)) as root
+    from (
+      select k.seal, k.position, k.hash, bulwark_private.audit_group_hash(
+        k.organization_id, k.seal, k.entry_count, k.entries_before, k.previous, k.root
+      ) as computed
+      from bulwark_private.audit_groups k
+      where k.seal between greatest(first_seal, pruned + 1) and last_seal
+      offset 0
+    ) g
+    group by g.seal
+  )
+  select
+    c.number,
+    case
+      when c.number_before is distinct from c.number - 1 then 'seal_missing'
+      when c.previous_hash is distinct from c.hash_before then 'chain_broken'
+      else 'seal_altered'
+    end,
+    case
+      when c.number_before is distinct from c.number - 1
+        then format('before seal %s at least one is gone', c.number)
+      when c.previous_hash is distinct from c.hash_before
+        then format('seal %s does not follow from the one before', c.number)
+      else format('seal %s is not what its hash says', c.number)
+    end,
+    c.number_before is distinct from c.number - 1
+  from chain c
+  where c.number >= first_seal
+    and (
+      c.number_before is distinct from c.number - 1
+      or c.previous_hash is distinct from c.hash_before
+      or c.hash is distinct from bulwark_private.audit_seal_hash(
+        c.number, c.previous_hash, c.root, c.era, c.sealed_at, c.snapshot
+      )
+      -- Null where a seal that it needs is gone, which is a finding of its own.
+      or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
+      or c.sealed_at < c.sealed_before
+    )
+  union all
+  select
+    s.number, 'group_altered',
+    format('the organizations'' trees of seal %s do not make its root', s.number),
+    -- Where seal and groups are as their own hashes say, a group is gone.
+    not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
+      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+    )
+  from bulwark_private.audit_seals s
+  left join trees t on t.seal = s.number
+  where s.number between greatest(first_seal, pruned + 1) and last_seal
+    and (
+      coalesce(t.altered, false)
+      or coalesce(t.root, bulwark_private.merkle_root('')) is distinct from s.root
+    );
+$$;
+comment on function bulwark_private.audit_seal_problems(bigint, bigint, bigint) is
+  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them, in
+   which an organization has no part only if the root is that of the others. missing: something is
+   gone, not only changed.';
+
+create function bulwark_private.compare_audit_groups(
+  first_seal bigint,
+  last_seal bigint,
+  everybody boolean,
+  organization uuid
+)
+  returns table (
+    seal bigint,
+    organization_id uuid,
+    entries bigint,
+    removed bigint,
+    records uuid[],
+    altered boolean,
+    differs boolean
+  )
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with sealed as (
+    select s.number, s.era, s.snapshot, p.era as after_era, p.snapshot as after_snapshot
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    where s.number between first_seal and last_seal
+      -- Without the seal before nobody can say what was new; that it is gone is a finding already.
+      and (s.number = 1 or p.number is not null)
+  ),
+  found as (
+    select
+      s.number as seal,
+      e.organization_id,
+      count(*) as entries,
+      count(e.removed_by) as removed,
+      array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
+      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+    from sealed s
+    cross join lateral bulwark_private.audit_entries(
+      s.after_era, s.after_snapshot, s.era, s.snapshot, everybody, organization
+    ) e
+    group by s.number, e.organization_id
+  ),
+  chained as (
+    select
+      g.*,
+      lag(g.hash) over w as hash_before,
+      lag(g.entries_before + g.entry_count) over w as counted_before
+    from bulwark_private.audit_groups g
+    where g.seal between first_seal and last_seal
+      and (everybody or g.organization_id is not distinct from organization)
+    window w as (partition by g.organization_id order by g.seal)
+  ),
+  kept as (
+    select
+      c.seal, c.organization_id, c.entry_count, c.leaves, c.root, c.previous, c.entries_before,
+      coalesce(c.hash_before, b.hash) as hash_before,
+      coalesce(c.counted_before, b.counted) as counted_before
+    from chained c
+    -- offset 0 keeps the condition inside, so that the look-up runs where it is needed only.
+    left join lateral (
+      select p.* from bulwark_private.audit_group_before(c.organization_id, c.seal) p
+      where c.hash_before is null
+      offset 0
+    ) b on true
+  ),
+  compared as (
+    select
+      coalesce(k.seal, f.seal) as seal,
+      coalesce(k.organization_id, f.organization_id) as organization_id,
+      coalesce(f.entries, 0) as entries,
+      coalesce(f.removed, 0) as removed,
+      f.records,
+      k.leaves,
+      case
+        when k.previous is distinct from coalesce(k.hash_before, decode(repeat('00', 32), 'hex'))
+          or k.entries_before is distinct from coalesce(k.counted_before, 0)
+          or k.root is distinct from bulwark_private.merkle_root(k.leaves)
+          or k.entry_count is distinct from octet_length(k.leaves) / 32
+        then k.seal is not null
+        else false
+      end as altered,
+      k.leaves is distinct from f.leaves as differs
+    from found f
+    full join kept k
+      on k.seal = f.seal
+      and coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
+        = coalesce(f.organization_id, '00000000-0000-0000-0000-000000000000')
+  )
+  select c.seal, c.organization_id, c.entries, c.removed, c.records, c.altered, c.differs
+  from compared c
+  where c.seal in (select s.number from sealed s);
+$$;
+comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
+  'Each organization''s entries in a range of seals, hashed anew and compared with what was sealed:
+   altered where the stored tree is not what it says, differs where the entries are not the
+   tree''s.';
+
+create function bulwark_private.audit_backdated(
+  first_seal bigint,
+  last_seal bigint,
+  everybody boolean,
+  organization uuid
+)
+  returns table (seal bigint, entry uuid, detail text)
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  with sealed as (
+    select
+      s.number, s.era, s.snapshot, s.sealed_at,
+      p.era as after_era, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
+    from bulwark_private.audit_seals s
+    left join bulwark_private.audit_seals p on p.number = s.number - 1
+    where s.number between first_seal and last_seal
+      and (s.number = 1 or p.number is not null)
+  ),
+  tolerated as materialized (
+    select make_interval(
+      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+    ) as time
+  ),
+  timed as (
+    -- A transaction that has its id from after a seal''s picture wrote after that seal.
+    select s.number, s.sealed_at, s.after_sealed_at as not_before, e.id, e.occurred_at
+    from sealed s
+    cross join lateral (
+      select e.id, e.occurred_at
+      from bulwark.audit_logs e
+      where e.era = s.era
+        and e.xid >= case
+          when s.after_era = s.era then pg_snapshot_xmax(s.after_snapshot) else '0'
+        end
+        and e.xid < pg_snapshot_xmax(s.snapshot)
+        and pg_visible_in_snapshot(e.xid, s.snapshot)
+        and (everybody or e.organization_id is not distinct from organization)
+    ) e
+    union all
+    -- One that was open then may have been so for long: it is younger than the last seal whose
+    -- picture it has its id from after.
+    select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
+    from sealed s
+    cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
+    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
+    left join lateral (
+      select k.sealed_at
+      from bulwark_private.audit_seals k
+      where k.era = s.era and pg_snapshot_xmax(k.snapshot) <= open.xid
+      order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
+      limit 1
+    ) b on true
+    where s.after_era = s.era
+      and pg_visible_in_snapshot(open.xid, s.snapshot)
+      and (everybody or e.organization_id is not distinct from organization)
+  )
+  select
+    t.number,
+    t.id,
+    case
+      when t.occurred_at < t.not_before - d.time
+      then format('it says %s, but seal %s was made before it', t.occurred_at, t.number - 1)
+      when t.occurred_at > t.sealed_at + d.time
+      then format('it says %s, after seal %s was made', t.occurred_at, t.number)
+      else format('it says %s, its id another time', t.occurred_at)
+    end
+  from timed t
+  cross join tolerated d
+  where t.occurred_at < t.not_before - d.time
+    or t.occurred_at > t.sealed_at + d.time
+    -- The first six bytes of the id are the milliseconds of its time; infinity has none.
+    or case
+      when not isfinite(t.occurred_at) then true
+      else substring(uuid_send(t.id) from 1 for 6) not between
+        substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint - 1000) from 3)
+        and substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint + 1000) from 3)
+    end;
+$$;
+comment on function bulwark_private.audit_backdated(bigint, bigint, boolean, uuid) is
+  'Entries in a range of seals whose time cannot be theirs: before a seal that their transaction is
+   younger than, after their own seal, or not that of their id. Nobody who works through the
+   triggers can make one; whoever switches them off can, and seals it.';
+
+create function bulwark_private.audit_unsealed(everybody boolean, organization uuid)
+  returns table (entries bigint, ahead bigint, first_entry uuid)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with last_seal as (
+    select s.era, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
+  ),
+  waiting as (
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    from last_seal s
+    join bulwark.audit_logs e on e.era = s.era and e.xid >= pg_snapshot_xmax(s.snapshot)
+    union all
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    from last_seal s
+    cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
+    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
+    union all
+    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    from bulwark.audit_logs e
+    where e.era > coalesce((select s.era from last_seal s), -1)
+  ),
+  judged as (
+    select
+      w.id,
+      w.occurred_at < now() - make_interval(
+        secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
+      ) as overdue,
+      -- No transaction wrote it: what others wrote is visible only once it lies before the
+      -- snapshot.
+      w.occurred_at > now() + make_interval(
+        secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
+      )
+      or w.era = (select max(k.era) from bulwark_private.audit_eras k)
+        and w.xid >= pg_snapshot_xmax(pg_current_snapshot())
+        and w.xid is distinct from pg_current_xact_id_if_assigned()
+        and bulwark_private.audit_log_is_settled() as ahead
+    from waiting w
+    where everybody or w.organization_id is not distinct from organization
+  )
+  select count(*), count(*) filter (where j.ahead), (array_agg(j.id order by j.id))[1]
+  from judged j
+  where j.overdue or j.ahead;
+$$;
+comment on function bulwark_private.audit_unsealed(boolean, uuid) is
+  'How many committed entries have waited for a seal longer than audit.seal_overdue_seconds, or lie
+   ahead, by their time or their transaction, so that no seal holds them for long.';

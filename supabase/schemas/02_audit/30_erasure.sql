@@ -1,0 +1,256 @@
+-- Audit erasure: takes the payloads of one person's entries, in bounded steps, and the invitations
+-- of that person's addresses.
+-- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical
+-- or of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
+-- installation says otherwise. The record names nobody, and says how much was kept.
+-- SECURITY DEFINER: erase_subject, because no client may change the log.
+
+create function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What names an organization or a row is no person's: only accounts and actors are erased, and
+  -- those of whom a removal says that they were erased before. Within an organization only those it
+  -- knows of, so that nobody can ask it for accounts.
+  if exists (
+    select from bulwark_private.audit_groups g where g.organization_id = require_erasable.user_id
+  ) or not exists (
+    select from auth.users u
+    where u.id = require_erasable.user_id
+      and (require_erasable.organization_id is null or exists (
+        select from bulwark.user_roles g
+        where g.user_id = u.id and g.organization_id = require_erasable.organization_id
+      ))
+  ) and not exists (
+    select from bulwark.audit_logs e
+    where (require_erasable.organization_id is null
+        or e.organization_id = require_erasable.organization_id)
+      and (
+        e.actor_id = require_erasable.user_id
+        or e.event_type = 'compliance.data_deleted'
+          and e.source = 'system'
+          and e.details ->> 'subject' = bulwark_private.audit_subject(require_erasable.user_id)
+          and exists (select from bulwark.audit_logs r where r.removed_by = e.id)
+      )
+  ) and not exists (
+    select from bulwark_private.invitation_accounts a
+    join bulwark.invitations i on i.id = a.invitation_id
+    where a.user_id = require_erasable.user_id
+      and (require_erasable.organization_id is null
+        or i.organization_id = require_erasable.organization_id)
+  ) then
+    raise exception 'Cannot erase subject: nobody is known by that id'
+      using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_SUBJECT';
+  end if;
+  if exists (
+    select from bulwark.audit_legal_holds h
+    where h.released_at is null
+      and h.subject_id = require_erasable.user_id
+      and (h.organization_id is null or require_erasable.organization_id is null
+        or h.organization_id = require_erasable.organization_id)
+  ) then
+    raise exception 'Cannot erase subject: a legal hold keeps what is known of them'
+      using errcode = 'PT409', detail = 'AUDIT_LEGAL_HOLD';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_erasable(uuid, uuid) is
+  'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD where a person cannot be erased.';
+
+create function bulwark_private.audit_subject(user_id uuid)
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$ select encode(sha256(uuid_send(user_id)), 'hex'); $$;
+comment on function bulwark_private.audit_subject(uuid) is
+  'How a record of an erasure names the person: the hash of a random id names nobody, but answers
+   whether this person was erased.';
+
+create function bulwark_private.erase_invitations(addresses text[], organization_id uuid)
+  returns uuid[]
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_erased text[];
+begin
+  with erased as (
+    delete from bulwark.invitations i
+    where i.email = any (addresses)
+      and (erase_invitations.organization_id is null
+        or i.organization_id = erase_invitations.organization_id)
+      and not exists (
+        select from bulwark.audit_legal_holds h
+        where h.released_at is null
+          and (h.organization_id is null or h.organization_id = i.organization_id)
+          and (h.subject_id is null
+            or i.email = any (bulwark_private.addresses_of(h.subject_id, h.organization_id)))
+          and (h.resource_type is null or h.resource_type = 'bulwark.invitations')
+          and (h.resource_id is null or h.resource_id = i.id::text)
+      )
+    returning i.id
+  )
+  select array_agg(e.id::text) into v_erased from erased e;
+  return array(
+    select e.id
+    from bulwark.audit_logs e
+    where e.era = bulwark_private.audit_era()
+      and e.xid = pg_current_xact_id()
+      and e.resource_type = 'bulwark.invitations'
+      and e.resource_id = any (v_erased)
+  );
+end;
+$$;
+comment on function bulwark_private.erase_invitations(text[], uuid) is
+  'Deletes the invitations of these addresses in an organization (null: in all) that no legal hold
+   keeps. Returns the entries that this has written: they hold no address, but say who accepted.';
+
+create function bulwark_private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb)
+  returns table (removed integer, organizations uuid[])
+  language plpgsql
+  volatile
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch record;
+begin
+  removed := 0;
+  organizations := '{}';
+  for v_batch in
+    select e.organization_id, array_agg(e.id order by e.id) as ids
+    from bulwark_private.audit_removable e
+    where e.id = any (remove_subject_payloads.ids)
+    group by e.organization_id
+  loop
+    removed := removed + bulwark_private.remove_audit_payloads(
+      v_batch.ids, v_batch.organization_id,
+      details || jsonb_build_object(
+        'kind', 'erasure', 'subject', bulwark_private.audit_subject(subject)
+      )
+    );
+    organizations := organizations || v_batch.organization_id;
+  end loop;
+  return next;
+end;
+$$;
+comment on function bulwark_private.remove_subject_payloads(uuid[], uuid, jsonb) is
+  'Takes the payloads of those of these entries that no legal hold keeps, under a record for each
+   organization that names the person by a hash.';
+
+create function bulwark.erase_subject(
+  user_id uuid,
+  reason text,
+  organization_id uuid default null,
+  evidence boolean default false,
+  after uuid default null,
+  max_entries integer default 5000,
+  max_seconds integer default 4
+)
+  returns table (removed integer, kept integer, next_after uuid)
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because no client may change the log
+  set search_path = pg_catalog, pg_temp
+  set jit = off
+as $$
+declare
+  v_details constant jsonb := jsonb_build_object('reason', reason, 'evidence', evidence);
+  v_found uuid[] := array[]::uuid[];
+  v_holds uuid[];
+  v_organizations uuid[];
+  v_page record;
+  v_pattern text;
+  v_started constant timestamptz := clock_timestamp();
+begin
+  perform bulwark.require_permission(
+    'compliance:manage', case when not evidence then organization_id end
+  );
+  if user_id is null or evidence is null or length(btrim(reason)) between 1 and 500 is not true then
+    raise exception 'Cannot erase subject: it takes a user and a reason of up to 500 characters'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_ERASURE';
+  end if;
+  if max_entries between 1 and 50000 is not true or max_seconds between 1 and 60 is not true then
+    raise exception 'Cannot erase subject: a step takes 1 to 50000 entries and 1 to 60 seconds'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_LIMIT';
+  end if;
+  v_holds := bulwark_private.begin_audit_removal();
+  perform bulwark_private.require_erasable(user_id, organization_id);
+  v_pattern := bulwark_private.address_pattern(bulwark_private.addresses_of(user_id, organization_id));
+  kept := 0;
+  next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
+  -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
+  loop
+    select
+      count(*) as read,
+      (array_agg(p.id order by p.id desc))[1] as last,
+      array_agg(p.id order by p.id) filter (where p.named and not p.is_evidence) as found,
+      count(*) filter (where p.named and p.is_evidence) as kept
+    into v_page
+    from (
+      select
+        e.id,
+        e.removed_by is null and (
+          e.actor_id = erase_subject.user_id
+          or bulwark_private.mentions_person(
+            concat_ws(' ', e.resource_id, e.action, e.before, e.after, e.details),
+            erase_subject.user_id, v_pattern
+          )
+        ) as named,
+        not evidence and (e.severity = 'critical' or e.event_type like 'security.%')
+          as is_evidence
+      from bulwark.audit_logs e
+      where e.id > next_after
+        and (erase_subject.organization_id is null
+          or e.organization_id = erase_subject.organization_id)
+      order by e.id
+      limit least(2000, max_entries)
+    ) p;
+    v_found := v_found || v_page.found;
+    kept := kept + v_page.kept;
+    next_after := coalesce(v_page.last, next_after);
+    if v_page.read < least(2000, max_entries) then
+      next_after := null;
+      exit;
+    end if;
+    exit when cardinality(v_found) >= max_entries
+      or clock_timestamp() - v_started > make_interval(secs => max_seconds);
+  end loop;
+  select r.removed, r.organizations into removed, v_organizations
+  from bulwark_private.remove_subject_payloads(v_found, user_id, v_details) r;
+  -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
+  -- should not have to wait.
+  perform bulwark_private.require_permission_to_act(
+    'compliance:manage', case when not evidence then organization_id end
+  );
+  -- Last, because by them a person's addresses are known; and behind the rights, in whose order
+  -- an invitation's row comes later.
+  if next_after is null then
+    select erase_subject.removed + r.removed, v_organizations || r.organizations
+    into removed, v_organizations
+    from bulwark_private.remove_subject_payloads(
+      bulwark_private.erase_invitations(bulwark_private.addresses_of(user_id, organization_id), organization_id),
+      user_id, v_details
+    ) r;
+  end if;
+  perform bulwark_private.finish_audit_removal(v_holds, v_organizations);
+  return next;
+end;
+$$;
+comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
+  'Removes the payloads of the entries that a user made or that name the user''s id or one of the
+   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
+   in the organization, or system-wide for all of them), but for those under a legal hold on
+   something else and, unless evidence is asked for too (compliance:manage system-wide), those
+   that are critical or of category security. One step of bounded size: call it again with after
+   set to next_after until that is null. Returns how many this step removed and how many it kept
+   as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
+   AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
+   AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';

@@ -1,0 +1,204 @@
+-- Audit pruning: deletes whole seals with their entries from the beginning of the log.
+-- Protects against a beginning that is cut off: a tombstone entry, itself sealed, says through
+-- which seal the log was pruned, and only under it can anything be deleted.
+-- SECURITY DEFINER: prune_audit_log, because no client may change the log.
+
+create table bulwark_private.audit_prunings (
+  through_seal bigint primary key,
+  -- squawk-ignore prefer-bigint-over-int
+  era integer not null,
+  snapshot pg_snapshot not null,
+  record_id uuid not null,
+  xid xid8 not null default pg_current_xact_id(),
+  pruned_at timestamptz not null default now()
+);
+comment on table bulwark_private.audit_prunings is
+  'Tombstones: through which seal the log was pruned, and the entry that records it.';
+
+alter table bulwark_private.audit_prunings enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('audit.keep_days', 'null', 'After how many days whole seals are pruned; null: never');
+
+create function bulwark_private.audit_pruning_is_recorded(through_seal bigint)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from bulwark_private.audit_prunings p
+    join bulwark_private.audit_seals s on s.number = p.through_seal
+    join bulwark.audit_logs e on e.id = p.record_id
+    where p.through_seal = audit_pruning_is_recorded.through_seal
+      and e.event_type = 'compliance.data_deleted'
+      and e.source = 'system'
+      and e.details ->> 'through_seal' = p.through_seal::text
+      and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
+      and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
+  );
+$$;
+comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
+  'Whether the tombstone of a pruning has its entry, as sealed, about the same seal.';
+
+create function bulwark.prune_audit_log(keep_days integer)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because no client may change the log
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_entries bigint;
+  v_holds uuid[];
+  v_least constant integer := (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer;
+  v_pruned bigint;
+  v_record uuid;
+  v_records uuid[];
+  v_seal bulwark_private.audit_seals;
+  v_through bigint;
+begin
+  if keep_days is null or keep_days not between 1 and 36500 then
+    raise exception 'Cannot prune the audit log: entries are kept 1 to 36500 days'
+      using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RETENTION';
+  end if;
+  if (keep_days >= v_least) is not true then
+    raise exception 'Cannot prune the audit log: entries are kept %',
+      coalesce(v_least || ' days', 'for ever')
+      using errcode = 'insufficient_privilege', detail = 'AUDIT_RETENTION_TOO_SHORT',
+            hint = 'The owner of the database decides: bulwark.settings, audit.keep_days';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
+  v_holds := bulwark_private.begin_audit_removal();
+  select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
+  -- A whole prefix: old enough, before the first entry that a hold keeps, within one batch, and
+  -- where checkpoints are made not beyond the newest.
+  select max(w.number) into v_through
+  from (
+    select s.number, sum(g.entries) over (order by s.number) as entries
+    from bulwark_private.audit_seals s
+    left join lateral (
+      select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
+    ) g on true
+    where s.number > v_pruned
+      and s.sealed_at < now() - make_interval(days => keep_days)
+      and s.number <= coalesce(
+        (select max(c.tree_size) from bulwark.audit_checkpoints c),
+        (select max(l.number) - 1 from bulwark_private.audit_seals l)
+      )
+    order by s.number
+    limit 100000
+  ) w
+  where w.entries <= greatest(
+    (bulwark_private.setting('audit.removal_batch'))::integer,
+    (select sum(g.entry_count) from bulwark_private.audit_groups g where g.seal = v_pruned + 1)
+  );
+  select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
+  if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
+    select least(v_through, min(bulwark_private.audit_seal_of(e.era, e.xid)) - 1) into v_through
+    from bulwark.audit_logs e
+    where (e.era < v_seal.era
+        or e.era = v_seal.era and e.xid < pg_snapshot_xmax(v_seal.snapshot))
+      and e.removed_by is null
+      and e.event_type <> 'compliance.data_deleted'
+      and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
+    select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
+  end if;
+  if v_through is null or v_through <= v_pruned then
+    return 0;
+  end if;
+
+  -- The tombstone opens the way for the deletion and is complete before anybody can see it.
+  v_record := gen_random_uuid();
+  insert into bulwark_private.audit_prunings (through_seal, era, snapshot, record_id)
+  values (v_through, v_seal.era, v_seal.snapshot, v_record);
+  with gone as (
+    delete from bulwark.audit_logs e
+    where e.era < v_seal.era
+      or e.era = v_seal.era
+        and e.xid < pg_snapshot_xmax(v_seal.snapshot)
+        and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
+    returning e.removed_by
+  )
+  select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
+  into v_entries, v_records
+  from gone g;
+  -- Each organization's newest group stays, for the next one chains to it.
+  delete from bulwark_private.audit_groups g
+  where g.seal <= v_through and exists (
+    select from bulwark_private.audit_groups n
+    where n.seal > g.seal
+      and n.seal <= v_through
+      and (n.organization_id = g.organization_id
+        or n.organization_id is null and g.organization_id is null)
+  );
+  v_record := bulwark_private.append_audit_entry(
+    'compliance.data_deleted',
+    resource_type => 'bulwark.audit_logs',
+    action => 'pruning',
+    details => jsonb_build_object(
+      'kind', 'pruning',
+      'reason', format('sealed more than %s days ago', keep_days),
+      'through_seal', v_through,
+      'seal_hash', bulwark_private.base64(v_seal.hash),
+      'pruned', v_entries,
+      'removals', (
+        select coalesce(
+          jsonb_object_agg(
+            r.id, jsonb_build_object('entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids))
+          ),
+          '{}'
+        )
+        from (
+          select d.id, count(e.id) as entries,
+            array_agg(e.id) filter (where e.id is not null) as ids
+          from unnest(v_records) as d (id)
+          join bulwark.audit_logs k on k.id = d.id
+          left join bulwark.audit_logs e on e.removed_by = d.id
+          group by d.id
+        ) r
+      )
+    )
+  );
+  update bulwark_private.audit_prunings p set record_id = v_record where p.through_seal = v_through;
+  perform bulwark_private.finish_audit_removal(v_holds);
+  return v_entries;
+end;
+$$;
+comment on function bulwark.prune_audit_log(integer) is
+  'Deletes whole seals made more than so many days ago with their entries, from the beginning of the
+   log up to the first entry under a legal hold, at most one batch; returns how many entries. The
+   seals'' own rows stay, so that the chain and every checkpoint still verify. A tombstone entry
+   records it. Not fewer days than audit.keep_days, and not at all while that is null. Errors:
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_HOLD_PLACED,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+
+create function bulwark_private.audit_prunings_refuse_change()
+  returns trigger
+  language plpgsql
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'UPDATE' and old.xid = pg_current_xact_id()
+    and (new.through_seal, new.era, new.snapshot::text, new.xid)
+      is not distinct from (old.through_seal, old.era, old.snapshot::text, old.xid) then
+    return new;
+  end if;
+  raise exception 'Cannot change audit_prunings: its rows are never changed or removed'
+    using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
+end;
+$$;
+comment on function bulwark_private.audit_prunings_refuse_change() is
+  'Trigger: a tombstone gets its record in the transaction that makes it and never changes again.';
+
+create trigger audit_prunings_refuse_change
+  before update or delete on bulwark_private.audit_prunings
+  for each row execute function bulwark_private.audit_prunings_refuse_change();
+create trigger audit_prunings_refuse_truncate
+  before truncate on bulwark_private.audit_prunings
+  for each statement execute function bulwark_private.refuse_change();
+alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_change;
+alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_truncate;
+insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint('bulwark_private.audit_prunings'));

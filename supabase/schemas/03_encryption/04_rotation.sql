@@ -1,0 +1,176 @@
+-- Rotation: a new version of a data key at once, and what is left to re-encrypt under the old one,
+-- column by column. encryption_reencryption does it.
+-- Protects against a rotation that quietly stops: how far each is can be asked.
+-- SECURITY DEFINER: add_data_key and encryption_progress, because the service role writes no table
+--   and reads none of bulwark_private.
+
+create type bulwark_private.reencryption_state as enum ('running', 'settling', 'done', 'incomplete');
+comment on type bulwark_private.reencryption_state is
+  'Where a re-encryption is: at work, waiting until no function still writes under the old key, at
+   its end, or at its end with rows left that do not decrypt.';
+
+create table bulwark_private.reencryptions (
+  id bigint generated always as identity primary key,
+  data_key_id uuid not null references bulwark_private.data_keys (id),
+  relation regclass not null,
+  column_name text not null,
+  state bulwark_private.reencryption_state not null default 'running',
+  -- The row that the next batch comes after; null: from the first.
+  place text,
+  total bigint,
+  done bigint not null default 0,
+  changed_in_pass bigint not null default 0,
+  missed_in_pass bigint not null default 0,
+  failed_in_pass bigint not null default 0,
+  leased_until timestamptz,
+  started_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  finished_at timestamptz,
+  constraint reencryptions_is_one_a_column unique (data_key_id, relation, column_name)
+);
+comment on table bulwark_private.reencryptions is
+  'What is left to do under a superseded data key, column by column, and how far it is. Not audited:
+   it says how far work is, not who may what.';
+
+create table bulwark.reencryption_failures (
+  id bigint generated always as identity primary key,
+  reencryption_id bigint not null references bulwark_private.reencryptions (id),
+  row_key text not null,
+  fault text not null,
+  noticed_at timestamptz not null default now(),
+  constraint reencryption_failures_is_one_a_row unique (reencryption_id, row_key)
+);
+comment on table bulwark.reencryption_failures is
+  'Rows that do not decrypt, and why: altered, moved, or of another organization. They stay as they
+   are. Not audited: they say how far work is.';
+
+create index reencryptions_open_idx on bulwark_private.reencryptions (id)
+  where state in ('running', 'settling');
+
+alter table bulwark_private.reencryptions enable row level security;
+alter table bulwark.reencryption_failures enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('encryption.settle_seconds', '330',
+    'How long a function may still write under a superseded data key: '
+      'its cache''s lifetime and more'),
+  ('encryption.lease_seconds', '10',
+    'After how long a batch that nobody finished is given to somebody else');
+
+create function bulwark.add_data_key(
+  key_id uuid,
+  purpose text,
+  wrapped_key text,
+  after_version integer,
+  organization_id uuid default null
+)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_exists boolean;
+  v_old bulwark_private.data_keys;
+begin
+  if num_nulls(key_id, purpose, wrapped_key, after_version) > 0 then
+    raise exception 'Cannot add data key: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'ENCRYPTION_INVALID_ARGUMENT';
+  end if;
+  -- Shared with deletions: keys of an organization that is going are destroyed with it. The
+  -- organization first, as where they are destroyed.
+  perform from bulwark.organizations o where o.id = add_data_key.organization_id for key share;
+  v_exists := found or add_data_key.organization_id is null;
+  perform bulwark_private.lock_data_keys(add_data_key.organization_id);
+  perform bulwark_private.require_not_shredded(add_data_key.organization_id);
+  if not v_exists then
+    raise exception 'Cannot add data key: the organization does not exist'
+      using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION';
+  end if;
+  select * into v_old
+  from bulwark_private.data_keys k
+  where coalesce(k.organization_id, '00000000-0000-0000-0000-000000000000')
+      = coalesce(add_data_key.organization_id, '00000000-0000-0000-0000-000000000000')
+    and k.purpose = add_data_key.purpose::bulwark_private.data_key_purpose
+    and k.state = 'current'
+  for update;
+  if coalesce(v_old.version, 0) <> after_version then
+    return false;
+  end if;
+  update bulwark_private.data_keys k
+  set state = 'superseded', superseded_at = now()
+  where k.id = v_old.id;
+  insert into bulwark_private.data_keys (id, organization_id, purpose, version, kek, wrapped_key)
+  values (
+    key_id, add_data_key.organization_id, add_data_key.purpose::bulwark_private.data_key_purpose,
+    after_version + 1, split_part(add_data_key.wrapped_key, '.', 2), add_data_key.wrapped_key
+  );
+  -- Of all older keys: somebody may have written what he had long been given, or a column was
+  -- declared since. Where there is nothing, one look into an index says so.
+  insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
+  select k.id, e.relation, e.column_name
+  from bulwark_private.encrypted_columns e
+  join bulwark_private.data_keys k
+    on k.organization_id is not distinct from v_old.organization_id
+    and k.purpose = v_old.purpose
+    and k.state = 'superseded'
+  where (k.purpose = 'field' or e.index_column is not null)
+    and (e.organization_column is null) = (k.organization_id is null)
+  order by k.version, e.relation, e.column_name
+  on conflict on constraint reencryptions_is_one_a_column do update
+    set state = 'running', finished_at = null
+    where r.state = 'done';
+  return true;
+end;
+$$;
+comment on function bulwark.add_data_key(uuid, text, text, integer, uuid) is
+  'Makes a wrapped key the current one of an organization (null: the system), unless after_version
+   is no longer the current version: then false. What is under the old one is queued to be
+   re-encrypted. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
+   ENCRYPTION_INVALID_ARGUMENT.';
+
+-- The rows of a column that are under a key, in the order of an index. Index values begin with
+-- their key's id, so that their own index serves.
+create function bulwark.encryption_progress(organization_id uuid default null)
+  returns table (
+    of_organization uuid,
+    purpose text,
+    version bigint,
+    table_name text,
+    column_name text,
+    state text,
+    total bigint,
+    done bigint,
+    failed bigint,
+    started_at timestamptz,
+    updated_at timestamptz,
+    finished_at timestamptz
+  )
+  language plpgsql
+  stable
+  security definer            -- definer because progress lives in bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission('encryption:rotate', encryption_progress.organization_id);
+  return query
+    select k.organization_id, k.purpose::text, k.version, r.relation::text, r.column_name,
+      r.state::text,
+      -- What its owner rewrote meanwhile is done as well.
+      case when r.state in ('settling', 'done') then r.done else greatest(r.total, r.done) end,
+      r.done,
+      (select count(*) from bulwark.reencryption_failures f where f.reencryption_id = r.id),
+      r.started_at, r.updated_at, r.finished_at
+    from bulwark_private.reencryptions r
+    join bulwark_private.data_keys k on k.id = r.data_key_id
+    where encryption_progress.organization_id is null
+      or k.organization_id = encryption_progress.organization_id
+    order by r.id desc
+    limit 1000;
+end;
+$$;
+comment on function bulwark.encryption_progress(uuid) is
+  'How far re-encryption is, for each superseded key and column, the newest first: of an
+   organization (encryption:rotate there), or of all (null: system-wide). total is null until it has
+   begun. Errors: RBAC_PERMISSION_DENIED.';

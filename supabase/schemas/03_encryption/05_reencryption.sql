@@ -1,0 +1,313 @@
+-- Re-encryption: rows under a superseded data key, handed out and written back batch by batch.
+-- Protects against a lost write (every change is compared with what was read) and a batch done half
+-- (the place and the rows move in one transaction).
+-- SECURITY DEFINER, each because the service role writes no table and reads none of bulwark_private:
+--   next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
+
+create function bulwark_private.stale_rows_query(reencryption_id bigint)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text;
+  v_column record;
+begin
+  select e.*, k.purpose, k.id as data_key_id into strict v_column
+  from bulwark_private.reencryptions r
+  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  join bulwark_private.data_keys k on k.id = r.data_key_id
+  where r.id = reencryption_id;
+  v_key := translate(
+    left(encode(uuid_send(v_column.data_key_id), 'base64'), 22), '+/', '-_'
+  );
+  return format(
+    $query$
+      select %1$s::text as place, t.%2$I::text as row_key, %3$s as organization_id,
+        t.%4$I as ciphertext
+      from %5$s t
+      where %6$s and ($1 is null or %1$s > $1::%7$s)
+      order by %1$s
+    $query$,
+    format('t.%I', case v_column.purpose
+      when 'index' then v_column.index_column else v_column.primary_key end),
+    v_column.primary_key,
+    coalesce(format('t.%I', v_column.organization_column), 'null::uuid'),
+    v_column.column_name,
+    v_column.relation,
+    case v_column.purpose
+      when 'index' then format(
+        't.%1$I >= %2$L and t.%1$I < %3$L', v_column.index_column, 'bwi1.' || v_key || '.',
+        'bwi1.' || v_key || '/'
+      )
+      else format('substr(t.%I, 13, 22) = %L', v_column.column_name, v_key)
+    end,
+    case v_column.purpose when 'index' then 'text' else v_column.primary_key_type::text end
+  );
+end;
+$$;
+comment on function bulwark_private.stale_rows_query(bigint) is
+  'The query for the rows of a re-encryption after a place ($1), in order.';
+
+create function bulwark.next_reencryption_batch(batch_size integer default 500)
+  returns table (
+    reencryption_id bigint,
+    schema_name text,
+    table_name text,
+    column_name text,
+    is_indexed boolean,
+    normalization text,
+    place text,
+    next_place text,
+    batch jsonb
+  )
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role reads no table of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch jsonb;
+  v_column bulwark_private.encrypted_columns;
+  v_next text;
+  v_query text;
+  v_settled boolean;
+  v_state bulwark_private.reencryption_state;
+  v_work bulwark_private.reencryptions;
+begin
+  if batch_size is null or batch_size not between 1 and 1000 then
+    raise exception 'Cannot hand out batch: it has 1 to 1000 rows'
+      using errcode = 'invalid_parameter_value', detail = 'ENCRYPTION_INVALID_ARGUMENT';
+  end if;
+  loop
+    select r.* into v_work
+    from bulwark_private.reencryptions r
+    join bulwark_private.data_keys k on k.id = r.data_key_id
+    where (
+        r.state = 'running'
+        or (
+          r.state = 'settling'
+          and k.superseded_at < clock_timestamp() - make_interval(
+            secs => (bulwark_private.setting('encryption.settle_seconds'))::float8
+          )
+        )
+      )
+      and (r.leased_until is null or r.leased_until < clock_timestamp())
+    -- What was lent and never came back waits, so that one key that fails keeps no other waiting.
+    order by r.leased_until nulls first, r.id
+    limit 1
+    for update of r skip locked;
+    if not found then
+      return;
+    end if;
+    select e.* into v_column
+    from bulwark_private.encrypted_columns e
+    join pg_catalog.pg_class c on c.oid = e.relation
+    where e.relation = v_work.relation and e.column_name = v_work.column_name;
+    if not found or exists (
+      select from bulwark_private.data_keys k where k.id = v_work.data_key_id and k.state = 'destroyed'
+    ) then
+      -- The table is gone, or whoever it was encrypted for was shredded.
+      update bulwark_private.reencryptions r
+      set state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestamp()
+      where r.id = v_work.id;
+      continue;
+    end if;
+    v_query := bulwark_private.stale_rows_query(v_work.id);
+    if v_work.total is null then
+      execute format('select count(*) from (%s) s', v_query) into v_work.total using null::text;
+      update bulwark_private.reencryptions r set total = v_work.total where r.id = v_work.id;
+    end if;
+    execute format(
+      $query$
+        select jsonb_agg(
+            jsonb_build_object('k', s.row_key, 'o', s.organization_id, 'c', s.ciphertext)
+          ), max(s.place) filter (where s.number = s.rows)
+        from (
+          select b.*, row_number() over () as number, count(*) over () as rows
+          from (%s limit %s) b
+        ) s
+      $query$,
+      v_query, batch_size
+    )
+    into v_batch, v_next using v_work.place;
+    if v_batch is not null then
+      update bulwark_private.reencryptions r
+      set state = 'running',
+          leased_until = clock_timestamp() + make_interval(
+            secs => (bulwark_private.setting('encryption.lease_seconds'))::float8
+          )
+      where r.id = v_work.id;
+      return query
+        select v_work.id, n.nspname::text, c.relname::text, v_work.column_name,
+          v_column.index_column is not null, v_column.normalization, v_work.place, v_next, v_batch
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where c.oid = v_work.relation;
+      return;
+    end if;
+    if v_work.place is null
+      or v_work.failed_in_pass > 0 and v_work.changed_in_pass + v_work.missed_in_pass = 0 then
+      -- Nothing is left that can be done. Functions that hold the old key may write a
+      -- little longer.
+      select k.superseded_at < clock_timestamp() - make_interval(
+        secs => (bulwark_private.setting('encryption.settle_seconds'))::float8
+      )
+      into v_settled
+      from bulwark_private.data_keys k where k.id = v_work.data_key_id;
+      v_state := case
+        when not v_settled then 'settling'::bulwark_private.reencryption_state
+        when v_work.place is null then 'done'
+        else 'incomplete'
+      end::bulwark_private.reencryption_state;
+      update bulwark_private.reencryptions r
+      set state = v_state, place = null, changed_in_pass = 0, missed_in_pass = 0,
+          failed_in_pass = 0, finished_at = case when v_settled then clock_timestamp() end,
+          updated_at = clock_timestamp()
+      where r.id = v_work.id;
+      continue when v_state <> 'incomplete';
+      perform bulwark_private.append_audit_entry(
+        event_type => 'system.error',
+        organization_id => (
+          select k.organization_id from bulwark_private.data_keys k where k.id = v_work.data_key_id
+        ),
+        resource_type => v_work.relation::text,
+        action => 'reencrypt',
+        result => 'partial',
+        details => jsonb_build_object(
+          'column', v_work.column_name, 'rows', v_work.failed_in_pass
+        )
+      );
+    else
+      -- Another pass, for what was written behind this one.
+      update bulwark_private.reencryptions r
+      set place = null, changed_in_pass = 0, missed_in_pass = 0, failed_in_pass = 0
+      where r.id = v_work.id;
+    end if;
+  end loop;
+end;
+$$;
+comment on function bulwark.next_reencryption_batch(integer) is
+  'The next rows to re-encrypt, lent to the caller for a few seconds; no row where there is nothing
+   to do now. For functions alone. Errors: ENCRYPTION_INVALID_ARGUMENT.';
+
+-- Compared and swapped: a row that changed since it was read stays as it is now, and whoever holds
+-- its lock is not waited for. The next pass finds it where it is still under the old key.
+create function bulwark_private.swap_rows_statement(reencryption_id bigint)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_column bulwark_private.encrypted_columns;
+begin
+  select e.* into strict v_column
+  from bulwark_private.reencryptions r
+  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  where r.id = reencryption_id;
+  return format(
+    $query$
+      with given as materialized (
+        select g.k::%1$s as k, g.c, g.n, g.i
+        from jsonb_to_recordset($1) as g (k text, c text, n text, i text)
+      ),
+      free as materialized (
+        select t.%2$I as k
+        from %3$s t
+        join given g on t.%2$I = g.k and t.%4$I = g.c
+        for update of t skip locked
+      )
+      update %3$s t
+      set %4$I = g.n %5$s
+      from given g
+      join free f on f.k = g.k
+      where t.%2$I = g.k and t.%4$I = g.c
+    $query$,
+    v_column.primary_key_type, v_column.primary_key, v_column.relation, v_column.column_name,
+    case when v_column.index_column is not null then format(', %I = g.i', v_column.index_column) end
+  );
+end;
+$$;
+comment on function bulwark_private.swap_rows_statement(bigint) is
+  'The statement that writes a batch ($1) of a re-encryption.';
+
+create function bulwark.apply_reencryption_batch(
+  reencryption_id bigint,
+  next_place text,
+  changes jsonb,
+  failures jsonb default '[]',
+  place text default null
+)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table of the host
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_changed integer;
+  v_failed integer;
+  v_statement text;
+  v_work bulwark_private.reencryptions;
+begin
+  select r.* into v_work
+  from bulwark_private.reencryptions r
+  where r.id = apply_reencryption_batch.reencryption_id
+    and r.state = 'running'
+    and r.place is not distinct from apply_reencryption_batch.place
+  for update;
+  if not found then
+    -- Somebody else was given the batch meanwhile and has finished it.
+    return 0;
+  end if;
+  v_statement := bulwark_private.swap_rows_statement(v_work.id);
+  execute v_statement using changes;
+  get diagnostics v_changed = row_count;
+  insert into bulwark.reencryption_failures as e (reencryption_id, row_key, fault)
+  select v_work.id, f.k, left(f.f, 64)
+  from jsonb_to_recordset(failures) as f (k text, f text)
+  on conflict on constraint reencryption_failures_is_one_a_row do update
+    set fault = excluded.fault, noticed_at = now();
+  get diagnostics v_failed = row_count;
+  update bulwark_private.reencryptions r
+  set place = apply_reencryption_batch.next_place,
+      done = r.done + v_changed,
+      changed_in_pass = r.changed_in_pass + v_changed,
+      missed_in_pass = r.missed_in_pass + jsonb_array_length(changes) - v_changed,
+      failed_in_pass = r.failed_in_pass + v_failed,
+      leased_until = null,
+      updated_at = clock_timestamp()
+  where r.id = v_work.id;
+  return v_changed;
+end;
+$$;
+comment on function bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text) is
+  'Writes a batch and moves on, both or neither: changes are {k: primary key, c: ciphertext as it
+   was read, n: the new one, i: the new blind index}. Only declared columns, only where the old
+   value is still there. Returns how many rows changed. For functions alone.';
+
+create function bulwark.retry_reencryption()
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_retried integer;
+begin
+  delete from bulwark.reencryption_failures f
+  using bulwark_private.reencryptions r
+  where r.id = f.reencryption_id and r.state = 'incomplete';
+  update bulwark_private.reencryptions r
+  set state = 'running', finished_at = null, changed_in_pass = 0, missed_in_pass = 0,
+      failed_in_pass = 0
+  where r.state = 'incomplete';
+  get diagnostics v_retried = row_count;
+  return v_retried;
+end;
+$$;
+comment on function bulwark.retry_reencryption() is
+  'Begins anew what ended incomplete, once its rows were seen to. For functions alone.';

@@ -1,0 +1,126 @@
+-- Security events: what somebody has to look at, once each, with who takes care of it and how it
+-- ended.
+-- Protects against alarms that one organization reads of another, or that disappear without a
+-- trace: clients read, nobody writes, and what happens to an event is in the audit log.
+-- No function here is SECURITY DEFINER.
+
+create type bulwark.security_severity as enum ('low', 'medium', 'high', 'critical');
+comment on type bulwark.security_severity is 'How urgent a security event is, in rising order.';
+
+create table bulwark.security_event_types (
+  name text primary key,
+  severity bulwark.security_severity not null,
+  description text not null,
+  constraint security_event_types_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$')
+);
+comment on table bulwark.security_event_types is
+  'What can be raised, and how urgent it is. Migrations and the host application add rows.';
+
+-- No foreign key to users and organizations: an event outlives what it is about, and raising one
+-- must not wait for whoever changes them.
+create table bulwark.security_events (
+  id uuid primary key default gen_random_uuid(),
+  event_type text not null references bulwark.security_event_types (name),
+  severity bulwark.security_severity not null,
+  organization_id uuid,
+  user_id uuid,
+  subject text not null default '',
+  details jsonb not null default '{}',
+  occurrences bigint not null default 1,
+  raised_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  assigned_to uuid,
+  resolved_at timestamptz,
+  resolved_by uuid,
+  resolution_note text,
+  constraint security_events_resolved_with_a_note
+    check ((resolved_at is null) = (resolution_note is null)),
+  constraint security_events_subject_length check (length(subject) <= 256),
+  constraint security_events_note_length check (length(resolution_note) between 1 and 2000)
+) with (fillfactor = 85);
+comment on table bulwark.security_events is
+  'What somebody has to look at. While one is open, the same again (type, organization, user,
+   subject) counts it up. What concerns a user and no organization has a row in each organization of
+   the user, resolved by each for itself, beside the installation''s own.';
+comment on column bulwark.security_events.subject is
+  'What else tells it apart, such as the hash of an address; no secret and nobody''s name.';
+comment on column bulwark.security_events.details is
+  'What was known when it was first raised.';
+comment on column bulwark.security_events.resolved_by is
+  'Who resolved it; null with resolved_at set: the operator.';
+create unique index security_events_is_open_once on bulwark.security_events
+  (event_type, organization_id, user_id, subject) nulls not distinct
+  where resolved_at is null;
+create index security_events_organization_id_idx
+  on bulwark.security_events (organization_id, raised_at, id);
+create index security_events_resolved_at_idx on bulwark.security_events (resolved_at)
+  where resolved_at is not null;
+
+alter table bulwark.security_event_types enable row level security;
+alter table bulwark.security_events enable row level security;
+
+create policy "Anyone signed in reads the catalogue of security event types"
+  on bulwark.security_event_types for select to authenticated
+  using ((select bulwark.current_person()) is not null);
+
+create policy "Members read security events of organizations where they may"
+  on bulwark.security_events for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.organizations_with('security:read')))
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+create function bulwark.list_security_events(
+  organization_id uuid default null,
+  include_resolved boolean default false,
+  minimum_severity bulwark.security_severity default 'low',
+  before uuid default null,
+  page_size integer default 50
+)
+  returns setof bulwark.security_events
+  language sql
+  stable
+  rows 50
+  set search_path = pg_catalog, pg_temp
+as $$
+  select e.*
+  from bulwark.security_events e
+  where e.organization_id is not distinct from list_security_events.organization_id
+    and (include_resolved or e.resolved_at is null)
+    and e.severity >= minimum_severity
+    and (
+      before is null
+      or (e.raised_at, e.id) < (
+        select b.raised_at, b.id from bulwark.security_events b where b.id = before
+      )
+    )
+  order by e.raised_at desc, e.id desc
+  limit least(greatest(page_size, 1), 1000);
+$$;
+comment on function bulwark.list_security_events(
+  uuid, boolean, bulwark.security_severity, uuid, integer
+) is
+  'The events of an organization (null: the installation''s own) that the caller may read, newest
+   first, a page at a time: before is the id of the last one of the page before.';
+
+insert into bulwark.security_event_types (name, severity, description) values
+  ('brute_force', 'high', 'One account was tried too often'),
+  ('credential_stuffing', 'critical', 'One address tried many accounts'),
+  ('breach_attempt', 'critical', 'A function reported an attempt to break in'),
+  ('permission_probing', 'medium', 'Somebody was refused again and again'),
+  ('rate_limit_abuse', 'medium', 'Somebody went on after being blocked more than once'),
+  ('key_from_new_network', 'medium', 'An API key was used from a network it never came from'),
+  ('impossible_travel', 'high', 'Two sign-ins were further apart than anybody travels'),
+  ('audit_verification_failed', 'critical', 'The audit log did not verify'),
+  ('audit_checkpoint_missing', 'high', 'The audit log went without a signed checkpoint'),
+  ('audit_protection_touched', 'critical', 'Somebody was at the triggers of a guarded table');
+
+-- Counting up is no news; opening, assigning and resolving are.
+select bulwark.enable_audit(
+  'bulwark.security_events', organization_column => 'organization_id',
+  ignore => '{occurrences,last_seen_at}',
+  event_types => '{security.suspicious_activity,data.update,data.delete}'
+);
+select bulwark.enable_audit(
+  'bulwark.security_event_types', event_types => '{config.changed,config.changed,config.changed}'
+);

@@ -1,0 +1,288 @@
+-- Security raising: how an event is opened, or counted up while the same one is open.
+-- Protects against alarms that drown in their own repetition, and against whoever has many
+-- addresses and opens as many events.
+-- Raising never waits for another transaction and so never closes a circle of waiting ones: where
+-- the same event is being raised elsewhere at this moment it leaves an echo that is counted later.
+-- SECURITY DEFINER: report_security_event, because not even the service role writes events.
+
+insert into bulwark.settings (name, value, description) values
+  ('security.open_events_about_nobody', '1000',
+    'How many events of one type are open that concern no user and no organization');
+
+create table bulwark_private.security_event_echoes (
+  id bigint generated always as identity primary key,
+  event_type text not null,
+  organization_id uuid,
+  user_id uuid,
+  subject text not null,
+  details jsonb not null,
+  seen_at timestamptz not null default clock_timestamp()
+);
+comment on table bulwark_private.security_event_echoes is
+  'Events raised while another transaction was raising the same one; counted by the next run of
+   bulwark_private.count_security_echoes. Not audited: the events themselves are.';
+alter table bulwark_private.security_event_echoes enable row level security;
+
+create function bulwark_private.security_event_lock(
+  event_type text,
+  organization_id uuid,
+  user_id uuid,
+  subject text
+)
+  returns bigint
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select hashtextextended(
+    concat_ws('/', 'bulwark.security_event', event_type, organization_id, user_id, subject), 0
+  );
+$$;
+comment on function bulwark_private.security_event_lock(text, uuid, uuid, text) is
+  'The advisory lock under which one event is raised, assigned and resolved.';
+
+create function bulwark_private.count_security_event(
+  event_type text,
+  organization_id uuid,
+  user_id uuid,
+  subject text,
+  details jsonb,
+  times bigint default 1
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+#variable_conflict use_column
+declare
+  v_id uuid;
+  -- In a stricter isolation a row that somebody else just made would fail the whole transaction.
+  v_first boolean := current_setting('transaction_isolation') = 'read committed';
+  v_subject text := count_security_event.subject;
+begin
+  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones
+  -- the rest is one more. New ones are opened one after the other, so that the count holds.
+  if v_first and num_nonnulls(
+    count_security_event.organization_id, count_security_event.user_id
+  ) = 0 and bulwark_private.is_new_event(count_security_event.event_type, v_subject) then
+    v_first := pg_try_advisory_xact_lock(hashtextextended(
+      'bulwark.security_events/' || count_security_event.event_type, 0
+    ));
+    if v_first and bulwark_private.has_no_room_for_event(count_security_event.event_type) then
+      v_subject := 'others';
+    end if;
+  end if;
+  if v_first and pg_try_advisory_xact_lock(bulwark_private.security_event_lock(
+    count_security_event.event_type, count_security_event.organization_id,
+    count_security_event.user_id, v_subject
+  )) then
+    insert into bulwark.security_events as e
+      (event_type, severity, organization_id, user_id, subject, details, occurrences)
+    select
+      t.name, t.severity, count_security_event.organization_id, count_security_event.user_id,
+      v_subject, count_security_event.details, times
+    from bulwark.security_event_types t
+    where t.name = count_security_event.event_type
+    on conflict (event_type, organization_id, user_id, subject) where resolved_at is null
+      do update set
+        occurrences = e.occurrences + excluded.occurrences,
+        last_seen_at = excluded.last_seen_at
+    returning e.id into v_id;
+    return v_id;
+  end if;
+  insert into bulwark_private.security_event_echoes (event_type, organization_id, user_id, subject, details)
+  select
+    count_security_event.event_type, count_security_event.organization_id,
+    count_security_event.user_id, v_subject, count_security_event.details
+  from generate_series(1, times);
+  return (
+    select e.id
+    from bulwark.security_events e
+    where e.event_type = count_security_event.event_type
+      and e.organization_id is not distinct from count_security_event.organization_id
+      and e.user_id is not distinct from count_security_event.user_id
+      and e.subject = v_subject
+      and e.resolved_at is null
+  );
+end;
+$$;
+comment on function bulwark_private.count_security_event(text, uuid, uuid, text, jsonb, bigint) is
+  'Opens one event or counts it up, without ever waiting; its id, or null where it is not visible
+   yet because another transaction is opening it.';
+
+create function bulwark_private.is_new_event(event_type text, subject text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return not exists (
+    select from bulwark.security_events e
+    where e.event_type = is_new_event.event_type
+      and e.organization_id is null
+      and e.user_id is null
+      and e.subject = is_new_event.subject
+      and e.resolved_at is null
+  );
+end;
+$$;
+comment on function bulwark_private.is_new_event(text, text) is
+  'Whether no event of this type and subject is open that concerns no user and no organization.';
+
+create function bulwark_private.has_no_room_for_event(event_type text)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_limit constant bigint := (bulwark_private.setting('security.open_events_about_nobody'))::bigint;
+begin
+  return v_limit <= (
+    select count(*)
+    from (
+      select from bulwark.security_events e
+      where e.event_type = has_no_room_for_event.event_type
+        and e.organization_id is null
+        and e.user_id is null
+        and e.subject <> 'others'
+        and e.resolved_at is null
+      limit v_limit
+    ) as open
+  );
+end;
+$$;
+comment on function bulwark_private.has_no_room_for_event(text) is
+  'Whether security.open_events_about_nobody events of a type are open that concern no user and no
+   organization.';
+
+create function bulwark.raise_security_event(
+  event_type text,
+  organization_id uuid,
+  user_id uuid,
+  subject text,
+  details jsonb default '{}'
+)
+  returns uuid
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_details jsonb := coalesce(nullif(details, 'null'), '{}');
+  v_id uuid;
+  v_organization uuid;
+  v_subject text := left(
+    regexp_replace(coalesce(subject, ''), '[[:cntrl:]]', '', 'g'), 256
+  );
+begin
+  if event_type is null or not exists (
+    select from bulwark.security_event_types t where t.name = raise_security_event.event_type
+  ) then
+    raise exception 'Cannot raise security event: type "%" is not in the catalogue',
+      left(event_type, 64)
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_UNKNOWN_EVENT_TYPE',
+            hint = 'List them with: select name from security_event_types';
+  end if;
+  -- What is noticed in a read cannot be written down there, and the read shall not fail for it.
+  if current_setting('transaction_read_only')::boolean then
+    return null;
+  end if;
+  if jsonb_typeof(v_details) <> 'object' then
+    v_details := jsonb_build_object('value', v_details);
+  end if;
+  if octet_length(v_details::text) > 8192 then
+    v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
+  end if;
+  v_id := bulwark_private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
+  if organization_id is null and user_id is not null then
+    for v_organization in
+      select bulwark_private.organizations_of(raise_security_event.user_id)
+    loop
+      perform bulwark_private.count_security_event(
+        event_type, v_organization, user_id, v_subject, v_details
+      );
+    end loop;
+  end if;
+  return v_id;
+end;
+$$;
+comment on function bulwark.raise_security_event(text, uuid, uuid, text, jsonb) is
+  'Raises an event, or counts it up while the same one is open, and returns its id (null in a
+   read-only transaction, or where another transaction is opening it right now). Of a user without
+   an organization each organization of the user is told: the details then hold nothing of any one
+   organization. Of nobody in particular security.open_events_about_nobody are open at once, and
+   what comes beyond them is one, about others. It stands and falls with the caller''s transaction.
+   Errors: SECURITY_UNKNOWN_EVENT_TYPE.';
+
+create function bulwark_private.count_security_echoes()
+  returns bigint
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_counted bigint := 0;
+  v_echo record;
+begin
+  for v_echo in
+    with taken as (
+      delete from bulwark_private.security_event_echoes e
+      where e.id in (
+        select l.id from bulwark_private.security_event_echoes l
+        order by l.id
+        limit 10000
+        for update skip locked
+      )
+      returning e.*
+    )
+    select
+      t.event_type, t.organization_id, t.user_id, t.subject,
+      (array_agg(t.details order by t.id))[1] as details, count(*) as times
+    from taken t
+    group by t.event_type, t.organization_id, t.user_id, t.subject
+  loop
+    perform bulwark_private.count_security_event(
+      v_echo.event_type, v_echo.organization_id, v_echo.user_id, v_echo.subject, v_echo.details,
+      v_echo.times
+    );
+    v_counted := v_counted + v_echo.times;
+  end loop;
+  return v_counted;
+end;
+$$;
+comment on function bulwark_private.count_security_echoes() is
+  'Counts what was raised while the same event was being raised elsewhere, up to 10,000 at a time,
+   and returns how many there were.';
+
+create function bulwark.report_security_event(
+  event_type text,
+  organization_id uuid default null,
+  user_id uuid default null,
+  subject text default '',
+  details jsonb default '{}'
+)
+  returns uuid
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role writes events
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- One that is open already would only be counted up when the log itself has to raise it.
+  if starts_with(event_type, 'audit_') then
+    raise exception 'Cannot report security event: only the audit log itself raises it'
+      using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE';
+  end if;
+  return bulwark.raise_security_event(event_type, organization_id, user_id, subject, details);
+end;
+$$;
+comment on function bulwark.report_security_event(text, uuid, uuid, text, jsonb) is
+  'Raises an event for a function of the installation (service role only): see
+   bulwark.raise_security_event. Those about the audit log (audit_…) are its own. Errors:
+   SECURITY_UNKNOWN_EVENT_TYPE, SECURITY_EVENT_NOT_REPORTABLE.';

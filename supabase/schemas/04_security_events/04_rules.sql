@@ -1,0 +1,266 @@
+-- Security rules: what is an event although no single entry of the log is one. Each rule counts
+-- entries of one type within a window; where too many have the same actor, resource, network or
+-- organization, or one of them has to do with too many others, an event is raised.
+-- Protects against attacks that are slow or spread: each step is allowed, their number is not.
+-- Entries that clients report of themselves do not count.
+-- SECURITY DEFINER: evaluate_security_rules and cleanup_security_events, because nobody writes or
+--   deletes events.
+
+create type bulwark_private.security_key as enum ('actor', 'resource', 'network', 'installation', 'entry');
+comment on type bulwark_private.security_key is
+  'What entries are grouped by: who acted, what it was about, the hashed network they came from,
+   nothing, or each by itself.';
+
+create table bulwark.security_rules (
+  name text primary key,
+  enabled boolean not null default true,
+  event_type text not null references bulwark.security_event_types (name),
+  counts text not null,
+  action text,
+  grouped_by bulwark_private.security_key not null,
+  distinct_by bulwark_private.security_key,
+  threshold bigint not null,
+  window_seconds bigint not null,
+  description text not null,
+  constraint security_rules_threshold check (threshold between 1 and 100000),
+  constraint security_rules_window check (window_seconds between 1 and 604800)
+);
+comment on table bulwark.security_rules is
+  'When entries of the audit log are a security event: threshold of them (or of different
+   distinct_by) within the window, of one grouped_by.';
+create index security_rules_event_type_idx on bulwark.security_rules (event_type);
+
+create table bulwark_private.security_progress (
+  only_row boolean primary key default true check (only_row),
+  era bigint not null default 0,
+  snapshot pg_snapshot not null default pg_current_snapshot()
+);
+comment on table bulwark_private.security_progress is
+  'What the last evaluation saw, so that an entry that was committed late is new all the same; its
+   lock lets one evaluation run at a time. Not audited: it changes with every evaluation.';
+insert into bulwark_private.security_progress default values;
+
+alter table bulwark.security_rules enable row level security;
+alter table bulwark_private.security_progress enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('security.resolved_retention_days', '365', 'After how many days resolved events are removed');
+
+insert into bulwark.security_rules (
+  name, event_type, counts, action, grouped_by, distinct_by, threshold, window_seconds, description
+)
+values
+  ('account_brute_force', 'brute_force', 'auth.login_failed', null, 'resource', null, 10, 3600,
+    'Ten failed sign-ins on one account within an hour'),
+  ('credential_stuffing', 'credential_stuffing', 'auth.login_failed', null, 'network', 'resource',
+    10, 3600, 'One network failed on ten different accounts within an hour'),
+  ('permission_probing', 'permission_probing', 'authz.permission_denied', null, 'actor', null, 20,
+    600, 'Twenty refusals of one person within ten minutes'),
+  ('checkpoint_refused', 'audit_verification_failed', 'system.error', 'checkpoint_refused', 'entry',
+    null, 1, 3600, 'The audit log was not signed, since it contradicts what was signed before'),
+  ('checkpoint_forged', 'audit_verification_failed', 'system.error', 'checkpoint_forged', 'entry',
+    null, 1, 3600, 'A checkpoint of the audit log was not signed with its key'),
+  ('checkpoints_missing', 'audit_checkpoint_missing', 'system.error', 'checkpoints_missing',
+    'entry', null, 1, 3600, 'Checkpoints of the audit log that were delivered are gone'),
+  ('breach_attempt', 'breach_attempt', 'security.breach_attempt', null, 'entry', null, 1, 3600,
+    'A function reported an attempt to break in');
+
+-- What the window of a rule is counted from; a rule on another type reads the window's whole range.
+-- squawk-ignore require-concurrent-index-creation
+create index audit_logs_security_idx on bulwark.audit_logs (event_type, id)
+  where event_type in ('auth.login_failed', 'authz.permission_denied');
+
+create function bulwark_private.security_key_expression(grouped_by bulwark_private.security_key)
+  returns text
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case grouped_by
+    when 'actor' then 'e.actor_id::text'
+    when 'resource' then 'e.resource_id'
+    when 'network' then 'e.details ->> ''network'''
+    when 'installation' then ''''''
+    when 'entry' then 'e.id::text'
+  end;
+$$;
+comment on function bulwark_private.security_key_expression(bulwark_private.security_key) is
+  'The expression over an entry e that gives what it is grouped by.';
+
+create function bulwark_private.evaluate_security_rule(
+  rule bulwark.security_rules,
+  era integer,
+  since pg_snapshot
+)
+  returns integer
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_actor uuid;
+  v_entry uuid;
+  v_found bigint;
+  v_key constant text := bulwark_private.security_key_expression(rule.grouped_by);
+  v_matches constant text := format(
+    'e.event_type = %L and e.source <> ''client'' and e.parent_id is null
+       and (%L is null or e.action = %L)',
+    rule.counts, rule.action, rule.action
+  );
+  v_name text;
+  v_organization uuid;
+  v_raised integer := 0;
+  v_resource text;
+  v_subject text;
+begin
+  for v_entry, v_organization, v_actor, v_resource, v_subject, v_name, v_found in execute format(
+    $query$
+      with fresh as materialized (
+        select distinct on (k.key)
+          k.key, e.id, e.organization_id,
+          case when e.actor_type = 'user' then e.actor_id end as actor,
+          case when e.resource_type = 'auth.users' then e.resource_id end as account,
+          concat_ws(' ', e.resource_type, e.action) as name
+        from bulwark.audit_logs e
+        cross join lateral (select %1$s as key) k
+        where e.era = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
+          and not pg_visible_in_snapshot(e.xid, $2)
+          and %2$s and k.key is not null
+        order by k.key, e.id desc
+      ),
+      -- All at once and none left out: who floods the log with other keys neither hides theirs nor
+      -- has the window read once for each.
+      counted as (
+        select k.key, count(%3$s) as found
+        from bulwark.audit_logs e
+        cross join lateral (select %1$s as key) k
+        where e.id >= %4$L and %2$s and k.key in (select f.key from fresh f)
+        group by k.key
+        having count(%3$s) >= %5$s
+      )
+      select f.id, f.organization_id, f.actor, f.account, f.key, f.name, c.found
+      from fresh f
+      join counted c on c.key = f.key
+    $query$,
+    v_key, v_matches,
+    coalesce('distinct ' || bulwark_private.security_key_expression(rule.distinct_by), '*'),
+    bulwark_private.audit_id_floor(clock_timestamp() - make_interval(secs => rule.window_seconds)),
+    rule.threshold
+  )
+  using era, since
+  loop
+    perform bulwark.raise_security_event(
+      rule.event_type,
+      case when rule.grouped_by = 'entry' then v_organization end,
+      case rule.grouped_by
+        when 'actor' then v_actor
+        when 'resource' then bulwark_private.uuid_or_null(v_resource)
+      end,
+      case
+        when rule.grouped_by = 'entry' then v_name
+        when rule.grouped_by = 'actor' and v_actor is not null then ''
+        when rule.grouped_by = 'resource' and v_resource is not null then ''
+        else v_subject
+      end,
+      jsonb_build_object('rule', rule.name, 'found', v_found, 'entry', v_entry)
+    );
+    v_raised := v_raised + 1;
+  end loop;
+  return v_raised;
+end;
+$$;
+comment on function bulwark_private.evaluate_security_rule(bulwark.security_rules, integer, pg_snapshot) is
+  'Raises what one rule finds: only where an entry came since, so that what was resolved stays so.';
+
+create function bulwark.evaluate_security_rules()
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody writes events
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_era integer;
+  v_last bulwark_private.security_progress;
+  v_present constant pg_snapshot := pg_current_snapshot();
+  v_raised integer := 0;
+  v_rule bulwark.security_rules;
+begin
+  -- Before the sealer has begun the era of a restored log nobody else does.
+  if not bulwark_private.audit_log_is_settled() then
+    return 0;
+  end if;
+  v_era := bulwark_private.audit_era();
+  select * into v_last from bulwark_private.security_progress p for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  -- Transaction ids of another cluster say nothing here: after a restore it begins anew.
+  if v_last.era = v_era then
+    for v_rule in select * from bulwark.security_rules r where r.enabled order by r.name loop
+      v_raised := v_raised + bulwark_private.evaluate_security_rule(v_rule, v_era, v_last.snapshot);
+    end loop;
+  end if;
+  update bulwark_private.security_progress p set era = v_era, snapshot = v_present;
+  perform bulwark_private.count_security_echoes();
+  return v_raised;
+end;
+$$;
+comment on function bulwark.evaluate_security_rules() is
+  'Evaluates all rules over what was committed since the last time, and returns how often an event
+   was raised. For the scheduler; a second run at once does nothing.';
+
+create function bulwark.cleanup_security_events(retention_days integer default null)
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because nobody deletes events
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+  v_before timestamptz := now() - make_interval(days => coalesce(
+    retention_days, (bulwark_private.setting('security.resolved_retention_days'))::integer
+  ));
+begin
+  if retention_days not between 1 and 36500 then
+    raise exception 'Cannot clean up security events: retention is 1 to 36500 days'
+      using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_RETENTION';
+  end if;
+  delete from bulwark.security_events e
+  where e.resolved_at < v_before
+    -- Nobody is left who could resolve it.
+    or e.last_seen_at < v_before and e.organization_id is not null and not exists (
+      select from bulwark.organizations o where o.id = e.organization_id
+    );
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function bulwark.cleanup_security_events(integer) is
+  'Removes events that were resolved so many days ago (null: as the settings say), and those of
+   organizations that no longer exist; returns how many. Open ones stay. Errors:
+   SECURITY_INVALID_RETENTION.';
+
+create function bulwark_private.schedule_security_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.schedule_job(
+    'bulwark-security-rules', '* * * * *', 'select bulwark.evaluate_security_rules()'
+  );
+  return bulwark_private.schedule_job(
+    'bulwark-security-retention', '43 3 * * *', 'select bulwark.cleanup_security_events()'
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_security_jobs() is
+  'Schedules the rules and retention where pg_cron is installed; false where it is not. Call it
+   again after installing it.';
+
+select bulwark.enable_audit(
+  'bulwark.security_rules', event_types => '{config.changed,config.changed,config.changed}'
+);

@@ -1,0 +1,131 @@
+-- MFA policies: what an organization asks of its members' second factors, enforced by every
+-- permission decision.
+-- Protects against a policy that is loosened by the session it should have stopped: whoever weakens
+-- it has verified a second factor just now.
+-- SECURITY DEFINER: set_mfa_policy, because clients may not write policies; mfa_required, because
+--   they may not read sessions.
+
+insert into bulwark.security_event_types (name, severity, description) values
+  ('mfa_policy_weakened', 'high', 'An organization requires less of second factors than before');
+
+create function bulwark.set_mfa_policy(
+  organization_id uuid,
+  required boolean,
+  grace_period interval default '0',
+  reset_needs_approval boolean default false
+)
+  returns bulwark.mfa_policies
+  language plpgsql
+  volatile
+  security definer            -- definer because clients may not write policies
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new bulwark.mfa_policies;
+  v_old bulwark.mfa_policies;
+  v_required_from timestamptz;
+  v_weaker boolean;
+begin
+  if required is null or grace_period is null or reset_needs_approval is null then
+    raise exception 'Cannot set MFA policy: an argument is null'
+      using errcode = 'null_value_not_allowed', detail = 'MFA_NULL_ARGUMENT';
+  end if;
+  if not bulwark_private.lasts_up_to(grace_period, '90 days') then
+    raise exception 'Cannot set MFA policy: a grace period has up to 90 days'
+      using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_GRACE_PERIOD';
+  end if;
+  perform bulwark_private.require_permission_to_change(
+    case when organization_id is null then 'system:admin' else 'settings:write' end,
+    organization_id
+  );
+  select * into v_old
+  from bulwark.mfa_policies p
+  where p.organization_id is not distinct from set_mfa_policy.organization_id;
+  if required then
+    v_required_from := now() + grace_period;
+    -- What is in force stays so: a new grace period would be a way out.
+    if v_old.required_from <= now() and grace_period = interval '0' then
+      v_required_from := v_old.required_from;
+    end if;
+  end if;
+  v_weaker := coalesce(v_old.required_from < coalesce(v_required_from, 'infinity'), false)
+    or coalesce(v_old.reset_needs_approval, false) and not reset_needs_approval;
+  if v_weaker and not bulwark_private.caller_is_service() then
+    perform bulwark_private.require_step_up();
+  end if;
+  insert into bulwark.mfa_policies as p
+    (organization_id, required_from, reset_needs_approval, approval_until, updated_by)
+  values (
+    set_mfa_policy.organization_id, v_required_from, set_mfa_policy.reset_needs_approval,
+    case
+      when set_mfa_policy.reset_needs_approval or bulwark_private.caller_is_service() then null
+      -- As long as a request is open.
+      when v_old.reset_needs_approval then now() + interval '1 day'
+      else v_old.approval_until
+    end,
+    bulwark.current_person()
+  )
+  on conflict on constraint mfa_policies_is_one_an_organization do update
+    set required_from = excluded.required_from,
+        reset_needs_approval = excluded.reset_needs_approval,
+        approval_until = excluded.approval_until,
+        updated_by = excluded.updated_by
+  returning * into v_new;
+  if v_weaker then
+    perform bulwark.raise_security_event(
+      'mfa_policy_weakened', organization_id, bulwark.current_person(), '',
+      jsonb_build_object('required_from', v_required_from, 'approval', reset_needs_approval)
+    );
+  end if;
+  return v_new;
+end;
+$$;
+comment on function bulwark.set_mfa_policy(uuid, boolean, interval, boolean) is
+  'Sets what an organization asks (settings:write there; without an organization, of system-wide
+   roles: system:admin): whether sessions need a second factor, from the end of a grace period of up
+   to 90 days on, and whether resetting a member''s needs a second person. Asking for less than
+   before needs a verification within mfa.step_up_minutes, and a second person is needed for a day
+   longer. Errors: RBAC_PERMISSION_DENIED,
+   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD, MFA_NULL_ARGUMENT,
+   RBAC_UNKNOWN_ORGANIZATION.';
+
+create function bulwark.mfa_required(organization_id uuid default null)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read sessions
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_user();
+  return exists (
+      select from bulwark_private.active_grants g
+      where g.user_id = bulwark.current_person()
+        and (
+          g.organization_id is not distinct from mfa_required.organization_id
+          or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
+        )
+        and exists (
+          select from bulwark.mfa_policies p
+          where (
+              p.organization_id is not distinct from mfa_required.organization_id
+              or (p.organization_id is null and g.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+    )
+    and not bulwark_private.session_passes_mfa();
+end;
+$$;
+comment on function bulwark.mfa_required(uuid) is
+  'Whether the caller, a member, gets no permission in the organization (without one: by system-wide
+   roles) until a second factor is verified in this session. False for who is no member. Errors:
+   RBAC_NOT_AUTHENTICATED.';
+
+create policy "Members read what their organizations ask of second factors"
+  on bulwark.mfa_policies for select to authenticated
+  using (
+    organization_id = any (array(select bulwark.member_organizations()))
+    or organization_id = any (array(select bulwark.organizations_with('settings:read')))
+    or organization_id is null
+  );

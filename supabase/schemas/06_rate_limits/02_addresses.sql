@@ -1,0 +1,205 @@
+-- Where a request comes from, and the lists of networks that are always or never let through.
+-- Protects against an address that the caller made up: of X-Forwarded-For only what trusted proxies
+-- wrote counts, and whoever owns an IPv6 /64 is one.
+-- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.address_header', 'null',
+    'The header to which a trusted proxy writes the client''s address; null: none is trusted'),
+  ('rate_limits.address_hops', '1',
+    'How many trusted proxies append to that header: the address is so many entries from its end'),
+  ('rate_limits.listed_networks', '10000', 'How many networks are listed by hand at most');
+
+-- What cannot be read would fail each request: it is refused where it is written down.
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_addresses check (
+    case name
+      when 'rate_limits.address_header' then
+        value = 'null' or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^[A-Za-z0-9-]{1,64}$'
+      when 'rate_limits.address_hops' then value between '1' and '20'
+      else true
+    end
+  );
+
+create type bulwark.network_verdict as enum ('allow', 'block');
+comment on type bulwark.network_verdict is
+  'allow: not limited by address and never blocked; block: refused, reads included.';
+
+create table bulwark.rate_limit_networks (
+  network cidr primary key,
+  verdict bulwark.network_verdict not null,
+  reason text not null,
+  created_by uuid,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz,
+  constraint rate_limit_networks_reason_length check (length(btrim(reason)) between 1 and 500)
+);
+comment on table bulwark.rate_limit_networks is
+  'Networks that were listed by hand. Where two overlap, allow comes before block.';
+create index rate_limit_networks_network_idx
+  on bulwark.rate_limit_networks using gist (network inet_ops);
+alter table bulwark.rate_limit_networks enable row level security;
+
+create policy "Super admins read the lists of networks"
+  on bulwark.rate_limit_networks for select to authenticated
+  using ((select bulwark.is_super_admin()));
+
+create function bulwark_private.client_network(address text)
+  returns text
+  language plpgsql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text := btrim(left(address, 100));
+  v_inet inet;
+begin
+  -- Some proxies add the port.
+  v_address := coalesce(
+    substring(v_address from '^\[([^\]]*)\](?::\d{1,5})?$'),
+    substring(v_address from '^([\d.]+):\d{1,5}$'),
+    v_address
+  );
+  if v_address ~ '^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$' then
+    return v_address;
+  end if;
+  if v_address is null
+    or v_address !~ '^[0-9A-Fa-f:.]{2,45}$'
+    or position(':' in v_address) = 0 then
+    return null;
+  end if;
+  begin
+    v_inet := v_address::inet;
+  exception
+    when invalid_text_representation then
+      return null;
+  end;
+  -- An IPv4 address in IPv6 clothes is the same client.
+  if v_inet <<= '::ffff:0:0/96' then
+    return host('0.0.0.0'::inet + (v_inet - '::ffff:0.0.0.0'::inet));
+  end if;
+  return network(set_masklen(v_inet, 64))::text;
+end;
+$$;
+comment on function bulwark_private.client_network(text) is
+  'An address as it is limited: IPv4 as it is, IPv6 by its /64, null for anything else.';
+
+create function bulwark_private.forwarded_address(headers jsonb, header text, hops integer)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return btrim(split_part(headers ->> lower(header), ',', -greatest(hops, 1)));
+end;
+$$;
+comment on function bulwark_private.forwarded_address(jsonb, text, integer) is
+  'What the outermost of so many trusted proxies wrote to the header; null where none is trusted.
+   What stands further left in the header is the client''s own claim.';
+
+create function bulwark_private.client_address(headers jsonb)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.client_network(bulwark_private.forwarded_address(
+    headers, bulwark_private.setting('rate_limits.address_header') #>> '{}',
+    (bulwark_private.setting('rate_limits.address_hops'))::integer
+  ));
+end;
+$$;
+comment on function bulwark_private.client_address(jsonb) is
+  'The network a request comes from, by the header and the number of proxies that are trusted; null
+   where none is, or where what they wrote is no address.';
+
+create function bulwark.list_network(
+  network text,
+  verdict bulwark.network_verdict,
+  reason text,
+  expires_at timestamptz default null
+)
+  returns bulwark.rate_limit_networks
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the lists
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_listed bulwark.rate_limit_networks;
+  v_network cidr;
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  begin
+    v_network := network::cidr;
+  exception
+    when invalid_text_representation then
+      v_network := null;
+  end;
+  -- Callers are told apart by the /64 of IPv6, so a narrower network would be nobody's.
+  if v_network is null
+    or masklen(v_network) not between (case family(v_network) when 4 then 8 else 16 end)
+      and (case family(v_network) when 4 then 32 else 64 end) then
+    raise exception 'Cannot list the network: it is none, or no /8 to /32 (IPv6: /16 to /64)'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_NETWORK',
+            hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
+  end if;
+  if verdict is null or coalesce(length(btrim(reason)), 0) not between 1 and 500
+    or expires_at <= now() then
+    raise exception 'Cannot list the network: it takes a verdict, a reason and no end in the past'
+      using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LISTING';
+  end if;
+  perform bulwark_private.lock_count('rate_limit_networks', null);
+  if not exists (select from bulwark.rate_limit_networks n where n.network = v_network)
+    and (select count(*) from bulwark.rate_limit_networks)
+      >= (bulwark_private.setting('rate_limits.listed_networks'))::integer then
+    raise exception 'Cannot list the network: there are as many as there may be'
+      using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_NETWORKS',
+            hint = 'List a wider one; the limit is the setting rate_limits.listed_networks';
+  end if;
+  insert into bulwark.rate_limit_networks as n (network, verdict, reason, created_by, expires_at)
+  values (v_network, verdict, reason, bulwark.current_person(), expires_at)
+  on conflict on constraint rate_limit_networks_pkey do update
+    set verdict = excluded.verdict, reason = excluded.reason, created_by = excluded.created_by,
+        created_at = now(), expires_at = excluded.expires_at
+  returning n.* into v_listed;
+  return v_listed;
+end;
+$$;
+comment on function bulwark.list_network(text, bulwark.network_verdict, text, timestamptz) is
+  'Puts a network on the list of those that are allowed or blocked (system:admin), effective on the
+   next request. Errors: RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING,
+   RATE_LIMIT_TOO_MANY_NETWORKS, RBAC_PERMISSION_DENIED.';
+
+create function bulwark.unlist_network(network text)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because no client writes the lists
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_permission_to_act('system:admin', null);
+  delete from bulwark.rate_limit_networks n
+  where n.network::text in (
+    unlist_network.network, unlist_network.network || '/32', unlist_network.network || '/128'
+  );
+  if not found then
+    raise exception 'Cannot unlist the network: it is not listed'
+      using errcode = 'PT404', detail = 'RATE_LIMIT_UNKNOWN_NETWORK',
+            hint = 'As in: select network from rate_limit_networks';
+  end if;
+end;
+$$;
+comment on function bulwark.unlist_network(text) is
+  'Takes a network off the list, as it is written there (system:admin). Errors:
+   RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
+
+select bulwark.enable_audit(
+  'bulwark.rate_limit_networks', event_types => '{security.ip_blocked,config.changed,config.changed}'
+);

@@ -1,0 +1,284 @@
+-- Requests to the Data API: what PostgREST runs in front of each (db_pre_request).
+-- Protects every table and function of the exposed schemas: whoever is blocked stays out, reads
+-- included, and requests that write are charged. What it cannot do: charge reads (their
+-- transactions are read-only) and requests that fail (their charge is rolled back with them).
+-- SECURITY DEFINER: charge_request, because clients touch neither buckets nor blocks. check_request
+--   is none, so that a hook that was there before runs with the rights of the request.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.request_rules', '{"*": "api_default"}',
+    'Under which rule a request that writes is charged, by its path (/rpc/name); *: every other'),
+  ('rate_limits.request_wait_ms', '1000',
+    'How long a request waits for its bucket while another of the same caller writes'),
+  ('rate_limits.next_request_check', 'null',
+    'The function that was the pre-request hook before, as schema.name; it runs after this one');
+
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_requests check (
+    case name
+      when 'rate_limits.request_rules' then
+        jsonb_typeof(value) = 'object' and value ? '*'
+        and not value @? 'strict $.* ? (@.type() != "string" && @.type() != "null")'
+      when 'rate_limits.request_wait_ms' then value between '1' and '60000'
+      when 'rate_limits.next_request_check' then jsonb_typeof(value) in ('string', 'null')
+      else true
+    end
+  );
+
+create function bulwark_private.exposed_limit_headers()
+  returns text
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  select 'RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, '
+    'X-RateLimit-Reset, Retry-After';
+$$;
+comment on function bulwark_private.exposed_limit_headers() is
+  'What pages of another origin may read of an answer, beside what PostgREST lets them read.';
+
+create function bulwark_private.refuse_request(decision bulwark.rate_limit_decision)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_blocked constant boolean := decision.reason = 'block';
+begin
+  -- What SQLSTATE PGRST says becomes the answer, headers included: those that were set before are
+  -- lost with the transaction.
+  raise exception using
+    errcode = 'PGRST',
+    message = json_build_object(
+      'code', 'PT429',
+      'message', case
+        when v_blocked then 'Cannot proceed: the caller is blocked for now'
+        else 'Cannot proceed: too many requests'
+      end,
+      'details', case
+        when v_blocked then 'RATE_LIMIT_BLOCKED'
+        else 'RATE_LIMIT_EXCEEDED'
+      end,
+      'hint', format('Try again in %s seconds', decision.retry_after_seconds)
+    )::text,
+    detail = json_build_object(
+      'status', 429,
+      'headers', json_build_object(
+        'Retry-After', decision.retry_after_seconds::text,
+        'RateLimit-Policy',
+        format('"%s";q=%s;w=%s', decision.rule, decision.capacity, decision.window_seconds),
+        'RateLimit', format('"%s";r=0;t=%s', decision.rule, decision.retry_after_seconds),
+        'X-RateLimit-Limit', decision.capacity::text,
+        'X-RateLimit-Remaining', '0',
+        'X-RateLimit-Reset', decision.reset_seconds::text,
+        'Access-Control-Expose-Headers', bulwark_private.exposed_limit_headers()
+      )
+    )::text;
+end;
+$$;
+comment on function bulwark_private.refuse_request(bulwark.rate_limit_decision) is
+  'Answers the request 429 with the headers of the decision, by PostgREST''s own SQLSTATE PGRST.';
+
+create function bulwark_private.announce_request(decision bulwark.rate_limit_decision)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config(
+    'response.headers',
+    (
+      coalesce(nullif(current_setting('response.headers', true), '')::jsonb, '[]')
+      || jsonb_build_array(
+        jsonb_build_object(
+          'RateLimit-Policy',
+          format('"%s";q=%s;w=%s', decision.rule, decision.capacity, decision.window_seconds)
+        ),
+        jsonb_build_object(
+          'RateLimit',
+          format('"%s";r=%s;t=%s', decision.rule, decision.remaining, decision.reset_seconds)
+        ),
+        jsonb_build_object('X-RateLimit-Limit', decision.capacity::text),
+        jsonb_build_object('X-RateLimit-Remaining', decision.remaining::text),
+        jsonb_build_object('X-RateLimit-Reset', decision.reset_seconds::text),
+        jsonb_build_object('Access-Control-Expose-Headers', bulwark_private.exposed_limit_headers())
+      )
+    )::text,
+    true
+  );
+end;
+$$;
+comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
+  'Adds the headers of the decision to those that the answer carries already.';
+
+create function bulwark_private.charge_request()
+  returns text
+  language plpgsql
+  volatile
+  security definer            -- definer because clients touch neither buckets nor blocks
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text;
+  v_claims constant json := bulwark_private.claims();
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_key uuid;
+  v_next text;
+  v_organization uuid;
+  v_path text := coalesce(current_setting('request.path', true), '');
+  v_role constant text := bulwark_private.caller_role();
+  v_rule text;
+  v_rules jsonb;
+  v_settings jsonb;
+  v_standing record;
+  v_user uuid;
+  v_wait text;
+begin
+  -- One look for all of them: this runs in front of every request.
+  select jsonb_object_agg(s.name, s.value) into v_settings
+  from bulwark.settings s
+  where s.name in (
+    'rate_limits.address_header', 'rate_limits.address_hops', 'rate_limits.request_rules',
+    'rate_limits.request_wait_ms', 'rate_limits.next_request_check'
+  )
+  having count(*) = 5;
+  if not found then
+    raise exception 'Cannot limit the request: a setting is missing'
+      using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
+  end if;
+  v_next := v_settings ->> 'rate_limits.next_request_check';
+  if v_role in ('service_role', 'postgres', 'supabase_admin') then
+    return v_next;
+  end if;
+  v_address := bulwark_private.forwarded_address(
+    nullif(current_setting('request.headers', true), '')::jsonb,
+    v_settings ->> 'rate_limits.address_header',
+    (v_settings -> 'rate_limits.address_hops')::integer
+  );
+  if v_role = 'api_key' then
+    v_key := bulwark_private.uuid_or_null(v_claims ->> 'api_key_id');
+    v_organization := bulwark_private.uuid_or_null(v_claims ->> 'organization_id');
+  elsif v_role <> 'anon' then
+    -- The served caller is charged: the token of an ended session is charged by address.
+    v_user := bulwark.current_person();
+  end if;
+  -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
+  -- written as %63 shall not lead around the rule of a path.
+  if position('%' in v_path) > 0 then
+    v_path := convert_from(convert_to(
+      regexp_replace(
+        to_json(v_path)::text, '%([0-9A-Fa-f]{2})', '\\u00\1', 'g'
+      )::jsonb #>> '{}', 'LATIN1'
+    ), 'UTF8');
+  end if;
+  v_rules := v_settings -> 'rate_limits.request_rules';
+  v_rule := case
+    when v_rules ? v_path then v_rules ->> v_path
+    -- A key has a rule of its own.
+    when v_key is not null
+    then (select k.rate_limit_rule from bulwark.api_keys k where k.id = v_key)
+    else v_rules ->> '*'
+  end;
+
+  if current_setting('transaction_read_only')::boolean or v_rule is null then
+    if v_address is not null or v_key is not null then
+      v_address := bulwark_private.client_network(v_address);
+      v_identifiers := bulwark_private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
+      v_standing := bulwark_private.rate_limit_standing(
+        v_identifiers.kinds, v_identifiers.names, v_address
+      );
+      if v_standing.blocked_until is not null then
+        perform bulwark_private.refuse_request(bulwark_private.blocked_decision(v_rule, v_standing.blocked_until));
+      end if;
+    end if;
+    return v_next;
+  end if;
+
+  -- The bucket's row stays locked until the request ends. Others of the same caller wait for it,
+  -- but not for as long as a slow one may take.
+  v_wait := current_setting('lock_timeout');
+  perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
+  begin
+    -- The lock that check_rate_limit takes for a user; keys and addresses have one alike.
+    perform pg_advisory_xact_lock(
+      hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
+    );
+    v_decision := bulwark.check_rate_limit(
+      v_rule, v_user, v_key, v_address, null, v_organization
+    );
+  exception
+    when lock_not_available then
+      -- Whatever the rule does when the store is away: it is there, and the caller's own slow
+      -- request must not let all of the others through uncharged.
+      select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails, 0
+      into v_decision
+      from bulwark.rate_limit_rules r where r.name = v_rule;
+  end;
+  perform set_config('lock_timeout', v_wait, true);
+  if v_decision.allowed is not true then
+    perform bulwark_private.refuse_request(v_decision);
+  end if;
+  perform bulwark_private.announce_request(v_decision);
+  return v_next;
+end;
+$$;
+comment on function bulwark_private.charge_request() is
+  'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
+   headers, and names the hook that comes next.';
+
+create function bulwark_private.blocked_decision(rule text, blocked_until timestamptz)
+  returns bulwark.rate_limit_decision
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    false, 'block', r.name, r.capacity::integer, r.window_seconds::integer, 0, w.seconds, w.seconds,
+    r.when_store_fails, 0
+  from (
+    select greatest(1, ceil(date_part('epoch', blocked_until - clock_timestamp())))::integer
+  ) as w (seconds)
+  left join bulwark.rate_limit_rules r on r.name = coalesce(rule, 'api_default');
+$$;
+comment on function bulwark_private.blocked_decision(text, timestamptz) is
+  'The refusal of a caller who is blocked, for requests that are not charged.';
+
+create function bulwark.check_request()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_claims jsonb;
+  v_next text;
+begin
+  -- The steps, in this order: who is asking (credentials of other kinds than tokens are resolved
+  -- here, in front of everything else), whether they may go on, and what was the hook before.
+  if current_setting('role') = 'api_key'
+    or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
+    v_claims := bulwark_private.resolve_api_key();
+    if v_claims is not null then
+      -- Here and not in there: a SECURITY DEFINER function cannot set the role.
+      perform set_config('request.jwt.claims', v_claims::text, true);
+      perform set_config('role', 'api_key', true);
+    end if;
+  end if;
+  v_next := bulwark_private.charge_request();
+  if v_next is not null then
+    execute format(
+      'select %s()',
+      (select string_agg(quote_ident(p), '.') from unnest(parse_ident(v_next)) as p)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark.check_request() is
+  'PostgREST''s pre-request hook: alter role authenticator set pgrst.db_pre_request =
+   ''bulwark.check_request''. Refuses who is blocked and what is too much with 429, charges requests
+   that write, sets RateLimit headers, and runs the hook that was there before.';

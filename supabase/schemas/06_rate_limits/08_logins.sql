@@ -1,0 +1,241 @@
+-- Sign-ins: guesses at passwords and codes are charged before they are answered.
+-- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
+-- Data API: where its hooks can be had, they slow each account down (they are told no address); the
+-- function `login` charges the address and the account before Auth is asked at all. Whoever has
+-- signed in from a network before has a bucket of their own there, which no stranger can drain.
+-- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
+--   finish_login, because not even the service role does.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.travel_kmh', '1000', 'Two sign-ins further apart than this speed are an event'),
+  ('rate_limits.travel_km', '300', 'Below this distance places are too coarse to tell');
+
+create table bulwark_private.sign_in_places (
+  user_id uuid primary key,
+  latitude real not null,
+  longitude real not null,
+  seen_at timestamptz not null default clock_timestamp()
+);
+comment on table bulwark_private.sign_in_places is
+  'Where each user last signed in, to a tenth of a degree; only where a trusted proxy says it. Not
+   audited: places are personal, and the last one is all there is.';
+create index sign_in_places_seen_at_idx on bulwark_private.sign_in_places (seen_at);
+alter table bulwark_private.sign_in_places enable row level security;
+
+create function bulwark_private.charge_attempt(kind text, user_id uuid, valid boolean)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_decision bulwark.rate_limit_decision;
+begin
+  -- Charged before it is known to be right, and given back if it was: otherwise guesses that are
+  -- made at once would all be answered.
+  v_decision := bulwark_private.decide_rate_limit(
+    'auth_login', array[kind], array[user_id::text], null, 1, null, user_id, null
+  );
+  if v_decision.allowed and valid then
+    update bulwark_private.rate_limits b
+    set full_at = b.full_at - b.emission_us
+    where b.id = bulwark_private.rate_limit_hash(
+        concat(charge_attempt.kind, '/', charge_attempt.user_id)
+      )
+      and b.scope = (select r.scope from bulwark.rate_limit_rules r where r.name = 'auth_login');
+  elsif v_decision.allowed then
+    perform bulwark_private.append_auth_entry(
+      'auth.login_failed', user_id, 'auth.users', user_id::text, kind
+    );
+  end if;
+  if v_decision.allowed then
+    return '{"decision": "continue"}'::jsonb;
+  end if;
+  return jsonb_build_object(
+    'decision', 'reject', 'message', 'Too many attempts: try again later',
+    'should_logout_user', false
+  );
+end;
+$$;
+comment on function bulwark_private.charge_attempt(text, uuid, boolean) is
+  'The answer to Supabase Auth about one attempt on an account: as long as it has been tried too
+   often, right and wrong ones are refused alike; what is right costs nothing.';
+
+create function bulwark.password_verification_attempt_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because Supabase Auth may not touch buckets
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.charge_attempt(
+    'password', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
+  );
+end;
+$$;
+comment on function bulwark.password_verification_attempt_hook(jsonb) is
+  'Supabase Auth''s password verification attempt hook ({user_id, valid}): slows an account down
+   under the rule auth_login. It is told no address, so it can block nobody.';
+
+create function bulwark.mfa_verification_attempt_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because Supabase Auth may not touch buckets
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.charge_attempt(
+    'second_factor', (event ->> 'user_id')::uuid, (event ->> 'valid')::boolean
+  ) - 'should_logout_user';
+end;
+$$;
+comment on function bulwark.mfa_verification_attempt_hook(jsonb) is
+  'Supabase Auth''s MFA verification attempt hook ({factor_id, user_id, valid}): slows guessing of
+   codes down, in a bucket apart from passwords.';
+
+create function bulwark.begin_login(
+  account text,
+  address text default null,
+  rule text default 'auth_login'
+)
+  returns table (
+    allowed boolean,
+    reason text,
+    capacity integer,
+    window_seconds integer,
+    remaining integer,
+    reset_seconds integer,
+    retry_after_seconds integer
+  )
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because not even the service role touches buckets
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+as $$
+#variable_conflict use_variable
+declare
+  v_account constant text := left(lower(btrim(account)), 320);
+  v_address constant text := bulwark_private.client_network(address);
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_user constant uuid := (
+    select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
+  );
+begin
+  v_identifiers := bulwark_private.rate_limit_identifiers(
+    'address_and_account', null, null, v_address, v_account
+  );
+  if exists (
+    select from bulwark_private.known_networks k
+    where k.owner = bulwark_private.rate_limit_hash('account/' || v_account)
+      and k.network = bulwark_private.rate_limit_hash('network/' || v_address)
+  ) then
+    v_identifiers.names[array_position(v_identifiers.kinds, 'account')] :=
+      concat(v_account, ' from ', v_address);
+  end if;
+  v_decision := bulwark_private.decide_rate_limit(
+    rule, v_identifiers.kinds, v_identifiers.names, v_address, 1, null, v_user, null
+  );
+  return query
+    select
+      v_decision.allowed, v_decision.reason, v_decision.capacity, v_decision.window_seconds,
+      v_decision.remaining, v_decision.reset_seconds, v_decision.retry_after_seconds;
+end;
+$$;
+comment on function bulwark.begin_login(text, text, text) is
+  'Charges the address and the account of a sign-in (or, under the rule password_reset, of a reset)
+   before it is tried (service role only). The answer is the same whether the account exists or not.
+   Errors: RATE_LIMIT_UNKNOWN_RULE.';
+
+create function bulwark_private.note_place(user_id uuid, latitude real, longitude real)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_hours float8;
+  v_km float8;
+  v_last bulwark_private.sign_in_places;
+begin
+  if latitude is null or longitude is null or latitude not between -90 and 90
+    or longitude not between -180 and 180 then
+    return;
+  end if;
+  select * into v_last from bulwark_private.sign_in_places p where p.user_id = note_place.user_id;
+  if found then
+    -- The haversine of the distance on a sphere of the Earth's mean radius.
+    v_km := 2 * 6371 * asin(sqrt(least(1,
+      power(sind((latitude - v_last.latitude) / 2), 2)
+      + cosd(latitude) * cosd(v_last.latitude)
+        * power(sind((longitude - v_last.longitude) / 2), 2)
+    )));
+    v_hours := date_part('epoch', clock_timestamp() - v_last.seen_at) / 3600;
+    if v_km > (bulwark_private.setting('rate_limits.travel_km'))::float8
+      and v_km > (bulwark_private.setting('rate_limits.travel_kmh'))::float8 * greatest(v_hours, 0) then
+      perform bulwark.raise_security_event(
+        'impossible_travel', null, user_id, '',
+        jsonb_build_object('km', round(v_km::numeric), 'minutes', round((v_hours * 60)::numeric))
+      );
+    end if;
+  end if;
+  insert into bulwark_private.sign_in_places as p (user_id, latitude, longitude)
+  values (
+    note_place.user_id, round(latitude::numeric, 1)::real, round(longitude::numeric, 1)::real
+  )
+  on conflict on constraint sign_in_places_pkey do update
+    set latitude = excluded.latitude, longitude = excluded.longitude, seen_at = excluded.seen_at;
+end;
+$$;
+comment on function bulwark_private.note_place(uuid, real, real) is
+  'Remembers where a user signed in; further from the last place than anybody travels in the time
+   between is a security event.';
+
+create function bulwark.finish_login(
+  account text,
+  address text default null,
+  user_id uuid default null,
+  latitude real default null,
+  longitude real default null
+)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role writes what it notes
+  set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_account constant text := left(lower(btrim(account)), 320);
+  v_address constant text := bulwark_private.client_network(address);
+  v_owner constant uuid := bulwark_private.rate_limit_hash('account/' || v_account);
+  v_network constant uuid := bulwark_private.rate_limit_hash('network/' || v_address);
+  v_user constant uuid := (
+    select u.id from auth.users u where u.email = v_account order by u.created_at limit 1
+  );
+begin
+  if user_id is null then
+    perform bulwark_private.append_audit_entry(
+      event_type => 'auth.login_failed', result => 'failure', action => 'password',
+      resource_type => case when v_user is null then 'account' else 'auth.users' end,
+      resource_id => coalesce(v_user, v_owner)::text,
+      details => jsonb_build_object('network', v_network), ip => v_address
+    );
+    return;
+  end if;
+  if v_network is not null then
+    insert into bulwark_private.known_networks as k (owner, network)
+    values (v_owner, v_network)
+    on conflict on constraint known_networks_pkey do update
+      set last_seen_at = excluded.last_seen_at;
+  end if;
+  perform bulwark_private.note_place(user_id, latitude, longitude);
+end;
+$$;
+comment on function bulwark.finish_login(text, text, uuid, real, real) is
+  'Notes how a sign-in ended (service role only): without a user it failed, which is an entry of the
+   audit log; with one the network becomes known, and the place is compared with the last one.';

@@ -1,0 +1,86 @@
+-- Rate limits, cleaned up: buckets that are full, blocks and violations that nobody asks about.
+-- Protects against a table that grows with every address that ever came: a full bucket says
+-- nothing, so removing it gives nothing away.
+-- SECURITY DEFINER: cleanup_old_rate_limits, because not even the service role touches buckets.
+
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.keep_minutes', '60', 'How long a bucket is kept after it is full again'),
+  ('rate_limits.maximum_buckets', '1000000',
+    'With more buckets than this, full ones are removed at once'),
+  ('rate_limits.violation_days', '90',
+    'After how many days violations and ended blocks are removed'),
+  ('rate_limits.network_days', '180',
+    'After how many days a network and the place of a sign-in are no longer known');
+
+create function bulwark.cleanup_old_rate_limits()
+  returns bigint
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role touches buckets
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch bigint;
+  v_before bigint;
+  v_days integer := (bulwark_private.setting('rate_limits.violation_days'))::integer;
+  v_deleted bigint := 0;
+  v_known constant interval := make_interval(
+    days => (bulwark_private.setting('rate_limits.network_days'))::integer
+  );
+  v_keep interval := make_interval(
+    mins => (bulwark_private.setting('rate_limits.keep_minutes'))::integer
+  );
+begin
+  if (
+    -- With the room that is left on each page a bucket takes 120 bytes.
+    select pg_relation_size(c.oid) / 120
+    from pg_catalog.pg_class c where c.oid = 'bulwark_private.rate_limits'::regclass
+  ) > (bulwark_private.setting('rate_limits.maximum_buckets'))::bigint then
+    v_keep := '0';
+  end if;
+  v_before := date_part('epoch', clock_timestamp() - v_keep) * 1000000;
+  loop
+    -- A bucket that is charged meanwhile is locked, and left for the next run.
+    delete from bulwark_private.rate_limits b
+    where b.ctid = any (array(
+      select o.ctid
+      from bulwark_private.rate_limits o
+      where o.full_at < v_before
+      limit 50000
+      for update skip locked
+    ));
+    get diagnostics v_batch = row_count;
+    v_deleted := v_deleted + v_batch;
+    exit when v_batch < 50000;
+  end loop;
+  delete from bulwark_private.rate_limit_violations v
+  where v.occurred_at < now() - make_interval(days => v_days);
+  delete from bulwark.rate_limit_blocks b
+  where b.expires_at < now() - make_interval(days => v_days);
+  delete from bulwark.rate_limit_networks n where n.expires_at < now();
+  delete from bulwark_private.known_networks k where k.last_seen_at < now() - v_known;
+  delete from bulwark_private.sign_in_places p where p.seen_at < now() - v_known;
+  return v_deleted;
+end;
+$$;
+comment on function bulwark.cleanup_old_rate_limits() is
+  'Removes buckets that have been full for longer than rate_limits.keep_minutes (at once where there
+   are more than rate_limits.maximum_buckets), violations, ended blocks, lists, networks and places
+   past their time; returns how many buckets. A bucket that is full says nothing: removing it gives
+   nothing away.';
+
+create function bulwark_private.schedule_rate_limit_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.schedule_job(
+    'bulwark-rate-limit-cleanup', '* * * * *', 'select bulwark.cleanup_old_rate_limits()'
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_rate_limit_jobs() is
+  'Schedules the cleaning where pg_cron is installed; false where it is not. Call it again after
+   installing it.';

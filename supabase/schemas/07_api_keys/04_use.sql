@@ -1,0 +1,380 @@
+-- API keys in use: exchanged for a token by the function api-keys, or sent to the Data API as
+-- header x-api-key and resolved in front of the request.
+-- Protects against telling apart why a key is refused: a key that is wrong, malformed, revoked,
+-- expired, foreign, suspended or sent from elsewhere takes the same steps to the same answer; and
+-- against a raw key that stays around: it is hashed at once, taken out of the request's headers,
+-- and refused where the server would log it.
+-- SECURITY DEFINER: resolve_api_key, because hashes are for no client; exchange_api_key and
+--   report_leaked_api_keys, because they are not for the service role either.
+
+insert into bulwark.security_event_types (name, severity, description) values
+  ('api_key_leaked', 'critical', 'An API key was found in public and has been revoked');
+
+create type bulwark_private.found_api_key as (
+  id uuid,
+  organization_id uuid,
+  expires_at timestamptz,
+  rate_limit_rule text,
+  networks cidr[],
+  in_force boolean
+);
+comment on type bulwark_private.found_api_key is
+  'What a key was found to be; whether it is accepted from where it came is still to be asked.';
+
+create function bulwark_private.api_key_standing(api_key_id uuid)
+  returns bulwark_private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_key bulwark_private.found_api_key;
+begin
+  select
+    k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
+  into v_key
+  from bulwark_private.api_key_states k
+  -- The limits keep the planner from finding out for every key there is what it holds. Where it
+  -- holds nothing, the steps that were not taken for its owner's role are taken for api_user
+  -- instead, and count for nothing: being refused for that shall not be faster.
+  left join lateral (
+    (select true as holds from bulwark_private.api_key_holdings o where o.api_key_id = k.id limit 1)
+    union all
+    (
+      select false
+      from auth.users u
+      join bulwark_private.effective_permissions h
+        on h.role_id = bulwark_private.api_user_role() and h.permission = any (k.scopes)
+      join bulwark_private.effective_permissions e
+        on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission
+      where u.id = k.owner_id
+      limit 1
+    )
+    limit 1
+  ) h on true
+  where k.id = api_key_standing.api_key_id;
+  return v_key;
+end;
+$$;
+comment on function bulwark_private.api_key_standing(uuid) is
+  'What there is to know of a key: in force if it may anything right now.';
+
+create function bulwark_private.find_api_key(key_hash bytea)
+  returns bulwark_private.found_api_key
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_id uuid;
+  v_key bulwark_private.found_api_key;
+  v_known boolean;
+begin
+  -- The hash or the next one after it (after the last comes the first): where there is no such key,
+  -- the same steps are taken with another, so that how long a refusal takes does not tell what it
+  -- is for.
+  select f.api_key_id, f.known into v_id, v_known
+  from (
+    (
+      select h.api_key_id, h.key_hash = find_api_key.key_hash as known
+      from bulwark_private.api_key_hashes h
+      where h.key_hash >= find_api_key.key_hash
+      order by h.key_hash
+      limit 1
+    )
+    union all
+    (select h.api_key_id, false from bulwark_private.api_key_hashes h order by h.key_hash limit 1)
+    limit 1
+  ) f;
+  v_key := bulwark_private.api_key_standing(v_id);
+  v_key.in_force := v_key.in_force and v_known;
+  return v_key;
+end;
+$$;
+comment on function bulwark_private.find_api_key(bytea) is
+  'The key with this SHA-256, in force if it may anything right now. Where it is not in force the
+   rest is some other key''s and means nothing.';
+
+create function bulwark_private.api_key_use_is_due(api_key_id uuid)
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  return not exists (
+    select from bulwark_private.api_key_uses u
+    cross join bulwark.settings s
+    where u.api_key_id = api_key_use_is_due.api_key_id
+      and s.name = 'api_keys.use_precision_seconds'
+      -- A moment that is still to come was written by a clock that has jumped back since.
+      and u.last_used_at between clock_timestamp() - make_interval(secs => s.value::float8)
+        and clock_timestamp()
+  );
+end;
+$$;
+comment on function bulwark_private.api_key_use_is_due(uuid) is
+  'Whether api_keys.use_precision_seconds have passed since a use of the key was noted.';
+
+create function bulwark_private.note_api_key_use(api_key_id uuid, organization_id uuid, address text)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+begin
+  -- Nobody waits to say the same a moment later, and in a stricter isolation nobody fails for it.
+  if current_setting('transaction_isolation') <> 'read committed'
+    or not pg_try_advisory_xact_lock(hashtextextended('bulwark.api_key/' || api_key_id, 0)) then
+    return;
+  end if;
+  insert into bulwark_private.api_key_uses as u (api_key_id, last_used_at)
+  values (note_api_key_use.api_key_id, clock_timestamp())
+  on conflict on constraint api_key_uses_pkey do update set last_used_at = excluded.last_used_at;
+  if address is not null then
+    perform bulwark_private.note_key_network(api_key_id, organization_id, address);
+  end if;
+end;
+$$;
+comment on function bulwark_private.note_api_key_use(uuid, uuid, text) is
+  'Remembers when and from which network a key was used, unless somebody else is doing it.';
+
+create function bulwark.exchange_api_key(key_hash text, address text default null)
+  returns table (
+    api_key_id uuid,
+    organization_id uuid,
+    expires_at timestamptz,
+    allowed boolean,
+    reason text,
+    rule text,
+    capacity integer,
+    window_seconds integer,
+    remaining integer,
+    reset_seconds integer,
+    retry_after_seconds integer
+  )
+  language plpgsql
+  volatile
+  rows 1
+  security definer            -- definer because not even the service role reads hashes
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+as $$
+#variable_conflict use_variable
+declare
+  v_address constant text := bulwark_private.client_network(address);
+  v_decision bulwark.rate_limit_decision;
+  v_identifiers record;
+  v_key bulwark_private.found_api_key;
+begin
+  if key_hash is null or key_hash !~ '^[0-9a-f]{64}$' then
+    raise exception 'Cannot look the API key up: its hash is not 64 hex digits'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_HASH';
+  end if;
+  v_key := bulwark_private.find_api_key(decode(key_hash, 'hex'));
+  if (bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force) is not true then
+    v_key := null;
+  end if;
+  if v_key.id is not null then
+    v_decision := bulwark.check_rate_limit(
+      v_key.rate_limit_rule, null, v_key.id, v_address, null, v_key.organization_id
+    );
+  else
+    -- What is refused is charged to where it comes from, so that trying is limited and the key that
+    -- somebody else holds is not.
+    v_identifiers := bulwark_private.rate_limit_identifiers('caller', null, null, v_address, null);
+    v_decision := bulwark_private.decide_rate_limit(
+      'api_default', v_identifiers.kinds, v_identifiers.names, v_address, 1, null, null, null
+    );
+  end if;
+  if v_key.id is not null and v_decision.allowed and bulwark_private.api_key_use_is_due(v_key.id) then
+    perform bulwark_private.note_api_key_use(v_key.id, v_key.organization_id, v_address);
+  end if;
+  return query
+    select
+      v_key.id, v_key.organization_id, v_key.expires_at, v_decision.allowed, v_decision.reason,
+      v_decision.rule, v_decision.capacity, v_decision.window_seconds, v_decision.remaining,
+      v_decision.reset_seconds, v_decision.retry_after_seconds;
+end;
+$$;
+comment on function bulwark.exchange_api_key(text, text) is
+  'Whose key has this SHA-256 in hex (service role only), with the rate limit''s decision:
+   api_key_id is null for every key that is not in force, whatever the reason. The address is what a
+   trusted proxy wrote. Errors: API_KEY_INVALID_HASH.';
+
+create function bulwark_private.parameters_are_logged()
+  returns boolean
+  language plpgsql            -- not sql: an sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return current_setting('log_parameter_max_length') <> '0'
+    or current_setting('log_parameter_max_length_on_error') <> '0'
+    -- A plan that is made for these parameters holds them.
+    or current_setting('debug_print_plan') <> 'off'
+    -- Modules that write parameters and plans by settings of their own; null where they are not
+    -- there.
+    or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
+      and (
+        coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
+        or coalesce(
+          current_setting('auto_explain.log_verbose', true) not in ('off', 'false'), false
+        )
+      )
+    or coalesce(current_setting('pgaudit.log_parameter', true) not in ('off', 'false'), false);
+end;
+$$;
+comment on function bulwark_private.parameters_are_logged() is
+  'Whether on this connection the server may write the parameters of statements to its log, of which
+   the headers of a request are one: where statements are logged, are slow or fail, or with their
+   plans.';
+
+create function bulwark_private.resolve_api_key()
+  returns jsonb
+  language plpgsql
+  volatile
+  security definer            -- definer because hashes are for no client
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_address text;
+  v_claims jsonb;
+  v_headers jsonb;
+  v_key bulwark_private.found_api_key;
+  v_role constant text := bulwark_private.caller_role();
+begin
+  begin
+    v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
+  exception
+    -- What cannot be read (a null byte, say) is refused here, by an error that quotes none of it.
+    when data_exception then
+      v_headers := null;
+  end;
+  if v_headers ? 'x-api-key' then
+    perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
+  end if;
+  if v_role = 'api_key' then
+    -- A token outlives the key it was made of by minutes; this request does not.
+    v_claims := bulwark_private.claims()::jsonb;
+    -- One that names a person besides is none of ours: policies of the host would believe it.
+    if not v_claims ? 'sub' then
+      v_key := bulwark_private.api_key_standing(bulwark_private.uuid_or_null(v_claims ->> 'api_key_id'));
+    end if;
+  elsif v_role = 'anon' then
+    -- The log may have the key by now: whoever sends it hears so at once, be it right or wrong.
+    if bulwark_private.parameters_are_logged() then
+      raise exception 'Cannot authenticate: the server may log the headers of requests'
+        using errcode = 'PT503', detail = 'API_KEY_HEADER_CLOSED',
+              hint = 'Exchange the key for a token, or set log_parameter_max_length to 0';
+    end if;
+    v_key := bulwark_private.find_api_key(
+      sha256(convert_to(coalesce(v_headers ->> 'x-api-key', ''), 'UTF8'))
+    );
+  elsif v_headers is not null then
+    -- Whoever is somebody already stays who they are.
+    return null;
+  end if;
+  -- The address is looked for where it is asked for, and in front of every refusal.
+  if v_key.in_force is not true or v_key.networks is not null or v_headers is null then
+    v_address := bulwark_private.client_address(v_headers);
+    if (
+      bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force
+      and v_headers is not null
+    ) is not true then
+      raise exception 'Cannot authenticate: the API key is not valid'
+        using errcode = 'PT401', detail = 'API_KEY_INVALID';
+    end if;
+  end if;
+  if v_role = 'api_key' then
+    return null;
+  end if;
+  if not current_setting('transaction_read_only')::boolean
+    and bulwark_private.api_key_use_is_due(v_key.id) then
+    perform bulwark_private.note_api_key_use(
+      v_key.id, v_key.organization_id, coalesce(v_address, bulwark_private.client_address(v_headers))
+    );
+  end if;
+  return jsonb_build_object(
+    'role', 'api_key', 'api_key_id', v_key.id, 'organization_id', v_key.organization_id
+  );
+end;
+$$;
+comment on function bulwark_private.resolve_api_key() is
+  'The part of check_request that knows API keys: takes the header x-api-key out of every request,
+   and answers the claims of its key where the request is nobody''s yet, null otherwise. Raises
+   API_KEY_INVALID for a key, or a token of one, that is not in force, and API_KEY_HEADER_CLOSED for
+   every key where the server may log it. A read leaves no trace of use, since its transaction
+   writes nothing.';
+
+create function bulwark.report_leaked_api_keys(reports jsonb)
+  returns void
+  language plpgsql
+  volatile
+  security definer            -- definer because not even the service role reads hashes
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key bulwark.api_keys;
+  v_report jsonb;
+begin
+  if jsonb_typeof(reports) is distinct from 'array' or jsonb_array_length(reports) > 1000 then
+    raise exception 'Cannot take the report: it is no list of at most 1000'
+      using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REPORT';
+  end if;
+  -- In order of the hash, so that two reports of the same keys do not wait in a circle.
+  for v_report in
+    select r.report
+    from jsonb_array_elements(reports) as r (report)
+    where r.report ->> 'key_hash' ~ '^[0-9a-f]{64}$'
+    order by r.report ->> 'key_hash'
+  loop
+    select k.* into v_key
+    from bulwark_private.api_key_hashes h
+    join bulwark.api_keys k on k.id = h.api_key_id
+    where h.key_hash = decode(v_report ->> 'key_hash', 'hex')
+    for no key update of k;
+    continue when not found or v_key.revoked_at is not null;
+    perform bulwark_private.end_api_key(v_key, 'Reported as leaked', null);
+    perform bulwark.raise_security_event(
+      'api_key_leaked', v_key.organization_id, v_key.owner_id, v_key.id::text,
+      jsonb_strip_nulls(jsonb_build_object(
+        'name', v_key.name,
+        'first_characters', v_key.first_characters,
+        'found_at', left(v_report ->> 'url', 500),
+        'found_in', left(v_report ->> 'source', 64)
+      ))
+    );
+  end loop;
+end;
+$$;
+comment on function bulwark.report_leaked_api_keys(jsonb) is
+  'Revokes the keys of a report and raises a critical security event for each that was still in use
+   (service role only). A report is a list of {key_hash, url, source}; the answer does not tell
+   which of them exist. Errors: API_KEY_INVALID_REPORT.';
+
+-- PostgREST passes the headers of a request on as a parameter of a statement, and a server that
+-- logs statements logs their parameters. Those of the Data API's connections stay out of the log;
+-- where that is for a superuser to say, the header is closed until one has.
+do $$
+declare
+  v_setting text;
+begin
+  foreach v_setting in array
+    '{log_parameter_max_length, auto_explain.log_parameter_max_length}'::text[]
+  loop
+    continue when current_setting(v_setting, true) is null;
+    -- Each by itself: not being allowed one shall not undo the other.
+    begin
+      execute format('alter role authenticator set %s = 0', v_setting);
+    exception
+      when insufficient_privilege or reserved_name then
+        raise notice 'API keys in headers may be closed: % of authenticator is not 0', v_setting;
+    end;
+  end loop;
+end;
+$$;

@@ -1,0 +1,184 @@
+-- API keys, what stands against an admission: why a table admits none, and, once it does, what came
+-- later that would have refused it.
+-- Protects against what no policy of the table binds: ways around it by inheritance, cascades,
+-- rules and ownership, and restrictions that ask who the person is, where a key is nobody.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark_private.is_of_bulwark(target regclass)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target
+      and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+  );
+$$;
+comment on function bulwark_private.is_of_bulwark(regclass) is
+  'Whether a table is one of Bulwark''s own: what is in those keys ask functions for, if at all.';
+
+create function bulwark_private.asks_the_row_alone(expression text)
+  returns boolean
+  language sql
+  immutable
+  parallel safe
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- By what is known to be harmless: a function or a query that is not recognized may ask anything,
+  -- and so may one of another schema that is called alike.
+  select expression is null
+    or bulwark_private.plain_permission_policy(expression)
+    or regexp_replace(
+      expression, '(?<!\.)\m(coalesce|greatest|least|nullif|now|lower|upper|length)\(', '(', 'gi'
+    ) !~* ('[[:alnum:]_"]\(|(?<!")\m(select|user|current_user|current_role|session_user'
+      || '|system_user|current_catalog|current_schema)\M');
+$$;
+comment on function bulwark_private.asks_the_row_alone(text) is
+  'Whether a policy''s expression, as Postgres writes it, asks nothing but the row, the time or a
+   permission, so that a key gets the answer that its owner gets, or a narrower one.';
+
+create function bulwark_private.guarded_tables_behind(target regclass, commands text[])
+  returns setof regclass
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  with recursive above (oid) as (
+    select target::oid
+    union
+    select i.inhparent from above a join pg_catalog.pg_inherits i on i.inhrelid = a.oid
+  ),
+  below (oid, command) as (
+    select target::oid, c.command from unnest(commands) as c (command)
+    union
+    select e.oid, e.command
+    from below b
+    cross join lateral (
+      select i.inhrelid, b.command from pg_catalog.pg_inherits i where i.inhparent = b.oid
+      union all
+      -- What a cascade writes is written as the table's owner, whom no policy binds.
+      select k.conrelid, case when k.confdeltype = 'c' then b.command else 'update' end
+      from pg_catalog.pg_constraint k
+      where k.contype = 'f'
+        and k.confrelid = b.oid
+        and case b.command when 'delete' then k.confdeltype when 'update' then k.confupdtype end
+          in ('c', 'n', 'd')
+        and (
+          b.command = 'delete'
+          or b.oid <> target
+          or exists (
+            select from unnest(k.confkey) as c (number)
+            where has_column_privilege('authenticated', target, c.number, 'update')
+          )
+        )
+    ) as e (oid, command)
+  )
+  select g.relation
+  from bulwark_private.mfa_guards g
+  where g.relation in (select a.oid from above a union all select b.oid from below b)
+  order by g.relation::text collate "C";
+$$;
+comment on function bulwark_private.guarded_tables_behind(regclass, text[]) is
+  'Tables that ask for a second factor and that these commands on a table go around: the table, what
+   it is a partition or child of, its own partitions and children, what foreign keys cascade to.';
+
+create function bulwark_private.api_key_obstacles(target regclass, commands text[])
+  returns table (code text, problem text, hint text)
+  language sql
+  stable
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+  select
+    'API_KEY_TABLE_WITHOUT_RLS',
+    format('%s is no table with row-level security that lasts', target),
+    'Enable row level security on it, and give it policies of its own'
+  where not exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't'
+      and c.relrowsecurity
+  )
+  union all
+  select
+    'API_KEY_TABLE_OF_BULWARK', format('%s is Bulwark''s own', target),
+    'What is in it programs are told by functions'
+  where bulwark_private.is_of_bulwark(target)
+  union all
+  select
+    'API_KEY_SCHEMA_CLOSED', format('%s may not use the schema of %s', r.role, target),
+    format('grant usage on schema %s to %s; functions in it that anybody may call open with it',
+      c.relnamespace::regnamespace, r.role)
+  from pg_catalog.pg_class c
+  cross join unnest('{authenticated, api_key}'::name[]) as r (role)
+  where c.oid = target and not has_schema_privilege(r.role, c.relnamespace, 'usage')
+  union all
+  select
+    'API_KEY_TABLE_NEEDS_MFA',
+    case
+      when g = target then format('%s asks for a second factor', target)
+      else format('%s leads around the second factor that %s asks for', target, g)
+    end,
+    'A key never passes where a second factor is required'
+  from bulwark_private.guarded_tables_behind(target, commands) as g
+  union all
+  -- Of policies that a host application wrote itself: by what a second factor is asked with.
+  select
+    'API_KEY_TABLE_NEEDS_MFA',
+    format('people have %s on %s after a second factor alone', upper(c.command), target),
+    'A key never passes where a second factor is required'
+  from unnest(commands) as c (command)
+  where (
+    select bool_and(
+      concat_ws(' ', pg_get_expr(p.polqual, target), pg_get_expr(p.polwithcheck, target))
+        ~ '\mmfa_verified\(|''aal'
+    )
+    from pg_catalog.pg_policy p
+    where p.polrelid = target
+      and p.polpermissive
+      and p.polcmd::text in ('*', translate(left(c.command, 1), 'siud', 'rawd'))
+      and bulwark_private.applies_to(p.polroles, 'authenticated')
+  )
+  union all
+  select
+    'API_KEY_RESTRICTION_UNCLEAR',
+    format('the restrictive policy %I of %s asks more than the row', p.polname, target),
+    'Write it for roles by name, api_key among them, if it holds for keys as it is'
+  from pg_catalog.pg_policy p
+  where p.polrelid = target
+    and not p.polpermissive
+    and bulwark_private.applies_to(p.polroles, 'authenticated')
+    and 'api_key'::regrole::oid <> all (p.polroles)
+    and (
+      bulwark_private.asks_the_row_alone(pg_get_expr(p.polqual, p.polrelid)) is not true
+      or bulwark_private.asks_the_row_alone(pg_get_expr(p.polwithcheck, p.polrelid)) is not true
+    )
+  union all
+  select
+    'API_KEY_TABLE_OPEN_OTHERWISE', format('the rules of %s act with its owner''s rights', target),
+    'Make a trigger of the rule'
+  where exists (select from pg_catalog.pg_rewrite w where w.ev_class = target and w.ev_type <> '1')
+  union all
+  select
+    'API_KEY_TABLE_OPEN_OTHERWISE', format('API keys have the rights of the owner of %s', target),
+    'No policy binds the owner of a table'
+  from pg_catalog.pg_class c
+  where c.oid = target and pg_has_role('api_key', c.relowner, 'usage')
+  union all
+  select distinct
+    'API_KEY_TABLE_OPEN_OTHERWISE',
+    format('%s lets API keys %s, which no policy binds', target, lower(g.privilege_type)),
+    'Revoke it from public and from api_key'
+  from (
+    select c.relacl from pg_catalog.pg_class c where c.oid = target
+    union all
+    select a.attacl from pg_catalog.pg_attribute a where a.attrelid = target
+  ) as o (acl)
+  cross join pg_catalog.aclexplode(o.acl) as g
+  where g.grantee in (0, 'api_key'::regrole)
+    and g.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE');
+$$;
+comment on function bulwark_private.api_key_obstacles(regclass, text[]) is
+  'Why a table cannot admit keys with these commands, in the words of an error; none where it can.';

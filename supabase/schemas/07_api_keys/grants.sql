@@ -1,0 +1,34 @@
+-- What is open to whom of api keys. Everything else is revoked by the build.
+
+-- Policies of tables that admit keys ask bulwark.organizations_with as the role api_key: this and
+-- nothing else of the schema is open to it.
+grant usage on schema
+  bulwark,
+  bulwark_private
+  to api_key;
+
+grant select on
+  bulwark.api_key_policies,
+  bulwark.api_keys
+  to authenticated, service_role;
+
+-- The pre-request hook calls it as the role of the request, whichever it is.
+grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role, api_key;
+
+grant execute on function bulwark.organizations_with(text) to api_key;
+
+grant execute on function
+  bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text),
+  bulwark.rotate_api_key(uuid, interval, timestamptz)
+  to authenticated;
+
+grant execute on function
+  bulwark.set_api_key_policy(uuid, boolean, integer),
+  bulwark.revoke_api_key(uuid, text),
+  bulwark.list_api_keys(uuid, boolean, uuid, integer)
+  to authenticated, service_role;
+
+grant execute on function
+  bulwark.exchange_api_key(text, text),
+  bulwark.report_leaked_api_keys(jsonb)
+  to service_role;

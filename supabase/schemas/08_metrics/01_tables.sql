@@ -1,0 +1,114 @@
+-- Metrics: counters, gauges and distributions that isolates without a memory leave behind, so that
+-- a percentile over any range comes from merged buckets and never from an average of percentiles.
+-- Protects against a label that takes a new value with every request: what is stored is bounded.
+-- Buckets are those of an exponential histogram of scale 6 (OpenTelemetry): bucket i holds the
+-- values above 2^((i-1)/64) up to 2^(i/64), so that a percentile is off by 0.55 % at most.
+-- No function here is SECURITY DEFINER.
+
+create type bulwark.metric_kind as enum ('counter', 'gauge', 'histogram');
+comment on type bulwark.metric_kind is
+  'What a metric is: a sum that only rises, a level that is sampled, or a distribution.';
+
+create table bulwark_private.metrics (
+  name text primary key,
+  kind bulwark.metric_kind not null,
+  unit text not null default '',
+  description text not null default '',
+  max_series bigint not null default 500,
+  created_at timestamptz not null default now(),
+  constraint metrics_name_format check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+  constraint metrics_unit_format check (unit ~ '^[a-z]{0,32}$'),
+  constraint metrics_description_length check (length(description) <= 200),
+  constraint metrics_max_series_range check (max_series between 1 and 100000)
+);
+comment on table bulwark_private.metrics is
+  'Every metric there is. A name that is new registers itself at its first flush.
+   Not audited: what was measured is no act of anybody.';
+comment on column bulwark_private.metrics.max_series is
+  'How many combinations of labels it may have at a time; what comes beyond is one series, overflow.
+   One without a value for metrics.series_days takes no place.';
+
+create table bulwark_private.metric_series (
+  id bigint generated always as identity primary key,
+  metric text not null references bulwark_private.metrics (name),
+  labels jsonb not null default '{}',
+  count bigint not null default 0,
+  total double precision not null default 0,
+  zeros bigint not null default 0,
+  last double precision,
+  last_at timestamptz not null default now(),
+  octaves smallint[] not null default '{}',
+  octave_counts bigint[] not null default '{}',
+  constraint metric_series_is_one unique (metric, labels)
+) with (fillfactor = 70);
+comment on table bulwark_private.metric_series is
+  'One combination of labels of one metric, with all it ever counted: what a scraper reads. Not
+   audited: what was measured is no act of anybody.';
+comment on column bulwark_private.metric_series.octaves is
+  'Buckets of scale 0, merged from those of scale 6: octave k holds values above 2^(k-1) up to
+   2^k.';
+
+create table bulwark_private.metric_points (
+  series_id bigint not null references bulwark_private.metric_series (id) on delete cascade,
+  at timestamptz not null,
+  minutes smallint not null default 1,
+  count bigint not null,
+  total double precision not null,
+  minimum double precision,
+  maximum double precision,
+  last double precision,
+  zeros bigint not null default 0,
+  indexes smallint[] not null default '{}',
+  counts bigint[] not null default '{}',
+  primary key (series_id, at, minutes),
+  constraint metric_points_minutes check (minutes in (1, 60, 1440))
+) with (fillfactor = 70);
+comment on table bulwark_private.metric_points is
+  'What one series counted within a minute; rolled up into hours and days as it ages. Not
+   audited: what was measured is no act of anybody.';
+comment on column bulwark_private.metric_points.indexes is
+  'The buckets of scale 6 that are not empty, in rising order; counts has how many values each.';
+comment on column bulwark_private.metric_points.zeros is 'Values of 0, which no bucket holds.';
+
+create table bulwark_private.metric_batches (
+  id uuid primary key,
+  received_at timestamptz not null default now()
+);
+comment on table bulwark_private.metric_batches is
+  'Flushes that arrived within the last hour, so that one that is sent again counts once. Not
+   audited: what was measured is no act of anybody.';
+create index metric_batches_received_at_idx on bulwark_private.metric_batches (received_at);
+
+alter table bulwark_private.metrics enable row level security;
+alter table bulwark_private.metric_series enable row level security;
+alter table bulwark_private.metric_points enable row level security;
+alter table bulwark_private.metric_batches enable row level security;
+
+insert into bulwark.settings (name, value, description) values
+  ('metrics.max_metrics', '500', 'How many metrics may register themselves'),
+  ('metrics.series_days', '30', 'After how many days without a value a series takes no place'),
+  ('metrics.minute_hours', '48', 'After how many hours minutes are rolled up into hours'),
+  ('metrics.hour_days', '60', 'After how many days hours are rolled up into days'),
+  ('metrics.day_days', '730', 'After how many days what was measured is forgotten');
+
+create function bulwark_private.metric_labels_are_valid(labels jsonb)
+  returns boolean
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_typeof(labels) = 'object'
+    and (select count(*) <= 8 from jsonb_object_keys(labels))
+    and not exists (
+      select from jsonb_each(labels) as l (name, value)
+      where l.name !~ '^[a-z][a-z0-9_]{0,62}$'
+        or l.name in ('le', 'quantile')
+        or jsonb_typeof(l.value) <> 'string'
+        or length(l.value #>> '{}') > 128
+    );
+end;
+$$;
+comment on function bulwark_private.metric_labels_are_valid(jsonb) is
+  'At most 8 labels, named like columns, with short strings for values; le and quantile belong to
+   the exposition format.';

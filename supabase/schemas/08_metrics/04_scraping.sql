@@ -1,0 +1,118 @@
+-- Metrics, scraping: all that was ever counted, for a scraper, and the queries that the database
+-- spends its time on.
+-- Protects against literals, passwords and comments in what is shown of a query.
+-- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries, because
+--   they may not read pg_stat_statements.
+
+create function bulwark.scrape_metrics()
+  returns json                -- jsonb would be put together only to be taken apart
+  language plpgsql
+  stable
+  security definer            -- definer because clients read no table of bulwark_private
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark.require_permission('system:monitor', null);
+  -- One value and not rows: the Data API cuts rows off at its limit, a scrape must be whole.
+  return (
+    select coalesce(
+      json_agg(
+        json_build_object(
+          'name', m.name, 'kind', m.kind, 'unit', m.unit, 'description', m.description,
+          'series', s.series
+        )
+        order by m.name
+      ),
+      '[]'
+    )
+    from bulwark_private.metrics m
+    join lateral (
+      select json_agg(
+        json_build_array(
+          s.labels, s.count, s.total, s.last, s.zeros, s.octaves, s.octave_counts
+        )
+        order by s.id
+      ) as series
+      from bulwark_private.metric_series s
+      where s.metric = m.name
+        -- A level that nobody reports any more is not a level.
+        and (m.kind <> 'gauge' or s.last_at > now() - interval '5 minutes')
+    ) as s on s.series is not null
+  );
+end;
+$$;
+comment on function bulwark.scrape_metrics() is
+  'All that was ever counted, for a scraper: a list of {name, kind, unit, description, series}, and
+   each series [labels, count, total, last, zeros, octaves, counts]. Needs system:monitor.';
+
+create function bulwark.top_queries(page_size integer default 20)
+  returns table (
+    query text,
+    calls bigint,
+    total_ms double precision,
+    mean_ms double precision,
+    maximum_ms double precision,
+    returned_rows bigint,
+    share double precision
+  )
+  language plpgsql
+  stable
+  rows 20
+  security definer            -- definer because clients may not read pg_stat_statements
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_queries jsonb;
+  v_schema name;
+begin
+  perform bulwark.require_permission('system:monitor', null);
+  select n.nspname into v_schema
+  from pg_catalog.pg_extension e
+  join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+  where e.extname = 'pg_stat_statements';
+  if not found then
+    return;
+  end if;
+  -- Constants are numbered there, but not in utility statements (a password is one's literal), so
+  -- those are left out, and of the rest whatever follows a quote or the mark of a comment.
+  execute format(
+    $query$
+      select jsonb_agg(q)
+      from (
+        select
+          left(
+            regexp_replace(
+              regexp_replace(s.query, $re$('|--|/\*|\$[A-Za-z_]*\$).*$re$, '...'), '\s+', ' ', 'g'
+            ),
+            2000
+          ) as query,
+          s.calls, s.total_exec_time as total_ms, s.mean_exec_time as mean_ms,
+          s.max_exec_time as maximum_ms, s.rows as returned_rows,
+          s.total_exec_time / nullif(sum(s.total_exec_time) over (), 0) as share
+        from %I.pg_stat_statements s
+        where s.dbid = (select d.oid from pg_catalog.pg_database d
+                        where d.datname = pg_catalog.current_database())
+          and s.query ~* '^\s*(select|insert|update|delete|merge|with)\M'
+        order by s.total_exec_time desc
+        limit $1
+      ) as q
+    $query$,
+    v_schema
+  )
+  into v_queries
+  using least(greatest(page_size, 1), 100);
+  return query
+    select q.query, q.calls, q.total_ms, q.mean_ms, q.maximum_ms, q.returned_rows, q.share
+    from jsonb_to_recordset(coalesce(v_queries, '[]')) as q (
+      query text, calls bigint, total_ms double precision, mean_ms double precision,
+      maximum_ms double precision, returned_rows bigint, share double precision
+    );
+exception
+  when object_not_in_prerequisite_state then
+    return;                   -- it is there and was not preloaded
+end;
+$$;
+comment on function bulwark.top_queries(integer) is
+  'What the database spends its time on, from pg_stat_statements: the queries with the most time in
+   total, without their literals, and each one''s share. Nothing where the extension is not in use.
+   Needs system:monitor.';

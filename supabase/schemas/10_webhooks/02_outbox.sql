@@ -1,0 +1,271 @@
+-- Webhooks outbox: what is to be delivered to whom, written in the transaction of the event itself:
+-- an event that happened is delivered, one that was rolled back is not.
+-- Protects against lost events, and costs whoever causes them next to nothing where nobody is told.
+-- The outbox names the audit entry and holds no copy of it, so that retention and erasure reach
+-- what is still waiting.
+-- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because whoever
+--   causes an event may not write the outbox.
+
+create type bulwark.webhook_source as enum ('audit', 'security', 'test');
+comment on type bulwark.webhook_source is 'What a delivery tells of.';
+create type bulwark.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
+comment on type bulwark.webhook_delivery_status is
+  'Whether a delivery is still attempted, has arrived, or was given up (a dead letter).';
+create type bulwark.webhook_outcome as enum (
+  'delivered', 'rejected', 'timed_out', 'unreachable', 'forbidden', 'unreadable', 'lost'
+);
+comment on type bulwark.webhook_outcome is
+  'How an attempt ended: answered 2xx, answered something else, not answered in time, no connection
+   or a broken one, an address that deliveries must not reach, an address or secret that could not
+   be decrypted, a worker that never came back.';
+
+-- No foreign key to the endpoint: it would lock the endpoint's row in every transaction that causes
+-- an event. What is left of a deleted endpoint is pruned.
+create table bulwark.webhook_deliveries (
+  id uuid primary key default gen_random_uuid(),
+  sequence bigint not null generated always as identity,
+  endpoint_id uuid not null,
+  organization_id uuid,
+  event_id uuid not null,
+  occurred_at timestamptz not null,
+  due_at timestamptz not null default clock_timestamp(),
+  source bulwark.webhook_source not null,
+  severity bulwark.audit_severity not null,
+  status bulwark.webhook_delivery_status not null default 'pending',
+  attempts bigint not null default 0,
+  attempts_before bigint not null default 0,
+  event_type text not null,
+  ordering_key text,
+  claimed_by text,
+  claimed_at timestamptz,
+  attempt_id uuid,
+  finished_at timestamptz
+) with (fillfactor = 80);
+comment on table bulwark.webhook_deliveries is
+  'The outbox and the delivery log: one row for each event and endpoint that is told of it. The id
+   is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries,
+   and would be one more of them.';
+comment on column bulwark.webhook_deliveries.organization_id is
+  'Whose endpoint it is: who may see the delivery.';
+comment on column bulwark.webhook_deliveries.event_id is
+  'The audit entry or the security event.';
+comment on column bulwark.webhook_deliveries.due_at is
+  'When it may be claimed: while a worker has it, when the claim lapses.';
+comment on column bulwark.webhook_deliveries.attempts_before is
+  'How many attempts were made before it was last replayed; those since then count.';
+comment on column bulwark.webhook_deliveries.ordering_key is
+  'Deliveries of an endpoint with the same key arrive in order of their sequence; null: in any.';
+comment on column bulwark.webhook_deliveries.attempt_id is
+  'The attempt that is under way; its result is taken once.';
+
+-- Whoever causes an event pays for these, so each delivery is in one of the first two and in the
+-- third only once it was attempted.
+create index webhook_deliveries_due_idx
+  on bulwark.webhook_deliveries (endpoint_id, due_at)
+  where status = 'pending' and ordering_key is null;
+create index webhook_deliveries_in_order_idx
+  on bulwark.webhook_deliveries (endpoint_id, ordering_key, sequence)
+  where status = 'pending' and ordering_key is not null;
+create index webhook_deliveries_attempted_in_order_idx
+  on bulwark.webhook_deliveries (endpoint_id, ordering_key, due_at)
+  where status = 'pending' and ordering_key is not null and attempts > 0;
+create index webhook_deliveries_tests_idx
+  on bulwark.webhook_deliveries (endpoint_id, occurred_at)
+  where source = 'test';
+create index webhook_deliveries_endpoint_id_idx
+  on bulwark.webhook_deliveries (endpoint_id, sequence);
+create index webhook_deliveries_organization_id_idx
+  on bulwark.webhook_deliveries (organization_id, sequence);
+create index webhook_deliveries_occurred_at_idx
+  on bulwark.webhook_deliveries using brin (occurred_at);
+
+create table bulwark.webhook_attempts (
+  id uuid not null,
+  delivery_id uuid not null references bulwark.webhook_deliveries (id) on delete cascade,
+  number bigint not null,
+  outcome bulwark.webhook_outcome not null,
+  worker text not null,
+  started_at timestamptz not null,
+  latency_ms bigint,
+  status smallint,
+  response text,
+  primary key (delivery_id, number),
+  constraint webhook_attempts_response_length check (length(response) <= 1024)
+);
+comment on table bulwark.webhook_attempts is
+  'Every attempt: how it ended, the HTTP status, how long it took, and the first part of what the
+   receiver answered, or what went wrong. Not audited, as deliveries are not.';
+
+create table bulwark_private.webhook_payloads (
+  delivery_id uuid primary key references bulwark.webhook_deliveries (id) on delete cascade,
+  data jsonb not null
+);
+comment on table bulwark_private.webhook_payloads is
+  'What an event was when it happened, of those that may change later: security events,
+   samples. Not audited: what it is made of is.';
+
+alter table bulwark.webhook_deliveries enable row level security;
+alter table bulwark.webhook_attempts enable row level security;
+alter table bulwark_private.webhook_payloads enable row level security;
+
+-- What a receiver answered can be what it was told.
+create policy "Members read deliveries of what they may read, where they may"
+  on bulwark.webhook_deliveries for select to authenticated
+  using (
+    (
+      organization_id = any (array(select bulwark.organizations_with('webhook:read')))
+      and (
+        source = 'test'
+        or source = 'audit'
+          and organization_id = any (array(select bulwark.organizations_with('audit:read')))
+        or source = 'security'
+          and organization_id = any (array(select bulwark.organizations_with('security:read')))
+      )
+    )
+    or (organization_id is null and (select bulwark.is_super_admin()))
+  );
+
+-- Not "in": that would look at every delivery that the caller may read before it shows one attempt.
+create policy "Whoever reads a delivery reads its attempts"
+  on bulwark.webhook_attempts for select to authenticated
+  using (
+    exists (select from bulwark.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
+  );
+
+create function bulwark_private.webhook_resource_key(resource_type text, resource_id text)
+  returns text
+  language plpgsql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key constant text := concat_ws('/', resource_type, resource_id);
+begin
+  -- What an index cannot hold would fail whoever causes the event.
+  return case
+    when octet_length(v_key) <= 512 then v_key
+    else encode(sha256(convert_to(v_key, 'UTF8')), 'hex')
+  end;
+end;
+$$;
+comment on function bulwark_private.webhook_resource_key(text, text) is
+  'The ordering key of a resource: its name, or the hash of one that is long.';
+
+create function bulwark_private.webhooks_take_audit_entries()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever causes an event may not write the outbox
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Whoever is told nothing pays for this look alone, and for less of it where nobody is.
+  if not exists (select from bulwark.webhook_subscriptions) or not exists (
+    select from new_entries n
+    join bulwark.webhook_subscriptions s
+      on s.scope = any (array[
+        coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
+        'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+      ])
+  ) then
+    return null;
+  end if;
+  -- Restored rows were delivered when they were first written.
+  if bulwark_private.audit_log_is_loading() then
+    return null;
+  end if;
+  insert into bulwark.webhook_deliveries (
+    endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, ordering_key
+  )
+  select
+    r.endpoint_id, r.organization_id, n.id, n.occurred_at, 'audit', n.severity,
+    'audit.' || n.event_type,
+    case r.ordering
+      when 'resource' then bulwark_private.webhook_resource_key(n.resource_type, n.resource_id)
+      when 'endpoint' then ''
+    end
+  from new_entries n
+  cross join lateral (
+    select distinct r.endpoint_id, r.organization_id, r.ordering
+    from bulwark_private.webhook_routes r
+    where r.scope = any (array[
+        coalesce(n.organization_id, '00000000-0000-0000-0000-000000000000'),
+        'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+      ])
+      and r.minimum_severity <= n.severity
+      and starts_with('audit.' || n.event_type, r.stem)
+      and (r.open_ended or r.stem = 'audit.' || n.event_type)
+  ) r
+  order by n.id;
+  return null;
+end;
+$$;
+comment on function bulwark_private.webhooks_take_audit_entries() is
+  'Trigger: puts the entries of a statement into the outbox, once for each endpoint to be told.';
+
+create function bulwark_private.webhooks_take_security_event()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because whoever causes an event may not write the outbox
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_event_type constant text := concat(
+    'security.', new.event_type, case when new.resolved_at is not null then '.resolved' end
+  );
+  v_severity constant bulwark.audit_severity := case new.severity
+    when 'low' then 'info'::bulwark.audit_severity
+    when 'medium' then 'warning'
+    when 'high' then 'error'
+    else 'critical'
+  end;
+begin
+  if bulwark_private.audit_log_is_loading() then
+    return null;
+  end if;
+  with told as (
+    insert into bulwark.webhook_deliveries (
+      endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type,
+      ordering_key
+    )
+    select
+      r.endpoint_id, r.organization_id, new.id, coalesce(new.resolved_at, new.raised_at),
+      'security', v_severity, v_event_type,
+      case r.ordering when 'resource' then new.id::text when 'endpoint' then '' end
+    from (
+      select distinct r.endpoint_id, r.organization_id, r.ordering
+      from bulwark_private.webhook_routes r
+      where r.scope = any (array[
+          coalesce(new.organization_id, '00000000-0000-0000-0000-000000000000'),
+          'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+        ])
+        and r.minimum_severity <= v_severity
+        and starts_with(v_event_type, r.stem)
+        and (r.open_ended or r.stem = v_event_type)
+    ) r
+    returning id
+  )
+  insert into bulwark_private.webhook_payloads (delivery_id, data)
+  select t.id, to_jsonb(new) from told t;
+  return null;
+end;
+$$;
+comment on function bulwark_private.webhooks_take_security_event() is
+  'Trigger: puts a security event that was raised or resolved into the outbox, as it is at that
+   moment.';
+
+create trigger webhooks_take_audit_entries
+  after insert on bulwark.audit_logs
+  referencing new table as new_entries
+  for each statement execute function bulwark_private.webhooks_take_audit_entries();
+create trigger webhooks_take_raised
+  after insert on bulwark.security_events
+  for each row execute function bulwark_private.webhooks_take_security_event();
+create trigger webhooks_take_resolved
+  after update of resolved_at on bulwark.security_events
+  for each row when (old.resolved_at is null and new.resolved_at is not null)
+  execute function bulwark_private.webhooks_take_security_event();
+
+-- Always: session_replication_role skips ordinary triggers.
+alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
+alter table bulwark.security_events enable always trigger webhooks_take_raised;
+alter table bulwark.security_events enable always trigger webhooks_take_resolved;

@@ -1,0 +1,217 @@
+-- Webhooks results: how attempts ended, when the next one is, and what becomes of an endpoint that
+-- keeps failing.
+-- Protects against a result that counts twice, and against retries that all come at once.
+-- SECURITY DEFINER: complete_webhook_deliveries, because the service role writes no table.
+
+create function bulwark_private.webhook_wait(attempt bigint, retry_after_seconds integer)
+  returns interval
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maximum constant double precision := (
+    bulwark_private.setting('webhooks.retry_maximum_seconds')
+  )::double precision;
+begin
+  return make_interval(secs => greatest(
+    least(
+      v_maximum,
+      (bulwark_private.setting('webhooks.retry_base_seconds'))::double precision
+      * power((bulwark_private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1)
+    ) * (0.5 + random()),
+    least(coalesce(retry_after_seconds, 0), v_maximum)
+  ));
+end;
+$$;
+comment on function bulwark_private.webhook_wait(bigint, integer) is
+  'How long to wait after failed attempt number attempt (from 1): exponential, half as long to half
+   as long again by chance, and not shorter than what the receiver asked for.';
+
+create function bulwark.complete_webhook_deliveries(results jsonb)
+  returns integer
+  language plpgsql
+  volatile
+  security definer            -- definer because the service role writes no table
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maximum constant integer := (bulwark_private.setting('webhooks.maximum_attempts'))::integer;
+  v_now constant timestamptz := clock_timestamp();
+  v_endpoint record;
+  v_endpoints uuid[];
+  v_taken bigint := 0;
+begin
+  if jsonb_typeof(results) is distinct from 'array' then
+    raise exception 'Cannot complete deliveries: the results are not a list'
+      using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_RESULTS';
+  end if;
+  -- What was claimed and not attempted goes back as it was.
+  with returned as (
+    update bulwark.webhook_deliveries d
+    set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
+      claimed_at = null
+    from jsonb_to_recordset(results) as r (attempt_id uuid, delivery_id uuid, outcome text)
+    where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is null
+    returning d.endpoint_id
+  )
+  select coalesce(array_agg(r.endpoint_id), '{}') into v_endpoints from returned r;
+  for v_endpoint in
+    with finished as (
+      update bulwark.webhook_deliveries d
+      set attempt_id = null,
+        status = case
+          when r.outcome = 'delivered' then 'delivered'
+          when d.attempts - d.attempts_before >= v_maximum then 'dead'
+          else 'pending'
+        end::bulwark.webhook_delivery_status,
+        finished_at = case
+          when r.outcome = 'delivered' or d.attempts - d.attempts_before >= v_maximum then v_now
+        end,
+        due_at = case
+          when r.outcome = 'delivered' then v_now
+          else v_now
+            + bulwark_private.webhook_wait(d.attempts - d.attempts_before, r.retry_after_seconds)
+        end
+      from jsonb_to_recordset(results) as r (
+        attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
+        latency_ms bigint, response text, retry_after_seconds integer
+      )
+      where d.id = r.delivery_id and d.attempt_id = r.attempt_id and r.outcome is not null
+      returning
+        r.attempt_id, d.id, d.endpoint_id, d.attempts, r.outcome, d.claimed_by, d.claimed_at,
+        r.latency_ms, r.status, left(r.response, 1024) as response
+    ),
+    logged as (
+      insert into bulwark.webhook_attempts (
+        id, delivery_id, number, outcome, worker, started_at, latency_ms, status, response
+      )
+      select
+        f.attempt_id, f.id, f.attempts, f.outcome, f.claimed_by, f.claimed_at, f.latency_ms,
+        f.status, f.response
+      from finished f
+    )
+    select
+      f.endpoint_id,
+      count(*) as attempts,
+      count(*) filter (where f.outcome <> 'delivered') as failures,
+      -- To fail slowly occupies a worker as a timeout does.
+      count(*) filter (
+        where f.outcome = 'timed_out' or f.outcome <> 'delivered' and f.latency_ms >= 5000
+      ) as timeouts,
+      coalesce(bool_or(f.status = 410), false) as gone
+    from finished f
+    group by f.endpoint_id
+    order by f.endpoint_id
+  loop
+    v_endpoints := v_endpoints || v_endpoint.endpoint_id;
+    v_taken := v_taken + v_endpoint.attempts;
+    perform bulwark_private.note_webhook_health(
+      v_endpoint.endpoint_id, v_endpoint.attempts - v_endpoint.failures, v_endpoint.failures,
+      v_endpoint.timeouts, v_endpoint.gone
+    );
+  end loop;
+  -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
+  if v_taken < jsonb_array_length(results) then
+    update bulwark.webhook_attempts a
+    set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
+      response = left(r.response, 1024)
+    from jsonb_to_recordset(results) as r (
+      attempt_id uuid, delivery_id uuid, outcome bulwark.webhook_outcome, status smallint,
+      latency_ms bigint, response text
+    )
+    where a.delivery_id = r.delivery_id and a.id = r.attempt_id and a.outcome = 'lost'
+      and r.outcome is not null;
+  end if;
+  perform bulwark_private.end_webhook_attempts(v_endpoints);
+  return v_taken;
+end;
+$$;
+comment on function bulwark.complete_webhook_deliveries(jsonb) is
+  'Takes how attempts ended (service role only): a list of delivery_id, attempt_id, outcome (null:
+   not attempted), status, latency_ms, response, retry_after_seconds. Each attempt is taken once,
+   repeating the call changes nothing; returns how many were taken. Errors:
+   WEBHOOK_INVALID_RESULTS.';
+
+create function bulwark_private.note_webhook_health(
+  endpoint_id uuid,
+  successes bigint,
+  failures bigint,
+  timeouts bigint,
+  gone boolean
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A success after successes is no news and writes nothing.
+  update bulwark.webhook_endpoint_health h
+  set consecutive_failures = case
+      when successes > 0 then 0
+      else h.consecutive_failures + failures
+    end,
+    -- Many at once are one hanging endpoint, and one that answers most of the time does not hang.
+    consecutive_timeouts = case
+      when timeouts > successes then h.consecutive_timeouts + 1
+      else 0
+    end,
+    proven = timeouts <= successes
+      and (successes > 0 or h.proven and h.consecutive_failures + failures < 3),
+    failing_since = case
+      when successes = 0 then coalesce(h.failing_since, clock_timestamp())
+    end,
+    last_failure_at = case when failures > 0 then clock_timestamp() else h.last_failure_at end
+  where h.endpoint_id = note_webhook_health.endpoint_id
+    and (failures > 0 or h.consecutive_failures > 0 or not h.proven);
+  if gone or successes = 0 then
+    perform bulwark_private.disable_failing_webhook(endpoint_id, gone);
+  end if;
+end;
+$$;
+comment on function bulwark_private.note_webhook_health(uuid, bigint, bigint, bigint, boolean) is
+  'Counts an endpoint''s failures and timeouts in a row, says whether it is proven, and disables it
+   where it failed too often for too long.';
+
+create function bulwark_private.disable_failing_webhook(endpoint_id uuid, gone boolean)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_endpoint record;
+begin
+  update bulwark.webhook_endpoints e
+  set disabled_at = clock_timestamp(),
+    disabled_reason = case when gone then 'gone' else 'failing' end
+  where e.id = (
+    select e.id
+    from bulwark.webhook_endpoints e
+    join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id
+    where e.id = disable_failing_webhook.endpoint_id
+      and e.disabled_at is null
+      and (
+        gone
+        or h.consecutive_failures
+            >= (bulwark_private.setting('webhooks.disable_after_failures'))::integer
+          and h.failing_since <= clock_timestamp() - make_interval(
+            hours => (bulwark_private.setting('webhooks.disable_after_hours'))::integer
+          )
+      )
+    -- Whoever edits the endpoint holds it; the next failure comes back to it.
+    for update of e skip locked
+  )
+  returning e.organization_id, e.name, e.disabled_reason into v_endpoint;
+  if found then
+    perform bulwark.raise_security_event(
+      'webhook_endpoint_disabled', v_endpoint.organization_id, null, endpoint_id::text,
+      jsonb_build_object('name', v_endpoint.name, 'reason', v_endpoint.disabled_reason)
+    );
+  end if;
+end;
+$$;
+comment on function bulwark_private.disable_failing_webhook(uuid, boolean) is
+  'Disables an endpoint that is gone or past the limits of the settings, and raises
+   webhook_endpoint_disabled, so that its owners learn of it.';

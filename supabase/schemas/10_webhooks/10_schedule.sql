@@ -1,0 +1,81 @@
+-- Webhooks schedule: deliveries go out, and are forgotten in time, with nobody calling.
+-- Protects against an outbox that quietly fills and a delivery log that only grows.
+-- SECURITY DEFINER: continue_webhook_deliveries, because Vault and pg_net are not the service
+--   role's. pg_cron runs jobs as whoever scheduled them.
+
+insert into bulwark.settings (name, value, description) values
+  (
+    'webhooks.interval_seconds', '10',
+    'How often the scheduler has deliveries made; call bulwark_private.schedule_webhook_jobs after a change'
+  ),
+  (
+    'webhooks.workers', '1',
+    'How many workers the scheduler starts each time, each a request of its own to the function'
+  );
+
+create function bulwark_private.request_webhook_deliveries()
+  returns bigint
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+  -- A run looks again and again until the next one takes over.
+  select count(bulwark_private.request_function(
+    format(
+      'webhooks/deliver?wait_seconds=%s',
+      least((bulwark_private.setting('webhooks.interval_seconds'))::integer, 50)
+    ),
+    timeout_milliseconds => 60000
+  ))
+  from generate_series(1, (bulwark_private.setting('webhooks.workers'))::integer);
+$$;
+comment on function bulwark_private.request_webhook_deliveries() is
+  'Asks the function webhooks by pg_net to deliver what is due, once for each worker; returns how
+   many were asked. Errors: SCHEDULER_NOT_CONFIGURED.';
+
+create function bulwark.continue_webhook_deliveries(wait_seconds integer)
+  returns boolean
+  language plpgsql
+  volatile
+  security definer            -- definer because Vault and pg_net are not the service role's
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regproc('net.http_post') is null then
+    return false;
+  end if;
+  perform bulwark_private.request_function(
+    format('webhooks/deliver?wait_seconds=%s', greatest(0, least(wait_seconds, 50))),
+    timeout_milliseconds => 60000
+  );
+  return true;
+end;
+$$;
+comment on function bulwark.continue_webhook_deliveries(integer) is
+  'Starts another run where one delivered as much as a run may before its time was over: for the
+   rest of that time, so that runs never become more than the scheduler starts (service role only).
+   False where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
+
+create function bulwark_private.schedule_webhook_jobs()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regproc('net.http_post') is not null then
+    perform bulwark_private.schedule_job(
+      'bulwark-webhooks-deliver',
+      format('%s seconds', bulwark_private.setting('webhooks.interval_seconds')),
+      'select bulwark_private.request_webhook_deliveries()'
+    );
+  end if;
+  return bulwark_private.schedule_job(
+    'bulwark-webhooks-prune', '*/5 * * * *', 'select bulwark.prune_webhook_deliveries()'
+  );
+end;
+$$;
+comment on function bulwark_private.schedule_webhook_jobs() is
+  'Schedules the pruning of the delivery log where pg_cron is installed, and deliveries where pg_net
+   is as well; false where it is not. Call it again after installing either or changing the
+   interval.';
