@@ -1,5 +1,5 @@
 /**
- * `npm test [-- noun...]`: all tests, or those of some nouns (`rbac`, `stack`, `check`, ...).
+ * `npm test [-- noun...]`: all tests, or those of some nouns (`rbac`, `rbac/races`, `check`, ...).
  * Everything runs on databases of its own, in temporary folders, never on the one of `npm start`.
  */
 import { checks } from "./checking/checks.ts";

@@ -2,15 +2,21 @@ import type { PostgresInstallation } from "../stack/binaries.ts";
 import type { Cluster } from "../stack/cluster.ts";
 import { connect } from "../stack/connection.ts";
 import { migrate } from "../stack/migrate.ts";
+import { Failure } from "../stack/failure.ts";
 import { startScratchCluster } from "../stack/scratch_cluster.ts";
+import { runPgtap } from "./pgtap.ts";
 import { installPgtap } from "./pgtap_extension.ts";
+import { filesBelow, helpers } from "./selection.ts";
 
-/** A cluster for tests, with everything migrated in its database `postgres`. */
+/**
+ * A cluster for tests, with everything migrated in its database `postgres`. What the pgTAP files
+ * share is added to the copies; with pg_cron, which works in one database only, to that one.
+ */
 export interface TestCluster {
   cluster: Cluster;
   password: string;
   url(role: string, database?: string): string;
-  /** Runs a task on a database of its own that starts as a copy of the migrated one. */
+  /** Runs a task on a database of its own, a copy of the migrated one with the pgTAP helpers. */
   withCopy<T>(task: (database: string) => Promise<T>): Promise<T>;
   stop(): Promise<void>;
 }
@@ -40,11 +46,12 @@ export async function startTestCluster(options: TestClusterOptions): Promise<Tes
   try {
     await addExtensions(url("supabase_admin"), cron);
     await migrate({ cluster, password });
+    if (cron) await runHelpers(url("postgres"));
   } catch (thrown) {
     await stop();
     throw thrown;
   }
-  return { cluster, password, url, stop, withCopy: copier(url("supabase_admin")) };
+  return { cluster, password, url, stop, withCopy: copier(url) };
 }
 
 /** What hosted lets `postgres` create although only a superuser could. */
@@ -61,22 +68,29 @@ async function addExtensions(adminUrl: string, cron: boolean): Promise<void> {
   }
 }
 
-function copier(adminUrl: string): TestCluster["withCopy"] {
+function copier(url: TestCluster["url"]): TestCluster["withCopy"] {
   let number = 0;
   // One at a time: while a database is copied, nobody else may be connected to the original.
   let copying: Promise<unknown> = Promise.resolve();
   const onOwnConnection = async (statement: string) => {
-    const admin = connect(adminUrl.replace(/\/postgres$/, "/template1"));
+    const admin = connect(url("supabase_admin", "template1"));
     try {
       await admin.unsafe(statement);
     } finally {
       await admin.end();
     }
   };
+  const copyTo = (database: string, original: string) =>
+    onOwnConnection(`create database ${database} template ${original} owner postgres`);
+  const makeOriginal = async () => {
+    await copyTo("with_helpers", "postgres");
+    await runHelpers(url("postgres", "with_helpers"));
+  };
+  let original: Promise<void> | undefined;
   return async (task) => {
     const database = `copy_${++number}`;
-    const statement = `create database ${database} template postgres owner postgres`;
-    const copy = copying.then(() => onOwnConnection(statement));
+    const copy = copying.then(() => original ??= makeOriginal())
+      .then(() => copyTo(database, "with_helpers"));
     copying = copy.catch(() => {});
     await copy;
     try {
@@ -85,4 +99,12 @@ function copier(adminUrl: string): TestCluster["withCopy"] {
       await onOwnConnection(`drop database ${database} with (force)`);
     }
   };
+}
+
+/** Runs the files that commit what the other pgTAP files use. */
+async function runHelpers(url: string): Promise<void> {
+  for (const path of await filesBelow(helpers, ".test.sql")) {
+    const { failures } = await runPgtap(path, url);
+    if (failures.length > 0) throw new Failure("HELPERS_FAILED", failures.join("\n"));
+  }
 }

@@ -1,46 +1,51 @@
-import { basename, join, relative } from "node:path";
+import { join, relative } from "node:path";
 import { exists } from "../stack/binaries.ts";
 import { inRepository, root } from "../stack/paths.ts";
 
 /** The test files of a run, as paths relative to the repository. */
 export interface Selection {
   pgtap: string[];
-  functions: string[];
+  unit: string[];
   scripts: string[];
   endToEnd: string[];
   checks: boolean;
 }
 
+/** Where the files lie that commit what the other pgTAP files use. */
+export const helpers = "supabase/tests/000_helpers/";
+const conventions = "supabase/tests/foundation/conventions.test.sql";
+
 /**
- * Finds the test files for some nouns, or all of them for none. A noun names a capability
- * (`rbac`: `rbac*.test.sql`, `rbac*.test.ts`, `functions/rbac/`, `scripts/rbac/`), with which the conventions of the
- * schema are tested as well, or a part of the tools: `stack` (everything below scripts/), `check`.
+ * Finds the test files for some nouns, or all of them for none. A noun is a capability
+ * (`rate_limits` or `rate-limits`: everything below a folder of that name), a file of one
+ * (`rbac/races`), or a part of the tools: `stack` (everything below scripts/), `check`. The
+ * conventions of the schema are tested with each capability.
  */
 export async function select(nouns: string[]): Promise<Selection> {
-  const pgtap = await filesBelow("supabase/tests", ".test.sql");
-  const functions = await filesBelow("supabase/functions", ".test.ts");
+  const pgtap = (await filesBelow("supabase/tests", ".test.sql"))
+    .filter((path) => !path.startsWith(helpers));
   const scripts = await filesBelow("scripts", ".test.ts");
-  const endToEnd = await filesBelow("tests", ".test.ts");
-  if (nouns.length === 0) return { pgtap, functions, scripts, endToEnd, checks: true };
+  const all = await filesBelow("tests", ".test.ts");
+  const unit = all.filter((path) => path.includes("/unit/"));
+  const endToEnd = all.filter((path) => !path.includes("/unit/"));
+  if (nouns.length === 0) return { pgtap, unit, scripts, endToEnd, checks: true };
 
+  const wanted = nouns.map((noun) => noun.replaceAll("-", "_"));
   const named = (path: string) =>
-    nouns.some((noun) =>
-      new RegExp(`^(\\d+_)?${noun}([._-].*)?\\.test\\.(sql|ts)$`).test(basename(path)) ||
-      path.startsWith(join("supabase", "functions", noun, "/")) ||
-      path.startsWith(join("supabase", "functions", "_shared", noun, "/"))
+    wanted.some((noun) =>
+      noun.includes("/")
+        ? path.replace("/unit/", "/").includes(`/${noun}`)
+        : path.split("/").slice(0, -1).includes(noun)
     );
   const selection = {
     pgtap: pgtap.filter(named),
-    functions: functions.filter(named),
-    scripts: scripts.filter((path) =>
-      nouns.includes("stack") || nouns.some((noun) => path.startsWith(join("scripts", noun, "/")))
-    ),
+    unit: unit.filter(named),
+    scripts: wanted.includes("stack") ? scripts : scripts.filter(named),
     endToEnd: endToEnd.filter(named),
-    checks: nouns.includes("check"),
+    checks: wanted.includes("check"),
   };
   if (selection.pgtap.length > 0) {
-    const conventions = pgtap.filter((path) => path.includes("conventions"));
-    selection.pgtap = [...new Set([...conventions, ...selection.pgtap])];
+    selection.pgtap = [...new Set([conventions, ...selection.pgtap])];
   }
   return selection;
 }

@@ -1,11 +1,9 @@
-import { basename } from "node:path";
 import { currentDeno, hostedDeno } from "../stack/binaries.ts";
 import { missingFromDebian, type TestClusters } from "./clusters.ts";
 import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
 import type { TestTask } from "./result.ts";
 import type { Selection } from "./selection.ts";
-import { filesBelow } from "./selection.ts";
 import type { TestStacks } from "./test_stack.ts";
 
 /**
@@ -15,12 +13,10 @@ import type { TestStacks } from "./test_stack.ts";
 export function pgtapTasks(paths: string[], clusters: TestClusters): TestTask[] {
   const on17 = paths.map((path): TestTask => ({
     kind: "pgtap 17",
-    name: basename(path),
+    name: path.slice("supabase/tests/".length),
     run: async () => {
       const embedded = await clusters.embedded();
-      return embedded.withCopy((database) =>
-        runWithHelpers(path, embedded.url("postgres", database))
-      );
+      return embedded.withCopy((database) => runPgtap(path, embedded.url("postgres", database)));
     },
   }));
   return [...on17, ...pgtapOnDebian(paths, clusters)];
@@ -35,10 +31,10 @@ function pgtapOnDebian(paths: string[], clusters: TestClusters): TestTask[] {
   let previous: Promise<unknown> = Promise.resolve();
   return paths.map((path): TestTask => ({
     kind: "pgtap 15",
-    name: basename(path),
+    name: path.slice("supabase/tests/".length),
     run: async () => {
       const debian = await clusters.debian();
-      const result = previous.then(() => runWithHelpers(path, debian.url("postgres")));
+      const result = previous.then(() => runPgtap(path, debian.url("postgres")));
       previous = result.catch(() => {});
       return result;
     },
@@ -54,8 +50,8 @@ export function denoTasks(selection: Selection, signal: AbortSignal): TestTask[]
       run: () => runDenoTest({ deno: deno(), path, signal }),
     }));
   return [
-    ...tasks("deno", currentDeno, [...selection.scripts, ...selection.functions]),
-    ...tasks("deno 2.1", hostedDeno, selection.functions),
+    ...tasks("deno", currentDeno, [...selection.scripts, ...selection.unit]),
+    ...tasks("deno 2.1", hostedDeno, selection.unit),
   ];
 }
 
@@ -77,15 +73,4 @@ export function endToEndTasks(
       }
     },
   }));
-}
-
-/** Runs a pgTAP file after the helpers (`000_*`), which commit what the others use. */
-async function runWithHelpers(path: string, url: string) {
-  const isHelper = (file: string) => basename(file).startsWith("000_");
-  const helpers = (await filesBelow("supabase/tests", ".test.sql")).filter(isHelper);
-  for (const helper of isHelper(path) ? [] : helpers) {
-    const { failures } = await runPgtap(helper, url);
-    if (failures.length > 0) return { passed: 0, failures };
-  }
-  return runPgtap(path, url);
 }
