@@ -55,7 +55,7 @@ export function apiKeyToken(options: ApiKeyTokenOptions): () => Promise<string> 
     const asked = now();
     let wait = 0;
     try {
-      const answer = await ask(`${url.replace(/\/+$/, "")}/functions/v1/api-keys/token`, {
+      const answer = await ask(`${url.replace(/\/+$/, "")}/functions/v1/bulwark-api-keys/token`, {
         method: "POST",
         headers: { "x-api-key": apiKey },
         // The key goes where it was meant to go, or nowhere.
@@ -113,7 +113,7 @@ function steadyClock(): () => number {
   };
 }
 
-// Retry-After: as in supabase/functions/_shared/retry_after.ts, which this file stands without.
+// Retry-After: as in supabase/functions/_bulwark/foundation/retry_after.ts, which this file stands without.
 
 const month = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
 const time = String.raw`(\d\d:\d\d:\d\d)`;

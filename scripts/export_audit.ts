@@ -6,7 +6,7 @@
  *   --after <cursor>                goes on where an earlier export ended
  *   --system                        the entries without an organization, instead of an id
  *
- * NDJSON comes from the function `audit`, which signs where it begins and ends. What is there already
+ * NDJSON comes from the function `bulwark-audit`, which signs where it begins and ends. What is there already
  * of one that was stopped (`<file>.part`) is kept: the same command goes on after the last whole part
  * of it. The other formats begin anew.
  *
@@ -127,6 +127,7 @@ function readArguments() {
 
 async function signIn(): Promise<{ client: CallerClient; endpoint: AuditFunction }> {
   const options = {
+    db: { schema: "bulwark" as const },
     auth: { persistSession: false, autoRefreshToken: true, detectSessionInUrl: false },
   };
   const url = setting("SUPABASE_URL").replace(/\/+$/, "");

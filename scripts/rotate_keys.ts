@@ -92,7 +92,7 @@ async function scheduler(signal: AbortSignal): Promise<Work> {
     secret = (await loadSecrets(stackPaths().secrets)).schedulerSecret;
   }
   return async (body) => {
-    const answer = await fetch(`${url}/functions/v1/encryption/work`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-encryption/work`, {
       method: "POST",
       headers: { authorization: `Bearer ${secret}` },
       body: JSON.stringify(body),

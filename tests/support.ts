@@ -26,6 +26,7 @@ export const secretKey = setting("BULWARK_TEST_SECRET_KEY");
 export const superuserUrl = setting("BULWARK_TEST_ADMIN_DB_URL");
 
 const options = {
+  db: { schema: "bulwark" as const },
   auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
 };
 
@@ -103,7 +104,11 @@ export async function installHook(): Promise<void> {
   await owner`notify pgrst, 'reload config'`;
   await owner.end();
   const installed = async () => {
-    const headers = { apikey: publishableKey, "x-api-key": "none" };
+    const headers = {
+      apikey: publishableKey,
+      "x-api-key": "none",
+      "accept-profile": "bulwark",
+    };
     const answer = await fetch(`${url}/rest/v1/permissions?limit=1`, { headers });
     await answer.body?.cancel();
     return answer.status === 401;

@@ -9,7 +9,7 @@ export interface Arrived {
   isWhole: boolean;
 }
 
-/** How the function `audit` is reached. */
+/** How the function `bulwark-audit` is reached. */
 export interface AuditFunction {
   url: string;
   /** The bearer token, fresh for each request: an export may outlast it. */
@@ -36,7 +36,7 @@ export async function fetchBundle(
   });
   for (;;) {
     const bearer = await token();
-    const answer = await fetch(`${url}/functions/v1/audit/export?${query}`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-audit/export?${query}`, {
       headers: { apikey: publishableKey ?? bearer, authorization: `Bearer ${bearer}` },
     });
     if (answer.ok && answer.body) return answer.body;

@@ -129,7 +129,7 @@ const consistency: Checks<ConsistencyProof> = {
   path: hashes,
 };
 
-/** A consistency proof as the function `audit` answers it. */
+/** A consistency proof as the function `bulwark-audit` answers it. */
 export function readConsistency(value: unknown): ConsistencyProof {
   nested(consistency)(value, "the proof");
   return value as ConsistencyProof;

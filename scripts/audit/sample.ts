@@ -1,4 +1,4 @@
-/** Logs made up for tests, sealed and signed with the functions of `_shared/audit`, not ours. */
+/** Logs made up for tests, sealed and signed with the functions of `_bulwark/audit`, not ours. */
 import { sealBytes, timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
 import { fromBase64, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
@@ -123,7 +123,7 @@ export class SampleLog {
     this.#prunedThrough = throughSeal;
   }
 
-  /** An organization's log as the function `audit` reads it; a page has at most so many seals. */
+  /** An organization's log as the function `bulwark-audit` reads it; a page has at most so many seals. */
   source(organization_id: string | null, sealsPerPage = Infinity): ExportSource {
     const groups = () => this.#groupsOf(organization_id);
     return {
@@ -233,7 +233,7 @@ export async function makeSample(
   return { organization, log, lines, vkey, signer, note: log.note! };
 }
 
-/** The lines of a bundle, made as the function `audit` makes it. */
+/** The lines of a bundle, made as the function `bulwark-audit` makes it. */
 export async function exported(
   log: SampleLog,
   organization_id: string | null,

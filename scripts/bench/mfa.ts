@@ -80,6 +80,7 @@ export default bench({
           apikey: secrets.publishableKey,
           authorization: `Bearer ${token}`,
           "content-type": "application/json",
+          "content-profile": "bulwark",
         },
         body: JSON.stringify(body),
       });
@@ -87,7 +88,7 @@ export default bench({
       if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
     };
     const verify = ({ secret, token }: Account) =>
-      post("/functions/v1/mfa/verify", token, { code: codeNow(secret) });
+      post("/functions/v1/bulwark-mfa/verify", token, { code: codeNow(secret) });
     const threeCalls = async ({ token }: Account) => {
       for (let n = 0; n < 3; n++) {
         await post("/rest/v1/rpc/mfa_verified", token, { max_age: "1 minute" });

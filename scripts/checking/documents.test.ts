@@ -54,7 +54,7 @@ Deno.test("every function pins the versions that the tests ran with", async () =
 
 Deno.test("every variable that a function reads is described", async () => {
   const read = await allMatches(
-    "supabase/functions/_shared",
+    "supabase/functions/_bulwark",
     ".ts",
     /get\("((?:BULWARK|SENTRY|REDIS|UPSTASH)_[A-Z_]+)"\)/g,
   );

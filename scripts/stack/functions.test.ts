@@ -61,7 +61,7 @@ Deno.test("Deno.serve() is captured in each of its forms, also when loaded at th
 
 Deno.test("an unknown function is 404 with a code, and so is a path that is no name", () =>
   withFunctions({}, async (call) => {
-    for (const path of ["nope", "", "..%2f..%2fetc", "_shared"]) {
+    for (const path of ["nope", "", "..%2f..%2fetc", "_bulwark"]) {
       const response = await call(path);
       assert.equal(response.status, 404);
       assert.equal((await response.json()).code, "NOT_FOUND");

@@ -85,12 +85,12 @@ Deno.test("requests change no privilege of any role", () =>
       `;
     try {
       const before = await privileges();
-      const anybody = createClient(state.url, state.publishableKey);
+      const anybody = createClient(state.url, state.publishableKey, { db: { schema: "bulwark" } });
       await anybody.from("roles").select();
       await anybody.auth.signUp({ email: "ada@example.test", password: "a long passphrase" });
       await anybody.from("roles").select();
       await anybody.rpc("has_permission", { permission: "audit:read" });
-      await createClient(state.url, secrets.secretKey).from("roles").select();
+      await createClient(state.url, secrets.secretKey).schema("bulwark").from("roles").select();
       await anybody.auth.signOut();
       assert.deepEqual(await privileges(), before);
     } finally {

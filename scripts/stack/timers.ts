@@ -34,9 +34,9 @@ const databaseJobs: Record<string, number> = {
 
 /** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */
 const functionJobs: Record<string, number> = {
-  "audit/checkpoint": 60,
-  "encryption/work": 15,
-  "webhooks/deliver": 1,
+  "bulwark-audit/checkpoint": 60,
+  "bulwark-encryption/work": 15,
+  "bulwark-webhooks/deliver": 1,
 };
 
 /** Does on time what pg_cron and pg_net do on a hosted project. */

@@ -11,18 +11,18 @@ export async function apiKeys(place: Place): Promise<void> {
   const organizations = [];
   for (const name of ["Tour", "Elsewhere"]) {
     const slug = `${name.toLowerCase()}-${crypto.randomUUID().slice(0, 8)}`;
-    const made = ada.client.rpc("create_organization", { name, slug });
+    const made = ada.bulwark.rpc("create_organization", { name, slug });
     organizations.push((await step(`Ada makes the organization ${name}`, made)).id);
   }
   const [organization_id = "", elsewhere = ""] = organizations;
   await refused(
     "Ada wants one that grants roles",
     "API_KEY_SCOPE_NOT_FOR_PROGRAMS",
-    ada.client.rpc("create_api_key", { organization_id, name: "script", scopes: ["role:grant"] }),
+    ada.bulwark.rpc("create_api_key", { organization_id, name: "script", scopes: ["role:grant"] }),
   );
   const key = await step(
     "Ada makes one that reads and writes analytics",
-    ada.client.rpc("create_api_key", {
+    ada.bulwark.rpc("create_api_key", {
       organization_id,
       name: "script",
       scopes: ["analytics:read", "analytics:write"],
@@ -49,13 +49,13 @@ export async function apiKeys(place: Place): Promise<void> {
   await refused(
     "It makes itself another key",
     "42501",
-    script.rpc("create_api_key", { organization_id, name: "x", scopes: ["analytics:read"] }),
+    script.schema("bulwark").rpc("create_api_key", { organization_id, name: "x", scopes: ["analytics:read"] }),
   );
 
   title("Beyond its scope");
   const { api_key: narrow } = await step(
     "Ada makes a key that only reads",
-    ada.client.rpc("create_api_key", {
+    ada.bulwark.rpc("create_api_key", {
       organization_id,
       name: "reader",
       scopes: ["analytics:read"],
@@ -76,7 +76,7 @@ export async function apiKeys(place: Place): Promise<void> {
 
   title("Rotated: one successor, and an hour in which both work");
   const rotate = () =>
-    ada.client.rpc("rotate_api_key", { key_id: key.id ?? "", overlap: "1 hour" });
+    ada.bulwark.rpc("rotate_api_key", { key_id: key.id ?? "", overlap: "1 hour" });
   const successor = await step("Ada rotates the script's key", rotate());
   await refused("Somebody rotates it again", "API_KEY_ALREADY_ROTATED", rotate());
   const next = clientOf(place, successor.api_key);
@@ -85,7 +85,7 @@ export async function apiKeys(place: Place): Promise<void> {
 
   title("Revoked: the very next request, with the token from before");
   const revoke = (key_id: string | null) =>
-    ada.client.rpc("revoke_api_key", { key_id: key_id ?? "", because: "the script is gone" });
+    ada.bulwark.rpc("revoke_api_key", { key_id: key_id ?? "", because: "the script is gone" });
   await step("Ada revokes the successor", revoke(successor.id));
   await expect("It reads", [], read(next));
   await refused("It writes", "42501", write(next, organization_id, "Still here?"));
@@ -97,7 +97,7 @@ export async function apiKeys(place: Place): Promise<void> {
   title("The trail");
   const entries = await step(
     "Ada reads what was done in her organization",
-    ada.client.from("audit_logs")
+    ada.bulwark.from("audit_logs")
       .select("event_type, actor_type, actor_id, resource_id, after")
       .eq("organization_id", organization_id)
       .in("resource_type", ["public.reports", "bulwark.api_keys"]).order("id"),

@@ -13,7 +13,7 @@ export async function audit(place: Place): Promise<void> {
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
     "Ada makes an organization",
-    ada.client.rpc("create_organization", { name: "Tour", slug }),
+    ada.bulwark.rpc("create_organization", { name: "Tour", slug }),
   );
   const superuser = connect(place.superuserUrl);
   try {
@@ -29,7 +29,7 @@ export async function audit(place: Place): Promise<void> {
     await sealed();
 
     title("The log knows, and nobody edits it");
-    const written = ada.client.from("audit_logs").select("id, event_type, after")
+    const written = ada.bulwark.from("audit_logs").select("id, event_type, after")
       .eq("organization_id", organization_id).eq("resource_type", "public.reports").order("id");
     const entries = await step("Ada reads what was recorded", written);
     for (const { event_type, after } of entries) {
@@ -39,17 +39,17 @@ export async function audit(place: Place): Promise<void> {
     await expect(
       "Eve reads",
       [],
-      eve.client.from("audit_logs").select("id").eq("organization_id", organization_id),
+      eve.bulwark.from("audit_logs").select("id").eq("organization_id", organization_id),
     );
     await refused(
       "Ada edits an entry",
       "42501",
-      ada.client.from("audit_logs").update({ action: "nothing" }).eq("id", entry),
+      ada.bulwark.from("audit_logs").update({ action: "nothing" }).eq("id", entry),
     );
 
     title("Verified, in the database and without it");
     const verify = () =>
-      ada.client.rpc("verify_audit_log", { organization_id }).select("intact, problem, entry");
+      ada.bulwark.rpc("verify_audit_log", { organization_id }).select("intact, problem, entry");
     await expect("Ada verifies", [{ intact: true, problem: null, entry: null }], verify());
     const vkey = await checkpoint(place, await tokenOf(ada));
     show(await exportAndVerify(place, await tokenOf(ada), organization_id, vkey), []);
@@ -98,7 +98,7 @@ async function tokenOf(
 
 /** Has the log's head signed, and returns the public key. */
 async function checkpoint(place: Place, token: string): Promise<string> {
-  const url = `${place.url}/functions/v1/audit/checkpoint`;
+  const url = `${place.url}/functions/v1/bulwark-audit/checkpoint`;
   const asked = await fetch(url, {
     method: "POST",
     headers: { authorization: `Bearer ${place.schedulerSecret}` },
@@ -120,7 +120,7 @@ async function exportAndVerify(
   vkey: string,
 ): Promise<Verdict> {
   const query = new URLSearchParams({ format: "ndjson", organization_id });
-  const answer = await fetch(`${place.url}/functions/v1/audit/export?${query}`, {
+  const answer = await fetch(`${place.url}/functions/v1/bulwark-audit/export?${query}`, {
     headers: { apikey: place.publishableKey, authorization: `Bearer ${token}` },
   });
   if (!answer.ok || !answer.body) throw new Failure("TOUR", await answer.text());

@@ -9,7 +9,7 @@ export async function encryption(place: Place): Promise<void> {
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
     "Ada makes an organization",
-    ada.client.rpc("create_organization", { name: "Tour", slug }),
+    ada.bulwark.rpc("create_organization", { name: "Tour", slug }),
   );
   const [grace, alan] = [crypto.randomUUID(), crypto.randomUUID()];
   const { rows } = await step(
@@ -104,7 +104,7 @@ export async function encryption(place: Place): Promise<void> {
     await refused(
       "Ada, its administrator, shreds it",
       "RBAC_PERMISSION_DENIED",
-      ada.client.rpc("shred_organization", { organization_id, confirm_slug: slug }),
+      ada.bulwark.rpc("shred_organization", { organization_id, confirm_slug: slug }),
     );
     await superuser`select bulwark.shred_organization(${organization_id}, ${slug})`;
     console.log("  done     the operator shreds it, confirming with the slug");
@@ -132,7 +132,7 @@ async function call<Data>(
   body: Record<string, unknown>,
   secret?: string,
 ) {
-  const { data, error } = await client.functions.invoke<Data>(`encryption/${path}`, {
+  const { data, error } = await client.functions.invoke<Data>(`bulwark-encryption/${path}`, {
     body,
     ...(secret ? { headers: { authorization: `Bearer ${secret}` } } : {}),
   });

@@ -18,10 +18,9 @@ export interface Place {
 export type Chapter = (place: Place) => Promise<void>;
 
 /** The demo's own tables, which belong to the host application and not to Bulwark's types. */
-type Tables = Database["public"]["Tables"];
-export interface DemoDatabase {
-  public: Omit<Database["public"], "Tables"> & {
-    Tables: Tables & {
+export interface DemoDatabase extends Database {
+  public: {
+    Tables: {
       reports: {
         Row: { id: number; organization_id: string; title: string };
         Insert: { organization_id: string; title: string };
@@ -53,6 +52,8 @@ export interface DemoDatabase {
         Relationships: [];
       };
     };
+    Views: Record<never, never>;
+    Functions: Record<never, never>;
   };
 }
 
@@ -62,7 +63,10 @@ export interface Visitor {
   id: string;
   email: string;
   password: string;
+  /** For the host's tables, in schema public. */
   client: SupabaseClient<DemoDatabase>;
+  /** The same client, for what is Bulwark's. */
+  bulwark: ReturnType<typeof bulwarkOf>;
 }
 
 /** Signs up a new account. */
@@ -72,7 +76,7 @@ export async function signUp(place: Place, name: string): Promise<Visitor> {
   const password = crypto.randomUUID();
   const { data, error } = await client.auth.signUp({ email, password });
   if (error || !data.user) throw new Failure("TOUR", `Cannot sign up ${name}: ${error?.message}`);
-  return { name, id: data.user.id, email, password, client };
+  return { name, id: data.user.id, email, password, client, bulwark: bulwarkOf(client) };
 }
 
 /** The same account, signed in once more: a session of its own, as on another device. */
@@ -81,13 +85,17 @@ export async function signInAgain(place: Place, visitor: Visitor): Promise<Visit
   const { email, password, name } = visitor;
   const { error } = await client.auth.signInWithPassword({ email, password });
   if (error) throw new Failure("TOUR", `Cannot sign in ${name}: ${error.message}`);
-  return { ...visitor, client };
+  return { ...visitor, client, bulwark: bulwarkOf(client) };
 }
 
 function connect({ url, publishableKey }: Place): SupabaseClient<DemoDatabase> {
   return createClient<DemoDatabase>(url, publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
   });
+}
+
+function bulwarkOf(client: SupabaseClient<DemoDatabase>) {
+  return client.schema("bulwark");
 }
 
 /** Prints the title of a chapter. */

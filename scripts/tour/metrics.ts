@@ -92,7 +92,7 @@ function near(says: string, found: number, exact: number): void {
 async function scrape({ url, publishableKey, metricsToken }: Place): Promise<void> {
   title("A Prometheus scrapes; nobody else does");
   const ask = (token: string) =>
-    fetch(`${url}/functions/v1/metrics`, {
+    fetch(`${url}/functions/v1/bulwark-metrics`, {
       headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
     });
   const refused = await ask(`${metricsToken}x`);

@@ -11,7 +11,7 @@ import {
   type Visitor,
 } from "./guide.ts";
 
-/** What the function `mfa` hands out when a factor begins. */
+/** What the function `bulwark-mfa` hands out when a factor begins. */
 interface Begun {
   factor_id: string;
   secret: string;
@@ -25,15 +25,15 @@ export async function mfa(place: Place): Promise<void> {
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
     "Ada makes an organization",
-    ada.client.rpc("create_organization", { name: "Tour", slug }),
+    ada.bulwark.rpc("create_organization", { name: "Tour", slug }),
   );
   for (const [visitor, role] of [[ben, "admin"], [vic, "analyst"]] as const) {
     const [invitation] = await step(
       `Ada invites ${visitor.name} as ${role}`,
-      ada.client.rpc("invite_member", { organization_id, email: visitor.email, role }),
+      ada.bulwark.rpc("invite_member", { organization_id, email: visitor.email, role }),
     );
     const token = invitation?.token ?? "";
-    await step(`${visitor.name} accepts`, visitor.client.rpc("accept_invitation", { token }));
+    await step(`${visitor.name} accepts`, visitor.bulwark.rpc("accept_invitation", { token }));
   }
   const pay = (visitor: Visitor) =>
     visitor.client.from("payouts").insert({ organization_id, amount_cents: 4200 });
@@ -96,7 +96,7 @@ export async function mfa(place: Place): Promise<void> {
   }
   await step(
     "Ada sets the policy",
-    ada.client.rpc("set_mfa_policy", {
+    ada.bulwark.rpc("set_mfa_policy", {
       organization_id,
       required: true,
       reset_needs_approval: true,
@@ -106,11 +106,11 @@ export async function mfa(place: Place): Promise<void> {
   await expect(
     "Vic, not verified in this session, holds analytics:read",
     false,
-    again.client.rpc("has_permission", { permission, organization_id }),
+    again.bulwark.rpc("has_permission", { permission, organization_id }),
   );
   const [why] = await step(
     "Vic asks why",
-    again.client.rpc("explain_permission", { user_id: vic.id, permission, organization_id }),
+    again.bulwark.rpc("explain_permission", { user_id: vic.id, permission, organization_id }),
   );
   console.log(`           ${why?.reason}`);
   if (why?.reason !== "mfa_required") throw new Failure("TOUR", "Vic is not told why");
@@ -146,7 +146,7 @@ export async function mfa(place: Place): Promise<void> {
   await expect(
     "Vic's own log tells of it",
     [{ event: "reset", succeeded: true }],
-    vic.client.from("mfa_usage_log").select("event, succeeded").eq("event", "reset"),
+    vic.bulwark.from("mfa_usage_log").select("event, succeeded").eq("event", "reset"),
   );
   const fresh = await step<Begun>(
     "Vic, signed in just now, enrolls the new phone",
@@ -165,9 +165,9 @@ function code(secret: string, steps: number): string {
   });
 }
 
-/** Calls the function `mfa`, and answers as the Data API does. */
+/** Calls the function `bulwark-mfa`, and answers as the Data API does. */
 async function call<Data = unknown>(visitor: Visitor, path: string, body: object) {
-  const { data, error } = await visitor.client.functions.invoke<Data>(`mfa/${path}`, { body });
+  const { data, error } = await visitor.client.functions.invoke<Data>(`bulwark-mfa/${path}`, { body });
   if (!error) return { data: data as Data, error: null };
   const { code, message } = await error.context.json() as { code: string; message: string };
   return { data: null as Data, error: { code, message, details: code } };

@@ -16,7 +16,7 @@ export async function rateLimits(place: Place): Promise<void> {
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
     "Ada makes an organization",
-    ada.client.rpc("create_organization", { name: "Tour", slug }),
+    ada.bulwark.rpc("create_organization", { name: "Tour", slug }),
   );
   await withHook(place, async () => {
     await throttled("Ada", () => write(place, token, organization_id));
@@ -26,11 +26,11 @@ export async function rateLimits(place: Place): Promise<void> {
   title("Somebody guesses Vic's password through the function login");
   const [invitation] = await step(
     "Ada invites Vic",
-    ada.client.rpc("invite_member", { organization_id, email: vic.email, role: "viewer" }),
+    ada.bulwark.rpc("invite_member", { organization_id, email: vic.email, role: "viewer" }),
   );
   await step(
     "Vic accepts",
-    vic.client.rpc("accept_invitation", { token: invitation?.token ?? "" }),
+    vic.bulwark.rpc("accept_invitation", { token: invitation?.token ?? "" }),
   );
   let guesses = 0;
   for (;; guesses++) {
@@ -44,7 +44,7 @@ export async function rateLimits(place: Place): Promise<void> {
 
   title("Ada finds the security event, and nobody else does");
   const list = (visitor: Visitor) =>
-    visitor.client.rpc("list_security_events", { organization_id })
+    visitor.bulwark.rpc("list_security_events", { organization_id })
       .select("id, event_type, severity, user_id");
   const [event] = await step("Ada lists the events", list(ada));
   if (event?.event_type !== "brute_force" || event.user_id !== vic.id) {
@@ -55,20 +55,20 @@ export async function rateLimits(place: Place): Promise<void> {
   await refused(
     "Vic resolves it",
     "SECURITY_EVENT_NOT_FOUND",
-    vic.client.rpc("resolve_security_event", { event_id: event.id, note: "nothing" }),
+    vic.bulwark.rpc("resolve_security_event", { event_id: event.id, note: "nothing" }),
   );
   await step(
     "Ada takes it on",
-    ada.client.rpc("assign_security_event", { event_id: event.id, assignee: ada.id }),
+    ada.bulwark.rpc("assign_security_event", { event_id: event.id, assignee: ada.id }),
   );
   await refused(
     "Ada resolves it without a note",
     "SECURITY_INVALID_NOTE",
-    ada.client.rpc("resolve_security_event", { event_id: event.id, note: " " }),
+    ada.bulwark.rpc("resolve_security_event", { event_id: event.id, note: " " }),
   );
   await step(
     "Ada resolves it",
-    ada.client.rpc("resolve_security_event", { event_id: event.id, note: "Vic has been told" }),
+    ada.bulwark.rpc("resolve_security_event", { event_id: event.id, note: "Vic has been told" }),
   );
   await expect("Ada lists what is open", [], list(ada));
 }
@@ -104,7 +104,7 @@ async function tokenOf({ client }: Visitor): Promise<string> {
 }
 
 function ask({ url, publishableKey }: Place, token: string): Promise<Response> {
-  return fetch(`${url}/functions/v1/rbac`, {
+  return fetch(`${url}/functions/v1/bulwark-rbac`, {
     method: "POST",
     headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
     body: JSON.stringify({ permissions: ["audit:read"] }),
@@ -124,7 +124,7 @@ function write({ url, publishableKey }: Place, token: string, organization_id: s
 }
 
 async function guess({ url, publishableKey }: Place, { email }: Visitor, number: number) {
-  const answer = await fetch(`${url}/functions/v1/login`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-login`, {
     method: "POST",
     headers: { apikey: publishableKey },
     body: JSON.stringify({ email, password: `guess number ${number}` }),

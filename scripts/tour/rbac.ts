@@ -8,16 +8,16 @@ export async function rbac(place: Place): Promise<void> {
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
     "Ada makes an organization and is its administrator",
-    ada.client.rpc("create_organization", { name: "Tour", slug }),
+    ada.bulwark.rpc("create_organization", { name: "Tour", slug }),
   );
 
   title("Ada invites Vic; the token works once, and for Vic alone");
   const [invitation] = await step(
     "Ada invites Vic as viewer",
-    ada.client.rpc("invite_member", { organization_id, email: vic.email, role: "viewer" }),
+    ada.bulwark.rpc("invite_member", { organization_id, email: vic.email, role: "viewer" }),
   );
   const token = invitation?.token ?? "";
-  const accept = (visitor: Visitor) => visitor.client.rpc("accept_invitation", { token });
+  const accept = (visitor: Visitor) => visitor.bulwark.rpc("accept_invitation", { token });
   await refused("Eve found the token", "RBAC_INVITATION_INVALID", accept(eve));
   await step("Vic accepts", accept(vic));
   await refused("Vic accepts again", "RBAC_INVITATION_INVALID", accept(vic));
@@ -37,12 +37,12 @@ export async function rbac(place: Place): Promise<void> {
   const expires_at = new Date(Date.now() + 3600_000).toISOString();
   await step(
     "Ada grants Vic the role analyst for an hour",
-    ada.client.rpc("grant_role", { user_id: vic.id, role: "analyst", organization_id, expires_at }),
+    ada.bulwark.rpc("grant_role", { user_id: vic.id, role: "analyst", organization_id, expires_at }),
   );
   await step("Vic writes, with the token from before", write(vic, "Mine"));
   const [why] = await step(
     "Ada asks why Vic may",
-    ada.client.rpc("explain_permission", {
+    ada.bulwark.rpc("explain_permission", {
       user_id: vic.id,
       permission: "analytics:write",
       organization_id,
@@ -52,19 +52,19 @@ export async function rbac(place: Place): Promise<void> {
   await refused(
     "Vic makes himself an administrator",
     "RBAC_PERMISSION_DENIED",
-    vic.client.rpc("grant_role", { user_id: vic.id, role: "admin", organization_id }),
+    vic.bulwark.rpc("grant_role", { user_id: vic.id, role: "admin", organization_id }),
   );
   await refused(
     "Vic writes himself a grant",
     "42501",
-    vic.client.from("user_roles").update({ expires_at: null }).eq("user_id", vic.id),
+    vic.bulwark.from("user_roles").update({ expires_at: null }).eq("user_id", vic.id),
   );
 
   title("Revoked: the very next request, with the old token");
   for (const role of ["analyst", "viewer"]) {
     await step(
       `Ada revokes ${role}`,
-      ada.client.rpc("revoke_role", { user_id: vic.id, role, organization_id }),
+      ada.bulwark.rpc("revoke_role", { user_id: vic.id, role, organization_id }),
     );
   }
   await expect("Vic reads", [], read(vic));
@@ -72,11 +72,11 @@ export async function rbac(place: Place): Promise<void> {
   await expect(
     "Vic holds analytics:read",
     false,
-    vic.client.rpc("has_permission", { permission: "analytics:read", organization_id }),
+    vic.bulwark.rpc("has_permission", { permission: "analytics:read", organization_id }),
   );
   await refused(
     "Ada, the last administrator, leaves",
     "RBAC_LAST_ADMINISTRATOR",
-    ada.client.rpc("revoke_role", { user_id: ada.id, role: "admin", organization_id }),
+    ada.bulwark.rpc("revoke_role", { user_id: ada.id, role: "admin", organization_id }),
   );
 }

@@ -23,7 +23,7 @@ export async function webhooks(place: Place): Promise<void> {
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
     "Ada makes an organization",
-    ada.client.rpc("create_organization", { name: "Tour", slug }),
+    ada.bulwark.rpc("create_organization", { name: "Tour", slug }),
   );
   await using receiver = openReceiver();
   const wanted = {
@@ -52,7 +52,7 @@ export async function webhooks(place: Place): Promise<void> {
   title("An audit entry and a security event arrive, signed");
   await step(
     "Ada exports a report",
-    ada.client.rpc("log_audit_event", { event_type: "data.export", organization_id }),
+    ada.bulwark.rpc("log_audit_event", { event_type: "data.export", organization_id }),
   );
   const exported = await receiver.next(1);
   confirm("the entry arrived and verifies", exported, { type: "audit.data.export", fault: null });
@@ -75,7 +75,7 @@ export async function webhooks(place: Place): Promise<void> {
   receiver.failures = 2;
   await step(
     "Ada resolves the event while her receiver is down",
-    ada.client.rpc("resolve_security_event", { event_id: raised?.["id"], note: "A tour" }),
+    ada.bulwark.rpc("resolve_security_event", { event_id: raised?.["id"], note: "A tour" }),
   );
   const resolved = await receiver.next(5);
   confirm("it arrives at the third attempt", resolved, {
@@ -86,7 +86,7 @@ export async function webhooks(place: Place): Promise<void> {
   confirm("each with the id of the first", new Set(tries).size, 1);
   const delivery = tries[0] ?? "";
   const attempts = () =>
-    ada.client.from("webhook_attempts").select("number, outcome, status")
+    ada.bulwark.from("webhook_attempts").select("number, outcome, status")
       .eq("delivery_id", delivery).order("number");
   await until(async () => (await attempts()).data?.length === 3);
   await expect("the log has all of them", [
@@ -96,7 +96,7 @@ export async function webhooks(place: Place): Promise<void> {
   ], attempts());
 
   title("A replay, and somebody who replays on his own");
-  const { error } = await ada.client.rpc("replay_webhook_delivery", {
+  const { error } = await ada.bulwark.rpc("replay_webhook_delivery", {
     delivery_id: receiver.arrivals[1]?.id ?? "",
   });
   confirm("Ada replays the entry", error, null);
@@ -231,7 +231,7 @@ function openReceiver() {
 
 async function call(place: Place, visitor: Visitor, path: string, body?: unknown) {
   const { data } = await visitor.client.auth.getSession();
-  const answer = await fetch(`${place.url}/functions/v1/webhooks/${path}`, {
+  const answer = await fetch(`${place.url}/functions/v1/bulwark-webhooks/${path}`, {
     method: "POST",
     headers: {
       apikey: place.publishableKey,

@@ -34,7 +34,7 @@ const write = (client: ReportsClient, organization_id: string, title: string) =>
 
 Deno.test("KEY-H01: supabase-js reads and writes with a key in a header, under row-level security", async () => {
   const { owner, acme, globex, key, script } = await prepare();
-  assert.equal((await write(owner.client as unknown as ReportsClient, globex, "x")).error, null);
+  assert.equal((await write(owner.client.schema("public" as never) as unknown as ReportsClient, globex, "x")).error, null);
   assert.equal((await write(script, acme, "by header")).status, 201);
   assert.deepEqual(ok(await read(script)), [{ title: "by header" }], "its organization's alone");
   assert.equal((await write(script, globex, "no")).error?.code, "42501");
@@ -53,13 +53,13 @@ Deno.test("KEY-H02: beyond its scope, and for administration, it is refused", as
   assert.equal((await write(reader, acme, "no")).error?.code, "42501");
   for (
     const { error } of [
-      await reader.rpc("create_api_key", {
+      await reader.schema("bulwark").rpc("create_api_key", {
         organization_id: acme,
         name: "x",
         scopes: ["audit:read"],
       }),
-      await reader.rpc("grant_role", { user_id: owner.id, role: "admin", organization_id: acme }),
-      await reader.rpc("has_permission", { permission: "audit:read", organization_id: acme }),
+      await reader.schema("bulwark").rpc("grant_role", { user_id: owner.id, role: "admin", organization_id: acme }),
+      await reader.schema("bulwark").rpc("has_permission", { permission: "audit:read", organization_id: acme }),
     ]
   ) assert.equal(error?.code, "42501");
 });

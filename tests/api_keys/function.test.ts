@@ -25,7 +25,7 @@ import {
 async function twoOrganizations() {
   const owner = await signUp("owner");
   const [acme, globex] = [await createOrganization(owner), await createOrganization(owner)];
-  const reports = owner.client as unknown as ReportsClient;
+  const reports = owner.client.schema("public" as never) as unknown as ReportsClient;
   for (const organization_id of [acme, globex]) {
     ok(await reports.from("reports").insert({ organization_id, title: "by hand" }).select());
   }
@@ -63,14 +63,14 @@ Deno.test("KEY-E02: a key is refused beyond its scope, and every administrative 
   const write = await program.from("reports").insert({ organization_id: acme, title: "no" });
   assert.equal(write.error?.code, "42501");
   const calls = [
-    program.rpc("create_api_key", { organization_id: acme, name: "x", scopes: ["analytics:read"] }),
-    program.rpc("grant_role", { user_id: owner.id, role: "admin", organization_id: acme }),
-    program.rpc("log_audit_event", { event_type: "data.read" }),
-    program.rpc("has_permission", { permission: "analytics:read", organization_id: acme }),
+    program.schema("bulwark").rpc("create_api_key", { organization_id: acme, name: "x", scopes: ["analytics:read"] }),
+    program.schema("bulwark").rpc("grant_role", { user_id: owner.id, role: "admin", organization_id: acme }),
+    program.schema("bulwark").rpc("log_audit_event", { event_type: "data.read" }),
+    program.schema("bulwark").rpc("has_permission", { permission: "analytics:read", organization_id: acme }),
   ];
   for (const { error } of await Promise.all(calls)) assert.ok(error, "no call is open to a key");
   for (const table of ["organizations", "user_roles", "api_keys", "audit_logs"] as const) {
-    const { data } = await program.from(table).select();
+    const { data } = await program.schema("bulwark").from(table).select();
     assert.equal(data?.length ?? 0, 0, `${table} is closed to a key`);
   }
 });
@@ -230,7 +230,7 @@ Deno.test("KEY-E09: a leaked key that is reported is revoked, with a critical ev
       "github-public-key-signature": sign("sha256", Buffer.from(body), key).toString("base64"),
     });
     change(headers);
-    const address = `${url}/functions/v1/api-keys/report`;
+    const address = `${url}/functions/v1/bulwark-api-keys/report`;
     const answer = await fetch(address, { method: "POST", headers, body });
     return { status: answer.status, body: await answer.json() };
   };
@@ -271,7 +271,7 @@ Deno.test("KEY-E09: a leaked key that is reported is revoked, with a critical ev
 
 Deno.test("KEY-E10: the function knows two paths, and one method", async () => {
   const ask = async (path: string, method = "POST") => {
-    const answer = await fetch(`${url}/functions/v1/api-keys${path}`, { method });
+    const answer = await fetch(`${url}/functions/v1/bulwark-api-keys${path}`, { method });
     return [answer.status, (await answer.json()).code];
   };
   assert.deepEqual(await ask(""), [404, "NOT_FOUND"]);
@@ -287,7 +287,7 @@ Deno.test("KEY-E46: a scanner may report as much as it likes; what it did not si
     type: "pkcs8",
   });
   const report = async (body: string, signed = body) => {
-    const answer = await fetch(`${url}/functions/v1/api-keys/report`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-api-keys/report`, {
       method: "POST",
       headers: {
         "github-public-key-identifier": "local",

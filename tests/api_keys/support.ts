@@ -47,7 +47,7 @@ export async function exchange(
   apiKey: string | null,
   headers: Record<string, string> = {},
 ): Promise<{ status: number; headers: Headers; body: Record<string, unknown> }> {
-  const answer = await fetch(`${url}/functions/v1/api-keys/token`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-api-keys/token`, {
     method: "POST",
     headers: { ...headers, ...apiKey === null ? {} : { "x-api-key": apiKey } },
   });

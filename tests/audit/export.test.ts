@@ -49,7 +49,7 @@ async function fill(organization: string, count: number): Promise<void> {
 
 /** Seals the log and signs its head. */
 async function sign(): Promise<void> {
-  const answer = await fetch(`${url}/functions/v1/audit/checkpoint`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
     method: "POST",
     headers: { authorization: `Bearer ${schedulerSecret}` },
   });
@@ -80,7 +80,7 @@ async function run(args: string[], env: Record<string, string> = {}) {
 }
 
 async function verdictOf(path: string, person: Person = ada) {
-  const published = await fetch(`${url}/functions/v1/audit/checkpoint`, {
+  const published = await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
     headers: { authorization: `Bearer ${person.token}` },
   });
   const { keys } = await published.json();
@@ -94,7 +94,7 @@ async function verdictOf(path: string, person: Person = ada) {
 
 /** The exit code of `npm run verify-audit`. */
 async function verifyByProgram(path: string): Promise<number> {
-  const published = await fetch(`${url}/functions/v1/audit/checkpoint`, {
+  const published = await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
     headers: { authorization: `Bearer ${ada.token}` },
   });
   const { keys } = await published.json();
@@ -222,7 +222,7 @@ Deno.test("AUD-X06: a cursor does not make an export one that goes on", async ()
       limit: String(limit),
       ...cursor === null ? {} : { cursor },
     });
-    const answer = await fetch(`${url}/functions/v1/audit/export?${query}`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-audit/export?${query}`, {
       headers: { authorization: `Bearer ${ada.token}` },
     });
     await answer.body?.cancel();

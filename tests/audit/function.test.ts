@@ -1,4 +1,4 @@
-/** Function `audit` over HTTP, and what it hands out verified offline, also after tampering. */
+/** Function `bulwark-audit` over HTTP, and what it hands out verified offline, also after tampering. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { inline } from "../../scripts/audit/pool.ts";
@@ -45,13 +45,13 @@ async function get(person: Person | null, path: string): Promise<Response> {
   const authorization: Record<string, string> = person
     ? { authorization: `Bearer ${person.token}` }
     : {};
-  return await fetch(`${url}/functions/v1/audit/${path}`, {
+  return await fetch(`${url}/functions/v1/bulwark-audit/${path}`, {
     headers: { apikey: publishableKey, ...authorization },
   });
 }
 
 async function checkpoint(secret: string | null = schedulerSecret): Promise<Response> {
-  return await fetch(`${url}/functions/v1/audit/checkpoint`, {
+  return await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
     method: "POST",
     headers: secret === null ? {} : { authorization: `Bearer ${secret}` },
   });
@@ -234,7 +234,7 @@ Deno.test("AUD-F07: only the scheduler's secret makes a checkpoint", async () =>
 
 Deno.test("AUD-F15: the secret counts in its header alone, and only whole", async () => {
   const post = (path: string, init: RequestInit) =>
-    fetch(`${url}/functions/v1/audit/${path}`, { method: "POST", ...init });
+    fetch(`${url}/functions/v1/bulwark-audit/${path}`, { method: "POST", ...init });
   const before = (await (await get(ada, "checkpoint")).json()).tree_size;
   ok(await ada.client.rpc("log_audit_event", { event_type: "data.read" }));
   const attempts: [string, RequestInit][] = [
@@ -260,7 +260,7 @@ Deno.test("AUD-F15: the secret counts in its header alone, and only whole", asyn
   assert.equal((await (await get(ada, "checkpoint")).json()).tree_size, before);
   // And the secret opens nothing else.
   for (const path of ["export", "proof?id=x", "checkpoint"]) {
-    const answer = await fetch(`${url}/functions/v1/audit/${path}`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-audit/${path}`, {
       headers: { authorization: `Bearer ${schedulerSecret}`, apikey: publishableKey },
     });
     assert.equal(answer.ok, false, path);
@@ -288,6 +288,7 @@ Deno.test("AUD-F16: no cell of a CSV export begins a formula, whatever a client 
         apikey: publishableKey,
         authorization: `Bearer ${mallory.token}`,
         "content-type": "application/json",
+        "content-profile": "bulwark",
         "user-agent": /^[\x20-\x7e]*$/.test(formula) ? formula : "=1",
         "x-forwarded-for": "=cmd|' /C calc'!A0",
       },
@@ -487,7 +488,7 @@ Deno.test("AUD-F18: an export ends with what is signed, and the next one goes on
 
 Deno.test("AUD-F19: the secret key exports in its own name, and half of it nothing", async () => {
   const as = (secret: string) =>
-    fetch(`${url}/functions/v1/audit/export?organization_id=${acme}`, {
+    fetch(`${url}/functions/v1/bulwark-audit/export?organization_id=${acme}`, {
       headers: { authorization: `Bearer ${secret}` },
     });
   const answer = await as(secretKey);

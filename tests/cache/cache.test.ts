@@ -16,7 +16,7 @@ import postgres from "postgres";
 
 async function ask(person: Person, organization: string, permission = "analytics:write") {
   const query = new URLSearchParams({ permission, organization_id: organization });
-  const answer = await fetch(`${url}/functions/v1/rbac?${query}`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-rbac?${query}`, {
     headers: { apikey: publishableKey, authorization: `Bearer ${person.token}` },
   });
   await answer.body?.cancel();

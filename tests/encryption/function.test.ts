@@ -1,4 +1,4 @@
-/** Function `encryption` over HTTP: who may have what, moved values, rotation, shredding. */
+/** Function `bulwark-encryption` over HTTP: who may have what, moved values, rotation, shredding. */
 import assert from "node:assert/strict";
 import {
   addContacts,

@@ -19,7 +19,7 @@ export interface Answer {
 
 /** Calls the function as the bearer of a token. */
 export async function call(token: string | null, path: string, body: unknown): Promise<Answer> {
-  const answer = await fetch(`${url}/functions/v1/encryption/${path}`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-encryption/${path}`, {
     method: "POST",
     headers: { apikey: publishableKey, ...(token ? { authorization: `Bearer ${token}` } : {}) },
     body: JSON.stringify(body),
@@ -83,7 +83,7 @@ export async function addContacts(
 /** The demo's table, which belongs to the host application and not to the generated types. */
 export function table({ client }: Person) {
   // deno-lint-ignore no-explicit-any
-  return (client as any).from("contacts");
+  return (client as any).schema("public").from("contacts");
 }
 
 /** Texts of contacts by id. */

@@ -10,7 +10,7 @@ const script = `
   const tell = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
   (async () => {
     const { url, key } = await (await fetch("/settings")).json();
-    const client = supabase.createClient(url, key);
+    const client = supabase.createClient(url, key, { db: { schema: "bulwark" } });
     const email = crypto.randomUUID() + "@browser.test";
     const slug = "browser-" + crypto.randomUUID().slice(0, 8);
     const signUp = await client.auth.signUp({ email, password: crypto.randomUUID() });
@@ -18,7 +18,7 @@ const script = `
     const asked = { permission: "audit:read", organization_id: made.data?.id };
     const permission = await client.rpc("has_permission", asked);
     const listed = await client.from("organizations").select("slug");
-    const called = await client.functions.invoke("rbac", {
+    const called = await client.functions.invoke("bulwark-rbac", {
       body: { permissions: ["audit:read", "system:admin"], organization_id: made.data?.id },
     });
     const refused = await client.rpc("has_permission", { permission: "no:such" });
@@ -30,13 +30,13 @@ const script = `
       tracestate: "vendor=1",
       "x-host-app": "1",
     };
-    const traced = await client.functions.invoke("rbac", {
+    const traced = await client.functions.invoke("bulwark-rbac", {
       body: { permissions: ["audit:read"], organization_id: made.data?.id },
       headers,
       region: "eu-west-1",
     });
-    const read = await fetch(url + "/functions/v1/rbac", { method: "HEAD", headers: { apikey: key } });
-    const limit = await client.functions.invoke("rbac", { body: { permissions: [] } })
+    const read = await fetch(url + "/functions/v1/bulwark-rbac", { method: "HEAD", headers: { apikey: key } });
+    const limit = await client.functions.invoke("bulwark-rbac", { body: { permissions: [] } })
       .then(({ response }) => response?.headers.get("ratelimit-policy"));
     await tell({
       origin: location.origin,

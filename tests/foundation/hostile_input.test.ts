@@ -48,7 +48,7 @@ function* variants(value: Json): Generator<Json> {
 
 /** The status of an answer, whose body is always one of ours. */
 async function ask(method: string, path: string, token: string, body?: string): Promise<number> {
-  const answer = await fetch(`${url}/functions/v1/${path}`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-${path}`, {
     method,
     headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
     ...body === undefined ? {} : { body },

@@ -29,7 +29,7 @@ async function place() {
 
 /** HTTP status and code of a call of a function with a token. */
 async function refused(token: string, method: string, path: string, body?: unknown) {
-  const answer = await fetch(`${url}/functions/v1/${path}`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-${path}`, {
     method,
     headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -279,7 +279,7 @@ Deno.test("SES-F07: an API key goes on when its owner signs out", async () => {
   assert.equal((await admin.client.auth.signOut({ scope: "global" })).error, null);
   const listed = ok(
     await createClient<Database>(url, Deno.env.get("BULWARK_TEST_SECRET_KEY")!)
-      .rpc("list_api_keys", { organization_id: organization }),
+      .schema("bulwark").rpc("list_api_keys", { organization_id: organization }),
   );
   assert.deepEqual(
     listed.map(({ id, status }) => ({ id, status })),

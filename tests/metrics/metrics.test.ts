@@ -26,7 +26,7 @@ function sample(metric: string, labels: Record<string, string>, values: number[]
 }
 
 async function get(query: string, headers: Record<string, string> = {}): Promise<Response> {
-  return await fetch(`${url}/functions/v1/metrics${query}`, {
+  return await fetch(`${url}/functions/v1/bulwark-metrics${query}`, {
     headers: { apikey: publishableKey, ...headers },
   });
 }
@@ -149,7 +149,7 @@ Deno.test("MET-E04: a scraper with its token reads what requests left behind, in
   const admin = await signUp("admin");
   const organization_id = await createOrganization(admin);
   for (let i = 0; i < 5; i++) {
-    const answer = await fetch(`${url}/functions/v1/rbac`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-rbac`, {
       method: "POST",
       headers: { apikey: publishableKey, authorization: `Bearer ${admin.token}` },
       body: JSON.stringify({ permissions: ["audit:read"], organization_id }),

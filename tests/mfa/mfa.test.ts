@@ -1,4 +1,4 @@
-/** Function `mfa` over HTTP: enrolling, verifying, backup codes, and what a session gains by it. */
+/** Function `bulwark-mfa` over HTTP: enrolling, verifying, backup codes, and what a session gains by it. */
 import assert from "node:assert/strict";
 import { connect, createOrganization, join, ok, service, signUp, url } from "../support.ts";
 import {
@@ -352,7 +352,7 @@ Deno.test("MFA-F13: an organization that requires MFA is closed until it is veri
     ok(await again.client.rpc("has_permission", { permission: "analytics:read", organization_id }));
   const ask = async () => {
     const query = new URLSearchParams({ permission: "analytics:read", organization_id: acme });
-    const answer = await fetch(`${url}/functions/v1/rbac?${query}`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-rbac?${query}`, {
       headers: { authorization: `Bearer ${again.token}` },
     });
     return answer.status === 204 ? 204 : `${answer.status} ${(await answer.json()).code}`;

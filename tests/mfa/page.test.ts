@@ -28,7 +28,9 @@ async function run<Result>(settings: Record<string, unknown>, script: string) {
   );
   const before = `
     const settings = ${JSON.stringify(settings)};
-    globalThis.supabase = supabase.createClient(settings.url, settings.key);
+    globalThis.supabase = supabase.createClient(settings.url, settings.key, {
+      db: { schema: "bulwark" },
+    });
     globalThis.organization_id = settings.organization;
     const tell = (result) => fetch("/result", { method: "POST", body: JSON.stringify(result) });
     const until = async (check) => {

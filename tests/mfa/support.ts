@@ -12,9 +12,9 @@ export interface Answer {
   body: any;
 }
 
-/** Calls the function `mfa` with a token. */
+/** Calls the function `bulwark-mfa` with a token. */
 export async function call(token: string, path: string, body?: unknown): Promise<Answer> {
-  const answer = await fetch(`${url}/functions/v1/mfa${path}`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-mfa${path}`, {
     method: body === undefined ? "GET" : "POST",
     headers: { apikey: publishableKey, authorization: `Bearer ${token}` },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -95,5 +95,8 @@ export async function signInAgain<P extends Person>(person: P): Promise<P> {
 
 /** A client that goes on using a token, whatever becomes of its session. */
 export function clientWith(token: string): Client {
-  return createClient<Database>(url, publishableKey, { accessToken: () => Promise.resolve(token) });
+  return createClient<Database>(url, publishableKey, {
+    db: { schema: "bulwark" },
+    accessToken: () => Promise.resolve(token),
+  });
 }

@@ -140,7 +140,7 @@ Deno.test("RATE-E14: a login whose bucket is held is refused, and waits for nobo
   const email = `held-${crypto.randomUUID()}@people.test`;
   const begin = (held: postgres.TransactionSql) => held`select bulwark.begin_login(${email})`;
   await whileHeld(begin, async () => {
-    const answer = await fetch(`${url}/functions/v1/login`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-login`, {
       method: "POST",
       headers: { apikey: publishableKey, "content-type": "application/json" },
       body: JSON.stringify({ email, password: "a password of some length" }),
@@ -159,7 +159,7 @@ Deno.test("RATE-E15: 600 calls at once on one bucket get its capacity and what i
   const capacity = Number(rows[0]?.capacity);
   for (const who of [{ authorization: `Bearer ${token}` }, {}]) {
     const ask = async () => {
-      const answer = await fetch(`${url}/functions/v1/rbac`, {
+      const answer = await fetch(`${url}/functions/v1/bulwark-rbac`, {
         method: "POST",
         headers: {
           apikey: publishableKey,

@@ -22,7 +22,7 @@ import {
 const headers = { apikey: publishableKey, "content-type": "application/json" };
 
 async function ask(token: string | null, forwarded = "192.0.2.1"): Promise<Response> {
-  const answer = await fetch(`${url}/functions/v1/rbac`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-rbac`, {
     method: "POST",
     headers: {
       ...headers,
@@ -35,7 +35,7 @@ async function ask(token: string | null, forwarded = "192.0.2.1"): Promise<Respo
 }
 
 async function attempt(email: string, password: string, forwarded = "192.0.2.1") {
-  const answer = await fetch(`${url}/functions/v1/login`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-login`, {
     method: "POST",
     headers: { ...headers, "x-forwarded-for": forwarded },
     body: JSON.stringify({ email, password }),
@@ -340,7 +340,7 @@ Deno.test("RATE-E07: whoever is refused for want of permissions again and again 
   await join(admin, organization, prober, "viewer");
   for (let n = 0; n < 20; n++) {
     const query = new URLSearchParams({ permission: "audit:read", organization_id: organization });
-    const answer = await fetch(`${url}/functions/v1/rbac?${query}`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-rbac?${query}`, {
       headers: { ...headers, authorization: `Bearer ${prober.token}` },
     });
     await answer.body?.cancel();
@@ -392,11 +392,11 @@ Deno.test("RATE-E09: every function is limited, and says so", async () => {
     webhooks: ["POST", "/endpoints"],
   };
   const folders = new URL("../../supabase/functions/", import.meta.url);
-  const functions = [...Deno.readDirSync(folders)].map(({ name }) => name)
-    .filter((name) => name !== "_shared").sort();
+  const functions = [...Deno.readDirSync(folders)].map(({ name }) => name.replace("bulwark-", ""))
+    .filter((name) => name !== "_bulwark").sort();
   assert.deepEqual(functions, Object.keys(requests));
   for (const [name, [method, path]] of Object.entries(requests)) {
-    const answer = await fetch(`${url}/functions/v1/${name}${path}`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-${name}${path}`, {
       method,
       headers: { ...headers, authorization: `Bearer ${token}`, "x-api-key": "none" },
       ...method === "POST"
@@ -406,7 +406,7 @@ Deno.test("RATE-E09: every function is limited, and says so", async () => {
     await answer.body?.cancel();
     assert.match(answer.headers.get("ratelimit-policy") ?? "", /;q=\d+;w=\d+$/, name);
   }
-  const report = await fetch(`${url}/functions/v1/api-keys/report`, {
+  const report = await fetch(`${url}/functions/v1/bulwark-api-keys/report`, {
     method: "POST",
     headers,
     body: "[]",

@@ -1,11 +1,11 @@
-/** Function `rbac` over HTTP, with real tokens and with forged ones. */
+/** Function `bulwark-rbac` over HTTP, with real tokens and with forged ones. */
 import assert from "node:assert/strict";
 import { createOrganization, publishableKey, signUp, url } from "../support.ts";
 
 const headers = { apikey: publishableKey };
 
 async function ask(token: string | null, body: unknown): Promise<Response> {
-  return await fetch(`${url}/functions/v1/rbac`, {
+  return await fetch(`${url}/functions/v1/bulwark-rbac`, {
     method: "POST",
     headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
     body: typeof body === "string" ? body : JSON.stringify(body),
@@ -34,7 +34,7 @@ Deno.test("RBAC-F02: a reverse proxy gets 204, 403 or 401", async () => {
   const organization = await createOrganization(admin);
   const forward = async (permission: string, token?: string) => {
     const query = new URLSearchParams({ permission, organization_id: organization });
-    const answer = await fetch(`${url}/functions/v1/rbac?${query}`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-rbac?${query}`, {
       headers: { ...headers, ...(token ? { authorization: `Bearer ${token}` } : {}) },
     });
     await answer.body?.cancel();
@@ -46,7 +46,7 @@ Deno.test("RBAC-F02: a reverse proxy gets 204, 403 or 401", async () => {
   assert.equal(await forward("audit:raed", admin.token), 400);
   assert.equal(await forward("org:read&permission=system:admin", admin.token), 400);
   const twice = await fetch(
-    `${url}/functions/v1/rbac?permission=system:admin&permission=org:read&organization_id=${organization}`,
+    `${url}/functions/v1/bulwark-rbac?permission=system:admin&permission=org:read&organization_id=${organization}`,
     { headers: { ...headers, authorization: `Bearer ${admin.token}` } },
   );
   assert.equal(twice.status, 400, "a parameter that comes twice is refused");
@@ -91,7 +91,7 @@ Deno.test("RBAC-F04: bad input is a clear error and never a stack trace", async 
     assert.equal(JSON.parse(text).code, code);
     assert.ok(!/\bat \w+.*:\d+:\d+/.test(text), "no stack trace");
   }
-  const wrong = await fetch(`${url}/functions/v1/rbac`, { method: "DELETE", headers });
+  const wrong = await fetch(`${url}/functions/v1/bulwark-rbac`, { method: "DELETE", headers });
   assert.equal(wrong.status, 405);
   await wrong.body?.cancel();
 });

@@ -71,7 +71,7 @@ Deno.test("RBAC-E04: internals are not reachable over HTTP", async () => {
       headers: {
         apikey: Deno.env.get("BULWARK_TEST_PUBLISHABLE_KEY") ?? "",
         authorization: `Bearer ${admin.token}`,
-        "accept-profile": "private",
+        "accept-profile": "bulwark_private",
       },
     });
     assert.ok(answer.status >= 400, `${path}: ${answer.status}`);

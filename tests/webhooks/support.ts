@@ -68,7 +68,7 @@ export async function call(
   path: string,
   body?: unknown,
 ): Promise<{ status: number; body: Record<string, unknown> }> {
-  const answer = await fetch(`${url}/functions/v1/webhooks/${path}`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-webhooks/${path}`, {
     method,
     headers: {
       apikey: publishableKey,

@@ -1,4 +1,4 @@
-/** Function `webhooks` over HTTP: endpoints, their rights, and what arrives at real receivers. */
+/** Function `bulwark-webhooks` over HTTP: endpoints, their rights, and what arrives at real receivers. */
 import assert from "node:assert/strict";
 import { createOrganization, join, ok, schedulerSecret, signUp, url } from "../support.ts";
 import { connect } from "../support.ts";
@@ -121,14 +121,14 @@ Deno.test("WHK-F04: nobody manages endpoints of an organization where they may n
 Deno.test("WHK-F05: only the scheduler has deliveries made", async () => {
   const admin = await signUp("admin");
   for (const authorization of ["", "Bearer guess", `Bearer ${admin.token}`]) {
-    const answer = await fetch(`${url}/functions/v1/webhooks/deliver`, {
+    const answer = await fetch(`${url}/functions/v1/bulwark-webhooks/deliver`, {
       method: "POST",
       headers: { authorization },
     });
     assert.equal(answer.status, 401);
     await answer.body?.cancel();
   }
-  const answer = await fetch(`${url}/functions/v1/webhooks/deliver?wait_seconds=0`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-webhooks/deliver?wait_seconds=0`, {
     method: "POST",
     headers: { authorization: `Bearer ${schedulerSecret}` },
   });

@@ -1,8 +1,8 @@
 /**
- * Function `api-keys`: what a program without a session talks to.
+ * Function `bulwark-api-keys`: what a program without a session talks to.
  *
- * `POST /api-keys/token` with the key in the header `x-api-key` answers `{ access_token, token_type,
- * expires_in }`: a token of five minutes for the Data API. `POST /api-keys/report` takes reports of
+ * `POST /bulwark-api-keys/token` with the key in the header `x-api-key` answers `{ access_token, token_type,
+ * expires_in }`: a token of five minutes for the Data API. `POST /bulwark-api-keys/report` takes reports of
  * leaked keys in the form of GitHub's secret scanning and answers `[]`, whatever was in them.
  */
 import { exchangeKey } from "../_bulwark/api_keys/exchange.ts";
@@ -41,9 +41,9 @@ async function takeReport(request: Request, body: Uint8Array): Promise<Response>
 
 const answer = router(limit, {
   // Charged by the exchange itself: to the key, or where there is none to the address.
-  async "POST /api-keys/token"(request) {
+  async "POST /bulwark-api-keys/token"(request) {
     const sign = await (signer ??= openSigner(env));
-    const parts = { verify, sign, issuer: `${env.url}/functions/v1/api-keys` };
+    const parts = { verify, sign, issuer: `${env.url}/functions/v1/bulwark-api-keys` };
     return await exchangeKey(parts, {
       apiKey: request.headers.get("x-api-key") ?? "",
       address: clientAddress(request, env),
@@ -51,7 +51,7 @@ const answer = router(limit, {
     });
   },
   // No scanner is kept from reporting by how often it does; a large report is charged to read it.
-  async "POST /api-keys/report"(request) {
+  async "POST /bulwark-api-keys/report"(request) {
     if (!isSmallReport(request)) {
       return await charged(async () => takeReport(request, await signed(request)))(request);
     }

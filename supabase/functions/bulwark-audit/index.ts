@@ -1,8 +1,8 @@
 /**
- * Function `audit`: signs the log's head for the scheduler (`POST /audit/checkpoint`) and hands out,
- * as the bearer of the token, the newest checkpoint (`GET /audit/checkpoint`), proofs
- * (`GET /audit/proof?id=`, `GET /audit/proof/consistency?from=&to=`) and exports
- * (`GET /audit/export?format=&organization_id=&cursor=&limit=`).
+ * Function `bulwark-audit`: signs the log's head for the scheduler (`POST /bulwark-audit/checkpoint`) and hands out,
+ * as the bearer of the token, the newest checkpoint (`GET /bulwark-audit/checkpoint`), proofs
+ * (`GET /bulwark-audit/proof?id=`, `GET /bulwark-audit/proof/consistency?from=&to=`) and exports
+ * (`GET /bulwark-audit/export?format=&organization_id=&cursor=&limit=`).
  */
 import { makeCheckpoint, readLogKeys } from "../_bulwark/audit/checkpoint.ts";
 import { exportHeaders, exportSource, startExport } from "../_bulwark/audit/export.ts";
@@ -26,26 +26,26 @@ const limit = openLimits(readRateLimitEnv());
 const serviceFor = (request: Request) => serviceClient(env, correlationIdOf(request));
 
 const answer = router(limit, {
-  "POST /audit/checkpoint": forScheduler(limit, env.schedulerSecret, async (request) => {
+  "POST /bulwark-audit/checkpoint": forScheduler(limit, env.schedulerSecret, async (request) => {
     const options = { patience: schedulerPatience };
     const log = checkpointLog(serviceClient(env, correlationIdOf(request), options));
     return Response.json(await makeCheckpoint(log, await readLogKeys(env), openSink(env)));
   }),
-  "GET /audit/checkpoint": limit("api_default", async (request) => {
+  "GET /bulwark-audit/checkpoint": limit("api_default", async (request) => {
     return Response.json(await publishedCheckpoint(callerClient(request, env)));
   }),
-  "GET /audit/proof": limit("api_default", async (request) => {
+  "GET /bulwark-audit/proof": limit("api_default", async (request) => {
     const client = callerClient(request, env);
     const { id: entry_id } = parse(proofQuery, queryOf(request));
     return Response.json(unwrap(await client.rpc("audit_inclusion_proof", { entry_id })));
   }),
-  "GET /audit/proof/consistency": limit("api_default", async (request) => {
+  "GET /bulwark-audit/proof/consistency": limit("api_default", async (request) => {
     const client = callerClient(request, env);
     const { from: from_size, to: to_size } = parse(consistencyQuery, queryOf(request));
     const sizes = { from_size, to_size };
     return Response.json(unwrap(await client.rpc("audit_consistency_proof", sizes)));
   }),
-  "GET /audit/export": limit(exportRule(serviceFor, env.secretKey), async (request, charged) => {
+  "GET /bulwark-audit/export": limit(exportRule(serviceFor, env.secretKey), async (request, charged) => {
     const client = callerOrService(request, env);
     const asked = parse(exportQuery, queryOf(request));
     const { signers } = env.signingKeys === null ? { signers: [] } : await readLogKeys(env);

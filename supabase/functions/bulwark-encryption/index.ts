@@ -1,10 +1,10 @@
 /**
- * Function `encryption`: the fields of declared columns in schema public, as the bearer of the token:
- * `POST /encryption/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the
- * columns to write. `POST /encryption/decrypt` `{ table, columns, primary_keys }`: the texts of rows
- * that the bearer can read. `POST /encryption/find` `{ table, organization_id, column, value, cursor }`:
- * the rows with a text. `POST /encryption/rotate` `{ organization_id, purpose }`: a new data key.
- * `POST /encryption/work` is for the scheduler: re-encrypts, and rotates what it is told to.
+ * Function `bulwark-encryption`: the fields of declared columns in schema public, as the bearer of the token:
+ * `POST /bulwark-encryption/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the
+ * columns to write. `POST /bulwark-encryption/decrypt` `{ table, columns, primary_keys }`: the texts of rows
+ * that the bearer can read. `POST /bulwark-encryption/find` `{ table, organization_id, column, value, cursor }`:
+ * the rows with a text. `POST /bulwark-encryption/rotate` `{ organization_id, purpose }`: a new data key.
+ * `POST /bulwark-encryption/work` is for the scheduler: re-encrypts, and rotates what it is told to.
  */
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { decryptRows, encryptRows, findRows } from "../_bulwark/encryption/access.ts";
@@ -34,23 +34,23 @@ const asCaller = (request: Request) => ({
   refusal: (thrown: EncryptionError) => refusalOf(thrown, correlationIdOf(request)),
 });
 const answer = router(limit, {
-  "POST /encryption/encrypt": limit(
+  "POST /bulwark-encryption/encrypt": limit(
     "api_relaxed",
     answering((request, body) => encryptRows(asCaller(request), parse(input.encryptInput, body))),
   ),
-  "POST /encryption/decrypt": limit(
+  "POST /bulwark-encryption/decrypt": limit(
     "api_relaxed",
     answering((request, body) => decryptRows(asCaller(request), parse(input.decryptInput, body))),
   ),
-  "POST /encryption/find": limit(
+  "POST /bulwark-encryption/find": limit(
     "api_relaxed",
     answering((request, body) => findRows(asCaller(request), parse(input.findInput, body))),
   ),
-  "POST /encryption/rotate": limit(
+  "POST /bulwark-encryption/rotate": limit(
     "api_strict",
     answering((request, body) => rotate(asCaller(request), parse(input.rotateInput, body))),
   ),
-  "POST /encryption/work": forScheduler(
+  "POST /bulwark-encryption/work": forScheduler(
     limit,
     env.schedulerSecret,
     answering(async (request, body) => {

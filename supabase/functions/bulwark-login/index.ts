@@ -1,5 +1,5 @@
 /**
- * Function `login`: `POST /login` with `{ email, password }` signs in with Supabase Auth, and answers
+ * Function `bulwark-login`: `POST /bulwark-login` with `{ email, password }` signs in with Supabase Auth, and answers
  * as Auth does. The caller is charged before anything is read, then the address and the account,
  * whether that exists or not; whatever Auth refuses is the same 401.
  */
@@ -42,4 +42,4 @@ const answer = limit("api_default", async (request) => {
   throw failed;
 });
 
-Deno.serve(handle(router(limit, { "POST /login": answer })));
+Deno.serve(handle(router(limit, { "POST /bulwark-login": answer })));

@@ -1,5 +1,5 @@
 /**
- * Function `metrics`: `GET /metrics` answers with all metrics as Prometheus or OpenMetrics text, or
+ * Function `bulwark-metrics`: `GET /bulwark-metrics` answers with all metrics as Prometheus or OpenMetrics text, or
  * with `?format=json` (or that in Accept) with what the console shows. For whoever holds
  * system:monitor for the whole installation, for a scraper with its token, and for the secret key.
  */
@@ -41,4 +41,4 @@ const answer = limit(rule, async (request) => {
   return new Response(text, { headers: { "content-type": contentTypes[format] } });
 });
 
-Deno.serve(handle(router(limit, { "GET /metrics": answer })));
+Deno.serve(handle(router(limit, { "GET /bulwark-metrics": answer })));

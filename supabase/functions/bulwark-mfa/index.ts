@@ -1,7 +1,7 @@
 /**
- * Function `mfa`: second factors of the bearer of the token, all bodies and answers in JSON.
+ * Function `bulwark-mfa`: second factors of the bearer of the token, all bodies and answers in JSON.
  *
- * `GET /mfa` says what there is; `POST /mfa/…`: `enroll` { name }, `activate` { code }, `verify`
+ * `GET /bulwark-mfa` says what there is; `POST /bulwark-mfa/…`: `enroll` { name }, `activate` { code }, `verify`
  * { code } of either kind, `verify-backup-code` { code }, `backup-codes` {}, `disable` { factor_id } or
  * { backup_code }, `devices` { name }, `devices/present` { token }, `devices/revoke` { device_id },
  * and for administrators `resets` { user_id, organization_id, reason }, `resets/approve` and

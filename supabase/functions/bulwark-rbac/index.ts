@@ -1,8 +1,8 @@
 /**
- * Function `rbac`: asks the permission catalogue on behalf of services that do not speak PostgREST.
+ * Function `bulwark-rbac`: asks the permission catalogue on behalf of services that do not speak PostgREST.
  *
- * `GET /rbac?permission=audit:read&organization_id=…` answers 204 or 403, as the forward-auth
- * request of a reverse proxy wants it. `POST /rbac` with `{ permissions, organization_id }` answers
+ * `GET /bulwark-rbac?permission=audit:read&organization_id=…` answers 204 or 403, as the forward-auth
+ * request of a reverse proxy wants it. `POST /bulwark-rbac` with `{ permissions, organization_id }` answers
  * 200 `{ allowed: { "audit:read": true } }`. Both act as the bearer of the token.
  */
 import { z } from "zod";
@@ -27,13 +27,13 @@ const env = readRateLimitEnv();
 const limit = openLimits(env);
 
 const answer = router(limit, {
-  "GET /rbac": limit("api_default", async (request) => {
+  "GET /bulwark-rbac": limit("api_default", async (request) => {
     const client = callerClient(request, env);
     const asked = parse(question, queryOf(request));
     await requirePermission(client, asked.permission, asked.organization_id);
     return new Response(null, { status: 204 });
   }),
-  "POST /rbac": limit("api_default", async (request) => {
+  "POST /bulwark-rbac": limit("api_default", async (request) => {
     const client = callerClient(request, env);
     const asked = parse(batch, await readJson(request));
     const allowed = await checkPermissions(client, asked.permissions, asked.organization_id);

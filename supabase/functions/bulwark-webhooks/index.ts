@@ -1,8 +1,8 @@
 /**
- * Function `webhooks`. As the bearer of the token: makes an endpoint (`POST /webhooks/endpoints`),
+ * Function `bulwark-webhooks`. As the bearer of the token: makes an endpoint (`POST /bulwark-webhooks/endpoints`),
  * moves it (`PUT …/endpoints/<id>/destination`), exchanges its secret (`POST …/<id>/rotate`) and
  * sends it a sample now (`POST …/<id>/test`). For the scheduler: delivers what is due
- * (`POST /webhooks/deliver`). Everything else is an RPC of the database.
+ * (`POST /bulwark-webhooks/deliver`). Everything else is an RPC of the database.
  */
 import { unwrap } from "../_bulwark/foundation/errors.ts";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
@@ -28,25 +28,25 @@ const asService = (request: Request, options = {}) => {
 const asCaller = (from: Request) => ({ ...asService(from), client: callerClient(from, env) });
 
 const answer = router(limit, {
-  "POST /webhooks/endpoints": limit("api_default", async (request) => {
+  "POST /bulwark-webhooks/endpoints": limit("api_default", async (request) => {
     const asked = parse(input.newEndpoint, await readJson(request));
     return Response.json(await createEndpoint(asCaller(request), asked), { status: 201 });
   }),
-  "PUT /webhooks/endpoints/<id>/destination": limit("api_default", async (request) => {
+  "PUT /bulwark-webhooks/endpoints/<id>/destination": limit("api_default", async (request) => {
     const asked = parse(input.newDestination, await readJson(request));
     await moveEndpoint(asCaller(request), pathId(request), asked);
     return new Response(null, { status: 204 });
   }),
-  "POST /webhooks/endpoints/<id>/rotate": limit("api_default", async (request) => {
+  "POST /bulwark-webhooks/endpoints/<id>/rotate": limit("api_default", async (request) => {
     const { overlap_seconds } = parse(input.rotation, await readJson(request));
     return Response.json(await rotateSecret(asCaller(request), pathId(request), overlap_seconds));
   }),
-  "POST /webhooks/endpoints/<id>/test": limit("api_default", async (request) => {
+  "POST /bulwark-webhooks/endpoints/<id>/test": limit("api_default", async (request) => {
     const endpoint_id = pathId(request);
     const sent = await callerClient(request, env).rpc("send_test_webhook", { endpoint_id });
     return Response.json(await deliverSample(asService(request), unwrap(sent)));
   }),
-  "POST /webhooks/deliver": forScheduler(limit, env.schedulerSecret, async (request) => {
+  "POST /bulwark-webhooks/deliver": forScheduler(limit, env.schedulerSecret, async (request) => {
     const { wait_seconds } = parse(input.delivering, queryOf(request));
     const service = asService(request, { patience: schedulerPatience });
     return Response.json(await deliverFor(service, wait_seconds, request.signal));

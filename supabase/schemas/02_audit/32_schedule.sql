@@ -15,7 +15,7 @@ begin
   if to_regproc('net.http_post') is not null then
     perform bulwark_private.schedule_job(
       'bulwark-audit-checkpoint', '* * * * *',
-      $job$select bulwark_private.request_function('audit/checkpoint')$job$
+      $job$select bulwark_private.request_function('bulwark-audit/checkpoint')$job$
     );
   end if;
   perform bulwark_private.schedule_job(

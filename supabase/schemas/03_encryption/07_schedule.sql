@@ -14,7 +14,7 @@ begin
   ) then
     return null;
   end if;
-  return bulwark_private.request_function('encryption/work');
+  return bulwark_private.request_function('bulwark-encryption/work');
 end;
 $$;
 comment on function bulwark_private.request_encryption_work() is

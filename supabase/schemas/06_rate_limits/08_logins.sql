@@ -1,7 +1,7 @@
 -- Sign-ins: guesses at passwords and codes are charged before they are answered.
 -- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
 -- Data API: where its hooks can be had, they slow each account down (they are told no address); the
--- function `login` charges the address and the account before Auth is asked at all. Whoever has
+-- function `bulwark-login` charges the address and the account before Auth is asked at all. Whoever has
 -- signed in from a network before has a bucket of their own there, which no stranger can drain.
 -- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
 --   finish_login, because not even the service role does.

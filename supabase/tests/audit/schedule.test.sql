@@ -16,16 +16,16 @@ create function net.http_post(
 $$;
 
 select is(
-  tests.error($$ select bulwark_private.request_function('audit/checkpoint') $$),
+  tests.error($$ select bulwark_private.request_function('bulwark-audit/checkpoint') $$),
   '55000 SCHEDULER_NOT_CONFIGURED', 'AUC-01: without its secrets nothing is sent'
 );
 insert into vault.decrypted_secrets values
   ('bulwark_project_url', 'https://project.test/'), ('bulwark_scheduler_secret', 'hush'),
   ('another', 'secret');
-select is(bulwark_private.request_function('audit/checkpoint'), 1::bigint, 'AUC-02: a request has an id');
+select is(bulwark_private.request_function('bulwark-audit/checkpoint'), 1::bigint, 'AUC-02: a request has an id');
 select results_eq(
   $$ select url, headers ->> 'authorization' from net.sent $$,
-  $$ values ('https://project.test/functions/v1/audit/checkpoint', 'Bearer hush') $$,
+  $$ values ('https://project.test/functions/v1/bulwark-audit/checkpoint', 'Bearer hush') $$,
   'AUC-03: it goes to the function, with the secret'
 );
 select is(

@@ -68,7 +68,7 @@ Deno.test("handle() answers HEAD as GET, without the body, and only where GET is
   const answer = await handler(request({ method: "HEAD" }));
   assert.deepEqual([answer.status, await answer.text()], [200, ""]);
   assert.match(answer.headers.get("content-type") ?? "", /text/);
-  const routes = { "POST /rbac": () => Promise.resolve(new Response("fine")) };
+  const routes = { "POST /bulwark-rbac": () => Promise.resolve(new Response("fine")) };
   const posting = handle(router(unlimited, routes));
   assert.equal((await posting(request({ method: "HEAD" }))).status, 405);
 });
@@ -131,7 +131,7 @@ Deno.test("handle() passes on an answer whose headers cannot be changed", async 
 Deno.test("handle() answers 400 to a host that is none, and reports nothing", async () => {
   const reported: unknown[] = [];
   const handler = handle(
-    router(unlimited, { "GET /rbac": () => Promise.resolve(new Response("fine")) }),
+    router(unlimited, { "GET /bulwark-rbac": () => Promise.resolve(new Response("fine")) }),
     (line) => reported.push(line),
     (thrown) => reported.push(thrown),
   );
@@ -147,7 +147,7 @@ Deno.test("handle() answers 400 to a host that is none, and reports nothing", as
   }, handler);
   for (const host of ["[", "%", "a b", "x:99999999"]) {
     const connection = await Deno.connect({ port: server.addr.port });
-    const lines = ["GET /rbac HTTP/1.1", `host: ${host}`, "connection: close", "", ""];
+    const lines = ["GET /bulwark-rbac HTTP/1.1", `host: ${host}`, "connection: close", "", ""];
     await connection.write(new TextEncoder().encode(lines.join("\r\n")));
     const answer = await new Response(connection.readable).text();
     assert.match(answer, /^HTTP\/1.1 400 [^]*INVALID_INPUT/, host);
@@ -157,7 +157,7 @@ Deno.test("handle() answers 400 to a host that is none, and reports nothing", as
 });
 
 Deno.test("router() finds its way through as many slashes as there may be, at once", async () => {
-  const answer = router(unlimited, { "GET /rbac": () => Promise.resolve(new Response("fine")) });
+  const answer = router(unlimited, { "GET /bulwark-rbac": () => Promise.resolve(new Response("fine")) });
   assert.equal(await (await answer(new Request("http://localhost/rbac///"))).text(), "fine");
   const start = performance.now();
   const path = "/".repeat(60_000);

@@ -1,4 +1,4 @@
-/** What the function `audit` accepts in a query string. */
+/** What the function `bulwark-audit` accepts in a query string. */
 import { z } from "zod";
 import { exportLimit } from "./export.ts";
 import { id } from "../foundation/input.ts";
@@ -6,13 +6,13 @@ import { exportFormat } from "./formats.ts";
 
 const size = z.coerce.number().int().min(0).max(2 ** 48);
 
-/** `GET /audit/proof` */
+/** `GET /bulwark-audit/proof` */
 export const proofQuery = z.strictObject({ id });
 
-/** `GET /audit/proof/consistency` */
+/** `GET /bulwark-audit/proof/consistency` */
 export const consistencyQuery = z.strictObject({ from: size, to: size });
 
-/** `GET /audit/export`; the cursor is the database's to judge. */
+/** `GET /bulwark-audit/export`; the cursor is the database's to judge. */
 export const exportQuery = z.strictObject({
   format: z.string().default("ndjson").transform(exportFormat),
   organization_id: id.nullable().default(null),

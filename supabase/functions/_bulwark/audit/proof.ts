@@ -1,4 +1,4 @@
-/** Verification of what the function `audit` hands out as proofs. Needs nothing but the public keys. */
+/** Verification of what the function `bulwark-audit` hands out as proofs. Needs nothing but the public keys. */
 import { entryBytes, groupBytes, sealBytes, timeText, uuidBytes } from "./bytes.ts";
 import { concat, fromBase64, MalformedError, sameBytes } from "./encoding.ts";
 import { isConsistent, leafHash, rootOfInclusion, sha256 } from "./merkle.ts";

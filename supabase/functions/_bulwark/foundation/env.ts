@@ -17,7 +17,7 @@ export function readEnv(get: (name: string) => string | undefined = (n) => Deno.
   return { url: url.replace(/\/+$/, ""), publishableKey };
 }
 
-/** What the function `audit` finds in its environment beside what every function has. */
+/** What the function `bulwark-audit` finds in its environment beside what every function has. */
 export interface AuditEnv extends Env {
   /** The key that passes every policy; sealing, storing and delivering checkpoints need it. */
   secretKey: string;
@@ -60,7 +60,7 @@ export function readEncryptionEnv(
   };
 }
 
-/** What the function `mfa` finds in its environment beside what every function has. */
+/** What the function `bulwark-mfa` finds in its environment beside what every function has. */
 export interface MfaEnv extends Env {
   /** The key that passes every policy; completing an attempt needs it. */
   secretKey: string;
@@ -71,7 +71,7 @@ export interface MfaEnv extends Env {
 }
 
 /**
- * The environment of the function `mfa`.
+ * The environment of the function `bulwark-mfa`.
  * @throws Error naming the variable that is missing, or too short
  */
 export function readMfaEnv(
@@ -90,7 +90,7 @@ export function readMfaEnv(
 }
 
 /**
- * The environment of the function `audit`.
+ * The environment of the function `bulwark-audit`.
  * @throws Error naming the variable that is missing
  */
 export function readAuditEnv(
@@ -148,7 +148,7 @@ export function readRateLimitEnv(
   };
 }
 
-/** What the function `api-keys` finds in its environment beside what every function has. */
+/** What the function `bulwark-api-keys` finds in its environment beside what every function has. */
 export interface ApiKeysEnv extends RateLimitEnv {
   /** The private JWK that signs tokens; null: the legacy secret does. */
   jwtSigningKey: string | null;
@@ -161,7 +161,7 @@ export interface ApiKeysEnv extends RateLimitEnv {
 }
 
 /**
- * The environment of the function `api-keys`.
+ * The environment of the function `bulwark-api-keys`.
  * @throws Error naming the variable that is missing or has no valid form
  */
 export function readApiKeysEnv(
@@ -234,7 +234,7 @@ export function readMetricsEnv(
   };
 }
 
-/** What the function `metrics` finds in its environment beside what every function has. */
+/** What the function `bulwark-metrics` finds in its environment beside what every function has. */
 export interface MetricsFunctionEnv extends Env {
   secretKey: string;
   /** What a scraper sends instead of a user's token; null: only users may read. */
@@ -242,7 +242,7 @@ export interface MetricsFunctionEnv extends Env {
 }
 
 /**
- * The environment of the function `metrics`.
+ * The environment of the function `bulwark-metrics`.
  * @throws Error naming the variable that is missing
  */
 export function readMetricsFunctionEnv(
@@ -329,14 +329,14 @@ function defaultOf(keys: string): string | null {
   }
 }
 
-/** What the function `webhooks` finds in its environment. */
+/** What the function `bulwark-webhooks` finds in its environment. */
 export interface WebhookEnv extends EncryptionEnv {
   /** Whether deliveries may go to http and loopback addresses: for development on one machine. */
   allowLoopback: boolean;
 }
 
 /**
- * The environment of the function `webhooks`.
+ * The environment of the function `bulwark-webhooks`.
  * @throws Error naming the variable that is missing
  */
 export function readWebhookEnv(

@@ -21,7 +21,7 @@ export function pathOf({ url }: Request): string {
 }
 
 /**
- * Answers by method and path, as in `{ "GET /audit/proof": … }`; a slash at the end makes no
+ * Answers by method and path, as in `{ "GET /bulwark-audit/proof": … }`; a slash at the end makes no
  * difference, and `<id>` stands for a UUID, which {@link pathId} reads. A request without a route is
  * limited like any other.
  * @throws BulwarkError 404 NOT_FOUND where no route has the path, 405 METHOD_NOT_ALLOWED where one

@@ -9,7 +9,7 @@ export function formatOf(request: Request, asked: Format | "json" | undefined): 
   return /\bapplication\/json\b/.test(accept) ? "json" : "prometheus";
 }
 
-/** What `GET /metrics` takes. `range` is how far back the JSON form looks. */
+/** What `GET /bulwark-metrics` takes. `range` is how far back the JSON form looks. */
 export const metricsQuery = z.strictObject({
   format: z.enum(["prometheus", "openmetrics", "json"]).optional(),
   range: z.enum(["1h", "6h", "24h", "7d", "30d"]).default("1h"),

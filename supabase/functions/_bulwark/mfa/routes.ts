@@ -5,70 +5,70 @@ import { activate, enroll, regenerateBackupCodes } from "./enrolment.ts";
 import { bodies } from "./input.ts";
 import { type Context, useBackupCode, verify } from "./verification.ts";
 
-/** Answers one path of the function `mfa` as JSON. */
+/** Answers one path of the function `bulwark-mfa` as JSON. */
 export type Route = (context: Context, request: Request) => Promise<unknown>;
 
-/** What the function `mfa` answers, by method and path. */
+/** What the function `bulwark-mfa` answers, by method and path. */
 export const routes: Record<string, Route> = {
-  async "GET /mfa"({ caller }) {
+  async "GET /bulwark-mfa"({ caller }) {
     const [status] = unwrap(await caller.rpc("mfa_status"));
     return status;
   },
-  async "POST /mfa/enroll"(context, request) {
+  async "POST /bulwark-mfa/enroll"(context, request) {
     const { name } = parse(bodies.enroll, await readJson(request));
     return await enroll(context, name);
   },
-  async "POST /mfa/activate"(context, request) {
+  async "POST /bulwark-mfa/activate"(context, request) {
     const { code } = parse(bodies.code, await readJson(request));
     return await activate(context, code);
   },
-  async "POST /mfa/verify"(context, request) {
+  async "POST /bulwark-mfa/verify"(context, request) {
     const { code } = parse(bodies.code, await readJson(request));
     const { backup_codes_left } = await verify(context, code);
     return { verified: true, ...backup_codes_left === undefined ? {} : { backup_codes_left } };
   },
   // For a form of its own; where people type whichever they have, `verify` takes both.
-  async "POST /mfa/verify-backup-code"(context, request) {
+  async "POST /bulwark-mfa/verify-backup-code"(context, request) {
     const { code } = parse(bodies.code, await readJson(request));
     const { backup_codes_left } = await useBackupCode(context, code, "backup_code");
     return { verified: true, backup_codes_left };
   },
-  async "POST /mfa/backup-codes"(context, request) {
+  async "POST /bulwark-mfa/backup-codes"(context, request) {
     parse(bodies.nothing, await readJson(request));
     return { backup_codes: await regenerateBackupCodes(context) };
   },
-  async "POST /mfa/disable"(context, request) {
+  async "POST /bulwark-mfa/disable"(context, request) {
     const asked = parse(bodies.disable, await readJson(request));
     if ("backup_code" in asked) await useBackupCode(context, asked.backup_code, "disable");
     else unwrap(await context.caller.rpc("remove_mfa_factor", asked));
     return { disabled: true };
   },
-  async "POST /mfa/devices"({ caller }, request) {
+  async "POST /bulwark-mfa/devices"({ caller }, request) {
     const [device] = unwrap(
       await caller.rpc("trust_device", parse(bodies.trust, await readJson(request))),
     );
     return device;
   },
-  async "POST /mfa/devices/present"({ caller }, request) {
+  async "POST /bulwark-mfa/devices/present"({ caller }, request) {
     const asked = parse(bodies.token, await readJson(request));
     return { trusted: unwrap(await caller.rpc("present_trusted_device", asked)) };
   },
-  async "POST /mfa/devices/revoke"({ caller }, request) {
+  async "POST /bulwark-mfa/devices/revoke"({ caller }, request) {
     const { device_id } = parse(bodies.revoke, await readJson(request));
     const asked = device_id === undefined ? {} : { device_id };
     return { revoked: unwrap(await caller.rpc("revoke_trusted_device", asked)) };
   },
-  async "POST /mfa/resets"({ caller }, request) {
+  async "POST /bulwark-mfa/resets"({ caller }, request) {
     const { organization_id, ...asked } = parse(bodies.reset, await readJson(request));
     const where = organization_id === undefined ? {} : { organization_id };
     const [reset] = unwrap(await caller.rpc("request_mfa_reset", { ...asked, ...where }));
     return reset;
   },
-  async "POST /mfa/resets/approve"({ caller }, request) {
+  async "POST /bulwark-mfa/resets/approve"({ caller }, request) {
     const asked = parse(bodies.decide, await readJson(request));
     return { completed: unwrap(await caller.rpc("approve_mfa_reset", asked)) };
   },
-  async "POST /mfa/resets/cancel"({ caller }, request) {
+  async "POST /bulwark-mfa/resets/cancel"({ caller }, request) {
     const asked = parse(bodies.decide, await readJson(request));
     unwrap(await caller.rpc("cancel_mfa_reset", asked));
     return { cancelled: true };

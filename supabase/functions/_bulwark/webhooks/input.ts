@@ -1,4 +1,4 @@
-/** What the function `webhooks` accepts. */
+/** What the function `bulwark-webhooks` accepts. */
 import { z } from "zod";
 import { id } from "../foundation/input.ts";
 import { severities } from "./event.ts";
@@ -13,7 +13,7 @@ const destination = {
   routing_key: z.string().regex(/^[\w-]{16,64}$/).optional(),
 };
 
-/** `POST /webhooks/endpoints` */
+/** `POST /bulwark-webhooks/endpoints` */
 export const newEndpoint = z.strictObject({
   organization_id: id.nullable(),
   name: z.string().min(1).max(100).regex(/^\P{Cc}+$/u),
@@ -30,15 +30,15 @@ export const newEndpoint = z.strictObject({
   path: ["every_organization"],
 });
 
-/** `PUT /webhooks/endpoints/<id>/destination` */
+/** `PUT /bulwark-webhooks/endpoints/<id>/destination` */
 export const newDestination = z.strictObject(destination);
 
-/** `POST /webhooks/endpoints/<id>/rotate`; seconds, at most seven days. */
+/** `POST /bulwark-webhooks/endpoints/<id>/rotate`; seconds, at most seven days. */
 export const rotation = z.strictObject({
   overlap_seconds: z.number().int().min(0).max(604_800).default(86_400),
 });
 
-/** `POST /webhooks/deliver`: for how long the run looks again. */
+/** `POST /bulwark-webhooks/deliver`: for how long the run looks again. */
 export const delivering = z.strictObject({
   wait_seconds: z.coerce.number().min(0).max(55).default(0),
 });
