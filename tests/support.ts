@@ -100,8 +100,7 @@ export function connect(max: number): postgres.Sql {
 /** Puts Bulwark's hook in front of the Data API, as docs/rate-limits.md says. */
 export async function installHook(): Promise<void> {
   const owner = connect(1);
-  await owner`alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request'`;
-  await owner`notify pgrst, 'reload config'`;
+  await owner`select bulwark.install_request_hook()`;
   await owner.end();
   const installed = async () => {
     const headers = {

@@ -231,7 +231,9 @@ export default bench({
         await postgres`
           update bulwark.settings set value = '0' where name = 'rate_limits.keep_minutes'
         `;
-        const elapsed = await milliseconds(() => postgres`select bulwark.cleanup_old_rate_limits()`);
+        const elapsed = await milliseconds(() =>
+          postgres`select bulwark.cleanup_old_rate_limits()`
+        );
         await postgres`vacuum bulwark_private.rate_limits`;
         return elapsed;
       },

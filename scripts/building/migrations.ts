@@ -34,7 +34,8 @@ async function migrationOf(folder: string, paths: string[]): Promise<string> {
   const isGrants = (path: string) => basename(path) === "grants.sql";
   const sources = await textsOf(paths.filter((path) => !isGrants(path)));
   const grants = await textsOf(paths.filter(isGrants));
-  const header = `-- Built by npm run build from ${schemas}/${folder}: edit the sources, not this file.\n`;
+  const header =
+    `-- Built by npm run build from ${schemas}/${folder}: edit the sources, not this file.\n`;
   return [header, ...sources, closing(sources.join("\n")), ...grants].join("\n");
 }
 

@@ -53,6 +53,8 @@ function argumentsAfter(text: string): string[] {
     current += character;
   }
   return found
-    .map((argument) => argument.replace(/\s+(?:default|=)\s[\s\S]*$/, "").replace(/\s+/g, " ").trim())
+    .map((argument) =>
+      argument.replace(/\s+(?:default|=)\s[\s\S]*$/, "").replace(/\s+/g, " ").trim()
+    )
     .filter((argument) => argument !== "");
 }

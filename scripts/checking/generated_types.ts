@@ -7,7 +7,13 @@ import type { TestClusters } from "../testing/clusters.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 
 /** Where the functions find the types of schema bulwark. */
-export const typesFile = inRepository("supabase", "functions", "_bulwark", "foundation", "database.types.ts");
+export const typesFile = inRepository(
+  "supabase",
+  "functions",
+  "_bulwark",
+  "foundation",
+  "database.types.ts",
+);
 
 /** Generates the TypeScript types of schema bulwark from a migrated database. */
 export async function generateTypes(cluster: Cluster, password: string): Promise<string> {
@@ -34,7 +40,7 @@ export async function generatedTypes(clusters: TestClusters): Promise<TestResult
   const { cluster, password } = await clusters.embedded();
   const fresh = await generateTypes(cluster, password);
   const kept = await Deno.readTextFile(typesFile).catch(() => "");
-  return fresh === kept
-    ? { passed: 1, failures: [] }
-    : failed("supabase/functions/_bulwark/foundation/database.types.ts is out of date: run npm run types");
+  return fresh === kept ? { passed: 1, failures: [] } : failed(
+    "supabase/functions/_bulwark/foundation/database.types.ts is out of date: run npm run types",
+  );
 }

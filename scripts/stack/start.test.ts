@@ -61,7 +61,10 @@ Deno.test("the stack enforces the keys and exposes neither other schemas nor its
     assert.equal(await status("/rest/v1/roles"), 401);
     assert.equal(await status("/rest/v1/roles", { apikey: "sb_publishable_wrong" }), 401);
     assert.equal(await status("/rest/v1/users", { apikey, "accept-profile": "auth" }), 406);
-    assert.equal(await status("/rest/v1/settings", { apikey, "accept-profile": "bulwark_private" }), 406);
+    assert.equal(
+      await status("/rest/v1/settings", { apikey, "accept-profile": "bulwark_private" }),
+      406,
+    );
     assert.equal(await status("/_system/config", { apikey }), 404);
     assert.equal((await Deno.stat(stackPaths(folder).secrets)).mode! & 0o777, 0o600);
   }));

@@ -49,7 +49,11 @@ export async function apiKeys(place: Place): Promise<void> {
   await refused(
     "It makes itself another key",
     "42501",
-    script.schema("bulwark").rpc("create_api_key", { organization_id, name: "x", scopes: ["analytics:read"] }),
+    script.schema("bulwark").rpc("create_api_key", {
+      organization_id,
+      name: "x",
+      scopes: ["analytics:read"],
+    }),
   );
 
   title("Beyond its scope");

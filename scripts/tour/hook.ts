@@ -4,18 +4,15 @@ import type { Place } from "./guide.ts";
 
 /**
  * Does something with Bulwark's hook in front of the Data API, and leaves the stack as it was found.
- * What installs it are the two statements of docs/rate-limits.md.
+ * What installs it is the statement of docs/rate_limits.md.
  */
 export async function withHook(place: Place, task: () => Promise<void>): Promise<void> {
   if (await isInstalled(place)) return await task();
   const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
   try {
-    await sql`alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request'`;
-    await sql`notify pgrst, 'reload config'`;
+    await sql`select bulwark.install_request_hook()`;
     await until(place, true);
-    console.log(
-      "  done     alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request'",
-    );
+    console.log("  done     select bulwark.install_request_hook()");
     await task();
   } finally {
     await sql`alter role authenticator reset pgrst.db_pre_request`;

@@ -147,7 +147,8 @@ export async function record(sql: postgres.Sql, metric: string, kind: string, po
 /** Waits for the scheduler to bring an alert into a state, and for its event to be open or not. */
 async function until(sql: postgres.Sql, rule: string, state: string, open: boolean | null) {
   for (let tries = 0; tries < 120; tries++) {
-    const [alert] = await sql`select state::text from bulwark_private.alert_states where rule = ${rule}`;
+    const [alert] =
+      await sql`select state::text from bulwark_private.alert_states where rule = ${rule}`;
     const [event] = await sql`
       select event_type as type, severity::text, resolved_at is null as open, resolution_note as note
       from bulwark.security_events where subject = ${rule} order by raised_at desc limit 1`;

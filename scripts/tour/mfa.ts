@@ -167,7 +167,9 @@ function code(secret: string, steps: number): string {
 
 /** Calls the function `bulwark-mfa`, and answers as the Data API does. */
 async function call<Data = unknown>(visitor: Visitor, path: string, body: object) {
-  const { data, error } = await visitor.client.functions.invoke<Data>(`bulwark-mfa/${path}`, { body });
+  const { data, error } = await visitor.client.functions.invoke<Data>(`bulwark-mfa/${path}`, {
+    body,
+  });
   if (!error) return { data: data as Data, error: null };
   const { code, message } = await error.context.json() as { code: string; message: string };
   return { data: null as Data, error: { code, message, details: code } };

@@ -37,7 +37,12 @@ export async function rbac(place: Place): Promise<void> {
   const expires_at = new Date(Date.now() + 3600_000).toISOString();
   await step(
     "Ada grants Vic the role analyst for an hour",
-    ada.bulwark.rpc("grant_role", { user_id: vic.id, role: "analyst", organization_id, expires_at }),
+    ada.bulwark.rpc("grant_role", {
+      user_id: vic.id,
+      role: "analyst",
+      organization_id,
+      expires_at,
+    }),
   );
   await step("Vic writes, with the token from before", write(vic, "Mine"));
   const [why] = await step(

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import { verifyWebhook, WebhookRefused } from "../../supabase/functions/_bulwark/webhooks/verify.ts";
+import {
+  verifyWebhook,
+  WebhookRefused,
+} from "../../supabase/functions/_bulwark/webhooks/verify.ts";
 import { Failure } from "../stack/failure.ts";
 import { Point } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
 import { expect, type Place, signUp, step, title, type Visitor } from "./guide.ts";

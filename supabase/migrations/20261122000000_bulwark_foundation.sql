@@ -1,9 +1,69 @@
 -- Built by npm run build from supabase/schemas/00_foundation: edit the sources, not this file.
 
+-- Preflight: looks for whatever this project has already that Bulwark would have to take over, and
+-- stops before anything is made.
+-- Protects against half an installation, and against taking somebody else's role for ours.
+
+do $$
+declare
+  v_conflicts text[];
+begin
+  select array_agg(c.conflict order by c.conflict) into v_conflicts
+  from (
+    select format('schema %s exists', n.nspname)
+    from pg_catalog.pg_namespace n
+    where n.nspname in ('bulwark', 'bulwark_private')
+    union all
+    select format('role %s does not exist: this is no Supabase project', r.name)
+    from unnest('{anon, authenticated, service_role, authenticator, supabase_auth_admin}'::text[])
+      as r (name)
+    where r.name not in (select p.rolname from pg_catalog.pg_roles p)
+    union all
+    -- API keys run as that role. Roles belong to the cluster, so it may be there from before.
+    select 'role api_key exists and has rights of its own'
+    from pg_catalog.pg_roles r
+    where r.rolname = 'api_key'
+      and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolcreatedb
+        or r.rolreplication
+        or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
+    union all
+    -- Since Postgres 16 a role grants only what it made or was given to pass on.
+    select format('role api_key exists and %s may not grant it to authenticator', current_user)
+    from pg_catalog.pg_roles r
+    where r.rolname = 'api_key'
+      and current_setting('server_version_num')::integer >= 160000
+      and not pg_has_role(r.oid, 'member with admin option')
+      and not exists (
+        select from pg_catalog.pg_auth_members m
+        where m.roleid = r.oid and m.member = to_regrole('authenticator')
+      )
+    union all
+    -- The hook that is there is kept and called (bulwark.install_request_hook), if it can be.
+    select format('the pre-request hook %s is no function without arguments', h.name)
+    from (
+      select substring(s.setting from '=(.*)$')
+      from pg_catalog.pg_db_role_setting d
+      cross join unnest(d.setconfig) as s (setting)
+      where d.setrole = to_regrole('authenticator')
+        and d.setdatabase in (
+          0, (select b.oid from pg_catalog.pg_database b where b.datname = current_database())
+        )
+        and s.setting ~ '^pgrst\.db_pre_request=.'
+    ) as h (name)
+    where to_regprocedure(h.name || '()') is null
+  ) as c (conflict);
+  if v_conflicts is not null then
+    raise exception 'Cannot install Bulwark: %', array_to_string(v_conflicts, '; ')
+      using hint = 'Nothing was changed. Rename what is yours, or remove what is left of an earlier
+        installation, and push again';
+  end if;
+end;
+$$;
+
 -- Foundation: what every capability of Bulwark stands on.
--- Protects against internals being callable from outside: schema bulwark_private is reachable by name only
--- for the few helpers that policies and functions are granted, and the Data API never exposes it.
--- No function here is SECURITY DEFINER.
+-- Protects against internals being callable from outside: schema bulwark_private is reachable by
+-- name only for the few helpers that policies and functions are granted, and the Data API never
+-- exposes it. No function here is SECURITY DEFINER.
 
 create schema bulwark;
 comment on schema bulwark is
@@ -22,15 +82,6 @@ do $$
 begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
     create role api_key nologin noinherit;
-  end if;
-  if exists (
-    select from pg_catalog.pg_roles r
-    where r.rolname = 'api_key'
-      and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
-        or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
-  ) then
-    raise exception 'Cannot install: there is a role api_key that has rights of its own'
-      using hint = 'API keys run as that role: rename yours';
   end if;
 end;
 $$;
@@ -64,6 +115,19 @@ end;
 $$;
 comment on function bulwark_private.setting(text) is
   'The value of one setting; a name that does not exist is an error, never a default.';
+
+create function bulwark_private.quote_qualified(name text)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(quote_ident(p.part), '.' order by p.place)
+  from unnest(parse_ident(quote_qualified.name)) with ordinality as p (part, place);
+$$;
+comment on function bulwark_private.quote_qualified(text) is
+  'A name such as schema.function as it may stand in a statement. Raises 22023 for what is no
+   name.';
 
 -- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
 -- the owner. Claims are not asked: whoever can run SQL can write them.
@@ -189,7 +253,8 @@ begin
   return new;
 end;
 $$;
-comment on function bulwark_private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';
+comment on function bulwark_private.touch_updated_at() is
+  'Trigger: updated_at is the time of the change.';
 
 -- Schedules: what runs with nobody calling, by pg_cron and, where it needs a function, by pg_net.
 -- Protects the scheduler's secret: it is read from Vault when it is sent, so that no job's text and
@@ -228,7 +293,9 @@ comment on function bulwark_private.schedule_job(text, text, text) is
   'Has pg_cron run a command, as whoever calls this, on a schedule (crontab, or ''n seconds'', which
    is each minute where it cannot be had); false where pg_cron is not installed.';
 
-create function bulwark_private.request_function(path text, timeout_milliseconds integer default 20000)
+create function bulwark_private.request_function(
+  path text, timeout_milliseconds integer default 20000
+)
   returns bigint
   language plpgsql
   volatile
@@ -317,7 +384,9 @@ begin
   );
 end;
 $$;
-comment on function bulwark_private.make_policy(regclass, text, boolean, text, name[], text, text) is
+comment on function bulwark_private.make_policy(
+  regclass, text, boolean, text, name[], text, text
+) is
   'One policy of a table, with those of the two expressions that its command has. The expressions
    are SQL: Postgres'' own or a migration''s, never a caller''s.';
 
@@ -517,7 +586,8 @@ create function bulwark_private.require_subject()
 as $$
 begin
   -- An API key is nobody, whatever its token says.
-  if coalesce(bulwark_private.claims() ->> 'sub', '') = '' or current_setting('role') = 'api_key' then
+  if coalesce(bulwark_private.claims() ->> 'sub', '') = ''
+    or current_setting('role') = 'api_key' then
     raise exception 'Cannot identify the caller: the request carries no user'
       using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_AUTHENTICATED',
             hint = 'Sign in first';
@@ -559,8 +629,8 @@ end;
 $$;
 comment on function bulwark_private.hold_session() is
   'Until commit a sign-out waits: what the caller makes is from before it. Raises what
-   bulwark_private.require_user raises where the sign-out was first. Every function that makes, changes or
-   ends something for a person calls it, behind the locks of rights.';
+   bulwark_private.require_user raises where the sign-out was first. Every function that makes,
+   changes or ends something for a person calls it, behind the locks of rights.';
 
 create function bulwark_private.require_caller()
   returns void
@@ -575,8 +645,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_caller() is
-  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all in a
-   function that answers "there is none that you may see".';
+  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all
+   in a function that answers "there is none that you may see".';
 
 create function bulwark_private.require_named_account(user_id uuid)
   returns void
@@ -605,6 +675,7 @@ revoke all on table
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.setting(name text),
+  bulwark_private.quote_qualified(name text),
   bulwark_private.caller_role(),
   bulwark_private.caller_is_service(),
   bulwark_private.uuid_or_null(value text),

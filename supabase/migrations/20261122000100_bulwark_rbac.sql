@@ -118,7 +118,8 @@ create index role_inheritance_inherits_role_id_idx on bulwark.role_inheritance (
 create index user_roles_role_id_idx on bulwark.user_roles (role_id);
 create index user_roles_organization_id_idx on bulwark.user_roles (organization_id, role_id);
 create index user_roles_granted_by_idx on bulwark.user_roles (granted_by);
-create index effective_permissions_permission_idx on bulwark_private.effective_permissions (permission);
+create index effective_permissions_permission_idx
+  on bulwark_private.effective_permissions (permission);
 
 alter table bulwark.permissions enable row level security;
 alter table bulwark.organizations enable row level security;
@@ -182,7 +183,8 @@ revoke all on
 -- SECURITY DEFINER: the trigger function, because Supabase Auth deletes accounts.
 --
 -- The order:
---   1. Rights (bulwark_private.lock_rights): first those of the installation, then those of organizations,
+--   1. Rights (bulwark_private.lock_rights): first those of the installation, then those of
+--   organizations,
 --      by id. Whoever acts on a right shares the lock; whoever changes rights holds it alone.
 --   2. The caller's session (bulwark_private.hold_session), so that a sign-out waits.
 --   3. A count (bulwark_private.lock_count) that an insertion must not take past its limit.
@@ -284,7 +286,8 @@ select bulwark_private.watch_account_deletion();
 -- Rules of roles and grants that no path may break: a function, the service role or a migration.
 -- Protects one organization from another and an organization from losing its last administrator;
 -- and against two changes at once that are each harmless: those of an organization queue.
--- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private and the
+-- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private
+-- and the
 --   rules are about everybody's grants, not only those that the writer may see.
 
 create function bulwark_private.bump_permission_version(organization_id uuid)
@@ -632,7 +635,8 @@ join bulwark.roles i on i.name = link.inherits and i.organization_id is null;
 -- Permission decisions stand upon it, so it comes before them; the rest of MFA comes much later.
 -- Protects against a token that outlives its session or belongs to another one, and against claims:
 -- what counts is a row keyed on the session, while the session itself lives.
--- SECURITY DEFINER: mfa_verified and bulwark_private.session_passes_mfa, because clients may read neither
+-- SECURITY DEFINER: mfa_verified and bulwark_private.session_passes_mfa, because clients may read
+-- neither
 --   sessions nor factors.
 
 create table bulwark.mfa_policies (
@@ -806,8 +810,8 @@ begin
 end;
 $$;
 comment on function bulwark.read_native_mfa(regclass, regclass) is
-  'Makes bulwark_private.native_mfa_at and bulwark_private.native_factors for those tables of Supabase Auth that
-   exist; call it again after an upgrade of Supabase Auth brought them.';
+  'Makes bulwark_private.native_mfa_at and bulwark_private.native_factors for those tables of
+   Supabase Auth that exist; call it again after an upgrade of Supabase Auth brought them.';
 
 select bulwark.read_native_mfa();
 comment on function bulwark_private.native_mfa_at(uuid) is
@@ -863,7 +867,9 @@ as $$
 begin
   -- Whomever the token of an API key names beside the key: a program has proven nothing.
   return current_setting('role') <> 'api_key' and coalesce(
-    bulwark_private.session_mfa(bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub'))
+    bulwark_private.session_mfa(
+      bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub')
+    )
       > clock_timestamp() - max_age,
     false
   );
@@ -889,7 +895,9 @@ begin
   ) then
     return true;
   end if;
-  return bulwark_private.session_mfa(bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub'))
+  return bulwark_private.session_mfa(
+    bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub')
+  )
     is not null;
 end;
 $$;
@@ -1086,9 +1094,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_permits(uuid, text, uuid) is
-  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA (for
-   system-wide roles: the installation), only once a second factor was verified in it. An API key
-   has no session.';
+  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA
+   (for system-wide roles: the installation), only once a second factor was verified in it. An API
+   key has no session.';
 
 create function bulwark.is_super_admin()
   returns boolean
@@ -1255,7 +1263,9 @@ begin
   if bulwark_private.caller_is_service() then
     return;
   end if;
-  if bulwark_private.session_permits(bulwark_private.require_user(), permission, organization_id) is not true then
+  if bulwark_private.session_permits(
+    bulwark_private.require_user(), permission, organization_id
+  ) is not true then
     if bulwark_private.user_permits(bulwark.current_person(), permission, organization_id) then
       raise exception 'Cannot proceed: a second factor is required'
         using errcode = 'insufficient_privilege', detail = 'MFA_REQUIRED',
@@ -1326,7 +1336,9 @@ as $$
     or (can_see_user.organization_id is null and bulwark.is_super_admin())
     -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
     or (
-      bulwark_private.session_permits(bulwark.current_person(), 'user:read', can_see_user.organization_id)
+      bulwark_private.session_permits(
+        bulwark.current_person(), 'user:read', can_see_user.organization_id
+      )
       and (
         bulwark.is_super_admin()
         or can_see_user.organization_id in (
@@ -1451,7 +1463,9 @@ begin
     perform bulwark_private.require_known_permission(v_unknown);
   end if;
   return query
-    select wanted, bulwark_private.session_permits(v_user, wanted, check_permissions.organization_id)
+    select wanted, bulwark_private.session_permits(
+      v_user, wanted, check_permissions.organization_id
+    )
     from unnest(permissions) with ordinality as asked (wanted, place)
     group by wanted
     order by min(place);
@@ -1552,7 +1566,8 @@ begin
         and (
           g.organization_id is not distinct from explain_permission.organization_id
           or (
-            v_visible and g.organization_id is null and g.role_id = bulwark_private.super_admin_role()
+            v_visible and g.organization_id is null
+              and g.role_id = bulwark_private.super_admin_role()
           )
         )
     ),
@@ -2411,7 +2426,8 @@ comment on function bulwark.delete_role(uuid, text) is
 -- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
 -- the rights of whoever sent them.
 -- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
---   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read auth.users.
+--   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read
+--   auth.users.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
@@ -2939,9 +2955,36 @@ comment on function bulwark_private.schedule_rbac_jobs() is
 
 -- Claims for display: the caller's organizations and roles inside the access token, so that a
 -- frontend can draw its menu without a request. No policy and no function of Bulwark reads them.
--- SECURITY DEFINER: bulwark.custom_access_token_hook, because Supabase Auth may not read roles.
+-- SECURITY DEFINER: add_organization_claims and next_access_token_hook, because Supabase Auth may
+-- read neither roles nor settings. custom_access_token_hook is none, so that a hook that was there
+-- before runs with the rights of Supabase Auth.
 
-create function bulwark.custom_access_token_hook(event jsonb)
+insert into bulwark.settings (name, value, description) values
+  ('rbac.next_access_token_hook', 'null',
+    'The function that was the access token hook before, as schema.name; it runs before this one');
+
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rbac_token_hook check (
+    name <> 'rbac.next_access_token_hook' or jsonb_typeof(value) in ('string', 'null')
+  );
+
+create function bulwark_private.next_access_token_hook()
+  returns text
+  language sql
+  stable
+  security definer            -- definer because supabase_auth_admin may not read settings
+  set search_path = pg_catalog, pg_temp
+as $$
+  select bulwark_private.quote_qualified(
+    bulwark_private.setting('rbac.next_access_token_hook') #>> '{}'
+  );
+$$;
+comment on function bulwark_private.next_access_token_hook() is
+  'The access token hook that was there before, as it may stand in a statement; null where there
+   was none.';
+
+create function bulwark_private.add_organization_claims(event jsonb)
   returns jsonb
   language plpgsql
   stable
@@ -2973,9 +3016,35 @@ exception
     return event;
 end;
 $$;
+comment on function bulwark_private.add_organization_claims(jsonb) is
+  'The event with the claim organizations; as it was where that cannot be made.';
+
+create function bulwark.custom_access_token_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_next constant text := bulwark_private.next_access_token_hook();
+begin
+  if v_next is not null then
+    -- The host's function may count on the usual path.
+    perform set_config('search_path', 'public, extensions', true);
+    execute format('select %s($1)', v_next) into event using event;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    if event ? 'error' then
+      return event;
+    end if;
+  end if;
+  return bulwark_private.add_organization_claims(event);
+end;
+$$;
 comment on function bulwark.custom_access_token_hook(jsonb) is
   'Supabase Auth''s custom access token hook: adds the claim organizations, an array of at most 20
-   {id, slug, roles}, in order of slug. For display only: it is as old as the token.';
+   {id, slug, roles}, in order of slug. For display only: it is as old as the token. A hook that was
+   there before (the setting rbac.next_access_token_hook) runs first; what it refuses stays
+   refused.';
 
 revoke all on table
   bulwark.permissions,
@@ -3067,6 +3136,8 @@ revoke all on function
   bulwark_private.watch_invited_accounts(),
   bulwark.cleanup_invitations(),
   bulwark_private.schedule_rbac_jobs(),
+  bulwark_private.next_access_token_hook(),
+  bulwark_private.add_organization_claims(event jsonb),
   bulwark.custom_access_token_hook(event jsonb)
   from public, anon, authenticated, service_role;
 
@@ -3120,4 +3191,8 @@ grant execute on function
   bulwark.cleanup_invitations()
   to service_role;
 
-grant execute on function bulwark.custom_access_token_hook(jsonb) to supabase_auth_admin;
+grant execute on function
+  bulwark.custom_access_token_hook(jsonb),
+  bulwark_private.next_access_token_hook(),
+  bulwark_private.add_organization_claims(jsonb)
+  to supabase_auth_admin;

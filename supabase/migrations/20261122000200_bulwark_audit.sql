@@ -15,7 +15,9 @@ comment on type bulwark.audit_source is
   'How an entry came to be: seen by the trigger of a guarded table, seen on the auth schema,
    reported by a client about itself, reported by the service role, or recorded by Bulwark''s own
    functions (system), which nobody can report: only such an entry accounts for a removal.';
-create type bulwark.audit_actor_type as enum ('user', 'api_key', 'service', 'anonymous', 'database');
+create type bulwark.audit_actor_type as enum (
+  'user', 'api_key', 'service', 'anonymous', 'database'
+);
 comment on type bulwark.audit_actor_type is
   'What acted: a person, an API key, the service role, a request without a user, or somebody
    connected to the database without an API role (database_user says as whom).';
@@ -1329,7 +1331,8 @@ begin
   v_code := bulwark_private.audit_code();
   update bulwark_private.audit_guards g set options = v_code
   where g.relation = 'bulwark.audit_logs'::regclass and g.options is distinct from v_code;
-  update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  update bulwark_private.audit_guards g
+    set fingerprint = bulwark_private.audit_fingerprint(g.relation)
   where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation);
 end;
 $$;
@@ -1399,7 +1402,9 @@ declare
   v_value constant jsonb := bulwark_private.audit_value(value);
 begin
   if record_image_eq(row(value), row(other))
-    or coalesce(v_value, 'null')::text <> coalesce(bulwark_private.audit_value(other), 'null')::text then
+    or coalesce(v_value, 'null')::text <> coalesce(
+      bulwark_private.audit_value(other), 'null'
+    )::text then
     return v_value;
   end if;
   return to_jsonb(value::text);
@@ -1502,7 +1507,9 @@ begin
     execute format('select %s($1)', lookup::regproc) into v_organization
     using bulwark_private.uuid_or_null(value);
     return coalesce(
-      v_organization, bulwark_private.remembered_organization(bulwark_private.uuid_or_null(value), lookup)
+      v_organization, bulwark_private.remembered_organization(
+        bulwark_private.uuid_or_null(value), lookup
+      )
     );
   end if;
   return bulwark_private.uuid_or_null(value);
@@ -1577,7 +1584,8 @@ begin
   if v_key is not null or exists (
     select from unnest(known) as k
     where k <> all (array(
-      select c.name::text from bulwark_private.audit_columns c where c.relation = audit_key_columns.relation
+      select c.name::text from bulwark_private.audit_columns c
+        where c.relation = audit_key_columns.relation
     ))
   ) then
     return v_key;
@@ -1847,7 +1855,9 @@ create function bulwark_private.audit_rows()
 as $$
 begin
   -- Planned for the rows at hand: a plan kept from statements of few rows is quadratic for many.
-  execute bulwark_private.audit_statement(tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true);
+  execute bulwark_private.audit_statement(
+    tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true
+  );
   return null;
 end;
 $$;
@@ -1950,7 +1960,8 @@ begin
       and t.tgparentid = 0
   loop
     execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
-    update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    update bulwark_private.audit_guards g
+      set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_trigger.relation;
   end loop;
 end;
@@ -2019,7 +2030,8 @@ begin
       format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
       v_parent.relation, organization_lookup, v_parent.keys
     );
-    update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    update bulwark_private.audit_guards g
+      set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_parent.relation;
   end loop;
 end;
@@ -2128,7 +2140,8 @@ declare
   );
   v_key constant text[] := options[2]::text[];
   v_names constant text[] := array(
-    select c.name::text from bulwark_private.audit_columns c where c.relation = audit_row_body.relation
+    select c.name::text from bulwark_private.audit_columns c
+      where c.relation = audit_row_body.relation
   );
   v_nulls constant jsonb := (
     select coalesce(jsonb_object_agg(i, null), '{}')
@@ -2556,7 +2569,8 @@ create function bulwark_private.role_organization(role_id uuid)
   stable
   set search_path = pg_catalog, pg_temp
 as $$ select r.organization_id from bulwark.roles r where r.id = role_organization.role_id; $$;
-comment on function bulwark_private.role_organization(uuid) is 'The organization that made a role, if one
+comment on function bulwark_private.role_organization(uuid) is
+  'The organization that made a role, if one
    did.';
 
 create function bulwark_private.invitation_organization(invitation_id uuid)
@@ -2705,7 +2719,8 @@ begin
       using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
   end if;
   if not v_service then
-    if bulwark_private.require_user() is distinct from coalesce(actor_id, bulwark.current_person()) then
+    if bulwark_private.require_user() is distinct
+      from coalesce(actor_id, bulwark.current_person()) then
       raise exception 'Cannot log event: one reports one''s own acts only'
         using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
     end if;
@@ -2976,7 +2991,9 @@ create trigger audit_gaps_refuse_truncate
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_change;
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_truncate;
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
-values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint('bulwark_private.audit_gaps'));
+values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
+  'bulwark_private.audit_gaps'
+));
 
 -- Audit trees: the hashes that the audit log is built of, RFC 6962 trees and leaves of its own.
 -- Protects nothing by itself: sealing, verification and proofs all compute with these, so that
@@ -3409,7 +3426,9 @@ begin
       e.organization_id,
       count(*) as entry_count,
       string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
-    from bulwark_private.audit_entries(v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot) e
+    from bulwark_private.audit_entries(
+      v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot
+    ) e
     group by e.organization_id
   ),
   chained as (
@@ -3674,7 +3693,8 @@ begin
   -- A dump brings triggers and functions under other numbers, touched by other transactions: what
   -- is left when the numbers are taken out has to be the same.
   for v_guard in
-    select g.relation, g.relation::text as name, bulwark_private.audit_fingerprint(g.relation) as present,
+    select g.relation, g.relation::text as name,
+    bulwark_private.audit_fingerprint(g.relation) as present,
       (
         select string_agg(e, ' ') from unnest(string_to_array(k.before, ' ')) as e
         where e <> all (string_to_array(k.after, ' ')) and e !~ '^(partition|missing)/'
@@ -3724,7 +3744,8 @@ declare
 begin
   if not bulwark_private.audit_log_is_settled() then
     -- A restore that has not come to the data yet.
-    if not exists (select from bulwark_private.audit_eras) and not exists (select from bulwark.audit_logs)
+    if not exists (select from bulwark_private.audit_eras)
+      and not exists (select from bulwark.audit_logs)
     then
       return false;
     end if;
@@ -3734,7 +3755,8 @@ begin
       return false;
     end if;
     if v_era.settled_at is null then
-      update bulwark_private.audit_eras e set settled_at = clock_timestamp() where e.era = v_era.era;
+      update bulwark_private.audit_eras e set settled_at = clock_timestamp()
+        where e.era = v_era.era;
       perform bulwark_private.append_audit_entry(
         'system.warning', resource_type => 'bulwark.audit_logs', action => 'era_started',
         details => to_jsonb(v_era)
@@ -3870,7 +3892,8 @@ begin
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
     and e.source = 'system'
-    and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
+    and (bulwark_private.audit_seal_of(e.era,
+      e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
   if not found then
     return 'removal_without_record';
   end if;
@@ -4345,7 +4368,9 @@ declare
   v_everybody constant boolean := organization_id is null;
   v_high bigint;
   v_last bulwark_private.audit_seals;
-  v_pruned bigint := coalesce((select max(p.through_seal) from bulwark_private.audit_prunings p), 0);
+  v_pruned bigint := coalesce(
+    (select max(p.through_seal) from bulwark_private.audit_prunings p), 0
+  );
   v_records uuid[] := array[]::uuid[];
   v_started constant timestamptz := clock_timestamp();
   v_stop bigint;
@@ -4401,7 +4426,8 @@ begin
         limit 1000
       ) s
       left join lateral (
-        select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
+        select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+          where g.seal = s.number
       ) g on true
     ) w
     where coalesce(w.entries, 0) <= least(20000, max_entries - entries_checked)
@@ -4522,7 +4548,9 @@ begin
     (
       select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
       from bulwark_private.audit_prunings p
-      cross join lateral bulwark_private.audit_entries(null, null, p.era, p.snapshot, hashed => false) e
+      cross join lateral bulwark_private.audit_entries(
+        null, null, p.era, p.snapshot, hashed => false
+      ) e
       where p.through_seal = v_pruned
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1
@@ -5010,7 +5038,9 @@ declare
   );
 begin
   if tree_size is null or root_hash is null or note is null
-    or tree_size not between 1 and coalesce((select max(s.number) from bulwark_private.audit_seals s), 0)
+    or tree_size not between 1 and coalesce(
+      (select max(s.number) from bulwark_private.audit_seals s), 0
+    )
     or root_hash <> bulwark_private.base64(bulwark_private.audit_tree_root(tree_size))
     or not bulwark_private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
     raise exception 'Cannot store checkpoint: it does not match the log'
@@ -5109,7 +5139,9 @@ alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_ke
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_removal;
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_truncate;
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
-values ('bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints'));
+values (
+  'bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints')
+);
 
 -- Audit proofs: that an entry is in the log, and that a later log contains an earlier one.
 -- Protects against a log that shows one thing to one reader and another to the next: whoever holds
@@ -5127,7 +5159,8 @@ as $$
   select coalesce(jsonb_agg(bulwark_private.base64(h) order by place), '[]')
   from unnest(hashes) with ordinality as t (h, place);
 $$;
-comment on function bulwark_private.base64_array(bytea[]) is 'A path as JSON: an array of base64 hashes.';
+comment on function bulwark_private.base64_array(bytea[]) is
+  'A path as JSON: an array of base64 hashes.';
 
 create function bulwark_private.time_json(moment timestamptz)
   returns text
@@ -5140,7 +5173,8 @@ begin
   return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 end;
 $$;
-comment on function bulwark_private.time_json(timestamptz) is 'RFC 3339 in UTC, to the microsecond.';
+comment on function bulwark_private.time_json(timestamptz) is
+  'RFC 3339 in UTC, to the microsecond.';
 
 create function bulwark_private.time_microseconds(moment timestamptz)
   returns bigint
@@ -5237,7 +5271,9 @@ begin
     'group', bulwark_private.audit_group_json(v_group),
     'group_index', v_group.position,
     'group_count', octet_length(v_hashes) / 32,
-    'group_path', bulwark_private.base64_array(bulwark_private.merkle_path(v_hashes, v_group.position)),
+    'group_path', bulwark_private.base64_array(
+      bulwark_private.merkle_path(v_hashes, v_group.position)
+    ),
     'seal', jsonb_build_object(
       'number', v_seal.number,
       'previous_hash', bulwark_private.base64(v_seal.previous_hash),
@@ -5250,7 +5286,9 @@ begin
     ),
     'tree_index', v_seal.number - 1,
     'tree_size', v_size,
-    'tree_path', bulwark_private.base64_array(bulwark_private.audit_tree_path(v_seal.number - 1, v_size)),
+    'tree_path', bulwark_private.base64_array(
+      bulwark_private.audit_tree_path(v_seal.number - 1, v_size)
+    ),
     'tree_root', bulwark_private.base64(bulwark_private.audit_tree_root(v_size)),
     'checkpoint', v_checkpoint.note
   );
@@ -5302,7 +5340,9 @@ begin
   return bulwark_private.audit_group_proof(v_seal, v_entry.organization_id) || jsonb_build_object(
     'entry', bulwark_private.audit_entry_json(v_entry),
     'entry_index', v_index / 32,
-    'entry_path', bulwark_private.base64_array(bulwark_private.merkle_path(v_group.leaves, v_index / 32))
+    'entry_path', bulwark_private.base64_array(
+      bulwark_private.merkle_path(v_group.leaves, v_index / 32)
+    )
   );
 end;
 $$;
@@ -6170,7 +6210,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.mentions_person(text, uuid, text) is
-  'Whether what an entry holds names a person, by id or by an address (bulwark_private.address_pattern).';
+  'Whether what an entry holds names a person, by id or by an address
+   (bulwark_private.address_pattern).';
 
 create view bulwark_private.audit_removable with (security_invoker = true) as
   select e.*
@@ -6224,7 +6265,9 @@ comment on function bulwark_private.begin_audit_removal() is
   'The holds in force before a removal chooses what to take, for finish_audit_removal. Errors:
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
-create function bulwark_private.finish_audit_removal(known_holds uuid[], organizations uuid[] default null)
+create function bulwark_private.finish_audit_removal(
+  known_holds uuid[], organizations uuid[] default null
+)
   returns void
   language plpgsql
   volatile
@@ -6708,7 +6751,9 @@ begin
   end if;
   v_holds := bulwark_private.begin_audit_removal();
   perform bulwark_private.require_erasable(user_id, organization_id);
-  v_pattern := bulwark_private.address_pattern(bulwark_private.addresses_of(user_id, organization_id));
+  v_pattern := bulwark_private.address_pattern(
+    bulwark_private.addresses_of(user_id, organization_id)
+  );
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
   -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
@@ -6761,7 +6806,9 @@ begin
     select erase_subject.removed + r.removed, v_organizations || r.organizations
     into removed, v_organizations
     from bulwark_private.remove_subject_payloads(
-      bulwark_private.erase_invitations(bulwark_private.addresses_of(user_id, organization_id), organization_id),
+      bulwark_private.erase_invitations(
+        bulwark_private.addresses_of(user_id, organization_id), organization_id
+      ),
       user_id, v_details
     ) r;
   end if;
@@ -6818,7 +6865,8 @@ as $$
       and e.source = 'system'
       and e.details ->> 'through_seal' = p.through_seal::text
       and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
-      and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
+      and (bulwark_private.audit_seal_of(e.era,
+        e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
   );
 $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
@@ -6861,7 +6909,8 @@ begin
     select s.number, sum(g.entries) over (order by s.number) as entries
     from bulwark_private.audit_seals s
     left join lateral (
-      select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
+      select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+        where g.seal = s.number
     ) g on true
     where s.number > v_pruned
       and s.sealed_at < now() - make_interval(days => keep_days)
@@ -6928,7 +6977,9 @@ begin
       'removals', (
         select coalesce(
           jsonb_object_agg(
-            r.id, jsonb_build_object('entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids))
+            r.id, jsonb_build_object(
+              'entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids)
+            )
           ),
           '{}'
         )
@@ -6983,7 +7034,9 @@ create trigger audit_prunings_refuse_truncate
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_change;
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_truncate;
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
-values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint('bulwark_private.audit_prunings'));
+values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint(
+  'bulwark_private.audit_prunings'
+));
 
 -- Audit schedule: what keeps the log sealed, signed and within its retention with nobody calling.
 -- Protects against a log that quietly stays unsealed.
@@ -7002,7 +7055,7 @@ begin
   if to_regproc('net.http_post') is not null then
     perform bulwark_private.schedule_job(
       'bulwark-audit-checkpoint', '* * * * *',
-      $job$select bulwark_private.request_function('audit/checkpoint')$job$
+      $job$select bulwark_private.request_function('bulwark-audit/checkpoint')$job$
     );
   end if;
   perform bulwark_private.schedule_job(
@@ -7013,9 +7066,13 @@ begin
   perform bulwark_private.schedule_job(
     'bulwark-audit-retention', '*/10 * * * *',
     $job$
-      select bulwark.cleanup_old_audit_logs((bulwark_private.setting('audit.retention_days'))::integer);
+      select bulwark.cleanup_old_audit_logs(
+        (bulwark_private.setting('audit.retention_days'))::integer
+      );
       select bulwark.prune_audit_log(keep_days)
-      from (select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days) s
+      from (
+        select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days
+      ) s
       where keep_days is not null
     $job$
   );
@@ -7208,7 +7265,9 @@ revoke all on function
 -- What is open to whom of audit. Everything else is revoked by the build.
 
 -- Where a checkpoint was delivered is the operator's business.
-grant select (tree_size, root_hash, key_id, note, signed_at, delivered_at) on bulwark.audit_checkpoints to authenticated;
+grant select (
+  tree_size, root_hash, key_id, note, signed_at, delivered_at
+) on bulwark.audit_checkpoints to authenticated;
 
 grant select on
   bulwark.audit_event_types,
@@ -7216,22 +7275,28 @@ grant select on
   bulwark.audit_legal_holds
   to authenticated, service_role;
 
-grant select (key_id, name, public_key, registered_at) on bulwark.audit_keys to authenticated, service_role;
+grant select (
+  key_id, name, public_key, registered_at
+) on bulwark.audit_keys to authenticated, service_role;
 
 grant select on bulwark.audit_checkpoints to service_role;
 
 grant execute on function bulwark_private.audited_organizations() to authenticated;
 
 grant execute on function
-  bulwark.log_audit_event(text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid),
+  bulwark.log_audit_event(
+    text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid
+  ),
   bulwark.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer),
   bulwark.audit_inclusion_proof(uuid),
   bulwark.audit_consistency_proof(bigint, bigint),
   bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(timestamptz),
-  bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
-  bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
+  bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[],
+    bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
+  bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
+    bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
   bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
   bulwark.place_legal_hold(text, uuid, uuid, text, text),
   bulwark.release_legal_hold(uuid),

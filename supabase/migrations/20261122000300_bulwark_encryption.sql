@@ -129,7 +129,8 @@ begin
   end if;
 end;
 $$;
-comment on function bulwark_private.require_not_shredded(uuid) is 'Raises ENCRYPTION_KEY_DESTROYED.';
+comment on function bulwark_private.require_not_shredded(uuid) is
+  'Raises ENCRYPTION_KEY_DESTROYED.';
 
 create function bulwark.is_shredded(for_organization uuid)
   returns boolean
@@ -223,7 +224,9 @@ begin
   if found and reserve_data_key.messages > 0 then
     v_granted := greatest(0, least(
       reserve_data_key.messages,
-      least((bulwark_private.setting('encryption.messages_per_key'))::bigint, 4294967296) - v_key.messages
+      least(
+        (bulwark_private.setting('encryption.messages_per_key'))::bigint, 4294967296
+      ) - v_key.messages
     ));
     update bulwark_private.data_keys k
     set messages = k.messages + v_granted
@@ -389,7 +392,8 @@ create function bulwark_private.organizations_destroy_data_keys()
 as $$
 begin
   if exists (
-    select from bulwark_private.data_keys k where k.organization_id = old.id and k.state <> 'destroyed'
+    select from bulwark_private.data_keys k where k.organization_id = old.id
+      and k.state <> 'destroyed'
   ) then
     perform bulwark_private.destroy_data_keys(old.id, old.slug);
   end if;
@@ -406,7 +410,8 @@ create trigger organizations_destroy_data_keys
 -- Encrypted columns: declaring them, and asking whether the caller may have their values in the
 -- open.
 -- Protects against plaintext in a declared column: a check refuses it, whoever writes.
--- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of bulwark_private;
+-- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of
+-- bulwark_private;
 --   authorize_field_access, because clients may not write the log.
 
 create table bulwark_private.encrypted_columns (
@@ -613,7 +618,8 @@ comment on function bulwark.authorize_field_access(text, text, text[], text[], u
    RBAC_PERMISSION_DENIED, ENCRYPTION_INVALID_ARGUMENT.';
 
 select bulwark.enable_audit(
-  'bulwark_private.encrypted_columns', event_types => '{config.changed,config.changed,config.changed}'
+  'bulwark_private.encrypted_columns',
+  event_types => '{config.changed,config.changed,config.changed}'
 );
 
 -- Rotation: a new version of a data key at once, and what is left to re-encrypt under the old one,
@@ -622,7 +628,9 @@ select bulwark.enable_audit(
 -- SECURITY DEFINER: add_data_key and encryption_progress, because the service role writes no table
 --   and reads none of bulwark_private.
 
-create type bulwark_private.reencryption_state as enum ('running', 'settling', 'done', 'incomplete');
+create type bulwark_private.reencryption_state as enum (
+  'running', 'settling', 'done', 'incomplete'
+);
 comment on type bulwark_private.reencryption_state is
   'Where a re-encryption is: at work, waiting until no function still writes under the old key, at
    its end, or at its end with rows left that do not decrypt.';
@@ -796,7 +804,8 @@ comment on function bulwark.encryption_progress(uuid) is
 -- Re-encryption: rows under a superseded data key, handed out and written back batch by batch.
 -- Protects against a lost write (every change is compared with what was read) and a batch done half
 -- (the place and the rows move in one transaction).
--- SECURITY DEFINER, each because the service role writes no table and reads none of bulwark_private:
+-- SECURITY DEFINER, each because the service role writes no table and reads none of
+-- bulwark_private:
 --   next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
 
 create function bulwark_private.stale_rows_query(reencryption_id bigint)
@@ -811,7 +820,8 @@ declare
 begin
   select e.*, k.purpose, k.id as data_key_id into strict v_column
   from bulwark_private.reencryptions r
-  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  join bulwark_private.encrypted_columns e on e.relation = r.relation
+    and e.column_name = r.column_name
   join bulwark_private.data_keys k on k.id = r.data_key_id
   where r.id = reencryption_id;
   v_key := translate(
@@ -901,7 +911,8 @@ begin
     join pg_catalog.pg_class c on c.oid = e.relation
     where e.relation = v_work.relation and e.column_name = v_work.column_name;
     if not found or exists (
-      select from bulwark_private.data_keys k where k.id = v_work.data_key_id and k.state = 'destroyed'
+      select from bulwark_private.data_keys k where k.id = v_work.data_key_id
+        and k.state = 'destroyed'
     ) then
       -- The table is gone, or whoever it was encrypted for was shredded.
       update bulwark_private.reencryptions r
@@ -1000,7 +1011,8 @@ declare
 begin
   select e.* into strict v_column
   from bulwark_private.reencryptions r
-  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  join bulwark_private.encrypted_columns e on e.relation = r.relation
+    and e.column_name = r.column_name
   where r.id = reencryption_id;
   return format(
     $query$
@@ -1110,7 +1122,8 @@ comment on function bulwark.retry_reencryption() is
 -- Wrapping: which key-encryption key wraps data keys, and their way from one to the next.
 -- Protects against a data key that is left under a key-encryption key nobody has any more: how many
 -- each still wraps can be asked. The keys themselves never come here.
--- SECURITY DEFINER, each because the service role writes no table and reads none of bulwark_private:
+-- SECURITY DEFINER, each because the service role writes no table and reads none of
+-- bulwark_private:
 --   choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status.
 
 create function bulwark.choose_key_encryption_key(key_id text)
@@ -1218,7 +1231,7 @@ begin
   ) then
     return null;
   end if;
-  return bulwark_private.request_function('encryption/work');
+  return bulwark_private.request_function('bulwark-encryption/work');
 end;
 $$;
 comment on function bulwark_private.request_encryption_work() is

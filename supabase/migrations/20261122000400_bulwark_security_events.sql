@@ -221,7 +221,9 @@ begin
     returning e.id into v_id;
     return v_id;
   end if;
-  insert into bulwark_private.security_event_echoes (event_type, organization_id, user_id, subject, details)
+  insert into bulwark_private.security_event_echoes (
+    event_type, organization_id, user_id, subject, details
+  )
   select
     count_security_event.event_type, count_security_event.organization_id,
     count_security_event.user_id, v_subject, count_security_event.details
@@ -328,7 +330,9 @@ begin
   if octet_length(v_details::text) > 8192 then
     v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
   end if;
-  v_id := bulwark_private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
+  v_id := bulwark_private.count_security_event(
+    event_type, organization_id, user_id, v_subject, v_details
+  );
   if organization_id is null and user_id is not null then
     for v_organization in
       select bulwark_private.organizations_of(raise_security_event.user_id)
@@ -436,7 +440,9 @@ begin
   if not found or not bulwark_private.caller_is_service() and not (
     case
       when v_event.organization_id is null then bulwark.is_super_admin()
-      else bulwark_private.user_permits(bulwark_private.require_user(), 'security:read', v_event.organization_id)
+      else bulwark_private.user_permits(
+        bulwark_private.require_user(), 'security:read', v_event.organization_id
+      )
     end
   ) then
     raise exception 'Cannot change the security event: there is none here that you may see'
@@ -553,7 +559,9 @@ comment on function bulwark.resolve_security_event(uuid, text) is
 -- SECURITY DEFINER: evaluate_security_rules and cleanup_security_events, because nobody writes or
 --   deletes events.
 
-create type bulwark_private.security_key as enum ('actor', 'resource', 'network', 'installation', 'entry');
+create type bulwark_private.security_key as enum (
+  'actor', 'resource', 'network', 'installation', 'entry'
+);
 comment on type bulwark_private.security_key is
   'What entries are grouped by: who acted, what it was about, the hashed network they came from,
    nothing, or each by itself.';
@@ -716,7 +724,9 @@ begin
   return v_raised;
 end;
 $$;
-comment on function bulwark_private.evaluate_security_rule(bulwark.security_rules, integer, pg_snapshot) is
+comment on function bulwark_private.evaluate_security_rule(
+  bulwark.security_rules, integer, pg_snapshot
+) is
   'Raises what one rule finds: only where an entry came since, so that what was resolved stays so.';
 
 create function bulwark.evaluate_security_rules()

@@ -91,8 +91,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_session() is
-  'The caller''s session. Raises what bulwark_private.require_user raises, and MFA_SESSION_REQUIRED for a
-   token without a session where such are accepted.';
+  'The caller''s session. Raises what bulwark_private.require_user raises, and MFA_SESSION_REQUIRED
+   for a token without a session where such are accepted.';
 
 create function bulwark_private.require_step_up()
   returns uuid
@@ -168,7 +168,9 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb) is
+comment on function bulwark_private.record_mfa(
+  text, text, uuid, uuid, boolean, uuid, uuid, jsonb
+) is
   'Writes what happened to a second factor into the user''s own log and into the audit log, there
    for the installation and for each organization of the user. Holds no code, secret or token.';
 
@@ -341,7 +343,9 @@ begin
   v_now := clock_timestamp();
   perform bulwark_private.forget_old_attempts(v_user);
 
-  insert into bulwark_private.mfa_attempts (user_id, session_id, purpose, created_at, admitted, step)
+  insert into bulwark_private.mfa_attempts (
+    user_id, session_id, purpose, created_at, admitted, step
+  )
   values (
     v_user, v_session, begin_mfa_attempt.purpose, v_now,
     v_account.consecutive_failures < 100
@@ -504,7 +508,9 @@ begin
   return '{"accepted": false}'::jsonb;
 end;
 $$;
-comment on function bulwark_private.refuse_mfa_attempt(bulwark_private.mfa_attempts, uuid, bigint, bytea) is
+comment on function bulwark_private.refuse_mfa_attempt(
+  bulwark_private.mfa_attempts, uuid, bigint, bytea
+) is
   'Records a wrong code, which stays charged, and returns the one answer to all that is refused. The
    code that this session was just verified by is neither recorded nor charged.';
 
@@ -541,7 +547,9 @@ begin
   );
 end;
 $$;
-comment on function bulwark_private.accept_mfa_attempt(bulwark_private.mfa_attempts, text, uuid, bigint, uuid) is
+comment on function bulwark_private.accept_mfa_attempt(
+  bulwark_private.mfa_attempts, text, uuid, bigint, uuid
+) is
   'Takes back what the account was charged and marks the session as verified, by what.';
 
 create function bulwark.complete_mfa_verification(attempt_id uuid, factor_id uuid, step bigint)
@@ -552,7 +560,9 @@ create function bulwark.complete_mfa_verification(attempt_id uuid, factor_id uui
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(attempt_id, '{verify}');
+  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    attempt_id, '{verify}'
+  );
 begin
   -- One statement decides and burns: of two at once the second finds a newer step.
   update bulwark.mfa_secrets f
@@ -583,7 +593,9 @@ create function bulwark.complete_mfa_backup_code(attempt_id uuid, code_hash text
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(attempt_id, '{backup_code, disable}');
+  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    attempt_id, '{backup_code, disable}'
+  );
   v_code uuid;
   v_hash constant bytea := decode(complete_mfa_backup_code.code_hash, 'hex');
   v_left bigint;
@@ -777,7 +789,9 @@ create function bulwark.complete_mfa_activation(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(attempt_id, '{activate}');
+  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    attempt_id, '{activate}'
+  );
   v_first boolean;
 begin
   select not exists (
@@ -860,14 +874,17 @@ create function bulwark.store_backup_codes(ticket_id uuid, code_hashes text[])
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ticket bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(ticket_id, '{regenerate}');
+  v_ticket bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    ticket_id, '{regenerate}'
+  );
 begin
   if v_ticket.admitted is not true then
     return false;
   end if;
   -- Sessions that a code of the old set opened are closed with it, but not the one that makes the
   -- new set.
-  update bulwark_private.mfa_sessions m set backup_code_id = null where m.session_id = v_ticket.session_id;
+  update bulwark_private.mfa_sessions m set backup_code_id = null
+    where m.session_id = v_ticket.session_id;
   perform bulwark_private.replace_backup_codes(v_ticket.user_id, code_hashes);
   perform bulwark_private.record_mfa(
     'auth.mfa_enabled', 'regenerate', v_ticket.user_id, v_ticket.session_id
@@ -907,7 +924,8 @@ begin
     perform bulwark_private.forget_factors(v_user);
   else
     -- Whoever found the lost device may have verified a session with it.
-    delete from bulwark_private.mfa_sessions m where m.user_id = v_user and m.session_id <> v_session;
+    delete from bulwark_private.mfa_sessions m where m.user_id = v_user
+      and m.session_id <> v_session;
   end if;
   perform bulwark_private.record_mfa(
     'auth.mfa_disabled', 'disable', v_user, v_session,
@@ -1117,7 +1135,8 @@ $$;
 comment on function bulwark.mfa_status() is
   'What the caller''s account and session have of second factors. satisfied: what an organization
    may require is proven in this session, by a factor (verified_at) or a trusted device. Everything
-   after it is null until then. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
+   after it is null until then. Errors: MFA_SESSION_REQUIRED and those of
+   bulwark_private.require_user.';
 
 select bulwark.enable_audit(
   'bulwark_private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
@@ -1296,7 +1315,9 @@ create table bulwark_private.mfa_reset_consents (
 );
 comment on table bulwark_private.mfa_reset_consents is
   'Who consented to a reset, for which organization. A consent counts while its giver may reset.';
-create index mfa_reset_consents_organization_id_idx on bulwark_private.mfa_reset_consents (organization_id);
+create index mfa_reset_consents_organization_id_idx on bulwark_private.mfa_reset_consents (
+  organization_id
+);
 create index mfa_reset_consents_user_id_idx on bulwark_private.mfa_reset_consents (user_id);
 
 alter table bulwark.mfa_resets enable row level security;
@@ -1410,7 +1431,9 @@ as $$
     from bulwark_private.unexpired_grants g
     join bulwark.mfa_policies p on p.organization_id = g.organization_id
     where g.user_id = mfa_reset_organizations.user_id
-      and (p.required_from is not null or bulwark_private.mfa_reset_needs_approval(p.organization_id))
+      and (
+        p.required_from is not null or bulwark_private.mfa_reset_needs_approval(p.organization_id)
+      )
   ) as o (id)
   order by o.id nulls first;
 $$;
@@ -1455,7 +1478,9 @@ create policy "Users read resets of their own, members those they may decide"
   );
 
 select bulwark.enable_audit('bulwark.mfa_resets', organization_column => 'organization_id');
-select bulwark.enable_audit('bulwark_private.mfa_reset_consents', organization_column => 'organization_id');
+select bulwark.enable_audit(
+  'bulwark_private.mfa_reset_consents', organization_column => 'organization_id'
+);
 
 -- MFA resetting: asking for a reset, consenting to it, calling it off; and what it takes away.
 -- Protects against a request that passes for its own consent: nobody approves his own, whoever
@@ -1545,7 +1570,8 @@ as $$
 #variable_conflict use_column
 declare
   v_obstacle text;
-  v_person uuid := case when not bulwark_private.caller_is_service() then bulwark_private.require_user() end;
+  v_person uuid := case when not bulwark_private.caller_is_service()
+    then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets;
 begin
   if reason is null or length(btrim(reason)) not between 1 and 500 then
@@ -1648,7 +1674,9 @@ begin
     bulwark_private.caller_is_service()
     or v_reset.user_id = bulwark.current_person()
     or exists (
-      select from bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
+      select from bulwark_private.mfa_reset_organizations(
+        v_reset.user_id, v_reset.organization_id
+      ) as o
       where bulwark_private.session_permits(bulwark.current_person(), 'mfa:reset', o)
     )
   ) is not true then
@@ -1678,7 +1706,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_mfa_reset(uuid) is
-  'bulwark_private.find_mfa_reset, locked together with the rights of every organization concerned.';
+  'bulwark_private.find_mfa_reset, locked together with the rights of every organization
+   concerned.';
 
 create function bulwark.approve_mfa_reset(reset_id uuid)
   returns boolean
@@ -1689,7 +1718,8 @@ create function bulwark.approve_mfa_reset(reset_id uuid)
 as $$
 declare
   v_obstacles text[];
-  v_person uuid := case when not bulwark_private.caller_is_service() then bulwark_private.require_user() end;
+  v_person uuid := case when not bulwark_private.caller_is_service()
+    then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
 begin
   if v_person is not null then

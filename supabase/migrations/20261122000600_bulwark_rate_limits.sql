@@ -208,7 +208,9 @@ begin
     returning b.id, b.full_at, v_present, b.limit_at is not null;
 end;
 $$;
-comment on function bulwark_private.charge_buckets(uuid[], bulwark_private.rate_limit_terms, integer) is
+comment on function bulwark_private.charge_buckets(
+  uuid[], bulwark_private.rate_limit_terms, integer
+) is
   'Charges buckets, each if it can pay, in one statement. The rows stay locked until the transaction
    ends. cost is 1 to the capacity, and no id comes twice.';
 
@@ -551,7 +553,8 @@ comment on function bulwark.unlist_network(text) is
    RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
 
 select bulwark.enable_audit(
-  'bulwark.rate_limit_networks', event_types => '{security.ip_blocked,config.changed,config.changed}'
+  'bulwark.rate_limit_networks',
+  event_types => '{security.ip_blocked,config.changed,config.changed}'
 );
 
 -- Blocks: whoever goes on after being refused is shut out, for longer each time.
@@ -625,7 +628,8 @@ create table bulwark_private.rate_limit_violations (
 comment on table bulwark_private.rate_limit_violations is
   'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
    between are counted in a bucket. Not audited: each row comes with an entry of its own.';
-create index rate_limit_violations_occurred_at_idx on bulwark_private.rate_limit_violations (occurred_at);
+create index rate_limit_violations_occurred_at_idx
+  on bulwark_private.rate_limit_violations (occurred_at);
 
 alter table bulwark.rate_limit_blocks enable row level security;
 alter table bulwark_private.rate_limit_violations enable row level security;
@@ -1316,7 +1320,9 @@ comment on function bulwark.check_rate_limit(
    error (55P03). Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
    RATE_LIMIT_INVALID_CALLS.';
 
-create function bulwark_private.note_key_network(api_key_id uuid, organization_id uuid, address text)
+create function bulwark_private.note_key_network(
+  api_key_id uuid, organization_id uuid, address text
+)
   returns void
   language plpgsql
   volatile
@@ -1493,7 +1499,8 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_IDENTIFIERS';
   end if;
   v_until := bulwark_private.note_denial(
-    rule, kinds, names, bulwark_private.client_network(address), organization_id, user_id, api_key_id
+    rule, kinds, names, bulwark_private.client_network(address), organization_id, user_id,
+    api_key_id
   );
   return ceil(date_part('epoch', v_until - clock_timestamp()));
 end;
@@ -1769,7 +1776,7 @@ begin
     raise exception 'Cannot limit the request: a setting is missing'
       using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
   end if;
-  v_next := v_settings ->> 'rate_limits.next_request_check';
+  v_next := bulwark_private.quote_qualified(v_settings ->> 'rate_limits.next_request_check');
   if v_role in ('service_role', 'postgres', 'supabase_admin') then
     return v_next;
   end if;
@@ -1806,12 +1813,16 @@ begin
   if current_setting('transaction_read_only')::boolean or v_rule is null then
     if v_address is not null or v_key is not null then
       v_address := bulwark_private.client_network(v_address);
-      v_identifiers := bulwark_private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
+      v_identifiers := bulwark_private.rate_limit_identifiers(
+        'caller', v_user, v_key, v_address, null
+      );
       v_standing := bulwark_private.rate_limit_standing(
         v_identifiers.kinds, v_identifiers.names, v_address
       );
       if v_standing.blocked_until is not null then
-        perform bulwark_private.refuse_request(bulwark_private.blocked_decision(v_rule, v_standing.blocked_until));
+        perform bulwark_private.refuse_request(
+          bulwark_private.blocked_decision(v_rule, v_standing.blocked_until)
+        );
       end if;
     end if;
     return v_next;
@@ -1889,23 +1900,59 @@ begin
   end if;
   v_next := bulwark_private.charge_request();
   if v_next is not null then
-    execute format(
-      'select %s()',
-      (select string_agg(quote_ident(p), '.') from unnest(parse_ident(v_next)) as p)
-    );
+    -- The host's function may count on the usual path.
+    perform set_config('search_path', 'public, extensions', true);
+    execute format('select %s()', v_next);
   end if;
 end;
 $$;
 comment on function bulwark.check_request() is
-  'PostgREST''s pre-request hook: alter role authenticator set pgrst.db_pre_request =
-   ''bulwark.check_request''. Refuses who is blocked and what is too much with 429, charges requests
-   that write, sets RateLimit headers, and runs the hook that was there before.';
+  'PostgREST''s pre-request hook, which install_request_hook puts there. Refuses who is blocked and
+   what is too much with 429, charges requests that write, sets RateLimit headers, and runs the hook
+   that was there before.';
+
+create function bulwark.install_request_hook()
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_present text;
+begin
+  select substring(s.setting from '=(.*)$') into v_present
+  from pg_catalog.pg_db_role_setting d
+  cross join unnest(d.setconfig) as s (setting)
+  where d.setrole = 'authenticator'::regrole
+    and d.setdatabase in (
+      0, (select b.oid from pg_catalog.pg_database b where b.datname = current_database())
+    )
+    and s.setting ~ '^pgrst\.db_pre_request=.'
+  order by d.setdatabase desc
+  limit 1;
+  if to_regproc(v_present) is distinct from 'bulwark.check_request'::regproc then
+    update bulwark.settings s set value = to_jsonb(v_present)
+    where s.name = 'rate_limits.next_request_check' and v_present is not null;
+    alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request';
+  end if;
+  notify pgrst, 'reload config';
+  return (
+    select s.value #>> '{}' from bulwark.settings s
+    where s.name = 'rate_limits.next_request_check'
+  );
+end;
+$$;
+comment on function bulwark.install_request_hook() is
+  'Puts check_request in front of every request to the Data API. A hook that was there before is
+   kept as the setting rate_limits.next_request_check and runs after it; its name is returned, null
+   where there was none. For whoever owns the project (postgres); calling it again changes
+   nothing.';
 
 -- Sign-ins: guesses at passwords and codes are charged before they are answered.
 -- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
 -- Data API: where its hooks can be had, they slow each account down (they are told no address); the
--- function `login` charges the address and the account before Auth is asked at all. Whoever has
--- signed in from a network before has a bucket of their own there, which no stranger can drain.
+-- function `bulwark-login` charges the address and the account before Auth is asked at all. Whoever
+-- has signed in from a network before has a bucket of their own there, which no stranger can drain.
 -- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
 --   finish_login, because not even the service role does.
 
@@ -2079,7 +2126,9 @@ begin
     )));
     v_hours := date_part('epoch', clock_timestamp() - v_last.seen_at) / 3600;
     if v_km > (bulwark_private.setting('rate_limits.travel_km'))::float8
-      and v_km > (bulwark_private.setting('rate_limits.travel_kmh'))::float8 * greatest(v_hours, 0) then
+      and v_km > (
+        bulwark_private.setting('rate_limits.travel_kmh')
+      )::float8 * greatest(v_hours, 0) then
       perform bulwark.raise_security_event(
         'impossible_travel', null, user_id, '',
         jsonb_build_object('km', round(v_km::numeric), 'minutes', round((v_hours * 60)::numeric))
@@ -2277,6 +2326,7 @@ revoke all on function
   bulwark_private.charge_request(),
   bulwark_private.blocked_decision(rule text, blocked_until timestamptz),
   bulwark.check_request(),
+  bulwark.install_request_hook(),
   bulwark_private.charge_attempt(kind text, user_id uuid, valid boolean),
   bulwark.password_verification_attempt_hook(event jsonb),
   bulwark.mfa_verification_attempt_hook(event jsonb),

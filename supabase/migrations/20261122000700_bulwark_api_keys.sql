@@ -191,8 +191,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.network_is_allowed(cidr[], text) is
-  'Whether a key with this list of networks is accepted from an address, as bulwark_private.client_network
-   writes it (null: unknown).';
+  'Whether a key with this list of networks is accepted from an address, as
+   bulwark_private.client_network writes it (null: unknown).';
 
 create function bulwark_private.api_key_organizations(permission text)
   returns setof uuid
@@ -218,7 +218,9 @@ begin
         when p.networks is null then true
         else bulwark_private.network_is_allowed(
           p.networks,
-          bulwark_private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
+          bulwark_private.client_address(
+            nullif(current_setting('request.headers', true), '')::jsonb
+          )
         )
       end
     limit 1;
@@ -369,7 +371,8 @@ select bulwark.enable_audit(
   organization_lookup => 'bulwark_private.api_key_organization', redact => '{key_hash}'
 );
 revoke all on
-  bulwark_private.api_key_states, bulwark_private.api_key_holdings, bulwark_private.api_key_permissions
+  bulwark_private.api_key_states, bulwark_private.api_key_holdings,
+  bulwark_private.api_key_permissions
   from public, anon, authenticated, service_role;
 
 -- API keys: issuing them.
@@ -574,7 +577,9 @@ begin
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
               hint = 'The role api_user holds what programs may';
     end if;
-    if bulwark_private.session_permits(bulwark.current_person(), v_scope, organization_id) is not true then
+    if bulwark_private.session_permits(
+      bulwark.current_person(), v_scope, organization_id
+    ) is not true then
       raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
               hint = 'A key may no more than whoever issues it';
@@ -587,7 +592,9 @@ comment on function bulwark_private.require_scopes(text[], uuid) is
   'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
    RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
 
-create function bulwark_private.require_room_for_key(organization_id uuid, owner_id uuid, times integer)
+create function bulwark_private.require_room_for_key(
+  organization_id uuid, owner_id uuid, times integer
+)
   returns void
   language plpgsql
   volatile
@@ -655,7 +662,9 @@ begin
   values (
     new_key.organization_id, new_key.owner_id, btrim(new_key.name), new_key.environment,
     v_issued.first_characters, new_key.scopes, new_key.networks, new_key.rate_limit_rule,
-    bulwark.mfa_verified(make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)),
+    bulwark.mfa_verified(
+      make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)
+    ),
     new_key.rotated_from, new_key.expires_at
   )
   returning id, name, scopes, expires_at
@@ -1122,7 +1131,9 @@ $$;
 comment on function bulwark_private.api_key_use_is_due(uuid) is
   'Whether api_keys.use_precision_seconds have passed since a use of the key was noted.';
 
-create function bulwark_private.note_api_key_use(api_key_id uuid, organization_id uuid, address text)
+create function bulwark_private.note_api_key_use(
+  api_key_id uuid, organization_id uuid, address text
+)
   returns void
   language plpgsql
   volatile
@@ -1179,7 +1190,9 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_HASH';
   end if;
   v_key := bulwark_private.find_api_key(decode(key_hash, 'hex'));
-  if (bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force) is not true then
+  if (
+    bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force
+  ) is not true then
     v_key := null;
   end if;
   if v_key.id is not null then
@@ -1194,7 +1207,8 @@ begin
       'api_default', v_identifiers.kinds, v_identifiers.names, v_address, 1, null, null, null
     );
   end if;
-  if v_key.id is not null and v_decision.allowed and bulwark_private.api_key_use_is_due(v_key.id) then
+  if v_key.id is not null and v_decision.allowed
+    and bulwark_private.api_key_use_is_due(v_key.id) then
     perform bulwark_private.note_api_key_use(v_key.id, v_key.organization_id, v_address);
   end if;
   return query
@@ -1266,7 +1280,9 @@ begin
     v_claims := bulwark_private.claims()::jsonb;
     -- One that names a person besides is none of ours: policies of the host would believe it.
     if not v_claims ? 'sub' then
-      v_key := bulwark_private.api_key_standing(bulwark_private.uuid_or_null(v_claims ->> 'api_key_id'));
+      v_key := bulwark_private.api_key_standing(
+        bulwark_private.uuid_or_null(v_claims ->> 'api_key_id')
+      );
     end if;
   elsif v_role = 'anon' then
     -- The log may have the key by now: whoever sends it hears so at once, be it right or wrong.
@@ -1299,7 +1315,9 @@ begin
   if not current_setting('transaction_read_only')::boolean
     and bulwark_private.api_key_use_is_due(v_key.id) then
     perform bulwark_private.note_api_key_use(
-      v_key.id, v_key.organization_id, coalesce(v_address, bulwark_private.client_address(v_headers))
+      v_key.id, v_key.organization_id, coalesce(
+        v_address, bulwark_private.client_address(v_headers)
+      )
     );
   end if;
   return jsonb_build_object(
@@ -1605,7 +1623,8 @@ comment on function bulwark_private.api_key_admission_state(regclass) is
   'The policies and privileges by which a table admits API keys, as they are now.';
 
 select bulwark.enable_audit(
-  'bulwark_private.api_key_admissions', event_types => '{config.changed,config.changed,config.changed}'
+  'bulwark_private.api_key_admissions',
+  event_types => '{config.changed,config.changed,config.changed}'
 );
 
 -- API keys, what stands against an admission: why a table admits none, and, once it does, what came
@@ -1921,7 +1940,9 @@ begin
   end if;
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
     if v_derived -> 'commands' ? v_command then
-      perform bulwark_private.open_to_api_keys(target, v_command, v_derived -> 'commands' -> v_command);
+      perform bulwark_private.open_to_api_keys(
+        target, v_command, v_derived -> 'commands' -> v_command
+      );
     end if;
     -- What is not opened is bound as well, so that no grant and no policy beside this opens it.
     perform bulwark_private.make_policy(
@@ -1981,7 +2002,8 @@ as $$
         or g.privilege_type = 'TRUNCATE'
         or exists (
           select from pg_catalog.pg_policy p
-          where p.polrelid = c.oid and p.polpermissive and bulwark_private.applies_to(p.polroles, 'api_key')
+          where p.polrelid = c.oid and p.polpermissive
+            and bulwark_private.applies_to(p.polroles, 'api_key')
         )
       )
   );
@@ -2166,7 +2188,8 @@ grant select on
   to authenticated, service_role;
 
 -- The pre-request hook calls it as the role of the request, whichever it is.
-grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role, api_key;
+grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role,
+  api_key;
 
 grant execute on function bulwark.organizations_with(text) to api_key;
 

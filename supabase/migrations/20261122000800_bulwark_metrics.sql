@@ -161,7 +161,9 @@ begin
     where s.metric = add_metric_series.metric
       and s.labels <> '{"overflow": "true"}'
       -- Dead ones leave their place to new ones.
-      and s.last_at > now() - make_interval(days => bulwark_private.setting('metrics.series_days')::integer)
+      and s.last_at > now() - make_interval(
+        days => bulwark_private.setting('metrics.series_days')::integer
+      )
   ) as known
   cross join (
     select l.labels, row_number() over (order by l.labels) as place
@@ -174,7 +176,9 @@ begin
   on conflict do nothing;
 end;
 $$;
-comment on function bulwark_private.add_metric_series(text, bulwark.metric_kind, text, text, jsonb[]) is
+comment on function bulwark_private.add_metric_series(
+  text, bulwark.metric_kind, text, text, jsonb[]
+) is
   'Makes series, or the metric''s series overflow where it has as many as it may have. Does nothing
    where the name belongs to a metric of another kind or there are too many metrics.';
 
@@ -211,7 +215,8 @@ begin
       from jsonb_to_recordset(samples)
         as n (metric text, kind text, unit text, description text, labels jsonb)
       where (
-        select s.id from bulwark_private.metric_series s where s.metric = n.metric and s.labels = n.labels
+        select s.id from bulwark_private.metric_series s where s.metric = n.metric
+          and s.labels = n.labels
       ) is null
     )
     select
@@ -592,7 +597,8 @@ comment on function bulwark.list_metrics() is
 -- Metrics, scraping: all that was ever counted, for a scraper, and the queries that the database
 -- spends its time on.
 -- Protects against literals, passwords and comments in what is shown of a query.
--- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries, because
+-- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries,
+-- because
 --   they may not read pg_stat_statements.
 
 create function bulwark.scrape_metrics()
@@ -799,7 +805,9 @@ begin
       zeros = p.zeros + excluded.zeros,
       (indexes, counts) = (
         select m.indexes, m.counts
-        from bulwark_private.merge_buckets(p.indexes, p.counts, excluded.indexes, excluded.counts) as m
+        from bulwark_private.merge_buckets(
+          p.indexes, p.counts, excluded.indexes, excluded.counts
+        ) as m
       )
   )
   select coalesce(sum(s.points), 0)::bigint into v_moved from sums s;
@@ -826,10 +834,14 @@ begin
     return 0;
   end if;
   v_moved := bulwark_private.roll_up_points(
-      1, 60, now() - make_interval(hours => (bulwark_private.setting('metrics.minute_hours'))::integer)
+      1, 60, now() - make_interval(
+        hours => (bulwark_private.setting('metrics.minute_hours'))::integer
+      )
     )
     + bulwark_private.roll_up_points(
-      60, 1440, now() - make_interval(days => (bulwark_private.setting('metrics.hour_days'))::integer)
+      60, 1440, now() - make_interval(
+        days => (bulwark_private.setting('metrics.hour_days'))::integer
+      )
     );
   delete from bulwark_private.metric_points p
   where p.minutes = 1440 and p.at < v_kept;
@@ -852,7 +864,8 @@ comment on function bulwark.roll_up_metrics() is
 -- Alerts: thresholds as rows, where each of them stands, and who may set and see them.
 -- Protects against a threshold changed by whoever only watches, without a trace, or to something
 -- that can never be crossed.
--- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule, because
+-- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule,
+-- because
 --   clients and the service role write none; alert_rules_close, because the event is nobody's.
 
 create type bulwark.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
@@ -923,7 +936,8 @@ create table bulwark_private.alert_states (
   alarmed_at timestamptz,
   evaluated_at timestamptz
 );
-comment on table bulwark_private.alert_states is 'Where each alert stands. Not audited: what it raises is.';
+comment on table bulwark_private.alert_states is
+  'Where each alert stands. Not audited: what it raises is.';
 comment on column bulwark_private.alert_states.critical_since is
   'Since when every evaluation was at least critical; warning_since, calmer_since (less than the
    state) and silent_since (no data) alike. Null where the last one was not.';
@@ -1124,7 +1138,8 @@ comment on function bulwark_private.alert_rules_close() is
 
 create trigger alert_rules_close_when_removed before delete on bulwark_private.alert_rules
   for each row execute function bulwark_private.alert_rules_close();
-create trigger alert_rules_close_when_disabled before update of enabled on bulwark_private.alert_rules
+create trigger alert_rules_close_when_disabled before update of enabled
+  on bulwark_private.alert_rules
   for each row when (old.enabled and not new.enabled)
   execute function bulwark_private.alert_rules_close();
 
@@ -1264,7 +1279,9 @@ begin
   end if;
 end;
 $$;
-comment on function bulwark_private.tell_alert(bulwark_private.alert_rules, bulwark_private.alert_states, text) is
+comment on function bulwark_private.tell_alert(
+  bulwark_private.alert_rules, bulwark_private.alert_states, text
+) is
   'Resolves the event of an alert where another one is wanted (null: none), and raises that, unless
    the rule is still cooling down from the last.';
 
@@ -1345,7 +1362,9 @@ begin
   return v_next <> standing.state;
 end;
 $$;
-comment on function bulwark_private.evaluate_alert(bulwark_private.alert_rules, bulwark_private.alert_states) is
+comment on function bulwark_private.evaluate_alert(
+  bulwark_private.alert_rules, bulwark_private.alert_states
+) is
   'Evaluates one rule, raises and resolves its security events, and says whether
    its state changed.';
 
@@ -1404,7 +1423,9 @@ create function bulwark_private.schedule_metrics_jobs()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform bulwark_private.schedule_job('bulwark-alerts', '* * * * *', 'select bulwark.evaluate_alerts()');
+  perform bulwark_private.schedule_job(
+    'bulwark-alerts', '* * * * *', 'select bulwark.evaluate_alerts()'
+  );
   return bulwark_private.schedule_job(
     'bulwark-metrics', '*/10 * * * *', 'select bulwark.roll_up_metrics()'
   );
@@ -1455,7 +1476,8 @@ grant execute on function
   bulwark.scrape_metrics(),
   bulwark.top_queries(integer),
   bulwark.list_alerts(),
-  bulwark.set_alert_rule(text, text, bulwark.metric_statistic, double precision, double precision, jsonb, interval, interval, interval, interval, bigint, boolean, boolean, text)
+  bulwark.set_alert_rule(text, text, bulwark.metric_statistic, double precision, double precision,
+    jsonb, interval, interval, interval, interval, bigint, boolean, boolean, text)
   to authenticated, service_role;
 
 grant execute on function bulwark.record_metrics(uuid, jsonb) to service_role;

@@ -145,8 +145,8 @@ comment on table bulwark_private.webhook_turns is
   'With whom an endpoint shares, and up to which ordering key it had its turn: the next claim begins
    behind it, so that no key waits for ever behind others. Not audited: it moves with each claim.';
 comment on column bulwark_private.webhook_turns.account_id is
-  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account share
-   what one account may have of the workers.';
+  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account
+   share what one account may have of the workers.';
 comment on column bulwark_private.webhook_turns.held_until is
   'Of an endpoint that is not proven: until when it gets no attempt, because one is under way or it
    pauses after a timeout.';
@@ -256,7 +256,8 @@ select bulwark.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select bulwark.enable_audit(
-  'bulwark_private.webhook_secrets', organization_column => 'organization_id', redact => '{ciphertext}',
+  'bulwark_private.webhook_secrets', organization_column => 'organization_id',
+  redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 -- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
@@ -265,7 +266,8 @@ revoke all on
   bulwark.webhook_endpoints, bulwark.webhook_subscriptions, bulwark.webhook_endpoint_health
   from public, anon, authenticated, service_role;
 revoke all on
-  bulwark_private.webhook_destinations, bulwark_private.webhook_secrets, bulwark_private.webhook_turns,
+  bulwark_private.webhook_destinations, bulwark_private.webhook_secrets,
+  bulwark_private.webhook_turns,
   bulwark_private.webhook_routes
   from public, anon, authenticated, service_role;
 
@@ -584,7 +586,9 @@ as $$
 begin
   return bulwark_private.caller_is_service() or case
     when organization_id is null then bulwark.is_super_admin()
-    else bulwark_private.user_permits(bulwark_private.require_user(), 'webhook:read', organization_id)
+    else bulwark_private.user_permits(
+      bulwark_private.require_user(), 'webhook:read', organization_id
+    )
   end;
 end;
 $$;
@@ -1577,7 +1581,9 @@ begin
     least(
       v_maximum,
       (bulwark_private.setting('webhooks.retry_base_seconds'))::double precision
-      * power((bulwark_private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1)
+      * power(
+        (bulwark_private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1
+      )
     ) * (0.5 + random()),
     least(coalesce(retry_after_seconds, 0), v_maximum)
   ));
@@ -2119,7 +2125,8 @@ grant select on
   to authenticated, service_role;
 
 grant execute on function
-  bulwark.create_webhook_endpoint(uuid, uuid, text, text, text, uuid, text, jsonb, bulwark.webhook_format, bulwark.webhook_ordering, boolean, boolean, boolean),
+  bulwark.create_webhook_endpoint(uuid, uuid, text, text, text, uuid, text, jsonb,
+    bulwark.webhook_format, bulwark.webhook_ordering, boolean, boolean, boolean),
   bulwark.update_webhook_endpoint(uuid, text, bulwark.webhook_ordering, boolean, boolean, jsonb),
   bulwark.set_webhook_destination(uuid, text, text),
   bulwark.rotate_webhook_secret(uuid, uuid, text, interval),
@@ -2127,7 +2134,9 @@ grant execute on function
   bulwark.enable_webhook_endpoint(uuid),
   bulwark.delete_webhook_endpoint(uuid),
   bulwark.replay_webhook_delivery(uuid),
-  bulwark.replay_webhook_deliveries(uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]),
+  bulwark.replay_webhook_deliveries(
+    uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]
+  ),
   bulwark.send_test_webhook(uuid)
   to authenticated, service_role;
 

@@ -34,7 +34,11 @@ const write = (client: ReportsClient, organization_id: string, title: string) =>
 
 Deno.test("KEY-H01: supabase-js reads and writes with a key in a header, under row-level security", async () => {
   const { owner, acme, globex, key, script } = await prepare();
-  assert.equal((await write(owner.client.schema("public" as never) as unknown as ReportsClient, globex, "x")).error, null);
+  assert.equal(
+    (await write(owner.client.schema("public" as never) as unknown as ReportsClient, globex, "x"))
+      .error,
+    null,
+  );
   assert.equal((await write(script, acme, "by header")).status, 201);
   assert.deepEqual(ok(await read(script)), [{ title: "by header" }], "its organization's alone");
   assert.equal((await write(script, globex, "no")).error?.code, "42501");
@@ -58,8 +62,15 @@ Deno.test("KEY-H02: beyond its scope, and for administration, it is refused", as
         name: "x",
         scopes: ["audit:read"],
       }),
-      await reader.schema("bulwark").rpc("grant_role", { user_id: owner.id, role: "admin", organization_id: acme }),
-      await reader.schema("bulwark").rpc("has_permission", { permission: "audit:read", organization_id: acme }),
+      await reader.schema("bulwark").rpc("grant_role", {
+        user_id: owner.id,
+        role: "admin",
+        organization_id: acme,
+      }),
+      await reader.schema("bulwark").rpc("has_permission", {
+        permission: "audit:read",
+        organization_id: acme,
+      }),
     ]
   ) assert.equal(error?.code, "42501");
 });

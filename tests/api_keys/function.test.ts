@@ -63,10 +63,21 @@ Deno.test("KEY-E02: a key is refused beyond its scope, and every administrative 
   const write = await program.from("reports").insert({ organization_id: acme, title: "no" });
   assert.equal(write.error?.code, "42501");
   const calls = [
-    program.schema("bulwark").rpc("create_api_key", { organization_id: acme, name: "x", scopes: ["analytics:read"] }),
-    program.schema("bulwark").rpc("grant_role", { user_id: owner.id, role: "admin", organization_id: acme }),
+    program.schema("bulwark").rpc("create_api_key", {
+      organization_id: acme,
+      name: "x",
+      scopes: ["analytics:read"],
+    }),
+    program.schema("bulwark").rpc("grant_role", {
+      user_id: owner.id,
+      role: "admin",
+      organization_id: acme,
+    }),
     program.schema("bulwark").rpc("log_audit_event", { event_type: "data.read" }),
-    program.schema("bulwark").rpc("has_permission", { permission: "analytics:read", organization_id: acme }),
+    program.schema("bulwark").rpc("has_permission", {
+      permission: "analytics:read",
+      organization_id: acme,
+    }),
   ];
   for (const { error } of await Promise.all(calls)) assert.ok(error, "no call is open to a key");
   for (const table of ["organizations", "user_roles", "api_keys", "audit_logs"] as const) {

@@ -88,7 +88,8 @@ Deno.test("KEY-E24: used on many connections at once, a key waits for nobody", a
         await transaction`select bulwark_private.note_api_key_use(${id}, ${organization}, '198.51.100.1')`;
         await transaction`select pg_sleep(0.2)`;
       })));
-    const [use] = await sql`select last_used_at from bulwark_private.api_key_uses where api_key_id = ${id}`;
+    const [use] =
+      await sql`select last_used_at from bulwark_private.api_key_uses where api_key_id = ${id}`;
     assert.ok(use);
   } finally {
     await sql.end();

@@ -109,7 +109,8 @@ Deno.test("AUD-A04: an account that goes takes its factors along, and the log sa
 
 Deno.test("AUD-A05: a factor whose event cannot be recorded works all the same, and the gap is counted", async () => {
   const admin = postgres(superuserUrl, { max: 1, onnotice: () => {} });
-  const gaps = async () => (await admin`select source, reason from bulwark_private.audit_gaps`).length;
+  const gaps = async () =>
+    (await admin`select source, reason from bulwark_private.audit_gaps`).length;
   const before = await gaps();
   await admin`alter table bulwark.audit_logs rename to audit_logs_away`;
   try {

@@ -11,7 +11,10 @@ import {
   parseVerifierKey,
   type VerifierKey,
 } from "../../supabase/functions/_bulwark/audit/note.ts";
-import { verifyConsistency, verifyEntryProof } from "../../supabase/functions/_bulwark/audit/proof.ts";
+import {
+  verifyConsistency,
+  verifyEntryProof,
+} from "../../supabase/functions/_bulwark/audit/proof.ts";
 import type { AuditEntry, EntryProof } from "../../supabase/functions/_bulwark/audit/records.ts";
 import {
   createOrganization,
@@ -112,7 +115,9 @@ async function tamper(act: (sql: postgres.TransactionSql) => Promise<unknown>): 
       await transaction`alter table bulwark.audit_logs disable trigger user`;
       await act(transaction);
       for (const { name } of triggers) {
-        await transaction`alter table bulwark.audit_logs enable always trigger ${transaction(name)}`;
+        await transaction`alter table bulwark.audit_logs enable always trigger ${
+          transaction(name)
+        }`;
       }
     })
   );

@@ -336,7 +336,8 @@ Deno.test("AUD-P09: removing payloads after they were sealed leaves every proof 
       });
       await seal(sql);
     }
-    const [erased] = await sql`select removed as n from bulwark.erase_subject(${user}, 'asked for')`;
+    const [erased] =
+      await sql`select removed as n from bulwark.erase_subject(${user}, 'asked for')`;
     assert.equal(erased?.n, 3);
     await seal(sql);
     assert.deepEqual(await sealed(sql, table), { entries: 3, sealed: 3 });

@@ -70,7 +70,8 @@ Deno.test("CACHE-E02: so is one that a role lost, that expired, or of a banned a
     const one = await place();
     await sql`update bulwark.user_roles set expires_at = now() + interval '3 seconds'
       where user_id = ${one.member.id}`;
-    const versions = () => sql`select sum(version)::int as sum from bulwark_private.permission_versions`;
+    const versions = () =>
+      sql`select sum(version)::int as sum from bulwark_private.permission_versions`;
     const [before] = await versions();
     const status = await ask(one.member, one.organization);
     const left = async () => {

@@ -1,14 +1,6 @@
 /** Function `bulwark-encryption` over HTTP: who may have what, moved values, rotation, shredding. */
 import assert from "node:assert/strict";
-import {
-  addContacts,
-  call,
-  done,
-  makeContacts,
-  readContacts,
-  table,
-  work,
-} from "./support.ts";
+import { addContacts, call, done, makeContacts, readContacts, table, work } from "./support.ts";
 import { connect, ok, schedulerSecret, service, signUp } from "../support.ts";
 
 const uniform = {

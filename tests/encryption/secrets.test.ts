@@ -2,15 +2,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { debianPostgres, exists } from "../../scripts/stack/binaries.ts";
-import {
-  addContacts,
-  call,
-  done,
-  makeContacts,
-  readContacts,
-  table,
-  work,
-} from "./support.ts";
+import { addContacts, call, done, makeContacts, readContacts, table, work } from "./support.ts";
 import { superuserUrl } from "../support.ts";
 import { connect } from "../../scripts/stack/connection.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
@@ -86,7 +78,8 @@ Deno.test("ENC-S01: no key and no plaintext in logs, audit entries, pg_stat_stat
       select string_agg(query, ' ') as text from extensions.pg_stat_statements
     `;
     assertClean(statements!.text, "pg_stat_statements");
-    const [entries] = await admin`select string_agg(l::text, ' ') as text from bulwark.audit_logs l`;
+    const [entries] =
+      await admin`select string_agg(l::text, ' ') as text from bulwark.audit_logs l`;
     assertClean(entries!.text, "the audit log");
     assert.ok(!/bwk1\.|bw1\.a256gcm|bwi1\./.test(entries!.text), "no ciphertext in the audit log");
     const tables = await admin`

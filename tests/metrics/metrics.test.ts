@@ -244,7 +244,9 @@ Deno.test("MET-E06: a super_admin gets everything the console shows in one answe
 
 Deno.test("MET-E07: every metric that the dashboard and the rules name is one that is emitted", async () => {
   // What only happens in trouble is recorded here as the code records it.
-  const { cacheObserver, metrics } = await import("../../supabase/functions/_bulwark/metrics/mod.ts");
+  const { cacheObserver, metrics } = await import(
+    "../../supabase/functions/_bulwark/metrics/mod.ts"
+  );
   cacheObserver.unavailable();
   const samples = metrics.drain();
   ok(

@@ -33,7 +33,8 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
       reason = row?.reason ?? null;
     }
     assert.equal(reason, "block");
-    const [before] = await sql`select count(*)::integer as buckets from bulwark_private.rate_limits`;
+    const [before] =
+      await sql`select count(*)::integer as buckets from bulwark_private.rate_limits`;
     assert.ok(before && before.buckets > 0);
 
     const pid = (await Deno.readTextFile(`${options.folder}/postmaster.pid`)).split("\n")[0];
@@ -45,7 +46,8 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
     cluster = await startCluster(options);
 
     const again = connect(cluster.url("postgres", password));
-    const [after] = await again`select count(*)::integer as buckets from bulwark_private.rate_limits`;
+    const [after] =
+      await again`select count(*)::integer as buckets from bulwark_private.rate_limits`;
     assert.equal(after?.buckets, 0, "buckets are unlogged");
     const [blocked] = await again`
       select reason from bulwark.check_rate_limit('api_relaxed', address => '203.0.113.1')

@@ -4,7 +4,15 @@ import type postgres from "postgres";
 import type { Decision } from "../../supabase/functions/_bulwark/rate_limits/decision.ts";
 import { boundedStore } from "../../supabase/functions/_bulwark/rate_limits/limiter.ts";
 import { postgresStore } from "../../supabase/functions/_bulwark/rate_limits/postgres_store.ts";
-import { claimsOf, connect, type Person, publishableKey, service, signUp, url } from "../support.ts";
+import {
+  claimsOf,
+  connect,
+  type Person,
+  publishableKey,
+  service,
+  signUp,
+  url,
+} from "../support.ts";
 
 const open = () => boundedStore(postgresStore(service()), { log: () => {} });
 const outcome = ({ allowed, reason }: Decision) => `${allowed} ${reason}`;

@@ -514,8 +514,17 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
     assert.equal(await request("read write").then(() => "", code), "RATE_LIMIT_BLOCKED");
     await owner`select bulwark.unlist_network('203.0.113.5')`;
     assert.ok(!await request("read only"));
-    // The one documented statement installs it.
-    await owner`alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request'`;
+    // The one documented statement installs it, and keeps the hook that was there.
+    await owner`create function public.hook_of_the_host() returns void language sql as 'select'`;
+    await owner`alter role authenticator set pgrst.db_pre_request = 'public.hook_of_the_host'`;
+    for (const _ of ["first", "again"]) {
+      const [kept] = await owner`select bulwark.install_request_hook() as hook`;
+      assert.equal(kept?.hook, "public.hook_of_the_host");
+    }
+    await owner`
+      update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check'
+    `;
+    await owner`drop function public.hook_of_the_host()`;
     await owner.end();
     const installed = postgres(superuserUrl.replace("supabase_admin:", "authenticator:"));
     const [setting] = await installed`select current_setting('pgrst.db_pre_request') as hook`;

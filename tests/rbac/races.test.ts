@@ -226,7 +226,8 @@ Deno.test("RBAC-R11: a role made while a permission leaves the role it inherits 
   const admin = await account(sql);
   const organization = await organizationOf(sql, [admin]);
   const permission = "races:leave";
-  const base = sql`(select id from bulwark.roles where name = 'viewer' and organization_id is null)`;
+  const base =
+    sql`(select id from bulwark.roles where name = 'viewer' and organization_id is null)`;
   await sql`insert into bulwark.permissions values (${permission}, 'Leaves') on conflict do nothing`;
   await sql`
     insert into bulwark.role_permissions select ${base}, ${permission} on conflict do nothing

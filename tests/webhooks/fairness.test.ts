@@ -1,10 +1,6 @@
 /** Endpoints that hang, in every way there is, and other people's webhooks, which arrive all the same. */
 import assert from "node:assert/strict";
-import {
-  type Behaviour,
-  readRequest,
-  startReceiver,
-} from "./unit/fixtures.ts";
+import { type Behaviour, readRequest, startReceiver } from "./unit/fixtures.ts";
 import { connect, createOrganization, signUp } from "../support.ts";
 import { cause, endpoint, receive, until } from "./support.ts";
 

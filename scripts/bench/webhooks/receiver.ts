@@ -4,10 +4,7 @@
  * than half a kilobyte.
  */
 /// <reference lib="deno.worker" />
-import {
-  readRequest,
-  startReceiver,
-} from "../../../tests/webhooks/unit/fixtures.ts";
+import { readRequest, startReceiver } from "../../../tests/webhooks/unit/fixtures.ts";
 
 const arrivals: [id: string, at: number][] = [];
 const answer = new TextEncoder().encode("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");

@@ -45,15 +45,18 @@ const answer = router(limit, {
     const sizes = { from_size, to_size };
     return Response.json(unwrap(await client.rpc("audit_consistency_proof", sizes)));
   }),
-  "GET /bulwark-audit/export": limit(exportRule(serviceFor, env.secretKey), async (request, charged) => {
-    const client = callerOrService(request, env);
-    const asked = parse(exportQuery, queryOf(request));
-    const { signers } = env.signingKeys === null ? { signers: [] } : await readLogKeys(env);
-    const log = exportSource(client, asked.organization_id);
-    const source = notingPages(log, serviceFor(request), charged, asked);
-    const { body, next } = await startExport(source, { ...asked, signers });
-    return new Response(body, { headers: exportHeaders(asked.format, next) });
-  }),
+  "GET /bulwark-audit/export": limit(
+    exportRule(serviceFor, env.secretKey),
+    async (request, charged) => {
+      const client = callerOrService(request, env);
+      const asked = parse(exportQuery, queryOf(request));
+      const { signers } = env.signingKeys === null ? { signers: [] } : await readLogKeys(env);
+      const log = exportSource(client, asked.organization_id);
+      const source = notingPages(log, serviceFor(request), charged, asked);
+      const { body, next } = await startExport(source, { ...asked, signers });
+      return new Response(body, { headers: exportHeaders(asked.format, next) });
+    },
+  ),
 });
 
 Deno.serve(handle(answer));

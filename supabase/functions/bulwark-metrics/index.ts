@@ -5,7 +5,11 @@
  */
 import { openCache } from "../_bulwark/cache/mod.ts";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
-import { readCacheEnv, readMetricsFunctionEnv, readRateLimitEnv } from "../_bulwark/foundation/env.ts";
+import {
+  readCacheEnv,
+  readMetricsFunctionEnv,
+  readRateLimitEnv,
+} from "../_bulwark/foundation/env.ts";
 import { carriesSecret } from "../_bulwark/foundation/credentials.ts";
 import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
 import { parse, queryOf } from "../_bulwark/foundation/input.ts";

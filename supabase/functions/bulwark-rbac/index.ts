@@ -10,7 +10,11 @@ import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { readRateLimitEnv } from "../_bulwark/foundation/env.ts";
 import { handle, readJson } from "../_bulwark/foundation/http.ts";
 import { id, parse, queryOf } from "../_bulwark/foundation/input.ts";
-import { checkPermissions, type Permission, requirePermission } from "../_bulwark/rbac/permissions.ts";
+import {
+  checkPermissions,
+  type Permission,
+  requirePermission,
+} from "../_bulwark/rbac/permissions.ts";
 import { openLimits } from "../_bulwark/rate_limits/mod.ts";
 import { router } from "../_bulwark/foundation/router.ts";
 

@@ -1,7 +1,7 @@
 -- Foundation: what every capability of Bulwark stands on.
--- Protects against internals being callable from outside: schema bulwark_private is reachable by name only
--- for the few helpers that policies and functions are granted, and the Data API never exposes it.
--- No function here is SECURITY DEFINER.
+-- Protects against internals being callable from outside: schema bulwark_private is reachable by
+-- name only for the few helpers that policies and functions are granted, and the Data API never
+-- exposes it. No function here is SECURITY DEFINER.
 
 create schema bulwark;
 comment on schema bulwark is
@@ -20,15 +20,6 @@ do $$
 begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
     create role api_key nologin noinherit;
-  end if;
-  if exists (
-    select from pg_catalog.pg_roles r
-    where r.rolname = 'api_key'
-      and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
-        or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
-  ) then
-    raise exception 'Cannot install: there is a role api_key that has rights of its own'
-      using hint = 'API keys run as that role: rename yours';
   end if;
 end;
 $$;
@@ -62,6 +53,19 @@ end;
 $$;
 comment on function bulwark_private.setting(text) is
   'The value of one setting; a name that does not exist is an error, never a default.';
+
+create function bulwark_private.quote_qualified(name text)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select string_agg(quote_ident(p.part), '.' order by p.place)
+  from unnest(parse_ident(quote_qualified.name)) with ordinality as p (part, place);
+$$;
+comment on function bulwark_private.quote_qualified(text) is
+  'A name such as schema.function as it may stand in a statement. Raises 22023 for what is no
+   name.';
 
 -- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
 -- the owner. Claims are not asked: whoever can run SQL can write them.
@@ -187,4 +191,5 @@ begin
   return new;
 end;
 $$;
-comment on function bulwark_private.touch_updated_at() is 'Trigger: updated_at is the time of the change.';
+comment on function bulwark_private.touch_updated_at() is
+  'Trigger: updated_at is the time of the change.';

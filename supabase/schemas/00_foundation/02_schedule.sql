@@ -35,7 +35,9 @@ comment on function bulwark_private.schedule_job(text, text, text) is
   'Has pg_cron run a command, as whoever calls this, on a schedule (crontab, or ''n seconds'', which
    is each minute where it cannot be had); false where pg_cron is not installed.';
 
-create function bulwark_private.request_function(path text, timeout_milliseconds integer default 20000)
+create function bulwark_private.request_function(
+  path text, timeout_milliseconds integer default 20000
+)
   returns bigint
   language plpgsql
   volatile

@@ -37,7 +37,9 @@ begin
   );
 end;
 $$;
-comment on function bulwark_private.make_policy(regclass, text, boolean, text, name[], text, text) is
+comment on function bulwark_private.make_policy(
+  regclass, text, boolean, text, name[], text, text
+) is
   'One policy of a table, with those of the two expressions that its command has. The expressions
    are SQL: Postgres'' own or a migration''s, never a caller''s.';
 

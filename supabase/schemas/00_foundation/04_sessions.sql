@@ -148,7 +148,8 @@ create function bulwark_private.require_subject()
 as $$
 begin
   -- An API key is nobody, whatever its token says.
-  if coalesce(bulwark_private.claims() ->> 'sub', '') = '' or current_setting('role') = 'api_key' then
+  if coalesce(bulwark_private.claims() ->> 'sub', '') = ''
+    or current_setting('role') = 'api_key' then
     raise exception 'Cannot identify the caller: the request carries no user'
       using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_AUTHENTICATED',
             hint = 'Sign in first';
@@ -190,8 +191,8 @@ end;
 $$;
 comment on function bulwark_private.hold_session() is
   'Until commit a sign-out waits: what the caller makes is from before it. Raises what
-   bulwark_private.require_user raises where the sign-out was first. Every function that makes, changes or
-   ends something for a person calls it, behind the locks of rights.';
+   bulwark_private.require_user raises where the sign-out was first. Every function that makes,
+   changes or ends something for a person calls it, behind the locks of rights.';
 
 create function bulwark_private.require_caller()
   returns void
@@ -206,8 +207,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_caller() is
-  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all in a
-   function that answers "there is none that you may see".';
+  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all
+   in a function that answers "there is none that you may see".';
 
 create function bulwark_private.require_named_account(user_id uuid)
   returns void

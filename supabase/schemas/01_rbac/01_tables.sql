@@ -116,7 +116,8 @@ create index role_inheritance_inherits_role_id_idx on bulwark.role_inheritance (
 create index user_roles_role_id_idx on bulwark.user_roles (role_id);
 create index user_roles_organization_id_idx on bulwark.user_roles (organization_id, role_id);
 create index user_roles_granted_by_idx on bulwark.user_roles (granted_by);
-create index effective_permissions_permission_idx on bulwark_private.effective_permissions (permission);
+create index effective_permissions_permission_idx
+  on bulwark_private.effective_permissions (permission);
 
 alter table bulwark.permissions enable row level security;
 alter table bulwark.organizations enable row level security;

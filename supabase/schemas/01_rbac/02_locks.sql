@@ -5,7 +5,8 @@
 -- SECURITY DEFINER: the trigger function, because Supabase Auth deletes accounts.
 --
 -- The order:
---   1. Rights (bulwark_private.lock_rights): first those of the installation, then those of organizations,
+--   1. Rights (bulwark_private.lock_rights): first those of the installation, then those of
+--   organizations,
 --      by id. Whoever acts on a right shares the lock; whoever changes rights holds it alone.
 --   2. The caller's session (bulwark_private.hold_session), so that a sign-out waits.
 --   3. A count (bulwark_private.lock_count) that an insertion must not take past its limit.

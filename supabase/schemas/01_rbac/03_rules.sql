@@ -1,7 +1,8 @@
 -- Rules of roles and grants that no path may break: a function, the service role or a migration.
 -- Protects one organization from another and an organization from losing its last administrator;
 -- and against two changes at once that are each harmless: those of an organization queue.
--- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private and the
+-- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private
+-- and the
 --   rules are about everybody's grants, not only those that the writer may see.
 
 create function bulwark_private.bump_permission_version(organization_id uuid)

@@ -2,7 +2,8 @@
 -- Permission decisions stand upon it, so it comes before them; the rest of MFA comes much later.
 -- Protects against a token that outlives its session or belongs to another one, and against claims:
 -- what counts is a row keyed on the session, while the session itself lives.
--- SECURITY DEFINER: mfa_verified and bulwark_private.session_passes_mfa, because clients may read neither
+-- SECURITY DEFINER: mfa_verified and bulwark_private.session_passes_mfa, because clients may read
+-- neither
 --   sessions nor factors.
 
 create table bulwark.mfa_policies (
@@ -176,8 +177,8 @@ begin
 end;
 $$;
 comment on function bulwark.read_native_mfa(regclass, regclass) is
-  'Makes bulwark_private.native_mfa_at and bulwark_private.native_factors for those tables of Supabase Auth that
-   exist; call it again after an upgrade of Supabase Auth brought them.';
+  'Makes bulwark_private.native_mfa_at and bulwark_private.native_factors for those tables of
+   Supabase Auth that exist; call it again after an upgrade of Supabase Auth brought them.';
 
 select bulwark.read_native_mfa();
 comment on function bulwark_private.native_mfa_at(uuid) is
@@ -233,7 +234,9 @@ as $$
 begin
   -- Whomever the token of an API key names beside the key: a program has proven nothing.
   return current_setting('role') <> 'api_key' and coalesce(
-    bulwark_private.session_mfa(bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub'))
+    bulwark_private.session_mfa(
+      bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub')
+    )
       > clock_timestamp() - max_age,
     false
   );
@@ -259,7 +262,9 @@ begin
   ) then
     return true;
   end if;
-  return bulwark_private.session_mfa(bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub'))
+  return bulwark_private.session_mfa(
+    bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub')
+  )
     is not null;
 end;
 $$;

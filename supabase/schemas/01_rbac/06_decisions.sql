@@ -171,9 +171,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_permits(uuid, text, uuid) is
-  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA (for
-   system-wide roles: the installation), only once a second factor was verified in it. An API key
-   has no session.';
+  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA
+   (for system-wide roles: the installation), only once a second factor was verified in it. An API
+   key has no session.';
 
 create function bulwark.is_super_admin()
   returns boolean

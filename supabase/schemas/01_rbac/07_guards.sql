@@ -16,7 +16,9 @@ begin
   if bulwark_private.caller_is_service() then
     return;
   end if;
-  if bulwark_private.session_permits(bulwark_private.require_user(), permission, organization_id) is not true then
+  if bulwark_private.session_permits(
+    bulwark_private.require_user(), permission, organization_id
+  ) is not true then
     if bulwark_private.user_permits(bulwark.current_person(), permission, organization_id) then
       raise exception 'Cannot proceed: a second factor is required'
         using errcode = 'insufficient_privilege', detail = 'MFA_REQUIRED',
@@ -87,7 +89,9 @@ as $$
     or (can_see_user.organization_id is null and bulwark.is_super_admin())
     -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
     or (
-      bulwark_private.session_permits(bulwark.current_person(), 'user:read', can_see_user.organization_id)
+      bulwark_private.session_permits(
+        bulwark.current_person(), 'user:read', can_see_user.organization_id
+      )
       and (
         bulwark.is_super_admin()
         or can_see_user.organization_id in (

@@ -78,7 +78,9 @@ begin
     perform bulwark_private.require_known_permission(v_unknown);
   end if;
   return query
-    select wanted, bulwark_private.session_permits(v_user, wanted, check_permissions.organization_id)
+    select wanted, bulwark_private.session_permits(
+      v_user, wanted, check_permissions.organization_id
+    )
     from unnest(permissions) with ordinality as asked (wanted, place)
     group by wanted
     order by min(place);
@@ -179,7 +181,8 @@ begin
         and (
           g.organization_id is not distinct from explain_permission.organization_id
           or (
-            v_visible and g.organization_id is null and g.role_id = bulwark_private.super_admin_role()
+            v_visible and g.organization_id is null
+              and g.role_id = bulwark_private.super_admin_role()
           )
         )
     ),

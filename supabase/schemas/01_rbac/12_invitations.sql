@@ -3,7 +3,8 @@
 -- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
 -- the rights of whoever sent them.
 -- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
---   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read auth.users.
+--   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read
+--   auth.users.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',

@@ -1,8 +1,35 @@
 -- Claims for display: the caller's organizations and roles inside the access token, so that a
 -- frontend can draw its menu without a request. No policy and no function of Bulwark reads them.
--- SECURITY DEFINER: bulwark.custom_access_token_hook, because Supabase Auth may not read roles.
+-- SECURITY DEFINER: add_organization_claims and next_access_token_hook, because Supabase Auth may
+-- read neither roles nor settings. custom_access_token_hook is none, so that a hook that was there
+-- before runs with the rights of Supabase Auth.
 
-create function bulwark.custom_access_token_hook(event jsonb)
+insert into bulwark.settings (name, value, description) values
+  ('rbac.next_access_token_hook', 'null',
+    'The function that was the access token hook before, as schema.name; it runs before this one');
+
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rbac_token_hook check (
+    name <> 'rbac.next_access_token_hook' or jsonb_typeof(value) in ('string', 'null')
+  );
+
+create function bulwark_private.next_access_token_hook()
+  returns text
+  language sql
+  stable
+  security definer            -- definer because supabase_auth_admin may not read settings
+  set search_path = pg_catalog, pg_temp
+as $$
+  select bulwark_private.quote_qualified(
+    bulwark_private.setting('rbac.next_access_token_hook') #>> '{}'
+  );
+$$;
+comment on function bulwark_private.next_access_token_hook() is
+  'The access token hook that was there before, as it may stand in a statement; null where there
+   was none.';
+
+create function bulwark_private.add_organization_claims(event jsonb)
   returns jsonb
   language plpgsql
   stable
@@ -34,6 +61,32 @@ exception
     return event;
 end;
 $$;
+comment on function bulwark_private.add_organization_claims(jsonb) is
+  'The event with the claim organizations; as it was where that cannot be made.';
+
+create function bulwark.custom_access_token_hook(event jsonb)
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_next constant text := bulwark_private.next_access_token_hook();
+begin
+  if v_next is not null then
+    -- The host's function may count on the usual path.
+    perform set_config('search_path', 'public, extensions', true);
+    execute format('select %s($1)', v_next) into event using event;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    if event ? 'error' then
+      return event;
+    end if;
+  end if;
+  return bulwark_private.add_organization_claims(event);
+end;
+$$;
 comment on function bulwark.custom_access_token_hook(jsonb) is
   'Supabase Auth''s custom access token hook: adds the claim organizations, an array of at most 20
-   {id, slug, roles}, in order of slug. For display only: it is as old as the token.';
+   {id, slug, roles}, in order of slug. For display only: it is as old as the token. A hook that was
+   there before (the setting rbac.next_access_token_hook) runs first; what it refuses stays
+   refused.';

@@ -48,4 +48,8 @@ grant execute on function
   bulwark.cleanup_invitations()
   to service_role;
 
-grant execute on function bulwark.custom_access_token_hook(jsonb) to supabase_auth_admin;
+grant execute on function
+  bulwark.custom_access_token_hook(jsonb),
+  bulwark_private.next_access_token_hook(),
+  bulwark_private.add_organization_claims(jsonb)
+  to supabase_auth_admin;

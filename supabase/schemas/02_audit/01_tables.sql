@@ -13,7 +13,9 @@ comment on type bulwark.audit_source is
   'How an entry came to be: seen by the trigger of a guarded table, seen on the auth schema,
    reported by a client about itself, reported by the service role, or recorded by Bulwark''s own
    functions (system), which nobody can report: only such an entry accounts for a removal.';
-create type bulwark.audit_actor_type as enum ('user', 'api_key', 'service', 'anonymous', 'database');
+create type bulwark.audit_actor_type as enum (
+  'user', 'api_key', 'service', 'anonymous', 'database'
+);
 comment on type bulwark.audit_actor_type is
   'What acted: a person, an API key, the service role, a request without a user, or somebody
    connected to the database without an API role (database_user says as whom).';

@@ -344,7 +344,8 @@ begin
   v_code := bulwark_private.audit_code();
   update bulwark_private.audit_guards g set options = v_code
   where g.relation = 'bulwark.audit_logs'::regclass and g.options is distinct from v_code;
-  update bulwark_private.audit_guards g set fingerprint = bulwark_private.audit_fingerprint(g.relation)
+  update bulwark_private.audit_guards g
+    set fingerprint = bulwark_private.audit_fingerprint(g.relation)
   where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation);
 end;
 $$;

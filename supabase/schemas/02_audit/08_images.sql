@@ -60,7 +60,9 @@ declare
   v_value constant jsonb := bulwark_private.audit_value(value);
 begin
   if record_image_eq(row(value), row(other))
-    or coalesce(v_value, 'null')::text <> coalesce(bulwark_private.audit_value(other), 'null')::text then
+    or coalesce(v_value, 'null')::text <> coalesce(
+      bulwark_private.audit_value(other), 'null'
+    )::text then
     return v_value;
   end if;
   return to_jsonb(value::text);
@@ -163,7 +165,9 @@ begin
     execute format('select %s($1)', lookup::regproc) into v_organization
     using bulwark_private.uuid_or_null(value);
     return coalesce(
-      v_organization, bulwark_private.remembered_organization(bulwark_private.uuid_or_null(value), lookup)
+      v_organization, bulwark_private.remembered_organization(
+        bulwark_private.uuid_or_null(value), lookup
+      )
     );
   end if;
   return bulwark_private.uuid_or_null(value);
@@ -238,7 +242,8 @@ begin
   if v_key is not null or exists (
     select from unnest(known) as k
     where k <> all (array(
-      select c.name::text from bulwark_private.audit_columns c where c.relation = audit_key_columns.relation
+      select c.name::text from bulwark_private.audit_columns c
+        where c.relation = audit_key_columns.relation
     ))
   ) then
     return v_key;

@@ -222,7 +222,9 @@ create function bulwark_private.audit_rows()
 as $$
 begin
   -- Planned for the rows at hand: a plan kept from statements of few rows is quadratic for many.
-  execute bulwark_private.audit_statement(tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true);
+  execute bulwark_private.audit_statement(
+    tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true
+  );
   return null;
 end;
 $$;

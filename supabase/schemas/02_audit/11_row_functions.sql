@@ -98,7 +98,8 @@ declare
   );
   v_key constant text[] := options[2]::text[];
   v_names constant text[] := array(
-    select c.name::text from bulwark_private.audit_columns c where c.relation = audit_row_body.relation
+    select c.name::text from bulwark_private.audit_columns c
+      where c.relation = audit_row_body.relation
   );
   v_nulls constant jsonb := (
     select coalesce(jsonb_object_agg(i, null), '{}')

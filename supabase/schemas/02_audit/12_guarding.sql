@@ -244,7 +244,8 @@ create function bulwark_private.role_organization(role_id uuid)
   stable
   set search_path = pg_catalog, pg_temp
 as $$ select r.organization_id from bulwark.roles r where r.id = role_organization.role_id; $$;
-comment on function bulwark_private.role_organization(uuid) is 'The organization that made a role, if one
+comment on function bulwark_private.role_organization(uuid) is
+  'The organization that made a role, if one
    did.';
 
 create function bulwark_private.invitation_organization(invitation_id uuid)

@@ -84,7 +84,8 @@ begin
       using errcode = 'insufficient_privilege', detail = 'AUDIT_EVENT_NOT_REPORTABLE';
   end if;
   if not v_service then
-    if bulwark_private.require_user() is distinct from coalesce(actor_id, bulwark.current_person()) then
+    if bulwark_private.require_user() is distinct
+      from coalesce(actor_id, bulwark.current_person()) then
       raise exception 'Cannot log event: one reports one''s own acts only'
         using errcode = 'insufficient_privilege', detail = 'AUDIT_ACTOR_NOT_YOU';
     end if;
@@ -355,4 +356,6 @@ create trigger audit_gaps_refuse_truncate
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_change;
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_truncate;
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
-values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint('bulwark_private.audit_gaps'));
+values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
+  'bulwark_private.audit_gaps'
+));

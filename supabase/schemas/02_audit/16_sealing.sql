@@ -92,7 +92,9 @@ begin
       e.organization_id,
       count(*) as entry_count,
       string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
-    from bulwark_private.audit_entries(v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot) e
+    from bulwark_private.audit_entries(
+      v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot
+    ) e
     group by e.organization_id
   ),
   chained as (

@@ -57,7 +57,8 @@ begin
   -- A dump brings triggers and functions under other numbers, touched by other transactions: what
   -- is left when the numbers are taken out has to be the same.
   for v_guard in
-    select g.relation, g.relation::text as name, bulwark_private.audit_fingerprint(g.relation) as present,
+    select g.relation, g.relation::text as name,
+    bulwark_private.audit_fingerprint(g.relation) as present,
       (
         select string_agg(e, ' ') from unnest(string_to_array(k.before, ' ')) as e
         where e <> all (string_to_array(k.after, ' ')) and e !~ '^(partition|missing)/'
@@ -107,7 +108,8 @@ declare
 begin
   if not bulwark_private.audit_log_is_settled() then
     -- A restore that has not come to the data yet.
-    if not exists (select from bulwark_private.audit_eras) and not exists (select from bulwark.audit_logs)
+    if not exists (select from bulwark_private.audit_eras)
+      and not exists (select from bulwark.audit_logs)
     then
       return false;
     end if;
@@ -117,7 +119,8 @@ begin
       return false;
     end if;
     if v_era.settled_at is null then
-      update bulwark_private.audit_eras e set settled_at = clock_timestamp() where e.era = v_era.era;
+      update bulwark_private.audit_eras e set settled_at = clock_timestamp()
+        where e.era = v_era.era;
       perform bulwark_private.append_audit_entry(
         'system.warning', resource_type => 'bulwark.audit_logs', action => 'era_started',
         details => to_jsonb(v_era)

@@ -99,7 +99,8 @@ begin
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
     and e.source = 'system'
-    and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
+    and (bulwark_private.audit_seal_of(e.era,
+      e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
   if not found then
     return 'removal_without_record';
   end if;

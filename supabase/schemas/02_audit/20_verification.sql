@@ -38,7 +38,9 @@ declare
   v_everybody constant boolean := organization_id is null;
   v_high bigint;
   v_last bulwark_private.audit_seals;
-  v_pruned bigint := coalesce((select max(p.through_seal) from bulwark_private.audit_prunings p), 0);
+  v_pruned bigint := coalesce(
+    (select max(p.through_seal) from bulwark_private.audit_prunings p), 0
+  );
   v_records uuid[] := array[]::uuid[];
   v_started constant timestamptz := clock_timestamp();
   v_stop bigint;
@@ -94,7 +96,8 @@ begin
         limit 1000
       ) s
       left join lateral (
-        select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
+        select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+          where g.seal = s.number
       ) g on true
     ) w
     where coalesce(w.entries, 0) <= least(20000, max_entries - entries_checked)
@@ -215,7 +218,9 @@ begin
     (
       select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
       from bulwark_private.audit_prunings p
-      cross join lateral bulwark_private.audit_entries(null, null, p.era, p.snapshot, hashed => false) e
+      cross join lateral bulwark_private.audit_entries(
+        null, null, p.era, p.snapshot, hashed => false
+      ) e
       where p.through_seal = v_pruned
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1

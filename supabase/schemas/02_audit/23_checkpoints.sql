@@ -129,7 +129,9 @@ declare
   );
 begin
   if tree_size is null or root_hash is null or note is null
-    or tree_size not between 1 and coalesce((select max(s.number) from bulwark_private.audit_seals s), 0)
+    or tree_size not between 1 and coalesce(
+      (select max(s.number) from bulwark_private.audit_seals s), 0
+    )
     or root_hash <> bulwark_private.base64(bulwark_private.audit_tree_root(tree_size))
     or not bulwark_private.audit_note_fits(note, v_origin, tree_size, root_hash, v_ids) then
     raise exception 'Cannot store checkpoint: it does not match the log'
@@ -228,4 +230,6 @@ alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_ke
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_removal;
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_truncate;
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
-values ('bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints'));
+values (
+  'bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints')
+);

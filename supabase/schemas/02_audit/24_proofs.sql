@@ -14,7 +14,8 @@ as $$
   select coalesce(jsonb_agg(bulwark_private.base64(h) order by place), '[]')
   from unnest(hashes) with ordinality as t (h, place);
 $$;
-comment on function bulwark_private.base64_array(bytea[]) is 'A path as JSON: an array of base64 hashes.';
+comment on function bulwark_private.base64_array(bytea[]) is
+  'A path as JSON: an array of base64 hashes.';
 
 create function bulwark_private.time_json(moment timestamptz)
   returns text
@@ -27,7 +28,8 @@ begin
   return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 end;
 $$;
-comment on function bulwark_private.time_json(timestamptz) is 'RFC 3339 in UTC, to the microsecond.';
+comment on function bulwark_private.time_json(timestamptz) is
+  'RFC 3339 in UTC, to the microsecond.';
 
 create function bulwark_private.time_microseconds(moment timestamptz)
   returns bigint
@@ -124,7 +126,9 @@ begin
     'group', bulwark_private.audit_group_json(v_group),
     'group_index', v_group.position,
     'group_count', octet_length(v_hashes) / 32,
-    'group_path', bulwark_private.base64_array(bulwark_private.merkle_path(v_hashes, v_group.position)),
+    'group_path', bulwark_private.base64_array(
+      bulwark_private.merkle_path(v_hashes, v_group.position)
+    ),
     'seal', jsonb_build_object(
       'number', v_seal.number,
       'previous_hash', bulwark_private.base64(v_seal.previous_hash),
@@ -137,7 +141,9 @@ begin
     ),
     'tree_index', v_seal.number - 1,
     'tree_size', v_size,
-    'tree_path', bulwark_private.base64_array(bulwark_private.audit_tree_path(v_seal.number - 1, v_size)),
+    'tree_path', bulwark_private.base64_array(
+      bulwark_private.audit_tree_path(v_seal.number - 1, v_size)
+    ),
     'tree_root', bulwark_private.base64(bulwark_private.audit_tree_root(v_size)),
     'checkpoint', v_checkpoint.note
   );
@@ -189,7 +195,9 @@ begin
   return bulwark_private.audit_group_proof(v_seal, v_entry.organization_id) || jsonb_build_object(
     'entry', bulwark_private.audit_entry_json(v_entry),
     'entry_index', v_index / 32,
-    'entry_path', bulwark_private.base64_array(bulwark_private.merkle_path(v_group.leaves, v_index / 32))
+    'entry_path', bulwark_private.base64_array(
+      bulwark_private.merkle_path(v_group.leaves, v_index / 32)
+    )
   );
 end;
 $$;

@@ -107,7 +107,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.mentions_person(text, uuid, text) is
-  'Whether what an entry holds names a person, by id or by an address (bulwark_private.address_pattern).';
+  'Whether what an entry holds names a person, by id or by an address
+   (bulwark_private.address_pattern).';
 
 create view bulwark_private.audit_removable with (security_invoker = true) as
   select e.*
@@ -161,7 +162,9 @@ comment on function bulwark_private.begin_audit_removal() is
   'The holds in force before a removal chooses what to take, for finish_audit_removal. Errors:
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
-create function bulwark_private.finish_audit_removal(known_holds uuid[], organizations uuid[] default null)
+create function bulwark_private.finish_audit_removal(
+  known_holds uuid[], organizations uuid[] default null
+)
   returns void
   language plpgsql
   volatile

@@ -183,7 +183,9 @@ begin
   end if;
   v_holds := bulwark_private.begin_audit_removal();
   perform bulwark_private.require_erasable(user_id, organization_id);
-  v_pattern := bulwark_private.address_pattern(bulwark_private.addresses_of(user_id, organization_id));
+  v_pattern := bulwark_private.address_pattern(
+    bulwark_private.addresses_of(user_id, organization_id)
+  );
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
   -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
@@ -236,7 +238,9 @@ begin
     select erase_subject.removed + r.removed, v_organizations || r.organizations
     into removed, v_organizations
     from bulwark_private.remove_subject_payloads(
-      bulwark_private.erase_invitations(bulwark_private.addresses_of(user_id, organization_id), organization_id),
+      bulwark_private.erase_invitations(
+        bulwark_private.addresses_of(user_id, organization_id), organization_id
+      ),
       user_id, v_details
     ) r;
   end if;

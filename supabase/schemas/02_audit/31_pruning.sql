@@ -36,7 +36,8 @@ as $$
       and e.source = 'system'
       and e.details ->> 'through_seal' = p.through_seal::text
       and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
-      and (bulwark_private.audit_seal_of(e.era, e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
+      and (bulwark_private.audit_seal_of(e.era,
+        e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
   );
 $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
@@ -79,7 +80,8 @@ begin
     select s.number, sum(g.entries) over (order by s.number) as entries
     from bulwark_private.audit_seals s
     left join lateral (
-      select sum(g.entry_count) as entries from bulwark_private.audit_groups g where g.seal = s.number
+      select sum(g.entry_count) as entries from bulwark_private.audit_groups g
+        where g.seal = s.number
     ) g on true
     where s.number > v_pruned
       and s.sealed_at < now() - make_interval(days => keep_days)
@@ -146,7 +148,9 @@ begin
       'removals', (
         select coalesce(
           jsonb_object_agg(
-            r.id, jsonb_build_object('entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids))
+            r.id, jsonb_build_object(
+              'entries', r.entries, 'digest', bulwark_private.audit_digest(r.ids)
+            )
           ),
           '{}'
         )
@@ -201,4 +205,6 @@ create trigger audit_prunings_refuse_truncate
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_change;
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_truncate;
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
-values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint('bulwark_private.audit_prunings'));
+values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint(
+  'bulwark_private.audit_prunings'
+));

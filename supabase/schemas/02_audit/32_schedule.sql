@@ -26,9 +26,13 @@ begin
   perform bulwark_private.schedule_job(
     'bulwark-audit-retention', '*/10 * * * *',
     $job$
-      select bulwark.cleanup_old_audit_logs((bulwark_private.setting('audit.retention_days'))::integer);
+      select bulwark.cleanup_old_audit_logs(
+        (bulwark_private.setting('audit.retention_days'))::integer
+      );
       select bulwark.prune_audit_log(keep_days)
-      from (select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days) s
+      from (
+        select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days
+      ) s
       where keep_days is not null
     $job$
   );

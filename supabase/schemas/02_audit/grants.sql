@@ -1,7 +1,9 @@
 -- What is open to whom of audit. Everything else is revoked by the build.
 
 -- Where a checkpoint was delivered is the operator's business.
-grant select (tree_size, root_hash, key_id, note, signed_at, delivered_at) on bulwark.audit_checkpoints to authenticated;
+grant select (
+  tree_size, root_hash, key_id, note, signed_at, delivered_at
+) on bulwark.audit_checkpoints to authenticated;
 
 grant select on
   bulwark.audit_event_types,
@@ -9,22 +11,28 @@ grant select on
   bulwark.audit_legal_holds
   to authenticated, service_role;
 
-grant select (key_id, name, public_key, registered_at) on bulwark.audit_keys to authenticated, service_role;
+grant select (
+  key_id, name, public_key, registered_at
+) on bulwark.audit_keys to authenticated, service_role;
 
 grant select on bulwark.audit_checkpoints to service_role;
 
 grant execute on function bulwark_private.audited_organizations() to authenticated;
 
 grant execute on function
-  bulwark.log_audit_event(text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid),
+  bulwark.log_audit_event(
+    text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid
+  ),
   bulwark.verify_audit_log(uuid, timestamptz, timestamptz, bigint, integer, integer),
   bulwark.audit_inclusion_proof(uuid),
   bulwark.audit_consistency_proof(bigint, bigint),
   bulwark.audit_group_nodes(bigint, bigint, bigint, uuid),
   bulwark.audit_status(),
   bulwark_private.audit_id_floor(timestamptz),
-  bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
-  bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
+  bulwark_private.search_audit_logs(uuid, timestamptz, timestamptz, text[],
+    bulwark.audit_severity[], bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
+  bulwark.search_audit_logs(uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[],
+    bulwark.audit_result[], uuid, text, text, uuid, text, uuid, integer),
   bulwark.export_audit_log(uuid, text, integer, timestamptz, timestamptz, boolean),
   bulwark.place_legal_hold(text, uuid, uuid, text, text),
   bulwark.release_legal_hold(uuid),

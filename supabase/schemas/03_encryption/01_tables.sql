@@ -127,7 +127,8 @@ begin
   end if;
 end;
 $$;
-comment on function bulwark_private.require_not_shredded(uuid) is 'Raises ENCRYPTION_KEY_DESTROYED.';
+comment on function bulwark_private.require_not_shredded(uuid) is
+  'Raises ENCRYPTION_KEY_DESTROYED.';
 
 create function bulwark.is_shredded(for_organization uuid)
   returns boolean
@@ -221,7 +222,9 @@ begin
   if found and reserve_data_key.messages > 0 then
     v_granted := greatest(0, least(
       reserve_data_key.messages,
-      least((bulwark_private.setting('encryption.messages_per_key'))::bigint, 4294967296) - v_key.messages
+      least(
+        (bulwark_private.setting('encryption.messages_per_key'))::bigint, 4294967296
+      ) - v_key.messages
     ));
     update bulwark_private.data_keys k
     set messages = k.messages + v_granted

@@ -78,7 +78,8 @@ create function bulwark_private.organizations_destroy_data_keys()
 as $$
 begin
   if exists (
-    select from bulwark_private.data_keys k where k.organization_id = old.id and k.state <> 'destroyed'
+    select from bulwark_private.data_keys k where k.organization_id = old.id
+      and k.state <> 'destroyed'
   ) then
     perform bulwark_private.destroy_data_keys(old.id, old.slug);
   end if;

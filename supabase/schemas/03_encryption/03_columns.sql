@@ -1,7 +1,8 @@
 -- Encrypted columns: declaring them, and asking whether the caller may have their values in the
 -- open.
 -- Protects against plaintext in a declared column: a check refuses it, whoever writes.
--- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of bulwark_private;
+-- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of
+-- bulwark_private;
 --   authorize_field_access, because clients may not write the log.
 
 create table bulwark_private.encrypted_columns (
@@ -208,5 +209,6 @@ comment on function bulwark.authorize_field_access(text, text, text[], text[], u
    RBAC_PERMISSION_DENIED, ENCRYPTION_INVALID_ARGUMENT.';
 
 select bulwark.enable_audit(
-  'bulwark_private.encrypted_columns', event_types => '{config.changed,config.changed,config.changed}'
+  'bulwark_private.encrypted_columns',
+  event_types => '{config.changed,config.changed,config.changed}'
 );

@@ -4,7 +4,9 @@
 -- SECURITY DEFINER: add_data_key and encryption_progress, because the service role writes no table
 --   and reads none of bulwark_private.
 
-create type bulwark_private.reencryption_state as enum ('running', 'settling', 'done', 'incomplete');
+create type bulwark_private.reencryption_state as enum (
+  'running', 'settling', 'done', 'incomplete'
+);
 comment on type bulwark_private.reencryption_state is
   'Where a re-encryption is: at work, waiting until no function still writes under the old key, at
    its end, or at its end with rows left that do not decrypt.';

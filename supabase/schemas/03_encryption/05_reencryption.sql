@@ -1,7 +1,8 @@
 -- Re-encryption: rows under a superseded data key, handed out and written back batch by batch.
 -- Protects against a lost write (every change is compared with what was read) and a batch done half
 -- (the place and the rows move in one transaction).
--- SECURITY DEFINER, each because the service role writes no table and reads none of bulwark_private:
+-- SECURITY DEFINER, each because the service role writes no table and reads none of
+-- bulwark_private:
 --   next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
 
 create function bulwark_private.stale_rows_query(reencryption_id bigint)
@@ -16,7 +17,8 @@ declare
 begin
   select e.*, k.purpose, k.id as data_key_id into strict v_column
   from bulwark_private.reencryptions r
-  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  join bulwark_private.encrypted_columns e on e.relation = r.relation
+    and e.column_name = r.column_name
   join bulwark_private.data_keys k on k.id = r.data_key_id
   where r.id = reencryption_id;
   v_key := translate(
@@ -106,7 +108,8 @@ begin
     join pg_catalog.pg_class c on c.oid = e.relation
     where e.relation = v_work.relation and e.column_name = v_work.column_name;
     if not found or exists (
-      select from bulwark_private.data_keys k where k.id = v_work.data_key_id and k.state = 'destroyed'
+      select from bulwark_private.data_keys k where k.id = v_work.data_key_id
+        and k.state = 'destroyed'
     ) then
       -- The table is gone, or whoever it was encrypted for was shredded.
       update bulwark_private.reencryptions r
@@ -205,7 +208,8 @@ declare
 begin
   select e.* into strict v_column
   from bulwark_private.reencryptions r
-  join bulwark_private.encrypted_columns e on e.relation = r.relation and e.column_name = r.column_name
+  join bulwark_private.encrypted_columns e on e.relation = r.relation
+    and e.column_name = r.column_name
   where r.id = reencryption_id;
   return format(
     $query$

@@ -1,7 +1,8 @@
 -- Wrapping: which key-encryption key wraps data keys, and their way from one to the next.
 -- Protects against a data key that is left under a key-encryption key nobody has any more: how many
 -- each still wraps can be asked. The keys themselves never come here.
--- SECURITY DEFINER, each because the service role writes no table and reads none of bulwark_private:
+-- SECURITY DEFINER, each because the service role writes no table and reads none of
+-- bulwark_private:
 --   choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status.
 
 create function bulwark.choose_key_encryption_key(key_id text)

@@ -92,7 +92,9 @@ begin
     returning e.id into v_id;
     return v_id;
   end if;
-  insert into bulwark_private.security_event_echoes (event_type, organization_id, user_id, subject, details)
+  insert into bulwark_private.security_event_echoes (
+    event_type, organization_id, user_id, subject, details
+  )
   select
     count_security_event.event_type, count_security_event.organization_id,
     count_security_event.user_id, v_subject, count_security_event.details
@@ -199,7 +201,9 @@ begin
   if octet_length(v_details::text) > 8192 then
     v_details := jsonb_build_object('left_out_bytes', octet_length(v_details::text));
   end if;
-  v_id := bulwark_private.count_security_event(event_type, organization_id, user_id, v_subject, v_details);
+  v_id := bulwark_private.count_security_event(
+    event_type, organization_id, user_id, v_subject, v_details
+  );
   if organization_id is null and user_id is not null then
     for v_organization in
       select bulwark_private.organizations_of(raise_security_event.user_id)

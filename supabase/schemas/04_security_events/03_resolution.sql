@@ -18,7 +18,9 @@ begin
   if not found or not bulwark_private.caller_is_service() and not (
     case
       when v_event.organization_id is null then bulwark.is_super_admin()
-      else bulwark_private.user_permits(bulwark_private.require_user(), 'security:read', v_event.organization_id)
+      else bulwark_private.user_permits(
+        bulwark_private.require_user(), 'security:read', v_event.organization_id
+      )
     end
   ) then
     raise exception 'Cannot change the security event: there is none here that you may see'

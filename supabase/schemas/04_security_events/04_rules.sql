@@ -6,7 +6,9 @@
 -- SECURITY DEFINER: evaluate_security_rules and cleanup_security_events, because nobody writes or
 --   deletes events.
 
-create type bulwark_private.security_key as enum ('actor', 'resource', 'network', 'installation', 'entry');
+create type bulwark_private.security_key as enum (
+  'actor', 'resource', 'network', 'installation', 'entry'
+);
 comment on type bulwark_private.security_key is
   'What entries are grouped by: who acted, what it was about, the hashed network they came from,
    nothing, or each by itself.';
@@ -169,7 +171,9 @@ begin
   return v_raised;
 end;
 $$;
-comment on function bulwark_private.evaluate_security_rule(bulwark.security_rules, integer, pg_snapshot) is
+comment on function bulwark_private.evaluate_security_rule(
+  bulwark.security_rules, integer, pg_snapshot
+) is
   'Raises what one rule finds: only where an entry came since, so that what was resolved stays so.';
 
 create function bulwark.evaluate_security_rules()

@@ -89,8 +89,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_session() is
-  'The caller''s session. Raises what bulwark_private.require_user raises, and MFA_SESSION_REQUIRED for a
-   token without a session where such are accepted.';
+  'The caller''s session. Raises what bulwark_private.require_user raises, and MFA_SESSION_REQUIRED
+   for a token without a session where such are accepted.';
 
 create function bulwark_private.require_step_up()
   returns uuid
@@ -166,7 +166,9 @@ begin
   end loop;
 end;
 $$;
-comment on function bulwark_private.record_mfa(text, text, uuid, uuid, boolean, uuid, uuid, jsonb) is
+comment on function bulwark_private.record_mfa(
+  text, text, uuid, uuid, boolean, uuid, uuid, jsonb
+) is
   'Writes what happened to a second factor into the user''s own log and into the audit log, there
    for the installation and for each organization of the user. Holds no code, secret or token.';
 

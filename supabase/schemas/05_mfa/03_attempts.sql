@@ -66,7 +66,9 @@ begin
   v_now := clock_timestamp();
   perform bulwark_private.forget_old_attempts(v_user);
 
-  insert into bulwark_private.mfa_attempts (user_id, session_id, purpose, created_at, admitted, step)
+  insert into bulwark_private.mfa_attempts (
+    user_id, session_id, purpose, created_at, admitted, step
+  )
   values (
     v_user, v_session, begin_mfa_attempt.purpose, v_now,
     v_account.consecutive_failures < 100
@@ -229,7 +231,9 @@ begin
   return '{"accepted": false}'::jsonb;
 end;
 $$;
-comment on function bulwark_private.refuse_mfa_attempt(bulwark_private.mfa_attempts, uuid, bigint, bytea) is
+comment on function bulwark_private.refuse_mfa_attempt(
+  bulwark_private.mfa_attempts, uuid, bigint, bytea
+) is
   'Records a wrong code, which stays charged, and returns the one answer to all that is refused. The
    code that this session was just verified by is neither recorded nor charged.';
 
@@ -266,7 +270,9 @@ begin
   );
 end;
 $$;
-comment on function bulwark_private.accept_mfa_attempt(bulwark_private.mfa_attempts, text, uuid, bigint, uuid) is
+comment on function bulwark_private.accept_mfa_attempt(
+  bulwark_private.mfa_attempts, text, uuid, bigint, uuid
+) is
   'Takes back what the account was charged and marks the session as verified, by what.';
 
 create function bulwark.complete_mfa_verification(attempt_id uuid, factor_id uuid, step bigint)
@@ -277,7 +283,9 @@ create function bulwark.complete_mfa_verification(attempt_id uuid, factor_id uui
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(attempt_id, '{verify}');
+  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    attempt_id, '{verify}'
+  );
 begin
   -- One statement decides and burns: of two at once the second finds a newer step.
   update bulwark.mfa_secrets f
@@ -308,7 +316,9 @@ create function bulwark.complete_mfa_backup_code(attempt_id uuid, code_hash text
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(attempt_id, '{backup_code, disable}');
+  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    attempt_id, '{backup_code, disable}'
+  );
   v_code uuid;
   v_hash constant bytea := decode(complete_mfa_backup_code.code_hash, 'hex');
   v_left bigint;

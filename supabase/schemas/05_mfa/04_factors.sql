@@ -143,7 +143,9 @@ create function bulwark.complete_mfa_activation(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(attempt_id, '{activate}');
+  v_attempt bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    attempt_id, '{activate}'
+  );
   v_first boolean;
 begin
   select not exists (
@@ -226,14 +228,17 @@ create function bulwark.store_backup_codes(ticket_id uuid, code_hashes text[])
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ticket bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(ticket_id, '{regenerate}');
+  v_ticket bulwark_private.mfa_attempts := bulwark_private.take_mfa_attempt(
+    ticket_id, '{regenerate}'
+  );
 begin
   if v_ticket.admitted is not true then
     return false;
   end if;
   -- Sessions that a code of the old set opened are closed with it, but not the one that makes the
   -- new set.
-  update bulwark_private.mfa_sessions m set backup_code_id = null where m.session_id = v_ticket.session_id;
+  update bulwark_private.mfa_sessions m set backup_code_id = null
+    where m.session_id = v_ticket.session_id;
   perform bulwark_private.replace_backup_codes(v_ticket.user_id, code_hashes);
   perform bulwark_private.record_mfa(
     'auth.mfa_enabled', 'regenerate', v_ticket.user_id, v_ticket.session_id
@@ -273,7 +278,8 @@ begin
     perform bulwark_private.forget_factors(v_user);
   else
     -- Whoever found the lost device may have verified a session with it.
-    delete from bulwark_private.mfa_sessions m where m.user_id = v_user and m.session_id <> v_session;
+    delete from bulwark_private.mfa_sessions m where m.user_id = v_user
+      and m.session_id <> v_session;
   end if;
   perform bulwark_private.record_mfa(
     'auth.mfa_disabled', 'disable', v_user, v_session,

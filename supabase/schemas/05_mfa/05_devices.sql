@@ -194,7 +194,8 @@ $$;
 comment on function bulwark.mfa_status() is
   'What the caller''s account and session have of second factors. satisfied: what an organization
    may require is proven in this session, by a factor (verified_at) or a trusted device. Everything
-   after it is null until then. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
+   after it is null until then. Errors: MFA_SESSION_REQUIRED and those of
+   bulwark_private.require_user.';
 
 select bulwark.enable_audit(
   'bulwark_private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'

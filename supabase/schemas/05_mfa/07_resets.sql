@@ -39,7 +39,9 @@ create table bulwark_private.mfa_reset_consents (
 );
 comment on table bulwark_private.mfa_reset_consents is
   'Who consented to a reset, for which organization. A consent counts while its giver may reset.';
-create index mfa_reset_consents_organization_id_idx on bulwark_private.mfa_reset_consents (organization_id);
+create index mfa_reset_consents_organization_id_idx on bulwark_private.mfa_reset_consents (
+  organization_id
+);
 create index mfa_reset_consents_user_id_idx on bulwark_private.mfa_reset_consents (user_id);
 
 alter table bulwark.mfa_resets enable row level security;
@@ -153,7 +155,9 @@ as $$
     from bulwark_private.unexpired_grants g
     join bulwark.mfa_policies p on p.organization_id = g.organization_id
     where g.user_id = mfa_reset_organizations.user_id
-      and (p.required_from is not null or bulwark_private.mfa_reset_needs_approval(p.organization_id))
+      and (
+        p.required_from is not null or bulwark_private.mfa_reset_needs_approval(p.organization_id)
+      )
   ) as o (id)
   order by o.id nulls first;
 $$;
@@ -198,4 +202,6 @@ create policy "Users read resets of their own, members those they may decide"
   );
 
 select bulwark.enable_audit('bulwark.mfa_resets', organization_column => 'organization_id');
-select bulwark.enable_audit('bulwark_private.mfa_reset_consents', organization_column => 'organization_id');
+select bulwark.enable_audit(
+  'bulwark_private.mfa_reset_consents', organization_column => 'organization_id'
+);

@@ -86,7 +86,8 @@ as $$
 #variable_conflict use_column
 declare
   v_obstacle text;
-  v_person uuid := case when not bulwark_private.caller_is_service() then bulwark_private.require_user() end;
+  v_person uuid := case when not bulwark_private.caller_is_service()
+    then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets;
 begin
   if reason is null or length(btrim(reason)) not between 1 and 500 then
@@ -189,7 +190,9 @@ begin
     bulwark_private.caller_is_service()
     or v_reset.user_id = bulwark.current_person()
     or exists (
-      select from bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
+      select from bulwark_private.mfa_reset_organizations(
+        v_reset.user_id, v_reset.organization_id
+      ) as o
       where bulwark_private.session_permits(bulwark.current_person(), 'mfa:reset', o)
     )
   ) is not true then
@@ -219,7 +222,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_mfa_reset(uuid) is
-  'bulwark_private.find_mfa_reset, locked together with the rights of every organization concerned.';
+  'bulwark_private.find_mfa_reset, locked together with the rights of every organization
+   concerned.';
 
 create function bulwark.approve_mfa_reset(reset_id uuid)
   returns boolean
@@ -230,7 +234,8 @@ create function bulwark.approve_mfa_reset(reset_id uuid)
 as $$
 declare
   v_obstacles text[];
-  v_person uuid := case when not bulwark_private.caller_is_service() then bulwark_private.require_user() end;
+  v_person uuid := case when not bulwark_private.caller_is_service()
+    then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
 begin
   if v_person is not null then

@@ -206,7 +206,9 @@ begin
     returning b.id, b.full_at, v_present, b.limit_at is not null;
 end;
 $$;
-comment on function bulwark_private.charge_buckets(uuid[], bulwark_private.rate_limit_terms, integer) is
+comment on function bulwark_private.charge_buckets(
+  uuid[], bulwark_private.rate_limit_terms, integer
+) is
   'Charges buckets, each if it can pay, in one statement. The rows stay locked until the transaction
    ends. cost is 1 to the capacity, and no id comes twice.';
 

@@ -201,5 +201,6 @@ comment on function bulwark.unlist_network(text) is
    RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
 
 select bulwark.enable_audit(
-  'bulwark.rate_limit_networks', event_types => '{security.ip_blocked,config.changed,config.changed}'
+  'bulwark.rate_limit_networks',
+  event_types => '{security.ip_blocked,config.changed,config.changed}'
 );

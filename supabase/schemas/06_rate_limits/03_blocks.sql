@@ -69,7 +69,8 @@ create table bulwark_private.rate_limit_violations (
 comment on table bulwark_private.rate_limit_violations is
   'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
    between are counted in a bucket. Not audited: each row comes with an entry of its own.';
-create index rate_limit_violations_occurred_at_idx on bulwark_private.rate_limit_violations (occurred_at);
+create index rate_limit_violations_occurred_at_idx
+  on bulwark_private.rate_limit_violations (occurred_at);
 
 alter table bulwark.rate_limit_blocks enable row level security;
 alter table bulwark_private.rate_limit_violations enable row level security;

@@ -416,7 +416,9 @@ comment on function bulwark.check_rate_limit(
    error (55P03). Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
    RATE_LIMIT_INVALID_CALLS.';
 
-create function bulwark_private.note_key_network(api_key_id uuid, organization_id uuid, address text)
+create function bulwark_private.note_key_network(
+  api_key_id uuid, organization_id uuid, address text
+)
   returns void
   language plpgsql
   volatile

@@ -136,7 +136,8 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_IDENTIFIERS';
   end if;
   v_until := bulwark_private.note_denial(
-    rule, kinds, names, bulwark_private.client_network(address), organization_id, user_id, api_key_id
+    rule, kinds, names, bulwark_private.client_network(address), organization_id, user_id,
+    api_key_id
   );
   return ceil(date_part('epoch', v_until - clock_timestamp()));
 end;

@@ -151,7 +151,7 @@ begin
     raise exception 'Cannot limit the request: a setting is missing'
       using errcode = 'invalid_parameter_value', detail = 'UNKNOWN_SETTING';
   end if;
-  v_next := v_settings ->> 'rate_limits.next_request_check';
+  v_next := bulwark_private.quote_qualified(v_settings ->> 'rate_limits.next_request_check');
   if v_role in ('service_role', 'postgres', 'supabase_admin') then
     return v_next;
   end if;
@@ -188,12 +188,16 @@ begin
   if current_setting('transaction_read_only')::boolean or v_rule is null then
     if v_address is not null or v_key is not null then
       v_address := bulwark_private.client_network(v_address);
-      v_identifiers := bulwark_private.rate_limit_identifiers('caller', v_user, v_key, v_address, null);
+      v_identifiers := bulwark_private.rate_limit_identifiers(
+        'caller', v_user, v_key, v_address, null
+      );
       v_standing := bulwark_private.rate_limit_standing(
         v_identifiers.kinds, v_identifiers.names, v_address
       );
       if v_standing.blocked_until is not null then
-        perform bulwark_private.refuse_request(bulwark_private.blocked_decision(v_rule, v_standing.blocked_until));
+        perform bulwark_private.refuse_request(
+          bulwark_private.blocked_decision(v_rule, v_standing.blocked_until)
+        );
       end if;
     end if;
     return v_next;
@@ -271,14 +275,50 @@ begin
   end if;
   v_next := bulwark_private.charge_request();
   if v_next is not null then
-    execute format(
-      'select %s()',
-      (select string_agg(quote_ident(p), '.') from unnest(parse_ident(v_next)) as p)
-    );
+    -- The host's function may count on the usual path.
+    perform set_config('search_path', 'public, extensions', true);
+    execute format('select %s()', v_next);
   end if;
 end;
 $$;
 comment on function bulwark.check_request() is
-  'PostgREST''s pre-request hook: alter role authenticator set pgrst.db_pre_request =
-   ''bulwark.check_request''. Refuses who is blocked and what is too much with 429, charges requests
-   that write, sets RateLimit headers, and runs the hook that was there before.';
+  'PostgREST''s pre-request hook, which install_request_hook puts there. Refuses who is blocked and
+   what is too much with 429, charges requests that write, sets RateLimit headers, and runs the hook
+   that was there before.';
+
+create function bulwark.install_request_hook()
+  returns text
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_present text;
+begin
+  select substring(s.setting from '=(.*)$') into v_present
+  from pg_catalog.pg_db_role_setting d
+  cross join unnest(d.setconfig) as s (setting)
+  where d.setrole = 'authenticator'::regrole
+    and d.setdatabase in (
+      0, (select b.oid from pg_catalog.pg_database b where b.datname = current_database())
+    )
+    and s.setting ~ '^pgrst\.db_pre_request=.'
+  order by d.setdatabase desc
+  limit 1;
+  if to_regproc(v_present) is distinct from 'bulwark.check_request'::regproc then
+    update bulwark.settings s set value = to_jsonb(v_present)
+    where s.name = 'rate_limits.next_request_check' and v_present is not null;
+    alter role authenticator set pgrst.db_pre_request = 'bulwark.check_request';
+  end if;
+  notify pgrst, 'reload config';
+  return (
+    select s.value #>> '{}' from bulwark.settings s
+    where s.name = 'rate_limits.next_request_check'
+  );
+end;
+$$;
+comment on function bulwark.install_request_hook() is
+  'Puts check_request in front of every request to the Data API. A hook that was there before is
+   kept as the setting rate_limits.next_request_check and runs after it; its name is returned, null
+   where there was none. For whoever owns the project (postgres); calling it again changes
+   nothing.';

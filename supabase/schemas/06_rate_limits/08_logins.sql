@@ -1,8 +1,8 @@
 -- Sign-ins: guesses at passwords and codes are charged before they are answered.
 -- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
 -- Data API: where its hooks can be had, they slow each account down (they are told no address); the
--- function `bulwark-login` charges the address and the account before Auth is asked at all. Whoever has
--- signed in from a network before has a bucket of their own there, which no stranger can drain.
+-- function `bulwark-login` charges the address and the account before Auth is asked at all. Whoever
+-- has signed in from a network before has a bucket of their own there, which no stranger can drain.
 -- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
 --   finish_login, because not even the service role does.
 
@@ -176,7 +176,9 @@ begin
     )));
     v_hours := date_part('epoch', clock_timestamp() - v_last.seen_at) / 3600;
     if v_km > (bulwark_private.setting('rate_limits.travel_km'))::float8
-      and v_km > (bulwark_private.setting('rate_limits.travel_kmh'))::float8 * greatest(v_hours, 0) then
+      and v_km > (
+        bulwark_private.setting('rate_limits.travel_kmh')
+      )::float8 * greatest(v_hours, 0) then
       perform bulwark.raise_security_event(
         'impossible_travel', null, user_id, '',
         jsonb_build_object('km', round(v_km::numeric), 'minutes', round((v_hours * 60)::numeric))

@@ -189,8 +189,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.network_is_allowed(cidr[], text) is
-  'Whether a key with this list of networks is accepted from an address, as bulwark_private.client_network
-   writes it (null: unknown).';
+  'Whether a key with this list of networks is accepted from an address, as
+   bulwark_private.client_network writes it (null: unknown).';
 
 create function bulwark_private.api_key_organizations(permission text)
   returns setof uuid
@@ -216,7 +216,9 @@ begin
         when p.networks is null then true
         else bulwark_private.network_is_allowed(
           p.networks,
-          bulwark_private.client_address(nullif(current_setting('request.headers', true), '')::jsonb)
+          bulwark_private.client_address(
+            nullif(current_setting('request.headers', true), '')::jsonb
+          )
         )
       end
     limit 1;
@@ -367,5 +369,6 @@ select bulwark.enable_audit(
   organization_lookup => 'bulwark_private.api_key_organization', redact => '{key_hash}'
 );
 revoke all on
-  bulwark_private.api_key_states, bulwark_private.api_key_holdings, bulwark_private.api_key_permissions
+  bulwark_private.api_key_states, bulwark_private.api_key_holdings,
+  bulwark_private.api_key_permissions
   from public, anon, authenticated, service_role;

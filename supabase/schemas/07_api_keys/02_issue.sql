@@ -200,7 +200,9 @@ begin
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
               hint = 'The role api_user holds what programs may';
     end if;
-    if bulwark_private.session_permits(bulwark.current_person(), v_scope, organization_id) is not true then
+    if bulwark_private.session_permits(
+      bulwark.current_person(), v_scope, organization_id
+    ) is not true then
       raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
               hint = 'A key may no more than whoever issues it';
@@ -213,7 +215,9 @@ comment on function bulwark_private.require_scopes(text[], uuid) is
   'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
    RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
 
-create function bulwark_private.require_room_for_key(organization_id uuid, owner_id uuid, times integer)
+create function bulwark_private.require_room_for_key(
+  organization_id uuid, owner_id uuid, times integer
+)
   returns void
   language plpgsql
   volatile
@@ -281,7 +285,9 @@ begin
   values (
     new_key.organization_id, new_key.owner_id, btrim(new_key.name), new_key.environment,
     v_issued.first_characters, new_key.scopes, new_key.networks, new_key.rate_limit_rule,
-    bulwark.mfa_verified(make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)),
+    bulwark.mfa_verified(
+      make_interval(mins => (bulwark_private.setting('mfa.step_up_minutes'))::integer)
+    ),
     new_key.rotated_from, new_key.expires_at
   )
   returning id, name, scopes, expires_at

@@ -119,7 +119,9 @@ $$;
 comment on function bulwark_private.api_key_use_is_due(uuid) is
   'Whether api_keys.use_precision_seconds have passed since a use of the key was noted.';
 
-create function bulwark_private.note_api_key_use(api_key_id uuid, organization_id uuid, address text)
+create function bulwark_private.note_api_key_use(
+  api_key_id uuid, organization_id uuid, address text
+)
   returns void
   language plpgsql
   volatile
@@ -176,7 +178,9 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_HASH';
   end if;
   v_key := bulwark_private.find_api_key(decode(key_hash, 'hex'));
-  if (bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force) is not true then
+  if (
+    bulwark_private.network_is_allowed(v_key.networks, v_address) and v_key.in_force
+  ) is not true then
     v_key := null;
   end if;
   if v_key.id is not null then
@@ -191,7 +195,8 @@ begin
       'api_default', v_identifiers.kinds, v_identifiers.names, v_address, 1, null, null, null
     );
   end if;
-  if v_key.id is not null and v_decision.allowed and bulwark_private.api_key_use_is_due(v_key.id) then
+  if v_key.id is not null and v_decision.allowed
+    and bulwark_private.api_key_use_is_due(v_key.id) then
     perform bulwark_private.note_api_key_use(v_key.id, v_key.organization_id, v_address);
   end if;
   return query
@@ -263,7 +268,9 @@ begin
     v_claims := bulwark_private.claims()::jsonb;
     -- One that names a person besides is none of ours: policies of the host would believe it.
     if not v_claims ? 'sub' then
-      v_key := bulwark_private.api_key_standing(bulwark_private.uuid_or_null(v_claims ->> 'api_key_id'));
+      v_key := bulwark_private.api_key_standing(
+        bulwark_private.uuid_or_null(v_claims ->> 'api_key_id')
+      );
     end if;
   elsif v_role = 'anon' then
     -- The log may have the key by now: whoever sends it hears so at once, be it right or wrong.
@@ -296,7 +303,9 @@ begin
   if not current_setting('transaction_read_only')::boolean
     and bulwark_private.api_key_use_is_due(v_key.id) then
     perform bulwark_private.note_api_key_use(
-      v_key.id, v_key.organization_id, coalesce(v_address, bulwark_private.client_address(v_headers))
+      v_key.id, v_key.organization_id, coalesce(
+        v_address, bulwark_private.client_address(v_headers)
+      )
     );
   end if;
   return jsonb_build_object(

@@ -221,5 +221,6 @@ comment on function bulwark_private.api_key_admission_state(regclass) is
   'The policies and privileges by which a table admits API keys, as they are now.';
 
 select bulwark.enable_audit(
-  'bulwark_private.api_key_admissions', event_types => '{config.changed,config.changed,config.changed}'
+  'bulwark_private.api_key_admissions',
+  event_types => '{config.changed,config.changed,config.changed}'
 );

@@ -126,7 +126,9 @@ begin
   end if;
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
     if v_derived -> 'commands' ? v_command then
-      perform bulwark_private.open_to_api_keys(target, v_command, v_derived -> 'commands' -> v_command);
+      perform bulwark_private.open_to_api_keys(
+        target, v_command, v_derived -> 'commands' -> v_command
+      );
     end if;
     -- What is not opened is bound as well, so that no grant and no policy beside this opens it.
     perform bulwark_private.make_policy(
@@ -186,7 +188,8 @@ as $$
         or g.privilege_type = 'TRUNCATE'
         or exists (
           select from pg_catalog.pg_policy p
-          where p.polrelid = c.oid and p.polpermissive and bulwark_private.applies_to(p.polroles, 'api_key')
+          where p.polrelid = c.oid and p.polpermissive
+            and bulwark_private.applies_to(p.polroles, 'api_key')
         )
       )
   );

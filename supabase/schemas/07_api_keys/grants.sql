@@ -13,7 +13,8 @@ grant select on
   to authenticated, service_role;
 
 -- The pre-request hook calls it as the role of the request, whichever it is.
-grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role, api_key;
+grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role,
+  api_key;
 
 grant execute on function bulwark.organizations_with(text) to api_key;
 

@@ -44,7 +44,9 @@ begin
     where s.metric = add_metric_series.metric
       and s.labels <> '{"overflow": "true"}'
       -- Dead ones leave their place to new ones.
-      and s.last_at > now() - make_interval(days => bulwark_private.setting('metrics.series_days')::integer)
+      and s.last_at > now() - make_interval(
+        days => bulwark_private.setting('metrics.series_days')::integer
+      )
   ) as known
   cross join (
     select l.labels, row_number() over (order by l.labels) as place
@@ -57,7 +59,9 @@ begin
   on conflict do nothing;
 end;
 $$;
-comment on function bulwark_private.add_metric_series(text, bulwark.metric_kind, text, text, jsonb[]) is
+comment on function bulwark_private.add_metric_series(
+  text, bulwark.metric_kind, text, text, jsonb[]
+) is
   'Makes series, or the metric''s series overflow where it has as many as it may have. Does nothing
    where the name belongs to a metric of another kind or there are too many metrics.';
 
@@ -94,7 +98,8 @@ begin
       from jsonb_to_recordset(samples)
         as n (metric text, kind text, unit text, description text, labels jsonb)
       where (
-        select s.id from bulwark_private.metric_series s where s.metric = n.metric and s.labels = n.labels
+        select s.id from bulwark_private.metric_series s where s.metric = n.metric
+          and s.labels = n.labels
       ) is null
     )
     select

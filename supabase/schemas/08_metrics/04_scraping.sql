@@ -1,7 +1,8 @@
 -- Metrics, scraping: all that was ever counted, for a scraper, and the queries that the database
 -- spends its time on.
 -- Protects against literals, passwords and comments in what is shown of a query.
--- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries, because
+-- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries,
+-- because
 --   they may not read pg_stat_statements.
 
 create function bulwark.scrape_metrics()

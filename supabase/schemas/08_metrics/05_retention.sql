@@ -89,7 +89,9 @@ begin
       zeros = p.zeros + excluded.zeros,
       (indexes, counts) = (
         select m.indexes, m.counts
-        from bulwark_private.merge_buckets(p.indexes, p.counts, excluded.indexes, excluded.counts) as m
+        from bulwark_private.merge_buckets(
+          p.indexes, p.counts, excluded.indexes, excluded.counts
+        ) as m
       )
   )
   select coalesce(sum(s.points), 0)::bigint into v_moved from sums s;
@@ -116,10 +118,14 @@ begin
     return 0;
   end if;
   v_moved := bulwark_private.roll_up_points(
-      1, 60, now() - make_interval(hours => (bulwark_private.setting('metrics.minute_hours'))::integer)
+      1, 60, now() - make_interval(
+        hours => (bulwark_private.setting('metrics.minute_hours'))::integer
+      )
     )
     + bulwark_private.roll_up_points(
-      60, 1440, now() - make_interval(days => (bulwark_private.setting('metrics.hour_days'))::integer)
+      60, 1440, now() - make_interval(
+        days => (bulwark_private.setting('metrics.hour_days'))::integer
+      )
     );
   delete from bulwark_private.metric_points p
   where p.minutes = 1440 and p.at < v_kept;

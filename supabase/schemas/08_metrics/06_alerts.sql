@@ -1,7 +1,8 @@
 -- Alerts: thresholds as rows, where each of them stands, and who may set and see them.
 -- Protects against a threshold changed by whoever only watches, without a trace, or to something
 -- that can never be crossed.
--- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule, because
+-- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule,
+-- because
 --   clients and the service role write none; alert_rules_close, because the event is nobody's.
 
 create type bulwark.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
@@ -72,7 +73,8 @@ create table bulwark_private.alert_states (
   alarmed_at timestamptz,
   evaluated_at timestamptz
 );
-comment on table bulwark_private.alert_states is 'Where each alert stands. Not audited: what it raises is.';
+comment on table bulwark_private.alert_states is
+  'Where each alert stands. Not audited: what it raises is.';
 comment on column bulwark_private.alert_states.critical_since is
   'Since when every evaluation was at least critical; warning_since, calmer_since (less than the
    state) and silent_since (no data) alike. Null where the last one was not.';
@@ -273,7 +275,8 @@ comment on function bulwark_private.alert_rules_close() is
 
 create trigger alert_rules_close_when_removed before delete on bulwark_private.alert_rules
   for each row execute function bulwark_private.alert_rules_close();
-create trigger alert_rules_close_when_disabled before update of enabled on bulwark_private.alert_rules
+create trigger alert_rules_close_when_disabled before update of enabled
+  on bulwark_private.alert_rules
   for each row when (old.enabled and not new.enabled)
   execute function bulwark_private.alert_rules_close();
 

@@ -129,7 +129,9 @@ begin
   end if;
 end;
 $$;
-comment on function bulwark_private.tell_alert(bulwark_private.alert_rules, bulwark_private.alert_states, text) is
+comment on function bulwark_private.tell_alert(
+  bulwark_private.alert_rules, bulwark_private.alert_states, text
+) is
   'Resolves the event of an alert where another one is wanted (null: none), and raises that, unless
    the rule is still cooling down from the last.';
 
@@ -210,7 +212,9 @@ begin
   return v_next <> standing.state;
 end;
 $$;
-comment on function bulwark_private.evaluate_alert(bulwark_private.alert_rules, bulwark_private.alert_states) is
+comment on function bulwark_private.evaluate_alert(
+  bulwark_private.alert_rules, bulwark_private.alert_states
+) is
   'Evaluates one rule, raises and resolves its security events, and says whether
    its state changed.';
 

@@ -9,7 +9,9 @@ create function bulwark_private.schedule_metrics_jobs()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform bulwark_private.schedule_job('bulwark-alerts', '* * * * *', 'select bulwark.evaluate_alerts()');
+  perform bulwark_private.schedule_job(
+    'bulwark-alerts', '* * * * *', 'select bulwark.evaluate_alerts()'
+  );
   return bulwark_private.schedule_job(
     'bulwark-metrics', '*/10 * * * *', 'select bulwark.roll_up_metrics()'
   );

@@ -6,7 +6,8 @@ grant execute on function
   bulwark.scrape_metrics(),
   bulwark.top_queries(integer),
   bulwark.list_alerts(),
-  bulwark.set_alert_rule(text, text, bulwark.metric_statistic, double precision, double precision, jsonb, interval, interval, interval, interval, bigint, boolean, boolean, text)
+  bulwark.set_alert_rule(text, text, bulwark.metric_statistic, double precision, double precision,
+    jsonb, interval, interval, interval, interval, bigint, boolean, boolean, text)
   to authenticated, service_role;
 
 grant execute on function bulwark.record_metrics(uuid, jsonb) to service_role;

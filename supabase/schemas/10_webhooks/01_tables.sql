@@ -143,8 +143,8 @@ comment on table bulwark_private.webhook_turns is
   'With whom an endpoint shares, and up to which ordering key it had its turn: the next claim begins
    behind it, so that no key waits for ever behind others. Not audited: it moves with each claim.';
 comment on column bulwark_private.webhook_turns.account_id is
-  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account share
-   what one account may have of the workers.';
+  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account
+   share what one account may have of the workers.';
 comment on column bulwark_private.webhook_turns.held_until is
   'Of an endpoint that is not proven: until when it gets no attempt, because one is under way or it
    pauses after a timeout.';
@@ -254,7 +254,8 @@ select bulwark.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select bulwark.enable_audit(
-  'bulwark_private.webhook_secrets', organization_column => 'organization_id', redact => '{ciphertext}',
+  'bulwark_private.webhook_secrets', organization_column => 'organization_id',
+  redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 -- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
@@ -263,6 +264,7 @@ revoke all on
   bulwark.webhook_endpoints, bulwark.webhook_subscriptions, bulwark.webhook_endpoint_health
   from public, anon, authenticated, service_role;
 revoke all on
-  bulwark_private.webhook_destinations, bulwark_private.webhook_secrets, bulwark_private.webhook_turns,
+  bulwark_private.webhook_destinations, bulwark_private.webhook_secrets,
+  bulwark_private.webhook_turns,
   bulwark_private.webhook_routes
   from public, anon, authenticated, service_role;

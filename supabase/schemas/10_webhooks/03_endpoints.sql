@@ -41,7 +41,9 @@ as $$
 begin
   return bulwark_private.caller_is_service() or case
     when organization_id is null then bulwark.is_super_admin()
-    else bulwark_private.user_permits(bulwark_private.require_user(), 'webhook:read', organization_id)
+    else bulwark_private.user_permits(
+      bulwark_private.require_user(), 'webhook:read', organization_id
+    )
   end;
 end;
 $$;

@@ -18,7 +18,9 @@ begin
     least(
       v_maximum,
       (bulwark_private.setting('webhooks.retry_base_seconds'))::double precision
-      * power((bulwark_private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1)
+      * power(
+        (bulwark_private.setting('webhooks.retry_factor'))::double precision, least(attempt, 64) - 1
+      )
     ) * (0.5 + random()),
     least(coalesce(retry_after_seconds, 0), v_maximum)
   ));

@@ -9,7 +9,8 @@ grant select on
   to authenticated, service_role;
 
 grant execute on function
-  bulwark.create_webhook_endpoint(uuid, uuid, text, text, text, uuid, text, jsonb, bulwark.webhook_format, bulwark.webhook_ordering, boolean, boolean, boolean),
+  bulwark.create_webhook_endpoint(uuid, uuid, text, text, text, uuid, text, jsonb,
+    bulwark.webhook_format, bulwark.webhook_ordering, boolean, boolean, boolean),
   bulwark.update_webhook_endpoint(uuid, text, bulwark.webhook_ordering, boolean, boolean, jsonb),
   bulwark.set_webhook_destination(uuid, text, text),
   bulwark.rotate_webhook_secret(uuid, uuid, text, interval),
@@ -17,7 +18,9 @@ grant execute on function
   bulwark.enable_webhook_endpoint(uuid),
   bulwark.delete_webhook_endpoint(uuid),
   bulwark.replay_webhook_delivery(uuid),
-  bulwark.replay_webhook_deliveries(uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]),
+  bulwark.replay_webhook_deliveries(
+    uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]
+  ),
   bulwark.send_test_webhook(uuid)
   to authenticated, service_role;
 

@@ -275,7 +275,9 @@ begin
     union all
     select 'privilege_open', null, null where v_open
   loop
-    perform bulwark_private.mend_restore_problem(v_problem.problem, v_problem.object, v_problem.grantee);
+    perform bulwark_private.mend_restore_problem(
+      v_problem.problem, v_problem.object, v_problem.grantee
+    );
   end loop;
   select jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)) into v_left
   from bulwark_private.restore_problems() p;
@@ -363,7 +365,8 @@ do $$
 declare
   v_sequence regclass;
 begin
-  for v_sequence in select p.oid from bulwark_private.present_privileges p where p.kind = 'sequence' loop
+  for v_sequence in select p.oid from bulwark_private.present_privileges p
+    where p.kind = 'sequence' loop
     execute format(
       'revoke all on sequence %s from public, anon, authenticated, service_role, api_key',
       v_sequence

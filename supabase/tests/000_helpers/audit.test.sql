@@ -57,7 +57,9 @@ begin
   )
   select
     v_id, (b.xid + at)::text::xid8, log_entry.occurred_at,
-    (select max(era) from bulwark_private.audit_eras), md5('salt' || number)::uuid, 'service', 'info',
+    (select max(era) from bulwark_private.audit_eras), md5(
+      'salt' || number
+    )::uuid, 'service', 'info',
     'data.read', tests.organization_id(organization), 'service', 'postgres', 'public.tests', 'read',
     jsonb_build_object('number', number)
   from tests.base b;
@@ -127,7 +129,8 @@ begin
           else s.sealed_at
         end,
         previous_hash = coalesce(
-          (select p.hash from bulwark_private.audit_seals p where p.number = v_number - 1), s.previous_hash
+          (select p.hash from bulwark_private.audit_seals p where p.number = v_number - 1),
+          s.previous_hash
         )
     from tests.base b
     where s.number = v_number;
@@ -136,7 +139,9 @@ begin
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     )
     where s.number = v_number;
-    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(s.number, s.hash)
+    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(
+      s.number, s.hash
+    )
     where s.number = v_number;
   end loop;
   alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_change;

@@ -115,11 +115,15 @@ select is(
   'KEY-03: the checksum is the CRC-32 that scanners know'
 );
 select is(
-  (select count(distinct bulwark_private.random_base62(32)) from generate_series(1, 200)), 200::bigint,
+  (select count(
+    distinct bulwark_private.random_base62(32)
+  ) from generate_series(1, 200)), 200::bigint,
   'KEY-04: no two secrets are alike'
 );
 select is(
-  (select bool_and(bulwark_private.random_base62(33) ~ '^[0-9A-Za-z]{33}$') from generate_series(1, 50)),
+  (select bool_and(
+    bulwark_private.random_base62(33) ~ '^[0-9A-Za-z]{33}$'
+  ) from generate_series(1, 50)),
   true, 'KEY-04: and each has the length and the characters asked for'
 );
 select results_eq(

@@ -147,7 +147,8 @@ select is(
 );
 rollback to savepoint unrestricted;
 select is(
-  bulwark_private.asks_the_row_alone(c.expression), c.expected, 'KEY-99: the row alone: ' || c.expression
+  bulwark_private.asks_the_row_alone(c.expression), c.expected,
+    'KEY-99: the row alone: ' || c.expression
 )
 from (values
   ('(NOT archived)', true),

@@ -77,10 +77,13 @@ end;
 $$;
 create function pg_temp.found(name text) returns text
   language sql
-as $$ select format('select bulwark_private.find_api_key(%L)', k.key_hash) from key k where k.name = $1; $$;
+as $$ select format('select bulwark_private.find_api_key(%L)', k.key_hash) from key k
+  where k.name = $1; $$;
 
 select is(
-  (select (bulwark_private.find_api_key(k.key_hash)).in_force from key k where k.name = 'held'), true,
+  (select (
+    bulwark_private.find_api_key(k.key_hash)
+  ).in_force from key k where k.name = 'held'), true,
   'KEY-103: a key counts among many grants'
 );
 select cmp_ok(
@@ -113,7 +116,9 @@ select cmp_ok(
   'KEY-103: nor more where its owner was removed and is in many others'
 );
 select is(
-  (select (bulwark_private.find_api_key(k.key_hash)).in_force is true from key k where k.name = 'held'),
+  (select (
+    bulwark_private.find_api_key(k.key_hash)
+  ).in_force is true from key k where k.name = 'held'),
   false,
   'KEY-103: which gives it nothing'
 );

@@ -77,12 +77,14 @@ select matches(
   '^f f group_altered 5', 'AUN-10: also with its entries and a hash that fits'
 );
 select matches(
-  tests.log_verdict_after($$ update bulwark_private.audit_groups g set seal = g.seal - 2, position = 7
+  tests.log_verdict_after($$ update bulwark_private.audit_groups g set seal = g.seal - 2,
+    position = 7
     from tests.base b where g.seal = b.last + 5 $$, 'acme'),
   '^f f group_altered 3', 'AUN-11: a group that is moved to another seal is found'
 );
 select matches(
-  tests.log_verdict_after($$ update bulwark_private.audit_groups g set position = 1 - g.position + 10
+  tests.log_verdict_after($$ update bulwark_private.audit_groups g
+    set position = 1 - g.position + 10
     from tests.base b where g.seal = b.last + 4 $$, 'acme'),
   '^f f group_altered 4', 'AUN-12: and one that changes its place'
 );
@@ -116,7 +118,9 @@ select matches(
     update bulwark_private.audit_seals s set hash = bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     ) from tests.base b where s.number = b.last + 5;
-    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(s.number, s.hash)
+    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(
+      s.number, s.hash
+    )
     from tests.base b where s.number = b.last + 5;
     delete from audit_logs where id = tests.entry_id('acme5') $$, 'acme'),
   '^t t', 'AUN-17: (a last seal that is made anew agrees with itself)'
@@ -133,7 +137,9 @@ select matches(
     update bulwark_private.audit_seals s set hash = bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     ) from tests.base b where s.number = b.last + 5;
-    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(s.number, s.hash)
+    update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(
+      s.number, s.hash
+    )
     from tests.base b where s.number = b.last + 5;
     delete from audit_logs where id = tests.entry_id('acme5') $$, 'acme'),
   '^f t checkpoint_differs 5', 'AUN-18: but not with what was signed'

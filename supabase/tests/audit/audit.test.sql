@@ -196,7 +196,8 @@ values (6, 12345678901234567890.123456789, E'\u00e4\u2028"\\\n');
 select ok(
   (select p.payload::jsonb #>> '{after,amount}' = '12345678901234567890.123456789'
      and p.payload like '%"amount": 12345678901234567890.123456789%'
-   from bulwark_private.audit_payloads p where p.resource_id = '6' and p.resource_type = 'public.invoices'),
+   from bulwark_private.audit_payloads p where p.resource_id = '6'
+     and p.resource_type = 'public.invoices'),
   'AUD-30: large numbers and odd text reach the payload exactly'
 );
 

@@ -80,7 +80,9 @@ from (values
          language plpgsql set search_path = pg_catalog, pg_temp as 'begin end' $$,
     'critical', 'replaced by a function that does nothing'),
   (2, $$ drop function bulwark_private.raise_audit_alarm(text, text, jsonb);
-         create function bulwark_private.raise_audit_alarm(action text, resource_type text, details jsonb)
+         create function bulwark_private.raise_audit_alarm(
+           action text, resource_type text, details jsonb
+         )
          returns void language plpgsql as 'begin end' $$,
     'critical', 'dropped and made anew'),
   (3, $$ alter function bulwark_private.report_missing_checkpoint() rename to elsewhere;
@@ -92,7 +94,9 @@ from (values
   (5, $$ grant usage, create on schema bulwark_private to service_role;
          alter function bulwark_private.report_missing_checkpoint() owner to service_role $$,
     'critical', 'another owner'),
-  (6, $$ create function bulwark_private.raise_audit_alarm(action name, resource_type text, details jsonb)
+  (6, $$ create function bulwark_private.raise_audit_alarm(
+    action name, resource_type text, details jsonb
+  )
          returns void language plpgsql as 'begin end' $$,
     'critical', 'another of the name beside it'),
   (7, $$ grant execute on function bulwark_private.append_audit_entry(text, uuid, text, text, text,

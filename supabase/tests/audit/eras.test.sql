@@ -51,7 +51,8 @@ select results_eq(
 );
 select results_eq(
   $$ with made as (
-       insert into bulwark_private.audit_seals (number, era, sealed_at, snapshot, root, previous_hash, hash,
+       insert into bulwark_private.audit_seals (number, era, sealed_at, snapshot, root,
+         previous_hash, hash,
          nodes)
        values (999, 1, '2026-01-01', '1:1:', '\x00', '\x00', '\x00', '\x00')
        returning number, sealed_at
@@ -66,14 +67,18 @@ create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
   for each row execute function bulwark_private.audit_logs_stamp('1/1', '1');
 alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 
-select ok(not bulwark_private.audit_log_is_settled(), 'AUD-83: another cluster''s stamp is recognized');
+select ok(
+  not bulwark_private.audit_log_is_settled(), 'AUD-83: another cluster''s stamp is recognized'
+);
 insert into bulwark.audit_logs select * from dumped;
 select results_eq(
   $$ select e from bulwark.audit_logs e join dumped d on d.id = e.id $$,
   $$ select d::bulwark.audit_logs from (select * from dumped) d $$,
   'AUD-83: an entry that a restore loads stays what it is'
 );
-insert into bulwark_private.audit_seals (number, era, sealed_at, snapshot, root, previous_hash, hash, nodes)
+insert into bulwark_private.audit_seals (
+  number, era, sealed_at, snapshot, root, previous_hash, hash, nodes
+)
 values (999, 1, '2026-01-01', '1:1:', '\x00', '\x00', '\x00', '\x00');
 select isnt_empty(
   $$ select from bulwark_private.audit_seals where number = 999 and sealed_at = '2026-01-01' $$,

@@ -109,7 +109,8 @@ from (values
     'critical', 'a value of a type that is renamed'),
   (28, 'create cast (bulwark.audit_source as text) with inout as implicit',
     'critical', 'a cast that came'),
-  (29, 'alter table bulwark_private.audit_gaps set unlogged', 'critical', 'a table that a crash empties'),
+  (29, 'alter table bulwark_private.audit_gaps set unlogged', 'critical',
+    'a table that a crash empties'),
   (30, 'create function public.quiet() returns trigger language plpgsql as
           ''begin new.details := null; return new; end'';
         create trigger zzz before insert on bulwark.audit_logs

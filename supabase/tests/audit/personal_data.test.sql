@@ -73,7 +73,8 @@ insert into declared values
   ('bulwark_private.key_encryption_keys', 'derivation salt check_value', 'nobody', 'keys'),
   ('bulwark_private.encrypted_columns', 'column_name primary_key organization_column index_column
     normalization', 'nobody', 'names of columns'),
-  ('bulwark_private.reencryptions', 'column_name place', 'row', 'of the data key: where work stopped'),
+  ('bulwark_private.reencryptions', 'column_name place', 'row',
+    'of the data key: where work stopped'),
   ('bulwark.reencryption_failures', 'row_key fault', 'row', 'of the data key'),
   ('bulwark_private.audit_gaps', 'source reason', 'nobody', 'names of tables and SQLSTATEs'),
   ('bulwark_private.audit_guards', 'options fingerprint shape catalogue', 'nobody', 'code'),
@@ -95,7 +96,8 @@ insert into declared values
   ('bulwark_private.api_key_admissions', 'options derived made', 'nobody', 'code'),
   ('bulwark_private.known_privileges', 'object grants', 'nobody', 'code'),
   ('bulwark_private.metrics', 'name unit description', 'nobody', 'a catalogue'),
-  ('bulwark_private.metric_series', 'labels', 'nobody', 'the code of the host application names them'),
+  ('bulwark_private.metric_series', 'labels', 'nobody',
+    'the code of the host application names them'),
   ('bulwark_private.reserved_slugs', 'slug', 'nobody', 'configuration'),
   ('bulwark.settings', 'name value description', 'nobody', 'configuration');
 create temporary view declared_columns as

@@ -162,8 +162,12 @@ as $$
 $$;
 select is(
   (select array[
-     bulwark_private.merkle_nodes(leaves, 0, 11)::text, bulwark_private.merkle_nodes(leaves, 3, 9)::text,
-     bulwark_private.merkle_nodes(leaves, 9, 11)::text, bulwark_private.merkle_nodes(leaves, 4, 4)::text
+     bulwark_private.merkle_nodes(
+       leaves, 0, 11
+     )::text, bulwark_private.merkle_nodes(leaves, 3, 9)::text,
+     bulwark_private.merkle_nodes(
+       leaves, 9, 11
+     )::text, bulwark_private.merkle_nodes(leaves, 4, 4)::text
    ] from tree),
   array[
     array[pg_temp.subtree(0, 8), pg_temp.subtree(8, 10), pg_temp.subtree(10, 11)]::text,
@@ -240,7 +244,9 @@ select is(
 );
 select is(
   (select key_id from audit_keys),
-  bulwark_private.audit_key_id('bulwark.test/log', sha256('one')), 'AUS-06: under the id that is its own'
+  bulwark_private.audit_key_id(
+    'bulwark.test/log', sha256('one')
+  ), 'AUS-06: under the id that is its own'
 );
 select is(
   tests.error($$ select pg_temp.store(

@@ -23,7 +23,9 @@ as $$
     actor_type, actor_id, correlation_id, resource_type, resource_id, action, details
   )
   select
-    (substring(bulwark_private.audit_id_floor(now() - make_interval(secs => 1000 - number))::text for 24)
+    (substring(
+      bulwark_private.audit_id_floor(now() - make_interval(secs => 1000 - number))::text for 24
+    )
       || lpad(to_hex(number), 12, '0'))::uuid,
     (b.xid + at)::text::xid8, now() - make_interval(secs => 1000 - number),
     (select max(era) from bulwark_private.audit_eras), gen_random_uuid(), 'service',
@@ -208,7 +210,9 @@ select is_empty(
 );
 select is_empty(
   $$ select from (
-       select (g ->> 'previous') as previous, lag(bulwark_private.base64(bulwark_private.audit_group_hash(
+       select (
+         g ->> 'previous'
+       ) as previous, lag(bulwark_private.base64(bulwark_private.audit_group_hash(
            (g ->> 'organization_id')::uuid, (g ->> 'seal')::bigint, (g ->> 'entry_count')::bigint,
            (g ->> 'entries_before')::bigint, decode(g ->> 'previous', 'base64'),
            decode(g ->> 'root', 'base64')))) over (order by (g ->> 'seal')::bigint) as hash

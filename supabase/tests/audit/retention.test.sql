@@ -40,7 +40,8 @@ as $$
     (substring(bulwark_private.audit_id_floor(now() - make_interval(days => days))::text for 24)
       || lpad(to_hex(number), 12, '0'))::uuid,
     (b.xid + 1)::text::xid8, now() - make_interval(days => days),
-    (select max(era) from bulwark_private.audit_eras), gen_random_uuid(), 'table', severity, 'data.create',
+    (select max(era) from bulwark_private.audit_eras), gen_random_uuid(), 'table', severity,
+    'data.create',
     tests.organization_id(organization), 'user', tests.user_id(actor), 'public.tests',
     number::text, 'insert', '203.0.113.9', jsonb_build_object('number', number)
   from tests.base b;
@@ -272,7 +273,8 @@ select ok(
   'AUR-42: a hold stops pruning before the seal that holds the entry'
 );
 select is(
-  (select max(through_seal) - b.last from bulwark_private.audit_prunings, tests.base b group by b.last),
+  (select max(through_seal) - b.last from bulwark_private.audit_prunings,
+    tests.base b group by b.last),
   1::bigint, 'AUR-43: what is before it goes'
 );
 select release_legal_hold(h.id) from audit_legal_holds h where h.reason = 'case 3';
@@ -299,13 +301,17 @@ select is(
       bulwark_private.base64(g.hash) = x.page #>> '{groups,0,previous}'
     )
    from tests.base b
-   cross join (select bulwark_private.export_audit_log(null, null, 5, null, null, false)) as x (page)
+   cross join (
+     select bulwark_private.export_audit_log(null, null, 5, null, null, false)
+   ) as x (page)
    join bulwark_private.audit_groups g on g.organization_id is null
      and g.seal = (x.page #>> '{previous,seal}')::bigint),
   '3 t t', 'AUR-48a: an export names the pruned group that its first one is chained to'
 );
 select is(
-  tests.error($$ update bulwark_private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$),
+  tests.error(
+    $$ update bulwark_private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$
+  ),
   '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUR-49: a tombstone stays what it is'
 );
 

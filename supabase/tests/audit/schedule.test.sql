@@ -22,14 +22,18 @@ select is(
 insert into vault.decrypted_secrets values
   ('bulwark_project_url', 'https://project.test/'), ('bulwark_scheduler_secret', 'hush'),
   ('another', 'secret');
-select is(bulwark_private.request_function('bulwark-audit/checkpoint'), 1::bigint, 'AUC-02: a request has an id');
+select is(bulwark_private.request_function(
+  'bulwark-audit/checkpoint'
+), 1::bigint, 'AUC-02: a request has an id');
 select results_eq(
   $$ select url, headers ->> 'authorization' from net.sent $$,
   $$ values ('https://project.test/functions/v1/bulwark-audit/checkpoint', 'Bearer hush') $$,
   'AUC-03: it goes to the function, with the secret'
 );
 select is(
-  bulwark_private.schedule_audit_jobs(), exists (select from pg_extension where extname = 'pg_cron'),
+  bulwark_private.schedule_audit_jobs(), exists (
+    select from pg_extension where extname = 'pg_cron'
+  ),
   'AUC-04: jobs are scheduled where pg_cron is installed'
 );
 create temporary table jobs (name text, command text);

@@ -75,7 +75,8 @@ select tests.log_entry(1, 'acme', n) from generate_series(1, 3) as n;
 select tests.log_entry(2, 'globex', n) from generate_series(1, 2) as n;
 select is(tests.seal_log(2, '1'), 2, 'AUS-08: a seal takes what its snapshot saw finished');
 select is(
-  (select sum(entry_count)::int from bulwark_private.audit_groups, tests.base b where seal = b.last + 2), 2,
+  (select sum(entry_count)::int from bulwark_private.audit_groups,
+    tests.base b where seal = b.last + 2), 2,
   'AUS-09: and not what a transaction still open then wrote'
 );
 select tests.log_entry(3, 'acme', 4);
@@ -83,7 +84,8 @@ select is(
   tests.seal_log(3), 3, 'AUS-10: the transaction that was open is in the seal after it ended'
 );
 select results_eq(
-  $$ select entry_count::int from bulwark_private.audit_groups, tests.base b where seal = b.last + 3 $$,
+  $$ select entry_count::int from bulwark_private.audit_groups, tests.base b
+    where seal = b.last + 3 $$,
   $$ values (4) $$, 'AUS-11: with the newer entries'
 );
 select is(tests.seal_log(3), null, 'AUS-12: nothing new makes no seal');
@@ -112,7 +114,8 @@ select is(
 select ok(
   (select s.number - b.last = 6 and s.previous_hash = p.hash and s.sealed_at >= p.sealed_at
      and s.hash <> sha256('x')
-   from bulwark_private.audit_seals s join bulwark_private.audit_seals p on p.number = s.number - 1, tests.base b
+   from bulwark_private.audit_seals s join bulwark_private.audit_seals p on p.number = s.number - 1,
+   tests.base b
    where s.root = sha256('x')),
   'AUS-20: it extends the chain'
 );

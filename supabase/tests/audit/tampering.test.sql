@@ -61,7 +61,8 @@ select is(
   tests.log_verdict_after($$ update audit_logs e
     set commitment = c.payload_commitment, removed_by = tests.entry_id('acme1'), salt = null,
         details = null, action = null, actor_type = null, database_user = null
-    from bulwark_private.audit_commitments c where e.id = tests.entry_id('acme2') and c.id = e.id $$),
+    from bulwark_private.audit_commitments c where e.id = tests.entry_id('acme2')
+      and c.id = e.id $$),
   't f removal_without_record ' || tests.entry_id('acme2'),
   'AUS-59: a payload stripped without a record is found and is no retention'
 );
@@ -75,7 +76,8 @@ select is(
   't f seal_missing 4', 'AUS-60: a dropped seal is missed'
 );
 select is(
-  tests.log_verdict_after($$ update bulwark_private.audit_seals s set root = sha256('x') from tests.base b
+  tests.log_verdict_after($$ update bulwark_private.audit_seals s set root = sha256('x')
+    from tests.base b
     where s.number = b.last + 3 $$),
   'f t seal_altered 3', 'AUS-61: an altered seal is named'
 );

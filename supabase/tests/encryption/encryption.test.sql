@@ -87,7 +87,8 @@ select isnt_empty(
 );
 
 -- Of all columns that are declared, those made here are looked at.
-delete from bulwark_private.encrypted_columns c where c.relation::text ~ '^(bulwark\.)?webhook_|^bulwark_private\.';
+delete from bulwark_private.encrypted_columns c
+  where c.relation::text ~ '^(bulwark\.)?webhook_|^bulwark_private\.';
 
 -- clients reach no key
 select set_eq(
@@ -127,7 +128,9 @@ select is(
   'ENC-17: an organization begins without a key'
 );
 select ok(
-  bulwark.add_data_key(tests.key(1), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')),
+  bulwark.add_data_key(
+    tests.key(1), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')
+  ),
   'ENC-18: the first key of an organization becomes the current one'
 );
 select ok(
@@ -307,7 +310,8 @@ select results_eq(
 );
 select tests.act_as_owner();
 savepoint stuck;
-update bulwark_private.reencryptions set state = 'running', leased_until = now() - interval '1 hour';
+update bulwark_private.reencryptions set state = 'running',
+  leased_until = now() - interval '1 hour';
 select tests.act_as_role('service_role');
 select bulwark.add_data_key(
   tests.key(4), 'field', tests.wrapped('k1'), 1, tests.organization_id('globex')

@@ -156,7 +156,8 @@ select is_empty(
 );
 
 select is_empty(
-  $$ select schema, name from ours where kind in ('r', 'p') and not bulwark_private.is_of_bulwark(oid) $$,
+  $$ select schema, name from ours where kind in ('r', 'p')
+    and not bulwark_private.is_of_bulwark(oid) $$,
   'CONV-21: every table of ours is one that cannot be opened to API keys'
 );
 

@@ -62,7 +62,8 @@ insert into bounds values
   ('bulwark_private.api_key_hashes', 'own', 'one a key'),
   ('bulwark_private.api_key_uses', 'own', 'one a key'),
   ('bulwark_private.effective_permissions', 'own', 'a role and permission'),
-  ('bulwark_private.invitation_accounts', 'own', 'an invitation, and those who had its address meanwhile'),
+  ('bulwark_private.invitation_accounts', 'own',
+    'an invitation, and those who had its address meanwhile'),
   ('bulwark_private.invitation_tokens', 'own', 'one an invitation'),
   ('bulwark_private.mfa_accounts', 'own', 'one an account'),
   ('bulwark_private.mfa_attempts', 'own', '20 an account'),
@@ -106,7 +107,9 @@ select is_empty(
          and (
            s.source ~ '\m(lock_count|require_permission_to_change)\('
            -- Its callers hold the organization's rights alone.
-           or s.name in ('bulwark_private.require_room_for_invitation', 'bulwark.cleanup_old_rate_limits')
+           or s.name in (
+             'bulwark_private.require_room_for_invitation', 'bulwark.cleanup_old_rate_limits'
+           )
          )
      ) $$,
   'CONV-34: a limit is counted behind a lock, so that calls at once do not pass it together'

@@ -9,17 +9,23 @@ select ok(
   not bulwark_private.lasts_up_to('7 days 1 microsecond', '7 days'), 'FND-01: and goes no further'
 );
 select ok(bulwark_private.lasts_up_to('0', '7 days'), 'FND-02: nothing is a length');
-select ok(not bulwark_private.lasts_up_to('-1 microsecond', '7 days'), 'FND-02: less than nothing is none');
+select ok(
+  not bulwark_private.lasts_up_to('-1 microsecond', '7 days'), 'FND-02: less than nothing is none'
+);
 select is(
   array[bulwark_private.lasts_up_to(null, '7 days'), bulwark_private.lasts_up_to('1 day', null)],
   '{f,f}', 'FND-03: of an unknown length or bound the answer is no'
 );
 -- Among intervals the first is no longer than the second, and the other one is nothing at all.
 select ok(
-  not bulwark_private.lasts_up_to('1 year', '360 days'), 'FND-04: a year is as long as the calendar has it'
+  not bulwark_private.lasts_up_to(
+    '1 year', '360 days'
+  ), 'FND-04: a year is as long as the calendar has it'
 );
 select ok(
-  not bulwark_private.lasts_up_to('1200 mons -36000 days', '7 days'), 'FND-04: however it is written'
+  not bulwark_private.lasts_up_to(
+    '1200 mons -36000 days', '7 days'
+  ), 'FND-04: however it is written'
 );
 
 -- what a request claims

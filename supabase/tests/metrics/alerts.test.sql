@@ -37,7 +37,9 @@ select set_alert_rule('t_rule', 't_level', 'last', 100, 200,
 
 -- up
 select is(evaluate_alerts(), 0, 'ALERT-01: a metric that was never measured is evaluated');
-select is((select state::text from bulwark_private.alert_states), 'no_data', 'ALERT-02: it has no data');
+select is(
+  (select state::text from bulwark_private.alert_states), 'no_data', 'ALERT-02: it has no data'
+);
 select is(pg_temp.see(50), 'ok', 'ALERT-03: with a first measurement in bounds it is well at once');
 select is(pg_temp.see(150), 'ok', 'ALERT-04: a threshold that was just crossed is no alert yet');
 select pg_temp.wait('1 minute');

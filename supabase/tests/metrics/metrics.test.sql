@@ -158,7 +158,9 @@ select record_metrics(gen_random_uuid(), (
   select jsonb_agg(pg_temp.sample('t_name_' || i, 'counter', '{}', now(), '{1}'))
   from generate_series(1, 100) as i
 ));
-select is((select count(*) from bulwark_private.metrics), 60::bigint, 'MET-17: metrics are bounded too');
+select is(
+  (select count(*) from bulwark_private.metrics), 60::bigint, 'MET-17: metrics are bounded too'
+);
 
 update bulwark.settings set value = '500' where name = 'metrics.max_metrics';
 
@@ -217,7 +219,8 @@ update bulwark_private.metric_points set at = at - interval '3 days' where serie
   select id from bulwark_private.metric_series where metric = 't_spread');
 select cmp_ok(roll_up_metrics(), '>', 0::bigint, 'MET-21: minutes that age are rolled up');
 select cmp_ok(
-  (select count(*) from bulwark_private.metric_points p join bulwark_private.metric_series s on s.id = p.series_id
+  (select count(*)
+    from bulwark_private.metric_points p join bulwark_private.metric_series s on s.id = p.series_id
    where s.metric = 't_spread' and p.minutes = 60), '<=', 2::bigint, 'MET-22: into hours'
 );
 select results_eq(
@@ -362,7 +365,9 @@ update bulwark_private.metrics set created_at = now() - interval '731 days' wher
 delete from bulwark_private.metric_series where metric = 't_ended';
 select roll_up_metrics();
 select is(
-  array(select name from bulwark_private.metrics where name in ('t_ended', 't_ending')), array['t_ending'],
+  array(
+    select name from bulwark_private.metrics where name in ('t_ended', 't_ending')
+  ), array['t_ending'],
   'MET-48: and a metric with its last series'
 );
 select is(

@@ -369,7 +369,9 @@ select is(
 select pg_temp.backup('ada 2', 'new3');
 select is(pg_temp.charged(), '1 1 f', 'MFA-41: from another session it is a replay, and counts');
 update bulwark.mfa_secrets set last_step = 0;
-delete from bulwark_private.mfa_sessions where session_id = (select id from session where name = 'ada 2');
+delete from bulwark_private.mfa_sessions where session_id = (
+  select id from session where name = 'ada 2'
+);
 create temporary table accepted as select pg_temp.step() as step;
 grant select on accepted to public;
 select is(
@@ -435,7 +437,9 @@ select ok(pg_temp.verified('ada'), 'MFA-42: but not the session that made it');
 select tests.act_as_owner();
 update bulwark.mfa_secrets set last_step = 0;
 with second as (
-  insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  insert into bulwark.mfa_secrets (
+    id, user_id, name, secret, begun_in, begun_as_first, activated_at
+  )
   select gen_random_uuid(), user_id, 'second', secret, begun_in, false, now()
   from bulwark.mfa_secrets where id = pg_temp.factor('ada')
   returning id
@@ -453,7 +457,9 @@ select pg_temp.backup('ada', 'newer1');
 select pg_temp.act('ada');
 create temporary table device as select * from bulwark.trust_device('laptop');
 select tests.act_as_owner();
-delete from bulwark_private.mfa_sessions where session_id = (select id from session where name = 'ada 2');
+delete from bulwark_private.mfa_sessions where session_id = (
+  select id from session where name = 'ada 2'
+);
 select is(
   (select count(*) from bulwark_private.mfa_trusted_devices
    where token_hash = sha256((select token from device)::bytea)
@@ -505,7 +511,9 @@ select lives_ok(
 );
 select tests.act_as_owner();
 select is(
-  (select count(*) from bulwark_private.mfa_backup_codes) + (select count(*) from bulwark_private.mfa_sessions)
+  (select count(*) from bulwark_private.mfa_backup_codes) + (
+    select count(*) from bulwark_private.mfa_sessions
+  )
     + (select count(*) from bulwark_private.mfa_trusted_devices)
     + (select count(*) from bulwark.mfa_secrets),
   0::bigint, 'MFA-32: with the last one goes all that stood for it'

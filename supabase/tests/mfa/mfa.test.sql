@@ -21,7 +21,9 @@ create function pg_temp.act(name text) returns void language sql as $$
 $$;
 -- What a factor and a verification leave in the tables, without the function.
 create function pg_temp.enroll(email text) returns void language sql as $$
-  insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  insert into bulwark.mfa_secrets (
+    id, user_id, name, secret, begun_in, begun_as_first, activated_at
+  )
   values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
     gen_random_uuid(), true, now());
 $$;
@@ -410,7 +412,9 @@ select ok(
 );
 select tests.act_as_owner();
 rollback to savepoint with_factor;
-delete from bulwark_private.mfa_sessions where session_id = (select id from session where name = 'admin');
+delete from bulwark_private.mfa_sessions where session_id = (
+  select id from session where name = 'admin'
+);
 select pg_temp.act('admin');
 select ok(
   not bulwark.mfa_verified('10 minutes'),

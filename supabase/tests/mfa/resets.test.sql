@@ -39,7 +39,9 @@ insert into bulwark_private.mfa_backup_codes (user_id, code_hash)
 select u.id, sha256(u.id::text::bytea) from auth.users u;
 
 create function pg_temp.enroll(email text) returns void language sql as $$
-  insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  insert into bulwark.mfa_secrets (
+    id, user_id, name, secret, begun_in, begun_as_first, activated_at
+  )
   values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
     gen_random_uuid(), true, now());
 $$;
@@ -89,7 +91,9 @@ select is(
 );
 select tests.act_as_owner();
 select is(
-  (select count(*) from bulwark_private.mfa_sessions where user_id = tests.user_id('viewer@acme.test'))
+  (select count(*) from bulwark_private.mfa_sessions where user_id = tests.user_id(
+    'viewer@acme.test'
+  ))
     + (select count(*) from bulwark_private.mfa_backup_codes
        where user_id = tests.user_id('viewer@acme.test')),
   0::bigint, 'MFA-41: with backup codes, and what sessions had proven'

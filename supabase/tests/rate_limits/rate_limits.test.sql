@@ -223,7 +223,9 @@ select is(
 select is(
   (select array_agg(n order by n) from (
     select round(date_part('epoch', (bulwark_private.add_rate_limit_block(
-      'api_strict', 'address', bulwark_private.rate_limit_hash('block/address/198.51.100.1'), null, null,
+      'api_strict', 'address', bulwark_private.rate_limit_hash(
+        'block/address/198.51.100.1'
+      ), null, null,
       null)).expires_at - clock_timestamp()) / 60) as n
     from generate_series(1, 6)
   ) s),
@@ -487,7 +489,8 @@ select is(
 -- as the owner
 select tests.act_as_owner();
 select is(
-  (select c.relpersistence::text from pg_class c where c.oid = 'bulwark_private.rate_limits'::regclass)
+  (select c.relpersistence::text from pg_class c
+    where c.oid = 'bulwark_private.rate_limits'::regclass)
   || (select c.relpersistence::text from pg_class c
       where c.oid = 'bulwark.rate_limit_blocks'::regclass)
   || (select c.relpersistence::text from pg_class c

@@ -172,8 +172,12 @@ update bulwark.settings set value = '1' where name = 'rate_limits.address_hops';
 
 -- headers that were there before, and the hook that was
 create schema host;
+create table public.visits (path text);
+grant insert on public.visits to authenticated;
 create function host.hook() returns void language plpgsql as $$
 begin
+  -- Found by the usual path, as where the hook stood alone.
+  insert into visits values (current_setting('request.path', true));
   perform set_config('response.headers', (coalesce(
     nullif(current_setting('response.headers', true), '')::jsonb, '[]')
     || jsonb_build_array(jsonb_build_object('X-Host', current_user)))::text, true);
@@ -213,7 +217,9 @@ select tests.act_as_owner();
 
 -- who is blocked
 select bulwark_private.add_rate_limit_block(
-  'api_strict', 'address', bulwark_private.rate_limit_hash('block/address/203.0.113.30'), null, null, null
+  'api_strict', 'address', bulwark_private.rate_limit_hash(
+    'block/address/203.0.113.30'
+  ), null, null, null
 );
 select bulwark_private.add_rate_limit_block(
   'api_strict', 'pair',

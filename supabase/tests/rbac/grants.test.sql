@@ -155,7 +155,8 @@ select is(
 
 select tests.act_as_owner();
 select create_role(tests.organization_id('acme'), 'everything_but_rank', array(
-  select e.permission from bulwark_private.effective_permissions e where e.role_id = bulwark_private.admin_role()));
+  select e.permission from bulwark_private.effective_permissions e
+    where e.role_id = bulwark_private.admin_role()));
 select create_role(tests.organization_id('acme'), 'empty');
 select grant_role(
   tests.user_id('viewer@acme.test'), 'everything_but_rank', tests.organization_id('acme')

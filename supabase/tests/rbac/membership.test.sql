@@ -56,7 +56,9 @@ select results_eq(
 select results_eq(
   $$ select person, array(
        select o.slug::text from bulwark.organizations o
-       where o.id in (select bulwark_private.organizations_of(tests.user_id(person || '@both.test')))
+       where o.id in (
+         select bulwark_private.organizations_of(tests.user_id(person || '@both.test'))
+       )
        order by 1)
      from unnest(array['former', 'waiting', 'banned', 'member'])
        with ordinality as people (person, place)
@@ -216,10 +218,14 @@ select ok(
 
 -- what is no membership at all
 select is(
-  bulwark_private.is_member(tests.user_id('super@bulwark.test'), tests.organization_id('acme')), false,
+  bulwark_private.is_member(
+    tests.user_id('super@bulwark.test'), tests.organization_id('acme')
+  ), false,
   'MEMB-22: a super_admin acts in every organization and is a member of none'
 );
-select is(bulwark_private.is_member(null, tests.organization_id('acme')), false, 'MEMB-23: nobody is none');
+select is(
+  bulwark_private.is_member(null, tests.organization_id('acme')), false, 'MEMB-23: nobody is none'
+);
 select is(
   bulwark_private.is_member(tests.user_id('member@both.test'), null), false,
   'MEMB-23: there is no membership of no organization'

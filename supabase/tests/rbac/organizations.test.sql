@@ -207,6 +207,39 @@ select ok(
   and has_schema_privilege('supabase_auth_admin', 'bulwark', 'usage'),
   'CLAIM-03: Supabase Auth may call the token hook'
 );
+create table public.plans (user_id uuid, plan text);
+insert into public.plans values (tests.user_id('analyst@acme.test'), 'gold');
+create function public.add_plan(event jsonb) returns jsonb language plpgsql as $$
+begin
+  if event ->> 'user_id' = tests.user_id('viewer@acme.test')::text then
+    return '{"error": {"http_code": 403, "message": "no plan"}}';
+  end if;
+  return jsonb_set(event, '{claims,plan}', coalesce((
+    select to_jsonb(p.plan) from plans p where p.user_id = (event ->> 'user_id')::uuid
+  ), 'null'));
+end;
+$$;
+update bulwark.settings set value = '"public.add_plan"'
+where name = 'rbac.next_access_token_hook';
+select is(
+  (select concat(c -> 'plan', jsonb_array_length(c -> 'organizations'))
+   from (select bulwark.custom_access_token_hook(jsonb_build_object(
+     'user_id', tests.user_id('analyst@acme.test'), 'claims', '{"sub": "x"}'::jsonb
+   )) -> 'claims') as h (c)),
+  '"gold"1', 'CLAIM-04: a hook that was there before adds its claims, and ours are added to them'
+);
+select is(
+  bulwark.custom_access_token_hook(jsonb_build_object(
+    'user_id', tests.user_id('viewer@acme.test'), 'claims', '{}'::jsonb
+  )) #>> '{error,message}',
+  'no plan', 'CLAIM-05: what it refuses is refused'
+);
+update bulwark.settings set value = '"public.gone"' where name = 'rbac.next_access_token_hook';
+select throws_ok(
+  $$ select bulwark.custom_access_token_hook('{"claims": {}}') $$, '42883', null,
+  'CLAIM-06: one that is gone stops sign-ins, as it did alone'
+);
+update bulwark.settings set value = 'null' where name = 'rbac.next_access_token_hook';
 select ok(
   not has_function_privilege(
     'authenticated', 'bulwark.custom_access_token_hook(jsonb)', 'execute'),

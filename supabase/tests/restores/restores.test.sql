@@ -5,7 +5,8 @@ select plan(18);
 select tests.create_organizations();
 
 select is_empty(
-  $$ select * from bulwark_private.restore_problems() $$, 'RST-01: an installation has none of the problems'
+  $$ select * from bulwark_private.restore_problems() $$,
+  'RST-01: an installation has none of the problems'
 );
 select is(
   bulwark.audit_status() -> 'restore_problems', '[]', 'RST-01: and its status says so'
@@ -14,7 +15,8 @@ select is(
 select set_eq(
   $$ select t.tgrelid::regclass, t.tgname::text from pg_trigger t
      join pg_class c on c.oid = t.tgrelid join pg_proc p on p.oid = t.tgfoid
-     where c.relnamespace = 'auth'::regnamespace and p.pronamespace = 'bulwark_private'::regnamespace $$,
+     where c.relnamespace = 'auth'::regnamespace
+       and p.pronamespace = 'bulwark_private'::regnamespace $$,
   $$ select relation, name from bulwark_private.auth_triggers() $$,
   'RST-09: every trigger of ours on the auth schema is one that a restore puts back'
 );
@@ -52,7 +54,9 @@ select ok(
 );
 
 select bulwark_private.mend_restore();
-select is_empty($$ select * from bulwark_private.restore_problems() $$, 'RST-04: all of them are mended');
+select is_empty(
+  $$ select * from bulwark_private.restore_problems() $$, 'RST-04: all of them are mended'
+);
 select ok(
   not has_function_privilege('anon', 'bulwark.seal_audit_log()', 'execute')
     and not has_table_privilege('authenticated', 'bulwark.audit_logs', 'insert')
@@ -86,7 +90,8 @@ create function public.host_greets() returns text language sql as $$ select 'hel
 create function public.host_greets_safely() returns text
   language sql set search_path = pg_catalog, pg_temp as $$ select 'hello' $$;
 select is_empty(
-  $$ select from bulwark_private.opened_privileges() $$, 'RST-06: the host''s own grants are the host''s'
+  $$ select from bulwark_private.opened_privileges() $$,
+  'RST-06: the host''s own grants are the host''s'
 );
 
 -- acting as the sealer, in a cluster that a dump was restored into

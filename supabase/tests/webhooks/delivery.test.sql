@@ -113,7 +113,8 @@ select is(
   2::bigint, 'WHK-27: the outbox is written under session_replication_role as well'
 );
 select is(
-  (select count(*) from bulwark_private.audit_guards g where g.relation = 'bulwark.audit_logs'::regclass
+  (select count(*) from bulwark_private.audit_guards g
+    where g.relation = 'bulwark.audit_logs'::regclass
      and g.fingerprint <> bulwark_private.audit_fingerprint(g.relation)),
   0::bigint, 'WHK-28: the log watches the outbox''s trigger as its own'
 );
@@ -308,13 +309,15 @@ with made as (
 )
 insert into gone select * from made;
 select is(
-  (select b.body::jsonb -> 'data' from bulwark_private.webhook_bodies b join gone g using (delivery_id)),
+  (select b.body::jsonb -> 'data'
+    from bulwark_private.webhook_bodies b join gone g using (delivery_id)),
   (select jsonb_build_object('id', g.event_id, 'removed', true) from gone g),
   'WHK-53: of an entry that is gone nothing is told but that'
 );
 
 -- forgetting
-update bulwark.webhook_deliveries set status = 'delivered', occurred_at = now() - interval '31 days',
+update bulwark.webhook_deliveries set status = 'delivered',
+  occurred_at = now() - interval '31 days',
   finished_at = now() - interval '31 days', attempt_id = null
 where endpoint_id = tests.a() and ordering_key is null;
 select is(bulwark.prune_webhook_deliveries(), 2, 'WHK-54: what finished long ago is forgotten');
@@ -434,7 +437,8 @@ create temporary table hanging as select * from claimed;
 select is(tests.claim(), 0::bigint, 'WHK-69: and no other while that is under way');
 update bulwark.webhook_deliveries d set due_at = clock_timestamp()
 where d.id in (select h.delivery_id from hanging h);
-update bulwark_private.webhook_turns set held_until = clock_timestamp() where endpoint_id = tests.a();
+update bulwark_private.webhook_turns set held_until = clock_timestamp()
+  where endpoint_id = tests.a();
 select is(tests.claim(), 1::bigint, 'WHK-69: until the claim lapses');
 select tests.complete('rejected', 500);
 select is(tests.claim(), 1::bigint, 'WHK-69: or the attempt ends');

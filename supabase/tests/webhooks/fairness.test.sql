@@ -73,7 +73,9 @@ grant select on mine to public;
 select tests.receivers((select m.id from mine m limit 1), 1, 0);
 select tests.act_as_owner();
 select is(
-  (select t.account_id from bulwark_private.webhook_turns t), tests.user_id('stranger@bulwark.test'),
+  (select t.account_id from bulwark_private.webhook_turns t), tests.user_id(
+    'stranger@bulwark.test'
+  ),
   'WHK-70: an endpoint counts for the account that made the organization'
 );
 select tests.act_as('super@bulwark.test');

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { checksumOf, hashOf, isApiKey } from "../../../supabase/functions/_bulwark/api_keys/format.ts";
+import {
+  checksumOf,
+  hashOf,
+  isApiKey,
+} from "../../../supabase/functions/_bulwark/api_keys/format.ts";
 
 Deno.test("checksumOf() is the CRC-32 that scanners know, in six digits", () => {
   assert.equal(checksumOf("zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ"), "0mLq17");

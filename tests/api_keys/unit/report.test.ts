@@ -4,7 +4,11 @@ import { generateKeyPairSync, sign } from "node:crypto";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 import { checksumOf, hashOf } from "../../../supabase/functions/_bulwark/api_keys/format.ts";
 import type { FindScannerKey } from "../../../supabase/functions/_bulwark/api_keys/scanner_keys.ts";
-import { isSmallReport, leakedKeys, signedBody } from "../../../supabase/functions/_bulwark/api_keys/report.ts";
+import {
+  isSmallReport,
+  leakedKeys,
+  signedBody,
+} from "../../../supabase/functions/_bulwark/api_keys/report.ts";
 
 const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const pem = pair.publicKey.export({ type: "spki", format: "pem" }).toString();

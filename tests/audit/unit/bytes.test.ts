@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
-import { entryBytes, groupBytes, sealBytes, timeText, uuidBytes } from "../../../supabase/functions/_bulwark/audit/bytes.ts";
-import { fromBase64, toBase64, toHex } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
+import {
+  entryBytes,
+  groupBytes,
+  sealBytes,
+  timeText,
+  uuidBytes,
+} from "../../../supabase/functions/_bulwark/audit/bytes.ts";
+import {
+  fromBase64,
+  toBase64,
+  toHex,
+} from "../../../supabase/functions/_bulwark/audit/encoding.ts";
 import type { AuditEntry } from "../../../supabase/functions/_bulwark/audit/records.ts";
 
 const entry: AuditEntry = {

@@ -1,9 +1,18 @@
 import assert from "node:assert/strict";
-import { makeCheckpoint, readLogKeys } from "../../../supabase/functions/_bulwark/audit/checkpoint.ts";
+import {
+  makeCheckpoint,
+  readLogKeys,
+} from "../../../supabase/functions/_bulwark/audit/checkpoint.ts";
 import { toBase64 } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
-import type { CheckpointLog, StoredCheckpoint } from "../../../supabase/functions/_bulwark/audit/log.ts";
+import type {
+  CheckpointLog,
+  StoredCheckpoint,
+} from "../../../supabase/functions/_bulwark/audit/log.ts";
 import { leafHash, merkleRoot } from "../../../supabase/functions/_bulwark/audit/merkle.ts";
-import { formatVerifierKey, openCheckpoint } from "../../../supabase/functions/_bulwark/audit/note.ts";
+import {
+  formatVerifierKey,
+  openCheckpoint,
+} from "../../../supabase/functions/_bulwark/audit/note.ts";
 import { OddSinkError, type Sink } from "../../../supabase/functions/_bulwark/audit/sink.ts";
 
 const origin = "example.test/audit";

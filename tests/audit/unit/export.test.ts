@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { type ExportPage, type ExportSource, startExport } from "../../../supabase/functions/_bulwark/audit/export.ts";
+import {
+  type ExportPage,
+  type ExportSource,
+  startExport,
+} from "../../../supabase/functions/_bulwark/audit/export.ts";
 import { exportFormat } from "../../../supabase/functions/_bulwark/audit/formats.ts";
 import { ocsfEvent } from "../../../supabase/functions/_bulwark/audit/ocsf.ts";
 import type { AuditEntry } from "../../../supabase/functions/_bulwark/audit/records.ts";

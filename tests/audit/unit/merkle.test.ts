@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { toHex } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
-import { isConsistent, leafHash, merkleRoot, nodeHash, rootOfInclusion } from "../../../supabase/functions/_bulwark/audit/merkle.ts";
+import {
+  isConsistent,
+  leafHash,
+  merkleRoot,
+  nodeHash,
+  rootOfInclusion,
+} from "../../../supabase/functions/_bulwark/audit/merkle.ts";
 
 /** The leaves of the Certificate Transparency reference tests, and the roots over the first of them. */
 const contents = [

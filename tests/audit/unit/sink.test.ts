@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { OddSinkError, openSink, type SinkOptions } from "../../../supabase/functions/_bulwark/audit/sink.ts";
+import {
+  OddSinkError,
+  openSink,
+  type SinkOptions,
+} from "../../../supabase/functions/_bulwark/audit/sink.ts";
 
 interface Sent {
   url: string;

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { toBase64 } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
 import { readSigningKeys, writerSecret } from "../../../supabase/functions/_bulwark/audit/keys.ts";
-import { formatCheckpoint, openCheckpoint, parseCheckpoint, signNote } from "../../../supabase/functions/_bulwark/audit/note.ts";
+import {
+  formatCheckpoint,
+  openCheckpoint,
+  parseCheckpoint,
+  signNote,
+} from "../../../supabase/functions/_bulwark/audit/note.ts";
 import {
   exportKey,
   type ExportStatement,

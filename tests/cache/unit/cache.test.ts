@@ -3,7 +3,13 @@ import assert from "node:assert/strict";
 import { Debts } from "../../../supabase/functions/_bulwark/cache/debts.ts";
 import { openCache } from "../../../supabase/functions/_bulwark/cache/mod.ts";
 import { Cache, type CacheOptions } from "../../../supabase/functions/_bulwark/cache/cache.ts";
-import { any, type CacheKey, cacheKey, cachePattern, matcher } from "../../../supabase/functions/_bulwark/cache/catalog.ts";
+import {
+  any,
+  type CacheKey,
+  cacheKey,
+  cachePattern,
+  matcher,
+} from "../../../supabase/functions/_bulwark/cache/catalog.ts";
 import { warm } from "../../../supabase/functions/_bulwark/cache/warm.ts";
 
 const options: CacheOptions = {

@@ -1,7 +1,10 @@
 /** Cached permissions: a list is used only when the database has just said that it is current. */
 import assert from "node:assert/strict";
 import { Cache } from "../../../supabase/functions/_bulwark/cache/cache.ts";
-import { type HeldAnswer, heldPermissions } from "../../../supabase/functions/_bulwark/cache/held.ts";
+import {
+  type HeldAnswer,
+  heldPermissions,
+} from "../../../supabase/functions/_bulwark/cache/held.ts";
 
 const make = () =>
   new Cache(null, {

@@ -1,9 +1,17 @@
 /** The cache over a real redis-server: several isolates, races, and a Redis that dies. */
 import assert from "node:assert/strict";
 import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
-import { openRedis, RedisClient, type RedisCommands } from "../../../supabase/functions/_bulwark/foundation/redis/client.ts";
+import {
+  openRedis,
+  RedisClient,
+  type RedisCommands,
+} from "../../../supabase/functions/_bulwark/foundation/redis/client.ts";
 import { Cache, type CacheOptions } from "../../../supabase/functions/_bulwark/cache/cache.ts";
-import { type CacheKey, cacheKey, cachePattern } from "../../../supabase/functions/_bulwark/cache/catalog.ts";
+import {
+  type CacheKey,
+  cacheKey,
+  cachePattern,
+} from "../../../supabase/functions/_bulwark/cache/catalog.ts";
 import { SharedLevel } from "../../../supabase/functions/_bulwark/cache/shared.ts";
 
 const binary = redisServer();

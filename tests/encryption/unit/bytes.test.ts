@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { fromBase64Url, lengthPrefixed, longId, shortId, toBase64Url } from "../../../supabase/functions/_bulwark/encryption/bytes.ts";
+import {
+  fromBase64Url,
+  lengthPrefixed,
+  longId,
+  shortId,
+  toBase64Url,
+} from "../../../supabase/functions/_bulwark/encryption/bytes.ts";
 
 Deno.test("fromBase64Url() takes the one canonical spelling of bytes and nothing else", () => {
   for (let length = 0; length < 40; length++) {

@@ -1,12 +1,25 @@
 import assert from "node:assert/strict";
-import { type CacheBounds, CachedDataKeys, defaultBounds } from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
-import { blindIndex, blindIndexes } from "../../../supabase/functions/_bulwark/encryption/blind_index.ts";
+import {
+  type CacheBounds,
+  CachedDataKeys,
+  defaultBounds,
+} from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
+import {
+  blindIndex,
+  blindIndexes,
+} from "../../../supabase/functions/_bulwark/encryption/blind_index.ts";
 import { EncryptionError } from "../../../supabase/functions/_bulwark/encryption/errors.ts";
-import { decryptField, encryptField } from "../../../supabase/functions/_bulwark/encryption/fields.ts";
+import {
+  decryptField,
+  encryptField,
+} from "../../../supabase/functions/_bulwark/encryption/fields.ts";
 import { keyIdOf, readEnvelope } from "../../../supabase/functions/_bulwark/encryption/format.ts";
 import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import { memoryStore } from "./memory_store.ts";
-import { constantTimeEqual, randomToken } from "../../../supabase/functions/_bulwark/encryption/random.ts";
+import {
+  constantTimeEqual,
+  randomToken,
+} from "../../../supabase/functions/_bulwark/encryption/random.ts";
 
 const kek = (byte: number) => btoa(String.fromCharCode(...new Uint8Array(32).fill(byte)));
 const ring = () => new KeyRing(`k1:${kek(1)}`);

@@ -1,9 +1,26 @@
 import assert from "node:assert/strict";
-import { blindIndex, blindIndexes } from "../../../supabase/functions/_bulwark/encryption/blind_index.ts";
-import { fromBase64Url, toBase64Url } from "../../../supabase/functions/_bulwark/encryption/bytes.ts";
-import { CachedDataKeys, defaultBounds } from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
-import { EncryptionError, type EncryptionFault } from "../../../supabase/functions/_bulwark/encryption/errors.ts";
-import { decryptField, decryptRecord, encryptField, encryptRecord } from "../../../supabase/functions/_bulwark/encryption/fields.ts";
+import {
+  blindIndex,
+  blindIndexes,
+} from "../../../supabase/functions/_bulwark/encryption/blind_index.ts";
+import {
+  fromBase64Url,
+  toBase64Url,
+} from "../../../supabase/functions/_bulwark/encryption/bytes.ts";
+import {
+  CachedDataKeys,
+  defaultBounds,
+} from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
+import {
+  EncryptionError,
+  type EncryptionFault,
+} from "../../../supabase/functions/_bulwark/encryption/errors.ts";
+import {
+  decryptField,
+  decryptRecord,
+  encryptField,
+  encryptRecord,
+} from "../../../supabase/functions/_bulwark/encryption/fields.ts";
 import type { FieldAddress } from "../../../supabase/functions/_bulwark/encryption/format.ts";
 import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import { memoryStore } from "./memory_store.ts";

@@ -1,4 +1,7 @@
-import type { DataKeyStore, StoredDataKey } from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
+import type {
+  DataKeyStore,
+  StoredDataKey,
+} from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
 import type { RegisteredKey } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 
 /** A store in memory, for unit tests and benchmarks: what the database does, without one. */

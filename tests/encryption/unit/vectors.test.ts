@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { hkdf, importSecret } from "../../../supabase/functions/_bulwark/encryption/derivation.ts";
-import { derivePasswordKey, pbkdf2 } from "../../../supabase/functions/_bulwark/encryption/random.ts";
+import {
+  derivePasswordKey,
+  pbkdf2,
+} from "../../../supabase/functions/_bulwark/encryption/random.ts";
 
 const bytes = (hex: string) =>
   Uint8Array.from(hex.match(/../g) ?? [], (pair) => parseInt(pair, 16));

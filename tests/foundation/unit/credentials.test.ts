@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { carriesSecret, tokenOf } from "../../../supabase/functions/_bulwark/foundation/credentials.ts";
+import {
+  carriesSecret,
+  tokenOf,
+} from "../../../supabase/functions/_bulwark/foundation/credentials.ts";
 
 const request = (...authorization: string[]) => {
   const headers = new Headers();

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { readAuditEnv, readCacheEnv, readMetricsEnv, readMfaEnv, readTrackingEnv } from "../../../supabase/functions/_bulwark/foundation/env.ts";
+import {
+  readAuditEnv,
+  readCacheEnv,
+  readMetricsEnv,
+  readMfaEnv,
+  readTrackingEnv,
+} from "../../../supabase/functions/_bulwark/foundation/env.ts";
 import { scrub } from "../../../supabase/functions/_bulwark/foundation/tracking/scrub.ts";
 
 const base = {

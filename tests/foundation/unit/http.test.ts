@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
-import { BulwarkError, type DataApiFailure, fromDataApi, unwrap } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
+import {
+  BulwarkError,
+  type DataApiFailure,
+  fromDataApi,
+  unwrap,
+} from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 import { readEnv } from "../../../supabase/functions/_bulwark/foundation/env.ts";
-import { correlationIdOf, handle, readBody, readJson } from "../../../supabase/functions/_bulwark/foundation/http.ts";
+import {
+  correlationIdOf,
+  handle,
+  readBody,
+  readJson,
+} from "../../../supabase/functions/_bulwark/foundation/http.ts";
 import type { Limit } from "../../../supabase/functions/_bulwark/rate_limits/mod.ts";
 import { router } from "../../../supabase/functions/_bulwark/foundation/router.ts";
 
@@ -157,7 +167,9 @@ Deno.test("handle() answers 400 to a host that is none, and reports nothing", as
 });
 
 Deno.test("router() finds its way through as many slashes as there may be, at once", async () => {
-  const answer = router(unlimited, { "GET /bulwark-rbac": () => Promise.resolve(new Response("fine")) });
+  const answer = router(unlimited, {
+    "GET /bulwark-rbac": () => Promise.resolve(new Response("fine")),
+  });
   assert.equal(await (await answer(new Request("http://localhost/rbac///"))).text(), "fine");
   const start = performance.now();
   const path = "/".repeat(60_000);

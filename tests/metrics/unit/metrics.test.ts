@@ -2,10 +2,19 @@
 import assert from "node:assert/strict";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
-import { measure, measured, measuredFetch, metrics as isolate } from "../../../supabase/functions/_bulwark/metrics/mod.ts";
+import {
+  measure,
+  measured,
+  measuredFetch,
+  metrics as isolate,
+} from "../../../supabase/functions/_bulwark/metrics/mod.ts";
 import { router } from "../../../supabase/functions/_bulwark/foundation/router.ts";
 import { Flusher, Refused } from "../../../supabase/functions/_bulwark/metrics/flush.ts";
-import { bucketOf, relativeError, type Sample } from "../../../supabase/functions/_bulwark/metrics/histogram.ts";
+import {
+  bucketOf,
+  relativeError,
+  type Sample,
+} from "../../../supabase/functions/_bulwark/metrics/histogram.ts";
 import { isolateSampler } from "../../../supabase/functions/_bulwark/metrics/isolate.ts";
 import { Metrics } from "../../../supabase/functions/_bulwark/metrics/registry.ts";
 

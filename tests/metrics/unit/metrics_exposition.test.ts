@@ -1,6 +1,9 @@
 /** The text that scrapers read, held against a strict reader of both formats and against promtool. */
 import assert from "node:assert/strict";
-import { type ScrapedMetric, toText } from "../../../supabase/functions/_bulwark/metrics/exposition.ts";
+import {
+  type ScrapedMetric,
+  toText,
+} from "../../../supabase/functions/_bulwark/metrics/exposition.ts";
 import { formatOf } from "../../../supabase/functions/_bulwark/metrics/format.ts";
 import { carriesSecret } from "../../../supabase/functions/_bulwark/foundation/credentials.ts";
 import { readText } from "../../../scripts/testing/exposition.ts";

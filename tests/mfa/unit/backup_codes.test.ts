@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { hashBackupCode, makeBackupCodes } from "../../../supabase/functions/_bulwark/mfa/backup_codes.ts";
+import {
+  hashBackupCode,
+  makeBackupCodes,
+} from "../../../supabase/functions/_bulwark/mfa/backup_codes.ts";
 import { readBackupCode } from "../../../supabase/functions/_bulwark/mfa/codes.ts";
 
 Deno.test("makeBackupCodes() makes ten of 120 bits, each of which can be read", () => {

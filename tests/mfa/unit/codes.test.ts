@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
-import { readBackupCode, readCode, readEitherCode } from "../../../supabase/functions/_bulwark/mfa/codes.ts";
+import {
+  readBackupCode,
+  readCode,
+  readEitherCode,
+} from "../../../supabase/functions/_bulwark/mfa/codes.ts";
 
 const refuses = (read: () => string, code: string) =>
   assert.throws(read, (thrown) => thrown instanceof BulwarkError && thrown.code === code);

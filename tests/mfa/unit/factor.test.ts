@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { CachedDataKeys, defaultBounds } from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
+import {
+  CachedDataKeys,
+  defaultBounds,
+} from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
 import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import { memoryStore } from "../../encryption/unit/memory_store.ts";
 import { openSecret, sealSecret } from "../../../supabase/functions/_bulwark/mfa/factor.ts";

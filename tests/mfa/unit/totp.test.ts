@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { HOTP, Secret, TOTP, URI } from "otpauth";
-import { makeSecret, matchingStep, otpauthUri } from "../../../supabase/functions/_bulwark/mfa/totp.ts";
+import {
+  makeSecret,
+  matchingStep,
+  otpauthUri,
+} from "../../../supabase/functions/_bulwark/mfa/totp.ts";
 
 const secret = Secret.fromLatin1("12345678901234567890");
 

@@ -3,10 +3,24 @@ import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/er
 import { readRateLimitEnv } from "../../../supabase/functions/_bulwark/foundation/env.ts";
 import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
 import { limitsOf } from "../../../supabase/functions/_bulwark/rate_limits/mod.ts";
-import { clientAddress, networkOf } from "../../../supabase/functions/_bulwark/rate_limits/address.ts";
-import { costOf, decisionOf, type Terms } from "../../../supabase/functions/_bulwark/rate_limits/arithmetic.ts";
-import type { Charge, Decision, RateLimitStore } from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
-import { rateLimitHeaders, refusal } from "../../../supabase/functions/_bulwark/rate_limits/headers.ts";
+import {
+  clientAddress,
+  networkOf,
+} from "../../../supabase/functions/_bulwark/rate_limits/address.ts";
+import {
+  costOf,
+  decisionOf,
+  type Terms,
+} from "../../../supabase/functions/_bulwark/rate_limits/arithmetic.ts";
+import type {
+  Charge,
+  Decision,
+  RateLimitStore,
+} from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
+import {
+  rateLimitHeaders,
+  refusal,
+} from "../../../supabase/functions/_bulwark/rate_limits/headers.ts";
 import { boundedStore } from "../../../supabase/functions/_bulwark/rate_limits/limiter.ts";
 import { identifier } from "../../../supabase/functions/_bulwark/rate_limits/identity.ts";
 import { LocalBuckets } from "../../../supabase/functions/_bulwark/rate_limits/local_buckets.ts";

@@ -6,7 +6,10 @@ import { Late } from "../../../supabase/functions/_bulwark/foundation/redis/brea
 import { openRedis } from "../../../supabase/functions/_bulwark/foundation/redis/client.ts";
 import type { Charge } from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
 import { boundedStore } from "../../../supabase/functions/_bulwark/rate_limits/limiter.ts";
-import { type RedisConnection, redisStore } from "../../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
+import {
+  type RedisConnection,
+  redisStore,
+} from "../../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
 
 const binary = redisServer();
 const capacity = 20;

@@ -4,10 +4,17 @@ import { Redis } from "ioredis";
 import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
 import type { CallerClient } from "../../../supabase/functions/_bulwark/foundation/caller.ts";
 import type { Terms } from "../../../supabase/functions/_bulwark/rate_limits/arithmetic.ts";
-import type { Charge, Decision, RateLimitStore } from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
+import type {
+  Charge,
+  Decision,
+  RateLimitStore,
+} from "../../../supabase/functions/_bulwark/rate_limits/decision.ts";
 import { boundedStore } from "../../../supabase/functions/_bulwark/rate_limits/limiter.ts";
 import { LocalBuckets } from "../../../supabase/functions/_bulwark/rate_limits/local_buckets.ts";
-import { type RedisConnection, redisStore } from "../../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
+import {
+  type RedisConnection,
+  redisStore,
+} from "../../../supabase/functions/_bulwark/rate_limits/redis_store.ts";
 
 const binary = redisServer();
 const secret = "a secret of the project";

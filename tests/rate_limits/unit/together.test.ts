@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { together, type TogetherLimits } from "../../../supabase/functions/_bulwark/rate_limits/together.ts";
+import {
+  together,
+  type TogetherLimits,
+} from "../../../supabase/functions/_bulwark/rate_limits/together.ts";
 
 /** A question that is answered when the test says so. */
 function pending(limits: Partial<TogetherLimits> = {}) {

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { type AddressKind, classifyAddress, mayDeliverTo } from "../../../supabase/functions/_bulwark/webhooks/address.ts";
+import {
+  type AddressKind,
+  classifyAddress,
+  mayDeliverTo,
+} from "../../../supabase/functions/_bulwark/webhooks/address.ts";
 
 /** First and last address of every range, and its neighbours outside. */
 const table: [AddressKind, string[]][] = [

@@ -1,12 +1,20 @@
 import assert from "node:assert/strict";
 import { Webhook } from "standardwebhooks";
-import { attempt, type ClaimedDelivery, excerpt, type OpenEndpoint } from "../../../supabase/functions/_bulwark/webhooks/attempt.ts";
+import {
+  attempt,
+  type ClaimedDelivery,
+  excerpt,
+  type OpenEndpoint,
+} from "../../../supabase/functions/_bulwark/webhooks/attempt.ts";
 import { dialer } from "../../../supabase/functions/_bulwark/webhooks/connection.ts";
 import { openPool } from "../../../supabase/functions/_bulwark/webhooks/pool.ts";
 import { answering, startReceiver } from "./fixtures.ts";
 import { newSecret } from "../../../supabase/functions/_bulwark/webhooks/sealing.ts";
 import { openSigner } from "../../../supabase/functions/_bulwark/webhooks/signing.ts";
-import { verifyWebhook, WebhookRefused } from "../../../supabase/functions/_bulwark/webhooks/verify.ts";
+import {
+  verifyWebhook,
+  WebhookRefused,
+} from "../../../supabase/functions/_bulwark/webhooks/verify.ts";
 
 const delivery: ClaimedDelivery = {
   id: "5f0c2f0a-5a3a-4a36-9d0c-111111111111",

@@ -3,7 +3,12 @@ import { CachedDataKeys } from "../../../supabase/functions/_bulwark/encryption/
 import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import { memoryStore } from "../../encryption/unit/memory_store.ts";
 import type { SealedEndpoint } from "../../../supabase/functions/_bulwark/webhooks/queue.ts";
-import { newSecret, openEndpoint, sealDestination, sealSecret } from "../../../supabase/functions/_bulwark/webhooks/sealing.ts";
+import {
+  newSecret,
+  openEndpoint,
+  sealDestination,
+  sealSecret,
+} from "../../../supabase/functions/_bulwark/webhooks/sealing.ts";
 
 const keys = new CachedDataKeys(new KeyRing(`test:${btoa("k".repeat(32))}`), memoryStore());
 const policy = { allowLoopback: false };

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { dialer, type Target } from "../../../supabase/functions/_bulwark/webhooks/connection.ts";
-import { ExchangeFailure, writeRequest } from "../../../supabase/functions/_bulwark/webhooks/exchange.ts";
+import {
+  ExchangeFailure,
+  writeRequest,
+} from "../../../supabase/functions/_bulwark/webhooks/exchange.ts";
 import {
   answering,
   type Behaviour,
@@ -10,7 +13,12 @@ import {
   startReceiver,
 } from "./fixtures.ts";
 import { openPool } from "../../../supabase/functions/_bulwark/webhooks/pool.ts";
-import { AddressRefused, type Network, send, TimedOut } from "../../../supabase/functions/_bulwark/webhooks/send.ts";
+import {
+  AddressRefused,
+  type Network,
+  send,
+  TimedOut,
+} from "../../../supabase/functions/_bulwark/webhooks/send.ts";
 
 const message = {
   owner: "endpoint",

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { Webhook } from "standardwebhooks";
 import { newSecret } from "../../../supabase/functions/_bulwark/webhooks/sealing.ts";
-import { type SeenIds, verifyWebhook, WebhookRefused } from "../../../supabase/functions/_bulwark/webhooks/verify.ts";
+import {
+  type SeenIds,
+  verifyWebhook,
+  WebhookRefused,
+} from "../../../supabase/functions/_bulwark/webhooks/verify.ts";
 
 const secret = newSecret();
 const body = '{"type":"webhook.test","data":{"message":"hello"}}';

@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
-import type { AttemptResult, ClaimedDelivery, OpenEndpoint } from "../../../supabase/functions/_bulwark/webhooks/attempt.ts";
-import type { Claim, SealedEndpoint, WebhookQueue } from "../../../supabase/functions/_bulwark/webhooks/queue.ts";
-import { defaultLimits, run, type RunLimits } from "../../../supabase/functions/_bulwark/webhooks/worker.ts";
+import type {
+  AttemptResult,
+  ClaimedDelivery,
+  OpenEndpoint,
+} from "../../../supabase/functions/_bulwark/webhooks/attempt.ts";
+import type {
+  Claim,
+  SealedEndpoint,
+  WebhookQueue,
+} from "../../../supabase/functions/_bulwark/webhooks/queue.ts";
+import {
+  defaultLimits,
+  run,
+  type RunLimits,
+} from "../../../supabase/functions/_bulwark/webhooks/worker.ts";
 
 /** Named `<account>/<anything>`; one whose name begins with "new" is not proven. */
 const endpoint = (id: string): SealedEndpoint => ({

@@ -1,6 +1,9 @@
 /** The breaker by itself, on a clock of its own. */
 import assert from "node:assert/strict";
-import { Breaker, type BreakerOptions } from "../../../../supabase/functions/_bulwark/foundation/redis/breaker.ts";
+import {
+  Breaker,
+  type BreakerOptions,
+} from "../../../../supabase/functions/_bulwark/foundation/redis/breaker.ts";
 
 const never = () => new Promise<never>(() => {});
 const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));

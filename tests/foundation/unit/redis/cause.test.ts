@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { causeOf, HttpError, NoConnection, textOf } from "../../../../supabase/functions/_bulwark/foundation/redis/cause.ts";
+import {
+  causeOf,
+  HttpError,
+  NoConnection,
+  textOf,
+} from "../../../../supabase/functions/_bulwark/foundation/redis/cause.ts";
 
 const reply = (message: string) => Object.assign(new Error(message), { name: "ReplyError" });
 

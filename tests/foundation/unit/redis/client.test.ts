@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { redisServer, startRedis, type TestRedis } from "../../../../scripts/testing/redis.ts";
 import { Redis } from "ioredis";
-import { openRedis, type RedisClient } from "../../../../supabase/functions/_bulwark/foundation/redis/client.ts";
+import {
+  openRedis,
+  type RedisClient,
+} from "../../../../supabase/functions/_bulwark/foundation/redis/client.ts";
 
 const binary = redisServer();
 const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));

@@ -2,10 +2,20 @@
 import assert from "node:assert/strict";
 import { handle } from "../../../../supabase/functions/_bulwark/foundation/http.ts";
 import { correlationIdOf } from "../../../../supabase/functions/_bulwark/foundation/http.ts";
-import { parseTraceparent, traceIdOf } from "../../../../supabase/functions/_bulwark/foundation/trace.ts";
+import {
+  parseTraceparent,
+  traceIdOf,
+} from "../../../../supabase/functions/_bulwark/foundation/trace.ts";
 import { errorReporter } from "../../../../supabase/functions/_bulwark/foundation/tracking/mod.ts";
-import { scrub, scrubber, scrubPath } from "../../../../supabase/functions/_bulwark/foundation/tracking/scrub.ts";
-import { parseDsn, toEnvelope } from "../../../../supabase/functions/_bulwark/foundation/tracking/sentry.ts";
+import {
+  scrub,
+  scrubber,
+  scrubPath,
+} from "../../../../supabase/functions/_bulwark/foundation/tracking/scrub.ts";
+import {
+  parseDsn,
+  toEnvelope,
+} from "../../../../supabase/functions/_bulwark/foundation/tracking/sentry.ts";
 
 const jwt =
   "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";

@@ -1,0 +1,59 @@
+-- Preflight: looks for whatever this project has already that Bulwark would have to take over, and
+-- stops before anything is made.
+-- Protects against half an installation, and against taking somebody else's role for ours.
+
+do $$
+declare
+  v_conflicts text[];
+begin
+  select array_agg(c.conflict order by c.conflict) into v_conflicts
+  from (
+    select format('schema %s exists', n.nspname)
+    from pg_catalog.pg_namespace n
+    where n.nspname in ('bulwark', 'bulwark_private')
+    union all
+    select format('role %s does not exist: this is no Supabase project', r.name)
+    from unnest('{anon, authenticated, service_role, authenticator, supabase_auth_admin}'::text[])
+      as r (name)
+    where r.name not in (select p.rolname from pg_catalog.pg_roles p)
+    union all
+    -- API keys run as that role. Roles belong to the cluster, so it may be there from before.
+    select 'role api_key exists and has rights of its own'
+    from pg_catalog.pg_roles r
+    where r.rolname = 'api_key'
+      and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolcreatedb
+        or r.rolreplication
+        or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
+    union all
+    -- Since Postgres 16 a role grants only what it made or was given to pass on.
+    select format('role api_key exists and %s may not grant it to authenticator', current_user)
+    from pg_catalog.pg_roles r
+    where r.rolname = 'api_key'
+      and current_setting('server_version_num')::integer >= 160000
+      and not pg_has_role(r.oid, 'member with admin option')
+      and not exists (
+        select from pg_catalog.pg_auth_members m
+        where m.roleid = r.oid and m.member = to_regrole('authenticator')
+      )
+    union all
+    -- The hook that is there is kept and called (bulwark.install_request_hook), if it can be.
+    select format('the pre-request hook %s is no function without arguments', h.name)
+    from (
+      select substring(s.setting from '=(.*)$')
+      from pg_catalog.pg_db_role_setting d
+      cross join unnest(d.setconfig) as s (setting)
+      where d.setrole = to_regrole('authenticator')
+        and d.setdatabase in (
+          0, (select b.oid from pg_catalog.pg_database b where b.datname = current_database())
+        )
+        and s.setting ~ '^pgrst\.db_pre_request=.'
+    ) as h (name)
+    where to_regprocedure(h.name || '()') is null
+  ) as c (conflict);
+  if v_conflicts is not null then
+    raise exception 'Cannot install Bulwark: %', array_to_string(v_conflicts, '; ')
+      using hint = 'Nothing was changed. Rename what is yours, or remove what is left of an earlier
+        installation, and push again';
+  end if;
+end;
+$$;
