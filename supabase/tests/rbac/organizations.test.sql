@@ -1,7 +1,7 @@
 -- Organizations, and the claims for display.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(38);
+select plan(41);
 select tests.create_organizations();
 
 -- acting as somebody who has just signed up
