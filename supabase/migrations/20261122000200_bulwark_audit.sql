@@ -1793,7 +1793,8 @@ begin
     case
       when v_key is null then
         format(
-          'bulwark_private.audit_key(bulwark_private.audit_image(coalesce(c.before, c.after), %L, %L, %L), null)',
+          'bulwark_private.audit_key('
+            'bulwark_private.audit_image(coalesce(c.before, c.after), %L, %L, %L), null)',
           options[5], options[6], v_columns
         )
       when cardinality(v_key) = 1 then format('c.image ->> %L', v_key[1])
@@ -2296,7 +2297,8 @@ declare
   );
 begin
   execute format(
-    'create or replace function bulwark_private.%I() returns trigger language plpgsql security definer
+    'create or replace function bulwark_private.%I() returns trigger
+      language plpgsql security definer
        set search_path = pg_catalog, pg_temp as %L',
     v_name, bulwark_private.audit_row_body(relation, operation, options)
   );
@@ -2954,7 +2956,8 @@ declare
 begin
   for v_watch in select * from bulwark_private.auth_watches() loop
     execute format(
-      'create or replace trigger %I %s on %s for each row %s execute function bulwark_private.audit_auth()',
+      'create or replace trigger %I %s on %s for each row %s '
+        'execute function bulwark_private.audit_auth()',
       v_watch.name,
       case v_watch.event
         -- Before: afterwards the user's organizations are gone.

@@ -160,7 +160,8 @@ begin
     case
       when v_key is null then
         format(
-          'bulwark_private.audit_key(bulwark_private.audit_image(coalesce(c.before, c.after), %L, %L, %L), null)',
+          'bulwark_private.audit_key('
+            'bulwark_private.audit_image(coalesce(c.before, c.after), %L, %L, %L), null)',
           options[5], options[6], v_columns
         )
       when cardinality(v_key) = 1 then format('c.image ->> %L', v_key[1])

@@ -254,7 +254,8 @@ declare
   );
 begin
   execute format(
-    'create or replace function bulwark_private.%I() returns trigger language plpgsql security definer
+    'create or replace function bulwark_private.%I() returns trigger
+      language plpgsql security definer
        set search_path = pg_catalog, pg_temp as %L',
     v_name, bulwark_private.audit_row_body(relation, operation, options)
   );

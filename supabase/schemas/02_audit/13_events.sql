@@ -319,7 +319,8 @@ declare
 begin
   for v_watch in select * from bulwark_private.auth_watches() loop
     execute format(
-      'create or replace trigger %I %s on %s for each row %s execute function bulwark_private.audit_auth()',
+      'create or replace trigger %I %s on %s for each row %s '
+        'execute function bulwark_private.audit_auth()',
       v_watch.name,
       case v_watch.event
         -- Before: afterwards the user's organizations are gone.

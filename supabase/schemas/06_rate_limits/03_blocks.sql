@@ -240,8 +240,10 @@ declare
   v_event constant text := (
     select r.raises from bulwark.rate_limit_rules r where r.name = note_denial.rule
   );
-  v_denials constant integer := (bulwark_private.setting('rate_limits.denials_before_block'))::integer;
-  v_window constant integer := (bulwark_private.setting('rate_limits.denials_window_seconds'))::integer;
+  v_denials constant integer :=
+    (bulwark_private.setting('rate_limits.denials_before_block'))::integer;
+  v_window constant integer :=
+    (bulwark_private.setting('rate_limits.denials_window_seconds'))::integer;
   v_times constant integer := least(times, v_denials);
   -- Scope 0: the counts of refusals, which are buckets, too.
   v_terms constant bulwark_private.rate_limit_terms := row(
@@ -265,7 +267,9 @@ begin
     select
       h.*, c.admitted and times <= v_denials as admitted,
       c.full_at <= c.present + v_terms.emission_us * v_times as first
-    from bulwark_private.charge_buckets((select array_agg(a.bucket) from hashed a), v_terms, v_times) c
+    from bulwark_private.charge_buckets(
+      (select array_agg(a.bucket) from hashed a), v_terms, v_times
+    ) c
     join hashed h on h.bucket = c.id
     order by h.bucket
   loop
@@ -273,7 +277,8 @@ begin
     v_block := null;
     if not v_denied.admitted then
       -- Counting begins anew: whoever goes on after the block works for the next one.
-      delete from bulwark_private.rate_limits b where b.id = v_denied.bucket and b.scope = v_terms.scope;
+      delete from bulwark_private.rate_limits b
+      where b.id = v_denied.bucket and b.scope = v_terms.scope;
       if v_denied.kind in ('address', 'api_key', 'pair') then
         v_block := bulwark_private.add_rate_limit_block(
           rule, v_denied.kind, v_denied.identifier, organization_id,
@@ -291,7 +296,8 @@ begin
     );
     perform bulwark_private.append_audit_entry(
       event_type => 'api.rate_limit', organization_id => note_denial.organization_id,
-      resource_type => 'bulwark_private.rate_limit_violations', resource_id => v_denied.identifier::text,
+      resource_type => 'bulwark_private.rate_limit_violations',
+      resource_id => v_denied.identifier::text,
       action => note_denial.rule, result => 'failure',
       details => jsonb_build_object('kind', v_denied.kind, 'block', v_block.id)
     );

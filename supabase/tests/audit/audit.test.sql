@@ -404,7 +404,9 @@ create function pg_temp.ip_of(headers text)
   returns text
   language sql
 as $$
-  select set_config('request.headers', headers, true), bulwark_private.append_audit_entry('data.read');
+  select
+    set_config('request.headers', headers, true),
+    bulwark_private.append_audit_entry('data.read');
   select ip from bulwark.audit_logs where event_type = 'data.read' order by id desc limit 1;
 $$;
 select is(

@@ -55,21 +55,25 @@ select is(
   format('AUK-%s: %s is watched', 9 + row_number() over (order by f.place), f)
 )
 from unnest('{
-  bulwark_private.append_auth_entry, bulwark_private.audit_auth, bulwark_private.report_missing_checkpoint,
-  bulwark_private.raise_audit_alarm, bulwark.raise_security_event, bulwark_private.count_security_event,
-  bulwark_private.has_no_room_for_event, bulwark.evaluate_security_rules, bulwark_private.evaluate_security_rule,
-  bulwark_private.inspect_audit_guards, bulwark_private.settle_audit_era, bulwark_private.audit_era,
-  bulwark_private.write_audit_seal, bulwark.seal_audit_log, bulwark.check_audit_log, bulwark_private.audit_rows,
-  bulwark_private.audit_truncate, bulwark_private.audit_key, bulwark.enable_audit, bulwark_private.watch_auth,
-  bulwark_private.setting, bulwark_private.uuid_or_null, bulwark_private.merkle_root, bulwark_private.largest_power_below,
-  bulwark_private.base64, bulwark_private.name_bad_entry, bulwark_private.refuse_change, bulwark.keep_columns,
+  bulwark_private.append_auth_entry, bulwark_private.audit_auth,
+  bulwark_private.report_missing_checkpoint, bulwark_private.raise_audit_alarm,
+  bulwark.raise_security_event, bulwark_private.count_security_event,
+  bulwark_private.has_no_room_for_event, bulwark.evaluate_security_rules,
+  bulwark_private.evaluate_security_rule, bulwark_private.inspect_audit_guards,
+  bulwark_private.settle_audit_era, bulwark_private.audit_era, bulwark_private.write_audit_seal,
+  bulwark.seal_audit_log, bulwark.check_audit_log, bulwark_private.audit_rows,
+  bulwark_private.audit_truncate, bulwark_private.audit_key, bulwark.enable_audit,
+  bulwark_private.watch_auth, bulwark_private.setting, bulwark_private.uuid_or_null,
+  bulwark_private.merkle_root, bulwark_private.largest_power_below, bulwark_private.base64,
+  bulwark_private.name_bad_entry, bulwark_private.refuse_change, bulwark.keep_columns,
   bulwark_private.require_erasable, bulwark.erase_subject, bulwark_private.remove_audit_payloads,
   bulwark.prune_audit_log, bulwark.cleanup_old_audit_logs, bulwark_private.finish_audit_removal,
   bulwark.place_legal_hold, bulwark.release_legal_hold, bulwark.store_audit_checkpoint,
-  bulwark_private.register_audit_keys, bulwark_private.audited_organizations, bulwark.organizations_with,
-  bulwark.require_permission, bulwark_private.role_organization, bulwark_private.webhooks_take_audit_entries,
-  bulwark.log_audit_event, bulwark_private.audit_fingerprint, bulwark_private.audit_carefully,
-  bulwark_private.audit_json, bulwark_private.leave_row_function, bulwark_private.remembered_organization,
+  bulwark_private.register_audit_keys, bulwark_private.audited_organizations,
+  bulwark.organizations_with, bulwark.require_permission, bulwark_private.role_organization,
+  bulwark_private.webhooks_take_audit_entries, bulwark.log_audit_event,
+  bulwark_private.audit_fingerprint, bulwark_private.audit_carefully, bulwark_private.audit_json,
+  bulwark_private.leave_row_function, bulwark_private.remembered_organization,
   bulwark_private.mend_restore, bulwark_private.is_audit_evidence
 }'::text[]) with ordinality as f (f, place);
 

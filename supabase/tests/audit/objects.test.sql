@@ -104,7 +104,8 @@ from (values
     'critical', 'also on a column alone'),
   (25, 'grant create on schema bulwark_private to anon', 'critical', 'and on the schema'),
   (26, 'grant create on schema bulwark_private to service_role;
-        alter table bulwark_private.audit_parents owner to service_role', 'critical', 'another owner'),
+        alter table bulwark_private.audit_parents owner to service_role',
+        'critical', 'another owner'),
   (27, 'alter type bulwark.audit_source rename value ''client'' to ''customer''',
     'critical', 'a value of a type that is renamed'),
   (28, 'create cast (bulwark.audit_source as text) with inout as implicit',

@@ -51,6 +51,7 @@ export function openClient(
     }
   };
   const client = createClient<Database>(url, key, {
+    db: { schema: "bulwark" },
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
     global: {
       headers,

@@ -1,7 +1,7 @@
 export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
 
 export type Database = {
-  "public": {
+  "bulwark": {
     Tables: {
       "api_key_policies": {
         Row: {
@@ -166,20 +166,20 @@ export type Database = {
           "description": string;
           "name": string;
           "reported_by_clients": boolean;
-          "severity": Database["public"]["Enums"]["audit_severity"];
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
         };
         ComputedFields: never;
         Insert: {
           "description": string;
           "name": string;
           "reported_by_clients"?: boolean;
-          "severity"?: Database["public"]["Enums"]["audit_severity"];
+          "severity"?: Database["bulwark"]["Enums"]["audit_severity"];
         };
         Update: {
           "description"?: string;
           "name"?: string;
           "reported_by_clients"?: boolean;
-          "severity"?: Database["public"]["Enums"]["audit_severity"];
+          "severity"?: Database["bulwark"]["Enums"]["audit_severity"];
         };
         Relationships: [];
       };
@@ -255,7 +255,7 @@ export type Database = {
         Row: {
           "action": string | null;
           "actor_id": string | null;
-          "actor_type": Database["public"]["Enums"]["audit_actor_type"] | null;
+          "actor_type": Database["bulwark"]["Enums"]["audit_actor_type"] | null;
           "after": Json | null;
           "before": Json | null;
           "commitment": string | null;
@@ -272,11 +272,11 @@ export type Database = {
           "removed_by": string | null;
           "resource_id": string | null;
           "resource_type": string | null;
-          "result": Database["public"]["Enums"]["audit_result"];
+          "result": Database["bulwark"]["Enums"]["audit_result"];
           "salt": string | null;
           "session_id": string | null;
-          "severity": Database["public"]["Enums"]["audit_severity"];
-          "source": Database["public"]["Enums"]["audit_source"];
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
+          "source": Database["bulwark"]["Enums"]["audit_source"];
           "user_agent": string | null;
           "xid": unknown;
         };
@@ -284,7 +284,7 @@ export type Database = {
         Insert: {
           "action"?: string | null;
           "actor_id"?: string | null;
-          "actor_type"?: Database["public"]["Enums"]["audit_actor_type"] | null;
+          "actor_type"?: Database["bulwark"]["Enums"]["audit_actor_type"] | null;
           "after"?: Json | null;
           "before"?: Json | null;
           "commitment"?: string | null;
@@ -301,18 +301,18 @@ export type Database = {
           "removed_by"?: string | null;
           "resource_id"?: string | null;
           "resource_type"?: string | null;
-          "result"?: Database["public"]["Enums"]["audit_result"];
+          "result"?: Database["bulwark"]["Enums"]["audit_result"];
           "salt"?: string | null;
           "session_id"?: string | null;
-          "severity": Database["public"]["Enums"]["audit_severity"];
-          "source": Database["public"]["Enums"]["audit_source"];
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
+          "source": Database["bulwark"]["Enums"]["audit_source"];
           "user_agent"?: string | null;
           "xid": unknown;
         };
         Update: {
           "action"?: string | null;
           "actor_id"?: string | null;
-          "actor_type"?: Database["public"]["Enums"]["audit_actor_type"] | null;
+          "actor_type"?: Database["bulwark"]["Enums"]["audit_actor_type"] | null;
           "after"?: Json | null;
           "before"?: Json | null;
           "commitment"?: string | null;
@@ -329,11 +329,11 @@ export type Database = {
           "removed_by"?: string | null;
           "resource_id"?: string | null;
           "resource_type"?: string | null;
-          "result"?: Database["public"]["Enums"]["audit_result"];
+          "result"?: Database["bulwark"]["Enums"]["audit_result"];
           "salt"?: string | null;
           "session_id"?: string | null;
-          "severity"?: Database["public"]["Enums"]["audit_severity"];
-          "source"?: Database["public"]["Enums"]["audit_source"];
+          "severity"?: Database["bulwark"]["Enums"]["audit_severity"];
+          "source"?: Database["bulwark"]["Enums"]["audit_source"];
           "user_agent"?: string | null;
           "xid"?: unknown;
         };
@@ -649,7 +649,7 @@ export type Database = {
           "expires_at": string | null;
           "network": unknown;
           "reason": string;
-          "verdict": Database["public"]["Enums"]["network_verdict"];
+          "verdict": Database["bulwark"]["Enums"]["network_verdict"];
         };
         ComputedFields: never;
         Insert: {
@@ -658,7 +658,7 @@ export type Database = {
           "expires_at"?: string | null;
           "network": unknown;
           "reason": string;
-          "verdict": Database["public"]["Enums"]["network_verdict"];
+          "verdict": Database["bulwark"]["Enums"]["network_verdict"];
         };
         Update: {
           "created_at"?: string;
@@ -666,7 +666,7 @@ export type Database = {
           "expires_at"?: string | null;
           "network"?: unknown;
           "reason"?: string;
-          "verdict"?: Database["public"]["Enums"]["network_verdict"];
+          "verdict"?: Database["bulwark"]["Enums"]["network_verdict"];
         };
         Relationships: [];
       };
@@ -724,12 +724,12 @@ export type Database = {
           "capacity": number;
           "description": string;
           "emission_us": number;
-          "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
+          "identified_by": Database["bulwark"]["Enums"]["rate_limit_subject"];
           "name": string;
           "raises": string | null;
           "scope": number;
           "tolerance_us": number;
-          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
+          "when_store_fails": Database["bulwark"]["Enums"]["rate_limit_failure"];
           "window_seconds": number;
         };
         ComputedFields: never;
@@ -737,24 +737,24 @@ export type Database = {
           "capacity": number;
           "description": string;
           "emission_us"?: never;
-          "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
+          "identified_by": Database["bulwark"]["Enums"]["rate_limit_subject"];
           "name": string;
           "raises"?: string | null;
           "scope"?: number;
           "tolerance_us"?: never;
-          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
+          "when_store_fails": Database["bulwark"]["Enums"]["rate_limit_failure"];
           "window_seconds": number;
         };
         Update: {
           "capacity"?: number;
           "description"?: string;
           "emission_us"?: never;
-          "identified_by"?: Database["public"]["Enums"]["rate_limit_subject"];
+          "identified_by"?: Database["bulwark"]["Enums"]["rate_limit_subject"];
           "name"?: string;
           "raises"?: string | null;
           "scope"?: number;
           "tolerance_us"?: never;
-          "when_store_fails"?: Database["public"]["Enums"]["rate_limit_failure"];
+          "when_store_fails"?: Database["bulwark"]["Enums"]["rate_limit_failure"];
           "window_seconds"?: number;
         };
         Relationships: [
@@ -766,6 +766,31 @@ export type Database = {
             referencedColumns: ["name"];
           },
         ];
+      };
+      "reencryption_failures": {
+        Row: {
+          "fault": string;
+          "id": number;
+          "noticed_at": string;
+          "reencryption_id": number;
+          "row_key": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "fault": string;
+          "id"?: never;
+          "noticed_at"?: string;
+          "reencryption_id": number;
+          "row_key": string;
+        };
+        Update: {
+          "fault"?: string;
+          "id"?: never;
+          "noticed_at"?: string;
+          "reencryption_id"?: number;
+          "row_key"?: string;
+        };
+        Relationships: [];
       };
       "role_inheritance": {
         Row: {
@@ -875,18 +900,18 @@ export type Database = {
         Row: {
           "description": string;
           "name": string;
-          "severity": Database["public"]["Enums"]["security_severity"];
+          "severity": Database["bulwark"]["Enums"]["security_severity"];
         };
         ComputedFields: never;
         Insert: {
           "description": string;
           "name": string;
-          "severity": Database["public"]["Enums"]["security_severity"];
+          "severity": Database["bulwark"]["Enums"]["security_severity"];
         };
         Update: {
           "description"?: string;
           "name"?: string;
-          "severity"?: Database["public"]["Enums"]["security_severity"];
+          "severity"?: Database["bulwark"]["Enums"]["security_severity"];
         };
         Relationships: [];
       };
@@ -903,7 +928,7 @@ export type Database = {
           "resolution_note": string | null;
           "resolved_at": string | null;
           "resolved_by": string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
+          "severity": Database["bulwark"]["Enums"]["security_severity"];
           "subject": string;
           "user_id": string | null;
         };
@@ -920,7 +945,7 @@ export type Database = {
           "resolution_note"?: string | null;
           "resolved_at"?: string | null;
           "resolved_by"?: string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
+          "severity": Database["bulwark"]["Enums"]["security_severity"];
           "subject"?: string;
           "user_id"?: string | null;
         };
@@ -936,7 +961,7 @@ export type Database = {
           "resolution_note"?: string | null;
           "resolved_at"?: string | null;
           "resolved_by"?: string | null;
-          "severity"?: Database["public"]["Enums"]["security_severity"];
+          "severity"?: Database["bulwark"]["Enums"]["security_severity"];
           "subject"?: string;
           "user_id"?: string | null;
         };
@@ -949,6 +974,73 @@ export type Database = {
             referencedColumns: ["name"];
           },
         ];
+      };
+      "security_rules": {
+        Row: {
+          "action": string | null;
+          "counts": string;
+          "description": string;
+          "distinct_by": "actor" | "resource" | "network" | "installation" | "entry" | null;
+          "enabled": boolean;
+          "event_type": string;
+          "grouped_by": "actor" | "resource" | "network" | "installation" | "entry";
+          "name": string;
+          "threshold": number;
+          "window_seconds": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action"?: string | null;
+          "counts": string;
+          "description": string;
+          "distinct_by"?: "actor" | "resource" | "network" | "installation" | "entry" | null;
+          "enabled"?: boolean;
+          "event_type": string;
+          "grouped_by": "actor" | "resource" | "network" | "installation" | "entry";
+          "name": string;
+          "threshold": number;
+          "window_seconds": number;
+        };
+        Update: {
+          "action"?: string | null;
+          "counts"?: string;
+          "description"?: string;
+          "distinct_by"?: "actor" | "resource" | "network" | "installation" | "entry" | null;
+          "enabled"?: boolean;
+          "event_type"?: string;
+          "grouped_by"?: "actor" | "resource" | "network" | "installation" | "entry";
+          "name"?: string;
+          "threshold"?: number;
+          "window_seconds"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "security_rules_event_type_fkey";
+            columns: ["event_type"];
+            isOneToOne: false;
+            referencedRelation: "security_event_types";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
+      "settings": {
+        Row: {
+          "description": string;
+          "name": string;
+          "value": NonNullable<Json>;
+        };
+        ComputedFields: never;
+        Insert: {
+          "description": string;
+          "name": string;
+          "value": NonNullable<Json>;
+        };
+        Update: {
+          "description"?: string;
+          "name"?: string;
+          "value"?: NonNullable<Json>;
+        };
+        Relationships: [];
       };
       "user_roles": {
         Row: {
@@ -1008,7 +1100,7 @@ export type Database = {
           "id": string;
           "latency_ms": number | null;
           "number": number;
-          "outcome": Database["public"]["Enums"]["webhook_outcome"];
+          "outcome": Database["bulwark"]["Enums"]["webhook_outcome"];
           "response": string | null;
           "started_at": string;
           "status": number | null;
@@ -1020,7 +1112,7 @@ export type Database = {
           "id": string;
           "latency_ms"?: number | null;
           "number": number;
-          "outcome": Database["public"]["Enums"]["webhook_outcome"];
+          "outcome": Database["bulwark"]["Enums"]["webhook_outcome"];
           "response"?: string | null;
           "started_at": string;
           "status"?: number | null;
@@ -1031,7 +1123,7 @@ export type Database = {
           "id"?: string;
           "latency_ms"?: number | null;
           "number"?: number;
-          "outcome"?: Database["public"]["Enums"]["webhook_outcome"];
+          "outcome"?: Database["bulwark"]["Enums"]["webhook_outcome"];
           "response"?: string | null;
           "started_at"?: string;
           "status"?: number | null;
@@ -1064,9 +1156,9 @@ export type Database = {
           "ordering_key": string | null;
           "organization_id": string | null;
           "sequence": number;
-          "severity": Database["public"]["Enums"]["audit_severity"];
-          "source": Database["public"]["Enums"]["webhook_source"];
-          "status": Database["public"]["Enums"]["webhook_delivery_status"];
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
+          "source": Database["bulwark"]["Enums"]["webhook_source"];
+          "status": Database["bulwark"]["Enums"]["webhook_delivery_status"];
         };
         ComputedFields: never;
         Insert: {
@@ -1085,9 +1177,9 @@ export type Database = {
           "ordering_key"?: string | null;
           "organization_id"?: string | null;
           "sequence"?: never;
-          "severity": Database["public"]["Enums"]["audit_severity"];
-          "source": Database["public"]["Enums"]["webhook_source"];
-          "status"?: Database["public"]["Enums"]["webhook_delivery_status"];
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
+          "source": Database["bulwark"]["Enums"]["webhook_source"];
+          "status"?: Database["bulwark"]["Enums"]["webhook_delivery_status"];
         };
         Update: {
           "attempt_id"?: string | null;
@@ -1105,9 +1197,9 @@ export type Database = {
           "ordering_key"?: string | null;
           "organization_id"?: string | null;
           "sequence"?: never;
-          "severity"?: Database["public"]["Enums"]["audit_severity"];
-          "source"?: Database["public"]["Enums"]["webhook_source"];
-          "status"?: Database["public"]["Enums"]["webhook_delivery_status"];
+          "severity"?: Database["bulwark"]["Enums"]["audit_severity"];
+          "source"?: Database["bulwark"]["Enums"]["webhook_source"];
+          "status"?: Database["bulwark"]["Enums"]["webhook_delivery_status"];
         };
         Relationships: [];
       };
@@ -1155,11 +1247,11 @@ export type Database = {
           "disabled_reason": string | null;
           "every_organization": boolean;
           "follow_redirects": boolean;
-          "format": Database["public"]["Enums"]["webhook_format"];
+          "format": Database["bulwark"]["Enums"]["webhook_format"];
           "id": string;
           "include_details": boolean;
           "name": string;
-          "ordering": Database["public"]["Enums"]["webhook_ordering"];
+          "ordering": Database["bulwark"]["Enums"]["webhook_ordering"];
           "organization_id": string | null;
           "origin": string;
           "updated_at": string;
@@ -1172,11 +1264,11 @@ export type Database = {
           "disabled_reason"?: string | null;
           "every_organization"?: boolean;
           "follow_redirects"?: boolean;
-          "format"?: Database["public"]["Enums"]["webhook_format"];
+          "format"?: Database["bulwark"]["Enums"]["webhook_format"];
           "id": string;
           "include_details"?: boolean;
           "name": string;
-          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "ordering"?: Database["bulwark"]["Enums"]["webhook_ordering"];
           "organization_id"?: string | null;
           "origin": string;
           "updated_at"?: string;
@@ -1188,11 +1280,11 @@ export type Database = {
           "disabled_reason"?: string | null;
           "every_organization"?: boolean;
           "follow_redirects"?: boolean;
-          "format"?: Database["public"]["Enums"]["webhook_format"];
+          "format"?: Database["bulwark"]["Enums"]["webhook_format"];
           "id"?: string;
           "include_details"?: boolean;
           "name"?: string;
-          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "ordering"?: Database["bulwark"]["Enums"]["webhook_ordering"];
           "organization_id"?: string | null;
           "origin"?: string;
           "updated_at"?: string;
@@ -1210,7 +1302,7 @@ export type Database = {
       "webhook_subscriptions": {
         Row: {
           "endpoint_id": string;
-          "minimum_severity": Database["public"]["Enums"]["audit_severity"];
+          "minimum_severity": Database["bulwark"]["Enums"]["audit_severity"];
           "open_ended": boolean;
           "pattern": string;
           "scope": string;
@@ -1219,7 +1311,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "endpoint_id": string;
-          "minimum_severity"?: Database["public"]["Enums"]["audit_severity"];
+          "minimum_severity"?: Database["bulwark"]["Enums"]["audit_severity"];
           "open_ended"?: never;
           "pattern": string;
           "scope": string;
@@ -1227,7 +1319,7 @@ export type Database = {
         };
         Update: {
           "endpoint_id"?: string;
-          "minimum_severity"?: Database["public"]["Enums"]["audit_severity"];
+          "minimum_severity"?: Database["bulwark"]["Enums"]["audit_severity"];
           "open_ended"?: never;
           "pattern"?: string;
           "scope"?: string;
@@ -1248,6 +1340,7 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      "accept_audit_key": { Args: { "key_id": string }; Returns: undefined };
       "accept_invitation": {
         Args: { "token": string };
         Returns: {
@@ -1278,6 +1371,23 @@ export type Database = {
         };
         Returns: boolean;
       };
+      "admit_api_keys": {
+        Args: {
+          "delete_permission"?: string;
+          "organization_column"?: unknown;
+          "read_permission"?: string;
+          "target": unknown;
+          "write_permission"?: string;
+        };
+        Returns: undefined;
+      };
+      "api_key_table_problems": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "problem": string;
+          "relation": string;
+        }[];
+      };
       "apply_reencryption_batch": {
         Args: {
           "changes": Json;
@@ -1303,7 +1413,7 @@ export type Database = {
           "resolution_note": string | null;
           "resolved_at": string | null;
           "resolved_by": string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
+          "severity": Database["bulwark"]["Enums"]["security_severity"];
           "subject": string;
           "user_id": string | null;
         };
@@ -1387,7 +1497,7 @@ export type Database = {
           "rule": string;
           "user_id"?: string;
         };
-        Returns: Database["public"]["CompositeTypes"]["rate_limit_decision"];
+        Returns: Database["bulwark"]["CompositeTypes"]["rate_limit_decision"];
         SetofOptions: {
           from: "*";
           to: "rate_limit_decision";
@@ -1397,7 +1507,7 @@ export type Database = {
       };
       "check_rate_limits": {
         Args: { "addresses": (string)[]; "rules": (string)[]; "user_ids": (string)[] };
-        Returns: Database["public"]["CompositeTypes"]["rate_limit_decision"][];
+        Returns: Database["bulwark"]["CompositeTypes"]["rate_limit_decision"][];
         SetofOptions: {
           from: "*";
           to: "rate_limit_decision";
@@ -1428,6 +1538,7 @@ export type Database = {
         Args: { "api_key_id"?: string; "organization_id"?: string; "rule": string };
         Returns: undefined;
       };
+      "close_privileges": { Args: Record<PropertyKey, never>; Returns: undefined };
       "complete_mfa_activation": {
         Args: {
           "attempt_id": string;
@@ -1461,7 +1572,7 @@ export type Database = {
           "rate_limit_rule"?: string;
           "scopes": (string)[];
         };
-        Returns: Database["public"]["CompositeTypes"]["issued_api_key"];
+        Returns: Database["bulwark"]["CompositeTypes"]["issued_api_key"];
         SetofOptions: {
           from: "*";
           to: "issued_api_key";
@@ -1517,11 +1628,11 @@ export type Database = {
           "destination": string;
           "every_organization"?: boolean;
           "follow_redirects"?: boolean;
-          "format"?: Database["public"]["Enums"]["webhook_format"];
+          "format"?: Database["bulwark"]["Enums"]["webhook_format"];
           "id": string;
           "include_details"?: boolean;
           "name": string;
-          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "ordering"?: Database["bulwark"]["Enums"]["webhook_ordering"];
           "organization_id": string;
           "origin": string;
           "secret": string;
@@ -1535,11 +1646,11 @@ export type Database = {
           "disabled_reason": string | null;
           "every_organization": boolean;
           "follow_redirects": boolean;
-          "format": Database["public"]["Enums"]["webhook_format"];
+          "format": Database["bulwark"]["Enums"]["webhook_format"];
           "id": string;
           "include_details": boolean;
           "name": string;
-          "ordering": Database["public"]["Enums"]["webhook_ordering"];
+          "ordering": Database["bulwark"]["Enums"]["webhook_ordering"];
           "organization_id": string | null;
           "origin": string;
           "updated_at": string;
@@ -1551,6 +1662,8 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "current_person": { Args: Record<PropertyKey, never>; Returns: string };
+      "custom_access_token_hook": { Args: { "event": Json }; Returns: Json };
       "data_keys_to_rewrap": {
         Args: { "batch_size"?: number; "kek": string };
         Returns: {
@@ -1561,13 +1674,38 @@ export type Database = {
           "wrapped_key": string;
         }[];
       };
+      "declare_encrypted_column": {
+        Args: {
+          "blind_index"?: boolean;
+          "column_name": string;
+          "fold"?: boolean;
+          "organization_column"?: string;
+          "target": unknown;
+        };
+        Returns: undefined;
+      };
       "delete_organization": {
         Args: { "confirm_slug": string; "organization_id": string };
         Returns: undefined;
       };
       "delete_role": { Args: { "organization_id": string; "role": string }; Returns: undefined };
       "delete_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
+      "disable_audit": { Args: { "target": unknown }; Returns: undefined };
       "disable_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
+      "empty_for_restore": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "enable_audit": {
+        Args: {
+          "bulk"?: boolean;
+          "direct_only"?: boolean;
+          "event_types"?: (string)[];
+          "ignore"?: (string)[];
+          "organization_column"?: string;
+          "organization_lookup"?: unknown;
+          "redact"?: (string)[];
+          "target": unknown;
+        };
+        Returns: undefined;
+      };
       "enable_webhook_endpoint": { Args: { "endpoint_id": string }; Returns: undefined };
       "encryption_progress": {
         Args: { "organization_id"?: string };
@@ -1620,6 +1758,7 @@ export type Database = {
           "window_seconds": number;
         }[];
       };
+      "expel_api_keys": { Args: { "target": unknown }; Returns: undefined };
       "explain_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
         Returns: {
@@ -1703,6 +1842,7 @@ export type Database = {
         Args: { "organization_id"?: string; "permission": string };
         Returns: boolean;
       };
+      "install_request_hook": { Args: Record<PropertyKey, never>; Returns: string };
       "invite_member": {
         Args: { "email": string; "expires_in"?: string; "organization_id": string; "role": string };
         Returns: {
@@ -1712,6 +1852,7 @@ export type Database = {
         }[];
       };
       "is_shredded": { Args: { "for_organization": string }; Returns: boolean };
+      "is_super_admin": { Args: Record<PropertyKey, never>; Returns: boolean };
       "key_encryption_status": {
         Args: Record<PropertyKey, never>;
         Returns: {
@@ -1761,8 +1902,8 @@ export type Database = {
           "raised_at": string;
           "recovering": string;
           "since": string;
-          "state": Database["public"]["Enums"]["alert_state"];
-          "statistic": Database["public"]["Enums"]["metric_statistic"];
+          "state": Database["bulwark"]["Enums"]["alert_state"];
+          "statistic": Database["bulwark"]["Enums"]["metric_statistic"];
           "time_window": string;
           "value": number;
           "warning": number;
@@ -1810,7 +1951,7 @@ export type Database = {
         Args: Record<PropertyKey, never>;
         Returns: {
           "description": string;
-          "kind": Database["public"]["Enums"]["metric_kind"];
+          "kind": Database["bulwark"]["Enums"]["metric_kind"];
           "last_at": string;
           "name": string;
           "series": number;
@@ -1822,7 +1963,7 @@ export type Database = {
           "expires_at"?: string;
           "network": string;
           "reason": string;
-          "verdict": Database["public"]["Enums"]["network_verdict"];
+          "verdict": Database["bulwark"]["Enums"]["network_verdict"];
         };
         Returns: {
           "created_at": string;
@@ -1830,7 +1971,7 @@ export type Database = {
           "expires_at": string | null;
           "network": unknown;
           "reason": string;
-          "verdict": Database["public"]["Enums"]["network_verdict"];
+          "verdict": Database["bulwark"]["Enums"]["network_verdict"];
         };
         SetofOptions: {
           from: "*";
@@ -1843,7 +1984,7 @@ export type Database = {
         Args: {
           "before"?: string;
           "include_resolved"?: boolean;
-          "minimum_severity"?: Database["public"]["Enums"]["security_severity"];
+          "minimum_severity"?: Database["bulwark"]["Enums"]["security_severity"];
           "organization_id"?: string;
           "page_size"?: number;
         };
@@ -1859,7 +2000,7 @@ export type Database = {
           "resolution_note": string | null;
           "resolved_at": string | null;
           "resolved_by": string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
+          "severity": Database["bulwark"]["Enums"]["security_severity"];
           "subject": string;
           "user_id": string | null;
         }[];
@@ -1880,11 +2021,12 @@ export type Database = {
           "parent_id"?: string;
           "resource_id"?: string;
           "resource_type"?: string;
-          "result"?: Database["public"]["Enums"]["audit_result"];
-          "severity"?: Database["public"]["Enums"]["audit_severity"];
+          "result"?: Database["bulwark"]["Enums"]["audit_result"];
+          "severity"?: Database["bulwark"]["Enums"]["audit_severity"];
         };
         Returns: string;
       };
+      "member_organizations": { Args: Record<PropertyKey, never>; Returns: string[] };
       "mfa_required": { Args: { "organization_id"?: string }; Returns: boolean };
       "mfa_status": {
         Args: Record<PropertyKey, never>;
@@ -1899,6 +2041,15 @@ export type Database = {
           "verified_at": string;
         }[];
       };
+      "mfa_uncovered_tables": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "problem": string;
+          "relation": string;
+          "role": unknown;
+        }[];
+      };
+      "mfa_verification_attempt_hook": { Args: { "event": Json }; Returns: Json };
       "mfa_verified": { Args: { "max_age": string }; Returns: boolean };
       "my_permissions": {
         Args: { "known_version"?: string; "organization_id"?: string };
@@ -1940,6 +2091,8 @@ export type Database = {
           "user_id": string;
         }[];
       };
+      "organizations_with": { Args: { "permission": string }; Returns: string[] };
+      "password_verification_attempt_hook": { Args: { "event": Json }; Returns: Json };
       "place_legal_hold": {
         Args: {
           "organization_id"?: string;
@@ -1953,6 +2106,16 @@ export type Database = {
       "present_trusted_device": { Args: { "token": string }; Returns: boolean };
       "prune_audit_log": { Args: { "keep_days": number }; Returns: number };
       "prune_webhook_deliveries": { Args: { "maximum"?: number }; Returns: number };
+      "raise_security_event": {
+        Args: {
+          "details"?: Json;
+          "event_type": string;
+          "organization_id": string;
+          "subject": string;
+          "user_id": string;
+        };
+        Returns: string;
+      };
       "rate_limit_block_of": {
         Args: {
           "account"?: string;
@@ -1978,9 +2141,9 @@ export type Database = {
         Args: { "api_key_id"?: string; "organization_id"?: string; "rule": string };
         Returns: {
           "capacity": number;
-          "identified_by": Database["public"]["Enums"]["rate_limit_subject"];
+          "identified_by": Database["bulwark"]["Enums"]["rate_limit_subject"];
           "scope": number;
-          "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"];
+          "when_store_fails": Database["bulwark"]["Enums"]["rate_limit_failure"];
           "window_seconds": number;
         }[];
       };
@@ -2027,6 +2190,7 @@ export type Database = {
           "total": number;
         }[];
       };
+      "read_native_mfa": { Args: { "claims"?: unknown; "factors"?: unknown }; Returns: undefined };
       "record_audit_delivery": {
         Args: { "error"?: string; "sink": string; "tree_size": number };
         Returns: undefined;
@@ -2044,6 +2208,7 @@ export type Database = {
         };
         Returns: number;
       };
+      "refresh_audit_guards": { Args: Record<PropertyKey, never>; Returns: undefined };
       "register_key_encryption_key": {
         Args: {
           "check_value": string;
@@ -2060,7 +2225,7 @@ export type Database = {
         Args: {
           "endpoint_id": string;
           "since": string;
-          "statuses"?: (Database["public"]["Enums"]["webhook_delivery_status"])[];
+          "statuses"?: (Database["bulwark"]["Enums"]["webhook_delivery_status"])[];
           "until": string;
         };
         Returns: number;
@@ -2088,6 +2253,11 @@ export type Database = {
           "reset_id": string;
         }[];
       };
+      "require_mfa": { Args: { "max_age"?: string; "target": unknown }; Returns: undefined };
+      "require_permission": {
+        Args: { "organization_id": string; "permission": string };
+        Returns: undefined;
+      };
       "reserve_data_key": {
         Args: { "for_organization"?: string; "key_purpose": string; "messages": number };
         Returns: {
@@ -2114,7 +2284,7 @@ export type Database = {
           "resolution_note": string | null;
           "resolved_at": string | null;
           "resolved_by": string | null;
-          "severity": Database["public"]["Enums"]["security_severity"];
+          "severity": Database["bulwark"]["Enums"]["security_severity"];
           "subject": string;
           "user_id": string | null;
         };
@@ -2163,7 +2333,7 @@ export type Database = {
       "roll_up_metrics": { Args: Record<PropertyKey, never>; Returns: number };
       "rotate_api_key": {
         Args: { "expires_at"?: string; "key_id": string; "overlap"?: string };
-        Returns: Database["public"]["CompositeTypes"]["issued_api_key"];
+        Returns: Database["bulwark"]["CompositeTypes"]["issued_api_key"];
         SetofOptions: {
           from: "*";
           to: "issued_api_key";
@@ -2188,15 +2358,15 @@ export type Database = {
           "page_size"?: number;
           "resource_id"?: string;
           "resource_type"?: string;
-          "results"?: (Database["public"]["Enums"]["audit_result"])[];
+          "results"?: (Database["bulwark"]["Enums"]["audit_result"])[];
           "search"?: string;
-          "severities"?: (Database["public"]["Enums"]["audit_severity"])[];
+          "severities"?: (Database["bulwark"]["Enums"]["audit_severity"])[];
           "to"?: string;
         };
         Returns: {
           "action": string | null;
           "actor_id": string | null;
-          "actor_type": Database["public"]["Enums"]["audit_actor_type"] | null;
+          "actor_type": Database["bulwark"]["Enums"]["audit_actor_type"] | null;
           "after": Json | null;
           "before": Json | null;
           "commitment": string | null;
@@ -2213,11 +2383,11 @@ export type Database = {
           "removed_by": string | null;
           "resource_id": string | null;
           "resource_type": string | null;
-          "result": Database["public"]["Enums"]["audit_result"];
+          "result": Database["bulwark"]["Enums"]["audit_result"];
           "salt": string | null;
           "session_id": string | null;
-          "severity": Database["public"]["Enums"]["audit_severity"];
-          "source": Database["public"]["Enums"]["audit_source"];
+          "severity": Database["bulwark"]["Enums"]["audit_severity"];
+          "source": Database["bulwark"]["Enums"]["audit_source"];
           "user_agent": string | null;
           "xid": unknown;
         }[];
@@ -2242,7 +2412,7 @@ export type Database = {
           "name": string;
           "raise_without_data"?: boolean;
           "recovering"?: string;
-          "statistic": Database["public"]["Enums"]["metric_statistic"];
+          "statistic": Database["bulwark"]["Enums"]["metric_statistic"];
           "time_window"?: string;
           "warning"?: number;
         };
@@ -2396,7 +2566,7 @@ export type Database = {
           "follow_redirects"?: boolean;
           "include_details"?: boolean;
           "name"?: string;
-          "ordering"?: Database["public"]["Enums"]["webhook_ordering"];
+          "ordering"?: Database["bulwark"]["Enums"]["webhook_ordering"];
           "subscriptions"?: Json;
         };
         Returns: {
@@ -2406,11 +2576,11 @@ export type Database = {
           "disabled_reason": string | null;
           "every_organization": boolean;
           "follow_redirects": boolean;
-          "format": Database["public"]["Enums"]["webhook_format"];
+          "format": Database["bulwark"]["Enums"]["webhook_format"];
           "id": string;
           "include_details": boolean;
           "name": string;
-          "ordering": Database["public"]["Enums"]["webhook_ordering"];
+          "ordering": Database["bulwark"]["Enums"]["webhook_ordering"];
           "organization_id": string | null;
           "origin": string;
           "updated_at": string;
@@ -2504,7 +2674,7 @@ export type Database = {
         "remaining": number | null;
         "reset_seconds": number | null;
         "retry_after_seconds": number | null;
-        "when_store_fails": Database["public"]["Enums"]["rate_limit_failure"] | null;
+        "when_store_fails": Database["bulwark"]["Enums"]["rate_limit_failure"] | null;
         "admitted": number | null;
       };
     };
@@ -2513,7 +2683,7 @@ export type Database = {
 
 type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
 
-type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "public">];
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "bulwark">];
 
 export type Tables<
   DefaultSchemaTableNameOrOptions extends
@@ -2613,7 +2783,7 @@ export type CompositeTypes<
   : never;
 
 export const Constants = {
-  "public": {
+  "bulwark": {
     Enums: {
       "alert_state": ["ok", "no_data", "warning", "critical"],
       "audit_actor_type": ["user", "api_key", "service", "anonymous", "database"],
