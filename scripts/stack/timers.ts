@@ -15,31 +15,18 @@ export interface Timers {
   stop(): Promise<void>;
 }
 
-const second = 1000;
+/** A row of `bulwark_private.jobs`. */
+interface Job {
+  name: string;
+  command: string;
+  seconds: number;
+  function_path: string | null;
+}
+
 /** For how long a call to a function holds up the next: pg_cron, too, starts one beside the other. */
-const patience = 20 * second;
+const functionTimeoutMs = 20_000;
 
-/** What hosted has pg_cron run in the database: a function of `public`, and its period in seconds. */
-const databaseJobs: Record<string, number> = {
-  seal_audit_log: 1,
-  check_audit_log: 300,
-  cleanup_mfa: 900,
-  cleanup_invitations: 3600,
-  evaluate_security_rules: 5,
-  cleanup_old_rate_limits: 60,
-  evaluate_alerts: 5,
-  roll_up_metrics: 600,
-  prune_webhook_deliveries: 300,
-};
-
-/** What hosted has pg_net ask of an edge function: its path, and its period in seconds. */
-const functionJobs: Record<string, number> = {
-  "bulwark-audit/checkpoint": 60,
-  "bulwark-encryption/work": 15,
-  "bulwark-webhooks/deliver": 1,
-};
-
-/** Does on time what pg_cron and pg_net do on a hosted project. */
+/** Runs the jobs of the database on time, as pg_cron and pg_net do on a hosted project. */
 export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions): Timers {
   const stopped = new AbortController();
   const sql = connect(databaseUrl);
@@ -54,25 +41,35 @@ export function startTimers({ databaseUrl, url, schedulerSecret }: TimerOptions)
     const { code, message } = await answer.json();
     if (!answer.ok) throw new Error(`${code} ${message}`);
   };
-  const inDatabase = Object.entries(databaseJobs).map(([name, period]) =>
-    repeat(name, period * second, stopped.signal, async () => {
-      await sql`select ${sql("bulwark")}.${sql(name)}()`;
-    })
+  const run = async ({ command, function_path }: Job) => {
+    if (!function_path) return void await sql.unsafe(command).simple();
+    const call = callFunction(function_path).finally(() => calls.delete(call));
+    calls.add(call);
+    await Promise.race([call, pause(functionTimeoutMs, stopped.signal)]);
+  };
+  const running = readJobs(sql).then((jobs) =>
+    Promise.all(
+      jobs.map((job) => repeat(job.name, job.seconds * 1000, stopped.signal, () => run(job))),
+    )
   );
-  const inFunctions = Object.entries(functionJobs).map(([path, period]) =>
-    repeat(path, period * second, stopped.signal, async () => {
-      const call = callFunction(path).finally(() => calls.delete(call));
-      calls.add(call);
-      await Promise.race([call, pause(patience, stopped.signal)]);
-    })
-  );
+  running.catch((thrown) => console.error(`jobs: ${reason(thrown)}`));
   return {
     async stop() {
       stopped.abort();
-      await Promise.allSettled([...inDatabase, ...inFunctions, ...calls]);
+      await Promise.allSettled([running, ...calls]);
       await sql.end();
     },
   };
+}
+
+async function readJobs(sql: ReturnType<typeof connect>): Promise<Job[]> {
+  return await sql<Job[]>`
+    select j.name, j.command, j.function_path, coalesce(
+      extract(epoch from coalesce(j.local_every, j.every))::integer,
+      (bulwark_private.setting(j.seconds_setting))::integer
+    ) as seconds
+    from bulwark_private.jobs j
+  `;
 }
 
 /** Calls a task, waits, and calls it again; a failure is logged when it is another than before. */

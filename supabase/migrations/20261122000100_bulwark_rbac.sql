@@ -2937,21 +2937,8 @@ comment on function bulwark.cleanup_invitations() is
   'Forgets invitations, with the addresses in them, rbac.invitation_retention_days after they ended;
    returns how many. For the scheduler (service role only).';
 
-create function bulwark_private.schedule_rbac_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return bulwark_private.schedule_job(
-    'bulwark-rbac-cleanup', '17 * * * *', 'select bulwark.cleanup_invitations()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_rbac_jobs() is
-  'Schedules cleanup_invitations where pg_cron is installed; false where it is not. Call it again
-   after installing it.';
+insert into bulwark_private.jobs (name, every, command) values
+  ('rbac-cleanup', '1 hour', 'select bulwark.cleanup_invitations()');
 
 -- Claims for display: the caller's organizations and roles inside the access token, so that a
 -- frontend can draw its menu without a request. No policy and no function of Bulwark reads them.
@@ -3135,7 +3122,6 @@ revoke all on function
   bulwark_private.note_invited_account(),
   bulwark_private.watch_invited_accounts(),
   bulwark.cleanup_invitations(),
-  bulwark_private.schedule_rbac_jobs(),
   bulwark_private.next_access_token_hook(),
   bulwark_private.add_organization_claims(event jsonb),
   bulwark.custom_access_token_hook(event jsonb)

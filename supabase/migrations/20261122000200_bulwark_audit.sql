@@ -2627,6 +2627,9 @@ select bulwark.enable_audit(
   'bulwark.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
 );
 select bulwark.enable_audit(
+  'bulwark_private.jobs', event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
   'bulwark.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
 );
 
@@ -7046,29 +7049,21 @@ values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerpri
 -- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
 
 insert into bulwark.settings (name, value, description) values
-  ('audit.seal_interval_seconds', '1', 'How often the log is sealed, where the scheduler can');
+  ('audit.seal_interval_seconds', '1', 'How often the log is sealed; call bulwark.schedule_jobs after a change');
 
-create function bulwark_private.schedule_audit_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if to_regproc('net.http_post') is not null then
-    perform bulwark_private.schedule_job(
-      'bulwark-audit-checkpoint', '* * * * *',
-      $job$select bulwark_private.request_function('bulwark-audit/checkpoint')$job$
-    );
-  end if;
-  perform bulwark_private.schedule_job(
-    'bulwark-audit-seal',
-    format('%s seconds', bulwark_private.setting('audit.seal_interval_seconds')),
-    'select bulwark.seal_audit_log()'
-  );
-  perform bulwark_private.schedule_job(
-    'bulwark-audit-retention', '*/10 * * * *',
-    $job$
+insert into bulwark_private.jobs (name, seconds_setting, command) values
+  ('audit-seal', 'audit.seal_interval_seconds', 'select bulwark.seal_audit_log()');
+
+insert into bulwark_private.jobs (name, every, command, function_path) values
+  (
+    'audit-checkpoint', '1 minute',
+    $$select bulwark_private.request_function('bulwark-audit/checkpoint')$$,
+    'bulwark-audit/checkpoint'
+  ),
+  ('audit-check', '5 minutes', 'select bulwark.check_audit_log()', null),
+  (
+    'audit-retention', '10 minutes',
+    $$
       select bulwark.cleanup_old_audit_logs(
         (bulwark_private.setting('audit.retention_days'))::integer
       );
@@ -7077,28 +7072,8 @@ begin
         select (nullif(bulwark_private.setting('audit.keep_days'), 'null'))::integer as keep_days
       ) s
       where keep_days is not null
-    $job$
+    $$, null
   );
-  perform bulwark_private.schedule_job(
-    'bulwark-audit-check', '*/5 * * * *', 'select bulwark.check_audit_log()'
-  );
-  -- A job that runs each second fills the scheduler's log within days.
-  return bulwark_private.schedule_job(
-    'bulwark-audit-run-log', '23 * * * *',
-    $job$
-      delete from cron.job_run_details d
-      using cron.job j
-      where j.jobid = d.jobid
-        and j.jobname like 'bulwark-%'
-        and d.end_time < now() - interval '1 day'
-    $job$
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_audit_jobs() is
-  'Schedules sealing, retention, verification and the scheduler''s own cleaning where pg_cron is
-   installed, and checkpoints where pg_net is as well; false where it is not. Call it again after
-   installing either or changing the interval.';
 
 revoke all on table
   bulwark.audit_event_types,
@@ -7261,8 +7236,7 @@ revoke all on function
   bulwark.erase_subject(user_id uuid, reason text, organization_id uuid, evidence boolean, after uuid, max_entries integer, max_seconds integer),
   bulwark_private.audit_pruning_is_recorded(through_seal bigint),
   bulwark.prune_audit_log(keep_days integer),
-  bulwark_private.audit_prunings_refuse_change(),
-  bulwark_private.schedule_audit_jobs()
+  bulwark_private.audit_prunings_refuse_change()
   from public, anon, authenticated, service_role;
 
 -- What is open to whom of audit. Everything else is revoked by the build.

@@ -1238,21 +1238,11 @@ comment on function bulwark_private.request_encryption_work() is
   'Asks the function encryption by pg_net to go on re-encrypting, where there is something to do:
    returns the request''s id, else null. Errors: SCHEDULER_NOT_CONFIGURED.';
 
-create function bulwark_private.schedule_encryption_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return to_regproc('net.http_post') is not null and bulwark_private.schedule_job(
-    'bulwark-encryption-work', '* * * * *', 'select bulwark_private.request_encryption_work()'
+insert into bulwark_private.jobs (name, every, local_every, command, function_path) values
+  (
+    'encryption-work', '1 minute', '15 seconds', 'select bulwark_private.request_encryption_work()',
+    'bulwark-encryption/work'
   );
-end;
-$$;
-comment on function bulwark_private.schedule_encryption_jobs() is
-  'Schedules re-encryption each minute where pg_cron and pg_net are installed; false where they are
-   not. Call it again after installing them.';
 
 revoke all on table
   bulwark_private.key_encryption_keys,
@@ -1288,8 +1278,7 @@ revoke all on function
   bulwark.data_keys_to_rewrap(kek text, batch_size integer),
   bulwark.rewrap_data_keys(changes jsonb),
   bulwark.key_encryption_status(),
-  bulwark_private.request_encryption_work(),
-  bulwark_private.schedule_encryption_jobs()
+  bulwark_private.request_encryption_work()
   from public, anon, authenticated, service_role;
 
 -- What is open to whom of encryption. Everything else is revoked by the build.

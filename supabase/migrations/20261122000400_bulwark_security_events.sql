@@ -799,24 +799,11 @@ comment on function bulwark.cleanup_security_events(integer) is
    organizations that no longer exist; returns how many. Open ones stay. Errors:
    SECURITY_INVALID_RETENTION.';
 
-create function bulwark_private.schedule_security_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform bulwark_private.schedule_job(
-    'bulwark-security-rules', '* * * * *', 'select bulwark.evaluate_security_rules()'
-  );
-  return bulwark_private.schedule_job(
-    'bulwark-security-retention', '43 3 * * *', 'select bulwark.cleanup_security_events()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_security_jobs() is
-  'Schedules the rules and retention where pg_cron is installed; false where it is not. Call it
-   again after installing it.';
+insert into bulwark_private.jobs (name, every, local_every, command) values
+  (
+    'security-rules', '1 minute', '5 seconds', 'select bulwark.evaluate_security_rules()'
+  ),
+  ('security-retention', '1 day', null, 'select bulwark.cleanup_security_events()');
 
 select bulwark.enable_audit(
   'bulwark.security_rules', event_types => '{config.changed,config.changed,config.changed}'
@@ -845,8 +832,7 @@ revoke all on function
   bulwark_private.security_key_expression(grouped_by bulwark_private.security_key),
   bulwark_private.evaluate_security_rule(rule bulwark.security_rules, era integer, since pg_snapshot),
   bulwark.evaluate_security_rules(),
-  bulwark.cleanup_security_events(retention_days integer),
-  bulwark_private.schedule_security_jobs()
+  bulwark.cleanup_security_events(retention_days integer)
   from public, anon, authenticated, service_role;
 
 -- What is open to whom of security events. Everything else is revoked by the build.

@@ -2104,21 +2104,8 @@ comment on function bulwark.cleanup_mfa() is
    they ended, attempts, enrolments that were not finished within an hour, and devices whose trust
    is over.';
 
-create function bulwark_private.schedule_mfa_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return bulwark_private.schedule_job(
-    'bulwark-mfa-cleanup', '*/15 * * * *', 'select bulwark.cleanup_mfa()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_mfa_jobs() is
-  'Schedules cleanup_mfa where pg_cron is installed; false where it is not. Call it again after
-   installing it.';
+insert into bulwark_private.jobs (name, every, command) values
+  ('mfa-cleanup', '15 minutes', 'select bulwark.cleanup_mfa()');
 
 revoke all on table
   bulwark_private.mfa_accounts,
@@ -2175,8 +2162,7 @@ revoke all on function
   bulwark_private.release_mfa(target regclass),
   bulwark.require_mfa(target regclass, max_age interval),
   bulwark.mfa_uncovered_tables(),
-  bulwark.cleanup_mfa(),
-  bulwark_private.schedule_mfa_jobs()
+  bulwark.cleanup_mfa()
   from public, anon, authenticated, service_role;
 
 -- What is open to whom of mfa. Everything else is revoked by the build.

@@ -2269,21 +2269,8 @@ comment on function bulwark.cleanup_old_rate_limits() is
    past their time; returns how many buckets. A bucket that is full says nothing: removing it gives
    nothing away.';
 
-create function bulwark_private.schedule_rate_limit_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return bulwark_private.schedule_job(
-    'bulwark-rate-limit-cleanup', '* * * * *', 'select bulwark.cleanup_old_rate_limits()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_rate_limit_jobs() is
-  'Schedules the cleaning where pg_cron is installed; false where it is not. Call it again after
-   installing it.';
+insert into bulwark_private.jobs (name, every, command) values
+  ('rate-limits-cleanup', '1 minute', 'select bulwark.cleanup_old_rate_limits()');
 
 revoke all on table
   bulwark.rate_limit_rules,
@@ -2339,8 +2326,7 @@ revoke all on function
   bulwark.begin_login(account text, address text, rule text),
   bulwark_private.note_place(user_id uuid, latitude real, longitude real),
   bulwark.finish_login(account text, address text, user_id uuid, latitude real, longitude real),
-  bulwark.cleanup_old_rate_limits(),
-  bulwark_private.schedule_rate_limit_jobs()
+  bulwark.cleanup_old_rate_limits()
   from public, anon, authenticated, service_role;
 
 -- What is open to whom of rate limits. Everything else is revoked by the build.

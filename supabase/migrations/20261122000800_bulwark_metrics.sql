@@ -1416,24 +1416,9 @@ comment on function bulwark.evaluate_alerts() is
 -- Protects against an alert that nobody evaluates. No function here is SECURITY DEFINER: pg_cron
 -- runs jobs as whoever scheduled them.
 
-create function bulwark_private.schedule_metrics_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform bulwark_private.schedule_job(
-    'bulwark-alerts', '* * * * *', 'select bulwark.evaluate_alerts()'
-  );
-  return bulwark_private.schedule_job(
-    'bulwark-metrics', '*/10 * * * *', 'select bulwark.roll_up_metrics()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_metrics_jobs() is
-  'Schedules the evaluation of alerts each minute and the roll-up of metrics where pg_cron is
-   installed; false where it is not. Call it again after installing it.';
+insert into bulwark_private.jobs (name, every, local_every, command) values
+  ('metrics-alerts', '1 minute', '5 seconds', 'select bulwark.evaluate_alerts()'),
+  ('metrics-retention', '10 minutes', null, 'select bulwark.roll_up_metrics()');
 
 revoke all on table
   bulwark_private.metrics,
@@ -1464,8 +1449,7 @@ revoke all on function
   bulwark_private.next_alert_state(rule bulwark_private.alert_rules, standing bulwark_private.alert_states, seen bulwark.alert_state, evaluated_at timestamptz),
   bulwark_private.tell_alert(rule bulwark_private.alert_rules, inout standing bulwark_private.alert_states, wanted text),
   bulwark_private.evaluate_alert(rule bulwark_private.alert_rules, standing bulwark_private.alert_states),
-  bulwark.evaluate_alerts(),
-  bulwark_private.schedule_metrics_jobs()
+  bulwark.evaluate_alerts()
   from public, anon, authenticated, service_role;
 
 -- What is open to whom of metrics. Everything else is revoked by the build.

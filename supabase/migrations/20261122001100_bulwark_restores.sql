@@ -217,7 +217,6 @@ create function bulwark_private.mend_restore_problem(problem text, object text, 
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_schedule regproc;
   v_table constant regclass := to_regclass(object);
 begin
   case problem
@@ -232,13 +231,7 @@ begin
     when 'role_not_granted' then
       grant api_key to authenticator;
     when 'job_missing' then
-      for v_schedule in
-        select p.oid::regproc from pg_catalog.pg_proc p
-        where p.pronamespace = 'bulwark_private'::regnamespace and p.proname ~ '^schedule_.*_jobs$'
-        order by p.proname
-      loop
-        execute format('select %s()', v_schedule);
-      end loop;
+      perform bulwark.schedule_jobs();
   end case;
 exception
   -- It stays on the list, and that is an alarm.

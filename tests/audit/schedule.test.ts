@@ -43,7 +43,6 @@ Deno.test({
       assert.deepEqual(jobs.map(({ jobname }) => jobname), [
         "bulwark-audit-check",
         "bulwark-audit-retention",
-        "bulwark-audit-run-log",
         "bulwark-audit-seal",
       ]);
       for (const { command } of jobs) await sql.unsafe(command);

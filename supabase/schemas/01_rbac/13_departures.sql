@@ -215,18 +215,5 @@ comment on function bulwark.cleanup_invitations() is
   'Forgets invitations, with the addresses in them, rbac.invitation_retention_days after they ended;
    returns how many. For the scheduler (service role only).';
 
-create function bulwark_private.schedule_rbac_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return bulwark_private.schedule_job(
-    'bulwark-rbac-cleanup', '17 * * * *', 'select bulwark.cleanup_invitations()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_rbac_jobs() is
-  'Schedules cleanup_invitations where pg_cron is installed; false where it is not. Call it again
-   after installing it.';
+insert into bulwark_private.jobs (name, every, command) values
+  ('rbac-cleanup', '1 hour', 'select bulwark.cleanup_invitations()');

@@ -300,6 +300,9 @@ select bulwark.enable_audit(
   'bulwark.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
 );
 select bulwark.enable_audit(
+  'bulwark_private.jobs', event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
   'bulwark.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
 );
 

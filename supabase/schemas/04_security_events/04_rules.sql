@@ -246,24 +246,11 @@ comment on function bulwark.cleanup_security_events(integer) is
    organizations that no longer exist; returns how many. Open ones stay. Errors:
    SECURITY_INVALID_RETENTION.';
 
-create function bulwark_private.schedule_security_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform bulwark_private.schedule_job(
-    'bulwark-security-rules', '* * * * *', 'select bulwark.evaluate_security_rules()'
-  );
-  return bulwark_private.schedule_job(
-    'bulwark-security-retention', '43 3 * * *', 'select bulwark.cleanup_security_events()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_security_jobs() is
-  'Schedules the rules and retention where pg_cron is installed; false where it is not. Call it
-   again after installing it.';
+insert into bulwark_private.jobs (name, every, local_every, command) values
+  (
+    'security-rules', '1 minute', '5 seconds', 'select bulwark.evaluate_security_rules()'
+  ),
+  ('security-retention', '1 day', null, 'select bulwark.cleanup_security_events()');
 
 select bulwark.enable_audit(
   'bulwark.security_rules', event_types => '{config.changed,config.changed,config.changed}'

@@ -69,18 +69,5 @@ comment on function bulwark.cleanup_old_rate_limits() is
    past their time; returns how many buckets. A bucket that is full says nothing: removing it gives
    nothing away.';
 
-create function bulwark_private.schedule_rate_limit_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return bulwark_private.schedule_job(
-    'bulwark-rate-limit-cleanup', '* * * * *', 'select bulwark.cleanup_old_rate_limits()'
-  );
-end;
-$$;
-comment on function bulwark_private.schedule_rate_limit_jobs() is
-  'Schedules the cleaning where pg_cron is installed; false where it is not. Call it again after
-   installing it.';
+insert into bulwark_private.jobs (name, every, command) values
+  ('rate-limits-cleanup', '1 minute', 'select bulwark.cleanup_old_rate_limits()');

@@ -6,7 +6,7 @@
 insert into bulwark.settings (name, value, description) values
   (
     'webhooks.interval_seconds', '10',
-    'How often the scheduler has deliveries made; call bulwark_private.schedule_webhook_jobs after a change'
+    'How often the scheduler has deliveries made; call bulwark.schedule_jobs after a change'
   ),
   (
     'webhooks.workers', '1',
@@ -56,26 +56,13 @@ comment on function bulwark.continue_webhook_deliveries(integer) is
    rest of that time, so that runs never become more than the scheduler starts (service role only).
    False where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
 
-create function bulwark_private.schedule_webhook_jobs()
-  returns boolean
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if to_regproc('net.http_post') is not null then
-    perform bulwark_private.schedule_job(
-      'bulwark-webhooks-deliver',
-      format('%s seconds', bulwark_private.setting('webhooks.interval_seconds')),
-      'select bulwark_private.request_webhook_deliveries()'
-    );
-  end if;
-  return bulwark_private.schedule_job(
-    'bulwark-webhooks-prune', '*/5 * * * *', 'select bulwark.prune_webhook_deliveries()'
+insert into bulwark_private.jobs (
+  name, every, seconds_setting, local_every, command, function_path
+) values
+  (
+    'webhooks-deliver', null, 'webhooks.interval_seconds', '1 second',
+    'select bulwark_private.request_webhook_deliveries()', 'bulwark-webhooks/deliver'
+  ),
+  (
+    'webhooks-retention', '5 minutes', null, null, 'select bulwark.prune_webhook_deliveries()', null
   );
-end;
-$$;
-comment on function bulwark_private.schedule_webhook_jobs() is
-  'Schedules the pruning of the delivery log where pg_cron is installed, and deliveries where pg_net
-   is as well; false where it is not. Call it again after installing either or changing the
-   interval.';

@@ -21,8 +21,9 @@ select results_eq(
        and p.proname not like 'test%'
      order by p.oid::regprocedure::text collate "C" $$,
   $$ values ('bulwark_private.charge_request()'), ('bulwark_private.resolve_api_key()'),
-       ('check_request()'), ('mfa_verified(interval)'), ('organizations_with(text)') $$,
-  'KEY-95: of all functions a key reaches those that policies and the hook ask, and no others'
+       ('check_request()'), ('mfa_verified(interval)'), ('organizations_with(text)'),
+       ('rate_limit_caller()') $$,
+  'KEY-95: a key reaches what policies, the hook and limits ask, and no other function'
 );
 select is_empty(
   $$ select c.oid::regclass

@@ -99,6 +99,8 @@ insert into declared values
   ('bulwark_private.metric_series', 'labels', 'nobody',
     'the code of the host application names them'),
   ('bulwark_private.reserved_slugs', 'slug', 'nobody', 'configuration'),
+  ('bulwark_private.jobs', 'name seconds_setting command function_path', 'nobody',
+    'configuration'),
   ('bulwark.settings', 'name value description', 'nobody', 'configuration');
 create temporary view declared_columns as
   select d.relation, c.name, d.fate, d.because

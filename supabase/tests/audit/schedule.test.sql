@@ -31,7 +31,7 @@ select results_eq(
   'AUC-03: it goes to the function, with the secret'
 );
 select is(
-  bulwark_private.schedule_audit_jobs(), exists (
+  bulwark.schedule_jobs(), exists (
     select from pg_extension where extname = 'pg_cron'
   ),
   'AUC-04: jobs are scheduled where pg_cron is installed'
@@ -53,9 +53,9 @@ select set_eq(
   $$ select name from jobs where name like 'bulwark-audit-%' $$,
   case when exists (select from pg_extension where extname = 'pg_cron') then array[
     'bulwark-audit-seal', 'bulwark-audit-retention', 'bulwark-audit-checkpoint',
-    'bulwark-audit-run-log', 'bulwark-audit-check'
+    'bulwark-audit-check'
   ] else array[]::text[] end,
-  'AUC-06: sealing, retention, checkpoints, verification and cleaning are scheduled'
+  'AUC-06: sealing, retention, checkpoints and verification are scheduled'
 );
 
 select * from finish();

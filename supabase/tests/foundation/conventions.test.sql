@@ -54,7 +54,9 @@ select results_eq(
      -- What guards of a second factor ask; a key's answer is no.
      ('api_key', 'mfa_verified(interval)'),
      -- What policies of tables that admit keys ask.
-     ('api_key', 'organizations_with(text)') $$,
+     ('api_key', 'organizations_with(text)'),
+     -- Whom a function charges for a key's request.
+     ('api_key', 'rate_limit_caller()') $$,
   'CONV-05: anon and api_key execute the pre-request hook, api_key what policies ask, no more'
 );
 select is_empty(

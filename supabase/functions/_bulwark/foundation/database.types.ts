@@ -2345,6 +2345,7 @@ export type Database = {
         Args: { "endpoint_id": string; "overlap"?: string; "secret": string; "secret_id": string };
         Returns: string;
       };
+      "schedule_jobs": { Args: Record<PropertyKey, never>; Returns: boolean };
       "scrape_metrics": { Args: Record<PropertyKey, never>; Returns: Json };
       "seal_audit_log": { Args: Record<PropertyKey, never>; Returns: number };
       "search_audit_logs": {
