@@ -14,7 +14,7 @@ export function sqlClient(sql: Sql): CallerClient {
         return jsonArguments.has(key) ? sql.json(value as never) : value as never;
       });
       const listed = names.map((key, index) => `${key} => $${index + 1}`).join(", ");
-      const rows = await sql.unsafe(`select * from public.${name}(${listed})`, values);
+      const rows = await sql.unsafe(`select * from bulwark.${name}(${listed})`, values);
       const single = rows.columns.length === 1 && rows.columns[0]?.name === name;
       return { data: single ? rows[0]?.[name] : [...rows], error: null, status: 200 };
     },

@@ -307,7 +307,7 @@ Deno.test("RATE-E06: Supabase Auth reaches its hooks as itself, and nothing behi
   try {
     const hook = async (name: string, valid: boolean) => {
       const event = { user_id: person.id, valid, factor_id: crypto.randomUUID() };
-      const [answer] = await auth.unsafe(`select private.${name}($1::jsonb) as answer`, [
+      const [answer] = await auth.unsafe(`select bulwark.${name}($1::jsonb) as answer`, [
         event as never,
       ]);
       return answer?.answer;

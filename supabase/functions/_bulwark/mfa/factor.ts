@@ -7,7 +7,7 @@ export interface Factor {
 }
 
 const address = (factorId: string): FieldAddress => ({
-  schema: "public",
+  schema: "bulwark",
   table: "mfa_secrets",
   column: "secret",
   primaryKey: factorId,

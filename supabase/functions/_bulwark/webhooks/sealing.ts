@@ -6,7 +6,7 @@ import type { SealedEndpoint } from "./queue.ts";
 import { openSigner } from "./signing.ts";
 
 const place = (table: string, primaryKey: string, organizationId: string | null): FieldAddress => ({
-  schema: "private",
+  schema: "bulwark_private",
   table,
   column: "ciphertext",
   primaryKey,
