@@ -6,6 +6,7 @@ Deno.test("no line of SQL has more than 100 characters", async () => {
   const long: string[] = [];
   for (const folder of ["supabase", "scripts"]) {
     for (const path of await filesBelow(folder, ".sql")) {
+      if (path.startsWith("supabase/migrations/")) continue; // built, with long lists of revokes
       const lines = (await Deno.readTextFile(inRepository(path))).split("\n");
       lines.forEach((line, index) => {
         if ([...line].length > 100) long.push(`${path}:${index + 1}`);

@@ -7049,7 +7049,8 @@ values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerpri
 -- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
 
 insert into bulwark.settings (name, value, description) values
-  ('audit.seal_interval_seconds', '1', 'How often the log is sealed; call bulwark.schedule_jobs after a change');
+  ('audit.seal_interval_seconds', '1',
+    'How often the log is sealed; call bulwark.schedule_jobs after a change');
 
 insert into bulwark_private.jobs (name, seconds_setting, command) values
   ('audit-seal', 'audit.seal_interval_seconds', 'select bulwark.seal_audit_log()');

@@ -321,9 +321,9 @@ Deno.test("KEY-E36: where parameters are logged every key in a header is refused
 
 Deno.test("KEY-E39: where one of the log's settings is not for the migration, it still makes the other", async () => {
   const superuser = postgres(superuserUrl, { max: 1, onnotice: () => {} });
-  const folder = new URL("../../supabase/migrations/", import.meta.url);
-  const migration = await Deno.readTextFile(new URL("20261122004700_api_key_use.sql", folder));
-  const [last = ""] = migration.match(/\ndo \$\$(?:(?!\ndo \$\$)[\s\S])*$/) ?? [];
+  const source = new URL("../../supabase/schemas/07_api_keys/04_use.sql", import.meta.url);
+  const [last = ""] =
+    (await Deno.readTextFile(source)).match(/\ndo \$\$(?:(?!\ndo \$\$)[\s\S])*$/) ?? [];
   try {
     await superuser`alter role postgres set session_preload_libraries = auto_explain`;
     await superuser`alter role authenticator reset log_parameter_max_length`;

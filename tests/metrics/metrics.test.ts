@@ -264,7 +264,7 @@ Deno.test("MET-E07: every metric that the dashboard and the rules name is one th
     );
     const missing: string[] = [];
     for (const file of ["grafana/bulwark.json", "prometheus/bulwark.rules.yml"]) {
-      const text = await Deno.readTextFile(new URL(`../deploy/${file}`, import.meta.url));
+      const text = await Deno.readTextFile(new URL(`../../deploy/${file}`, import.meta.url));
       const used = new Set(text.match(/\bbulwark_[a-z_]+[a-z]\b/g));
       assert.ok(used.size >= 4, file);
       for (const name of used) {

@@ -47,8 +47,8 @@ as $$
   from (select abs(hashtext(job) % 60)) as m (minute);
 $$;
 comment on function bulwark_private.crontab(text, integer) is
-  'About every so many seconds, as pg_cron wants it: seconds where it can, whole minutes, whole hours
-   or once a day.';
+  'About every so many seconds, as pg_cron wants it: seconds where it can, whole minutes, whole
+   hours or once a day.';
 
 create function bulwark.schedule_jobs()
   returns boolean
@@ -83,9 +83,9 @@ end;
 $$;
 comment on function bulwark.schedule_jobs() is
   'Has pg_cron run every job of bulwark_private.jobs, as whoever calls this (postgres), and no other
-   of Bulwark''s: those that ask an edge function only where pg_net is installed. False where pg_cron
-   is not. Call it again after installing either and after changing how often a job runs; it may be
-   repeated.';
+   of Bulwark''s: those that ask an edge function only where pg_net is installed. False where
+   pg_cron is not. Call it again after installing either and after changing how often a job runs; it
+   may be repeated.';
 
 create function bulwark_private.cleanup_job_log()
   returns bigint

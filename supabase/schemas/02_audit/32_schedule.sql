@@ -3,7 +3,8 @@
 -- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
 
 insert into bulwark.settings (name, value, description) values
-  ('audit.seal_interval_seconds', '1', 'How often the log is sealed; call bulwark.schedule_jobs after a change');
+  ('audit.seal_interval_seconds', '1',
+    'How often the log is sealed; call bulwark.schedule_jobs after a change');
 
 insert into bulwark_private.jobs (name, seconds_setting, command) values
   ('audit-seal', 'audit.seal_interval_seconds', 'select bulwark.seal_audit_log()');

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
+import { inRepository } from "../../../scripts/stack/paths.ts";
 import { openClient } from "../../../supabase/functions/_bulwark/foundation/clients.ts";
 import { BulwarkError, unwrap } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 
@@ -128,6 +128,6 @@ Deno.test("clients are made in one place, and credentials are read in one place"
       }
     }
   };
-  await look(fileURLToPath(new URL("..", import.meta.url).href).replace(/\/$/, ""));
+  await look(inRepository("supabase", "functions"));
   assert.deepEqual(places, { createClient: ["clients.ts"], authorization: ["credentials.ts"] });
 });

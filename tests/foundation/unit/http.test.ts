@@ -18,7 +18,7 @@ import { router } from "../../../supabase/functions/_bulwark/foundation/router.t
 const unlimited: Limit = (_, handler) => (request) =>
   handler(request, { rule: null, caller: null });
 
-const request = (init?: RequestInit) => new Request("http://localhost/rbac", init);
+const request = (init?: RequestInit) => new Request("http://localhost/bulwark-rbac", init);
 
 Deno.test("handle() tells a client nothing of an unexpected error but its id", async () => {
   const logged: string[] = [];
@@ -170,11 +170,16 @@ Deno.test("router() finds its way through as many slashes as there may be, at on
   const answer = router(unlimited, {
     "GET /bulwark-rbac": () => Promise.resolve(new Response("fine")),
   });
-  assert.equal(await (await answer(new Request("http://localhost/rbac///"))).text(), "fine");
+  assert.equal(
+    await (await answer(new Request("http://localhost/bulwark-rbac///"))).text(),
+    "fine",
+  );
   const start = performance.now();
   const path = "/".repeat(60_000);
   await assert.rejects(answer(new Request(`http://localhost${path}x`)), { code: "NOT_FOUND" });
-  await assert.rejects(answer(new Request(`http://localhost/rbac${path}x`)), { code: "NOT_FOUND" });
+  await assert.rejects(answer(new Request(`http://localhost/bulwark-rbac${path}x`)), {
+    code: "NOT_FOUND",
+  });
   assert.ok(performance.now() - start < 500);
 });
 

@@ -39,7 +39,7 @@ Deno.test("an id is any UUID in its canonical form, written as Postgres writes i
 });
 
 Deno.test("no function judges ids and addresses by a rule of its own", async () => {
-  const folder = new URL("..", import.meta.url);
+  const folder = new URL("../../../supabase/functions/", import.meta.url);
   const found: string[] = [];
   const look = async (at: URL) => {
     for await (const { name, isDirectory } of Deno.readDir(at)) {

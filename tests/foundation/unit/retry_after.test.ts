@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { inRepository } from "../../../scripts/stack/paths.ts";
 import { retryAfterSeconds } from "../../../supabase/functions/_bulwark/foundation/retry_after.ts";
 
 const now = Date.parse("2026-11-29T12:00:00Z");
@@ -53,7 +54,8 @@ Deno.test("retryAfterSeconds() asks for no more than the maximum, and for nothin
 });
 
 Deno.test("the helper for programs reads Retry-After as functions do", async () => {
-  const file = (path: string) => Deno.readTextFile(new URL(path, import.meta.url));
-  const parser = (await file("./retry_after.ts")).replace("export function", "function");
-  assert.ok((await file("../../../clients/api_key.ts")).endsWith(parser));
+  const file = (path: string) => Deno.readTextFile(inRepository(path));
+  const parser = (await file("supabase/functions/_bulwark/foundation/retry_after.ts"))
+    .replace("export function", "function");
+  assert.ok((await file("clients/api_key.ts")).endsWith(parser));
 });
