@@ -21,9 +21,9 @@ Deno.test("the tests pass in a folder with an odd name", async () => {
       args: [
         join(checkout, "scripts", "run.mjs"),
         "test",
-        "tracking",
-        "foundation",
-        "rbac_function",
+        "foundation/tracking",
+        "foundation/foundation",
+        "rbac/function",
       ],
       cwd: checkout,
       // Nobody holds its input: it does not end with whoever started this test.

@@ -24,7 +24,8 @@ function database(rows: { id: string; email_index: string }[]): CallerClient {
     limit: (count: number) => query(found.slice(0, count)),
     then: (resolve: (answer: unknown) => void) => resolve({ data: found, error: null }),
   });
-  return { from: () => ({ select: () => query(rows) }) } as unknown as CallerClient;
+  const tables = { from: () => ({ select: () => query(rows) }) };
+  return { schema: () => tables } as unknown as CallerClient;
 }
 
 for (const [current, old] of [["a", "b"], ["b", "a"]] as const) {

@@ -128,6 +128,10 @@ function indexKeyOf(index: string): string {
   return index.slice(5, 27);
 }
 
+interface HostTables {
+  from(name: string): { select(names: string): RowQuery };
+}
+
 function query(caller: CallerClient, { name, columns }: Table): RowQuery {
   const { primary_key, organization_column } = columns[0]!;
   const names = new Set([
@@ -139,8 +143,9 @@ function query(caller: CallerClient, { name, columns }: Table): RowQuery {
     `${JSON.stringify(primary_key)}::text`,
     ...[...names].map((n) => JSON.stringify(n)),
   ];
-  return (caller as unknown as { from(name: string): { select(names: string): RowQuery } })
-    .from(name).select(selected.join(","));
+  // The host's own tables lie in schema public, and none of them is in the generated types.
+  const host = caller.schema("public" as never) as unknown as HostTables;
+  return host.from(name).select(selected.join(","));
 }
 
 /** @throws BulwarkError 404 ENCRYPTION_TABLE_NOT_EXPOSED, and what the Data API refuses */
