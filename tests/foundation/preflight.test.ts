@@ -37,6 +37,17 @@ Deno.test("FND-P01: what is in the way is listed, all of it, and nothing is made
     await migrate({ cluster, password });
     const [made] = await admin`select to_regclass('bulwark.roles') is not null as there`;
     assert.equal(made?.there, true);
+    const strangers = await admin`
+      select n.nspname, o.name
+      from pg_namespace n
+      cross join lateral (
+        select relname::text from pg_class where relnamespace = n.oid
+        union all select proname::text from pg_proc where pronamespace = n.oid
+        union all select typname::text from pg_type where typnamespace = n.oid
+      ) as o (name)
+      where n.nspname in ('public', 'private') and o.name <> 'gone'
+    `;
+    assert.deepEqual([...strangers], [], "nothing of ours lies where the host's things are");
   } finally {
     await admin.end();
     await stop();
