@@ -118,7 +118,7 @@ Deno.test("AUD-A05: a factor whose event cannot be recorded works all the same, 
     const [row] = await sql`select status from auth.mfa_factors where id = ${id}`;
     assert.equal(row?.status, "verified");
   } finally {
-    await admin`alter table public.audit_logs_away rename to audit_logs`;
+    await admin`alter table bulwark.audit_logs_away rename to audit_logs`;
   }
   assert.equal(await gaps(), before + 1);
   await admin.end();

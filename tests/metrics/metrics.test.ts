@@ -163,7 +163,7 @@ Deno.test("MET-E04: a scraper with its token reads what requests left behind, in
     assert.match(answer.headers.get("content-type") ?? "", /^text\/plain; version=0\.0\.4/);
     const read = readText(await answer.text(), "prometheus");
     const count = read.get("bulwark_api_response_time_seconds")?.samples.find(({ name, labels }) =>
-      name.endsWith("_count") && labels.function === "rbac" && labels.status === "2xx"
+      name.endsWith("_count") && labels.function === "bulwark-rbac" && labels.status === "2xx"
     );
     return (count?.value ?? 0) >= 5 ? read : null;
   });

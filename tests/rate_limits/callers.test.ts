@@ -9,7 +9,7 @@ async function ask(
   path = "rbac",
   init: RequestInit = { method: "POST", body: JSON.stringify({ permissions: [] }) },
 ) {
-  const answer = await fetch(`${url}/functions/v1/${path}`, {
+  const answer = await fetch(`${url}/functions/v1/bulwark-${path}`, {
     ...init,
     headers: {
       apikey: publishableKey,

@@ -30,8 +30,9 @@ async function request(
       apikey: publishableKey,
       authorization: `Bearer ${token}`,
       "content-type": "application/json",
-      "accept-profile": "bulwark",
-      "content-profile": "bulwark",
+      ...path.startsWith("rpc/")
+        ? { "accept-profile": "bulwark", "content-profile": "bulwark" }
+        : {},
       // The stack's own entry comes behind it: two hops.
       "x-forwarded-for": address,
     },
