@@ -33,7 +33,8 @@ const chapters: Record<string, Chapter> = {
 };
 
 await main(async () => {
-  const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals;
+  const asked = parseArgs({ args: Deno.args, allowPositionals: true }).positionals
+    .map((name) => name.replaceAll("-", "_"));
   const unknown = asked.find((name) => !(name in chapters));
   if (unknown) {
     throw new Failure(
