@@ -38,7 +38,7 @@ await main(async () => {
   const isBundle = format.proved !== null;
   const progress = progressLine();
   const started = performance.now();
-  // Under its own name only once it is whole.
+  // Renamed only once it is complete.
   const draft = await openDraft(
     `${out}.part`,
     isBundle ? { organization: organization_id, after: cursor } : null,
@@ -54,8 +54,8 @@ await main(async () => {
     progress.update(`${entries.toLocaleString()} entries, up to ${cursor}`);
   try {
     if (isBundle) {
-      // The function signs what it exports. It is written as several, each whole: what is lost is at
-      // most the last.
+      // The function signs its exports. The file consists of several whole ones, so at most the
+      // last is lost.
       for (let next = arrived.cursor; !arrived.isWhole; next = arrived.next) {
         const body = await fetchBundle(endpoint, organization_id, next);
         await draft.append(followed(body, arrived, show));

@@ -36,19 +36,19 @@ import { main } from "./stack/main.ts";
 const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>] " +
   "[--checkpoint <file>] [--consistency <file>] [--organization <id> | --system] " +
   "[--after <cursor>] [--until <cursor>] [--pruned <seal>] [--json]";
-/** Below this a bundle is verified before worker threads have started. */
+/** Smaller bundles are verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
 await main((signal) =>
   verify(signal).catch((thrown) => {
-    // A defect of the verifier says nothing of the log either.
+    // A defect of the verifier says nothing about the log.
     if (thrown instanceof Failure) throw thrown;
     throw new Failure("UNEXPECTED", `Cannot verify: ${reason(thrown)}`, 2);
   })
 );
 
 async function verify(signal: AbortSignal): Promise<number> {
-  // There is nothing to clean up, and a pipe may keep it waiting for ever.
+  // There is nothing to clean up, and a pipe could block forever.
   signal.addEventListener("abort", () => Deno.exit(signal.reason.status));
   const { bundle, keyTexts, checkpoint, consistency, json, asked } = readArguments();
   const keys = await Promise.all(keyTexts.map(readKey));
@@ -65,7 +65,7 @@ async function verify(signal: AbortSignal): Promise<number> {
     reader,
     asked,
     onProgress(bytes, entries) {
-      // Nobody knows how much a pipe will bring.
+      // The length of a pipe is unknown.
       const part = size > 0 ? `${Math.floor(100 * bytes / size)} %, ` : "";
       progress.update(`${part}${entries.toLocaleString()} entries`);
     },
@@ -123,7 +123,7 @@ function readArguments() {
   }
 }
 
-/** Whoever stopped reading has read enough; any other way to lose the verdict is a failure. */
+/** A closed pipe means that the reader has seen enough; any other write error is a failure. */
 function print(text: string): void {
   try {
     console.log(text);
@@ -173,7 +173,7 @@ async function openBundle(file: string): Promise<Deno.FsFile> {
   }
 }
 
-/** The bytes of an open file: that it cannot be read says nothing of the log. */
+/** The bytes of an open file; a read error says nothing about the log. */
 async function* chunksOf(open: Deno.FsFile, file: string): AsyncGenerator<Uint8Array> {
   const chunks = open.readable[Symbol.asyncIterator]();
   for (;;) {

@@ -4,15 +4,15 @@ import { verifyConsistency } from "../../supabase/functions/_bulwark/audit/proof
 import type { ConsistencyProof } from "../../supabase/functions/_bulwark/audit/records.ts";
 import type { Finding } from "./verdict.ts";
 
-/** Nobody can say whether the two belong to the same log. */
+/** The checkpoints cannot be compared. */
 export interface NotCompared {
   code: "NOT_COMPARED";
   message: string;
 }
 
 /**
- * Compares the checkpoint of a bundle with one that was kept elsewhere: what is wrong, what is not
- * proved, or null. Without a consistency proof only two of the same size can be compared.
+ * Compares the checkpoint of a bundle with one that was kept elsewhere: a finding, a reason why it
+ * is not proved, or null. Without a consistency proof only equal sizes can be compared.
  */
 export async function compareWithKept(
   own: Checkpoint | null,
@@ -39,7 +39,7 @@ export async function compareWithKept(
     };
   }
   if (own.size === kept.size) return sameBytes(own.root, kept.root) ? null : forked(kept);
-  // Every log continues the empty one.
+  // Every log extends the empty one.
   if (kept.size === 0) return null;
   if (proof?.from_size !== kept.size || proof.to_size !== own.size) {
     const given = proof ? `, not one from ${proof.from_size} to ${proof.to_size}` : "";

@@ -3,7 +3,7 @@ import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records
 import { readEntry, resized } from "./entry.ts";
 import type { StatedRemoval } from "./removals.ts";
 
-/** What whole lines of a bundle hold, with the leaves of their entries computed anew. */
+/** A block of whole lines of a bundle, parsed, with the leaves of its entries computed. */
 export interface Block {
   /** The lines themselves. */
   bytes: Uint8Array;
@@ -11,35 +11,35 @@ export interface Block {
   entries: number;
   /** 32 bytes for each entry, in order. */
   leaves: Uint8Array;
-  /** Every line that is no entry. */
+  /** All lines that are not entries. */
   records: BlockRecord[];
   /** The first entry of each run of the same organization. */
   organizations: { entriesBefore: number; organization: string | null }[];
-  /** The first entries whose leaf is not the one that was sealed at their position. */
+  /** The first entries whose leaf differs from the one that was sealed at their position. */
   suspects: Suspect[];
-  /** When each entry says it was made: microseconds since 2000, era and transaction, id. */
+  /** The claimed time of each entry: microseconds since 2000, era and transaction, id. */
   times: Times;
-  /** The first entries whose id was made at another time than they say. */
+  /** The first entries whose id has another time than the entry. */
   misdated: Suspect[];
-  /** Entries without payload, each with the record that explains it. */
+  /** Entries without payload, each with its removal record. */
   removed: { record: string; id: string }[];
-  /** What the records of removals in the block say they removed. */
+  /** Removals that records in the block state. */
   removals: StatedRemoval[];
-  /** Where the block stops making sense; what follows was not read. */
+  /** The first malformed line; the rest of the block was not read. */
   malformed: { line: number; message: string; isCut: boolean } | null;
 }
 
-/** A line that is no entry. */
+/** A line that is not an entry. */
 export interface BlockRecord {
-  /** How many entries of the block come before it. */
+  /** Number of entries of the block before it. */
   entriesBefore: number;
   line: number;
-  /** Where in the block it begins, in bytes. */
+  /** Its offset in the block, in bytes. */
   at: number;
   record: Record<string, unknown>;
 }
 
-/** What tells the age of entries, one after the other. Transactions above 2^53 lose their last bits. */
+/** The age of entries, as columns. Transactions above 2^53 lose their last bits. */
 export interface Times {
   occurredAt: Float64Array;
   eras: Float64Array;
@@ -48,7 +48,7 @@ export interface Times {
   ids: Uint8Array;
 }
 
-/** An entry that does not stand where it was sealed, or not as it was. */
+/** An entry that was altered, or is not at the position where it was sealed. */
 export interface Suspect {
   entriesBefore: number;
   line: number;
@@ -56,21 +56,21 @@ export interface Suspect {
 }
 
 /**
- * The form that JSON.stringify() gives an entry: as many fields as an entry has, of text, integers and
- * null. Half the time of writing it anew.
+ * Matches an entry as JSON.stringify() writes it: as many fields as an entry has, of text, integers
+ * and null. Takes half the time of serializing it again.
  */
 const entryLine =
   /^\{(?:"[a-z_]+":(?:"[^"\\]*(?:\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f]))[^"\\]*)*"|null|0|-?[1-9]\d*)[,}]){15}$/;
 
 const longLine = 64 * 1024;
 
-/** The last line has no end. */
+/** The last line is incomplete. */
 class CutError extends Error {}
 
-// A byte order mark is not to be swallowed: there is one way to write a bundle.
+// A byte order mark must not be skipped: a bundle has only one valid form.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads a block of whole lines and hashes its entries. Never throws for what the lines hold. */
+/** Parses a block of whole lines and hashes its entries. Never throws because of the lines' contents. */
 export function readBlock(bytes: Uint8Array): Block {
   const block: Block = {
     bytes,
@@ -98,15 +98,15 @@ export function readBlock(bytes: Uint8Array): Block {
 }
 
 /**
- * Decoding the lines of a block together takes a third less time than one by one; where that fails
- * they are decoded one by one, up to the one that is broken.
+ * Decoding the lines of a block together takes a third less time than one by one. If that fails
+ * they are decoded one by one, up to the broken one.
  */
 function readLines(bytes: Uint8Array, block: Block): void {
   let text: string | null = null;
   try {
     text = decoder.decode(bytes);
   } catch {
-    // Which line it is shows below.
+    // Found line by line below.
   }
   for (let at = 0, start = 0; at < bytes.length;) {
     block.lines += 1;
@@ -136,16 +136,17 @@ function readLine(block: Block, line: string, at: number): void {
 }
 
 /**
- * Whether a line is what JSON.stringify() writes, so that no other program can read something else out
- * of it: no key twice, no spaces, no other form of a number or a character.
+ * Whether a line is exactly what JSON.stringify() writes, so that no other program can read it
+ * differently: no duplicate key, no spaces, no other form of a number or a character.
  */
 function isWrittenOnce(line: string, record: unknown, isEntry: boolean): boolean {
-  // An expression needs room for each step back, so long lines are written anew.
+  // A regular expression needs memory for each backtracking step, so long lines are serialized
+  // again.
   if (isEntry && line.length < longLine) return entryLine.test(line);
   return JSON.stringify(record) === line && isWellFormed(record);
 }
 
-/** Whether all text in a value can be written as UTF-8. */
+/** Whether all text in a value can be encoded as UTF-8. */
 function isWellFormed(value: unknown): boolean {
   if (typeof value === "string") return value.isWellFormed();
   if (typeof value !== "object" || value === null) return true;

@@ -34,8 +34,8 @@ const sample = await makeSample([3, 1, 5, 8]);
 const copy = () => structuredClone(sample.lines);
 
 /**
- * The verdict over lines, whose statement is made to fit them: what holds then, holds also where the
- * database lied to the function that signs.
+ * Verifies lines with a statement made to fit them: the result also holds if the database lied to
+ * the function that signs.
  */
 async function verify(
   lines: Line[],
@@ -46,7 +46,7 @@ async function verify(
   return await verifyBytes(asBytes(await restated(lines, signer)), vkey, asked);
 }
 
-/** The verdict over bytes as they are. */
+/** Verifies bytes as they are. */
 async function verifyBytes(bytes: Uint8Array, vkey = sample.vkey, asked: Asked = {}) {
   const keys = [await parseVerifierKey(vkey)];
   return (await verifyBundle(pieces(bytes), { keys, reader: inline(), asked })).verdict;
@@ -84,7 +84,7 @@ function withSealedLeaves(lines: Line[]): Line[] {
   return lines;
 }
 
-/** A group line as the group that it is about. */
+/** The group of a group line. */
 function groupOf({ type: _type, first: _first, before: _before, ...group }: Line): Line {
   return group;
 }
@@ -212,7 +212,7 @@ Deno.test("what was pruned is gone without a proof: a pruned log is intact where
     const { findings } = await verify(altered as Line[], sample.vkey, { pruned: 9 });
     assert.equal(findings[0]?.code, "PREFIX_MISSING", JSON.stringify(altered[0]));
   }
-  // All that the organization had.
+  // All entries of the organization.
   log.prune(4);
   const bare = await exported(log, organization);
   assert.deepEqual(await unprovedIn(bare), ["BEGINS_PRUNED"]);
@@ -220,7 +220,7 @@ Deno.test("what was pruned is gone without a proof: a pruned log is intact where
 });
 
 Deno.test("seals hidden when it was exported are missed before the first that it shows", async () => {
-  /** An export whose source does not show the groups of some seals, signed as it is. */
+  /** A signed export whose source hides the groups of some seals. */
   const hiding = async (seals: number[], after: string | null, claim: Line = {}) => {
     const source = sample.log.source(organization);
     const { body } = await startExport({
@@ -251,7 +251,7 @@ Deno.test("seals hidden when it was exported are missed before the first that it
     [[2], "1:3", {}, { after: "1:3" }],
     [[2, 3], "1:3", {}, { after: "1:3" }],
     [[1, 2], null, {}, {}],
-    // Said to be pruned, beyond what whoever verifies knows of.
+    // Claims more pruning than the verifier accepts.
     [[1, 2, 3], null, { pruned: 3 }, { pruned: 2 }],
     [[2, 3], "1:3", { pruned: 3 }, { after: "1:3", pruned: 2 }],
     [[1, 2, 3], null, { pruned: 2 }, { pruned: 2 }],
@@ -312,7 +312,7 @@ Deno.test("a transaction that began before a seal may have older entries after i
     proofs: true,
     change(entry, index) {
       if (index !== 6) return;
-      // Below the snapshot of every seal before it: it was open then.
+      // Below the snapshot of every earlier seal: it was open at that time.
       entry.xid = "1001";
       entry.occurred_at_us -= 3600 * 1_000_000;
       entry.occurred_at = timeText(entry.occurred_at_us);
@@ -348,7 +348,7 @@ Deno.test("a tail hashed anew is found though an early entry has a proof", async
     first!,
   );
   assert.deepEqual(await codesOf(lines), ["NOT_AS_SIGNED"]);
-  // The same without a change: the entries above are those, but nothing proves it.
+  // The same without a change: the entries are genuine, but nothing proves it.
   const unproved = genuine.lines.filter((line) => !isProof(line) || line === first);
   assert.deepEqual(await codesOf(unproved), ["NOT_AS_SIGNED"]);
 });

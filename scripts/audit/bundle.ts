@@ -28,11 +28,11 @@ import {
   type Verdict,
 } from "./verdict.ts";
 
-/** The part of a log that whoever verifies asked for; by default the whole log of anybody. */
+/** The part of a log that the caller asks for; by default the whole log of any organization. */
 export interface Asked {
   /** An organization, or null for the entries without one. */
   organization?: string | null;
-  /** Cursors: only what comes after one, only up to another. */
+  /** Cursors: only entries after one, only up to another. */
   after?: string;
   until?: string;
   /** The seal through which the log may have been pruned. */
@@ -40,10 +40,10 @@ export interface Asked {
 }
 
 /**
- * Follows a file line by line: one bundle, or several one after the other, where each begins at the
- * cursor that the one before ended with. Believes what is hashed, signed or asked for, and compares
- * everything else that a bundle says of itself with that. Memory: a tree's edge, 48 bytes for each
- * group, and the ids of entries whose payload was removed.
+ * Verifies a file of one bundle, or of several, each of which begins at the cursor where the one
+ * before ended. It believes hashes, signatures and the request, and compares every other claim of a
+ * bundle with these. Memory: a tree's edge, 48 bytes for each group, and the ids of entries whose
+ * payload was removed.
  */
 export class BundleVerifier {
   readonly #asked: Asked;
@@ -59,7 +59,7 @@ export class BundleVerifier {
   #entries = 0;
   #first: HeaderLine | null = null;
   #exportedAt = "";
-  /** The header of the bundle that is being read, and its end line once that was read. */
+  /** The header of the current bundle, and its end line once it was read. */
   #header: HeaderLine | null = null;
   #end: EndLine | null = null;
   #entriesBefore = 0;
@@ -81,15 +81,15 @@ export class BundleVerifier {
   }
 
   /**
-   * A signed checkpoint than which the end of the file is no older; null where none shows that. Parts
-   * before the last may have newer ones, which say nothing of where the log ends.
+   * A signed checkpoint that the end of the file is not older than; null if nothing shows that.
+   * Earlier parts may have newer ones, which say nothing about the end of the log.
    */
   get checkpoint(): Checkpoint | null {
     return this.#lastCheckpoint;
   }
 
   /**
-   * Takes the next block.
+   * Reads the next block.
    * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE naming the line, BUNDLE_CUT, WRONG_KEY, BAD_KEY
    */
   async add(block: Block): Promise<void> {
@@ -133,8 +133,8 @@ export class BundleVerifier {
   }
 
   /**
-   * The verdict, once everything was taken.
-   * @throws Failure BUNDLE_CUT where the bundle has no end
+   * The verdict, after all blocks.
+   * @throws Failure BUNDLE_CUT if the bundle has no end
    */
   finish(): Verdict {
     if (!this.#first) throw notABundle("the file is empty");
@@ -192,7 +192,7 @@ export class BundleVerifier {
         throw new MalformedError("it begins elsewhere than the bundle before it ended");
       }
     }
-    // A part without entries has no checkpoint: that of the part before holds where it is older.
+    // A part without entries has no checkpoint: that of the previous part counts if it is older.
     if (header.exported_at < this.#exportedAt) this.#lastCheckpoint = null;
     this.#first ??= header;
     this.#exportedAt = header.exported_at;
@@ -202,7 +202,7 @@ export class BundleVerifier {
     this.#groupsInBundle = 0;
     this.#checkpoint = null;
     this.#groups.beginBundle();
-    // The line itself is taken with what follows it.
+    // The line itself belongs to the digest of the next part.
     this.#ending.begin();
   }
 
@@ -215,7 +215,7 @@ export class BundleVerifier {
     this.#groupsInBundle += 1;
     const gaps = this.#groups.pruned.length;
     const isValid = this.#groups.begin(group, this.#line, this.#header!);
-    // What follows a gap is not chained to what was before it, and proves nothing of it.
+    // Groups after a gap are not chained to those before it, and prove nothing about them.
     if (this.#groups.pruned.length > gaps) this.#checkCovered();
     if (!isValid) {
       throw new MalformedError("before is not the nodes of the entries before the first");
@@ -267,9 +267,9 @@ export class BundleVerifier {
       ["cursor", end.cursor, cursor],
       ["next", end.next ?? cursor, cursor],
     ];
-    for (const [name, claimed, held] of claims) {
-      if (claimed === held) continue;
-      this.#find("BUNDLE_ALTERED", `its end says ${name} ${claimed}, and it holds ${held}`);
+    for (const [name, claimed, actual] of claims) {
+      if (claimed === actual) continue;
+      this.#find("BUNDLE_ALTERED", `its end says ${name} ${claimed}, and it holds ${actual}`);
     }
   }
 
@@ -283,7 +283,7 @@ export class BundleVerifier {
       this.#leaveOpen("NOT_STATED", "where it begins and ends is not signed: no key was set");
       return;
     }
-    const held = {
+    const totals = {
       organization,
       after,
       cursor,
@@ -293,7 +293,7 @@ export class BundleVerifier {
       lastGroup: this.#groupsInBundle > 0 ? this.#groups.last?.hash ?? null : null,
       tree: this.#checkpoint && { size: this.#checkpoint.size, root: this.#checkpoint.root },
     };
-    await this.#ending.compare(note, held, this.#coverage.newest);
+    await this.#ending.compare(note, totals, this.#coverage.newest);
   }
 
   #isFromStart(): boolean {
@@ -301,7 +301,7 @@ export class BundleVerifier {
     return start === "first" || start !== "later" && this.#first?.after === null;
   }
 
-  /** Compares the part asked for with the part that is here; returns notes for people. */
+  /** Compares the requested part with the actual one; returns notes for people. */
   #checkRange(first: HeaderLine, end: EndLine): string[] {
     const { organization, after, until } = this.#asked;
     if (organization !== undefined && organization !== first.organization_id) {
@@ -322,7 +322,7 @@ export class BundleVerifier {
     return this.#checkPruned();
   }
 
-  /** Nothing in a bundle proves that its log was pruned: whoever verifies has to accept it. */
+  /** Nothing in a bundle proves that its log was pruned, so the caller has to accept it. */
   #checkPruned(): string[] {
     const notes: string[] = [];
     for (const { through, entries } of this.#groups.pruned) {
@@ -363,7 +363,7 @@ export class BundleVerifier {
     }
   }
 
-  /** When the first of the exports began, in microseconds since 2000. */
+  /** The start of the first export, in microseconds since 2000. */
   get #exportedFrom(): number {
     return (Date.parse(this.#first!.exported_at) - millisecondsTo2000) * 1000;
   }

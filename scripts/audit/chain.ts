@@ -1,16 +1,13 @@
 import { sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 
-/** A group that was read: which seal it is in, its hash, and how many entries were verified by then. */
+/** A verified group: its seal, its hash, and the number of entries verified so far. */
 export interface Link {
   seal: number;
   hash: Uint8Array;
   entries: number;
 }
 
-/**
- * The groups of a bundle in order, 48 bytes each, so that a proof that comes later can say which of
- * them it is about.
- */
+/** The groups of a bundle in order, 48 bytes each, so that a later proof can name its group. */
 export class Chain {
   #length = 0;
   #hashes = new Uint8Array(32 * 256);
@@ -29,19 +26,19 @@ export class Chain {
     this.#length += 1;
   }
 
-  /** The hash of the group of a seal, or null where the bundle has none. */
+  /** The hash of the group of a seal, or null if the bundle has none. */
   hashOf(seal: number): Uint8Array | null {
     const index = this.#countThrough(seal) - 1;
     return index >= 0 && this.#seals[index] === seal ? this.#at(index).hash : null;
   }
 
-  /** The last group up to a seal, or null where there is none. */
+  /** The last group up to a seal, or null if there is none. */
   lastThrough(seal: number): Link | null {
     const count = this.#countThrough(seal);
     return count === 0 ? null : this.#at(count - 1);
   }
 
-  /** How many entries the groups up to a seal have. */
+  /** Number of entries in the groups up to a seal. */
   entriesThrough(seal: number): number {
     return this.lastThrough(seal)?.entries ?? 0;
   }

@@ -3,21 +3,21 @@ import { MalformedError } from "../../supabase/functions/_bulwark/audit/encoding
 import type { Times } from "./block.ts";
 import type { Find } from "./groups.ts";
 
-/** What a proved seal says about time: when it was made, and which transactions came later. */
+/** The time of a proved seal, and the transactions that started after it. */
 interface Anchor {
   seal: number;
   era: number;
   sealedAt: number;
-  /** Every transaction from this one on began after the seal's picture was taken. */
+  /** Every transaction from this one on started after the seal's snapshot. */
   firstLater: number;
 }
 
-/** How far a clock may be wrong, in microseconds: what `audit.clock_tolerance_seconds` is in SQL. */
+/** Tolerated clock error in microseconds; `audit.clock_tolerance_seconds` in SQL. */
 export const clockTolerance = 300 * 1_000_000;
 
 /**
- * Compares the times of entries with those of the seals that a bundle proves, one for each page of an
- * export: who dates an entry back cannot date back the seals around it, which others hold signed.
+ * Compares the times of entries with those of the proved seals, one for each page of an export. An
+ * entry can be back-dated, but not the seals around it, whose signed heads others keep.
  */
 export class Clock {
   #anchor: Anchor | null = null;
@@ -28,7 +28,7 @@ export class Clock {
     this.#find = find;
   }
 
-  /** Takes the entries from one place up to another of a block, in order. */
+  /** Reads the entries from one position to another of a block, in order. */
   take({ occurredAt, eras, transactions, ids }: Times, from: number, to: number): void {
     const anchor = this.#anchor;
     for (let index = from; index < to; index++) {
@@ -46,10 +46,7 @@ export class Clock {
     }
   }
 
-  /**
-   * Takes the seal of a proof that holds. Where it is that of the last group that was read, nothing
-   * so far is younger.
-   */
+  /** Adds the seal of a valid proof. If it is that of the last group, no entry so far is younger. */
   prove(seal: AuditSeal, isLast: boolean): void {
     const latest = isLast ? this.#latest : null;
     if (latest && latest.occurredAt > seal.sealed_at_us + clockTolerance) {

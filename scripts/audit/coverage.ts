@@ -14,7 +14,7 @@ import type { Find, Groups } from "./groups.ts";
 import { groupHash } from "./hashes.ts";
 import type { Unproved } from "./verdict.ts";
 
-/** Which groups the signed checkpoints of a bundle cover: those up to the last that has a proof. */
+/** The groups that signed checkpoints of a bundle cover: those up to the last one with a proof. */
 export class Coverage {
   readonly #keys: readonly VerifierKey[];
   readonly #groups: Groups;
@@ -30,18 +30,18 @@ export class Coverage {
     this.#signers = signers;
   }
 
-  /** The newest checkpoint that the bundle was found to agree with. */
+  /** The newest checkpoint that matches the bundle. */
   get newest(): Checkpoint | null {
     return this.#newest;
   }
 
-  /** How many entries are proved to be as they were signed. */
+  /** Number of entries that are proved by a signed checkpoint. */
   get entries(): number {
     return this.#groups.chain.entriesThrough(this.#seal);
   }
 
   /**
-   * Takes a proof; the checkpoint that it leads to where it holds and is signed, null otherwise.
+   * Checks a proof; returns its checkpoint if it is valid and signed, else null.
    * @throws Failure WRONG_KEY
    */
   async take(proof: GroupProof): Promise<Checkpoint | null> {
@@ -82,7 +82,7 @@ export class Coverage {
       return [{ code: "NOT_SIGNED", message }];
     }
     const { size } = this.#newest;
-    // Groups are chained, so that a proof of the last one below the size covers all before it.
+    // Groups are chained, so a proof of the last one covers all before it.
     const due = chain.lastThrough(size)?.seal ?? 0;
     if (due > this.#seal) {
       this.#find(
@@ -107,7 +107,7 @@ export class Coverage {
   }
 }
 
-/** The first of the keys given that signed a note of a log, as the log's name and the key's hash. */
+/** The first of the given keys that signed a note of a log, as the log's name and the key's hash. */
 export async function signerOf(
   note: string,
   keys: readonly VerifierKey[],
@@ -121,7 +121,7 @@ export async function signerOf(
 }
 
 /**
- * Ends the verification where it is the keys given that do not fit.
+ * Ends the verification if the given keys do not fit.
  * @throws Failure WRONG_KEY, BAD_KEY
  */
 export function refuseKeys({ problem, message }: NoteError): void {

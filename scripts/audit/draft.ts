@@ -2,27 +2,27 @@ import { Failure } from "../stack/failure.ts";
 import { exists } from "../stack/binaries.ts";
 import { wholeLines } from "./lines.ts";
 
-/** What a bundle holds: an organization's entries (null: those without one) after a cursor. */
+/** The contents of a bundle: an organization's entries (null: those without one) after a cursor. */
 export interface Bundled {
   organization: string | null;
   after: string | null;
 }
 
-/** The file that an export is written to until it is whole. */
+/** The unfinished file of an export. */
 export interface Draft {
-  /** Where the bundles that are in it go on; null where there are none. */
+  /** The cursor after its whole bundles; null if there are none. */
   next: string | null;
-  /** Whether it holds everything already, and only its name is missing. */
+  /** Whether it is complete and only has to be renamed. */
   isWhole: boolean;
   append(body: AsyncIterable<Uint8Array>): Promise<void>;
-  /** Gives it its name. */
+  /** Renames it. */
   finish(name: string): Promise<void>;
 }
 
 /**
- * Opens a draft, for its owner alone. The whole bundles that are there of what is asked for are kept,
- * and what follows the last is cut off; null begins anew.
- * @throws Failure OTHER_DRAFT where it is a part of another export, or no bundle
+ * Opens a draft that only its owner can read. Whole bundles of the requested export are kept, and
+ * the rest is cut off; null starts a new one.
+ * @throws Failure OTHER_DRAFT if it belongs to another export, or is not a bundle
  */
 export async function openDraft(path: string, of: Bundled | null): Promise<Draft> {
   const kept = of === null || !exists(path)
@@ -60,7 +60,7 @@ async function wholeBundles(path: string, of: Bundled) {
       if (newline < 0) break;
       const line = lines.subarray(start, newline);
       start = newline + 1;
-      // Entries are most of it and need not be parsed.
+      // Most lines are entries and need not be parsed.
       const head = decoder.decode(line.subarray(0, 30));
       if (bytes === 0) {
         const header = head.startsWith('{"type":"bundle"') ? JSON.parse(decoder.decode(line)) : {};

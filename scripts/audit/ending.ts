@@ -13,10 +13,10 @@ import {
 import { refuseKeys, signerOf } from "./coverage.ts";
 import type { Find } from "./groups.ts";
 
-/** A summary of the bundle as read, to be compared with the statement at its end. */
-export type Held = Omit<ExportStatement, "origin" | "bytes" | "digest">;
+/** Totals of the bundle as read, to compare with the statement at its end. */
+export type Totals = Omit<ExportStatement, "origin" | "bytes" | "digest">;
 
-/** The bytes of a bundle as they stream by, and the signed statement about them. */
+/** The digest of a bundle as it streams by, and the signed statement about it. */
 export class Ending {
   readonly #keys: readonly VerifierKey[];
   readonly #find: Find;
@@ -36,10 +36,10 @@ export class Ending {
   }
 
   /**
-   * Compares what was taken and read with the statement, and begins anew.
+   * Compares digest and totals with the statement, and starts the next part.
    * @throws Failure WRONG_KEY, BAD_KEY
    */
-  async compare(note: string, held: Held, checkpoint: Checkpoint | null): Promise<void> {
+  async compare(note: string, totals: Totals, checkpoint: Checkpoint | null): Promise<void> {
     const [bytes, digest] = [this.#bytes, new Uint8Array(this.#digest.digest())];
     this.begin();
     let stated: ExportStatement;
@@ -55,7 +55,7 @@ export class Ending {
     if (checkpoint && checkpoint.origin !== stated.origin) {
       this.#find("LOG_FORKED", `the export is of ${stated.origin}, not of ${checkpoint.origin}`);
     }
-    const wrong = differences(stated, { ...held, origin: stated.origin, bytes, digest });
+    const wrong = differences(stated, { ...totals, origin: stated.origin, bytes, digest });
     if (wrong.length > 0) {
       this.#find(
         "BUNDLE_ALTERED",

@@ -10,13 +10,16 @@ import type { Block, Times } from "./block.ts";
 import { statedRemovals } from "./removals.ts";
 import { sha256Into } from "./sha256.ts";
 
-/** From 1970 to 2000, where Postgres counts from. */
+/** Milliseconds from 1970 to 2000, the epoch of Postgres. */
 export const millisecondsTo2000 = 946684800000;
 
-/** More suspects than this in a block say nothing new. */
+/** The maximum number of suspects a block reports. */
 const suspectLimit = 16;
 
-/** The fields of an entry line: `type`, the skeleton, the leaf, and the payload or its commitment. */
+/**
+ * Number of fields of an entry line: `type`, the skeleton, the leaf, and the payload or its
+ * commitment.
+ */
 const entryFields = 15;
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -25,7 +28,7 @@ let scratch = new Uint8Array(64 * 1024);
 const commitment = new Uint8Array(32);
 const unused = new Uint8Array(16);
 
-/** Takes an entry line: its leaf, and what is to be compared later. */
+/** Reads an entry line: computes its leaf, and keeps the fields that are compared later. */
 export function readEntry(block: Block, entry: AuditEntry): void {
   if (
     Object.keys(entry).length !== entryFields || entry.leaf === undefined ||
@@ -62,7 +65,7 @@ export function readEntry(block: Block, entry: AuditEntry): void {
   block.removed.push({ record, id: entry.id });
 }
 
-/** Whether a text is the base64 of the 32 bytes at a place; faster than decoding millions. */
+/** Whether a text is the base64 of the 32 bytes at an offset; faster than decoding. */
 function isBase64Of(text: unknown, bytes: Uint8Array, at: number): boolean {
   if (typeof text !== "string" || text.length !== 44 || text.charCodeAt(43) !== 0x3d) return false;
   let different = 0;
@@ -81,7 +84,7 @@ function noteSuspect(block: Block, { id }: AuditEntry, list = block.suspects): v
   list.push({ entriesBefore: block.entries, line: block.lines, id });
 }
 
-/** Room for the times of so many entries, beginning with those there are. */
+/** Grows the columns of times to a length, and copies the existing ones. */
 export function resized(times: Times | null, length: number): Times {
   const made = {
     occurredAt: new Float64Array(length),
@@ -105,7 +108,7 @@ function noteTime(block: Block, entry: AuditEntry): void {
   eras[block.entries] = entry.era;
   transactions[block.entries] = Number(entry.xid);
   const at = 16 * block.entries;
-  // Where writeLeaf has just put it: a prefix byte, a version byte, the id.
+  // writeLeaf has just put it there: a prefix byte, a version byte, the id.
   ids.set(scratch.subarray(2, 18), at);
   let milliseconds = 0;
   for (let index = at; index < at + 6; index++) milliseconds = 256 * milliseconds + ids[index]!;
@@ -131,7 +134,7 @@ function writeLeaf(into: Uint8Array, at: number, entry: AuditEntry): void {
   sha256Into(into, at, scratch.subarray(0, 1 + length));
 }
 
-/** The length of text; 0 of anything else, which may claim any. */
+/** The length of text; 0 for any other value, whose length property could be anything. */
 function lengthOf(text: unknown): number {
   return typeof text === "string" ? text.length : 0;
 }

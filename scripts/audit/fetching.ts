@@ -1,27 +1,27 @@
 import { Failure } from "../stack/failure.ts";
 
-/** How far an export has come. */
+/** Progress of an export. */
 export interface Arrived {
   entries: number;
-  /** Where it goes on; null at the end, or before there is one. */
+  /** The cursor of the next request; null at the end, or before the first. */
   next: string | null;
   cursor: string | null;
   isWhole: boolean;
 }
 
-/** How the function `bulwark-audit` is reached. */
+/** Access to the function `bulwark-audit`. */
 export interface AuditFunction {
   url: string;
-  /** The bearer token, fresh for each request: an export may outlast it. */
+  /** The bearer token, renewed for each request: an export may outlast it. */
   token: () => Promise<string>;
   publishableKey: string | null;
 }
 
-/** Longer than this nobody waits for a rate limit, in seconds. */
+/** The longest wait for a rate limit, in seconds. */
 const longestWait = 3600;
 
 /**
- * Asks for the next bundle of an organization's log, waiting where a rate limit says so.
+ * Requests the next bundle of an organization's log, waiting if a rate limit says so.
  * @throws Failure with the code and message of a refusal
  */
 export async function fetchBundle(
@@ -53,8 +53,8 @@ export async function fetchBundle(
 }
 
 /**
- * Passes a bundle on and follows it: how many entries there are, and what its end says.
- * @throws Failure where it breaks off before its last line
+ * Passes a bundle on, counting its entries and reading its end.
+ * @throws Failure if it breaks off before its last line
  */
 export async function* followed(
   body: ReadableStream<Uint8Array>,
@@ -68,7 +68,7 @@ export async function* followed(
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
-      // Entries are most of it and need not be parsed.
+      // Most lines are entries and need not be parsed.
       if (line.startsWith('{"type":"entry"')) arrived.entries += 1;
       else if (line.startsWith('{"type":"group"')) arrived.cursor = `${JSON.parse(line).seal}:0`;
       else if (line.startsWith('{"type":"statement"')) isStated = true;

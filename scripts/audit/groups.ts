@@ -7,10 +7,10 @@ import type { GroupLine } from "./records.ts";
 import { GrowingTree } from "./tree.ts";
 import type { FindingCode } from "./verdict.ts";
 
-/** Takes what is wrong. */
+/** Reports a finding. */
 export type Find = (code: FindingCode, message: string) => void;
 
-/** Where a bundle says that it begins: claims, to be compared with the groups. */
+/** The claimed beginning of a bundle, to be compared with the groups. */
 export interface Beginning {
   after: string | null;
   /** The seal through which the log was pruned. */
@@ -19,7 +19,7 @@ export interface Beginning {
   previous: AuditGroup | null;
 }
 
-/** How the first group of a file begins, as its own hash has it. */
+/** How the first group of a file begins, according to its own hash. */
 export type Start = "first" | "later" | "pruned";
 
 /** Entries that are gone because the log was pruned, as a bundle claims. */
@@ -28,7 +28,7 @@ export interface Pruned {
   through: number;
   /** For people. */
   entries: string;
-  /** Whether entries of the file come before them. */
+  /** Whether the file has entries before them. */
   isBetween: boolean;
 }
 
@@ -37,7 +37,7 @@ interface OpenGroup {
   group: AuditGroup;
   hash: Uint8Array;
   line: number;
-  /** How many entries of the group were read, those before the bundle included. */
+  /** Number of the group's entries read so far, including those before the bundle. */
   place: number;
   suspect: Suspect | null;
   /** Whether the bundle gave the nodes after its last entry. */
@@ -46,14 +46,14 @@ interface OpenGroup {
 
 const nothing = new Uint8Array(32);
 
-/** The groups of a bundle: their entries against their roots, and each against the one before it. */
+/** Compares the groups of a bundle with their roots, and each with the one before it. */
 export class Groups {
   readonly chain = new Chain();
   readonly pruned: Pruned[] = [];
   readonly #tree = new GrowingTree();
   readonly #find: Find;
   #open: OpenGroup | null = null;
-  /** The last group that was closed, and up to which place it was read. */
+  /** The last closed group, and the position up to which it was read. */
   #closed: { group: AuditGroup; place: number } | null = null;
   #isNewBundle = true;
   #start: Start | null = null;
@@ -64,7 +64,7 @@ export class Groups {
     this.#find = find;
   }
 
-  /** How many groups began; one that goes on in the next bundle counts once. */
+  /** Number of groups; one that continues in the next bundle counts once. */
   get count(): number {
     return this.#count;
   }
@@ -74,32 +74,32 @@ export class Groups {
     return this.#start;
   }
 
-  /** Whether the group that was read last has entries after those. */
+  /** Whether the last group has more entries than were read. */
   get isWithin(): boolean {
     return this.#closed !== null && this.#closed.place < this.#closed.group.entry_count;
   }
 
-  /** The seal and hash of the group that was read last, or is being read. */
+  /** The seal and hash of the last or current group. */
   get last(): { seal: number; hash: Uint8Array } | null {
     return this.#open ? { seal: this.#open.group.seal, hash: this.#open.hash } : this.chain.last;
   }
 
-  /** Where an export goes on after what was read; null before the first group. */
+  /** The cursor after the entries read; null before the first group. */
   get cursor(): string | null {
     return this.#closed && `${this.#closed.group.seal}:${this.#closed.place}`;
   }
 
-  /** The hash of the group of a seal, or null where there is none. */
+  /** The hash of the group of a seal, or null if there is none. */
   hashOf(seal: number): Uint8Array | null {
     return this.#open?.group.seal === seal ? this.#open.hash : this.chain.hashOf(seal);
   }
 
-  /** From here on it is the next bundle, which may go on within the last group. */
+  /** Starts the next bundle, which may continue within the last group. */
   beginBundle(): void {
     this.#isNewBundle = true;
   }
 
-  /** Begins a group; false where the nodes before its first entry are not as many as they must be. */
+  /** Starts a group; false if the number of nodes before its first entry is wrong. */
   begin(line: GroupLine, lineNumber: number, beginning: Beginning): boolean {
     const { first, before, ...group } = line;
     const hash = groupHash(group);
@@ -117,7 +117,7 @@ export class Groups {
     return this.#tree.appendNodes(before.map((node) => fromBase64(node, "before", 32)), first);
   }
 
-  /** Takes leaves of the open group; false where none is open. */
+  /** Adds leaves to the open group; false if none is open. */
   take(leaves: Uint8Array): boolean {
     if (leaves.length === 0) return true;
     if (!this.#open || this.#open.isPart) return false;
@@ -131,7 +131,7 @@ export class Groups {
     if (this.#open) this.#open.suspect ??= suspect;
   }
 
-  /** Takes the nodes after the last entry; false where they cannot be those of the open group. */
+  /** Adds the nodes after the last entry; false if they cannot belong to the open group. */
   rest(nodes: string[]): boolean {
     const open = this.#open;
     if (!open || open.isPart || open.place >= open.group.entry_count) return false;
@@ -140,7 +140,7 @@ export class Groups {
     return this.#tree.appendNodes(hashes, open.group.entry_count);
   }
 
-  /** Compares what was read of the open group with what was sealed. */
+  /** Compares the open group with its sealed root. */
   close(): void {
     const open = this.#open;
     if (!open) return;
@@ -153,20 +153,20 @@ export class Groups {
       this.#find("ENTRY_ALTERED", `${nameOf(suspect)} has another leaf than the one it is given`);
     }
     this.chain.add({ seal: group.seal, hash, entries: this.#entries });
-    // Where entries are missing the log goes on after them all the same.
+    // If entries are missing, the log continues after them anyway.
     this.#closed = { group, place: isPart ? open.place : group.entry_count };
     this.#tree.clear();
     this.#open = null;
   }
 
-  /** Whether a group line is where the last bundle stopped within a group. */
+  /** Whether a group line continues the group that the last bundle stopped within. */
   #goesOn(hash: Uint8Array, first: number): boolean {
     const { last } = this.chain;
     return this.#isNewBundle && this.#closed !== null && last !== null &&
       sameBytes(last.hash, hash) && first === this.#closed.place;
   }
 
-  /** That a group follows the one before it in the organization's own chain. */
+  /** Checks that a group follows the one before it in the organization's chain. */
   #checkFollows(group: AuditGroup, first: number, line: number, beginning: Beginning): void {
     const closed = this.#closed;
     if (!closed) {
@@ -204,8 +204,8 @@ export class Groups {
   }
 
   /**
-   * Where the first group begins. The group before it, whose hash it holds, proves that nothing is
-   * left out between it and the cursor, or the seal through which the log was pruned.
+   * Finds how the first group begins. Its hash contains that of the group before it, which proves
+   * that nothing is left out after the cursor, or after the seal through which the log was pruned.
    */
   #startOf(group: AuditGroup, first: number, { after, pruned, previous }: Beginning): Start | null {
     const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
@@ -224,8 +224,8 @@ export class Groups {
   }
 
   /**
-   * Whether a bundle says that all was pruned between the one before it and its first group. That
-   * group's own hash names the last one that is gone.
+   * Whether a bundle claims that everything between the previous bundle and its first group was
+   * pruned. That group's own hash names the last one that is gone.
    */
   #isPrunedBefore(first: number, { pruned, previous }: Beginning): boolean {
     const { group, place } = this.#closed!;
@@ -242,12 +242,12 @@ export class Groups {
   }
 
   /**
-   * Takes the end of a bundle without a group. Where the log was pruned beyond its beginning, nothing
-   * says which entries are gone; false where it was not.
+   * Handles the end of a bundle without groups. If the log was pruned beyond its beginning, nothing
+   * says which entries are gone; false if it was not.
    */
   endEmpty({ after, pruned }: Beginning): boolean {
     const [seal, place] = (after ?? "0:0").split(":").map(Number) as [number, number];
-    // Only a group that was read tells whether entries follow in its seal.
+    // Only a group that was read shows whether more entries follow in its seal.
     const isRead = this.#closed?.group.seal === seal && place >= this.#closed.group.entry_count;
     if (pruned === null || pruned < seal || pruned === seal && isRead) return false;
     const entries = after === null ? "all entries" : afterCursor(after);
@@ -287,7 +287,7 @@ function follows(group: AuditGroup, previous: AuditGroup | null): boolean {
     countThrough(previous) === group.entries_before;
 }
 
-/** How many entries an organization has up to a group and with it. */
+/** Number of an organization's entries up to and including a group. */
 function countThrough({ entries_before, entry_count }: AuditGroup): number {
   return entries_before + entry_count;
 }

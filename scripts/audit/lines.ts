@@ -4,8 +4,8 @@ const blockSize = 1024 * 1024;
 const longestLine = 32 * blockSize;
 
 /**
- * The bytes of a stream in blocks that end where a line ends, about a megabyte each, all of them
- * with memory of their own. The last block ends where the stream does.
+ * Splits a stream into blocks of whole lines, about a megabyte each, each with memory of its own.
+ * The last block ends with the stream.
  */
 export async function* wholeLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let pending: Uint8Array[] = [];

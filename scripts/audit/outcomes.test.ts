@@ -1,4 +1,4 @@
-/** The outcomes that docs/audit.md lists: each has a bundle that shows it, and its exit code. */
+/** The outcomes listed in docs/audit.md: each has a bundle that causes it, and its exit code. */
 import assert from "node:assert/strict";
 import { timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
 import { toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
@@ -27,7 +27,7 @@ import {
 import { exitCode } from "./verdict.ts";
 import { verifyBundle } from "./verify.ts";
 
-/** A bundle and what is asked of it. */
+/** A bundle and the request to verify it with. */
 interface Shown {
   lines: Line[];
   asked?: Asked;

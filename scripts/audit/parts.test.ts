@@ -40,7 +40,7 @@ async function logOf(seals: number, change: (entry: AuditEntry) => void = () => 
   return log;
 }
 
-/** The exit code and the codes that say why, and the notes. */
+/** The exit code, its codes, and the notes. */
 async function verify(lines: Line[], asked: Asked = {}) {
   const stream = ReadableStream.from([asBytes(lines)]);
   const { verdict } = await verifyBundle(stream, { keys, reader: inline(), asked });
@@ -52,7 +52,7 @@ async function outcomeOf(lines: Line[], asked: Asked = {}) {
   return (await verify(lines, asked)).outcome;
 }
 
-/** What a log shows up to a place, and after it once it was pruned through a seal. */
+/** The exports of a log up to a limit, and after it once the log was pruned through a seal. */
 async function prunedBetween(limit: number, throughSeal: number) {
   const log = await logOf(4);
   const early = await exported(log, organization, { limit });
@@ -75,7 +75,7 @@ Deno.test("what was pruned between two parts is gone without a proof, as before 
       note,
       `${gone} entries after ${after} were pruned, as --pruned says, up to seal ${through}`,
     );
-    // What is not accounted for by the claim is missing all the same.
+    // The claim covers less than is missing.
     const [header, ...rest] = late;
     const previous = header!.previous as Line;
     for (
@@ -104,7 +104,7 @@ Deno.test("where all that follows was pruned, a part without entries is no proof
     assert.deepEqual(await outcomeOf(joined, { pruned: 3 }), [2, "BEGINS_PRUNED"]);
     assert.deepEqual(await outcomeOf(joined, { pruned: 4 }), [0]);
   }
-  // Pruned no further than the parts before it go: nothing is missing.
+  // Pruned no further than the earlier parts go: nothing is missing.
   const { early, late } = await prunedBetween(8, 4);
   assert.deepEqual(await outcomeOf([...early, ...late]), [0]);
 });
@@ -139,7 +139,7 @@ Deno.test("an old tail on a newer part is older than a checkpoint that was kept"
   const head = await exported(log, organization, { limit: 2 });
   const heads = await exported(log, organization, { limit: 8 });
   assert.equal(await compare(head, tail), "LOG_TRUNCATED");
-  // It has no checkpoint, and was exported before the part before it.
+  // It has no checkpoint, and was exported before the previous part.
   const [header, ...rest] = empty;
   const exported_at = new Date(Date.parse(String(header!.exported_at)) - 60_000).toISOString();
   const early = await restated([{ ...header, exported_at }, ...rest], signer);
@@ -154,7 +154,7 @@ Deno.test("a file that ends within a seal says that more follows", async () => {
   const early = await exported(log, organization, { limit: 3 });
   const ended = early.with(-2, { ...early.at(-2)!, next: null });
   assert.deepEqual(await outcomeOf(await restated(ended, signer)), [1, "ENTRY_MISSING"]);
-  // The database shows nothing after the first part, and the function signs that.
+  // The database hides everything after the first part, and the function signs that.
   const empty = (await exported(log, organization, { after: "3:2" })).map((line) => {
     if (line.type === "bundle") return { ...line, after: "2:1" };
     return line.type === "end" ? { ...line, cursor: "2:1" } : line;
@@ -206,7 +206,7 @@ Deno.test("an erasure between two exports is no tampering, but what it removed i
     await outcomeOf(await exportedAt(recordedAt - hour, before, after)),
     [2, "REMOVAL_UNDECIDED"],
   );
-  // An export that was made after the removal shows all that was removed.
+  // An export made after the removal shows all that was removed.
   assert.deepEqual(
     await outcomeOf(await exportedAt(recordedAt + hour, before, after)),
     [1, "REMOVAL_UNRECORDED"],

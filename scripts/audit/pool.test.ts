@@ -13,7 +13,7 @@ const keys = [await parseVerifierKey(await formatVerifierKey(sample.signer))];
 const bytes = asBytes(sample.lines);
 const blockSize = 1024 * 1024;
 
-/** The verdict where the bytes arrive in pieces that end at some places. */
+/** The verdict if the bytes arrive in pieces that end at these offsets. */
 async function verdictOf(reader: BlockReader, ends: number[]) {
   const pieces = [0, ...ends].map((from, index) => bytes.slice(from, ends[index]));
   const stream = ReadableStream.from(pieces);
@@ -24,7 +24,7 @@ function everySo(size: number): number[] {
   return Array.from({ length: Math.floor(bytes.length / size) }, (_, index) => size * (index + 1));
 }
 
-Deno.test("a bundle has the same verdict wherever its blocks end, and whoever reads them", async () => {
+Deno.test("a bundle has the same verdict wherever its blocks end, and on every reader", async () => {
   const expected = await verdictOf(inline(), []);
   assert.deepEqual([expected.entries, expected.covered, expected.findings], [3201, 3201, []]);
   const lineEnd = bytes.lastIndexOf(10, blockSize - 1) + 1;
@@ -33,7 +33,7 @@ Deno.test("a bundle has the same verdict wherever its blocks end, and whoever re
     everySo(blockSize),
     everySo(blockSize + 1),
     everySo(65_521),
-    // A line that ends where a piece does, and pieces of one byte and of none.
+    // A line that ends with a piece, and pieces of one byte and of none.
     [lineEnd, lineEnd, lineEnd + 1],
     [lineEnd - 1, lineEnd],
     [bytes.length - 1],

@@ -1,11 +1,11 @@
 import { Failure } from "../stack/failure.ts";
 import { type Block, readBlock } from "./block.ts";
 
-/** Something that reads blocks, several at a time. */
+/** Reads blocks, several at a time. */
 export interface BlockReader {
-  /** How many blocks it is worth having under way at once. */
+  /** How many blocks should be in progress at once. */
   readonly parallel: number;
-  /** Reads a block, whose bytes are gone afterwards. */
+  /** Reads a block; its bytes are transferred and unusable afterwards. */
   read(bytes: Uint8Array): Promise<Block>;
   stop(): void;
 }
@@ -16,8 +16,8 @@ export function inline(): BlockReader {
 }
 
 /**
- * Reads on worker threads; each works off its blocks in the order they come. Where one of them dies
- * its blocks fail with WORKER_FAILED.
+ * Reads on worker threads; each processes its blocks in order. If a thread dies, its blocks fail
+ * with WORKER_FAILED.
  */
 export function workerPool(
   size: number,
@@ -49,7 +49,7 @@ function startWorker(script: URL) {
   return {
     read(bytes: Uint8Array): Promise<Block> {
       const block = Promise.withResolvers<Block>();
-      // Only the first to fail is waited for.
+      // Only the first failure is awaited.
       block.promise.catch(() => {});
       if (failure) {
         block.reject(failure);

@@ -1,4 +1,4 @@
-/** A line on standard error that says how far a long task is, at most once a second. */
+/** A progress line on standard error, at most once a second. */
 export function progressLine(
   write: (text: string) => void = writeToStderr,
   now: () => number = () => performance.now(),
@@ -22,6 +22,6 @@ function writeToStderr(text: string): void {
   try {
     Deno.stderr.writeSync(new TextEncoder().encode(text));
   } catch {
-    // Nobody watches, which is no reason to stop.
+    // A closed standard error must not stop the task.
   }
 }

@@ -1,4 +1,4 @@
-/** The lines of a bundle beside its entries: each has exactly these fields, of these types. */
+/** The lines of a bundle other than entries: each has exactly these fields, of these types. */
 import { fromBase64, MalformedError } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import type {
   AuditGroup,
@@ -18,7 +18,7 @@ export interface HeaderLine {
   previous: AuditGroup | null;
 }
 
-/** The line before the entries of a seal: those before `first` are given as nodes. */
+/** The line before the entries of a seal: the entries before `first` are given as nodes. */
 export type GroupLine = AuditGroup & { first: number; before: string[] };
 
 /** The nodes after the last entry of a bundle that ends within a seal. */
@@ -26,14 +26,14 @@ export interface RestLine {
   nodes: string[];
 }
 
-/** The line that says where a bundle ends. */
+/** The end of a bundle. */
 export interface EndLine {
   entries: number;
   next: string | null;
   cursor: string | null;
 }
 
-/** The last line: the signed statement about all before it. */
+/** The last line: the signed statement about everything before it. */
 export interface StatementLine {
   note: string | null;
 }
@@ -129,7 +129,7 @@ const consistency: Checks<ConsistencyProof> = {
   path: hashes,
 };
 
-/** A consistency proof as the function `bulwark-audit` answers it. */
+/** A consistency proof as the function `bulwark-audit` returns it. */
 export function readConsistency(value: unknown): ConsistencyProof {
   nested(consistency)(value, "the proof");
   return value as ConsistencyProof;
@@ -148,7 +148,7 @@ function reader<Line>(checks: Checks<Line>): (record: Record<string, unknown>) =
 
 function exact<Line>(record: Record<string, unknown>, checks: Checks<Line>): void {
   for (const field of Object.keys(record)) {
-    // Its name is not shown: a terminal might obey it.
+    // Its name is not shown: it could contain terminal control sequences.
     if (!Object.hasOwn(checks, field)) {
       throw new MalformedError("it has a field it should not have");
     }

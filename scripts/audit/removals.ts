@@ -4,23 +4,23 @@ import type { AuditEntry } from "../../supabase/functions/_bulwark/audit/records
 import type { Block } from "./block.ts";
 import { sha256 } from "./hashes.ts";
 
-/** A removal of payloads that its record does not account for. */
+/** Removed payloads that their record does not account for. */
 export interface UnrecordedRemoval {
   record: string;
   entries: number;
   /** The first entry that names the record. */
   entry: string;
-  /** What the record says; null where there is none. */
+  /** The statement of the record; null if there is none. */
   stated: Pick<StatedRemoval, "entries" | "at"> | null;
 }
 
-/** Compares the payloads that are gone with the records that say why. */
+/** Compares the removed payloads with the records of their removal. */
 export class Removals {
   readonly #removed = new Map<string, string[]>();
   readonly #records = new Map<string, StatedRemoval>();
   #count = 0;
 
-  /** How many payloads are gone. */
+  /** Number of removed payloads. */
   get count(): number {
     return this.#count;
   }
@@ -45,24 +45,24 @@ export class Removals {
   }
 }
 
-/** What a record says it removed. */
+/** A removal that a record states. */
 export interface StatedRemoval {
   id: string;
   entries: number;
   digest: string;
-  /** When it says so, in microseconds since 2000. */
+  /** The record's own time, in microseconds since 2000. */
   at: number;
 }
 
 /**
- * What an entry of type compliance.data_deleted says of the entries that name it. A tombstone of a
- * pruning restates it for what is left of earlier removals.
+ * The removals that an entry of type compliance.data_deleted states. The tombstone of a pruning
+ * restates earlier removals whose entries were pruned in part.
  */
 export function statedRemovals(entry: AuditEntry): StatedRemoval[] {
   const { id, source, payload, occurred_at_us: at } = entry;
   if (payload === undefined || source !== "system") return [];
   const said: unknown = JSON.parse(payload);
-  // The log's own records name nothing twice: one that does is read by nobody.
+  // The log's own records have no duplicate keys, so a record with one is ignored.
   if (!isObject(said) || keysIn(said) !== keysWritten(payload)) return [];
   const { action, details } = said;
   if (!isObject(details)) return [];
@@ -81,20 +81,20 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** How many keys a parsed value has, at all levels. */
+/** Number of keys in a parsed value, at all levels. */
 function keysIn(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   const own = Array.isArray(value) ? 0 : Object.keys(value).length;
   return Object.values(value).reduce((sum: number, each) => sum + keysIn(each), own);
 }
 
-/** How many keys JSON text has, one that is there twice counted twice. */
+/** Number of keys in JSON text, duplicates included. */
 function keysWritten(text: string): number {
   const strings = text.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/g);
   return strings.reduce((sum, [, colon]) => sum + (colon ? 1 : 0), 0);
 }
 
-/** SHA-256 over the ids in rising order, as the record has it. */
+/** SHA-256 over the ids in rising order, as in the record. */
 function digest(ids: string[]): string {
   return toBase64(sha256(concat(...ids.toSorted().map((id) => uuidBytes(id, "id")))));
 }

@@ -1,6 +1,6 @@
 import { exitCode, type Verdict } from "./verdict.ts";
 
-/** A verdict as lines for people: what was verified, what not, and what is wrong, first things first. */
+/** A verdict as lines for people: what was verified, what was not, and what is wrong. */
 export function reportLines(verdict: Verdict, seconds: number): string[] {
   const { entries, covered, findings, unproved } = verdict;
   const rate = number(Math.round(entries / Math.max(seconds, 0.001)));

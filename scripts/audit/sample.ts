@@ -1,4 +1,4 @@
-/** Logs made up for tests, sealed and signed with the functions of `_bulwark/audit`, not ours. */
+/** Logs made up for tests, sealed and signed with the functions of `_bulwark/audit`. */
 import { sealBytes, timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
 import { fromBase64, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
@@ -28,10 +28,10 @@ import {
   signStatement,
 } from "../../supabase/functions/_bulwark/audit/statement.ts";
 
-/** A line of a bundle, as the object it is. */
+/** A line of a bundle, as an object. */
 export type Line = Record<string, unknown>;
 
-/** A made-up log: the lines of its export, and what verifies it. */
+/** A made-up log: the lines of its export, and the keys that verify it. */
 export interface Sample {
   organization: string;
   log: SampleLog;
@@ -51,7 +51,7 @@ export async function sampleSigner(byte: number, name = "sample.test/audit"): Pr
   return signer!;
 }
 
-/** The entries of one organization in one seal, as the log keeps them. */
+/** The entries of one organization in one seal, as the log stores them. */
 interface StoredGroup {
   group: AuditGroup;
   hash: Uint8Array;
@@ -60,7 +60,7 @@ interface StoredGroup {
   leaves: Uint8Array[];
 }
 
-/** A log in memory that seals, signs, prunes and is exported as the database does it. */
+/** A log in memory that seals, signs, prunes and exports like the database. */
 export class SampleLog {
   readonly seals: { seal: AuditSeal; groups: StoredGroup[]; leaf: Uint8Array }[] = [];
   note: string | null = null;
@@ -70,7 +70,7 @@ export class SampleLog {
 
   constructor(readonly signer: Signer) {}
 
-  /** Entries that nobody sealed yet. */
+  /** New entries, not sealed yet. */
   entries(count: number, organization_id: string | null): AuditEntry[] {
     return Array.from({ length: count }, () => makeEntry(this.#made++, organization_id));
   }
@@ -123,7 +123,10 @@ export class SampleLog {
     this.#prunedThrough = throughSeal;
   }
 
-  /** An organization's log as the function `bulwark-audit` reads it; a page has at most so many seals. */
+  /**
+   * An organization's log as the function `bulwark-audit` reads it; a page has at most so many
+   * seals.
+   */
   source(organization_id: string | null, sealsPerPage = Infinity): ExportSource {
     const groups = () => this.#groupsOf(organization_id);
     return {
@@ -215,7 +218,7 @@ export async function makeSample(
   options: {
     signer?: Signer;
     change?: (entry: AuditEntry, index: number) => void;
-    /** Whether every seal has a proof, as every page of an export has, and not the last alone. */
+    /** Whether every seal has a proof, like every page of an export, or only the last. */
     proofs?: boolean;
   } = {},
 ): Promise<Sample> {
@@ -255,8 +258,8 @@ export async function exported(
 }
 
 /**
- * The lines with statements that fit them, as the function signs whatever the database hands it: what
- * is altered so has to be found by what was sealed.
+ * The lines with statements that fit them, since the function signs whatever the database returns:
+ * only sealed hashes reveal such an alteration.
  */
 export async function restated(lines: Line[], signer: Signer): Promise<Line[]> {
   const made: Line[] = [];
@@ -302,7 +305,7 @@ async function describe(bundle: Line[], signer: Signer): Promise<ExportStatement
   };
 }
 
-/** What a function returns, or null where it throws. */
+/** The result of a function, or null if it throws. */
 async function orNull<Value>(make: () => Value | Promise<Value>): Promise<Value | null> {
   try {
     return await make();
@@ -333,7 +336,7 @@ async function nodesOf(leaves: Uint8Array[], from: number, to: number): Promise<
   return nodes;
 }
 
-/** The inclusion proof of a leaf, from below (RFC 9162 2.1.3.1). */
+/** The inclusion proof of a leaf, bottom-up (RFC 9162 2.1.3.1). */
 async function pathOf(leaves: Uint8Array[], index: number): Promise<Uint8Array[]> {
   if (leaves.length < 2) return [];
   const split = 2 ** (Math.ceil(Math.log2(leaves.length)) - 1);

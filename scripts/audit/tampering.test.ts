@@ -1,7 +1,7 @@
 /**
- * Real bundles altered in every way that one can think of. Nothing that differs in a byte ends with 0;
- * and where the statement at the end is signed anew, as if the database had lied to the function,
- * nothing ends with 0 that has other entries.
+ * Real bundles altered in many ways. No bundle that differs in a byte ends with 0. With a new
+ * statement at the end, as if the database had lied to the function, none with other entries ends
+ * with 0.
  */
 import assert from "node:assert/strict";
 import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
@@ -29,7 +29,7 @@ import {
 import { exitCode } from "./verdict.ts";
 import { verifyBundle } from "./verify.ts";
 
-/** An untouched bundle, and what has to be asked for so that it is proved. */
+/** An untouched bundle, and the request with which it is proved. */
 interface Genuine {
   name: string;
   lines: Line[];
@@ -72,7 +72,7 @@ async function makeGenuine(): Promise<Genuine[]> {
   ];
 }
 
-/** Three organizations in four seals; of the first a payload is removed under a record. */
+/** Three organizations in four seals; a payload of the first is removed under a record. */
 async function makeLog(change: (entry: AuditEntry) => void = () => {}): Promise<SampleLog> {
   const log = new SampleLog(signer);
   const lists = (...counts: [number, string | null][]) =>
@@ -114,20 +114,20 @@ async function makeForeign(): Promise<Line[]> {
   ])).flat();
 }
 
-/** What `npm run verify-audit` ends with. */
+/** The exit code of `npm run verify-audit`. */
 async function codeOf(bytes: Uint8Array, asked: Asked): Promise<number> {
   try {
     const stream = ReadableStream.from([bytes]);
     const { verdict } = await verifyBundle(stream, { keys, reader: inline(), asked });
     return exitCode(verdict);
   } catch (thrown) {
-    // Anything else is a defect of the verifier.
+    // Any other error is a defect of the verifier.
     if (thrown instanceof Failure) return thrown.status;
     throw thrown;
   }
 }
 
-/** That an altered bundle is found, as it is and with a statement that fits it. */
+/** Asserts that an altered bundle is found, as it is and with a statement that fits it. */
 async function assertFound({ name, lines, asked }: Genuine, altered: Line[], what: string) {
   const bytes = asBytes(altered);
   const original = asBytes(lines);
@@ -138,12 +138,12 @@ async function assertFound({ name, lines, asked }: Genuine, altered: Line[], wha
   assert.deepEqual(entriesOf(lying), entriesOf(lines), `${name}, stated anew: ${what}`);
 }
 
-/** What a reader takes from a bundle: the entries, whatever order their fields have. */
+/** The entries of a bundle as a reader sees them, in any order of fields. */
 function entriesOf(lines: Line[]): unknown[] {
   return lines.filter(({ type }) => type === "entry").map((entry) => Object.entries(entry).sort());
 }
 
-/** Numbers that are the same in each run (a linear congruential generator). */
+/** Pseudo-random numbers, the same in each run (a linear congruential generator). */
 function* numbers(seed: number): Generator<number> {
   for (let state = seed;;) {
     state = (state * 1103515245 + 12345) % 2 ** 31;
@@ -183,7 +183,7 @@ Deno.test("no line can be taken from another bundle", async () => {
       const type = bundle.lines[at]!.type;
       const others = [...foreign, ...genuine.flatMap(({ lines }) => lines)];
       for (const [index, line] of others.entries()) {
-        // Of the same type all but entries, of which there are so many, and of the others some.
+        // All lines of each type, but only some of the many entries.
         const isLikely = line.type === type && type !== "entry";
         if (!isLikely && random.next().value % 61 !== 0) continue;
         await assertFound(bundle, bundle.lines.with(at, line), `line ${at} is foreign ${index}`);
@@ -192,7 +192,7 @@ Deno.test("no line can be taken from another bundle", async () => {
   }
 });
 
-/** Every place in a value, as the keys that lead there. */
+/** Every position in a value, as a path of keys. */
 function* placesIn(value: unknown, path: (string | number)[] = []): Generator<(string | number)[]> {
   if (typeof value !== "object" || value === null) return;
   for (const key of Array.isArray(value) ? value.keys() : Object.keys(value)) {
@@ -201,7 +201,7 @@ function* placesIn(value: unknown, path: (string | number)[] = []): Generator<(s
   }
 }
 
-/** A copy with another value at a place; undefined: without it. */
+/** A copy with another value at a path; undefined: without it. */
 function changed(line: Line, path: (string | number)[], value: unknown): Line {
   const copy = structuredClone(line);
   let holder = copy;
@@ -244,7 +244,7 @@ Deno.test("no field can be removed, added or have another value", async () => {
           Object.hasOwn(other, name) && path.length === 1 ? [other[name]] : []
         );
         const value = path.reduce<unknown>((within, key) => (within as Line)[key], line);
-        // The same in the lower bits, where a number is hashed with fewer.
+        // Equal in the lower bits, if a number is hashed with fewer.
         const wrapped = typeof value === "number" ? [value + 2 ** 32, value - 2 ** 32] : [];
         for (const other of wrapped) {
           const altered = lines.with(at, changed(line, path, other));
@@ -325,26 +325,26 @@ Deno.test("the known ways to hide entries are found, alone and together", async 
     for (const at of groups) {
       const group = lines[at]! as Line & { entry_count: number };
       const entries = lines.slice(at + 1).findIndex(({ type }) => type !== "entry");
-      // All entries of a group said to stand before the bundle.
+      // Claims that all entries of a group stand before the bundle.
       for (const before of [group.before, []]) {
         const skipped = { ...group, first: group.entry_count, before };
         await assertFound(bundle, lines.toSpliced(at, 1 + entries, skipped), `group ${at} skipped`);
         const one = lines.toSpliced(at, 2, { ...group, first: 1, before });
         await assertFound(bundle, one, `the first entry of group ${at} skipped`);
       }
-      // The last group said to go on in another bundle.
+      // Claims that the last group continues in another bundle.
       const open = lines.toSpliced(at + 1, entries).map((line) =>
         line.type === "end" ? { ...line, next: line.cursor ?? "9:9" } : line
       );
       await assertFound(bundle, open, `group ${at} left open`);
-      // What comes before a group dropped, with a beginning made up for it.
+      // Drops everything before a group, with a made-up beginning.
       for (const after of ["0:0", `${Number(group.seal) - 1}:1`, null]) {
         const pruned = Number(group.seal) - 1;
         const { type: _type, first: _first, before: _before, ...previous } =
           lines[groups.filter((each) => each < at).at(-1) ?? at]!;
         for (const claim of [{ after }, { after, pruned, previous }]) {
           const beheaded = [{ ...lines[0]!, ...claim }, ...lines.slice(at)];
-          // What --pruned accepts as gone may be gone.
+          // Entries that --pruned accepts as gone may be gone.
           const isAccepted = "previous" in claim &&
             Number(previous.seal) <= (bundle.asked.pruned ?? 0);
           if (at > 1 && !isAccepted) {

@@ -1,9 +1,6 @@
 import { sha256Into } from "./sha256.ts";
 
-/**
- * An RFC 6962 tree that takes its leaves one by one and keeps only the right edge: 32 bytes a level,
- * however many leaves there are.
- */
+/** An RFC 6962 tree that takes its leaves one by one and keeps only the right edge: 32 bytes a level. */
 export class GrowingTree {
   #size = 0;
   readonly #edge = new Uint8Array(32 * 54);
@@ -23,8 +20,8 @@ export class GrowingTree {
   }
 
   /**
-   * Appends the roots of the fewest full subtrees that cover the leaves up to a size; false where
-   * they are not as many as that takes.
+   * Appends the roots of the fewest full subtrees that cover the leaves up to a size; false if
+   * their number is wrong.
    */
   appendNodes(nodes: readonly Uint8Array[], size: number): boolean {
     for (const node of nodes) {
@@ -36,7 +33,7 @@ export class GrowingTree {
     return this.#size === size;
   }
 
-  /** The tree head over what was appended so far. */
+  /** The tree head over all leaves so far. */
   root(): Uint8Array {
     const root = new Uint8Array(32);
     if (this.#size === 0) {
@@ -54,12 +51,12 @@ export class GrowingTree {
     return root;
   }
 
-  /** Forgets everything. */
+  /** Removes all leaves. */
   clear(): void {
     this.#size = 0;
   }
 
-  /** Appends a full subtree of 2^level leaves, whose place has to be a multiple of that. */
+  /** Appends a full subtree of 2^level leaves, at a position that is a multiple of that. */
   #appendNode(leaves: Uint8Array, at: number, level: number): void {
     const node = this.#node;
     const width = 2 ** level;

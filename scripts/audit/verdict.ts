@@ -1,10 +1,10 @@
-/** What is wrong with a log; the code is stable. */
+/** A finding against a log; the code is stable. */
 export interface Finding {
   code: FindingCode;
   message: string;
 }
 
-/** The ways in which a bundle can fail to be the log that was sealed and signed. */
+/** Ways in which a bundle differs from the log that was sealed and signed. */
 export type FindingCode =
   | "ENTRY_ALTERED"
   | "ENTRY_MISSING"
@@ -21,13 +21,13 @@ export type FindingCode =
   | "LOG_TRUNCATED"
   | "REMOVAL_UNRECORDED";
 
-/** Something that is neither proved nor disproved; the code is stable. */
+/** A fact that is neither proved nor disproved; the code is stable. */
 export interface Unproved {
   code: UnprovedCode;
   message: string;
 }
 
-/** Why nobody can say of a bundle that it is the whole log, or the part that was asked for. */
+/** Why a bundle is not proved to be the whole log, or the requested part. */
 export type UnprovedCode =
   | "NOT_SIGNED"
   | "NOT_STATED"
@@ -39,7 +39,7 @@ export type UnprovedCode =
   | "ENDS_EARLY"
   | "REMOVAL_UNDECIDED";
 
-/** A list that counts what is beyond its first thousand: one bundle may have millions of findings. */
+/** A list that only counts items beyond its first thousand: a bundle may have millions of findings. */
 export class ShortList<Item> {
   readonly items: Item[] = [];
   more = 0;
@@ -54,27 +54,27 @@ export class ShortList<Item> {
 export interface Verdict {
   organization: string | null;
   entries: number;
-  /** Entries that a signed checkpoint covers. */
+  /** Number of entries that a signed checkpoint covers. */
   covered: number;
   groups: number;
   payloadsRemoved: number;
-  /** When the last of its exports was made: what came later is not in it. */
+  /** When its last export was made; later entries are not in it. */
   exportedAt: string;
-  /** The keys that signed it, as the log's name and the key's hash: of each note the first given. */
+  /** The keys that signed it, as the log's name and the key's hash: of each note the first given one. */
   signers: string[];
-  /** The size of the tree that the newest checkpoint of the bundle signed; null without one. */
+  /** The tree size of the bundle's newest checkpoint; null without one. */
   treeSize: number | null;
-  /** Where the export has to go on; null where the bundle holds all that was there. */
+  /** The cursor of the next export; null if the bundle holds everything there was. */
   next: string | null;
-  /** The first thousand of each, and how many more there are. */
+  /** The first thousand of each, and the number of further ones. */
   findings: Finding[];
   unproved: Unproved[];
   more: number;
-  /** What is proved and worth knowing, for people. */
+  /** Proved facts worth knowing, for people. */
   notes: string[];
 }
 
-/** 0 where every entry of what was asked for is proved, 1 where something is wrong, 2 otherwise. */
+/** 0 if every requested entry is proved, 1 if something is wrong, 2 otherwise. */
 export function exitCode({ findings, unproved }: Pick<Verdict, "findings" | "unproved">): number {
   if (findings.length > 0) return 1;
   return unproved.length > 0 ? 2 : 0;

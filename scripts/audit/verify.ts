@@ -5,18 +5,18 @@ import { wholeLines } from "./lines.ts";
 import type { BlockReader } from "./pool.ts";
 import type { Verdict } from "./verdict.ts";
 
-/** How to verify a bundle. */
+/** Options of a verification. */
 export interface VerifyOptions {
   keys: readonly VerifierKey[];
   reader: BlockReader;
-  /** What of the log has to be there; by default all of it. */
+  /** The part of the log that has to be present; by default all of it. */
   asked?: Asked;
   /** Called after every block with the bytes and entries so far. */
   onProgress?: (bytes: number, entries: number) => void;
 }
 
 /**
- * Verifies a bundle as it streams by. Blocks are hashed side by side and taken in order.
+ * Verifies a bundle as a stream. Blocks are hashed in parallel and processed in order.
  * @throws Failure NOT_A_BUNDLE, MALFORMED_BUNDLE, BUNDLE_CUT, WRONG_KEY, BAD_KEY, LINE_TOO_LONG
  */
 export async function verifyBundle(

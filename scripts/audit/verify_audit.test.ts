@@ -22,7 +22,7 @@ const program = [
   `--config=${inRepository("deno.json")}`,
   inRepository("scripts", "verify_audit.ts"),
 ];
-// Nobody holds its input open, which must not look as if its parent had died.
+// A closed standard input must not look as if the parent had died.
 const surroundings = {
   env: { NO_COLOR: "1", BULWARK_PARENT_PIPE: "" },
   stdin: "null",
@@ -36,7 +36,7 @@ async function run(...args: string[]): Promise<{ code: number; text: string }> {
   return textOf(await command.output());
 }
 
-/** The same within a line of shell, which has the command as "$@". */
+/** Runs the program in a line of shell, where it is "$@". */
 async function shell(line: string, ...args: string[]): Promise<{ code: number; text: string }> {
   const command = new Deno.Command("bash", {
     args: ["-c", line, "bash", Deno.execPath(), ...program, ...args],
@@ -135,7 +135,7 @@ Deno.test("verify-audit compares with an older checkpoint only by a proof", asyn
   assert.equal(await compare({ ...proof, path: [] }), 1);
   assert.equal(await compare({ ...proof, path: [toBase64(first!)] }), 1);
   assert.equal(await compare({ ...proof, to_root: proof.from_root }), 1);
-  // A proof between other sizes says nothing of these.
+  // A proof between other sizes says nothing about these.
   for (const sizes of [{ from_size: 0 }, { from_size: 2 }, { to_size: 1 }, { to_size: 3 }]) {
     assert.equal(await compare({ ...proof, ...sizes }), 2);
   }
@@ -156,7 +156,7 @@ Deno.test("verify-audit ends with 2 and one line where nothing can be said", asy
     [[bundle, "--key", wrong], /signed by none of the keys/],
     [[half, "--key", sample.vkey], /Cannot verify: /],
     [[`${folder}/none`, "--key", sample.vkey], /no such file/],
-    // It opens, and cannot be read: not to be mistaken for a finding, which ends with 1.
+    // It opens, but cannot be read: this must not end with 1 like a finding.
     [[folder, "--key", sample.vkey], /^Cannot read .*: Is a directory/],
     [[bundle, "--key", sample.vkey, "--checkpoint", half], /Cannot use/],
     [[bundle, "--key", sample.vkey, "--key", sample.vkey], /two of the keys given/],
@@ -195,7 +195,7 @@ Deno.test("verify-audit reads pipes and links, and stops when it is told to", as
   for (const path of ["loop", "good.ndjson/below", "n".repeat(5000)]) {
     assert.equal((await run(`${folder}/${path}`, ...key)).code, 2);
   }
-  // Nobody ever writes into this one; it waits for its first byte.
+  // Nobody ever writes into this one; the program waits for its first byte.
   const waiting =
     'mkfifo "$FIFO"; exec 3<> "$FIFO"; "$@" "$FIFO" 3<&- & sleep 1; kill -TERM $!; wait $!';
   const stopped = await shell(waiting.replaceAll("$FIFO", `${folder}/fifo`), ...key);

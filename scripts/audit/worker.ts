@@ -1,4 +1,4 @@
-/** Hashes blocks of a bundle beside the main thread. */
+/** Hashes blocks of a bundle on a worker thread. */
 import { readBlock } from "./block.ts";
 
 const scope = self as unknown as {

@@ -1,8 +1,7 @@
 /**
- * What the audit log costs the writer, beside writing without one, beside a trigger that only
- * appends, and beside supa_audit: `npm run bench -- audit [--supa-audit <its SQL file>]`. Measured
- * with pgbench on Debian's PostgreSQL 15, durable as a production database is, and with the sealer
- * at work while ours writes.
+ * The cost of the audit log for writers, compared with no log, with a trigger that only appends,
+ * and with supa_audit: `npm run bench -- audit [--supa-audit <its SQL file>]`. Measured with
+ * pgbench on Debian's PostgreSQL 15, with durable settings and a running sealer.
  */
 import { join } from "node:path";
 import { debianPostgres, exists, type PostgresInstallation } from "../stack/binaries.ts";
@@ -18,7 +17,7 @@ import {
 
 const seconds = 3;
 
-/** The columns and indexes of the log, filled by a trigger that does nothing else. */
+/** The columns and indexes of the log, filled by a trigger that only appends. */
 const floor = `
   create table bench.log (like bulwark.audit_logs including indexes);
   alter table bench.log alter id set default gen_random_uuid(),
@@ -81,7 +80,7 @@ export default bench({
         bulk => true);
     `);
     if (typeof supaAudit === "string") {
-      // The file is an extension's script; outside of an extension this call of it fails.
+      // The file is an extension script; outside of an extension this call fails.
       const script = (await Deno.readTextFile(supaAudit))
         .replaceAll(/^select pg_catalog\.pg_extension_config_dump.*$/gm, "");
       await admin.unsafe(`set search_path = public, extensions; ${script}; reset search_path`);
@@ -157,7 +156,7 @@ function debian(): PostgresInstallation {
   );
 }
 
-/** Runs a script with so many clients for a while and returns transactions a second. */
+/** Runs a script with so many clients and returns transactions a second. */
 function pgbenchOn({ url }: BenchContext): (clients: number, script: string) => Promise<number> {
   return async (clients, script) => {
     const file = await Deno.makeTempFile({ suffix: ".sql" });
@@ -183,7 +182,7 @@ function pgbenchOn({ url }: BenchContext): (clients: number, script: string) => 
   };
 }
 
-/** Does a task with the log being sealed each second, as in operation. */
+/** Runs a task while the log is sealed each second. */
 async function whileSealing<T>(postgres: Sql, task: () => Promise<T>): Promise<T> {
   let done = false;
   const loop = async () => {
@@ -201,7 +200,7 @@ async function whileSealing<T>(postgres: Sql, task: () => Promise<T>): Promise<T
   }
 }
 
-/** Does a task while transactions that have written to a table stay open for 200 ms each. */
+/** Runs a task while transactions that have written to a table stay open for 200 ms each. */
 async function whileIdling<T>(
   { connect }: BenchContext,
   table: string,
@@ -246,7 +245,7 @@ async function longestWait(postgres: Sql, task: () => Promise<unknown>): Promise
   return row?.wait;
 }
 
-/** Entries verified a second over what was sealed so far, up to two million. */
+/** Entries verified a second, over up to two million sealed entries. */
 async function verification(postgres: Sql): Promise<number> {
   const start = performance.now();
   const [row] = await postgres`

@@ -6,9 +6,9 @@ import { inline } from "../audit/pool.ts";
 import type { Verdict } from "../audit/verdict.ts";
 import { verifyBundle } from "../audit/verify.ts";
 
-/** The audit log: written, verified, altered by a superuser, and found out. */
+/** The audit log: written, verified, altered by a superuser, and the alteration found. */
 export async function audit(place: Place): Promise<void> {
-  title("Ada makes an organization and works in it; its table reports is guarded");
+  title("Ada makes an organization and works in it; its table reports is audited");
   const [ada, eve] = [await signUp(place, "Ada"), await signUp(place, "Eve")];
   const slug = `tour-${crypto.randomUUID().slice(0, 8)}`;
   const { id: organization_id } = await step(
@@ -96,7 +96,7 @@ async function tokenOf(
   return (data.session as { access_token: string }).access_token;
 }
 
-/** Has the log's head signed, and returns the public key. */
+/** Signs the log's head, and returns the public key. */
 async function checkpoint(place: Place, token: string): Promise<string> {
   const url = `${place.url}/functions/v1/bulwark-audit/checkpoint`;
   const asked = await fetch(url, {
@@ -112,7 +112,7 @@ async function checkpoint(place: Place, token: string): Promise<string> {
   return keys[0];
 }
 
-/** Exports an organization's log and verifies it as `npm run verify-audit` does. */
+/** Exports an organization's log and verifies it like `npm run verify-audit`. */
 async function exportAndVerify(
   place: Place,
   token: string,
@@ -128,7 +128,7 @@ async function exportAndVerify(
   return (await verifyBundle(answer.body, { keys, reader: inline() })).verdict;
 }
 
-/** Prints a verdict that has to name these entries and nothing else. */
+/** Prints a verdict that has to name exactly these entries. */
 function show({ entries, covered, findings }: Verdict, wanted: string[]): void {
   const named = findings.length === wanted.length &&
     findings.every(({ message }, index) => message.includes(wanted[index] ?? ""));

@@ -1,26 +1,26 @@
 -- Built by npm run build from supabase/schemas/02_audit: edit the sources, not this file.
 
--- Audit: the log of who did what, its vocabulary, and who reads it.
--- Protects against an organization that reads what another one did. That no entry is altered,
--- removed, forged or back-dated is the subject of audit_append_only; what a superuser does, who can
--- switch triggers off, is found by verification (audit_verification), not prevented.
--- SECURITY DEFINER: audited_organizations, because the chains of organizations are for no client.
+-- Audit tables: the log, its event types, and who reads it.
+-- Protects one organization's log from readers of another. audit_append_only keeps entries from
+-- being altered, removed, forged or back-dated. A superuser can switch triggers off; verification
+-- (audit_verification) detects that, nothing prevents it.
+-- SECURITY DEFINER: audited_organizations, because clients cannot read the chains of organizations.
 
 create type bulwark.audit_severity as enum ('debug', 'info', 'warning', 'error', 'critical');
 comment on type bulwark.audit_severity is 'How serious an event is, in rising order.';
 create type bulwark.audit_result as enum ('success', 'failure', 'partial');
-comment on type bulwark.audit_result is 'How what the entry tells of ended.';
+comment on type bulwark.audit_result is 'Whether the event succeeded.';
 create type bulwark.audit_source as enum ('table', 'auth', 'client', 'service', 'system');
 comment on type bulwark.audit_source is
-  'How an entry came to be: seen by the trigger of a guarded table, seen on the auth schema,
-   reported by a client about itself, reported by the service role, or recorded by Bulwark''s own
-   functions (system), which nobody can report: only such an entry accounts for a removal.';
+  'Where an entry comes from: the trigger of an audited table, the auth schema, a client''s report
+   about itself, a report by the service role, or Bulwark''s own functions (system). Nobody can
+   report an entry with source system, and only such an entry accounts for a removal.';
 create type bulwark.audit_actor_type as enum (
   'user', 'api_key', 'service', 'anonymous', 'database'
 );
 comment on type bulwark.audit_actor_type is
-  'What acted: a person, an API key, the service role, a request without a user, or somebody
-   connected to the database without an API role (database_user says as whom).';
+  'Kind of actor: a person, an API key, the service role, a request without a user, or a database
+   connection without an API role (database_user names its login role).';
 
 create table bulwark.audit_event_types (
   name text primary key,
@@ -34,8 +34,7 @@ create table bulwark.audit_event_types (
       array['auth', 'authz', 'config', 'security', 'settings', 'system']
     )
   ),
-  -- What is more serious is kept when payloads are cleaned up, and who reports does not
-  -- decide that.
+  -- More serious entries survive retention, so clients must not be able to report them.
   constraint audit_event_types_clients_report_up_to_warning check (
     not reported_by_clients or severity <= 'warning'
   )
@@ -43,12 +42,13 @@ create table bulwark.audit_event_types (
 comment on table bulwark.audit_event_types is
   'The catalogue of event types (category.name). A host application adds rows of its own.';
 comment on column bulwark.audit_event_types.severity is
-  'What an entry has when its writer names none.';
+  'Severity of an entry whose writer names none.';
 comment on column bulwark.audit_event_types.reported_by_clients is
-  'Whether a client may report it of itself with log_audit_event.';
+  'Whether clients may report this type about themselves with log_audit_event.';
 
--- No foreign keys: an entry outlives what it tells of. No check constraints: each would be parsed
--- anew on every append; the triggers check. Columns stand in order of their alignment.
+-- No foreign keys: an entry outlives the rows it is about. No check constraints: Postgres would
+-- parse each of them again on every append, so the triggers check. Columns are ordered by
+-- alignment.
 create table bulwark.audit_logs (
   id uuid primary key,
   xid xid8 not null,
@@ -79,40 +79,42 @@ create table bulwark.audit_logs (
   commitment bytea
 );
 comment on table bulwark.audit_logs is
-  'What happened, one entry each, never changed and never removed but by retention and erasure,
-   which take the payload and leave the skeleton: id, xid, occurred_at, era, source, severity,
-   result, organization_id, event_type, resource_type. Everything else is payload and may be
-   personal.';
+  'One entry for each event. Entries never change. Only retention and erasure remove a payload; the
+   skeleton stays: id, xid, occurred_at, era, source, severity, result, organization_id, event_type,
+   resource_type. All other columns are payload and may be personal data.';
 comment on column bulwark.audit_logs.id is 'UUID version 7: ordered by time, down to the
    microsecond.';
 comment on column bulwark.audit_logs.xid is
   'The transaction that wrote the entry; it decides which seal holds it.';
 comment on column bulwark.audit_logs.era is
-  'Counts the clusters the log has lived in: transaction ids restart where a dump is restored.';
+  'Number of the cluster that wrote the entry. Transaction ids restart where a dump is restored, so
+   each cluster has a number of its own.';
 comment on column bulwark.audit_logs.actor_id is
-  'Who acted, as the request claims: whoever can run SQL can claim anything. database_user is what
-   the database itself knows.';
-comment on column bulwark.audit_logs.database_user is 'The session_user: who logged in to the
-   database.';
+  'The actor, as the request claims it; anyone who can run SQL can claim to be anybody.
+   database_user is known to the database itself.';
+comment on column bulwark.audit_logs.database_user is
+  'The session_user: the role that logged in to the database.';
 comment on column bulwark.audit_logs.ip is
-  'Where the request came from by the header that a trusted proxy writes (the settings
-   rate_limits.address_header and address_hops) or, of an auth event, by what Supabase Auth saw.
-   While no proxy is trusted it is the first address of X-Forwarded-For, the client''s own claim.';
+  'Client address. From the header that a trusted proxy writes (settings rate_limits.address_header
+   and address_hops) or, for an auth event, as Supabase Auth saw it. While no proxy is trusted it is
+   the first address of X-Forwarded-For, which the client can make up.';
 comment on column bulwark.audit_logs.correlation_id is
-  'The same in all entries of a request: its header x-correlation-id where that is a UUID, else made
-   of the transaction id.';
-comment on column bulwark.audit_logs.parent_id is 'The entry this one belongs to.';
-comment on column bulwark.audit_logs.before is 'Old values: of an update only those that changed.';
-comment on column bulwark.audit_logs.after is 'New values: of an update only those that changed.';
+  'Shared by all entries of a request: its header x-correlation-id if that is a UUID, else derived
+   from the transaction id.';
+comment on column bulwark.audit_logs.parent_id is 'The entry that this one belongs to.';
+comment on column bulwark.audit_logs.before is
+  'Old values; for an update only of the columns that changed.';
+comment on column bulwark.audit_logs.after is
+  'New values; for an update only of the columns that changed.';
 comment on column bulwark.audit_logs.salt is
-  'Blinds the commitment to the payload, and leaves together with the payload.';
+  'Blinds the commitment to the payload; removed together with the payload.';
 comment on column bulwark.audit_logs.removed_by is
-  'The entry that records why the payload is gone; null while it is here.';
+  'The entry that records the removal of the payload; null while the payload is present.';
 comment on column bulwark.audit_logs.commitment is
-  'Of a removed payload: SHA-256 of salt and payload, so that every proof still holds.';
+  'SHA-256 of salt and payload, stored once the payload is removed, so that proofs stay valid.';
 
--- The sealer finds what is new by transaction, readers page through organizations by id, and
--- verification counts what a removal record covers.
+-- Indexes for the sealer (new entries by transaction), for readers (pages of an organization by id)
+-- and for verification (entries that a removal record covers).
 create index audit_logs_xid_idx on bulwark.audit_logs (era, xid);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
@@ -126,12 +128,12 @@ create function bulwark_private.audited_organizations()
   language plpgsql
   stable
   rows 10
-  security definer            -- definer because groups are for no client
+  security definer            -- definer because clients cannot read groups
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select bulwark.organizations_with('audit:read');
-  -- An organization that was deleted is in no list but that of the log.
+  -- A deleted organization is listed only by its groups in the log.
   if bulwark.is_super_admin() then
     return query
       with recursive logged (organization_id) as (
@@ -160,14 +162,15 @@ begin
 end;
 $$;
 comment on function bulwark_private.audited_organizations() is
-  'The organizations whose log the caller may read, for the policy: those with audit:read and, of a
-   super_admin, those that no longer exist too.';
+  'The organizations whose log the caller may read, for the policy: those with audit:read and, for a
+   super_admin, also deleted ones.';
 
 create policy "Anyone signed in reads the catalogue of event types"
   on bulwark.audit_event_types for select to authenticated
   using ((select bulwark.current_person()) is not null);
 
--- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
+-- Each side of the or uses an index; a bare is_super_admin() would make every reader scan the
+-- table.
 create policy "Members read the audit log of organizations where they may"
   on bulwark.audit_logs for select to authenticated
   using (
@@ -211,14 +214,14 @@ insert into bulwark.audit_event_types (name, severity, reported_by_clients, desc
   ('system.startup', 'info', false, 'A part of the installation started'),
   ('system.shutdown', 'info', false, 'A part of the installation stopped');
 
--- Audit leaves: the bytes that are hashed, in one place for sealing, verification, proofs and
+-- Audit leaves: the bytes that are hashed, defined once for sealing, verification, proofs and
 -- export.
--- Protects against proofs that fail, or pass, because two places spell the same entry differently;
--- and against a proof that ends with erasure: the hash covers a commitment to the payload, which
--- stays when the payload goes.
--- No function here; the views read the log with the rights of who asks.
+-- Protects against two places that encode the same entry differently, and keeps proofs valid after
+-- erasure: the hash covers a commitment to the payload, which stays when the payload is removed.
+-- No function here; the views read the log with the rights of the caller.
 
--- The payload is built as text, not as jsonb: what is hashed is then exactly what is exported.
+-- The payload is built as text, not as jsonb, so that the hashed bytes are exactly the exported
+-- ones.
 create view bulwark_private.audit_payloads with (security_invoker = true) as
   select
     e.*,
@@ -240,7 +243,7 @@ create view bulwark_private.audit_payloads with (security_invoker = true) as
     ) end as payload
   from bulwark.audit_logs e;
 comment on view bulwark_private.audit_payloads is
-  'Every entry with the exact text of its payload (null where it was removed).';
+  'Every entry with the exact text of its payload (null once it was removed).';
 
 create view bulwark_private.audit_commitments with (security_invoker = true) as
   select
@@ -281,12 +284,12 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
 comment on view bulwark_private.audit_leaves is
   'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment).';
 
--- Audit eras: in which cluster the log lives. Transaction ids, by which entries are sealed, restart
--- where a dump is restored, so that each cluster's entries are of an era of their own.
--- Protects against a restored or upgraded log that nobody seals, and against a restore that passes
--- for live writes or the other way round.
--- SECURITY DEFINER: audit_log_is_loading, because eras are for no client and triggers of tables
---   that clients write to ask it.
+-- Audit eras: one for each cluster that the log has lived in. Entries are sealed by transaction id,
+-- and those restart where a dump is restored, so each cluster writes under an era of its own.
+-- Protects against a restored or upgraded log that is never sealed, and against taking a restore
+-- for live writes or live writes for a restore.
+-- SECURITY DEFINER: audit_log_is_loading, because clients cannot read eras, and triggers of tables
+--   that clients write call it.
 
 create table bulwark_private.audit_eras (
   -- squawk-ignore prefer-bigint-over-int
@@ -299,14 +302,14 @@ create table bulwark_private.audit_eras (
   constraint audit_eras_is_one_a_table unique (relation, system_identifier)
 );
 comment on table bulwark_private.audit_eras is
-  'The clusters the log has lived in, told apart by their identifier and by the table''s own oid: it
-   is another one after a dump is restored.';
+  'The clusters that the log has lived in, identified by the cluster''s system identifier and the
+   oid of the log''s table. After a dump is restored at least one of them differs.';
 comment on column bulwark_private.audit_eras.settled_at is
-  'When the sealer recorded that the era began, and looked after what a restore loses.';
+  'When the sealer recorded the start of the era and repaired what a restore loses; null before.';
 alter table bulwark_private.audit_eras enable row level security;
 
--- Reading the control file costs more than stamping an entry, so a session remembers what it read.
--- A session that sets it by hand gains nothing: the trigger compares it with its arguments.
+-- Reading the control file costs more than stamping an entry, so the session caches the result.
+-- Setting it by hand gains nothing: the trigger compares it with its own arguments.
 create function bulwark_private.audit_cluster()
   returns text
   language plpgsql
@@ -325,7 +328,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_cluster() is
-  'The cluster and the table that the log lives in, as text; the session remembers it.';
+  'The cluster and table that the log lives in, as text; cached in the session.';
 
 create function bulwark_private.audit_era()
   returns integer
@@ -342,7 +345,7 @@ begin
   from bulwark_private.audit_eras e
   where e.relation = v_relation and e.system_identifier = v_system;
   if not found then
-    -- After the last one that is known of, also where the list of eras was not restored.
+    -- One more than the last known number, also if the list of eras was not restored.
     insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
     select
       greatest(
@@ -354,7 +357,7 @@ begin
       v_relation, v_system, c.timeline_id
     from pg_catalog.pg_control_checkpoint() c
     on conflict on constraint audit_eras_is_one_a_table do nothing;
-    -- A statement of its own: one that calls this function does not see what it inserts.
+    -- A separate statement: the statement that calls this function does not see the insert.
     select e.era into strict v_era
     from bulwark_private.audit_eras e
     where e.relation = v_relation and e.system_identifier = v_system;
@@ -363,8 +366,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_era() is
-  'The era of the log in this cluster; the first call after a restore begins one. Read the era''s
-   row in a later statement.';
+  'The era of this cluster; the first call after a restore inserts it. Read the era''s row in a
+   later statement.';
 
 create function bulwark_private.audit_log_is_settled()
   returns boolean
@@ -381,13 +384,13 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_log_is_settled() is
-  'False from a restore or an upgrade until the sealer has run for the first time.';
+  'False from a restore or an upgrade until the first run of the sealer.';
 
 create function bulwark_private.audit_log_is_loading()
   returns boolean
   language plpgsql
   volatile
-  security definer            -- definer because eras are for no client
+  security definer            -- definer because clients cannot read eras
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -396,8 +399,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_log_is_loading() is
-  'Whether what is written now is a backup that is being restored: rows that were, not changes. In a
-   log that is sealed it never is, whatever session_replication_role says.';
+  'Whether the current writes are a backup being restored: existing rows, not changes. Always false
+   once the log has been sealed in this cluster, whatever session_replication_role is.';
 
 create function bulwark_private.refuse_change()
   returns trigger
@@ -409,7 +412,8 @@ begin
     using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
 end;
 $$;
-comment on function bulwark_private.refuse_change() is 'Trigger: refuses whatever it is made for.';
+comment on function bulwark_private.refuse_change() is
+  'Trigger: refuses every operation it is created for.';
 
 create function bulwark_private.audit_eras_stamp()
   returns trigger
@@ -431,8 +435,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_eras_stamp() is
-  'Trigger: an era is that of this cluster, whatever the insert says, and so there is one. Only a
-   restore brings others.';
+  'Trigger: an inserted era always describes this cluster, so only one can exist for it. A restore
+   may insert others.';
 
 insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline, settled_at)
 select 1, 'bulwark.audit_logs'::regclass, s.system_identifier, c.timeline_id, clock_timestamp()
@@ -456,22 +460,23 @@ create trigger audit_eras_refuse_removal
 create trigger audit_eras_refuse_truncate
   before truncate on bulwark_private.audit_eras
   for each statement execute function bulwark_private.refuse_change();
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always: session_replication_role skips ordinary triggers.
 alter table bulwark_private.audit_eras enable always trigger audit_eras_stamp;
 alter table bulwark_private.audit_eras enable always trigger audit_eras_keep_columns;
 alter table bulwark_private.audit_eras enable always trigger audit_eras_settle_once;
 alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_removal;
 alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_truncate;
 
--- Audit append-only: how an entry comes into the log, and that it never changes there.
--- Protects against an entry that is altered, removed, forged or back-dated by anybody who works
--- through SQL, the service role included. A superuser can switch triggers off: what he does then
--- is found by verification (audit_verification), not prevented.
--- SECURITY DEFINER: audit_logs_refuse_change, because it looks into removal records and prunings
---   whoever writes.
+-- Audit append-only: stamps new entries and refuses every change of existing ones.
+-- Protects against entries that are altered, removed, forged or back-dated through SQL, also by the
+-- service role. A superuser can switch triggers off; verification (audit_verification) detects
+-- that, nothing prevents it.
+-- SECURITY DEFINER: audit_logs_refuse_change, because no writer can read removal records and
+--   prunings.
 
--- Runs once an entry. Each expression is set up anew in every transaction, which costs more than
--- what it computes: there are few, and none calls a function of ours that SQL can spell out.
+-- Runs for every entry. Postgres initializes each expression again in every transaction, which
+-- costs more than evaluating it. So there are few expressions, and built-in SQL replaces calls of
+-- our own functions.
 create function bulwark_private.audit_logs_stamp()
   returns trigger
   language plpgsql
@@ -483,15 +488,15 @@ declare
   v_trusted text;
   v_value text;
 begin
-  -- The arguments were right when the trigger was made; in a restored or upgraded cluster they are
-  -- another's. The setting spares a session that look at every entry; who makes one up gets what
-  -- the arguments say.
+  -- The arguments name the cluster that the trigger was created for; a restored or upgraded cluster
+  -- has another name. The setting caches the comparison for the session. A made-up setting only
+  -- selects the era in the arguments.
   if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
     or bulwark_private.audit_cluster() = tg_argv[0] then
     new.era := tg_argv[1]::integer;
   elsif current_setting('session_replication_role') = 'replica' then
-    -- A restore, since nothing was sealed in this cluster yet: an entry that has an id was loaded
-    -- and stays as it is; one without tells of a row that was loaded, which is no change.
+    -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
+    -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
     if new.id is null then
       return null;
     end if;
@@ -502,8 +507,8 @@ begin
   new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
   new.salt := gen_random_uuid();
-  -- Version 7: milliseconds, then twelve bits of their fraction, then the variant and random bits,
-  -- which only have to differ: the secure kind, which the salt needs, costs far more.
+  -- UUID version 7: milliseconds, then twelve bits of their fraction, then variant and random bits.
+  -- These only have to differ; secure random numbers, which the salt needs, cost far more.
   v_ticks := (date_part('epoch', new.occurred_at) * 4096000)::bigint;
   new.id := encode(
     int8send(((v_ticks >> 12) << 16) | 28672 | (v_ticks & 4095))
@@ -521,7 +526,7 @@ begin
     end;
     if current_setting('request.jwt.claims', true) <> '' then
       v_request := bulwark_private.claims();
-      -- A claim makes nobody a key: what a token of another role says of one is not believed.
+      -- api_key_id counts only under the role api_key: a token of another role can claim any key.
       v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
       if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         new.actor_id := v_value::uuid;
@@ -535,8 +540,8 @@ begin
   if current_setting('request.headers', true) <> '' then
     v_request := current_setting('request.headers', true)::json;
     if new.ip is null then
-      -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
-      -- has headers, so nobody else pays for the look.
+      -- The header of a trusted proxy if one is set, else the client's claim. Only requests have
+      -- headers, so other writers do not pay for this query.
       select s.value #>> '{}' into v_trusted
       from bulwark.settings s where s.name = 'rate_limits.address_header';
       if v_trusted is null then
@@ -566,10 +571,10 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_logs_stamp() is
-  'Trigger: identity, time, transaction, era and salt of an entry are the database''s, whatever the
-   insert says; so are actor, session, address and correlation where the writer names no actor.';
+  'Trigger: id, time, transaction, era and salt of an entry are set by the database, whatever the
+   insert says; so are actor, session, address and correlation id if the writer names no actor.';
 
--- Writers wait for the lock that making a trigger takes, so it is not waited for long.
+-- Creating a trigger takes a lock that blocks writers, so the wait for it is short.
 create function bulwark_private.install_audit_stamp(era integer)
   returns void
   language plpgsql
@@ -582,22 +587,22 @@ begin
        for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
     bulwark_private.audit_cluster(), era
   );
-  -- Always: session_replication_role skips ordinary triggers.
+  -- Enabled always: session_replication_role skips ordinary triggers.
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
 comment on function bulwark_private.install_audit_stamp(integer) is
-  'Makes the trigger that stamps entries, with the cluster and the era written out.';
+  'Creates the trigger that stamps entries, with cluster and era as arguments.';
 
 create function bulwark_private.audit_logs_refuse_change()
   returns trigger
   language plpgsql
-  security definer            -- definer because removal records and prunings are for no client
+  security definer            -- definer because clients cannot read removal records and prunings
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'UPDATE' then
-    -- A removal takes the payload whole, keeps the commitment, and has a record made in the same
+    -- A removal takes the whole payload, keeps the commitment, and needs a record from the same
     -- transaction.
     if old.removed_by is null
       and num_nonnulls(
@@ -641,8 +646,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_logs_refuse_change() is
-  'Trigger: lets through only the removal of a payload under a record of the same transaction and
-   the pruning of a sealed prefix under its tombstone; everything else raises
+  'Trigger: allows only the removal of a payload under a record of the same transaction, and the
+   pruning of a sealed prefix under its tombstone. Everything else raises
    AUDIT_LOG_IS_APPEND_ONLY.';
 
 create function bulwark_private.append_audit_entry(
@@ -702,7 +707,7 @@ comment on function bulwark_private.append_audit_entry(
   uuid, bulwark.audit_source, uuid, uuid, text, text
 ) is
   'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
-   who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
+   the one of the request. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
 select bulwark_private.install_audit_stamp(1);
 create trigger audit_logs_refuse_change
@@ -711,14 +716,14 @@ create trigger audit_logs_refuse_change
 create trigger audit_logs_refuse_truncate
   before truncate on bulwark.audit_logs
   for each statement execute function bulwark_private.refuse_change();
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always: session_replication_role skips ordinary triggers.
 alter table bulwark.audit_logs enable always trigger audit_logs_refuse_change;
 alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;
 
--- Audit guards: which tables are watched, and how what protects them looked when it was last right.
--- Protects against a guard that is taken off, switched off and on again, or replaced: the sealer
--- (audit_sealing) compares the fingerprint (audit_fingerprints) each second and reports what
--- differs.
+-- Audited tables: which tables the sealer watches, with the fingerprint of their last known good
+-- state.
+-- Protects against triggers that are dropped, replaced, or switched off and on again: the sealer
+-- (audit_sealing) compares fingerprints (audit_fingerprints) each second and reports differences.
 -- No function here is SECURITY DEFINER.
 
 create table bulwark_private.audit_guards (
@@ -731,23 +736,25 @@ create table bulwark_private.audit_guards (
   enabled_at timestamptz not null default now()
 );
 comment on table bulwark_private.audit_guards is
-  'The tables whose triggers the sealer watches: those that enable_audit guards and (captures is
-   false) the audit log''s own.';
+  'The tables that the sealer watches: those audited by enable_audit and, with captures false, the
+   audit log''s own and those of the auth schema.';
 comment on column bulwark_private.audit_guards.options is
-  'How enable_audit was called; of audit_logs the names of the code that its promises hang on.';
+  'The arguments of enable_audit; for audit_logs the names of the functions and views that protect
+   the log.';
 comment on column bulwark_private.audit_guards.fingerprint is
-  'What the table''s triggers and their functions looked like; a transaction that touches one, even
-   to switch it off and on again, leaves another fingerprint.';
+  'State of the table''s triggers and their functions. A transaction that touches one of them
+   changes it, even if it only switches a trigger off and on again.';
 comment on column bulwark_private.audit_guards.shape is
-  'What the table''s row functions were made for (audit_shape).';
+  'The columns and key that the table''s row functions were made for (audit_shape).';
 comment on column bulwark_private.audit_guards.catalogue is
-  'Of audit_logs: the catalogue as the sealer last compared all guards with it (audit_catalogue).';
+  'Only for audit_logs: the hash of the catalogue when the sealer last compared all fingerprints
+   (audit_catalogue).';
 alter table bulwark_private.audit_guards enable row level security;
 
--- Audit objects: how the log's own tables and types look, and what Postgres itself is made of.
--- Protects against an owner who takes a constraint, default, policy or right of a table of the log
--- away or adds one, and against a superuser who replaces or shadows a function, operator, type or
--- cast of Postgres: our code looks for those in pg_catalog, and nowhere before it.
+-- Audit objects: fingerprints of the log's own tables and types, and of Postgres itself.
+-- Protects against an owner who adds or removes a constraint, default, policy or right of a table
+-- of the log, and against a superuser who replaces or shadows a function, operator, type or cast of
+-- Postgres. Our code looks these up in pg_catalog first.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.audit_word(
@@ -772,8 +779,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_word(text, text, text, text, boolean) is
-  'A word as audit_fingerprint has them, of any content. One that need not outlast a restore is a
-   number, which the comparison after a restore (adopt_audit_guards) leaves out.';
+  'A word of a fingerprint (audit_fingerprint), with any content. A part that a restore changes is a
+   number, which the comparison after a restore (adopt_audit_guards) ignores.';
 
 create view bulwark_private.audit_tables with (security_invoker = true) as
   select
@@ -798,8 +805,8 @@ create view bulwark_private.audit_types with (security_invoker = true) as
     and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
 comment on view bulwark_private.audit_types is 'The log''s own types.';
 
--- Types, operators and casts that a host made are its own business: our code does not use them.
--- Rights are left out, since a platform may change those of Postgres's own functions.
+-- Types, operators and casts of the host are left out, because our code does not use them. Rights
+-- are left out too: a platform may change those of Postgres's own functions.
 create view bulwark_private.audit_system_objects with (security_invoker = true) as
   select
     'function' as kind, 'pg_proc'::regclass as catalogue, p.oid,
@@ -846,8 +853,8 @@ create view bulwark_private.audit_system_objects with (security_invoker = true) 
   from pg_catalog.pg_language l
   where l.oid < 16384;
 comment on view bulwark_private.audit_system_objects is
-  'How Postgres itself works: the functions, operators and types in pg_catalog, where our code looks
-   for them, and the casts and operator classes of those types.';
+  'Postgres itself: the functions, operators and types in pg_catalog, where our code looks them up,
+   and the casts and operator classes of those types.';
 
 create function bulwark_private.audit_objects_fingerprint()
   returns text
@@ -906,7 +913,7 @@ as $$
     left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
     union all
-    -- Who may switch triggers off may switch off those of a foreign key as well.
+    -- With the right to switch triggers off one can also switch off those of a foreign key.
     select bulwark_private.audit_word(
       'constraint', concat(c.name, '.', k.conname),
       concat_ws(
@@ -958,7 +965,7 @@ as $$
     )
     from bulwark_private.audit_types t
     union all
-    -- Those that came with the cluster are too many to be named.
+    -- The ones that came with the cluster are too many to list.
     select bulwark_private.audit_word('system', o.kind, sum(o.content)::text, lasting => false)
     from bulwark_private.audit_system_objects o
     where o.oid < 16384
@@ -982,13 +989,14 @@ as $$
   select string_agg(w.word, ' ' order by w.word collate "C") from words w;
 $$;
 comment on function bulwark_private.audit_objects_fingerprint() is
-  'How the tables and types of the log look, and Postgres itself, in words as audit_fingerprint has
-   them.';
+  'The state of the log''s tables and types and of Postgres itself, as words of a fingerprint
+   (audit_fingerprint).';
 
--- Audit fingerprints: how what protects the log looks, so that the sealer notices when it changes.
+-- Audit fingerprints: the state of everything that protects the log, so that the sealer detects a
+-- change.
 -- Protects against an owner who replaces, drops, renames, overloads or reconfigures a function or
--- view that the log's promises hang on. Which those are is computed from what function bodies,
--- triggers, policies and views refer to. A migration that changes one of them ends with
+-- view that protects the log. These are found by following references in function bodies, triggers,
+-- policies and views. A migration that changes one of them ends with
 -- bulwark.refresh_audit_guards().
 -- No function here is SECURITY DEFINER.
 
@@ -1003,7 +1011,7 @@ as $$
     from pg_catalog.pg_proc p
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where n.nspname in ('bulwark_private', 'bulwark')
-      -- A function that enable_audit made goes with its own table.
+      -- A function made by enable_audit belongs to the fingerprint of its own table.
       and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
     union
     select n.nspname, c.relname, c.oid
@@ -1011,7 +1019,7 @@ as $$
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname in ('bulwark_private', 'bulwark') and c.relkind in ('r', 'p', 'v')
   ),
-  -- Bodies name everything with its schema, since their search path is empty of ours.
+  -- Function bodies qualify all our names, because their search path does not contain our schemas.
   refers (schema, name, to_schema, to_name) as materialized (
     select distinct n.nspname, p.proname, m.word[1]::name, m.word[2]::name
     from pg_catalog.pg_proc p
@@ -1041,8 +1049,8 @@ as $$
       and (t.schema = 'bulwark_private'
         or exists (select from bulwark_private.audit_guards g where g.relation = t.relation))
   ),
-  -- What works on the log's own tables, and what leads there. Nearly everything appends entries, so
-  -- appending alone makes nothing a part of the log.
+  -- Functions that use the log's own tables, and their callers. Nearly every function appends
+  -- entries, so append_audit_entry is not followed to its callers.
   works (schema, name) as (
     select f.schema, f.name
     from refers f
@@ -1053,7 +1061,7 @@ as $$
     join refers f on f.to_schema = w.schema and f.to_name = w.name
     where w.name <> 'append_audit_entry' and 'bulwark_private' in (w.schema, f.schema)
   ),
-  -- Those, and all that they, triggers, policies and the owner's look-ups of organizations call.
+  -- Those functions, and everything that they, triggers, policies and organization look-ups call.
   needed (schema, name) as (
     select w.schema, w.name from works w
     union
@@ -1099,8 +1107,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_code() is
-  'The names of the functions and views that the log''s promises hang on. It reads
-   every function body, so it is called when the code changes only.';
+  'The names of the functions and views that protect the log. It parses every function body, so it
+   is called only when code changes.';
 
 create function bulwark_private.audit_code_fingerprint(code jsonb)
   returns text
@@ -1110,10 +1118,10 @@ create function bulwark_private.audit_code_fingerprint(code jsonb)
 as $$
   select concat_ws(
     ' ',
-    -- By name, so that one that is put in another's place, or beside it, is noticed as well.
+    -- By name, so that a function created in its place, or an overload, is noticed too.
     (
       select string_agg(
-        -- Whatever else of it is altered (owner, rights, settings), its row has another xmin.
+        -- Any other change (owner, rights, settings) gives its row a new xmin.
         format('function/%s/%s|%s:%s|', t.name, f.oid, f.xmin, left(md5(f.prosrc), 8)), ' '
         order by t.name, f.oid
       )
@@ -1134,7 +1142,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_code_fingerprint(jsonb) is
-  'How the code that audit_code names looks, in words as audit_fingerprint has them.';
+  'State of the code that audit_code names, as words of a fingerprint (audit_fingerprint).';
 
 create function bulwark_private.audit_fingerprint(relation regclass)
   returns text
@@ -1142,9 +1150,10 @@ create function bulwark_private.audit_fingerprint(relation regclass)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Words of three parts: what it is, which code it runs, and who touched it last. The sealer tells
-  -- by the second how serious a difference is. The hash of a function's text tells of one that was
-  -- replaced in the transaction that made it, which has the same xmin.
+  -- A word has three parts: the object, the code it runs, and the transaction that last touched it.
+  -- The second part tells the sealer how serious a difference is. The hash of a function's text
+  -- shows a function that was replaced in the transaction that created it, which leaves xmin
+  -- unchanged.
   select concat_ws(
     ' ',
     concat('relation||', audit_fingerprint.relation),
@@ -1155,7 +1164,7 @@ as $$
       ),
       ' ' order by t.tgname
     ),
-    -- A partition has triggers of its own, which can be switched off alone.
+    -- The triggers of a partition can be switched off one by one.
     (
       with recursive partitions (relation) as (
         select i.inhrelid from pg_catalog.pg_inherits i
@@ -1173,7 +1182,7 @@ as $$
       where t.tgrelid in (select r.relation from partitions r)
         and p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
     ),
-    -- A rule can turn a write into nothing before any trigger sees it.
+    -- A rule can turn a write into nothing before any trigger runs.
     (
       select string_agg(
         format('rule/%s|%s|%s', translate(r.rulename, ' |', '__'), r.xmin, r.ev_enabled), ' '
@@ -1182,7 +1191,7 @@ as $$
       from pg_catalog.pg_rewrite r
       where r.ev_class = audit_fingerprint.relation
     ),
-    -- What the log's promises hang on goes with the table they all belong to.
+    -- Code that protects the log belongs to the fingerprint of audit_logs.
     case when audit_fingerprint.relation = 'bulwark.audit_logs'::regclass then
       concat_ws(
         ' ',
@@ -1199,7 +1208,7 @@ as $$
   join pg_catalog.pg_class c on c.oid = t.tgrelid
   where t.tgrelid = audit_fingerprint.relation
     and not t.tgisinternal
-    -- The host's triggers are its own business, but on the log itself nobody's is.
+    -- Triggers of the host are ignored on its own tables, and reported on the log's.
     and (
       p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
       or c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
@@ -1207,9 +1216,9 @@ as $$
     );
 $$;
 comment on function bulwark_private.audit_fingerprint(regclass) is
-  'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there,
-   with their functions, state and the transactions that last touched them; of the log all code that
-   its promises hang on too.';
+  'State of a table and its partitions: Bulwark''s triggers (on the log itself all triggers) and
+   rules, with their functions, whether they are enabled, and the transactions that last touched
+   them; for audit_logs also all code that protects the log.';
 
 create function bulwark_private.audit_catalogue()
   returns text
@@ -1217,8 +1226,8 @@ create function bulwark_private.audit_catalogue()
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Each change of a row of the catalogue gives it another transaction or place. Hashes are added
-  -- up because a sum needs no order.
+  -- Every change of a catalogue row changes its xmin or ctid. Hashes are summed, which needs no
+  -- sort.
   -- Rows as old as the cluster are only counted.
   with guards as materialized (select g.* from bulwark_private.audit_guards g),
   tables as materialized (
@@ -1310,8 +1319,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_catalogue() is
-  'A hash of the guards and of the versions of the rows of the catalogue that fingerprints are made
-   of. It is quick to make: the sealer compares fingerprints when it is another.';
+  'A hash of audit_guards and of the catalogue rows that fingerprints are made of. It is cheap: the
+   sealer compares fingerprints only when it changes.';
 
 create function bulwark.refresh_audit_guards()
   returns void
@@ -1322,7 +1331,7 @@ as $$
 declare
   v_code jsonb;
 begin
-  -- No table of the log is without a guard.
+  -- Every table of the log is watched.
   insert into bulwark_private.audit_guards (relation, captures, fingerprint)
   select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
   from bulwark_private.audit_tables t
@@ -1337,18 +1346,18 @@ begin
 end;
 $$;
 comment on function bulwark.refresh_audit_guards() is
-  'Takes what protects the log for right as it is now, which is itself an entry. For migrations that
-   change it, as their last statement.';
+  'Accepts the present state of everything that protects the log, which is recorded as an entry. A
+   migration that changes it calls this as its last statement.';
 
--- Audit images: how a row, and each value in it, becomes what an entry holds.
--- Protects against a write that fails for the log's sake (a value that JSON cannot hold), a secret
--- in the log (ignored columns are never read into it, redacted ones are masked), and an image that
--- a session's settings change: here they are pinned.
+-- Audit images: converts rows and their values into the JSON of an entry.
+-- Protects writes from failing because JSON cannot hold a value, secrets from entering the log
+-- (ignored columns are never read, redacted ones are masked), and images from a session's settings,
+-- which are pinned here.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
   ('audit.refuse_unconvertible', 'false',
-    'Whether a guarded table refuses a value that JSON cannot hold; else the entry describes it');
+    'Whether an audited table refuses a value that JSON cannot hold; else the entry describes it');
 
 create function bulwark_private.audit_value(value anyelement)
   returns jsonb
@@ -1362,7 +1371,7 @@ declare
 begin
   return to_jsonb(value);
 exception
-  -- A type's own code may raise anything, and the application's write has to go on.
+  -- Code of a type may raise anything; the application's write must not fail for it.
   when others then
     v_error := sqlstate;
     if (bulwark_private.setting('audit.refuse_unconvertible'))::boolean then
@@ -1388,8 +1397,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.audit_value(anyelement) is
-  'A value as JSON or, where JSON cannot hold it, its type, the error, the length and SHA-256 of its
-   text, and the text itself up to 1,024 bytes. Errors, by the setting audit.refuse_unconvertible:
+  'A value as JSON. If JSON cannot hold it: its type, the error, length and SHA-256 of its text, and
+   the text itself up to 1,024 bytes. Errors, with the setting audit.refuse_unconvertible:
    AUDIT_UNCONVERTIBLE_VALUE.';
 
 create function bulwark_private.audit_value(value anyelement, other anyelement)
@@ -1414,8 +1423,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.audit_value(anyelement, anyelement) is
-  'One side of a change. Where both sides look the same as JSON (a json column whose keys are
-   doubled, -0 and 0, null and a JSON null) it is the value''s text.';
+  'One side of a change. If both sides give the same JSON (a json column with duplicate keys, -0 and
+   0, null and a JSON null), it is the value''s text.';
 
 -- For sessions whose settings change the output of to_jsonb.
 create function bulwark_private.audit_json(changed record)
@@ -1432,7 +1441,7 @@ create function bulwark_private.audit_json(changed record)
   set lc_monetary from current
 as $$ begin return to_jsonb(changed); end; $$;
 comment on function bulwark_private.audit_json(record) is
-  'A row as JSON, whatever the settings of the session are.';
+  'A row as JSON, independent of the session''s settings.';
 
 create function bulwark_private.audit_image(
   image jsonb,
@@ -1447,9 +1456,8 @@ create function bulwark_private.audit_image(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- No value goes through an aggregate: those copy long ones in quadratic time.
-  -- A column that has another name now still holds what was to stay out, and nobody here knows
-  -- which one it is.
+  -- No value passes through an aggregate: aggregates copy long values in quadratic time.
+  -- A renamed column still holds its secret, and its new name is unknown here, so all are masked.
   if not coalesce(whole, image) ?& (ignored || redacted) then
     return (select jsonb_object_agg(k, '[redacted]') from jsonb_object_keys(image) as k);
   end if;
@@ -1472,9 +1480,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_image(jsonb, text[], text[], jsonb) is
-  'A row, or the part of a whole one that changed, as an entry may hold it: without ignored columns,
-   with redacted ones masked and, where it is larger than 32,768 bytes, without values of more than
-   1,024. Where the whole row lacks one of those columns, since it was renamed, all are masked.';
+  'A row, or the changed part of one, as an entry may hold it: without ignored columns, with
+   redacted columns masked and, above 32,768 bytes, without values of more than 1,024. If the row
+   lacks one of those columns because it was renamed, all values are masked.';
 
 create function bulwark_private.audit_key(image jsonb, key_columns text[])
   returns text
@@ -1491,8 +1499,8 @@ as $$
   end;
 $$;
 comment on function bulwark_private.audit_key(jsonb, text[]) is
-  'The resource_id of a row: its key, of several columns a JSON object or, of a row that has none, a
-   hash of what is shown of it.';
+  'The resource_id of a row: its key, as a JSON object if it has several columns; for a row without
+   a key a hash of its image.';
 
 create function bulwark_private.audit_organization(value text, lookup text)
   returns uuid
@@ -1514,15 +1522,15 @@ begin
   end if;
   return bulwark_private.uuid_or_null(value);
 exception
-  -- A function of the host's that fails costs the entry its organization, not the host its write.
+  -- If a look-up of the host fails, the entry has no organization, and the host's write goes on.
   when others then
     raise warning 'Cannot find the organization of an audit entry: %', sqlerrm;
     return null;
 end;
 $$;
 comment on function bulwark_private.audit_organization(text, text) is
-  'The organization of a row: the value of its organization column, or what a function makes of
-   it; null, with a warning, where the function fails.';
+  'The organization of a row: the value of its organization column, or the result of a look-up by
+   it. Null, with a warning, if the look-up fails.';
 
 create view bulwark_private.audit_columns with (security_invoker = true) as
   select
@@ -1560,10 +1568,10 @@ create view bulwark_private.audit_columns with (security_invoker = true) as
   ) t
   where a.attnum > 0 and not a.attisdropped;
 comment on view bulwark_private.audit_columns is
-  'The columns of tables: which types are known to become JSON without an error, which of them
-   always to another JSON where the value is another, and the settings that their JSON depends on.';
+  'Columns of tables: whether their type converts to JSON without errors, whether different values
+   always give different JSON, and the settings that this depends on.';
 
--- In PL/pgSQL, which keeps the plan: every statement in bulk asks.
+-- PL/pgSQL caches the plan: every statement in bulk mode calls this.
 create function bulwark_private.audit_key_columns(relation oid, known text[])
   returns text[]
   language plpgsql
@@ -1594,8 +1602,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_key_columns(oid, text[]) is
-  'What names a row of the table now: its primary key or, where it has none any more, the known
-   columns while all of them are there; else null.';
+  'The columns that identify a row of the table: its primary key or, if it has none any more, the
+   known columns while all of them exist; else null.';
 
 create function bulwark_private.audit_places(relation oid, names text[])
   returns jsonb
@@ -1608,8 +1616,7 @@ as $$
   where a.attrelid = audit_places.relation and a.attname = any (names) and not a.attisdropped;
 $$;
 comment on function bulwark_private.audit_places(oid, text[]) is
-  'Which columns of a table have these names now, by number: a column keeps its number whatever its
-   name.';
+  'Numbers of the columns that have these names now. A column keeps its number when it is renamed.';
 
 create function bulwark_private.audit_moved(relation oid, places jsonb)
   returns text[]
@@ -1629,19 +1636,19 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_moved(oid, jsonb) is
-  'Those of the places that audit_places gave whose names other columns have now, or none.';
+  'Names in places (from audit_places) that no column or another column has now.';
 
--- Audit capture: every change of a guarded table leaves an entry, in the same transaction.
--- Protects against changes without a trace, also under session_replication_role (the triggers fire
--- always) and where a table looks otherwise than when it was guarded.
--- SECURITY DEFINER: the trigger functions audit_rows and audit_truncate, because whoever changes a
---   guarded table may not write the log.
+-- Audit capture: every change of an audited table leaves an entry in the same transaction.
+-- Protects against changes without a trace, also under session_replication_role (the triggers are
+-- enabled always) and after the table was altered.
+-- SECURITY DEFINER: the trigger functions audit_rows and audit_truncate, because the role that
+--   changes an audited table may not write the log.
 
--- Rows written one by one have functions made for their table (make_audit_function); the rest is
--- here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3 organization
--- column, 4 function that finds the organization by it, 5 ignored and 6 redacted columns, 7 to 9
--- event types and 10 to 12 severities of insert, update and delete. Kept with the guard alone: 13
--- the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
+-- Row triggers have functions made for their table (make_audit_function); bulk mode and fallback
+-- are here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3
+-- organization column, 4 look-up of the organization by it, 5 ignored and 6 redacted columns, 7 to
+-- 9 event types and 10 to 12 severities of insert, update and delete. Stored in audit_guards only:
+-- 13 the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
 create function bulwark_private.audit_statement(
   relation oid,
   operation text,
@@ -1668,8 +1675,8 @@ declare
   v_old text;
   v_same text;
 begin
-  -- Ignored columns are not read at all, unless they name the row. Where a value and the one beside
-  -- it might look the same as JSON, audit_value gets both.
+  -- Ignored columns are not read, unless they belong to the key. If two different values might give
+  -- the same JSON, audit_value gets both.
   select
     coalesce(jsonb_object_agg(c.name, null), '{}'),
     count(*) filter (where k.kept),
@@ -1693,7 +1700,8 @@ begin
       ),
       ', '
     ) filter (where k.kept), ''),
-    -- By the function: an operator between rows of one column becomes one between the columns.
+    -- As a function call: the operator between rows of one column would compare the columns
+    -- themselves.
     coalesce(string_agg(
       format('case when record_image_eq(row(p.%1$I), row(q.%1$I)) then %1$L end', c.name), ', '
     ) filter (where k.kept), '')
@@ -1704,7 +1712,7 @@ begin
   ) k
   where c.relation = audit_statement.relation;
 
-  -- With a name that another column has now, nobody here knows what is to stay out.
+  -- Another column has one of these names now, so the ignored and redacted columns are unknown.
   if v_moved && (options[5]::text[] || options[6]::text[]) then
     v_columns := '{}';
   end if;
@@ -1712,10 +1720,10 @@ begin
     options[3] := '';
   end if;
   if operation = 'UPDATE' then
-    -- Both sides list the rows in the order in which they were updated, so old and new pair by
-    -- place, also where the key itself changes or two rows swap theirs. A row that leaves one
-    -- organization and enters another is a delete and an insert: each sees its own half. A row
-    -- without a key is shown whole.
+    -- Both transition tables list rows in the order of the update, so old and new rows are paired
+    -- by position, also if the key changes or two rows swap keys. A row that moves to another
+    -- organization is a delete in one and an insert in the other. A row without a key is shown
+    -- whole.
     v_changes := format(
       $sql$
         select
@@ -1806,8 +1814,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_statement(oid, text, text[], text, text, boolean) is
-  'SQL: appends the entries of changed rows of a table as it is now. Trusting takes the types that
-   audit_columns knows as they are.';
+  'SQL text that appends the entries of changed rows, for the table as it is now. trusting takes the
+   types that audit_columns knows without testing them.';
 
 create function bulwark_private.audit_carefully(
   relation oid,
@@ -1836,14 +1844,14 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_carefully(oid, integer, record, record, text[]) is
-  'Appends the entry of one row, column by column, where its table''s own function could not: a
-   value that JSON cannot hold, a key that is another one now, a change that JSON does not show. The
-   event is numbered as in the options.';
+  'Appends the entry of one row column by column, when the table''s own function cannot: JSON cannot
+   hold a value, the key is another one, or JSON does not show the change. event is a position in
+   the options (7 insert, 8 update, 9 delete).';
 
 create function bulwark_private.audit_rows()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever changes the table may not write the log
+  security definer            -- definer because writers of the table may not write the log
   set search_path = pg_catalog, pg_temp
   set timezone = 'UTC'
   set datestyle = 'ISO, YMD'
@@ -1852,10 +1860,10 @@ create function bulwark_private.audit_rows()
   set bytea_output = 'hex'
   set quote_all_identifiers = off
   set lc_monetary from current
-  set jit = off               -- its estimates make a small statement compile for 200 ms
+  set jit = off               -- its cost estimates would compile a small statement for 200 ms
 as $$
 begin
-  -- Planned for the rows at hand: a plan kept from statements of few rows is quadratic for many.
+  -- Planned for the actual rows: a plan cached from small statements is quadratic for large ones.
   execute bulwark_private.audit_statement(
     tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true
   );
@@ -1863,12 +1871,12 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_rows() is
-  'Trigger: the entries of a whole statement at once, for tables that are loaded in bulk.';
+  'Trigger: writes the entries of a whole statement at once, for tables that are loaded in bulk.';
 
 create function bulwark_private.audit_truncate()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever empties the table may not write the log
+  security definer            -- definer because the role that truncates may not write the log
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -1878,14 +1886,15 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_truncate() is
-  'Trigger: an entry without an organization for a guarded table that is emptied.';
+  'Trigger: an entry without an organization when an audited table is truncated.';
 
--- Audit parents: whose a row was when the row that said so is gone already.
--- Protects against entries that no organization sees: where enable_audit got organization_lookup,
--- the rows that a cascade deletes are looked up after their parent was deleted.
--- SECURITY DEFINER: remember_organizations, because whoever deletes a parent may not write here.
+-- Audit parents: the organization of a row whose parent is deleted already.
+-- Protects against entries without an organization: with organization_lookup, the rows that a
+-- cascade deletes are looked up after their parent is gone.
+-- SECURITY DEFINER: remember_organizations, because the role that deletes a parent may not write
+--   here.
 
--- Read and written by one transaction only, and of no use to another.
+-- Only the transaction that wrote a row reads it.
 create unlogged table bulwark_private.audit_parents (
   xid xid8 not null,
   value uuid not null,
@@ -1894,8 +1903,8 @@ create unlogged table bulwark_private.audit_parents (
   primary key (xid, value, lookup)
 );
 comment on table bulwark_private.audit_parents is
-  'Of parents that a transaction deletes or gives another key: their organization before. Not
-   audited: it repeats what tables say, and is emptied by the sealer.';
+  'Organizations of parents that a transaction deletes or gives another key, as they were before.
+   Not audited: the tables hold the same, and the sealer empties it.';
 alter table bulwark_private.audit_parents enable row level security;
 
 create function bulwark_private.remembered_organization(value uuid, lookup text)
@@ -1913,12 +1922,12 @@ $$;
 comment on function bulwark_private.remembered_organization(uuid, text) is
   'The organization of a parent that this transaction deleted.';
 
--- Arguments: 0 the function that finds an organization, 1 SQL for the keys that it will be asked
--- for once the row at hand is gone.
+-- Arguments: 0 the look-up of the organization, 1 SQL for the keys that it will be called with
+-- after the row is deleted.
 create function bulwark_private.remember_organizations()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever deletes a parent may not write here
+  security definer            -- definer because the role that deletes a parent may not write here
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -1934,7 +1943,7 @@ begin
       tg_argv[0]::regproc, tg_argv[1]
     ) using old;
   exception
-    -- A table that was altered costs entries their organization, not the host its write.
+    -- If the table was altered, entries lose their organization, and the host's write goes on.
     when others then
       raise warning 'Cannot remember the organization of audit entries: %', sqlerrm;
   end;
@@ -1942,7 +1951,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.remember_organizations() is
-  'Trigger: keeps the organizations of rows that are about to lose the parent that leads to it.';
+  'Trigger: stores the organizations of rows before the parent that leads to them is deleted.';
 
 create function bulwark_private.forget_parents(target regclass)
   returns void
@@ -1968,7 +1977,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.forget_parents(regclass) is
-  'Takes the triggers of a guarded table off the tables that its organizations are found by.';
+  'Drops the triggers of an audited table from the tables that lead to its organizations.';
 
 create function bulwark_private.watch_parents(
   target regclass,
@@ -1985,7 +1994,7 @@ declare
   v_parent record;
 begin
   for v_parent in
-    -- Up from the foreign keys of the organization column, through those that cascade.
+    -- From the foreign keys of the organization column upwards, through those that cascade.
     with recursive links as (
       select
         c.conrelid, c.confrelid, c.confdeltype, f.attname as child_column, r.attname as key_column
@@ -2038,16 +2047,16 @@ begin
 end;
 $$;
 comment on function bulwark_private.watch_parents(regclass, text, regproc) is
-  'Makes triggers on the tables that the organizations of a guarded table are found by, as far as
-   foreign keys lead to them.';
+  'Creates triggers on the tables that lead to the organizations of an audited table, as far as
+   foreign keys reach.';
 
--- Audit row functions: the trigger functions that write a table's entries row by row, made for each
--- table with its options written out.
--- Protects against a log that slows writes down: options that are read cost a write a tenth. A
--- change of the table makes no write fail: no field of a row is named, and where anything is not as
--- expected audit_carefully takes over.
--- SECURITY DEFINER: the functions made here, because whoever writes to a guarded table may not
---   write the log.
+-- Audit row functions: trigger functions that write entries row by row, generated for each table
+-- with its options as constants.
+-- Protects the speed of writes: reading options at run time costs a write a tenth. A later change
+-- of the table fails no write: no field of a row is named, and audit_carefully takes over when
+-- anything is unexpected.
+-- SECURITY DEFINER: the functions generated here, because writers of audited tables may not write
+--   the log.
 
 create function bulwark_private.leave_row_function()
   returns void
@@ -2061,7 +2070,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.leave_row_function() is
-  'Leads a row function to audit_carefully. Nobody sees the error.';
+  'Raises an error that the row function catches to switch to audit_carefully. Clients never see
+   it.';
 
 create function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb)
   returns text
@@ -2069,7 +2079,7 @@ create function bulwark_private.audit_row_image(relation oid, source text, nulls
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Of the settings under which to_jsonb gives what audit_json gives, those that matter here.
+  -- Only the settings that change the JSON of this table's types are compared.
   select format(
     case when v.condition is null then 'to_jsonb(%1$s)'
     else 'case when %2$s then to_jsonb(%1$s) else bulwark_private.audit_json(%1$s) end' end,
@@ -2103,7 +2113,7 @@ as $$
   ) v;
 $$;
 comment on function bulwark_private.audit_row_image(oid, text, jsonb) is
-  'PL/pgSQL: the JSON of a row, whose ignored columns are emptied before it is converted.';
+  'PL/pgSQL text that converts a row to JSON; ignored columns are set to null before.';
 
 create function bulwark_private.audit_shape(relation oid)
   returns text
@@ -2122,10 +2132,11 @@ as $$
   left join pg_catalog.pg_index i on i.indrelid = audit_shape.relation and i.indisprimary;
 $$;
 comment on function bulwark_private.audit_shape(oid) is
-  'A hash of what row functions are made for: the columns of a table and the index of its key.';
+  'A hash of the columns of a table and the index of its key: row functions are made for these.';
 
--- Each expression is set up anew in every transaction, which costs more than what most compute:
--- conditions are put together. The block with a handler costs an insert two percent.
+-- Postgres initializes each expression again in every transaction, which costs more than evaluating
+-- most of them, so conditions are combined into one. The block with a handler costs an insert two
+-- percent.
 create function bulwark_private.audit_row_body(relation oid, operation text, options text[])
   returns text
   language plpgsql
@@ -2186,8 +2197,8 @@ begin
     from jsonb_each(v_before) as o;
 $body$
     end,
-    -- A key that is gone, or another one; a column that was added. The organization is cast here,
-    -- too, where an error is caught.
+    -- The key is gone or another one, or a column was added. The cast of the organization is here
+    -- because errors are caught here.
     format(
       E'    if %1$s - %2$L::text[] <> ''{}''\n'
         '      or has_table_privilege(%3$s::oid, ''select'') is null or %4$s',
@@ -2199,8 +2210,8 @@ $body$
         ' or (%s ->> %L)::uuid = ''00000000-0000-0000-0000-000000000000''', v_current, options[3]
       )
     end,
-    -- A name that another column has now. What describes a column begins so, or another way where
-    -- the server speaks another language: then all rows are looked at closely.
+    -- Another column has the name now. A column's description begins with "column" and its name. On
+    -- a server that speaks another language it never does; then audit_carefully writes every row.
     (
       select string_agg(
         format(
@@ -2213,7 +2224,8 @@ $body$
     ),
     case when operation = 'update' then format(
       $body$
-      -- Changed, but not as JSON shows it; or moved to another organization, which is two entries.
+      -- JSON does not show the change, or the row moved to another organization, which is two
+      -- entries.
       or jsonb_populate_record(
           old,
           jsonb_object(v_changed, array_fill(null::text, array[cardinality(v_changed)])) || %1$L
@@ -2236,7 +2248,7 @@ $body$
     end,
     format(
       $body$  exception
-    -- A type's own code may raise anything, and the application's write has to go on.
+    -- Code of a type may raise anything; the application's write must not fail for it.
     when others then
       perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);
       return null;
@@ -2277,7 +2289,7 @@ $body$,
 end;
 $make$;
 comment on function bulwark_private.audit_row_body(oid, text, text[]) is
-  'The body of the trigger function for one operation on a table.';
+  'Body of the trigger function for one operation on a table.';
 
 create function bulwark_private.make_audit_function(
   relation oid,
@@ -2291,7 +2303,7 @@ create function bulwark_private.make_audit_function(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Not made of the table's name or oid: a rename or a restore gives those to another.
+  -- The name is random: a rename or a restore gives the table's name or oid to another table.
   v_name constant name := coalesce(
     made, format('audit_%s_%s', operation, replace(gen_random_uuid()::text, '-', ''))
   );
@@ -2302,7 +2314,7 @@ begin
        set search_path = pg_catalog, pg_temp as %L',
     v_name, bulwark_private.audit_row_body(relation, operation, options)
   );
-  -- Its rights are those of the log's owner, whoever guards the table.
+  -- Owned by the log's owner, so that it has these rights whoever calls enable_audit.
   execute format(
     'alter function bulwark_private.%I() owner to %s', v_name,
     (
@@ -2322,12 +2334,14 @@ begin
 end;
 $$;
 comment on function bulwark_private.make_audit_function(oid, text, text[], name) is
-  'Makes the trigger function for one operation on a table, or one that was made before anew, and
+  'Creates the trigger function for one operation on a table, or replaces the one named made, and
    returns its name.';
 
--- Audit guarding: one line puts a table under the log, and one takes it out, which is an entry too.
--- Protects against a table that cannot say which row changed, a secret that a misspelt name leaves
--- in, and changes of Bulwark's own tables without a trace: all of them are guarded here.
+-- Audit enabling: enable_audit starts auditing a table and disable_audit stops it; both are
+-- recorded.
+-- Protects against a table whose rows cannot be identified, a secret that enters the log through a
+-- misspelt column name, and changes of Bulwark's own tables without a trace: all of them are
+-- audited here.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.drop_audit_triggers(target regclass)
@@ -2347,7 +2361,7 @@ begin
     execute format('drop trigger %I on %s', v_name, target);
   end loop;
   perform bulwark_private.forget_parents(target);
-  -- Of this table, and of those that were dropped since.
+  -- Also drops functions whose table was dropped.
   for v_name in
     select p.proname
     from pg_catalog.pg_proc p
@@ -2360,8 +2374,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.drop_audit_triggers(regclass) is
-  'Takes the audit''s triggers off a table, whatever options they were made with, and drops the
-   functions that make_audit_function made and no table needs any more.';
+  'Drops Bulwark''s audit triggers from a table, and all row functions that no trigger uses any
+   more.';
 
 create function bulwark.disable_audit(target regclass)
   returns void
@@ -2372,14 +2386,14 @@ as $$
 begin
   delete from bulwark_private.audit_guards g where g.relation = target and g.captures;
   if not found then
-    raise exception 'Cannot disable audit: % is not guarded', target
+    raise exception 'Cannot disable audit: % is not audited', target
       using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
   end if;
   perform bulwark_private.drop_audit_triggers(target);
 end;
 $$;
 comment on function bulwark.disable_audit(regclass) is
-  'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors:
+  'Stops auditing a table. The deleted row of audit_guards is itself recorded. Errors:
    AUDIT_NOT_GUARDED.';
 
 create function bulwark.enable_audit(
@@ -2415,9 +2429,9 @@ begin
   if not found or exists (
     select from bulwark_private.audit_guards g where g.relation = target and not g.captures
   ) then
-    raise exception 'Cannot enable audit: % is not a table that can be guarded', target
+    raise exception 'Cannot enable audit: % is not a table that can be audited', target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
-            hint = 'Guard the tables under a view; the audit log guards itself';
+            hint = 'Audit the tables under a view; the audit log protects itself';
   end if;
   if bulk and exists (
     select from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
@@ -2425,7 +2439,7 @@ begin
     raise exception 'Cannot enable audit: % has partitions, which are also written to directly',
       target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
-            hint = 'Guard it without bulk: then every write to a partition is an entry';
+            hint = 'Audit it without bulk: then every write to a partition is an entry';
   end if;
   v_key := bulwark_private.audit_key_columns(target, null);
   if v_key is null then
@@ -2491,7 +2505,7 @@ begin
         from unnest(v_options[:12]) with ordinality as t (o, place)
       ) end
     );
-    -- Always: session_replication_role skips ordinary triggers.
+    -- Enabled always: session_replication_role skips ordinary triggers.
     execute format(
       'alter table %s enable always trigger %I', target, 'bulwark_audit_' || v_operation
     );
@@ -2517,13 +2531,14 @@ $$;
 comment on function bulwark.enable_audit(
   regclass, text, text[], text[], boolean, text[], regproc, boolean
 ) is
-  'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an
-   entry. organization_column (uuid) says whose it is, organization_lookup (uuid to uuid) finds it
-   where the column only leads there; ignore leaves columns out, redact masks them; bulk writes the
-   entries of a statement at once; event_types are those of insert, update and delete; direct_only
-   skips what other triggers do. Calling it again replaces the options; do so after renaming the
-   table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
-   AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
+  'Audits a table: every insert, update (changed columns), delete and truncate leaves an entry.
+   organization_column (uuid) holds the organization; organization_lookup (uuid to uuid) finds it if
+   the column holds another key. ignore leaves columns out, redact masks their values. bulk writes
+   the entries of a statement at once. event_types are those of insert, update and delete.
+   direct_only skips changes made by other triggers. A further call replaces all options; call it
+   again after renaming the table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY,
+   AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED, AUDIT_INVALID_ORGANIZATION_COLUMN,
+   AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
 create function bulwark_private.renew_audit_guards()
   returns void
@@ -2561,9 +2576,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.renew_audit_guards() is
-  'Makes the row functions anew of tables whose columns are others now, or that were restored: until
-   then their entries are written carefully, which takes longer. With another key, or a watched
-   column that has another name, they are written so until enable_audit is called.';
+  'Regenerates the row functions of tables that were altered or restored. Until then audit_carefully
+   writes their entries, which is slower. If the key changed or a watched column was renamed, it
+   does so until enable_audit is called.';
 
 create function bulwark_private.role_organization(role_id uuid)
   returns uuid
@@ -2572,8 +2587,7 @@ create function bulwark_private.role_organization(role_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$ select r.organization_id from bulwark.roles r where r.id = role_organization.role_id; $$;
 comment on function bulwark_private.role_organization(uuid) is
-  'The organization that made a role, if one
-   did.';
+  'The organization that owns a role; null for a system role.';
 
 create function bulwark_private.invitation_organization(invitation_id uuid)
   returns uuid
@@ -2584,11 +2598,11 @@ as $$
   select i.organization_id
   from bulwark.invitations i where i.id = invitation_organization.invitation_id;
 $$;
-comment on function bulwark_private.invitation_organization(uuid) is 'The organization that sent an
-   invitation.';
+comment on function bulwark_private.invitation_organization(uuid) is
+  'The organization that sent an invitation.';
 
--- First the list of guards: whatever happens to it from here on is an entry, by whichever path.
--- The catalogue only spares the sealer work: it looks without it as well.
+-- The list of audited tables comes first, so that every later change of it is recorded. catalogue
+-- is ignored: changing it hides nothing, since the sealer also compares without it.
 select bulwark.enable_audit(
   'bulwark_private.audit_guards', ignore => '{catalogue}',
   event_types => '{config.changed,config.changed,config.changed}'
@@ -2609,7 +2623,8 @@ select bulwark.enable_audit(
   'bulwark.user_roles', organization_column => 'organization_id',
   event_types => '{authz.role_assigned,authz.role_assigned,authz.role_removed}'
 );
--- The address of somebody who may never have had an account: nobody could have it erased.
+-- The e-mail address is redacted: it may belong to somebody without an account, for whom nobody
+-- could have it erased.
 select bulwark.enable_audit(
   'bulwark.invitations', organization_column => 'organization_id', redact => '{email}'
 );
@@ -2617,7 +2632,8 @@ select bulwark.enable_audit(
   'bulwark_private.invitation_tokens', organization_column => 'invitation_id',
   organization_lookup => 'bulwark_private.invitation_organization', ignore => '{token_hash}'
 );
--- A closure is no news while triggers keep it; whoever writes it by hand gives himself rights.
+-- Triggers maintain this table, so only direct writes are recorded: they would grant rights by
+-- hand.
 select bulwark.enable_audit(
   'bulwark_private.effective_permissions', organization_column => 'role_id',
   organization_lookup => 'bulwark_private.role_organization', direct_only => true
@@ -2633,15 +2649,14 @@ select bulwark.enable_audit(
   'bulwark.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- The log watches its own protection the same way.
+-- The log's own tables are watched the same way.
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
 select r, false, bulwark_private.audit_fingerprint(r)
 from unnest('{bulwark.audit_logs, bulwark_private.audit_eras}'::regclass[]) as r;
 
--- Audit events: what no guarded table can tell, reported by clients and functions, and sign-ins
--- seen on the auth schema.
+-- Audit events: reported by clients and functions, and sign-ins seen on the auth schema.
 -- Protects against a client that reports as somebody else, for a foreign organization, or in the
--- categories that evidence rests on; and against a sign-in that fails for the log's sake.
+-- categories that serve as evidence; and against a sign-in that fails because of the log.
 -- SECURITY DEFINER: log_audit_event and audit_auth, because neither clients nor Supabase Auth may
 --   write the log.
 
@@ -2656,8 +2671,8 @@ create table bulwark_private.audit_gaps (
   reason text not null
 );
 comment on table bulwark_private.audit_gaps is
-  'Events of the auth schema that could not be recorded, since a sign-in must not fail for it:
-   where, and the SQLSTATE. Verification counts them.';
+  'Events of the auth schema that could not be recorded, because a sign-in must not fail for the
+   log: the place and the SQLSTATE. Verification counts them.';
 alter table bulwark_private.audit_gaps enable row level security;
 
 create function bulwark_private.is_audit_evidence(event_type text, action text)
@@ -2675,8 +2690,8 @@ as $$
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is
-  'Whether an event is one that the log records about itself, with source system: nobody reports
-   it. A new action of the log is added here.';
+  'Whether an event is one that the log records about itself (source system), which nobody may
+   report. A new action of the log is added here.';
 
 create function bulwark.log_audit_event(
   event_type text,
@@ -2777,10 +2792,10 @@ $$;
 comment on function bulwark.log_audit_event(
   text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid
 ) is
-  'Reports an event and returns the id of its entry. A client reports its own acts, of types that
-   clients report, up to severity warning, in organizations of which it is a member; the service
-   role reports anything but what the log records about itself, also on behalf of actor_id.
-   Details: a JSON object of at most 16,384 bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE,
+  'Reports an event and returns the id of its entry. A client reports its own acts, of types open to
+   clients, up to severity warning, in organizations of which it is a member. The service role
+   reports everything except events that the log records about itself, also on behalf of actor_id.
+   details: a JSON object of at most 16,384 bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE,
    AUDIT_EVENT_NOT_REPORTABLE, AUDIT_SEVERITY_NOT_REPORTABLE, AUDIT_ACTOR_NOT_YOU,
    AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY, AUDIT_INVALID_TEXT, AUDIT_INVALID_DETAILS,
    AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED.';
@@ -2806,7 +2821,7 @@ declare
   v_organizations constant uuid[] := array(
     select bulwark_private.organizations_of(
       append_auth_entry.user_id,
-      -- A ban or deletion is still told to the organizations that lose the member.
+      -- A ban or deletion is still recorded in the organizations that lose the member.
       suspended => resource_type = 'auth.users'
         and (action = 'delete' or coalesce(after ?| '{banned_until,deleted_at}', false))
     )
@@ -2814,9 +2829,9 @@ declare
   v_parent uuid;
   v_told constant integer := greatest((bulwark_private.setting('audit.auth_entries'))::integer, 0);
 begin
-  -- One entry of the installation's own, and under it one in each organization of the user, so
-  -- that an organization sees the sign-ins of its members and can prove them. Their number has a
-  -- bound: the first entry says where there was none.
+  -- One entry without an organization and, below it, one in each organization of the user, so that
+  -- an organization sees the sign-ins of its members and can prove them. Their number is limited:
+  -- the first entry lists the organizations without one.
   foreach v_organization in array array[null::uuid] || v_organizations[:v_told] loop
     v_entry := bulwark_private.append_audit_entry(
       event_type => append_auth_entry.event_type,
@@ -2834,7 +2849,7 @@ begin
       end,
       parent_id => v_parent,
       source => 'auth',
-      -- Who changes an account may be its owner or an administrator: the table does not say.
+      -- Either the owner or an administrator may have changed the account: the table does not say.
       actor_id => case when resource_type <> 'auth.users' then append_auth_entry.user_id end,
       session_id => bulwark_private.uuid_or_null(session ->> 'id'),
       ip => left(session ->> 'ip', 64),
@@ -2847,15 +2862,16 @@ $$;
 comment on function bulwark_private.append_auth_entry(
   text, uuid, text, text, text, jsonb, jsonb, jsonb
 ) is
-  'Records what a user did in Supabase Auth, for the installation and for each organization the user
-   belongs to, up to the setting audit.auth_entries: the installation''s entry names the others.';
+  'Records an act of a user in Supabase Auth, once for the installation and once for each
+   organization of the user, up to the setting audit.auth_entries; the installation''s entry lists
+   the others.';
 
 create function bulwark_private.audit_auth()
   returns trigger
   language plpgsql
   security definer            -- definer because Supabase Auth may not write the log
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '2s'     -- whoever locks the log, a migration say, must not stop sign-ins
+  set lock_timeout = '2s'     -- a lock on the log, by a migration say, must not block sign-ins
 as $$
 declare
   v_after jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
@@ -2900,7 +2916,7 @@ begin
         'auth.password_reset', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'request'
       );
     end if;
-    -- Of what else changes only what decides about access, and never a token or a hash.
+    -- Of the other columns only those that decide about access, and never a token or a hash.
     select jsonb_object_agg(c, v_before -> c), jsonb_object_agg(c, v_after -> c)
     into v_before, v_after
     from unnest('{email, phone, banned_until, deleted_at, role, is_super_admin}'::text[]) as c
@@ -2914,7 +2930,7 @@ begin
   end if;
   return coalesce(new, old);
 exception
-  -- A sign-in must not fail for the log's sake, but the gap must not go unnoticed either.
+  -- A sign-in must not fail because of the log, but the gap must be visible.
   when others then
     begin
       insert into bulwark_private.audit_gaps (source, reason)
@@ -2927,8 +2943,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.audit_auth() is
-  'Trigger: sign-ins, sign-outs, password, factor and account changes. Never raises: what cannot be
-   recorded is counted in audit_gaps.';
+  'Trigger: sign-ins, sign-outs, password, factor and account changes. Never raises: an event that
+   cannot be recorded is counted in audit_gaps.';
 
 create function bulwark_private.auth_watches()
   returns table (relation regclass, name text, event text)
@@ -2946,7 +2962,7 @@ as $$
   where to_regclass('auth.' || w.relation) is not null;
 $$;
 comment on function bulwark_private.auth_watches() is
-  'The triggers that belong on those tables of the auth schema that exist.';
+  'The triggers for the tables of the auth schema that exist.';
 
 create function bulwark_private.watch_auth()
   returns void
@@ -2963,7 +2979,7 @@ begin
         'execute function bulwark_private.audit_auth()',
       v_watch.name,
       case v_watch.event
-        -- Before: afterwards the user's organizations are gone.
+        -- Before: after the deletion the user's organizations are gone.
         when 'delete' then 'before delete'
         when 'verify' then 'after update of aal'
         when 'update' then 'after update'
@@ -2982,9 +2998,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.watch_auth() is
-  'Makes the triggers on those tables of the auth schema that exist; call it again after an upgrade
-   of Supabase Auth brought new ones. They cannot be made to fire always: the schema is not ours, so
-   what happens there under session_replication_role is not seen.';
+  'Creates the triggers on the existing tables of the auth schema. Call it again after an upgrade of
+   Supabase Auth added tables. They cannot be enabled always, because the schema is not ours:
+   changes under session_replication_role are not seen.';
 
 select bulwark_private.watch_auth();
 
@@ -3001,9 +3017,9 @@ values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_gaps'
 ));
 
--- Audit trees: the hashes that the audit log is built of, RFC 6962 trees and leaves of its own.
--- Protects nothing by itself: sealing, verification and proofs all compute with these, so that
--- there is one place where a hash is defined. Everything here is a function of its arguments alone.
+-- Audit trees: the hashes of the log, which are RFC 6962 trees over leaves of its own.
+-- Protects nothing by itself. Sealing, verification and proofs share these functions, so that each
+-- hash is defined once. Every result depends on the arguments alone.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.merkle_root(leaves bytea)
@@ -3021,8 +3037,8 @@ begin
   if v_count = 0 then
     return sha256('');
   end if;
-  -- Splitting at the largest power of two is the same as pairing level by level and carrying an odd
-  -- last node up unchanged.
+  -- Pairing level by level, with an odd last node carried up unchanged, gives the same tree as
+  -- splitting at the largest power of two.
   while v_count > 1 loop
     if v_count > 64 then
       select string_agg(sha256('\x01'::bytea || substring(v_level from i * 64 + 1 for 64)), '')
@@ -3116,7 +3132,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea) is
-  'The leaf of an organization in the tree of a seal.';
+  'The leaf of an organization''s group in the tree of a seal.';
 
 create function bulwark_private.audit_seal_hash(
   number bigint,
@@ -3142,7 +3158,9 @@ end;
 $$;
 comment on function bulwark_private.audit_seal_hash(
   bigint, bytea, bytea, integer, timestamptz, pg_snapshot
-) is 'What the next seal chains to, and what the tree of all seals has as its leaf''s content.';
+) is
+  'The hash of a seal: the next seal chains to it, and it is the content of the seal''s leaf in the
+   tree of all seals.';
 
 create function bulwark_private.base64(value bytea)
   returns text
@@ -3158,11 +3176,11 @@ $$;
 comment on function bulwark_private.base64(bytea) is 'Base64 with padding and without line breaks.';
 
 -- Audit seals: blocks of a hash chain over the entries.
--- Protects against a change of what is sealed: each organization's entries of a seal are the leaves
--- of an RFC 6962 tree, its trees are chained, the trees of a seal are the leaves of another, the
--- seals are chained and are themselves the leaves of the tree that checkpoints sign.
--- SECURITY DEFINER: audit_seals_extend_chain, because it reads the chain whoever inserts;
---   audit_groups_refuse_change, because prunings are for no client.
+-- Protects against changes of sealed entries. Within a seal each organization's entries form an RFC
+-- 6962 tree, and these trees are the leaves of the seal's tree. The groups of an organization are
+-- chained, the seals are chained, and the seals are the leaves of the tree that checkpoints sign.
+-- SECURITY DEFINER: audit_seals_extend_chain, because no client can read the chain;
+--   audit_groups_refuse_change, because no client can read prunings.
 
 create table bulwark_private.audit_seals (
   number bigint primary key,
@@ -3176,9 +3194,10 @@ create table bulwark_private.audit_seals (
   nodes bytea not null
 );
 comment on table bulwark_private.audit_seals is
-  'The chain. A seal holds what its snapshot saw finished and the seal before did not.';
+  'The chain of seals. A seal holds the entries that are finished in its snapshot and not in the one
+   before.';
 comment on column bulwark_private.audit_seals.nodes is
-  'The nodes that this seal completes in the tree over all seals, from its own leaf upwards.';
+  'The nodes that this seal completes in the tree of all seals, from its own leaf upwards.';
 
 create table bulwark_private.audit_groups (
   seal bigint not null,
@@ -3193,14 +3212,14 @@ create table bulwark_private.audit_groups (
   primary key (seal, position)
 );
 comment on table bulwark_private.audit_groups is
-  'The entries of one organization (null: of none) in one seal, as the root of their tree, chained
-   to the organization''s group before. A tenant verifies its own chain without seeing another''s.';
+  'The entries of one organization (null: those without one) in one seal, as the root of their tree,
+   chained to the organization''s previous group. A tenant verifies its own chain without seeing
+   others.';
 comment on column bulwark_private.audit_groups.leaves is
-  'The leaf hashes in order of (era, xid, id), so that verification can name the entry that
-   differs.';
+  'Leaf hashes in order of (era, xid, id), with which verification names the entry that differs.';
 alter table bulwark_private.audit_groups alter column leaves set storage external;
 
--- Finds the seal of an entry: the first whose snapshot saw the entry's transaction finished.
+-- Finds the seal of an entry: the first whose snapshot has the entry's transaction finished.
 create index audit_seals_snapshot_idx
   on bulwark_private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
 create index audit_seals_sealed_at_idx on bulwark_private.audit_seals (sealed_at);
@@ -3221,7 +3240,7 @@ declare
   v_nodes bytea := v_node;
   v_width bigint := 1;
 begin
-  -- A full subtree ends at every multiple of its width: its left half ended half a width ago.
+  -- A full subtree ends at every multiple of its width; its left half ended half a width earlier.
   while number % (v_width * 2) = 0 loop
     select sha256(
       '\x01'::bytea || substring(s.nodes from octet_length(s.nodes) - 31) || v_node
@@ -3236,7 +3255,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_seal_nodes(bigint, bytea) is
-  'The nodes of the tree over all seals that the seal of this number and hash completes.';
+  'The nodes of the tree of all seals that the seal of this number and hash completes.';
 
 create function bulwark_private.audit_group_before(organization uuid, seal bigint)
   returns table (hash bytea, counted bigint)
@@ -3264,12 +3283,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_group_before(uuid, bigint) is
-  'The group that an organization''s group in a seal chains to, and how many entries end with it.';
+  'The group that an organization''s group in a seal chains to, and the number of entries up to
+   it.';
 
 create function bulwark_private.audit_seals_extend_chain()
   returns trigger
   language plpgsql
-  security definer            -- definer because it reads the chain whoever inserts
+  security definer            -- definer because no client can read the chain
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -3291,13 +3311,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_seals_extend_chain() is
-  'Trigger: number, time, previous hash, hash and tree nodes of a seal are those that extend the
-   chain, whatever the insert says; only a restore brings others.';
+  'Trigger: number, time, previous hash, hash and tree nodes of a seal are computed here, whatever
+   the insert says; a restore keeps its own.';
 
 create function bulwark_private.audit_groups_refuse_change()
   returns trigger
   language plpgsql
-  security definer            -- definer because prunings are for no client
+  security definer            -- definer because no client can read prunings
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -3312,7 +3332,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_groups_refuse_change() is
-  'Trigger: groups leave only with the pruned prefix they belong to.';
+  'Trigger: groups are deleted only with the pruned prefix they belong to.';
 
 create trigger audit_seals_extend_chain
   before insert on bulwark_private.audit_seals
@@ -3338,10 +3358,10 @@ insert into bulwark_private.audit_guards (relation, captures, fingerprint)
 select r, false, bulwark_private.audit_fingerprint(r)
 from unnest('{bulwark_private.audit_seals, bulwark_private.audit_groups}'::regclass[]) as r;
 
--- Audit sealing: takes what was committed since the last seal, each second and behind the writers,
--- so that it costs them nothing; and looks after eras and guards while it is there.
--- Protects against entries that nobody seals, a restore or fork that passes for the same log, and
--- guards that somebody switched off.
+-- Audit sealing: seals the entries committed since the last seal, each second and at no cost to
+-- writers; also settles eras and inspects watched objects.
+-- Protects against entries that are never sealed, a restore or fork that is taken for the same log,
+-- and triggers that were switched off.
 -- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
 
 create function bulwark_private.audit_entries(
@@ -3366,8 +3386,8 @@ create function bulwark_private.audit_entries(
   rows 1000
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Two index scans, never the range from the old xmin: it would read everything written since the
-  -- oldest transaction that was open then.
+  -- Two index scans instead of the range from the old xmin, which would read everything written
+  -- since the oldest open transaction.
   select e.id, e.organization_id, e.era, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
@@ -3388,7 +3408,7 @@ as $$
     and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
     and (everybody or e.organization_id is not distinct from organization)
   union all
-  -- What an earlier era left unsealed: a dump holds only what was committed.
+  -- Entries that an earlier era left unsealed; a dump holds only committed ones.
   select e.id, e.organization_id, e.era, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
@@ -3405,9 +3425,9 @@ $$;
 comment on function bulwark_private.audit_entries(
   integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
 ) is
-  'The entries, with their leaves, of the seal that follows one with the first era and snapshot
-   (null: of the first seal) and has the second, of everybody or of one organization: sealing,
-   verification and export read the same. Leaves are the costly part, so they can be left out.';
+  'The entries, with their leaves, of the seal that follows a seal with the first era and snapshot
+   (null: of the first seal) and has the second, of all organizations or of one. Sealing,
+   verification and export share it. hashed false omits the leaves, the costly part.';
 
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
@@ -3423,7 +3443,7 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
-  -- Somebody else sealed a later picture while this one waited.
+  -- Another session sealed a later snapshot while this one waited.
   if v_last.era = v_era and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
     return null;
   end if;
@@ -3484,8 +3504,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.write_audit_seal(pg_snapshot) is
-  'Seals what the snapshot saw finished and no seal holds yet, and returns the seal''s number: null
-   where there is nothing. The snapshot must be older than any write of the calling transaction.';
+  'Seals the entries that are finished in the snapshot and not sealed yet, and returns the seal''s
+   number, or null if there are none. The snapshot must be older than every write of the calling
+   transaction.';
 
 create function bulwark_private.inspect_audit_guards()
   returns void
@@ -3498,17 +3519,17 @@ declare
   v_critical boolean;
   v_guard record;
 begin
-  -- What transactions that are over remembered.
+  -- Organizations cached by transactions that have ended.
   delete from bulwark_private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
-  -- About once in a minute it looks all the same, so that the stored value hides nothing for long.
+  -- A full comparison about once a minute, so that a forged catalogue hash hides nothing for long.
   if random() > 0.02 and exists (
     select from bulwark_private.audit_guards g
     where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue = v_catalogue
   ) then
     return;
   end if;
-  -- First, as a migration does that alters the log and then calls refresh_audit_guards: with the
-  -- guards held already, each would wait for the other.
+  -- The same lock order as a migration that alters the log and then calls refresh_audit_guards: the
+  -- log first, then audit_guards. Otherwise the two would deadlock.
   lock table bulwark.audit_logs in row exclusive mode;
   for v_guard in
     select
@@ -3519,8 +3540,8 @@ begin
         concat_ws(
           ' ',
           bulwark_private.audit_fingerprint(g.relation),
-          -- With one of these gone every row is masked (audit_image) or belongs to nobody, and with
-          -- another key rows are named by other columns, which somebody has to know.
+          -- A renamed column masks every row (audit_image) or takes its organization; another key
+          -- changes how rows are named. Both have to be reported.
           case
             when g.captures and (g.options -> 'written' ->> 1)::text[]
               is distinct from bulwark_private.audit_key_columns(g.relation, null)
@@ -3539,8 +3560,8 @@ begin
     from bulwark_private.audit_guards g
   loop
     continue when v_guard.found = v_guard.expected and not v_guard.dropped;
-    -- Off, or of another form than before; or gone, or come in between. What may come and go, or
-    -- does no harm, is a warning.
+    -- Critical: an object is switched off, changed, gone, or new between others. Objects that may
+    -- come and go, or do no harm, are a warning.
     v_critical := v_guard.dropped
       or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
       or exists (
@@ -3563,7 +3584,7 @@ begin
       resource_type => v_guard.name,
       action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
       severity => case when v_critical then 'critical' else 'warning' end::bulwark.audit_severity,
-      -- What is the same in both would say nothing.
+      -- Only the words that differ.
       details => jsonb_build_object(
         'expected', (
           select string_agg(w, ' ')
@@ -3591,14 +3612,14 @@ begin
     end if;
   end loop;
   perform bulwark_private.renew_audit_guards();
-  -- As it was before the comparison: a change that came since is compared next time.
+  -- The hash from before the comparison, so that a change since then is compared in the next run.
   update bulwark_private.audit_guards g set catalogue = v_catalogue
   where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is distinct from v_catalogue;
 end;
 $$;
 comment on function bulwark_private.inspect_audit_guards() is
-  'Records every guard whose triggers or their functions were touched by other than enable_audit,
-   also where somebody switched them off and on again between two looks.';
+  'Records every watched object that was touched by anything but enable_audit, also if it was
+   switched off and on again between two runs.';
 
 create function bulwark.seal_audit_log()
   returns bigint
@@ -3615,8 +3636,8 @@ begin
     raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
       using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
   end if;
-  -- With a transaction id of its own this transaction would count as finished in its own picture,
-  -- and what it wrote later would never be sealed.
+  -- With a transaction id of its own this transaction would count as finished in its own snapshot,
+  -- and its later writes would never be sealed.
   if pg_current_xact_id_if_assigned() is not null then
     raise exception 'Cannot seal the audit log: the transaction has written already'
       using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_OWN_TRANSACTION',
@@ -3624,7 +3645,7 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select pg_current_snapshot() into v_snapshot;
-  -- Before anything is sealed: a seal belongs to the era that this cluster writes.
+  -- Before sealing: a seal belongs to the era of this cluster.
   if not bulwark_private.settle_audit_era() then
     return null;
   end if;
@@ -3635,15 +3656,15 @@ begin
 end;
 $$;
 comment on function bulwark.seal_audit_log() is
-  'Seals what was committed since the last seal and returns the new seal''s number, or null where
-   there was nothing; then looks after eras, guards and checkpoints. Runs each second, and on
-   demand before a verification that has to be up to date. Errors: AUDIT_SEAL_NEEDS_READ_COMMITTED,
-   AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
+  'Seals the entries committed since the last seal and returns the new seal''s number, or null if
+   there were none; then checks eras, watched objects and checkpoints. Runs each second; call it
+   before a verification that has to include the last second. Errors:
+   AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
 
--- Audit settling: what the sealer does first in a cluster that the log was restored, upgraded or
--- forked into.
--- Protects against a log that nobody seals after a restore, and against a restore that quietly
--- loses a part of what protects it.
+-- Audit settling: the first run of the sealer in a cluster into which the log was restored,
+-- upgraded or forked.
+-- Protects against a restored log that is never sealed, and against a restore that silently loses a
+-- part of the log's protection.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras)
@@ -3654,8 +3675,8 @@ create function bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras
   set lock_timeout = '100ms'
 as $$
 begin
-  -- Writers wait for the lock as well, so it is waited for briefly, and longer the longer the log
-  -- has gone without a seal.
+  -- The lock blocks writers, so the timeout is short; it grows with the time the log has gone
+  -- without a seal.
   perform set_config(
     'lock_timeout',
     least(100 + 20 * date_part('epoch', clock_timestamp() - era.started_at), 5000)::integer::text,
@@ -3669,7 +3690,7 @@ exception
 end;
 $$;
 comment on function bulwark_private.renew_audit_stamp(bulwark_private.audit_eras) is
-  'Has the trigger stamp entries with this era; false where writers keep the table busy.';
+  'Makes the trigger stamp entries with this era; false if writers keep the table busy.';
 
 create function bulwark_private.adopt_audit_guards()
   returns void
@@ -3680,7 +3701,7 @@ as $$
 declare
   v_guard record;
 begin
-  -- A dump brings columns under other numbers: the names say which, but for those that were missed.
+  -- A restore gives columns new numbers. They are found by name, except those reported as missing.
   update bulwark_private.audit_guards g
   set options = jsonb_set(g.options, '{written, 12}', to_jsonb((p.places || k.kept)::text))
   from (
@@ -3696,8 +3717,8 @@ begin
     where p.fingerprint like format('%%missing/%s||%%', translate(b.name, ' |', '__'))
   ) k
   where g.relation = p.relation and p.before is distinct from p.places || k.kept;
-  -- A dump brings triggers and functions under other numbers, touched by other transactions: what
-  -- is left when the numbers are taken out has to be the same.
+  -- A restore gives triggers and functions new numbers and transactions. Without the numbers both
+  -- fingerprints have to be equal.
   for v_guard in
     select g.relation, g.relation::text as name,
     bulwark_private.audit_fingerprint(g.relation) as present,
@@ -3734,8 +3755,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.adopt_audit_guards() is
-  'After a restore: takes the guards as they are, and raises an alarm for each that is not as it
-   was.';
+  'After a restore: accepts the present fingerprints, and raises an alarm for each watched object
+   that differs from before.';
 
 create function bulwark_private.settle_audit_era()
   returns boolean
@@ -3749,7 +3770,7 @@ declare
   v_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
 begin
   if not bulwark_private.audit_log_is_settled() then
-    -- A restore that has not come to the data yet.
+    -- A restore that has not loaded any data yet.
     if not exists (select from bulwark_private.audit_eras)
       and not exists (select from bulwark.audit_logs)
     then
@@ -3770,7 +3791,7 @@ begin
       perform bulwark_private.mend_restore();
       perform bulwark_private.adopt_audit_guards();
     else
-      -- The trigger was made for this cluster before: somebody else made it anew.
+      -- The trigger was made for this cluster before, so somebody replaced it.
       perform bulwark_private.append_audit_entry(
         'security.suspicious_activity', resource_type => 'bulwark.audit_logs',
         action => 'stamp_replaced', severity => 'critical', details => to_jsonb(v_era)
@@ -3793,12 +3814,11 @@ begin
 end;
 $$;
 comment on function bulwark_private.settle_audit_era() is
-  'Begins an era where a dump was restored or the cluster upgraded, and records a fork where it was
-   recovered to a point in time or promoted. False where nothing can be sealed yet: the next run
-   tries again.';
+  'Starts an era after a restore or an upgrade, and records a fork after a recovery to a point in
+   time or a promotion. False if nothing can be sealed yet: the next run tries again.';
 
--- Audit sealed entries: which seal holds an entry, whether the entry is as it was sealed, and
--- whether the record of a removal accounts for what is gone.
+-- Audit sealed entries: which seal holds an entry, whether the entry is unchanged since, and
+-- whether a removal record accounts for a missing payload.
 -- Protects against a payload that is stripped and passed off as retention.
 -- No function here is SECURITY DEFINER.
 
@@ -3819,8 +3839,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_audit(text, uuid) is
-  'Guard for functions on the audit log: the permission in the organization or, without one, a
-   super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
+  'Checks that the caller may use a function on the audit log: the permission in the organization
+   or, without one, a super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.audit_seal_of(era integer, xid xid8)
   returns bigint
@@ -3848,7 +3868,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_seal_of(integer, xid8) is
-  'The number of the seal that holds what a transaction wrote; null while there is none.';
+  'The number of the seal that holds the entries of a transaction; null while there is none.';
 
 create function bulwark_private.audit_entry_is_sealed(entry_id uuid)
   returns boolean
@@ -3862,12 +3882,12 @@ as $$
     join bulwark_private.audit_groups g
       on g.seal = bulwark_private.audit_seal_of(e.era, e.xid)
       and g.organization_id is not distinct from e.organization_id
-    -- At one of the places of 32 bytes, not anywhere in the bytes.
+    -- At a multiple of 32 bytes, not anywhere in the bytes.
     where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
   );
 $$;
 comment on function bulwark_private.audit_entry_is_sealed(uuid) is
-  'Whether an entry is, as it stands, among the leaves of its seal.';
+  'Whether an entry, as it is now, is among the leaves of its seal.';
 
 create function bulwark_private.audit_digest(ids uuid[])
   returns text
@@ -3880,7 +3900,7 @@ as $$
   from unnest(ids) as id;
 $$;
 comment on function bulwark_private.audit_digest(uuid[]) is
-  'SHA-256 over ids in rising order, base64: how a removal record says which entries it covers.';
+  'SHA-256 over ids in rising order, base64: identifies the entries that a removal record covers.';
 
 create function bulwark_private.audit_removal_problem(record_id uuid)
   returns text
@@ -3903,7 +3923,7 @@ begin
   if not found then
     return 'removal_without_record';
   end if;
-  -- Pruning takes part of what a record covers; the tombstone says what is left of it.
+  -- Pruning deletes some of the entries that a record covers; the tombstone restates the rest.
   select coalesce(
     (
       select e.details -> 'removals' -> audit_removal_problem.record_id::text
@@ -3927,12 +3947,12 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_removal_problem(uuid) is
-  'What is wrong with the record under which payloads were removed, or null: it has to exist, to be
-   as it was sealed, and to cover exactly the entries that name it.';
+  'Problem of a removal record, or null: it has to exist, to be unchanged since it was sealed, and
+   to cover exactly the entries that name it.';
 
--- Audit findings: each way in which the log can differ from its seals, as a function that names it.
--- Protects against a log that somebody altered around its triggers: an entry changed, removed,
--- inserted, moved or back-dated, a seal altered or dropped, and entries that nobody seals.
+-- Audit findings: one function for each way in which the log can differ from its seals.
+-- Protects against a log that was altered around its triggers: an entry changed, removed, inserted,
+-- moved or back-dated, a seal altered or dropped, and entries that are never sealed.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
@@ -4015,7 +4035,8 @@ as $$
   left join lost_entry l on true;
 $$;
 comment on function bulwark_private.name_bad_entry(bigint, uuid) is
-  'Which entry of an organization differs from the leaves that a seal has, and how.';
+  'Names the first entry of an organization that differs from the leaves of a seal, and how it
+   differs.';
 
 create function bulwark_private.audit_seal_problems(
   first_seal bigint,
@@ -4037,9 +4058,8 @@ as $$
     where s.number between first_seal - 1 and last_seal
     window w as (order by s.number)
   ),
-  -- All organizations' groups, whoever asks: that one has no entry in a seal is proved only by a
-  -- root that is made without it. Materialized: each group is hashed once, however the seals are
-  -- joined to it.
+  -- The groups of all organizations, whoever calls: only a root computed without an organization
+  -- proves that it has no entry in a seal. Materialized, so that each group is hashed once.
   trees as materialized (
     select
       g.seal,
@@ -4078,7 +4098,7 @@ as $$
       or c.hash is distinct from bulwark_private.audit_seal_hash(
         c.number, c.previous_hash, c.root, c.era, c.sealed_at, c.snapshot
       )
-      -- Null where a seal that it needs is gone, which is a finding of its own.
+      -- Null if a seal that it needs is gone, which is a finding of its own.
       or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
       or c.sealed_at < c.sealed_before
     )
@@ -4086,7 +4106,7 @@ as $$
   select
     s.number, 'group_altered',
     format('the organizations'' trees of seal %s do not make its root', s.number),
-    -- Where seal and groups are as their own hashes say, a group is gone.
+    -- If the seal and all groups match their own hashes, a group is gone.
     not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     )
@@ -4099,9 +4119,9 @@ as $$
     );
 $$;
 comment on function bulwark_private.audit_seal_problems(bigint, bigint, bigint) is
-  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them, in
-   which an organization has no part only if the root is that of the others. missing: something is
-   gone, not only changed.';
+  'Problems of a range of seals themselves: gaps, links, hashes, and the trees under them. An
+   organization has no entry in a seal only if the root is that of the other groups. missing:
+   something is gone, not only changed.';
 
 create function bulwark_private.compare_audit_groups(
   first_seal bigint,
@@ -4127,7 +4147,7 @@ as $$
     from bulwark_private.audit_seals s
     left join bulwark_private.audit_seals p on p.number = s.number - 1
     where s.number between first_seal and last_seal
-      -- Without the seal before nobody can say what was new; that it is gone is a finding already.
+      -- Without the previous seal the new entries are unknown; the gap is reported already.
       and (s.number = 1 or p.number is not null)
   ),
   found as (
@@ -4160,7 +4180,7 @@ as $$
       coalesce(c.hash_before, b.hash) as hash_before,
       coalesce(c.counted_before, b.counted) as counted_before
     from chained c
-    -- offset 0 keeps the condition inside, so that the look-up runs where it is needed only.
+    -- offset 0 keeps the condition inside, so that the look-up runs only for groups that differ.
     left join lateral (
       select p.* from bulwark_private.audit_group_before(c.organization_id, c.seal) p
       where c.hash_before is null
@@ -4195,9 +4215,9 @@ as $$
   where c.seal in (select s.number from sealed s);
 $$;
 comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
-  'Each organization''s entries in a range of seals, hashed anew and compared with what was sealed:
-   altered where the stored tree is not what it says, differs where the entries are not the
-   tree''s.';
+  'Compares each organization''s entries in a range of seals, hashed again, with the sealed hashes.
+   altered: the stored tree does not match its own hash. differs: the entries do not match the
+   tree.';
 
 create function bulwark_private.audit_backdated(
   first_seal bigint,
@@ -4225,7 +4245,7 @@ as $$
     ) as time
   ),
   timed as (
-    -- A transaction that has its id from after a seal''s picture wrote after that seal.
+    -- A transaction whose id is at or above a snapshot's xmax wrote after that seal.
     select s.number, s.sealed_at, s.after_sealed_at as not_before, e.id, e.occurred_at
     from sealed s
     cross join lateral (
@@ -4240,8 +4260,8 @@ as $$
         and (everybody or e.organization_id is not distinct from organization)
     ) e
     union all
-    -- One that was open then may have been so for long: it is younger than the last seal whose
-    -- picture it has its id from after.
+    -- A transaction that was open in the last snapshot may be older: it began after the last seal
+    -- whose xmax is at or below its id.
     select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
     from sealed s
     cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
@@ -4280,9 +4300,9 @@ as $$
     end;
 $$;
 comment on function bulwark_private.audit_backdated(bigint, bigint, boolean, uuid) is
-  'Entries in a range of seals whose time cannot be theirs: before a seal that their transaction is
-   younger than, after their own seal, or not that of their id. Nobody who works through the
-   triggers can make one; whoever switches them off can, and seals it.';
+  'Entries in a range of seals whose time is impossible: before a seal that their transaction is
+   younger than, after their own seal, or not that of their id. Writers cannot make one through the
+   triggers, only a role that switches the triggers off.';
 
 create function bulwark_private.audit_unsealed(everybody boolean, organization uuid)
   returns table (entries bigint, ahead bigint, first_entry uuid)
@@ -4314,8 +4334,8 @@ as $$
       w.occurred_at < now() - make_interval(
         secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
       ) as overdue,
-      -- No transaction wrote it: what others wrote is visible only once it lies before the
-      -- snapshot.
+      -- No transaction can have written it: entries of other transactions are visible only once
+      -- they lie before the snapshot.
       w.occurred_at > now() + make_interval(
         secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
       )
@@ -4331,14 +4351,14 @@ as $$
   where j.overdue or j.ahead;
 $$;
 comment on function bulwark_private.audit_unsealed(boolean, uuid) is
-  'How many committed entries have waited for a seal longer than audit.seal_overdue_seconds, or lie
-   ahead, by their time or their transaction, so that no seal holds them for long.';
+  'Counts committed entries that have waited for a seal longer than audit.seal_overdue_seconds, or
+   whose time or transaction lies in the future, so that no seal holds them for long.';
 
--- Audit verification: reads a range of the log against its seals and says what differs.
--- Protects against a log that somebody altered around its triggers, a tail cut off behind a
--- checkpoint, and removals without a record.
--- SECURITY DEFINER: verify_audit_log, because seals are for no client, and an organization's own
---   entries are read beside those of others that share a seal.
+-- Audit verification: compares a range of the log with its seals and reports the differences.
+-- Protects against a log that was altered around its triggers, a tail cut off behind a checkpoint,
+-- and removals without a record.
+-- SECURITY DEFINER: verify_audit_log, because no client can read seals, and a seal also holds
+--   entries of other organizations.
 
 create function bulwark_private.verify_audit_log(
   organization_id uuid,
@@ -4421,7 +4441,7 @@ begin
   last_seal := first_seal - 1;
 
   while last_seal < v_stop loop
-    -- As many seals as hold 20,000 entries, or what is left of the limit; one at least.
+    -- As many seals as hold 20,000 entries or the rest of the limit, but at least one.
     select coalesce(max(w.number), v_stop) into v_high
     from (
       select s.number, sum(g.entries) over (order by s.number) as entries
@@ -4456,7 +4476,7 @@ begin
         false
       from bulwark.audit_checkpoints c
       where c.tree_size between last_seal + 1 and v_high
-        -- Null where a seal of the tree is gone, which is a finding of its own.
+        -- Null if a seal of the tree is gone, which is a finding of its own.
         and c.root_hash <> bulwark_private.audit_tree_root(c.tree_size)
       union all
       select
@@ -4508,7 +4528,7 @@ begin
     next_after_seal := last_seal;
   end if;
 
-  -- What is not wrong with any entry but missing around them.
+  -- Problems of no single sealed entry: records, checkpoints and unsealed entries.
   for v_chunk in
     select r.problem, null::bigint as seal,
       (
@@ -4528,7 +4548,7 @@ begin
     select 'pruning_without_record', p.through_seal, p.record_id,
       format('the log was pruned through seal %s without a sealed record', p.through_seal)
     from bulwark_private.audit_prunings p
-    -- Earlier ones may have gone with the prefix that a later one took.
+    -- Earlier tombstones may have been pruned with the prefix of a later one.
     where p.through_seal = v_pruned and not bulwark_private.audit_pruning_is_recorded(v_pruned)
     union all
     select 'checkpoint_ahead', c.tree_size, null,
@@ -4536,7 +4556,7 @@ begin
     from bulwark.audit_checkpoints c
     where c.tree_size > coalesce(v_last.number, 0)
     union all
-    -- What no seal can ever hold: an era that never was, a prefix that is pruned.
+    -- Entries that no seal can ever hold: of an unknown era, or of a pruned prefix.
     (
       select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
       from bulwark.audit_logs e
@@ -4592,9 +4612,10 @@ end;
 $$;
 comment on function bulwark_private.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer
-) is 'What bulwark.verify_audit_log promises.';
+) is
+  'Implements bulwark.verify_audit_log.';
 
--- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
+-- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
 create function bulwark.verify_audit_log(
   organization_id uuid default null,
   "from" timestamptz default null,
@@ -4621,7 +4642,7 @@ create function bulwark.verify_audit_log(
   language sql
   stable
   rows 1
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
   select * from bulwark_private.verify_audit_log(
@@ -4632,16 +4653,16 @@ comment on function bulwark.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer
 ) is
   'Verifies the log of an organization (audit:read there; null: the whole installation, for a
-   super_admin and the service role) over the seals made from one time to another. intact: nothing
-   that is here was altered; complete: nothing is missing. problem names the first finding, with its
-   seal and entry; problems counts them. It stops after max_entries or max_seconds, and
-   next_after_seal is where to go on (after_seal), null at the end. Call seal_audit_log() before, in
-   a request of its own, to include the last second. Errors: AUDIT_INVALID_RANGE,
-   AUDIT_INVALID_LIMIT, RBAC_PERMISSION_DENIED.';
+   super_admin and the service role) over the seals made between two times. intact: nothing present
+   was altered. complete: nothing is missing. problem names the first finding, with its seal and
+   entry; problems counts them. It stops after max_entries or max_seconds; pass next_after_seal as
+   after_seal to continue, null at the end. Call seal_audit_log() before, in a request of its own,
+   to include the last second. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_LIMIT,
+   RBAC_PERMISSION_DENIED.';
 
--- Audit seal tree: the RFC 6962 tree over all seals, whose head checkpoints sign.
--- Protects against another history: its paths prove that a seal belongs to a head, and that a later
--- head contains an earlier one. Full subtrees are read, since the seal that ends one stores it.
+-- Audit seal tree: the RFC 6962 tree of all seals, whose head checkpoints sign.
+-- Protects against a second history: its paths prove that a seal belongs to a head, and that a
+-- later head contains an earlier one. Full subtrees are read from the seal that completed them.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.audit_tree_node(first_leaf bigint, width bigint)
@@ -4658,7 +4679,7 @@ begin
   while (1::bigint << v_level) < width loop
     v_level := v_level + 1;
   end loop;
-  -- A full, aligned subtree was stored by the seal that completed it.
+  -- The seal that completed a full, aligned subtree stores its hash.
   if (1::bigint << v_level) = width and first_leaf % width = 0 then
     select substring(s.nodes from v_level * 32 + 1 for 32) into v_node
     from bulwark_private.audit_seals s
@@ -4745,7 +4766,7 @@ begin
       v_known := false;
     end if;
   end loop;
-  -- The old tree itself is known to who asks; a part of it is not.
+  -- The verifier knows the root of the old tree itself, but not of a part of it.
   if not v_known then
     v_path := bulwark_private.audit_tree_node(v_first, v_width) || v_path;
   end if;
@@ -4755,10 +4776,10 @@ $$;
 comment on function bulwark_private.audit_tree_consistency(bigint, bigint) is
   'The consistency proof (RFC 9162 2.1.4) between two sizes of the tree of seals.';
 
--- Audit keys: the public keys that checkpoints are signed with, and how one comes to be known.
+-- Audit keys: the public keys that sign checkpoints, and how a key is registered.
 -- Protects against a checkpoint that nobody signed. Postgres cannot verify Ed25519, so each key
--- comes with a secret that only its holder can derive, and after the first a key needs the secret
--- of another that is known: the service role alone stores nothing under either.
+-- comes with a secret that only its holder can derive. After the first, a new key also needs the
+-- secret of a known key: the service role alone stores nothing under either.
 -- No function here is SECURITY DEFINER.
 
 create table bulwark.audit_keys (
@@ -4772,18 +4793,18 @@ create table bulwark.audit_keys (
   constraint audit_keys_is_ed25519 check (octet_length(public_key) = 32)
 );
 comment on table bulwark.audit_keys is
-  'The Ed25519 public keys that checkpoints were signed with. A retired key stays, so that what it
-   signed can be verified.';
+  'Ed25519 public keys that signed checkpoints. A retired key stays, so that its checkpoints can be
+   verified.';
 comment on column bulwark.audit_keys.writer_hash is
-  'SHA-256 of the secret that the holder of the private key derives from it (a signature over a
-   constant text): who stores checkpoints under this key has to show it.';
+  'SHA-256 of the secret that the holder derives from the private key (a signature over a constant
+   text). Storing a checkpoint under this key requires the secret.';
 
 create table bulwark_private.audit_key_acceptances (
   key_id text primary key,
   accepted_at timestamptz not null default now()
 );
 comment on table bulwark_private.audit_key_acceptances is
-  'Keys that the owner let in although no former key vouches for them.';
+  'Keys that the owner accepted without the endorsement of a known key.';
 
 alter table bulwark.audit_keys enable row level security;
 alter table bulwark_private.audit_key_acceptances enable row level security;
@@ -4822,8 +4843,8 @@ begin
 end;
 $$;
 comment on function bulwark.accept_audit_key(text) is
-  'Lets a signing key in that no former key vouches for, where that one is lost. For the owner of
-   the database; itself an entry. Errors: AUDIT_INVALID_KEY.';
+  'Accepts a signing key that no known key endorses, because that key is lost. For the owner of the
+   database; recorded as an entry. Errors: AUDIT_INVALID_KEY.';
 
 create function bulwark_private.register_audit_keys(signers jsonb)
   returns text[]
@@ -4849,7 +4870,7 @@ begin
     raise exception 'Cannot store checkpoint: a signer has a name, a public key and its secret'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_KEY';
   end if;
-  -- One at a time, so that two first calls do not both find nobody there.
+  -- One at a time, so that two first calls do not both register the first key.
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_keys', 0));
   v_endorsed := not exists (select from bulwark.audit_keys) or exists (
     select
@@ -4892,9 +4913,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.register_audit_keys(jsonb) is
-  'Makes the keys of signers known and returns their ids: the very first, and after it only such as
-   come together with one that is known or that the owner accepted. Errors: AUDIT_INVALID_KEY,
-   AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
+  'Registers the keys of signers and returns their ids: the very first key, and later keys only
+   together with a known or an accepted one. Errors: AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED,
+   AUDIT_NOT_THE_KEY_HOLDER.';
 
 create trigger audit_keys_refuse_change
   before update or delete on bulwark.audit_keys
@@ -4913,12 +4934,13 @@ select bulwark.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- Audit checkpoints: the signed heads of the log, and whether each left the database.
--- Protects against a rewritten or truncated tail: a checkpoint is signed outside the database with
--- a key that never enters it, so nobody who only holds the database can make another history.
+-- Audit checkpoints: the signed heads of the log, and whether each was delivered outside the
+-- database.
+-- Protects against a rewritten or truncated tail: the key that signs never enters the database, so
+-- access to the database alone cannot make another history.
 -- SECURITY DEFINER: store_audit_checkpoint, record_audit_delivery, undelivered_audit_checkpoints,
---   because checkpoints are written by nobody directly; audit_tree_head, because seals are for no
---   client.
+--   because nobody may write checkpoints directly; audit_tree_head, because no client can read
+--   seals.
 
 create table bulwark.audit_checkpoints (
   tree_size bigint primary key,
@@ -4933,8 +4955,7 @@ create table bulwark.audit_checkpoints (
   constraint audit_checkpoints_note_length check (octet_length(note) <= 8192)
 );
 comment on table bulwark.audit_checkpoints is
-  'Signed heads of the tree over all seals (C2SP tlog-checkpoint), and whether each left the
-   database.';
+  'Signed heads of the tree of all seals (C2SP tlog-checkpoint), and whether each was delivered.';
 create index audit_checkpoints_key_id_idx on bulwark.audit_checkpoints (key_id);
 create index audit_checkpoints_undelivered_idx on bulwark.audit_checkpoints (tree_size)
   where delivered_at is null;
@@ -4956,7 +4977,7 @@ create function bulwark.audit_tree_head()
   language sql
   stable
   rows 1
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
   select
@@ -4976,8 +4997,8 @@ as $$
   ) c on true;
 $$;
 comment on function bulwark.audit_tree_head() is
-  'What the next checkpoint signs: the size and root (base64) of the tree over all seals, and the
-   newest checkpoint there is.';
+  'The input of the next checkpoint: size and root (base64) of the tree of all seals, and the newest
+   checkpoint.';
 
 create function bulwark_private.audit_note_fits(
   note text,
@@ -5004,7 +5025,7 @@ as $$
       from (
         select
           s.place,
-          -- 68 bytes: the key's four and an Ed25519 signature.
+          -- 68 bytes: four of the key id and an Ed25519 signature.
           regexp_match(s.line, '^\u2014 ([^[:space:]+]+) ([A-Za-z0-9+/]{91}=)$') as line
         from string_to_table(
           left(
@@ -5021,8 +5042,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_note_fits(text, text, bigint, text, text[]) is
-  'Whether a text is a C2SP checkpoint of this log, size and root with one Ed25519 signature line of
-   each key, in their order. Whether the signatures are theirs only a verifier can say.';
+  'Whether a text is a C2SP checkpoint of this log, size and root, with one Ed25519 signature line
+   for each key, in their order. It does not verify signatures.';
 
 create function bulwark.store_audit_checkpoint(
   tree_size bigint,
@@ -5038,7 +5059,7 @@ create function bulwark.store_audit_checkpoint(
 as $$
 declare
   v_ids constant text[] := bulwark_private.register_audit_keys(signers);
-  -- A log has one name, that of its first key.
+  -- The log keeps the name of its first key.
   v_origin constant text := (
     select k.name from bulwark.audit_keys k order by k.registered_at, k.key_id limit 1
   );
@@ -5062,11 +5083,11 @@ begin
 end;
 $$;
 comment on function bulwark.store_audit_checkpoint(bigint, text, text, jsonb) is
-  'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is
-   the log''s; false where one of that size is stored already. signers, in the order of the note''s
-   lines: name, public_key and writer (base64), the secret that only the key''s holder can derive.
-   The signatures are made and verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH,
-   AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
+  'Stores a signed checkpoint whose size, root (base64) and origin are the log''s own; false if one
+   of that size is stored already. signers, in the order of the note''s lines: name, public_key and
+   writer (base64), the secret that only the key''s holder can derive. Signatures are made and
+   verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH, AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED,
+   AUDIT_NOT_THE_KEY_HOLDER.';
 
 create function bulwark.record_audit_delivery(
   tree_size bigint,
@@ -5094,7 +5115,7 @@ begin
 end;
 $$;
 comment on function bulwark.record_audit_delivery(bigint, text, text) is
-  'Notes where a checkpoint was delivered, or why not; the first delivery stands. Errors:
+  'Records where a checkpoint was delivered, or why it was not; the first delivery is kept. Errors:
    AUDIT_UNKNOWN_CHECKPOINT.';
 
 create function bulwark.undelivered_audit_checkpoints(page_size integer default 100)
@@ -5102,7 +5123,7 @@ create function bulwark.undelivered_audit_checkpoints(page_size integer default 
   language sql
   stable
   rows 10
-  security definer            -- definer for the same reach as its siblings
+  security definer            -- definer for the same access as its siblings
   set search_path = pg_catalog, pg_temp
 as $$
   select c.tree_size, c.note
@@ -5130,7 +5151,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_checkpoints_keep() is
-  'Trigger: of a checkpoint only the delivery changes, once.';
+  'Trigger: only the delivery of a checkpoint changes, and only once.';
 
 create trigger audit_checkpoints_keep
   before update on bulwark.audit_checkpoints
@@ -5150,10 +5171,10 @@ values (
 );
 
 -- Audit proofs: that an entry is in the log, and that a later log contains an earlier one.
--- Protects against a log that shows one thing to one reader and another to the next: whoever holds
--- a proof and the public key needs nothing else from the database.
--- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because
---   seals are for no client.
+-- Protects against a log that shows different contents to different readers: a proof and the public
+-- key are enough to verify it without the database.
+-- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because no
+--   client can read seals.
 
 create function bulwark_private.base64_array(hashes bytea[])
   returns jsonb
@@ -5194,7 +5215,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.time_microseconds(timestamptz) is
-  'Microseconds since 2000-01-01 in UTC, as the hashes have them.';
+  'Microseconds since 2000-01-01 UTC, as hashed.';
 
 create function bulwark_private.audit_entry_json(entry bulwark_private.audit_commitments)
   returns jsonb
@@ -5223,7 +5244,7 @@ as $$
   end;
 $$;
 comment on function bulwark_private.audit_entry_json(bulwark_private.audit_commitments) is
-  'An entry as proofs and exports carry it, with the exact text of its payload.';
+  'An entry in the JSON of proofs and exports, with the exact text of its payload.';
 
 create function bulwark_private.audit_group_json(grouped bulwark_private.audit_groups)
   returns jsonb
@@ -5241,7 +5262,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_group_json(bulwark_private.audit_groups) is
-  'An organization''s group in a seal as proofs and exports carry it.';
+  'An organization''s group in a seal, in the JSON of proofs and exports.';
 
 create function bulwark_private.audit_group_proof(seal bigint, organization uuid)
   returns jsonb
@@ -5301,14 +5322,14 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_group_proof(bigint, uuid) is
-  'From an organization''s group through its seal to the newest checkpoint or, where none covers it
-   yet, to the tree as it is. Of other organizations it holds only hashes.';
+  'The proof from an organization''s group through its seal to the newest checkpoint or, if none
+   covers it yet, to the present tree. Of other organizations it contains only hashes.';
 
 create function bulwark.audit_inclusion_proof(entry_id uuid)
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -5319,7 +5340,7 @@ declare
 begin
   perform bulwark_private.require_caller();
   select * into v_entry from bulwark_private.audit_commitments e where e.id = entry_id;
-  -- An entry that does not exist and one that is closed to the caller are the same answer.
+  -- The same answer for an entry that does not exist and one that the caller may not read.
   if v_entry.id is null or not bulwark_private.caller_is_service() and not bulwark.is_super_admin()
     and (
       v_entry.organization_id is null
@@ -5353,22 +5374,22 @@ begin
 end;
 $$;
 comment on function bulwark.audit_inclusion_proof(uuid) is
-  'Proves that an entry (audit:read in its organization) is in the log: entry to its organization''s
-   root, to its seal, to the newest checkpoint. Errors: AUDIT_UNKNOWN_ENTRY, AUDIT_NOT_SEALED_YET,
-   AUDIT_ENTRY_ALTERED.';
+  'Proves that an entry (audit:read in its organization) is in the log: from the entry to its
+   organization''s root, to its seal, to the newest checkpoint. Errors: AUDIT_UNKNOWN_ENTRY,
+   AUDIT_NOT_SEALED_YET, AUDIT_ENTRY_ALTERED.';
 
 create function bulwark.audit_consistency_proof(from_size bigint, to_size bigint)
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_size bigint := coalesce((select max(s.number) from bulwark_private.audit_seals s), 0);
 begin
   perform bulwark_private.require_caller();
-  -- RFC 9162 defines no proof from size 0: every log continues the empty one.
+  -- RFC 9162 defines no proof from size 0: every log contains the empty one.
   if (from_size between 1 and to_size and to_size <= v_size) is not true then
     raise exception 'Cannot prove consistency: the sizes are not 1 <= from <= to <= %', v_size
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
@@ -5424,7 +5445,7 @@ create function bulwark.audit_group_nodes(
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -5444,17 +5465,16 @@ end;
 $$;
 comment on function bulwark.audit_group_nodes(bigint, bigint, bigint, uuid) is
   'For an export that begins or ends within a seal (audit:export; null: the entries without an
-   organization): the nodes over the organization''s entries first to last, which are not in it, and
-   with which those that are lead to the root. Errors: AUDIT_INVALID_RANGE,
+   organization): the nodes that cover the organization''s entries first to last, which are not in
+   the export, so that its entries lead to the root. Errors: AUDIT_INVALID_RANGE,
    RBAC_PERMISSION_DENIED.';
 
--- Audit alarms: what the log reports about itself while nobody looks, and how it is doing when
--- somebody asks.
--- Protects against checkpoints that quietly stop and against a log that nobody verifies: it is read
--- through again and again, in steps.
--- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client;
---   report_checkpoint_problem, because not even the service role writes what the log says of
---   itself.
+-- Audit alarms: problems that the log reports by itself, and its status on request.
+-- Protects against checkpoints that silently stop and against a log that is never verified: it
+-- verifies itself continuously, in steps.
+-- SECURITY DEFINER: check_audit_log, audit_status, because no client can read seals and audited
+--   tables; report_checkpoint_problem, because not even the service role writes entries of the log
+--   about itself.
 
 insert into bulwark.settings (name, value, description) values
   ('audit.checkpoint_interval_seconds', '60',
@@ -5467,9 +5487,9 @@ create table bulwark_private.audit_check_progress (
   overdue_checkpoint bigint
 );
 comment on table bulwark_private.audit_check_progress is
-  'Up to which seal the log has read itself through in this round, and what was reported last, so
-   that each is reported once: findings, and the size of the checkpoint whose successor is overdue
-   (null: none is). Not audited: it moves with every look.';
+  'Progress of the log''s verification of itself, and the findings reported so far, so that each is
+   reported once; also the size of the checkpoint whose successor is overdue (null: none). Not
+   audited: it changes with every run.';
 insert into bulwark_private.audit_check_progress default values;
 alter table bulwark_private.audit_check_progress enable row level security;
 
@@ -5491,8 +5511,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.raise_audit_alarm(text, text, jsonb) is
-  'What has to reach a person: a critical entry of the installation''s own, and the security event
-   audit_ and the action. Every alarm of the log comes through here.';
+  'Raises an alarm: a critical entry of the installation and the security event audit_<action>.
+   Every alarm of the log goes through here.';
 
 create function bulwark_private.report_missing_checkpoint()
   returns void
@@ -5510,8 +5530,8 @@ declare
   v_waiting timestamptz;
 begin
   select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
-  -- Where no key was ever known, checkpoints are not set up: audit_status says so, no alarm does.
-  -- Where one is known and no checkpoint is here, they were taken away.
+  -- Without any known key checkpoints are not set up; audit_status says so, without an alarm. With
+  -- a known key and no checkpoint, checkpoints were deleted.
   if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
     return;
   end if;
@@ -5520,7 +5540,7 @@ begin
   if v_waiting < now() - 3 * v_interval then
     v_overdue := coalesce(v_last.tree_size, 0);
   end if;
-  -- Not told by the log's entries: what was reported is known here alone.
+  -- From the table, not from entries, which others can write.
   select p.overdue_checkpoint into v_reported from bulwark_private.audit_check_progress p;
   if v_overdue is not distinct from v_reported then
     return;
@@ -5535,13 +5555,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.report_missing_checkpoint() is
-  'Raises an alarm, once for each checkpoint, that its successor is overdue.';
+  'Raises an alarm, once for each checkpoint, when the next one is overdue.';
 
 create function bulwark.report_checkpoint_problem(action text, details jsonb default '{}')
   returns void
   language plpgsql
   volatile
-  security definer            -- definer because the service role writes nothing of the log's own
+  security definer            -- definer because the service role may not write such entries
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -5558,15 +5578,15 @@ begin
 end;
 $$;
 comment on function bulwark.report_checkpoint_problem(text, jsonb) is
-  'Records that a checkpoint was refused, forged or is gone, as a critical entry, which a security
-   rule makes an event. For the function that signs, as the service role: only it sees signatures
-   and the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
+  'Records that a checkpoint was refused, forged or is missing, as a critical entry, which a rule
+   turns into a security event. Called by the function that signs, as the service role: only it sees
+   signatures and the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
 
 create function bulwark.check_audit_log(max_entries integer default 1000000)
   returns boolean
   language plpgsql
   volatile
-  security definer            -- definer because progress and seals are for no client
+  security definer            -- definer because no client can read progress and seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -5574,13 +5594,13 @@ declare
   v_progress bulwark_private.audit_check_progress;
   v_verdict record;
 begin
-  -- A second run waits, and goes on where this one stopped.
+  -- A second run waits, and continues where this one stopped.
   select * into v_progress from bulwark_private.audit_check_progress p for update;
   select * into v_verdict from bulwark_private.verify_audit_log(
     null, null, null, v_progress.after_seal, max_entries, 5
   );
-  -- A verdict names its first finding only, so one more behind it is told by how many there are:
-  -- else who had altered one entry could alter all that follow unreported.
+  -- A verdict names only its first finding, so the number of findings is part of the key. Otherwise
+  -- one altered entry would hide all later alterations.
   if v_verdict.problem is not null then
     v_finding := concat_ws(
       ' ', v_verdict.problem, v_verdict.seal, v_verdict.entry, v_verdict.problems,
@@ -5603,15 +5623,15 @@ begin
 end;
 $$;
 comment on function bulwark.check_audit_log(integer) is
-  'Verifies the next part of the log, from the beginning again after the end, and raises an alarm,
-   once for each finding. Returns whether the part is as it was sealed. For the scheduler and the
-   service role. Errors: AUDIT_INVALID_LIMIT.';
+  'Verifies the next part of the log, starting over after the end, and raises an alarm once for each
+   finding. Returns whether the part is intact and complete. For the scheduler and the service role.
+   Errors: AUDIT_INVALID_LIMIT.';
 
 create function bulwark.audit_status()
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals and guards are for no client
+  security definer            -- definer because no client can read seals and audited tables
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -5649,14 +5669,14 @@ begin
 end;
 $$;
 comment on function bulwark.audit_status() is
-  'How the log is doing: seals, overdue entries, checkpoints, deliveries, gaps, guards, and what a
-   restore did not bring back or left open (settled is false until the first seal after it). For the
+  'Status of the log: seals, overdue entries, checkpoints, deliveries, gaps, watched objects, and
+   what a restore lost or left open (settled is false until the first seal after it). For the
    service role and a super_admin. Errors: RBAC_PERMISSION_DENIED.';
 
--- Audit queries: searching the log page by page, and exporting it in the order it was sealed.
--- Protects against a reader beyond his organizations (row-level security, audit:read) and an export
--- that nobody sees (audit:export, itself an entry).
--- SECURITY DEFINER: export_audit_log, because seals are for no client and it records itself.
+-- Audit queries: searches the log page by page, and exports it in the order it was sealed.
+-- Protects against readers of other organizations (row-level security, audit:read) and unrecorded
+-- exports (audit:export, itself an entry).
+-- SECURITY DEFINER: export_audit_log, because no client can read seals and it records itself.
 
 create function bulwark_private.audit_id_floor(moment timestamptz)
   returns uuid
@@ -5666,7 +5686,8 @@ create function bulwark_private.audit_id_floor(moment timestamptz)
   set search_path = pg_catalog, pg_temp
 as $$
   select encode(
-    -- 48 bits of milliseconds: what lies before 1970 or after 10889 is the end of the range.
+    -- The id has 48 bits of milliseconds: times before 1970 or after 10889 map to the ends of the
+    -- range.
     int8send(
       least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
     ) || '\x0000000000000000'::bytea,
@@ -5674,7 +5695,8 @@ as $$
   )::uuid;
 $$;
 comment on function bulwark_private.audit_id_floor(timestamptz) is
-  'Not more than the id of any entry from that moment on: a range of time as a range of the key.';
+  'The smallest id that an entry at this time can have: turns a range of time into a range of the
+   key.';
 
 create function bulwark_private.search_audit_logs(
   organization_id uuid,
@@ -5726,11 +5748,11 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
             hint = 'List them with: select name from audit_event_types';
   end if;
-  -- Text has no index: what is not narrowed by time is the last month.
+  -- Text has no index, so a search without a range of time covers the last month.
   if search is not null and v_from is null then
     v_from := coalesce(until, now()) - interval '31 days';
   end if;
-  -- Row-level security decides; naming the organizations lets the index help it.
+  -- Row-level security decides; the list of organizations only lets the index be used.
   if organization_id is null and current_user = 'authenticated'
     and not bulwark.is_super_admin() then
     v_organizations := array(select bulwark.organizations_with('audit:read'));
@@ -5770,9 +5792,10 @@ $$;
 comment on function bulwark_private.search_audit_logs(
   uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
   text, text, uuid, text, uuid, integer
-) is 'What bulwark.search_audit_logs promises; row-level security holds in it.';
+) is
+  'Implements bulwark.search_audit_logs; row-level security applies.';
 
--- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
+-- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
 create function bulwark.search_audit_logs(
   organization_id uuid default null,
   "from" timestamptz default null,
@@ -5804,9 +5827,9 @@ comment on function bulwark.search_audit_logs(
   uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
   text, text, uuid, text, uuid, integer
 ) is
-  'A page of the entries that the caller may read and that match every filter given, newest first;
-   before, the id of the last entry of a page, brings the next. Free text looks into resource,
-   action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
+  'A page of the entries that the caller may read and that match all given filters, newest first.
+   before, the id of the last entry of a page, requests the next page. search looks for text in
+   resource, action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
    AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
 
 create function bulwark_private.export_audit_log(
@@ -5878,7 +5901,7 @@ begin
       and (signed is not true or v_signed is null or g.seal <= v_signed)
     order by g.seal
   loop
-    -- A page ends by its entries, by its size, or by its time: it has to fit a statement.
+    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
     if v_left = 0 or v_bytes > 4194304 or clock_timestamp() - v_started > interval '3 seconds' then
       v_next := v_cursor;
       exit;
@@ -5904,7 +5927,7 @@ begin
     from (
       select
         m.id,
-        -- What was sealed at this place: it tells which entry is not what it was.
+        -- The sealed leaf at this position: shows which entry was altered.
         bulwark_private.base64(nullif(
           substring(
             (v_group.stored).leaves
@@ -5930,7 +5953,7 @@ begin
     v_bytes := v_bytes + pg_column_size(v_entries);
     v_left := v_left - v_page;
     v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
-    -- Where rows are gone the group ends before its count: the next page must not begin here again.
+    -- If rows are missing the group ends before its count; the next page must not start here again.
     if v_first + v_page >= v_group.entry_count or v_left > 0 then
       v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
     else
@@ -5939,8 +5962,8 @@ begin
     end if;
   end loop;
 
-  -- A page that holds nothing but records of exports is not recorded: following the log would
-  -- otherwise never come to its end.
+  -- A page that contains only records of exports is not recorded. Otherwise a follower would never
+  -- reach the end of the log.
   if v_news then
     perform bulwark_private.append_audit_entry(
       'data.export',
@@ -5961,7 +5984,7 @@ begin
       select v_pruned
       from bulwark_private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
     ),
-    -- The group that the first one chains to proves that nothing between them is left out.
+    -- The group that the first one chains to, which proves that nothing is left out between them.
     'previous', (
       select bulwark_private.audit_group_json(g)
       from bulwark_private.audit_groups g
@@ -5989,7 +6012,7 @@ $$;
 comment on function bulwark_private.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean
 ) is
-  'What bulwark.export_audit_log promises.';
+  'Implements bulwark.export_audit_log.';
 
 create function bulwark.export_audit_log(
   organization_id uuid default null,
@@ -6002,7 +6025,7 @@ create function bulwark.export_audit_log(
   returns jsonb
   language sql
   volatile
-  security definer            -- definer because seals are for no client and it records itself
+  security definer            -- definer because no client can read seals and it records itself
   set search_path = pg_catalog, pg_temp
 as $$
   select bulwark_private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
@@ -6011,18 +6034,19 @@ comment on function bulwark.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean
 ) is
   'A page of an organization''s log (audit:export there; null: the entries without an organization,
-   for a super_admin and the service role) in the order it was sealed, with what proves it. next
-   brings the next page and is null at the end; cursor is where a follower goes on later: no entry
-   is ever sealed before it. signed ends the log where the newest checkpoint does, so that all of it
-   can be proved. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR,
-   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+   for a super_admin and the service role) in the order it was sealed, with its proof. next requests
+   the next page and is null at the end. A follower continues later at cursor: no entry is ever
+   sealed before it. signed ends the log at the newest checkpoint, so that all of it can be proved.
+   Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
+   AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
--- Exports that go on: how far each caller has read an organization's log, so that an export of many
--- pages, or of a log that is followed, counts as one.
--- Protects against an export that claims to go on, in order not to count: only one request at a
--- time goes on, from where the one before it ended; whoever goes back begins another export.
--- SECURITY DEFINER: continue_audit_export and note_audit_export, because no client says how far it
---   is.
+-- Audit exports: how far each caller has exported an organization's log, so that an export of many
+-- pages, or of a log that is followed, is charged once.
+-- Protects against requests that claim to continue an export in order not to be charged: only one
+-- request at a time continues, where the one before it ended. A request that goes back starts
+-- another export.
+-- SECURITY DEFINER: continue_audit_export and note_audit_export, because clients may not write
+--   their own progress.
 
 create table bulwark_private.audit_exports (
   caller uuid not null,
@@ -6034,12 +6058,12 @@ create table bulwark_private.audit_exports (
   constraint audit_exports_is_one unique nulls not distinct (caller, organization_id)
 );
 comment on table bulwark_private.audit_exports is
-  'How far users and API keys have exported the log of an organization (null: the entries without
-   one); for a day, because the log outlives organizations and accounts. Not audited: each page of
-   an export is.';
+  'Progress of users and API keys in exporting the log of an organization (null: the entries without
+   one). Kept for a day and without foreign keys, because the log outlives organizations and
+   accounts. Not audited: each page of an export is.';
 comment on column bulwark_private.audit_exports.under_way is
-  'Whether a request reads on from there. One that breaks off leaves it so: what follows is another
-   export.';
+  'Whether a request is reading on from there. A request that breaks off leaves it true; the next
+   one is another export.';
 alter table bulwark_private.audit_exports enable row level security;
 
 create function bulwark.continue_audit_export(
@@ -6050,7 +6074,7 @@ create function bulwark.continue_audit_export(
   returns boolean
   language plpgsql
   volatile
-  security definer            -- definer because no client says how far it is
+  security definer            -- definer because clients may not write their own progress
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -6073,8 +6097,8 @@ begin
 end;
 $$;
 comment on function bulwark.continue_audit_export(uuid, text, uuid) is
-  'Whether a request goes on with an export of this caller (service role only): it begins where the
-   one before it ended, or further on, and no other one does.';
+  'Whether a request continues an export of this caller (service role only): it starts where the
+   last one ended, or later, and no other request is continuing.';
 
 create function bulwark.note_audit_export(
   caller uuid,
@@ -6086,7 +6110,7 @@ create function bulwark.note_audit_export(
   returns void
   language plpgsql
   volatile
-  security definer            -- definer because no client says how far it is
+  security definer            -- definer because clients may not write their own progress
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -6099,17 +6123,17 @@ begin
   on conflict on constraint audit_exports_is_one do update
     set seal = excluded.seal, place = excluded.place, under_way = excluded.under_way,
         noted_at = excluded.noted_at
-    -- A page that ends late takes nobody back to where it is.
+    -- A late page never moves the progress back.
     where begins or (excluded.seal, excluded.place) >= (e.seal, e.place);
 end;
 $$;
 comment on function bulwark.note_audit_export(uuid, text, boolean, boolean, uuid) is
-  'Notes where a page of an export ended (service role only); one that begins an export starts
-   anew, and after one that ends a request another may go on.';
+  'Records where a page of an export ended (service role only). A page that begins an export resets
+   the progress; after a page that ends a request another request may continue.';
 
--- Audit legal holds: what may not be removed from the log, whatever retention and erasure say.
--- Protects evidence against its removal: a hold keeps the entries of an organization, a person or a
--- resource until it is released, also from a removal that was under way when it was placed.
+-- Audit legal holds: entries that must not be removed, whatever retention and erasure say.
+-- Protects evidence against removal: a hold keeps the entries of an organization, a person or a
+-- resource until it is released, also against a removal that was running when it was placed.
 -- SECURITY DEFINER: place_legal_hold, release_legal_hold, because nobody may write holds directly;
 --   the trigger audit_holds_reset_retention, because progress is kept in bulwark_private.
 
@@ -6132,11 +6156,10 @@ create table bulwark.audit_legal_holds (
   constraint audit_legal_holds_reason_length check (length(btrim(reason)) between 1 and 1000)
 );
 comment on table bulwark.audit_legal_holds is
-  'What may not be removed from the log: the entries that match every column given, of an
-   organization, a person or a resource, until released. No foreign keys: a hold outlives what it
-   is about.';
+  'Holds on entries that match all given columns: an organization, a person or a resource. They must
+   not be removed until the hold is released. No foreign keys: a hold outlives its subject.';
 comment on column bulwark.audit_legal_holds.placed_by_operator is
-  'A super_admin or the service role placed it, so nobody lesser releases it.';
+  'A super_admin or the service role placed it, and only they can release it.';
 create index audit_legal_holds_organization_id_idx on bulwark.audit_legal_holds (organization_id);
 
 alter table bulwark.audit_legal_holds enable row level security;
@@ -6176,8 +6199,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.addresses_of(uuid, uuid) is
-  'The e-mail addresses of a person, in lower case: that of the account, and every one by which the
-   organization (null: any) invited it, also after the account is gone.';
+  'The e-mail addresses of a person, in lower case: that of the account, and every address by which
+   the organization (null: any) invited it, also after the account is deleted.';
 
 create function bulwark_private.address_pattern(addresses text[])
   returns text
@@ -6186,8 +6209,8 @@ create function bulwark_private.address_pattern(addresses text[])
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Bounded, so that b@x.test is not found in a.b@x.test or b@x.test.example. Within JSON a line
-  -- break before it ends with a letter, and a quotation mark or backslash of its own is escaped.
+  -- With boundaries, so that b@x.test does not match a.b@x.test or b@x.test.example. Within JSON an
+  -- escaped line break before the address ends with a letter.
   select concat(
     '(?:(?<![[:alnum:]._%+-])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))(?:',
     string_agg(regexp_replace(f.form, '([^[:alnum:]@])', '\\\1', 'g'), '|' order by f.form),
@@ -6201,7 +6224,7 @@ as $$
   having count(*) > 0;
 $$;
 comment on function bulwark_private.address_pattern(text[]) is
-  'A regular expression for any of these addresses in text in lower case; null for none.';
+  'A regular expression that matches any of these addresses in lower-case text; null for none.';
 
 create function bulwark_private.mentions_person(content text, user_id uuid, pattern text)
   returns boolean
@@ -6216,7 +6239,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.mentions_person(text, uuid, text) is
-  'Whether what an entry holds names a person, by id or by an address
+  'Whether the contents of an entry name a person, by id or by an address
    (bulwark_private.address_pattern).';
 
 create view bulwark_private.audit_removable with (security_invoker = true) as
@@ -6225,7 +6248,7 @@ create view bulwark_private.audit_removable with (security_invoker = true) as
   where e.removed_by is null
     and e.event_type <> 'compliance.data_deleted'
     and not exists (
-      -- Materialized: the addresses of a person are looked up once a query, not once an entry.
+      -- Materialized: addresses are looked up once a query, not once an entry.
       with holds as materialized (
         select
           h.*,
@@ -6249,7 +6272,7 @@ create view bulwark_private.audit_removable with (security_invoker = true) as
         and (h.resource_id is null or h.resource_id = e.resource_id)
     );
 comment on view bulwark_private.audit_removable is
-  'Entries that still have a payload that no legal hold keeps. Records of removals are never
+  'Entries that have a payload and that no legal hold keeps. Records of removals are never
    removed.';
 
 create function bulwark_private.begin_audit_removal()
@@ -6259,7 +6282,7 @@ create function bulwark_private.begin_audit_removal()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- In a stricter isolation finish_audit_removal would not see a hold that came in between.
+  -- Under a stricter isolation level finish_audit_removal would not see holds placed meanwhile.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot remove from the audit log: the transaction is not READ COMMITTED'
       using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED';
@@ -6268,7 +6291,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.begin_audit_removal() is
-  'The holds in force before a removal chooses what to take, for finish_audit_removal. Errors:
+  'The holds in force before a removal selects its entries, for finish_audit_removal. Errors:
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
 create function bulwark_private.finish_audit_removal(
@@ -6280,10 +6303,10 @@ create function bulwark_private.finish_audit_removal(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Holds are placed under this lock: one that is being placed is waited for, and none is placed
-  -- between this look and the commit.
+  -- Holds are placed under this lock: a hold in progress is waited for, and none is placed until
+  -- the commit.
   perform pg_advisory_xact_lock_shared(hashtextextended('bulwark.audit_holds', 0));
-  -- A removed payload no longer names its subject, so any new hold in its organization counts.
+  -- A removed payload no longer names its subject, so every new hold in its organization counts.
   if exists (
     select from bulwark.audit_legal_holds h
     where h.released_at is null
@@ -6299,7 +6322,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.finish_audit_removal(uuid[], uuid[]) is
-  'Undoes a removal of entries of some organizations (null: of any) if a hold that may keep one of
+  'Undoes a removal of entries of some organizations (null: of all) if a hold that may keep one of
    them was placed since begin_audit_removal. Every removal calls both. Errors: AUDIT_HOLD_PLACED.';
 
 create function bulwark_private.audit_legal_holds_wait()
@@ -6313,7 +6336,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_legal_holds_wait() is
-  'Trigger: a hold waits for removals that are about to commit, and later ones see it.';
+  'Trigger: a new hold waits for removals that are about to commit, and later ones see it.';
 
 create function bulwark.place_legal_hold(
   reason text,
@@ -6339,7 +6362,7 @@ begin
     raise exception 'Cannot place hold: it takes a reason and an organization, person or resource'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_HOLD';
   end if;
-  -- Every removal asks every hold. Placing and releasing in turn must not get around the limit.
+  -- Every removal checks every hold. The limit also counts holds that were released.
   perform bulwark_private.lock_count('audit_legal_holds', organization_id::text);
   if (
     select
@@ -6366,10 +6389,10 @@ begin
 end;
 $$;
 comment on function bulwark.place_legal_hold(text, uuid, uuid, text, text) is
-  'Keeps the entries that match everything given from retention, erasure and pruning
-   (compliance:manage in the organization, system-wide without one), and returns the hold''s id. A
-   removal that is under way is undone if the hold may keep something of it. Errors:
-   AUDIT_INVALID_HOLD, AUDIT_TOO_MANY_HOLDS, RBAC_PERMISSION_DENIED.';
+  'Keeps the entries that match all arguments from retention, erasure and pruning (compliance:manage
+   in the organization, system-wide without one), and returns the hold''s id. A running removal is
+   undone if the hold may keep one of its entries. Errors: AUDIT_INVALID_HOLD, AUDIT_TOO_MANY_HOLDS,
+   RBAC_PERMISSION_DENIED.';
 
 create function bulwark.release_legal_hold(hold_id uuid)
   returns void
@@ -6382,7 +6405,7 @@ declare
   v_hold bulwark.audit_legal_holds;
 begin
   select * into v_hold from bulwark.audit_legal_holds h where h.id = hold_id;
-  -- A hold that does not exist and one of a foreign organization are the same answer.
+  -- The same answer for a hold that does not exist and one of a foreign organization.
   if not found then
     v_hold.organization_id := gen_random_uuid();
   end if;
@@ -6403,8 +6426,8 @@ begin
 end;
 $$;
 comment on function bulwark.release_legal_hold(uuid) is
-  'Ends a legal hold (compliance:manage where it was placed; one that a super_admin or the service
-   role placed only they end). Errors: AUDIT_UNKNOWN_HOLD, AUDIT_HOLD_OUTRANKS_YOU,
+  'Releases a legal hold (compliance:manage where it was placed; a hold placed by a super_admin or
+   the service role only by them). Errors: AUDIT_UNKNOWN_HOLD, AUDIT_HOLD_OUTRANKS_YOU,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.audit_holds_reset_retention()
@@ -6419,12 +6442,12 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_holds_reset_retention() is
-  'Trigger: what a released hold kept is old already, so retention begins anew.';
+  'Trigger: entries that a released hold kept are old already, so retention starts over.';
 
 create trigger audit_legal_holds_wait
   before insert on bulwark.audit_legal_holds
   for each row execute function bulwark_private.audit_legal_holds_wait();
--- A hold that was released is not put back, and keeps its scope: another one is placed.
+-- A released hold cannot be restored, and the scope of a hold never changes: place another one.
 create trigger audit_legal_holds_stay_released
   before update on bulwark.audit_legal_holds
   for each row when (old.released_at is not null and new.released_at is null)
@@ -6437,7 +6460,7 @@ create trigger audit_legal_holds_keep_columns
 create trigger audit_legal_holds_reset_retention
   after update on bulwark.audit_legal_holds
   for each statement execute function bulwark_private.audit_holds_reset_retention();
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always: session_replication_role skips ordinary triggers.
 alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_wait;
 alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_stay_released;
 alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_keep_columns;
@@ -6446,9 +6469,9 @@ select bulwark.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- Audit retention: takes the payloads of entries by age.
--- Protects against removals without a trace: each one is an entry that says who, why, which and how
--- many, and the log still verifies afterwards.
+-- Audit retention: removes the payloads of old entries.
+-- Protects against removals without a trace: each one is an entry with the actor, the reason, the
+-- entries and their number, and the log still verifies afterwards.
 -- SECURITY DEFINER: cleanup_old_audit_logs, because no client may change the log.
 
 create table bulwark_private.audit_retention_progress (
@@ -6456,8 +6479,8 @@ create table bulwark_private.audit_retention_progress (
   through_id uuid
 );
 comment on table bulwark_private.audit_retention_progress is
-  'Up to which entry retention is through, so that it does not read the whole log each time. Not
-   audited: each removal is sealed.';
+  'The last entry that retention has processed, so that it does not read the whole log each time.
+   Not audited: each removal is sealed.';
 insert into bulwark_private.audit_retention_progress default values;
 
 alter table bulwark_private.audit_retention_progress enable row level security;
@@ -6500,7 +6523,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.remove_audit_payloads(uuid[], uuid, jsonb) is
-  'Takes the payloads of entries of one organization under a record that covers exactly them.';
+  'Removes the payloads of entries of one organization under a record that covers exactly these
+   entries.';
 
 create function bulwark.cleanup_old_audit_logs(retention_days integer default 90)
   returns integer
@@ -6523,7 +6547,8 @@ begin
     raise exception 'Cannot clean up the audit log: retention is 1 to 36500 days'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RETENTION';
   end if;
-  -- The service role may keep longer than was decided, never shorter: its key is on servers.
+  -- The service role may keep payloads longer than configured, never shorter: its key is on
+  -- servers.
   if retention_days < (bulwark_private.setting('audit.retention_days'))::integer then
     raise exception 'Cannot clean up the audit log: payloads are kept % days',
       bulwark_private.setting('audit.retention_days')
@@ -6531,7 +6556,7 @@ begin
             hint = 'The owner of the database decides: bulwark.settings, audit.retention_days';
   end if;
   v_floor := bulwark_private.audit_id_floor(now() - make_interval(days => retention_days));
-  -- Locks the row, so that a second run waits instead of removing the same.
+  -- Locks the row, so that a second run waits instead of removing the same entries.
   select p.through_id into v_through from bulwark_private.audit_retention_progress p for update;
   v_holds := bulwark_private.begin_audit_removal();
   for v_batch in
@@ -6565,18 +6590,18 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_old_audit_logs(integer) is
-  'Removes the payloads of entries older than so many days, critical and error ones and those under
-   a legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization
-   gets a record of it. It forgets how far exports were that nobody goes on with for a day. Run it
-   again until it returns 0. Not fewer days than audit.retention_days.
-   Errors: AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT,
-   AUDIT_HOLD_PLACED, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+  'Removes the payloads of entries older than so many days, except critical and error ones and those
+   under a legal hold, at most audit.removal_batch of them; returns how many. Each organization gets
+   a record of it. It also deletes the progress of exports that were not continued for a day. Call
+   it again until it returns 0. Not fewer days than audit.retention_days. Errors:
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT, AUDIT_HOLD_PLACED,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
--- Audit erasure: takes the payloads of one person's entries, in bounded steps, and the invitations
--- of that person's addresses.
--- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical
--- or of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
--- installation says otherwise. The record names nobody, and says how much was kept.
+-- Audit erasure: removes the payloads of one person's entries, in bounded steps, and the
+-- invitations of that person's addresses.
+-- Protects the right to be forgotten, and the evidence that outlives it: entries that are critical
+-- or of category security stay (GDPR Art. 17(3)(b) and (e)), unless a compliance manager of the
+-- whole installation removes them too. The record names nobody, and counts the kept entries.
 -- SECURITY DEFINER: erase_subject, because no client may change the log.
 
 create function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
@@ -6586,9 +6611,9 @@ create function bulwark_private.require_erasable(user_id uuid, organization_id u
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What names an organization or a row is no person's: only accounts and actors are erased, and
-  -- those of whom a removal says that they were erased before. Within an organization only those it
-  -- knows of, so that nobody can ask it for accounts.
+  -- Only accounts, actors and subjects of an earlier erasure can be erased, not organizations or
+  -- other rows. An organization can erase only persons it knows, so that it cannot probe for
+  -- accounts.
   if exists (
     select from bulwark_private.audit_groups g where g.organization_id = require_erasable.user_id
   ) or not exists (
@@ -6632,7 +6657,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_erasable(uuid, uuid) is
-  'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD where a person cannot be erased.';
+  'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD if a person cannot be erased.';
 
 create function bulwark_private.audit_subject(user_id uuid)
   returns text
@@ -6642,8 +6667,8 @@ create function bulwark_private.audit_subject(user_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$ select encode(sha256(uuid_send(user_id)), 'hex'); $$;
 comment on function bulwark_private.audit_subject(uuid) is
-  'How a record of an erasure names the person: the hash of a random id names nobody, but answers
-   whether this person was erased.';
+  'The person in the record of an erasure, as the hash of the id. A random id cannot be guessed from
+   it, but it answers whether this person was erased.';
 
 create function bulwark_private.erase_invitations(addresses text[], organization_id uuid)
   returns uuid[]
@@ -6683,7 +6708,8 @@ end;
 $$;
 comment on function bulwark_private.erase_invitations(text[], uuid) is
   'Deletes the invitations of these addresses in an organization (null: in all) that no legal hold
-   keeps. Returns the entries that this has written: they hold no address, but say who accepted.';
+   keeps. Returns the entries that this wrote: they contain no address, but the person who
+   accepted.';
 
 create function bulwark_private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb)
   returns table (removed integer, organizations uuid[])
@@ -6715,8 +6741,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.remove_subject_payloads(uuid[], uuid, jsonb) is
-  'Takes the payloads of those of these entries that no legal hold keeps, under a record for each
-   organization that names the person by a hash.';
+  'Removes the payloads of these entries, except under a legal hold, with a record for each
+   organization that identifies the person by a hash.';
 
 create function bulwark.erase_subject(
   user_id uuid,
@@ -6762,7 +6788,7 @@ begin
   );
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
-  -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
+  -- Reads the log in pages by id: a step is bounded by the entries it reads, not by those it finds.
   loop
     select
       count(*) as read,
@@ -6801,13 +6827,13 @@ begin
   end loop;
   select r.removed, r.organizations into removed, v_organizations
   from bulwark_private.remove_subject_payloads(v_found, user_id, v_details) r;
-  -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
-  -- should not have to wait.
+  -- Checked again at the end instead of locked throughout: changes of rights must not wait for a
+  -- whole step.
   perform bulwark_private.require_permission_to_act(
     'compliance:manage', case when not evidence then organization_id end
   );
-  -- Last, because by them a person's addresses are known; and behind the rights, in whose order
-  -- an invitation's row comes later.
+  -- Last, because a person's addresses are found by them; and after the rights, to keep the lock
+  -- order.
   if next_after is null then
     select erase_subject.removed + r.removed, v_organizations || r.organizations
     into removed, v_organizations
@@ -6823,19 +6849,19 @@ begin
 end;
 $$;
 comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
-  'Removes the payloads of the entries that a user made or that name the user''s id or one of the
-   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
-   in the organization, or system-wide for all of them), but for those under a legal hold on
-   something else and, unless evidence is asked for too (compliance:manage system-wide), those
-   that are critical or of category security. One step of bounded size: call it again with after
-   set to next_after until that is null. Returns how many this step removed and how many it kept
-   as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
-   AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
-   AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
+  'Removes the payloads of entries that a user made or that name the user''s id or one of the
+   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage in
+   the organization, or system-wide for all of them). Entries under a legal hold on something else
+   stay, and so do entries that are critical or of category security, unless evidence is true
+   (compliance:manage system-wide). One step of bounded size: call it again with after set to
+   next_after until that is null. Returns how many this step removed and how many it kept as
+   evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD, AUDIT_HOLD_PLACED,
+   AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT, AUDIT_REMOVAL_CONFLICT,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
 
 -- Audit pruning: deletes whole seals with their entries from the beginning of the log.
--- Protects against a beginning that is cut off: a tombstone entry, itself sealed, says through
--- which seal the log was pruned, and only under it can anything be deleted.
+-- Protects against a beginning that is cut off: a sealed tombstone entry says through which seal
+-- the log was pruned, and nothing can be deleted without one.
 -- SECURITY DEFINER: prune_audit_log, because no client may change the log.
 
 create table bulwark_private.audit_prunings (
@@ -6876,7 +6902,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
-  'Whether the tombstone of a pruning has its entry, as sealed, about the same seal.';
+  'Whether the tombstone of a pruning has its entry, as sealed, for the same seal.';
 
 create function bulwark.prune_audit_log(keep_days integer)
   returns bigint
@@ -6908,8 +6934,8 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   v_holds := bulwark_private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
-  -- A whole prefix: old enough, before the first entry that a hold keeps, within one batch, and
-  -- where checkpoints are made not beyond the newest.
+  -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
+  -- checkpoints are made, not beyond the newest.
   select max(w.number) into v_through
   from (
     select s.number, sum(g.entries) over (order by s.number) as entries
@@ -6946,7 +6972,7 @@ begin
     return 0;
   end if;
 
-  -- The tombstone opens the way for the deletion and is complete before anybody can see it.
+  -- The tombstone permits the deletion, and is complete before another session can see it.
   v_record := gen_random_uuid();
   insert into bulwark_private.audit_prunings (through_seal, era, snapshot, record_id)
   values (v_through, v_seal.era, v_seal.snapshot, v_record);
@@ -6961,7 +6987,7 @@ begin
   select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
   into v_entries, v_records
   from gone g;
-  -- Each organization's newest group stays, for the next one chains to it.
+  -- Each organization's newest group stays, because the next one chains to it.
   delete from bulwark_private.audit_groups g
   where g.seal <= v_through and exists (
     select from bulwark_private.audit_groups n
@@ -7029,7 +7055,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_prunings_refuse_change() is
-  'Trigger: a tombstone gets its record in the transaction that makes it and never changes again.';
+  'Trigger: a tombstone gets its record in the transaction that creates it, and never changes
+   again.';
 
 create trigger audit_prunings_refuse_change
   before update or delete on bulwark_private.audit_prunings
@@ -7044,9 +7071,9 @@ values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerpri
   'bulwark_private.audit_prunings'
 ));
 
--- Audit schedule: what keeps the log sealed, signed and within its retention with nobody calling.
--- Protects against a log that quietly stays unsealed.
--- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+-- Audit schedule: the jobs that seal, sign and clean up the log without anybody calling.
+-- Protects against a log that silently stays unsealed.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as the role that scheduled them.
 
 insert into bulwark.settings (name, value, description) values
   ('audit.seal_interval_seconds', '1',
@@ -7240,9 +7267,9 @@ revoke all on function
   bulwark_private.audit_prunings_refuse_change()
   from public, anon, authenticated, service_role;
 
--- What is open to whom of audit. Everything else is revoked by the build.
+-- Grants of audit. The build revokes everything else.
 
--- Where a checkpoint was delivered is the operator's business.
+-- Where a checkpoint was delivered concerns only the operator.
 grant select (
   tree_size, root_hash, key_id, note, signed_at, delivered_at
 ) on bulwark.audit_checkpoints to authenticated;

@@ -1,6 +1,6 @@
 /**
- * Second factors in the audit log. The local stack's sign-in has no factors, so this makes the table
- * as Supabase Auth does, and does what Supabase Auth does, as its role.
+ * Second factors in the audit log. The local stack's Auth has no factors, so this test creates the
+ * table as Supabase Auth does, and writes it as its role.
  */
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
@@ -34,7 +34,7 @@ await sql.unsafe(`
   set role supabase_auth_admin;
 `);
 
-/** What happened to factors since the last time this was asked: event, organization, kind. */
+/** Events of factors since the last call: event, organization, kind. */
 let seen = "00000000-0000-0000-0000-000000000000";
 async function events(): Promise<[string, string | null, string][]> {
   const rows = await sql.begin(async (t) => {
@@ -124,10 +124,11 @@ Deno.test("AUD-A05: a factor whose event cannot be recorded works all the same, 
   await admin.end();
 });
 
-Deno.test("AUD-A06: the guards watch the triggers there too", async () => {
+Deno.test("AUD-A06: the triggers there are watched too", async () => {
   const admin = postgres(superuserUrl, { max: 1, onnotice: () => {} });
   await admin`select bulwark.seal_audit_log()`;
-  // At once: the stack seals each second too, and would see it off and then on again.
+  // In one transaction: the stack seals each second too, and would see the trigger off and on
+  // again.
   await admin.begin(async (t) => {
     await t`alter table auth.mfa_factors disable trigger bulwark_audit_delete`;
     await t`alter table auth.mfa_factors enable trigger bulwark_audit_delete`;

@@ -19,7 +19,7 @@ import {
 const folder = await Deno.makeTempDir();
 const script = inRepository("scripts", "export_audit.ts");
 const config = inRepository("deno.json");
-// More of each than anybody exports in an hour.
+// Higher limits than the test reaches.
 for (const rule of ["export", "api_default", "api_relaxed"]) {
   const { error } = await service().rpc("set_rate_limit", {
     rule,
@@ -30,11 +30,11 @@ for (const rule of ["export", "api_default", "api_relaxed"]) {
 }
 const ada = await signUp("ada");
 const acme = await createOrganization(ada);
-/** More than one request's worth, so that the export consists of several bundles. */
+/** More than one request can hold, so that the export consists of several bundles. */
 const rows = 60_000;
 await fill(acme, rows);
 
-/** A log of so many entries, sealed and signed. */
+/** Writes, seals and signs so many entries. */
 async function fill(organization: string, count: number): Promise<void> {
   const sql = connect(1);
   await sql.unsafe(`
@@ -59,7 +59,7 @@ async function sign(): Promise<void> {
 function command(args: string[], env: Record<string, string> = {}): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", "--config", config, script, ...args],
-    // Nobody holds its input open, which must not look as if its parent had died.
+    // A closed standard input must not look as if the parent had died.
     stdin: "null",
     env: {
       NO_COLOR: "1",

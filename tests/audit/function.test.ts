@@ -1,4 +1,4 @@
-/** Function `bulwark-audit` over HTTP, and what it hands out verified offline, also after tampering. */
+/** The function `bulwark-audit` over HTTP; its answers are verified offline, also after tampering. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { inline } from "../../scripts/audit/pool.ts";
@@ -30,7 +30,7 @@ import {
   url,
 } from "../support.ts";
 
-// More of each than anybody exports in an hour.
+// Higher limits than the test reaches.
 for (const rule of ["export", "api_default", "api_relaxed"]) {
   const { error } = await service().rpc("set_rate_limit", {
     rule,
@@ -60,7 +60,7 @@ async function checkpoint(secret: string | null = schedulerSecret): Promise<Resp
   });
 }
 
-/** Seals what is left to seal: the stack's timer may have been first, and the answer is null then. */
+/** Seals remaining entries; null if the stack's timer was first. */
 async function seal(): Promise<void> {
   assert.equal((await service().rpc("seal_audit_log")).error, null);
 }
@@ -70,7 +70,7 @@ async function keys(): Promise<VerifierKey[]> {
   return await Promise.all(published.keys.map(parseVerifierKey));
 }
 
-/** Somebody acts, the log is sealed, and its head is signed. */
+/** Writes entries as a person, seals them and signs the head. */
 async function actAndSign(person: Person, organization: string, times = 1): Promise<void> {
   for (let time = 0; time < times; time++) {
     ok(
@@ -104,7 +104,7 @@ async function withSuperuser(act: (sql: postgres.Sql) => Promise<unknown>): Prom
   }
 }
 
-/** Does what only a superuser can, with the triggers out of the way, and puts them back. */
+/** Changes the log as a superuser with the triggers off, and restores them. */
 async function tamper(act: (sql: postgres.TransactionSql) => Promise<unknown>): Promise<void> {
   await withSuperuser((sql) =>
     sql.begin(async (transaction) => {
@@ -169,7 +169,7 @@ Deno.test("AUD-F04: pages joined at their cursors verify as one, and hold every 
   } while (cursor);
   const { verdict } = await verify(parts.join(""));
   assert.deepEqual([verdict.findings, verdict.unproved], [[], []]);
-  // A part alone is proved for what it is, also where it begins and ends within a seal.
+  // A part is proved on its own, also if it begins and ends within a seal.
   const [first, second] = parts.map((part) =>
     JSON.parse(part.trimEnd().split("\n").at(-2)!).cursor
   );
@@ -263,7 +263,7 @@ Deno.test("AUD-F15: the secret counts in its header alone, and only whole", asyn
     assert.ok(!text.includes(schedulerSecret));
   }
   assert.equal((await (await get(ada, "checkpoint")).json()).tree_size, before);
-  // And the secret opens nothing else.
+  // The secret opens nothing else.
   for (const path of ["export", "proof?id=x", "checkpoint"]) {
     const answer = await fetch(`${url}/functions/v1/bulwark-audit/${path}`, {
       headers: { authorization: `Bearer ${schedulerSecret}`, apikey: publishableKey },
@@ -343,7 +343,7 @@ Deno.test("AUD-F17: with the service role's key nobody stores a checkpoint that 
     });
     assert.equal(error?.details, code);
   }
-  // The key's holder stores it, here or by the stack's timer.
+  // The key's holder stores it: this test or the stack's timer.
   assert.equal((await checkpoint()).status, 200);
   const stored = (await (await get(ada, "checkpoint")).json()).note as string;
   assert.ok((await openCheckpoint(stored, await keys())).size >= (head?.tree_size ?? 0));

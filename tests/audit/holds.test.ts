@@ -1,6 +1,6 @@
 /**
- * Legal holds that are placed while a removal runs, with real parallel connections: whichever comes
- * first wins, and nothing that a hold keeps is removed after the hold is there.
+ * Legal holds that are placed while a removal runs, with parallel connections: nothing that a hold
+ * keeps is removed after the hold was placed.
  */
 import assert from "node:assert/strict";
 import postgres, { type Sql } from "postgres";
@@ -8,8 +8,8 @@ import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 
-// A cluster of its own: only a superuser can make entries and seals old, which the log of another
-// test would not survive.
+// A separate cluster: only a superuser can age entries and seals, which would break the log of
+// another test.
 const scratch = await startScratchCluster("holds", embeddedPostgres());
 await migrate(scratch);
 const superuserUrl = scratch.cluster.url("supabase_admin", scratch.password);
@@ -45,7 +45,7 @@ const holds: Record<string, (sql: Sql, who: Subject) => Promise<unknown>> = {
       values ('case', ${organization}, true)`,
 };
 
-/** Entries of a person that are older than every retention, sealed so long ago, and their ids. */
+/** Entries of a person, sealed and older than every retention, and their ids. */
 async function oldEntries(count: number): Promise<Subject & { ids: string[] }> {
   const subject = { user: crypto.randomUUID(), organization: crypto.randomUUID() };
   const ids = await admin.begin(async (sql) => {
@@ -72,7 +72,7 @@ async function oldEntries(count: number): Promise<Subject & { ids: string[] }> {
   return { ...subject, ids };
 }
 
-/** Makes every seal so far 200 days old, and a new one after them. */
+/** Makes all seals 200 days old, and then a new one. */
 async function ageSeals(): Promise<void> {
   await admin.begin(async (sql) => {
     await sql`select pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0))`;
@@ -103,7 +103,7 @@ async function untilBlocked(pid: number): Promise<void> {
 
 const codeOf = (thrown: unknown) => (thrown as { detail?: string }).detail;
 
-/** Runs something on a connection of its own while another waits for `meanwhile` to end. */
+/** Runs a task on its own connection while another one waits for `meanwhile` to end. */
 async function whileOneWaits(
   one: (sql: Sql) => Promise<unknown>,
   meanwhile: (sql: Sql, oneWaits: () => Promise<void>) => Promise<void>,
@@ -133,7 +133,7 @@ for (const [removal, remove] of Object.entries(removals)) {
       const outcome = await whileOneWaits(
         (sql) => remove(sql, subject),
         async (locker, oneWaits) => {
-          // Holding one of the rows stops the removal in the middle, after it has chosen them.
+          // Locking one of the rows stops the removal after it has selected them.
           await locker`select from bulwark.audit_logs where id = ${subject.ids[49]!} for update`;
           await oneWaits();
           await hold(admin, subject);
@@ -209,7 +209,7 @@ Deno.test("AUD-H06: a hold placed and committed while 40,000 entries are erased 
   `.then(() => null, codeOf);
   await new Promise((resolve) => setTimeout(resolve, 100));
   await holds.person!(admin, subject);
-  // Whichever came first: with the hold there, nothing is removed any more.
+  // Whichever came first: once the hold is placed, nothing more is removed.
   const there = await payloads(subject.ids);
   const outcome = await erasing;
   assert.equal(await payloads(subject.ids), there);

@@ -1,6 +1,6 @@
 /**
- * The audit log with real parallel connections: nothing is skipped, nothing is sealed twice, nobody
- * waits for anybody, and what a superuser does around it is found.
+ * The audit log with parallel connections: no entry is skipped or sealed twice, writers do not
+ * wait, and changes by a superuser are found.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -10,14 +10,14 @@ import { connect } from "../support.ts";
 const clients = 30;
 const isolations = ["read committed", "repeatable read", "serializable"];
 
-/** A pool as the superuser, who can switch triggers off. */
+/** Connections as the superuser, who can switch triggers off. */
 function superuser(max = 1): Sql {
   const url = Deno.env.get("BULWARK_TEST_ADMIN_DB_URL");
   if (!url) throw new Error("BULWARK_TEST_ADMIN_DB_URL is not set: run this through npm test");
   return postgres(url, { max, onnotice: () => {} });
 }
 
-/** A guarded table of its own for one test, dropped at the end. */
+/** An audited table for one test, dropped at the end. */
 async function withTable(
   options: { bulk?: boolean },
   test: (sql: Sql, table: string, organizations: string[]) => Promise<void>,
@@ -47,7 +47,7 @@ async function seal(sql: Sql): Promise<void> {
   await sql`select bulwark.seal_audit_log()`;
 }
 
-/** Entries of a table whose leaf is in its seal exactly once, and how many there are at all. */
+/** The number of entries of a table, and how many have their leaf in their seal exactly once. */
 async function sealed(sql: Sql, table: string): Promise<{ entries: number; sealed: number }> {
   const [row] = await sql`
     with kept as (
@@ -239,7 +239,7 @@ Deno.test("AUD-P07: a trigger switched off, a change made, and switched on again
   });
 });
 
-Deno.test("AUD-P12: whoever locks the log stops no sign-in: it is a gap then", async () => {
+Deno.test("AUD-P12: a lock on the log blocks no sign-in: a gap is recorded", async () => {
   const [holder, auth] = [superuser(), superuser()];
   try {
     await holder.begin(async (lock) => {
@@ -346,7 +346,8 @@ Deno.test("AUD-P09: removing payloads after they were sealed leaves every proof 
   });
 });
 
-// An implementation of RFC 9162 and of docs/audit.md's encoding that shares nothing with the SQL.
+// An implementation of RFC 9162 and of the encoding in docs/audit.md that shares no code with the
+// SQL.
 const hash = (...parts: Uint8Array[]): Uint8Array =>
   parts.reduce((sum, part) => sum.update(part), createHash("sha256")).digest();
 const node = (left: Uint8Array, right: Uint8Array): Uint8Array =>
@@ -370,7 +371,7 @@ function follow(leaf: Uint8Array, index: bigint, size: bigint, path: string[]): 
   return Buffer.from(sum).toString("base64");
 }
 
-/** What a consistency proof makes of the old root: [old root, new root], by RFC 9162 2.1.4.2. */
+/** The roots that a consistency proof leads to: [old root, new root], by RFC 9162 2.1.4.2. */
 function consistent(from: bigint, to: bigint, fromRoot: string, path: string[]): string[] {
   const powerOfTwo = (from & (from - 1n)) === 0n;
   const [known = Buffer.alloc(0), ...steps] = (powerOfTwo ? [fromRoot, ...path] : path).map(base64);

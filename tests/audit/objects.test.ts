@@ -1,4 +1,4 @@
-/** A superuser changes how Postgres itself works: the sealer notices. */
+/** A superuser changes Postgres itself, and the sealer notices. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
 

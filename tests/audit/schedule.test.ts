@@ -1,4 +1,7 @@
-/** The schedule for real: pg_cron on Debian's PostgreSQL 15 seals and verifies with nobody calling. */
+/**
+ * The schedule under pg_cron on Debian's PostgreSQL 15: the log is sealed and verified without
+ * calls.
+ */
 import assert from "node:assert/strict";
 import { debianPostgres } from "../../scripts/stack/binaries.ts";
 import { connect } from "../../scripts/stack/connection.ts";
@@ -34,7 +37,7 @@ Deno.test({
         where j.jobname = 'bulwark-audit-seal' and d.status in ('succeeded', 'failed')
       `;
       assert.deepEqual(runs.map(({ status }) => status), ["succeeded"]);
-      // The other jobs, as the scheduler has them: each is a statement that runs.
+      // The other jobs are statements that run.
       const jobs = await sql<{ jobname: string; command: string }[]>`
         select jobname, command from cron.job
         where jobname like 'bulwark-audit-%' and jobname <> 'bulwark-audit-checkpoint'

@@ -1,4 +1,4 @@
-/** A type that only a superuser can make: neither JSON nor text can be had of its values. */
+/** A type that only a superuser can make, whose values convert neither to JSON nor to text. */
 import assert from "node:assert/strict";
 import postgres from "postgres";
 

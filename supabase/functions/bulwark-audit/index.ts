@@ -1,8 +1,9 @@
 /**
- * Function `bulwark-audit`: signs the log's head for the scheduler (`POST /bulwark-audit/checkpoint`) and hands out,
- * as the bearer of the token, the newest checkpoint (`GET /bulwark-audit/checkpoint`), proofs
- * (`GET /bulwark-audit/proof?id=`, `GET /bulwark-audit/proof/consistency?from=&to=`) and exports
- * (`GET /bulwark-audit/export?format=&organization_id=&cursor=&limit=`).
+ * Function `bulwark-audit`: signs the log's head for the scheduler (`POST
+ * /bulwark-audit/checkpoint`). With the rights of the bearer it returns the newest checkpoint (`GET
+ * /bulwark-audit/checkpoint`), proofs (`GET /bulwark-audit/proof?id=`, `GET
+ * /bulwark-audit/proof/consistency?from=&to=`) and exports (`GET
+ * /bulwark-audit/export?format=&organization_id=&cursor=&limit=`).
  */
 import { makeCheckpoint, readLogKeys } from "../_bulwark/audit/checkpoint.ts";
 import { exportHeaders, exportSource, startExport } from "../_bulwark/audit/export.ts";

@@ -1,24 +1,24 @@
--- Audit: the log of who did what, its vocabulary, and who reads it.
--- Protects against an organization that reads what another one did. That no entry is altered,
--- removed, forged or back-dated is the subject of audit_append_only; what a superuser does, who can
--- switch triggers off, is found by verification (audit_verification), not prevented.
--- SECURITY DEFINER: audited_organizations, because the chains of organizations are for no client.
+-- Audit tables: the log, its event types, and who reads it.
+-- Protects one organization's log from readers of another. audit_append_only keeps entries from
+-- being altered, removed, forged or back-dated. A superuser can switch triggers off; verification
+-- (audit_verification) detects that, nothing prevents it.
+-- SECURITY DEFINER: audited_organizations, because clients cannot read the chains of organizations.
 
 create type bulwark.audit_severity as enum ('debug', 'info', 'warning', 'error', 'critical');
 comment on type bulwark.audit_severity is 'How serious an event is, in rising order.';
 create type bulwark.audit_result as enum ('success', 'failure', 'partial');
-comment on type bulwark.audit_result is 'How what the entry tells of ended.';
+comment on type bulwark.audit_result is 'Whether the event succeeded.';
 create type bulwark.audit_source as enum ('table', 'auth', 'client', 'service', 'system');
 comment on type bulwark.audit_source is
-  'How an entry came to be: seen by the trigger of a guarded table, seen on the auth schema,
-   reported by a client about itself, reported by the service role, or recorded by Bulwark''s own
-   functions (system), which nobody can report: only such an entry accounts for a removal.';
+  'Where an entry comes from: the trigger of an audited table, the auth schema, a client''s report
+   about itself, a report by the service role, or Bulwark''s own functions (system). Nobody can
+   report an entry with source system, and only such an entry accounts for a removal.';
 create type bulwark.audit_actor_type as enum (
   'user', 'api_key', 'service', 'anonymous', 'database'
 );
 comment on type bulwark.audit_actor_type is
-  'What acted: a person, an API key, the service role, a request without a user, or somebody
-   connected to the database without an API role (database_user says as whom).';
+  'Kind of actor: a person, an API key, the service role, a request without a user, or a database
+   connection without an API role (database_user names its login role).';
 
 create table bulwark.audit_event_types (
   name text primary key,
@@ -32,8 +32,7 @@ create table bulwark.audit_event_types (
       array['auth', 'authz', 'config', 'security', 'settings', 'system']
     )
   ),
-  -- What is more serious is kept when payloads are cleaned up, and who reports does not
-  -- decide that.
+  -- More serious entries survive retention, so clients must not be able to report them.
   constraint audit_event_types_clients_report_up_to_warning check (
     not reported_by_clients or severity <= 'warning'
   )
@@ -41,12 +40,13 @@ create table bulwark.audit_event_types (
 comment on table bulwark.audit_event_types is
   'The catalogue of event types (category.name). A host application adds rows of its own.';
 comment on column bulwark.audit_event_types.severity is
-  'What an entry has when its writer names none.';
+  'Severity of an entry whose writer names none.';
 comment on column bulwark.audit_event_types.reported_by_clients is
-  'Whether a client may report it of itself with log_audit_event.';
+  'Whether clients may report this type about themselves with log_audit_event.';
 
--- No foreign keys: an entry outlives what it tells of. No check constraints: each would be parsed
--- anew on every append; the triggers check. Columns stand in order of their alignment.
+-- No foreign keys: an entry outlives the rows it is about. No check constraints: Postgres would
+-- parse each of them again on every append, so the triggers check. Columns are ordered by
+-- alignment.
 create table bulwark.audit_logs (
   id uuid primary key,
   xid xid8 not null,
@@ -77,40 +77,42 @@ create table bulwark.audit_logs (
   commitment bytea
 );
 comment on table bulwark.audit_logs is
-  'What happened, one entry each, never changed and never removed but by retention and erasure,
-   which take the payload and leave the skeleton: id, xid, occurred_at, era, source, severity,
-   result, organization_id, event_type, resource_type. Everything else is payload and may be
-   personal.';
+  'One entry for each event. Entries never change. Only retention and erasure remove a payload; the
+   skeleton stays: id, xid, occurred_at, era, source, severity, result, organization_id, event_type,
+   resource_type. All other columns are payload and may be personal data.';
 comment on column bulwark.audit_logs.id is 'UUID version 7: ordered by time, down to the
    microsecond.';
 comment on column bulwark.audit_logs.xid is
   'The transaction that wrote the entry; it decides which seal holds it.';
 comment on column bulwark.audit_logs.era is
-  'Counts the clusters the log has lived in: transaction ids restart where a dump is restored.';
+  'Number of the cluster that wrote the entry. Transaction ids restart where a dump is restored, so
+   each cluster has a number of its own.';
 comment on column bulwark.audit_logs.actor_id is
-  'Who acted, as the request claims: whoever can run SQL can claim anything. database_user is what
-   the database itself knows.';
-comment on column bulwark.audit_logs.database_user is 'The session_user: who logged in to the
-   database.';
+  'The actor, as the request claims it; anyone who can run SQL can claim to be anybody.
+   database_user is known to the database itself.';
+comment on column bulwark.audit_logs.database_user is
+  'The session_user: the role that logged in to the database.';
 comment on column bulwark.audit_logs.ip is
-  'Where the request came from by the header that a trusted proxy writes (the settings
-   rate_limits.address_header and address_hops) or, of an auth event, by what Supabase Auth saw.
-   While no proxy is trusted it is the first address of X-Forwarded-For, the client''s own claim.';
+  'Client address. From the header that a trusted proxy writes (settings rate_limits.address_header
+   and address_hops) or, for an auth event, as Supabase Auth saw it. While no proxy is trusted it is
+   the first address of X-Forwarded-For, which the client can make up.';
 comment on column bulwark.audit_logs.correlation_id is
-  'The same in all entries of a request: its header x-correlation-id where that is a UUID, else made
-   of the transaction id.';
-comment on column bulwark.audit_logs.parent_id is 'The entry this one belongs to.';
-comment on column bulwark.audit_logs.before is 'Old values: of an update only those that changed.';
-comment on column bulwark.audit_logs.after is 'New values: of an update only those that changed.';
+  'Shared by all entries of a request: its header x-correlation-id if that is a UUID, else derived
+   from the transaction id.';
+comment on column bulwark.audit_logs.parent_id is 'The entry that this one belongs to.';
+comment on column bulwark.audit_logs.before is
+  'Old values; for an update only of the columns that changed.';
+comment on column bulwark.audit_logs.after is
+  'New values; for an update only of the columns that changed.';
 comment on column bulwark.audit_logs.salt is
-  'Blinds the commitment to the payload, and leaves together with the payload.';
+  'Blinds the commitment to the payload; removed together with the payload.';
 comment on column bulwark.audit_logs.removed_by is
-  'The entry that records why the payload is gone; null while it is here.';
+  'The entry that records the removal of the payload; null while the payload is present.';
 comment on column bulwark.audit_logs.commitment is
-  'Of a removed payload: SHA-256 of salt and payload, so that every proof still holds.';
+  'SHA-256 of salt and payload, stored once the payload is removed, so that proofs stay valid.';
 
--- The sealer finds what is new by transaction, readers page through organizations by id, and
--- verification counts what a removal record covers.
+-- Indexes for the sealer (new entries by transaction), for readers (pages of an organization by id)
+-- and for verification (entries that a removal record covers).
 create index audit_logs_xid_idx on bulwark.audit_logs (era, xid);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
@@ -124,12 +126,12 @@ create function bulwark_private.audited_organizations()
   language plpgsql
   stable
   rows 10
-  security definer            -- definer because groups are for no client
+  security definer            -- definer because clients cannot read groups
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select bulwark.organizations_with('audit:read');
-  -- An organization that was deleted is in no list but that of the log.
+  -- A deleted organization is listed only by its groups in the log.
   if bulwark.is_super_admin() then
     return query
       with recursive logged (organization_id) as (
@@ -158,14 +160,15 @@ begin
 end;
 $$;
 comment on function bulwark_private.audited_organizations() is
-  'The organizations whose log the caller may read, for the policy: those with audit:read and, of a
-   super_admin, those that no longer exist too.';
+  'The organizations whose log the caller may read, for the policy: those with audit:read and, for a
+   super_admin, also deleted ones.';
 
 create policy "Anyone signed in reads the catalogue of event types"
   on bulwark.audit_event_types for select to authenticated
   using ((select bulwark.current_person()) is not null);
 
--- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
+-- Each side of the or uses an index; a bare is_super_admin() would make every reader scan the
+-- table.
 create policy "Members read the audit log of organizations where they may"
   on bulwark.audit_logs for select to authenticated
   using (

@@ -1,11 +1,11 @@
--- Audit leaves: the bytes that are hashed, in one place for sealing, verification, proofs and
+-- Audit leaves: the bytes that are hashed, defined once for sealing, verification, proofs and
 -- export.
--- Protects against proofs that fail, or pass, because two places spell the same entry differently;
--- and against a proof that ends with erasure: the hash covers a commitment to the payload, which
--- stays when the payload goes.
--- No function here; the views read the log with the rights of who asks.
+-- Protects against two places that encode the same entry differently, and keeps proofs valid after
+-- erasure: the hash covers a commitment to the payload, which stays when the payload is removed.
+-- No function here; the views read the log with the rights of the caller.
 
--- The payload is built as text, not as jsonb: what is hashed is then exactly what is exported.
+-- The payload is built as text, not as jsonb, so that the hashed bytes are exactly the exported
+-- ones.
 create view bulwark_private.audit_payloads with (security_invoker = true) as
   select
     e.*,
@@ -27,7 +27,7 @@ create view bulwark_private.audit_payloads with (security_invoker = true) as
     ) end as payload
   from bulwark.audit_logs e;
 comment on view bulwark_private.audit_payloads is
-  'Every entry with the exact text of its payload (null where it was removed).';
+  'Every entry with the exact text of its payload (null once it was removed).';
 
 create view bulwark_private.audit_commitments with (security_invoker = true) as
   select

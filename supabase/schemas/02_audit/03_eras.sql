@@ -1,9 +1,9 @@
--- Audit eras: in which cluster the log lives. Transaction ids, by which entries are sealed, restart
--- where a dump is restored, so that each cluster's entries are of an era of their own.
--- Protects against a restored or upgraded log that nobody seals, and against a restore that passes
--- for live writes or the other way round.
--- SECURITY DEFINER: audit_log_is_loading, because eras are for no client and triggers of tables
---   that clients write to ask it.
+-- Audit eras: one for each cluster that the log has lived in. Entries are sealed by transaction id,
+-- and those restart where a dump is restored, so each cluster writes under an era of its own.
+-- Protects against a restored or upgraded log that is never sealed, and against taking a restore
+-- for live writes or live writes for a restore.
+-- SECURITY DEFINER: audit_log_is_loading, because clients cannot read eras, and triggers of tables
+--   that clients write call it.
 
 create table bulwark_private.audit_eras (
   -- squawk-ignore prefer-bigint-over-int
@@ -16,14 +16,14 @@ create table bulwark_private.audit_eras (
   constraint audit_eras_is_one_a_table unique (relation, system_identifier)
 );
 comment on table bulwark_private.audit_eras is
-  'The clusters the log has lived in, told apart by their identifier and by the table''s own oid: it
-   is another one after a dump is restored.';
+  'The clusters that the log has lived in, identified by the cluster''s system identifier and the
+   oid of the log''s table. After a dump is restored at least one of them differs.';
 comment on column bulwark_private.audit_eras.settled_at is
-  'When the sealer recorded that the era began, and looked after what a restore loses.';
+  'When the sealer recorded the start of the era and repaired what a restore loses; null before.';
 alter table bulwark_private.audit_eras enable row level security;
 
--- Reading the control file costs more than stamping an entry, so a session remembers what it read.
--- A session that sets it by hand gains nothing: the trigger compares it with its arguments.
+-- Reading the control file costs more than stamping an entry, so the session caches the result.
+-- Setting it by hand gains nothing: the trigger compares it with its own arguments.
 create function bulwark_private.audit_cluster()
   returns text
   language plpgsql
@@ -42,7 +42,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_cluster() is
-  'The cluster and the table that the log lives in, as text; the session remembers it.';
+  'The cluster and table that the log lives in, as text; cached in the session.';
 
 create function bulwark_private.audit_era()
   returns integer
@@ -59,7 +59,7 @@ begin
   from bulwark_private.audit_eras e
   where e.relation = v_relation and e.system_identifier = v_system;
   if not found then
-    -- After the last one that is known of, also where the list of eras was not restored.
+    -- One more than the last known number, also if the list of eras was not restored.
     insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
     select
       greatest(
@@ -71,7 +71,7 @@ begin
       v_relation, v_system, c.timeline_id
     from pg_catalog.pg_control_checkpoint() c
     on conflict on constraint audit_eras_is_one_a_table do nothing;
-    -- A statement of its own: one that calls this function does not see what it inserts.
+    -- A separate statement: the statement that calls this function does not see the insert.
     select e.era into strict v_era
     from bulwark_private.audit_eras e
     where e.relation = v_relation and e.system_identifier = v_system;
@@ -80,8 +80,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_era() is
-  'The era of the log in this cluster; the first call after a restore begins one. Read the era''s
-   row in a later statement.';
+  'The era of this cluster; the first call after a restore inserts it. Read the era''s row in a
+   later statement.';
 
 create function bulwark_private.audit_log_is_settled()
   returns boolean
@@ -98,13 +98,13 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_log_is_settled() is
-  'False from a restore or an upgrade until the sealer has run for the first time.';
+  'False from a restore or an upgrade until the first run of the sealer.';
 
 create function bulwark_private.audit_log_is_loading()
   returns boolean
   language plpgsql
   volatile
-  security definer            -- definer because eras are for no client
+  security definer            -- definer because clients cannot read eras
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -113,8 +113,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_log_is_loading() is
-  'Whether what is written now is a backup that is being restored: rows that were, not changes. In a
-   log that is sealed it never is, whatever session_replication_role says.';
+  'Whether the current writes are a backup being restored: existing rows, not changes. Always false
+   once the log has been sealed in this cluster, whatever session_replication_role is.';
 
 create function bulwark_private.refuse_change()
   returns trigger
@@ -126,7 +126,8 @@ begin
     using errcode = 'insufficient_privilege', detail = 'AUDIT_LOG_IS_APPEND_ONLY';
 end;
 $$;
-comment on function bulwark_private.refuse_change() is 'Trigger: refuses whatever it is made for.';
+comment on function bulwark_private.refuse_change() is
+  'Trigger: refuses every operation it is created for.';
 
 create function bulwark_private.audit_eras_stamp()
   returns trigger
@@ -148,8 +149,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_eras_stamp() is
-  'Trigger: an era is that of this cluster, whatever the insert says, and so there is one. Only a
-   restore brings others.';
+  'Trigger: an inserted era always describes this cluster, so only one can exist for it. A restore
+   may insert others.';
 
 insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline, settled_at)
 select 1, 'bulwark.audit_logs'::regclass, s.system_identifier, c.timeline_id, clock_timestamp()
@@ -173,7 +174,7 @@ create trigger audit_eras_refuse_removal
 create trigger audit_eras_refuse_truncate
   before truncate on bulwark_private.audit_eras
   for each statement execute function bulwark_private.refuse_change();
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always: session_replication_role skips ordinary triggers.
 alter table bulwark_private.audit_eras enable always trigger audit_eras_stamp;
 alter table bulwark_private.audit_eras enable always trigger audit_eras_keep_columns;
 alter table bulwark_private.audit_eras enable always trigger audit_eras_settle_once;

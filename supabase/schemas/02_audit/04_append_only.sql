@@ -1,12 +1,13 @@
--- Audit append-only: how an entry comes into the log, and that it never changes there.
--- Protects against an entry that is altered, removed, forged or back-dated by anybody who works
--- through SQL, the service role included. A superuser can switch triggers off: what he does then
--- is found by verification (audit_verification), not prevented.
--- SECURITY DEFINER: audit_logs_refuse_change, because it looks into removal records and prunings
---   whoever writes.
+-- Audit append-only: stamps new entries and refuses every change of existing ones.
+-- Protects against entries that are altered, removed, forged or back-dated through SQL, also by the
+-- service role. A superuser can switch triggers off; verification (audit_verification) detects
+-- that, nothing prevents it.
+-- SECURITY DEFINER: audit_logs_refuse_change, because no writer can read removal records and
+--   prunings.
 
--- Runs once an entry. Each expression is set up anew in every transaction, which costs more than
--- what it computes: there are few, and none calls a function of ours that SQL can spell out.
+-- Runs for every entry. Postgres initializes each expression again in every transaction, which
+-- costs more than evaluating it. So there are few expressions, and built-in SQL replaces calls of
+-- our own functions.
 create function bulwark_private.audit_logs_stamp()
   returns trigger
   language plpgsql
@@ -18,15 +19,15 @@ declare
   v_trusted text;
   v_value text;
 begin
-  -- The arguments were right when the trigger was made; in a restored or upgraded cluster they are
-  -- another's. The setting spares a session that look at every entry; who makes one up gets what
-  -- the arguments say.
+  -- The arguments name the cluster that the trigger was created for; a restored or upgraded cluster
+  -- has another name. The setting caches the comparison for the session. A made-up setting only
+  -- selects the era in the arguments.
   if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
     or bulwark_private.audit_cluster() = tg_argv[0] then
     new.era := tg_argv[1]::integer;
   elsif current_setting('session_replication_role') = 'replica' then
-    -- A restore, since nothing was sealed in this cluster yet: an entry that has an id was loaded
-    -- and stays as it is; one without tells of a row that was loaded, which is no change.
+    -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
+    -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
     if new.id is null then
       return null;
     end if;
@@ -37,8 +38,8 @@ begin
   new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
   new.salt := gen_random_uuid();
-  -- Version 7: milliseconds, then twelve bits of their fraction, then the variant and random bits,
-  -- which only have to differ: the secure kind, which the salt needs, costs far more.
+  -- UUID version 7: milliseconds, then twelve bits of their fraction, then variant and random bits.
+  -- These only have to differ; secure random numbers, which the salt needs, cost far more.
   v_ticks := (date_part('epoch', new.occurred_at) * 4096000)::bigint;
   new.id := encode(
     int8send(((v_ticks >> 12) << 16) | 28672 | (v_ticks & 4095))
@@ -56,7 +57,7 @@ begin
     end;
     if current_setting('request.jwt.claims', true) <> '' then
       v_request := bulwark_private.claims();
-      -- A claim makes nobody a key: what a token of another role says of one is not believed.
+      -- api_key_id counts only under the role api_key: a token of another role can claim any key.
       v_value := v_request ->> case new.actor_type when 'api_key' then 'api_key_id' else 'sub' end;
       if v_value ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
         new.actor_id := v_value::uuid;
@@ -70,8 +71,8 @@ begin
   if current_setting('request.headers', true) <> '' then
     v_request := current_setting('request.headers', true)::json;
     if new.ip is null then
-      -- What a trusted proxy wrote, where one is set; else the client's own claim. Only a request
-      -- has headers, so nobody else pays for the look.
+      -- The header of a trusted proxy if one is set, else the client's claim. Only requests have
+      -- headers, so other writers do not pay for this query.
       select s.value #>> '{}' into v_trusted
       from bulwark.settings s where s.name = 'rate_limits.address_header';
       if v_trusted is null then
@@ -101,10 +102,10 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_logs_stamp() is
-  'Trigger: identity, time, transaction, era and salt of an entry are the database''s, whatever the
-   insert says; so are actor, session, address and correlation where the writer names no actor.';
+  'Trigger: id, time, transaction, era and salt of an entry are set by the database, whatever the
+   insert says; so are actor, session, address and correlation id if the writer names no actor.';
 
--- Writers wait for the lock that making a trigger takes, so it is not waited for long.
+-- Creating a trigger takes a lock that blocks writers, so the wait for it is short.
 create function bulwark_private.install_audit_stamp(era integer)
   returns void
   language plpgsql
@@ -117,22 +118,22 @@ begin
        for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
     bulwark_private.audit_cluster(), era
   );
-  -- Always: session_replication_role skips ordinary triggers.
+  -- Enabled always: session_replication_role skips ordinary triggers.
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
 comment on function bulwark_private.install_audit_stamp(integer) is
-  'Makes the trigger that stamps entries, with the cluster and the era written out.';
+  'Creates the trigger that stamps entries, with cluster and era as arguments.';
 
 create function bulwark_private.audit_logs_refuse_change()
   returns trigger
   language plpgsql
-  security definer            -- definer because removal records and prunings are for no client
+  security definer            -- definer because clients cannot read removal records and prunings
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'UPDATE' then
-    -- A removal takes the payload whole, keeps the commitment, and has a record made in the same
+    -- A removal takes the whole payload, keeps the commitment, and needs a record from the same
     -- transaction.
     if old.removed_by is null
       and num_nonnulls(
@@ -176,8 +177,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_logs_refuse_change() is
-  'Trigger: lets through only the removal of a payload under a record of the same transaction and
-   the pruning of a sealed prefix under its tombstone; everything else raises
+  'Trigger: allows only the removal of a payload under a record of the same transaction, and the
+   pruning of a sealed prefix under its tombstone. Everything else raises
    AUDIT_LOG_IS_APPEND_ONLY.';
 
 create function bulwark_private.append_audit_entry(
@@ -237,7 +238,7 @@ comment on function bulwark_private.append_audit_entry(
   uuid, bulwark.audit_source, uuid, uuid, text, text
 ) is
   'Appends an entry for Bulwark''s own functions and returns its id. Without actor_id the actor is
-   who the request says. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
+   the one of the request. Errors: AUDIT_UNKNOWN_EVENT_TYPE.';
 
 select bulwark_private.install_audit_stamp(1);
 create trigger audit_logs_refuse_change
@@ -246,6 +247,6 @@ create trigger audit_logs_refuse_change
 create trigger audit_logs_refuse_truncate
   before truncate on bulwark.audit_logs
   for each statement execute function bulwark_private.refuse_change();
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always: session_replication_role skips ordinary triggers.
 alter table bulwark.audit_logs enable always trigger audit_logs_refuse_change;
 alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;

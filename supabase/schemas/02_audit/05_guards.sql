@@ -1,7 +1,7 @@
--- Audit guards: which tables are watched, and how what protects them looked when it was last right.
--- Protects against a guard that is taken off, switched off and on again, or replaced: the sealer
--- (audit_sealing) compares the fingerprint (audit_fingerprints) each second and reports what
--- differs.
+-- Audited tables: which tables the sealer watches, with the fingerprint of their last known good
+-- state.
+-- Protects against triggers that are dropped, replaced, or switched off and on again: the sealer
+-- (audit_sealing) compares fingerprints (audit_fingerprints) each second and reports differences.
 -- No function here is SECURITY DEFINER.
 
 create table bulwark_private.audit_guards (
@@ -14,15 +14,17 @@ create table bulwark_private.audit_guards (
   enabled_at timestamptz not null default now()
 );
 comment on table bulwark_private.audit_guards is
-  'The tables whose triggers the sealer watches: those that enable_audit guards and (captures is
-   false) the audit log''s own.';
+  'The tables that the sealer watches: those audited by enable_audit and, with captures false, the
+   audit log''s own and those of the auth schema.';
 comment on column bulwark_private.audit_guards.options is
-  'How enable_audit was called; of audit_logs the names of the code that its promises hang on.';
+  'The arguments of enable_audit; for audit_logs the names of the functions and views that protect
+   the log.';
 comment on column bulwark_private.audit_guards.fingerprint is
-  'What the table''s triggers and their functions looked like; a transaction that touches one, even
-   to switch it off and on again, leaves another fingerprint.';
+  'State of the table''s triggers and their functions. A transaction that touches one of them
+   changes it, even if it only switches a trigger off and on again.';
 comment on column bulwark_private.audit_guards.shape is
-  'What the table''s row functions were made for (audit_shape).';
+  'The columns and key that the table''s row functions were made for (audit_shape).';
 comment on column bulwark_private.audit_guards.catalogue is
-  'Of audit_logs: the catalogue as the sealer last compared all guards with it (audit_catalogue).';
+  'Only for audit_logs: the hash of the catalogue when the sealer last compared all fingerprints
+   (audit_catalogue).';
 alter table bulwark_private.audit_guards enable row level security;

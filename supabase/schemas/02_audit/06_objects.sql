@@ -1,7 +1,7 @@
--- Audit objects: how the log's own tables and types look, and what Postgres itself is made of.
--- Protects against an owner who takes a constraint, default, policy or right of a table of the log
--- away or adds one, and against a superuser who replaces or shadows a function, operator, type or
--- cast of Postgres: our code looks for those in pg_catalog, and nowhere before it.
+-- Audit objects: fingerprints of the log's own tables and types, and of Postgres itself.
+-- Protects against an owner who adds or removes a constraint, default, policy or right of a table
+-- of the log, and against a superuser who replaces or shadows a function, operator, type or cast of
+-- Postgres. Our code looks these up in pg_catalog first.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.audit_word(
@@ -26,8 +26,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_word(text, text, text, text, boolean) is
-  'A word as audit_fingerprint has them, of any content. One that need not outlast a restore is a
-   number, which the comparison after a restore (adopt_audit_guards) leaves out.';
+  'A word of a fingerprint (audit_fingerprint), with any content. A part that a restore changes is a
+   number, which the comparison after a restore (adopt_audit_guards) ignores.';
 
 create view bulwark_private.audit_tables with (security_invoker = true) as
   select
@@ -52,8 +52,8 @@ create view bulwark_private.audit_types with (security_invoker = true) as
     and t.typname like 'audit\_%' and t.typtype in ('e', 'd');
 comment on view bulwark_private.audit_types is 'The log''s own types.';
 
--- Types, operators and casts that a host made are its own business: our code does not use them.
--- Rights are left out, since a platform may change those of Postgres's own functions.
+-- Types, operators and casts of the host are left out, because our code does not use them. Rights
+-- are left out too: a platform may change those of Postgres's own functions.
 create view bulwark_private.audit_system_objects with (security_invoker = true) as
   select
     'function' as kind, 'pg_proc'::regclass as catalogue, p.oid,
@@ -100,8 +100,8 @@ create view bulwark_private.audit_system_objects with (security_invoker = true) 
   from pg_catalog.pg_language l
   where l.oid < 16384;
 comment on view bulwark_private.audit_system_objects is
-  'How Postgres itself works: the functions, operators and types in pg_catalog, where our code looks
-   for them, and the casts and operator classes of those types.';
+  'Postgres itself: the functions, operators and types in pg_catalog, where our code looks them up,
+   and the casts and operator classes of those types.';
 
 create function bulwark_private.audit_objects_fingerprint()
   returns text
@@ -160,7 +160,7 @@ as $$
     left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
     where a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
     union all
-    -- Who may switch triggers off may switch off those of a foreign key as well.
+    -- With the right to switch triggers off one can also switch off those of a foreign key.
     select bulwark_private.audit_word(
       'constraint', concat(c.name, '.', k.conname),
       concat_ws(
@@ -212,7 +212,7 @@ as $$
     )
     from bulwark_private.audit_types t
     union all
-    -- Those that came with the cluster are too many to be named.
+    -- The ones that came with the cluster are too many to list.
     select bulwark_private.audit_word('system', o.kind, sum(o.content)::text, lasting => false)
     from bulwark_private.audit_system_objects o
     where o.oid < 16384
@@ -236,5 +236,5 @@ as $$
   select string_agg(w.word, ' ' order by w.word collate "C") from words w;
 $$;
 comment on function bulwark_private.audit_objects_fingerprint() is
-  'How the tables and types of the log look, and Postgres itself, in words as audit_fingerprint has
-   them.';
+  'The state of the log''s tables and types and of Postgres itself, as words of a fingerprint
+   (audit_fingerprint).';

@@ -1,7 +1,8 @@
--- Audit fingerprints: how what protects the log looks, so that the sealer notices when it changes.
+-- Audit fingerprints: the state of everything that protects the log, so that the sealer detects a
+-- change.
 -- Protects against an owner who replaces, drops, renames, overloads or reconfigures a function or
--- view that the log's promises hang on. Which those are is computed from what function bodies,
--- triggers, policies and views refer to. A migration that changes one of them ends with
+-- view that protects the log. These are found by following references in function bodies, triggers,
+-- policies and views. A migration that changes one of them ends with
 -- bulwark.refresh_audit_guards().
 -- No function here is SECURITY DEFINER.
 
@@ -16,7 +17,7 @@ as $$
     from pg_catalog.pg_proc p
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     where n.nspname in ('bulwark_private', 'bulwark')
-      -- A function that enable_audit made goes with its own table.
+      -- A function made by enable_audit belongs to the fingerprint of its own table.
       and p.proname !~ '^audit_(insert|update|delete)_[0-9a-f]{32}$'
     union
     select n.nspname, c.relname, c.oid
@@ -24,7 +25,7 @@ as $$
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where n.nspname in ('bulwark_private', 'bulwark') and c.relkind in ('r', 'p', 'v')
   ),
-  -- Bodies name everything with its schema, since their search path is empty of ours.
+  -- Function bodies qualify all our names, because their search path does not contain our schemas.
   refers (schema, name, to_schema, to_name) as materialized (
     select distinct n.nspname, p.proname, m.word[1]::name, m.word[2]::name
     from pg_catalog.pg_proc p
@@ -54,8 +55,8 @@ as $$
       and (t.schema = 'bulwark_private'
         or exists (select from bulwark_private.audit_guards g where g.relation = t.relation))
   ),
-  -- What works on the log's own tables, and what leads there. Nearly everything appends entries, so
-  -- appending alone makes nothing a part of the log.
+  -- Functions that use the log's own tables, and their callers. Nearly every function appends
+  -- entries, so append_audit_entry is not followed to its callers.
   works (schema, name) as (
     select f.schema, f.name
     from refers f
@@ -66,7 +67,7 @@ as $$
     join refers f on f.to_schema = w.schema and f.to_name = w.name
     where w.name <> 'append_audit_entry' and 'bulwark_private' in (w.schema, f.schema)
   ),
-  -- Those, and all that they, triggers, policies and the owner's look-ups of organizations call.
+  -- Those functions, and everything that they, triggers, policies and organization look-ups call.
   needed (schema, name) as (
     select w.schema, w.name from works w
     union
@@ -112,8 +113,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_code() is
-  'The names of the functions and views that the log''s promises hang on. It reads
-   every function body, so it is called when the code changes only.';
+  'The names of the functions and views that protect the log. It parses every function body, so it
+   is called only when code changes.';
 
 create function bulwark_private.audit_code_fingerprint(code jsonb)
   returns text
@@ -123,10 +124,10 @@ create function bulwark_private.audit_code_fingerprint(code jsonb)
 as $$
   select concat_ws(
     ' ',
-    -- By name, so that one that is put in another's place, or beside it, is noticed as well.
+    -- By name, so that a function created in its place, or an overload, is noticed too.
     (
       select string_agg(
-        -- Whatever else of it is altered (owner, rights, settings), its row has another xmin.
+        -- Any other change (owner, rights, settings) gives its row a new xmin.
         format('function/%s/%s|%s:%s|', t.name, f.oid, f.xmin, left(md5(f.prosrc), 8)), ' '
         order by t.name, f.oid
       )
@@ -147,7 +148,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_code_fingerprint(jsonb) is
-  'How the code that audit_code names looks, in words as audit_fingerprint has them.';
+  'State of the code that audit_code names, as words of a fingerprint (audit_fingerprint).';
 
 create function bulwark_private.audit_fingerprint(relation regclass)
   returns text
@@ -155,9 +156,10 @@ create function bulwark_private.audit_fingerprint(relation regclass)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Words of three parts: what it is, which code it runs, and who touched it last. The sealer tells
-  -- by the second how serious a difference is. The hash of a function's text tells of one that was
-  -- replaced in the transaction that made it, which has the same xmin.
+  -- A word has three parts: the object, the code it runs, and the transaction that last touched it.
+  -- The second part tells the sealer how serious a difference is. The hash of a function's text
+  -- shows a function that was replaced in the transaction that created it, which leaves xmin
+  -- unchanged.
   select concat_ws(
     ' ',
     concat('relation||', audit_fingerprint.relation),
@@ -168,7 +170,7 @@ as $$
       ),
       ' ' order by t.tgname
     ),
-    -- A partition has triggers of its own, which can be switched off alone.
+    -- The triggers of a partition can be switched off one by one.
     (
       with recursive partitions (relation) as (
         select i.inhrelid from pg_catalog.pg_inherits i
@@ -186,7 +188,7 @@ as $$
       where t.tgrelid in (select r.relation from partitions r)
         and p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
     ),
-    -- A rule can turn a write into nothing before any trigger sees it.
+    -- A rule can turn a write into nothing before any trigger runs.
     (
       select string_agg(
         format('rule/%s|%s|%s', translate(r.rulename, ' |', '__'), r.xmin, r.ev_enabled), ' '
@@ -195,7 +197,7 @@ as $$
       from pg_catalog.pg_rewrite r
       where r.ev_class = audit_fingerprint.relation
     ),
-    -- What the log's promises hang on goes with the table they all belong to.
+    -- Code that protects the log belongs to the fingerprint of audit_logs.
     case when audit_fingerprint.relation = 'bulwark.audit_logs'::regclass then
       concat_ws(
         ' ',
@@ -212,7 +214,7 @@ as $$
   join pg_catalog.pg_class c on c.oid = t.tgrelid
   where t.tgrelid = audit_fingerprint.relation
     and not t.tgisinternal
-    -- The host's triggers are its own business, but on the log itself nobody's is.
+    -- Triggers of the host are ignored on its own tables, and reported on the log's.
     and (
       p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
       or c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
@@ -220,9 +222,9 @@ as $$
     );
 $$;
 comment on function bulwark_private.audit_fingerprint(regclass) is
-  'Bulwark''s triggers on a table and its partitions (on the log itself all) and the rules there,
-   with their functions, state and the transactions that last touched them; of the log all code that
-   its promises hang on too.';
+  'State of a table and its partitions: Bulwark''s triggers (on the log itself all triggers) and
+   rules, with their functions, whether they are enabled, and the transactions that last touched
+   them; for audit_logs also all code that protects the log.';
 
 create function bulwark_private.audit_catalogue()
   returns text
@@ -230,8 +232,8 @@ create function bulwark_private.audit_catalogue()
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Each change of a row of the catalogue gives it another transaction or place. Hashes are added
-  -- up because a sum needs no order.
+  -- Every change of a catalogue row changes its xmin or ctid. Hashes are summed, which needs no
+  -- sort.
   -- Rows as old as the cluster are only counted.
   with guards as materialized (select g.* from bulwark_private.audit_guards g),
   tables as materialized (
@@ -323,8 +325,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_catalogue() is
-  'A hash of the guards and of the versions of the rows of the catalogue that fingerprints are made
-   of. It is quick to make: the sealer compares fingerprints when it is another.';
+  'A hash of audit_guards and of the catalogue rows that fingerprints are made of. It is cheap: the
+   sealer compares fingerprints only when it changes.';
 
 create function bulwark.refresh_audit_guards()
   returns void
@@ -335,7 +337,7 @@ as $$
 declare
   v_code jsonb;
 begin
-  -- No table of the log is without a guard.
+  -- Every table of the log is watched.
   insert into bulwark_private.audit_guards (relation, captures, fingerprint)
   select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
   from bulwark_private.audit_tables t
@@ -350,5 +352,5 @@ begin
 end;
 $$;
 comment on function bulwark.refresh_audit_guards() is
-  'Takes what protects the log for right as it is now, which is itself an entry. For migrations that
-   change it, as their last statement.';
+  'Accepts the present state of everything that protects the log, which is recorded as an entry. A
+   migration that changes it calls this as its last statement.';

@@ -1,12 +1,12 @@
--- Audit images: how a row, and each value in it, becomes what an entry holds.
--- Protects against a write that fails for the log's sake (a value that JSON cannot hold), a secret
--- in the log (ignored columns are never read into it, redacted ones are masked), and an image that
--- a session's settings change: here they are pinned.
+-- Audit images: converts rows and their values into the JSON of an entry.
+-- Protects writes from failing because JSON cannot hold a value, secrets from entering the log
+-- (ignored columns are never read, redacted ones are masked), and images from a session's settings,
+-- which are pinned here.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
   ('audit.refuse_unconvertible', 'false',
-    'Whether a guarded table refuses a value that JSON cannot hold; else the entry describes it');
+    'Whether an audited table refuses a value that JSON cannot hold; else the entry describes it');
 
 create function bulwark_private.audit_value(value anyelement)
   returns jsonb
@@ -20,7 +20,7 @@ declare
 begin
   return to_jsonb(value);
 exception
-  -- A type's own code may raise anything, and the application's write has to go on.
+  -- Code of a type may raise anything; the application's write must not fail for it.
   when others then
     v_error := sqlstate;
     if (bulwark_private.setting('audit.refuse_unconvertible'))::boolean then
@@ -46,8 +46,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.audit_value(anyelement) is
-  'A value as JSON or, where JSON cannot hold it, its type, the error, the length and SHA-256 of its
-   text, and the text itself up to 1,024 bytes. Errors, by the setting audit.refuse_unconvertible:
+  'A value as JSON. If JSON cannot hold it: its type, the error, length and SHA-256 of its text, and
+   the text itself up to 1,024 bytes. Errors, with the setting audit.refuse_unconvertible:
    AUDIT_UNCONVERTIBLE_VALUE.';
 
 create function bulwark_private.audit_value(value anyelement, other anyelement)
@@ -72,8 +72,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.audit_value(anyelement, anyelement) is
-  'One side of a change. Where both sides look the same as JSON (a json column whose keys are
-   doubled, -0 and 0, null and a JSON null) it is the value''s text.';
+  'One side of a change. If both sides give the same JSON (a json column with duplicate keys, -0 and
+   0, null and a JSON null), it is the value''s text.';
 
 -- For sessions whose settings change the output of to_jsonb.
 create function bulwark_private.audit_json(changed record)
@@ -90,7 +90,7 @@ create function bulwark_private.audit_json(changed record)
   set lc_monetary from current
 as $$ begin return to_jsonb(changed); end; $$;
 comment on function bulwark_private.audit_json(record) is
-  'A row as JSON, whatever the settings of the session are.';
+  'A row as JSON, independent of the session''s settings.';
 
 create function bulwark_private.audit_image(
   image jsonb,
@@ -105,9 +105,8 @@ create function bulwark_private.audit_image(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- No value goes through an aggregate: those copy long ones in quadratic time.
-  -- A column that has another name now still holds what was to stay out, and nobody here knows
-  -- which one it is.
+  -- No value passes through an aggregate: aggregates copy long values in quadratic time.
+  -- A renamed column still holds its secret, and its new name is unknown here, so all are masked.
   if not coalesce(whole, image) ?& (ignored || redacted) then
     return (select jsonb_object_agg(k, '[redacted]') from jsonb_object_keys(image) as k);
   end if;
@@ -130,9 +129,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_image(jsonb, text[], text[], jsonb) is
-  'A row, or the part of a whole one that changed, as an entry may hold it: without ignored columns,
-   with redacted ones masked and, where it is larger than 32,768 bytes, without values of more than
-   1,024. Where the whole row lacks one of those columns, since it was renamed, all are masked.';
+  'A row, or the changed part of one, as an entry may hold it: without ignored columns, with
+   redacted columns masked and, above 32,768 bytes, without values of more than 1,024. If the row
+   lacks one of those columns because it was renamed, all values are masked.';
 
 create function bulwark_private.audit_key(image jsonb, key_columns text[])
   returns text
@@ -149,8 +148,8 @@ as $$
   end;
 $$;
 comment on function bulwark_private.audit_key(jsonb, text[]) is
-  'The resource_id of a row: its key, of several columns a JSON object or, of a row that has none, a
-   hash of what is shown of it.';
+  'The resource_id of a row: its key, as a JSON object if it has several columns; for a row without
+   a key a hash of its image.';
 
 create function bulwark_private.audit_organization(value text, lookup text)
   returns uuid
@@ -172,15 +171,15 @@ begin
   end if;
   return bulwark_private.uuid_or_null(value);
 exception
-  -- A function of the host's that fails costs the entry its organization, not the host its write.
+  -- If a look-up of the host fails, the entry has no organization, and the host's write goes on.
   when others then
     raise warning 'Cannot find the organization of an audit entry: %', sqlerrm;
     return null;
 end;
 $$;
 comment on function bulwark_private.audit_organization(text, text) is
-  'The organization of a row: the value of its organization column, or what a function makes of
-   it; null, with a warning, where the function fails.';
+  'The organization of a row: the value of its organization column, or the result of a look-up by
+   it. Null, with a warning, if the look-up fails.';
 
 create view bulwark_private.audit_columns with (security_invoker = true) as
   select
@@ -218,10 +217,10 @@ create view bulwark_private.audit_columns with (security_invoker = true) as
   ) t
   where a.attnum > 0 and not a.attisdropped;
 comment on view bulwark_private.audit_columns is
-  'The columns of tables: which types are known to become JSON without an error, which of them
-   always to another JSON where the value is another, and the settings that their JSON depends on.';
+  'Columns of tables: whether their type converts to JSON without errors, whether different values
+   always give different JSON, and the settings that this depends on.';
 
--- In PL/pgSQL, which keeps the plan: every statement in bulk asks.
+-- PL/pgSQL caches the plan: every statement in bulk mode calls this.
 create function bulwark_private.audit_key_columns(relation oid, known text[])
   returns text[]
   language plpgsql
@@ -252,8 +251,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_key_columns(oid, text[]) is
-  'What names a row of the table now: its primary key or, where it has none any more, the known
-   columns while all of them are there; else null.';
+  'The columns that identify a row of the table: its primary key or, if it has none any more, the
+   known columns while all of them exist; else null.';
 
 create function bulwark_private.audit_places(relation oid, names text[])
   returns jsonb
@@ -266,8 +265,7 @@ as $$
   where a.attrelid = audit_places.relation and a.attname = any (names) and not a.attisdropped;
 $$;
 comment on function bulwark_private.audit_places(oid, text[]) is
-  'Which columns of a table have these names now, by number: a column keeps its number whatever its
-   name.';
+  'Numbers of the columns that have these names now. A column keeps its number when it is renamed.';
 
 create function bulwark_private.audit_moved(relation oid, places jsonb)
   returns text[]
@@ -287,4 +285,4 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_moved(oid, jsonb) is
-  'Those of the places that audit_places gave whose names other columns have now, or none.';
+  'Names in places (from audit_places) that no column or another column has now.';

@@ -1,14 +1,14 @@
--- Audit capture: every change of a guarded table leaves an entry, in the same transaction.
--- Protects against changes without a trace, also under session_replication_role (the triggers fire
--- always) and where a table looks otherwise than when it was guarded.
--- SECURITY DEFINER: the trigger functions audit_rows and audit_truncate, because whoever changes a
---   guarded table may not write the log.
+-- Audit capture: every change of an audited table leaves an entry in the same transaction.
+-- Protects against changes without a trace, also under session_replication_role (the triggers are
+-- enabled always) and after the table was altered.
+-- SECURITY DEFINER: the trigger functions audit_rows and audit_truncate, because the role that
+--   changes an audited table may not write the log.
 
--- Rows written one by one have functions made for their table (make_audit_function); the rest is
--- here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3 organization
--- column, 4 function that finds the organization by it, 5 ignored and 6 redacted columns, 7 to 9
--- event types and 10 to 12 severities of insert, update and delete. Kept with the guard alone: 13
--- the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
+-- Row triggers have functions made for their table (make_audit_function); bulk mode and fallback
+-- are here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3
+-- organization column, 4 look-up of the organization by it, 5 ignored and 6 redacted columns, 7 to
+-- 9 event types and 10 to 12 severities of insert, update and delete. Stored in audit_guards only:
+-- 13 the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
 create function bulwark_private.audit_statement(
   relation oid,
   operation text,
@@ -35,8 +35,8 @@ declare
   v_old text;
   v_same text;
 begin
-  -- Ignored columns are not read at all, unless they name the row. Where a value and the one beside
-  -- it might look the same as JSON, audit_value gets both.
+  -- Ignored columns are not read, unless they belong to the key. If two different values might give
+  -- the same JSON, audit_value gets both.
   select
     coalesce(jsonb_object_agg(c.name, null), '{}'),
     count(*) filter (where k.kept),
@@ -60,7 +60,8 @@ begin
       ),
       ', '
     ) filter (where k.kept), ''),
-    -- By the function: an operator between rows of one column becomes one between the columns.
+    -- As a function call: the operator between rows of one column would compare the columns
+    -- themselves.
     coalesce(string_agg(
       format('case when record_image_eq(row(p.%1$I), row(q.%1$I)) then %1$L end', c.name), ', '
     ) filter (where k.kept), '')
@@ -71,7 +72,7 @@ begin
   ) k
   where c.relation = audit_statement.relation;
 
-  -- With a name that another column has now, nobody here knows what is to stay out.
+  -- Another column has one of these names now, so the ignored and redacted columns are unknown.
   if v_moved && (options[5]::text[] || options[6]::text[]) then
     v_columns := '{}';
   end if;
@@ -79,10 +80,10 @@ begin
     options[3] := '';
   end if;
   if operation = 'UPDATE' then
-    -- Both sides list the rows in the order in which they were updated, so old and new pair by
-    -- place, also where the key itself changes or two rows swap theirs. A row that leaves one
-    -- organization and enters another is a delete and an insert: each sees its own half. A row
-    -- without a key is shown whole.
+    -- Both transition tables list rows in the order of the update, so old and new rows are paired
+    -- by position, also if the key changes or two rows swap keys. A row that moves to another
+    -- organization is a delete in one and an insert in the other. A row without a key is shown
+    -- whole.
     v_changes := format(
       $sql$
         select
@@ -173,8 +174,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_statement(oid, text, text[], text, text, boolean) is
-  'SQL: appends the entries of changed rows of a table as it is now. Trusting takes the types that
-   audit_columns knows as they are.';
+  'SQL text that appends the entries of changed rows, for the table as it is now. trusting takes the
+   types that audit_columns knows without testing them.';
 
 create function bulwark_private.audit_carefully(
   relation oid,
@@ -203,14 +204,14 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_carefully(oid, integer, record, record, text[]) is
-  'Appends the entry of one row, column by column, where its table''s own function could not: a
-   value that JSON cannot hold, a key that is another one now, a change that JSON does not show. The
-   event is numbered as in the options.';
+  'Appends the entry of one row column by column, when the table''s own function cannot: JSON cannot
+   hold a value, the key is another one, or JSON does not show the change. event is a position in
+   the options (7 insert, 8 update, 9 delete).';
 
 create function bulwark_private.audit_rows()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever changes the table may not write the log
+  security definer            -- definer because writers of the table may not write the log
   set search_path = pg_catalog, pg_temp
   set timezone = 'UTC'
   set datestyle = 'ISO, YMD'
@@ -219,10 +220,10 @@ create function bulwark_private.audit_rows()
   set bytea_output = 'hex'
   set quote_all_identifiers = off
   set lc_monetary from current
-  set jit = off               -- its estimates make a small statement compile for 200 ms
+  set jit = off               -- its cost estimates would compile a small statement for 200 ms
 as $$
 begin
-  -- Planned for the rows at hand: a plan kept from statements of few rows is quadratic for many.
+  -- Planned for the actual rows: a plan cached from small statements is quadratic for large ones.
   execute bulwark_private.audit_statement(
     tg_relid, tg_op, tg_argv[:], 'old_rows', 'new_rows', true
   );
@@ -230,12 +231,12 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_rows() is
-  'Trigger: the entries of a whole statement at once, for tables that are loaded in bulk.';
+  'Trigger: writes the entries of a whole statement at once, for tables that are loaded in bulk.';
 
 create function bulwark_private.audit_truncate()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever empties the table may not write the log
+  security definer            -- definer because the role that truncates may not write the log
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -245,4 +246,4 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_truncate() is
-  'Trigger: an entry without an organization for a guarded table that is emptied.';
+  'Trigger: an entry without an organization when an audited table is truncated.';

@@ -1,9 +1,10 @@
--- Audit parents: whose a row was when the row that said so is gone already.
--- Protects against entries that no organization sees: where enable_audit got organization_lookup,
--- the rows that a cascade deletes are looked up after their parent was deleted.
--- SECURITY DEFINER: remember_organizations, because whoever deletes a parent may not write here.
+-- Audit parents: the organization of a row whose parent is deleted already.
+-- Protects against entries without an organization: with organization_lookup, the rows that a
+-- cascade deletes are looked up after their parent is gone.
+-- SECURITY DEFINER: remember_organizations, because the role that deletes a parent may not write
+--   here.
 
--- Read and written by one transaction only, and of no use to another.
+-- Only the transaction that wrote a row reads it.
 create unlogged table bulwark_private.audit_parents (
   xid xid8 not null,
   value uuid not null,
@@ -12,8 +13,8 @@ create unlogged table bulwark_private.audit_parents (
   primary key (xid, value, lookup)
 );
 comment on table bulwark_private.audit_parents is
-  'Of parents that a transaction deletes or gives another key: their organization before. Not
-   audited: it repeats what tables say, and is emptied by the sealer.';
+  'Organizations of parents that a transaction deletes or gives another key, as they were before.
+   Not audited: the tables hold the same, and the sealer empties it.';
 alter table bulwark_private.audit_parents enable row level security;
 
 create function bulwark_private.remembered_organization(value uuid, lookup text)
@@ -31,12 +32,12 @@ $$;
 comment on function bulwark_private.remembered_organization(uuid, text) is
   'The organization of a parent that this transaction deleted.';
 
--- Arguments: 0 the function that finds an organization, 1 SQL for the keys that it will be asked
--- for once the row at hand is gone.
+-- Arguments: 0 the look-up of the organization, 1 SQL for the keys that it will be called with
+-- after the row is deleted.
 create function bulwark_private.remember_organizations()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever deletes a parent may not write here
+  security definer            -- definer because the role that deletes a parent may not write here
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -52,7 +53,7 @@ begin
       tg_argv[0]::regproc, tg_argv[1]
     ) using old;
   exception
-    -- A table that was altered costs entries their organization, not the host its write.
+    -- If the table was altered, entries lose their organization, and the host's write goes on.
     when others then
       raise warning 'Cannot remember the organization of audit entries: %', sqlerrm;
   end;
@@ -60,7 +61,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.remember_organizations() is
-  'Trigger: keeps the organizations of rows that are about to lose the parent that leads to it.';
+  'Trigger: stores the organizations of rows before the parent that leads to them is deleted.';
 
 create function bulwark_private.forget_parents(target regclass)
   returns void
@@ -86,7 +87,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.forget_parents(regclass) is
-  'Takes the triggers of a guarded table off the tables that its organizations are found by.';
+  'Drops the triggers of an audited table from the tables that lead to its organizations.';
 
 create function bulwark_private.watch_parents(
   target regclass,
@@ -103,7 +104,7 @@ declare
   v_parent record;
 begin
   for v_parent in
-    -- Up from the foreign keys of the organization column, through those that cascade.
+    -- From the foreign keys of the organization column upwards, through those that cascade.
     with recursive links as (
       select
         c.conrelid, c.confrelid, c.confdeltype, f.attname as child_column, r.attname as key_column
@@ -156,5 +157,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.watch_parents(regclass, text, regproc) is
-  'Makes triggers on the tables that the organizations of a guarded table are found by, as far as
-   foreign keys lead to them.';
+  'Creates triggers on the tables that lead to the organizations of an audited table, as far as
+   foreign keys reach.';

@@ -1,10 +1,10 @@
--- Audit row functions: the trigger functions that write a table's entries row by row, made for each
--- table with its options written out.
--- Protects against a log that slows writes down: options that are read cost a write a tenth. A
--- change of the table makes no write fail: no field of a row is named, and where anything is not as
--- expected audit_carefully takes over.
--- SECURITY DEFINER: the functions made here, because whoever writes to a guarded table may not
---   write the log.
+-- Audit row functions: trigger functions that write entries row by row, generated for each table
+-- with its options as constants.
+-- Protects the speed of writes: reading options at run time costs a write a tenth. A later change
+-- of the table fails no write: no field of a row is named, and audit_carefully takes over when
+-- anything is unexpected.
+-- SECURITY DEFINER: the functions generated here, because writers of audited tables may not write
+--   the log.
 
 create function bulwark_private.leave_row_function()
   returns void
@@ -18,7 +18,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.leave_row_function() is
-  'Leads a row function to audit_carefully. Nobody sees the error.';
+  'Raises an error that the row function catches to switch to audit_carefully. Clients never see
+   it.';
 
 create function bulwark_private.audit_row_image(relation oid, source text, nulls jsonb)
   returns text
@@ -26,7 +27,7 @@ create function bulwark_private.audit_row_image(relation oid, source text, nulls
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Of the settings under which to_jsonb gives what audit_json gives, those that matter here.
+  -- Only the settings that change the JSON of this table's types are compared.
   select format(
     case when v.condition is null then 'to_jsonb(%1$s)'
     else 'case when %2$s then to_jsonb(%1$s) else bulwark_private.audit_json(%1$s) end' end,
@@ -60,7 +61,7 @@ as $$
   ) v;
 $$;
 comment on function bulwark_private.audit_row_image(oid, text, jsonb) is
-  'PL/pgSQL: the JSON of a row, whose ignored columns are emptied before it is converted.';
+  'PL/pgSQL text that converts a row to JSON; ignored columns are set to null before.';
 
 create function bulwark_private.audit_shape(relation oid)
   returns text
@@ -79,10 +80,11 @@ as $$
   left join pg_catalog.pg_index i on i.indrelid = audit_shape.relation and i.indisprimary;
 $$;
 comment on function bulwark_private.audit_shape(oid) is
-  'A hash of what row functions are made for: the columns of a table and the index of its key.';
+  'A hash of the columns of a table and the index of its key: row functions are made for these.';
 
--- Each expression is set up anew in every transaction, which costs more than what most compute:
--- conditions are put together. The block with a handler costs an insert two percent.
+-- Postgres initializes each expression again in every transaction, which costs more than evaluating
+-- most of them, so conditions are combined into one. The block with a handler costs an insert two
+-- percent.
 create function bulwark_private.audit_row_body(relation oid, operation text, options text[])
   returns text
   language plpgsql
@@ -143,8 +145,8 @@ begin
     from jsonb_each(v_before) as o;
 $body$
     end,
-    -- A key that is gone, or another one; a column that was added. The organization is cast here,
-    -- too, where an error is caught.
+    -- The key is gone or another one, or a column was added. The cast of the organization is here
+    -- because errors are caught here.
     format(
       E'    if %1$s - %2$L::text[] <> ''{}''\n'
         '      or has_table_privilege(%3$s::oid, ''select'') is null or %4$s',
@@ -156,8 +158,8 @@ $body$
         ' or (%s ->> %L)::uuid = ''00000000-0000-0000-0000-000000000000''', v_current, options[3]
       )
     end,
-    -- A name that another column has now. What describes a column begins so, or another way where
-    -- the server speaks another language: then all rows are looked at closely.
+    -- Another column has the name now. A column's description begins with "column" and its name. On
+    -- a server that speaks another language it never does; then audit_carefully writes every row.
     (
       select string_agg(
         format(
@@ -170,7 +172,8 @@ $body$
     ),
     case when operation = 'update' then format(
       $body$
-      -- Changed, but not as JSON shows it; or moved to another organization, which is two entries.
+      -- JSON does not show the change, or the row moved to another organization, which is two
+      -- entries.
       or jsonb_populate_record(
           old,
           jsonb_object(v_changed, array_fill(null::text, array[cardinality(v_changed)])) || %1$L
@@ -193,7 +196,7 @@ $body$
     end,
     format(
       $body$  exception
-    -- A type's own code may raise anything, and the application's write has to go on.
+    -- Code of a type may raise anything; the application's write must not fail for it.
     when others then
       perform bulwark_private.audit_carefully(tg_relid, %s, old, new, %L);
       return null;
@@ -234,7 +237,7 @@ $body$,
 end;
 $make$;
 comment on function bulwark_private.audit_row_body(oid, text, text[]) is
-  'The body of the trigger function for one operation on a table.';
+  'Body of the trigger function for one operation on a table.';
 
 create function bulwark_private.make_audit_function(
   relation oid,
@@ -248,7 +251,7 @@ create function bulwark_private.make_audit_function(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Not made of the table's name or oid: a rename or a restore gives those to another.
+  -- The name is random: a rename or a restore gives the table's name or oid to another table.
   v_name constant name := coalesce(
     made, format('audit_%s_%s', operation, replace(gen_random_uuid()::text, '-', ''))
   );
@@ -259,7 +262,7 @@ begin
        set search_path = pg_catalog, pg_temp as %L',
     v_name, bulwark_private.audit_row_body(relation, operation, options)
   );
-  -- Its rights are those of the log's owner, whoever guards the table.
+  -- Owned by the log's owner, so that it has these rights whoever calls enable_audit.
   execute format(
     'alter function bulwark_private.%I() owner to %s', v_name,
     (
@@ -279,5 +282,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.make_audit_function(oid, text, text[], name) is
-  'Makes the trigger function for one operation on a table, or one that was made before anew, and
+  'Creates the trigger function for one operation on a table, or replaces the one named made, and
    returns its name.';

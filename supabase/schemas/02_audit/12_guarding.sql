@@ -1,6 +1,8 @@
--- Audit guarding: one line puts a table under the log, and one takes it out, which is an entry too.
--- Protects against a table that cannot say which row changed, a secret that a misspelt name leaves
--- in, and changes of Bulwark's own tables without a trace: all of them are guarded here.
+-- Audit enabling: enable_audit starts auditing a table and disable_audit stops it; both are
+-- recorded.
+-- Protects against a table whose rows cannot be identified, a secret that enters the log through a
+-- misspelt column name, and changes of Bulwark's own tables without a trace: all of them are
+-- audited here.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.drop_audit_triggers(target regclass)
@@ -20,7 +22,7 @@ begin
     execute format('drop trigger %I on %s', v_name, target);
   end loop;
   perform bulwark_private.forget_parents(target);
-  -- Of this table, and of those that were dropped since.
+  -- Also drops functions whose table was dropped.
   for v_name in
     select p.proname
     from pg_catalog.pg_proc p
@@ -33,8 +35,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.drop_audit_triggers(regclass) is
-  'Takes the audit''s triggers off a table, whatever options they were made with, and drops the
-   functions that make_audit_function made and no table needs any more.';
+  'Drops Bulwark''s audit triggers from a table, and all row functions that no trigger uses any
+   more.';
 
 create function bulwark.disable_audit(target regclass)
   returns void
@@ -45,14 +47,14 @@ as $$
 begin
   delete from bulwark_private.audit_guards g where g.relation = target and g.captures;
   if not found then
-    raise exception 'Cannot disable audit: % is not guarded', target
+    raise exception 'Cannot disable audit: % is not audited', target
       using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
   end if;
   perform bulwark_private.drop_audit_triggers(target);
 end;
 $$;
 comment on function bulwark.disable_audit(regclass) is
-  'Stops guarding a table; the lost row of audit_guards is itself an entry. Errors:
+  'Stops auditing a table. The deleted row of audit_guards is itself recorded. Errors:
    AUDIT_NOT_GUARDED.';
 
 create function bulwark.enable_audit(
@@ -88,9 +90,9 @@ begin
   if not found or exists (
     select from bulwark_private.audit_guards g where g.relation = target and not g.captures
   ) then
-    raise exception 'Cannot enable audit: % is not a table that can be guarded', target
+    raise exception 'Cannot enable audit: % is not a table that can be audited', target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
-            hint = 'Guard the tables under a view; the audit log guards itself';
+            hint = 'Audit the tables under a view; the audit log protects itself';
   end if;
   if bulk and exists (
     select from pg_catalog.pg_class c where c.oid = target and c.relkind = 'p'
@@ -98,7 +100,7 @@ begin
     raise exception 'Cannot enable audit: % has partitions, which are also written to directly',
       target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
-            hint = 'Guard it without bulk: then every write to a partition is an entry';
+            hint = 'Audit it without bulk: then every write to a partition is an entry';
   end if;
   v_key := bulwark_private.audit_key_columns(target, null);
   if v_key is null then
@@ -164,7 +166,7 @@ begin
         from unnest(v_options[:12]) with ordinality as t (o, place)
       ) end
     );
-    -- Always: session_replication_role skips ordinary triggers.
+    -- Enabled always: session_replication_role skips ordinary triggers.
     execute format(
       'alter table %s enable always trigger %I', target, 'bulwark_audit_' || v_operation
     );
@@ -190,13 +192,14 @@ $$;
 comment on function bulwark.enable_audit(
   regclass, text, text[], text[], boolean, text[], regproc, boolean
 ) is
-  'Guards a table: from now on every insert, update (what changed), delete and truncate leaves an
-   entry. organization_column (uuid) says whose it is, organization_lookup (uuid to uuid) finds it
-   where the column only leads there; ignore leaves columns out, redact masks them; bulk writes the
-   entries of a statement at once; event_types are those of insert, update and delete; direct_only
-   skips what other triggers do. Calling it again replaces the options; do so after renaming the
-   table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY, AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED,
-   AUDIT_INVALID_ORGANIZATION_COLUMN, AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
+  'Audits a table: every insert, update (changed columns), delete and truncate leaves an entry.
+   organization_column (uuid) holds the organization; organization_lookup (uuid to uuid) finds it if
+   the column holds another key. ignore leaves columns out, redact masks their values. bulk writes
+   the entries of a statement at once. event_types are those of insert, update and delete.
+   direct_only skips changes made by other triggers. A further call replaces all options; call it
+   again after renaming the table. Errors: AUDIT_NOT_A_TABLE, AUDIT_NO_PRIMARY_KEY,
+   AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED, AUDIT_INVALID_ORGANIZATION_COLUMN,
+   AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
 create function bulwark_private.renew_audit_guards()
   returns void
@@ -234,9 +237,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.renew_audit_guards() is
-  'Makes the row functions anew of tables whose columns are others now, or that were restored: until
-   then their entries are written carefully, which takes longer. With another key, or a watched
-   column that has another name, they are written so until enable_audit is called.';
+  'Regenerates the row functions of tables that were altered or restored. Until then audit_carefully
+   writes their entries, which is slower. If the key changed or a watched column was renamed, it
+   does so until enable_audit is called.';
 
 create function bulwark_private.role_organization(role_id uuid)
   returns uuid
@@ -245,8 +248,7 @@ create function bulwark_private.role_organization(role_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$ select r.organization_id from bulwark.roles r where r.id = role_organization.role_id; $$;
 comment on function bulwark_private.role_organization(uuid) is
-  'The organization that made a role, if one
-   did.';
+  'The organization that owns a role; null for a system role.';
 
 create function bulwark_private.invitation_organization(invitation_id uuid)
   returns uuid
@@ -257,11 +259,11 @@ as $$
   select i.organization_id
   from bulwark.invitations i where i.id = invitation_organization.invitation_id;
 $$;
-comment on function bulwark_private.invitation_organization(uuid) is 'The organization that sent an
-   invitation.';
+comment on function bulwark_private.invitation_organization(uuid) is
+  'The organization that sent an invitation.';
 
--- First the list of guards: whatever happens to it from here on is an entry, by whichever path.
--- The catalogue only spares the sealer work: it looks without it as well.
+-- The list of audited tables comes first, so that every later change of it is recorded. catalogue
+-- is ignored: changing it hides nothing, since the sealer also compares without it.
 select bulwark.enable_audit(
   'bulwark_private.audit_guards', ignore => '{catalogue}',
   event_types => '{config.changed,config.changed,config.changed}'
@@ -282,7 +284,8 @@ select bulwark.enable_audit(
   'bulwark.user_roles', organization_column => 'organization_id',
   event_types => '{authz.role_assigned,authz.role_assigned,authz.role_removed}'
 );
--- The address of somebody who may never have had an account: nobody could have it erased.
+-- The e-mail address is redacted: it may belong to somebody without an account, for whom nobody
+-- could have it erased.
 select bulwark.enable_audit(
   'bulwark.invitations', organization_column => 'organization_id', redact => '{email}'
 );
@@ -290,7 +293,8 @@ select bulwark.enable_audit(
   'bulwark_private.invitation_tokens', organization_column => 'invitation_id',
   organization_lookup => 'bulwark_private.invitation_organization', ignore => '{token_hash}'
 );
--- A closure is no news while triggers keep it; whoever writes it by hand gives himself rights.
+-- Triggers maintain this table, so only direct writes are recorded: they would grant rights by
+-- hand.
 select bulwark.enable_audit(
   'bulwark_private.effective_permissions', organization_column => 'role_id',
   organization_lookup => 'bulwark_private.role_organization', direct_only => true
@@ -306,7 +310,7 @@ select bulwark.enable_audit(
   'bulwark.audit_event_types', event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- The log watches its own protection the same way.
+-- The log's own tables are watched the same way.
 insert into bulwark_private.audit_guards (relation, captures, fingerprint)
 select r, false, bulwark_private.audit_fingerprint(r)
 from unnest('{bulwark.audit_logs, bulwark_private.audit_eras}'::regclass[]) as r;

@@ -1,7 +1,6 @@
--- Audit events: what no guarded table can tell, reported by clients and functions, and sign-ins
--- seen on the auth schema.
+-- Audit events: reported by clients and functions, and sign-ins seen on the auth schema.
 -- Protects against a client that reports as somebody else, for a foreign organization, or in the
--- categories that evidence rests on; and against a sign-in that fails for the log's sake.
+-- categories that serve as evidence; and against a sign-in that fails because of the log.
 -- SECURITY DEFINER: log_audit_event and audit_auth, because neither clients nor Supabase Auth may
 --   write the log.
 
@@ -16,8 +15,8 @@ create table bulwark_private.audit_gaps (
   reason text not null
 );
 comment on table bulwark_private.audit_gaps is
-  'Events of the auth schema that could not be recorded, since a sign-in must not fail for it:
-   where, and the SQLSTATE. Verification counts them.';
+  'Events of the auth schema that could not be recorded, because a sign-in must not fail for the
+   log: the place and the SQLSTATE. Verification counts them.';
 alter table bulwark_private.audit_gaps enable row level security;
 
 create function bulwark_private.is_audit_evidence(event_type text, action text)
@@ -35,8 +34,8 @@ as $$
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is
-  'Whether an event is one that the log records about itself, with source system: nobody reports
-   it. A new action of the log is added here.';
+  'Whether an event is one that the log records about itself (source system), which nobody may
+   report. A new action of the log is added here.';
 
 create function bulwark.log_audit_event(
   event_type text,
@@ -137,10 +136,10 @@ $$;
 comment on function bulwark.log_audit_event(
   text, text, uuid, text, text, bulwark.audit_result, bulwark.audit_severity, jsonb, uuid, uuid
 ) is
-  'Reports an event and returns the id of its entry. A client reports its own acts, of types that
-   clients report, up to severity warning, in organizations of which it is a member; the service
-   role reports anything but what the log records about itself, also on behalf of actor_id.
-   Details: a JSON object of at most 16,384 bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE,
+  'Reports an event and returns the id of its entry. A client reports its own acts, of types open to
+   clients, up to severity warning, in organizations of which it is a member. The service role
+   reports everything except events that the log records about itself, also on behalf of actor_id.
+   details: a JSON object of at most 16,384 bytes. Errors: AUDIT_UNKNOWN_EVENT_TYPE,
    AUDIT_EVENT_NOT_REPORTABLE, AUDIT_SEVERITY_NOT_REPORTABLE, AUDIT_ACTOR_NOT_YOU,
    AUDIT_NOT_A_MEMBER, AUDIT_UNKNOWN_ENTRY, AUDIT_INVALID_TEXT, AUDIT_INVALID_DETAILS,
    AUDIT_DETAILS_TOO_LARGE, AUDIT_NULL_ARGUMENT, RBAC_NOT_AUTHENTICATED.';
@@ -166,7 +165,7 @@ declare
   v_organizations constant uuid[] := array(
     select bulwark_private.organizations_of(
       append_auth_entry.user_id,
-      -- A ban or deletion is still told to the organizations that lose the member.
+      -- A ban or deletion is still recorded in the organizations that lose the member.
       suspended => resource_type = 'auth.users'
         and (action = 'delete' or coalesce(after ?| '{banned_until,deleted_at}', false))
     )
@@ -174,9 +173,9 @@ declare
   v_parent uuid;
   v_told constant integer := greatest((bulwark_private.setting('audit.auth_entries'))::integer, 0);
 begin
-  -- One entry of the installation's own, and under it one in each organization of the user, so
-  -- that an organization sees the sign-ins of its members and can prove them. Their number has a
-  -- bound: the first entry says where there was none.
+  -- One entry without an organization and, below it, one in each organization of the user, so that
+  -- an organization sees the sign-ins of its members and can prove them. Their number is limited:
+  -- the first entry lists the organizations without one.
   foreach v_organization in array array[null::uuid] || v_organizations[:v_told] loop
     v_entry := bulwark_private.append_audit_entry(
       event_type => append_auth_entry.event_type,
@@ -194,7 +193,7 @@ begin
       end,
       parent_id => v_parent,
       source => 'auth',
-      -- Who changes an account may be its owner or an administrator: the table does not say.
+      -- Either the owner or an administrator may have changed the account: the table does not say.
       actor_id => case when resource_type <> 'auth.users' then append_auth_entry.user_id end,
       session_id => bulwark_private.uuid_or_null(session ->> 'id'),
       ip => left(session ->> 'ip', 64),
@@ -207,15 +206,16 @@ $$;
 comment on function bulwark_private.append_auth_entry(
   text, uuid, text, text, text, jsonb, jsonb, jsonb
 ) is
-  'Records what a user did in Supabase Auth, for the installation and for each organization the user
-   belongs to, up to the setting audit.auth_entries: the installation''s entry names the others.';
+  'Records an act of a user in Supabase Auth, once for the installation and once for each
+   organization of the user, up to the setting audit.auth_entries; the installation''s entry lists
+   the others.';
 
 create function bulwark_private.audit_auth()
   returns trigger
   language plpgsql
   security definer            -- definer because Supabase Auth may not write the log
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '2s'     -- whoever locks the log, a migration say, must not stop sign-ins
+  set lock_timeout = '2s'     -- a lock on the log, by a migration say, must not block sign-ins
 as $$
 declare
   v_after jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
@@ -260,7 +260,7 @@ begin
         'auth.password_reset', (v_row ->> 'id')::uuid, v_resource, v_row ->> 'id', 'request'
       );
     end if;
-    -- Of what else changes only what decides about access, and never a token or a hash.
+    -- Of the other columns only those that decide about access, and never a token or a hash.
     select jsonb_object_agg(c, v_before -> c), jsonb_object_agg(c, v_after -> c)
     into v_before, v_after
     from unnest('{email, phone, banned_until, deleted_at, role, is_super_admin}'::text[]) as c
@@ -274,7 +274,7 @@ begin
   end if;
   return coalesce(new, old);
 exception
-  -- A sign-in must not fail for the log's sake, but the gap must not go unnoticed either.
+  -- A sign-in must not fail because of the log, but the gap must be visible.
   when others then
     begin
       insert into bulwark_private.audit_gaps (source, reason)
@@ -287,8 +287,8 @@ exception
 end;
 $$;
 comment on function bulwark_private.audit_auth() is
-  'Trigger: sign-ins, sign-outs, password, factor and account changes. Never raises: what cannot be
-   recorded is counted in audit_gaps.';
+  'Trigger: sign-ins, sign-outs, password, factor and account changes. Never raises: an event that
+   cannot be recorded is counted in audit_gaps.';
 
 create function bulwark_private.auth_watches()
   returns table (relation regclass, name text, event text)
@@ -306,7 +306,7 @@ as $$
   where to_regclass('auth.' || w.relation) is not null;
 $$;
 comment on function bulwark_private.auth_watches() is
-  'The triggers that belong on those tables of the auth schema that exist.';
+  'The triggers for the tables of the auth schema that exist.';
 
 create function bulwark_private.watch_auth()
   returns void
@@ -323,7 +323,7 @@ begin
         'execute function bulwark_private.audit_auth()',
       v_watch.name,
       case v_watch.event
-        -- Before: afterwards the user's organizations are gone.
+        -- Before: after the deletion the user's organizations are gone.
         when 'delete' then 'before delete'
         when 'verify' then 'after update of aal'
         when 'update' then 'after update'
@@ -342,9 +342,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.watch_auth() is
-  'Makes the triggers on those tables of the auth schema that exist; call it again after an upgrade
-   of Supabase Auth brought new ones. They cannot be made to fire always: the schema is not ours, so
-   what happens there under session_replication_role is not seen.';
+  'Creates the triggers on the existing tables of the auth schema. Call it again after an upgrade of
+   Supabase Auth added tables. They cannot be enabled always, because the schema is not ours:
+   changes under session_replication_role are not seen.';
 
 select bulwark_private.watch_auth();
 

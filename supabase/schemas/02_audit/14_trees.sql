@@ -1,6 +1,6 @@
--- Audit trees: the hashes that the audit log is built of, RFC 6962 trees and leaves of its own.
--- Protects nothing by itself: sealing, verification and proofs all compute with these, so that
--- there is one place where a hash is defined. Everything here is a function of its arguments alone.
+-- Audit trees: the hashes of the log, which are RFC 6962 trees over leaves of its own.
+-- Protects nothing by itself. Sealing, verification and proofs share these functions, so that each
+-- hash is defined once. Every result depends on the arguments alone.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.merkle_root(leaves bytea)
@@ -18,8 +18,8 @@ begin
   if v_count = 0 then
     return sha256('');
   end if;
-  -- Splitting at the largest power of two is the same as pairing level by level and carrying an odd
-  -- last node up unchanged.
+  -- Pairing level by level, with an odd last node carried up unchanged, gives the same tree as
+  -- splitting at the largest power of two.
   while v_count > 1 loop
     if v_count > 64 then
       select string_agg(sha256('\x01'::bytea || substring(v_level from i * 64 + 1 for 64)), '')
@@ -113,7 +113,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_group_hash(uuid, bigint, bigint, bigint, bytea, bytea) is
-  'The leaf of an organization in the tree of a seal.';
+  'The leaf of an organization''s group in the tree of a seal.';
 
 create function bulwark_private.audit_seal_hash(
   number bigint,
@@ -139,7 +139,9 @@ end;
 $$;
 comment on function bulwark_private.audit_seal_hash(
   bigint, bytea, bytea, integer, timestamptz, pg_snapshot
-) is 'What the next seal chains to, and what the tree of all seals has as its leaf''s content.';
+) is
+  'The hash of a seal: the next seal chains to it, and it is the content of the seal''s leaf in the
+   tree of all seals.';
 
 create function bulwark_private.base64(value bytea)
   returns text

@@ -1,9 +1,9 @@
 -- Audit seals: blocks of a hash chain over the entries.
--- Protects against a change of what is sealed: each organization's entries of a seal are the leaves
--- of an RFC 6962 tree, its trees are chained, the trees of a seal are the leaves of another, the
--- seals are chained and are themselves the leaves of the tree that checkpoints sign.
--- SECURITY DEFINER: audit_seals_extend_chain, because it reads the chain whoever inserts;
---   audit_groups_refuse_change, because prunings are for no client.
+-- Protects against changes of sealed entries. Within a seal each organization's entries form an RFC
+-- 6962 tree, and these trees are the leaves of the seal's tree. The groups of an organization are
+-- chained, the seals are chained, and the seals are the leaves of the tree that checkpoints sign.
+-- SECURITY DEFINER: audit_seals_extend_chain, because no client can read the chain;
+--   audit_groups_refuse_change, because no client can read prunings.
 
 create table bulwark_private.audit_seals (
   number bigint primary key,
@@ -17,9 +17,10 @@ create table bulwark_private.audit_seals (
   nodes bytea not null
 );
 comment on table bulwark_private.audit_seals is
-  'The chain. A seal holds what its snapshot saw finished and the seal before did not.';
+  'The chain of seals. A seal holds the entries that are finished in its snapshot and not in the one
+   before.';
 comment on column bulwark_private.audit_seals.nodes is
-  'The nodes that this seal completes in the tree over all seals, from its own leaf upwards.';
+  'The nodes that this seal completes in the tree of all seals, from its own leaf upwards.';
 
 create table bulwark_private.audit_groups (
   seal bigint not null,
@@ -34,14 +35,14 @@ create table bulwark_private.audit_groups (
   primary key (seal, position)
 );
 comment on table bulwark_private.audit_groups is
-  'The entries of one organization (null: of none) in one seal, as the root of their tree, chained
-   to the organization''s group before. A tenant verifies its own chain without seeing another''s.';
+  'The entries of one organization (null: those without one) in one seal, as the root of their tree,
+   chained to the organization''s previous group. A tenant verifies its own chain without seeing
+   others.';
 comment on column bulwark_private.audit_groups.leaves is
-  'The leaf hashes in order of (era, xid, id), so that verification can name the entry that
-   differs.';
+  'Leaf hashes in order of (era, xid, id), with which verification names the entry that differs.';
 alter table bulwark_private.audit_groups alter column leaves set storage external;
 
--- Finds the seal of an entry: the first whose snapshot saw the entry's transaction finished.
+-- Finds the seal of an entry: the first whose snapshot has the entry's transaction finished.
 create index audit_seals_snapshot_idx
   on bulwark_private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
 create index audit_seals_sealed_at_idx on bulwark_private.audit_seals (sealed_at);
@@ -62,7 +63,7 @@ declare
   v_nodes bytea := v_node;
   v_width bigint := 1;
 begin
-  -- A full subtree ends at every multiple of its width: its left half ended half a width ago.
+  -- A full subtree ends at every multiple of its width; its left half ended half a width earlier.
   while number % (v_width * 2) = 0 loop
     select sha256(
       '\x01'::bytea || substring(s.nodes from octet_length(s.nodes) - 31) || v_node
@@ -77,7 +78,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_seal_nodes(bigint, bytea) is
-  'The nodes of the tree over all seals that the seal of this number and hash completes.';
+  'The nodes of the tree of all seals that the seal of this number and hash completes.';
 
 create function bulwark_private.audit_group_before(organization uuid, seal bigint)
   returns table (hash bytea, counted bigint)
@@ -105,12 +106,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_group_before(uuid, bigint) is
-  'The group that an organization''s group in a seal chains to, and how many entries end with it.';
+  'The group that an organization''s group in a seal chains to, and the number of entries up to
+   it.';
 
 create function bulwark_private.audit_seals_extend_chain()
   returns trigger
   language plpgsql
-  security definer            -- definer because it reads the chain whoever inserts
+  security definer            -- definer because no client can read the chain
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -132,13 +134,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_seals_extend_chain() is
-  'Trigger: number, time, previous hash, hash and tree nodes of a seal are those that extend the
-   chain, whatever the insert says; only a restore brings others.';
+  'Trigger: number, time, previous hash, hash and tree nodes of a seal are computed here, whatever
+   the insert says; a restore keeps its own.';
 
 create function bulwark_private.audit_groups_refuse_change()
   returns trigger
   language plpgsql
-  security definer            -- definer because prunings are for no client
+  security definer            -- definer because no client can read prunings
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -153,7 +155,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_groups_refuse_change() is
-  'Trigger: groups leave only with the pruned prefix they belong to.';
+  'Trigger: groups are deleted only with the pruned prefix they belong to.';
 
 create trigger audit_seals_extend_chain
   before insert on bulwark_private.audit_seals

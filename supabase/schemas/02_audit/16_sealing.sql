@@ -1,7 +1,7 @@
--- Audit sealing: takes what was committed since the last seal, each second and behind the writers,
--- so that it costs them nothing; and looks after eras and guards while it is there.
--- Protects against entries that nobody seals, a restore or fork that passes for the same log, and
--- guards that somebody switched off.
+-- Audit sealing: seals the entries committed since the last seal, each second and at no cost to
+-- writers; also settles eras and inspects watched objects.
+-- Protects against entries that are never sealed, a restore or fork that is taken for the same log,
+-- and triggers that were switched off.
 -- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
 
 create function bulwark_private.audit_entries(
@@ -26,8 +26,8 @@ create function bulwark_private.audit_entries(
   rows 1000
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Two index scans, never the range from the old xmin: it would read everything written since the
-  -- oldest transaction that was open then.
+  -- Two index scans instead of the range from the old xmin, which would read everything written
+  -- since the oldest open transaction.
   select e.id, e.organization_id, e.era, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
@@ -48,7 +48,7 @@ as $$
     and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
     and (everybody or e.organization_id is not distinct from organization)
   union all
-  -- What an earlier era left unsealed: a dump holds only what was committed.
+  -- Entries that an earlier era left unsealed; a dump holds only committed ones.
   select e.id, e.organization_id, e.era, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
@@ -65,9 +65,9 @@ $$;
 comment on function bulwark_private.audit_entries(
   integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
 ) is
-  'The entries, with their leaves, of the seal that follows one with the first era and snapshot
-   (null: of the first seal) and has the second, of everybody or of one organization: sealing,
-   verification and export read the same. Leaves are the costly part, so they can be left out.';
+  'The entries, with their leaves, of the seal that follows a seal with the first era and snapshot
+   (null: of the first seal) and has the second, of all organizations or of one. Sealing,
+   verification and export share it. hashed false omits the leaves, the costly part.';
 
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   returns bigint
@@ -83,7 +83,7 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
-  -- Somebody else sealed a later picture while this one waited.
+  -- Another session sealed a later snapshot while this one waited.
   if v_last.era = v_era and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
     return null;
   end if;
@@ -144,8 +144,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.write_audit_seal(pg_snapshot) is
-  'Seals what the snapshot saw finished and no seal holds yet, and returns the seal''s number: null
-   where there is nothing. The snapshot must be older than any write of the calling transaction.';
+  'Seals the entries that are finished in the snapshot and not sealed yet, and returns the seal''s
+   number, or null if there are none. The snapshot must be older than every write of the calling
+   transaction.';
 
 create function bulwark_private.inspect_audit_guards()
   returns void
@@ -158,17 +159,17 @@ declare
   v_critical boolean;
   v_guard record;
 begin
-  -- What transactions that are over remembered.
+  -- Organizations cached by transactions that have ended.
   delete from bulwark_private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
-  -- About once in a minute it looks all the same, so that the stored value hides nothing for long.
+  -- A full comparison about once a minute, so that a forged catalogue hash hides nothing for long.
   if random() > 0.02 and exists (
     select from bulwark_private.audit_guards g
     where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue = v_catalogue
   ) then
     return;
   end if;
-  -- First, as a migration does that alters the log and then calls refresh_audit_guards: with the
-  -- guards held already, each would wait for the other.
+  -- The same lock order as a migration that alters the log and then calls refresh_audit_guards: the
+  -- log first, then audit_guards. Otherwise the two would deadlock.
   lock table bulwark.audit_logs in row exclusive mode;
   for v_guard in
     select
@@ -179,8 +180,8 @@ begin
         concat_ws(
           ' ',
           bulwark_private.audit_fingerprint(g.relation),
-          -- With one of these gone every row is masked (audit_image) or belongs to nobody, and with
-          -- another key rows are named by other columns, which somebody has to know.
+          -- A renamed column masks every row (audit_image) or takes its organization; another key
+          -- changes how rows are named. Both have to be reported.
           case
             when g.captures and (g.options -> 'written' ->> 1)::text[]
               is distinct from bulwark_private.audit_key_columns(g.relation, null)
@@ -199,8 +200,8 @@ begin
     from bulwark_private.audit_guards g
   loop
     continue when v_guard.found = v_guard.expected and not v_guard.dropped;
-    -- Off, or of another form than before; or gone, or come in between. What may come and go, or
-    -- does no harm, is a warning.
+    -- Critical: an object is switched off, changed, gone, or new between others. Objects that may
+    -- come and go, or do no harm, are a warning.
     v_critical := v_guard.dropped
       or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
       or exists (
@@ -223,7 +224,7 @@ begin
       resource_type => v_guard.name,
       action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
       severity => case when v_critical then 'critical' else 'warning' end::bulwark.audit_severity,
-      -- What is the same in both would say nothing.
+      -- Only the words that differ.
       details => jsonb_build_object(
         'expected', (
           select string_agg(w, ' ')
@@ -251,14 +252,14 @@ begin
     end if;
   end loop;
   perform bulwark_private.renew_audit_guards();
-  -- As it was before the comparison: a change that came since is compared next time.
+  -- The hash from before the comparison, so that a change since then is compared in the next run.
   update bulwark_private.audit_guards g set catalogue = v_catalogue
   where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is distinct from v_catalogue;
 end;
 $$;
 comment on function bulwark_private.inspect_audit_guards() is
-  'Records every guard whose triggers or their functions were touched by other than enable_audit,
-   also where somebody switched them off and on again between two looks.';
+  'Records every watched object that was touched by anything but enable_audit, also if it was
+   switched off and on again between two runs.';
 
 create function bulwark.seal_audit_log()
   returns bigint
@@ -275,8 +276,8 @@ begin
     raise exception 'Cannot seal the audit log: the transaction is not READ COMMITTED'
       using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_READ_COMMITTED';
   end if;
-  -- With a transaction id of its own this transaction would count as finished in its own picture,
-  -- and what it wrote later would never be sealed.
+  -- With a transaction id of its own this transaction would count as finished in its own snapshot,
+  -- and its later writes would never be sealed.
   if pg_current_xact_id_if_assigned() is not null then
     raise exception 'Cannot seal the audit log: the transaction has written already'
       using errcode = 'invalid_transaction_state', detail = 'AUDIT_SEAL_NEEDS_OWN_TRANSACTION',
@@ -284,7 +285,7 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select pg_current_snapshot() into v_snapshot;
-  -- Before anything is sealed: a seal belongs to the era that this cluster writes.
+  -- Before sealing: a seal belongs to the era of this cluster.
   if not bulwark_private.settle_audit_era() then
     return null;
   end if;
@@ -295,7 +296,7 @@ begin
 end;
 $$;
 comment on function bulwark.seal_audit_log() is
-  'Seals what was committed since the last seal and returns the new seal''s number, or null where
-   there was nothing; then looks after eras, guards and checkpoints. Runs each second, and on
-   demand before a verification that has to be up to date. Errors: AUDIT_SEAL_NEEDS_READ_COMMITTED,
-   AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
+  'Seals the entries committed since the last seal and returns the new seal''s number, or null if
+   there were none; then checks eras, watched objects and checkpoints. Runs each second; call it
+   before a verification that has to include the last second. Errors:
+   AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';

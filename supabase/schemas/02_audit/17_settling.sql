@@ -1,7 +1,7 @@
--- Audit settling: what the sealer does first in a cluster that the log was restored, upgraded or
--- forked into.
--- Protects against a log that nobody seals after a restore, and against a restore that quietly
--- loses a part of what protects it.
+-- Audit settling: the first run of the sealer in a cluster into which the log was restored,
+-- upgraded or forked.
+-- Protects against a restored log that is never sealed, and against a restore that silently loses a
+-- part of the log's protection.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras)
@@ -12,8 +12,8 @@ create function bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras
   set lock_timeout = '100ms'
 as $$
 begin
-  -- Writers wait for the lock as well, so it is waited for briefly, and longer the longer the log
-  -- has gone without a seal.
+  -- The lock blocks writers, so the timeout is short; it grows with the time the log has gone
+  -- without a seal.
   perform set_config(
     'lock_timeout',
     least(100 + 20 * date_part('epoch', clock_timestamp() - era.started_at), 5000)::integer::text,
@@ -27,7 +27,7 @@ exception
 end;
 $$;
 comment on function bulwark_private.renew_audit_stamp(bulwark_private.audit_eras) is
-  'Has the trigger stamp entries with this era; false where writers keep the table busy.';
+  'Makes the trigger stamp entries with this era; false if writers keep the table busy.';
 
 create function bulwark_private.adopt_audit_guards()
   returns void
@@ -38,7 +38,7 @@ as $$
 declare
   v_guard record;
 begin
-  -- A dump brings columns under other numbers: the names say which, but for those that were missed.
+  -- A restore gives columns new numbers. They are found by name, except those reported as missing.
   update bulwark_private.audit_guards g
   set options = jsonb_set(g.options, '{written, 12}', to_jsonb((p.places || k.kept)::text))
   from (
@@ -54,8 +54,8 @@ begin
     where p.fingerprint like format('%%missing/%s||%%', translate(b.name, ' |', '__'))
   ) k
   where g.relation = p.relation and p.before is distinct from p.places || k.kept;
-  -- A dump brings triggers and functions under other numbers, touched by other transactions: what
-  -- is left when the numbers are taken out has to be the same.
+  -- A restore gives triggers and functions new numbers and transactions. Without the numbers both
+  -- fingerprints have to be equal.
   for v_guard in
     select g.relation, g.relation::text as name,
     bulwark_private.audit_fingerprint(g.relation) as present,
@@ -92,8 +92,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.adopt_audit_guards() is
-  'After a restore: takes the guards as they are, and raises an alarm for each that is not as it
-   was.';
+  'After a restore: accepts the present fingerprints, and raises an alarm for each watched object
+   that differs from before.';
 
 create function bulwark_private.settle_audit_era()
   returns boolean
@@ -107,7 +107,7 @@ declare
   v_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
 begin
   if not bulwark_private.audit_log_is_settled() then
-    -- A restore that has not come to the data yet.
+    -- A restore that has not loaded any data yet.
     if not exists (select from bulwark_private.audit_eras)
       and not exists (select from bulwark.audit_logs)
     then
@@ -128,7 +128,7 @@ begin
       perform bulwark_private.mend_restore();
       perform bulwark_private.adopt_audit_guards();
     else
-      -- The trigger was made for this cluster before: somebody else made it anew.
+      -- The trigger was made for this cluster before, so somebody replaced it.
       perform bulwark_private.append_audit_entry(
         'security.suspicious_activity', resource_type => 'bulwark.audit_logs',
         action => 'stamp_replaced', severity => 'critical', details => to_jsonb(v_era)
@@ -151,6 +151,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.settle_audit_era() is
-  'Begins an era where a dump was restored or the cluster upgraded, and records a fork where it was
-   recovered to a point in time or promoted. False where nothing can be sealed yet: the next run
-   tries again.';
+  'Starts an era after a restore or an upgrade, and records a fork after a recovery to a point in
+   time or a promotion. False if nothing can be sealed yet: the next run tries again.';

@@ -1,5 +1,5 @@
--- Audit sealed entries: which seal holds an entry, whether the entry is as it was sealed, and
--- whether the record of a removal accounts for what is gone.
+-- Audit sealed entries: which seal holds an entry, whether the entry is unchanged since, and
+-- whether a removal record accounts for a missing payload.
 -- Protects against a payload that is stripped and passed off as retention.
 -- No function here is SECURITY DEFINER.
 
@@ -20,8 +20,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_audit(text, uuid) is
-  'Guard for functions on the audit log: the permission in the organization or, without one, a
-   super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
+  'Checks that the caller may use a function on the audit log: the permission in the organization
+   or, without one, a super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.audit_seal_of(era integer, xid xid8)
   returns bigint
@@ -49,7 +49,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_seal_of(integer, xid8) is
-  'The number of the seal that holds what a transaction wrote; null while there is none.';
+  'The number of the seal that holds the entries of a transaction; null while there is none.';
 
 create function bulwark_private.audit_entry_is_sealed(entry_id uuid)
   returns boolean
@@ -63,12 +63,12 @@ as $$
     join bulwark_private.audit_groups g
       on g.seal = bulwark_private.audit_seal_of(e.era, e.xid)
       and g.organization_id is not distinct from e.organization_id
-    -- At one of the places of 32 bytes, not anywhere in the bytes.
+    -- At a multiple of 32 bytes, not anywhere in the bytes.
     where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
   );
 $$;
 comment on function bulwark_private.audit_entry_is_sealed(uuid) is
-  'Whether an entry is, as it stands, among the leaves of its seal.';
+  'Whether an entry, as it is now, is among the leaves of its seal.';
 
 create function bulwark_private.audit_digest(ids uuid[])
   returns text
@@ -81,7 +81,7 @@ as $$
   from unnest(ids) as id;
 $$;
 comment on function bulwark_private.audit_digest(uuid[]) is
-  'SHA-256 over ids in rising order, base64: how a removal record says which entries it covers.';
+  'SHA-256 over ids in rising order, base64: identifies the entries that a removal record covers.';
 
 create function bulwark_private.audit_removal_problem(record_id uuid)
   returns text
@@ -104,7 +104,7 @@ begin
   if not found then
     return 'removal_without_record';
   end if;
-  -- Pruning takes part of what a record covers; the tombstone says what is left of it.
+  -- Pruning deletes some of the entries that a record covers; the tombstone restates the rest.
   select coalesce(
     (
       select e.details -> 'removals' -> audit_removal_problem.record_id::text
@@ -128,5 +128,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_removal_problem(uuid) is
-  'What is wrong with the record under which payloads were removed, or null: it has to exist, to be
-   as it was sealed, and to cover exactly the entries that name it.';
+  'Problem of a removal record, or null: it has to exist, to be unchanged since it was sealed, and
+   to cover exactly the entries that name it.';

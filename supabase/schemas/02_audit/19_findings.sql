@@ -1,6 +1,6 @@
--- Audit findings: each way in which the log can differ from its seals, as a function that names it.
--- Protects against a log that somebody altered around its triggers: an entry changed, removed,
--- inserted, moved or back-dated, a seal altered or dropped, and entries that nobody seals.
+-- Audit findings: one function for each way in which the log can differ from its seals.
+-- Protects against a log that was altered around its triggers: an entry changed, removed, inserted,
+-- moved or back-dated, a seal altered or dropped, and entries that are never sealed.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
@@ -83,7 +83,8 @@ as $$
   left join lost_entry l on true;
 $$;
 comment on function bulwark_private.name_bad_entry(bigint, uuid) is
-  'Which entry of an organization differs from the leaves that a seal has, and how.';
+  'Names the first entry of an organization that differs from the leaves of a seal, and how it
+   differs.';
 
 create function bulwark_private.audit_seal_problems(
   first_seal bigint,
@@ -105,9 +106,8 @@ as $$
     where s.number between first_seal - 1 and last_seal
     window w as (order by s.number)
   ),
-  -- All organizations' groups, whoever asks: that one has no entry in a seal is proved only by a
-  -- root that is made without it. Materialized: each group is hashed once, however the seals are
-  -- joined to it.
+  -- The groups of all organizations, whoever calls: only a root computed without an organization
+  -- proves that it has no entry in a seal. Materialized, so that each group is hashed once.
   trees as materialized (
     select
       g.seal,
@@ -146,7 +146,7 @@ as $$
       or c.hash is distinct from bulwark_private.audit_seal_hash(
         c.number, c.previous_hash, c.root, c.era, c.sealed_at, c.snapshot
       )
-      -- Null where a seal that it needs is gone, which is a finding of its own.
+      -- Null if a seal that it needs is gone, which is a finding of its own.
       or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
       or c.sealed_at < c.sealed_before
     )
@@ -154,7 +154,7 @@ as $$
   select
     s.number, 'group_altered',
     format('the organizations'' trees of seal %s do not make its root', s.number),
-    -- Where seal and groups are as their own hashes say, a group is gone.
+    -- If the seal and all groups match their own hashes, a group is gone.
     not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
       s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
     )
@@ -167,9 +167,9 @@ as $$
     );
 $$;
 comment on function bulwark_private.audit_seal_problems(bigint, bigint, bigint) is
-  'What is wrong with a range of seals themselves: gaps, links, hashes, and the trees under them, in
-   which an organization has no part only if the root is that of the others. missing: something is
-   gone, not only changed.';
+  'Problems of a range of seals themselves: gaps, links, hashes, and the trees under them. An
+   organization has no entry in a seal only if the root is that of the other groups. missing:
+   something is gone, not only changed.';
 
 create function bulwark_private.compare_audit_groups(
   first_seal bigint,
@@ -195,7 +195,7 @@ as $$
     from bulwark_private.audit_seals s
     left join bulwark_private.audit_seals p on p.number = s.number - 1
     where s.number between first_seal and last_seal
-      -- Without the seal before nobody can say what was new; that it is gone is a finding already.
+      -- Without the previous seal the new entries are unknown; the gap is reported already.
       and (s.number = 1 or p.number is not null)
   ),
   found as (
@@ -228,7 +228,7 @@ as $$
       coalesce(c.hash_before, b.hash) as hash_before,
       coalesce(c.counted_before, b.counted) as counted_before
     from chained c
-    -- offset 0 keeps the condition inside, so that the look-up runs where it is needed only.
+    -- offset 0 keeps the condition inside, so that the look-up runs only for groups that differ.
     left join lateral (
       select p.* from bulwark_private.audit_group_before(c.organization_id, c.seal) p
       where c.hash_before is null
@@ -263,9 +263,9 @@ as $$
   where c.seal in (select s.number from sealed s);
 $$;
 comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean, uuid) is
-  'Each organization''s entries in a range of seals, hashed anew and compared with what was sealed:
-   altered where the stored tree is not what it says, differs where the entries are not the
-   tree''s.';
+  'Compares each organization''s entries in a range of seals, hashed again, with the sealed hashes.
+   altered: the stored tree does not match its own hash. differs: the entries do not match the
+   tree.';
 
 create function bulwark_private.audit_backdated(
   first_seal bigint,
@@ -293,7 +293,7 @@ as $$
     ) as time
   ),
   timed as (
-    -- A transaction that has its id from after a seal''s picture wrote after that seal.
+    -- A transaction whose id is at or above a snapshot's xmax wrote after that seal.
     select s.number, s.sealed_at, s.after_sealed_at as not_before, e.id, e.occurred_at
     from sealed s
     cross join lateral (
@@ -308,8 +308,8 @@ as $$
         and (everybody or e.organization_id is not distinct from organization)
     ) e
     union all
-    -- One that was open then may have been so for long: it is younger than the last seal whose
-    -- picture it has its id from after.
+    -- A transaction that was open in the last snapshot may be older: it began after the last seal
+    -- whose xmax is at or below its id.
     select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
     from sealed s
     cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
@@ -348,9 +348,9 @@ as $$
     end;
 $$;
 comment on function bulwark_private.audit_backdated(bigint, bigint, boolean, uuid) is
-  'Entries in a range of seals whose time cannot be theirs: before a seal that their transaction is
-   younger than, after their own seal, or not that of their id. Nobody who works through the
-   triggers can make one; whoever switches them off can, and seals it.';
+  'Entries in a range of seals whose time is impossible: before a seal that their transaction is
+   younger than, after their own seal, or not that of their id. Writers cannot make one through the
+   triggers, only a role that switches the triggers off.';
 
 create function bulwark_private.audit_unsealed(everybody boolean, organization uuid)
   returns table (entries bigint, ahead bigint, first_entry uuid)
@@ -382,8 +382,8 @@ as $$
       w.occurred_at < now() - make_interval(
         secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
       ) as overdue,
-      -- No transaction wrote it: what others wrote is visible only once it lies before the
-      -- snapshot.
+      -- No transaction can have written it: entries of other transactions are visible only once
+      -- they lie before the snapshot.
       w.occurred_at > now() + make_interval(
         secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
       )
@@ -399,5 +399,5 @@ as $$
   where j.overdue or j.ahead;
 $$;
 comment on function bulwark_private.audit_unsealed(boolean, uuid) is
-  'How many committed entries have waited for a seal longer than audit.seal_overdue_seconds, or lie
-   ahead, by their time or their transaction, so that no seal holds them for long.';
+  'Counts committed entries that have waited for a seal longer than audit.seal_overdue_seconds, or
+   whose time or transaction lies in the future, so that no seal holds them for long.';

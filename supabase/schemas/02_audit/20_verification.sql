@@ -1,8 +1,8 @@
--- Audit verification: reads a range of the log against its seals and says what differs.
--- Protects against a log that somebody altered around its triggers, a tail cut off behind a
--- checkpoint, and removals without a record.
--- SECURITY DEFINER: verify_audit_log, because seals are for no client, and an organization's own
---   entries are read beside those of others that share a seal.
+-- Audit verification: compares a range of the log with its seals and reports the differences.
+-- Protects against a log that was altered around its triggers, a tail cut off behind a checkpoint,
+-- and removals without a record.
+-- SECURITY DEFINER: verify_audit_log, because no client can read seals, and a seal also holds
+--   entries of other organizations.
 
 create function bulwark_private.verify_audit_log(
   organization_id uuid,
@@ -85,7 +85,7 @@ begin
   last_seal := first_seal - 1;
 
   while last_seal < v_stop loop
-    -- As many seals as hold 20,000 entries, or what is left of the limit; one at least.
+    -- As many seals as hold 20,000 entries or the rest of the limit, but at least one.
     select coalesce(max(w.number), v_stop) into v_high
     from (
       select s.number, sum(g.entries) over (order by s.number) as entries
@@ -120,7 +120,7 @@ begin
         false
       from bulwark.audit_checkpoints c
       where c.tree_size between last_seal + 1 and v_high
-        -- Null where a seal of the tree is gone, which is a finding of its own.
+        -- Null if a seal of the tree is gone, which is a finding of its own.
         and c.root_hash <> bulwark_private.audit_tree_root(c.tree_size)
       union all
       select
@@ -172,7 +172,7 @@ begin
     next_after_seal := last_seal;
   end if;
 
-  -- What is not wrong with any entry but missing around them.
+  -- Problems of no single sealed entry: records, checkpoints and unsealed entries.
   for v_chunk in
     select r.problem, null::bigint as seal,
       (
@@ -192,7 +192,7 @@ begin
     select 'pruning_without_record', p.through_seal, p.record_id,
       format('the log was pruned through seal %s without a sealed record', p.through_seal)
     from bulwark_private.audit_prunings p
-    -- Earlier ones may have gone with the prefix that a later one took.
+    -- Earlier tombstones may have been pruned with the prefix of a later one.
     where p.through_seal = v_pruned and not bulwark_private.audit_pruning_is_recorded(v_pruned)
     union all
     select 'checkpoint_ahead', c.tree_size, null,
@@ -200,7 +200,7 @@ begin
     from bulwark.audit_checkpoints c
     where c.tree_size > coalesce(v_last.number, 0)
     union all
-    -- What no seal can ever hold: an era that never was, a prefix that is pruned.
+    -- Entries that no seal can ever hold: of an unknown era, or of a pruned prefix.
     (
       select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
       from bulwark.audit_logs e
@@ -256,9 +256,10 @@ end;
 $$;
 comment on function bulwark_private.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer
-) is 'What bulwark.verify_audit_log promises.';
+) is
+  'Implements bulwark.verify_audit_log.';
 
--- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
+-- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
 create function bulwark.verify_audit_log(
   organization_id uuid default null,
   "from" timestamptz default null,
@@ -285,7 +286,7 @@ create function bulwark.verify_audit_log(
   language sql
   stable
   rows 1
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
   select * from bulwark_private.verify_audit_log(
@@ -296,9 +297,9 @@ comment on function bulwark.verify_audit_log(
   uuid, timestamptz, timestamptz, bigint, integer, integer
 ) is
   'Verifies the log of an organization (audit:read there; null: the whole installation, for a
-   super_admin and the service role) over the seals made from one time to another. intact: nothing
-   that is here was altered; complete: nothing is missing. problem names the first finding, with its
-   seal and entry; problems counts them. It stops after max_entries or max_seconds, and
-   next_after_seal is where to go on (after_seal), null at the end. Call seal_audit_log() before, in
-   a request of its own, to include the last second. Errors: AUDIT_INVALID_RANGE,
-   AUDIT_INVALID_LIMIT, RBAC_PERMISSION_DENIED.';
+   super_admin and the service role) over the seals made between two times. intact: nothing present
+   was altered. complete: nothing is missing. problem names the first finding, with its seal and
+   entry; problems counts them. It stops after max_entries or max_seconds; pass next_after_seal as
+   after_seal to continue, null at the end. Call seal_audit_log() before, in a request of its own,
+   to include the last second. Errors: AUDIT_INVALID_RANGE, AUDIT_INVALID_LIMIT,
+   RBAC_PERMISSION_DENIED.';

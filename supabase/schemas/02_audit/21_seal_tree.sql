@@ -1,6 +1,6 @@
--- Audit seal tree: the RFC 6962 tree over all seals, whose head checkpoints sign.
--- Protects against another history: its paths prove that a seal belongs to a head, and that a later
--- head contains an earlier one. Full subtrees are read, since the seal that ends one stores it.
+-- Audit seal tree: the RFC 6962 tree of all seals, whose head checkpoints sign.
+-- Protects against a second history: its paths prove that a seal belongs to a head, and that a
+-- later head contains an earlier one. Full subtrees are read from the seal that completed them.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.audit_tree_node(first_leaf bigint, width bigint)
@@ -17,7 +17,7 @@ begin
   while (1::bigint << v_level) < width loop
     v_level := v_level + 1;
   end loop;
-  -- A full, aligned subtree was stored by the seal that completed it.
+  -- The seal that completed a full, aligned subtree stores its hash.
   if (1::bigint << v_level) = width and first_leaf % width = 0 then
     select substring(s.nodes from v_level * 32 + 1 for 32) into v_node
     from bulwark_private.audit_seals s
@@ -104,7 +104,7 @@ begin
       v_known := false;
     end if;
   end loop;
-  -- The old tree itself is known to who asks; a part of it is not.
+  -- The verifier knows the root of the old tree itself, but not of a part of it.
   if not v_known then
     v_path := bulwark_private.audit_tree_node(v_first, v_width) || v_path;
   end if;

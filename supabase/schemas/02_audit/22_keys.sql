@@ -1,7 +1,7 @@
--- Audit keys: the public keys that checkpoints are signed with, and how one comes to be known.
+-- Audit keys: the public keys that sign checkpoints, and how a key is registered.
 -- Protects against a checkpoint that nobody signed. Postgres cannot verify Ed25519, so each key
--- comes with a secret that only its holder can derive, and after the first a key needs the secret
--- of another that is known: the service role alone stores nothing under either.
+-- comes with a secret that only its holder can derive. After the first, a new key also needs the
+-- secret of a known key: the service role alone stores nothing under either.
 -- No function here is SECURITY DEFINER.
 
 create table bulwark.audit_keys (
@@ -15,18 +15,18 @@ create table bulwark.audit_keys (
   constraint audit_keys_is_ed25519 check (octet_length(public_key) = 32)
 );
 comment on table bulwark.audit_keys is
-  'The Ed25519 public keys that checkpoints were signed with. A retired key stays, so that what it
-   signed can be verified.';
+  'Ed25519 public keys that signed checkpoints. A retired key stays, so that its checkpoints can be
+   verified.';
 comment on column bulwark.audit_keys.writer_hash is
-  'SHA-256 of the secret that the holder of the private key derives from it (a signature over a
-   constant text): who stores checkpoints under this key has to show it.';
+  'SHA-256 of the secret that the holder derives from the private key (a signature over a constant
+   text). Storing a checkpoint under this key requires the secret.';
 
 create table bulwark_private.audit_key_acceptances (
   key_id text primary key,
   accepted_at timestamptz not null default now()
 );
 comment on table bulwark_private.audit_key_acceptances is
-  'Keys that the owner let in although no former key vouches for them.';
+  'Keys that the owner accepted without the endorsement of a known key.';
 
 alter table bulwark.audit_keys enable row level security;
 alter table bulwark_private.audit_key_acceptances enable row level security;
@@ -65,8 +65,8 @@ begin
 end;
 $$;
 comment on function bulwark.accept_audit_key(text) is
-  'Lets a signing key in that no former key vouches for, where that one is lost. For the owner of
-   the database; itself an entry. Errors: AUDIT_INVALID_KEY.';
+  'Accepts a signing key that no known key endorses, because that key is lost. For the owner of the
+   database; recorded as an entry. Errors: AUDIT_INVALID_KEY.';
 
 create function bulwark_private.register_audit_keys(signers jsonb)
   returns text[]
@@ -92,7 +92,7 @@ begin
     raise exception 'Cannot store checkpoint: a signer has a name, a public key and its secret'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_KEY';
   end if;
-  -- One at a time, so that two first calls do not both find nobody there.
+  -- One at a time, so that two first calls do not both register the first key.
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_keys', 0));
   v_endorsed := not exists (select from bulwark.audit_keys) or exists (
     select
@@ -135,9 +135,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.register_audit_keys(jsonb) is
-  'Makes the keys of signers known and returns their ids: the very first, and after it only such as
-   come together with one that is known or that the owner accepted. Errors: AUDIT_INVALID_KEY,
-   AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
+  'Registers the keys of signers and returns their ids: the very first key, and later keys only
+   together with a known or an accepted one. Errors: AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED,
+   AUDIT_NOT_THE_KEY_HOLDER.';
 
 create trigger audit_keys_refuse_change
   before update or delete on bulwark.audit_keys

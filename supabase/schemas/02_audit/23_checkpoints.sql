@@ -1,9 +1,10 @@
--- Audit checkpoints: the signed heads of the log, and whether each left the database.
--- Protects against a rewritten or truncated tail: a checkpoint is signed outside the database with
--- a key that never enters it, so nobody who only holds the database can make another history.
+-- Audit checkpoints: the signed heads of the log, and whether each was delivered outside the
+-- database.
+-- Protects against a rewritten or truncated tail: the key that signs never enters the database, so
+-- access to the database alone cannot make another history.
 -- SECURITY DEFINER: store_audit_checkpoint, record_audit_delivery, undelivered_audit_checkpoints,
---   because checkpoints are written by nobody directly; audit_tree_head, because seals are for no
---   client.
+--   because nobody may write checkpoints directly; audit_tree_head, because no client can read
+--   seals.
 
 create table bulwark.audit_checkpoints (
   tree_size bigint primary key,
@@ -18,8 +19,7 @@ create table bulwark.audit_checkpoints (
   constraint audit_checkpoints_note_length check (octet_length(note) <= 8192)
 );
 comment on table bulwark.audit_checkpoints is
-  'Signed heads of the tree over all seals (C2SP tlog-checkpoint), and whether each left the
-   database.';
+  'Signed heads of the tree of all seals (C2SP tlog-checkpoint), and whether each was delivered.';
 create index audit_checkpoints_key_id_idx on bulwark.audit_checkpoints (key_id);
 create index audit_checkpoints_undelivered_idx on bulwark.audit_checkpoints (tree_size)
   where delivered_at is null;
@@ -41,7 +41,7 @@ create function bulwark.audit_tree_head()
   language sql
   stable
   rows 1
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
   select
@@ -61,8 +61,8 @@ as $$
   ) c on true;
 $$;
 comment on function bulwark.audit_tree_head() is
-  'What the next checkpoint signs: the size and root (base64) of the tree over all seals, and the
-   newest checkpoint there is.';
+  'The input of the next checkpoint: size and root (base64) of the tree of all seals, and the newest
+   checkpoint.';
 
 create function bulwark_private.audit_note_fits(
   note text,
@@ -89,7 +89,7 @@ as $$
       from (
         select
           s.place,
-          -- 68 bytes: the key's four and an Ed25519 signature.
+          -- 68 bytes: four of the key id and an Ed25519 signature.
           regexp_match(s.line, '^\u2014 ([^[:space:]+]+) ([A-Za-z0-9+/]{91}=)$') as line
         from string_to_table(
           left(
@@ -106,8 +106,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_note_fits(text, text, bigint, text, text[]) is
-  'Whether a text is a C2SP checkpoint of this log, size and root with one Ed25519 signature line of
-   each key, in their order. Whether the signatures are theirs only a verifier can say.';
+  'Whether a text is a C2SP checkpoint of this log, size and root, with one Ed25519 signature line
+   for each key, in their order. It does not verify signatures.';
 
 create function bulwark.store_audit_checkpoint(
   tree_size bigint,
@@ -123,7 +123,7 @@ create function bulwark.store_audit_checkpoint(
 as $$
 declare
   v_ids constant text[] := bulwark_private.register_audit_keys(signers);
-  -- A log has one name, that of its first key.
+  -- The log keeps the name of its first key.
   v_origin constant text := (
     select k.name from bulwark.audit_keys k order by k.registered_at, k.key_id limit 1
   );
@@ -147,11 +147,11 @@ begin
 end;
 $$;
 comment on function bulwark.store_audit_checkpoint(bigint, text, text, jsonb) is
-  'Stores a signed checkpoint whose size and root (base64) are the log''s own and whose origin is
-   the log''s; false where one of that size is stored already. signers, in the order of the note''s
-   lines: name, public_key and writer (base64), the secret that only the key''s holder can derive.
-   The signatures are made and verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH,
-   AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED, AUDIT_NOT_THE_KEY_HOLDER.';
+  'Stores a signed checkpoint whose size, root (base64) and origin are the log''s own; false if one
+   of that size is stored already. signers, in the order of the note''s lines: name, public_key and
+   writer (base64), the secret that only the key''s holder can derive. Signatures are made and
+   verified outside. Errors: AUDIT_CHECKPOINT_MISMATCH, AUDIT_INVALID_KEY, AUDIT_KEY_NOT_ENDORSED,
+   AUDIT_NOT_THE_KEY_HOLDER.';
 
 create function bulwark.record_audit_delivery(
   tree_size bigint,
@@ -179,7 +179,7 @@ begin
 end;
 $$;
 comment on function bulwark.record_audit_delivery(bigint, text, text) is
-  'Notes where a checkpoint was delivered, or why not; the first delivery stands. Errors:
+  'Records where a checkpoint was delivered, or why it was not; the first delivery is kept. Errors:
    AUDIT_UNKNOWN_CHECKPOINT.';
 
 create function bulwark.undelivered_audit_checkpoints(page_size integer default 100)
@@ -187,7 +187,7 @@ create function bulwark.undelivered_audit_checkpoints(page_size integer default 
   language sql
   stable
   rows 10
-  security definer            -- definer for the same reach as its siblings
+  security definer            -- definer for the same access as its siblings
   set search_path = pg_catalog, pg_temp
 as $$
   select c.tree_size, c.note
@@ -215,7 +215,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_checkpoints_keep() is
-  'Trigger: of a checkpoint only the delivery changes, once.';
+  'Trigger: only the delivery of a checkpoint changes, and only once.';
 
 create trigger audit_checkpoints_keep
   before update on bulwark.audit_checkpoints

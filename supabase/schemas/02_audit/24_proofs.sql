@@ -1,8 +1,8 @@
 -- Audit proofs: that an entry is in the log, and that a later log contains an earlier one.
--- Protects against a log that shows one thing to one reader and another to the next: whoever holds
--- a proof and the public key needs nothing else from the database.
--- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because
---   seals are for no client.
+-- Protects against a log that shows different contents to different readers: a proof and the public
+-- key are enough to verify it without the database.
+-- SECURITY DEFINER: audit_inclusion_proof, audit_consistency_proof, audit_group_nodes, because no
+--   client can read seals.
 
 create function bulwark_private.base64_array(hashes bytea[])
   returns jsonb
@@ -43,7 +43,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.time_microseconds(timestamptz) is
-  'Microseconds since 2000-01-01 in UTC, as the hashes have them.';
+  'Microseconds since 2000-01-01 UTC, as hashed.';
 
 create function bulwark_private.audit_entry_json(entry bulwark_private.audit_commitments)
   returns jsonb
@@ -72,7 +72,7 @@ as $$
   end;
 $$;
 comment on function bulwark_private.audit_entry_json(bulwark_private.audit_commitments) is
-  'An entry as proofs and exports carry it, with the exact text of its payload.';
+  'An entry in the JSON of proofs and exports, with the exact text of its payload.';
 
 create function bulwark_private.audit_group_json(grouped bulwark_private.audit_groups)
   returns jsonb
@@ -90,7 +90,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_group_json(bulwark_private.audit_groups) is
-  'An organization''s group in a seal as proofs and exports carry it.';
+  'An organization''s group in a seal, in the JSON of proofs and exports.';
 
 create function bulwark_private.audit_group_proof(seal bigint, organization uuid)
   returns jsonb
@@ -150,14 +150,14 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_group_proof(bigint, uuid) is
-  'From an organization''s group through its seal to the newest checkpoint or, where none covers it
-   yet, to the tree as it is. Of other organizations it holds only hashes.';
+  'The proof from an organization''s group through its seal to the newest checkpoint or, if none
+   covers it yet, to the present tree. Of other organizations it contains only hashes.';
 
 create function bulwark.audit_inclusion_proof(entry_id uuid)
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -168,7 +168,7 @@ declare
 begin
   perform bulwark_private.require_caller();
   select * into v_entry from bulwark_private.audit_commitments e where e.id = entry_id;
-  -- An entry that does not exist and one that is closed to the caller are the same answer.
+  -- The same answer for an entry that does not exist and one that the caller may not read.
   if v_entry.id is null or not bulwark_private.caller_is_service() and not bulwark.is_super_admin()
     and (
       v_entry.organization_id is null
@@ -202,22 +202,22 @@ begin
 end;
 $$;
 comment on function bulwark.audit_inclusion_proof(uuid) is
-  'Proves that an entry (audit:read in its organization) is in the log: entry to its organization''s
-   root, to its seal, to the newest checkpoint. Errors: AUDIT_UNKNOWN_ENTRY, AUDIT_NOT_SEALED_YET,
-   AUDIT_ENTRY_ALTERED.';
+  'Proves that an entry (audit:read in its organization) is in the log: from the entry to its
+   organization''s root, to its seal, to the newest checkpoint. Errors: AUDIT_UNKNOWN_ENTRY,
+   AUDIT_NOT_SEALED_YET, AUDIT_ENTRY_ALTERED.';
 
 create function bulwark.audit_consistency_proof(from_size bigint, to_size bigint)
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_size bigint := coalesce((select max(s.number) from bulwark_private.audit_seals s), 0);
 begin
   perform bulwark_private.require_caller();
-  -- RFC 9162 defines no proof from size 0: every log continues the empty one.
+  -- RFC 9162 defines no proof from size 0: every log contains the empty one.
   if (from_size between 1 and to_size and to_size <= v_size) is not true then
     raise exception 'Cannot prove consistency: the sizes are not 1 <= from <= to <= %', v_size
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RANGE';
@@ -273,7 +273,7 @@ create function bulwark.audit_group_nodes(
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals are for no client
+  security definer            -- definer because no client can read seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -293,6 +293,6 @@ end;
 $$;
 comment on function bulwark.audit_group_nodes(bigint, bigint, bigint, uuid) is
   'For an export that begins or ends within a seal (audit:export; null: the entries without an
-   organization): the nodes over the organization''s entries first to last, which are not in it, and
-   with which those that are lead to the root. Errors: AUDIT_INVALID_RANGE,
+   organization): the nodes that cover the organization''s entries first to last, which are not in
+   the export, so that its entries lead to the root. Errors: AUDIT_INVALID_RANGE,
    RBAC_PERMISSION_DENIED.';

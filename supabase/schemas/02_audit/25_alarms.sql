@@ -1,10 +1,9 @@
--- Audit alarms: what the log reports about itself while nobody looks, and how it is doing when
--- somebody asks.
--- Protects against checkpoints that quietly stop and against a log that nobody verifies: it is read
--- through again and again, in steps.
--- SECURITY DEFINER: check_audit_log, audit_status, because seals and guards are for no client;
---   report_checkpoint_problem, because not even the service role writes what the log says of
---   itself.
+-- Audit alarms: problems that the log reports by itself, and its status on request.
+-- Protects against checkpoints that silently stop and against a log that is never verified: it
+-- verifies itself continuously, in steps.
+-- SECURITY DEFINER: check_audit_log, audit_status, because no client can read seals and audited
+--   tables; report_checkpoint_problem, because not even the service role writes entries of the log
+--   about itself.
 
 insert into bulwark.settings (name, value, description) values
   ('audit.checkpoint_interval_seconds', '60',
@@ -17,9 +16,9 @@ create table bulwark_private.audit_check_progress (
   overdue_checkpoint bigint
 );
 comment on table bulwark_private.audit_check_progress is
-  'Up to which seal the log has read itself through in this round, and what was reported last, so
-   that each is reported once: findings, and the size of the checkpoint whose successor is overdue
-   (null: none is). Not audited: it moves with every look.';
+  'Progress of the log''s verification of itself, and the findings reported so far, so that each is
+   reported once; also the size of the checkpoint whose successor is overdue (null: none). Not
+   audited: it changes with every run.';
 insert into bulwark_private.audit_check_progress default values;
 alter table bulwark_private.audit_check_progress enable row level security;
 
@@ -41,8 +40,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.raise_audit_alarm(text, text, jsonb) is
-  'What has to reach a person: a critical entry of the installation''s own, and the security event
-   audit_ and the action. Every alarm of the log comes through here.';
+  'Raises an alarm: a critical entry of the installation and the security event audit_<action>.
+   Every alarm of the log goes through here.';
 
 create function bulwark_private.report_missing_checkpoint()
   returns void
@@ -60,8 +59,8 @@ declare
   v_waiting timestamptz;
 begin
   select * into v_last from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
-  -- Where no key was ever known, checkpoints are not set up: audit_status says so, no alarm does.
-  -- Where one is known and no checkpoint is here, they were taken away.
+  -- Without any known key checkpoints are not set up; audit_status says so, without an alarm. With
+  -- a known key and no checkpoint, checkpoints were deleted.
   if v_last.tree_size is null and not exists (select from bulwark.audit_keys) then
     return;
   end if;
@@ -70,7 +69,7 @@ begin
   if v_waiting < now() - 3 * v_interval then
     v_overdue := coalesce(v_last.tree_size, 0);
   end if;
-  -- Not told by the log's entries: what was reported is known here alone.
+  -- From the table, not from entries, which others can write.
   select p.overdue_checkpoint into v_reported from bulwark_private.audit_check_progress p;
   if v_overdue is not distinct from v_reported then
     return;
@@ -85,13 +84,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.report_missing_checkpoint() is
-  'Raises an alarm, once for each checkpoint, that its successor is overdue.';
+  'Raises an alarm, once for each checkpoint, when the next one is overdue.';
 
 create function bulwark.report_checkpoint_problem(action text, details jsonb default '{}')
   returns void
   language plpgsql
   volatile
-  security definer            -- definer because the service role writes nothing of the log's own
+  security definer            -- definer because the service role may not write such entries
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -108,15 +107,15 @@ begin
 end;
 $$;
 comment on function bulwark.report_checkpoint_problem(text, jsonb) is
-  'Records that a checkpoint was refused, forged or is gone, as a critical entry, which a security
-   rule makes an event. For the function that signs, as the service role: only it sees signatures
-   and the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
+  'Records that a checkpoint was refused, forged or is missing, as a critical entry, which a rule
+   turns into a security event. Called by the function that signs, as the service role: only it sees
+   signatures and the sink. Errors: AUDIT_INVALID_CHECKPOINT_PROBLEM.';
 
 create function bulwark.check_audit_log(max_entries integer default 1000000)
   returns boolean
   language plpgsql
   volatile
-  security definer            -- definer because progress and seals are for no client
+  security definer            -- definer because no client can read progress and seals
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -124,13 +123,13 @@ declare
   v_progress bulwark_private.audit_check_progress;
   v_verdict record;
 begin
-  -- A second run waits, and goes on where this one stopped.
+  -- A second run waits, and continues where this one stopped.
   select * into v_progress from bulwark_private.audit_check_progress p for update;
   select * into v_verdict from bulwark_private.verify_audit_log(
     null, null, null, v_progress.after_seal, max_entries, 5
   );
-  -- A verdict names its first finding only, so one more behind it is told by how many there are:
-  -- else who had altered one entry could alter all that follow unreported.
+  -- A verdict names only its first finding, so the number of findings is part of the key. Otherwise
+  -- one altered entry would hide all later alterations.
   if v_verdict.problem is not null then
     v_finding := concat_ws(
       ' ', v_verdict.problem, v_verdict.seal, v_verdict.entry, v_verdict.problems,
@@ -153,15 +152,15 @@ begin
 end;
 $$;
 comment on function bulwark.check_audit_log(integer) is
-  'Verifies the next part of the log, from the beginning again after the end, and raises an alarm,
-   once for each finding. Returns whether the part is as it was sealed. For the scheduler and the
-   service role. Errors: AUDIT_INVALID_LIMIT.';
+  'Verifies the next part of the log, starting over after the end, and raises an alarm once for each
+   finding. Returns whether the part is intact and complete. For the scheduler and the service role.
+   Errors: AUDIT_INVALID_LIMIT.';
 
 create function bulwark.audit_status()
   returns jsonb
   language plpgsql
   stable
-  security definer            -- definer because seals and guards are for no client
+  security definer            -- definer because no client can read seals and audited tables
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -199,6 +198,6 @@ begin
 end;
 $$;
 comment on function bulwark.audit_status() is
-  'How the log is doing: seals, overdue entries, checkpoints, deliveries, gaps, guards, and what a
-   restore did not bring back or left open (settled is false until the first seal after it). For the
+  'Status of the log: seals, overdue entries, checkpoints, deliveries, gaps, watched objects, and
+   what a restore lost or left open (settled is false until the first seal after it). For the
    service role and a super_admin. Errors: RBAC_PERMISSION_DENIED.';

@@ -1,7 +1,7 @@
--- Audit queries: searching the log page by page, and exporting it in the order it was sealed.
--- Protects against a reader beyond his organizations (row-level security, audit:read) and an export
--- that nobody sees (audit:export, itself an entry).
--- SECURITY DEFINER: export_audit_log, because seals are for no client and it records itself.
+-- Audit queries: searches the log page by page, and exports it in the order it was sealed.
+-- Protects against readers of other organizations (row-level security, audit:read) and unrecorded
+-- exports (audit:export, itself an entry).
+-- SECURITY DEFINER: export_audit_log, because no client can read seals and it records itself.
 
 create function bulwark_private.audit_id_floor(moment timestamptz)
   returns uuid
@@ -11,7 +11,8 @@ create function bulwark_private.audit_id_floor(moment timestamptz)
   set search_path = pg_catalog, pg_temp
 as $$
   select encode(
-    -- 48 bits of milliseconds: what lies before 1970 or after 10889 is the end of the range.
+    -- The id has 48 bits of milliseconds: times before 1970 or after 10889 map to the ends of the
+    -- range.
     int8send(
       least(greatest((date_part('epoch', moment) * 1000)::bigint, 0), 281474976710655) << 16
     ) || '\x0000000000000000'::bytea,
@@ -19,7 +20,8 @@ as $$
   )::uuid;
 $$;
 comment on function bulwark_private.audit_id_floor(timestamptz) is
-  'Not more than the id of any entry from that moment on: a range of time as a range of the key.';
+  'The smallest id that an entry at this time can have: turns a range of time into a range of the
+   key.';
 
 create function bulwark_private.search_audit_logs(
   organization_id uuid,
@@ -71,11 +73,11 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_UNKNOWN_EVENT_TYPE',
             hint = 'List them with: select name from audit_event_types';
   end if;
-  -- Text has no index: what is not narrowed by time is the last month.
+  -- Text has no index, so a search without a range of time covers the last month.
   if search is not null and v_from is null then
     v_from := coalesce(until, now()) - interval '31 days';
   end if;
-  -- Row-level security decides; naming the organizations lets the index help it.
+  -- Row-level security decides; the list of organizations only lets the index be used.
   if organization_id is null and current_user = 'authenticated'
     and not bulwark.is_super_admin() then
     v_organizations := array(select bulwark.organizations_with('audit:read'));
@@ -115,9 +117,10 @@ $$;
 comment on function bulwark_private.search_audit_logs(
   uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
   text, text, uuid, text, uuid, integer
-) is 'What bulwark.search_audit_logs promises; row-level security holds in it.';
+) is
+  'Implements bulwark.search_audit_logs; row-level security applies.';
 
--- In SQL, since PL/pgSQL takes no reserved words for the names that a caller would expect.
+-- In SQL, because PL/pgSQL does not accept reserved words as parameter names.
 create function bulwark.search_audit_logs(
   organization_id uuid default null,
   "from" timestamptz default null,
@@ -149,9 +152,9 @@ comment on function bulwark.search_audit_logs(
   uuid, timestamptz, timestamptz, text[], bulwark.audit_severity[], bulwark.audit_result[], uuid,
   text, text, uuid, text, uuid, integer
 ) is
-  'A page of the entries that the caller may read and that match every filter given, newest first;
-   before, the id of the last entry of a page, brings the next. Free text looks into resource,
-   action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
+  'A page of the entries that the caller may read and that match all given filters, newest first.
+   before, the id of the last entry of a page, requests the next page. search looks for text in
+   resource, action and payload, by default of the last 31 days. Errors: AUDIT_INVALID_LIMIT,
    AUDIT_INVALID_RANGE, AUDIT_INVALID_SEARCH, AUDIT_UNKNOWN_EVENT_TYPE.';
 
 create function bulwark_private.export_audit_log(
@@ -223,7 +226,7 @@ begin
       and (signed is not true or v_signed is null or g.seal <= v_signed)
     order by g.seal
   loop
-    -- A page ends by its entries, by its size, or by its time: it has to fit a statement.
+    -- A page is limited in entries, bytes and time, so that it stays below the statement timeout.
     if v_left = 0 or v_bytes > 4194304 or clock_timestamp() - v_started > interval '3 seconds' then
       v_next := v_cursor;
       exit;
@@ -249,7 +252,7 @@ begin
     from (
       select
         m.id,
-        -- What was sealed at this place: it tells which entry is not what it was.
+        -- The sealed leaf at this position: shows which entry was altered.
         bulwark_private.base64(nullif(
           substring(
             (v_group.stored).leaves
@@ -275,7 +278,7 @@ begin
     v_bytes := v_bytes + pg_column_size(v_entries);
     v_left := v_left - v_page;
     v_cursor := format('%s:%s', v_group.seal, v_first + v_page);
-    -- Where rows are gone the group ends before its count: the next page must not begin here again.
+    -- If rows are missing the group ends before its count; the next page must not start here again.
     if v_first + v_page >= v_group.entry_count or v_left > 0 then
       v_cursor := format('%s:%s', v_group.seal, v_group.entry_count);
     else
@@ -284,8 +287,8 @@ begin
     end if;
   end loop;
 
-  -- A page that holds nothing but records of exports is not recorded: following the log would
-  -- otherwise never come to its end.
+  -- A page that contains only records of exports is not recorded. Otherwise a follower would never
+  -- reach the end of the log.
   if v_news then
     perform bulwark_private.append_audit_entry(
       'data.export',
@@ -306,7 +309,7 @@ begin
       select v_pruned
       from bulwark_private.audit_group_before(export_audit_log.organization_id, v_pruned + 1)
     ),
-    -- The group that the first one chains to proves that nothing between them is left out.
+    -- The group that the first one chains to, which proves that nothing is left out between them.
     'previous', (
       select bulwark_private.audit_group_json(g)
       from bulwark_private.audit_groups g
@@ -334,7 +337,7 @@ $$;
 comment on function bulwark_private.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean
 ) is
-  'What bulwark.export_audit_log promises.';
+  'Implements bulwark.export_audit_log.';
 
 create function bulwark.export_audit_log(
   organization_id uuid default null,
@@ -347,7 +350,7 @@ create function bulwark.export_audit_log(
   returns jsonb
   language sql
   volatile
-  security definer            -- definer because seals are for no client and it records itself
+  security definer            -- definer because no client can read seals and it records itself
   set search_path = pg_catalog, pg_temp
 as $$
   select bulwark_private.export_audit_log(organization_id, after, page_size, "from", "to", signed);
@@ -356,8 +359,8 @@ comment on function bulwark.export_audit_log(
   uuid, text, integer, timestamptz, timestamptz, boolean
 ) is
   'A page of an organization''s log (audit:export there; null: the entries without an organization,
-   for a super_admin and the service role) in the order it was sealed, with what proves it. next
-   brings the next page and is null at the end; cursor is where a follower goes on later: no entry
-   is ever sealed before it. signed ends the log where the newest checkpoint does, so that all of it
-   can be proved. Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR,
-   AUDIT_INVALID_LIMIT, AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
+   for a super_admin and the service role) in the order it was sealed, with its proof. next requests
+   the next page and is null at the end. A follower continues later at cursor: no entry is ever
+   sealed before it. signed ends the log at the newest checkpoint, so that all of it can be proved.
+   Each page is recorded as data.export. Errors: AUDIT_INVALID_CURSOR, AUDIT_INVALID_LIMIT,
+   AUDIT_INVALID_RANGE, RBAC_PERMISSION_DENIED.';

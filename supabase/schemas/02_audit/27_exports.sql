@@ -1,9 +1,10 @@
--- Exports that go on: how far each caller has read an organization's log, so that an export of many
--- pages, or of a log that is followed, counts as one.
--- Protects against an export that claims to go on, in order not to count: only one request at a
--- time goes on, from where the one before it ended; whoever goes back begins another export.
--- SECURITY DEFINER: continue_audit_export and note_audit_export, because no client says how far it
---   is.
+-- Audit exports: how far each caller has exported an organization's log, so that an export of many
+-- pages, or of a log that is followed, is charged once.
+-- Protects against requests that claim to continue an export in order not to be charged: only one
+-- request at a time continues, where the one before it ended. A request that goes back starts
+-- another export.
+-- SECURITY DEFINER: continue_audit_export and note_audit_export, because clients may not write
+--   their own progress.
 
 create table bulwark_private.audit_exports (
   caller uuid not null,
@@ -15,12 +16,12 @@ create table bulwark_private.audit_exports (
   constraint audit_exports_is_one unique nulls not distinct (caller, organization_id)
 );
 comment on table bulwark_private.audit_exports is
-  'How far users and API keys have exported the log of an organization (null: the entries without
-   one); for a day, because the log outlives organizations and accounts. Not audited: each page of
-   an export is.';
+  'Progress of users and API keys in exporting the log of an organization (null: the entries without
+   one). Kept for a day and without foreign keys, because the log outlives organizations and
+   accounts. Not audited: each page of an export is.';
 comment on column bulwark_private.audit_exports.under_way is
-  'Whether a request reads on from there. One that breaks off leaves it so: what follows is another
-   export.';
+  'Whether a request is reading on from there. A request that breaks off leaves it true; the next
+   one is another export.';
 alter table bulwark_private.audit_exports enable row level security;
 
 create function bulwark.continue_audit_export(
@@ -31,7 +32,7 @@ create function bulwark.continue_audit_export(
   returns boolean
   language plpgsql
   volatile
-  security definer            -- definer because no client says how far it is
+  security definer            -- definer because clients may not write their own progress
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -54,8 +55,8 @@ begin
 end;
 $$;
 comment on function bulwark.continue_audit_export(uuid, text, uuid) is
-  'Whether a request goes on with an export of this caller (service role only): it begins where the
-   one before it ended, or further on, and no other one does.';
+  'Whether a request continues an export of this caller (service role only): it starts where the
+   last one ended, or later, and no other request is continuing.';
 
 create function bulwark.note_audit_export(
   caller uuid,
@@ -67,7 +68,7 @@ create function bulwark.note_audit_export(
   returns void
   language plpgsql
   volatile
-  security definer            -- definer because no client says how far it is
+  security definer            -- definer because clients may not write their own progress
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -80,10 +81,10 @@ begin
   on conflict on constraint audit_exports_is_one do update
     set seal = excluded.seal, place = excluded.place, under_way = excluded.under_way,
         noted_at = excluded.noted_at
-    -- A page that ends late takes nobody back to where it is.
+    -- A late page never moves the progress back.
     where begins or (excluded.seal, excluded.place) >= (e.seal, e.place);
 end;
 $$;
 comment on function bulwark.note_audit_export(uuid, text, boolean, boolean, uuid) is
-  'Notes where a page of an export ended (service role only); one that begins an export starts
-   anew, and after one that ends a request another may go on.';
+  'Records where a page of an export ended (service role only). A page that begins an export resets
+   the progress; after a page that ends a request another request may continue.';

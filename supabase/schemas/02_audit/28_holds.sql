@@ -1,6 +1,6 @@
--- Audit legal holds: what may not be removed from the log, whatever retention and erasure say.
--- Protects evidence against its removal: a hold keeps the entries of an organization, a person or a
--- resource until it is released, also from a removal that was under way when it was placed.
+-- Audit legal holds: entries that must not be removed, whatever retention and erasure say.
+-- Protects evidence against removal: a hold keeps the entries of an organization, a person or a
+-- resource until it is released, also against a removal that was running when it was placed.
 -- SECURITY DEFINER: place_legal_hold, release_legal_hold, because nobody may write holds directly;
 --   the trigger audit_holds_reset_retention, because progress is kept in bulwark_private.
 
@@ -23,11 +23,10 @@ create table bulwark.audit_legal_holds (
   constraint audit_legal_holds_reason_length check (length(btrim(reason)) between 1 and 1000)
 );
 comment on table bulwark.audit_legal_holds is
-  'What may not be removed from the log: the entries that match every column given, of an
-   organization, a person or a resource, until released. No foreign keys: a hold outlives what it
-   is about.';
+  'Holds on entries that match all given columns: an organization, a person or a resource. They must
+   not be removed until the hold is released. No foreign keys: a hold outlives its subject.';
 comment on column bulwark.audit_legal_holds.placed_by_operator is
-  'A super_admin or the service role placed it, so nobody lesser releases it.';
+  'A super_admin or the service role placed it, and only they can release it.';
 create index audit_legal_holds_organization_id_idx on bulwark.audit_legal_holds (organization_id);
 
 alter table bulwark.audit_legal_holds enable row level security;
@@ -67,8 +66,8 @@ as $$
   );
 $$;
 comment on function bulwark_private.addresses_of(uuid, uuid) is
-  'The e-mail addresses of a person, in lower case: that of the account, and every one by which the
-   organization (null: any) invited it, also after the account is gone.';
+  'The e-mail addresses of a person, in lower case: that of the account, and every address by which
+   the organization (null: any) invited it, also after the account is deleted.';
 
 create function bulwark_private.address_pattern(addresses text[])
   returns text
@@ -77,8 +76,8 @@ create function bulwark_private.address_pattern(addresses text[])
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Bounded, so that b@x.test is not found in a.b@x.test or b@x.test.example. Within JSON a line
-  -- break before it ends with a letter, and a quotation mark or backslash of its own is escaped.
+  -- With boundaries, so that b@x.test does not match a.b@x.test or b@x.test.example. Within JSON an
+  -- escaped line break before the address ends with a letter.
   select concat(
     '(?:(?<![[:alnum:]._%+-])|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{4}))(?:',
     string_agg(regexp_replace(f.form, '([^[:alnum:]@])', '\\\1', 'g'), '|' order by f.form),
@@ -92,7 +91,7 @@ as $$
   having count(*) > 0;
 $$;
 comment on function bulwark_private.address_pattern(text[]) is
-  'A regular expression for any of these addresses in text in lower case; null for none.';
+  'A regular expression that matches any of these addresses in lower-case text; null for none.';
 
 create function bulwark_private.mentions_person(content text, user_id uuid, pattern text)
   returns boolean
@@ -107,7 +106,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.mentions_person(text, uuid, text) is
-  'Whether what an entry holds names a person, by id or by an address
+  'Whether the contents of an entry name a person, by id or by an address
    (bulwark_private.address_pattern).';
 
 create view bulwark_private.audit_removable with (security_invoker = true) as
@@ -116,7 +115,7 @@ create view bulwark_private.audit_removable with (security_invoker = true) as
   where e.removed_by is null
     and e.event_type <> 'compliance.data_deleted'
     and not exists (
-      -- Materialized: the addresses of a person are looked up once a query, not once an entry.
+      -- Materialized: addresses are looked up once a query, not once an entry.
       with holds as materialized (
         select
           h.*,
@@ -140,7 +139,7 @@ create view bulwark_private.audit_removable with (security_invoker = true) as
         and (h.resource_id is null or h.resource_id = e.resource_id)
     );
 comment on view bulwark_private.audit_removable is
-  'Entries that still have a payload that no legal hold keeps. Records of removals are never
+  'Entries that have a payload and that no legal hold keeps. Records of removals are never
    removed.';
 
 create function bulwark_private.begin_audit_removal()
@@ -150,7 +149,7 @@ create function bulwark_private.begin_audit_removal()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- In a stricter isolation finish_audit_removal would not see a hold that came in between.
+  -- Under a stricter isolation level finish_audit_removal would not see holds placed meanwhile.
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'Cannot remove from the audit log: the transaction is not READ COMMITTED'
       using errcode = 'invalid_transaction_state', detail = 'AUDIT_REMOVAL_NEEDS_READ_COMMITTED';
@@ -159,7 +158,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.begin_audit_removal() is
-  'The holds in force before a removal chooses what to take, for finish_audit_removal. Errors:
+  'The holds in force before a removal selects its entries, for finish_audit_removal. Errors:
    AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
 
 create function bulwark_private.finish_audit_removal(
@@ -171,10 +170,10 @@ create function bulwark_private.finish_audit_removal(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Holds are placed under this lock: one that is being placed is waited for, and none is placed
-  -- between this look and the commit.
+  -- Holds are placed under this lock: a hold in progress is waited for, and none is placed until
+  -- the commit.
   perform pg_advisory_xact_lock_shared(hashtextextended('bulwark.audit_holds', 0));
-  -- A removed payload no longer names its subject, so any new hold in its organization counts.
+  -- A removed payload no longer names its subject, so every new hold in its organization counts.
   if exists (
     select from bulwark.audit_legal_holds h
     where h.released_at is null
@@ -190,7 +189,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.finish_audit_removal(uuid[], uuid[]) is
-  'Undoes a removal of entries of some organizations (null: of any) if a hold that may keep one of
+  'Undoes a removal of entries of some organizations (null: of all) if a hold that may keep one of
    them was placed since begin_audit_removal. Every removal calls both. Errors: AUDIT_HOLD_PLACED.';
 
 create function bulwark_private.audit_legal_holds_wait()
@@ -204,7 +203,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_legal_holds_wait() is
-  'Trigger: a hold waits for removals that are about to commit, and later ones see it.';
+  'Trigger: a new hold waits for removals that are about to commit, and later ones see it.';
 
 create function bulwark.place_legal_hold(
   reason text,
@@ -230,7 +229,7 @@ begin
     raise exception 'Cannot place hold: it takes a reason and an organization, person or resource'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_HOLD';
   end if;
-  -- Every removal asks every hold. Placing and releasing in turn must not get around the limit.
+  -- Every removal checks every hold. The limit also counts holds that were released.
   perform bulwark_private.lock_count('audit_legal_holds', organization_id::text);
   if (
     select
@@ -257,10 +256,10 @@ begin
 end;
 $$;
 comment on function bulwark.place_legal_hold(text, uuid, uuid, text, text) is
-  'Keeps the entries that match everything given from retention, erasure and pruning
-   (compliance:manage in the organization, system-wide without one), and returns the hold''s id. A
-   removal that is under way is undone if the hold may keep something of it. Errors:
-   AUDIT_INVALID_HOLD, AUDIT_TOO_MANY_HOLDS, RBAC_PERMISSION_DENIED.';
+  'Keeps the entries that match all arguments from retention, erasure and pruning (compliance:manage
+   in the organization, system-wide without one), and returns the hold''s id. A running removal is
+   undone if the hold may keep one of its entries. Errors: AUDIT_INVALID_HOLD, AUDIT_TOO_MANY_HOLDS,
+   RBAC_PERMISSION_DENIED.';
 
 create function bulwark.release_legal_hold(hold_id uuid)
   returns void
@@ -273,7 +272,7 @@ declare
   v_hold bulwark.audit_legal_holds;
 begin
   select * into v_hold from bulwark.audit_legal_holds h where h.id = hold_id;
-  -- A hold that does not exist and one of a foreign organization are the same answer.
+  -- The same answer for a hold that does not exist and one of a foreign organization.
   if not found then
     v_hold.organization_id := gen_random_uuid();
   end if;
@@ -294,8 +293,8 @@ begin
 end;
 $$;
 comment on function bulwark.release_legal_hold(uuid) is
-  'Ends a legal hold (compliance:manage where it was placed; one that a super_admin or the service
-   role placed only they end). Errors: AUDIT_UNKNOWN_HOLD, AUDIT_HOLD_OUTRANKS_YOU,
+  'Releases a legal hold (compliance:manage where it was placed; a hold placed by a super_admin or
+   the service role only by them). Errors: AUDIT_UNKNOWN_HOLD, AUDIT_HOLD_OUTRANKS_YOU,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.audit_holds_reset_retention()
@@ -310,12 +309,12 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_holds_reset_retention() is
-  'Trigger: what a released hold kept is old already, so retention begins anew.';
+  'Trigger: entries that a released hold kept are old already, so retention starts over.';
 
 create trigger audit_legal_holds_wait
   before insert on bulwark.audit_legal_holds
   for each row execute function bulwark_private.audit_legal_holds_wait();
--- A hold that was released is not put back, and keeps its scope: another one is placed.
+-- A released hold cannot be restored, and the scope of a hold never changes: place another one.
 create trigger audit_legal_holds_stay_released
   before update on bulwark.audit_legal_holds
   for each row when (old.released_at is not null and new.released_at is null)
@@ -328,7 +327,7 @@ create trigger audit_legal_holds_keep_columns
 create trigger audit_legal_holds_reset_retention
   after update on bulwark.audit_legal_holds
   for each statement execute function bulwark_private.audit_holds_reset_retention();
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always: session_replication_role skips ordinary triggers.
 alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_wait;
 alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_stay_released;
 alter table bulwark.audit_legal_holds enable always trigger audit_legal_holds_keep_columns;

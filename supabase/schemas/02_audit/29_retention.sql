@@ -1,6 +1,6 @@
--- Audit retention: takes the payloads of entries by age.
--- Protects against removals without a trace: each one is an entry that says who, why, which and how
--- many, and the log still verifies afterwards.
+-- Audit retention: removes the payloads of old entries.
+-- Protects against removals without a trace: each one is an entry with the actor, the reason, the
+-- entries and their number, and the log still verifies afterwards.
 -- SECURITY DEFINER: cleanup_old_audit_logs, because no client may change the log.
 
 create table bulwark_private.audit_retention_progress (
@@ -8,8 +8,8 @@ create table bulwark_private.audit_retention_progress (
   through_id uuid
 );
 comment on table bulwark_private.audit_retention_progress is
-  'Up to which entry retention is through, so that it does not read the whole log each time. Not
-   audited: each removal is sealed.';
+  'The last entry that retention has processed, so that it does not read the whole log each time.
+   Not audited: each removal is sealed.';
 insert into bulwark_private.audit_retention_progress default values;
 
 alter table bulwark_private.audit_retention_progress enable row level security;
@@ -52,7 +52,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.remove_audit_payloads(uuid[], uuid, jsonb) is
-  'Takes the payloads of entries of one organization under a record that covers exactly them.';
+  'Removes the payloads of entries of one organization under a record that covers exactly these
+   entries.';
 
 create function bulwark.cleanup_old_audit_logs(retention_days integer default 90)
   returns integer
@@ -75,7 +76,8 @@ begin
     raise exception 'Cannot clean up the audit log: retention is 1 to 36500 days'
       using errcode = 'invalid_parameter_value', detail = 'AUDIT_INVALID_RETENTION';
   end if;
-  -- The service role may keep longer than was decided, never shorter: its key is on servers.
+  -- The service role may keep payloads longer than configured, never shorter: its key is on
+  -- servers.
   if retention_days < (bulwark_private.setting('audit.retention_days'))::integer then
     raise exception 'Cannot clean up the audit log: payloads are kept % days',
       bulwark_private.setting('audit.retention_days')
@@ -83,7 +85,7 @@ begin
             hint = 'The owner of the database decides: bulwark.settings, audit.retention_days';
   end if;
   v_floor := bulwark_private.audit_id_floor(now() - make_interval(days => retention_days));
-  -- Locks the row, so that a second run waits instead of removing the same.
+  -- Locks the row, so that a second run waits instead of removing the same entries.
   select p.through_id into v_through from bulwark_private.audit_retention_progress p for update;
   v_holds := bulwark_private.begin_audit_removal();
   for v_batch in
@@ -117,9 +119,9 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_old_audit_logs(integer) is
-  'Removes the payloads of entries older than so many days, critical and error ones and those under
-   a legal hold excepted, at most audit.removal_batch of them; returns how many. Each organization
-   gets a record of it. It forgets how far exports were that nobody goes on with for a day. Run it
-   again until it returns 0. Not fewer days than audit.retention_days.
-   Errors: AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT,
-   AUDIT_HOLD_PLACED, AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';
+  'Removes the payloads of entries older than so many days, except critical and error ones and those
+   under a legal hold, at most audit.removal_batch of them; returns how many. Each organization gets
+   a record of it. It also deletes the progress of exports that were not continued for a day. Call
+   it again until it returns 0. Not fewer days than audit.retention_days. Errors:
+   AUDIT_INVALID_RETENTION, AUDIT_RETENTION_TOO_SHORT, AUDIT_REMOVAL_CONFLICT, AUDIT_HOLD_PLACED,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED.';

@@ -1,8 +1,8 @@
--- Audit erasure: takes the payloads of one person's entries, in bounded steps, and the invitations
--- of that person's addresses.
--- Protects the person's right to be forgotten, and the evidence that outlives it: what is critical
--- or of category security stays (GDPR Art. 17(3)(b) and (e)), unless whoever answers for the whole
--- installation says otherwise. The record names nobody, and says how much was kept.
+-- Audit erasure: removes the payloads of one person's entries, in bounded steps, and the
+-- invitations of that person's addresses.
+-- Protects the right to be forgotten, and the evidence that outlives it: entries that are critical
+-- or of category security stay (GDPR Art. 17(3)(b) and (e)), unless a compliance manager of the
+-- whole installation removes them too. The record names nobody, and counts the kept entries.
 -- SECURITY DEFINER: erase_subject, because no client may change the log.
 
 create function bulwark_private.require_erasable(user_id uuid, organization_id uuid)
@@ -12,9 +12,9 @@ create function bulwark_private.require_erasable(user_id uuid, organization_id u
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What names an organization or a row is no person's: only accounts and actors are erased, and
-  -- those of whom a removal says that they were erased before. Within an organization only those it
-  -- knows of, so that nobody can ask it for accounts.
+  -- Only accounts, actors and subjects of an earlier erasure can be erased, not organizations or
+  -- other rows. An organization can erase only persons it knows, so that it cannot probe for
+  -- accounts.
   if exists (
     select from bulwark_private.audit_groups g where g.organization_id = require_erasable.user_id
   ) or not exists (
@@ -58,7 +58,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_erasable(uuid, uuid) is
-  'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD where a person cannot be erased.';
+  'Raises AUDIT_UNKNOWN_SUBJECT or AUDIT_LEGAL_HOLD if a person cannot be erased.';
 
 create function bulwark_private.audit_subject(user_id uuid)
   returns text
@@ -68,8 +68,8 @@ create function bulwark_private.audit_subject(user_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$ select encode(sha256(uuid_send(user_id)), 'hex'); $$;
 comment on function bulwark_private.audit_subject(uuid) is
-  'How a record of an erasure names the person: the hash of a random id names nobody, but answers
-   whether this person was erased.';
+  'The person in the record of an erasure, as the hash of the id. A random id cannot be guessed from
+   it, but it answers whether this person was erased.';
 
 create function bulwark_private.erase_invitations(addresses text[], organization_id uuid)
   returns uuid[]
@@ -109,7 +109,8 @@ end;
 $$;
 comment on function bulwark_private.erase_invitations(text[], uuid) is
   'Deletes the invitations of these addresses in an organization (null: in all) that no legal hold
-   keeps. Returns the entries that this has written: they hold no address, but say who accepted.';
+   keeps. Returns the entries that this wrote: they contain no address, but the person who
+   accepted.';
 
 create function bulwark_private.remove_subject_payloads(ids uuid[], subject uuid, details jsonb)
   returns table (removed integer, organizations uuid[])
@@ -141,8 +142,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.remove_subject_payloads(uuid[], uuid, jsonb) is
-  'Takes the payloads of those of these entries that no legal hold keeps, under a record for each
-   organization that names the person by a hash.';
+  'Removes the payloads of these entries, except under a legal hold, with a record for each
+   organization that identifies the person by a hash.';
 
 create function bulwark.erase_subject(
   user_id uuid,
@@ -188,7 +189,7 @@ begin
   );
   kept := 0;
   next_after := coalesce(after, '00000000-0000-0000-0000-000000000000');
-  -- Pages of the log in the order of ids: a step is bounded by what it reads, not by what it finds.
+  -- Reads the log in pages by id: a step is bounded by the entries it reads, not by those it finds.
   loop
     select
       count(*) as read,
@@ -227,13 +228,13 @@ begin
   end loop;
   select r.removed, r.organizations into removed, v_organizations
   from bulwark_private.remove_subject_payloads(v_found, user_id, v_details) r;
-  -- Asked again at the end, and not held all the while: a step takes as long as changes of rights
-  -- should not have to wait.
+  -- Checked again at the end instead of locked throughout: changes of rights must not wait for a
+  -- whole step.
   perform bulwark_private.require_permission_to_act(
     'compliance:manage', case when not evidence then organization_id end
   );
-  -- Last, because by them a person's addresses are known; and behind the rights, in whose order
-  -- an invitation's row comes later.
+  -- Last, because a person's addresses are found by them; and after the rights, to keep the lock
+  -- order.
   if next_after is null then
     select erase_subject.removed + r.removed, v_organizations || r.organizations
     into removed, v_organizations
@@ -249,12 +250,12 @@ begin
 end;
 $$;
 comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integer, integer) is
-  'Removes the payloads of the entries that a user made or that name the user''s id or one of the
-   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage
-   in the organization, or system-wide for all of them), but for those under a legal hold on
-   something else and, unless evidence is asked for too (compliance:manage system-wide), those
-   that are critical or of category security. One step of bounded size: call it again with after
-   set to next_after until that is null. Returns how many this step removed and how many it kept
-   as evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD,
-   AUDIT_HOLD_PLACED, AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT,
-   AUDIT_REMOVAL_CONFLICT, AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';
+  'Removes the payloads of entries that a user made or that name the user''s id or one of the
+   user''s e-mail addresses, and at the end the invitations of those addresses (compliance:manage in
+   the organization, or system-wide for all of them). Entries under a legal hold on something else
+   stay, and so do entries that are critical or of category security, unless evidence is true
+   (compliance:manage system-wide). One step of bounded size: call it again with after set to
+   next_after until that is null. Returns how many this step removed and how many it kept as
+   evidence. The records keep only a hash of the id. Errors: AUDIT_LEGAL_HOLD, AUDIT_HOLD_PLACED,
+   AUDIT_UNKNOWN_SUBJECT, AUDIT_INVALID_ERASURE, AUDIT_INVALID_LIMIT, AUDIT_REMOVAL_CONFLICT,
+   AUDIT_REMOVAL_NEEDS_READ_COMMITTED, RBAC_PERMISSION_DENIED.';

@@ -1,6 +1,6 @@
 -- Audit pruning: deletes whole seals with their entries from the beginning of the log.
--- Protects against a beginning that is cut off: a tombstone entry, itself sealed, says through
--- which seal the log was pruned, and only under it can anything be deleted.
+-- Protects against a beginning that is cut off: a sealed tombstone entry says through which seal
+-- the log was pruned, and nothing can be deleted without one.
 -- SECURITY DEFINER: prune_audit_log, because no client may change the log.
 
 create table bulwark_private.audit_prunings (
@@ -41,7 +41,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_pruning_is_recorded(bigint) is
-  'Whether the tombstone of a pruning has its entry, as sealed, about the same seal.';
+  'Whether the tombstone of a pruning has its entry, as sealed, for the same seal.';
 
 create function bulwark.prune_audit_log(keep_days integer)
   returns bigint
@@ -73,8 +73,8 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   v_holds := bulwark_private.begin_audit_removal();
   select coalesce(max(p.through_seal), 0) into v_pruned from bulwark_private.audit_prunings p;
-  -- A whole prefix: old enough, before the first entry that a hold keeps, within one batch, and
-  -- where checkpoints are made not beyond the newest.
+  -- A whole prefix: old enough, before the first entry under a hold, within one batch and, if
+  -- checkpoints are made, not beyond the newest.
   select max(w.number) into v_through
   from (
     select s.number, sum(g.entries) over (order by s.number) as entries
@@ -111,7 +111,7 @@ begin
     return 0;
   end if;
 
-  -- The tombstone opens the way for the deletion and is complete before anybody can see it.
+  -- The tombstone permits the deletion, and is complete before another session can see it.
   v_record := gen_random_uuid();
   insert into bulwark_private.audit_prunings (through_seal, era, snapshot, record_id)
   values (v_through, v_seal.era, v_seal.snapshot, v_record);
@@ -126,7 +126,7 @@ begin
   select count(*), array_agg(distinct g.removed_by) filter (where g.removed_by is not null)
   into v_entries, v_records
   from gone g;
-  -- Each organization's newest group stays, for the next one chains to it.
+  -- Each organization's newest group stays, because the next one chains to it.
   delete from bulwark_private.audit_groups g
   where g.seal <= v_through and exists (
     select from bulwark_private.audit_groups n
@@ -194,7 +194,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.audit_prunings_refuse_change() is
-  'Trigger: a tombstone gets its record in the transaction that makes it and never changes again.';
+  'Trigger: a tombstone gets its record in the transaction that creates it, and never changes
+   again.';
 
 create trigger audit_prunings_refuse_change
   before update or delete on bulwark_private.audit_prunings

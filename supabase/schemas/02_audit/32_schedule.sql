@@ -1,6 +1,6 @@
--- Audit schedule: what keeps the log sealed, signed and within its retention with nobody calling.
--- Protects against a log that quietly stays unsealed.
--- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+-- Audit schedule: the jobs that seal, sign and clean up the log without anybody calling.
+-- Protects against a log that silently stays unsealed.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as the role that scheduled them.
 
 insert into bulwark.settings (name, value, description) values
   ('audit.seal_interval_seconds', '1',

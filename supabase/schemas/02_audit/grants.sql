@@ -1,6 +1,6 @@
--- What is open to whom of audit. Everything else is revoked by the build.
+-- Grants of audit. The build revokes everything else.
 
--- Where a checkpoint was delivered is the operator's business.
+-- Where a checkpoint was delivered concerns only the operator.
 grant select (
   tree_size, root_hash, key_id, note, signed_at, delivered_at
 ) on bulwark.audit_checkpoints to authenticated;

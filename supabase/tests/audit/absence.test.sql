@@ -1,5 +1,4 @@
--- That an organization has no entry in a seal is proved, not assumed; and an entry that no seal can
--- hold is found, whoever verifies.
+-- Proves that an organization has no entry in a seal, and finds entries that no seal can hold.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(29);

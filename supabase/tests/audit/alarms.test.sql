@@ -1,5 +1,5 @@
--- What the log reports of its own accord: an overdue checkpoint, checkpoints that were taken away,
--- and a verification that fails. The log is that of the whole database, so the counts are relative.
+-- Alarms of the log itself: an overdue checkpoint, deleted checkpoints, and a failed verification.
+-- The log is that of the whole database, so the counts are relative.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(15);
@@ -23,7 +23,7 @@ as $$
   )
   from audit_tree_head();
 $$;
--- the log reads itself
+-- the log verifies itself
 select tests.seal_log(0);
 select tests.log_entry(1, 'acme', 1), tests.log_entry(1, 'globex', 8),
   tests.log_entry(1, 'acme', 9);
@@ -94,7 +94,7 @@ alter table audit_logs enable always trigger audit_logs_refuse_change;
 select ok(
   exists (select from security_events where event_type = 'audit_protection_touched'
     and subject ~ 'audit_logs$'),
-  'AUC-22: and so is a guard that is switched off'
+  'AUC-22: and so is a trigger that is switched off'
 );
 select is(
   tests.error_as('super@bulwark.test', 'authenticated', $$ select bulwark.check_audit_log() $$),

@@ -1,4 +1,4 @@
--- The audit log: what guarded tables leave in it, and that nobody changes it.
+-- The audit log: the entries of audited tables, and that nobody changes them.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(79);
@@ -47,7 +47,7 @@ select is(
   '23514', 'AUD-04: no security event can be opened to clients'
 );
 
--- guarding a table
+-- auditing a table
 select is(
   tests.error($$ create table public.keyless (x int);
                  select bulwark.enable_audit('public.keyless') $$),
@@ -86,7 +86,7 @@ select is(
 select lives_ok(
   $$ select bulwark.enable_audit('public.invoices', organization_column => 'organization_id',
        redact => '{iban}', ignore => '{seen_at}') $$,
-  'AUD-13: one line guards a table'
+  'AUD-13: one call audits a table'
 );
 select ok(
   exists (
@@ -94,7 +94,7 @@ select ok(
     where event_type = 'config.changed' and resource_id = 'public.invoices' and action = 'insert'
       and after #>> '{options,redact}' = '["iban"]'
   ),
-  'AUD-14: guarding a table is an entry, with its options'
+  'AUD-14: auditing a table is an entry, with its options'
 );
 select is(
   (select string_agg(distinct tgenabled::text, '') from pg_trigger
@@ -273,7 +273,7 @@ select results_eq(
   'AUD-37: in bulk a row that moves leaves two entries, an update of nothing none'
 );
 
--- what Bulwark does itself
+-- entries of Bulwark itself
 select ok(
   exists (
     select from audit_logs where event_type = 'authz.role_assigned'
@@ -340,12 +340,12 @@ select is_empty(
        and c.relname !~ '^(invoice|keyless|swaps)'
        and obj_description(c.oid, 'pg_class') !~ 'Not\s+audited'
        and not exists (select from bulwark_private.audit_guards g where g.relation = c.oid) $$,
-  'AUD-46: every table of Bulwark is guarded, watched, or says why it is not'
+  'AUD-46: every table of Bulwark is audited, watched, or says why it is not'
 );
 
 -- disabling
 select lives_ok(
-  $$ select bulwark.disable_audit('public.invoice_lines') $$, 'AUD-47: a guard can be taken off'
+  $$ select bulwark.disable_audit('public.invoice_lines') $$, 'AUD-47: auditing can be stopped'
 );
 select ok(
   exists (select from audit_logs where event_type = 'config.changed' and action = 'delete'
@@ -374,7 +374,7 @@ insert into public."bill's %s" values (1, gen_random_uuid());
 select ok(
   exists (select from audit_logs where resource_type = 'public.bill''s %s' and resource_id = '1'
             and organization_id is null and after ? 'org'),
-  'AUD-76: a column renamed under the guard makes no write fail, whatever its name'
+  'AUD-76: a renamed column of an audited table makes no write fail, whatever its name'
 );
 select is_empty(
   $$ select p.proname from pg_proc p
@@ -501,7 +501,7 @@ select is(
 select is(
   tests.error_as('super@bulwark.test', 'authenticated',
     $$ select bulwark.enable_audit('public.invoices') $$),
-  '42501', 'AUD-67: nobody guards tables through the API'
+  '42501', 'AUD-67: nobody audits tables through the API'
 );
 select is(
   tests.error_as('super@bulwark.test', 'authenticated', $$ select seal_audit_log() $$),

@@ -1,11 +1,11 @@
--- Entries dated back, or ahead, before they were sealed: what the owner of the tables can do with
--- the triggers off, and no writer can with them on.
+-- Entries that were dated back, or ahead, before they were sealed: the owner of the tables can make
+-- them with the triggers off; no writer can with the triggers on.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(9);
 select tests.create_organizations();
 select tests.start_log();
--- What the set-up wrote is sealed; the log of this file begins after it, three hours ago.
+-- Seals the entries of the set-up; the log of this file begins after it, three hours ago.
 select tests.seal_log(0);
 select tests.start_log();
 select tests.age_seals(-1000000, 0, '3 hours');

@@ -1,5 +1,5 @@
--- Which rows and values an entry can hold: what JSON cannot, what a session's settings would
--- change, and tables whose key is another one than when they were guarded.
+-- Capture of unusual rows: values that JSON cannot hold, session settings that would change an
+-- image, and tables whose key has changed since they were audited.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(42);
@@ -323,7 +323,7 @@ select ok(
   (select g.shape = bulwark_private.audit_shape(g.relation)
      and g.fingerprint = bulwark_private.audit_fingerprint(g.relation)
    from bulwark_private.audit_guards g where g.relation = 'public.altered'::regclass),
-  'AUC-36: which leaves no trace of a guard that was touched'
+  'AUC-36: which leaves no trace of a touched trigger'
 );
 insert into public.altered values (2, tests.organization_id('acme')::text, 1, 'x');
 select is(
@@ -333,7 +333,7 @@ select is(
 select is_empty(
   $$ select g.relation from bulwark_private.audit_guards g
      where g.captures and g.shape is distinct from bulwark_private.audit_shape(g.relation) $$,
-  'AUC-38: the functions of every guarded table are made for what it is'
+  'AUC-38: the functions of every audited table are made for its present columns'
 );
 
 -- bounded, and only what changed

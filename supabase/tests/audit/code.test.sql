@@ -1,4 +1,4 @@
--- The owner changes code that the log's promises hang on: each change leaves a trace.
+-- Changes of code that protects the log: each leaves a trace.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(65);
@@ -16,7 +16,7 @@ as $$
   where e.resource_type = 'bulwark.audit_logs' and e.action = 'guard_changed'
     and e.severity = wanted and e.xid = pg_current_xact_id();
 $$;
--- What the sealer says of a change, which is then undone.
+-- The sealer's report of a change, which is then undone.
 create function pg_temp.noticed(change text, looks integer default 1)
   returns text
   language plpgsql
@@ -49,7 +49,7 @@ select is(
 );
 select is(pg_temp.noticed('select 1'), 'nothing', 'AUK-03: (nothing changed, nothing noticed)');
 
--- every function that the promises hang on, by any name
+-- every function that protects the log, whatever its name
 select is(
   pg_temp.noticed(format('alter function %s set work_mem = ''65kB''', f)), 'critical',
   format('AUK-%s: %s is watched', 9 + row_number() over (order by f.place), f)
@@ -126,7 +126,7 @@ select is(
   'critical', 'AUK-71: so is a list of watched code that was made shorter'
 );
 
--- nobody reports what the log says of itself
+-- nobody reports the entries that the log makes about itself
 select is_empty(
   $$ select p.proname, a[1]
      from pg_proc p

@@ -1,4 +1,4 @@
--- In which cluster the log lives, and how a backup that is loaded is told from writes.
+-- The cluster that the log lives in, and how loading a backup is told from writing.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(18);
@@ -31,7 +31,7 @@ select throws_ok(
   '23514', null, 'AUD-81: an era does not move to another cluster'
 );
 
--- A row as a dump has it.
+-- A row as a dump contains it.
 create temporary table dumped as
   select e.* from bulwark.audit_logs e order by e.id limit 1;
 update dumped set
@@ -62,7 +62,7 @@ select results_eq(
   'AUD-82: a seal extends the chain, whatever it says'
 );
 
--- The same tables as a restore into another cluster leaves them.
+-- The tables after a restore into another cluster.
 create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
   for each row execute function bulwark_private.audit_logs_stamp('1/1', '1');
 alter table bulwark.audit_logs enable always trigger audit_logs_stamp;

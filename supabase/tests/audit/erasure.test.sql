@@ -1,4 +1,5 @@
--- Erasure in steps, what it keeps as evidence, and the limits that nobody's key goes beyond.
+-- Erasure in steps, the entries it keeps as evidence, and limits that the service role cannot
+-- exceed.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(33);
@@ -92,7 +93,7 @@ select ok(
   'AUR-34: an erasure in one organization leaves the others'' alone'
 );
 
--- evidence goes only where the whole installation is answered for
+-- evidence is erased only with the permission for the whole installation
 insert into bulwark.roles (id, organization_id, name, description, level)
 select gen_random_uuid(), tests.organization_id('acme'), 'officer', '', 1;
 insert into bulwark.role_permissions (role_id, permission)
@@ -196,7 +197,7 @@ select is(
   'AUR-91: under session_replication_role too'
 );
 
--- what the service role's key cannot shorten
+-- limits that the service role cannot shorten
 select tests.act_as_role('service_role');
 select is(
   tests.error($$ select cleanup_old_audit_logs(89) $$), '42501 AUDIT_RETENTION_TOO_SHORT',
@@ -217,7 +218,7 @@ select is(
 select is(tests.error($$ select prune_audit_log(400) $$), 'no error', 'AUR-82: (but then)');
 select tests.act_as_owner();
 
--- what clients report is never kept for its severity, nor is theirs to decide
+-- a client's report is not kept for its severity, and a client cannot choose it
 select is(
   tests.error($$ update audit_event_types set reported_by_clients = true
     where name = 'api.error' $$),

@@ -45,7 +45,7 @@ select ok(
   ),
   'AUR-92: an invitation''s entries hold no address'
 );
--- one of them was accepted, which its entry of the deletion would tell
+-- one of them was accepted, which the entry of its deletion would show
 update bulwark.invitations i
 set accepted_at = now(), accepted_by = (select id from person)
 from sent s where s.id = i.id and s.name = 'acme';
@@ -60,7 +60,7 @@ create function pg_temp.left_over(slug text default 'acme') returns text[] langu
     and e.removed_by is null;
 $$;
 
--- who may
+-- permissions
 insert into bulwark.roles (organization_id, name, description, level)
 select tests.organization_id('acme'), 'officer', '', 1;
 insert into bulwark.role_permissions (role_id, permission)
@@ -101,7 +101,7 @@ select is(
 select is(pg_temp.erase('acme'), 'PT409 AUDIT_LEGAL_HOLD', 'AUR-98: and nobody erases it');
 update audit_legal_holds set released_at = now() where reason = 'narrow';
 
--- the account has gone meanwhile
+-- the account is gone already
 delete from auth.users where id in (select id from person);
 insert into bulwark.audit_legal_holds (reason, organization_id, resource_type, placed_by_operator)
 select 'invitations', tests.organization_id('acme'), 'bulwark.invitations', true;
@@ -173,14 +173,14 @@ select is(
   array_length(pg_temp.left_over('globex'), 1), null, 'AUR-108: and entries'
 );
 
--- the account goes after the erasure
+-- the account is deleted after the erasure
 create temporary table viewer as select tests.user_id('viewer@acme.test') as id;
 select erase_subject(id, 'asked for', evidence => true) from viewer;
 delete from auth.users where id = (select id from viewer);
 select is(
   tests.error(format('select erase_subject(%L, %L, evidence => true)',
     (select id from viewer), 'after the account')),
-  'no error', 'AUR-112: whoever was erased is erased again after the account is gone'
+  'no error', 'AUR-112: an erased person is erased again after the account is gone'
 );
 select is_empty(
   $$ select e.id from bulwark.audit_logs e, viewer v

@@ -1,4 +1,4 @@
--- Events that no guarded table tells: reported with log_audit_event, and seen on the auth schema.
+-- Events beside those of audited tables: reported with log_audit_event, or seen on the auth schema.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(42);
@@ -213,7 +213,7 @@ select results_eq(
   $$ values ('auth.sessions insert', '22023') $$,
   'AUE-41: and the gap is recorded, with the SQLSTATE only'
 );
--- On a slow machine what the migrations wrote is overdue by now, which is not what is asked here.
+-- On a slow machine entries of the migrations are overdue by now, which is not tested here.
 update bulwark.settings set value = '86400' where name = 'audit.seal_overdue_seconds';
 select is(
   (select problem from verify_audit_log() where not complete), 'gap_recorded',

@@ -1,5 +1,5 @@
--- The log's entries about itself have one writer: nobody who reports events forges one, no alarm
--- depends on what an entry says.
+-- Only the log writes entries about itself: nobody who reports events can forge one, and no alarm
+-- depends on the text of an entry.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(28);
@@ -70,7 +70,7 @@ select is(
   'system', 'AUV-19: the log''s own entries are of its own source'
 );
 
--- an entry of another source, as if it had come in by some other way, is believed by nobody
+-- an entry of another source, as if written some other way, is not believed
 select tests.seal_log(0);
 select tests.log_entry(1, 'acme', n) from generate_series(1, 2) as n;
 alter table audit_logs disable trigger audit_logs_refuse_change;
@@ -111,7 +111,7 @@ select matches(
 update audit_logs set source = 'service' where id = tests.entry_id('acme2');
 alter table audit_logs enable always trigger audit_logs_refuse_change;
 
--- alarms look at the log's state
+-- alarms depend on the log's state
 select store_audit_checkpoint(
   tree_size, root_hash, tests.log_note(tree_size, root_hash, 'one'),
   jsonb_build_array(tests.log_signer('one'))

@@ -1,4 +1,4 @@
--- Exports that go on: which page is of an export that was charged, and which is another export.
+-- Continued exports: which page belongs to an export that was charged, and which starts another.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(19);
@@ -14,7 +14,7 @@ create function pg_temp.note(reached text, begins boolean, ends boolean)
   language sql
 as $$ select note_audit_export(caller, reached, begins, ends, organization_id) from export $$;
 
--- acting as anybody else
+-- acting as other roles
 select tests.act_as_role('authenticated');
 select throws_ok(
   $$ select pg_temp.goes_on('0:0') $$, '42501', null, 'AUX-01: no client says that it goes on'
@@ -57,7 +57,7 @@ select pg_temp.note('5:30', false, true);
 select ok(not pg_temp.goes_on('5:30'), 'AUX-14: a page that ends late takes nobody back');
 select ok(pg_temp.goes_on('7:3'), 'AUX-15: it goes on further on');
 select pg_temp.note('1:0', true, true);
-select ok(pg_temp.goes_on('1:0'), 'AUX-16: whoever begins another one goes on from there');
+select ok(pg_temp.goes_on('1:0'), 'AUX-16: another export continues from its own start');
 select note_audit_export(caller, '3:3', true, true) from export;
 select ok(
   (select continue_audit_export(caller, '3:3') from export),

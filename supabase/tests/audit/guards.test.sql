@@ -1,6 +1,5 @@
--- What becomes of a guard when the table, its columns, its partitions or its trigger functions
--- change under it: no secret enters the log, and whoever takes a part of the guard away
--- leaves a trace.
+-- Audited tables whose columns, partitions or trigger functions change: no secret enters the log,
+-- and removing a part of the protection leaves a trace.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(17);
@@ -106,16 +105,16 @@ select is(
 select is(
   tests.error($$ select bulwark.enable_audit('public.readings', bulk => true) $$),
   '42809 AUDIT_NOT_A_TABLE',
-  'AUG-09: a partitioned table is not guarded in bulk: writes to a partition would leave no entry'
+  'AUG-09: a partitioned table is not audited in bulk: writes to a partition would leave no entry'
 );
 
--- whoever takes a part away
+-- removing a part of the protection
 create table public.bills (id integer primary key);
 select bulwark.enable_audit('public.bills');
 select bulwark_private.inspect_audit_guards();
 select is(
   pg_temp.traces('bulwark.audit_logs', 'warning'), 0,
-  'AUG-10: a table that is guarded is no trace on the log itself'
+  'AUG-10: auditing a table leaves no trace on the log itself'
 );
 drop trigger bulwark_audit_insert on public.bills;
 select bulwark_private.inspect_audit_guards();
@@ -148,9 +147,9 @@ alter table public.bills rename to bills_before;
 select bulwark_private.inspect_audit_guards();
 select ok(
   pg_temp.traces('public.bills_before', 'warning') = 1,
-  'AUG-14: a guarded table that is moved out of the way leaves a trace'
+  'AUG-14: renaming an audited table leaves a trace'
 );
--- As if it had been: replacing it would lock out every other test.
+-- As if it had been dropped: replacing it would lock out every other test.
 update bulwark_private.audit_guards
 set fingerprint = regexp_replace(fingerprint, 'view/audit_leaves\|\d+', 'view/audit_leaves|3')
 where relation = 'bulwark.audit_logs'::regclass;

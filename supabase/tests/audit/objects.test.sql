@@ -1,9 +1,9 @@
--- The owner changes tables and types of the log: each change leaves a trace.
+-- Changes of the log's tables and types by their owner: each leaves a trace.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(35);
--- Before the sealer, where one runs: it locks the log first, and here that would come last.
-lock table bulwark.audit_logs in share row exclusive mode;
+-- The same lock order as the sealer, which may be running: it locks the log first.
+lock table bulwark.audit_logs in access exclusive mode;
 select tests.create_organizations();
 create function pg_temp.traces(wanted bulwark.audit_severity)
   returns integer
@@ -12,7 +12,7 @@ as $$
   select count(*)::int from bulwark.audit_logs e
   where e.action = 'guard_changed' and e.severity = wanted and e.xid = pg_current_xact_id();
 $$;
--- What the sealer says of a change, which is then undone.
+-- The sealer's report of a change, which is then undone.
 create function pg_temp.noticed(change text)
   returns text
   language plpgsql
@@ -40,7 +40,7 @@ select is_empty(
   $$ select t.name from bulwark_private.audit_tables t
      where t.relkind <> 'S'
        and not exists (select from bulwark_private.audit_guards g where g.relation = t.oid) $$,
-  'AUO-02: no table of the log is without a guard'
+  'AUO-02: every table of the log is watched'
 );
 select is_empty(
   $$ select t.oid::regtype from pg_attribute a

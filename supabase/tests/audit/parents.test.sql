@@ -1,4 +1,4 @@
--- Whose an entry is when a cascade takes the row that said so first.
+-- The organization of entries whose parent row a cascade deletes first.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(9);

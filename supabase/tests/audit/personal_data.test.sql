@@ -1,5 +1,5 @@
--- Personal data: each column of ours that can hold a person's id, address or words about a person,
--- and how it goes. A new column is declared here, or this file fails.
+-- Personal data: each of our columns that can hold a person's id, address or words about a person,
+-- and how it is removed. Declare a new column here, or this test fails.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(5);
@@ -15,15 +15,15 @@ create temporary view can_name_people as
       'uuid'::regtype, 'uuid[]'::regtype, 'text'::regtype, 'text[]'::regtype, 'jsonb'::regtype,
       'json'::regtype, 'inet'::regtype, 'cidr'::regtype, 'real'::regtype
     )
-    -- A reference goes with what it refers to, and a row's own id and organization name nobody.
+    -- A foreign key goes with the row it references; a row's own id and organization name nobody.
     and a.attname not in ('id', 'organization_id')
     and not exists (
       select from pg_constraint k
       where k.conrelid = c.oid and k.contype = 'f' and a.attnum = any (k.conkey)
     );
 
--- erased: by erase_subject. retention: after the days of a setting, or with a row that does.
--- row: with the row it belongs to, which goes with the account or by hand. kept: see docs/audit.md.
+-- erased: by erase_subject. retention: after the days of a setting, or with a row that is.
+-- row: with its row, which is deleted with the account or by hand. kept: see docs/audit.md.
 -- nobody: configuration, code, hashes and ciphertext, which name no person.
 create temporary table declared (relation text, columns text, fate text, because text);
 insert into declared values
@@ -135,7 +135,7 @@ select is_empty(
   'AUR-123: a reference to an account goes with it, or is emptied'
 );
 
--- where somebody signed in
+-- place of the last sign-in
 insert into bulwark_private.sign_in_places (user_id, latitude, longitude, seen_at) values
   (gen_random_uuid(), 1, 1, now() - interval '181 days'),
   ('00000000-0000-4000-8000-0000000000cc', 1, 1, now() - interval '179 days');

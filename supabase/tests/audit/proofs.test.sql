@@ -1,4 +1,4 @@
--- Proofs, verification for those who may, and the checkpoints that proofs lead to.
+-- Proofs, verification and its permissions, and the checkpoints that proofs lead to.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(45);
@@ -25,7 +25,7 @@ declare
   v_last bigint := size - 1;
   v_sibling bytea;
 begin
-  -- RFC 9162 2.1.3.2, written from the other end than the code under test.
+  -- RFC 9162 2.1.3.2, implemented differently from the code under test.
   foreach v_sibling in array path loop
     if v_index % 2 = 1 or v_index = v_last then
       v_hash := sha256('\x01'::bytea || v_sibling || v_hash);
@@ -209,7 +209,7 @@ select is(
 );
 select tests.act_as_owner();
 
--- checkpoints: who may store them
+-- checkpoints: permissions to store them
 create function pg_temp.store(signers jsonb, variadic names text[])
   returns boolean
   language sql

@@ -1,4 +1,4 @@
--- Searching and exporting the log: pages, filters, cursors, and who sees what.
+-- Search and export of the log: pages, filters, cursors and permissions.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(45);

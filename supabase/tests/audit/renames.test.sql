@@ -1,5 +1,5 @@
--- Columns that change their names: none that is to stay out of the log comes in under another one,
--- and no entry goes to another organization.
+-- Renamed columns: an ignored or redacted column never enters the log under another name, and no
+-- entry goes to another organization.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(5);
@@ -25,7 +25,7 @@ insert into sequence values
     add partner_id uuid}'),
   ('key', '{rename id to other,rename number to id,rename other to number}');
 
--- Writes a row with a value for each column by its number, which says what it was at first.
+-- Writes a row with a value for each column by its number, which identifies the original column.
 create function pg_temp.write(relation regclass, number integer)
   returns void
   language plpgsql
@@ -59,7 +59,7 @@ begin
   execute format('delete from %s', relation);
 end;
 $$;
--- Runs a sequence, with rows written after each step; at last the sealer looks, and more follow.
+-- Runs a sequence and writes rows after each step; then the sealer runs, and more rows follow.
 create function pg_temp.entries(steps text[], bulk boolean, looks boolean)
   returns setof bulwark.audit_logs
   language plpgsql

@@ -1,15 +1,15 @@
--- Retention, erasure, legal holds and pruning. The test is one transaction, so what it writes after
--- a seal is given a later transaction id, as it would have had.
+-- Retention, erasure, legal holds and pruning. The test is one transaction, so its writes after a
+-- seal are given a later transaction id, as they would have in reality.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(52);
 select tests.create_organizations();
--- Entries of the past are made and sealed today, and later seals are made older than their entries:
--- audit_backdated.test.sql is about that.
+-- Entries of the past are made and sealed today, and later their seals are made older than they
+-- are; backdated.test.sql tests such times.
 update bulwark.settings set value = '1000000000' where name = 'audit.clock_tolerance_seconds';
 update bulwark.settings set value = '30' where name = 'audit.keep_days';
 select tests.start_log();
--- Where pg_cron runs, retention may have been through already; what this writes is older than that.
+-- Where pg_cron runs, retention may have run already; this file's entries are older than that.
 update bulwark_private.audit_retention_progress set through_id = null;
 select is(tests.seal_log(0), 1, 'AUR-01: (the set-up is sealed)');
 create temporary table mark as
@@ -64,7 +64,7 @@ alter table audit_logs enable always trigger audit_logs_stamp;
 select is(tests.seal_log(1), 2, 'AUR-02: (and so are entries of 100 and of 10 days ago)');
 select is(tests.log_verdict(), 't t', 'AUR-03: the log verifies');
 
--- who may
+-- permissions
 select is(
   tests.error_as('super@bulwark.test', 'authenticated', $$ select cleanup_old_audit_logs() $$),
   '42501', 'AUR-04: no person runs retention'

@@ -1,5 +1,5 @@
--- Seals: the trees of RFC 6962, and the chain that holds them. Sealing for real takes transactions
--- of its own (tests/audit_log.test.ts); here transaction ids are made up.
+-- Seals: the trees of RFC 6962, and the chain of seals. Real sealing needs transactions of its own
+-- (tests/audit/log.test.ts); transaction ids are made up here.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(23);
@@ -40,7 +40,7 @@ declare
   v_last bigint := size - 1;
   v_sibling bytea;
 begin
-  -- RFC 9162 2.1.3.2, written from the other end than the code under test.
+  -- RFC 9162 2.1.3.2, implemented differently from the code under test.
   foreach v_sibling in array path loop
     if v_index % 2 = 1 or v_index = v_last then
       v_hash := sha256('\x01'::bytea || v_sibling || v_hash);
@@ -69,7 +69,7 @@ select is_empty(
 );
 
 -- sealing
--- What this file's own set-up wrote is of this transaction and is sealed first.
+-- The entries of this file's set-up belong to this transaction and are sealed first.
 select is(tests.seal_log(0), 1, 'AUS-07: the first seal takes what was there');
 select tests.log_entry(1, 'acme', n) from generate_series(1, 3) as n;
 select tests.log_entry(2, 'globex', n) from generate_series(1, 2) as n;
@@ -119,8 +119,8 @@ select ok(
    where s.root = sha256('x')),
   'AUS-20: it extends the chain'
 );
--- Whether it looks complete depends on how long ago the migrations were: a seal over nothing leaves
--- out whatever came before.
+-- complete depends on the age of the migrations' entries: a seal over nothing leaves out everything
+-- before.
 select matches(
   tests.log_verdict(), '^f [ft] group_altered 6$', 'AUS-21: and a seal over nothing is found'
 );

@@ -1,4 +1,4 @@
--- What somebody changes around the triggers, each found and named.
+-- Changes around the triggers, each found and named.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(16);
@@ -14,14 +14,14 @@ select tests.log_entry(4, 'acme', 5), tests.log_entry(4, 'globex', 3);
 select tests.seal_log(4);
 select tests.log_entry(5, 'globex', 4);
 select tests.seal_log(5);
--- (whose key is no news here: its entry would be of this transaction)
+-- (without a registered key: its entry would belong to this transaction)
 alter table audit_keys disable trigger bulwark_audit_insert;
 select store_audit_checkpoint(
   tree_size, root_hash, tests.log_note(tree_size, root_hash, 'one'),
   jsonb_build_array(tests.log_signer('one'))
 ) from audit_tree_head();
 
--- tampering around the triggers, each found and named
+-- changes around the triggers, each found and named
 alter table audit_logs disable trigger audit_logs_refuse_change;
 alter table bulwark_private.audit_seals disable trigger audit_seals_refuse_change;
 alter table bulwark_private.audit_groups disable trigger audit_groups_refuse_change;

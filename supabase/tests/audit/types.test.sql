@@ -1,11 +1,11 @@
--- Values of every type that a column can have: no write fails under the log, and every change of a
--- value is an entry.
+-- Values of every type that a column can have: no write fails because of the log, and every change
+-- of a value is an entry.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(6);
 select tests.create_organizations();
 
--- types of extensions, where they are at hand, and made-up ones
+-- types of extensions, if they are installed, and made-up ones
 do $$
 declare
   v_name text;
@@ -37,7 +37,7 @@ create domain public.raising_rows as public.raising_row[];
 create domain public.odd_document as json;
 create type public.odd_row as (a json, b xml, c tstzrange, d public.odd_labels);
 
--- What is read as a value, tried with each type.
+-- Values tried with each type.
 create temporary table sample (value text);
 insert into sample
 select unnest(array[
@@ -68,7 +68,7 @@ select unnest(array[
   repeat('x', 70000)
 ]);
 
--- Writes values of a type to guarded tables, and compares the entries with what was written.
+-- Writes values of a type to audited tables, and compares the entries with the written values.
 create function pg_temp.try_type(type regtype, out number bigint, out problem text)
   language plpgsql
 as $$
@@ -91,7 +91,7 @@ begin
     end;
   end loop;
   select count(*) - 1 into number from written;
-  -- Arrays are converted by the same code in bulk; they are left out to save time.
+  -- Arrays are converted by the same code in bulk mode; they are left out to save time.
   foreach v_capture in array
     case when try_type.type::text ~ '\]$' then '{row}' else '{row,bulk}' end::text[]
   loop
@@ -101,7 +101,7 @@ begin
         'public.typed', ignore => '{hidden}', bulk => v_capture = 'bulk'
       );
       insert into public.typed select w.* from written w;
-      -- Each row gets the value of the next, and the last one none.
+      -- Each row gets the value of the next one, and the last row gets none.
       update public.typed t
       set v = (select w.v from written w where w.id > t.id order by w.id limit 1), hidden = null;
       delete from public.typed;

@@ -29,7 +29,7 @@ function entry(index: number): AuditEntry {
   };
 }
 
-/** A log of one group of so many entries, in pages as the database makes them. */
+/** A log of one group of so many entries, in pages like the database's. */
 function pages(total: number) {
   const asked: number[] = [];
   const page = (after: string | null, pageSize: number): Promise<ExportPage> => {

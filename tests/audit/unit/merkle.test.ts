@@ -8,7 +8,10 @@ import {
   rootOfInclusion,
 } from "../../../supabase/functions/_bulwark/audit/merkle.ts";
 
-/** The leaves of the Certificate Transparency reference tests, and the roots over the first of them. */
+/**
+ * The leaves of the Certificate Transparency reference tests, and the roots over the first n of
+ * them.
+ */
 const contents = [
   "",
   "00",
@@ -37,7 +40,7 @@ const leaves = await Promise.all(contents.map((content) => leafHash(bytes(conten
 
 const short = new Uint8Array(31);
 
-/** The definitions of RFC 6962, word for word: proofs made by them are what verification is for. */
+/** Proofs by the recursive definitions of RFC 6962, as input for verification. */
 const split = (size: number) => 2 ** Math.ceil(Math.log2(size) - 1);
 
 async function pathTo(index: number, tree: Uint8Array[]): Promise<Uint8Array[]> {

@@ -10,7 +10,7 @@ interface Sent {
   init: RequestInit;
 }
 
-/** A sink whose requests get these answers, and what was sent. */
+/** A sink whose requests get these answers, with the requests it sent. */
 function sinkWith(sink: string | null, ...answers: (Response | Error)[]) {
   const sent: Sent[] = [];
   const options: SinkOptions = {

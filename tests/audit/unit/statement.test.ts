@@ -54,7 +54,7 @@ Deno.test("a statement is taken for no checkpoint, and a checkpoint for no state
   const checkpoint = await signNote(formatCheckpoint({ origin, size: 9, root: hash }), [signer]);
   await assert.rejects(openCheckpoint(note, [signer]), { problem: "unknown_key" });
   await assert.rejects(openStatement(checkpoint, [signer]), { problem: "unknown_key" });
-  // Nor where the line of the signature is given the other's name, or the key's holder mixes them up.
+  // Neither with the other name in the signature line, nor if the key's holder mixes the names up.
   const text = formatStatement(statement);
   assert.throws(() => parseCheckpoint(text), { problem: "malformed" });
   await assert.rejects(openCheckpoint(await signNote(text, [signer]), [signer]), {

@@ -1,16 +1,16 @@
 /**
- * The bytes of version 1 that the audit log hashes; integers are big-endian. The same are written by
- * the SQL functions of the migrations, so that neither side has to trust the other.
+ * The hashed bytes of the audit log, version 1; integers are big-endian. SQL functions of the
+ * migrations write the same bytes independently.
  */
 import { concat, fromBase64, MalformedError } from "./encoding.ts";
 import type { AuditEntry, AuditGroup, AuditSeal } from "./records.ts";
 
 const encoder = new TextEncoder();
 
-/** Seconds from 1970 to 2000, where Postgres counts from. */
+/** Seconds from 1970 to 2000, the epoch of Postgres. */
 const postgresEpoch = 946684800;
 
-/** What is hashed, with the leaf's prefix, into the leaf of an entry. */
+/** The bytes of an entry; its leaf is the hash of a prefix and these. */
 export function entryBytes(entry: AuditEntry, commitment: Uint8Array): Uint8Array {
   const names = entry.source + entry.severity + entry.result + entry.event_type +
     (entry.resource_type ?? "");
@@ -18,13 +18,13 @@ export function entryBytes(entry: AuditEntry, commitment: Uint8Array): Uint8Arra
   return bytes.subarray(0, writeEntry(bytes, entry, commitment));
 }
 
-/** Everything of an entry's bytes but its five names. */
+/** The length of an entry's bytes without its five names. */
 export const entryOverhead = 1 + 16 + 17 + 4 + 8 + 8 + 10 + 32;
 
 /**
- * Writes the bytes of an entry into a buffer and returns how many there are. The buffer needs room
- * for {@link entryOverhead} and three bytes for every UTF-16 unit of the names.
- * @throws MalformedError naming the first field that has no valid form
+ * Writes the bytes of an entry into a buffer and returns their number. The buffer needs room for
+ * {@link entryOverhead} and three bytes for every UTF-16 unit of the names.
+ * @throws MalformedError naming the first malformed field
  */
 export function writeEntry(into: Uint8Array, entry: AuditEntry, commitment: Uint8Array): number {
   const view = new DataView(into.buffer, into.byteOffset, into.byteLength);
@@ -52,7 +52,7 @@ export function writeEntry(into: Uint8Array, entry: AuditEntry, commitment: Uint
 
 const nameFields = ["source", "severity", "result", "event_type", "resource_type"] as const;
 
-/** What is hashed, with the leaf's prefix, into the hash of a group. */
+/** The bytes of a group; its hash is that of a prefix and these. */
 export function groupBytes(group: AuditGroup): Uint8Array {
   const bytes = new Uint8Array(1 + 17 + 24);
   bytes[0] = 1;
@@ -68,7 +68,7 @@ export function groupBytes(group: AuditGroup): Uint8Array {
   );
 }
 
-/** What is hashed, without a prefix, into the hash of a seal. */
+/** The bytes of a seal; its hash has no prefix. */
 export function sealBytes(seal: AuditSeal): Uint8Array {
   const head = new Uint8Array(9);
   head[0] = 1;
@@ -96,7 +96,7 @@ export function uuidBytes(uuid: string, field: string): Uint8Array {
   return bytes;
 }
 
-/** Writes the 16 bytes of a UUID in its usual form, in lower case as Postgres writes it. */
+/** Writes the 16 bytes of a UUID in canonical lower-case form, as Postgres prints it. */
 export function writeUuid(into: Uint8Array, at: number, uuid: string, field: string): void {
   if (typeof uuid !== "string" || uuid.length !== 36) {
     throw new MalformedError(`${field} is not a UUID`);
@@ -116,13 +116,13 @@ export function writeUuid(into: Uint8Array, at: number, uuid: string, field: str
   if (wrong !== 0) throw new MalformedError(`${field} is not a UUID`);
 }
 
-/** The value of a hexadecimal digit; 16 for what is none. */
+/** The value of a hexadecimal digit; 16 for any other character. */
 function digit(code: number): number {
   if (code >= 0x30 && code <= 0x39) return code - 0x30;
   return code >= 0x61 && code <= 0x66 ? code - 0x57 : 0x10;
 }
 
-/** RFC 3339 in UTC, to the microsecond, of microseconds since 2000: how `occurred_at` is written. */
+/** RFC 3339 in UTC with microseconds, from microseconds since 2000: the form of `occurred_at`. */
 export function timeText(microseconds: number): string {
   const seconds = Math.floor(microseconds / 1e6);
   const fraction = microseconds - seconds * 1e6;
@@ -133,7 +133,7 @@ export function timeText(microseconds: number): string {
   return `${lastText}${String(fraction).padStart(6, "0")}Z`;
 }
 
-// Entries come in order of time, so most share their second with the one before.
+// Entries are in order of time, so most share their second with the one before.
 let lastSecond = NaN;
 let lastText = "";
 
@@ -162,7 +162,7 @@ function integer(value: unknown, field: string): number {
   throw new MalformedError(`${field} is not an integer`);
 }
 
-/** One of 32 bits: what is larger would be hashed as another number. */
+/** A 32-bit integer; larger numbers would be hashed as another one. */
 function integer32(value: unknown, field: string): number {
   const whole = integer(value, field);
   if (whole !== (whole | 0)) throw new MalformedError(`${field} exceeds 32 bits`);

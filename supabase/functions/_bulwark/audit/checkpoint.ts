@@ -15,28 +15,28 @@ import {
 import { verifyConsistency } from "./proof.ts";
 import { OddSinkError, type Sink } from "./sink.ts";
 
-/** The keys of a log: those that sign, and those that did. */
+/** The present and the retired keys of a log. */
 export interface LogKeys {
   signers: readonly Signer[];
-  /** All that a checkpoint of the log may be signed with. */
+  /** All keys that may have signed a checkpoint of the log. */
   known: readonly VerifierKey[];
 }
 
-/** What a call did. */
+/** The outcome of a call. */
 export interface CheckpointReport {
   tree_size: number;
-  /** Whether there was anything new to sign. */
+  /** Whether there were new seals to sign. */
   signed: boolean;
   delivered: number;
   undelivered: number;
 }
 
-/** Deliveries begin no later than this after the first, in milliseconds; the next call goes on. */
+/** Milliseconds after which no further delivery starts; the next call continues. */
 const deliveryTime = 15_000;
 
 /**
- * Reads the keys that the environment names.
- * @throws BulwarkError 503 AUDIT_NOT_CONFIGURED where no signing key is set
+ * Reads the keys from the environment.
+ * @throws BulwarkError 503 AUDIT_NOT_CONFIGURED if no signing key is set
  */
 export async function readLogKeys(
   env: { signingKeys: string | null; retiredKeys: string; origin: string },
@@ -54,16 +54,17 @@ export async function readLogKeys(
   return { signers, known: distinct<VerifierKey>([...signers, ...past]) };
 }
 
-/** Each key once: one that still signs may be listed as retired too. */
+/** Each key once: a present key may be listed as retired too. */
 function distinct<Key extends VerifierKey>(keys: Key[]): Key[] {
   const id = ({ name, publicKey }: Key) => `${name}+${toBase64(publicKey)}`;
   return keys.filter((key, place) => keys.findIndex((other) => id(other) === id(key)) === place);
 }
 
 /**
- * Seals what is new, signs the head of the log, stores the note and delivers what no sink has yet.
- * Signs only a head that the newest checkpoint leads to, here and in the sink: a log that was
- * rewritten or cut short, or whose checkpoints are gone, gets no signature but a critical entry.
+ * Seals new entries, signs the head of the log, stores the note and delivers undelivered
+ * checkpoints. Signs only a head that extends the newest checkpoint, both stored and in the sink. A
+ * log that was rewritten or cut short, or whose checkpoints are gone, gets a critical entry and no
+ * signature.
  * @throws BulwarkError 409 AUDIT_LOG_FORKED
  */
 export async function makeCheckpoint(
@@ -82,7 +83,7 @@ export async function makeCheckpoint(
     await refuse(log, head, "its checkpoints are gone, and no sink shows the newest", 0);
   }
   if (kept && kept.checkpoint.size > (stored?.size ?? 0)) {
-    // The log itself is what was signed: only its record of that is gone.
+    // The log matches its signature; only the stored checkpoint is gone.
     await log.report("checkpoints_missing", {
       tree_size: kept.checkpoint.size,
       checkpoint_size: stored?.size ?? 0,
@@ -99,8 +100,8 @@ export async function makeCheckpoint(
 }
 
 /**
- * The newest stored checkpoint that a known key signed; null where there is none at all. What lies
- * above it is reported: somebody wrote it who could not sign.
+ * The newest stored checkpoint that a known key signed; null if there is none. Newer ones are
+ * reported as forged: no known key signed them.
  */
 async function newestSigned(
   log: CheckpointLog,
@@ -137,8 +138,8 @@ async function newestInSink(
     note = await sink?.newest() ?? null;
   } catch (thrown) {
     if (thrown instanceof OddSinkError) await refuse(log, head, thrown.message, 0);
-    // A sink that cannot be reached must not stop checkpoints: what it missed is delivered later. The
-    // first one waits for it, though: whether it is the first, only the sink knows.
+    // An unreachable sink must not stop checkpoints, which are delivered later. The first
+    // checkpoint waits for it: only the sink knows whether it is the first.
     if (hasStored || await log.knowsKeys()) return null;
     throw new BulwarkError(
       503,
@@ -152,7 +153,7 @@ async function newestInSink(
   return checkpoint && { note, checkpoint };
 }
 
-/** The checkpoint of a note, or null where no known key signed it. */
+/** The checkpoint of a note, or null if no known key signed it. */
 async function opened(note: string, known: readonly VerifierKey[]): Promise<Checkpoint | null> {
   try {
     return await openCheckpoint(note, known);
@@ -170,7 +171,7 @@ async function requireContinuation(
   if (head.size < newest.size) {
     await refuse(log, head, "it is shorter than the newest checkpoint says", newest.size);
   }
-  // Every log continues the empty one.
+  // Every log extends the empty one.
   if (newest.size === 0) return;
   const proof = await log.consistency(newest.size, head.size);
   const fits = sameBytes(fromBase64(proof.from_root, "from_root", 32), newest.root) &&
@@ -203,12 +204,12 @@ async function deliver(
     if (!sink || performance.now() - started > deliveryTime) break;
     const error = await sink.deliver(size, note).then(() => null, (thrown) => reasonOf(thrown));
     await log.noteDelivery(size, sink.name, error);
-    // In order: what the sink does not take now it is asked to take at the next call.
+    // In order; after a failure the rest is sent at the next call.
     if (error !== null) break;
     delivered += 1;
   }
-  // The newest goes out whatever the database says of it: whoever notes a delivery that never was
-  // would otherwise keep checkpoints at home. It covers all before it.
+  // The newest is always sent, whatever the database says: a forged delivery record would otherwise
+  // keep checkpoints at home. The newest covers all before it.
   const [newest] = await signedOf(await log.newest(), known);
   if (newest && newest.note !== kept && !waiting.some(({ size }) => size === newest.size)) {
     await sink?.deliver(newest.size, newest.note).catch(() => {});
@@ -216,7 +217,7 @@ async function deliver(
   return { delivered, undelivered: waiting.length - delivered };
 }
 
-/** Those that a known key signed: a sink gets nothing else. */
+/** Only checkpoints that a known key signed: a sink gets nothing else. */
 async function signedOf(
   checkpoints: StoredCheckpoint[],
   known: readonly VerifierKey[],

@@ -9,8 +9,9 @@ const idOf = (caller: Caller) => "userId" in caller ? caller.userId : caller.api
 const organizationOf = (id: string | null) => id === null ? {} : { organization_id: id };
 
 /**
- * The rule for an export. A request that goes on with one which was charged is one among others,
- * everything else is an export: a cursor alone proves nothing. The secret key is not limited.
+ * The rate limit rule of an export request. A request that continues a charged export counts as a
+ * plain request, every other one as an export. A cursor alone does not prove a continuation. The
+ * secret key is not limited.
  */
 export function exportRule(
   serviceFor: (request: Request) => DataClient,
@@ -31,7 +32,7 @@ export function exportRule(
   };
 }
 
-/** A source that notes how far a request is, page by page, before anybody sees them. */
+/** A source that records the progress of a request for each page before the page is sent. */
 export function notingPages(
   source: ExportSource,
   service: DataClient,

@@ -1,6 +1,6 @@
 /**
- * A record of CSV (RFC 4180) that a spreadsheet does not execute: a value that it would take for a
- * formula, because it begins with = + - @ (also in full width), tab, CR or LF, gets an apostrophe in front.
+ * A CSV record (RFC 4180) that a spreadsheet does not execute: a value that looks like a formula,
+ * because it begins with = + - @ (also in full width), tab, CR or LF, gets an apostrophe in front.
  */
 export function csvRecord(values: readonly (string | number | null | undefined)[]): string {
   return values.map(csvField).join(",") + "\r\n";

@@ -1,4 +1,4 @@
-/** A value whose form is not what the audit log's formats say; the message names the field. */
+/** A malformed value in one of the audit log's formats; the message names the field. */
 export class MalformedError extends Error {
   override readonly name = "MalformedError";
 }
@@ -11,8 +11,8 @@ export function toBase64(bytes: Uint8Array): string {
 }
 
 /**
- * The bytes of padded base64, in its one canonical spelling.
- * @throws MalformedError where it is anything else, or has another length than asked for
+ * Decodes padded base64 in its canonical form.
+ * @throws MalformedError if it has another form or another length than required
  */
 export function fromBase64(text: unknown, field: string, length?: number): Uint8Array {
   const bytes = typeof text === "string" ? decode(text) : null;
@@ -36,7 +36,7 @@ export function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** All of them, one after the other. */
+/** Concatenates byte strings. */
 export function concat(...parts: Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -47,7 +47,7 @@ export function concat(...parts: Uint8Array[]): Uint8Array {
   return joined;
 }
 
-/** Whether two byte strings are the same. Not for secrets: it takes as long as they agree. */
+/** Whether two byte strings are equal. Not for secrets: the time depends on their common prefix. */
 export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }

@@ -8,52 +8,52 @@ import { groupHash } from "./proof.ts";
 import type { AuditEntry, AuditGroup, GroupProof } from "./records.ts";
 import { type ExportStatement, signStatement } from "./statement.ts";
 
-/** What the database hands out at a time. */
+/** A page of an export, as the database returns it. */
 export interface ExportPage {
   groups: (AuditGroup & { first: number; entries: AuditEntry[] })[];
   next: string | null;
   cursor: string | null;
   /** The seal through which entries of the organization were pruned; null: none were. */
   pruned: number | null;
-  /** The organization's group before the first of the page; null: that is its first. */
+  /** The organization's group before the first of the page; null if that is its first. */
   previous: AuditGroup | null;
   proof: GroupProof | null;
 }
 
-/** Where an export comes from. */
+/** Source of an export. */
 export interface ExportSource {
-  /** Reads a page of so many entries after a cursor; `signed`: of what a checkpoint covers. */
+  /** Reads a page of at most so many entries after a cursor; `signed`: only what a checkpoint covers. */
   page(after: string | null, pageSize: number, signed: boolean): Promise<ExportPage>;
-  /** The nodes that cover the entries of a group from one place up to another, in base64. */
+  /** The nodes that cover the entries of a group from one position to another, in base64. */
   nodes(seal: number, from: number, to: number): Promise<string[]>;
 }
 
-/** What to export, and how. */
+/** Options of an export. */
 export interface ExportOptions {
   format: ExportFormat;
   organization_id: string | null;
-  /** Where an export before this one stopped; null: the beginning. */
+  /** The cursor at which an earlier export stopped; null: the beginning. */
   cursor: string | null;
-  /** How many entries at most. */
+  /** Maximum number of entries. */
   limit: number;
-  /** The keys that sign what the export ends with; none: it can be verified only in part. */
+  /** The keys that sign the statement at the end; without one the export is verified only in part. */
   signers: readonly Signer[];
 }
 
-/** An export under way. */
+/** A started export. */
 export interface Export {
   body: ReadableStream<Uint8Array>;
-  /** Where to go on, where that is known before the body is; undefined where it is not yet. */
+  /** The cursor for the next request if it is known before the body is sent, else undefined. */
   next: string | null | undefined;
 }
 
 /** More in one request would take longer than the hosted runtime allows. */
 export const exportLimit = 50_000;
 
-/** A page stays far below the statement timeout, and is all that is ever held in memory. */
+/** A page stays far below the statement timeout; only one is in memory at a time. */
 const pageSize = 2000;
 
-/** An organization's log, read with the caller's own rights. */
+/** An organization's log, read with the caller's rights. */
 export function exportSource(client: CallerClient, organizationId: string | null): ExportSource {
   const organization = organizationId === null ? {} : { organization_id: organizationId };
   return {
@@ -70,8 +70,8 @@ export function exportSource(client: CallerClient, organizationId: string | null
 }
 
 /**
- * Begins an export. The first page is read at once, so that a refusal is an answer of its own; the
- * others follow as fast as the reader takes them. A failure on the way breaks the stream off.
+ * Starts an export. The first page is read at once, so that a refusal is a proper response; the
+ * others follow as fast as the reader takes them. A later failure breaks the stream off.
  */
 export async function startExport(source: ExportSource, options: ExportOptions): Promise<Export> {
   const { cursor, limit, format } = options;
@@ -83,7 +83,7 @@ export async function startExport(source: ExportSource, options: ExportOptions):
   };
 }
 
-/** The headers of an export; `x-next-cursor` only where the cursor is known, empty at the end. */
+/** Headers of an export; `x-next-cursor` only if the cursor is known, empty at the end. */
 export function exportHeaders(
   { contentType, extension }: ExportFormat,
   next: string | null | undefined,
@@ -111,7 +111,7 @@ async function* chunks(
   for (;;) {
     const parts: string[] = [];
     for (const { entries: members, ...group } of page.groups) {
-      // A group that a page ended in goes on in the next one.
+      // A group that was split by a page continues in the next one.
       if (group.seal !== summary.group?.seal) {
         const skipped = format.proved ? group.first : 0;
         const before = skipped > 0 ? await source.nodes(group.seal, 0, skipped) : [];
@@ -146,7 +146,7 @@ async function* chunks(
   yield encoder.encode(format.proved.statement(await summary.signed(stated, signers)));
 }
 
-/** What an export held so far, for the statement at its end. */
+/** Totals of an export so far, for the statement at its end. */
 class Summary {
   entries = 0;
   group: AuditGroup | null = null;
@@ -166,7 +166,7 @@ class Summary {
     this.group = group;
   }
 
-  /** The note about all that was added; null where nothing signs. */
+  /** The signed statement about everything added; null without signers. */
   async signed(
     stated: Pick<ExportStatement, "organization" | "after" | "cursor" | "isEnd">,
     signers: readonly Signer[],

@@ -3,52 +3,52 @@ import { csvRecord } from "./csv.ts";
 import { ocsfEvent } from "./ocsf.ts";
 import type { AuditEntry, AuditGroup, AuditPayload, GroupProof } from "./records.ts";
 
-/** What an export begins with. */
+/** Header of an export. */
 export interface ExportHeader {
   organization_id: string | null;
-  /** The cursor it goes on from; null: the beginning. */
+  /** The cursor that the export continues from; null: the beginning. */
   after: string | null;
   exported_at: string;
   /** The seal through which entries of the organization were pruned; null: none were. */
   pruned: number | null;
-  /** The organization's group before the first that is exported; null: that is its first. */
+  /** The organization's group before the first exported one; null if that is its first. */
   previous: AuditGroup | null;
 }
 
-/** What an export ends with. */
+/** End of an export. */
 export interface ExportEnd {
   entries: number;
-  /** Where the next request goes on; null: nothing more is sealed at the moment. */
+  /** The cursor for the next request; null: nothing more is sealed at present. */
   next: string | null;
-  /** Where a follower goes on once more is sealed. */
+  /** The cursor for a follower, once more is sealed. */
   cursor: string | null;
 }
 
-/** The entries of a seal, from the first that is exported. */
+/** The entries of a seal, from the first exported one. */
 export type ExportedGroup = AuditGroup & {
-  /** How many entries of the group come before. */
+  /** Number of the group's entries before the first exported one. */
   first: number;
-  /** The nodes of the group's tree that cover those. */
+  /** The nodes of the group's tree that cover those entries. */
   before: string[];
 };
 
-/** How an export is written, piece by piece. */
+/** Writes an export piece by piece. */
 export interface ExportFormat {
   contentType: string;
   extension: string;
   begin(header: ExportHeader): string;
-  /** Before the entries of a seal. */
+  /** Written before the entries of a seal. */
   group(group: ExportedGroup): string;
-  /** `cursor` is where an export goes on after this entry. */
+  /** `cursor` continues an export after this entry. */
   entry(entry: AuditEntry, cursor: string, isFirst: boolean): string;
-  /** After each page: what is above it was in the log when its seal was made. */
+  /** Written after each page: proves the entries above it. */
   proof(proof: GroupProof): string;
   end(end: ExportEnd): string;
-  /** What makes the export verifiable; null where it is not meant to be. */
+  /** The parts that make an export verifiable; null in formats that are not. */
   readonly proved: {
-    /** The nodes after the last entry, where the export ends within a seal. */
+    /** The nodes after the last entry, if the export ends within a seal. */
     rest(nodes: string[]): string;
-    /** The last line: the signed statement about all before it; null where no key signs. */
+    /** The last line: the signed statement about everything before; null without a signing key. */
     statement(note: string | null): string;
   } | null;
 }
@@ -56,7 +56,7 @@ export interface ExportFormat {
 const line = (value: unknown) => `${JSON.stringify(value)}\n`;
 const nothing = () => "";
 
-/** The bundle that `npm run verify-audit` verifies. */
+/** The bundle for `npm run verify-audit`. */
 const ndjson: ExportFormat = {
   contentType: "application/x-ndjson",
   extension: "ndjson",
@@ -71,7 +71,7 @@ const ndjson: ExportFormat = {
   },
 };
 
-/** One document; payloads stand in it as the exact text that was sealed. */
+/** One document; payloads are included as the exact text that was sealed. */
 const json: ExportFormat = {
   contentType: "application/json",
   extension: "json",
@@ -109,7 +109,7 @@ const columns = [
   "cursor",
 ] as const;
 
-/** For spreadsheets. Not for verification. */
+/** For spreadsheets, not for verification. */
 const csv: ExportFormat = {
   contentType: "text/csv; charset=utf-8; header=present",
   extension: "csv",

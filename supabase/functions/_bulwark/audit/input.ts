@@ -1,4 +1,4 @@
-/** What the function `bulwark-audit` accepts in a query string. */
+/** Query parameters of the function `bulwark-audit`. */
 import { z } from "zod";
 import { exportLimit } from "./export.ts";
 import { id } from "../foundation/input.ts";
@@ -12,7 +12,7 @@ export const proofQuery = z.strictObject({ id });
 /** `GET /bulwark-audit/proof/consistency` */
 export const consistencyQuery = z.strictObject({ from: size, to: size });
 
-/** `GET /bulwark-audit/export`; the cursor is the database's to judge. */
+/** `GET /bulwark-audit/export`; the database validates the cursor. */
 export const exportQuery = z.strictObject({
   format: z.string().default("ndjson").transform(exportFormat),
   organization_id: id.nullable().default(null),

@@ -1,7 +1,7 @@
 import { concat, fromBase64, MalformedError, toBase64 } from "./encoding.ts";
 import { isKeyName, type Signer } from "./note.ts";
 
-/** The constant beginning of a PKCS #8 Ed25519 private key (RFC 8410); the seed's 32 bytes follow. */
+/** The constant prefix of a PKCS #8 Ed25519 private key (RFC 8410); the seed of 32 bytes follows. */
 const pkcs8Head = Uint8Array.of(
   0x30,
   0x2e,
@@ -22,11 +22,11 @@ const pkcs8Head = Uint8Array.of(
 );
 
 /**
- * The keys that sign checkpoints, out of a function secret: base64 of a 32-byte seed (RFC 8032) or
- * of PKCS #8, or PEM; several are separated by commas. The first is the current one. A note carries
- * the signature of each, so that a key is rotated by putting the new one in front, giving its public
- * half to all verifiers, and then taking the old one away. What the old one signed stays verifiable.
- * @throws MalformedError where one is no such key, without telling anything of it
+ * Reads the keys that sign checkpoints from a function secret: base64 of a 32-byte seed (RFC 8032)
+ * or of PKCS #8, or PEM; several are separated by commas, the present one first. A note carries a
+ * signature of each. To rotate, put the new key in front, give its public key to all verifiers, and
+ * then remove the old one; its signatures stay verifiable.
+ * @throws MalformedError if one is not such a key, without revealing any of it
  */
 export async function readSigningKeys(secret: string, name: string): Promise<Signer[]> {
   const texts = secret.split(",").map((text) => text.trim()).filter((text) => text !== "");
@@ -36,8 +36,9 @@ export async function readSigningKeys(secret: string, name: string): Promise<Sig
 }
 
 /**
- * The secret by which the database knows the holder of a key, in base64: a signature over a text that
- * is no checkpoint. Ed25519 is deterministic, so it is always the same, and only the key makes it.
+ * The secret that shows the database the holder of a key, in base64: a signature over a text that
+ * is no checkpoint. Ed25519 is deterministic, so it is always the same, and only the key can make
+ * it.
  */
 export async function writerSecret(signer: Signer): Promise<string> {
   const text = `bulwark audit checkpoint writer\n${signer.name}\n`;

@@ -17,27 +17,27 @@ export interface StoredCheckpoint {
   note: string;
 }
 
-/** What a critical entry about checkpoints says. */
+/** The action of a critical entry about checkpoints. */
 export type Alarm = "checkpoint_refused" | "checkpoint_forged" | "checkpoints_missing";
 
-/** What making checkpoints asks of the database. */
+/** The database operations that checkpoints need. */
 export interface CheckpointLog {
   seal(): Promise<void>;
   head(): Promise<TreeHead>;
-  /** The newest checkpoints that are stored, newest first: one can be stored that nobody signed. */
+  /** The newest stored checkpoints, newest first; some may be unsigned forgeries. */
   newest(): Promise<StoredCheckpoint[]>;
-  /** Whether a key is known, and so a checkpoint has to be there. */
+  /** Whether a key is known, so that a checkpoint must exist. */
   knowsKeys(): Promise<boolean>;
   consistency(fromSize: number, toSize: number): Promise<ConsistencyProof>;
-  /** Stores a note with the lines of these signers; false where that size has one already. */
+  /** Stores a note with the lines of these signers; false if that size has one already. */
   store(head: TreeHead, signers: readonly Signer[], note: string): Promise<boolean>;
   undelivered(): Promise<StoredCheckpoint[]>;
   noteDelivery(size: number, sink: string, error: string | null): Promise<void>;
-  /** Leaves a critical entry in the log: a checkpoint was refused, forged or is gone. */
+  /** Writes a critical entry: a checkpoint was refused, forged or is missing. */
   report(action: Alarm, details: Record<string, string | number>): Promise<void>;
 }
 
-/** The log as the service role reaches it through the Data API. */
+/** The log, accessed as the service role through the Data API. */
 export function checkpointLog(client: CallerClient): CheckpointLog {
   return {
     async seal() {

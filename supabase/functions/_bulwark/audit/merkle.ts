@@ -21,14 +21,14 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Promise<Uint8Arra
 
 /**
  * The tree head over leaf hashes.
- * @throws MalformedError where one of them is no hash
+ * @throws MalformedError if one of them is not a hash
  */
 export async function merkleRoot(leaves: readonly Uint8Array[]): Promise<Uint8Array> {
   if (!leaves.every(isHash)) throw new MalformedError("a leaf is not a hash of 32 bytes");
   if (leaves.length === 0) return sha256(new Uint8Array());
   let level = leaves;
-  // Pairing level by level and carrying an odd last node up is the same as splitting at the
-  // largest power of two.
+  // Pairing level by level, with an odd last node carried up, gives the same tree as splitting at
+  // the largest power of two.
   while (level.length > 1) {
     const above: Promise<Uint8Array>[] = [];
     for (let index = 0; index < level.length; index += 2) {
@@ -42,8 +42,8 @@ export async function merkleRoot(leaves: readonly Uint8Array[]): Promise<Uint8Ar
 
 /**
  * The root that an inclusion proof leads to, from a leaf hash at `index` (from 0) in a tree of
- * `size` leaves; null where the path has not the length that index and size demand, or something in
- * it is no hash.
+ * `size` leaves; null if the path does not have the length that index and size require, or contains
+ * something that is not a hash.
  */
 export async function rootOfInclusion(
   leaf: Uint8Array,
@@ -75,9 +75,8 @@ export async function rootOfInclusion(
 }
 
 /**
- * Whether the tree of `toSize` leaves and `toRoot` begins with that of `fromSize` and `fromRoot`.
- * Every tree begins with the empty one, so there is nothing to prove from size 0: false (RFC 9162
- * defines proofs for 0 < from).
+ * Whether the tree of `toSize` leaves and `toRoot` extends that of `fromSize` and `fromRoot`. False
+ * from size 0: every tree extends the empty one, and RFC 9162 defines proofs only for 0 < from.
  */
 export async function isConsistent(
   fromSize: number,
@@ -90,7 +89,8 @@ export async function isConsistent(
   if (![fromRoot, toRoot, ...path].every(isHash)) return false;
   if (fromSize === toSize) return path.length === 0 && sameBytes(fromRoot, toRoot);
   if (path.length === 0) return false;
-  // The old tree is a node of the new one where its size is a power of two; the proof omits it.
+  // If the old size is a power of two, the old tree is a node of the new one, and the proof omits
+  // it.
   const [seed, ...rest] = isPowerOfTwo(fromSize) ? [fromRoot, ...path] : path;
   if (!seed) return false;
   let node = fromSize - 1;

@@ -13,13 +13,13 @@ export interface VerifierKey {
   publicKey: Uint8Array;
 }
 
-/** What signs notes: the key stays inside. */
+/** Signs notes; the private key stays inside. */
 export interface Signer extends VerifierKey {
   /** The 64 bytes of an Ed25519 signature. */
   sign(message: Uint8Array): Promise<Uint8Array>;
 }
 
-/** The head of a log: how many leaves it has, and their RFC 6962 root. */
+/** The head of a log: the number of leaves and their RFC 6962 root. */
 export interface Checkpoint {
   /** The log's name, by convention a URL without a scheme. */
   origin: string;
@@ -28,10 +28,10 @@ export interface Checkpoint {
   root: Uint8Array;
 }
 
-/** Why a note was not accepted. */
+/** Why a note was refused. */
 export type NoteProblem = "malformed" | "ambiguous_key" | "unknown_key" | "bad_signature";
 
-/** A note that is not what it claims. */
+/** A note that fails verification. */
 export class NoteError extends Error {
   override readonly name = "NoteError";
 
@@ -43,7 +43,7 @@ export class NoteError extends Error {
 const encoder = new TextEncoder();
 /** The signature type of the format: Ed25519. */
 const algorithm = 1;
-/** More signatures than this are refused before any is verified. */
+/** Notes with more signatures are refused before any is verified. */
 const mostSignatures = 100;
 /** Unicode spaces, plus and control characters. */
 // deno-lint-ignore no-control-regex
@@ -58,12 +58,12 @@ export async function keyHash({ name, publicKey }: VerifierKey): Promise<Uint8Ar
   return (await sha256(content)).subarray(0, 4);
 }
 
-/** The key id that the database keeps: {@link keyHash} in hexadecimal. */
+/** The key id in the database: {@link keyHash} in hexadecimal. */
 export async function keyId(key: VerifierKey): Promise<string> {
   return toHex(await keyHash(key));
 }
 
-/** A public key as text, `name+hash+base64`: what verifiers are given ("vkey"). */
+/** A public key as text, `name+hash+base64` ("vkey"): the form that verifiers are given. */
 export async function formatVerifierKey(key: VerifierKey): Promise<string> {
   const material = concat(Uint8Array.of(algorithm), key.publicKey);
   return `${key.name}+${await keyId(key)}+${toBase64(material)}`;
@@ -75,8 +75,8 @@ export function isKeyName(name: string): boolean {
 }
 
 /**
- * Reads a public key.
- * @throws MalformedError where it has another form, another algorithm or a wrong hash
+ * Parses a public key.
+ * @throws MalformedError if it has another form, another algorithm or a wrong hash
  */
 export async function parseVerifierKey(text: string): Promise<VerifierKey> {
   const [, name, hash, material] = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/
@@ -93,7 +93,7 @@ export async function parseVerifierKey(text: string): Promise<VerifierKey> {
 
 /**
  * Signs a text that ends in a newline, once for every signer.
- * @throws MalformedError where the text can stand in no note, or there is no signer
+ * @throws MalformedError if the text cannot be a note, or there is no signer
  */
 export async function signNote(text: string, signers: readonly Signer[]): Promise<string> {
   if (!text.endsWith("\n")) throw new MalformedError("a note ends in a newline");
@@ -110,11 +110,11 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
 }
 
 /**
- * The text of a note, and those of the known keys that signed it. Signatures of unknown keys are
- * ignored, as the format says, so that a note may carry those of several generations and witnesses.
- * @throws NoteError malformed, ambiguous_key where two of the known keys have the name and hash of a
- *   signature, unknown_key where no known key signed, bad_signature where a known key's signature is
- *   not by that key
+ * The text of a note, and the known keys that signed it. Signatures of unknown keys are ignored, as
+ * the format says, so that a note may carry those of several generations and of witnesses.
+ * @throws NoteError malformed; ambiguous_key if two known keys have the name and hash of a
+ *   signature; unknown_key if no known key signed; bad_signature if a known key's signature is
+ *   invalid
  */
 export async function openNote(
   note: string,
@@ -167,8 +167,8 @@ export async function verify(
 }
 
 /**
- * A checkpoint as the text of a note.
- * @throws NoteError malformed where it has no such form
+ * Formats a checkpoint as the text of a note.
+ * @throws NoteError malformed
  */
 export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
   const text = `${origin}\n${size}\n${toBase64(root)}\n`;
@@ -177,7 +177,8 @@ export function formatCheckpoint({ origin, size, root }: Checkpoint): string {
 }
 
 /**
- * Reads a checkpoint; lines after the third are extensions and ignored, but not empty.
+ * Parses a checkpoint; lines after the third are extensions, which are ignored but may not be
+ * empty.
  * @throws NoteError malformed
  */
 export function parseCheckpoint(text: string): Checkpoint {
@@ -198,8 +199,8 @@ export function parseCheckpoint(text: string): Checkpoint {
 }
 
 /**
- * The checkpoint of a note, when a known key signed it in its own name.
- * @throws NoteError as {@link openNote}; unknown_key too where the key is another log's
+ * The checkpoint of a note that a known key signed under its own name.
+ * @throws NoteError as {@link openNote}; unknown_key also if the key belongs to another log
  */
 export async function openCheckpoint(
   note: string,
@@ -213,12 +214,12 @@ export async function openCheckpoint(
   return checkpoint;
 }
 
-/** Whether a text can stand in a note: UTF-8, and no ASCII control characters but newlines. */
+/** Whether a text can be in a note: UTF-8, and no ASCII control characters but newlines. */
 function isNoteText(text: string): boolean {
   return !notInNotes.test(text) && text.isWellFormed();
 }
 
-/** A signature line: the key's name, its hash in hexadecimal, and what it signed. */
+/** A signature line: the key's name, its hash in hexadecimal, and the signature. */
 function readSignature(line: string): { name: string; hash: string; signature: Uint8Array } {
   const [, name, encoded] = /^\u2014 ([^ ]+) ([^ ]+)$/.exec(line) ?? [];
   if (!name || !isKeyName(name) || !encoded) {
@@ -233,7 +234,7 @@ function signatureBytes(encoded: string): Uint8Array {
     const bytes = fromBase64(encoded, "a signature");
     if (bytes.length > 4) return bytes;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new NoteError("malformed", "a signature is not base64");
 }

@@ -1,13 +1,12 @@
 /**
  * Entries as events of the Open Cybersecurity Schema Framework, version 1.3.0: Entity Management
- * (3004) for what changes who may do what and how the installation is set up, API Activity (6003)
- * for everything else.
+ * (3004) for changes of rights and configuration, API Activity (6003) for all others.
  * @see https://schema.ocsf.io/1.3.0/classes/entity_management
  * @see https://schema.ocsf.io/1.3.0/classes/api_activity
  */
 import type { AuditEntry, AuditPayload } from "./records.ts";
 
-/** The version of the schema that the events follow. */
+/** The schema version of the events. */
 export const ocsfVersion = "1.3.0";
 
 const entityCategories = ["authz", "config", "settings"];
@@ -39,7 +38,7 @@ const activities: [RegExp, number, string][] = [
   [/^(delete|truncate|removed|revoked|disabled|logout|shutdown)/, 4, "Delete"],
 ];
 
-/** An entry as an OCSF event; what the schema has no place for is in `unmapped`, unchanged. */
+/** An entry as an OCSF event; fields unknown to the schema are in `unmapped`, unchanged. */
 export function ocsfEvent(entry: AuditEntry, cursor: string): Record<string, unknown> {
   const payload: AuditPayload = entry.payload === undefined ? {} : JSON.parse(entry.payload);
   const [category = "", name = ""] = entry.event_type.split(".");
@@ -103,7 +102,7 @@ function activityOf(name: string, action: string | undefined): [number, string] 
   return [99, action ?? name];
 }
 
-/** The event without what is not known: OCSF leaves out, it has no nulls. */
+/** The event without unknown values: OCSF omits them instead of using null. */
 function prune(event: Record<string, unknown>): Record<string, unknown> {
   const known = Object.entries(event).flatMap(([key, value]): [string, unknown][] => {
     if (value === undefined || value === null) return [];

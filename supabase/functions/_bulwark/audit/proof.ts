@@ -1,4 +1,4 @@
-/** Verification of what the function `bulwark-audit` hands out as proofs. Needs nothing but the public keys. */
+/** Verification of the proofs of the function `bulwark-audit`, with only the public keys. */
 import { entryBytes, groupBytes, sealBytes, timeText, uuidBytes } from "./bytes.ts";
 import { concat, fromBase64, MalformedError, sameBytes } from "./encoding.ts";
 import { isConsistent, leafHash, rootOfInclusion, sha256 } from "./merkle.ts";
@@ -11,10 +11,10 @@ import type {
   GroupProof,
 } from "./records.ts";
 
-/** Where a proof breaks. */
+/** The step at which a proof fails. */
 export type ProofProblem = "entry" | "group" | "seal" | "tree" | "unsigned";
 
-/** A proof that does not prove what it says; `problem` names the first step that fails. */
+/** An invalid proof; `problem` names the first step that fails. */
 export class ProofError extends Error {
   override readonly name = "ProofError";
 
@@ -23,7 +23,7 @@ export class ProofError extends Error {
   }
 }
 
-/** The commitment to a payload: SHA-256 of salt and text, or what is left of a removed one. */
+/** The commitment to a payload: SHA-256 of salt and text, or the stored one if it was removed. */
 export function commitmentOf(entry: AuditEntry): Promise<Uint8Array> {
   if (entry.payload === undefined || entry.salt === undefined) {
     return Promise.resolve(fromBase64(entry.commitment, "commitment", 32));
@@ -32,7 +32,7 @@ export function commitmentOf(entry: AuditEntry): Promise<Uint8Array> {
   return sha256(concat(uuidBytes(entry.salt, "salt"), payload));
 }
 
-/** The leaf of an entry, computed from what it says. */
+/** The leaf of an entry, computed from its fields. */
 export async function entryLeaf(entry: AuditEntry): Promise<Uint8Array> {
   if (entry.occurred_at !== timeText(entry.occurred_at_us)) {
     throw new MalformedError("occurred_at is not occurred_at_us");
@@ -40,7 +40,7 @@ export async function entryLeaf(entry: AuditEntry): Promise<Uint8Array> {
   return leafHash(entryBytes(entry, await commitmentOf(entry)));
 }
 
-/** The hash of a group, computed from what it says. */
+/** The hash of a group, computed from its fields. */
 export function groupHash(group: AuditGroup): Promise<Uint8Array> {
   return leafHash(groupBytes(group));
 }
@@ -86,7 +86,7 @@ export async function verifyGroupProof(
   return proof.tree_size;
 }
 
-/** Verifies that an entry, as it stands in the proof, is in the log. Errors as of a group's proof. */
+/** Verifies that an entry, with the fields in the proof, is in the log. Errors as of a group's proof. */
 export async function verifyEntryProof(
   proof: EntryProof,
   keys: readonly VerifierKey[],
@@ -104,7 +104,7 @@ export async function verifyEntryProof(
   return verifyGroupProof(proof, keys);
 }
 
-/** Whether a consistency proof holds. The caller compares its sizes and roots with what it knows. */
+/** Whether a consistency proof is valid. The caller compares its sizes and roots with known ones. */
 export function verifyConsistency(proof: ConsistencyProof): Promise<boolean> {
   return isConsistent(
     proof.from_size,

@@ -2,17 +2,20 @@ import type { CallerClient } from "../foundation/caller.ts";
 import { unwrap } from "../foundation/errors.ts";
 import { formatVerifierKey, NoteError, openCheckpoint, type VerifierKey } from "./note.ts";
 
-/** The newest checkpoint, and the public keys of all there are. */
+/** The newest checkpoint and all public keys. */
 export interface PublishedCheckpoint {
   tree_size: number | null;
   signed_at: string | null;
   delivered_at: string | null;
   note: string | null;
-  /** `name+hash+key`, newest first. They come from the database: compare them with those you kept. */
+  /**
+   * `name+hash+key`, newest first. They come from the database: compare them with a copy kept
+   * outside.
+   */
   keys: string[];
 }
 
-/** What anybody signed in may know of the checkpoints. */
+/** The part of the checkpoints that every signed-in user may read. */
 export async function publishedCheckpoint(client: CallerClient): Promise<PublishedCheckpoint> {
   const newest = unwrap(
     await client.from("audit_checkpoints").select("tree_size, signed_at, delivered_at, note")
@@ -33,7 +36,7 @@ export async function publishedCheckpoint(client: CallerClient): Promise<Publish
   };
 }
 
-/** The first whose signature verifies: what somebody wrote into the table hides nothing. */
+/** The first whose signature verifies, so that a forged row hides nothing. */
 async function firstSigned<Stored extends { note: string }>(
   checkpoints: Stored[],
   known: VerifierKey[],
@@ -49,7 +52,7 @@ async function firstSigned<Stored extends { note: string }>(
   return null;
 }
 
-/** The bytes of a bytea as text: a backslash, an x, and hexadecimal. */
+/** Decodes a bytea as text: a backslash, an x, and hexadecimal. */
 function fromBytea(text: string): Uint8Array {
   return Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }

@@ -1,13 +1,13 @@
-/** The audit log's objects as JSON carries them, in exports and in proofs; hashes are base64. */
+/** JSON objects of the audit log in exports and proofs; hashes are base64. */
 
-/** One entry. Of a removed payload the commitment is left, and the record that explains it. */
+/** One entry. Of a removed payload the commitment is left, and the id of the removal record. */
 export interface AuditEntry {
   id: string;
   organization_id: string | null;
   era: number;
   /** The transaction id, a decimal number of up to 64 bits. */
   xid: string;
-  /** RFC 3339 in UTC to the microsecond; for people. What is hashed is `occurred_at_us`. */
+  /** RFC 3339 in UTC with microseconds, for people. `occurred_at_us` is hashed instead. */
   occurred_at: string;
   /** Microseconds since 2000-01-01T00:00:00Z. */
   occurred_at_us: number;
@@ -18,15 +18,15 @@ export interface AuditEntry {
   resource_type: string | null;
   /** A UUID whose 16 bytes blind the commitment. */
   salt?: string;
-  /** The exact JSON text that was committed to; parse it to read it, never write it anew. */
+  /** The exact JSON text that was committed to. Parse it to read it; never serialize it again. */
   payload?: string;
   commitment?: string;
   removed_by?: string;
-  /** The leaf that was sealed at the entry's position: what tells which entry is not as sealed. */
+  /** The leaf that was sealed at this position: shows whether the entry was altered. */
   leaf?: string | null;
 }
 
-/** What the payload of an entry holds; absent where there is nothing to say. */
+/** The payload of an entry; empty fields are absent. */
 export interface AuditPayload {
   actor_type?: string;
   actor_id?: string;
@@ -48,9 +48,9 @@ export interface AuditGroup {
   organization_id: string | null;
   seal: number;
   entry_count: number;
-  /** Entries of the organization in all earlier groups. */
+  /** Number of the organization's entries in all earlier groups. */
   entries_before: number;
-  /** Hash of the organization's group before; 32 zero bytes for its first. */
+  /** Hash of the organization's previous group; 32 zero bytes for its first. */
   previous: string;
   /** RFC 6962 root over the leaves of the entries. */
   root: string;
@@ -82,14 +82,14 @@ export interface GroupProof {
   checkpoint: string | null;
 }
 
-/** From an entry to its group, and on. */
+/** From an entry to its group and on to the tree of all seals. */
 export interface EntryProof extends GroupProof {
   entry: AuditEntry;
   entry_index: number;
   entry_path: string[];
 }
 
-/** That the tree of `to_size` seals begins with the tree of `from_size` seals. */
+/** Proves that the tree of `to_size` seals extends the tree of `from_size` seals. */
 export interface ConsistencyProof {
   from_size: number;
   to_size: number;

@@ -1,40 +1,40 @@
 import { concat } from "./encoding.ts";
 
-/** As many bytes as a note has at most. */
+/** Maximum length of a note in bytes. */
 const longestNote = 8192;
 
-/** A sink that holds something where its newest checkpoint should be. */
+/** A sink that has something else in the place of its newest checkpoint. */
 export class OddSinkError extends Error {}
 
-/** Somewhere outside the database that keeps checkpoints. */
+/** A place outside the database that keeps checkpoints. */
 export interface Sink {
-  /** How the database names it: never with a token in it. */
+  /** The name stored in the database; it never contains a token. */
   readonly name: string;
-  /** Puts a checkpoint there; the same one twice is no error. Throws where it is not there after. */
+  /** Delivers a checkpoint; delivering it again is no error. Throws if it is not there afterwards. */
   deliver(treeSize: number, note: string): Promise<void>;
   /**
-   * The newest checkpoint there; null where there is none, or the sink shows nothing.
-   * @throws OddSinkError where something was put before it
+   * The newest checkpoint in the sink; null if there is none, or the sink cannot be read.
+   * @throws OddSinkError if something else was put before it
    */
   newest(): Promise<string | null>;
 }
 
-/** What a sink needs. */
+/** Options of a sink. */
 export interface SinkOptions {
   url: string;
   secretKey: string;
   sink: string | null;
   sinkToken: string | null;
   fetch?: typeof fetch;
-  /** How long one delivery may take, in milliseconds. */
+  /** Timeout of one delivery in milliseconds. */
   timeout?: number;
 }
 
 /**
- * The sink of a setting: `https://...` gets each note as the body of a POST, and may answer a GET
- * with the newest; `storage:<bucket>` keeps it as a file of a Supabase Storage bucket, which is not
- * overwritten. Plain HTTP is for this machine.
- * @throws Error where the setting is neither
+ * Opens the sink of a setting. `https://...` gets each note as the body of a POST, and may answer a
+ * GET with the newest; `storage:<bucket>` keeps each note as a file of a Supabase Storage bucket,
+ * which is not overwritten. Plain HTTP is only for this machine.
+ * @throws Error if the setting is neither
  */
 export function openSink(options: SinkOptions): Sink | null {
   const { sink } = options;
@@ -93,7 +93,7 @@ function storageSink(bucket: string, options: SinkOptions): Sink {
       });
       await put.body?.cancel();
       if (put.ok) return;
-      // A file that is there already is as good as delivered, if it is the same one.
+      // An existing file counts as delivered if its contents are the same.
       const kept = await send(options, url, { headers });
       const text = await kept.text();
       if (!kept.ok) throw new Error(`the bucket answered ${put.status}`);
@@ -115,7 +115,8 @@ function storageSink(bucket: string, options: SinkOptions): Sink {
       }
       const [file] = await list.json() as { name?: string }[];
       if (!file) return null;
-      // Who may write to the bucket could hide the newest checkpoint behind a file that sorts after it.
+      // A role that writes to the bucket could hide the newest checkpoint behind a file that sorts
+      // later.
       const size = /^(\d{16})\.txt$/.exec(file.name ?? "")?.[1];
       if (!size) throw new OddSinkError("the bucket holds a file that is no checkpoint");
       const path = `${options.url}/storage/v1/object/${bucket}/checkpoints/${file.name}`;
@@ -133,13 +134,13 @@ function storageSink(bucket: string, options: SinkOptions): Sink {
   };
 }
 
-/** The note in an answer; null where it holds something else. */
+/** The note in an answer; null if it contains something else. */
 async function noteIn(answer: Response): Promise<string | null> {
   if (!answer.ok || !answer.body) {
     await answer.body?.cancel();
     return null;
   }
-  // However much it sends, no more than a note is read.
+  // Never reads more than the length of a note.
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of answer.body) {
@@ -151,7 +152,7 @@ async function noteIn(answer: Response): Promise<string | null> {
   return text.includes("\n\n\u2014 ") ? text : null;
 }
 
-/** A request that ends in bounded time and goes nowhere else than it was sent. */
+/** A request with a timeout that follows no redirects. */
 function send(options: SinkOptions, url: URL, init: RequestInit): Promise<Response> {
   const timeout = AbortSignal.timeout(options.timeout ?? 5000);
   return (options.fetch ?? fetch)(url, { ...init, redirect: "error", signal: timeout });

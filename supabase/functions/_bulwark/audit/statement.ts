@@ -1,30 +1,30 @@
 /**
- * The signed statement that an export ends with: where it begins and ends, what it holds, and the
- * digest of its bytes. A C2SP signed note by the log's own keys under another name, whose text no
- * checkpoint can have: its second line is no number.
+ * The signed statement at the end of an export: its range, totals and the digest of its bytes. It
+ * is a C2SP signed note by the log's own keys under another name. Its text cannot be a checkpoint,
+ * because the second line is not a number.
  * @see https://c2sp.org/signed-note
  */
 import { fromBase64, toBase64 } from "./encoding.ts";
 import { NoteError, openNote, type Signer, signNote, type VerifierKey } from "./note.ts";
 
-/** Where an export begins and ends, and what it holds. */
+/** Range and totals of an export. */
 export interface ExportStatement {
   /** The log's name, as in its checkpoints. */
   origin: string;
   organization: string | null;
-  /** The cursor that the export goes on from; null: the beginning of the log. */
+  /** The cursor that the export continues from; null: the beginning of the log. */
   after: string | null;
-  /** Where it ended; null where it holds nothing and goes on from the beginning. */
+  /** The cursor at its end; null if it is empty and starts at the beginning. */
   cursor: string | null;
-  /** Whether nothing more was there to export. */
+  /** Whether nothing more was available. */
   isEnd: boolean;
   entries: number;
   groups: number;
-  /** The hash of the last group, 32 bytes, to which all groups before are chained. */
+  /** The hash of the last group, 32 bytes; all groups before are chained to it. */
   lastGroup: Uint8Array | null;
   /** The size and root of the tree that the last proof leads to. */
   tree: { size: number; root: Uint8Array } | null;
-  /** How many bytes come before the statement's line, and their SHA-256. */
+  /** Number of bytes before the statement's line, and their SHA-256. */
   bytes: number;
   digest: Uint8Array;
 }
@@ -46,7 +46,7 @@ const names = [
   "sha256",
 ] as const;
 
-/** The same key under the name that signs exports, so that neither note is taken for the other. */
+/** The same key under the name that signs exports, so that the two kinds of notes cannot be confused. */
 export function exportKey<Key extends VerifierKey>(key: Key): Key {
   return { ...key, name: `${key.name}${suffix}` };
 }
@@ -60,7 +60,7 @@ export function signStatement(
 }
 
 /**
- * The statement of a note, when a key of that log signed it.
+ * The statement of a note that a key of the log signed.
  * @throws NoteError as {@link openNote}
  */
 export async function openStatement(
@@ -95,8 +95,8 @@ export function formatStatement(statement: ExportStatement): string {
 }
 
 /**
- * Reads a statement.
- * @throws NoteError malformed where it is not exactly as {@link formatStatement} writes it
+ * Parses a statement.
+ * @throws NoteError malformed if it is not exactly as {@link formatStatement} writes it
  */
 export function parseStatement(text: string): ExportStatement {
   const values = new Map(
@@ -128,10 +128,10 @@ export function parseStatement(text: string): ExportStatement {
     const { entries, groups, bytes, tree } = statement;
     const areNumbers = [entries, groups, bytes, tree?.size ?? 0]
       .every((number) => Number.isSafeInteger(number) && number >= 0);
-    // One spelling of each statement: what is written anew has to be what was read.
+    // Each statement has one form: formatting it again must give the same text.
     if (areNumbers && formatStatement(statement) === text) return statement;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new NoteError("malformed", "the note is not the statement of an export");
 }
