@@ -7,47 +7,46 @@
  *     });
  */
 
-/** What {@link apiKeyToken} needs. */
+/** Options of {@link apiKeyToken}. */
 export interface ApiKeyTokenOptions {
   /** The project's URL. */
   url: string;
-  /** The key, as it was shown once. */
+  /** The API key. */
   apiKey: string;
   fetch?: typeof fetch | undefined;
-  /** Milliseconds on a clock that never goes back. */
+  /** A monotonic clock in milliseconds. */
   now?: (() => number) | undefined;
 }
 
-/** The key was refused: it is wrong, revoked, expired, or not for this network. */
+/** The key was refused: it is wrong, revoked, expired, or not allowed from this network. */
 export class ApiKeyRefused extends Error {
   override readonly name = "ApiKeyRefused";
 }
 
-/** A token is renewed when this part of its life is left, so that clocks may differ a little. */
+/** Renews a token when this fraction of its lifetime is left, to tolerate clock differences. */
 const renewedBefore = 0.2;
-/** How long an exchange may take, and how long after one that failed the next one waits at least. */
-const patience = 10_000;
+/** Timeout of an exchange, and the pause after a failed one, in milliseconds. */
+const timeoutMs = 10_000;
 const pause = 1000;
-/** The longest wait that `Retry-After` can ask for, in seconds. */
+/** Upper bound of `Retry-After`, in seconds. */
 const longestWait = 300;
 
 /**
- * What supabase-js takes as `accessToken`: a function that gives a token of the key, and renews it
- * before it ends. However many requests ask at once, one exchange is under way at a time, and while
- * the token at hand is good nobody waits for it. While the exchange is out of reach (not while it
- * refuses) that token serves until its end; what fails is not tried again within a second, or within
- * what `Retry-After` says, of which five minutes are heeded. Only API_KEY_INVALID is a refusal: another
- * 401 may come from whatever is in between.
- * @throws ApiKeyRefused where the key is not accepted; Error where no token can be had, or at once
- * where there is no key, or one with characters that none has
+ * Returns a function for supabase-js's option `accessToken`. It returns a token for the key and
+ * renews it before it expires. Concurrent requests share one exchange, and nobody waits for it
+ * while the cached token is valid. During an outage the cached token is used until it expires. A
+ * failed exchange is retried after a second at the earliest, or after `Retry-After`, at most five
+ * minutes. Only API_KEY_INVALID counts as a refusal: another 401 may come from a proxy.
+ * @throws ApiKeyRefused if the key is refused; Error if no token is available, and at once for an
+ * empty key or one with invalid characters
  */
 export function apiKeyToken(options: ApiKeyTokenOptions): () => Promise<string> {
   const { url, fetch: ask = fetch, now = steadyClock() } = options;
   const apiKey = String(options.apiKey ?? "").trim();
-  // What fetch() throws about a header that cannot be sent quotes it.
+  // fetch() quotes an invalid header in its error, so the key is checked first.
   if (!/^\w+$/.test(apiKey)) throw new Error("Cannot use the API key: it does not look like one");
   const nothing = { token: "", renewAt: -Infinity, endsAt: -Infinity };
-  let held = nothing;
+  let cached = nothing;
   let failed: { thrown: unknown; until: number } | undefined;
   let exchange: Promise<string> | undefined;
 
@@ -58,9 +57,9 @@ export function apiKeyToken(options: ApiKeyTokenOptions): () => Promise<string> 
       const answer = await ask(`${url.replace(/\/+$/, "")}/functions/v1/bulwark-api-keys/token`, {
         method: "POST",
         headers: { "x-api-key": apiKey },
-        // The key goes where it was meant to go, or nowhere.
+        // A redirect would send the key to another server.
         redirect: "error",
-        signal: AbortSignal.timeout(patience),
+        signal: AbortSignal.timeout(timeoutMs),
       });
       const body: { code?: unknown; access_token?: unknown; expires_in?: unknown } =
         await answer.json().catch(() => null) ?? {};
@@ -76,33 +75,33 @@ export function apiKeyToken(options: ApiKeyTokenOptions): () => Promise<string> 
         );
       }
       const lifetime = Number(expires_in) * 1000;
-      held = {
+      cached = {
         token: access_token,
         renewAt: asked + lifetime * (1 - renewedBefore),
         endsAt: asked + lifetime,
       };
       failed = undefined;
-      return held.token;
+      return cached.token;
     } catch (thrown) {
-      if (thrown instanceof ApiKeyRefused) held = nothing;
+      if (thrown instanceof ApiKeyRefused) cached = nothing;
       failed = { thrown, until: now() + Math.max(pause, wait * 1000) };
       throw thrown;
     }
   };
 
   return async () => {
-    if (now() >= held.renewAt && !(failed && now() < failed.until)) {
+    if (now() >= cached.renewAt && !(failed && now() < failed.until)) {
       exchange ??= renew().finally(() => exchange = undefined);
-      // Whoever has a good token does not wait; what becomes of the exchange the next one sees.
+      // Runs in the background while the cached token is valid. The next call handles a failure.
       exchange.catch(() => {});
     }
-    if (now() < held.endsAt) return held.token;
+    if (now() < cached.endsAt) return cached.token;
     if (exchange) return await exchange;
     throw failed?.thrown;
   };
 }
 
-/** A clock that goes on while the machine sleeps, and not back when somebody sets the time. */
+/** A clock that includes sleep and never goes backwards. */
 function steadyClock(): () => number {
   let [time, wall, monotonic] = [0, Date.now(), performance.now()];
   return () => {
@@ -113,7 +112,8 @@ function steadyClock(): () => number {
   };
 }
 
-// Retry-After: as in supabase/functions/_bulwark/foundation/retry_after.ts, which this file stands without.
+// Retry-After: a copy of supabase/functions/_bulwark/foundation/retry_after.ts, so that this file
+// needs no other.
 
 const month = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)";
 const time = String.raw`(\d\d:\d\d:\d\d)`;
@@ -122,8 +122,8 @@ const rfc850 = new RegExp(String.raw`^\w{6,9}, (\d\d)-${month}-(\d\d) ${time} GM
 const asctime = new RegExp(String.raw`^\w{3} ${month} ([ \d]\d) ${time} (\d{4})$`);
 
 /**
- * The seconds that `Retry-After` asks for (RFC 9110, section 10.2.3): a number, or a date in any of its
- * three forms; at most `maximum`, and 0 where it asks for nothing or cannot be read.
+ * The seconds that `Retry-After` asks for (RFC 9110, section 10.2.3), as a number or a date in one
+ * of its three forms; at most `maximum`, and 0 if absent or malformed.
  */
 function retryAfterSeconds(
   text: string | null | undefined,
@@ -135,7 +135,7 @@ function retryAfterSeconds(
   return seconds > 0 ? Math.min(Math.ceil(seconds), maximum) : 0;
 }
 
-/** An HTTP date in milliseconds (RFC 9110, section 5.6.7), or NaN. */
+/** Parses an HTTP date (RFC 9110, section 5.6.7) to milliseconds, or NaN. */
 function dateOf(text: string, now: number): number {
   const [, day, monthName, year, clock] = imfFixdate.exec(text) ?? rfc850.exec(text) ?? [];
   if (day !== undefined) {
@@ -145,7 +145,7 @@ function dateOf(text: string, now: number): number {
   return Date.parse(`${ascDay} ${ascMonth} ${ascYear} ${ascClock} GMT`);
 }
 
-/** A year of two digits is in the past if it would be more than 50 years ahead. */
+/** Expands a two-digit year: one more than 50 years ahead is in the past. */
 function fullYear(year: string | undefined, now: number): number {
   if (year?.length !== 2) return Number(year);
   const thisYear = new Date(now).getUTCFullYear();

@@ -1,10 +1,10 @@
 /**
- * API keys: verifications and exchanges a second, among ten keys and among a million, beside a bare
- * look-up and beside the usual way; what a key in the header adds to a request to the Data API, beside
- * the same request with a token; what a key costs a policy; whether refusals can be told apart by
- * their time; and how long a revocation takes. The usual way is a table of hashes in which each
- * verification finds the row and then counts the use in it, as libraries for applications do.
- * A request is the transaction that PostgREST makes of it, on one connection as authenticator.
+ * API keys: verifications and exchanges per second among ten keys and among a million, compared
+ * with a bare look-up and with the usual way; the cost of a key in the header of a Data API
+ * request, compared with a token; the cost in a policy; whether refusals can be told apart by their
+ * time; and the delay of a revocation. The usual way is a table of hashes in which each
+ * verification finds the row and counts the use in it, as application libraries do. A request is
+ * the transaction that PostgREST runs for it, on one connection as authenticator.
  */
 import { exchangeKey } from "../../supabase/functions/_bulwark/api_keys/exchange.ts";
 import { hashOf } from "../../supabase/functions/_bulwark/api_keys/format.ts";
@@ -20,7 +20,7 @@ import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
 
 export default bench({
   async setup({ postgres: sql, admin, url, connect, onStop, log }) {
-    // Before anybody is connected to the original.
+    // Before any connection to the template database exists, which would keep it from being copied.
     const template = connectTo(url("supabase_admin").replace(/postgres$/, "template1"));
     await template`create database ten template postgres owner postgres`;
     await template.end();
@@ -37,7 +37,7 @@ export default bench({
     `;
     await sql`alter table public.usual_keys add primary key (id), add unique (key)`;
     await sql`vacuum analyze public.usual_keys`;
-    // What was filled is written back now, not while the first rows are measured.
+    // Writes the filled rows back now, not during the first measurement.
     await admin`checkpoint`;
 
     const verify = (on: Sql, apiKey: string) => {

@@ -4,7 +4,7 @@ import { Failure } from "../stack/failure.ts";
 import { type DemoDatabase, expect, type Place, refused, signUp, step, title } from "./guide.ts";
 import { withHook } from "./hook.ts";
 
-/** A key for a script: what it may, what it may not, its successor, its end, and its trail. */
+/** A key for a script: its permissions and limits, its successor, its end, and its audit trail. */
 export async function apiKeys(place: Place): Promise<void> {
   title("Ada makes a key for a script; it is shown once");
   const ada = await signUp(place, "Ada");
@@ -130,7 +130,7 @@ function headerClientOf(place: Place, apiKey: string | null) {
   });
 }
 
-/** A step in which a key is refused; the function may remember it for half a second. */
+/** A step in which a key is refused; the function caches accepted keys for half a second. */
 async function ends(says: string, token: () => Promise<string>): Promise<void> {
   for (let attempt = 0; attempt < 40; attempt++) {
     const answer = await token().then(() => null, (thrown) => thrown);

@@ -1,10 +1,9 @@
 -- Built by npm run build from supabase/schemas/07_api_keys: edit the sources, not this file.
 
--- API keys: what a program holds instead of a session. A key belongs to a member of one
--- organization and may there what its scopes name, as far as the role api_user and its owner hold
--- it right now.
--- Protects against a key that outlives or outgrows its owner: nothing that a key may is stored with
--- it but the most it could ever be, and that only ever shrinks.
+-- API keys: credentials of programs. A key belongs to a member of one organization. It has those of
+-- its scopes that its owner and the role api_user hold right now.
+-- Protects against a key that outlives its owner or exceeds the owner's permissions: only the
+-- maximum is stored with the key, and it can only shrink.
 -- SECURITY DEFINER: set_api_key_policy, because no client writes policies.
 
 create table bulwark.api_key_policies (
@@ -17,13 +16,14 @@ create table bulwark.api_key_policies (
   constraint api_key_policies_max_days check (max_days between 1 and 3650)
 );
 comment on table bulwark.api_key_policies is
-  'What an organization decided about API keys. Without a row keys are allowed, unless the
-   organization requires MFA: then they are not until somebody allows them.';
+  'The decision of an organization about API keys. Without a row keys are allowed, unless the
+   organization requires MFA: then they are closed until somebody allows them.';
 comment on column bulwark.api_key_policies.decided_with_mfa is
-  'Whether a second factor was freshly verified when it was decided, or the operator decided. Where
-   MFA is required, a yes without it does not count, also if it was said before MFA was required.';
+  'Whether the decision was made with a freshly verified second factor, or by the operator. Where
+   MFA is required, allowing keys without it does not count, even if it was decided before MFA was
+   required.';
 comment on column bulwark.api_key_policies.max_days is
-  'For how long a key is issued at most; null: as long as the installation allows.';
+  'Maximum lifetime of a key in days; null: the maximum of the installation.';
 
 create table bulwark.api_keys (
   id uuid primary key default gen_random_uuid(),
@@ -52,22 +52,22 @@ create table bulwark.api_keys (
   constraint api_keys_revoked_for_a_reason
     check ((revoked_at is null) = (revoked_because is null)),
   constraint api_keys_reason_length check (length(btrim(revoked_because)) between 1 and 500),
-  -- Two successors of one key cannot be, whoever writes.
+  -- Holds also for writes that bypass the functions.
   constraint api_keys_has_one_successor unique (rotated_from)
 );
 comment on table bulwark.api_keys is
-  'API keys, without anything that could be used as one. Owners see theirs, members with
-   api_key:read all of the organization''s; every change goes through a function.';
+  'API keys without their secrets. Owners read their own, members with api_key:read all of the
+   organization. Every change goes through a function.';
 comment on column bulwark.api_keys.first_characters is
-  'How the key begins, to recognize it by. What is left of it is beyond guessing.';
+  'The first characters of the key, to recognize it by. The rest cannot be guessed.';
 comment on column bulwark.api_keys.scopes is
-  'The most that the key may: what it may right now is less where its owner holds less.';
+  'The maximum of the key. Its effective permissions are fewer where its owner holds fewer.';
 comment on column bulwark.api_keys.networks is
-  'From where the key is accepted; null: from anywhere. IPv6 by /64 or wider.';
+  'The networks from which the key is accepted; null: any. IPv6 networks are /64 or wider.';
 comment on column bulwark.api_keys.issued_with_mfa is
-  'Whether a second factor was freshly verified in the session that issued it.';
+  'Whether the session that issued the key had a freshly verified second factor.';
 comment on column bulwark.api_keys.revoked_by is
-  'Who revoked it; null with revoked_at set: the operator, or a report that it had leaked.';
+  'Who revoked it; null with revoked_at set: the operator, or a report of a leak.';
 
 create table bulwark_private.api_key_hashes (
   api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
@@ -75,17 +75,16 @@ create table bulwark_private.api_key_hashes (
   constraint api_key_hashes_is_sha256 check (octet_length(key_hash) = 32)
 );
 comment on table bulwark_private.api_key_hashes is
-  'SHA-256 of each key. A key is 190 random bits, which nobody guesses: a slow hash would only slow
-   down us, and an index look-up tells nothing about keys one does not have.';
+  'SHA-256 of each key. A key has 190 random bits, so a slow hash would add cost and no security.';
 
--- Apart from the key, so that being used does not touch what says who may what.
+-- A table of its own, so that using a key does not update the row that holds its rights.
 create table bulwark_private.api_key_uses (
   api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
   last_used_at timestamptz not null
 ) with (fillfactor = 70);
 comment on table bulwark_private.api_key_uses is
-  'When each key was last used, written at most once in api_keys.use_precision_seconds. Not audited:
-   it says nothing that the entries made with the key do not.';
+  'When each key was last used, written at most once in api_keys.use_precision_seconds. Not audited,
+   because the entries made with the key say it already.';
 
 create index api_keys_organization_id_idx on bulwark.api_keys (organization_id, created_at, id);
 create index api_keys_owner_id_idx on bulwark.api_keys (owner_id, organization_id);
@@ -118,7 +117,7 @@ create function bulwark_private.api_user_role()
   set search_path = pg_catalog, pg_temp
 as $$ select '00000000-0000-4000-8000-000000000010'::uuid; $$;
 comment on function bulwark_private.api_user_role() is
-  'The id of the system role api_user: what programs may at most.';
+  'The id of the system role api_user, the upper bound of what API keys may do.';
 
 create view bulwark_private.api_key_states with (security_invoker = true) as
   select
@@ -126,8 +125,8 @@ create view bulwark_private.api_key_states with (security_invoker = true) as
     k.rate_limit_rule, k.networks,
     k.revoked_at is null
       and k.expires_at > now()
-      -- A key never passes where a second factor is required: somebody has to have decided that
-      -- programs may, and one to have been verified when the key was issued.
+      -- Where a second factor is required, keys count only if somebody with a second factor allowed
+      -- them and the key was issued with one.
       and (m.id is null or k.issued_with_mfa)
       and coalesce(p.allowed and (m.id is null or p.decided_with_mfa), m.id is null) as active
   from bulwark.api_keys k
@@ -135,15 +134,15 @@ create view bulwark_private.api_key_states with (security_invoker = true) as
   left join bulwark.mfa_policies m
     on m.organization_id = k.organization_id and m.required_from <= now();
 comment on view bulwark_private.api_key_states is
-  'Whether each key counts right now: not revoked, not expired, and allowed by its organization.';
+  'Whether each key is in force: not revoked, not expired, and allowed by its organization.';
 
 create view bulwark_private.api_key_holdings with (security_invoker = true) as
   select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
   from bulwark_private.api_key_states k
-  -- Of the owner's grants those in the organization and that of a super_admin, and no others: what
-  -- a look-up takes shall follow neither from how many organizations the owner is in nor from how
-  -- many members this one has. By equality the planner may take the index by organization, which
-  -- reads all of its members, for as good as the one by user; by a range it does not.
+  -- Only the owner's grants in this organization, and that of a super_admin. The cost must depend
+  -- neither on the owner's other organizations nor on the other members. The range condition
+  -- (between x and x) is deliberate: with an equality the planner may choose the index by
+  -- organization, which reads all members.
   cross join lateral (
     select g.role_id
     from bulwark_private.active_grants g
@@ -168,13 +167,15 @@ create view bulwark_private.api_key_holdings with (security_invoker = true) as
   join bulwark_private.effective_permissions e
     on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission;
 comment on view bulwark_private.api_key_holdings is
-  'What each key may, were it in force: its scopes, as far as programs and its owner hold them.';
+  'The permissions of each key, without regard to whether it is in force: those of its scopes that
+   api_user and its owner hold.';
 
 create view bulwark_private.api_key_permissions with (security_invoker = true) as
   select h.api_key_id, h.organization_id, h.permission, h.networks
   from bulwark_private.api_key_holdings h
   where h.active;
-comment on view bulwark_private.api_key_permissions is 'What each key may right now.';
+comment on view bulwark_private.api_key_permissions is
+  'The effective permissions of each key right now.';
 
 create function bulwark_private.network_is_allowed(networks cidr[], address text)
   returns boolean
@@ -184,15 +185,15 @@ create function bulwark_private.network_is_allowed(networks cidr[], address text
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- With a list, an address that nobody trustworthy wrote is not on it. Compared first, so that
-  -- being refused for the address takes no longer than being refused without a list.
+  -- Fails closed: with a list, an unknown address is refused. The address is always compared, so
+  -- that the time of a refusal does not tell whether the key has a list.
   return coalesce(address::inet <<= any (coalesce(networks, '{0.0.0.0/0}')), false)
     or networks is null;
 end;
 $$;
 comment on function bulwark_private.network_is_allowed(cidr[], text) is
-  'Whether a key with this list of networks is accepted from an address, as
-   bulwark_private.client_network writes it (null: unknown).';
+  'Whether a key with this list of networks is accepted from an address as written by
+   bulwark_private.client_network (null: unknown).';
 
 create function bulwark_private.api_key_organizations(permission text)
   returns setof uuid
@@ -204,7 +205,7 @@ create function bulwark_private.api_key_organizations(permission text)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  -- Of a request with role api_key the claims are what PostgREST verified or the hook looked up.
+  -- For the role api_key, PostgREST has verified the claims or the hook has looked them up.
   v_key constant uuid := bulwark_private.uuid_or_null(
     bulwark_private.claims() ->> 'api_key_id'
   );
@@ -227,8 +228,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_organizations(text) is
-  'The organization of the key that the request is made with, if the key holds the permission right
-   now; none where it was revoked or has expired, whatever the token says.';
+  'The organization of the request''s API key if the key holds the permission right now. Empty where
+   the key was revoked or has expired, whatever the token claims.';
 
 create function bulwark_private.api_keys_only_narrow()
   returns trigger
@@ -249,7 +250,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_keys_only_narrow() is
-  'Trigger: a key''s end never moves further away, and a revocation is final, whoever writes.';
+  'Trigger: a key''s expiry never moves later and a revocation is final, for every writer.';
 
 create trigger api_keys_keep_columns
   before update on bulwark.api_keys
@@ -282,7 +283,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.mfa_is_required_in(uuid) is
-  'Whether an organization requires a second factor of its members right now.';
+  'Whether an organization requires a second factor right now.';
 
 create function bulwark.set_api_key_policy(
   organization_id uuid,
@@ -328,13 +329,12 @@ begin
 end;
 $$;
 comment on function bulwark.set_api_key_policy(uuid, boolean, integer) is
-  'Decides whether the organization has API keys at all, and for how many days they are issued at
-   most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go
-   on that were neither revoked nor have expired. Where the organization requires MFA, saying yes
-   needs a verification within mfa.step_up_minutes; a yes that was said without one before MFA was
-   required no longer counts then, and has to be said again. Errors: RBAC_PERMISSION_DENIED,
-   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT,
-   RBAC_UNKNOWN_ORGANIZATION.';
+  'Decides whether the organization allows API keys, and their maximum lifetime in days
+   (settings:write). Disallowing stops all of its keys at once; allowing again reactivates those
+   that were neither revoked nor have expired. Where the organization requires MFA, allowing needs a
+   verification within mfa.step_up_minutes. An earlier decision without one stops counting when MFA
+   becomes required. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED,
+   API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
 
 create policy "Members read what their organizations decided about API keys"
   on bulwark.api_key_policies for select to authenticated
@@ -376,9 +376,9 @@ revoke all on
   from public, anon, authenticated, service_role;
 
 -- API keys: issuing them.
--- Protects against keys that hold more than whoever issues them, that somebody issues in another's
--- name, or that are issued without the second factor that the organization requires. A key is shown
--- once, in the answer; it is made here, so that it is in no statement and no parameter.
+-- Protects against keys that hold more than their issuer, keys issued in another person's name, and
+-- keys issued without the second factor that the organization requires. A key is shown once, in the
+-- answer. It is generated here, so it is in no statement and no parameter.
 -- SECURITY DEFINER: create_api_key, because no client writes keys.
 
 create function bulwark_private.random_base62(length integer)
@@ -397,7 +397,8 @@ begin
     v_bytes := extensions.gen_random_bytes(64);
     for v_place in 0..63 loop
       v_byte := get_byte(v_bytes, v_place);
-      -- 248 is four times 62: beyond it the first characters would come up more often.
+      -- 248 is the largest multiple of 62 in a byte. Larger values are discarded, as they would
+      -- favour the first characters.
       if v_byte < 248 and length(v_text) < random_base62.length then
         v_text := v_text || substr(c_alphabet, 1 + v_byte % 62, 1);
       end if;
@@ -407,7 +408,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.random_base62(integer) is
-  'So many random characters of 0-9A-Za-z, 5.95 bits each.';
+  'A random text of this many characters of 0-9A-Za-z, 5.95 bits each.';
 
 create function bulwark_private.checksum_base62(content text)
   returns text
@@ -442,8 +443,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.checksum_base62(text) is
-  'CRC-32 as six characters of 0-9A-Za-z: tells a mistyped key, and anything else that looks like
-   one, from a key without asking the database.';
+  'CRC-32 as six characters of 0-9A-Za-z. Tells mistyped keys and unrelated tokens from keys without
+   a query.';
 
 create function bulwark_private.require_issuer(organization_id uuid)
   returns uuid
@@ -484,8 +485,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_issuer(uuid) is
-  'The caller, if they may issue keys in the organization now (api_key:create, the organization''s
-   policy, and where it requires MFA a fresh verification). Raises RBAC_NOT_AUTHENTICATED,
+  'The caller, if allowed to issue keys in the organization now: api_key:create, the organization''s
+   policy, and a fresh verification where MFA is required. Raises RBAC_NOT_AUTHENTICATED,
    RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
 
 create function bulwark_private.api_key_expiry(organization_id uuid, wanted timestamptz)
@@ -511,7 +512,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_expiry(uuid, timestamptz) is
-  'When a key that is issued now ends, given what was asked for (null: the default). Raises
+  'The expiry of a key that is issued now, from the requested one (null: the default). Raises
    API_KEY_INVALID_EXPIRY.';
 
 create function bulwark_private.api_key_networks(networks text[])
@@ -539,7 +540,7 @@ begin
       when invalid_text_representation then
         v_network := null;
     end;
-    -- Callers are told apart by the /64 of IPv6, so a narrower network would admit nobody.
+    -- IPv6 callers are identified by their /64, so a narrower network would never match.
     if v_network is null or (family(v_network) = 6 and masklen(v_network) > 64) then
       raise exception 'Cannot issue an API key: a network is none, or an IPv6 one narrower than /64'
         using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK',
@@ -551,7 +552,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_networks(text[]) is
-  'A list of networks as it is kept. Raises API_KEY_INVALID_NETWORK.';
+  'A list of networks in the stored form. Raises API_KEY_INVALID_NETWORK.';
 
 create function bulwark_private.require_scopes(scopes text[], organization_id uuid)
   returns text[]
@@ -589,8 +590,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_scopes(text[], uuid) is
-  'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
-   RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
+  'The scopes without duplicates, if api_user and the caller hold all of them. Raises
+   API_KEY_INVALID_SCOPES, RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS,
+   API_KEY_SCOPE_NOT_HELD.';
 
 create function bulwark_private.require_room_for_key(
   organization_id uuid, owner_id uuid, times integer
@@ -604,8 +606,7 @@ declare
   v_limit constant bigint := (bulwark_private.setting('api_keys.limit_per_owner'))::bigint;
 begin
   perform bulwark_private.lock_count('api_keys', concat_ws('/', organization_id, owner_id));
-  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others
-  -- enough.
+  -- Each key has its own rate limit, so issuing and revoking in turn would evade it.
   if (
     select
       count(*) filter (where k.revoked_at is null and k.expires_at > now()) >= times * v_limit
@@ -622,8 +623,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_room_for_key(uuid, uuid, integer) is
-  'Raises API_KEY_TOO_MANY where a member has so many times api_keys.limit_per_owner keys in force
-   in an organization, or was issued four times as many there within an hour.';
+  'Raises API_KEY_TOO_MANY where a member has reached this multiple of api_keys.limit_per_owner keys
+   in force in an organization, or was issued four times the limit there within an hour.';
 
 create type bulwark.issued_api_key as (
   id uuid,
@@ -634,7 +635,7 @@ create type bulwark.issued_api_key as (
   expires_at timestamptz
 );
 comment on type bulwark.issued_api_key is
-  'A key that was just issued: api_key is the key itself, which nobody can be shown again.';
+  'A key that was just issued. api_key is the key itself, which cannot be shown again.';
 
 create function bulwark_private.issue_api_key(new_key bulwark.api_keys)
   returns bulwark.issued_api_key
@@ -652,8 +653,8 @@ declare
 begin
   v_issued.api_key := v_start || v_secret || bulwark_private.checksum_base62(v_secret);
   v_issued.first_characters := v_start || left(v_secret, 4);
-  -- In assignments, and the statements get what came out of them: what a statement is given is in
-  -- its plan, and some servers log plans.
+  -- Computed in assignments, so that the statements receive parameters: constants in a statement
+  -- are part of its plan, and some servers log plans.
   v_hash := sha256(convert_to(v_issued.api_key, 'UTF8'));
   insert into bulwark.api_keys (
     organization_id, owner_id, name, environment, first_characters, scopes, networks,
@@ -675,7 +676,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.issue_api_key(bulwark.api_keys) is
-  'Makes a key out of what has been checked: <prefix>_<environment>_<32 random
+  'Creates a key from checked values. Format: <prefix>_<environment>_<32 random
    characters><checksum>.';
 
 create function bulwark.create_api_key(
@@ -724,10 +725,10 @@ begin
 end;
 $$;
 comment on function bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text) is
-  'Issues a key to the caller (api_key:create) and shows it, once. scopes: permissions that both
-   programs (the role api_user) and the caller hold. expires_at: 90 days from now unless given, and
-   never without end. networks: from where alone it is accepted. Where the organization requires MFA
-   it has to allow keys, and a second factor to be verified within mfa.step_up_minutes. Errors:
+  'Issues a key to the caller (api_key:create) and shows it once. scopes: permissions that both the
+   role api_user and the caller hold. expires_at: default 90 days from now; every key expires.
+   networks: the only networks it is accepted from. Where the organization requires MFA, it must
+   allow keys and a second factor must be verified within mfa.step_up_minutes. Errors:
    RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, API_KEY_INVALID_NAME, API_KEY_INVALID_SCOPES,
    API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD, API_KEY_INVALID_EXPIRY,
    API_KEY_INVALID_NETWORK, API_KEY_UNKNOWN_ENVIRONMENT, API_KEY_RULE_NOT_OPEN, API_KEY_TOO_MANY,
@@ -735,10 +736,10 @@ comment on function bulwark.create_api_key(uuid, text, text[], timestamptz, text
    MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
 
 -- API keys: rotating, revoking and listing them.
--- Protects against two successors of one key, against whoever would be shown a key that acts for
--- somebody else, and against a revocation whose author or reason is overwritten.
+-- Protects against two successors of one key, against showing a key to anybody but its owner, and
+-- against overwriting the author or reason of a revocation.
 -- SECURITY DEFINER: rotate_api_key, revoke_api_key, because no client writes keys; list_api_keys,
---   because uses are for none to read.
+-- because no client reads uses.
 
 create function bulwark_private.api_key_not_found()
   returns void
@@ -752,7 +753,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_not_found() is
-  'Raises API_KEY_NOT_FOUND, the same for a foreign key and for none.';
+  'Raises API_KEY_NOT_FOUND, the same for another organization''s key and for an unknown one.';
 
 create function bulwark.rotate_api_key(
   key_id uuid,
@@ -777,7 +778,7 @@ begin
     raise exception 'Cannot rotate the API key: the overlap is too long, negative or null'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';
   end if;
-  -- Whoever rotates is shown a key that acts for its owner, so nobody else does.
+  -- The answer contains a key that acts for its owner, so only the owner may rotate it.
   select * into v_key from bulwark.api_keys k where k.id = key_id and k.owner_id = v_owner;
   if not found then
     perform bulwark_private.api_key_not_found();
@@ -813,7 +814,7 @@ begin
     v_key.organization_id,
     coalesce(
       rotate_api_key.expires_at,
-      -- As long again, where that is still allowed.
+      -- The same lifetime again, up to the maximum.
       now() + least(
         v_key.expires_at - v_key.created_at,
         make_interval(days => least(
@@ -827,7 +828,7 @@ begin
     )
   );
   v_issued := bulwark_private.issue_api_key(v_key);
-  -- A limit that was set for the key alone is its successor's too: nobody rotates out of it.
+  -- A rate limit set for this key alone is copied, so that rotation does not evade it.
   insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
   select o.rule, v_issued.id, o.capacity, o.window_seconds
   from bulwark.rate_limit_overrides o
@@ -836,12 +837,12 @@ begin
 end;
 $$;
 comment on function bulwark.rotate_api_key(uuid, interval, timestamptz) is
-  'Issues the successor of a key of one''s own and shows it, once: the same name, networks, rule and
-   limits, and those of its scopes that one still holds. The old key goes on for the overlap. A key
-   has one successor, however many ask at once. While rotated keys go on, one member has as many
-   again as api_keys.limit_per_owner. Errors: API_KEY_NOT_FOUND, API_KEY_ALREADY_ROTATED,
-   API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY, API_KEY_TOO_MANY, and those
-   of create_api_key about whoever issues.';
+  'Issues the successor of the caller''s own key and shows it once. The successor has the same name,
+   networks, rule and limits, and those scopes that the caller still holds. The old key stays valid
+   for the overlap. A key has one successor, also under concurrent calls. During the overlap a
+   member may have twice api_keys.limit_per_owner keys. Errors: API_KEY_NOT_FOUND,
+   API_KEY_ALREADY_ROTATED, API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY,
+   API_KEY_TOO_MANY, and those of create_api_key about the issuer.';
 
 create function bulwark_private.end_api_key(key bulwark.api_keys, because text, revoked_by uuid)
   returns bulwark.api_keys
@@ -869,7 +870,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.end_api_key(bulwark.api_keys, text, uuid) is
-  'Revokes a key, once: the first reason stays.';
+  'Revokes a key once; the first reason is kept.';
 
 create function bulwark_private.find_revocable_key(key_id uuid)
   returns bulwark.api_keys
@@ -920,9 +921,9 @@ begin
 end;
 $$;
 comment on function bulwark.revoke_api_key(uuid, text) is
-  'Ends a key for good, on its next use: one''s own always, anybody''s with api_key:revoke in its
-   organization. A key that is revoked already stays as it is. Errors: API_KEY_NOT_FOUND,
-   API_KEY_INVALID_REASON, RBAC_NOT_AUTHENTICATED.';
+  'Revokes a key for good, with effect on its next use: the caller''s own, or any key of an
+   organization where the caller holds api_key:revoke. A revoked key stays as it is. Errors:
+   API_KEY_NOT_FOUND, API_KEY_INVALID_REASON, RBAC_NOT_AUTHENTICATED.';
 
 create function bulwark.list_api_keys(
   organization_id uuid,
@@ -965,7 +966,7 @@ begin
     v_all := bulwark_private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
   end if;
   return query
-    -- The page first: what its keys may right now is asked for no others.
+    -- Limits the page first, so that permissions are computed for its keys only.
     with page as materialized (
       select k.*
       from bulwark.api_keys k
@@ -1004,20 +1005,20 @@ begin
 end;
 $$;
 comment on function bulwark.list_api_keys(uuid, boolean, uuid, integer) is
-  'The keys of an organization, newest first: with api_key:read all, otherwise one''s own; before is
-   the id of the last one of the page before. status is active, suspended (it may nothing right
-   now), expired or revoked; effective_scopes is what it may right now; last_used_at is exact to
-   api_keys.use_precision_seconds and does not count reads with the header x-api-key. Errors:
-   RBAC_NOT_AUTHENTICATED.';
+  'The keys of an organization, newest first: all with api_key:read, otherwise the caller''s own.
+   before is the id of the last key of the previous page. status is active, suspended (no
+   permissions right now), expired or revoked. effective_scopes are the permissions right now.
+   last_used_at is exact to api_keys.use_precision_seconds and does not count reads with the header
+   x-api-key. Errors: RBAC_NOT_AUTHENTICATED.';
 
 -- API keys in use: exchanged for a token by the function api-keys, or sent to the Data API as
--- header x-api-key and resolved in front of the request.
--- Protects against telling apart why a key is refused: a key that is wrong, malformed, revoked,
--- expired, foreign, suspended or sent from elsewhere takes the same steps to the same answer; and
--- against a raw key that stays around: it is hashed at once, taken out of the request's headers,
--- and refused where the server would log it.
--- SECURITY DEFINER: resolve_api_key, because hashes are for no client; exchange_api_key and
---   report_leaked_api_keys, because they are not for the service role either.
+-- header x-api-key and resolved before the request.
+-- Protects against finding out why a key is refused: a wrong, malformed, revoked, expired,
+-- suspended or foreign key, or one from another network, takes the same steps to the same answer.
+-- Protects the raw key: it is hashed at once, removed from the request's headers, and refused where
+-- the server would log it.
+-- SECURITY DEFINER: resolve_api_key, because no client reads hashes; exchange_api_key and
+-- report_leaked_api_keys, because the service role does not read them either.
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('api_key_leaked', 'critical', 'An API key was found in public and has been revoked');
@@ -1031,9 +1032,9 @@ create type bulwark_private.found_api_key as (
   in_force boolean
 );
 comment on type bulwark_private.found_api_key is
-  'What a key was found to be; whether it is accepted from where it came is still to be asked.';
+  'Result of a key look-up. Does not say whether the key is accepted from the request''s address.';
 
-create function bulwark_private.api_key_standing(api_key_id uuid)
+create function bulwark_private.api_key_status(api_key_id uuid)
   returns bulwark_private.found_api_key
   language plpgsql
   stable
@@ -1047,9 +1048,8 @@ begin
     k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
   into v_key
   from bulwark_private.api_key_states k
-  -- The limits keep the planner from finding out for every key there is what it holds. Where it
-  -- holds nothing, the steps that were not taken for its owner's role are taken for api_user
-  -- instead, and count for nothing: being refused for that shall not be faster.
+  -- The limits keep the planner from computing the permissions of every key. The fallback to
+  -- api_user makes a key without permissions take the same steps, so that the time does not tell.
   left join lateral (
     (select true as holds from bulwark_private.api_key_holdings o where o.api_key_id = k.id limit 1)
     union all
@@ -1065,12 +1065,12 @@ begin
     )
     limit 1
   ) h on true
-  where k.id = api_key_standing.api_key_id;
+  where k.id = api_key_status.api_key_id;
   return v_key;
 end;
 $$;
-comment on function bulwark_private.api_key_standing(uuid) is
-  'What there is to know of a key: in force if it may anything right now.';
+comment on function bulwark_private.api_key_status(uuid) is
+  'The status of a key: in force if it has any permission right now.';
 
 create function bulwark_private.find_api_key(key_hash bytea)
   returns bulwark_private.found_api_key
@@ -1084,9 +1084,8 @@ declare
   v_key bulwark_private.found_api_key;
   v_known boolean;
 begin
-  -- The hash or the next one after it (after the last comes the first): where there is no such key,
-  -- the same steps are taken with another, so that how long a refusal takes does not tell what it
-  -- is for.
+  -- Finds the hash or the next one (after the last one the first), so that an unknown key takes the
+  -- same steps and the time of a refusal tells nothing.
   select f.api_key_id, f.known into v_id, v_known
   from (
     (
@@ -1100,14 +1099,14 @@ begin
     (select h.api_key_id, false from bulwark_private.api_key_hashes h order by h.key_hash limit 1)
     limit 1
   ) f;
-  v_key := bulwark_private.api_key_standing(v_id);
+  v_key := bulwark_private.api_key_status(v_id);
   v_key.in_force := v_key.in_force and v_known;
   return v_key;
 end;
 $$;
 comment on function bulwark_private.find_api_key(bytea) is
-  'The key with this SHA-256, in force if it may anything right now. Where it is not in force the
-   rest is some other key''s and means nothing.';
+  'The key with this SHA-256, in force if it has any permission right now. Where it is not in force,
+   the other columns belong to another key and mean nothing.';
 
 create function bulwark_private.api_key_use_is_due(api_key_id uuid)
   returns boolean
@@ -1122,14 +1121,14 @@ begin
     cross join bulwark.settings s
     where u.api_key_id = api_key_use_is_due.api_key_id
       and s.name = 'api_keys.use_precision_seconds'
-      -- A moment that is still to come was written by a clock that has jumped back since.
+      -- A time in the future comes from a clock that was set back since.
       and u.last_used_at between clock_timestamp() - make_interval(secs => s.value::float8)
         and clock_timestamp()
   );
 end;
 $$;
 comment on function bulwark_private.api_key_use_is_due(uuid) is
-  'Whether api_keys.use_precision_seconds have passed since a use of the key was noted.';
+  'Whether api_keys.use_precision_seconds have passed since the last recorded use of the key.';
 
 create function bulwark_private.note_api_key_use(
   api_key_id uuid, organization_id uuid, address text
@@ -1141,7 +1140,8 @@ create function bulwark_private.note_api_key_use(
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
-  -- Nobody waits to say the same a moment later, and in a stricter isolation nobody fails for it.
+  -- Skips instead of waiting: a concurrent call records the same. In stricter isolation levels the
+  -- update could fail the request.
   if current_setting('transaction_isolation') <> 'read committed'
     or not pg_try_advisory_xact_lock(hashtextextended('bulwark.api_key/' || api_key_id, 0)) then
     return;
@@ -1155,7 +1155,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_api_key_use(uuid, uuid, text) is
-  'Remembers when and from which network a key was used, unless somebody else is doing it.';
+  'Records when and from which network a key was used, unless a concurrent call is doing so.';
 
 create function bulwark.exchange_api_key(key_hash text, address text default null)
   returns table (
@@ -1176,7 +1176,7 @@ create function bulwark.exchange_api_key(key_hash text, address text default nul
   rows 1
   security definer            -- definer because not even the service role reads hashes
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+  set lock_timeout = '1s'     -- a request does not wait long for a rate limit bucket that is locked
 as $$
 #variable_conflict use_variable
 declare
@@ -1200,8 +1200,8 @@ begin
       v_key.rate_limit_rule, null, v_key.id, v_address, null, v_key.organization_id
     );
   else
-    -- What is refused is charged to where it comes from, so that trying is limited and the key that
-    -- somebody else holds is not.
+    -- Refusals are charged to the address and not to the key, so that guessing is limited and the
+    -- holder of the key is not.
     v_identifiers := bulwark_private.rate_limit_identifiers('caller', null, null, v_address, null);
     v_decision := bulwark_private.decide_rate_limit(
       'api_default', v_identifiers.kinds, v_identifiers.names, v_address, 1, null, null, null
@@ -1219,23 +1219,22 @@ begin
 end;
 $$;
 comment on function bulwark.exchange_api_key(text, text) is
-  'Whose key has this SHA-256 in hex (service role only), with the rate limit''s decision:
-   api_key_id is null for every key that is not in force, whatever the reason. The address is what a
-   trusted proxy wrote. Errors: API_KEY_INVALID_HASH.';
+  'The owner of the key with this SHA-256 in hex, with the decision of the rate limit (service role
+   only). api_key_id is null for every key that is not in force. The address is the one written by a
+   trusted proxy. Errors: API_KEY_INVALID_HASH.';
 
 create function bulwark_private.parameters_are_logged()
   returns boolean
-  language plpgsql            -- not sql: an sql function is planned anew at every call
+  language plpgsql            -- plpgsql, because an sql function is planned anew at every call
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   return current_setting('log_parameter_max_length') <> '0'
     or current_setting('log_parameter_max_length_on_error') <> '0'
-    -- A plan that is made for these parameters holds them.
+    -- A custom plan contains the parameters.
     or current_setting('debug_print_plan') <> 'off'
-    -- Modules that write parameters and plans by settings of their own; null where they are not
-    -- there.
+    -- Settings of modules that log parameters or plans; null where the module is not loaded.
     or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
       and (
         coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
@@ -1247,9 +1246,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.parameters_are_logged() is
-  'Whether on this connection the server may write the parameters of statements to its log, of which
-   the headers of a request are one: where statements are logged, are slow or fail, or with their
-   plans.';
+  'Whether the server may log statement parameters on this connection. The headers of a request are
+   such a parameter. Covers logs of all, slow and failed statements, and of plans.';
 
 create function bulwark_private.resolve_api_key()
   returns jsonb
@@ -1268,7 +1266,7 @@ begin
   begin
     v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
   exception
-    -- What cannot be read (a null byte, say) is refused here, by an error that quotes none of it.
+    -- Unreadable headers (a null byte, say) are refused here, by an error that does not quote them.
     when data_exception then
       v_headers := null;
   end;
@@ -1276,16 +1274,17 @@ begin
     perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
   end if;
   if v_role = 'api_key' then
-    -- A token outlives the key it was made of by minutes; this request does not.
+    -- The token may be valid for minutes after its key ended, so the key is checked again.
     v_claims := bulwark_private.claims()::jsonb;
-    -- One that names a person besides is none of ours: policies of the host would believe it.
+    -- Bulwark signs no token of a key with a person's id. Policies of the host would trust that id.
     if not v_claims ? 'sub' then
-      v_key := bulwark_private.api_key_standing(
+      v_key := bulwark_private.api_key_status(
         bulwark_private.uuid_or_null(v_claims ->> 'api_key_id')
       );
     end if;
   elsif v_role = 'anon' then
-    -- The log may have the key by now: whoever sends it hears so at once, be it right or wrong.
+    -- The key may be in the log by now. The sender is told at once, whether the key is right or
+    -- not.
     if bulwark_private.parameters_are_logged() then
       raise exception 'Cannot authenticate: the server may log the headers of requests'
         using errcode = 'PT503', detail = 'API_KEY_HEADER_CLOSED',
@@ -1295,10 +1294,10 @@ begin
       sha256(convert_to(coalesce(v_headers ->> 'x-api-key', ''), 'UTF8'))
     );
   elsif v_headers is not null then
-    -- Whoever is somebody already stays who they are.
+    -- A request that is already authenticated keeps its identity.
     return null;
   end if;
-  -- The address is looked for where it is asked for, and in front of every refusal.
+  -- The address is read in every refusal too, so that the time does not tell.
   if v_key.in_force is not true or v_key.networks is not null or v_headers is null then
     v_address := bulwark_private.client_address(v_headers);
     if (
@@ -1326,10 +1325,10 @@ begin
 end;
 $$;
 comment on function bulwark_private.resolve_api_key() is
-  'The part of check_request that knows API keys: takes the header x-api-key out of every request,
-   and answers the claims of its key where the request is nobody''s yet, null otherwise. Raises
-   API_KEY_INVALID for a key, or a token of one, that is not in force, and API_KEY_HEADER_CLOSED for
-   every key where the server may log it. A read leaves no trace of use, since its transaction
+  'The part of check_request that resolves API keys. Removes the header x-api-key from every
+   request. Returns the claims of the key if the request is not authenticated otherwise, else null.
+   Raises API_KEY_INVALID for a key, or its token, that is not in force, and API_KEY_HEADER_CLOSED
+   for every key where the server may log it. Reads do not record a use, since their transaction
    writes nothing.';
 
 create function bulwark.report_leaked_api_keys(reports jsonb)
@@ -1347,7 +1346,7 @@ begin
     raise exception 'Cannot take the report: it is no list of at most 1000'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REPORT';
   end if;
-  -- In order of the hash, so that two reports of the same keys do not wait in a circle.
+  -- In order of the hash, so that two reports of the same keys cannot deadlock.
   for v_report in
     select r.report
     from jsonb_array_elements(reports) as r (report)
@@ -1374,13 +1373,13 @@ begin
 end;
 $$;
 comment on function bulwark.report_leaked_api_keys(jsonb) is
-  'Revokes the keys of a report and raises a critical security event for each that was still in use
-   (service role only). A report is a list of {key_hash, url, source}; the answer does not tell
-   which of them exist. Errors: API_KEY_INVALID_REPORT.';
+  'Revokes the keys of a report and raises a critical security event for each that was in force
+   (service role only). A report is a list of {key_hash, url, source}. The answer does not tell
+   which of the keys exist. Errors: API_KEY_INVALID_REPORT.';
 
--- PostgREST passes the headers of a request on as a parameter of a statement, and a server that
--- logs statements logs their parameters. Those of the Data API's connections stay out of the log;
--- where that is for a superuser to say, the header is closed until one has.
+-- PostgREST passes request headers as a statement parameter, and a server that logs statements logs
+-- parameters. This turns such logs off for the Data API's connections. Where only a superuser may
+-- do so, the header stays closed until it is done.
 do $$
 declare
   v_setting text;
@@ -1389,7 +1388,7 @@ begin
     '{log_parameter_max_length, auto_explain.log_parameter_max_length}'::text[]
   loop
     continue when current_setting(v_setting, true) is null;
-    -- Each by itself: not being allowed one shall not undo the other.
+    -- One block each, so that a refused setting does not undo the others.
     begin
       execute format('alter role authenticator set %s = 0', v_setting);
     exception
@@ -1400,23 +1399,23 @@ begin
 end;
 $$;
 
--- API keys, what an admission follows from: of a table's policies and privileges for people, those
--- that make sense for a program, and what Bulwark then made of them, in a form that compares.
--- Protects against a key that gets by a table what no person has there: a condition that is more
--- than a permission counts for nothing, a restriction counts whoever it names.
+-- API keys, deriving access: computes a key's access to a table from the policies and privileges of
+-- signed-in people, and the resulting state in comparable form.
+-- Protects against a key that gets more than people have: a permissive policy counts only if it is
+-- a plain permission, a restrictive policy counts always.
 -- No function here is SECURITY DEFINER.
 
-create table bulwark_private.api_key_admissions (
+create table bulwark_private.api_key_table_access (
   relation regclass primary key,
   options jsonb not null,
   derived jsonb not null,
   made jsonb not null,
   admitted_at timestamptz not null default now()
 );
-comment on table bulwark_private.api_key_admissions is
-  'The tables that admit API keys: as they were asked to, what followed from their policies and
-   privileges then, and what was made of it.';
-alter table bulwark_private.api_key_admissions enable row level security;
+comment on table bulwark_private.api_key_table_access is
+  'The tables that are open to API keys: the requested options, the access derived from the table''s
+   policies and privileges then, and the resulting state.';
+alter table bulwark_private.api_key_table_access enable row level security;
 
 create function bulwark_private.plain_permission_policy(expression text)
   returns boolean
@@ -1432,8 +1431,9 @@ as $$
   );
 $$;
 comment on function bulwark_private.plain_permission_policy(text) is
-  'Whether a policy''s expression, as Postgres writes it, is a permission in the row''s organization
-   and nothing else: <column> = any (array(select bulwark.organizations_with(''x:y''))).';
+  'Whether a policy''s expression, as printed by Postgres, is a permission in the row''s
+   organization and nothing else: <column> = any (array(select
+   bulwark.organizations_with(''x:y''))).';
 
 create function bulwark_private.applies_to(roles oid[], member name)
   returns boolean
@@ -1447,7 +1447,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.applies_to(oid[], name) is
-  'Whether a policy for these roles is one for a member: 0 is everybody.';
+  'Whether a policy for these roles applies to a role; 0 is PUBLIC.';
 
 create function bulwark_private.api_key_policies_of(target regclass, options jsonb)
   returns table (command text, using_expression text, check_expression text)
@@ -1480,7 +1480,7 @@ begin
   return query
     select
       c.command,
-      -- In an order that no collation changes: a restored dump may have another.
+      -- The order must not depend on the collation: a restored dump may have another one.
       string_agg(distinct e.using_expression collate "C", ' OR '),
       string_agg(distinct e.check_expression collate "C", ' OR ')
     from (values ('select', 'r'::"char"), ('insert', 'a'), ('update', 'w'), ('delete', 'd'))
@@ -1504,9 +1504,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_policies_of(regclass, jsonb) is
-  'What an admission makes of a table: for each command the condition under which a key may. Without
-   options: those policies for signed-in people that are a permission in the row''s organization and
-   nothing else, joined by or; any other policy gives a key nothing.';
+  'The condition for keys on each command of a table. Without options it is the plain permission
+   policies for signed-in people, joined by or; all other policies give a key nothing.';
 
 create function bulwark_private.sequences_of(target regclass)
   returns setof regclass
@@ -1521,7 +1520,7 @@ as $$
   where d.refclassid = 'pg_class'::regclass and d.refobjid = target and d.deptype = 'a';
 $$;
 comment on function bulwark_private.sequences_of(regclass) is
-  'The sequences of a table''s serial columns; an identity column''s is asked of nobody.';
+  'The sequences of a table''s serial columns. Identity columns need no privilege.';
 
 create function bulwark_private.api_key_derivation(target regclass, options jsonb)
   returns jsonb
@@ -1535,7 +1534,7 @@ as $$
       jsonb_build_object(
         'using', p.using_expression,
         'check', p.check_expression,
-        -- Null: the whole table; commands that a key gets on no column at all have an empty list.
+        -- Null: the whole table. A command that a key gets on no column has an empty list.
         'columns', case
           when not has_table_privilege('authenticated', target, p.command) then coalesce(
             (
@@ -1560,7 +1559,8 @@ as $$
       from bulwark_private.sequences_of(target) as s (sequence)
       where has_sequence_privilege('authenticated', s.sequence, 'usage')
     ),
-    -- What restricts people restricts keys; what names everybody or keys does so by itself.
+    -- Restrictive policies for people are copied for keys; those for PUBLIC or api_key apply
+    -- anyway.
     'copies', (
       select jsonb_agg(to_jsonb(r) - 'name' - 'roles' order by r.name collate "C")
       from bulwark_private.policies_of(target, '') r
@@ -1574,8 +1574,7 @@ as $$
   having count(*) > 0;
 $$;
 comment on function bulwark_private.api_key_derivation(regclass, jsonb) is
-  'All that an admission makes a table''s policies and privileges out of, as it is now; null where
-   nothing is to be admitted.';
+  'The access to a table for API keys as it would be derived now; null where it would be empty.';
 
 create function bulwark_private.api_key_privileges(target regclass)
   returns jsonb
@@ -1603,9 +1602,9 @@ as $$
   ) p;
 $$;
 comment on function bulwark_private.api_key_privileges(regclass) is
-  'What a table, each of its columns and the sequences of its serial columns grant to API keys.';
+  'The privileges of API keys on a table, its columns and the sequences of its serial columns.';
 
-create function bulwark_private.api_key_admission_state(target regclass)
+create function bulwark_private.api_key_access_state(target regclass)
   returns jsonb
   language sql
   stable
@@ -1619,18 +1618,18 @@ as $$
     'privileges', bulwark_private.api_key_privileges(target)
   );
 $$;
-comment on function bulwark_private.api_key_admission_state(regclass) is
-  'The policies and privileges by which a table admits API keys, as they are now.';
+comment on function bulwark_private.api_key_access_state(regclass) is
+  'The current policies and privileges of a table that are about API keys.';
 
 select bulwark.enable_audit(
-  'bulwark_private.api_key_admissions',
+  'bulwark_private.api_key_table_access',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- API keys, what stands against an admission: why a table admits none, and, once it does, what came
--- later that would have refused it.
--- Protects against what no policy of the table binds: ways around it by inheritance, cascades,
--- rules and ownership, and restrictions that ask who the person is, where a key is nobody.
+-- API keys, eligibility of tables: why a table cannot be opened to keys, also as later changes make
+-- it.
+-- Protects against access that no policy of the table controls: inheritance, cascades, rules and
+-- ownership. Protects against restrictive policies that ask for a person: a key has no person.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.is_of_bulwark(target regclass)
@@ -1646,7 +1645,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.is_of_bulwark(regclass) is
-  'Whether a table is one of Bulwark''s own: what is in those keys ask functions for, if at all.';
+  'Whether a table is one of Bulwark''s own. Keys reach its contents through functions only.';
 
 create function bulwark_private.asks_the_row_alone(expression text)
   returns boolean
@@ -1655,8 +1654,8 @@ create function bulwark_private.asks_the_row_alone(expression text)
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
-  -- By what is known to be harmless: a function or a query that is not recognized may ask anything,
-  -- and so may one of another schema that is called alike.
+  -- An allow list: an unknown function or query may depend on the person, and so may one of the
+  -- same name in another schema.
   select expression is null
     or bulwark_private.plain_permission_policy(expression)
     or regexp_replace(
@@ -1665,10 +1664,10 @@ as $$
       || '|system_user|current_catalog|current_schema)\M');
 $$;
 comment on function bulwark_private.asks_the_row_alone(text) is
-  'Whether a policy''s expression, as Postgres writes it, asks nothing but the row, the time or a
-   permission, so that a key gets the answer that its owner gets, or a narrower one.';
+  'Whether a policy''s expression, as printed by Postgres, depends only on the row, the time or a
+   permission, so that a key gets the same result as its owner, or a narrower one.';
 
-create function bulwark_private.guarded_tables_behind(target regclass, commands text[])
+create function bulwark_private.mfa_required_tables_behind(target regclass, commands text[])
   returns setof regclass
   language sql
   stable
@@ -1688,7 +1687,7 @@ as $$
     cross join lateral (
       select i.inhrelid, b.command from pg_catalog.pg_inherits i where i.inhparent = b.oid
       union all
-      -- What a cascade writes is written as the table's owner, whom no policy binds.
+      -- Cascades run as the table's owner, who is not subject to policies.
       select k.conrelid, case when k.confdeltype = 'c' then b.command else 'update' end
       from pg_catalog.pg_constraint k
       where k.contype = 'f'
@@ -1710,11 +1709,11 @@ as $$
   where g.relation in (select a.oid from above a union all select b.oid from below b)
   order by g.relation::text collate "C";
 $$;
-comment on function bulwark_private.guarded_tables_behind(regclass, text[]) is
-  'Tables that ask for a second factor and that these commands on a table go around: the table, what
-   it is a partition or child of, its own partitions and children, what foreign keys cascade to.';
+comment on function bulwark_private.mfa_required_tables_behind(regclass, text[]) is
+  'The tables with an MFA requirement that these commands on a table would bypass: the table itself,
+   its parents, its partitions and children, and the targets of cascading foreign keys.';
 
-create function bulwark_private.api_key_obstacles(target regclass, commands text[])
+create function bulwark_private.api_key_eligibility_problems(target regclass, commands text[])
   returns table (code text, problem text, hint text)
   language sql
   stable
@@ -1751,9 +1750,10 @@ as $$
       else format('%s leads around the second factor that %s asks for', target, g)
     end,
     'A key never passes where a second factor is required'
-  from bulwark_private.guarded_tables_behind(target, commands) as g
+  from bulwark_private.mfa_required_tables_behind(target, commands) as g
   union all
-  -- Of policies that a host application wrote itself: by what a second factor is asked with.
+  -- Recognizes an MFA requirement in the host application's own policies by the functions and
+  -- claims it uses.
   select
     'API_KEY_TABLE_NEEDS_MFA',
     format('people have %s on %s after a second factor alone', upper(c.command), target),
@@ -1809,14 +1809,15 @@ as $$
   where g.grantee in (0, 'api_key'::regrole)
     and g.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE');
 $$;
-comment on function bulwark_private.api_key_obstacles(regclass, text[]) is
-  'Why a table cannot admit keys with these commands, in the words of an error; none where it can.';
+comment on function bulwark_private.api_key_eligibility_problems(regclass, text[]) is
+  'The reasons why a table cannot be opened to keys for these commands, with error code and hint;
+   empty where it can.';
 
--- API keys and tables: a table that admits keys, under the permissions that its own policies ask.
--- Protects against a table that opens to programs by accident: none does unless it is said,
--- policies for people (auth.uid() = owner) do not count for keys, and each command, admitted or
--- not, is bound by a restrictive policy, so that no policy for everybody opens it further.
--- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
+-- API keys, access to tables: opens a table to keys under the permissions of its own policies.
+-- Protects against opening a table by accident: tables are closed by default, policies for people
+-- (auth.uid() = owner) do not count for keys, and every command has a restrictive policy for keys,
+-- so that no policy for PUBLIC opens more.
+-- No function here is SECURITY DEFINER: the tables belong to the caller.
 
 create function bulwark.expel_api_keys(target regclass)
   returns void
@@ -1827,7 +1828,7 @@ as $$
 declare
   v_sequence regclass;
 begin
-  delete from bulwark_private.api_key_admissions a where a.relation = target;
+  delete from bulwark_private.api_key_table_access a where a.relation = target;
   if not found then
     raise exception 'Cannot expel API keys: % does not admit them', target
       using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED';
@@ -1840,8 +1841,8 @@ begin
 end;
 $$;
 comment on function bulwark.expel_api_keys(regclass) is
-  'Closes a table to API keys again. What another role has granted them stays, and
-   bulwark.api_key_table_problems tells it. Errors: API_KEY_TABLE_NOT_ADMITTED.';
+  'Closes a table to API keys again. Grants by other roles stay and are listed by
+   bulwark.api_key_table_problems. Errors: API_KEY_TABLE_NOT_ADMITTED.';
 
 create function bulwark_private.open_to_api_keys(target regclass, command text, derived jsonb)
   returns void
@@ -1870,7 +1871,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.open_to_api_keys(regclass, text, jsonb) is
-  'Gives keys one command on a table, under what was derived for it: on the columns on which
+  'Opens one command on a table to keys under the derived condition, on the columns on which
    signed-in people have it.';
 
 create function bulwark.admit_api_keys(
@@ -1888,7 +1889,7 @@ as $$
 declare
   v_command text;
   v_derived jsonb;
-  v_obstacle record;
+  v_problem record;
   v_options jsonb := jsonb_strip_nulls(jsonb_build_object(
     'read', read_permission, 'write', write_permission, 'delete', delete_permission
   ));
@@ -1915,24 +1916,24 @@ begin
     end if;
   end if;
   v_derived := bulwark_private.api_key_derivation(target, v_options);
-  for v_obstacle in
+  for v_problem in
     select o.*
-    from bulwark_private.api_key_obstacles(
+    from bulwark_private.api_key_eligibility_problems(
       target, array(select c.command from jsonb_object_keys(v_derived -> 'commands') as c (command))
     ) o
   loop
-    raise exception 'Cannot admit API keys: %', v_obstacle.problem
-      using errcode = 'wrong_object_type', detail = v_obstacle.code, hint = v_obstacle.hint;
+    raise exception 'Cannot admit API keys: %', v_problem.problem
+      using errcode = 'wrong_object_type', detail = v_problem.code, hint = v_problem.hint;
   end loop;
   if v_derived is null then
     raise exception 'Cannot admit API keys: no policy of % is a permission alone', target
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_NOTHING_TO_ADMIT',
             hint = 'Name the permissions: read_permission, write_permission, delete_permission';
   end if;
-  if exists (select from bulwark_private.api_key_admissions a where a.relation = target) then
+  if exists (select from bulwark_private.api_key_table_access a where a.relation = target) then
     perform bulwark.expel_api_keys(target);
   end if;
-  -- What somebody else has granted, only they can revoke.
+  -- Grants by other roles can be revoked by those roles only.
   if bulwark_private.api_key_privileges(target) <> '[]' then
     raise exception 'Cannot admit API keys: % or its sequences are granted to them already', target
       using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_OPEN_OTHERWISE',
@@ -1944,7 +1945,8 @@ begin
         target, v_command, v_derived -> 'commands' -> v_command
       );
     end if;
-    -- What is not opened is bound as well, so that no grant and no policy beside this opens it.
+    -- Closed commands get a restrictive policy too, so that other grants and policies do not open
+    -- them.
     perform bulwark_private.make_policy(
       target, 'bulwark_api_key_restrictive_' || v_command, false, v_command, '{api_key}',
       coalesce(v_derived #>> array['commands', v_command, 'using'], 'false'),
@@ -1965,21 +1967,21 @@ begin
   )
   from jsonb_array_elements(nullif(v_derived -> 'copies', 'null'))
     with ordinality as c (copy, place);
-  insert into bulwark_private.api_key_admissions (relation, options, derived, made)
-  values (target, v_options, v_derived, bulwark_private.api_key_admission_state(target));
+  insert into bulwark_private.api_key_table_access (relation, options, derived, made)
+  values (target, v_options, v_derived, bulwark_private.api_key_access_state(target));
 end;
 $$;
 comment on function bulwark.admit_api_keys(regclass, text, text, text, name) is
-  'Opens a table to API keys. Without permissions: each command under those of the table''s policies
-   for signed-in people that are a permission in the row''s organization and nothing else. With
-   them: select under read_permission, insert and update under write_permission, delete under
-   delete_permission, each in the organization that organization_column names, and no other command.
-   Keys get no privilege that signed-in people lack, and the table''s restrictive policies hold for
-   them too. Call it again after changing policies; bulwark.api_key_table_problems tells. Errors:
-   those of bulwark_private.api_key_obstacles (API_KEY_TABLE_WITHOUT_RLS, API_KEY_TABLE_OF_BULWARK,
-   API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA, API_KEY_RESTRICTION_UNCLEAR,
-   API_KEY_TABLE_OPEN_OTHERWISE), API_KEY_NOTHING_TO_ADMIT, API_KEY_INVALID_ORGANIZATION_COLUMN,
-   API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+  'Opens a table to API keys. Without permissions: each command under the table''s policies for
+   signed-in people that are a permission in the row''s organization and nothing else. With
+   permissions: select under read_permission, insert and update under write_permission, delete under
+   delete_permission, each in the organization in organization_column, and no other command. Keys
+   get no privilege that signed-in people lack, and the table''s restrictive policies apply to them
+   too. Call it again after changing policies (bulwark.api_key_table_problems lists such changes).
+   Errors: those of bulwark_private.api_key_eligibility_problems (API_KEY_TABLE_WITHOUT_RLS,
+   API_KEY_TABLE_OF_BULWARK, API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA,
+   API_KEY_RESTRICTION_UNCLEAR, API_KEY_TABLE_OPEN_OTHERWISE), API_KEY_NOTHING_TO_ADMIT,
+   API_KEY_INVALID_ORGANIZATION_COLUMN, API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark_private.open_to_everybody(target regclass)
   returns boolean
@@ -2009,9 +2011,9 @@ as $$
   );
 $$;
 comment on function bulwark_private.open_to_everybody(regclass) is
-  'Whether PUBLIC, and so a key, has a privilege on a relation that its policies do not take back.';
+  'Whether PUBLIC, and so a key, has a privilege on a relation that no policy limits.';
 
-create function bulwark_private.open_beside_admissions()
+create function bulwark_private.unlisted_api_key_access()
   returns setof regclass
   language sql
   stable
@@ -2020,7 +2022,7 @@ create function bulwark_private.open_beside_admissions()
 as $$
   with tables (oid) as (
     select c.oid
-    from bulwark_private.api_key_admissions a
+    from bulwark_private.api_key_table_access a
     join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
   ),
   admitted (oid) as materialized (
@@ -2036,7 +2038,7 @@ as $$
     and (
       bulwark_private.api_key_privileges(c.oid) <> '[]'
       or pg_has_role('api_key', c.relowner, 'usage')
-      -- What extensions open to everybody, they open to keys.
+      -- Relations that extensions open to PUBLIC are deliberate.
       or bulwark_private.open_to_everybody(c.oid)
         and has_schema_privilege('api_key', n.oid, 'usage')
         and not exists (
@@ -2045,7 +2047,7 @@ as $$
         )
     )
     and c.oid not in (select a.oid from admitted a)
-    -- Such a view gives a key what the tables under it give it.
+    -- Views with security_invoker only show rows of tables that are open to the key.
     and not (
       c.relkind = 'v'
       and coalesce(c.reloptions, '{}') && array[
@@ -2056,8 +2058,9 @@ as $$
       )
     );
 $$;
-comment on function bulwark_private.open_beside_admissions() is
-  'What admits no keys and is open to them: granted to them or to everybody, or theirs.';
+comment on function bulwark_private.unlisted_api_key_access() is
+  'The relations that are open to API keys without admit_api_keys: by a grant to api_key or to
+   PUBLIC, or by ownership.';
 
 create function bulwark.api_key_table_problems()
   returns table (relation text, problem text)
@@ -2067,16 +2070,16 @@ create function bulwark.api_key_table_problems()
   set search_path = pg_catalog, pg_temp
 as $$
   select a.relation::text, p.problem
-  from bulwark_private.api_key_admissions a
-  -- A table that was dropped has no problems, nor has what got its number since and is no table.
+  from bulwark_private.api_key_table_access a
+  -- Skips tables that were dropped, also where their OID was reused by another kind of relation.
   join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
   cross join lateral (
     select o.problem
-    from bulwark_private.api_key_obstacles(
+    from bulwark_private.api_key_eligibility_problems(
       a.relation,
       array(select k.command from jsonb_object_keys(a.derived -> 'commands') as k (command))
     ) o
-    -- A guard that came later binds keys too: it closes the table to them, whatever is behind it.
+    -- An MFA requirement added later applies to keys too and closes the table, so it is no problem.
     where o.code <> 'API_KEY_TABLE_NEEDS_MFA'
       or not exists (select from bulwark_private.mfa_guards g where g.relation = a.relation)
     union all
@@ -2084,11 +2087,11 @@ as $$
     where bulwark_private.api_key_derivation(a.relation, a.options) is distinct from a.derived
     union all
     select 'what admits and bounds API keys has changed: admit them again'
-    where bulwark_private.api_key_admission_state(a.relation) is distinct from a.made
+    where bulwark_private.api_key_access_state(a.relation) is distinct from a.made
   ) p
   union all
   select o::text, 'open to API keys without having been admitted'
-  from bulwark_private.open_beside_admissions() as o
+  from bulwark_private.unlisted_api_key_access() as o
   union all
   select null, 'the role api_key has rights of its own, or another role''s'
   from pg_catalog.pg_roles r
@@ -2109,9 +2112,10 @@ as $$
   );
 $$;
 comment on function bulwark.api_key_table_problems() is
-  'What is not as admit_api_keys left it, what came since that it would have refused, and what is
-   open to API keys without it; without a relation, what the role has. For the tests of the host
-   application: it has to be empty. SECURITY DEFINER functions and triggers are not seen.';
+  'Differences from the state that admit_api_keys left, reasons added since why a table is not
+   eligible, and relations open to API keys in other ways; relation is null for rights of the role
+   api_key itself. For the tests of the host application, where the result must be empty. Does not
+   inspect SECURITY DEFINER functions and triggers.';
 
 revoke all on table
   bulwark.api_key_policies,
@@ -2121,7 +2125,7 @@ revoke all on table
   bulwark_private.api_key_states,
   bulwark_private.api_key_holdings,
   bulwark_private.api_key_permissions,
-  bulwark_private.api_key_admissions
+  bulwark_private.api_key_table_access
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.api_user_role(),
@@ -2146,7 +2150,7 @@ revoke all on function
   bulwark_private.find_revocable_key(key_id uuid),
   bulwark.revoke_api_key(key_id uuid, because text),
   bulwark.list_api_keys(organization_id uuid, include_ended boolean, before uuid, page_size integer),
-  bulwark_private.api_key_standing(api_key_id uuid),
+  bulwark_private.api_key_status(api_key_id uuid),
   bulwark_private.find_api_key(key_hash bytea),
   bulwark_private.api_key_use_is_due(api_key_id uuid),
   bulwark_private.note_api_key_use(api_key_id uuid, organization_id uuid, address text),
@@ -2160,23 +2164,23 @@ revoke all on function
   bulwark_private.sequences_of(target regclass),
   bulwark_private.api_key_derivation(target regclass, options jsonb),
   bulwark_private.api_key_privileges(target regclass),
-  bulwark_private.api_key_admission_state(target regclass),
+  bulwark_private.api_key_access_state(target regclass),
   bulwark_private.is_of_bulwark(target regclass),
   bulwark_private.asks_the_row_alone(expression text),
-  bulwark_private.guarded_tables_behind(target regclass, commands text[]),
-  bulwark_private.api_key_obstacles(target regclass, commands text[]),
+  bulwark_private.mfa_required_tables_behind(target regclass, commands text[]),
+  bulwark_private.api_key_eligibility_problems(target regclass, commands text[]),
   bulwark.expel_api_keys(target regclass),
   bulwark_private.open_to_api_keys(target regclass, command text, derived jsonb),
   bulwark.admit_api_keys(target regclass, read_permission text, write_permission text, delete_permission text, organization_column name),
   bulwark_private.open_to_everybody(target regclass),
-  bulwark_private.open_beside_admissions(),
+  bulwark_private.unlisted_api_key_access(),
   bulwark.api_key_table_problems()
   from public, anon, authenticated, service_role;
 
--- What is open to whom of api keys. Everything else is revoked by the build.
+-- API keys: grants. The build revokes everything else.
 
--- Policies of tables that admit keys ask bulwark.organizations_with as the role api_key: this and
--- nothing else of the schema is open to it.
+-- Policies of tables open to keys call bulwark.organizations_with as the role api_key. Nothing else
+-- of the schema is open to it.
 grant usage on schema
   bulwark,
   bulwark_private
@@ -2187,7 +2191,7 @@ grant select on
   bulwark.api_keys
   to authenticated, service_role;
 
--- The pre-request hook calls it as the role of the request, whichever it is.
+-- The pre-request hook runs as the role of the request.
 grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role,
   api_key;
 

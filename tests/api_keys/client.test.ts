@@ -1,10 +1,13 @@
-/** The helper for programs, clients/api_key.ts: against the stack, and by a clock that tests turn. */
+/**
+ * The helper for programs, clients/api_key.ts: against the local stack, and with a controlled
+ * clock.
+ */
 import assert from "node:assert/strict";
 import { ApiKeyRefused, apiKeyToken } from "../../clients/api_key.ts";
 import { issueKey } from "./support.ts";
 import { createOrganization, ok, signUp, url } from "../support.ts";
 
-/** An endpoint that answers what the test says, and counts. */
+/** An endpoint that answers as the test says, and counts calls. */
 function endpoint() {
   const state = {
     asked: 0,
@@ -33,7 +36,7 @@ function endpoint() {
   return { state, fetch: answer };
 }
 
-/** What was begun in the background has ended. */
+/** Waits until background work has ended. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 10));
 
 Deno.test("KEY-E40: a token is renewed when it nears its end, and not before", async () => {
@@ -228,7 +231,7 @@ Deno.test("KEY-E44: against the stack it gives tokens until the key is revoked",
   assert.equal(await token(), first);
   ok(await owner.client.rpc("revoke_api_key", { key_id: id, because: "a test" }));
   now += 300_000;
-  // The function may remember a key for half a second.
+  // The function caches accepted keys for half a second.
   let refused: unknown;
   for (let attempt = 0; attempt < 100 && !refused; attempt++) {
     refused = await token().then(() => null, (thrown) => thrown);

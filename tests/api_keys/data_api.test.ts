@@ -1,4 +1,4 @@
-/** A key in the header x-api-key, straight to the local Data API, by supabase-js. */
+/** A key in the header x-api-key, sent to the local Data API by supabase-js. */
 import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
 import { issueKey, type ReportsClient } from "./support.ts";
@@ -12,7 +12,7 @@ import {
   url,
 } from "../support.ts";
 
-/** A client that sends a key with each request, and whatever else. */
+/** A client that sends a key with each request, and other headers. */
 function headerClient(apiKey: string, more: Record<string, string> = {}): ReportsClient {
   return createClient(url, publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },

@@ -1,4 +1,4 @@
-/** API keys over HTTP: the exchange, supabase-js with a key under RLS, and what ends it. */
+/** API keys over HTTP: the exchange, supabase-js with a key under RLS, and revocation. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createPrivateKey, sign } from "node:crypto";
@@ -21,7 +21,7 @@ import {
   url,
 } from "../support.ts";
 
-/** Two organizations whose administrator is one person, each with a report. */
+/** Two organizations with the same administrator, each with a report. */
 async function twoOrganizations() {
   const owner = await signUp("owner");
   const [acme, globex] = [await createOrganization(owner), await createOrganization(owner)];
@@ -128,7 +128,7 @@ Deno.test("KEY-E03: whatever is wrong with a key, the answer is one and the same
 
 Deno.test("KEY-E04: a key bound to a network is exchanged from there, whatever a caller claims", async () => {
   const { owner, acme } = await twoOrganizations();
-  // The stack's own server appends the true address, which is this machine's.
+  // The stack's own server appends the true address, that of this machine.
   const here = await issueKey(owner, acme, ["analytics:read"], { networks: ["127.0.0.0/8"] });
   assert.equal((await exchange(here.api_key)).status, 200);
   const there = await issueKey(owner, acme, ["analytics:read"], { networks: ["203.0.113.0/24"] });
@@ -163,7 +163,7 @@ Deno.test("KEY-E06: demoting and removing the owner narrows and ends the key at 
   assert.equal(ok(await program.from("reports").select()).length, 2);
   assert.equal((await admin.client.rpc("revoke_role", { ...change, role: "viewer" })).error, null);
   assert.deepEqual(ok(await program.from("reports").select()), []);
-  // The function remembers a key for half a second; a token that it makes meanwhile reads nothing.
+  // The function caches a key for half a second; a token that it makes meanwhile reads nothing.
   await new Promise((resolve) => setTimeout(resolve, 600));
   assert.equal((await exchange(api_key)).status, 401);
 });

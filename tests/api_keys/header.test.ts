@@ -1,6 +1,6 @@
 /**
  * A key in the header x-api-key, on a connection as authenticator: the transaction that PostgREST
- * makes of a request, with its pre-request hook, and what it leaves behind.
+ * runs for a request, with its pre-request hook, and its traces.
  */
 import assert from "node:assert/strict";
 import postgres from "postgres";
@@ -22,7 +22,7 @@ interface Answer {
   user: string;
 }
 
-/** What PostgREST does for a request: GUCs and role, the hook, the statement, one transaction. */
+/** Runs a request as PostgREST does: GUCs and role, the hook, the statement, in one transaction. */
 async function request(
   sql: postgres.Sql,
   { headers, method = "POST", role = "anon" }: {
@@ -60,7 +60,7 @@ async function prepare() {
   return { owner, acme, globex, key, sql, headers: { "x-api-key": key.api_key } };
 }
 
-/** The SQLSTATE and code of what a request is refused with. */
+/** The SQLSTATE and code of a refusal. */
 async function refusal(answer: Promise<Answer>): Promise<unknown> {
   try {
     await answer;
@@ -182,8 +182,8 @@ Deno.test("KEY-E34: no statement, log, entry or event holds a key, refused or no
 });
 
 /**
- * What the server writes to its log while connections of authenticator, set so, are used. Parameters
- * are logged or not as the migrations left it, unless it is said.
+ * The server's log while connections of authenticator with these settings are used. Parameters are
+ * logged as the migrations left it, unless set.
  */
 async function logged(
   settings: Record<string, string>,
@@ -223,7 +223,10 @@ async function logged(
 const loud = { log_statement: "all", log_min_duration_statement: "0" };
 const secretOf = (api_key: unknown) => String(api_key).slice(14, 44);
 
-/** What an owner and the function do with keys, on a connection as authenticator; the keys issued. */
+/**
+ * Calls of an owner and of the function about keys, on a connection as authenticator. Returns the
+ * issued keys.
+ */
 async function issueAndExchange(sql: postgres.Sql, owner: Person, organization: string) {
   const issued: string[] = [];
   const as = (role: string, act: (transaction: postgres.TransactionSql) => Promise<unknown>) =>
@@ -267,7 +270,7 @@ Deno.test("KEY-E35: with every statement logged, no key is in the log", async ()
   for (const api_key of issued) assert.ok(!log.includes(secretOf(api_key)), "but no key is");
 });
 
-/** Statements with their plans, those inside functions included. */
+/** Logs statements with their plans, also those inside functions. */
 const plans = {
   session_preload_libraries: "auto_explain",
   "auto_explain.log_min_duration": "0",
@@ -336,7 +339,7 @@ Deno.test("KEY-E39: where one of the log's settings is not for the migration, it
     const [made] = await superuser`
       select setconfig::text as made from pg_db_role_setting where setrole = 'authenticator'::regrole
     `;
-    // auto_explain's own has the same name with its module in front.
+    // auto_explain's setting has the same name with the module as prefix.
     assert.match(made?.made, /[{,"]log_parameter_max_length=0/);
   } finally {
     await superuser`alter role postgres reset session_preload_libraries`;

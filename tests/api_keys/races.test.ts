@@ -81,7 +81,7 @@ Deno.test("KEY-E24: used on many connections at once, a key waits for nobody", a
   const { id } = await issueKey(owner, organization);
   const sql = connect(times);
   try {
-    // Each keeps its transaction open: whoever waited for another would wait for all.
+    // Each keeps its transaction open, so any wait for another would block.
     await Promise.all(Array.from({ length: times }, () =>
       sql.begin(async (transaction) => {
         await transaction`set local lock_timeout = '1ms'`;

@@ -1,13 +1,13 @@
-/** What the tests of API keys share: issuing one, and acting with it. */
+/** Shared by the tests of API keys: issuing a key, and acting with it. */
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { apiKeyToken } from "../../clients/api_key.ts";
 import type { DemoDatabase } from "../../scripts/tour/guide.ts";
 import { ok, type Person, publishableKey, url } from "../support.ts";
 
-/** A client on the demo's table, which admits keys. */
+/** A client for the demo's table, which is open to keys. */
 export type ReportsClient = SupabaseClient<DemoDatabase>;
 
-/** A key as it is shown once. */
+/** A key, as shown once. */
 export interface IssuedKey {
   id: string;
   api_key: string;
@@ -32,12 +32,12 @@ export async function issueKey(
   return { id, api_key };
 }
 
-/** A client that acts with a key, as docs/api-keys.md says. */
+/** A client that acts with a key, as in docs/api_keys.md. */
 export function keyClient(apiKey: string): ReportsClient {
   return createClient(url, publishableKey, { accessToken: apiKeyToken({ url, apiKey }) });
 }
 
-/** A client that acts with a token for as long as that is good. */
+/** A client that acts with one token, without renewing it. */
 export function tokenClient(token: string): ReportsClient {
   return createClient(url, publishableKey, { accessToken: () => Promise.resolve(token) });
 }

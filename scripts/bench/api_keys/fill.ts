@@ -1,22 +1,22 @@
 import type { Sql } from "../../stack/connection.ts";
 
-/** Who owns every key of the benchmark. */
+/** Owner of every key of the benchmark. */
 export const owner = "00000000-0000-4000-9000-000000000001";
-/** What every key of the benchmark may. */
+/** Scopes of every key of the benchmark. */
 export const scopes = "{analytics:read,analytics:write}";
 
-/** A key as it was issued. */
+/** An issued key. */
 export interface IssuedKey {
   id: string;
   api_key: string;
 }
 
-/** A key that counts, in its organization. */
+/** A key in force and its organization. */
 export interface KeyInUse extends IssuedKey {
   organization: string;
 }
 
-/** Makes so many keys and rows, and issues one key that is in force. */
+/** Creates this many keys and rows, and issues one key that is in force. */
 export async function fill(sql: Sql, keys: number, rows: number): Promise<KeyInUse> {
   await sql`update bulwark.rate_limit_rules set capacity = 1000000, window_seconds = 1`;
   await sql`update bulwark.settings set value = '2000000' where name = 'api_keys.limit_per_owner'`;
@@ -30,7 +30,7 @@ export async function fill(sql: Sql, keys: number, rows: number): Promise<KeyInU
     select id as organization from bulwark.organizations where slug = 'org-1'
   `;
   await sql.begin(async (transaction) => {
-    // In bulk, past the triggers that record each: as they would have been left.
+    // In bulk, without the triggers that record each row; the result is the same.
     await transaction`set local session_replication_role = replica`;
     for (const table of ["bulwark.api_keys", "bulwark_private.api_key_hashes"]) {
       await transaction.unsafe(`alter table ${table} disable trigger user`);
@@ -73,7 +73,7 @@ export async function fill(sql: Sql, keys: number, rows: number): Promise<KeyInU
   return { organization, ...await issueKey(sql, organization) };
 }
 
-/** Issues a key, to the owner of all others unless it is said to whom. */
+/** Issues a key, by default to the owner of all others. */
 export async function issueKey(
   sql: Sql,
   organization: string,

@@ -7,9 +7,9 @@ import { requests } from "./ways.ts";
 
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/** How many keys of each kind, so that what one of them happens to lie beside counts little. */
+/** Keys of each kind: many, so that the position of one in an index matters little. */
 const keysOfAKind = 8;
-/** How many refusals of each kind are timed in a round. */
+/** Refusals of each kind timed in a round. */
 const refusalsOfAKind = 1500;
 
 const none = "a key that does not exist";
@@ -17,9 +17,9 @@ const another = "another that does not exist";
 
 /**
  * Whether refusals can be told apart by their time: how often a guess is right that takes the later
- * one of two answers for the other kind's (the area under the ROC curve, on either side of 0.5, which
- * is a coin's). The floor is two kinds that are the same: what chance makes of so many refusals. All
- * kinds are timed in turn, in an order that is drawn each time.
+ * of two answers for the other kind (the area under the ROC curve, folded at 0.5, which is a coin
+ * toss). The baseline is two samples of the same kind. All kinds are timed alternately in random
+ * order.
  */
 export async function refusals(sql: Sql, pool: Sql, key: KeyInUse): Promise<BenchRow[]> {
   const kinds = await refusedKeys(sql, key.organization);
@@ -62,7 +62,7 @@ function guessing(
   };
 }
 
-/** Keys that are refused, by why. */
+/** Refused keys by reason. */
 async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, string[]>> {
   const several = async (make: () => Promise<string> | string) => {
     const keys: string[] = [];
@@ -115,7 +115,7 @@ async function refusedKeys(sql: Sql, organization: string): Promise<Map<string, 
   ]);
 }
 
-/** Another administrator of an organization. */
+/** A second administrator of an organization. */
 async function someoneElse(sql: Sql, organization: string): Promise<string> {
   const id = crypto.randomUUID();
   await sql`insert into auth.users (id, email) values (${id}, ${`${id}@bench.test`})`;
@@ -141,8 +141,8 @@ async function timeInTurn(
 }
 
 /**
- * The area under the ROC curve (Mann and Whitney's U of the two samples, in which equal values count
- * half), folded at 0.5: what share of the pairs is told apart by the better of the two rules.
+ * The area under the ROC curve (Mann and Whitney's U of the two samples, ties counting half),
+ * folded at 0.5: the share of pairs that the better of the two rules tells apart.
  */
 export function rightGuesses(values: number[], others: number[]): number {
   const sorted = others.toSorted((a, b) => a - b);

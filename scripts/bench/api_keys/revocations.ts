@@ -5,7 +5,7 @@ import type { BenchRow } from "../harness.ts";
 import { issueKey } from "./fill.ts";
 import { requests, throughSql } from "./ways.ts";
 
-/** How long a revocation that was committed is not yet felt, each way in. */
+/** Delay between the commit of a revocation and its effect, for both kinds of access. */
 export function revocations(sql: Sql, pool: Sql): BenchRow[] {
   const statement = "select id from public.reports limit 1";
   const until = async (revoked: string, refused: () => Promise<boolean>): Promise<number> => {

@@ -3,10 +3,10 @@ import type { CallerClient } from "../../../supabase/functions/_bulwark/foundati
 import type { Sql } from "../../stack/connection.ts";
 import { type KeyInUse, owner } from "./fill.ts";
 
-/** With them a statement without parameters is prepared too; the package's types lack the second. */
+/** Prepares statements without parameters too; the package's types lack the second option. */
 type UnsafeOptions = postgres.UnsafeQueryOptions & { simple: false };
 
-/** The ways to make a request: with the key in its header, or with a token. */
+/** Kinds of access: with the key in the header, or with a token. */
 export function requests(pool: Sql, { id, api_key, organization }: KeyInUse) {
   const run = (
     role: string,
@@ -36,7 +36,7 @@ export function requests(pool: Sql, { id, api_key, organization }: KeyInUse) {
   };
 }
 
-/** What the function asks through the Data API, asked on a connection. */
+/** The function's Data API calls, made on a direct connection. */
 export function throughSql(sql: Sql): CallerClient {
   const rpc = async (_name: string, { key_hash, address }: Record<string, string>) => {
     const data = await sql`

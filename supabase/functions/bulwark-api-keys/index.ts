@@ -1,9 +1,10 @@
 /**
- * Function `bulwark-api-keys`: what a program without a session talks to.
+ * Function `bulwark-api-keys`: for programs without a session.
  *
- * `POST /bulwark-api-keys/token` with the key in the header `x-api-key` answers `{ access_token, token_type,
- * expires_in }`: a token of five minutes for the Data API. `POST /bulwark-api-keys/report` takes reports of
- * leaked keys in the form of GitHub's secret scanning and answers `[]`, whatever was in them.
+ * `POST /bulwark-api-keys/token` with the key in the header `x-api-key` answers `{ access_token,
+ * token_type, expires_in }`, a token of five minutes for the Data API. `POST
+ * /bulwark-api-keys/report` takes reports of leaked keys in the form of GitHub's secret scanning
+ * and always answers `[]`.
  */
 import { exchangeKey } from "../_bulwark/api_keys/exchange.ts";
 import { isSmallReport, leakedKeys, signedBody } from "../_bulwark/api_keys/report.ts";
@@ -30,7 +31,7 @@ const signed = (request: Request) => signedBody(request, findScannerKey);
 async function takeReport(request: Request, body: Uint8Array): Promise<Response> {
   const reports = leakedKeys(body);
   const client = serviceClient(env, correlationIdOf(request));
-  // As many at a time as the database takes; those that were revoked stay so if a later part fails.
+  // In batches; revocations of earlier batches stay if a later one fails.
   for (let start = 0; start < reports.length; start += 1000) {
     unwrap(
       await client.rpc("report_leaked_api_keys", { reports: reports.slice(start, start + 1000) }),
@@ -40,7 +41,7 @@ async function takeReport(request: Request, body: Uint8Array): Promise<Response>
 }
 
 const answer = router(limit, {
-  // Charged by the exchange itself: to the key, or where there is none to the address.
+  // The exchange charges the rate limit itself: the key's, or the address's if there is none.
   async "POST /bulwark-api-keys/token"(request) {
     const sign = await (signer ??= openSigner(env));
     const parts = { verify, sign, issuer: `${env.url}/functions/v1/bulwark-api-keys` };
@@ -50,7 +51,7 @@ const answer = router(limit, {
       correlationId: correlationIdOf(request),
     });
   },
-  // No scanner is kept from reporting by how often it does; a large report is charged to read it.
+  // Small signed reports are not rate limited; a large report is charged before it is read.
   async "POST /bulwark-api-keys/report"(request) {
     if (!isSmallReport(request)) {
       return await charged(async () => takeReport(request, await signed(request)))(request);

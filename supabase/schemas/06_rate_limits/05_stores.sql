@@ -17,7 +17,7 @@ begin
   if bulwark_private.caller_role() = 'api_key' then
     return query
       select null::uuid, k.id, k.organization_id
-      from bulwark_private.api_key_standing(bulwark_private.claimed_id('api_key_id')) k
+      from bulwark_private.api_key_status(bulwark_private.claimed_id('api_key_id')) k
       where k.in_force;
   else
     return query select bulwark.current_person(), null::uuid, null::uuid;

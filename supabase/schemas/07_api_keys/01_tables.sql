@@ -1,8 +1,7 @@
--- API keys: what a program holds instead of a session. A key belongs to a member of one
--- organization and may there what its scopes name, as far as the role api_user and its owner hold
--- it right now.
--- Protects against a key that outlives or outgrows its owner: nothing that a key may is stored with
--- it but the most it could ever be, and that only ever shrinks.
+-- API keys: credentials of programs. A key belongs to a member of one organization. It has those of
+-- its scopes that its owner and the role api_user hold right now.
+-- Protects against a key that outlives its owner or exceeds the owner's permissions: only the
+-- maximum is stored with the key, and it can only shrink.
 -- SECURITY DEFINER: set_api_key_policy, because no client writes policies.
 
 create table bulwark.api_key_policies (
@@ -15,13 +14,14 @@ create table bulwark.api_key_policies (
   constraint api_key_policies_max_days check (max_days between 1 and 3650)
 );
 comment on table bulwark.api_key_policies is
-  'What an organization decided about API keys. Without a row keys are allowed, unless the
-   organization requires MFA: then they are not until somebody allows them.';
+  'The decision of an organization about API keys. Without a row keys are allowed, unless the
+   organization requires MFA: then they are closed until somebody allows them.';
 comment on column bulwark.api_key_policies.decided_with_mfa is
-  'Whether a second factor was freshly verified when it was decided, or the operator decided. Where
-   MFA is required, a yes without it does not count, also if it was said before MFA was required.';
+  'Whether the decision was made with a freshly verified second factor, or by the operator. Where
+   MFA is required, allowing keys without it does not count, even if it was decided before MFA was
+   required.';
 comment on column bulwark.api_key_policies.max_days is
-  'For how long a key is issued at most; null: as long as the installation allows.';
+  'Maximum lifetime of a key in days; null: the maximum of the installation.';
 
 create table bulwark.api_keys (
   id uuid primary key default gen_random_uuid(),
@@ -50,22 +50,22 @@ create table bulwark.api_keys (
   constraint api_keys_revoked_for_a_reason
     check ((revoked_at is null) = (revoked_because is null)),
   constraint api_keys_reason_length check (length(btrim(revoked_because)) between 1 and 500),
-  -- Two successors of one key cannot be, whoever writes.
+  -- Holds also for writes that bypass the functions.
   constraint api_keys_has_one_successor unique (rotated_from)
 );
 comment on table bulwark.api_keys is
-  'API keys, without anything that could be used as one. Owners see theirs, members with
-   api_key:read all of the organization''s; every change goes through a function.';
+  'API keys without their secrets. Owners read their own, members with api_key:read all of the
+   organization. Every change goes through a function.';
 comment on column bulwark.api_keys.first_characters is
-  'How the key begins, to recognize it by. What is left of it is beyond guessing.';
+  'The first characters of the key, to recognize it by. The rest cannot be guessed.';
 comment on column bulwark.api_keys.scopes is
-  'The most that the key may: what it may right now is less where its owner holds less.';
+  'The maximum of the key. Its effective permissions are fewer where its owner holds fewer.';
 comment on column bulwark.api_keys.networks is
-  'From where the key is accepted; null: from anywhere. IPv6 by /64 or wider.';
+  'The networks from which the key is accepted; null: any. IPv6 networks are /64 or wider.';
 comment on column bulwark.api_keys.issued_with_mfa is
-  'Whether a second factor was freshly verified in the session that issued it.';
+  'Whether the session that issued the key had a freshly verified second factor.';
 comment on column bulwark.api_keys.revoked_by is
-  'Who revoked it; null with revoked_at set: the operator, or a report that it had leaked.';
+  'Who revoked it; null with revoked_at set: the operator, or a report of a leak.';
 
 create table bulwark_private.api_key_hashes (
   api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
@@ -73,17 +73,16 @@ create table bulwark_private.api_key_hashes (
   constraint api_key_hashes_is_sha256 check (octet_length(key_hash) = 32)
 );
 comment on table bulwark_private.api_key_hashes is
-  'SHA-256 of each key. A key is 190 random bits, which nobody guesses: a slow hash would only slow
-   down us, and an index look-up tells nothing about keys one does not have.';
+  'SHA-256 of each key. A key has 190 random bits, so a slow hash would add cost and no security.';
 
--- Apart from the key, so that being used does not touch what says who may what.
+-- A table of its own, so that using a key does not update the row that holds its rights.
 create table bulwark_private.api_key_uses (
   api_key_id uuid primary key references bulwark.api_keys (id) on delete cascade,
   last_used_at timestamptz not null
 ) with (fillfactor = 70);
 comment on table bulwark_private.api_key_uses is
-  'When each key was last used, written at most once in api_keys.use_precision_seconds. Not audited:
-   it says nothing that the entries made with the key do not.';
+  'When each key was last used, written at most once in api_keys.use_precision_seconds. Not audited,
+   because the entries made with the key say it already.';
 
 create index api_keys_organization_id_idx on bulwark.api_keys (organization_id, created_at, id);
 create index api_keys_owner_id_idx on bulwark.api_keys (owner_id, organization_id);
@@ -116,7 +115,7 @@ create function bulwark_private.api_user_role()
   set search_path = pg_catalog, pg_temp
 as $$ select '00000000-0000-4000-8000-000000000010'::uuid; $$;
 comment on function bulwark_private.api_user_role() is
-  'The id of the system role api_user: what programs may at most.';
+  'The id of the system role api_user, the upper bound of what API keys may do.';
 
 create view bulwark_private.api_key_states with (security_invoker = true) as
   select
@@ -124,8 +123,8 @@ create view bulwark_private.api_key_states with (security_invoker = true) as
     k.rate_limit_rule, k.networks,
     k.revoked_at is null
       and k.expires_at > now()
-      -- A key never passes where a second factor is required: somebody has to have decided that
-      -- programs may, and one to have been verified when the key was issued.
+      -- Where a second factor is required, keys count only if somebody with a second factor allowed
+      -- them and the key was issued with one.
       and (m.id is null or k.issued_with_mfa)
       and coalesce(p.allowed and (m.id is null or p.decided_with_mfa), m.id is null) as active
   from bulwark.api_keys k
@@ -133,15 +132,15 @@ create view bulwark_private.api_key_states with (security_invoker = true) as
   left join bulwark.mfa_policies m
     on m.organization_id = k.organization_id and m.required_from <= now();
 comment on view bulwark_private.api_key_states is
-  'Whether each key counts right now: not revoked, not expired, and allowed by its organization.';
+  'Whether each key is in force: not revoked, not expired, and allowed by its organization.';
 
 create view bulwark_private.api_key_holdings with (security_invoker = true) as
   select k.id as api_key_id, k.organization_id, k.networks, k.active, h.permission
   from bulwark_private.api_key_states k
-  -- Of the owner's grants those in the organization and that of a super_admin, and no others: what
-  -- a look-up takes shall follow neither from how many organizations the owner is in nor from how
-  -- many members this one has. By equality the planner may take the index by organization, which
-  -- reads all of its members, for as good as the one by user; by a range it does not.
+  -- Only the owner's grants in this organization, and that of a super_admin. The cost must depend
+  -- neither on the owner's other organizations nor on the other members. The range condition
+  -- (between x and x) is deliberate: with an equality the planner may choose the index by
+  -- organization, which reads all members.
   cross join lateral (
     select g.role_id
     from bulwark_private.active_grants g
@@ -166,13 +165,15 @@ create view bulwark_private.api_key_holdings with (security_invoker = true) as
   join bulwark_private.effective_permissions e
     on e.role_id = bulwark_private.api_user_role() and e.permission = h.permission;
 comment on view bulwark_private.api_key_holdings is
-  'What each key may, were it in force: its scopes, as far as programs and its owner hold them.';
+  'The permissions of each key, without regard to whether it is in force: those of its scopes that
+   api_user and its owner hold.';
 
 create view bulwark_private.api_key_permissions with (security_invoker = true) as
   select h.api_key_id, h.organization_id, h.permission, h.networks
   from bulwark_private.api_key_holdings h
   where h.active;
-comment on view bulwark_private.api_key_permissions is 'What each key may right now.';
+comment on view bulwark_private.api_key_permissions is
+  'The effective permissions of each key right now.';
 
 create function bulwark_private.network_is_allowed(networks cidr[], address text)
   returns boolean
@@ -182,15 +183,15 @@ create function bulwark_private.network_is_allowed(networks cidr[], address text
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- With a list, an address that nobody trustworthy wrote is not on it. Compared first, so that
-  -- being refused for the address takes no longer than being refused without a list.
+  -- Fails closed: with a list, an unknown address is refused. The address is always compared, so
+  -- that the time of a refusal does not tell whether the key has a list.
   return coalesce(address::inet <<= any (coalesce(networks, '{0.0.0.0/0}')), false)
     or networks is null;
 end;
 $$;
 comment on function bulwark_private.network_is_allowed(cidr[], text) is
-  'Whether a key with this list of networks is accepted from an address, as
-   bulwark_private.client_network writes it (null: unknown).';
+  'Whether a key with this list of networks is accepted from an address as written by
+   bulwark_private.client_network (null: unknown).';
 
 create function bulwark_private.api_key_organizations(permission text)
   returns setof uuid
@@ -202,7 +203,7 @@ create function bulwark_private.api_key_organizations(permission text)
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 declare
-  -- Of a request with role api_key the claims are what PostgREST verified or the hook looked up.
+  -- For the role api_key, PostgREST has verified the claims or the hook has looked them up.
   v_key constant uuid := bulwark_private.uuid_or_null(
     bulwark_private.claims() ->> 'api_key_id'
   );
@@ -225,8 +226,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_organizations(text) is
-  'The organization of the key that the request is made with, if the key holds the permission right
-   now; none where it was revoked or has expired, whatever the token says.';
+  'The organization of the request''s API key if the key holds the permission right now. Empty where
+   the key was revoked or has expired, whatever the token claims.';
 
 create function bulwark_private.api_keys_only_narrow()
   returns trigger
@@ -247,7 +248,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_keys_only_narrow() is
-  'Trigger: a key''s end never moves further away, and a revocation is final, whoever writes.';
+  'Trigger: a key''s expiry never moves later and a revocation is final, for every writer.';
 
 create trigger api_keys_keep_columns
   before update on bulwark.api_keys
@@ -280,7 +281,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.mfa_is_required_in(uuid) is
-  'Whether an organization requires a second factor of its members right now.';
+  'Whether an organization requires a second factor right now.';
 
 create function bulwark.set_api_key_policy(
   organization_id uuid,
@@ -326,13 +327,12 @@ begin
 end;
 $$;
 comment on function bulwark.set_api_key_policy(uuid, boolean, integer) is
-  'Decides whether the organization has API keys at all, and for how many days they are issued at
-   most (settings:write). Saying no stops all of its keys at once; saying yes again lets those go
-   on that were neither revoked nor have expired. Where the organization requires MFA, saying yes
-   needs a verification within mfa.step_up_minutes; a yes that was said without one before MFA was
-   required no longer counts then, and has to be said again. Errors: RBAC_PERMISSION_DENIED,
-   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT,
-   RBAC_UNKNOWN_ORGANIZATION.';
+  'Decides whether the organization allows API keys, and their maximum lifetime in days
+   (settings:write). Disallowing stops all of its keys at once; allowing again reactivates those
+   that were neither revoked nor have expired. Where the organization requires MFA, allowing needs a
+   verification within mfa.step_up_minutes. An earlier decision without one stops counting when MFA
+   becomes required. Errors: RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED,
+   API_KEY_INVALID_EXPIRY, API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
 
 create policy "Members read what their organizations decided about API keys"
   on bulwark.api_key_policies for select to authenticated

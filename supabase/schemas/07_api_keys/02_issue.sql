@@ -1,7 +1,7 @@
 -- API keys: issuing them.
--- Protects against keys that hold more than whoever issues them, that somebody issues in another's
--- name, or that are issued without the second factor that the organization requires. A key is shown
--- once, in the answer; it is made here, so that it is in no statement and no parameter.
+-- Protects against keys that hold more than their issuer, keys issued in another person's name, and
+-- keys issued without the second factor that the organization requires. A key is shown once, in the
+-- answer. It is generated here, so it is in no statement and no parameter.
 -- SECURITY DEFINER: create_api_key, because no client writes keys.
 
 create function bulwark_private.random_base62(length integer)
@@ -20,7 +20,8 @@ begin
     v_bytes := extensions.gen_random_bytes(64);
     for v_place in 0..63 loop
       v_byte := get_byte(v_bytes, v_place);
-      -- 248 is four times 62: beyond it the first characters would come up more often.
+      -- 248 is the largest multiple of 62 in a byte. Larger values are discarded, as they would
+      -- favour the first characters.
       if v_byte < 248 and length(v_text) < random_base62.length then
         v_text := v_text || substr(c_alphabet, 1 + v_byte % 62, 1);
       end if;
@@ -30,7 +31,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.random_base62(integer) is
-  'So many random characters of 0-9A-Za-z, 5.95 bits each.';
+  'A random text of this many characters of 0-9A-Za-z, 5.95 bits each.';
 
 create function bulwark_private.checksum_base62(content text)
   returns text
@@ -65,8 +66,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.checksum_base62(text) is
-  'CRC-32 as six characters of 0-9A-Za-z: tells a mistyped key, and anything else that looks like
-   one, from a key without asking the database.';
+  'CRC-32 as six characters of 0-9A-Za-z. Tells mistyped keys and unrelated tokens from keys without
+   a query.';
 
 create function bulwark_private.require_issuer(organization_id uuid)
   returns uuid
@@ -107,8 +108,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_issuer(uuid) is
-  'The caller, if they may issue keys in the organization now (api_key:create, the organization''s
-   policy, and where it requires MFA a fresh verification). Raises RBAC_NOT_AUTHENTICATED,
+  'The caller, if allowed to issue keys in the organization now: api_key:create, the organization''s
+   policy, and a fresh verification where MFA is required. Raises RBAC_NOT_AUTHENTICATED,
    RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED.';
 
 create function bulwark_private.api_key_expiry(organization_id uuid, wanted timestamptz)
@@ -134,7 +135,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_expiry(uuid, timestamptz) is
-  'When a key that is issued now ends, given what was asked for (null: the default). Raises
+  'The expiry of a key that is issued now, from the requested one (null: the default). Raises
    API_KEY_INVALID_EXPIRY.';
 
 create function bulwark_private.api_key_networks(networks text[])
@@ -162,7 +163,7 @@ begin
       when invalid_text_representation then
         v_network := null;
     end;
-    -- Callers are told apart by the /64 of IPv6, so a narrower network would admit nobody.
+    -- IPv6 callers are identified by their /64, so a narrower network would never match.
     if v_network is null or (family(v_network) = 6 and masklen(v_network) > 64) then
       raise exception 'Cannot issue an API key: a network is none, or an IPv6 one narrower than /64'
         using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK',
@@ -174,7 +175,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_networks(text[]) is
-  'A list of networks as it is kept. Raises API_KEY_INVALID_NETWORK.';
+  'A list of networks in the stored form. Raises API_KEY_INVALID_NETWORK.';
 
 create function bulwark_private.require_scopes(scopes text[], organization_id uuid)
   returns text[]
@@ -212,8 +213,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_scopes(text[], uuid) is
-  'The scopes, each once, if programs and the caller hold them all. Raises API_KEY_INVALID_SCOPES,
-   RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD.';
+  'The scopes without duplicates, if api_user and the caller hold all of them. Raises
+   API_KEY_INVALID_SCOPES, RBAC_UNKNOWN_PERMISSION, API_KEY_SCOPE_NOT_FOR_PROGRAMS,
+   API_KEY_SCOPE_NOT_HELD.';
 
 create function bulwark_private.require_room_for_key(
   organization_id uuid, owner_id uuid, times integer
@@ -227,8 +229,7 @@ declare
   v_limit constant bigint := (bulwark_private.setting('api_keys.limit_per_owner'))::bigint;
 begin
   perform bulwark_private.lock_count('api_keys', concat_ws('/', organization_id, owner_id));
-  -- Each new key has a rate limit of its own: whoever ends and issues them in turn has others
-  -- enough.
+  -- Each key has its own rate limit, so issuing and revoking in turn would evade it.
   if (
     select
       count(*) filter (where k.revoked_at is null and k.expires_at > now()) >= times * v_limit
@@ -245,8 +246,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_room_for_key(uuid, uuid, integer) is
-  'Raises API_KEY_TOO_MANY where a member has so many times api_keys.limit_per_owner keys in force
-   in an organization, or was issued four times as many there within an hour.';
+  'Raises API_KEY_TOO_MANY where a member has reached this multiple of api_keys.limit_per_owner keys
+   in force in an organization, or was issued four times the limit there within an hour.';
 
 create type bulwark.issued_api_key as (
   id uuid,
@@ -257,7 +258,7 @@ create type bulwark.issued_api_key as (
   expires_at timestamptz
 );
 comment on type bulwark.issued_api_key is
-  'A key that was just issued: api_key is the key itself, which nobody can be shown again.';
+  'A key that was just issued. api_key is the key itself, which cannot be shown again.';
 
 create function bulwark_private.issue_api_key(new_key bulwark.api_keys)
   returns bulwark.issued_api_key
@@ -275,8 +276,8 @@ declare
 begin
   v_issued.api_key := v_start || v_secret || bulwark_private.checksum_base62(v_secret);
   v_issued.first_characters := v_start || left(v_secret, 4);
-  -- In assignments, and the statements get what came out of them: what a statement is given is in
-  -- its plan, and some servers log plans.
+  -- Computed in assignments, so that the statements receive parameters: constants in a statement
+  -- are part of its plan, and some servers log plans.
   v_hash := sha256(convert_to(v_issued.api_key, 'UTF8'));
   insert into bulwark.api_keys (
     organization_id, owner_id, name, environment, first_characters, scopes, networks,
@@ -298,7 +299,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.issue_api_key(bulwark.api_keys) is
-  'Makes a key out of what has been checked: <prefix>_<environment>_<32 random
+  'Creates a key from checked values. Format: <prefix>_<environment>_<32 random
    characters><checksum>.';
 
 create function bulwark.create_api_key(
@@ -347,10 +348,10 @@ begin
 end;
 $$;
 comment on function bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text) is
-  'Issues a key to the caller (api_key:create) and shows it, once. scopes: permissions that both
-   programs (the role api_user) and the caller hold. expires_at: 90 days from now unless given, and
-   never without end. networks: from where alone it is accepted. Where the organization requires MFA
-   it has to allow keys, and a second factor to be verified within mfa.step_up_minutes. Errors:
+  'Issues a key to the caller (api_key:create) and shows it once. scopes: permissions that both the
+   role api_user and the caller hold. expires_at: default 90 days from now; every key expires.
+   networks: the only networks it is accepted from. Where the organization requires MFA, it must
+   allow keys and a second factor must be verified within mfa.step_up_minutes. Errors:
    RBAC_PERMISSION_DENIED, API_KEY_NOT_ALLOWED, API_KEY_INVALID_NAME, API_KEY_INVALID_SCOPES,
    API_KEY_SCOPE_NOT_FOR_PROGRAMS, API_KEY_SCOPE_NOT_HELD, API_KEY_INVALID_EXPIRY,
    API_KEY_INVALID_NETWORK, API_KEY_UNKNOWN_ENVIRONMENT, API_KEY_RULE_NOT_OPEN, API_KEY_TOO_MANY,

@@ -1,8 +1,8 @@
 -- API keys: rotating, revoking and listing them.
--- Protects against two successors of one key, against whoever would be shown a key that acts for
--- somebody else, and against a revocation whose author or reason is overwritten.
+-- Protects against two successors of one key, against showing a key to anybody but its owner, and
+-- against overwriting the author or reason of a revocation.
 -- SECURITY DEFINER: rotate_api_key, revoke_api_key, because no client writes keys; list_api_keys,
---   because uses are for none to read.
+-- because no client reads uses.
 
 create function bulwark_private.api_key_not_found()
   returns void
@@ -16,7 +16,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_not_found() is
-  'Raises API_KEY_NOT_FOUND, the same for a foreign key and for none.';
+  'Raises API_KEY_NOT_FOUND, the same for another organization''s key and for an unknown one.';
 
 create function bulwark.rotate_api_key(
   key_id uuid,
@@ -41,7 +41,7 @@ begin
     raise exception 'Cannot rotate the API key: the overlap is too long, negative or null'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_OVERLAP';
   end if;
-  -- Whoever rotates is shown a key that acts for its owner, so nobody else does.
+  -- The answer contains a key that acts for its owner, so only the owner may rotate it.
   select * into v_key from bulwark.api_keys k where k.id = key_id and k.owner_id = v_owner;
   if not found then
     perform bulwark_private.api_key_not_found();
@@ -77,7 +77,7 @@ begin
     v_key.organization_id,
     coalesce(
       rotate_api_key.expires_at,
-      -- As long again, where that is still allowed.
+      -- The same lifetime again, up to the maximum.
       now() + least(
         v_key.expires_at - v_key.created_at,
         make_interval(days => least(
@@ -91,7 +91,7 @@ begin
     )
   );
   v_issued := bulwark_private.issue_api_key(v_key);
-  -- A limit that was set for the key alone is its successor's too: nobody rotates out of it.
+  -- A rate limit set for this key alone is copied, so that rotation does not evade it.
   insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
   select o.rule, v_issued.id, o.capacity, o.window_seconds
   from bulwark.rate_limit_overrides o
@@ -100,12 +100,12 @@ begin
 end;
 $$;
 comment on function bulwark.rotate_api_key(uuid, interval, timestamptz) is
-  'Issues the successor of a key of one''s own and shows it, once: the same name, networks, rule and
-   limits, and those of its scopes that one still holds. The old key goes on for the overlap. A key
-   has one successor, however many ask at once. While rotated keys go on, one member has as many
-   again as api_keys.limit_per_owner. Errors: API_KEY_NOT_FOUND, API_KEY_ALREADY_ROTATED,
-   API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY, API_KEY_TOO_MANY, and those
-   of create_api_key about whoever issues.';
+  'Issues the successor of the caller''s own key and shows it once. The successor has the same name,
+   networks, rule and limits, and those scopes that the caller still holds. The old key stays valid
+   for the overlap. A key has one successor, also under concurrent calls. During the overlap a
+   member may have twice api_keys.limit_per_owner keys. Errors: API_KEY_NOT_FOUND,
+   API_KEY_ALREADY_ROTATED, API_KEY_NOT_ACTIVE, API_KEY_INVALID_OVERLAP, API_KEY_INVALID_EXPIRY,
+   API_KEY_TOO_MANY, and those of create_api_key about the issuer.';
 
 create function bulwark_private.end_api_key(key bulwark.api_keys, because text, revoked_by uuid)
   returns bulwark.api_keys
@@ -133,7 +133,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.end_api_key(bulwark.api_keys, text, uuid) is
-  'Revokes a key, once: the first reason stays.';
+  'Revokes a key once; the first reason is kept.';
 
 create function bulwark_private.find_revocable_key(key_id uuid)
   returns bulwark.api_keys
@@ -184,9 +184,9 @@ begin
 end;
 $$;
 comment on function bulwark.revoke_api_key(uuid, text) is
-  'Ends a key for good, on its next use: one''s own always, anybody''s with api_key:revoke in its
-   organization. A key that is revoked already stays as it is. Errors: API_KEY_NOT_FOUND,
-   API_KEY_INVALID_REASON, RBAC_NOT_AUTHENTICATED.';
+  'Revokes a key for good, with effect on its next use: the caller''s own, or any key of an
+   organization where the caller holds api_key:revoke. A revoked key stays as it is. Errors:
+   API_KEY_NOT_FOUND, API_KEY_INVALID_REASON, RBAC_NOT_AUTHENTICATED.';
 
 create function bulwark.list_api_keys(
   organization_id uuid,
@@ -229,7 +229,7 @@ begin
     v_all := bulwark_private.session_permits(v_user, 'api_key:read', list_api_keys.organization_id);
   end if;
   return query
-    -- The page first: what its keys may right now is asked for no others.
+    -- Limits the page first, so that permissions are computed for its keys only.
     with page as materialized (
       select k.*
       from bulwark.api_keys k
@@ -268,8 +268,8 @@ begin
 end;
 $$;
 comment on function bulwark.list_api_keys(uuid, boolean, uuid, integer) is
-  'The keys of an organization, newest first: with api_key:read all, otherwise one''s own; before is
-   the id of the last one of the page before. status is active, suspended (it may nothing right
-   now), expired or revoked; effective_scopes is what it may right now; last_used_at is exact to
-   api_keys.use_precision_seconds and does not count reads with the header x-api-key. Errors:
-   RBAC_NOT_AUTHENTICATED.';
+  'The keys of an organization, newest first: all with api_key:read, otherwise the caller''s own.
+   before is the id of the last key of the previous page. status is active, suspended (no
+   permissions right now), expired or revoked. effective_scopes are the permissions right now.
+   last_used_at is exact to api_keys.use_precision_seconds and does not count reads with the header
+   x-api-key. Errors: RBAC_NOT_AUTHENTICATED.';

@@ -1,11 +1,11 @@
 -- API keys in use: exchanged for a token by the function api-keys, or sent to the Data API as
--- header x-api-key and resolved in front of the request.
--- Protects against telling apart why a key is refused: a key that is wrong, malformed, revoked,
--- expired, foreign, suspended or sent from elsewhere takes the same steps to the same answer; and
--- against a raw key that stays around: it is hashed at once, taken out of the request's headers,
--- and refused where the server would log it.
--- SECURITY DEFINER: resolve_api_key, because hashes are for no client; exchange_api_key and
---   report_leaked_api_keys, because they are not for the service role either.
+-- header x-api-key and resolved before the request.
+-- Protects against finding out why a key is refused: a wrong, malformed, revoked, expired,
+-- suspended or foreign key, or one from another network, takes the same steps to the same answer.
+-- Protects the raw key: it is hashed at once, removed from the request's headers, and refused where
+-- the server would log it.
+-- SECURITY DEFINER: resolve_api_key, because no client reads hashes; exchange_api_key and
+-- report_leaked_api_keys, because the service role does not read them either.
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('api_key_leaked', 'critical', 'An API key was found in public and has been revoked');
@@ -19,9 +19,9 @@ create type bulwark_private.found_api_key as (
   in_force boolean
 );
 comment on type bulwark_private.found_api_key is
-  'What a key was found to be; whether it is accepted from where it came is still to be asked.';
+  'Result of a key look-up. Does not say whether the key is accepted from the request''s address.';
 
-create function bulwark_private.api_key_standing(api_key_id uuid)
+create function bulwark_private.api_key_status(api_key_id uuid)
   returns bulwark_private.found_api_key
   language plpgsql
   stable
@@ -35,9 +35,8 @@ begin
     k.id, k.organization_id, k.expires_at, k.rate_limit_rule, k.networks, k.active and h.holds
   into v_key
   from bulwark_private.api_key_states k
-  -- The limits keep the planner from finding out for every key there is what it holds. Where it
-  -- holds nothing, the steps that were not taken for its owner's role are taken for api_user
-  -- instead, and count for nothing: being refused for that shall not be faster.
+  -- The limits keep the planner from computing the permissions of every key. The fallback to
+  -- api_user makes a key without permissions take the same steps, so that the time does not tell.
   left join lateral (
     (select true as holds from bulwark_private.api_key_holdings o where o.api_key_id = k.id limit 1)
     union all
@@ -53,12 +52,12 @@ begin
     )
     limit 1
   ) h on true
-  where k.id = api_key_standing.api_key_id;
+  where k.id = api_key_status.api_key_id;
   return v_key;
 end;
 $$;
-comment on function bulwark_private.api_key_standing(uuid) is
-  'What there is to know of a key: in force if it may anything right now.';
+comment on function bulwark_private.api_key_status(uuid) is
+  'The status of a key: in force if it has any permission right now.';
 
 create function bulwark_private.find_api_key(key_hash bytea)
   returns bulwark_private.found_api_key
@@ -72,9 +71,8 @@ declare
   v_key bulwark_private.found_api_key;
   v_known boolean;
 begin
-  -- The hash or the next one after it (after the last comes the first): where there is no such key,
-  -- the same steps are taken with another, so that how long a refusal takes does not tell what it
-  -- is for.
+  -- Finds the hash or the next one (after the last one the first), so that an unknown key takes the
+  -- same steps and the time of a refusal tells nothing.
   select f.api_key_id, f.known into v_id, v_known
   from (
     (
@@ -88,14 +86,14 @@ begin
     (select h.api_key_id, false from bulwark_private.api_key_hashes h order by h.key_hash limit 1)
     limit 1
   ) f;
-  v_key := bulwark_private.api_key_standing(v_id);
+  v_key := bulwark_private.api_key_status(v_id);
   v_key.in_force := v_key.in_force and v_known;
   return v_key;
 end;
 $$;
 comment on function bulwark_private.find_api_key(bytea) is
-  'The key with this SHA-256, in force if it may anything right now. Where it is not in force the
-   rest is some other key''s and means nothing.';
+  'The key with this SHA-256, in force if it has any permission right now. Where it is not in force,
+   the other columns belong to another key and mean nothing.';
 
 create function bulwark_private.api_key_use_is_due(api_key_id uuid)
   returns boolean
@@ -110,14 +108,14 @@ begin
     cross join bulwark.settings s
     where u.api_key_id = api_key_use_is_due.api_key_id
       and s.name = 'api_keys.use_precision_seconds'
-      -- A moment that is still to come was written by a clock that has jumped back since.
+      -- A time in the future comes from a clock that was set back since.
       and u.last_used_at between clock_timestamp() - make_interval(secs => s.value::float8)
         and clock_timestamp()
   );
 end;
 $$;
 comment on function bulwark_private.api_key_use_is_due(uuid) is
-  'Whether api_keys.use_precision_seconds have passed since a use of the key was noted.';
+  'Whether api_keys.use_precision_seconds have passed since the last recorded use of the key.';
 
 create function bulwark_private.note_api_key_use(
   api_key_id uuid, organization_id uuid, address text
@@ -129,7 +127,8 @@ create function bulwark_private.note_api_key_use(
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
-  -- Nobody waits to say the same a moment later, and in a stricter isolation nobody fails for it.
+  -- Skips instead of waiting: a concurrent call records the same. In stricter isolation levels the
+  -- update could fail the request.
   if current_setting('transaction_isolation') <> 'read committed'
     or not pg_try_advisory_xact_lock(hashtextextended('bulwark.api_key/' || api_key_id, 0)) then
     return;
@@ -143,7 +142,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_api_key_use(uuid, uuid, text) is
-  'Remembers when and from which network a key was used, unless somebody else is doing it.';
+  'Records when and from which network a key was used, unless a concurrent call is doing so.';
 
 create function bulwark.exchange_api_key(key_hash text, address text default null)
   returns table (
@@ -164,7 +163,7 @@ create function bulwark.exchange_api_key(key_hash text, address text default nul
   rows 1
   security definer            -- definer because not even the service role reads hashes
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+  set lock_timeout = '1s'     -- a request does not wait long for a rate limit bucket that is locked
 as $$
 #variable_conflict use_variable
 declare
@@ -188,8 +187,8 @@ begin
       v_key.rate_limit_rule, null, v_key.id, v_address, null, v_key.organization_id
     );
   else
-    -- What is refused is charged to where it comes from, so that trying is limited and the key that
-    -- somebody else holds is not.
+    -- Refusals are charged to the address and not to the key, so that guessing is limited and the
+    -- holder of the key is not.
     v_identifiers := bulwark_private.rate_limit_identifiers('caller', null, null, v_address, null);
     v_decision := bulwark_private.decide_rate_limit(
       'api_default', v_identifiers.kinds, v_identifiers.names, v_address, 1, null, null, null
@@ -207,23 +206,22 @@ begin
 end;
 $$;
 comment on function bulwark.exchange_api_key(text, text) is
-  'Whose key has this SHA-256 in hex (service role only), with the rate limit''s decision:
-   api_key_id is null for every key that is not in force, whatever the reason. The address is what a
-   trusted proxy wrote. Errors: API_KEY_INVALID_HASH.';
+  'The owner of the key with this SHA-256 in hex, with the decision of the rate limit (service role
+   only). api_key_id is null for every key that is not in force. The address is the one written by a
+   trusted proxy. Errors: API_KEY_INVALID_HASH.';
 
 create function bulwark_private.parameters_are_logged()
   returns boolean
-  language plpgsql            -- not sql: an sql function is planned anew at every call
+  language plpgsql            -- plpgsql, because an sql function is planned anew at every call
   stable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
   return current_setting('log_parameter_max_length') <> '0'
     or current_setting('log_parameter_max_length_on_error') <> '0'
-    -- A plan that is made for these parameters holds them.
+    -- A custom plan contains the parameters.
     or current_setting('debug_print_plan') <> 'off'
-    -- Modules that write parameters and plans by settings of their own; null where they are not
-    -- there.
+    -- Settings of modules that log parameters or plans; null where the module is not loaded.
     or coalesce(current_setting('auto_explain.log_min_duration', true) <> '-1', false)
       and (
         coalesce(current_setting('auto_explain.log_parameter_max_length', true) <> '0', false)
@@ -235,9 +233,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.parameters_are_logged() is
-  'Whether on this connection the server may write the parameters of statements to its log, of which
-   the headers of a request are one: where statements are logged, are slow or fail, or with their
-   plans.';
+  'Whether the server may log statement parameters on this connection. The headers of a request are
+   such a parameter. Covers logs of all, slow and failed statements, and of plans.';
 
 create function bulwark_private.resolve_api_key()
   returns jsonb
@@ -256,7 +253,7 @@ begin
   begin
     v_headers := coalesce(nullif(current_setting('request.headers', true), ''), '{}')::jsonb;
   exception
-    -- What cannot be read (a null byte, say) is refused here, by an error that quotes none of it.
+    -- Unreadable headers (a null byte, say) are refused here, by an error that does not quote them.
     when data_exception then
       v_headers := null;
   end;
@@ -264,16 +261,17 @@ begin
     perform set_config('request.headers', (v_headers - 'x-api-key')::text, true);
   end if;
   if v_role = 'api_key' then
-    -- A token outlives the key it was made of by minutes; this request does not.
+    -- The token may be valid for minutes after its key ended, so the key is checked again.
     v_claims := bulwark_private.claims()::jsonb;
-    -- One that names a person besides is none of ours: policies of the host would believe it.
+    -- Bulwark signs no token of a key with a person's id. Policies of the host would trust that id.
     if not v_claims ? 'sub' then
-      v_key := bulwark_private.api_key_standing(
+      v_key := bulwark_private.api_key_status(
         bulwark_private.uuid_or_null(v_claims ->> 'api_key_id')
       );
     end if;
   elsif v_role = 'anon' then
-    -- The log may have the key by now: whoever sends it hears so at once, be it right or wrong.
+    -- The key may be in the log by now. The sender is told at once, whether the key is right or
+    -- not.
     if bulwark_private.parameters_are_logged() then
       raise exception 'Cannot authenticate: the server may log the headers of requests'
         using errcode = 'PT503', detail = 'API_KEY_HEADER_CLOSED',
@@ -283,10 +281,10 @@ begin
       sha256(convert_to(coalesce(v_headers ->> 'x-api-key', ''), 'UTF8'))
     );
   elsif v_headers is not null then
-    -- Whoever is somebody already stays who they are.
+    -- A request that is already authenticated keeps its identity.
     return null;
   end if;
-  -- The address is looked for where it is asked for, and in front of every refusal.
+  -- The address is read in every refusal too, so that the time does not tell.
   if v_key.in_force is not true or v_key.networks is not null or v_headers is null then
     v_address := bulwark_private.client_address(v_headers);
     if (
@@ -314,10 +312,10 @@ begin
 end;
 $$;
 comment on function bulwark_private.resolve_api_key() is
-  'The part of check_request that knows API keys: takes the header x-api-key out of every request,
-   and answers the claims of its key where the request is nobody''s yet, null otherwise. Raises
-   API_KEY_INVALID for a key, or a token of one, that is not in force, and API_KEY_HEADER_CLOSED for
-   every key where the server may log it. A read leaves no trace of use, since its transaction
+  'The part of check_request that resolves API keys. Removes the header x-api-key from every
+   request. Returns the claims of the key if the request is not authenticated otherwise, else null.
+   Raises API_KEY_INVALID for a key, or its token, that is not in force, and API_KEY_HEADER_CLOSED
+   for every key where the server may log it. Reads do not record a use, since their transaction
    writes nothing.';
 
 create function bulwark.report_leaked_api_keys(reports jsonb)
@@ -335,7 +333,7 @@ begin
     raise exception 'Cannot take the report: it is no list of at most 1000'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REPORT';
   end if;
-  -- In order of the hash, so that two reports of the same keys do not wait in a circle.
+  -- In order of the hash, so that two reports of the same keys cannot deadlock.
   for v_report in
     select r.report
     from jsonb_array_elements(reports) as r (report)
@@ -362,13 +360,13 @@ begin
 end;
 $$;
 comment on function bulwark.report_leaked_api_keys(jsonb) is
-  'Revokes the keys of a report and raises a critical security event for each that was still in use
-   (service role only). A report is a list of {key_hash, url, source}; the answer does not tell
-   which of them exist. Errors: API_KEY_INVALID_REPORT.';
+  'Revokes the keys of a report and raises a critical security event for each that was in force
+   (service role only). A report is a list of {key_hash, url, source}. The answer does not tell
+   which of the keys exist. Errors: API_KEY_INVALID_REPORT.';
 
--- PostgREST passes the headers of a request on as a parameter of a statement, and a server that
--- logs statements logs their parameters. Those of the Data API's connections stay out of the log;
--- where that is for a superuser to say, the header is closed until one has.
+-- PostgREST passes request headers as a statement parameter, and a server that logs statements logs
+-- parameters. This turns such logs off for the Data API's connections. Where only a superuser may
+-- do so, the header stays closed until it is done.
 do $$
 declare
   v_setting text;
@@ -377,7 +375,7 @@ begin
     '{log_parameter_max_length, auto_explain.log_parameter_max_length}'::text[]
   loop
     continue when current_setting(v_setting, true) is null;
-    -- Each by itself: not being allowed one shall not undo the other.
+    -- One block each, so that a refused setting does not undo the others.
     begin
       execute format('alter role authenticator set %s = 0', v_setting);
     exception

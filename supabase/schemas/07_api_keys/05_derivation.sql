@@ -1,20 +1,20 @@
--- API keys, what an admission follows from: of a table's policies and privileges for people, those
--- that make sense for a program, and what Bulwark then made of them, in a form that compares.
--- Protects against a key that gets by a table what no person has there: a condition that is more
--- than a permission counts for nothing, a restriction counts whoever it names.
+-- API keys, deriving access: computes a key's access to a table from the policies and privileges of
+-- signed-in people, and the resulting state in comparable form.
+-- Protects against a key that gets more than people have: a permissive policy counts only if it is
+-- a plain permission, a restrictive policy counts always.
 -- No function here is SECURITY DEFINER.
 
-create table bulwark_private.api_key_admissions (
+create table bulwark_private.api_key_table_access (
   relation regclass primary key,
   options jsonb not null,
   derived jsonb not null,
   made jsonb not null,
   admitted_at timestamptz not null default now()
 );
-comment on table bulwark_private.api_key_admissions is
-  'The tables that admit API keys: as they were asked to, what followed from their policies and
-   privileges then, and what was made of it.';
-alter table bulwark_private.api_key_admissions enable row level security;
+comment on table bulwark_private.api_key_table_access is
+  'The tables that are open to API keys: the requested options, the access derived from the table''s
+   policies and privileges then, and the resulting state.';
+alter table bulwark_private.api_key_table_access enable row level security;
 
 create function bulwark_private.plain_permission_policy(expression text)
   returns boolean
@@ -30,8 +30,9 @@ as $$
   );
 $$;
 comment on function bulwark_private.plain_permission_policy(text) is
-  'Whether a policy''s expression, as Postgres writes it, is a permission in the row''s organization
-   and nothing else: <column> = any (array(select bulwark.organizations_with(''x:y''))).';
+  'Whether a policy''s expression, as printed by Postgres, is a permission in the row''s
+   organization and nothing else: <column> = any (array(select
+   bulwark.organizations_with(''x:y''))).';
 
 create function bulwark_private.applies_to(roles oid[], member name)
   returns boolean
@@ -45,7 +46,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.applies_to(oid[], name) is
-  'Whether a policy for these roles is one for a member: 0 is everybody.';
+  'Whether a policy for these roles applies to a role; 0 is PUBLIC.';
 
 create function bulwark_private.api_key_policies_of(target regclass, options jsonb)
   returns table (command text, using_expression text, check_expression text)
@@ -78,7 +79,7 @@ begin
   return query
     select
       c.command,
-      -- In an order that no collation changes: a restored dump may have another.
+      -- The order must not depend on the collation: a restored dump may have another one.
       string_agg(distinct e.using_expression collate "C", ' OR '),
       string_agg(distinct e.check_expression collate "C", ' OR ')
     from (values ('select', 'r'::"char"), ('insert', 'a'), ('update', 'w'), ('delete', 'd'))
@@ -102,9 +103,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_policies_of(regclass, jsonb) is
-  'What an admission makes of a table: for each command the condition under which a key may. Without
-   options: those policies for signed-in people that are a permission in the row''s organization and
-   nothing else, joined by or; any other policy gives a key nothing.';
+  'The condition for keys on each command of a table. Without options it is the plain permission
+   policies for signed-in people, joined by or; all other policies give a key nothing.';
 
 create function bulwark_private.sequences_of(target regclass)
   returns setof regclass
@@ -119,7 +119,7 @@ as $$
   where d.refclassid = 'pg_class'::regclass and d.refobjid = target and d.deptype = 'a';
 $$;
 comment on function bulwark_private.sequences_of(regclass) is
-  'The sequences of a table''s serial columns; an identity column''s is asked of nobody.';
+  'The sequences of a table''s serial columns. Identity columns need no privilege.';
 
 create function bulwark_private.api_key_derivation(target regclass, options jsonb)
   returns jsonb
@@ -133,7 +133,7 @@ as $$
       jsonb_build_object(
         'using', p.using_expression,
         'check', p.check_expression,
-        -- Null: the whole table; commands that a key gets on no column at all have an empty list.
+        -- Null: the whole table. A command that a key gets on no column has an empty list.
         'columns', case
           when not has_table_privilege('authenticated', target, p.command) then coalesce(
             (
@@ -158,7 +158,8 @@ as $$
       from bulwark_private.sequences_of(target) as s (sequence)
       where has_sequence_privilege('authenticated', s.sequence, 'usage')
     ),
-    -- What restricts people restricts keys; what names everybody or keys does so by itself.
+    -- Restrictive policies for people are copied for keys; those for PUBLIC or api_key apply
+    -- anyway.
     'copies', (
       select jsonb_agg(to_jsonb(r) - 'name' - 'roles' order by r.name collate "C")
       from bulwark_private.policies_of(target, '') r
@@ -172,8 +173,7 @@ as $$
   having count(*) > 0;
 $$;
 comment on function bulwark_private.api_key_derivation(regclass, jsonb) is
-  'All that an admission makes a table''s policies and privileges out of, as it is now; null where
-   nothing is to be admitted.';
+  'The access to a table for API keys as it would be derived now; null where it would be empty.';
 
 create function bulwark_private.api_key_privileges(target regclass)
   returns jsonb
@@ -201,9 +201,9 @@ as $$
   ) p;
 $$;
 comment on function bulwark_private.api_key_privileges(regclass) is
-  'What a table, each of its columns and the sequences of its serial columns grant to API keys.';
+  'The privileges of API keys on a table, its columns and the sequences of its serial columns.';
 
-create function bulwark_private.api_key_admission_state(target regclass)
+create function bulwark_private.api_key_access_state(target regclass)
   returns jsonb
   language sql
   stable
@@ -217,10 +217,10 @@ as $$
     'privileges', bulwark_private.api_key_privileges(target)
   );
 $$;
-comment on function bulwark_private.api_key_admission_state(regclass) is
-  'The policies and privileges by which a table admits API keys, as they are now.';
+comment on function bulwark_private.api_key_access_state(regclass) is
+  'The current policies and privileges of a table that are about API keys.';
 
 select bulwark.enable_audit(
-  'bulwark_private.api_key_admissions',
+  'bulwark_private.api_key_table_access',
   event_types => '{config.changed,config.changed,config.changed}'
 );

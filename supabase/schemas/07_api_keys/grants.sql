@@ -1,7 +1,7 @@
--- What is open to whom of api keys. Everything else is revoked by the build.
+-- API keys: grants. The build revokes everything else.
 
--- Policies of tables that admit keys ask bulwark.organizations_with as the role api_key: this and
--- nothing else of the schema is open to it.
+-- Policies of tables open to keys call bulwark.organizations_with as the role api_key. Nothing else
+-- of the schema is open to it.
 grant usage on schema
   bulwark,
   bulwark_private
@@ -12,7 +12,7 @@ grant select on
   bulwark.api_keys
   to authenticated, service_role;
 
--- The pre-request hook calls it as the role of the request, whichever it is.
+-- The pre-request hook runs as the role of the request.
 grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role,
   api_key;
 

@@ -1,12 +1,12 @@
--- Helpers for API keys and tables: a statement run with a key, tables as host applications have
--- them, and what stands against them. This file commits, like the other helpers.
+-- Helpers for API keys and tables: a statement run with a key, a table of a host application, and
+-- the problems that a change causes. This file commits, like the other helpers.
 begin;
 set local search_path = public, bulwark, extensions;
 create schema if not exists tests;
--- Some of them call other helpers, which this file alone does not have.
+-- They call helpers of other files, which are missing when this file runs alone.
 set local check_function_bodies = off;
 
--- What a statement answers, or fails with, that is run with the key of the temporary table key.
+-- The result or the error of a statement that is run with the key in the temporary table key.
 create or replace function tests.with_key(statement text) returns text language plpgsql as $$
 declare
   v_answer text;
@@ -25,7 +25,7 @@ begin
   return v_answer;
 end;
 $$;
--- A table like those that host applications have, with one row in each organization.
+-- A typical table of a host application, with one row in each organization.
 create or replace function tests.make_host_table(target text, storage text default '')
   returns void language plpgsql as $$
 declare
@@ -54,14 +54,14 @@ begin
   );
 end;
 $$;
-create or replace function tests.admission(target text) returns text language sql as $$
+create or replace function tests.admit_error(target text) returns text language sql as $$
   select tests.error(format('select bulwark.admit_api_keys(%L)', target));
 $$;
 create or replace function tests.key_problems() returns text language sql as $$
   select string_agg(concat_ws(': ', p.relation, p.problem), ' + ' order by p.relation, p.problem)
   from bulwark.api_key_table_problems() p;
 $$;
--- What a change would make the problems be: it is undone.
+-- The problems that a change causes; the change is undone.
 create or replace function tests.key_problems_after(change text) returns text language plpgsql as $$
 declare
   v_problems text;

@@ -1,9 +1,9 @@
--- API keys: what a key may, decided from the tables at each query, and what stops it.
+-- API keys: permissions of a key, decided from the tables at each query, and their end.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(61);
 select tests.create_organizations();
--- The analyst of acme is one of globex too, and the admin of acme an admin there.
+-- The analyst of acme is also one of globex, and the admin of acme an admin there.
 select bulwark.grant_role(
   tests.user_id('admin@acme.test'), 'admin', tests.organization_id('globex')
 );
@@ -58,7 +58,7 @@ begin
   return v_error;
 end;
 $$;
--- What a statement with a key answers: as PostgREST runs it for a token of the key.
+-- Result of a statement with a key, run as PostgREST runs it for a token of the key.
 create function pg_temp.with_key(name text, statement text, headers jsonb default '{}')
   returns text language plpgsql as $$
 declare
@@ -191,7 +191,7 @@ select results_eq(
   $$ values ('api.key_created', true) $$, 'KEY-15: that it was issued, and by whom, is an entry'
 );
 
--- no more than its owner, at creation and ever after
+-- no more than its owner, at creation and later
 select is(
   pg_temp.issue('viewer@acme.test', 'x', '{analytics:read}'), '42501 RBAC_PERMISSION_DENIED',
   'KEY-16: without api_key:create nobody issues a key'
@@ -251,7 +251,7 @@ select bulwark.grant_role(
   tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
 );
 
--- whatever else takes something from the owner takes it from the key, on the next statement
+-- every loss of rights of the owner applies to the key on the next statement
 create function pg_temp.reads_after(change text) returns text language plpgsql as $$
 declare
   v_read text;
@@ -320,7 +320,7 @@ from unnest(array[
 ]) as n (list)
 cross join lateral (select n.list::text[]) as l (networks);
 
--- what only narrows
+-- changes that only narrow
 select is(
   tests.error(format(
     'update bulwark.api_keys set %s where name = ''reader''', change

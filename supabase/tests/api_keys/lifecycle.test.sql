@@ -53,7 +53,7 @@ create function pg_temp.revoke(email text, name text, because text default 'not 
     revoke.name, because
   ));
 $$;
--- In force: what the exchange answers for the key itself.
+-- The answer of the exchange for a key.
 create function pg_temp.in_force(name text) returns boolean language sql as $$
   select e.api_key_id is not null
   from key k, bulwark.exchange_api_key(encode(sha256(convert_to(k.api_key, 'UTF8')), 'hex')) e
@@ -146,8 +146,8 @@ select ok(
   'KEY-38: the old key ends at once'
 );
 
--- Not out of a limit: rotated keys that go on are counted, and what was set for a key
--- stays with it.
+-- Rotation does not evade limits: rotated keys still count, and a limit set for one key is copied
+-- to its successor.
 insert into bulwark.rate_limit_overrides (rule, api_key_id, capacity, window_seconds)
 select 'api_default', id, 3, 60 from key where name = 'script 3';
 savepoint rotating;
@@ -269,7 +269,7 @@ select is_empty(
 );
 select tests.act_as_owner();
 
--- what the organization decides
+-- the organization's policy
 select is(
   pg_temp.attempt('viewer@acme.test', format(
     'select bulwark.set_api_key_policy(%L, false)', tests.organization_id('acme')

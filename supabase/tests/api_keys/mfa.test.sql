@@ -1,4 +1,4 @@
--- API keys and second factors: a key never passes where one is required.
+-- API keys and second factors: a key never counts as one.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(33);
@@ -75,7 +75,7 @@ from session s;
 select is(pg_temp.issue('admin@acme.test', 'before'), 'no error', 'KEY-50: (a key)');
 select ok(pg_temp.in_force('before'), 'KEY-50: without a policy a key needs no second factor');
 
--- tables that ask for one
+-- tables with an MFA requirement
 select bulwark.admit_api_keys('public.payouts');
 select is(
   pg_temp.with_key('before', 'select count(*) from public.payouts'), '1',
@@ -103,7 +103,7 @@ select is(
   '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-52: and such a table is not admitted'
 );
 
--- an organization that requires one
+-- organizations with an MFA requirement
 insert into bulwark.mfa_policies (organization_id, required_from)
 values (tests.organization_id('acme'), now() - interval '1 minute');
 select ok(not pg_temp.in_force('before'), 'KEY-53: a policy stops the keys that were there');
@@ -165,7 +165,7 @@ select ok(
 );
 select ok(pg_temp.in_force('before'), 'KEY-58: and for no others');
 
--- a yes that was said before MFA was required
+-- a permission given before MFA was required
 delete from bulwark.mfa_policies;
 delete from bulwark.api_key_policies;
 select pg_temp.verify('admin@acme.test', '1 hour');

@@ -1,5 +1,5 @@
--- API keys and policies that are unlike others: what only looks like a permission, restrictions
--- that ask who the person is, and statements that meet several policies at once.
+-- API keys and unusual policies: look-alikes of permissions, restrictive policies that ask for a
+-- person, and statements to which several policies apply.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(34);
@@ -78,7 +78,7 @@ begin
   execute format(
     'create policy p on public.alike for select to authenticated using (%s)', expression
   );
-  v_error := tests.admission('public.alike');
+  v_error := tests.admit_error('public.alike');
   drop policy p on public.alike;
   return v_error;
 end;
@@ -126,7 +126,7 @@ select is(
 );
 drop function bulwark.organizations_with(varchar);
 
--- restrictions that ask who the person is
+-- restrictive policies that ask for a person
 create table public.suspended (user_id uuid);
 insert into public.suspended values (tests.user_id('admin@acme.test'));
 create function public.is_suspended() returns boolean language sql stable security definer
@@ -137,12 +137,12 @@ savepoint unrestricted;
 create policy "Not the suspended" on public.orders as restrictive for select
   using (not public.is_suspended());
 select is(
-  tests.admission('public.orders'), '42809 API_KEY_RESTRICTION_UNCLEAR',
+  tests.admit_error('public.orders'), '42809 API_KEY_RESTRICTION_UNCLEAR',
   'KEY-99: to a restriction of persons a key is nobody: with one the table is not admitted'
 );
 alter policy "Not the suspended" on public.orders to authenticated, api_key;
 select is(
-  tests.admission('public.orders'), 'no error',
+  tests.admit_error('public.orders'), 'no error',
   'KEY-99: unless the policy says that it holds for keys as it is written'
 );
 rollback to savepoint unrestricted;

@@ -1,5 +1,5 @@
--- API keys and tables that are unlike others: what stands against an admission, what is noticed
--- once it comes later, and what is as safe as it looks.
+-- API keys and unusual tables: tables that are not eligible, later changes that are reported, and
+-- tables that are safe.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(64);
@@ -13,7 +13,7 @@ select tests.act_as_owner();
 
 select is(tests.key_problems(), null, 'KEY-93: (no problem yet)');
 
--- what is no table of the host application's
+-- relations that are no tables of the host application
 create view public.a_view as select 1 as id;
 create materialized view public.copied as select 1 as id;
 create sequence public.numbers;
@@ -38,7 +38,7 @@ from (values
   ('closed.notes', 'organization_id', '42809 API_KEY_SCHEMA_CLOSED')
 ) as c (target, organization_column, problem);
 select is(
-  tests.admission(t), '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-93: not admitted: ' || t
+  tests.admit_error(t), '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-93: not admitted: ' || t
 )
 from unnest('{public.a_view,public.copied,public.numbers,pg_catalog.pg_class}'::text[]) as t;
 grant usage on schema closed to api_key;
@@ -97,14 +97,14 @@ select is(
 select bulwark.require_mfa('public.part_2_2');
 select bulwark.expel_api_keys('public.parts');
 select is(
-  tests.admission('public.parts'), '42809 API_KEY_TABLE_NEEDS_MFA',
+  tests.admit_error('public.parts'), '42809 API_KEY_TABLE_NEEDS_MFA',
   'KEY-94: through a parent it would be gone around, so that is not admitted'
 );
 select bulwark.require_mfa('public.parts');
 select bulwark_private.release_mfa('public.part_2_2');
 select tests.make_host_table('public.part_3');
 select is(
-  tests.admission('public.part_3'), 'no error', 'KEY-94: (a table that is no partition)'
+  tests.admit_error('public.part_3'), 'no error', 'KEY-94: (a table that is no partition)'
 );
 alter table public.part_3 alter id set not null;
 select is(
@@ -116,7 +116,7 @@ select is(
 select bulwark.expel_api_keys('public.part_3');
 alter table public.parts attach partition public.part_3 for values in (3);
 select is(
-  tests.admission('public.part_3'), '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-94: and not admitted'
+  tests.admit_error('public.part_3'), '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-94: and not admitted'
 );
 drop table public.parts;
 select tests.make_host_table('public.mothers');
@@ -145,7 +145,7 @@ select is(
 );
 drop table public.mothers cascade;
 
--- what no policy of the table binds
+-- access that no policy of the table controls
 select tests.make_host_table('public.orders');
 alter table public.orders add primary key (id);
 create table public.payouts (
@@ -154,13 +154,13 @@ create table public.payouts (
 alter table public.payouts enable row level security;
 select bulwark.require_mfa('public.payouts');
 select is(
-  tests.admission('public.orders'), '42809 API_KEY_TABLE_NEEDS_MFA',
+  tests.admit_error('public.orders'), '42809 API_KEY_TABLE_NEEDS_MFA',
   'KEY-98: changes that cascade to a table that asks for a second factor are not admitted'
 );
 revoke update on public.orders from authenticated;
 grant update (body) on public.orders to authenticated;
 select is(
-  tests.admission('public.orders'), 'no error',
+  tests.admit_error('public.orders'), 'no error',
   'KEY-98: those of columns that nothing refers to are'
 );
 select is(
@@ -178,7 +178,7 @@ select is(
   'KEY-98: as is a rule'
 );
 select is(
-  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admit_error('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: and a table with one is not admitted'
 );
 drop rule everything on public.orders;
@@ -189,14 +189,14 @@ select is(
   'KEY-98: what PUBLIC may that no policy binds is noticed'
 );
 select is(
-  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admit_error('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: and not admitted'
 );
 revoke truncate on public.orders from public;
 select bulwark.expel_api_keys('public.orders');
 grant select (body) on public.orders to api_key;
 select is(
-  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admit_error('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: nor is a table that somebody opened to keys before'
 );
 revoke select (body) on public.orders from api_key;
@@ -209,7 +209,7 @@ grant select (body) on public.orders to api_key;
 reset role;
 revoke select (body) on public.orders from api_key;
 select is(
-  tests.admission('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
+  tests.admit_error('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
   'KEY-98: also where the grant is another role''s, which the table''s owner does not revoke'
 );
 set local role another;

@@ -1,5 +1,5 @@
--- A key is never a person: not even with a token of the role api_key that names one. Nobody makes
--- such a token but whoever signs, a hook of Auth that writes claims, say.
+-- A key is never a person, not even with a token of the role api_key that names one. Only a holder
+-- of the signing secret can make such a token, for example an Auth hook that writes claims.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(20);
@@ -9,7 +9,7 @@ create temporary table key as
   select (bulwark.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
 select tests.act_as_owner();
 
--- What a host application's function, with its owner's rights and open to keys, would be told.
+-- Calls a question as a host application's SECURITY DEFINER function that is open to keys would.
 create function public.host_asks(question text)
   returns text language plpgsql security definer set search_path = ''
 as $$

@@ -1,4 +1,4 @@
--- API keys: what the database role reaches, and who believes a claim.
+-- API keys: the privileges of the database role, and where claims count.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(15);
@@ -119,7 +119,7 @@ select is(
   'refused', 'KEY-96: nor does one of nonsense'
 );
 
--- A function of the host application that is open to keys, and asks as it would ask of people.
+-- A function of the host application that is open to keys and checks permissions as for people.
 create function public.host_function() returns void language plpgsql security definer as $$
 begin
   perform bulwark.require_permission('analytics:read', tests.organization_id('acme'));

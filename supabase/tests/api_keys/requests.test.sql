@@ -1,10 +1,11 @@
 -- API keys in the header of a request, driven as PostgREST drives its pre-request hook; the
--- exchange; reports of leaks. (With a connection as authenticator: tests/api_keys_header.test.ts.)
+-- exchange; reports of leaks. tests/api_keys/header.test.ts does this on a connection as
+-- authenticator.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(61);
 select tests.create_organizations();
--- As the Data API's connections are.
+-- The settings of the Data API's connections.
 set local log_parameter_max_length = 0;
 update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 select tests.act_as('admin@acme.test');
@@ -35,7 +36,8 @@ create function pg_temp.key(name text) returns text language sql as $$
   select api_key from key k where k.name = key.name;
 $$;
 
--- The GUCs, the role, the hook: what the rest of the transaction then runs as, or the refusal.
+-- Sets the GUCs and the role and calls the hook. Returns the identity for the rest of the
+-- transaction, or the error.
 create function pg_temp.request(
   api_key text, role text default 'anon', claims jsonb default '{}',
   address text default '198.51.100.1'
@@ -139,7 +141,7 @@ select is(
     'api_key_id', (select id from key where name = 'key'))) ->> 'role',
   'api_key', 'KEY-66: a token of a key in force goes through'
 );
--- Whoever is somebody stays who they are, and the key is gone from the headers all the same.
+-- An authenticated request keeps its identity, and the key is removed from its headers too.
 select results_eq(
   $$ select a ->> 'role', a -> 'headers' ? 'x-api-key',
        a -> 'claims' ->> 'api_key_id' = own.id::text
@@ -153,7 +155,7 @@ select results_eq(
   'KEY-65: a token comes before a key, whoever''s it is'
 );
 
--- What a key can be spelled like.
+-- Malformed spellings of a key.
 create function pg_temp.with_headers(headers text, role text, out error text, out said text)
   language plpgsql as $$
 declare

@@ -1,6 +1,6 @@
--- API keys: what a look-up reads, which follows neither from how many organizations the owner is
--- in, nor from how many members, keys and limits there are: by it refusals would take longer, and
--- tell.
+-- API keys: rows read by a look-up. They must depend neither on the number of the owner's
+-- organizations nor on the number of members, keys and limits, since the time of a refusal would
+-- show it.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(9);
@@ -16,7 +16,7 @@ insert into key
 select i.name, i.id, sha256(convert_to(i.api_key, 'UTF8')) from issued i;
 select bulwark.revoke_api_key(id, 'for this test') from key where name = 'revoked';
 
--- As on a connection that has planned all of it while there was little.
+-- As on a connection whose plans were made while the tables were small.
 analyze bulwark.user_roles, bulwark.rate_limit_overrides, auth.users, bulwark.organizations;
 do $$
 begin
@@ -25,12 +25,12 @@ begin
 end;
 $$;
 
--- In bulk, past the triggers that record each.
+-- In bulk, without the triggers that record each row.
 set constraints all immediate;
 set local session_replication_role = replica;
 alter table bulwark.user_roles disable trigger user;
 alter table bulwark.rate_limit_overrides disable trigger user;
--- Organizations of one member each, and one of many: the average says nothing of either.
+-- Many organizations of one member and one of many, so that averages of the statistics mislead.
 insert into bulwark.organizations (id, name, slug)
 select md5('organization ' || n)::uuid, 'Organization', 'organization-' || n
 from generate_series(1, 9000) as n;
@@ -54,7 +54,7 @@ alter table bulwark.user_roles enable trigger user;
 alter table bulwark.rate_limit_overrides enable trigger user;
 set local session_replication_role = origin;
 
--- How many rows of a table, and of its indexes, have been read so far.
+-- Rows of a table and its indexes that have been read so far.
 create function pg_temp.read_of(relation regclass) returns bigint
   language sql
 as $$
@@ -105,7 +105,7 @@ select cmp_ok(
   format('KEY-103: with statistics, what a %s key is asked for reads a grant or two', k.name)
 )
 from key k order by k.name;
--- Not a member of the organization any more, and in many others.
+-- Removed from the organization, and a member of many others.
 alter table bulwark.user_roles disable trigger user;
 delete from bulwark.user_roles g
 where g.user_id = tests.user_id('admin@acme.test')

@@ -1,4 +1,4 @@
--- API keys and tables: what an admission makes of a table's policies, and what it never opens.
+-- API keys and tables: access derived from a table's policies, and the limits of it.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(36);
@@ -123,7 +123,7 @@ select is(
   tests.with_key($$ update public.notes set body = 'x' returning body $$), '42501',
   'KEY-88: and admitting again takes what it gave'
 );
--- What else is noticed: each change alone, from an admission on which nothing else has changed.
+-- Reported changes: each alone, right after admit_api_keys.
 create function pg_temp.problems_after(change text) returns text language plpgsql as $$
 declare
   v_problems text;
@@ -185,7 +185,7 @@ select is(
   'PT404 API_KEY_TABLE_NOT_ADMITTED', 'KEY-89: and closed once'
 );
 
--- by permissions of its own
+-- by explicit permissions
 select is(
   tests.error(s.statement), s.problem, 'KEY-90: ' || s.problem
 )

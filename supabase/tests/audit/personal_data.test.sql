@@ -93,7 +93,7 @@ insert into declared values
   ('rate_limit_overrides', 'api_key_id', 'row', 'of the organization'),
   ('bulwark_private.alert_rules', 'name metric labels description', 'nobody', 'configuration'),
   ('bulwark_private.alert_states', 'raised_type', 'nobody', 'kinds of events'),
-  ('bulwark_private.api_key_admissions', 'options derived made', 'nobody', 'code'),
+  ('bulwark_private.api_key_table_access', 'options derived made', 'nobody', 'code'),
   ('bulwark_private.known_privileges', 'object grants', 'nobody', 'code'),
   ('bulwark_private.metrics', 'name unit description', 'nobody', 'a catalogue'),
   ('bulwark_private.metric_series', 'labels', 'nobody',

@@ -17,7 +17,9 @@ const decision: Decision = {
   whenStoreFails: "closed",
 };
 
-/** What the exchange answers for a key with so many milliseconds left; null: for none in force. */
+/**
+ * The exchange's answer for a key with this many milliseconds left; null: for a key not in force.
+ */
 async function exchange(left: number | null, more: Partial<Decision> = {}) {
   const key: KeyInForce | null = left === null
     ? null

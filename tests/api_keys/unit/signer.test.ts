@@ -4,7 +4,7 @@ import { openSigner } from "../../../supabase/functions/_bulwark/api_keys/signer
 
 const claims = { role: "api_key", exp: 1 };
 
-/** The header, whether the signature is that of the key, and the claims. */
+/** The header, whether the signature is valid, and the claims. */
 async function opened(
   token: string,
   key: CryptoKey,
@@ -47,7 +47,7 @@ Deno.test("openSigner() signs with an imported ES256 or RS256 key, before the se
     const pair = await crypto.subtle.generateKey(parameters, true, ["sign", "verify"]);
     const { publicKey, privateKey } = pair as CryptoKeyPair;
     const jwk = await crypto.subtle.exportKey("jwk", privateKey);
-    // As the Supabase CLI prints it: with a name, and with both operations.
+    // In the form of the Supabase CLI: with a name, and with both operations.
     const jwtSigningKey = JSON.stringify({
       ...jwk,
       alg,

@@ -3,7 +3,7 @@ import type { CallerClient } from "../../../supabase/functions/_bulwark/foundati
 import { hashOf } from "../../../supabase/functions/_bulwark/api_keys/format.ts";
 import { keyVerifier } from "../../../supabase/functions/_bulwark/api_keys/verification.ts";
 
-/** A database that knows one key, and what it was asked. */
+/** A database that knows one key, and the calls it received. */
 function database() {
   const state = { inForce: true, allowed: true, asked: [] as unknown[] };
   const row = () => ({

@@ -5,7 +5,7 @@ const name = (text: string) => new URL(`https://${text}.example.com/`);
 const turn = () => new Promise((resolve) => setTimeout(resolve));
 
 /** Lookups of which those of names with "slow" in them end when they are told to. */
-function open(limits = { all: 6, each: 2, patience: 15_000 }, now = () => 0) {
+function open(limits = { all: 6, each: 2, timeoutMs: 15_000 }, now = () => 0) {
   const slow = new Map<string, () => void>();
   const asked: string[] = [];
   const lookups = new Lookups(
@@ -34,7 +34,7 @@ Deno.test("lookups of one account that hang hold up no other account", async () 
 });
 
 Deno.test("an account with nothing under way comes before one that has more", async () => {
-  const { lookups, slow, asked } = open({ all: 3, each: 2, patience: 15_000 });
+  const { lookups, slow, asked } = open({ all: 3, each: 2, timeoutMs: 15_000 });
   for (const account of ["one", "one", "two", "one", "two"]) {
     lookups.of(account)(name(`slow-${account}-${slow.size}`)).catch(() => {});
     await turn();
@@ -48,7 +48,7 @@ Deno.test("an account with nothing under way comes before one that has more", as
 
 Deno.test("a lookup whose attempt has timed out is not made", async () => {
   let time = 0;
-  const { lookups, slow, asked } = open({ all: 1, each: 1, patience: 15_000 }, () => time);
+  const { lookups, slow, asked } = open({ all: 1, each: 1, timeoutMs: 15_000 }, () => time);
   for (const host of ["slow1", "slow2", "slow3"]) lookups.of("one")(name(host)).catch(() => {});
   await turn();
   time = 15_000;
@@ -59,7 +59,7 @@ Deno.test("a lookup whose attempt has timed out is not made", async () => {
 });
 
 Deno.test("an address waits for nobody, and a name that fails gives its place back", async () => {
-  const { lookups, asked } = open({ all: 1, each: 1, patience: 15_000 });
+  const { lookups, asked } = open({ all: 1, each: 1, timeoutMs: 15_000 });
   for (let i = 0; i < 3; i++) await assert.rejects(lookups.of("one")(name("fail")), /no such name/);
   lookups.of("one")(name("slow")).catch(() => {});
   await turn();

@@ -260,7 +260,7 @@ Deno.test("run() gets everybody's deliveries out while those of many accounts ha
     const { state, attempt, release } = hanging((id) => id.includes("good"));
     const running = run(
       { queue, open, attempt },
-      limits({ concurrency: 8, slow: 24, patience: 30, batch: 20 }),
+      limits({ concurrency: 8, slow: 24, slowAfterMs: 30, batch: 20 }),
     );
     await new Promise((resolve) => setTimeout(resolve, 100));
     // The database is fair: they need not wait there until all others were claimed.
@@ -285,7 +285,7 @@ Deno.test("run() keeps half of the places for endpoints that are proven", async 
   // They never become slow here: what is left over is left over.
   const running = run(
     { queue, open, attempt },
-    limits({ concurrency: 8, patience: 60_000, batch: 20 }),
+    limits({ concurrency: 8, slowAfterMs: 60_000, batch: 20 }),
   );
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(state.most, 4);
@@ -303,7 +303,7 @@ Deno.test("run() cuts off what hangs longest of the account that has most, and o
   const { state, attempt, release } = hanging(() => false);
   const running = run(
     { queue, open, attempt },
-    limits({ concurrency: 8, slow: 8, patience: 20 }),
+    limits({ concurrency: 8, slow: 8, slowAfterMs: 20 }),
   );
   const ended = () => results.filter(({ outcome }) => outcome === "timed_out");
   while (ended().length < 20) await new Promise((resolve) => setTimeout(resolve, 5));

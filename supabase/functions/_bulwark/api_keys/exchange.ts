@@ -3,14 +3,14 @@ import { rateLimitHeaders, refusal } from "../rate_limits/headers.ts";
 import type { SignToken } from "./signer.ts";
 import type { VerifyKey } from "./verification.ts";
 
-/** How long a token is good for, in seconds; no longer than its key. */
+/** Lifetime of a token in seconds; never longer than its key's. */
 const tokenSeconds = 300;
 
-/** What an exchange needs. */
+/** Dependencies of an exchange. */
 export interface ExchangeParts {
   verify: VerifyKey;
   sign: SignToken;
-  /** Who makes the tokens: the function's own URL. */
+  /** The `iss` claim of the tokens: the function's own URL. */
   issuer: string;
   /** Milliseconds since 1970. */
   now?: () => number;
@@ -18,7 +18,7 @@ export interface ExchangeParts {
 
 /** A request to exchange a key. */
 export interface ExchangeRequest {
-  /** What was sent as the key; empty where nothing was. */
+  /** The API key as sent; empty if absent. */
   apiKey: string;
   /** The client's address as a trusted proxy wrote it. */
   address: string | null;
@@ -26,9 +26,9 @@ export interface ExchangeRequest {
 }
 
 /**
- * Answers with a token of the key: `{ access_token, token_type, expires_in }`. The token's role is
- * api_key and it names the key; what it may is decided from the tables at each request, so it is
- * worth nothing once the key is revoked. It has no subject: a key is nobody to `auth.uid()`.
+ * Answers with a token for the key: `{ access_token, token_type, expires_in }`. The token has the
+ * role api_key and names the key. Its permissions are decided from the tables at each request, so
+ * it is worthless once the key is revoked. It has no subject: `auth.uid()` is null.
  * @throws BulwarkError 401 API_KEY_INVALID, the same for every key that is not in force
  */
 export async function exchangeKey(
@@ -38,8 +38,8 @@ export async function exchangeKey(
   let { key, decision } = await verify(apiKey, address);
   const issuedAt = Math.floor(now() / 1000);
   const expires_in = key && Math.min(tokenSeconds, Math.floor(key.expiresAt / 1000) - issuedAt);
-  // A key that ends within the second, or ended since it was looked up, makes no token. It is answered
-  // as one that never was, also in whose rate the answer shows.
+  // A key with less than a second left gets no token. It is answered and charged like an unknown
+  // key.
   if (decision.allowed && expires_in !== null && expires_in < 1) {
     ({ key, decision } = await verify("", address));
   }

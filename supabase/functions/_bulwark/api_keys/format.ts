@@ -6,8 +6,8 @@ const form = /^[a-z]{2,12}_[a-z]{2,12}_([0-9A-Za-z]{32})([0-9A-Za-z]{6})$/;
 const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /**
- * Whether a text is an API key of this form with the right checksum. It says nothing of whether such
- * a key exists, and costs no question: for reports and scanners, never for letting anybody in.
+ * Whether a text has the form of an API key and the right checksum. Does not say whether the key
+ * exists. For reports and scanners, never for authentication.
  */
 export function isApiKey(text: string): boolean {
   const [, secret = "", checksum] = form.exec(text) ?? [];
@@ -30,7 +30,7 @@ export function checksumOf(text: string): string {
   return digits;
 }
 
-/** What the database knows a key by: its SHA-256 in hex. The key itself goes no further. */
+/** SHA-256 of a key in hex, by which the database finds it. The key itself is not passed on. */
 export function hashOf(apiKey: string): string {
   return createHash("sha256").update(apiKey, "utf8").digest("hex");
 }

@@ -16,25 +16,25 @@ const entry = z.object({
   url: z.string().nullable().catch(null).default(null),
   source: z.string().regex(/^[\w .-]{1,64}$/).nullable().catch(null).default(null),
 });
-/** Reports of this size are read before anybody is charged. In bytes. */
+/** Largest report that is read before the sender is charged, in bytes. */
 const smallReport = 64 * 1024;
-/** How much of an address is kept, as many characters as the event takes. */
+/** Stored length of an address, the maximum of an event. */
 const longestUrl = 500;
-/** Anything that has the form of a key, whether it is one or not. */
+/** Any text in the form of a key, valid or not. */
 const keyLike = /[a-z]{2,12}_[a-z]{2,12}_[0-9A-Za-z]{38}/;
 
-/** Whether a request says that its report is a small one; no more of that is read. */
+/** Whether `Content-Length` declares a small report; no more than that is read. */
 export function isSmallReport(request: Request): boolean {
   return Number(request.headers.get("content-length") || Infinity) <= smallReport;
 }
 
 /**
- * The body of a report of leaked keys, signed as GitHub's secret scanning partner program does: over
- * its bytes with ECDSA on P-256 and SHA-256 (headers `Github-Public-Key-Identifier`, and
- * `Github-Public-Key-Signature` in base64 of DER). Unless both headers are there and the key is known,
- * nothing of the body is read.
- * @throws BulwarkError 401 UNAUTHORIZED unless the signature is that of a known key; 400, 413 for a
- * body that cannot be read
+ * The body of a report of leaked keys, signed as in GitHub's secret scanning partner program: ECDSA
+ * on P-256 with SHA-256 over the body's bytes (headers `Github-Public-Key-Identifier` and
+ * `Github-Public-Key-Signature`, base64 of DER). The body is read only if both headers are present
+ * and the public key is known.
+ * @throws BulwarkError 401 UNAUTHORIZED without a valid signature of a known key; 400, 413 for an
+ * unreadable body
  */
 export async function signedBody(request: Request, findKey: FindScannerKey): Promise<Uint8Array> {
   const identifier = request.headers.get("github-public-key-identifier") ?? "";
@@ -50,8 +50,8 @@ export async function signedBody(request: Request, findKey: FindScannerKey): Pro
 }
 
 /**
- * The keys in a report: a JSON array of `{ token, type, url, source }`. What is no API key by its
- * checksum is left out, and does not keep the others from being read.
+ * The keys in a report, a JSON array of `{ token, type, url, source }`. Entries without a valid
+ * checksum are skipped.
  * @throws BulwarkError 400 for a body that is no report
  */
 export function leakedKeys(body: Uint8Array): LeakedKey[] {
@@ -65,8 +65,8 @@ export function leakedKeys(body: Uint8Array): LeakedKey[] {
     const { data } = entry.safeParse(one);
     if (!data) return [];
     const { token, url, source } = data;
-    // Where somebody put a key into the address itself it is not written down.
-    // Looked through further than it is kept, so that none is cut in two.
+    // Addresses may contain the key. It is removed before the address is cut to its stored length,
+    // since a cut key would not be recognized.
     const harmless = url && !keyLike.test(decoded(url.slice(0, 2 * longestUrl)));
     return [{
       key_hash: hashOf(token),
@@ -80,15 +80,15 @@ function isSigned(body: Uint8Array, signature: string, key: string): boolean {
   try {
     return verify("sha256", body, key, Buffer.from(signature, "base64"));
   } catch {
-    // A signature that is not DER at all.
+    // The signature is not DER.
     return false;
   }
 }
 
 /**
- * A text with every %xx that stands for ASCII decoded, as often as it was encoded. In one pass, since
- * each makes the text shorter and what it stands for can only end another one. Not by
- * decodeURIComponent(): one % that is none of these would keep all of the others.
+ * Decodes every %xx of ASCII in a text, also where it is encoded more than once. One pass suffices,
+ * since decoding can only complete a sequence at its end. decodeURIComponent() would fail on a
+ * single invalid %.
  */
 function decoded(text: string): string {
   const characters: string[] = [];

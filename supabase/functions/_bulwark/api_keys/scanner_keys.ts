@@ -1,13 +1,13 @@
 import { z } from "zod";
 
-/** Finds the public key (PEM) that a scanner signs with, by the name it gives; null for none. */
+/** Finds a scanner's public key (PEM) by its identifier; null if unknown. */
 export type FindScannerKey = (identifier: string) => Promise<string | null>;
 
-/** Where a scanner's public keys come from. */
+/** Source of a scanner's public keys. */
 export interface ScannerKeySource {
-  /** The keys themselves, in the form of GitHub's endpoint; null: they are asked for. */
+  /** The keys in the form of GitHub's endpoint; null: fetched from the URL. */
   scannerKeys: string | null;
-  /** The endpoint that is asked. */
+  /** The endpoint to fetch. */
   scannerKeysUrl: string;
 }
 
@@ -15,27 +15,27 @@ const list = z.object({
   public_keys: z.array(z.object({ key_identifier: z.string(), key: z.string() })).max(100),
 });
 
-/** How the PEM of a point on P-256 begins (RFC 5480); of no other kind of key and no other curve. */
+/** Prefix of the PEM of a P-256 public key (RFC 5480), which no other kind of key has. */
 const p256 = /^\s*-----BEGIN PUBLIC KEY-----\s+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/;
 
 const freshMilliseconds = 3600_000;
-const patience = 5000;
-/** Neither an unknown name nor an endpoint that fails makes us ask more often than this. */
+const timeoutMs = 5000;
+/** Minimum interval between fetches, also for unknown identifiers and after failures. */
 const askAgainMilliseconds = 60_000;
 
-/** What {@link scannerKeys} may be told to do otherwise than by default. */
+/** Options of {@link scannerKeys}. */
 export interface ScannerKeyOptions {
   fetch?: typeof fetch;
-  /** Milliseconds on a clock that never goes back. */
+  /** A monotonic clock in milliseconds. */
   now?: () => number;
 }
 
 /**
- * The public keys of a secret scanner: those that were configured and no others, else those of its
- * endpoint, kept for an hour and asked for again where a name is new, once at a time. While the
- * endpoint fails the keys that are known go on: a leak that is reported shall not be missed.
- * A key that is not ECDSA on P-256 is none.
- * @throws Error where what was configured, or what the endpoint answers, is not in GitHub's form
+ * The public keys of a secret scanner: the configured ones, else those of its endpoint, cached for
+ * an hour and fetched again for an unknown identifier, one fetch at a time. While the endpoint
+ * fails the cached keys stay valid, so that no report is lost. Keys that are not on P-256 are
+ * ignored.
+ * @throws Error if the configuration or the endpoint's answer is not in GitHub's form
  */
 export function scannerKeys(
   { scannerKeys: configured, scannerKeysUrl }: ScannerKeySource,
@@ -55,7 +55,7 @@ export function scannerKeys(
     try {
       const answer = await (options.fetch ?? fetch)(scannerKeysUrl, {
         headers: { accept: "application/json", "user-agent": "bulwark" },
-        signal: AbortSignal.timeout(patience),
+        signal: AbortSignal.timeout(timeoutMs),
       });
       if (!answer.ok) throw new Error(`${scannerKeysUrl} answered ${answer.status}`);
       keys = read(await answer.json());

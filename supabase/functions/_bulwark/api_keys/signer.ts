@@ -3,7 +3,7 @@ import { toBase64Url, utf8 } from "../encryption/bytes.ts";
 /** Signs claims as a JSON Web Token (RFC 7519) in compact form. */
 export type SignToken = (claims: Record<string, unknown>) => Promise<string>;
 
-/** With what tokens are signed: an imported signing key before the project's legacy secret. */
+/** The key for tokens: an imported signing key, else the project's legacy secret. */
 export interface SigningKeys {
   /** A private JWK (RFC 7517) for ES256 or RS256, as `supabase gen signing-key` prints it. */
   jwtSigningKey: string | null;
@@ -23,8 +23,8 @@ const algorithms = {
 } as const;
 
 /**
- * A signer whose tokens PostgREST accepts: it verifies them by the project's own keys.
- * @throws Error where no key is set, or one has no valid form
+ * A signer of tokens that PostgREST verifies with the project's keys.
+ * @throws Error if no key is set, or one is malformed
  */
 export async function openSigner({ jwtSigningKey, jwtSecret }: SigningKeys): Promise<SignToken> {
   if (jwtSigningKey) return await withPrivateKey(jwtSigningKey);
@@ -40,13 +40,13 @@ async function withPrivateKey(text: string): Promise<SignToken> {
   try {
     given = JSON.parse(text);
   } catch {
-    // The parser's own message quotes what it could not read, which is a private key.
+    // The parser's message would quote the private key.
     throw refusal;
   }
   const alg = given?.alg ?? (given?.kty === "EC" ? "ES256" : "RS256");
   const algorithm = Object.hasOwn(algorithms, alg) && algorithms[alg as keyof typeof algorithms];
   if (!algorithm || !given?.d || (alg === "ES256" && given.crv !== "P-256")) throw refusal;
-  // Without what else it says: a JWK may name uses that the import would refuse.
+  // Other members of the JWK may declare uses that importKey() rejects.
   const jwk = Object.fromEntries(algorithm.members.map((name) => [name, given[name]]));
   const { parameters } = algorithm;
   const key = await crypto.subtle.importKey("jwk", jwk, parameters, false, ["sign"])
@@ -64,7 +64,7 @@ function signing(
   const start = encode(header);
   return async (claims) => {
     const signed = `${start}.${encode(claims)}`;
-    // WebCrypto's ECDSA signatures are r and s, as JWS wants them (RFC 7518, section 3.4).
+    // WebCrypto's ECDSA signatures already have the form of JWS, r and s (RFC 7518, section 3.4).
     const signature = await crypto.subtle.sign(parameters, key, utf8(signed));
     return `${signed}.${toBase64Url(new Uint8Array(signature))}`;
   };

@@ -11,34 +11,33 @@ export interface KeyInForce {
   expiresAt: number;
 }
 
-/** What became of a key that somebody sent. */
+/** Result of a key's verification. */
 export interface Verdict {
-  /** Null for every key that is not in force, whatever the reason. */
+  /** Null for every key that is not in force, for any reason. */
   key: KeyInForce | null;
-  /** Whether the key's own rate limit, or that of who sends wrong ones, lets it through. */
+  /** The rate limit's decision: of the key, or of the address for invalid keys. */
   decision: Decision;
 }
 
-/** Looks a key up. The address is what a trusted proxy wrote, or null. */
+/** Looks up a key. The address was written by a trusted proxy, or is null. */
 export type VerifyKey = (apiKey: string, address: string | null) => Promise<Verdict>;
 
 /**
- * For how long a key that was in force counts as such without being looked up again, in
- * milliseconds: a token made meanwhile is worth nothing once the key is revoked, and a revocation is
- * felt here within a second as well.
+ * How long an accepted key is cached, in milliseconds. Short enough that a revocation takes effect
+ * within a second; tokens made in between are worthless once the key is revoked.
  */
 const rememberedMilliseconds = 500;
 const maximumRemembered = 1000;
 
-/** What {@link keyVerifier} may be told to do otherwise than by default. */
+/** Options of {@link keyVerifier}. */
 export interface VerifierOptions {
-  /** Milliseconds on a clock that never goes back. */
+  /** A monotonic clock in milliseconds. */
   now?: () => number;
 }
 
 /**
- * A verifier over the database. A key that is not in force is looked up each time, and the steps are
- * the same whatever is wrong with it. Only its hash leaves this function.
+ * A verifier over the database. Keys that are not in force are never cached, and take the same
+ * steps for every reason. Only the key's hash leaves this function.
  */
 export function keyVerifier(client: CallerClient, options: VerifierOptions = {}): VerifyKey {
   const now = options.now ?? (() => performance.now());
@@ -77,7 +76,7 @@ export function keyVerifier(client: CallerClient, options: VerifierOptions = {})
     };
     if (verdict.key && verdict.decision.allowed) {
       if (remembered.size >= maximumRemembered) remembered.clear();
-      // From before the question: what was revoked while it was under way is not remembered longer.
+      // Counted from before the look-up, so that a revocation during it is not delayed further.
       remembered.set(name, { verdict, until: asked + rememberedMilliseconds });
     }
     return verdict;

@@ -29,7 +29,7 @@ export function dialer(authorities: string[] = []): Dial {
   return async ({ address, port, tlsName }, timeout) => {
     const deadline = performance.now() + timeout;
     const connecting = Deno.connect({ hostname: address, port, transport: "tcp" });
-    const connection = await within(timeout, connecting);
+    const connection = await withTimeout(timeout, connecting);
     try {
       connection.setNoDelay(true);
       if (tlsName === null) return connection;
@@ -46,7 +46,7 @@ export function dialer(authorities: string[] = []): Dial {
         }
         return secured;
       });
-      return await within(deadline - performance.now(), securing);
+      return await withTimeout(deadline - performance.now(), securing);
     } catch (thrown) {
       quietlyClose(connection);
       throw thrown;
@@ -55,7 +55,7 @@ export function dialer(authorities: string[] = []): Dial {
 }
 
 /** Waits for a connection; one that comes too late is closed. */
-async function within<C extends Connection>(timeout: number, coming: Promise<C>): Promise<C> {
+async function withTimeout<C extends Connection>(timeout: number, coming: Promise<C>): Promise<C> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let late = false;
   coming.then((connection) => late && quietlyClose(connection), () => {});

@@ -9,10 +9,10 @@ export interface LookupLimits {
   /** Of one account. */
   each: number;
   /** Milliseconds after which nobody waits any more. */
-  patience: number;
+  timeoutMs: number;
 }
 
-const defaults: LookupLimits = { all: 24, each: 4, patience: 15_000 };
+const defaults: LookupLimits = { all: 24, each: 4, timeoutMs: 15_000 };
 
 /** A lookup that waits for its place. */
 interface Waiting {
@@ -66,7 +66,7 @@ export class Lookups {
 
   /** Begins what may begin: of the account that has the least under way, in the order it came. */
   #next(): void {
-    const oldest = this.#now() - this.#limits.patience;
+    const oldest = this.#now() - this.#limits.timeoutMs;
     const inTime = this.#waiting.findIndex(({ since }) => since > oldest);
     // Their attempts have timed out; a lookup would be for nobody.
     this.#waiting.splice(0, inTime === -1 ? this.#waiting.length : inTime);

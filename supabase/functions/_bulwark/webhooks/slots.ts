@@ -29,12 +29,12 @@ export function holderOf(endpoint: SealedEndpoint): Holder {
 
 /** How many attempts may be under way. */
 export interface SlotLimits {
-  /** Quick ones: those that began less than `patience` ago. */
+  /** Quick ones: those that began less than `slowAfterMs` ago. */
   concurrency: number;
   /** Slow ones: those that went unanswered for longer. */
   slow: number;
   /** Milliseconds. */
-  patience: number;
+  slowAfterMs: number;
 }
 
 /** An attempt under way. */
@@ -86,7 +86,7 @@ export class Slots {
   /** Which of two has less under way: its account, then its organization, then itself. */
   compare(one: Holder, other: Holder): number {
     for (const [index, key] of one.keys.entries()) {
-      const difference = this.#held(key) - this.#held(other.keys[index] ?? "");
+      const difference = this.#inUse(key) - this.#inUse(other.keys[index] ?? "");
       if (difference !== 0) return difference;
     }
     return 0;
@@ -104,7 +104,7 @@ export class Slots {
   ): Promise<Result> {
     const place: Place = { holder, slow: false, cut: new AbortController() };
     this.#count(this.#quick, holder, 1);
-    const timer = setTimeout(() => this.#makeSlow(place), this.#limits.patience);
+    const timer = setTimeout(() => this.#makeSlow(place), this.#limits.slowAfterMs);
     try {
       return await task(place.cut.signal);
     } finally {
@@ -132,7 +132,7 @@ export class Slots {
     worst.cut.abort();
   }
 
-  #held(key: string): number {
+  #inUse(key: string): number {
     return this.#quick.of(key) + this.#slow.of(key);
   }
 

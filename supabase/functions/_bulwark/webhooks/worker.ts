@@ -37,12 +37,12 @@ export interface RunLimits {
    * an account of which twice as many do.
    */
   batch: number;
-  /** Attempts under way at once, without those that went unanswered for longer than `patience`. */
+  /** Attempts under way at once, without those that went unanswered for longer than `slowAfterMs`. */
   concurrency: number;
   /** Attempts beside those that went unanswered for longer; one more, and the oldest is cut off. */
   slow: number;
   /** Milliseconds. */
-  patience: number;
+  slowAfterMs: number;
   /** Deliveries a run: the hosted runtime gives a request two seconds of processor time. */
   maximum: number;
   /** Seconds that a claim lasts. */
@@ -64,7 +64,7 @@ export const defaultLimits: Omit<RunLimits, "worker"> = {
   batch: 100,
   concurrency: 32,
   slow: 96,
-  patience: 1000,
+  slowAfterMs: 1000,
   maximum: 1000,
   lease: 60,
   attemptTimeout: 20_000,

@@ -1,7 +1,7 @@
--- API keys, what stands against an admission: why a table admits none, and, once it does, what came
--- later that would have refused it.
--- Protects against what no policy of the table binds: ways around it by inheritance, cascades,
--- rules and ownership, and restrictions that ask who the person is, where a key is nobody.
+-- API keys, eligibility of tables: why a table cannot be opened to keys, also as later changes make
+-- it.
+-- Protects against access that no policy of the table controls: inheritance, cascades, rules and
+-- ownership. Protects against restrictive policies that ask for a person: a key has no person.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.is_of_bulwark(target regclass)
@@ -17,7 +17,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.is_of_bulwark(regclass) is
-  'Whether a table is one of Bulwark''s own: what is in those keys ask functions for, if at all.';
+  'Whether a table is one of Bulwark''s own. Keys reach its contents through functions only.';
 
 create function bulwark_private.asks_the_row_alone(expression text)
   returns boolean
@@ -26,8 +26,8 @@ create function bulwark_private.asks_the_row_alone(expression text)
   parallel safe
   set search_path = pg_catalog, pg_temp
 as $$
-  -- By what is known to be harmless: a function or a query that is not recognized may ask anything,
-  -- and so may one of another schema that is called alike.
+  -- An allow list: an unknown function or query may depend on the person, and so may one of the
+  -- same name in another schema.
   select expression is null
     or bulwark_private.plain_permission_policy(expression)
     or regexp_replace(
@@ -36,10 +36,10 @@ as $$
       || '|system_user|current_catalog|current_schema)\M');
 $$;
 comment on function bulwark_private.asks_the_row_alone(text) is
-  'Whether a policy''s expression, as Postgres writes it, asks nothing but the row, the time or a
-   permission, so that a key gets the answer that its owner gets, or a narrower one.';
+  'Whether a policy''s expression, as printed by Postgres, depends only on the row, the time or a
+   permission, so that a key gets the same result as its owner, or a narrower one.';
 
-create function bulwark_private.guarded_tables_behind(target regclass, commands text[])
+create function bulwark_private.mfa_required_tables_behind(target regclass, commands text[])
   returns setof regclass
   language sql
   stable
@@ -59,7 +59,7 @@ as $$
     cross join lateral (
       select i.inhrelid, b.command from pg_catalog.pg_inherits i where i.inhparent = b.oid
       union all
-      -- What a cascade writes is written as the table's owner, whom no policy binds.
+      -- Cascades run as the table's owner, who is not subject to policies.
       select k.conrelid, case when k.confdeltype = 'c' then b.command else 'update' end
       from pg_catalog.pg_constraint k
       where k.contype = 'f'
@@ -81,11 +81,11 @@ as $$
   where g.relation in (select a.oid from above a union all select b.oid from below b)
   order by g.relation::text collate "C";
 $$;
-comment on function bulwark_private.guarded_tables_behind(regclass, text[]) is
-  'Tables that ask for a second factor and that these commands on a table go around: the table, what
-   it is a partition or child of, its own partitions and children, what foreign keys cascade to.';
+comment on function bulwark_private.mfa_required_tables_behind(regclass, text[]) is
+  'The tables with an MFA requirement that these commands on a table would bypass: the table itself,
+   its parents, its partitions and children, and the targets of cascading foreign keys.';
 
-create function bulwark_private.api_key_obstacles(target regclass, commands text[])
+create function bulwark_private.api_key_eligibility_problems(target regclass, commands text[])
   returns table (code text, problem text, hint text)
   language sql
   stable
@@ -122,9 +122,10 @@ as $$
       else format('%s leads around the second factor that %s asks for', target, g)
     end,
     'A key never passes where a second factor is required'
-  from bulwark_private.guarded_tables_behind(target, commands) as g
+  from bulwark_private.mfa_required_tables_behind(target, commands) as g
   union all
-  -- Of policies that a host application wrote itself: by what a second factor is asked with.
+  -- Recognizes an MFA requirement in the host application's own policies by the functions and
+  -- claims it uses.
   select
     'API_KEY_TABLE_NEEDS_MFA',
     format('people have %s on %s after a second factor alone', upper(c.command), target),
@@ -180,5 +181,6 @@ as $$
   where g.grantee in (0, 'api_key'::regrole)
     and g.privilege_type not in ('SELECT', 'INSERT', 'UPDATE', 'DELETE');
 $$;
-comment on function bulwark_private.api_key_obstacles(regclass, text[]) is
-  'Why a table cannot admit keys with these commands, in the words of an error; none where it can.';
+comment on function bulwark_private.api_key_eligibility_problems(regclass, text[]) is
+  'The reasons why a table cannot be opened to keys for these commands, with error code and hint;
+   empty where it can.';

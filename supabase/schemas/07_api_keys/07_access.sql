@@ -1,8 +1,8 @@
--- API keys and tables: a table that admits keys, under the permissions that its own policies ask.
--- Protects against a table that opens to programs by accident: none does unless it is said,
--- policies for people (auth.uid() = owner) do not count for keys, and each command, admitted or
--- not, is bound by a restrictive policy, so that no policy for everybody opens it further.
--- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
+-- API keys, access to tables: opens a table to keys under the permissions of its own policies.
+-- Protects against opening a table by accident: tables are closed by default, policies for people
+-- (auth.uid() = owner) do not count for keys, and every command has a restrictive policy for keys,
+-- so that no policy for PUBLIC opens more.
+-- No function here is SECURITY DEFINER: the tables belong to the caller.
 
 create function bulwark.expel_api_keys(target regclass)
   returns void
@@ -13,7 +13,7 @@ as $$
 declare
   v_sequence regclass;
 begin
-  delete from bulwark_private.api_key_admissions a where a.relation = target;
+  delete from bulwark_private.api_key_table_access a where a.relation = target;
   if not found then
     raise exception 'Cannot expel API keys: % does not admit them', target
       using errcode = 'PT404', detail = 'API_KEY_TABLE_NOT_ADMITTED';
@@ -26,8 +26,8 @@ begin
 end;
 $$;
 comment on function bulwark.expel_api_keys(regclass) is
-  'Closes a table to API keys again. What another role has granted them stays, and
-   bulwark.api_key_table_problems tells it. Errors: API_KEY_TABLE_NOT_ADMITTED.';
+  'Closes a table to API keys again. Grants by other roles stay and are listed by
+   bulwark.api_key_table_problems. Errors: API_KEY_TABLE_NOT_ADMITTED.';
 
 create function bulwark_private.open_to_api_keys(target regclass, command text, derived jsonb)
   returns void
@@ -56,7 +56,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.open_to_api_keys(regclass, text, jsonb) is
-  'Gives keys one command on a table, under what was derived for it: on the columns on which
+  'Opens one command on a table to keys under the derived condition, on the columns on which
    signed-in people have it.';
 
 create function bulwark.admit_api_keys(
@@ -74,7 +74,7 @@ as $$
 declare
   v_command text;
   v_derived jsonb;
-  v_obstacle record;
+  v_problem record;
   v_options jsonb := jsonb_strip_nulls(jsonb_build_object(
     'read', read_permission, 'write', write_permission, 'delete', delete_permission
   ));
@@ -101,24 +101,24 @@ begin
     end if;
   end if;
   v_derived := bulwark_private.api_key_derivation(target, v_options);
-  for v_obstacle in
+  for v_problem in
     select o.*
-    from bulwark_private.api_key_obstacles(
+    from bulwark_private.api_key_eligibility_problems(
       target, array(select c.command from jsonb_object_keys(v_derived -> 'commands') as c (command))
     ) o
   loop
-    raise exception 'Cannot admit API keys: %', v_obstacle.problem
-      using errcode = 'wrong_object_type', detail = v_obstacle.code, hint = v_obstacle.hint;
+    raise exception 'Cannot admit API keys: %', v_problem.problem
+      using errcode = 'wrong_object_type', detail = v_problem.code, hint = v_problem.hint;
   end loop;
   if v_derived is null then
     raise exception 'Cannot admit API keys: no policy of % is a permission alone', target
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_NOTHING_TO_ADMIT',
             hint = 'Name the permissions: read_permission, write_permission, delete_permission';
   end if;
-  if exists (select from bulwark_private.api_key_admissions a where a.relation = target) then
+  if exists (select from bulwark_private.api_key_table_access a where a.relation = target) then
     perform bulwark.expel_api_keys(target);
   end if;
-  -- What somebody else has granted, only they can revoke.
+  -- Grants by other roles can be revoked by those roles only.
   if bulwark_private.api_key_privileges(target) <> '[]' then
     raise exception 'Cannot admit API keys: % or its sequences are granted to them already', target
       using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_OPEN_OTHERWISE',
@@ -130,7 +130,8 @@ begin
         target, v_command, v_derived -> 'commands' -> v_command
       );
     end if;
-    -- What is not opened is bound as well, so that no grant and no policy beside this opens it.
+    -- Closed commands get a restrictive policy too, so that other grants and policies do not open
+    -- them.
     perform bulwark_private.make_policy(
       target, 'bulwark_api_key_restrictive_' || v_command, false, v_command, '{api_key}',
       coalesce(v_derived #>> array['commands', v_command, 'using'], 'false'),
@@ -151,21 +152,21 @@ begin
   )
   from jsonb_array_elements(nullif(v_derived -> 'copies', 'null'))
     with ordinality as c (copy, place);
-  insert into bulwark_private.api_key_admissions (relation, options, derived, made)
-  values (target, v_options, v_derived, bulwark_private.api_key_admission_state(target));
+  insert into bulwark_private.api_key_table_access (relation, options, derived, made)
+  values (target, v_options, v_derived, bulwark_private.api_key_access_state(target));
 end;
 $$;
 comment on function bulwark.admit_api_keys(regclass, text, text, text, name) is
-  'Opens a table to API keys. Without permissions: each command under those of the table''s policies
-   for signed-in people that are a permission in the row''s organization and nothing else. With
-   them: select under read_permission, insert and update under write_permission, delete under
-   delete_permission, each in the organization that organization_column names, and no other command.
-   Keys get no privilege that signed-in people lack, and the table''s restrictive policies hold for
-   them too. Call it again after changing policies; bulwark.api_key_table_problems tells. Errors:
-   those of bulwark_private.api_key_obstacles (API_KEY_TABLE_WITHOUT_RLS, API_KEY_TABLE_OF_BULWARK,
-   API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA, API_KEY_RESTRICTION_UNCLEAR,
-   API_KEY_TABLE_OPEN_OTHERWISE), API_KEY_NOTHING_TO_ADMIT, API_KEY_INVALID_ORGANIZATION_COLUMN,
-   API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
+  'Opens a table to API keys. Without permissions: each command under the table''s policies for
+   signed-in people that are a permission in the row''s organization and nothing else. With
+   permissions: select under read_permission, insert and update under write_permission, delete under
+   delete_permission, each in the organization in organization_column, and no other command. Keys
+   get no privilege that signed-in people lack, and the table''s restrictive policies apply to them
+   too. Call it again after changing policies (bulwark.api_key_table_problems lists such changes).
+   Errors: those of bulwark_private.api_key_eligibility_problems (API_KEY_TABLE_WITHOUT_RLS,
+   API_KEY_TABLE_OF_BULWARK, API_KEY_SCHEMA_CLOSED, API_KEY_TABLE_NEEDS_MFA,
+   API_KEY_RESTRICTION_UNCLEAR, API_KEY_TABLE_OPEN_OTHERWISE), API_KEY_NOTHING_TO_ADMIT,
+   API_KEY_INVALID_ORGANIZATION_COLUMN, API_KEY_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark_private.open_to_everybody(target regclass)
   returns boolean
@@ -195,9 +196,9 @@ as $$
   );
 $$;
 comment on function bulwark_private.open_to_everybody(regclass) is
-  'Whether PUBLIC, and so a key, has a privilege on a relation that its policies do not take back.';
+  'Whether PUBLIC, and so a key, has a privilege on a relation that no policy limits.';
 
-create function bulwark_private.open_beside_admissions()
+create function bulwark_private.unlisted_api_key_access()
   returns setof regclass
   language sql
   stable
@@ -206,7 +207,7 @@ create function bulwark_private.open_beside_admissions()
 as $$
   with tables (oid) as (
     select c.oid
-    from bulwark_private.api_key_admissions a
+    from bulwark_private.api_key_table_access a
     join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
   ),
   admitted (oid) as materialized (
@@ -222,7 +223,7 @@ as $$
     and (
       bulwark_private.api_key_privileges(c.oid) <> '[]'
       or pg_has_role('api_key', c.relowner, 'usage')
-      -- What extensions open to everybody, they open to keys.
+      -- Relations that extensions open to PUBLIC are deliberate.
       or bulwark_private.open_to_everybody(c.oid)
         and has_schema_privilege('api_key', n.oid, 'usage')
         and not exists (
@@ -231,7 +232,7 @@ as $$
         )
     )
     and c.oid not in (select a.oid from admitted a)
-    -- Such a view gives a key what the tables under it give it.
+    -- Views with security_invoker only show rows of tables that are open to the key.
     and not (
       c.relkind = 'v'
       and coalesce(c.reloptions, '{}') && array[
@@ -242,8 +243,9 @@ as $$
       )
     );
 $$;
-comment on function bulwark_private.open_beside_admissions() is
-  'What admits no keys and is open to them: granted to them or to everybody, or theirs.';
+comment on function bulwark_private.unlisted_api_key_access() is
+  'The relations that are open to API keys without admit_api_keys: by a grant to api_key or to
+   PUBLIC, or by ownership.';
 
 create function bulwark.api_key_table_problems()
   returns table (relation text, problem text)
@@ -253,16 +255,16 @@ create function bulwark.api_key_table_problems()
   set search_path = pg_catalog, pg_temp
 as $$
   select a.relation::text, p.problem
-  from bulwark_private.api_key_admissions a
-  -- A table that was dropped has no problems, nor has what got its number since and is no table.
+  from bulwark_private.api_key_table_access a
+  -- Skips tables that were dropped, also where their OID was reused by another kind of relation.
   join pg_catalog.pg_class c on c.oid = a.relation and c.relkind in ('r', 'p')
   cross join lateral (
     select o.problem
-    from bulwark_private.api_key_obstacles(
+    from bulwark_private.api_key_eligibility_problems(
       a.relation,
       array(select k.command from jsonb_object_keys(a.derived -> 'commands') as k (command))
     ) o
-    -- A guard that came later binds keys too: it closes the table to them, whatever is behind it.
+    -- An MFA requirement added later applies to keys too and closes the table, so it is no problem.
     where o.code <> 'API_KEY_TABLE_NEEDS_MFA'
       or not exists (select from bulwark_private.mfa_guards g where g.relation = a.relation)
     union all
@@ -270,11 +272,11 @@ as $$
     where bulwark_private.api_key_derivation(a.relation, a.options) is distinct from a.derived
     union all
     select 'what admits and bounds API keys has changed: admit them again'
-    where bulwark_private.api_key_admission_state(a.relation) is distinct from a.made
+    where bulwark_private.api_key_access_state(a.relation) is distinct from a.made
   ) p
   union all
   select o::text, 'open to API keys without having been admitted'
-  from bulwark_private.open_beside_admissions() as o
+  from bulwark_private.unlisted_api_key_access() as o
   union all
   select null, 'the role api_key has rights of its own, or another role''s'
   from pg_catalog.pg_roles r
@@ -295,6 +297,7 @@ as $$
   );
 $$;
 comment on function bulwark.api_key_table_problems() is
-  'What is not as admit_api_keys left it, what came since that it would have refused, and what is
-   open to API keys without it; without a relation, what the role has. For the tests of the host
-   application: it has to be empty. SECURITY DEFINER functions and triggers are not seen.';
+  'Differences from the state that admit_api_keys left, reasons added since why a table is not
+   eligible, and relations open to API keys in other ways; relation is null for rights of the role
+   api_key itself. For the tests of the host application, where the result must be empty. Does not
+   inspect SECURITY DEFINER functions and triggers.';
