@@ -1,13 +1,12 @@
 -- Built by npm run build from supabase/schemas/04_security_events: edit the sources, not this file.
 
--- Security events: what somebody has to look at, once each, with who takes care of it and how it
--- ended.
--- Protects against alarms that one organization reads of another, or that disappear without a
--- trace: clients read, nobody writes, and what happens to an event is in the audit log.
+-- Security events: incidents for people to handle, each listed once, with assignee and resolution.
+-- Protects against reading another organization's events and against events that disappear: clients
+-- only read, and every change of an event is in the audit log.
 -- No function here is SECURITY DEFINER.
 
 create type bulwark.security_severity as enum ('low', 'medium', 'high', 'critical');
-comment on type bulwark.security_severity is 'How urgent a security event is, in rising order.';
+comment on type bulwark.security_severity is 'Urgency of a security event, in rising order.';
 
 create table bulwark.security_event_types (
   name text primary key,
@@ -16,10 +15,10 @@ create table bulwark.security_event_types (
   constraint security_event_types_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$')
 );
 comment on table bulwark.security_event_types is
-  'What can be raised, and how urgent it is. Migrations and the host application add rows.';
+  'The types of security events and their severity. Migrations and the host application add rows.';
 
--- No foreign key to users and organizations: an event outlives what it is about, and raising one
--- must not wait for whoever changes them.
+-- No foreign keys to users and organizations: an event outlives them, and raising one must not wait
+-- for a transaction that changes them.
 create table bulwark.security_events (
   id uuid primary key default gen_random_uuid(),
   event_type text not null references bulwark.security_event_types (name),
@@ -41,13 +40,14 @@ create table bulwark.security_events (
   constraint security_events_note_length check (length(resolution_note) between 1 and 2000)
 ) with (fillfactor = 85);
 comment on table bulwark.security_events is
-  'What somebody has to look at. While one is open, the same again (type, organization, user,
-   subject) counts it up. What concerns a user and no organization has a row in each organization of
-   the user, resolved by each for itself, beside the installation''s own.';
+  'One row per open incident. While it is open, the same event (type, organization, user, subject)
+   only increases occurrences. An event about a user without an organization has one row for the
+   installation and one in each organization of the user, each resolved separately.';
 comment on column bulwark.security_events.subject is
-  'What else tells it apart, such as the hash of an address; no secret and nobody''s name.';
+  'Distinguishes events of the same type, for example by the hash of an address. Contains no secrets
+   and no names.';
 comment on column bulwark.security_events.details is
-  'What was known when it was first raised.';
+  'The details of the first occurrence.';
 comment on column bulwark.security_events.resolved_by is
   'Who resolved it; null with resolved_at set: the operator.';
 create unique index security_events_is_open_once on bulwark.security_events
@@ -102,8 +102,8 @@ $$;
 comment on function bulwark.list_security_events(
   uuid, boolean, bulwark.security_severity, uuid, integer
 ) is
-  'The events of an organization (null: the installation''s own) that the caller may read, newest
-   first, a page at a time: before is the id of the last one of the page before.';
+  'The events of an organization (null: of the installation) that the caller may read, newest first,
+   by page: before is the id of the last event of the previous page.';
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),
@@ -115,9 +115,9 @@ insert into bulwark.security_event_types (name, severity, description) values
   ('impossible_travel', 'high', 'Two sign-ins were further apart than anybody travels'),
   ('audit_verification_failed', 'critical', 'The audit log did not verify'),
   ('audit_checkpoint_missing', 'high', 'The audit log went without a signed checkpoint'),
-  ('audit_protection_touched', 'critical', 'Somebody was at the triggers of a guarded table');
+  ('audit_protection_touched', 'critical', 'The triggers of an audited table were changed');
 
--- Counting up is no news; opening, assigning and resolving are.
+-- Opening, assigning and resolving are audited; counting occurrences is not.
 select bulwark.enable_audit(
   'bulwark.security_events', organization_column => 'organization_id',
   ignore => '{occurrences,last_seen_at}',
@@ -127,11 +127,10 @@ select bulwark.enable_audit(
   'bulwark.security_event_types', event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- Security raising: how an event is opened, or counted up while the same one is open.
--- Protects against alarms that drown in their own repetition, and against whoever has many
--- addresses and opens as many events.
--- Raising never waits for another transaction and so never closes a circle of waiting ones: where
--- the same event is being raised elsewhere at this moment it leaves an echo that is counted later.
+-- Security raising: opens an event, or counts it while the same one is open.
+-- Protects against floods of repeated events, also from a client with many addresses.
+-- Raising never waits for another transaction, so it cannot deadlock. If another transaction is
+-- raising the same event, it stores an echo that is counted later.
 -- SECURITY DEFINER: report_security_event, because not even the service role writes events.
 
 insert into bulwark.settings (name, value, description) values
@@ -149,7 +148,7 @@ create table bulwark_private.security_event_echoes (
 );
 comment on table bulwark_private.security_event_echoes is
   'Events raised while another transaction was raising the same one; counted by the next run of
-   bulwark_private.count_security_echoes. Not audited: the events themselves are.';
+   bulwark_private.count_security_echoes. Not audited, because the events are.';
 alter table bulwark_private.security_event_echoes enable row level security;
 
 create function bulwark_private.security_event_lock(
@@ -168,7 +167,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.security_event_lock(text, uuid, uuid, text) is
-  'The advisory lock under which one event is raised, assigned and resolved.';
+  'The key of the advisory lock for raising, assigning and resolving one event.';
 
 create function bulwark_private.count_security_event(
   event_type text,
@@ -187,12 +186,12 @@ as $$
 #variable_conflict use_column
 declare
   v_id uuid;
-  -- In a stricter isolation a row that somebody else just made would fail the whole transaction.
+  -- In stricter isolation levels a concurrent insert would fail the whole transaction.
   v_first boolean := current_setting('transaction_isolation') = 'read committed';
   v_subject text := count_security_event.subject;
 begin
-  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones
-  -- the rest is one more. New ones are opened one after the other, so that the count holds.
+  -- A client with many addresses could open any number of events. Beyond the limit they are counted
+  -- in one event. New ones are opened one at a time, so that the limit holds.
   if v_first and num_nonnulls(
     count_security_event.organization_id, count_security_event.user_id
   ) = 0 and bulwark_private.is_new_event(count_security_event.event_type, v_subject) then
@@ -240,8 +239,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.count_security_event(text, uuid, uuid, text, jsonb, bigint) is
-  'Opens one event or counts it up, without ever waiting; its id, or null where it is not visible
-   yet because another transaction is opening it.';
+  'Opens or counts one event without waiting. Returns its id, or null if it is not visible yet
+   because another transaction is opening it.';
 
 create function bulwark_private.is_new_event(event_type text, subject text)
   returns boolean
@@ -262,7 +261,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.is_new_event(text, text) is
-  'Whether no event of this type and subject is open that concerns no user and no organization.';
+  'Whether no event of this type and subject is open that has no user and no organization.';
 
 create function bulwark_private.has_no_room_for_event(event_type text)
   returns boolean
@@ -289,8 +288,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.has_no_room_for_event(text) is
-  'Whether security.open_events_about_nobody events of a type are open that concern no user and no
-   organization.';
+  'Whether the limit security.open_events_about_nobody is reached: open events of a type without
+   user and organization.';
 
 create function bulwark.raise_security_event(
   event_type text,
@@ -320,7 +319,7 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'SECURITY_UNKNOWN_EVENT_TYPE',
             hint = 'List them with: select name from security_event_types';
   end if;
-  -- What is noticed in a read cannot be written down there, and the read shall not fail for it.
+  -- A read-only transaction cannot store the event, and must not fail because of it.
   if current_setting('transaction_read_only')::boolean then
     return null;
   end if;
@@ -346,12 +345,13 @@ begin
 end;
 $$;
 comment on function bulwark.raise_security_event(text, uuid, uuid, text, jsonb) is
-  'Raises an event, or counts it up while the same one is open, and returns its id (null in a
-   read-only transaction, or where another transaction is opening it right now). Of a user without
-   an organization each organization of the user is told: the details then hold nothing of any one
-   organization. Of nobody in particular security.open_events_about_nobody are open at once, and
-   what comes beyond them is one, about others. It stands and falls with the caller''s transaction.
-   Errors: SECURITY_UNKNOWN_EVENT_TYPE.';
+  'Raises an event, or counts it while the same one is open. Returns its id, or null in a read-only
+   transaction and while another transaction is opening the event. An event about a user without an
+   organization is raised in each organization of the user too, so its details must not contain data
+   of one organization. Events without user and organization are limited to
+   security.open_events_about_nobody per type; further ones are counted in one event with the
+   subject others. Rolled back with the caller''s transaction. Errors:
+   SECURITY_UNKNOWN_EVENT_TYPE.';
 
 create function bulwark_private.count_security_echoes()
   returns bigint
@@ -390,8 +390,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.count_security_echoes() is
-  'Counts what was raised while the same event was being raised elsewhere, up to 10,000 at a time,
-   and returns how many there were.';
+  'Counts events that were raised while another transaction raised the same one, up to 10,000 per
+   call, and returns their number.';
 
 create function bulwark.report_security_event(
   event_type text,
@@ -407,7 +407,7 @@ create function bulwark.report_security_event(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One that is open already would only be counted up when the log itself has to raise it.
+  -- An event opened by others would mask the audit log's own, which would only be counted.
   if starts_with(event_type, 'audit_') then
     raise exception 'Cannot report security event: only the audit log itself raises it'
       using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE';
@@ -416,15 +416,15 @@ begin
 end;
 $$;
 comment on function bulwark.report_security_event(text, uuid, uuid, text, jsonb) is
-  'Raises an event for a function of the installation (service role only): see
-   bulwark.raise_security_event. Those about the audit log (audit_…) are its own. Errors:
+  'Raises an event for a function of the installation (service role only), see
+   bulwark.raise_security_event. Types about the audit log (audit_…) are refused. Errors:
    SECURITY_UNKNOWN_EVENT_TYPE, SECURITY_EVENT_NOT_REPORTABLE.';
 
--- Security resolution: who takes care of an event, and how it ended.
--- Protects against an event that is closed without a word, by somebody who may not, or by one
--- organization for another; of a foreign event nobody learns that there is one.
+-- Security resolution: assigning and closing events.
+-- Protects against events that are closed without a note, without permission, or by another
+-- organization. Does not reveal whether another organization's event exists.
 -- SECURITY DEFINER: assign_security_event and resolve_security_event, because no client writes
---   events.
+-- events.
 
 create function bulwark_private.find_security_event(event_id uuid)
   returns bulwark.security_events
@@ -456,7 +456,7 @@ end;
 $$;
 comment on function bulwark_private.find_security_event(uuid) is
   'An event that the caller may assign and resolve right now. Raises SECURITY_EVENT_NOT_FOUND, the
-   same for a foreign one and for none, RBAC_PERMISSION_DENIED.';
+   same for another organization''s event and for an unknown one, and RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.take_security_event(event_id uuid)
   returns bulwark.security_events
@@ -469,8 +469,8 @@ declare
 begin
   perform bulwark_private.lock_rights(v_event.organization_id);
   perform bulwark_private.hold_session();
-  -- Whoever raises holds this lock and waits for nothing, so it comes free. The row is read again
-  -- behind it.
+  -- Raising holds this lock without waiting, so the wait here is short. The row may have changed,
+  -- so it is read again.
   perform pg_advisory_xact_lock(bulwark_private.security_event_lock(
     v_event.event_type, v_event.organization_id, v_event.user_id, v_event.subject
   ));
@@ -485,7 +485,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_security_event(uuid) is
-  'bulwark_private.find_security_event, locked and open. Raises SECURITY_EVENT_RESOLVED besides.';
+  'Locks an open event, see bulwark_private.find_security_event. Raises also
+   SECURITY_EVENT_RESOLVED.';
 
 create function bulwark.assign_security_event(event_id uuid, assignee uuid)
   returns bulwark.security_events
@@ -497,7 +498,7 @@ as $$
 declare
   v_event bulwark.security_events := bulwark_private.take_security_event(event_id);
 begin
-  -- The installation's own are read by super admins alone, whatever others hold system-wide.
+  -- Only super admins may read events of the installation, so only they can be assigned.
   if assignee is not null and (
     bulwark_private.user_permits(assignee, 'security:read', v_event.organization_id) is not true
     or v_event.organization_id is null and not exists (
@@ -519,8 +520,8 @@ begin
 end;
 $$;
 comment on function bulwark.assign_security_event(uuid, uuid) is
-  'Says who takes care of an open event (security:resolve): a member who may read it, or null for
-   nobody. Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_ASSIGNEE,
+  'Assigns an open event (security:resolve) to a member who may read it, or to nobody (null).
+   Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_ASSIGNEE,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark.resolve_security_event(event_id uuid, note text)
@@ -547,24 +548,24 @@ begin
 end;
 $$;
 comment on function bulwark.resolve_security_event(uuid, text) is
-  'Closes an open event with a note of what it was (security:resolve); the same happening again
-   opens another. Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_NOTE,
+  'Closes an open event with a note (security:resolve). The next occurrence opens a new event.
+   Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_NOTE,
    RBAC_PERMISSION_DENIED.';
 
--- Security rules: what is an event although no single entry of the log is one. Each rule counts
--- entries of one type within a window; where too many have the same actor, resource, network or
--- organization, or one of them has to do with too many others, an event is raised.
--- Protects against attacks that are slow or spread: each step is allowed, their number is not.
--- Entries that clients report of themselves do not count.
+-- Security rules: events from the number of audit entries. A rule counts entries of one type in a
+-- time window, grouped by actor, resource or network, and raises an event at its threshold. It can
+-- count distinct values instead, such as accounts per network.
+-- Protects against slow or distributed attacks, of which each step is allowed. Entries that clients
+-- report themselves do not count.
 -- SECURITY DEFINER: evaluate_security_rules and cleanup_security_events, because nobody writes or
---   deletes events.
+-- deletes events.
 
 create type bulwark_private.security_key as enum (
   'actor', 'resource', 'network', 'installation', 'entry'
 );
 comment on type bulwark_private.security_key is
-  'What entries are grouped by: who acted, what it was about, the hashed network they came from,
-   nothing, or each by itself.';
+  'How entries are grouped: by actor, by resource, by hashed network, all together, or each entry
+   alone.';
 
 create table bulwark.security_rules (
   name text primary key,
@@ -581,8 +582,8 @@ create table bulwark.security_rules (
   constraint security_rules_window check (window_seconds between 1 and 604800)
 );
 comment on table bulwark.security_rules is
-  'When entries of the audit log are a security event: threshold of them (or of different
-   distinct_by) within the window, of one grouped_by.';
+  'A rule raises an event when a group (grouped_by) has threshold entries, or threshold different
+   values of distinct_by, within the window.';
 create index security_rules_event_type_idx on bulwark.security_rules (event_type);
 
 create table bulwark_private.security_progress (
@@ -591,8 +592,8 @@ create table bulwark_private.security_progress (
   snapshot pg_snapshot not null default pg_current_snapshot()
 );
 comment on table bulwark_private.security_progress is
-  'What the last evaluation saw, so that an entry that was committed late is new all the same; its
-   lock lets one evaluation run at a time. Not audited: it changes with every evaluation.';
+  'The snapshot of the last evaluation, so that entries committed late count as new. The row lock
+   lets one evaluation run at a time. Not audited: it changes with every evaluation.';
 insert into bulwark_private.security_progress default values;
 
 alter table bulwark.security_rules enable row level security;
@@ -620,7 +621,7 @@ values
   ('breach_attempt', 'breach_attempt', 'security.breach_attempt', null, 'entry', null, 1, 3600,
     'A function reported an attempt to break in');
 
--- What the window of a rule is counted from; a rule on another type reads the window's whole range.
+-- Covers the types of the built-in rules; other rules read all entries of the window.
 -- squawk-ignore require-concurrent-index-creation
 create index audit_logs_security_idx on bulwark.audit_logs (event_type, id)
   where event_type in ('auth.login_failed', 'authz.permission_denied');
@@ -640,7 +641,7 @@ as $$
   end;
 $$;
 comment on function bulwark_private.security_key_expression(bulwark_private.security_key) is
-  'The expression over an entry e that gives what it is grouped by.';
+  'The SQL expression over an entry e that computes the group.';
 
 create function bulwark_private.evaluate_security_rule(
   rule bulwark.security_rules,
@@ -683,8 +684,8 @@ begin
           and %2$s and k.key is not null
         order by k.key, e.id desc
       ),
-      -- All at once and none left out: who floods the log with other keys neither hides theirs nor
-      -- has the window read once for each.
+      -- One query for all groups without a limit: many groups can neither hide one nor cause one
+      -- query each.
       counted as (
         select k.key, count(%3$s) as found
         from bulwark.audit_logs e
@@ -727,7 +728,8 @@ $$;
 comment on function bulwark_private.evaluate_security_rule(
   bulwark.security_rules, integer, pg_snapshot
 ) is
-  'Raises what one rule finds: only where an entry came since, so that what was resolved stays so.';
+  'Evaluates one rule and raises its events, only for groups with a new entry, so that resolved
+   events are not opened again.';
 
 create function bulwark.evaluate_security_rules()
   returns integer
@@ -743,7 +745,7 @@ declare
   v_raised integer := 0;
   v_rule bulwark.security_rules;
 begin
-  -- Before the sealer has begun the era of a restored log nobody else does.
+  -- After a restore the sealer starts the new timeline first.
   if not bulwark_private.audit_log_is_settled() then
     return 0;
   end if;
@@ -752,7 +754,7 @@ begin
   if not found then
     return 0;
   end if;
-  -- Transaction ids of another cluster say nothing here: after a restore it begins anew.
+  -- Transaction ids of another timeline cannot be compared: after a restore the count starts again.
   if v_last.era = v_era then
     for v_rule in select * from bulwark.security_rules r where r.enabled order by r.name loop
       v_raised := v_raised + bulwark_private.evaluate_security_rule(v_rule, v_era, v_last.snapshot);
@@ -764,8 +766,8 @@ begin
 end;
 $$;
 comment on function bulwark.evaluate_security_rules() is
-  'Evaluates all rules over what was committed since the last time, and returns how often an event
-   was raised. For the scheduler; a second run at once does nothing.';
+  'Evaluates all rules over entries committed since the last run. Returns the number of raised
+   events. For the scheduler; a concurrent run does nothing.';
 
 create function bulwark.cleanup_security_events(retention_days integer default null)
   returns bigint
@@ -786,7 +788,7 @@ begin
   end if;
   delete from bulwark.security_events e
   where e.resolved_at < v_before
-    -- Nobody is left who could resolve it.
+    -- The organization is gone, so nobody could resolve the event.
     or e.last_seen_at < v_before and e.organization_id is not null and not exists (
       select from bulwark.organizations o where o.id = e.organization_id
     );
@@ -795,8 +797,8 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_security_events(integer) is
-  'Removes events that were resolved so many days ago (null: as the settings say), and those of
-   organizations that no longer exist; returns how many. Open ones stay. Errors:
+  'Deletes events that were resolved this many days ago (null: the setting), and old events of
+   deleted organizations; returns their number. Other open events stay. Errors:
    SECURITY_INVALID_RETENTION.';
 
 insert into bulwark_private.jobs (name, every, local_every, command) values
@@ -835,7 +837,7 @@ revoke all on function
   bulwark.cleanup_security_events(retention_days integer)
   from public, anon, authenticated, service_role;
 
--- What is open to whom of security events. Everything else is revoked by the build.
+-- Security events: grants. The build revokes everything else.
 
 grant select on
   bulwark.security_event_types,

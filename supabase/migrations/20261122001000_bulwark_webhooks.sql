@@ -1,17 +1,17 @@
 -- Built by npm run build from supabase/schemas/10_webhooks: edit the sources, not this file.
 
--- Webhooks: where an organization wants to be told, of what, and with which secret it is signed.
--- Protects against an address or a secret that the database could give away (both are ciphertext of
--- the organization's keys, which never enter Postgres) and against somebody who may manage webhooks
--- but not read the audit log, and lets an endpoint read it for him.
+-- Webhooks: endpoints of an organization, their subscriptions and signing secrets.
+-- Protects addresses and secrets in a stolen database: both are encrypted with the organization's
+-- keys, which never enter Postgres. Protects against a member who may manage webhooks but not read
+-- the audit log, and reads it through an endpoint.
 -- No function here is SECURITY DEFINER.
 
 create type bulwark.webhook_format as enum ('json', 'slack', 'pagerduty');
 comment on type bulwark.webhook_format is
-  'What the receiver understands: a JSON envelope of ours, a Slack message, a PagerDuty event.';
+  'The body of deliveries: Bulwark''s JSON envelope, a Slack message, or a PagerDuty event.';
 create type bulwark.webhook_ordering as enum ('none', 'resource', 'endpoint');
 comment on type bulwark.webhook_ordering is
-  'What arrives in order: nothing, the events of the same resource, or all that the endpoint gets.';
+  'The order of deliveries: none, by resource, or all of the endpoint.';
 
 create table bulwark.webhook_endpoints (
   id uuid primary key,
@@ -41,19 +41,19 @@ create table bulwark.webhook_endpoints (
     )
 );
 comment on table bulwark.webhook_endpoints is
-  'Receivers of an organization or, without one, of the installation. The address is sealed in
-   bulwark_private.webhook_destinations: that of a Slack channel is a credential.';
+  'Receivers of an organization or, without one, of the installation. The address is encrypted in
+   bulwark_private.webhook_destinations, because an address of Slack is a credential.';
 comment on column bulwark.webhook_endpoints.origin is
-  'Scheme and host of the address, to tell endpoints apart; nothing is delivered to an address of
-   another origin.';
+  'Scheme and host of the address, to tell endpoints apart. Deliveries to another origin are
+   refused.';
 comment on column bulwark.webhook_endpoints.every_organization is
-  'Whether an endpoint of the installation gets the events of all organizations, not only those of
-   none.';
+  'Whether an endpoint of the installation gets the events of all organizations too, not only those
+   without an organization.';
 comment on column bulwark.webhook_endpoints.include_details is
-  'Whether deliveries carry details, old and new values, addresses and user agents; without it they
-   say what happened, to what and by whom, by ids.';
+  'Whether deliveries contain details, old and new values, addresses and user agents. Otherwise they
+   contain the event type and ids.';
 comment on column bulwark.webhook_endpoints.disabled_reason is
-  'manual, failing (it kept failing) or gone (it answered 410).';
+  'manual, failing (too many failures) or gone (the receiver answered 410).';
 create index webhook_endpoints_organization_id_idx on bulwark.webhook_endpoints (organization_id);
 
 create table bulwark.webhook_subscriptions (
@@ -70,12 +70,12 @@ create table bulwark.webhook_subscriptions (
   )
 );
 comment on table bulwark.webhook_subscriptions is
-  'What an endpoint is told: events whose type is the pattern or begins with what stands before its
+  'The events an endpoint receives: those whose type equals the pattern, or begins with it up to its
    asterisk, from a severity upwards. Types are audit.<type of the entry>, security.<type of the
    event> and security.<type of the event>.resolved.';
 comment on column bulwark.webhook_subscriptions.scope is
-  'The organization, all zeros for events without one, all ones for those of every organization: one
-   probe of one index says who is to be told.';
+  'The organization, all zeros for events without one, all ones for every organization, so that one
+   index look-up finds the subscribers.';
 create index webhook_subscriptions_scope_idx on bulwark.webhook_subscriptions (scope);
 
 create table bulwark_private.webhook_destinations (
@@ -85,8 +85,8 @@ create table bulwark_private.webhook_destinations (
   constraint webhook_destinations_ciphertext_length check (length(ciphertext) between 1 and 8192)
 );
 comment on table bulwark_private.webhook_destinations is
-  'Where an endpoint is: address and, for PagerDuty, routing key, encrypted with the organization''s
-   keys and bound to the endpoint.';
+  'The address and, for PagerDuty, the routing key of an endpoint, encrypted with the
+   organization''s keys and bound to the endpoint.';
 
 create table bulwark_private.webhook_secrets (
   id uuid primary key,
@@ -98,12 +98,12 @@ create table bulwark_private.webhook_secrets (
   constraint webhook_secrets_ciphertext_length check (length(ciphertext) between 1 and 4096)
 );
 comment on table bulwark_private.webhook_secrets is
-  'What deliveries are signed with, encrypted with the organization''s keys and bound to the row.';
+  'Signing secrets, encrypted with the organization''s keys and bound to the row.';
 comment on column bulwark_private.webhook_secrets.expires_at is
-  'Until when a secret that has a successor signs beside it; null for the newest.';
+  'End of the overlap of a replaced secret; null for the newest.';
 create index webhook_secrets_endpoint_id_idx on bulwark_private.webhook_secrets (endpoint_id);
 
--- Rotation of the organization's keys finds them here, and a check refuses plaintext.
+-- Lets key rotation re-encrypt these columns, and adds checks that refuse plaintext.
 select bulwark.declare_encrypted_column(
   'bulwark_private.webhook_destinations', 'ciphertext', 'organization_id'
 );
@@ -120,14 +120,14 @@ create table bulwark.webhook_endpoint_health (
   last_failure_at timestamptz
 ) with (fillfactor = 70);
 comment on table bulwark.webhook_endpoint_health is
-  'How often in a row an endpoint failed, and since when; a success sets it back. Not audited:
-   that an endpoint was disabled is.';
+  'Consecutive failures of an endpoint and their start; reset by a success. Not audited, but
+   disabling is.';
 comment on column bulwark.webhook_endpoint_health.proven is
-  'Whether a delivery arrived and the endpoint neither timed out nor failed three times in a row
-   since. One that is not proven gets one attempt at a time.';
+  'Whether a delivery arrived, and since then the endpoint neither timed out nor failed three times
+   in a row. Unproven endpoints get one attempt at a time.';
 comment on column bulwark.webhook_endpoint_health.consecutive_timeouts is
-  'How often in a row the endpoint timed out, or took five seconds or more to fail. Each makes the
-   pause after it longer and the next timeout shorter.';
+  'Consecutive timeouts, including failures after five seconds or more. Each lengthens the pause and
+   shortens the next timeout.';
 
 alter table bulwark.webhook_endpoints enable row level security;
 alter table bulwark.webhook_subscriptions enable row level security;
@@ -142,14 +142,14 @@ create table bulwark_private.webhook_turns (
   held_until timestamptz
 ) with (fillfactor = 50);
 comment on table bulwark_private.webhook_turns is
-  'With whom an endpoint shares, and up to which ordering key it had its turn: the next claim begins
-   behind it, so that no key waits for ever behind others. Not audited: it moves with each claim.';
+  'The account of an endpoint and the last ordering key served. The next claim continues after that
+   key, so that no key starves. Not audited: it changes with each claim.';
 comment on column bulwark_private.webhook_turns.account_id is
-  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account
-   share what one account may have of the workers.';
+  'The account of the endpoint, see bulwark_private.webhook_account. Endpoints of one account share
+   its part of the workers.';
 comment on column bulwark_private.webhook_turns.held_until is
-  'Of an endpoint that is not proven: until when it gets no attempt, because one is under way or it
-   pauses after a timeout.';
+  'For an unproven endpoint: no attempt until then, because one is in progress or it pauses after a
+   timeout.';
 alter table bulwark_private.webhook_turns enable row level security;
 
 create policy "Members read webhook endpoints of organizations where they may"
@@ -180,7 +180,7 @@ as $$
   end::uuid;
 $$;
 comment on function bulwark_private.webhook_scope(uuid, boolean) is
-  'The scope of an endpoint''s subscriptions.';
+  'The scope for the subscriptions of an endpoint.';
 
 create view bulwark_private.webhook_routes with (security_invoker = true) as
   select
@@ -194,7 +194,7 @@ create view bulwark_private.webhook_routes with (security_invoker = true) as
   from bulwark.webhook_subscriptions s
   join bulwark.webhook_endpoints e on e.id = s.endpoint_id and e.disabled_at is null;
 comment on view bulwark_private.webhook_routes is
-  'The subscriptions that count: those of endpoints that are not disabled.';
+  'The active subscriptions: those of endpoints that are not disabled.';
 
 insert into bulwark.settings (name, value, description) values
   ('webhooks.maximum_endpoints', '25', 'How many endpoints an organization may have'),
@@ -260,7 +260,7 @@ select bulwark.enable_audit(
   redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
--- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
+-- webhook_endpoint_health is not audited: deliveries change it, not people.
 
 revoke all on
   bulwark.webhook_endpoints, bulwark.webhook_subscriptions, bulwark.webhook_endpoint_health
@@ -271,29 +271,28 @@ revoke all on
   bulwark_private.webhook_routes
   from public, anon, authenticated, service_role;
 
--- Webhooks outbox: what is to be delivered to whom, written in the transaction of the event itself:
--- an event that happened is delivered, one that was rolled back is not.
--- Protects against lost events, and costs whoever causes them next to nothing where nobody is told.
--- The outbox names the audit entry and holds no copy of it, so that retention and erasure reach
--- what is still waiting.
--- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because whoever
---   causes an event may not write the outbox.
+-- Webhooks outbox: deliveries are written in the transaction of their event, so they exist exactly
+-- if it commits.
+-- Protects against lost events, at little cost for events without subscribers. The outbox
+-- references the audit entry and does not copy it, so that retention and erasure apply to waiting
+-- deliveries.
+-- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because users who
+-- cause events may not write the outbox.
 
 create type bulwark.webhook_source as enum ('audit', 'security', 'test');
-comment on type bulwark.webhook_source is 'What a delivery tells of.';
+comment on type bulwark.webhook_source is 'The kind of event a delivery is about.';
 create type bulwark.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
 comment on type bulwark.webhook_delivery_status is
-  'Whether a delivery is still attempted, has arrived, or was given up (a dead letter).';
+  'pending, delivered, or dead: given up after the last attempt (a dead letter).';
 create type bulwark.webhook_outcome as enum (
   'delivered', 'rejected', 'timed_out', 'unreachable', 'forbidden', 'unreadable', 'lost'
 );
 comment on type bulwark.webhook_outcome is
-  'How an attempt ended: answered 2xx, answered something else, not answered in time, no connection
-   or a broken one, an address that deliveries must not reach, an address or secret that could not
-   be decrypted, a worker that never came back.';
+  'Result of an attempt: 2xx, another status, timeout, no or a broken connection, a forbidden
+   address, an address or secret that cannot be decrypted, or a worker that never reported.';
 
--- No foreign key to the endpoint: it would lock the endpoint's row in every transaction that causes
--- an event. What is left of a deleted endpoint is pruned.
+-- No foreign key to the endpoint: it would lock the endpoint's row in every transaction with an
+-- event. The scheduler deletes deliveries of deleted endpoints.
 create table bulwark.webhook_deliveries (
   id uuid primary key default gen_random_uuid(),
   sequence bigint not null generated always as identity,
@@ -315,24 +314,24 @@ create table bulwark.webhook_deliveries (
   finished_at timestamptz
 ) with (fillfactor = 80);
 comment on table bulwark.webhook_deliveries is
-  'The outbox and the delivery log: one row for each event and endpoint that is told of it. The id
-   is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries,
-   and would be one more of them.';
+  'The outbox and the delivery log: one row for each event and subscribed endpoint. The id is the
+   webhook-id, the same in every attempt. Not audited, because it is about audit entries.';
 comment on column bulwark.webhook_deliveries.organization_id is
-  'Whose endpoint it is: who may see the delivery.';
+  'The organization of the endpoint, which decides who may read the delivery.';
 comment on column bulwark.webhook_deliveries.event_id is
-  'The audit entry or the security event.';
+  'Id of the audit entry or the security event.';
 comment on column bulwark.webhook_deliveries.due_at is
-  'When it may be claimed: while a worker has it, when the claim lapses.';
+  'When it may be claimed. While a worker has it: when the claim expires.';
 comment on column bulwark.webhook_deliveries.attempts_before is
-  'How many attempts were made before it was last replayed; those since then count.';
+  'Attempts before the last replay; they do not count towards the limit.';
 comment on column bulwark.webhook_deliveries.ordering_key is
-  'Deliveries of an endpoint with the same key arrive in order of their sequence; null: in any.';
+  'Deliveries of an endpoint with the same key arrive in order of their sequence; null: in any
+   order.';
 comment on column bulwark.webhook_deliveries.attempt_id is
-  'The attempt that is under way; its result is taken once.';
+  'The attempt in progress; its result is accepted once.';
 
--- Whoever causes an event pays for these, so each delivery is in one of the first two and in the
--- third only once it was attempted.
+-- The transaction of the event pays for index entries. Of the first three indexes a new delivery is
+-- in one only: the third has deliveries that were attempted.
 create index webhook_deliveries_due_idx
   on bulwark.webhook_deliveries (endpoint_id, due_at)
   where status = 'pending' and ordering_key is null;
@@ -366,22 +365,22 @@ create table bulwark.webhook_attempts (
   constraint webhook_attempts_response_length check (length(response) <= 1024)
 );
 comment on table bulwark.webhook_attempts is
-  'Every attempt: how it ended, the HTTP status, how long it took, and the first part of what the
-   receiver answered, or what went wrong. Not audited, as deliveries are not.';
+  'Every attempt: outcome, HTTP status, latency, and the beginning of the response or the error. Not
+   audited, like deliveries.';
 
 create table bulwark_private.webhook_payloads (
   delivery_id uuid primary key references bulwark.webhook_deliveries (id) on delete cascade,
   data jsonb not null
 );
 comment on table bulwark_private.webhook_payloads is
-  'What an event was when it happened, of those that may change later: security events,
-   samples. Not audited: what it is made of is.';
+  'The state of an event when it happened, for events that change later: security events and
+   samples. Not audited, because their source is.';
 
 alter table bulwark.webhook_deliveries enable row level security;
 alter table bulwark.webhook_attempts enable row level security;
 alter table bulwark_private.webhook_payloads enable row level security;
 
--- What a receiver answered can be what it was told.
+-- A response can repeat the content of the delivery, so it needs the same right.
 create policy "Members read deliveries of what they may read, where they may"
   on bulwark.webhook_deliveries for select to authenticated
   using (
@@ -398,7 +397,7 @@ create policy "Members read deliveries of what they may read, where they may"
     or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
--- Not "in": that would look at every delivery that the caller may read before it shows one attempt.
+-- Not "in": that would read every visible delivery to show one attempt.
 create policy "Whoever reads a delivery reads its attempts"
   on bulwark.webhook_attempts for select to authenticated
   using (
@@ -414,7 +413,7 @@ as $$
 declare
   v_key constant text := concat_ws('/', resource_type, resource_id);
 begin
-  -- What an index cannot hold would fail whoever causes the event.
+  -- Longer than an index entry may be, which would fail the transaction of the event.
   return case
     when octet_length(v_key) <= 512 then v_key
     else encode(sha256(convert_to(v_key, 'UTF8')), 'hex')
@@ -422,7 +421,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhook_resource_key(text, text) is
-  'The ordering key of a resource: its name, or the hash of one that is long.';
+  'The ordering key of a resource: its name, or a hash of a long one.';
 
 create function bulwark_private.webhooks_take_audit_entries()
   returns trigger
@@ -431,7 +430,7 @@ create function bulwark_private.webhooks_take_audit_entries()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Whoever is told nothing pays for this look alone, and for less of it where nobody is.
+  -- Without subscribers this look-up is the only cost.
   if not exists (select from bulwark.webhook_subscriptions) or not exists (
     select from new_entries n
     join bulwark.webhook_subscriptions s
@@ -473,7 +472,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhooks_take_audit_entries() is
-  'Trigger: puts the entries of a statement into the outbox, once for each endpoint to be told.';
+  'Trigger: writes a delivery for each audit entry of a statement and each subscribed endpoint.';
 
 create function bulwark_private.webhooks_take_security_event()
   returns trigger
@@ -523,8 +522,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhooks_take_security_event() is
-  'Trigger: puts a security event that was raised or resolved into the outbox, as it is at that
-   moment.';
+  'Trigger: writes deliveries for a security event that was raised or resolved, with its state at
+   that moment.';
 
 create trigger webhooks_take_audit_entries
   after insert on bulwark.audit_logs
@@ -538,16 +537,16 @@ create trigger webhooks_take_resolved
   for each row when (old.resolved_at is null and new.resolved_at is not null)
   execute function bulwark_private.webhooks_take_security_event();
 
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always, because session_replication_role skips ordinary triggers.
 alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
 alter table bulwark.security_events enable always trigger webhooks_take_raised;
 alter table bulwark.security_events enable always trigger webhooks_take_resolved;
 
--- Webhooks endpoints: making them, and what they are told.
--- Protects against an endpoint that sees more than whoever made it: what it is told of needs
--- audit:read and security:read beside webhook:manage, and an endpoint of the installation needs a
--- super_admin. Addresses and secrets come sealed by the function webhooks, which has the keys; what
--- was sealed elsewhere cannot be opened and is delivered nowhere.
+-- Webhooks endpoints: creating them and their subscriptions.
+-- Protects against an endpoint that sees more than its creator: subscriptions need audit:read and
+-- security:read besides webhook:manage, and an endpoint of the installation needs a super_admin.
+-- The function webhooks has the keys and encrypts addresses and secrets. Values encrypted elsewhere
+-- cannot be decrypted, so nothing is delivered.
 -- SECURITY DEFINER: all of bulwark, because no client writes the tables.
 
 create function bulwark_private.require_webhook_rights(organization_id uuid, patterns text[])
@@ -574,8 +573,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_webhook_rights(uuid, text[]) is
-  'Guard: webhook:manage in the organization and the right to read what the patterns stand for; for
-   the installation''s own endpoints a super_admin. Errors: RBAC_PERMISSION_DENIED.';
+  'Check: webhook:manage in the organization, and the right to read events of the patterns; a
+   super_admin for endpoints of the installation. Errors: RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.sees_webhooks(organization_id uuid)
   returns boolean
@@ -593,8 +592,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.sees_webhooks(uuid) is
-  'Whether the caller may know of webhooks of the organization or, without one, the installation. To
-   whoever may not, one that exists and one that does not are the same answer.';
+  'Whether the caller may know of webhooks of the organization or, without one, of the installation.
+   Without it, existing and unknown endpoints are answered the same.';
 
 create function bulwark_private.find_webhook_endpoint(endpoint_id uuid, changes_content boolean)
   returns bulwark.webhook_endpoints
@@ -614,8 +613,8 @@ begin
   end if;
   perform bulwark_private.require_webhook_rights(
     v_endpoint.organization_id,
-    -- Whoever decides where it goes decides who reads it: also what waits, and what is replayed. He
-    -- who may read it all has nothing looked up.
+    -- A new address also receives waiting and replayed deliveries, so their types are checked too.
+    -- A caller who may read everything needs no check of each.
     case when changes_content then array(
       select s.pattern
       from bulwark.webhook_subscriptions s
@@ -635,8 +634,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.find_webhook_endpoint(uuid, boolean) is
-  'An endpoint that the caller may manage right now; with changes_content also the right to read
-   what it is told of and what it was told. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+  'An endpoint that the caller may manage right now. With changes_content the caller also needs the
+   right to read its past and future deliveries. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
@@ -656,7 +655,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_webhook_endpoint(uuid, boolean) is
-  'bulwark_private.find_webhook_endpoint, locked together with the right to manage it.';
+  'Like bulwark_private.find_webhook_endpoint, and locks the endpoint and the right to manage it.';
 
 create function bulwark_private.store_webhook_subscriptions(
   endpoint bulwark.webhook_endpoints,
@@ -703,7 +702,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.store_webhook_subscriptions(bulwark.webhook_endpoints, jsonb) is
-  'Makes the list what an endpoint is told. Errors: WEBHOOK_INVALID_SUBSCRIPTION,
+  'Replaces the subscriptions of an endpoint. Errors: WEBHOOK_INVALID_SUBSCRIPTION,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.webhook_account(organization_id uuid)
@@ -730,9 +729,9 @@ as $$
   );
 $$;
 comment on function bulwark_private.webhook_account(uuid) is
-  'The account that a new endpoint of an organization counts for: the one that made the
-   organization, else the caller. Whoever may make organizations for others (org:create) counts for
-   none: then the organization stands for itself.';
+  'The account that a new endpoint of an organization counts for: the creator of the organization,
+   else the caller. For creators who may make organizations for others (org:create) each
+   organization counts for itself.';
 
 create function bulwark.create_webhook_endpoint(
   id uuid,
@@ -804,8 +803,8 @@ comment on function bulwark.create_webhook_endpoint(
   uuid, uuid, text, text, text, uuid, text, jsonb, bulwark.webhook_format, bulwark.webhook_ordering,
   boolean, boolean, boolean
 ) is
-  'Makes an endpoint (webhook:manage, and the right to read what it subscribes to). Called by the
-   function webhooks, which checks and seals the address and the secret. Errors:
+  'Creates an endpoint (webhook:manage, and the right to read the subscribed events). Called by the
+   function webhooks, which checks and encrypts the address and the secret. Errors:
    RBAC_PERMISSION_DENIED, WEBHOOK_INVALID_SUBSCRIPTION, WEBHOOK_TOO_MANY_ENDPOINTS,
    WEBHOOK_ID_TAKEN.';
 
@@ -844,12 +843,12 @@ $$;
 comment on function bulwark.update_webhook_endpoint(
   uuid, text, bulwark.webhook_ordering, boolean, boolean, jsonb
 ) is
-  'Changes what is not null of an endpoint (webhook:manage). Errors: WEBHOOK_UNKNOWN_ENDPOINT,
-   WEBHOOK_INVALID_SUBSCRIPTION, RBAC_PERMISSION_DENIED.';
+  'Changes the attributes of an endpoint that are not null (webhook:manage). Errors:
+   WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_INVALID_SUBSCRIPTION, RBAC_PERMISSION_DENIED.';
 
--- Webhooks lifecycle: moving endpoints, exchanging their secrets, stopping, starting, ending them.
--- Protects against somebody who may manage an endpoint and not read what it is told, and has it
--- sent to himself; and against a secret that cannot be exchanged without missing a delivery.
+-- Webhooks lifecycle: moving, disabling, enabling and deleting endpoints, and rotating secrets.
+-- Protects against a member who may manage an endpoint but not read its events, and redirects them
+-- to themselves. Rotating a secret loses no delivery.
 -- SECURITY DEFINER: all of bulwark, because no client writes the tables.
 
 create function bulwark_private.reset_webhook_health(endpoint_id uuid)
@@ -865,7 +864,7 @@ as $$
   where t.endpoint_id = reset_webhook_health.endpoint_id;
 $$;
 comment on function bulwark_private.reset_webhook_health(uuid) is
-  'Forgets how an endpoint did: it has another address, or somebody says that it is mended.';
+  'Resets the health of an endpoint: it has another address, or somebody says that it is fixed.';
 
 create function bulwark.set_webhook_destination(
   endpoint_id uuid,
@@ -888,8 +887,8 @@ begin
 end;
 $$;
 comment on function bulwark.set_webhook_destination(uuid, text, text) is
-  'Moves an endpoint to another address (webhook:manage, and the right to read what it is told of),
-   called by the function webhooks. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'Moves an endpoint to another address (webhook:manage, and the right to read its events); called
+   by the function webhooks. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.rotate_webhook_secret(
   endpoint_id uuid,
@@ -922,7 +921,7 @@ begin
       using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_SECRETS',
             hint = 'Wait until one has expired';
   end if;
-  -- An earlier rotation's overlap is never made longer.
+  -- Never extends the overlap of an earlier rotation.
   update bulwark_private.webhook_secrets s set expires_at = v_until
   where s.endpoint_id = rotate_webhook_secret.endpoint_id
     and (s.expires_at is null or s.expires_at > v_until);
@@ -932,8 +931,8 @@ begin
 end;
 $$;
 comment on function bulwark.rotate_webhook_secret(uuid, uuid, text, interval) is
-  'Gives an endpoint a new secret and returns until when the one before signs beside it (0 to 7
-   days; 24 hours). webhook:manage; called by the function webhooks. Errors:
+  'Gives an endpoint a new secret and returns until when the previous one signs too (0 to 7 days,
+   default 24 hours). Needs webhook:manage; called by the function webhooks. Errors:
    WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_INVALID_OVERLAP, WEBHOOK_TOO_MANY_SECRETS,
    RBAC_PERMISSION_DENIED.';
 
@@ -951,8 +950,8 @@ begin
 end;
 $$;
 comment on function bulwark.disable_webhook_endpoint(uuid) is
-  'Stops an endpoint (webhook:manage): what happens meanwhile is not kept for it, what is waiting
-   waits. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'Disables an endpoint (webhook:manage). New events are not queued for it; pending deliveries wait.
+   Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.enable_webhook_endpoint(endpoint_id uuid)
   returns void
@@ -969,8 +968,8 @@ begin
 end;
 $$;
 comment on function bulwark.enable_webhook_endpoint(uuid) is
-  'Starts an endpoint again (webhook:manage, and the right to read what it is told of); what was
-   waiting goes out. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'Enables an endpoint (webhook:manage, and the right to read its events). Pending deliveries go
+   out. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.delete_webhook_endpoint(endpoint_id uuid)
   returns void
@@ -985,19 +984,19 @@ begin
 end;
 $$;
 comment on function bulwark.delete_webhook_endpoint(uuid) is
-  'Ends an endpoint for good, with its address and secrets (webhook:manage); what was waiting is
+  'Deletes an endpoint with its address and secrets (webhook:manage). Pending deliveries are
    dropped. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
--- Webhooks bodies: what a delivery says and what sending it needs, as a worker gets them.
--- Protects against a receiver that is told more than its endpoint asked for: ids alone without
--- include_details, of an audit entry only what retention and erasure left of it, and nothing of
--- another organization's, whoever has the endpoint's id by now.
--- No function here: views, read by claim_webhook_deliveries alone.
+-- Webhooks bodies: the content of deliveries and the data for sending them, as workers read them.
+-- Protects against a receiver that sees too much: without include_details it gets ids only; erased
+-- and expired parts of audit entries are left out; and an endpoint never gets events of another
+-- organization, even if it reuses a deleted endpoint's id.
+-- Views only, read by claim_webhook_deliveries.
 
 create view bulwark_private.webhook_bodies with (security_invoker = true) as
   select
     d.id as delivery_id,
-    -- json, not jsonb: what is nested in jsonb is taken apart and written anew at each level.
+    -- json is faster than jsonb here: nested jsonb is rebuilt at each level.
     json_build_object(
       'type', d.event_type,
       'timestamp', to_char(d.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -1022,7 +1021,7 @@ create view bulwark_private.webhook_bodies with (security_invoker = true) as
           'ip', case when e.include_details then a.ip end,
           'user_agent', case when e.include_details then a.user_agent end
         ))
-        -- Of these a null inside says something: they are told as they are.
+        -- In these, null values are information and stay.
         || case
           when e.include_details and a.before is not null
           then jsonb_build_object('before', a.before) else '{}'
@@ -1043,8 +1042,8 @@ create view bulwark_private.webhook_bodies with (security_invoker = true) as
   left join bulwark.audit_logs a on a.id = d.event_id and d.source = 'audit'
   left join bulwark_private.webhook_payloads p on p.delivery_id = d.id;
 comment on view bulwark_private.webhook_bodies is
-  'What deliveries say: type, time, severity and data. An audit entry is told as it is now: what
-   retention or erasure took is gone.';
+  'The content of deliveries: type, time, severity and data. Audit entries are read at delivery, so
+   erased and expired parts are missing.';
 
 create view bulwark_private.webhook_material with (security_invoker = true) as
   select
@@ -1074,14 +1073,14 @@ create view bulwark_private.webhook_material with (security_invoker = true) as
   join bulwark_private.webhook_turns s on s.endpoint_id = e.id
   join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id;
 comment on view bulwark_private.webhook_material is
-  'What delivering needs of an endpoint: sealed address, the sealed secrets that sign now, the
-   newest first, with whom it shares, and how it did.';
+  'The data for delivering to an endpoint: encrypted address, the encrypted secrets that sign now
+   (newest first), the account it counts for, and its health.';
 
--- Webhooks turns: what the next claim takes.
--- Protects against a delivery that overtakes one before it where order was asked, and against one
--- account, organization, endpoint, or key of an endpoint, that keeps workers from all others: each
--- gets its share, one that hangs gets one attempt at a time and pauses, and what looking costs
--- depends only on how many endpoints have something pending.
+-- Webhooks turns: which deliveries the next claim takes.
+-- Protects the order of deliveries where it was requested. Protects against an account,
+-- organization, endpoint or ordering key that occupies the workers: each gets its share, and a
+-- hanging endpoint gets one attempt at a time and pauses. The cost of a claim depends only on the
+-- number of endpoints with pending deliveries.
 -- No function here is SECURITY DEFINER: claim_webhook_deliveries calls them.
 
 create function bulwark_private.take_webhook_turns(busy_endpoints uuid[], busy_accounts uuid[])
@@ -1105,7 +1104,7 @@ declare
   v_seed constant bigint := (random() * 1e15)::bigint;
 begin
   return query
-    -- From one endpoint with something pending to the next: all the others cost nothing.
+    -- A loose index scan over endpoints with pending deliveries; others cost nothing.
     with recursive loose (endpoint_id) as (
       (
         select d.endpoint_id from bulwark.webhook_deliveries d
@@ -1147,7 +1146,7 @@ begin
         t.account_id,
         bool_or(w.in_order) as in_order,
         h.proven,
-        -- Drawn anew for each claim.
+        -- Random order, new for each claim.
         uuid_hash_extended(t.account_id, v_seed) as account_place,
         uuid_hash_extended(e.organization_id, v_seed) as organization_place,
         uuid_hash_extended(e.id, v_seed) as endpoint_place
@@ -1155,7 +1154,7 @@ begin
         select o.endpoint_id, true as in_order from ordered o
         union all
         select l.endpoint_id, false from loose l
-        -- The first in the index. "exists" may read the whole table for what it finds late.
+        -- The first row of the index. "exists" may scan the whole table.
         where (
           select d.due_at from bulwark.webhook_deliveries d
           where d.endpoint_id = l.endpoint_id and d.status = 'pending' and d.ordering_key is null
@@ -1185,10 +1184,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_webhook_turns(uuid[], uuid[]) is
-  'The endpoints that have something pending, are not busy and, where they are not proven, are not
-   held, in the order in which they get their turn: the proven ones first, then by chance, account
-   by account and organization by organization; and how many accounts, organizations of the account
-   and endpoints of the organization are left from there on.';
+  'The endpoints with pending deliveries that are not busy and, if unproven, not held, in random
+   order by account, then organization, proven ones first. Also returns how many accounts,
+   organizations of the account and endpoints of the organization follow.';
 
 create function bulwark_private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz)
   returns boolean
@@ -1203,15 +1201,15 @@ begin
     from bulwark_private.webhook_turns f
     where f.endpoint_id = hold_webhook_endpoint.endpoint_id
       and (f.held_until > clock_timestamp()) is not true
-    -- If the row is locked, another claim takes the endpoint at this moment.
+    -- A locked row means that another claim takes the endpoint right now.
     for update skip locked
   );
   return found;
 end;
 $$;
 comment on function bulwark_private.hold_webhook_endpoint(uuid, timestamptz) is
-  'Whether an endpoint that is not proven may have an attempt: one, until its result is there or its
-   claim has lapsed.';
+  'Reserves the only attempt of an unproven endpoint until its result arrives or its claim expires.
+   False if it is taken.';
 
 create function bulwark_private.webhook_pause(timeouts bigint)
   returns interval
@@ -1223,8 +1221,8 @@ as $$
   where timeouts > 0;
 $$;
 comment on function bulwark_private.webhook_pause(bigint) is
-  'How long an endpoint pauses after so many timeouts in a row: a second, two, four, up to a minute;
-   null after none.';
+  'The pause of an endpoint after this many consecutive timeouts: 1, 2, 4, … up to 60 seconds; null
+   for none.';
 
 create function bulwark_private.end_webhook_attempts(endpoint_ids uuid[])
   returns void
@@ -1242,12 +1240,13 @@ as $$
       join bulwark.webhook_endpoint_health h on h.endpoint_id = f.endpoint_id
       where f.endpoint_id = any (endpoint_ids)
         and (f.held_until is not null or h.consecutive_timeouts > 0)
-      -- A claim that holds one may wait for what the caller holds.
+      -- Skips locked rows: a claim that holds one may wait for a lock of the caller.
       for update of f skip locked
     );
 $$;
 comment on function bulwark_private.end_webhook_attempts(uuid[]) is
-  'Lets endpoints that are not proven have their next attempt, those that timed out after a pause.';
+  'Ends the attempts of unproven endpoints, so that the next one may start; after a timeout with a
+   pause.';
 
 create function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -1271,7 +1270,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks(uuid, integer) is
-  'Locks deliveries of an endpoint that are due and in no order.';
+  'Locks due deliveries of an endpoint without order.';
 
 create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -1282,7 +1281,7 @@ create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum
 as $$
 declare
   c_endless constant bigint := 9223372036854775807;
-  -- However many keys wait, what a claim costs has a bound.
+  -- Bounds the cost of a claim when many keys wait.
   c_looks constant integer := 250;
   v_free text[] := array[]::text[];
   v_from text;
@@ -1292,7 +1291,7 @@ declare
   v_now timestamptz;
   v_run uuid[];
 begin
-  -- One at a time picks: behind the lock a new snapshot sees what the one before took.
+  -- One claim at a time. The lock is followed by a new snapshot, which sees the previous claim.
   if not pg_try_advisory_xact_lock(hashtextextended('bulwark.webhooks/' || endpoint_id, 0)) then
     return array[]::uuid[];
   end if;
@@ -1300,7 +1299,7 @@ begin
   select t.ordering_key into v_from
   from bulwark_private.webhook_turns t where t.endpoint_id = pick_webhooks_in_order.endpoint_id;
   for v_key in
-    -- From key to key: those behind the last turn, then those up to it.
+    -- Continues after the last key served, then wraps around.
     with recursive behind (name, due_at) as (
       (
         select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
@@ -1346,7 +1345,7 @@ begin
     select b.* from behind b union all select b.* from before b
   loop
     v_looks := v_looks + 1;
-    -- Nothing passes what is under way or waiting for its next attempt.
+    -- A delivery in progress or waiting for a retry blocks the later ones of its key.
     if v_key.due_at <= v_now and not exists (
       select from bulwark.webhook_deliveries d
       where d.endpoint_id = pick_webhooks_in_order.endpoint_id
@@ -1364,7 +1363,7 @@ begin
   if v_free = '{}' then
     return array[]::uuid[];
   end if;
-  -- Of each key a run from its first on.
+  -- Takes consecutive deliveries of each key, from its first.
   v_run := array(
     select r.id
     from unnest(v_free) as f (name)
@@ -1383,7 +1382,7 @@ begin
     where d.id = any (v_run) and d.status = 'pending' and d.due_at <= v_now
     for update skip locked
   );
-  -- What is locked is being completed, late: what comes behind it stays behind it.
+  -- A locked delivery is being completed late, so the later ones of its key wait.
   return case when cardinality(v_locked) = cardinality(v_run) then v_run else array(
     select d.id
     from bulwark.webhook_deliveries d
@@ -1396,14 +1395,14 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks_in_order(uuid, integer) is
-  'Locks deliveries of an endpoint that are due and in order: of keys of which nothing is under way
-   or waiting for another attempt, a run of each from its first on, the keys taking turns.';
+  'Locks due deliveries of an endpoint in order. Skips keys with a delivery in progress or waiting
+   for a retry, and takes consecutive deliveries of the other keys in turn.';
 
 -- Webhooks claims: how workers share the outbox.
--- Protects against a delivery that is lost with its worker (a claim lapses and the next worker
--- takes it, under the same id) or attempted by two at once, and against one account that keeps
--- workers from the others: accounts, their organizations and their endpoints get equal shares, and
--- endpoints that are not proven one attempt at a time, after all that are.
+-- Protects against losing a delivery with its worker (the claim expires, and another worker
+-- delivers it under the same id), against two workers making the same attempt, and against an
+-- account that occupies the workers: accounts, their organizations and their endpoints get equal
+-- shares, and unproven endpoints get one attempt at a time, after the others.
 -- SECURITY DEFINER: claim_webhook_deliveries, because the service role writes no table.
 
 create function bulwark.claim_webhook_deliveries(
@@ -1455,7 +1454,7 @@ begin
         coalesce(busy_endpoints, '{}'), coalesce(busy_accounts, '{}')
       )
     loop
-      -- The unused part of an account's share goes to the accounts after it; so within an account.
+      -- Unused shares go to the next accounts; the same within an account.
       if v_turn.proven is distinct from v_proven then
         v_left := maximum - cardinality(v_picked);
         if not v_turn.proven then
@@ -1496,7 +1495,7 @@ begin
   if v_picked = '{}' then
     return json_build_object('deliveries', '[]'::json, 'endpoints', '[]'::json);
   end if;
-  -- A claim that lapsed: its worker never said how the attempt ended.
+  -- The claim expired: its worker never reported a result.
   v_lapsed := array(
     select d.id from bulwark.webhook_deliveries d
     where d.id = any (v_picked) and d.attempt_id is not null
@@ -1554,16 +1553,15 @@ $$;
 comment on function bulwark.claim_webhook_deliveries(
   text, integer, integer, uuid, uuid[], uuid[], integer
 ) is
-  'Takes up to maximum deliveries that are due for a worker, until the lease ends, and returns them
-   with the sealed addresses and secrets of their endpoints (service role only). Accounts, their
-   organizations and their endpoints get equal shares; endpoints that are not proven come last, with
-   one delivery each and maximum_unproven together. Those of busy_endpoints and busy_accounts get
-   none: the worker has enough of them. only_delivery takes that one, also of an endpoint that is
-   disabled. Errors: WEBHOOK_INVALID_CLAIM.';
+  'Claims up to maximum due deliveries for a worker until the lease ends. Returns them with the
+   encrypted addresses and secrets of their endpoints (service role only). Accounts, their
+   organizations and their endpoints get equal shares. Unproven endpoints come last, with one
+   delivery each and at most maximum_unproven in total. busy_endpoints and busy_accounts get none.
+   only_delivery claims that delivery alone, also of a disabled endpoint. Errors:
+   WEBHOOK_INVALID_CLAIM.';
 
--- Webhooks results: how attempts ended, when the next one is, and what becomes of an endpoint that
--- keeps failing.
--- Protects against a result that counts twice, and against retries that all come at once.
+-- Webhooks results: outcomes of attempts, retries, and the disabling of failing endpoints.
+-- Protects against a result that counts twice, and against retries that come all at once.
 -- SECURITY DEFINER: complete_webhook_deliveries, because the service role writes no table.
 
 create function bulwark_private.webhook_wait(attempt bigint, retry_after_seconds integer)
@@ -1590,8 +1588,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhook_wait(bigint, integer) is
-  'How long to wait after failed attempt number attempt (from 1): exponential, half as long to half
-   as long again by chance, and not shorter than what the receiver asked for.';
+  'The delay after failed attempt number attempt (from 1): exponential with 50 % jitter, and at
+   least the Retry-After of the receiver.';
 
 create function bulwark.complete_webhook_deliveries(results jsonb)
   returns integer
@@ -1611,7 +1609,7 @@ begin
     raise exception 'Cannot complete deliveries: the results are not a list'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_RESULTS';
   end if;
-  -- What was claimed and not attempted goes back as it was.
+  -- Claimed but not attempted: unchanged, and due again.
   with returned as (
     update bulwark.webhook_deliveries d
     set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
@@ -1660,7 +1658,7 @@ begin
       f.endpoint_id,
       count(*) as attempts,
       count(*) filter (where f.outcome <> 'delivered') as failures,
-      -- To fail slowly occupies a worker as a timeout does.
+      -- A slow failure occupies a worker like a timeout.
       count(*) filter (
         where f.outcome = 'timed_out' or f.outcome <> 'delivered' and f.latency_ms >= 5000
       ) as timeouts,
@@ -1676,7 +1674,7 @@ begin
       v_endpoint.timeouts, v_endpoint.gone
     );
   end loop;
-  -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
+  -- Another worker has the delivery by now, but the outcome of this attempt is recorded.
   if v_taken < jsonb_array_length(results) then
     update bulwark.webhook_attempts a
     set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
@@ -1693,10 +1691,9 @@ begin
 end;
 $$;
 comment on function bulwark.complete_webhook_deliveries(jsonb) is
-  'Takes how attempts ended (service role only): a list of delivery_id, attempt_id, outcome (null:
-   not attempted), status, latency_ms, response, retry_after_seconds. Each attempt is taken once,
-   repeating the call changes nothing; returns how many were taken. Errors:
-   WEBHOOK_INVALID_RESULTS.';
+  'Records results of attempts (service role only): a list of delivery_id, attempt_id, outcome
+   (null: not attempted), status, latency_ms, response, retry_after_seconds. Idempotent: each
+   attempt is recorded once. Returns how many were recorded. Errors: WEBHOOK_INVALID_RESULTS.';
 
 create function bulwark_private.note_webhook_health(
   endpoint_id uuid,
@@ -1711,13 +1708,13 @@ create function bulwark_private.note_webhook_health(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A success after successes is no news and writes nothing.
+  -- Repeated successes change nothing, so nothing is written.
   update bulwark.webhook_endpoint_health h
   set consecutive_failures = case
       when successes > 0 then 0
       else h.consecutive_failures + failures
     end,
-    -- Many at once are one hanging endpoint, and one that answers most of the time does not hang.
+    -- The timeouts of a batch count once, and only if they outnumber its successes.
     consecutive_timeouts = case
       when timeouts > successes then h.consecutive_timeouts + 1
       else 0
@@ -1736,8 +1733,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_webhook_health(uuid, bigint, bigint, bigint, boolean) is
-  'Counts an endpoint''s failures and timeouts in a row, says whether it is proven, and disables it
-   where it failed too often for too long.';
+  'Updates the consecutive failures and timeouts of an endpoint and whether it is proven, and
+   disables it after too many failures over too long a time.';
 
 create function bulwark_private.disable_failing_webhook(endpoint_id uuid, gone boolean)
   returns void
@@ -1765,7 +1762,7 @@ begin
             hours => (bulwark_private.setting('webhooks.disable_after_hours'))::integer
           )
       )
-    -- Whoever edits the endpoint holds it; the next failure comes back to it.
+    -- A transaction that edits the endpoint has the lock. The next failure tries again.
     for update of e skip locked
   )
   returning e.organization_id, e.name, e.disabled_reason into v_endpoint;
@@ -1778,11 +1775,11 @@ begin
 end;
 $$;
 comment on function bulwark_private.disable_failing_webhook(uuid, boolean) is
-  'Disables an endpoint that is gone or past the limits of the settings, and raises
-   webhook_endpoint_disabled, so that its owners learn of it.';
+  'Disables an endpoint that answered 410 or exceeds the limits of the settings, and raises
+   webhook_endpoint_disabled for its owners.';
 
--- Webhooks replay: what can be done about deliveries by hand, and when they are forgotten.
--- Protects against a dead letter that nobody can revive, and against a delivery log without end.
+-- Webhooks replay: replaying deliveries, sending samples, and retention.
+-- Protects against dead letters that cannot be replayed, and against a delivery log without end.
 -- SECURITY DEFINER: all of bulwark, because no client and no service writes the tables.
 
 create function bulwark.replay_webhook_delivery(delivery_id uuid)
@@ -1810,8 +1807,8 @@ begin
 end;
 $$;
 comment on function bulwark.replay_webhook_delivery(uuid) is
-  'Delivers a finished delivery again, dead or arrived, under the same id (webhook:manage). Errors:
-   WEBHOOK_UNKNOWN_DELIVERY, WEBHOOK_DELIVERY_PENDING, RBAC_PERMISSION_DENIED.';
+  'Delivers a finished delivery again, dead or delivered, under the same id (webhook:manage).
+   Errors: WEBHOOK_UNKNOWN_DELIVERY, WEBHOOK_DELIVERY_PENDING, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.replay_webhook_deliveries(
   endpoint_id uuid,
@@ -1847,8 +1844,8 @@ $$;
 comment on function bulwark.replay_webhook_deliveries(
   uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]
 ) is
-  'Delivers again what happened from since until before until and is dead (or of other statuses), at
-   most 10,000 at a time, oldest first; returns how many (webhook:manage). Errors:
+  'Delivers events from since (inclusive) to until (exclusive) again that are dead, or have one of
+   the statuses: at most 10,000 per call, oldest first. Returns how many (webhook:manage). Errors:
    WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_NULL_ARGUMENT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.replay_webhooks(deliveries uuid[])
@@ -1869,7 +1866,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.replay_webhooks(uuid[]) is
-  'Makes finished deliveries due again, with all their attempts before them.';
+  'Makes finished deliveries due again. Their earlier attempts no longer count.';
 
 create function bulwark.send_test_webhook(endpoint_id uuid)
   returns uuid
@@ -1882,7 +1879,7 @@ declare
   v_delivery uuid;
   v_endpoint bulwark.webhook_endpoints := bulwark_private.take_webhook_endpoint(endpoint_id, false);
 begin
-  -- The endpoint is locked: nobody else counts at the same time.
+  -- The endpoint is locked, so the count cannot change.
   if (
     select count(*) from bulwark.webhook_deliveries d
     where d.endpoint_id = send_test_webhook.endpoint_id
@@ -1912,9 +1909,9 @@ begin
 end;
 $$;
 comment on function bulwark.send_test_webhook(uuid) is
-  'Puts a sample for one endpoint into the outbox and returns its id (webhook:manage), so many in a
-   minute as the setting webhooks.tests_per_minute says. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
-   WEBHOOK_TOO_MANY_TESTS, RBAC_PERMISSION_DENIED.';
+  'Writes a sample for one endpoint into the outbox and returns its id (webhook:manage), at most
+   webhooks.tests_per_minute. Errors: WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_TOO_MANY_TESTS,
+   RBAC_PERMISSION_DENIED.';
 
 create function bulwark.prune_webhook_deliveries(maximum integer default 100000)
   returns integer
@@ -1959,7 +1956,7 @@ begin
       where o.occurred_at < v_before
         and (
           o.finished_at < v_before
-          -- What waits for an endpoint that was disabled so long ago waits for nobody.
+          -- Pending deliveries of an endpoint that was disabled longer ago than the retention.
           or o.status = 'pending' and exists (
             select from bulwark.webhook_endpoints e
             where e.id = o.endpoint_id and e.disabled_at < v_before
@@ -1973,14 +1970,14 @@ begin
 end;
 $$;
 comment on function bulwark.prune_webhook_deliveries(integer) is
-  'Forgets deliveries that finished longer ago than the setting webhooks.retention_days and what is
-   left of deleted endpoints, up to maximum of each, and secrets that no longer sign; returns how
-   many deliveries. For the scheduler (service role only).';
+  'Deletes deliveries that finished longer ago than webhooks.retention_days and those of deleted
+   endpoints, up to maximum of each, and expired secrets. Returns the number of deliveries. For the
+   scheduler (service role only).';
 
--- Webhooks schedule: deliveries go out, and are forgotten in time, with nobody calling.
--- Protects against an outbox that quietly fills and a delivery log that only grows.
--- SECURITY DEFINER: continue_webhook_deliveries, because Vault and pg_net are not the service
---   role's. pg_cron runs jobs as whoever scheduled them.
+-- Webhooks schedule: runs deliveries and retention regularly.
+-- Protects against an outbox and a delivery log that only grow.
+-- SECURITY DEFINER: continue_webhook_deliveries, because the service role may not use Vault and
+-- pg_net. pg_cron runs jobs as the role that scheduled them.
 
 insert into bulwark.settings (name, value, description) values
   (
@@ -1998,7 +1995,7 @@ create function bulwark_private.request_webhook_deliveries()
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  -- A run looks again and again until the next one takes over.
+  -- A run polls until the next run starts.
   select count(bulwark_private.request_function(
     format(
       'webhooks/deliver?wait_seconds=%s',
@@ -2009,8 +2006,8 @@ as $$
   from generate_series(1, (bulwark_private.setting('webhooks.workers'))::integer);
 $$;
 comment on function bulwark_private.request_webhook_deliveries() is
-  'Asks the function webhooks by pg_net to deliver what is due, once for each worker; returns how
-   many were asked. Errors: SCHEDULER_NOT_CONFIGURED.';
+  'Calls the function webhooks through pg_net to deliver, once for each worker. Returns the number
+   of calls. Errors: SCHEDULER_NOT_CONFIGURED.';
 
 create function bulwark.continue_webhook_deliveries(wait_seconds integer)
   returns boolean
@@ -2031,9 +2028,9 @@ begin
 end;
 $$;
 comment on function bulwark.continue_webhook_deliveries(integer) is
-  'Starts another run where one delivered as much as a run may before its time was over: for the
-   rest of that time, so that runs never become more than the scheduler starts (service role only).
-   False where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
+  'Starts a follow-up run for the remaining time of one that reached its maximum, so that there are
+   never more runs than the scheduler starts (service role only). False without pg_net. Errors:
+   SCHEDULER_NOT_CONFIGURED.';
 
 insert into bulwark_private.jobs (
   name, every, seconds_setting, local_every, command, function_path
@@ -2100,7 +2097,7 @@ revoke all on function
   bulwark.continue_webhook_deliveries(wait_seconds integer)
   from public, anon, authenticated, service_role;
 
--- What is open to whom of webhooks. Everything else is revoked by the build.
+-- Webhooks: grants. The build revokes everything else.
 
 grant select on
   bulwark.webhook_endpoints,

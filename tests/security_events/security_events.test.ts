@@ -1,4 +1,4 @@
-/** Events about nobody, raised by many connections at once. */
+/** Events without user and organization, raised on many connections at once. */
 import assert from "node:assert/strict";
 import { connect } from "../support.ts";
 

@@ -1,11 +1,10 @@
--- Security events: what somebody has to look at, once each, with who takes care of it and how it
--- ended.
--- Protects against alarms that one organization reads of another, or that disappear without a
--- trace: clients read, nobody writes, and what happens to an event is in the audit log.
+-- Security events: incidents for people to handle, each listed once, with assignee and resolution.
+-- Protects against reading another organization's events and against events that disappear: clients
+-- only read, and every change of an event is in the audit log.
 -- No function here is SECURITY DEFINER.
 
 create type bulwark.security_severity as enum ('low', 'medium', 'high', 'critical');
-comment on type bulwark.security_severity is 'How urgent a security event is, in rising order.';
+comment on type bulwark.security_severity is 'Urgency of a security event, in rising order.';
 
 create table bulwark.security_event_types (
   name text primary key,
@@ -14,10 +13,10 @@ create table bulwark.security_event_types (
   constraint security_event_types_name_format check (name ~ '^[a-z][a-z0-9_]{2,62}$')
 );
 comment on table bulwark.security_event_types is
-  'What can be raised, and how urgent it is. Migrations and the host application add rows.';
+  'The types of security events and their severity. Migrations and the host application add rows.';
 
--- No foreign key to users and organizations: an event outlives what it is about, and raising one
--- must not wait for whoever changes them.
+-- No foreign keys to users and organizations: an event outlives them, and raising one must not wait
+-- for a transaction that changes them.
 create table bulwark.security_events (
   id uuid primary key default gen_random_uuid(),
   event_type text not null references bulwark.security_event_types (name),
@@ -39,13 +38,14 @@ create table bulwark.security_events (
   constraint security_events_note_length check (length(resolution_note) between 1 and 2000)
 ) with (fillfactor = 85);
 comment on table bulwark.security_events is
-  'What somebody has to look at. While one is open, the same again (type, organization, user,
-   subject) counts it up. What concerns a user and no organization has a row in each organization of
-   the user, resolved by each for itself, beside the installation''s own.';
+  'One row per open incident. While it is open, the same event (type, organization, user, subject)
+   only increases occurrences. An event about a user without an organization has one row for the
+   installation and one in each organization of the user, each resolved separately.';
 comment on column bulwark.security_events.subject is
-  'What else tells it apart, such as the hash of an address; no secret and nobody''s name.';
+  'Distinguishes events of the same type, for example by the hash of an address. Contains no secrets
+   and no names.';
 comment on column bulwark.security_events.details is
-  'What was known when it was first raised.';
+  'The details of the first occurrence.';
 comment on column bulwark.security_events.resolved_by is
   'Who resolved it; null with resolved_at set: the operator.';
 create unique index security_events_is_open_once on bulwark.security_events
@@ -100,8 +100,8 @@ $$;
 comment on function bulwark.list_security_events(
   uuid, boolean, bulwark.security_severity, uuid, integer
 ) is
-  'The events of an organization (null: the installation''s own) that the caller may read, newest
-   first, a page at a time: before is the id of the last one of the page before.';
+  'The events of an organization (null: of the installation) that the caller may read, newest first,
+   by page: before is the id of the last event of the previous page.';
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),
@@ -113,9 +113,9 @@ insert into bulwark.security_event_types (name, severity, description) values
   ('impossible_travel', 'high', 'Two sign-ins were further apart than anybody travels'),
   ('audit_verification_failed', 'critical', 'The audit log did not verify'),
   ('audit_checkpoint_missing', 'high', 'The audit log went without a signed checkpoint'),
-  ('audit_protection_touched', 'critical', 'Somebody was at the triggers of a guarded table');
+  ('audit_protection_touched', 'critical', 'The triggers of an audited table were changed');
 
--- Counting up is no news; opening, assigning and resolving are.
+-- Opening, assigning and resolving are audited; counting occurrences is not.
 select bulwark.enable_audit(
   'bulwark.security_events', organization_column => 'organization_id',
   ignore => '{occurrences,last_seen_at}',

@@ -1,8 +1,7 @@
--- Security raising: how an event is opened, or counted up while the same one is open.
--- Protects against alarms that drown in their own repetition, and against whoever has many
--- addresses and opens as many events.
--- Raising never waits for another transaction and so never closes a circle of waiting ones: where
--- the same event is being raised elsewhere at this moment it leaves an echo that is counted later.
+-- Security raising: opens an event, or counts it while the same one is open.
+-- Protects against floods of repeated events, also from a client with many addresses.
+-- Raising never waits for another transaction, so it cannot deadlock. If another transaction is
+-- raising the same event, it stores an echo that is counted later.
 -- SECURITY DEFINER: report_security_event, because not even the service role writes events.
 
 insert into bulwark.settings (name, value, description) values
@@ -20,7 +19,7 @@ create table bulwark_private.security_event_echoes (
 );
 comment on table bulwark_private.security_event_echoes is
   'Events raised while another transaction was raising the same one; counted by the next run of
-   bulwark_private.count_security_echoes. Not audited: the events themselves are.';
+   bulwark_private.count_security_echoes. Not audited, because the events are.';
 alter table bulwark_private.security_event_echoes enable row level security;
 
 create function bulwark_private.security_event_lock(
@@ -39,7 +38,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.security_event_lock(text, uuid, uuid, text) is
-  'The advisory lock under which one event is raised, assigned and resolved.';
+  'The key of the advisory lock for raising, assigning and resolving one event.';
 
 create function bulwark_private.count_security_event(
   event_type text,
@@ -58,12 +57,12 @@ as $$
 #variable_conflict use_column
 declare
   v_id uuid;
-  -- In a stricter isolation a row that somebody else just made would fail the whole transaction.
+  -- In stricter isolation levels a concurrent insert would fail the whole transaction.
   v_first boolean := current_setting('transaction_isolation') = 'read committed';
   v_subject text := count_security_event.subject;
 begin
-  -- An address is anybody's, and whoever has many makes as many events: beyond so many open ones
-  -- the rest is one more. New ones are opened one after the other, so that the count holds.
+  -- A client with many addresses could open any number of events. Beyond the limit they are counted
+  -- in one event. New ones are opened one at a time, so that the limit holds.
   if v_first and num_nonnulls(
     count_security_event.organization_id, count_security_event.user_id
   ) = 0 and bulwark_private.is_new_event(count_security_event.event_type, v_subject) then
@@ -111,8 +110,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.count_security_event(text, uuid, uuid, text, jsonb, bigint) is
-  'Opens one event or counts it up, without ever waiting; its id, or null where it is not visible
-   yet because another transaction is opening it.';
+  'Opens or counts one event without waiting. Returns its id, or null if it is not visible yet
+   because another transaction is opening it.';
 
 create function bulwark_private.is_new_event(event_type text, subject text)
   returns boolean
@@ -133,7 +132,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.is_new_event(text, text) is
-  'Whether no event of this type and subject is open that concerns no user and no organization.';
+  'Whether no event of this type and subject is open that has no user and no organization.';
 
 create function bulwark_private.has_no_room_for_event(event_type text)
   returns boolean
@@ -160,8 +159,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.has_no_room_for_event(text) is
-  'Whether security.open_events_about_nobody events of a type are open that concern no user and no
-   organization.';
+  'Whether the limit security.open_events_about_nobody is reached: open events of a type without
+   user and organization.';
 
 create function bulwark.raise_security_event(
   event_type text,
@@ -191,7 +190,7 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'SECURITY_UNKNOWN_EVENT_TYPE',
             hint = 'List them with: select name from security_event_types';
   end if;
-  -- What is noticed in a read cannot be written down there, and the read shall not fail for it.
+  -- A read-only transaction cannot store the event, and must not fail because of it.
   if current_setting('transaction_read_only')::boolean then
     return null;
   end if;
@@ -217,12 +216,13 @@ begin
 end;
 $$;
 comment on function bulwark.raise_security_event(text, uuid, uuid, text, jsonb) is
-  'Raises an event, or counts it up while the same one is open, and returns its id (null in a
-   read-only transaction, or where another transaction is opening it right now). Of a user without
-   an organization each organization of the user is told: the details then hold nothing of any one
-   organization. Of nobody in particular security.open_events_about_nobody are open at once, and
-   what comes beyond them is one, about others. It stands and falls with the caller''s transaction.
-   Errors: SECURITY_UNKNOWN_EVENT_TYPE.';
+  'Raises an event, or counts it while the same one is open. Returns its id, or null in a read-only
+   transaction and while another transaction is opening the event. An event about a user without an
+   organization is raised in each organization of the user too, so its details must not contain data
+   of one organization. Events without user and organization are limited to
+   security.open_events_about_nobody per type; further ones are counted in one event with the
+   subject others. Rolled back with the caller''s transaction. Errors:
+   SECURITY_UNKNOWN_EVENT_TYPE.';
 
 create function bulwark_private.count_security_echoes()
   returns bigint
@@ -261,8 +261,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.count_security_echoes() is
-  'Counts what was raised while the same event was being raised elsewhere, up to 10,000 at a time,
-   and returns how many there were.';
+  'Counts events that were raised while another transaction raised the same one, up to 10,000 per
+   call, and returns their number.';
 
 create function bulwark.report_security_event(
   event_type text,
@@ -278,7 +278,7 @@ create function bulwark.report_security_event(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- One that is open already would only be counted up when the log itself has to raise it.
+  -- An event opened by others would mask the audit log's own, which would only be counted.
   if starts_with(event_type, 'audit_') then
     raise exception 'Cannot report security event: only the audit log itself raises it'
       using errcode = 'insufficient_privilege', detail = 'SECURITY_EVENT_NOT_REPORTABLE';
@@ -287,6 +287,6 @@ begin
 end;
 $$;
 comment on function bulwark.report_security_event(text, uuid, uuid, text, jsonb) is
-  'Raises an event for a function of the installation (service role only): see
-   bulwark.raise_security_event. Those about the audit log (audit_…) are its own. Errors:
+  'Raises an event for a function of the installation (service role only), see
+   bulwark.raise_security_event. Types about the audit log (audit_…) are refused. Errors:
    SECURITY_UNKNOWN_EVENT_TYPE, SECURITY_EVENT_NOT_REPORTABLE.';

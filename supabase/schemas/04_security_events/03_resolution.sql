@@ -1,8 +1,8 @@
--- Security resolution: who takes care of an event, and how it ended.
--- Protects against an event that is closed without a word, by somebody who may not, or by one
--- organization for another; of a foreign event nobody learns that there is one.
+-- Security resolution: assigning and closing events.
+-- Protects against events that are closed without a note, without permission, or by another
+-- organization. Does not reveal whether another organization's event exists.
 -- SECURITY DEFINER: assign_security_event and resolve_security_event, because no client writes
---   events.
+-- events.
 
 create function bulwark_private.find_security_event(event_id uuid)
   returns bulwark.security_events
@@ -34,7 +34,7 @@ end;
 $$;
 comment on function bulwark_private.find_security_event(uuid) is
   'An event that the caller may assign and resolve right now. Raises SECURITY_EVENT_NOT_FOUND, the
-   same for a foreign one and for none, RBAC_PERMISSION_DENIED.';
+   same for another organization''s event and for an unknown one, and RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.take_security_event(event_id uuid)
   returns bulwark.security_events
@@ -47,8 +47,8 @@ declare
 begin
   perform bulwark_private.lock_rights(v_event.organization_id);
   perform bulwark_private.hold_session();
-  -- Whoever raises holds this lock and waits for nothing, so it comes free. The row is read again
-  -- behind it.
+  -- Raising holds this lock without waiting, so the wait here is short. The row may have changed,
+  -- so it is read again.
   perform pg_advisory_xact_lock(bulwark_private.security_event_lock(
     v_event.event_type, v_event.organization_id, v_event.user_id, v_event.subject
   ));
@@ -63,7 +63,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_security_event(uuid) is
-  'bulwark_private.find_security_event, locked and open. Raises SECURITY_EVENT_RESOLVED besides.';
+  'Locks an open event, see bulwark_private.find_security_event. Raises also
+   SECURITY_EVENT_RESOLVED.';
 
 create function bulwark.assign_security_event(event_id uuid, assignee uuid)
   returns bulwark.security_events
@@ -75,7 +76,7 @@ as $$
 declare
   v_event bulwark.security_events := bulwark_private.take_security_event(event_id);
 begin
-  -- The installation's own are read by super admins alone, whatever others hold system-wide.
+  -- Only super admins may read events of the installation, so only they can be assigned.
   if assignee is not null and (
     bulwark_private.user_permits(assignee, 'security:read', v_event.organization_id) is not true
     or v_event.organization_id is null and not exists (
@@ -97,8 +98,8 @@ begin
 end;
 $$;
 comment on function bulwark.assign_security_event(uuid, uuid) is
-  'Says who takes care of an open event (security:resolve): a member who may read it, or null for
-   nobody. Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_ASSIGNEE,
+  'Assigns an open event (security:resolve) to a member who may read it, or to nobody (null).
+   Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_ASSIGNEE,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark.resolve_security_event(event_id uuid, note text)
@@ -125,6 +126,6 @@ begin
 end;
 $$;
 comment on function bulwark.resolve_security_event(uuid, text) is
-  'Closes an open event with a note of what it was (security:resolve); the same happening again
-   opens another. Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_NOTE,
+  'Closes an open event with a note (security:resolve). The next occurrence opens a new event.
+   Errors: SECURITY_EVENT_NOT_FOUND, SECURITY_EVENT_RESOLVED, SECURITY_INVALID_NOTE,
    RBAC_PERMISSION_DENIED.';

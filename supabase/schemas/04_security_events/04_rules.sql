@@ -1,17 +1,17 @@
--- Security rules: what is an event although no single entry of the log is one. Each rule counts
--- entries of one type within a window; where too many have the same actor, resource, network or
--- organization, or one of them has to do with too many others, an event is raised.
--- Protects against attacks that are slow or spread: each step is allowed, their number is not.
--- Entries that clients report of themselves do not count.
+-- Security rules: events from the number of audit entries. A rule counts entries of one type in a
+-- time window, grouped by actor, resource or network, and raises an event at its threshold. It can
+-- count distinct values instead, such as accounts per network.
+-- Protects against slow or distributed attacks, of which each step is allowed. Entries that clients
+-- report themselves do not count.
 -- SECURITY DEFINER: evaluate_security_rules and cleanup_security_events, because nobody writes or
---   deletes events.
+-- deletes events.
 
 create type bulwark_private.security_key as enum (
   'actor', 'resource', 'network', 'installation', 'entry'
 );
 comment on type bulwark_private.security_key is
-  'What entries are grouped by: who acted, what it was about, the hashed network they came from,
-   nothing, or each by itself.';
+  'How entries are grouped: by actor, by resource, by hashed network, all together, or each entry
+   alone.';
 
 create table bulwark.security_rules (
   name text primary key,
@@ -28,8 +28,8 @@ create table bulwark.security_rules (
   constraint security_rules_window check (window_seconds between 1 and 604800)
 );
 comment on table bulwark.security_rules is
-  'When entries of the audit log are a security event: threshold of them (or of different
-   distinct_by) within the window, of one grouped_by.';
+  'A rule raises an event when a group (grouped_by) has threshold entries, or threshold different
+   values of distinct_by, within the window.';
 create index security_rules_event_type_idx on bulwark.security_rules (event_type);
 
 create table bulwark_private.security_progress (
@@ -38,8 +38,8 @@ create table bulwark_private.security_progress (
   snapshot pg_snapshot not null default pg_current_snapshot()
 );
 comment on table bulwark_private.security_progress is
-  'What the last evaluation saw, so that an entry that was committed late is new all the same; its
-   lock lets one evaluation run at a time. Not audited: it changes with every evaluation.';
+  'The snapshot of the last evaluation, so that entries committed late count as new. The row lock
+   lets one evaluation run at a time. Not audited: it changes with every evaluation.';
 insert into bulwark_private.security_progress default values;
 
 alter table bulwark.security_rules enable row level security;
@@ -67,7 +67,7 @@ values
   ('breach_attempt', 'breach_attempt', 'security.breach_attempt', null, 'entry', null, 1, 3600,
     'A function reported an attempt to break in');
 
--- What the window of a rule is counted from; a rule on another type reads the window's whole range.
+-- Covers the types of the built-in rules; other rules read all entries of the window.
 -- squawk-ignore require-concurrent-index-creation
 create index audit_logs_security_idx on bulwark.audit_logs (event_type, id)
   where event_type in ('auth.login_failed', 'authz.permission_denied');
@@ -87,7 +87,7 @@ as $$
   end;
 $$;
 comment on function bulwark_private.security_key_expression(bulwark_private.security_key) is
-  'The expression over an entry e that gives what it is grouped by.';
+  'The SQL expression over an entry e that computes the group.';
 
 create function bulwark_private.evaluate_security_rule(
   rule bulwark.security_rules,
@@ -130,8 +130,8 @@ begin
           and %2$s and k.key is not null
         order by k.key, e.id desc
       ),
-      -- All at once and none left out: who floods the log with other keys neither hides theirs nor
-      -- has the window read once for each.
+      -- One query for all groups without a limit: many groups can neither hide one nor cause one
+      -- query each.
       counted as (
         select k.key, count(%3$s) as found
         from bulwark.audit_logs e
@@ -174,7 +174,8 @@ $$;
 comment on function bulwark_private.evaluate_security_rule(
   bulwark.security_rules, integer, pg_snapshot
 ) is
-  'Raises what one rule finds: only where an entry came since, so that what was resolved stays so.';
+  'Evaluates one rule and raises its events, only for groups with a new entry, so that resolved
+   events are not opened again.';
 
 create function bulwark.evaluate_security_rules()
   returns integer
@@ -190,7 +191,7 @@ declare
   v_raised integer := 0;
   v_rule bulwark.security_rules;
 begin
-  -- Before the sealer has begun the era of a restored log nobody else does.
+  -- After a restore the sealer starts the new timeline first.
   if not bulwark_private.audit_log_is_settled() then
     return 0;
   end if;
@@ -199,7 +200,7 @@ begin
   if not found then
     return 0;
   end if;
-  -- Transaction ids of another cluster say nothing here: after a restore it begins anew.
+  -- Transaction ids of another timeline cannot be compared: after a restore the count starts again.
   if v_last.era = v_era then
     for v_rule in select * from bulwark.security_rules r where r.enabled order by r.name loop
       v_raised := v_raised + bulwark_private.evaluate_security_rule(v_rule, v_era, v_last.snapshot);
@@ -211,8 +212,8 @@ begin
 end;
 $$;
 comment on function bulwark.evaluate_security_rules() is
-  'Evaluates all rules over what was committed since the last time, and returns how often an event
-   was raised. For the scheduler; a second run at once does nothing.';
+  'Evaluates all rules over entries committed since the last run. Returns the number of raised
+   events. For the scheduler; a concurrent run does nothing.';
 
 create function bulwark.cleanup_security_events(retention_days integer default null)
   returns bigint
@@ -233,7 +234,7 @@ begin
   end if;
   delete from bulwark.security_events e
   where e.resolved_at < v_before
-    -- Nobody is left who could resolve it.
+    -- The organization is gone, so nobody could resolve the event.
     or e.last_seen_at < v_before and e.organization_id is not null and not exists (
       select from bulwark.organizations o where o.id = e.organization_id
     );
@@ -242,8 +243,8 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_security_events(integer) is
-  'Removes events that were resolved so many days ago (null: as the settings say), and those of
-   organizations that no longer exist; returns how many. Open ones stay. Errors:
+  'Deletes events that were resolved this many days ago (null: the setting), and old events of
+   deleted organizations; returns their number. Other open events stay. Errors:
    SECURITY_INVALID_RETENTION.';
 
 insert into bulwark_private.jobs (name, every, local_every, command) values

@@ -1,4 +1,4 @@
--- What is open to whom of security events. Everything else is revoked by the build.
+-- Security events: grants. The build revokes everything else.
 
 grant select on
   bulwark.security_event_types,

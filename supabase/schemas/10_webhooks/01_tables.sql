@@ -1,15 +1,15 @@
--- Webhooks: where an organization wants to be told, of what, and with which secret it is signed.
--- Protects against an address or a secret that the database could give away (both are ciphertext of
--- the organization's keys, which never enter Postgres) and against somebody who may manage webhooks
--- but not read the audit log, and lets an endpoint read it for him.
+-- Webhooks: endpoints of an organization, their subscriptions and signing secrets.
+-- Protects addresses and secrets in a stolen database: both are encrypted with the organization's
+-- keys, which never enter Postgres. Protects against a member who may manage webhooks but not read
+-- the audit log, and reads it through an endpoint.
 -- No function here is SECURITY DEFINER.
 
 create type bulwark.webhook_format as enum ('json', 'slack', 'pagerduty');
 comment on type bulwark.webhook_format is
-  'What the receiver understands: a JSON envelope of ours, a Slack message, a PagerDuty event.';
+  'The body of deliveries: Bulwark''s JSON envelope, a Slack message, or a PagerDuty event.';
 create type bulwark.webhook_ordering as enum ('none', 'resource', 'endpoint');
 comment on type bulwark.webhook_ordering is
-  'What arrives in order: nothing, the events of the same resource, or all that the endpoint gets.';
+  'The order of deliveries: none, by resource, or all of the endpoint.';
 
 create table bulwark.webhook_endpoints (
   id uuid primary key,
@@ -39,19 +39,19 @@ create table bulwark.webhook_endpoints (
     )
 );
 comment on table bulwark.webhook_endpoints is
-  'Receivers of an organization or, without one, of the installation. The address is sealed in
-   bulwark_private.webhook_destinations: that of a Slack channel is a credential.';
+  'Receivers of an organization or, without one, of the installation. The address is encrypted in
+   bulwark_private.webhook_destinations, because an address of Slack is a credential.';
 comment on column bulwark.webhook_endpoints.origin is
-  'Scheme and host of the address, to tell endpoints apart; nothing is delivered to an address of
-   another origin.';
+  'Scheme and host of the address, to tell endpoints apart. Deliveries to another origin are
+   refused.';
 comment on column bulwark.webhook_endpoints.every_organization is
-  'Whether an endpoint of the installation gets the events of all organizations, not only those of
-   none.';
+  'Whether an endpoint of the installation gets the events of all organizations too, not only those
+   without an organization.';
 comment on column bulwark.webhook_endpoints.include_details is
-  'Whether deliveries carry details, old and new values, addresses and user agents; without it they
-   say what happened, to what and by whom, by ids.';
+  'Whether deliveries contain details, old and new values, addresses and user agents. Otherwise they
+   contain the event type and ids.';
 comment on column bulwark.webhook_endpoints.disabled_reason is
-  'manual, failing (it kept failing) or gone (it answered 410).';
+  'manual, failing (too many failures) or gone (the receiver answered 410).';
 create index webhook_endpoints_organization_id_idx on bulwark.webhook_endpoints (organization_id);
 
 create table bulwark.webhook_subscriptions (
@@ -68,12 +68,12 @@ create table bulwark.webhook_subscriptions (
   )
 );
 comment on table bulwark.webhook_subscriptions is
-  'What an endpoint is told: events whose type is the pattern or begins with what stands before its
+  'The events an endpoint receives: those whose type equals the pattern, or begins with it up to its
    asterisk, from a severity upwards. Types are audit.<type of the entry>, security.<type of the
    event> and security.<type of the event>.resolved.';
 comment on column bulwark.webhook_subscriptions.scope is
-  'The organization, all zeros for events without one, all ones for those of every organization: one
-   probe of one index says who is to be told.';
+  'The organization, all zeros for events without one, all ones for every organization, so that one
+   index look-up finds the subscribers.';
 create index webhook_subscriptions_scope_idx on bulwark.webhook_subscriptions (scope);
 
 create table bulwark_private.webhook_destinations (
@@ -83,8 +83,8 @@ create table bulwark_private.webhook_destinations (
   constraint webhook_destinations_ciphertext_length check (length(ciphertext) between 1 and 8192)
 );
 comment on table bulwark_private.webhook_destinations is
-  'Where an endpoint is: address and, for PagerDuty, routing key, encrypted with the organization''s
-   keys and bound to the endpoint.';
+  'The address and, for PagerDuty, the routing key of an endpoint, encrypted with the
+   organization''s keys and bound to the endpoint.';
 
 create table bulwark_private.webhook_secrets (
   id uuid primary key,
@@ -96,12 +96,12 @@ create table bulwark_private.webhook_secrets (
   constraint webhook_secrets_ciphertext_length check (length(ciphertext) between 1 and 4096)
 );
 comment on table bulwark_private.webhook_secrets is
-  'What deliveries are signed with, encrypted with the organization''s keys and bound to the row.';
+  'Signing secrets, encrypted with the organization''s keys and bound to the row.';
 comment on column bulwark_private.webhook_secrets.expires_at is
-  'Until when a secret that has a successor signs beside it; null for the newest.';
+  'End of the overlap of a replaced secret; null for the newest.';
 create index webhook_secrets_endpoint_id_idx on bulwark_private.webhook_secrets (endpoint_id);
 
--- Rotation of the organization's keys finds them here, and a check refuses plaintext.
+-- Lets key rotation re-encrypt these columns, and adds checks that refuse plaintext.
 select bulwark.declare_encrypted_column(
   'bulwark_private.webhook_destinations', 'ciphertext', 'organization_id'
 );
@@ -118,14 +118,14 @@ create table bulwark.webhook_endpoint_health (
   last_failure_at timestamptz
 ) with (fillfactor = 70);
 comment on table bulwark.webhook_endpoint_health is
-  'How often in a row an endpoint failed, and since when; a success sets it back. Not audited:
-   that an endpoint was disabled is.';
+  'Consecutive failures of an endpoint and their start; reset by a success. Not audited, but
+   disabling is.';
 comment on column bulwark.webhook_endpoint_health.proven is
-  'Whether a delivery arrived and the endpoint neither timed out nor failed three times in a row
-   since. One that is not proven gets one attempt at a time.';
+  'Whether a delivery arrived, and since then the endpoint neither timed out nor failed three times
+   in a row. Unproven endpoints get one attempt at a time.';
 comment on column bulwark.webhook_endpoint_health.consecutive_timeouts is
-  'How often in a row the endpoint timed out, or took five seconds or more to fail. Each makes the
-   pause after it longer and the next timeout shorter.';
+  'Consecutive timeouts, including failures after five seconds or more. Each lengthens the pause and
+   shortens the next timeout.';
 
 alter table bulwark.webhook_endpoints enable row level security;
 alter table bulwark.webhook_subscriptions enable row level security;
@@ -140,14 +140,14 @@ create table bulwark_private.webhook_turns (
   held_until timestamptz
 ) with (fillfactor = 50);
 comment on table bulwark_private.webhook_turns is
-  'With whom an endpoint shares, and up to which ordering key it had its turn: the next claim begins
-   behind it, so that no key waits for ever behind others. Not audited: it moves with each claim.';
+  'The account of an endpoint and the last ordering key served. The next claim continues after that
+   key, so that no key starves. Not audited: it changes with each claim.';
 comment on column bulwark_private.webhook_turns.account_id is
-  'The account behind the endpoint, see bulwark_private.webhook_account. All endpoints of an account
-   share what one account may have of the workers.';
+  'The account of the endpoint, see bulwark_private.webhook_account. Endpoints of one account share
+   its part of the workers.';
 comment on column bulwark_private.webhook_turns.held_until is
-  'Of an endpoint that is not proven: until when it gets no attempt, because one is under way or it
-   pauses after a timeout.';
+  'For an unproven endpoint: no attempt until then, because one is in progress or it pauses after a
+   timeout.';
 alter table bulwark_private.webhook_turns enable row level security;
 
 create policy "Members read webhook endpoints of organizations where they may"
@@ -178,7 +178,7 @@ as $$
   end::uuid;
 $$;
 comment on function bulwark_private.webhook_scope(uuid, boolean) is
-  'The scope of an endpoint''s subscriptions.';
+  'The scope for the subscriptions of an endpoint.';
 
 create view bulwark_private.webhook_routes with (security_invoker = true) as
   select
@@ -192,7 +192,7 @@ create view bulwark_private.webhook_routes with (security_invoker = true) as
   from bulwark.webhook_subscriptions s
   join bulwark.webhook_endpoints e on e.id = s.endpoint_id and e.disabled_at is null;
 comment on view bulwark_private.webhook_routes is
-  'The subscriptions that count: those of endpoints that are not disabled.';
+  'The active subscriptions: those of endpoints that are not disabled.';
 
 insert into bulwark.settings (name, value, description) values
   ('webhooks.maximum_endpoints', '25', 'How many endpoints an organization may have'),
@@ -258,7 +258,7 @@ select bulwark.enable_audit(
   redact => '{ciphertext}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
--- webhook_endpoint_health is not guarded: it changes with deliveries, not by anybody's will.
+-- webhook_endpoint_health is not audited: deliveries change it, not people.
 
 revoke all on
   bulwark.webhook_endpoints, bulwark.webhook_subscriptions, bulwark.webhook_endpoint_health

@@ -1,26 +1,25 @@
--- Webhooks outbox: what is to be delivered to whom, written in the transaction of the event itself:
--- an event that happened is delivered, one that was rolled back is not.
--- Protects against lost events, and costs whoever causes them next to nothing where nobody is told.
--- The outbox names the audit entry and holds no copy of it, so that retention and erasure reach
--- what is still waiting.
--- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because whoever
---   causes an event may not write the outbox.
+-- Webhooks outbox: deliveries are written in the transaction of their event, so they exist exactly
+-- if it commits.
+-- Protects against lost events, at little cost for events without subscribers. The outbox
+-- references the audit entry and does not copy it, so that retention and erasure apply to waiting
+-- deliveries.
+-- SECURITY DEFINER: webhooks_take_audit_entries and webhooks_take_security_event, because users who
+-- cause events may not write the outbox.
 
 create type bulwark.webhook_source as enum ('audit', 'security', 'test');
-comment on type bulwark.webhook_source is 'What a delivery tells of.';
+comment on type bulwark.webhook_source is 'The kind of event a delivery is about.';
 create type bulwark.webhook_delivery_status as enum ('pending', 'delivered', 'dead');
 comment on type bulwark.webhook_delivery_status is
-  'Whether a delivery is still attempted, has arrived, or was given up (a dead letter).';
+  'pending, delivered, or dead: given up after the last attempt (a dead letter).';
 create type bulwark.webhook_outcome as enum (
   'delivered', 'rejected', 'timed_out', 'unreachable', 'forbidden', 'unreadable', 'lost'
 );
 comment on type bulwark.webhook_outcome is
-  'How an attempt ended: answered 2xx, answered something else, not answered in time, no connection
-   or a broken one, an address that deliveries must not reach, an address or secret that could not
-   be decrypted, a worker that never came back.';
+  'Result of an attempt: 2xx, another status, timeout, no or a broken connection, a forbidden
+   address, an address or secret that cannot be decrypted, or a worker that never reported.';
 
--- No foreign key to the endpoint: it would lock the endpoint's row in every transaction that causes
--- an event. What is left of a deleted endpoint is pruned.
+-- No foreign key to the endpoint: it would lock the endpoint's row in every transaction with an
+-- event. The scheduler deletes deliveries of deleted endpoints.
 create table bulwark.webhook_deliveries (
   id uuid primary key default gen_random_uuid(),
   sequence bigint not null generated always as identity,
@@ -42,24 +41,24 @@ create table bulwark.webhook_deliveries (
   finished_at timestamptz
 ) with (fillfactor = 80);
 comment on table bulwark.webhook_deliveries is
-  'The outbox and the delivery log: one row for each event and endpoint that is told of it. The id
-   is the webhook-id, the same in every attempt. Not audited: it tells of the log''s own entries,
-   and would be one more of them.';
+  'The outbox and the delivery log: one row for each event and subscribed endpoint. The id is the
+   webhook-id, the same in every attempt. Not audited, because it is about audit entries.';
 comment on column bulwark.webhook_deliveries.organization_id is
-  'Whose endpoint it is: who may see the delivery.';
+  'The organization of the endpoint, which decides who may read the delivery.';
 comment on column bulwark.webhook_deliveries.event_id is
-  'The audit entry or the security event.';
+  'Id of the audit entry or the security event.';
 comment on column bulwark.webhook_deliveries.due_at is
-  'When it may be claimed: while a worker has it, when the claim lapses.';
+  'When it may be claimed. While a worker has it: when the claim expires.';
 comment on column bulwark.webhook_deliveries.attempts_before is
-  'How many attempts were made before it was last replayed; those since then count.';
+  'Attempts before the last replay; they do not count towards the limit.';
 comment on column bulwark.webhook_deliveries.ordering_key is
-  'Deliveries of an endpoint with the same key arrive in order of their sequence; null: in any.';
+  'Deliveries of an endpoint with the same key arrive in order of their sequence; null: in any
+   order.';
 comment on column bulwark.webhook_deliveries.attempt_id is
-  'The attempt that is under way; its result is taken once.';
+  'The attempt in progress; its result is accepted once.';
 
--- Whoever causes an event pays for these, so each delivery is in one of the first two and in the
--- third only once it was attempted.
+-- The transaction of the event pays for index entries. Of the first three indexes a new delivery is
+-- in one only: the third has deliveries that were attempted.
 create index webhook_deliveries_due_idx
   on bulwark.webhook_deliveries (endpoint_id, due_at)
   where status = 'pending' and ordering_key is null;
@@ -93,22 +92,22 @@ create table bulwark.webhook_attempts (
   constraint webhook_attempts_response_length check (length(response) <= 1024)
 );
 comment on table bulwark.webhook_attempts is
-  'Every attempt: how it ended, the HTTP status, how long it took, and the first part of what the
-   receiver answered, or what went wrong. Not audited, as deliveries are not.';
+  'Every attempt: outcome, HTTP status, latency, and the beginning of the response or the error. Not
+   audited, like deliveries.';
 
 create table bulwark_private.webhook_payloads (
   delivery_id uuid primary key references bulwark.webhook_deliveries (id) on delete cascade,
   data jsonb not null
 );
 comment on table bulwark_private.webhook_payloads is
-  'What an event was when it happened, of those that may change later: security events,
-   samples. Not audited: what it is made of is.';
+  'The state of an event when it happened, for events that change later: security events and
+   samples. Not audited, because their source is.';
 
 alter table bulwark.webhook_deliveries enable row level security;
 alter table bulwark.webhook_attempts enable row level security;
 alter table bulwark_private.webhook_payloads enable row level security;
 
--- What a receiver answered can be what it was told.
+-- A response can repeat the content of the delivery, so it needs the same right.
 create policy "Members read deliveries of what they may read, where they may"
   on bulwark.webhook_deliveries for select to authenticated
   using (
@@ -125,7 +124,7 @@ create policy "Members read deliveries of what they may read, where they may"
     or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
--- Not "in": that would look at every delivery that the caller may read before it shows one attempt.
+-- Not "in": that would read every visible delivery to show one attempt.
 create policy "Whoever reads a delivery reads its attempts"
   on bulwark.webhook_attempts for select to authenticated
   using (
@@ -141,7 +140,7 @@ as $$
 declare
   v_key constant text := concat_ws('/', resource_type, resource_id);
 begin
-  -- What an index cannot hold would fail whoever causes the event.
+  -- Longer than an index entry may be, which would fail the transaction of the event.
   return case
     when octet_length(v_key) <= 512 then v_key
     else encode(sha256(convert_to(v_key, 'UTF8')), 'hex')
@@ -149,7 +148,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhook_resource_key(text, text) is
-  'The ordering key of a resource: its name, or the hash of one that is long.';
+  'The ordering key of a resource: its name, or a hash of a long one.';
 
 create function bulwark_private.webhooks_take_audit_entries()
   returns trigger
@@ -158,7 +157,7 @@ create function bulwark_private.webhooks_take_audit_entries()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Whoever is told nothing pays for this look alone, and for less of it where nobody is.
+  -- Without subscribers this look-up is the only cost.
   if not exists (select from bulwark.webhook_subscriptions) or not exists (
     select from new_entries n
     join bulwark.webhook_subscriptions s
@@ -200,7 +199,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhooks_take_audit_entries() is
-  'Trigger: puts the entries of a statement into the outbox, once for each endpoint to be told.';
+  'Trigger: writes a delivery for each audit entry of a statement and each subscribed endpoint.';
 
 create function bulwark_private.webhooks_take_security_event()
   returns trigger
@@ -250,8 +249,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhooks_take_security_event() is
-  'Trigger: puts a security event that was raised or resolved into the outbox, as it is at that
-   moment.';
+  'Trigger: writes deliveries for a security event that was raised or resolved, with its state at
+   that moment.';
 
 create trigger webhooks_take_audit_entries
   after insert on bulwark.audit_logs
@@ -265,7 +264,7 @@ create trigger webhooks_take_resolved
   for each row when (old.resolved_at is null and new.resolved_at is not null)
   execute function bulwark_private.webhooks_take_security_event();
 
--- Always: session_replication_role skips ordinary triggers.
+-- Enabled always, because session_replication_role skips ordinary triggers.
 alter table bulwark.audit_logs enable always trigger webhooks_take_audit_entries;
 alter table bulwark.security_events enable always trigger webhooks_take_raised;
 alter table bulwark.security_events enable always trigger webhooks_take_resolved;

@@ -1,8 +1,8 @@
--- Webhooks endpoints: making them, and what they are told.
--- Protects against an endpoint that sees more than whoever made it: what it is told of needs
--- audit:read and security:read beside webhook:manage, and an endpoint of the installation needs a
--- super_admin. Addresses and secrets come sealed by the function webhooks, which has the keys; what
--- was sealed elsewhere cannot be opened and is delivered nowhere.
+-- Webhooks endpoints: creating them and their subscriptions.
+-- Protects against an endpoint that sees more than its creator: subscriptions need audit:read and
+-- security:read besides webhook:manage, and an endpoint of the installation needs a super_admin.
+-- The function webhooks has the keys and encrypts addresses and secrets. Values encrypted elsewhere
+-- cannot be decrypted, so nothing is delivered.
 -- SECURITY DEFINER: all of bulwark, because no client writes the tables.
 
 create function bulwark_private.require_webhook_rights(organization_id uuid, patterns text[])
@@ -29,8 +29,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_webhook_rights(uuid, text[]) is
-  'Guard: webhook:manage in the organization and the right to read what the patterns stand for; for
-   the installation''s own endpoints a super_admin. Errors: RBAC_PERMISSION_DENIED.';
+  'Check: webhook:manage in the organization, and the right to read events of the patterns; a
+   super_admin for endpoints of the installation. Errors: RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.sees_webhooks(organization_id uuid)
   returns boolean
@@ -48,8 +48,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.sees_webhooks(uuid) is
-  'Whether the caller may know of webhooks of the organization or, without one, the installation. To
-   whoever may not, one that exists and one that does not are the same answer.';
+  'Whether the caller may know of webhooks of the organization or, without one, of the installation.
+   Without it, existing and unknown endpoints are answered the same.';
 
 create function bulwark_private.find_webhook_endpoint(endpoint_id uuid, changes_content boolean)
   returns bulwark.webhook_endpoints
@@ -69,8 +69,8 @@ begin
   end if;
   perform bulwark_private.require_webhook_rights(
     v_endpoint.organization_id,
-    -- Whoever decides where it goes decides who reads it: also what waits, and what is replayed. He
-    -- who may read it all has nothing looked up.
+    -- A new address also receives waiting and replayed deliveries, so their types are checked too.
+    -- A caller who may read everything needs no check of each.
     case when changes_content then array(
       select s.pattern
       from bulwark.webhook_subscriptions s
@@ -90,8 +90,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.find_webhook_endpoint(uuid, boolean) is
-  'An endpoint that the caller may manage right now; with changes_content also the right to read
-   what it is told of and what it was told. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
+  'An endpoint that the caller may manage right now. With changes_content the caller also needs the
+   right to read its past and future deliveries. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.take_webhook_endpoint(endpoint_id uuid, changes_content boolean)
@@ -111,7 +111,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_webhook_endpoint(uuid, boolean) is
-  'bulwark_private.find_webhook_endpoint, locked together with the right to manage it.';
+  'Like bulwark_private.find_webhook_endpoint, and locks the endpoint and the right to manage it.';
 
 create function bulwark_private.store_webhook_subscriptions(
   endpoint bulwark.webhook_endpoints,
@@ -158,7 +158,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.store_webhook_subscriptions(bulwark.webhook_endpoints, jsonb) is
-  'Makes the list what an endpoint is told. Errors: WEBHOOK_INVALID_SUBSCRIPTION,
+  'Replaces the subscriptions of an endpoint. Errors: WEBHOOK_INVALID_SUBSCRIPTION,
    RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.webhook_account(organization_id uuid)
@@ -185,9 +185,9 @@ as $$
   );
 $$;
 comment on function bulwark_private.webhook_account(uuid) is
-  'The account that a new endpoint of an organization counts for: the one that made the
-   organization, else the caller. Whoever may make organizations for others (org:create) counts for
-   none: then the organization stands for itself.';
+  'The account that a new endpoint of an organization counts for: the creator of the organization,
+   else the caller. For creators who may make organizations for others (org:create) each
+   organization counts for itself.';
 
 create function bulwark.create_webhook_endpoint(
   id uuid,
@@ -259,8 +259,8 @@ comment on function bulwark.create_webhook_endpoint(
   uuid, uuid, text, text, text, uuid, text, jsonb, bulwark.webhook_format, bulwark.webhook_ordering,
   boolean, boolean, boolean
 ) is
-  'Makes an endpoint (webhook:manage, and the right to read what it subscribes to). Called by the
-   function webhooks, which checks and seals the address and the secret. Errors:
+  'Creates an endpoint (webhook:manage, and the right to read the subscribed events). Called by the
+   function webhooks, which checks and encrypts the address and the secret. Errors:
    RBAC_PERMISSION_DENIED, WEBHOOK_INVALID_SUBSCRIPTION, WEBHOOK_TOO_MANY_ENDPOINTS,
    WEBHOOK_ID_TAKEN.';
 
@@ -299,5 +299,5 @@ $$;
 comment on function bulwark.update_webhook_endpoint(
   uuid, text, bulwark.webhook_ordering, boolean, boolean, jsonb
 ) is
-  'Changes what is not null of an endpoint (webhook:manage). Errors: WEBHOOK_UNKNOWN_ENDPOINT,
-   WEBHOOK_INVALID_SUBSCRIPTION, RBAC_PERMISSION_DENIED.';
+  'Changes the attributes of an endpoint that are not null (webhook:manage). Errors:
+   WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_INVALID_SUBSCRIPTION, RBAC_PERMISSION_DENIED.';

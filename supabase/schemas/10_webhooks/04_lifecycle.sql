@@ -1,6 +1,6 @@
--- Webhooks lifecycle: moving endpoints, exchanging their secrets, stopping, starting, ending them.
--- Protects against somebody who may manage an endpoint and not read what it is told, and has it
--- sent to himself; and against a secret that cannot be exchanged without missing a delivery.
+-- Webhooks lifecycle: moving, disabling, enabling and deleting endpoints, and rotating secrets.
+-- Protects against a member who may manage an endpoint but not read its events, and redirects them
+-- to themselves. Rotating a secret loses no delivery.
 -- SECURITY DEFINER: all of bulwark, because no client writes the tables.
 
 create function bulwark_private.reset_webhook_health(endpoint_id uuid)
@@ -16,7 +16,7 @@ as $$
   where t.endpoint_id = reset_webhook_health.endpoint_id;
 $$;
 comment on function bulwark_private.reset_webhook_health(uuid) is
-  'Forgets how an endpoint did: it has another address, or somebody says that it is mended.';
+  'Resets the health of an endpoint: it has another address, or somebody says that it is fixed.';
 
 create function bulwark.set_webhook_destination(
   endpoint_id uuid,
@@ -39,8 +39,8 @@ begin
 end;
 $$;
 comment on function bulwark.set_webhook_destination(uuid, text, text) is
-  'Moves an endpoint to another address (webhook:manage, and the right to read what it is told of),
-   called by the function webhooks. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'Moves an endpoint to another address (webhook:manage, and the right to read its events); called
+   by the function webhooks. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.rotate_webhook_secret(
   endpoint_id uuid,
@@ -73,7 +73,7 @@ begin
       using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_SECRETS',
             hint = 'Wait until one has expired';
   end if;
-  -- An earlier rotation's overlap is never made longer.
+  -- Never extends the overlap of an earlier rotation.
   update bulwark_private.webhook_secrets s set expires_at = v_until
   where s.endpoint_id = rotate_webhook_secret.endpoint_id
     and (s.expires_at is null or s.expires_at > v_until);
@@ -83,8 +83,8 @@ begin
 end;
 $$;
 comment on function bulwark.rotate_webhook_secret(uuid, uuid, text, interval) is
-  'Gives an endpoint a new secret and returns until when the one before signs beside it (0 to 7
-   days; 24 hours). webhook:manage; called by the function webhooks. Errors:
+  'Gives an endpoint a new secret and returns until when the previous one signs too (0 to 7 days,
+   default 24 hours). Needs webhook:manage; called by the function webhooks. Errors:
    WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_INVALID_OVERLAP, WEBHOOK_TOO_MANY_SECRETS,
    RBAC_PERMISSION_DENIED.';
 
@@ -102,8 +102,8 @@ begin
 end;
 $$;
 comment on function bulwark.disable_webhook_endpoint(uuid) is
-  'Stops an endpoint (webhook:manage): what happens meanwhile is not kept for it, what is waiting
-   waits. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'Disables an endpoint (webhook:manage). New events are not queued for it; pending deliveries wait.
+   Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.enable_webhook_endpoint(endpoint_id uuid)
   returns void
@@ -120,8 +120,8 @@ begin
 end;
 $$;
 comment on function bulwark.enable_webhook_endpoint(uuid) is
-  'Starts an endpoint again (webhook:manage, and the right to read what it is told of); what was
-   waiting goes out. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
+  'Enables an endpoint (webhook:manage, and the right to read its events). Pending deliveries go
+   out. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.delete_webhook_endpoint(endpoint_id uuid)
   returns void
@@ -136,5 +136,5 @@ begin
 end;
 $$;
 comment on function bulwark.delete_webhook_endpoint(uuid) is
-  'Ends an endpoint for good, with its address and secrets (webhook:manage); what was waiting is
+  'Deletes an endpoint with its address and secrets (webhook:manage). Pending deliveries are
    dropped. Errors: WEBHOOK_UNKNOWN_ENDPOINT, RBAC_PERMISSION_DENIED.';

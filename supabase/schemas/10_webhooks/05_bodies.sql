@@ -1,13 +1,13 @@
--- Webhooks bodies: what a delivery says and what sending it needs, as a worker gets them.
--- Protects against a receiver that is told more than its endpoint asked for: ids alone without
--- include_details, of an audit entry only what retention and erasure left of it, and nothing of
--- another organization's, whoever has the endpoint's id by now.
--- No function here: views, read by claim_webhook_deliveries alone.
+-- Webhooks bodies: the content of deliveries and the data for sending them, as workers read them.
+-- Protects against a receiver that sees too much: without include_details it gets ids only; erased
+-- and expired parts of audit entries are left out; and an endpoint never gets events of another
+-- organization, even if it reuses a deleted endpoint's id.
+-- Views only, read by claim_webhook_deliveries.
 
 create view bulwark_private.webhook_bodies with (security_invoker = true) as
   select
     d.id as delivery_id,
-    -- json, not jsonb: what is nested in jsonb is taken apart and written anew at each level.
+    -- json is faster than jsonb here: nested jsonb is rebuilt at each level.
     json_build_object(
       'type', d.event_type,
       'timestamp', to_char(d.occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -32,7 +32,7 @@ create view bulwark_private.webhook_bodies with (security_invoker = true) as
           'ip', case when e.include_details then a.ip end,
           'user_agent', case when e.include_details then a.user_agent end
         ))
-        -- Of these a null inside says something: they are told as they are.
+        -- In these, null values are information and stay.
         || case
           when e.include_details and a.before is not null
           then jsonb_build_object('before', a.before) else '{}'
@@ -53,8 +53,8 @@ create view bulwark_private.webhook_bodies with (security_invoker = true) as
   left join bulwark.audit_logs a on a.id = d.event_id and d.source = 'audit'
   left join bulwark_private.webhook_payloads p on p.delivery_id = d.id;
 comment on view bulwark_private.webhook_bodies is
-  'What deliveries say: type, time, severity and data. An audit entry is told as it is now: what
-   retention or erasure took is gone.';
+  'The content of deliveries: type, time, severity and data. Audit entries are read at delivery, so
+   erased and expired parts are missing.';
 
 create view bulwark_private.webhook_material with (security_invoker = true) as
   select
@@ -84,5 +84,5 @@ create view bulwark_private.webhook_material with (security_invoker = true) as
   join bulwark_private.webhook_turns s on s.endpoint_id = e.id
   join bulwark.webhook_endpoint_health h on h.endpoint_id = e.id;
 comment on view bulwark_private.webhook_material is
-  'What delivering needs of an endpoint: sealed address, the sealed secrets that sign now, the
-   newest first, with whom it shares, and how it did.';
+  'The data for delivering to an endpoint: encrypted address, the encrypted secrets that sign now
+   (newest first), the account it counts for, and its health.';

@@ -1,8 +1,8 @@
--- Webhooks turns: what the next claim takes.
--- Protects against a delivery that overtakes one before it where order was asked, and against one
--- account, organization, endpoint, or key of an endpoint, that keeps workers from all others: each
--- gets its share, one that hangs gets one attempt at a time and pauses, and what looking costs
--- depends only on how many endpoints have something pending.
+-- Webhooks turns: which deliveries the next claim takes.
+-- Protects the order of deliveries where it was requested. Protects against an account,
+-- organization, endpoint or ordering key that occupies the workers: each gets its share, and a
+-- hanging endpoint gets one attempt at a time and pauses. The cost of a claim depends only on the
+-- number of endpoints with pending deliveries.
 -- No function here is SECURITY DEFINER: claim_webhook_deliveries calls them.
 
 create function bulwark_private.take_webhook_turns(busy_endpoints uuid[], busy_accounts uuid[])
@@ -26,7 +26,7 @@ declare
   v_seed constant bigint := (random() * 1e15)::bigint;
 begin
   return query
-    -- From one endpoint with something pending to the next: all the others cost nothing.
+    -- A loose index scan over endpoints with pending deliveries; others cost nothing.
     with recursive loose (endpoint_id) as (
       (
         select d.endpoint_id from bulwark.webhook_deliveries d
@@ -68,7 +68,7 @@ begin
         t.account_id,
         bool_or(w.in_order) as in_order,
         h.proven,
-        -- Drawn anew for each claim.
+        -- Random order, new for each claim.
         uuid_hash_extended(t.account_id, v_seed) as account_place,
         uuid_hash_extended(e.organization_id, v_seed) as organization_place,
         uuid_hash_extended(e.id, v_seed) as endpoint_place
@@ -76,7 +76,7 @@ begin
         select o.endpoint_id, true as in_order from ordered o
         union all
         select l.endpoint_id, false from loose l
-        -- The first in the index. "exists" may read the whole table for what it finds late.
+        -- The first row of the index. "exists" may scan the whole table.
         where (
           select d.due_at from bulwark.webhook_deliveries d
           where d.endpoint_id = l.endpoint_id and d.status = 'pending' and d.ordering_key is null
@@ -106,10 +106,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_webhook_turns(uuid[], uuid[]) is
-  'The endpoints that have something pending, are not busy and, where they are not proven, are not
-   held, in the order in which they get their turn: the proven ones first, then by chance, account
-   by account and organization by organization; and how many accounts, organizations of the account
-   and endpoints of the organization are left from there on.';
+  'The endpoints with pending deliveries that are not busy and, if unproven, not held, in random
+   order by account, then organization, proven ones first. Also returns how many accounts,
+   organizations of the account and endpoints of the organization follow.';
 
 create function bulwark_private.hold_webhook_endpoint(endpoint_id uuid, until timestamptz)
   returns boolean
@@ -124,15 +123,15 @@ begin
     from bulwark_private.webhook_turns f
     where f.endpoint_id = hold_webhook_endpoint.endpoint_id
       and (f.held_until > clock_timestamp()) is not true
-    -- If the row is locked, another claim takes the endpoint at this moment.
+    -- A locked row means that another claim takes the endpoint right now.
     for update skip locked
   );
   return found;
 end;
 $$;
 comment on function bulwark_private.hold_webhook_endpoint(uuid, timestamptz) is
-  'Whether an endpoint that is not proven may have an attempt: one, until its result is there or its
-   claim has lapsed.';
+  'Reserves the only attempt of an unproven endpoint until its result arrives or its claim expires.
+   False if it is taken.';
 
 create function bulwark_private.webhook_pause(timeouts bigint)
   returns interval
@@ -144,8 +143,8 @@ as $$
   where timeouts > 0;
 $$;
 comment on function bulwark_private.webhook_pause(bigint) is
-  'How long an endpoint pauses after so many timeouts in a row: a second, two, four, up to a minute;
-   null after none.';
+  'The pause of an endpoint after this many consecutive timeouts: 1, 2, 4, … up to 60 seconds; null
+   for none.';
 
 create function bulwark_private.end_webhook_attempts(endpoint_ids uuid[])
   returns void
@@ -163,12 +162,13 @@ as $$
       join bulwark.webhook_endpoint_health h on h.endpoint_id = f.endpoint_id
       where f.endpoint_id = any (endpoint_ids)
         and (f.held_until is not null or h.consecutive_timeouts > 0)
-      -- A claim that holds one may wait for what the caller holds.
+      -- Skips locked rows: a claim that holds one may wait for a lock of the caller.
       for update of f skip locked
     );
 $$;
 comment on function bulwark_private.end_webhook_attempts(uuid[]) is
-  'Lets endpoints that are not proven have their next attempt, those that timed out after a pause.';
+  'Ends the attempts of unproven endpoints, so that the next one may start; after a timeout with a
+   pause.';
 
 create function bulwark_private.pick_webhooks(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -192,7 +192,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks(uuid, integer) is
-  'Locks deliveries of an endpoint that are due and in no order.';
+  'Locks due deliveries of an endpoint without order.';
 
 create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum integer)
   returns uuid[]
@@ -203,7 +203,7 @@ create function bulwark_private.pick_webhooks_in_order(endpoint_id uuid, maximum
 as $$
 declare
   c_endless constant bigint := 9223372036854775807;
-  -- However many keys wait, what a claim costs has a bound.
+  -- Bounds the cost of a claim when many keys wait.
   c_looks constant integer := 250;
   v_free text[] := array[]::text[];
   v_from text;
@@ -213,7 +213,7 @@ declare
   v_now timestamptz;
   v_run uuid[];
 begin
-  -- One at a time picks: behind the lock a new snapshot sees what the one before took.
+  -- One claim at a time. The lock is followed by a new snapshot, which sees the previous claim.
   if not pg_try_advisory_xact_lock(hashtextextended('bulwark.webhooks/' || endpoint_id, 0)) then
     return array[]::uuid[];
   end if;
@@ -221,7 +221,7 @@ begin
   select t.ordering_key into v_from
   from bulwark_private.webhook_turns t where t.endpoint_id = pick_webhooks_in_order.endpoint_id;
   for v_key in
-    -- From key to key: those behind the last turn, then those up to it.
+    -- Continues after the last key served, then wraps around.
     with recursive behind (name, due_at) as (
       (
         select d.ordering_key, d.due_at from bulwark.webhook_deliveries d
@@ -267,7 +267,7 @@ begin
     select b.* from behind b union all select b.* from before b
   loop
     v_looks := v_looks + 1;
-    -- Nothing passes what is under way or waiting for its next attempt.
+    -- A delivery in progress or waiting for a retry blocks the later ones of its key.
     if v_key.due_at <= v_now and not exists (
       select from bulwark.webhook_deliveries d
       where d.endpoint_id = pick_webhooks_in_order.endpoint_id
@@ -285,7 +285,7 @@ begin
   if v_free = '{}' then
     return array[]::uuid[];
   end if;
-  -- Of each key a run from its first on.
+  -- Takes consecutive deliveries of each key, from its first.
   v_run := array(
     select r.id
     from unnest(v_free) as f (name)
@@ -304,7 +304,7 @@ begin
     where d.id = any (v_run) and d.status = 'pending' and d.due_at <= v_now
     for update skip locked
   );
-  -- What is locked is being completed, late: what comes behind it stays behind it.
+  -- A locked delivery is being completed late, so the later ones of its key wait.
   return case when cardinality(v_locked) = cardinality(v_run) then v_run else array(
     select d.id
     from bulwark.webhook_deliveries d
@@ -317,5 +317,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.pick_webhooks_in_order(uuid, integer) is
-  'Locks deliveries of an endpoint that are due and in order: of keys of which nothing is under way
-   or waiting for another attempt, a run of each from its first on, the keys taking turns.';
+  'Locks due deliveries of an endpoint in order. Skips keys with a delivery in progress or waiting
+   for a retry, and takes consecutive deliveries of the other keys in turn.';

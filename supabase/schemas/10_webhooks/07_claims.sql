@@ -1,8 +1,8 @@
 -- Webhooks claims: how workers share the outbox.
--- Protects against a delivery that is lost with its worker (a claim lapses and the next worker
--- takes it, under the same id) or attempted by two at once, and against one account that keeps
--- workers from the others: accounts, their organizations and their endpoints get equal shares, and
--- endpoints that are not proven one attempt at a time, after all that are.
+-- Protects against losing a delivery with its worker (the claim expires, and another worker
+-- delivers it under the same id), against two workers making the same attempt, and against an
+-- account that occupies the workers: accounts, their organizations and their endpoints get equal
+-- shares, and unproven endpoints get one attempt at a time, after the others.
 -- SECURITY DEFINER: claim_webhook_deliveries, because the service role writes no table.
 
 create function bulwark.claim_webhook_deliveries(
@@ -54,7 +54,7 @@ begin
         coalesce(busy_endpoints, '{}'), coalesce(busy_accounts, '{}')
       )
     loop
-      -- The unused part of an account's share goes to the accounts after it; so within an account.
+      -- Unused shares go to the next accounts; the same within an account.
       if v_turn.proven is distinct from v_proven then
         v_left := maximum - cardinality(v_picked);
         if not v_turn.proven then
@@ -95,7 +95,7 @@ begin
   if v_picked = '{}' then
     return json_build_object('deliveries', '[]'::json, 'endpoints', '[]'::json);
   end if;
-  -- A claim that lapsed: its worker never said how the attempt ended.
+  -- The claim expired: its worker never reported a result.
   v_lapsed := array(
     select d.id from bulwark.webhook_deliveries d
     where d.id = any (v_picked) and d.attempt_id is not null
@@ -153,9 +153,9 @@ $$;
 comment on function bulwark.claim_webhook_deliveries(
   text, integer, integer, uuid, uuid[], uuid[], integer
 ) is
-  'Takes up to maximum deliveries that are due for a worker, until the lease ends, and returns them
-   with the sealed addresses and secrets of their endpoints (service role only). Accounts, their
-   organizations and their endpoints get equal shares; endpoints that are not proven come last, with
-   one delivery each and maximum_unproven together. Those of busy_endpoints and busy_accounts get
-   none: the worker has enough of them. only_delivery takes that one, also of an endpoint that is
-   disabled. Errors: WEBHOOK_INVALID_CLAIM.';
+  'Claims up to maximum due deliveries for a worker until the lease ends. Returns them with the
+   encrypted addresses and secrets of their endpoints (service role only). Accounts, their
+   organizations and their endpoints get equal shares. Unproven endpoints come last, with one
+   delivery each and at most maximum_unproven in total. busy_endpoints and busy_accounts get none.
+   only_delivery claims that delivery alone, also of a disabled endpoint. Errors:
+   WEBHOOK_INVALID_CLAIM.';

@@ -1,6 +1,5 @@
--- Webhooks results: how attempts ended, when the next one is, and what becomes of an endpoint that
--- keeps failing.
--- Protects against a result that counts twice, and against retries that all come at once.
+-- Webhooks results: outcomes of attempts, retries, and the disabling of failing endpoints.
+-- Protects against a result that counts twice, and against retries that come all at once.
 -- SECURITY DEFINER: complete_webhook_deliveries, because the service role writes no table.
 
 create function bulwark_private.webhook_wait(attempt bigint, retry_after_seconds integer)
@@ -27,8 +26,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.webhook_wait(bigint, integer) is
-  'How long to wait after failed attempt number attempt (from 1): exponential, half as long to half
-   as long again by chance, and not shorter than what the receiver asked for.';
+  'The delay after failed attempt number attempt (from 1): exponential with 50 % jitter, and at
+   least the Retry-After of the receiver.';
 
 create function bulwark.complete_webhook_deliveries(results jsonb)
   returns integer
@@ -48,7 +47,7 @@ begin
     raise exception 'Cannot complete deliveries: the results are not a list'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_RESULTS';
   end if;
-  -- What was claimed and not attempted goes back as it was.
+  -- Claimed but not attempted: unchanged, and due again.
   with returned as (
     update bulwark.webhook_deliveries d
     set attempt_id = null, attempts = d.attempts - 1, due_at = v_now, claimed_by = null,
@@ -97,7 +96,7 @@ begin
       f.endpoint_id,
       count(*) as attempts,
       count(*) filter (where f.outcome <> 'delivered') as failures,
-      -- To fail slowly occupies a worker as a timeout does.
+      -- A slow failure occupies a worker like a timeout.
       count(*) filter (
         where f.outcome = 'timed_out' or f.outcome <> 'delivered' and f.latency_ms >= 5000
       ) as timeouts,
@@ -113,7 +112,7 @@ begin
       v_endpoint.timeouts, v_endpoint.gone
     );
   end loop;
-  -- Too late: somebody else has the delivery by now, but how the attempt ended is known after all.
+  -- Another worker has the delivery by now, but the outcome of this attempt is recorded.
   if v_taken < jsonb_array_length(results) then
     update bulwark.webhook_attempts a
     set outcome = r.outcome, status = r.status, latency_ms = r.latency_ms,
@@ -130,10 +129,9 @@ begin
 end;
 $$;
 comment on function bulwark.complete_webhook_deliveries(jsonb) is
-  'Takes how attempts ended (service role only): a list of delivery_id, attempt_id, outcome (null:
-   not attempted), status, latency_ms, response, retry_after_seconds. Each attempt is taken once,
-   repeating the call changes nothing; returns how many were taken. Errors:
-   WEBHOOK_INVALID_RESULTS.';
+  'Records results of attempts (service role only): a list of delivery_id, attempt_id, outcome
+   (null: not attempted), status, latency_ms, response, retry_after_seconds. Idempotent: each
+   attempt is recorded once. Returns how many were recorded. Errors: WEBHOOK_INVALID_RESULTS.';
 
 create function bulwark_private.note_webhook_health(
   endpoint_id uuid,
@@ -148,13 +146,13 @@ create function bulwark_private.note_webhook_health(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A success after successes is no news and writes nothing.
+  -- Repeated successes change nothing, so nothing is written.
   update bulwark.webhook_endpoint_health h
   set consecutive_failures = case
       when successes > 0 then 0
       else h.consecutive_failures + failures
     end,
-    -- Many at once are one hanging endpoint, and one that answers most of the time does not hang.
+    -- The timeouts of a batch count once, and only if they outnumber its successes.
     consecutive_timeouts = case
       when timeouts > successes then h.consecutive_timeouts + 1
       else 0
@@ -173,8 +171,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_webhook_health(uuid, bigint, bigint, bigint, boolean) is
-  'Counts an endpoint''s failures and timeouts in a row, says whether it is proven, and disables it
-   where it failed too often for too long.';
+  'Updates the consecutive failures and timeouts of an endpoint and whether it is proven, and
+   disables it after too many failures over too long a time.';
 
 create function bulwark_private.disable_failing_webhook(endpoint_id uuid, gone boolean)
   returns void
@@ -202,7 +200,7 @@ begin
             hours => (bulwark_private.setting('webhooks.disable_after_hours'))::integer
           )
       )
-    -- Whoever edits the endpoint holds it; the next failure comes back to it.
+    -- A transaction that edits the endpoint has the lock. The next failure tries again.
     for update of e skip locked
   )
   returning e.organization_id, e.name, e.disabled_reason into v_endpoint;
@@ -215,5 +213,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.disable_failing_webhook(uuid, boolean) is
-  'Disables an endpoint that is gone or past the limits of the settings, and raises
-   webhook_endpoint_disabled, so that its owners learn of it.';
+  'Disables an endpoint that answered 410 or exceeds the limits of the settings, and raises
+   webhook_endpoint_disabled for its owners.';

@@ -1,5 +1,5 @@
--- Webhooks replay: what can be done about deliveries by hand, and when they are forgotten.
--- Protects against a dead letter that nobody can revive, and against a delivery log without end.
+-- Webhooks replay: replaying deliveries, sending samples, and retention.
+-- Protects against dead letters that cannot be replayed, and against a delivery log without end.
 -- SECURITY DEFINER: all of bulwark, because no client and no service writes the tables.
 
 create function bulwark.replay_webhook_delivery(delivery_id uuid)
@@ -27,8 +27,8 @@ begin
 end;
 $$;
 comment on function bulwark.replay_webhook_delivery(uuid) is
-  'Delivers a finished delivery again, dead or arrived, under the same id (webhook:manage). Errors:
-   WEBHOOK_UNKNOWN_DELIVERY, WEBHOOK_DELIVERY_PENDING, RBAC_PERMISSION_DENIED.';
+  'Delivers a finished delivery again, dead or delivered, under the same id (webhook:manage).
+   Errors: WEBHOOK_UNKNOWN_DELIVERY, WEBHOOK_DELIVERY_PENDING, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.replay_webhook_deliveries(
   endpoint_id uuid,
@@ -64,8 +64,8 @@ $$;
 comment on function bulwark.replay_webhook_deliveries(
   uuid, timestamptz, timestamptz, bulwark.webhook_delivery_status[]
 ) is
-  'Delivers again what happened from since until before until and is dead (or of other statuses), at
-   most 10,000 at a time, oldest first; returns how many (webhook:manage). Errors:
+  'Delivers events from since (inclusive) to until (exclusive) again that are dead, or have one of
+   the statuses: at most 10,000 per call, oldest first. Returns how many (webhook:manage). Errors:
    WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_NULL_ARGUMENT, RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.replay_webhooks(deliveries uuid[])
@@ -86,7 +86,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.replay_webhooks(uuid[]) is
-  'Makes finished deliveries due again, with all their attempts before them.';
+  'Makes finished deliveries due again. Their earlier attempts no longer count.';
 
 create function bulwark.send_test_webhook(endpoint_id uuid)
   returns uuid
@@ -99,7 +99,7 @@ declare
   v_delivery uuid;
   v_endpoint bulwark.webhook_endpoints := bulwark_private.take_webhook_endpoint(endpoint_id, false);
 begin
-  -- The endpoint is locked: nobody else counts at the same time.
+  -- The endpoint is locked, so the count cannot change.
   if (
     select count(*) from bulwark.webhook_deliveries d
     where d.endpoint_id = send_test_webhook.endpoint_id
@@ -129,9 +129,9 @@ begin
 end;
 $$;
 comment on function bulwark.send_test_webhook(uuid) is
-  'Puts a sample for one endpoint into the outbox and returns its id (webhook:manage), so many in a
-   minute as the setting webhooks.tests_per_minute says. Errors: WEBHOOK_UNKNOWN_ENDPOINT,
-   WEBHOOK_TOO_MANY_TESTS, RBAC_PERMISSION_DENIED.';
+  'Writes a sample for one endpoint into the outbox and returns its id (webhook:manage), at most
+   webhooks.tests_per_minute. Errors: WEBHOOK_UNKNOWN_ENDPOINT, WEBHOOK_TOO_MANY_TESTS,
+   RBAC_PERMISSION_DENIED.';
 
 create function bulwark.prune_webhook_deliveries(maximum integer default 100000)
   returns integer
@@ -176,7 +176,7 @@ begin
       where o.occurred_at < v_before
         and (
           o.finished_at < v_before
-          -- What waits for an endpoint that was disabled so long ago waits for nobody.
+          -- Pending deliveries of an endpoint that was disabled longer ago than the retention.
           or o.status = 'pending' and exists (
             select from bulwark.webhook_endpoints e
             where e.id = o.endpoint_id and e.disabled_at < v_before
@@ -190,6 +190,6 @@ begin
 end;
 $$;
 comment on function bulwark.prune_webhook_deliveries(integer) is
-  'Forgets deliveries that finished longer ago than the setting webhooks.retention_days and what is
-   left of deleted endpoints, up to maximum of each, and secrets that no longer sign; returns how
-   many deliveries. For the scheduler (service role only).';
+  'Deletes deliveries that finished longer ago than webhooks.retention_days and those of deleted
+   endpoints, up to maximum of each, and expired secrets. Returns the number of deliveries. For the
+   scheduler (service role only).';

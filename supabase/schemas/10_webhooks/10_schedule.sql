@@ -1,7 +1,7 @@
--- Webhooks schedule: deliveries go out, and are forgotten in time, with nobody calling.
--- Protects against an outbox that quietly fills and a delivery log that only grows.
--- SECURITY DEFINER: continue_webhook_deliveries, because Vault and pg_net are not the service
---   role's. pg_cron runs jobs as whoever scheduled them.
+-- Webhooks schedule: runs deliveries and retention regularly.
+-- Protects against an outbox and a delivery log that only grow.
+-- SECURITY DEFINER: continue_webhook_deliveries, because the service role may not use Vault and
+-- pg_net. pg_cron runs jobs as the role that scheduled them.
 
 insert into bulwark.settings (name, value, description) values
   (
@@ -19,7 +19,7 @@ create function bulwark_private.request_webhook_deliveries()
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
-  -- A run looks again and again until the next one takes over.
+  -- A run polls until the next run starts.
   select count(bulwark_private.request_function(
     format(
       'webhooks/deliver?wait_seconds=%s',
@@ -30,8 +30,8 @@ as $$
   from generate_series(1, (bulwark_private.setting('webhooks.workers'))::integer);
 $$;
 comment on function bulwark_private.request_webhook_deliveries() is
-  'Asks the function webhooks by pg_net to deliver what is due, once for each worker; returns how
-   many were asked. Errors: SCHEDULER_NOT_CONFIGURED.';
+  'Calls the function webhooks through pg_net to deliver, once for each worker. Returns the number
+   of calls. Errors: SCHEDULER_NOT_CONFIGURED.';
 
 create function bulwark.continue_webhook_deliveries(wait_seconds integer)
   returns boolean
@@ -52,9 +52,9 @@ begin
 end;
 $$;
 comment on function bulwark.continue_webhook_deliveries(integer) is
-  'Starts another run where one delivered as much as a run may before its time was over: for the
-   rest of that time, so that runs never become more than the scheduler starts (service role only).
-   False where pg_net is not installed. Errors: SCHEDULER_NOT_CONFIGURED.';
+  'Starts a follow-up run for the remaining time of one that reached its maximum, so that there are
+   never more runs than the scheduler starts (service role only). False without pg_net. Errors:
+   SCHEDULER_NOT_CONFIGURED.';
 
 insert into bulwark_private.jobs (
   name, every, seconds_setting, local_every, command, function_path

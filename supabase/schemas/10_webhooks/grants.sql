@@ -1,4 +1,4 @@
--- What is open to whom of webhooks. Everything else is revoked by the build.
+-- Webhooks: grants. The build revokes everything else.
 
 grant select on
   bulwark.webhook_endpoints,

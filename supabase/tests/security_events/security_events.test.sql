@@ -1,4 +1,4 @@
--- Security events: raised once while open, told to whom they concern, assigned and resolved.
+-- Security events: raised once while open, visible to those concerned, assigned and resolved.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(54);
@@ -91,7 +91,7 @@ select is(
   'SEC-12: under a name'
 );
 
--- a user without an organization: each organization of theirs is told, and nobody else
+-- a user without an organization: raised in each of the user's organizations and nowhere else
 select bulwark.grant_role(
   tests.user_id('viewer@acme.test'), 'viewer', tests.organization_id('globex')
 );
@@ -243,7 +243,7 @@ select is(
   'SEC-39: and writes none'
 );
 
--- somebody who may read and not resolve
+-- acting as a member who may read but not resolve
 select tests.act_as_owner();
 select bulwark.create_role(tests.organization_id('acme'), 'watcher', '{security:read}');
 select bulwark.grant_role(
@@ -294,7 +294,7 @@ select is(
   1::bigint, 'SEC-45: counting up is not'
 );
 
--- The installation's own are for super admins, whatever others hold system-wide.
+-- Only super admins see the installation's events, whatever others hold system-wide.
 select bulwark.grant_role(tests.user_id('stranger@bulwark.test'), 'admin');
 select is(
   tests.error(format(

@@ -1,4 +1,4 @@
--- Webhooks: what gets into the outbox, who may take it, how attempts end.
+-- Webhooks: writing the outbox, claims, results, replay and retention.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(87);
@@ -38,7 +38,7 @@ $$;
 create function tests.queued(endpoint uuid) returns bigint language sql as $$
   select count(*) from bulwark.webhook_deliveries d where d.endpoint_id = endpoint;
 $$;
--- Claims as the service role does, and remembers what it got.
+-- Claims as the service role does, and stores the result.
 create temporary table claimed (delivery_id uuid, attempt_id uuid, place bigint, body jsonb);
 grant select on claimed to public;
 create function tests.claim(maximum integer default 100) returns bigint language plpgsql as $$
@@ -119,7 +119,7 @@ select is(
   0::bigint, 'WHK-28: the log watches the outbox''s trigger as its own'
 );
 
--- who sees it
+-- visibility
 select tests.act_as('admin@acme.test');
 select is(
   (select count(*) from bulwark.webhook_deliveries),
@@ -295,7 +295,7 @@ select is(
   'WHK-52: what waits for its next attempt holds back its own resource alone'
 );
 
--- what erasure took is gone from what still waits
+-- erased data is missing from pending deliveries
 select tests.act_as_owner();
 create temporary table gone (delivery_id uuid, event_id uuid);
 with made as (
@@ -315,7 +315,7 @@ select is(
   'WHK-53: of an entry that is gone nothing is told but that'
 );
 
--- forgetting
+-- retention
 update bulwark.webhook_deliveries set status = 'delivered',
   occurred_at = now() - interval '31 days',
   finished_at = now() - interval '31 days', attempt_id = null
@@ -351,7 +351,7 @@ select is(
   false, 'WHK-56: nor with what somebody wrote about it, unless details were asked for'
 );
 
--- what an endpoint in order has left over when it is in order no more
+-- leftovers of an endpoint that is no longer in order
 delete from bulwark.webhook_deliveries;
 select bulwark.update_webhook_endpoint(tests.a(), ordering => 'resource',
   subscriptions => '[{"pattern": "audit.data.*"}]');
@@ -363,7 +363,7 @@ select is(
 );
 select tests.complete('delivered', 200);
 
--- keys take turns
+-- keys in turn
 delete from bulwark.webhook_deliveries;
 select bulwark.update_webhook_endpoint(tests.a(), ordering => 'resource');
 insert into bulwark.webhook_deliveries
@@ -398,7 +398,7 @@ select is(
 );
 select tests.complete('delivered', 200);
 
--- a worker that has enough of an endpoint
+-- busy endpoints
 select tests.cause('acme');
 select is(
   json_array_length(
@@ -409,14 +409,14 @@ select is(
 select is(tests.claim(), 1::bigint, 'WHK-60: which others get');
 select tests.complete('delivered', 200);
 
--- replayed again and again
+-- repeated replays
 update bulwark.webhook_deliveries set attempts = 40000, attempts_before = 40000
 where endpoint_id = tests.a();
 select bulwark.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity', '{delivered,dead}');
 select ok(tests.claim() > 0, 'WHK-61: a delivery may be attempted any number of times');
 select tests.complete('delivered', 200);
 
--- details as they were
+-- details at the time of the event
 select bulwark.update_webhook_endpoint(tests.a(), include_details => true);
 select bulwark.log_audit_event('data.read', organization_id => tests.organization_id('acme'),
   details => '{"was": null, "is": {"deep": null}}');
@@ -427,7 +427,7 @@ select is(
 );
 select tests.complete('delivered', 200);
 
--- an endpoint that fails and hangs
+-- an endpoint that fails and times out
 update bulwark.webhook_endpoint_health
 set consecutive_failures = 3, failing_since = now(), proven = false
 where endpoint_id = tests.a();
@@ -462,7 +462,7 @@ select is(
   'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-63: none by another organization'
 );
 
--- who sees what a receiver was told, and answered
+-- visibility of contents and responses
 select tests.act_as('admin@acme.test');
 select bulwark.create_role(
   tests.organization_id('acme'), 'plumber', '{webhook:read,webhook:manage}'
@@ -512,7 +512,7 @@ select is(
   'WHK-66: and nobody else does'
 );
 
--- somebody who may read security events and not the log, and an endpoint that was told of the log
+-- a member who may read security events but not the log, and an endpoint that received log entries
 select tests.act_as('admin@acme.test');
 select bulwark.enable_webhook_endpoint(tests.a());
 select bulwark.create_role(
@@ -542,7 +542,7 @@ select lives_ok(
   'WHK-66: which whoever may read all of it does'
 );
 
--- an endpoint that takes the id of another
+-- an endpoint that reuses the id of another
 select bulwark.delete_webhook_endpoint(tests.a());
 select tests.act_as('admin@globex.test');
 select is(
@@ -562,7 +562,7 @@ select is(
   'WHK-67: and an endpoint gets no deliveries but its organization''s'
 );
 
--- a resource with an endless name
+-- a resource with a very long name
 create table public.endless (id text primary key, organization_id uuid);
 select bulwark.enable_audit('public.endless', organization_column => 'organization_id');
 select tests.endpoint(

@@ -1,10 +1,10 @@
--- Webhooks: what accounts, organizations and endpoints get of the workers, and those that hang.
+-- Webhooks: shares of accounts, organizations and endpoints, and hanging endpoints.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(30);
 select tests.create_organizations();
 
--- Endpoints of an organization, each with so many deliveries that are due.
+-- Endpoints of an organization, each with this many due deliveries.
 create function tests.receivers(
   organization uuid, number integer, deliveries integer, proven boolean default true
 ) returns uuid[] language plpgsql as $$
@@ -134,7 +134,7 @@ select tests.complete('delivered');
 delete from bulwark.webhook_deliveries;
 delete from bulwark.webhook_endpoints;
 
--- many accounts, one of which is honest
+-- many accounts of one attacker and one honest account
 update bulwark.organizations o set created_by = null where o.id in (select m.id from mine m);
 with made as (
   insert into bulwark.organizations (name, slug)
@@ -170,7 +170,7 @@ select is(tests.claim(1000, 1000), 0::bigint, 'WHK-73: and no other while that i
 delete from bulwark.webhook_deliveries;
 delete from bulwark.webhook_endpoints;
 
--- those that hang
+-- hanging endpoints
 create temporary table target as
   select unnest(tests.receivers(tests.organization_id('acme'), 1, 50)) as id;
 select is(tests.claim(5), 5::bigint, 'WHK-74: a proven endpoint gets many at once');

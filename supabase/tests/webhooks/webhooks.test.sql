@@ -1,10 +1,10 @@
--- Webhooks: who makes and changes endpoints, what they may be told of, and who sees what of them.
+-- Webhooks: creating and changing endpoints, subscriptions, and visibility.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(48);
 select tests.create_organizations();
 
--- What the function webhooks would have sealed.
+-- Values in the form in which the function webhooks encrypts them.
 create function tests.sealed(text) returns text language sql immutable as $$
   select 'bw1.a256gcm.' || rpad($1, 22, 'A') || '.' || repeat('B', 120);
 $$;
