@@ -1,7 +1,7 @@
 /**
- * Fields a second beside raw WebCrypto and @47ng/cloak in the same process, and rows that are
- * re-encrypted a second: `npm run bench -- encryption [--rows 1000000]`. In the row of
- * re-encryption the peer is ours on a tenth of the rows: 1 means that the cost grows linearly.
+ * Fields per second compared with raw WebCrypto and @47ng/cloak in the same process, and rows
+ * re-encrypted per second: `npm run bench -- encryption [--rows 1000000]`. The peer of
+ * re-encryption is the same on a tenth of the rows: 1 means that the cost grows linearly.
  */
 import { decryptString, encryptString, generateKey, parseKey } from "@47ng/cloak";
 import { CachedDataKeys } from "../../supabase/functions/_bulwark/encryption/data_keys.ts";
@@ -48,7 +48,7 @@ export default bench({
   },
 });
 
-/** Encrypting and decrypting texts of a size, `count` of them at once. */
+/** Encrypts and decrypts `count` texts of a size at once. */
 async function fields(name: string, size: number, count: number): Promise<BenchRow[]> {
   const text = randomToken(size).slice(0, size);
   const keys = new CachedDataKeys(ring(), memoryStore());
@@ -108,7 +108,7 @@ async function fields(name: string, size: number, count: number): Promise<BenchR
   ];
 }
 
-/** A table full of encrypted rows of one organization, and what rotates its key and counts. */
+/** A table of encrypted rows of one organization; rotates its key and counts. */
 async function table(
   sql: Sql,
   name: string,
@@ -157,7 +157,7 @@ async function table(
     }
     const elapsed = performance.now() - start;
     if (changed !== rows) throw new Error(`${changed} of ${rows} rows were re-encrypted`);
-    // As autovacuum does meanwhile in a database in use.
+    // As autovacuum does in a database in use.
     await sql.unsafe(`vacuum public.${name}`);
     return rows / elapsed * 1000;
   };

@@ -1,13 +1,13 @@
 /**
- * Webhooks: deliveries a second against a bare loop of fetch to the same receiver, the time from
- * commit to arrival, and what the outbox costs whoever causes an event.
+ * Webhooks: deliveries per second compared with a bare loop of fetch to the same receiver, the time
+ * from commit to arrival, and the cost of the outbox for an event.
  *
  *   npm run bench -- webhooks [--backlog 100000] [--deliveries 1500]
  *
- * Workers and the loops of fetch are threads, the receiver another. A loop of fetch sends one request
- * after the other. A worker has the limits of the function's: it claims up to 100 deliveries a round
- * trip, the next while it delivers these, has up to 32 attempts under way and says how they ended 100 a
- * round trip. It asks the outbox over a database connection; PostgREST is not between.
+ * Workers and loops of fetch are threads, and so is the receiver. A loop of fetch sends one request
+ * after the other. A worker has the limits of the function: it claims up to 100 deliveries per
+ * round trip, the next batch while it delivers these, has up to 32 attempts in progress and records
+ * up to 100 results per round trip. It uses a database connection, without PostgREST.
  */
 import { bench, type BenchContext, type BenchRow, perSecond } from "./harness.ts";
 import { makeEndpoint, memoryKeys } from "./webhooks/database_queue.ts";
@@ -83,7 +83,7 @@ export default bench({
     };
 
     const [worker] = senders;
-    /** Both percentiles of the same arrivals: the row of the first has them measured. */
+    /** Both percentiles of the same arrivals, measured by the row of the first. */
     const arrival = (name: string, before: () => Promise<void>): BenchRow[] => {
       let times: number[] = [];
       return [0.5, 0.99].map((share, index): BenchRow => ({
@@ -115,7 +115,7 @@ export default bench({
 
 type Organizations = Awaited<ReturnType<typeof fill>>["organizations"];
 
-/** Three organizations, one of which has no endpoint, and entries to deliver. */
+/** Three organizations, one without an endpoint, and entries to deliver. */
 async function fill({ postgres }: BenchContext, url: string) {
   const keys = memoryKeys(`bench:${btoa("k".repeat(32))}`);
   const organization = async (slug: string) => {
@@ -194,7 +194,7 @@ async function arrivals(
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  // Whatever is left of the backlog is of no interest any more.
+  // The rest of the backlog is not needed any more.
   await postgres`update bulwark.webhook_deliveries set status = 'dead' where attempt_id is null`;
   await running;
   return times.sort((a, b) => a - b);

@@ -1,6 +1,6 @@
 const width = 30;
 
-/** A bar of 30 characters with the numbers beside it; `rate` is rows a second. */
+/** A bar of 30 characters with its numbers; `rate` is rows per second. */
 export function progressBar(
   { total, done }: { total: number; done: number },
   rate: number,

@@ -2,8 +2,8 @@ import type { CallerClient } from "../../supabase/functions/_bulwark/foundation/
 import type { Sql } from "../stack/connection.ts";
 
 /**
- * A client whose `rpc` calls functions of schema public over a connection instead of the Data API,
- * for benchmarks and tests on a database that nobody serves. What fails is thrown.
+ * A client whose `rpc` calls functions of schema bulwark over a connection instead of the Data API,
+ * for benchmarks and tests on a database without one. Errors are thrown.
  */
 export function sqlClient(sql: Sql): CallerClient {
   const client = {

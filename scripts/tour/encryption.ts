@@ -2,7 +2,7 @@ import { connect } from "../stack/connection.ts";
 import { Failure } from "../stack/failure.ts";
 import { expect, type Place, refused, signUp, step, title, type Visitor } from "./guide.ts";
 
-/** Fields in the clear for those who may, keys that change underneath, and an organization shredded. */
+/** Plaintext for authorized callers, keys that are rotated, and an organization shredded. */
 export async function encryption(place: Place): Promise<void> {
   title("Ada keeps a contact; its e-mail address is encrypted before it is stored");
   const ada = await signUp(place, "Ada");
@@ -38,7 +38,7 @@ export async function encryption(place: Place): Promise<void> {
     ada.client.from("contacts").update({ email: "grace@navy.example" }).eq("id", grace),
   );
 
-  title("Found by its blind index, read by whoever may");
+  title("Found by its blind index, read by members with permission");
   const find = { table: "contacts", organization_id, column: "email", value: "grace@navy.example" };
   await expect(
     "Ada looks for grace@navy.example",
@@ -141,7 +141,7 @@ async function call<Data>(
   return { data: null as Data, error: { ...answer, details: null } };
 }
 
-/** A row's texts, or its error as that of the call. */
+/** The texts of a row; its error is thrown as that of the call. */
 async function readOne(visitor: Visitor, body: Record<string, unknown>) {
   const { data, error } = await call<{ rows: DecryptedRow[] }>(visitor, "decrypt", body);
   const [row] = data?.rows ?? [];

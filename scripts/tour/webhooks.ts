@@ -9,17 +9,19 @@ import { Point } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
 import { expect, type Place, signUp, step, title, type Visitor } from "./guide.ts";
 import { record } from "./metrics.ts";
 
-/** What the receiver made of one request. */
+/** A request as the receiver judged it. */
 interface Arrival {
   id: string;
   type: string;
   severity: string;
-  /** What a security event is about. */
+  /** The subject of a security event. */
   subject: string | undefined;
   fault: string | null;
 }
 
-/** Webhooks: an entry, an event and an alert at real receivers, a failure, its retries, a replay. */
+/**
+ * Webhooks: an entry, an event and an alert at real receivers, a failure, its retries, a replay.
+ */
 export async function webhooks(place: Place): Promise<void> {
   title("Ada has a receiver on this machine and registers it");
   const ada = await signUp(place, "Ada");
@@ -112,7 +114,7 @@ export async function webhooks(place: Place): Promise<void> {
   confirm("a body that was tampered with does not verify", forged, "invalid");
 }
 
-/** Alerts are the installation's: an operator registers a receiver of its own for them. */
+/** Alerts belong to the installation, so an operator registers a receiver for them. */
 async function alert(place: Place, sql: postgres.Sql): Promise<void> {
   title("A threshold is crossed: the operator's receiver is told, and told when it is over");
   const otto = await signUp(place, "Otto");
@@ -165,7 +167,7 @@ function openDatabase(place: Place) {
   return { sql, [Symbol.asyncDispose]: () => sql.end() };
 }
 
-/** A receiver that verifies, remembers ids, and is down when it is told to. */
+/** A receiver that verifies, stores ids, and can be switched off. */
 function openReceiver() {
   const arrivals: Arrival[] = [];
   const ids = new Set<string>();
@@ -197,7 +199,7 @@ function openReceiver() {
         return new Response("down", { status: 503 });
       }
       last = copy.clone();
-      // Before the secret is known there is nothing to judge by: the test waits for it.
+      // Until the secret is known the receiver cannot verify; the test waits for it.
       arrivals.push({ ...told, fault: await judge(copy) });
       return new Response("thank you");
     },
@@ -207,20 +209,20 @@ function openReceiver() {
     secret: "",
     failures: 0,
     arrivals,
-    /** What request number `index` (from 0) was. */
+    /** Request number `index` (from 0). */
     async next(index: number) {
       await until(() => arrivals.length > index);
       const { type, fault } = arrivals[index]!;
       return { type, fault };
     },
-    /** What arrived of a type about something. */
+    /** Requests of a type about a subject. */
     async about(subject: string, type: string) {
       const found = () => arrivals.find((a) => a.subject === subject && a.type === type);
       await until(() => found() !== undefined);
       const { severity, fault } = found()!;
       return { severity, fault };
     },
-    /** What it makes of the last request with another body. */
+    /** The receiver's verdict on the last request with another body. */
     async forge() {
       const { headers } = last!;
       return await judge(new Request("http://x/", { method: "POST", headers, body: "{}" }));

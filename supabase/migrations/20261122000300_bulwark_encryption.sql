@@ -1,18 +1,19 @@
 -- Built by npm run build from supabase/schemas/03_encryption: edit the sources, not this file.
 
--- Encryption: wrapped data keys, one line of versions an organization and one for the system.
--- Protects against whoever reads the database: what wraps these keys is held by edge functions and
--- never comes here. A wrapped key put into another row does not unwrap.
+-- Encryption: wrapped data keys, with a sequence of versions for each organization and for the
+-- system.
+-- Protects against readers of the database: the key-encryption keys are held by edge functions and
+-- never enter it. A wrapped key that is copied to another row cannot be unwrapped.
 -- SECURITY DEFINER: is_shredded, find_key_encryption_key, register_key_encryption_key,
---   reserve_data_key, read_data_keys, read_index_keys, because the service role reads no table of
---   bulwark_private.
+-- reserve_data_key, read_data_keys, read_index_keys, because the service role reads no table of
+-- bulwark_private.
 
 create type bulwark_private.data_key_purpose as enum ('field', 'index');
 comment on type bulwark_private.data_key_purpose is
-  'What a data key is for: encrypting fields, or the blind indexes that they are found by.';
+  'field: encrypts fields; index: computes the blind indexes that fields are found by.';
 create type bulwark_private.data_key_state as enum ('current', 'superseded', 'destroyed');
 comment on type bulwark_private.data_key_state is
-  'Whether a data key encrypts and decrypts, only decrypts, or is gone for good.';
+  'current: encrypts and decrypts; superseded: only decrypts; destroyed: can never be used again.';
 
 create table bulwark_private.key_encryption_keys (
   id text primary key,
@@ -34,16 +35,16 @@ create table bulwark_private.key_encryption_keys (
   )
 );
 comment on table bulwark_private.key_encryption_keys is
-  'Which key-encryption keys there are: their ids and how they come from their secret,
-   never a key.';
+  'The registered key-encryption keys: their ids and derivation parameters, never a key.';
 comment on column bulwark_private.key_encryption_keys.check_value is
-  'Derived from the key: says whether a secret is the one that was registered under the id.';
+  'Derived from the key, to check that a secret is the one registered under the id.';
 comment on column bulwark_private.key_encryption_keys.is_current is
-  'What new data keys are wrapped under; where none is, the first of the functions'' secrets.';
+  'Whether new data keys are wrapped under it. If none is current, functions use the first key of
+   their secrets.';
 
 create table bulwark_private.data_keys (
   id uuid primary key,
-  -- No foreign key: that an organization''s keys were destroyed is to be known when it is gone.
+  -- No foreign key: the destruction of an organization's keys must stay known when it is deleted.
   organization_id uuid,
   purpose bulwark_private.data_key_purpose not null,
   state bulwark_private.data_key_state not null default 'current',
@@ -63,10 +64,10 @@ create table bulwark_private.data_keys (
   )
 );
 comment on table bulwark_private.data_keys is
-  'Data keys, wrapped by a key-encryption key that the database does not have. Null organization_id:
+  'Data keys, wrapped by a key-encryption key that the database does not have. organization_id null:
    the system''s.';
 comment on column bulwark_private.data_keys.messages is
-  'How many messages were set aside to be encrypted under the key: at least as many as were.';
+  'Number of messages reserved for encryption under the key; never less than were encrypted.';
 
 create table bulwark_private.shredded_organizations (
   organization_id uuid primary key,
@@ -111,7 +112,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_data_keys(uuid) is
-  'Queues changes of one organization''s keys: until commit no other makes or destroys one.';
+  'Serializes changes of an organization''s keys until commit.';
 
 create function bulwark_private.require_not_shredded(organization_id uuid)
   returns void
@@ -130,7 +131,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_not_shredded(uuid) is
-  'Raises ENCRYPTION_KEY_DESTROYED.';
+  'Raises ENCRYPTION_KEY_DESTROYED for a shredded organization.';
 
 create function bulwark.is_shredded(for_organization uuid)
   returns boolean
@@ -145,7 +146,7 @@ as $$
   );
 $$;
 comment on function bulwark.is_shredded(uuid) is
-  'Whether an organization''s data keys were destroyed. For functions alone.';
+  'Whether an organization''s data keys were destroyed (service role only).';
 
 create function bulwark.find_key_encryption_key(key_id text)
   returns table (derivation text, salt text, rounds bigint, check_value text)
@@ -159,8 +160,8 @@ as $$
   where k.id = find_key_encryption_key.key_id;
 $$;
 comment on function bulwark.find_key_encryption_key(text) is
-  'How a key-encryption key comes from its secret; no row for one that is not registered. For
-   functions alone.';
+  'The derivation parameters of a key-encryption key; no row if it is not registered (service role
+   only).';
 
 create function bulwark.register_key_encryption_key(
   key_id text,
@@ -184,7 +185,7 @@ as $$
   on conflict (id) do nothing;
 $$;
 comment on function bulwark.register_key_encryption_key(text, text, text, text, integer) is
-  'Keeps the parameters of a key-encryption key unless its id is known. For functions alone.';
+  'Stores the parameters of a key-encryption key unless its id is registered (service role only).';
 
 create function bulwark.reserve_data_key(
   key_purpose text,
@@ -238,9 +239,10 @@ begin
 end;
 $$;
 comment on function bulwark.reserve_data_key(text, integer, uuid) is
-  'The current data key of an organization (null: the system), with so many of its messages set
-   aside for the caller: granted says how many, 0 when it has none left. Id null: there is no key
-   yet. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, ENCRYPTION_INVALID_ARGUMENT.';
+  'The current data key of an organization (null: the system), with this many of its messages
+   reserved for the caller. granted is the number reserved, 0 if the key has reached its limit. A
+   null id means that there is no key yet. Service role only. Errors: ENCRYPTION_KEY_DESTROYED,
+   ENCRYPTION_INVALID_ARGUMENT.';
 
 create function bulwark.read_data_keys(key_ids uuid[])
   returns table (
@@ -260,7 +262,7 @@ as $$
   where k.id = any (read_data_keys.key_ids);
 $$;
 comment on function bulwark.read_data_keys(uuid[]) is
-  'Data keys by id, wrapped; wrapped_key is null where the key was destroyed. For functions alone.';
+  'Wrapped data keys by id; wrapped_key is null for destroyed keys (service role only).';
 
 create function bulwark.read_index_keys(for_organization uuid default null)
   returns table (
@@ -290,8 +292,8 @@ begin
 end;
 $$;
 comment on function bulwark.read_index_keys(uuid) is
-  'The ten newest index keys of an organization (null: the system), the current one first. For
-   functions alone. Errors: ENCRYPTION_KEY_DESTROYED.';
+  'The ten newest index keys of an organization (null: the system), the current one first (service
+   role only). Errors: ENCRYPTION_KEY_DESTROYED.';
 
 create trigger data_keys_keep_identity
   before update on bulwark_private.data_keys
@@ -312,12 +314,12 @@ select bulwark.enable_audit(
   'bulwark_private.shredded_organizations', organization_column => 'organization_id'
 );
 
--- Encryption shredding: an organization's data keys are destroyed, and what they encrypted is
--- unreadable from then on.
--- Protects against data that outlives its organization, and against a mistake that cannot be
--- undone: the slug confirms it, and it is on record.
+-- Encryption shredding: destroys an organization's data keys, which makes its encrypted data
+-- unreadable.
+-- Protects against data that outlives its organization. It cannot be undone, so the slug confirms
+-- it, and it is audited.
 -- SECURITY DEFINER: shred_organization, because clients may not write keys; the trigger
---   organizations_destroy_data_keys, because whoever deletes may not either.
+-- organizations_destroy_data_keys, because callers who delete may not either.
 
 create function bulwark_private.destroy_data_keys(organization_id uuid, slug text)
   returns integer
@@ -351,7 +353,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.destroy_data_keys(uuid, text) is
-  'Destroys every data key of an organization and leaves word of it.';
+  'Destroys every data key of an organization and writes an audit entry.';
 
 create function bulwark.shred_organization(organization_id uuid, confirm_slug text)
   returns integer
@@ -368,7 +370,7 @@ begin
   where o.id = shred_organization.organization_id and o.slug = shred_organization.confirm_slug
   for update;
   if not found then
-    raise exception 'Cannot shred organization: none has this id and this slug'
+    raise exception 'Cannot shred organization: no organization has this id and slug'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
             hint = 'Confirm with the slug of the organization';
   end if;
@@ -380,8 +382,8 @@ end;
 $$;
 comment on function bulwark.shred_organization(uuid, text) is
   'Destroys all data keys of an organization, so that nothing it encrypted can be read again
-   (compliance:manage, which only super_admin holds); the slug confirms it. Irreversible here;
-   backups hold the wrapped keys until they expire. Returns how many keys there were. Errors:
+   (compliance:manage, which only super_admin holds). The slug confirms it. Irreversible here;
+   backups hold the wrapped keys until they expire. Returns the number of keys. Errors:
    RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_ORGANIZATION, ENCRYPTION_KEY_DESTROYED.';
 
 create function bulwark_private.organizations_destroy_data_keys()
@@ -401,18 +403,16 @@ begin
 end;
 $$;
 comment on function bulwark_private.organizations_destroy_data_keys() is
-  'Trigger: an organization that is deleted is shredded.';
+  'Trigger: shreds an organization that is deleted.';
 
 create trigger organizations_destroy_data_keys
   before delete on bulwark.organizations
   for each row execute function bulwark_private.organizations_destroy_data_keys();
 
--- Encrypted columns: declaring them, and asking whether the caller may have their values in the
--- open.
--- Protects against plaintext in a declared column: a check refuses it, whoever writes.
+-- Encrypted columns: declaring them, and authorizing access to their plaintext.
+-- Protects against plaintext in a declared column: a check constraint refuses it for every writer.
 -- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of
--- bulwark_private;
---   authorize_field_access, because clients may not write the log.
+-- bulwark_private; authorize_field_access, because clients may not write the log.
 
 create table bulwark_private.encrypted_columns (
   relation regclass not null,
@@ -427,8 +427,8 @@ create table bulwark_private.encrypted_columns (
   constraint encrypted_columns_normalization check (normalization in ('exact', 'folded'))
 );
 comment on table bulwark_private.encrypted_columns is
-  'The columns that hold ciphertext alone: whose they are, which row their values are bound to, and
-   the column beside that they are found by.';
+  'The declared columns, which contain only ciphertext: the column with the organization, the
+   primary key that values are bound to, and the column with the blind index.';
 alter table bulwark_private.encrypted_columns enable row level security;
 
 create function bulwark.declare_encrypted_column(
@@ -466,7 +466,7 @@ begin
   join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisprimary
   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey::int2[])
   where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence = 'p';
-  -- Values are bound to the key as text, so it has to have one spelling everywhere.
+  -- Values are bound to the key as text, so each key must have one spelling only.
   if v_keys <> 1 or v_key_type not in (
     'uuid', 'text', 'character varying', 'smallint', 'integer', 'bigint'
   ) then
@@ -499,7 +499,7 @@ begin
       using errcode = 'check_violation', detail = 'ENCRYPTION_PLAINTEXT_PRESENT',
             hint = 'Encrypt into a new column first';
   end;
-  -- What is still under an old key is found here, in order, at a cost of what there is of it.
+  -- Finds values under an old key in order, at a cost that depends on their number only.
   execute format(
     'create index if not exists %I on %s (substr(%I, 13, 22), %I)',
     bulwark_private.object_name(array[v_table, column_name], '_data_key_idx'), target,
@@ -514,7 +514,7 @@ begin
       'alter table %s add constraint %I check (%I ~ %L)', target, v_index_constraint,
       v_index_column, '^bwi1\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$'
     );
-    -- With the key, so that a search reads its pages in order wherever it goes on.
+    -- Includes the primary key, so that a search can continue at any place in index order.
     execute format(
       'create index if not exists %I on %s (%I, %I)',
       bulwark_private.object_name(array[v_table, column_name], '_blind_idx'), target,
@@ -538,12 +538,12 @@ begin
 end;
 $$;
 comment on function bulwark.declare_encrypted_column(regclass, text, text, boolean, boolean) is
-  'Declares that a text column holds ciphertext alone: from now on a check refuses everything else,
-   and rotation re-encrypts it. organization_column (uuid) says whose key a row has; without it the
-   system''s. blind_index adds <column>_index to search by; fold lets it ignore case, form and outer
-   blanks. The table needs a primary key of one column: uuid, text or an integer. Errors:
-   ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN, ENCRYPTION_PLAINTEXT_PRESENT,
-   ENCRYPTION_INVALID_ARGUMENT.';
+  'Declares that a text column contains only ciphertext: a check constraint refuses everything else,
+   and rotation re-encrypts it. organization_column (uuid) is the column that determines the key;
+   without it the system''s key is used. blind_index adds <column>_index to search by; fold makes it
+   ignore case, Unicode form and outer blanks. The table needs a primary key of one column: uuid,
+   text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
+   ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
 
 create function bulwark.list_encrypted_columns(table_name text)
   returns table (
@@ -567,7 +567,7 @@ as $$
     and c.relname = list_encrypted_columns.table_name;
 $$;
 comment on function bulwark.list_encrypted_columns(text) is
-  'The declared columns of a table in schema public. For functions alone.';
+  'The declared columns of a table in schema public (service role only).';
 
 create function bulwark.authorize_field_access(
   action text,
@@ -612,28 +612,28 @@ begin
 end;
 $$;
 comment on function bulwark.authorize_field_access(text, text, text[], text[], uuid) is
-  'Whether the caller may have fields encrypted (encryption:encrypt) or decrypted or searched
-   (encryption:decrypt) in an organization (null: the system); where so, that it happens is on
-   record before it does. The function encryption asks it as the caller. Errors:
-   RBAC_PERMISSION_DENIED, ENCRYPTION_INVALID_ARGUMENT.';
+  'Whether the caller may encrypt fields (encryption:encrypt), or decrypt or search them
+   (encryption:decrypt), in an organization (null: the system). If so, writes an audit entry first.
+   The function encryption calls it as the caller. Errors: RBAC_PERMISSION_DENIED,
+   ENCRYPTION_INVALID_ARGUMENT.';
 
 select bulwark.enable_audit(
   'bulwark_private.encrypted_columns',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- Rotation: a new version of a data key at once, and what is left to re-encrypt under the old one,
--- column by column. encryption_reencryption does it.
--- Protects against a rotation that quietly stops: how far each is can be asked.
+-- Rotation: creates a new version of a data key and queues the columns that are encrypted under the
+-- old one. encryption_reencryption processes them.
+-- Protects against a rotation that stops unnoticed: encryption_progress shows its state.
 -- SECURITY DEFINER: add_data_key and encryption_progress, because the service role writes no table
---   and reads none of bulwark_private.
+-- and reads none of bulwark_private.
 
 create type bulwark_private.reencryption_state as enum (
   'running', 'settling', 'done', 'incomplete'
 );
 comment on type bulwark_private.reencryption_state is
-  'Where a re-encryption is: at work, waiting until no function still writes under the old key, at
-   its end, or at its end with rows left that do not decrypt.';
+  'running; settling: waits until no function can still write under the old key; done; incomplete:
+   finished, with rows that cannot be decrypted.';
 
 create table bulwark_private.reencryptions (
   id bigint generated always as identity primary key,
@@ -641,7 +641,7 @@ create table bulwark_private.reencryptions (
   relation regclass not null,
   column_name text not null,
   state bulwark_private.reencryption_state not null default 'running',
-  -- The row that the next batch comes after; null: from the first.
+  -- The last row processed; null: none yet.
   place text,
   total bigint,
   done bigint not null default 0,
@@ -655,8 +655,8 @@ create table bulwark_private.reencryptions (
   constraint reencryptions_is_one_a_column unique (data_key_id, relation, column_name)
 );
 comment on table bulwark_private.reencryptions is
-  'What is left to do under a superseded data key, column by column, and how far it is. Not audited:
-   it says how far work is, not who may what.';
+  'Re-encryption work for a superseded data key, by column, and its progress. Not audited, because
+   it is only progress.';
 
 create table bulwark.reencryption_failures (
   id bigint generated always as identity primary key,
@@ -667,8 +667,8 @@ create table bulwark.reencryption_failures (
   constraint reencryption_failures_is_one_a_row unique (reencryption_id, row_key)
 );
 comment on table bulwark.reencryption_failures is
-  'Rows that do not decrypt, and why: altered, moved, or of another organization. They stay as they
-   are. Not audited: they say how far work is.';
+  'Rows that cannot be decrypted, and why: altered, moved, or of another organization. They are not
+   changed. Not audited, because it is only progress.';
 
 create index reencryptions_open_idx on bulwark_private.reencryptions (id)
   where state in ('running', 'settling');
@@ -681,7 +681,7 @@ insert into bulwark.settings (name, value, description) values
     'How long a function may still write under a superseded data key: '
       'its cache''s lifetime and more'),
   ('encryption.lease_seconds', '10',
-    'After how long a batch that nobody finished is given to somebody else');
+    'Seconds after which an unfinished batch is given to another worker');
 
 create function bulwark.add_data_key(
   key_id uuid,
@@ -704,8 +704,8 @@ begin
     raise exception 'Cannot add data key: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
-  -- Shared with deletions: keys of an organization that is going are destroyed with it. The
-  -- organization first, as where they are destroyed.
+  -- A shared lock against deletion, which destroys the organization's keys. Locks the organization
+  -- first, like the destruction, so that they cannot deadlock.
   perform from bulwark.organizations o where o.id = add_data_key.organization_id for key share;
   v_exists := found or add_data_key.organization_id is null;
   perform bulwark_private.lock_data_keys(add_data_key.organization_id);
@@ -732,8 +732,8 @@ begin
     key_id, add_data_key.organization_id, add_data_key.purpose::bulwark_private.data_key_purpose,
     after_version + 1, split_part(add_data_key.wrapped_key, '.', 2), add_data_key.wrapped_key
   );
-  -- Of all older keys: somebody may have written what he had long been given, or a column was
-  -- declared since. Where there is nothing, one look into an index says so.
+  -- All older keys are queued again, because values may have been written late or a column declared
+  -- since. Finding nothing costs one index look-up.
   insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
   select k.id, e.relation, e.column_name
   from bulwark_private.encrypted_columns e
@@ -751,13 +751,13 @@ begin
 end;
 $$;
 comment on function bulwark.add_data_key(uuid, text, text, integer, uuid) is
-  'Makes a wrapped key the current one of an organization (null: the system), unless after_version
-   is no longer the current version: then false. What is under the old one is queued to be
-   re-encrypted. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
+  'Makes a wrapped key the current one of an organization (null: the system). Returns false if
+   after_version is no longer the current version. Queues values under the old key for
+   re-encryption. Service role only. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
    ENCRYPTION_INVALID_ARGUMENT.';
 
--- The rows of a column that are under a key, in the order of an index. Index values begin with
--- their key's id, so that their own index serves.
+-- The rows of a column under a key, in index order. Index values begin with the id of their key, so
+-- the same index serves.
 create function bulwark.encryption_progress(organization_id uuid default null)
   returns table (
     of_organization uuid,
@@ -783,7 +783,7 @@ begin
   return query
     select k.organization_id, k.purpose::text, k.version, r.relation::text, r.column_name,
       r.state::text,
-      -- What its owner rewrote meanwhile is done as well.
+      -- Includes rows that were rewritten by others meanwhile.
       case when r.state in ('settling', 'done') then r.done else greatest(r.total, r.done) end,
       r.done,
       (select count(*) from bulwark.reencryption_failures f where f.reencryption_id = r.id),
@@ -797,16 +797,15 @@ begin
 end;
 $$;
 comment on function bulwark.encryption_progress(uuid) is
-  'How far re-encryption is, for each superseded key and column, the newest first: of an
-   organization (encryption:rotate there), or of all (null: system-wide). total is null until it has
-   begun. Errors: RBAC_PERMISSION_DENIED.';
+  'Progress of re-encryption by superseded key and column, newest first: of an organization
+   (encryption:rotate there), or of all (null: system-wide). total is null until it has started.
+   Errors: RBAC_PERMISSION_DENIED.';
 
--- Re-encryption: rows under a superseded data key, handed out and written back batch by batch.
--- Protects against a lost write (every change is compared with what was read) and a batch done half
--- (the place and the rows move in one transaction).
--- SECURITY DEFINER, each because the service role writes no table and reads none of
--- bulwark_private:
---   next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
+-- Re-encryption: hands out rows under a superseded data key in batches and writes them back.
+-- Protects against lost writes (each row is compared with the value that was read) and against
+-- half-done batches (progress and rows are written in one transaction).
+-- SECURITY DEFINER, because the service role writes no table and reads none of bulwark_private:
+-- next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
 
 create function bulwark_private.stale_rows_query(reencryption_id bigint)
   returns text
@@ -899,7 +898,8 @@ begin
         )
       )
       and (r.leased_until is null or r.leased_until < clock_timestamp())
-    -- What was lent and never came back waits, so that one key that fails keeps no other waiting.
+    -- Work whose batch was lent and not returned comes last, so that a failing key does not delay
+    -- others.
     order by r.leased_until nulls first, r.id
     limit 1
     for update of r skip locked;
@@ -914,7 +914,7 @@ begin
       select from bulwark_private.data_keys k where k.id = v_work.data_key_id
         and k.state = 'destroyed'
     ) then
-      -- The table is gone, or whoever it was encrypted for was shredded.
+      -- The table was dropped, or the organization shredded.
       update bulwark_private.reencryptions r
       set state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestamp()
       where r.id = v_work.id;
@@ -955,8 +955,8 @@ begin
     end if;
     if v_work.place is null
       or v_work.failed_in_pass > 0 and v_work.changed_in_pass + v_work.missed_in_pass = 0 then
-      -- Nothing is left that can be done. Functions that hold the old key may write a
-      -- little longer.
+      -- Nothing is left to do now, but functions with the old key in their cache may still write
+      -- under it.
       select k.superseded_at < clock_timestamp() - make_interval(
         secs => (bulwark_private.setting('encryption.settle_seconds'))::float8
       )
@@ -986,7 +986,7 @@ begin
         )
       );
     else
-      -- Another pass, for what was written behind this one.
+      -- Another pass, for rows written behind this one.
       update bulwark_private.reencryptions r
       set place = null, changed_in_pass = 0, missed_in_pass = 0, failed_in_pass = 0
       where r.id = v_work.id;
@@ -995,11 +995,11 @@ begin
 end;
 $$;
 comment on function bulwark.next_reencryption_batch(integer) is
-  'The next rows to re-encrypt, lent to the caller for a few seconds; no row where there is nothing
-   to do now. For functions alone. Errors: ENCRYPTION_INVALID_ARGUMENT.';
+  'The next rows to re-encrypt, lent to the caller for a few seconds; no row if there is no work.
+   Service role only. Errors: ENCRYPTION_INVALID_ARGUMENT.';
 
--- Compared and swapped: a row that changed since it was read stays as it is now, and whoever holds
--- its lock is not waited for. The next pass finds it where it is still under the old key.
+-- Compare and swap: a row that changed since it was read is skipped, and so is a locked row. The
+-- next pass finds it if it is still under the old key.
 create function bulwark_private.swap_rows_statement(reencryption_id bigint)
   returns text
   language plpgsql
@@ -1066,7 +1066,7 @@ begin
     and r.place is not distinct from apply_reencryption_batch.place
   for update;
   if not found then
-    -- Somebody else was given the batch meanwhile and has finished it.
+    -- The loan expired, and another worker has finished the batch.
     return 0;
   end if;
   v_statement := bulwark_private.swap_rows_statement(v_work.id);
@@ -1091,9 +1091,9 @@ begin
 end;
 $$;
 comment on function bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text) is
-  'Writes a batch and moves on, both or neither: changes are {k: primary key, c: ciphertext as it
-   was read, n: the new one, i: the new blind index}. Only declared columns, only where the old
-   value is still there. Returns how many rows changed. For functions alone.';
+  'Writes a batch and its progress in one transaction. changes are {k: primary key, c: ciphertext
+   that was read, n: new ciphertext, i: new blind index}. Changes only declared columns, and only
+   where the old value is unchanged. Returns the number of changed rows. Service role only.';
 
 create function bulwark.retry_reencryption()
   returns integer
@@ -1117,14 +1117,13 @@ begin
 end;
 $$;
 comment on function bulwark.retry_reencryption() is
-  'Begins anew what ended incomplete, once its rows were seen to. For functions alone.';
+  'Restarts incomplete re-encryptions, after their rows were fixed (service role only).';
 
--- Wrapping: which key-encryption key wraps data keys, and their way from one to the next.
--- Protects against a data key that is left under a key-encryption key nobody has any more: how many
--- each still wraps can be asked. The keys themselves never come here.
--- SECURITY DEFINER, each because the service role writes no table and reads none of
--- bulwark_private:
---   choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status.
+-- Wrapping: the key-encryption keys of data keys, and rewrapping data keys under another one.
+-- Protects against removing a key-encryption key that is still needed: key_encryption_status counts
+-- its data keys. The keys themselves never enter the database.
+-- SECURITY DEFINER, because the service role writes no table and reads none of bulwark_private:
+-- choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status.
 
 create function bulwark.choose_key_encryption_key(key_id text)
   returns void
@@ -1136,7 +1135,7 @@ as $$
 begin
   perform from bulwark_private.key_encryption_keys k where k.id = key_id for update;
   if not found then
-    raise exception 'Cannot choose key-encryption key: none is registered by that id'
+    raise exception 'Cannot choose key-encryption key: the id is not registered'
       using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
   end if;
   update bulwark_private.key_encryption_keys k set is_current = false
@@ -1146,7 +1145,7 @@ begin
 end;
 $$;
 comment on function bulwark.choose_key_encryption_key(text) is
-  'Wraps new data keys under another key-encryption key from now on. For functions alone. Errors:
+  'Wraps new data keys under this key-encryption key from now on (service role only). Errors:
    ENCRYPTION_UNKNOWN_KEY.';
 
 create function bulwark.data_keys_to_rewrap(kek text, batch_size integer default 100)
@@ -1169,7 +1168,7 @@ as $$
   limit least(batch_size, 1000);
 $$;
 comment on function bulwark.data_keys_to_rewrap(text, integer) is
-  'Data keys that are wrapped by another key-encryption key than this one. For functions alone.';
+  'Data keys that are wrapped by another key-encryption key (service role only).';
 
 create function bulwark.rewrap_data_keys(changes jsonb)
   returns integer
@@ -1190,8 +1189,8 @@ begin
 end;
 $$;
 comment on function bulwark.rewrap_data_keys(jsonb) is
-  'Writes rewrapped data keys: {id, c: as it was read, n: wrapped anew}, where the old one is still
-   there. Returns how many changed. For functions alone.';
+  'Writes rewrapped data keys: {id, c: wrapped key that was read, n: new one}, only where the old
+   one is unchanged. Returns the number changed. Service role only.';
 
 create function bulwark.key_encryption_status()
   returns table (id text, is_current boolean, derivation text, data_keys bigint)
@@ -1211,13 +1210,13 @@ begin
 end;
 $$;
 comment on function bulwark.key_encryption_status() is
-  'Which key-encryption keys are registered and how many data keys each still wraps: one that wraps
-   none may leave the secrets. Needs encryption:rotate system-wide. Errors:
+  'The registered key-encryption keys and the number of data keys that each wraps. A key that wraps
+   none may be removed from the secrets. Needs encryption:rotate system-wide. Errors:
    RBAC_PERMISSION_DENIED.';
 
--- Encryption schedule: re-encryption goes on with nobody calling.
--- Protects against a rotation that is begun and forgotten.
--- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+-- Encryption schedule: continues re-encryption regularly.
+-- Protects against a rotation that is started and never finished.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as the role that scheduled them.
 
 create function bulwark_private.request_encryption_work()
   returns bigint
@@ -1235,8 +1234,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.request_encryption_work() is
-  'Asks the function encryption by pg_net to go on re-encrypting, where there is something to do:
-   returns the request''s id, else null. Errors: SCHEDULER_NOT_CONFIGURED.';
+  'Calls the function encryption through pg_net to continue re-encryption, if there is work. Returns
+   the request''s id, else null. Errors: SCHEDULER_NOT_CONFIGURED.';
 
 insert into bulwark_private.jobs (name, every, local_every, command, function_path) values
   (
@@ -1281,7 +1280,7 @@ revoke all on function
   bulwark_private.request_encryption_work()
   from public, anon, authenticated, service_role;
 
--- What is open to whom of encryption. Everything else is revoked by the build.
+-- Encryption: grants. The build revokes everything else.
 
 grant execute on function
   bulwark.encryption_progress(uuid),

@@ -109,10 +109,10 @@ insert into bulwark.security_event_types (name, severity, description) values
   ('brute_force', 'high', 'One account was tried too often'),
   ('credential_stuffing', 'critical', 'One address tried many accounts'),
   ('breach_attempt', 'critical', 'A function reported an attempt to break in'),
-  ('permission_probing', 'medium', 'Somebody was refused again and again'),
-  ('rate_limit_abuse', 'medium', 'Somebody went on after being blocked more than once'),
-  ('key_from_new_network', 'medium', 'An API key was used from a network it never came from'),
-  ('impossible_travel', 'high', 'Two sign-ins were further apart than anybody travels'),
+  ('permission_probing', 'medium', 'A person was refused repeatedly'),
+  ('rate_limit_abuse', 'medium', 'Requests continued after more than one block'),
+  ('key_from_new_network', 'medium', 'An API key was used from a new network'),
+  ('impossible_travel', 'high', 'Two sign-ins were too far apart for travel'),
   ('audit_verification_failed', 'critical', 'The audit log did not verify'),
   ('audit_checkpoint_missing', 'high', 'The audit log went without a signed checkpoint'),
   ('audit_protection_touched', 'critical', 'The triggers of an audited table were changed');
@@ -135,7 +135,7 @@ select bulwark.enable_audit(
 
 insert into bulwark.settings (name, value, description) values
   ('security.open_events_about_nobody', '1000',
-    'How many events of one type are open that concern no user and no organization');
+    'Maximum number of open events of one type without user and organization');
 
 create table bulwark_private.security_event_echoes (
   id bigint generated always as identity primary key,
@@ -445,7 +445,7 @@ begin
       )
     end
   ) then
-    raise exception 'Cannot change the security event: there is none here that you may see'
+    raise exception 'Cannot change the security event: it does not exist or you may not see it'
       using errcode = 'PT404', detail = 'SECURITY_EVENT_NOT_FOUND';
   end if;
   if v_event.organization_id is not null then
@@ -479,7 +479,7 @@ begin
   if v_event.resolved_at is not null then
     raise exception 'Cannot change the security event: it is resolved'
       using errcode = 'PT409', detail = 'SECURITY_EVENT_RESOLVED',
-            hint = 'Should it happen again, another one is raised';
+            hint = 'If it happens again, a new event is raised';
   end if;
   return v_event;
 end;
@@ -508,7 +508,7 @@ begin
         and g.role_id = bulwark_private.super_admin_role()
     )
   ) then
-    raise exception 'Cannot assign the security event: they could not read it'
+    raise exception 'Cannot assign the security event: the assignee may not read it'
       using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_ASSIGNEE',
             hint = 'Choose a member who holds security:read';
   end if;

@@ -99,15 +99,15 @@ alter table bulwark_private.api_key_uses enable row level security;
 
 insert into bulwark.settings (name, value, description) values
   ('api_keys.prefix', '"bwk"',
-    'What every API key begins with: 2 to 12 letters by which scanners recognize it'),
+    'Prefix of every API key: 2 to 12 letters by which scanners recognize it'),
   ('api_keys.environments', '["live", "test"]', 'The environments that a key can be issued for'),
-  ('api_keys.default_days', '90', 'For how long a key is issued where nobody says'),
-  ('api_keys.max_days', '365', 'For how long a key is issued at most'),
-  ('api_keys.max_overlap_days', '30', 'For how long a rotated key goes on at most'),
-  ('api_keys.limit_per_owner', '50', 'How many keys in force one member has in an organization'),
+  ('api_keys.default_days', '90', 'Default lifetime of a key in days'),
+  ('api_keys.max_days', '365', 'Maximum lifetime of a key in days'),
+  ('api_keys.max_overlap_days', '30', 'Longest overlap of a rotated key in days'),
+  ('api_keys.limit_per_owner', '50', 'Maximum keys in force of one member in an organization'),
   ('api_keys.rate_limit_rules', '["api_strict", "api_default", "api_relaxed"]',
-    'Among which rules whoever issues a key chooses its own'),
-  ('api_keys.use_precision_seconds', '60', 'How exactly the last use of a key is known');
+    'The rate limit rules that an issuer of a key can choose from'),
+  ('api_keys.use_precision_seconds', '60', 'Precision of the last use of a key in seconds');
 
 create function bulwark_private.api_user_role()
   returns uuid
@@ -461,7 +461,7 @@ begin
   end if;
   perform bulwark_private.require_permission_to_act('api_key:create', organization_id);
   if bulwark_private.user_permits(v_user, 'api_key:create', organization_id) is not true then
-    raise exception 'Cannot issue an API key: its owner is a person who may issue it'
+    raise exception 'Cannot issue an API key: the caller is not a signed-in person'
       using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
   end if;
   if coalesce(
@@ -476,7 +476,7 @@ begin
   ) is not true then
     raise exception 'Cannot issue an API key: the organization does not allow any'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_NOT_ALLOWED',
-            hint = 'Whoever holds settings:write decides that with set_api_key_policy';
+            hint = 'A member with settings:write can allow them with set_api_key_policy';
   end if;
   if bulwark_private.mfa_is_required_in(organization_id) then
     perform bulwark_private.require_step_up();
@@ -505,7 +505,7 @@ begin
     days => least(v_days, (bulwark_private.setting('api_keys.default_days'))::bigint)::integer
   ));
   if wanted <= now() or wanted > now() + make_interval(days => v_days::integer, mins => 5) then
-    raise exception 'Cannot issue an API key: it ends within % days', v_days
+    raise exception 'Cannot issue an API key: it must expire within % days', v_days
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_EXPIRY';
   end if;
   return wanted;
@@ -542,7 +542,7 @@ begin
     end;
     -- IPv6 callers are identified by their /64, so a narrower network would never match.
     if v_network is null or (family(v_network) = 6 and masklen(v_network) > 64) then
-      raise exception 'Cannot issue an API key: a network is none, or an IPv6 one narrower than /64'
+      raise exception 'Cannot issue an API key: a network is invalid or narrower than /64 of IPv6'
         using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK',
               hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
     end if;
@@ -576,14 +576,14 @@ begin
     ) then
       raise exception 'Cannot issue an API key: % is not for programs', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
-              hint = 'The role api_user holds what programs may';
+              hint = 'API keys can have the permissions of the role api_user';
     end if;
     if bulwark_private.session_permits(
       bulwark.current_person(), v_scope, organization_id
     ) is not true then
       raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
-              hint = 'A key may no more than whoever issues it';
+              hint = 'A key cannot have more permissions than its issuer';
     end if;
   end loop;
   return array(select distinct s from unnest(scopes) as s order by s);
@@ -616,7 +616,7 @@ begin
       and k.owner_id = require_room_for_key.owner_id
       and (k.revoked_at is null or k.created_at > now() - interval '1 hour')
   ) then
-    raise exception 'Cannot issue an API key: you have as many as one member may have'
+    raise exception 'Cannot issue an API key: you have reached the limit'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_TOO_MANY',
             hint = 'Revoke those that are not needed any more, and issue fewer an hour';
   end if;
@@ -710,7 +710,7 @@ begin
   end if;
   perform bulwark_private.require_rate_limit_rule(rate_limit_rule);
   if not bulwark_private.setting('api_keys.rate_limit_rules') ? rate_limit_rule then
-    raise exception 'Cannot issue an API key: its rate is limited by another rule'
+    raise exception 'Cannot issue an API key: this rate limit rule cannot be chosen'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_RULE_NOT_OPEN',
             hint = 'The setting api_keys.rate_limit_rules lists those that can be chosen';
   end if;
@@ -748,7 +748,7 @@ create function bulwark_private.api_key_not_found()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception 'Cannot find the API key: there is none here that you may see'
+  raise exception 'Cannot find the API key: it does not exist or you may not see it'
     using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND';
 end;
 $$;
@@ -1343,7 +1343,7 @@ declare
   v_report jsonb;
 begin
   if jsonb_typeof(reports) is distinct from 'array' or jsonb_array_length(reports) > 1000 then
-    raise exception 'Cannot take the report: it is no list of at most 1000'
+    raise exception 'Cannot take the report: it is not a list of at most 1000 entries'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REPORT';
   end if;
   -- In order of the hash, so that two reports of the same keys cannot deadlock.
@@ -1722,7 +1722,7 @@ create function bulwark_private.api_key_eligibility_problems(target regclass, co
 as $$
   select
     'API_KEY_TABLE_WITHOUT_RLS',
-    format('%s is no table with row-level security that lasts', target),
+    format('%s is not a permanent table with row-level security', target),
     'Enable row level security on it, and give it policies of its own'
   where not exists (
     select from pg_catalog.pg_class c
@@ -1732,7 +1732,7 @@ as $$
   union all
   select
     'API_KEY_TABLE_OF_BULWARK', format('%s is Bulwark''s own', target),
-    'What is in it programs are told by functions'
+    'Programs get its contents from functions'
   where bulwark_private.is_of_bulwark(target)
   union all
   select
@@ -1746,18 +1746,18 @@ as $$
   select
     'API_KEY_TABLE_NEEDS_MFA',
     case
-      when g = target then format('%s asks for a second factor', target)
-      else format('%s leads around the second factor that %s asks for', target, g)
+      when g = target then format('%s has an MFA requirement', target)
+      else format('%s would bypass the MFA requirement of %s', target, g)
     end,
-    'A key never passes where a second factor is required'
+    'A key never counts as a second factor'
   from bulwark_private.mfa_required_tables_behind(target, commands) as g
   union all
   -- Recognizes an MFA requirement in the host application's own policies by the functions and
   -- claims it uses.
   select
     'API_KEY_TABLE_NEEDS_MFA',
-    format('people have %s on %s after a second factor alone', upper(c.command), target),
-    'A key never passes where a second factor is required'
+    format('people need a second factor for %s on %s', upper(c.command), target),
+    'A key never counts as a second factor'
   from unnest(commands) as c (command)
   where (
     select bool_and(
@@ -1773,8 +1773,8 @@ as $$
   union all
   select
     'API_KEY_RESTRICTION_UNCLEAR',
-    format('the restrictive policy %I of %s asks more than the row', p.polname, target),
-    'Write it for roles by name, api_key among them, if it holds for keys as it is'
+    format('the restrictive policy %I of %s depends on more than the row', p.polname, target),
+    'If it is right for keys as it is, write it for named roles, api_key among them'
   from pg_catalog.pg_policy p
   where p.polrelid = target
     and not p.polpermissive
@@ -1787,18 +1787,18 @@ as $$
   union all
   select
     'API_KEY_TABLE_OPEN_OTHERWISE', format('the rules of %s act with its owner''s rights', target),
-    'Make a trigger of the rule'
+    'Replace the rule by a trigger'
   where exists (select from pg_catalog.pg_rewrite w where w.ev_class = target and w.ev_type <> '1')
   union all
   select
     'API_KEY_TABLE_OPEN_OTHERWISE', format('API keys have the rights of the owner of %s', target),
-    'No policy binds the owner of a table'
+    'Policies do not apply to the owner of a table'
   from pg_catalog.pg_class c
   where c.oid = target and pg_has_role('api_key', c.relowner, 'usage')
   union all
   select distinct
     'API_KEY_TABLE_OPEN_OTHERWISE',
-    format('%s lets API keys %s, which no policy binds', target, lower(g.privilege_type)),
+    format('%s lets API keys %s, to which policies do not apply', target, lower(g.privilege_type)),
     'Revoke it from public and from api_key'
   from (
     select c.relacl from pg_catalog.pg_class c where c.oid = target
@@ -1926,7 +1926,7 @@ begin
       using errcode = 'wrong_object_type', detail = v_problem.code, hint = v_problem.hint;
   end loop;
   if v_derived is null then
-    raise exception 'Cannot admit API keys: no policy of % is a permission alone', target
+    raise exception 'Cannot admit API keys: no policy of % is a plain permission', target
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_NOTHING_TO_ADMIT',
             hint = 'Name the permissions: read_permission, write_permission, delete_permission';
   end if;
@@ -1937,7 +1937,7 @@ begin
   if bulwark_private.api_key_privileges(target) <> '[]' then
     raise exception 'Cannot admit API keys: % or its sequences are granted to them already', target
       using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_OPEN_OTHERWISE',
-            hint = 'Revoke it from api_key: an admission grants what it opens, and no more';
+            hint = 'Revoke it from api_key: admit_api_keys makes all grants itself';
   end if;
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
     if v_derived -> 'commands' ? v_command then
@@ -2086,14 +2086,14 @@ as $$
     select 'its policies or privileges have changed: admit API keys again'
     where bulwark_private.api_key_derivation(a.relation, a.options) is distinct from a.derived
     union all
-    select 'what admits and bounds API keys has changed: admit them again'
+    select 'the policies or privileges of API keys have changed: admit them again'
     where bulwark_private.api_key_access_state(a.relation) is distinct from a.made
   ) p
   union all
   select o::text, 'open to API keys without having been admitted'
   from bulwark_private.unlisted_api_key_access() as o
   union all
-  select null, 'the role api_key has rights of its own, or another role''s'
+  select null, 'the role api_key has attributes or memberships that it must not have'
   from pg_catalog.pg_roles r
   where r.rolname = 'api_key'
     and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
@@ -2104,7 +2104,7 @@ as $$
   where m.roleid = 'api_key'::regrole
     and m.member in ('anon'::regrole, 'authenticated'::regrole)
   union all
-  select null, 'tables made later will be open to API keys, by default privileges'
+  select null, 'default privileges open future tables to API keys'
   where exists (
     select from pg_catalog.pg_default_acl d
     cross join pg_catalog.aclexplode(d.defaclacl) as g

@@ -159,11 +159,11 @@ create policy "Members read webhook endpoints of organizations where they may"
     or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
-create policy "Whoever reads an endpoint reads its subscriptions"
+create policy "Readers of an endpoint read its subscriptions"
   on bulwark.webhook_subscriptions for select to authenticated
   using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
 
-create policy "Whoever reads an endpoint reads how it is doing"
+create policy "Readers of an endpoint read its health"
   on bulwark.webhook_endpoint_health for select to authenticated
   using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
 
@@ -203,7 +203,7 @@ insert into bulwark.settings (name, value, description) values
     'How often a delivery is attempted before it is a dead letter'
   ),
   ('webhooks.retry_base_seconds', '5', 'The wait after the first failed attempt'),
-  ('webhooks.retry_factor', '3', 'By what each further wait is longer'),
+  ('webhooks.retry_factor', '3', 'Factor of each further wait'),
   ('webhooks.retry_maximum_seconds', '28800', 'The longest wait between two attempts'),
   (
     'webhooks.disable_after_failures', '50',
@@ -398,7 +398,7 @@ create policy "Members read deliveries of what they may read, where they may"
   );
 
 -- Not "in": that would read every visible delivery to show one attempt.
-create policy "Whoever reads a delivery reads its attempts"
+create policy "Readers of a delivery read its attempts"
   on bulwark.webhook_attempts for select to authenticated
   using (
     exists (select from bulwark.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
@@ -426,7 +426,7 @@ comment on function bulwark_private.webhook_resource_key(text, text) is
 create function bulwark_private.webhooks_take_audit_entries()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever causes an event may not write the outbox
+  security definer            -- definer because users who cause events may not write the outbox
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -477,7 +477,7 @@ comment on function bulwark_private.webhooks_take_audit_entries() is
 create function bulwark_private.webhooks_take_security_event()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever causes an event may not write the outbox
+  security definer            -- definer because users who cause events may not write the outbox
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -608,7 +608,7 @@ begin
   perform bulwark_private.require_caller();
   select * into v_endpoint from bulwark.webhook_endpoints e where e.id = endpoint_id;
   if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
-    raise exception 'Cannot find the webhook endpoint: there is none here that you may see'
+    raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
       using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
   end if;
   perform bulwark_private.require_webhook_rights(
@@ -682,7 +682,7 @@ begin
         )
         or s - '{pattern,minimum_severity}'::text[] <> '{}'
     ) then
-    raise exception 'Cannot subscribe: a list of 1 to 50 patterns with severities is wanted'
+    raise exception 'Cannot subscribe: subscriptions are a list of 1 to 50 patterns with severities'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION',
             hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
   end if;
@@ -766,14 +766,14 @@ begin
     select count(*) from bulwark.webhook_endpoints e
     where e.organization_id is not distinct from create_webhook_endpoint.organization_id
   ) >= (bulwark_private.setting('webhooks.maximum_endpoints'))::integer then
-    raise exception 'Cannot create webhook endpoint: there are as many as there may be'
+    raise exception 'Cannot create webhook endpoint: the limit is reached'
       using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_ENDPOINTS',
             hint = 'Delete one first; the limit is the setting webhooks.maximum_endpoints';
   end if;
   if exists (
     select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
   ) then
-    raise exception 'Cannot create webhook endpoint: there was one with this id'
+    raise exception 'Cannot create webhook endpoint: the id was used before'
       using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
   end if;
   insert into bulwark.webhook_endpoints (
@@ -907,7 +907,7 @@ declare
   v_until timestamptz;
 begin
   if not bulwark_private.lasts_up_to(overlap, '7 days') then
-    raise exception 'Cannot rotate the secret: the overlap is not between nothing and 7 days'
+    raise exception 'Cannot rotate the secret: the overlap is not between 0 and 7 days'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_OVERLAP';
   end if;
   v_until := clock_timestamp() + overlap;
@@ -917,7 +917,7 @@ begin
     select count(*) from bulwark_private.webhook_secrets s
     where s.endpoint_id = rotate_webhook_secret.endpoint_id
   ) >= 5 then
-    raise exception 'Cannot rotate the secret: five sign already'
+    raise exception 'Cannot rotate the secret: five secrets are valid already'
       using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_SECRETS',
             hint = 'Wait until one has expired';
   end if;
@@ -1796,7 +1796,7 @@ begin
   select * into v_delivery
   from bulwark.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
   if not found or bulwark_private.sees_webhooks(v_delivery.organization_id) is not true then
-    raise exception 'Cannot replay the delivery: there is none here that you may see'
+    raise exception 'Cannot replay the delivery: it does not exist or you may not see it'
       using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY';
   end if;
   perform bulwark_private.take_webhook_endpoint(v_delivery.endpoint_id, false);
@@ -1886,7 +1886,7 @@ begin
       and d.source = 'test'
       and d.occurred_at > clock_timestamp() - interval '1 minute'
   ) >= (bulwark_private.setting('webhooks.tests_per_minute'))::integer then
-    raise exception 'Cannot send a sample: there were as many in this minute as there may be'
+    raise exception 'Cannot send a sample: the limit of this minute is reached'
       using errcode = 'PT429', detail = 'WEBHOOK_TOO_MANY_TESTS', hint = 'Try again in a minute';
   end if;
   insert into bulwark.webhook_deliveries (
@@ -1982,11 +1982,11 @@ comment on function bulwark.prune_webhook_deliveries(integer) is
 insert into bulwark.settings (name, value, description) values
   (
     'webhooks.interval_seconds', '10',
-    'How often the scheduler has deliveries made; call bulwark.schedule_jobs after a change'
+    'Seconds between two deliveries by the scheduler; call bulwark.schedule_jobs after a change'
   ),
   (
     'webhooks.workers', '1',
-    'How many workers the scheduler starts each time, each a request of its own to the function'
+    'How many workers the scheduler starts each time, each by its own request'
   );
 
 create function bulwark_private.request_webhook_deliveries()

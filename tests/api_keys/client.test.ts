@@ -172,7 +172,7 @@ Deno.test("KEY-E46: an exchange that hangs keeps nobody waiting who has a good t
   assert.ok(performance.now() - start < 400);
   assert.equal(state.asked, 2);
   now = 300_000;
-  assert.equal(await token(), "token 2", "whoever has none waits");
+  assert.equal(await token(), "token 2", "without a valid token the call waits");
 });
 
 Deno.test("KEY-E47: an answer that is no token is none", async () => {

@@ -1,4 +1,4 @@
-/** Function `bulwark-encryption` over HTTP: who may have what, moved values, rotation, shredding. */
+/** Function `bulwark-encryption` over HTTP: permissions, moved values, rotation, shredding. */
 import assert from "node:assert/strict";
 import { addContacts, call, done, makeContacts, readContacts, table, work } from "./support.ts";
 import { connect, ok, schedulerSecret, service, signUp } from "../support.ts";
@@ -46,7 +46,7 @@ Deno.test("ENC-F02: without the permission there, nothing is encrypted, decrypte
     }
   }
   const decrypt = { table: "contacts", columns: ["email"], primary_keys: [id] };
-  // The viewer sees the row and not its text; a foreign member does not even see the row.
+  // The viewer sees the row and not its text; a member of another organization not even the row.
   assert.equal((await call(acme.viewer.token, "decrypt", decrypt)).status, 403);
   assert.deepEqual(await done(globex.analyst.token, "decrypt", decrypt), { rows: [] });
   assert.equal((await call(acme.analyst.token, "rotate", { organization_id })).status, 403);
@@ -280,7 +280,7 @@ Deno.test("ENC-F09: a shredded organization's texts are gone at once, and say so
 
 Deno.test("ENC-F10: ids in capitals are the ids that they are, from an organization's first key on", async () => {
   const acme = await makeContacts();
-  // What Swift makes of a UUID; an organization's first keys are made by the same requests.
+  // Swift writes UUIDs in capitals. The same requests create the organization's first keys.
   const organization_id = acme.organization.toUpperCase();
   await done(acme.admin.token, "rotate", { organization_id });
   await done(acme.admin.token, "rotate", { organization_id, purpose: "index" });
@@ -316,7 +316,7 @@ Deno.test("ENC-F11: a row that somebody spoilt keeps nobody from finding the oth
   const acme = await makeContacts();
   const [ada, bob] = await addContacts(acme, ["ada@example.com", "bob@example.com"]);
   const { data } = await table(acme.analyst).select("email, email_index").eq("id", ada);
-  // Both moved to another row, where the text does not decrypt.
+  // Both moved to another row, where the text cannot be decrypted.
   await table(acme.analyst).update(data[0]).eq("id", bob);
   const find = { table: "contacts", organization_id: acme.organization, column: "email" };
   assert.deepEqual(await done(acme.analyst.token, "find", { ...find, value: "ada@example.com" }), {
@@ -407,7 +407,7 @@ Deno.test("ENC-F14: a record is found behind any number of copies of its index",
     assert.ok(found.primary_keys.includes(ada) || found.next !== null);
     assert.deepEqual(await findAll(acme.analyst.token, asked), [ada]);
 
-    // More matches than one answer holds are all found, once each.
+    // More matches than fit in one answer are all found, once each.
     const many = await addContacts(acme, Array(99).fill("many@example.com"));
     many.push(...await addContacts(acme, Array(60).fill("many@example.com")));
     const first = await done(acme.analyst.token, "find", { ...find, value: "many@example.com" });
@@ -415,7 +415,7 @@ Deno.test("ENC-F14: a record is found behind any number of copies of its index",
     const all = await findAll(acme.analyst.token, { ...find, value: "many@example.com" });
     assert.deepEqual(all, many.sort());
 
-    // A cursor is a place, and no way into another organization.
+    // A cursor gives no access to another organization.
     for (const cursor of ["nonsense", `${"A".repeat(22)}.no uuid`, `${"A".repeat(22)}`]) {
       const { status, body } = await call(acme.analyst.token, "find", { ...asked, cursor });
       assert.deepEqual([status, body.code], [400, "INVALID_INPUT"], cursor);
@@ -431,7 +431,7 @@ Deno.test("ENC-F14: a record is found behind any number of copies of its index",
   }
 });
 
-/** All that a search finds, over as many answers as it takes. */
+/** All matches of a search, over as many answers as needed. */
 async function findAll(token: string, asked: Record<string, unknown>): Promise<string[]> {
   const keys: string[] = [];
   for (let cursor: string | null = null;;) {
@@ -462,7 +462,7 @@ Deno.test("ENC-F15: a row that does not decrypt keeps none of the others back", 
       confirm_slug: slug,
     }),
   );
-  // The value of an organization whose keys are gone: what is wrong with them is no matter of Acme's.
+  // A value of an organization whose keys are gone; its fault must not show in Acme's answer.
   await table(acme.analyst).update(data[0]).eq("id", bob);
   const asked = { table: "contacts", columns: ["email"], primary_keys: [ada, bob, eve] };
   const { rows } = await done(acme.analyst.token, "decrypt", asked);

@@ -27,7 +27,7 @@ const environment = {
   BULWARK_ENCRYPTION_KEYS: setting("BULWARK_TEST_ENCRYPTION_KEYS"),
   BULWARK_SCHEDULER_SECRET: schedulerSecret,
   NO_COLOR: "1",
-  // Nobody holds the other end of its standard input.
+  // No parent process holds the pipe of its standard input.
   BULWARK_PARENT_PIPE: "",
 };
 
@@ -66,7 +66,7 @@ async function staleRows({ organization }: Contacts): Promise<number> {
   }
 }
 
-/** Works until nothing of any organization is running; lent batches come back by themselves. */
+/** Works until no organization has running work; lent batches return by themselves. */
 async function finish(): Promise<void> {
   for (;;) {
     const { more, reencrypted } = await work({ milliseconds: 500, batch_size: 20 });
@@ -81,7 +81,7 @@ Deno.test("ENC-R01: a rotation that is killed, again and again, resumes and lose
   const ids = await addContacts(acme, emails);
   const sql = connect(1);
   try {
-    // The scheduler's own turn comes later: here the killed processes are alone at work.
+    // The scheduler runs later, so only the killed processes work here.
     await sql`update bulwark.settings set value = '1' where name = 'encryption.lease_seconds'`;
     await done(acme.admin.token, "rotate", { organization_id: acme.organization });
     let killed = 0;
@@ -90,7 +90,7 @@ Deno.test("ENC-R01: a rotation that is killed, again and again, resumes and lose
       const reader = worker.stdout.getReader();
       const { done: ended } = await reader.read();
       if (!ended) {
-        // In the middle of a batch or between two, as chance has it.
+        // In the middle of a batch or between two, by chance.
         await new Promise((resolve) => setTimeout(resolve, Math.random() * 10));
         worker.kill("SIGKILL");
         killed++;
@@ -123,7 +123,7 @@ Deno.test("ENC-R02: reads and writes during a rotation all succeed, and the last
     Array.from({ length: 60 }, (_, row) => `first-${row}@x.test`),
   );
   const last = new Map(ids.map((id, row) => [id, `first-${row}@x.test`]));
-  // Nobody writes as fast as this test.
+  // This test makes more requests than the limit allows.
   const sql = connect(1);
   await sql`update bulwark.rate_limit_rules set capacity = 100000 where name = 'api_relaxed'`;
   await sql.end();
@@ -154,7 +154,7 @@ Deno.test("ENC-R02: reads and writes during a rotation all succeed, and the last
     }
     return reads;
   };
-  // Writers have rows of their own; all of them meet the rotation.
+  // Writers have rows of their own; all of them overlap with the rotation.
   const others = [write(ids.slice(0, 20)), write(ids.slice(20, 40)), read(), read()];
   for (let version = 2; version <= 4; version++) {
     await done(acme.admin.token, "rotate", { organization_id: acme.organization });
@@ -201,7 +201,7 @@ Deno.test("ENC-R04: what was written under an old key while it settled is found 
   const { data } = await table(acme.analyst).select("email, email_index").eq("id", bob);
   await done(acme.admin.token, "rotate", { organization_id: acme.organization });
   await finish();
-  // As a function does that has the old key cached still.
+  // Like a function with the old key in its cache.
   ok(await table(acme.analyst).update(data[0]).eq("id", bob).select("id"));
   assert.equal(await staleRows(acme), 1);
   const sql = connect(1);
@@ -238,7 +238,7 @@ Deno.test("ENC-R05: a row that does not decrypt is named, left as it is, and kee
     return [column?.state, column?.done, column?.failed];
   };
   assert.deepEqual(await progress(), ["settling", 1, 1]);
-  // As a function does that has the old key cached still, beside the row that nobody can help.
+  // Like a function with the old key in its cache, next to the row that cannot be decrypted.
   assert.equal((await table(acme.analyst).update(data[0]).eq("id", ada)).error, null);
   const sql = connect(1);
   try {
@@ -272,7 +272,7 @@ Deno.test("ENC-R06: npm run rotate-keys rotates, re-encrypts and says what it di
   )
     .output();
   const output = new TextDecoder().decode(stdout);
-  // Another test's row that does not decrypt is told as well, by the exit code.
+  // A row of another test that cannot be decrypted counts in the exit code too.
   assert.equal(typeof success, "boolean");
   assert.match(output, new RegExp(`^${acme.organization}: field key version 2$`, "m"));
   assert.match(output, /^\d+ data keys rewrapped, \d+ rows re-encrypted$/m);
@@ -330,7 +330,7 @@ Deno.test("ENC-R08: what is written under an old key after its rotation is done,
     await done(acme.admin.token, "rotate", { organization_id: acme.organization });
     await finish();
     assert.equal(await staleRows(acme), 0);
-    // As a frontend does that had its values encrypted and was offline for a day.
+    // Like a frontend that had its values encrypted and was offline for a day.
     assert.equal((await table(acme.analyst).update(data[0]).eq("id", ada)).error, null);
     assert.equal(await staleRows(acme), 1);
     await done(acme.admin.token, "rotate", { organization_id: acme.organization });

@@ -1,4 +1,4 @@
-/** No key and no plaintext where it does not belong: searched for in everything that is kept. */
+/** Searches everything that is stored for keys and plaintext. */
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { debianPostgres, exists } from "../../scripts/stack/binaries.ts";
@@ -30,7 +30,7 @@ function assertClean(text: string, place: string): void {
   }
 }
 
-/** Everything that touches keys and texts, refusals too. */
+/** All uses of keys and texts, including refusals. */
 async function useEverything() {
   const acme = await makeContacts();
   const [ada, bob] = await addContacts(acme, [email, email]);
@@ -42,7 +42,7 @@ async function useEverything() {
     value: email,
   });
   const answers = [
-    // Plaintext sent where ciphertext belongs is refused, and must not be quoted.
+    // Plaintext in place of ciphertext is refused, and must not be quoted.
     await table(acme.analyst).update({ name: "x", email_index: null }).eq("id", bob).select("name"),
   ];
   const { data } = await table(acme.analyst).select("email").eq("id", ada);

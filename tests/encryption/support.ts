@@ -1,4 +1,4 @@
-/** What the tests of encryption share: the function over HTTP, and the demo's table of contacts. */
+/** Shared by the tests of encryption: the function over HTTP, and the demo's table of contacts. */
 import assert from "node:assert/strict";
 import {
   createOrganization,
@@ -17,7 +17,7 @@ export interface Answer {
   body: any;
 }
 
-/** Calls the function as the bearer of a token. */
+/** Calls the function with a token. */
 export async function call(token: string | null, path: string, body: unknown): Promise<Answer> {
   const answer = await fetch(`${url}/functions/v1/bulwark-encryption/${path}`, {
     method: "POST",
@@ -27,7 +27,7 @@ export async function call(token: string | null, path: string, body: unknown): P
   return { status: answer.status, body: await answer.json() };
 }
 
-/** What a call that must succeed answered. */
+/** The answer of a call that must succeed. */
 export async function done(token: string, path: string, body: unknown) {
   const answer = await call(token, path, body);
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
@@ -37,7 +37,7 @@ export async function done(token: string, path: string, body: unknown) {
 /** The scheduler's call. */
 export const work = (body: Record<string, unknown> = {}) => done(schedulerSecret, "work", body);
 
-/** Contacts of one organization: its people, and what they do with them. */
+/** Contacts of one organization, its people and their calls. */
 export interface Contacts {
   organization: string;
   admin: Person;
@@ -57,7 +57,7 @@ export async function makeContacts(): Promise<Contacts> {
   return { organization, admin, analyst, viewer };
 }
 
-/** Writes a contact the way a frontend does: encrypted first, then inserted under its policies. */
+/** Writes a contact like a frontend: encrypts it first, then inserts it under the policies. */
 export async function addContacts(
   { organization, analyst }: Contacts,
   emails: string[],
@@ -80,7 +80,7 @@ export async function addContacts(
   return ids;
 }
 
-/** The demo's table, which belongs to the host application and not to the generated types. */
+/** The demo's table, which is not in the generated types. */
 export function table({ client }: Person) {
   // deno-lint-ignore no-explicit-any
   return (client as any).schema("public").from("contacts");

@@ -1,6 +1,5 @@
 /**
- * Re-encrypts in a process of its own, which a test kills in the middle of it. Says a word on
- * standard output when the first batch is done.
+ * Re-encrypts in its own process, which a test kills. Prints a word when the first batch is done.
  */
 import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
 import { reencryptBatch } from "../../supabase/functions/_bulwark/encryption/rotation.ts";

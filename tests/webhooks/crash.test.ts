@@ -1,6 +1,6 @@
 /**
- * The database crashes while events happen and workers deliver them. On a cluster of its own: the
- * stack's Data API does not outlive its database.
+ * The database crashes while events happen and workers deliver. Uses its own cluster, since the
+ * stack's Data API does not survive a crash of its database.
  */
 import assert from "node:assert/strict";
 import {
@@ -23,11 +23,11 @@ import { receive } from "./support.ts";
 
 Deno.test("WHK-W03: the database crashes under load: nothing is lost and no attempt is doubled", async () => {
   const scratch = await startScratchCluster("webhooks", embeddedPostgres(), {
-    // An event that was acknowledged has to survive.
+    // An acknowledged event must survive.
     synchronous_commit: "on",
   });
   const url = scratch.cluster.url("postgres", scratch.password);
-  /** On a connection of its own: one that broke may leave whoever waits for it waiting. */
+  /** Uses its own connection, since a broken one may never answer. */
   const withConnection = async <T>(task: (sql: Sql) => Promise<T>): Promise<T> => {
     const sql = connect(url);
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -45,8 +45,8 @@ Deno.test("WHK-W03: the database crashes under load: nothing is lost and no atte
   const keys = memoryKeys(`test:${btoa(String.fromCharCode(...new Uint8Array(32).fill(7)))}`);
   await using receiver = receive();
   let finished = false;
-  // A connection that breaks, or is refused by a database that is just starting, while it is being
-  // opened is reported to nobody by the driver.
+  // The driver does not report errors of a connection that breaks, or is refused by a starting
+  // database, while it is opened.
   const broken = /ECONNRESET|EPIPE|CONNECTION_|socket has been ended|database system is/;
   const overlook = (event: PromiseRejectionEvent) => {
     if (broken.test(String(event.reason))) {

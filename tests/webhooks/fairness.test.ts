@@ -1,4 +1,4 @@
-/** Endpoints that hang, in every way there is, and other people's webhooks, which arrive all the same. */
+/** Endpoints that hang in different ways, while webhooks of others still arrive. */
 import assert from "node:assert/strict";
 import { type Behaviour, readRequest, startReceiver } from "./unit/fixtures.ts";
 import { connect, createOrganization, signUp } from "../support.ts";
@@ -11,7 +11,7 @@ const hang: Behaviour = async (connection) => {
   while (await connection.read(rest) !== null);
 };
 
-/** Answers with these bytes again and again, after a while each time. */
+/** Sends these bytes again and again, with a pause each time. */
 const after = (milliseconds: number, bytes: string): Behaviour => async (connection) => {
   await readRequest(connection);
   for (;;) {
@@ -20,7 +20,7 @@ const after = (milliseconds: number, bytes: string): Behaviour => async (connect
   }
 };
 
-/** How a receiver can keep a worker waiting. */
+/** Ways in which a receiver can delay a worker. */
 const kinds: Behaviour[] = [
   hang,
   async (connection, receiver) => {

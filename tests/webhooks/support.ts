@@ -1,4 +1,4 @@
-/** What the webhook tests share: receivers on this machine, endpoints that lead to them, workers. */
+/** Shared by the webhook tests: receivers on this machine, their endpoints, workers. */
 import assert from "node:assert/strict";
 import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
 import { readWebhookEnv } from "../../supabase/functions/_bulwark/foundation/env.ts";
@@ -7,7 +7,7 @@ import { verifyWebhook } from "../../supabase/functions/_bulwark/webhooks/verify
 import type { RunLimits } from "../../supabase/functions/_bulwark/webhooks/worker.ts";
 import { connect, type Person, publishableKey, service, url } from "../support.ts";
 
-/** One request that a receiver got. */
+/** A request to a receiver. */
 export interface Received {
   id: string;
   signature: string;
@@ -15,11 +15,11 @@ export interface Received {
   at: number;
 }
 
-/** A receiver that keeps what it gets and answers as it is told. */
+/** A receiver that stores requests and answers as configured. */
 export interface Receiver extends AsyncDisposable {
   url: string;
   received: Received[];
-  /** Waits until something holds, for at most 30 seconds. */
+  /** Waits until a condition holds, for at most 30 seconds. */
   until(holds: (received: Received[]) => boolean): Promise<void>;
 }
 
@@ -53,7 +53,7 @@ export function receive(answer: Answer = () => new Response("thank you")): Recei
   };
 }
 
-/** Waits until something holds, for at most 60 seconds. */
+/** Waits until a condition holds, for at most 60 seconds. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   for (let waited = 0; !await holds(); waited += 20) {
     assert.ok(waited < 60_000, "waited a minute in vain");
@@ -61,7 +61,7 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
   }
 }
 
-/** Calls the function as somebody. */
+/** Calls the function with a token. */
 export async function call(
   person: Person | null,
   method: string,
@@ -80,7 +80,7 @@ export async function call(
   return { status: answer.status, body: text === "" ? {} : JSON.parse(text) };
 }
 
-/** Makes an endpoint that is told of audit entries of the type `data.read`. */
+/** Creates an endpoint for audit entries of the type `data.read`. */
 export async function endpoint(
   person: Person,
   organization_id: string,
@@ -115,7 +115,7 @@ export async function cause(
   await sql.end();
 }
 
-/** Verifies what a receiver got, as a receiver does, and returns the payload. */
+/** Verifies a request as a receiver does, and returns the payload. */
 export async function verified(got: Received, secret: string): Promise<Record<string, unknown>> {
   const { timestamp } = got as Received & { timestamp: string };
   const { payload } = await verifyWebhook(
@@ -133,7 +133,7 @@ export async function verified(got: Received, secret: string): Promise<Record<st
   return payload as Record<string, unknown>;
 }
 
-/** A worker beside those of the stack, with the same code and its own name. */
+/** A worker besides those of the stack, with the same code and its own name. */
 export async function work(worker: string, limits: Partial<RunLimits> = {}) {
   const env = readWebhookEnv((name) =>
     name === "SUPABASE_URL"

@@ -1,4 +1,6 @@
-/** Function `bulwark-webhooks` over HTTP: endpoints, their rights, and what arrives at real receivers. */
+/**
+ * Function `bulwark-webhooks` over HTTP: endpoints, their rights, and arrival at real receivers.
+ */
 import assert from "node:assert/strict";
 import { createOrganization, join, ok, schedulerSecret, signUp, url } from "../support.ts";
 import { connect } from "../support.ts";
@@ -109,7 +111,7 @@ Deno.test("WHK-F04: nobody manages endpoints of an organization where they may n
     assert.equal(moved.status, 404);
     assert.deepEqual(ok(await person.client.from("webhook_endpoints").select("id")), []);
   }
-  // The installation's own endpoints are for a super_admin.
+  // Endpoints of the installation need a super_admin.
   const own = await call(admin, "POST", "endpoints", { ...wanted, organization_id: null });
   assert.equal(own.status, 403);
   assert.equal((await call(null, "POST", "endpoints", wanted)).status, 401);
@@ -315,7 +317,7 @@ Deno.test("WHK-F14: an organization has as many endpoints as it may, however man
   ]);
 });
 
-Deno.test("WHK-F15: the test button sends ten samples in a minute and no more, to whoever may", async () => {
+Deno.test("WHK-F15: the test button sends at most ten samples a minute, for members with webhook:manage", async () => {
   const [admin, other] = await Promise.all([signUp("admin"), signUp("other")]);
   const organization = await createOrganization(admin);
   await createOrganization(other);

@@ -1,4 +1,4 @@
-/** A worker in a process of its own, to be killed: delivers one delivery, or what is due. */
+/** A worker in its own process, to be killed: delivers one delivery, or all that are due. */
 import { work } from "./support.ts";
 
 const [worker = "process", only, lease = "5"] = Deno.args;

@@ -1,10 +1,10 @@
-/** What workers share: many at once, one that dies, order where it was asked. */
+/** Several workers: many at once, one that dies, and order on request. */
 import assert from "node:assert/strict";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { connect, createOrganization, ok, type Person, signUp } from "../support.ts";
 import { cause, endpoint, receive, type Received, set, until, work } from "./support.ts";
 
-/** How the deliveries of an endpoint stand: by id, with their attempts. */
+/** The status of an endpoint's deliveries by id, with their attempts. */
 async function ledger(endpointId: string) {
   const sql = connect(1);
   const rows = await sql<
@@ -67,7 +67,7 @@ Deno.test("WHK-W02: what a killed worker was delivering is delivered again under
     return new Response("thank you");
   });
   const target = await endpoint(admin, id, receiver);
-  // Disabled: nobody takes the sample but the process that is told to.
+  // Disabled, so that only the killed process takes the sample.
   await admin.client.rpc("disable_webhook_endpoint", { endpoint_id: target.id });
   const sample = ok(await admin.client.rpc("send_test_webhook", { endpoint_id: target.id }));
   const child = new Deno.Command(Deno.execPath(), {
@@ -180,7 +180,7 @@ Deno.test("WHK-W06: an endpoint that hangs keeps no worker from the others", asy
   const good = await endpoint(admin, id, quick);
   await cause(id, 30);
   await until(() => settled(good.id, 30));
-  // None of the attempts that hang had ended by then: nothing waited for them.
+  // None of the hanging attempts had ended by then, so nothing waited for them.
   assert.equal((await ledger(bad.id)).reduce((sum, { logged }) => sum + logged, 0), 0);
   release.resolve();
 });

@@ -10,7 +10,7 @@ import {
 } from "../../../supabase/functions/_bulwark/webhooks/sealing.ts";
 import type { Sql } from "../../stack/connection.ts";
 
-/** The outbox as the service role has it on a connection of its own, without PostgREST between. */
+/** The outbox on a service role's connection, without PostgREST. */
 export function databaseQueue(sql: Sql): WebhookQueue {
   return {
     async claim({ worker, maximum, maximumUnproven, lease, busyEndpoints, busyAccounts, only }) {
@@ -28,12 +28,12 @@ export function databaseQueue(sql: Sql): WebhookQueue {
   };
 }
 
-/** Data keys that live in this process alone. */
+/** Data keys in the memory of this process. */
 export function memoryKeys(encoded: string): DataKeys {
   return new CachedDataKeys(new KeyRing(encoded), memoryStore());
 }
 
-/** Makes an endpoint as the function does, straight in the database. */
+/** Creates an endpoint directly in the database, as the function does. */
 export async function makeEndpoint(
   sql: Sql,
   keys: DataKeys,

@@ -1,7 +1,7 @@
 /**
- * A thread with a receiver that answers at once, keeps connections open, as servers do, and says when
- * the marked deliveries arrived. Not Deno.serve: that closes a connection after a request of more
- * than half a kilobyte.
+ * A thread with a receiver that answers at once, keeps connections open like servers do, and
+ * reports when marked deliveries arrived. Not Deno.serve, which closes a connection after a request
+ * of more than half a kilobyte.
  */
 /// <reference lib="deno.worker" />
 import { readRequest, startReceiver } from "../../../tests/webhooks/unit/fixtures.ts";
@@ -13,7 +13,7 @@ const receiver = startReceiver(async (connection) => {
   for (;;) {
     const request = await readRequest(connection);
     if (request === "") return;
-    // Only what is timed carries this resource; the backlog is not kept.
+    // Only timed deliveries have this resource; the backlog is not stored.
     if (request.includes('"bench.timed"')) {
       const { data } = JSON.parse(request.slice(request.indexOf("\r\n\r\n")));
       arrivals.push([data.id, performance.timeOrigin + performance.now()]);

@@ -1,4 +1,4 @@
-/** A thread that sends: a worker of ours, or the bare loop of fetch that it is compared with. */
+/** A thread that sends: Bulwark's worker, or the bare loop of fetch for comparison. */
 /// <reference lib="deno.worker" />
 import {
   attempt,
@@ -14,7 +14,7 @@ import { defaultLimits, run } from "../../../supabase/functions/_bulwark/webhook
 import { connect } from "../../stack/connection.ts";
 import { databaseQueue } from "./database_queue.ts";
 
-/** What a thread is told to do. */
+/** A command to the thread. */
 export type Job =
   | { kind: "open"; name: string; databaseUrl: string; url: string; secret: string }
   | { kind: "deliver"; wait: number }
@@ -48,7 +48,7 @@ async function perform(job: Job): Promise<number> {
       };
       const work = {
         queue: databaseQueue(sql),
-        // A run decrypts an endpoint once; what is measured here comes after that.
+        // Decrypts the endpoint before the measurement, as a run does it once.
         open: () => Promise.resolve(endpoint),
         attempt: (
           delivery: ClaimedDelivery,
@@ -62,7 +62,7 @@ async function perform(job: Job): Promise<number> {
         const wait = Math.max(0, until - performance.now());
         const report = await run(work, { ...defaultLimits, worker: opened.name, wait });
         delivered += report.delivered;
-        // A run that delivered as much as it may is followed by the next.
+        // A run that reached its maximum is followed by the next.
         if (report.claimed < defaultLimits.maximum) break;
         if (job.wait > 0 && performance.now() > until) break;
       }

@@ -1,10 +1,12 @@
 /**
- * Function `bulwark-encryption`: the fields of declared columns in schema public, as the bearer of the token:
- * `POST /bulwark-encryption/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the
- * columns to write. `POST /bulwark-encryption/decrypt` `{ table, columns, primary_keys }`: the texts of rows
- * that the bearer can read. `POST /bulwark-encryption/find` `{ table, organization_id, column, value, cursor }`:
- * the rows with a text. `POST /bulwark-encryption/rotate` `{ organization_id, purpose }`: a new data key.
- * `POST /bulwark-encryption/work` is for the scheduler: re-encrypts, and rotates what it is told to.
+ * Function `bulwark-encryption`: fields of declared columns in schema public, with a user's token.
+ *
+ * - `POST …/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the columns to
+ *   write.
+ * - `POST …/decrypt` `{ table, columns, primary_keys }`: the texts of rows that the caller can read.
+ * - `POST …/find` `{ table, organization_id, column, value, cursor }`: the rows with a text.
+ * - `POST …/rotate` `{ organization_id, purpose }`: a new data key.
+ * - `POST …/work`, for the scheduler: re-encrypts, and rotates on request.
  */
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { decryptRows, encryptRows, findRows } from "../_bulwark/encryption/access.ts";

@@ -1,7 +1,7 @@
 /**
- * Function `bulwark-webhooks`. As the bearer of the token: makes an endpoint (`POST /bulwark-webhooks/endpoints`),
- * moves it (`PUT …/endpoints/<id>/destination`), exchanges its secret (`POST …/<id>/rotate`) and
- * sends it a sample now (`POST …/<id>/test`). For the scheduler: delivers what is due
+ * Function `bulwark-webhooks`. With a user's token: creates an endpoint (`POST
+ * /bulwark-webhooks/endpoints`), moves it (`PUT …/endpoints/<id>/destination`), rotates its secret
+ * (`POST …/<id>/rotate`) and sends a sample (`POST …/<id>/test`). For the scheduler: delivers
  * (`POST /bulwark-webhooks/deliver`). Everything else is an RPC of the database.
  */
 import { unwrap } from "../_bulwark/foundation/errors.ts";

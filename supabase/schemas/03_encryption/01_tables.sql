@@ -1,16 +1,17 @@
--- Encryption: wrapped data keys, one line of versions an organization and one for the system.
--- Protects against whoever reads the database: what wraps these keys is held by edge functions and
--- never comes here. A wrapped key put into another row does not unwrap.
+-- Encryption: wrapped data keys, with a sequence of versions for each organization and for the
+-- system.
+-- Protects against readers of the database: the key-encryption keys are held by edge functions and
+-- never enter it. A wrapped key that is copied to another row cannot be unwrapped.
 -- SECURITY DEFINER: is_shredded, find_key_encryption_key, register_key_encryption_key,
---   reserve_data_key, read_data_keys, read_index_keys, because the service role reads no table of
---   bulwark_private.
+-- reserve_data_key, read_data_keys, read_index_keys, because the service role reads no table of
+-- bulwark_private.
 
 create type bulwark_private.data_key_purpose as enum ('field', 'index');
 comment on type bulwark_private.data_key_purpose is
-  'What a data key is for: encrypting fields, or the blind indexes that they are found by.';
+  'field: encrypts fields; index: computes the blind indexes that fields are found by.';
 create type bulwark_private.data_key_state as enum ('current', 'superseded', 'destroyed');
 comment on type bulwark_private.data_key_state is
-  'Whether a data key encrypts and decrypts, only decrypts, or is gone for good.';
+  'current: encrypts and decrypts; superseded: only decrypts; destroyed: can never be used again.';
 
 create table bulwark_private.key_encryption_keys (
   id text primary key,
@@ -32,16 +33,16 @@ create table bulwark_private.key_encryption_keys (
   )
 );
 comment on table bulwark_private.key_encryption_keys is
-  'Which key-encryption keys there are: their ids and how they come from their secret,
-   never a key.';
+  'The registered key-encryption keys: their ids and derivation parameters, never a key.';
 comment on column bulwark_private.key_encryption_keys.check_value is
-  'Derived from the key: says whether a secret is the one that was registered under the id.';
+  'Derived from the key, to check that a secret is the one registered under the id.';
 comment on column bulwark_private.key_encryption_keys.is_current is
-  'What new data keys are wrapped under; where none is, the first of the functions'' secrets.';
+  'Whether new data keys are wrapped under it. If none is current, functions use the first key of
+   their secrets.';
 
 create table bulwark_private.data_keys (
   id uuid primary key,
-  -- No foreign key: that an organization''s keys were destroyed is to be known when it is gone.
+  -- No foreign key: the destruction of an organization's keys must stay known when it is deleted.
   organization_id uuid,
   purpose bulwark_private.data_key_purpose not null,
   state bulwark_private.data_key_state not null default 'current',
@@ -61,10 +62,10 @@ create table bulwark_private.data_keys (
   )
 );
 comment on table bulwark_private.data_keys is
-  'Data keys, wrapped by a key-encryption key that the database does not have. Null organization_id:
+  'Data keys, wrapped by a key-encryption key that the database does not have. organization_id null:
    the system''s.';
 comment on column bulwark_private.data_keys.messages is
-  'How many messages were set aside to be encrypted under the key: at least as many as were.';
+  'Number of messages reserved for encryption under the key; never less than were encrypted.';
 
 create table bulwark_private.shredded_organizations (
   organization_id uuid primary key,
@@ -109,7 +110,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_data_keys(uuid) is
-  'Queues changes of one organization''s keys: until commit no other makes or destroys one.';
+  'Serializes changes of an organization''s keys until commit.';
 
 create function bulwark_private.require_not_shredded(organization_id uuid)
   returns void
@@ -128,7 +129,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_not_shredded(uuid) is
-  'Raises ENCRYPTION_KEY_DESTROYED.';
+  'Raises ENCRYPTION_KEY_DESTROYED for a shredded organization.';
 
 create function bulwark.is_shredded(for_organization uuid)
   returns boolean
@@ -143,7 +144,7 @@ as $$
   );
 $$;
 comment on function bulwark.is_shredded(uuid) is
-  'Whether an organization''s data keys were destroyed. For functions alone.';
+  'Whether an organization''s data keys were destroyed (service role only).';
 
 create function bulwark.find_key_encryption_key(key_id text)
   returns table (derivation text, salt text, rounds bigint, check_value text)
@@ -157,8 +158,8 @@ as $$
   where k.id = find_key_encryption_key.key_id;
 $$;
 comment on function bulwark.find_key_encryption_key(text) is
-  'How a key-encryption key comes from its secret; no row for one that is not registered. For
-   functions alone.';
+  'The derivation parameters of a key-encryption key; no row if it is not registered (service role
+   only).';
 
 create function bulwark.register_key_encryption_key(
   key_id text,
@@ -182,7 +183,7 @@ as $$
   on conflict (id) do nothing;
 $$;
 comment on function bulwark.register_key_encryption_key(text, text, text, text, integer) is
-  'Keeps the parameters of a key-encryption key unless its id is known. For functions alone.';
+  'Stores the parameters of a key-encryption key unless its id is registered (service role only).';
 
 create function bulwark.reserve_data_key(
   key_purpose text,
@@ -236,9 +237,10 @@ begin
 end;
 $$;
 comment on function bulwark.reserve_data_key(text, integer, uuid) is
-  'The current data key of an organization (null: the system), with so many of its messages set
-   aside for the caller: granted says how many, 0 when it has none left. Id null: there is no key
-   yet. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, ENCRYPTION_INVALID_ARGUMENT.';
+  'The current data key of an organization (null: the system), with this many of its messages
+   reserved for the caller. granted is the number reserved, 0 if the key has reached its limit. A
+   null id means that there is no key yet. Service role only. Errors: ENCRYPTION_KEY_DESTROYED,
+   ENCRYPTION_INVALID_ARGUMENT.';
 
 create function bulwark.read_data_keys(key_ids uuid[])
   returns table (
@@ -258,7 +260,7 @@ as $$
   where k.id = any (read_data_keys.key_ids);
 $$;
 comment on function bulwark.read_data_keys(uuid[]) is
-  'Data keys by id, wrapped; wrapped_key is null where the key was destroyed. For functions alone.';
+  'Wrapped data keys by id; wrapped_key is null for destroyed keys (service role only).';
 
 create function bulwark.read_index_keys(for_organization uuid default null)
   returns table (
@@ -288,8 +290,8 @@ begin
 end;
 $$;
 comment on function bulwark.read_index_keys(uuid) is
-  'The ten newest index keys of an organization (null: the system), the current one first. For
-   functions alone. Errors: ENCRYPTION_KEY_DESTROYED.';
+  'The ten newest index keys of an organization (null: the system), the current one first (service
+   role only). Errors: ENCRYPTION_KEY_DESTROYED.';
 
 create trigger data_keys_keep_identity
   before update on bulwark_private.data_keys

@@ -1,9 +1,9 @@
--- Encryption shredding: an organization's data keys are destroyed, and what they encrypted is
--- unreadable from then on.
--- Protects against data that outlives its organization, and against a mistake that cannot be
--- undone: the slug confirms it, and it is on record.
+-- Encryption shredding: destroys an organization's data keys, which makes its encrypted data
+-- unreadable.
+-- Protects against data that outlives its organization. It cannot be undone, so the slug confirms
+-- it, and it is audited.
 -- SECURITY DEFINER: shred_organization, because clients may not write keys; the trigger
---   organizations_destroy_data_keys, because whoever deletes may not either.
+-- organizations_destroy_data_keys, because callers who delete may not either.
 
 create function bulwark_private.destroy_data_keys(organization_id uuid, slug text)
   returns integer
@@ -37,7 +37,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.destroy_data_keys(uuid, text) is
-  'Destroys every data key of an organization and leaves word of it.';
+  'Destroys every data key of an organization and writes an audit entry.';
 
 create function bulwark.shred_organization(organization_id uuid, confirm_slug text)
   returns integer
@@ -54,7 +54,7 @@ begin
   where o.id = shred_organization.organization_id and o.slug = shred_organization.confirm_slug
   for update;
   if not found then
-    raise exception 'Cannot shred organization: none has this id and this slug'
+    raise exception 'Cannot shred organization: no organization has this id and slug'
       using errcode = 'PT404', detail = 'RBAC_UNKNOWN_ORGANIZATION',
             hint = 'Confirm with the slug of the organization';
   end if;
@@ -66,8 +66,8 @@ end;
 $$;
 comment on function bulwark.shred_organization(uuid, text) is
   'Destroys all data keys of an organization, so that nothing it encrypted can be read again
-   (compliance:manage, which only super_admin holds); the slug confirms it. Irreversible here;
-   backups hold the wrapped keys until they expire. Returns how many keys there were. Errors:
+   (compliance:manage, which only super_admin holds). The slug confirms it. Irreversible here;
+   backups hold the wrapped keys until they expire. Returns the number of keys. Errors:
    RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_ORGANIZATION, ENCRYPTION_KEY_DESTROYED.';
 
 create function bulwark_private.organizations_destroy_data_keys()
@@ -87,7 +87,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.organizations_destroy_data_keys() is
-  'Trigger: an organization that is deleted is shredded.';
+  'Trigger: shreds an organization that is deleted.';
 
 create trigger organizations_destroy_data_keys
   before delete on bulwark.organizations

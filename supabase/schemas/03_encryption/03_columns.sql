@@ -1,9 +1,7 @@
--- Encrypted columns: declaring them, and asking whether the caller may have their values in the
--- open.
--- Protects against plaintext in a declared column: a check refuses it, whoever writes.
+-- Encrypted columns: declaring them, and authorizing access to their plaintext.
+-- Protects against plaintext in a declared column: a check constraint refuses it for every writer.
 -- SECURITY DEFINER: list_encrypted_columns, because the service role reads no table of
--- bulwark_private;
---   authorize_field_access, because clients may not write the log.
+-- bulwark_private; authorize_field_access, because clients may not write the log.
 
 create table bulwark_private.encrypted_columns (
   relation regclass not null,
@@ -18,8 +16,8 @@ create table bulwark_private.encrypted_columns (
   constraint encrypted_columns_normalization check (normalization in ('exact', 'folded'))
 );
 comment on table bulwark_private.encrypted_columns is
-  'The columns that hold ciphertext alone: whose they are, which row their values are bound to, and
-   the column beside that they are found by.';
+  'The declared columns, which contain only ciphertext: the column with the organization, the
+   primary key that values are bound to, and the column with the blind index.';
 alter table bulwark_private.encrypted_columns enable row level security;
 
 create function bulwark.declare_encrypted_column(
@@ -57,7 +55,7 @@ begin
   join pg_catalog.pg_index i on i.indrelid = c.oid and i.indisprimary
   join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey::int2[])
   where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence = 'p';
-  -- Values are bound to the key as text, so it has to have one spelling everywhere.
+  -- Values are bound to the key as text, so each key must have one spelling only.
   if v_keys <> 1 or v_key_type not in (
     'uuid', 'text', 'character varying', 'smallint', 'integer', 'bigint'
   ) then
@@ -90,7 +88,7 @@ begin
       using errcode = 'check_violation', detail = 'ENCRYPTION_PLAINTEXT_PRESENT',
             hint = 'Encrypt into a new column first';
   end;
-  -- What is still under an old key is found here, in order, at a cost of what there is of it.
+  -- Finds values under an old key in order, at a cost that depends on their number only.
   execute format(
     'create index if not exists %I on %s (substr(%I, 13, 22), %I)',
     bulwark_private.object_name(array[v_table, column_name], '_data_key_idx'), target,
@@ -105,7 +103,7 @@ begin
       'alter table %s add constraint %I check (%I ~ %L)', target, v_index_constraint,
       v_index_column, '^bwi1\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}$'
     );
-    -- With the key, so that a search reads its pages in order wherever it goes on.
+    -- Includes the primary key, so that a search can continue at any place in index order.
     execute format(
       'create index if not exists %I on %s (%I, %I)',
       bulwark_private.object_name(array[v_table, column_name], '_blind_idx'), target,
@@ -129,12 +127,12 @@ begin
 end;
 $$;
 comment on function bulwark.declare_encrypted_column(regclass, text, text, boolean, boolean) is
-  'Declares that a text column holds ciphertext alone: from now on a check refuses everything else,
-   and rotation re-encrypts it. organization_column (uuid) says whose key a row has; without it the
-   system''s. blind_index adds <column>_index to search by; fold lets it ignore case, form and outer
-   blanks. The table needs a primary key of one column: uuid, text or an integer. Errors:
-   ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN, ENCRYPTION_PLAINTEXT_PRESENT,
-   ENCRYPTION_INVALID_ARGUMENT.';
+  'Declares that a text column contains only ciphertext: a check constraint refuses everything else,
+   and rotation re-encrypts it. organization_column (uuid) is the column that determines the key;
+   without it the system''s key is used. blind_index adds <column>_index to search by; fold makes it
+   ignore case, Unicode form and outer blanks. The table needs a primary key of one column: uuid,
+   text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
+   ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
 
 create function bulwark.list_encrypted_columns(table_name text)
   returns table (
@@ -158,7 +156,7 @@ as $$
     and c.relname = list_encrypted_columns.table_name;
 $$;
 comment on function bulwark.list_encrypted_columns(text) is
-  'The declared columns of a table in schema public. For functions alone.';
+  'The declared columns of a table in schema public (service role only).';
 
 create function bulwark.authorize_field_access(
   action text,
@@ -203,10 +201,10 @@ begin
 end;
 $$;
 comment on function bulwark.authorize_field_access(text, text, text[], text[], uuid) is
-  'Whether the caller may have fields encrypted (encryption:encrypt) or decrypted or searched
-   (encryption:decrypt) in an organization (null: the system); where so, that it happens is on
-   record before it does. The function encryption asks it as the caller. Errors:
-   RBAC_PERMISSION_DENIED, ENCRYPTION_INVALID_ARGUMENT.';
+  'Whether the caller may encrypt fields (encryption:encrypt), or decrypt or search them
+   (encryption:decrypt), in an organization (null: the system). If so, writes an audit entry first.
+   The function encryption calls it as the caller. Errors: RBAC_PERMISSION_DENIED,
+   ENCRYPTION_INVALID_ARGUMENT.';
 
 select bulwark.enable_audit(
   'bulwark_private.encrypted_columns',

@@ -1,15 +1,15 @@
--- Rotation: a new version of a data key at once, and what is left to re-encrypt under the old one,
--- column by column. encryption_reencryption does it.
--- Protects against a rotation that quietly stops: how far each is can be asked.
+-- Rotation: creates a new version of a data key and queues the columns that are encrypted under the
+-- old one. encryption_reencryption processes them.
+-- Protects against a rotation that stops unnoticed: encryption_progress shows its state.
 -- SECURITY DEFINER: add_data_key and encryption_progress, because the service role writes no table
---   and reads none of bulwark_private.
+-- and reads none of bulwark_private.
 
 create type bulwark_private.reencryption_state as enum (
   'running', 'settling', 'done', 'incomplete'
 );
 comment on type bulwark_private.reencryption_state is
-  'Where a re-encryption is: at work, waiting until no function still writes under the old key, at
-   its end, or at its end with rows left that do not decrypt.';
+  'running; settling: waits until no function can still write under the old key; done; incomplete:
+   finished, with rows that cannot be decrypted.';
 
 create table bulwark_private.reencryptions (
   id bigint generated always as identity primary key,
@@ -17,7 +17,7 @@ create table bulwark_private.reencryptions (
   relation regclass not null,
   column_name text not null,
   state bulwark_private.reencryption_state not null default 'running',
-  -- The row that the next batch comes after; null: from the first.
+  -- The last row processed; null: none yet.
   place text,
   total bigint,
   done bigint not null default 0,
@@ -31,8 +31,8 @@ create table bulwark_private.reencryptions (
   constraint reencryptions_is_one_a_column unique (data_key_id, relation, column_name)
 );
 comment on table bulwark_private.reencryptions is
-  'What is left to do under a superseded data key, column by column, and how far it is. Not audited:
-   it says how far work is, not who may what.';
+  'Re-encryption work for a superseded data key, by column, and its progress. Not audited, because
+   it is only progress.';
 
 create table bulwark.reencryption_failures (
   id bigint generated always as identity primary key,
@@ -43,8 +43,8 @@ create table bulwark.reencryption_failures (
   constraint reencryption_failures_is_one_a_row unique (reencryption_id, row_key)
 );
 comment on table bulwark.reencryption_failures is
-  'Rows that do not decrypt, and why: altered, moved, or of another organization. They stay as they
-   are. Not audited: they say how far work is.';
+  'Rows that cannot be decrypted, and why: altered, moved, or of another organization. They are not
+   changed. Not audited, because it is only progress.';
 
 create index reencryptions_open_idx on bulwark_private.reencryptions (id)
   where state in ('running', 'settling');
@@ -57,7 +57,7 @@ insert into bulwark.settings (name, value, description) values
     'How long a function may still write under a superseded data key: '
       'its cache''s lifetime and more'),
   ('encryption.lease_seconds', '10',
-    'After how long a batch that nobody finished is given to somebody else');
+    'Seconds after which an unfinished batch is given to another worker');
 
 create function bulwark.add_data_key(
   key_id uuid,
@@ -80,8 +80,8 @@ begin
     raise exception 'Cannot add data key: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'ENCRYPTION_INVALID_ARGUMENT';
   end if;
-  -- Shared with deletions: keys of an organization that is going are destroyed with it. The
-  -- organization first, as where they are destroyed.
+  -- A shared lock against deletion, which destroys the organization's keys. Locks the organization
+  -- first, like the destruction, so that they cannot deadlock.
   perform from bulwark.organizations o where o.id = add_data_key.organization_id for key share;
   v_exists := found or add_data_key.organization_id is null;
   perform bulwark_private.lock_data_keys(add_data_key.organization_id);
@@ -108,8 +108,8 @@ begin
     key_id, add_data_key.organization_id, add_data_key.purpose::bulwark_private.data_key_purpose,
     after_version + 1, split_part(add_data_key.wrapped_key, '.', 2), add_data_key.wrapped_key
   );
-  -- Of all older keys: somebody may have written what he had long been given, or a column was
-  -- declared since. Where there is nothing, one look into an index says so.
+  -- All older keys are queued again, because values may have been written late or a column declared
+  -- since. Finding nothing costs one index look-up.
   insert into bulwark_private.reencryptions as r (data_key_id, relation, column_name)
   select k.id, e.relation, e.column_name
   from bulwark_private.encrypted_columns e
@@ -127,13 +127,13 @@ begin
 end;
 $$;
 comment on function bulwark.add_data_key(uuid, text, text, integer, uuid) is
-  'Makes a wrapped key the current one of an organization (null: the system), unless after_version
-   is no longer the current version: then false. What is under the old one is queued to be
-   re-encrypted. For functions alone. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
+  'Makes a wrapped key the current one of an organization (null: the system). Returns false if
+   after_version is no longer the current version. Queues values under the old key for
+   re-encryption. Service role only. Errors: ENCRYPTION_KEY_DESTROYED, RBAC_UNKNOWN_ORGANIZATION,
    ENCRYPTION_INVALID_ARGUMENT.';
 
--- The rows of a column that are under a key, in the order of an index. Index values begin with
--- their key's id, so that their own index serves.
+-- The rows of a column under a key, in index order. Index values begin with the id of their key, so
+-- the same index serves.
 create function bulwark.encryption_progress(organization_id uuid default null)
   returns table (
     of_organization uuid,
@@ -159,7 +159,7 @@ begin
   return query
     select k.organization_id, k.purpose::text, k.version, r.relation::text, r.column_name,
       r.state::text,
-      -- What its owner rewrote meanwhile is done as well.
+      -- Includes rows that were rewritten by others meanwhile.
       case when r.state in ('settling', 'done') then r.done else greatest(r.total, r.done) end,
       r.done,
       (select count(*) from bulwark.reencryption_failures f where f.reencryption_id = r.id),
@@ -173,6 +173,6 @@ begin
 end;
 $$;
 comment on function bulwark.encryption_progress(uuid) is
-  'How far re-encryption is, for each superseded key and column, the newest first: of an
-   organization (encryption:rotate there), or of all (null: system-wide). total is null until it has
-   begun. Errors: RBAC_PERMISSION_DENIED.';
+  'Progress of re-encryption by superseded key and column, newest first: of an organization
+   (encryption:rotate there), or of all (null: system-wide). total is null until it has started.
+   Errors: RBAC_PERMISSION_DENIED.';

@@ -1,9 +1,8 @@
--- Re-encryption: rows under a superseded data key, handed out and written back batch by batch.
--- Protects against a lost write (every change is compared with what was read) and a batch done half
--- (the place and the rows move in one transaction).
--- SECURITY DEFINER, each because the service role writes no table and reads none of
--- bulwark_private:
---   next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
+-- Re-encryption: hands out rows under a superseded data key in batches and writes them back.
+-- Protects against lost writes (each row is compared with the value that was read) and against
+-- half-done batches (progress and rows are written in one transaction).
+-- SECURITY DEFINER, because the service role writes no table and reads none of bulwark_private:
+-- next_reencryption_batch, apply_reencryption_batch, retry_reencryption.
 
 create function bulwark_private.stale_rows_query(reencryption_id bigint)
   returns text
@@ -96,7 +95,8 @@ begin
         )
       )
       and (r.leased_until is null or r.leased_until < clock_timestamp())
-    -- What was lent and never came back waits, so that one key that fails keeps no other waiting.
+    -- Work whose batch was lent and not returned comes last, so that a failing key does not delay
+    -- others.
     order by r.leased_until nulls first, r.id
     limit 1
     for update of r skip locked;
@@ -111,7 +111,7 @@ begin
       select from bulwark_private.data_keys k where k.id = v_work.data_key_id
         and k.state = 'destroyed'
     ) then
-      -- The table is gone, or whoever it was encrypted for was shredded.
+      -- The table was dropped, or the organization shredded.
       update bulwark_private.reencryptions r
       set state = 'done', finished_at = clock_timestamp(), updated_at = clock_timestamp()
       where r.id = v_work.id;
@@ -152,8 +152,8 @@ begin
     end if;
     if v_work.place is null
       or v_work.failed_in_pass > 0 and v_work.changed_in_pass + v_work.missed_in_pass = 0 then
-      -- Nothing is left that can be done. Functions that hold the old key may write a
-      -- little longer.
+      -- Nothing is left to do now, but functions with the old key in their cache may still write
+      -- under it.
       select k.superseded_at < clock_timestamp() - make_interval(
         secs => (bulwark_private.setting('encryption.settle_seconds'))::float8
       )
@@ -183,7 +183,7 @@ begin
         )
       );
     else
-      -- Another pass, for what was written behind this one.
+      -- Another pass, for rows written behind this one.
       update bulwark_private.reencryptions r
       set place = null, changed_in_pass = 0, missed_in_pass = 0, failed_in_pass = 0
       where r.id = v_work.id;
@@ -192,11 +192,11 @@ begin
 end;
 $$;
 comment on function bulwark.next_reencryption_batch(integer) is
-  'The next rows to re-encrypt, lent to the caller for a few seconds; no row where there is nothing
-   to do now. For functions alone. Errors: ENCRYPTION_INVALID_ARGUMENT.';
+  'The next rows to re-encrypt, lent to the caller for a few seconds; no row if there is no work.
+   Service role only. Errors: ENCRYPTION_INVALID_ARGUMENT.';
 
--- Compared and swapped: a row that changed since it was read stays as it is now, and whoever holds
--- its lock is not waited for. The next pass finds it where it is still under the old key.
+-- Compare and swap: a row that changed since it was read is skipped, and so is a locked row. The
+-- next pass finds it if it is still under the old key.
 create function bulwark_private.swap_rows_statement(reencryption_id bigint)
   returns text
   language plpgsql
@@ -263,7 +263,7 @@ begin
     and r.place is not distinct from apply_reencryption_batch.place
   for update;
   if not found then
-    -- Somebody else was given the batch meanwhile and has finished it.
+    -- The loan expired, and another worker has finished the batch.
     return 0;
   end if;
   v_statement := bulwark_private.swap_rows_statement(v_work.id);
@@ -288,9 +288,9 @@ begin
 end;
 $$;
 comment on function bulwark.apply_reencryption_batch(bigint, text, jsonb, jsonb, text) is
-  'Writes a batch and moves on, both or neither: changes are {k: primary key, c: ciphertext as it
-   was read, n: the new one, i: the new blind index}. Only declared columns, only where the old
-   value is still there. Returns how many rows changed. For functions alone.';
+  'Writes a batch and its progress in one transaction. changes are {k: primary key, c: ciphertext
+   that was read, n: new ciphertext, i: new blind index}. Changes only declared columns, and only
+   where the old value is unchanged. Returns the number of changed rows. Service role only.';
 
 create function bulwark.retry_reencryption()
   returns integer
@@ -314,4 +314,4 @@ begin
 end;
 $$;
 comment on function bulwark.retry_reencryption() is
-  'Begins anew what ended incomplete, once its rows were seen to. For functions alone.';
+  'Restarts incomplete re-encryptions, after their rows were fixed (service role only).';

@@ -1,9 +1,8 @@
--- Wrapping: which key-encryption key wraps data keys, and their way from one to the next.
--- Protects against a data key that is left under a key-encryption key nobody has any more: how many
--- each still wraps can be asked. The keys themselves never come here.
--- SECURITY DEFINER, each because the service role writes no table and reads none of
--- bulwark_private:
---   choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status.
+-- Wrapping: the key-encryption keys of data keys, and rewrapping data keys under another one.
+-- Protects against removing a key-encryption key that is still needed: key_encryption_status counts
+-- its data keys. The keys themselves never enter the database.
+-- SECURITY DEFINER, because the service role writes no table and reads none of bulwark_private:
+-- choose_key_encryption_key, data_keys_to_rewrap, rewrap_data_keys, key_encryption_status.
 
 create function bulwark.choose_key_encryption_key(key_id text)
   returns void
@@ -15,7 +14,7 @@ as $$
 begin
   perform from bulwark_private.key_encryption_keys k where k.id = key_id for update;
   if not found then
-    raise exception 'Cannot choose key-encryption key: none is registered by that id'
+    raise exception 'Cannot choose key-encryption key: the id is not registered'
       using errcode = 'PT404', detail = 'ENCRYPTION_UNKNOWN_KEY';
   end if;
   update bulwark_private.key_encryption_keys k set is_current = false
@@ -25,7 +24,7 @@ begin
 end;
 $$;
 comment on function bulwark.choose_key_encryption_key(text) is
-  'Wraps new data keys under another key-encryption key from now on. For functions alone. Errors:
+  'Wraps new data keys under this key-encryption key from now on (service role only). Errors:
    ENCRYPTION_UNKNOWN_KEY.';
 
 create function bulwark.data_keys_to_rewrap(kek text, batch_size integer default 100)
@@ -48,7 +47,7 @@ as $$
   limit least(batch_size, 1000);
 $$;
 comment on function bulwark.data_keys_to_rewrap(text, integer) is
-  'Data keys that are wrapped by another key-encryption key than this one. For functions alone.';
+  'Data keys that are wrapped by another key-encryption key (service role only).';
 
 create function bulwark.rewrap_data_keys(changes jsonb)
   returns integer
@@ -69,8 +68,8 @@ begin
 end;
 $$;
 comment on function bulwark.rewrap_data_keys(jsonb) is
-  'Writes rewrapped data keys: {id, c: as it was read, n: wrapped anew}, where the old one is still
-   there. Returns how many changed. For functions alone.';
+  'Writes rewrapped data keys: {id, c: wrapped key that was read, n: new one}, only where the old
+   one is unchanged. Returns the number changed. Service role only.';
 
 create function bulwark.key_encryption_status()
   returns table (id text, is_current boolean, derivation text, data_keys bigint)
@@ -90,6 +89,6 @@ begin
 end;
 $$;
 comment on function bulwark.key_encryption_status() is
-  'Which key-encryption keys are registered and how many data keys each still wraps: one that wraps
-   none may leave the secrets. Needs encryption:rotate system-wide. Errors:
+  'The registered key-encryption keys and the number of data keys that each wraps. A key that wraps
+   none may be removed from the secrets. Needs encryption:rotate system-wide. Errors:
    RBAC_PERMISSION_DENIED.';

@@ -1,6 +1,6 @@
--- Encryption schedule: re-encryption goes on with nobody calling.
--- Protects against a rotation that is begun and forgotten.
--- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+-- Encryption schedule: continues re-encryption regularly.
+-- Protects against a rotation that is started and never finished.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as the role that scheduled them.
 
 create function bulwark_private.request_encryption_work()
   returns bigint
@@ -18,8 +18,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.request_encryption_work() is
-  'Asks the function encryption by pg_net to go on re-encrypting, where there is something to do:
-   returns the request''s id, else null. Errors: SCHEDULER_NOT_CONFIGURED.';
+  'Calls the function encryption through pg_net to continue re-encryption, if there is work. Returns
+   the request''s id, else null. Errors: SCHEDULER_NOT_CONFIGURED.';
 
 insert into bulwark_private.jobs (name, every, local_every, command, function_path) values
   (

@@ -1,4 +1,4 @@
--- What is open to whom of encryption. Everything else is revoked by the build.
+-- Encryption: grants. The build revokes everything else.
 
 grant execute on function
   bulwark.encryption_progress(uuid),

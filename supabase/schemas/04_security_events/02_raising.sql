@@ -6,7 +6,7 @@
 
 insert into bulwark.settings (name, value, description) values
   ('security.open_events_about_nobody', '1000',
-    'How many events of one type are open that concern no user and no organization');
+    'Maximum number of open events of one type without user and organization');
 
 create table bulwark_private.security_event_echoes (
   id bigint generated always as identity primary key,

@@ -23,7 +23,7 @@ begin
       )
     end
   ) then
-    raise exception 'Cannot change the security event: there is none here that you may see'
+    raise exception 'Cannot change the security event: it does not exist or you may not see it'
       using errcode = 'PT404', detail = 'SECURITY_EVENT_NOT_FOUND';
   end if;
   if v_event.organization_id is not null then
@@ -57,7 +57,7 @@ begin
   if v_event.resolved_at is not null then
     raise exception 'Cannot change the security event: it is resolved'
       using errcode = 'PT409', detail = 'SECURITY_EVENT_RESOLVED',
-            hint = 'Should it happen again, another one is raised';
+            hint = 'If it happens again, a new event is raised';
   end if;
   return v_event;
 end;
@@ -86,7 +86,7 @@ begin
         and g.role_id = bulwark_private.super_admin_role()
     )
   ) then
-    raise exception 'Cannot assign the security event: they could not read it'
+    raise exception 'Cannot assign the security event: the assignee may not read it'
       using errcode = 'invalid_parameter_value', detail = 'SECURITY_INVALID_ASSIGNEE',
             hint = 'Choose a member who holds security:read';
   end if;

@@ -97,15 +97,15 @@ alter table bulwark_private.api_key_uses enable row level security;
 
 insert into bulwark.settings (name, value, description) values
   ('api_keys.prefix', '"bwk"',
-    'What every API key begins with: 2 to 12 letters by which scanners recognize it'),
+    'Prefix of every API key: 2 to 12 letters by which scanners recognize it'),
   ('api_keys.environments', '["live", "test"]', 'The environments that a key can be issued for'),
-  ('api_keys.default_days', '90', 'For how long a key is issued where nobody says'),
-  ('api_keys.max_days', '365', 'For how long a key is issued at most'),
-  ('api_keys.max_overlap_days', '30', 'For how long a rotated key goes on at most'),
-  ('api_keys.limit_per_owner', '50', 'How many keys in force one member has in an organization'),
+  ('api_keys.default_days', '90', 'Default lifetime of a key in days'),
+  ('api_keys.max_days', '365', 'Maximum lifetime of a key in days'),
+  ('api_keys.max_overlap_days', '30', 'Longest overlap of a rotated key in days'),
+  ('api_keys.limit_per_owner', '50', 'Maximum keys in force of one member in an organization'),
   ('api_keys.rate_limit_rules', '["api_strict", "api_default", "api_relaxed"]',
-    'Among which rules whoever issues a key chooses its own'),
-  ('api_keys.use_precision_seconds', '60', 'How exactly the last use of a key is known');
+    'The rate limit rules that an issuer of a key can choose from'),
+  ('api_keys.use_precision_seconds', '60', 'Precision of the last use of a key in seconds');
 
 create function bulwark_private.api_user_role()
   returns uuid

@@ -84,7 +84,7 @@ begin
   end if;
   perform bulwark_private.require_permission_to_act('api_key:create', organization_id);
   if bulwark_private.user_permits(v_user, 'api_key:create', organization_id) is not true then
-    raise exception 'Cannot issue an API key: its owner is a person who may issue it'
+    raise exception 'Cannot issue an API key: the caller is not a signed-in person'
       using errcode = 'insufficient_privilege', detail = 'RBAC_PERMISSION_DENIED';
   end if;
   if coalesce(
@@ -99,7 +99,7 @@ begin
   ) is not true then
     raise exception 'Cannot issue an API key: the organization does not allow any'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_NOT_ALLOWED',
-            hint = 'Whoever holds settings:write decides that with set_api_key_policy';
+            hint = 'A member with settings:write can allow them with set_api_key_policy';
   end if;
   if bulwark_private.mfa_is_required_in(organization_id) then
     perform bulwark_private.require_step_up();
@@ -128,7 +128,7 @@ begin
     days => least(v_days, (bulwark_private.setting('api_keys.default_days'))::bigint)::integer
   ));
   if wanted <= now() or wanted > now() + make_interval(days => v_days::integer, mins => 5) then
-    raise exception 'Cannot issue an API key: it ends within % days', v_days
+    raise exception 'Cannot issue an API key: it must expire within % days', v_days
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_EXPIRY';
   end if;
   return wanted;
@@ -165,7 +165,7 @@ begin
     end;
     -- IPv6 callers are identified by their /64, so a narrower network would never match.
     if v_network is null or (family(v_network) = 6 and masklen(v_network) > 64) then
-      raise exception 'Cannot issue an API key: a network is none, or an IPv6 one narrower than /64'
+      raise exception 'Cannot issue an API key: a network is invalid or narrower than /64 of IPv6'
         using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_NETWORK',
               hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
     end if;
@@ -199,14 +199,14 @@ begin
     ) then
       raise exception 'Cannot issue an API key: % is not for programs', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_FOR_PROGRAMS',
-              hint = 'The role api_user holds what programs may';
+              hint = 'API keys can have the permissions of the role api_user';
     end if;
     if bulwark_private.session_permits(
       bulwark.current_person(), v_scope, organization_id
     ) is not true then
       raise exception 'Cannot issue an API key: you do not hold % yourself', v_scope
         using errcode = 'insufficient_privilege', detail = 'API_KEY_SCOPE_NOT_HELD',
-              hint = 'A key may no more than whoever issues it';
+              hint = 'A key cannot have more permissions than its issuer';
     end if;
   end loop;
   return array(select distinct s from unnest(scopes) as s order by s);
@@ -239,7 +239,7 @@ begin
       and k.owner_id = require_room_for_key.owner_id
       and (k.revoked_at is null or k.created_at > now() - interval '1 hour')
   ) then
-    raise exception 'Cannot issue an API key: you have as many as one member may have'
+    raise exception 'Cannot issue an API key: you have reached the limit'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_TOO_MANY',
             hint = 'Revoke those that are not needed any more, and issue fewer an hour';
   end if;
@@ -333,7 +333,7 @@ begin
   end if;
   perform bulwark_private.require_rate_limit_rule(rate_limit_rule);
   if not bulwark_private.setting('api_keys.rate_limit_rules') ? rate_limit_rule then
-    raise exception 'Cannot issue an API key: its rate is limited by another rule'
+    raise exception 'Cannot issue an API key: this rate limit rule cannot be chosen'
       using errcode = 'insufficient_privilege', detail = 'API_KEY_RULE_NOT_OPEN',
             hint = 'The setting api_keys.rate_limit_rules lists those that can be chosen';
   end if;

@@ -11,7 +11,7 @@ create function bulwark_private.api_key_not_found()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  raise exception 'Cannot find the API key: there is none here that you may see'
+  raise exception 'Cannot find the API key: it does not exist or you may not see it'
     using errcode = 'PT404', detail = 'API_KEY_NOT_FOUND';
 end;
 $$;

@@ -330,7 +330,7 @@ declare
   v_report jsonb;
 begin
   if jsonb_typeof(reports) is distinct from 'array' or jsonb_array_length(reports) > 1000 then
-    raise exception 'Cannot take the report: it is no list of at most 1000'
+    raise exception 'Cannot take the report: it is not a list of at most 1000 entries'
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_INVALID_REPORT';
   end if;
   -- In order of the hash, so that two reports of the same keys cannot deadlock.

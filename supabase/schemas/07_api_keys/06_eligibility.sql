@@ -94,7 +94,7 @@ create function bulwark_private.api_key_eligibility_problems(target regclass, co
 as $$
   select
     'API_KEY_TABLE_WITHOUT_RLS',
-    format('%s is no table with row-level security that lasts', target),
+    format('%s is not a permanent table with row-level security', target),
     'Enable row level security on it, and give it policies of its own'
   where not exists (
     select from pg_catalog.pg_class c
@@ -104,7 +104,7 @@ as $$
   union all
   select
     'API_KEY_TABLE_OF_BULWARK', format('%s is Bulwark''s own', target),
-    'What is in it programs are told by functions'
+    'Programs get its contents from functions'
   where bulwark_private.is_of_bulwark(target)
   union all
   select
@@ -118,18 +118,18 @@ as $$
   select
     'API_KEY_TABLE_NEEDS_MFA',
     case
-      when g = target then format('%s asks for a second factor', target)
-      else format('%s leads around the second factor that %s asks for', target, g)
+      when g = target then format('%s has an MFA requirement', target)
+      else format('%s would bypass the MFA requirement of %s', target, g)
     end,
-    'A key never passes where a second factor is required'
+    'A key never counts as a second factor'
   from bulwark_private.mfa_required_tables_behind(target, commands) as g
   union all
   -- Recognizes an MFA requirement in the host application's own policies by the functions and
   -- claims it uses.
   select
     'API_KEY_TABLE_NEEDS_MFA',
-    format('people have %s on %s after a second factor alone', upper(c.command), target),
-    'A key never passes where a second factor is required'
+    format('people need a second factor for %s on %s', upper(c.command), target),
+    'A key never counts as a second factor'
   from unnest(commands) as c (command)
   where (
     select bool_and(
@@ -145,8 +145,8 @@ as $$
   union all
   select
     'API_KEY_RESTRICTION_UNCLEAR',
-    format('the restrictive policy %I of %s asks more than the row', p.polname, target),
-    'Write it for roles by name, api_key among them, if it holds for keys as it is'
+    format('the restrictive policy %I of %s depends on more than the row', p.polname, target),
+    'If it is right for keys as it is, write it for named roles, api_key among them'
   from pg_catalog.pg_policy p
   where p.polrelid = target
     and not p.polpermissive
@@ -159,18 +159,18 @@ as $$
   union all
   select
     'API_KEY_TABLE_OPEN_OTHERWISE', format('the rules of %s act with its owner''s rights', target),
-    'Make a trigger of the rule'
+    'Replace the rule by a trigger'
   where exists (select from pg_catalog.pg_rewrite w where w.ev_class = target and w.ev_type <> '1')
   union all
   select
     'API_KEY_TABLE_OPEN_OTHERWISE', format('API keys have the rights of the owner of %s', target),
-    'No policy binds the owner of a table'
+    'Policies do not apply to the owner of a table'
   from pg_catalog.pg_class c
   where c.oid = target and pg_has_role('api_key', c.relowner, 'usage')
   union all
   select distinct
     'API_KEY_TABLE_OPEN_OTHERWISE',
-    format('%s lets API keys %s, which no policy binds', target, lower(g.privilege_type)),
+    format('%s lets API keys %s, to which policies do not apply', target, lower(g.privilege_type)),
     'Revoke it from public and from api_key'
   from (
     select c.relacl from pg_catalog.pg_class c where c.oid = target

@@ -111,7 +111,7 @@ begin
       using errcode = 'wrong_object_type', detail = v_problem.code, hint = v_problem.hint;
   end loop;
   if v_derived is null then
-    raise exception 'Cannot admit API keys: no policy of % is a permission alone', target
+    raise exception 'Cannot admit API keys: no policy of % is a plain permission', target
       using errcode = 'invalid_parameter_value', detail = 'API_KEY_NOTHING_TO_ADMIT',
             hint = 'Name the permissions: read_permission, write_permission, delete_permission';
   end if;
@@ -122,7 +122,7 @@ begin
   if bulwark_private.api_key_privileges(target) <> '[]' then
     raise exception 'Cannot admit API keys: % or its sequences are granted to them already', target
       using errcode = 'wrong_object_type', detail = 'API_KEY_TABLE_OPEN_OTHERWISE',
-            hint = 'Revoke it from api_key: an admission grants what it opens, and no more';
+            hint = 'Revoke it from api_key: admit_api_keys makes all grants itself';
   end if;
   foreach v_command in array '{select, insert, update, delete}'::text[] loop
     if v_derived -> 'commands' ? v_command then
@@ -271,14 +271,14 @@ as $$
     select 'its policies or privileges have changed: admit API keys again'
     where bulwark_private.api_key_derivation(a.relation, a.options) is distinct from a.derived
     union all
-    select 'what admits and bounds API keys has changed: admit them again'
+    select 'the policies or privileges of API keys have changed: admit them again'
     where bulwark_private.api_key_access_state(a.relation) is distinct from a.made
   ) p
   union all
   select o::text, 'open to API keys without having been admitted'
   from bulwark_private.unlisted_api_key_access() as o
   union all
-  select null, 'the role api_key has rights of its own, or another role''s'
+  select null, 'the role api_key has attributes or memberships that it must not have'
   from pg_catalog.pg_roles r
   where r.rolname = 'api_key'
     and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole or r.rolreplication
@@ -289,7 +289,7 @@ as $$
   where m.roleid = 'api_key'::regrole
     and m.member in ('anon'::regrole, 'authenticated'::regrole)
   union all
-  select null, 'tables made later will be open to API keys, by default privileges'
+  select null, 'default privileges open future tables to API keys'
   where exists (
     select from pg_catalog.pg_default_acl d
     cross join pg_catalog.aclexplode(d.defaclacl) as g

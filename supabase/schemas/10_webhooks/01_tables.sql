@@ -157,11 +157,11 @@ create policy "Members read webhook endpoints of organizations where they may"
     or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
-create policy "Whoever reads an endpoint reads its subscriptions"
+create policy "Readers of an endpoint read its subscriptions"
   on bulwark.webhook_subscriptions for select to authenticated
   using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
 
-create policy "Whoever reads an endpoint reads how it is doing"
+create policy "Readers of an endpoint read its health"
   on bulwark.webhook_endpoint_health for select to authenticated
   using (endpoint_id in (select e.id from bulwark.webhook_endpoints e));
 
@@ -201,7 +201,7 @@ insert into bulwark.settings (name, value, description) values
     'How often a delivery is attempted before it is a dead letter'
   ),
   ('webhooks.retry_base_seconds', '5', 'The wait after the first failed attempt'),
-  ('webhooks.retry_factor', '3', 'By what each further wait is longer'),
+  ('webhooks.retry_factor', '3', 'Factor of each further wait'),
   ('webhooks.retry_maximum_seconds', '28800', 'The longest wait between two attempts'),
   (
     'webhooks.disable_after_failures', '50',

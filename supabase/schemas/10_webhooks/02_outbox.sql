@@ -125,7 +125,7 @@ create policy "Members read deliveries of what they may read, where they may"
   );
 
 -- Not "in": that would read every visible delivery to show one attempt.
-create policy "Whoever reads a delivery reads its attempts"
+create policy "Readers of a delivery read its attempts"
   on bulwark.webhook_attempts for select to authenticated
   using (
     exists (select from bulwark.webhook_deliveries d where d.id = webhook_attempts.delivery_id)
@@ -153,7 +153,7 @@ comment on function bulwark_private.webhook_resource_key(text, text) is
 create function bulwark_private.webhooks_take_audit_entries()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever causes an event may not write the outbox
+  security definer            -- definer because users who cause events may not write the outbox
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -204,7 +204,7 @@ comment on function bulwark_private.webhooks_take_audit_entries() is
 create function bulwark_private.webhooks_take_security_event()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever causes an event may not write the outbox
+  security definer            -- definer because users who cause events may not write the outbox
   set search_path = pg_catalog, pg_temp
 as $$
 declare

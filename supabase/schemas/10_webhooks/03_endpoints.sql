@@ -64,7 +64,7 @@ begin
   perform bulwark_private.require_caller();
   select * into v_endpoint from bulwark.webhook_endpoints e where e.id = endpoint_id;
   if not found or bulwark_private.sees_webhooks(v_endpoint.organization_id) is not true then
-    raise exception 'Cannot find the webhook endpoint: there is none here that you may see'
+    raise exception 'Cannot find the webhook endpoint: it does not exist or you may not see it'
       using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_ENDPOINT';
   end if;
   perform bulwark_private.require_webhook_rights(
@@ -138,7 +138,7 @@ begin
         )
         or s - '{pattern,minimum_severity}'::text[] <> '{}'
     ) then
-    raise exception 'Cannot subscribe: a list of 1 to 50 patterns with severities is wanted'
+    raise exception 'Cannot subscribe: subscriptions are a list of 1 to 50 patterns with severities'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_SUBSCRIPTION',
             hint = '[{"pattern": "audit.authz.*", "minimum_severity": "warning"}]';
   end if;
@@ -222,14 +222,14 @@ begin
     select count(*) from bulwark.webhook_endpoints e
     where e.organization_id is not distinct from create_webhook_endpoint.organization_id
   ) >= (bulwark_private.setting('webhooks.maximum_endpoints'))::integer then
-    raise exception 'Cannot create webhook endpoint: there are as many as there may be'
+    raise exception 'Cannot create webhook endpoint: the limit is reached'
       using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_ENDPOINTS',
             hint = 'Delete one first; the limit is the setting webhooks.maximum_endpoints';
   end if;
   if exists (
     select from bulwark.webhook_deliveries d where d.endpoint_id = create_webhook_endpoint.id
   ) then
-    raise exception 'Cannot create webhook endpoint: there was one with this id'
+    raise exception 'Cannot create webhook endpoint: the id was used before'
       using errcode = 'unique_violation', detail = 'WEBHOOK_ID_TAKEN';
   end if;
   insert into bulwark.webhook_endpoints (

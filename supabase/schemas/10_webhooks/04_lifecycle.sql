@@ -59,7 +59,7 @@ declare
   v_until timestamptz;
 begin
   if not bulwark_private.lasts_up_to(overlap, '7 days') then
-    raise exception 'Cannot rotate the secret: the overlap is not between nothing and 7 days'
+    raise exception 'Cannot rotate the secret: the overlap is not between 0 and 7 days'
       using errcode = 'invalid_parameter_value', detail = 'WEBHOOK_INVALID_OVERLAP';
   end if;
   v_until := clock_timestamp() + overlap;
@@ -69,7 +69,7 @@ begin
     select count(*) from bulwark_private.webhook_secrets s
     where s.endpoint_id = rotate_webhook_secret.endpoint_id
   ) >= 5 then
-    raise exception 'Cannot rotate the secret: five sign already'
+    raise exception 'Cannot rotate the secret: five secrets are valid already'
       using errcode = 'PT409', detail = 'WEBHOOK_TOO_MANY_SECRETS',
             hint = 'Wait until one has expired';
   end if;

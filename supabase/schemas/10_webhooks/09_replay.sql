@@ -16,7 +16,7 @@ begin
   select * into v_delivery
   from bulwark.webhook_deliveries d where d.id = replay_webhook_delivery.delivery_id;
   if not found or bulwark_private.sees_webhooks(v_delivery.organization_id) is not true then
-    raise exception 'Cannot replay the delivery: there is none here that you may see'
+    raise exception 'Cannot replay the delivery: it does not exist or you may not see it'
       using errcode = 'PT404', detail = 'WEBHOOK_UNKNOWN_DELIVERY';
   end if;
   perform bulwark_private.take_webhook_endpoint(v_delivery.endpoint_id, false);
@@ -106,7 +106,7 @@ begin
       and d.source = 'test'
       and d.occurred_at > clock_timestamp() - interval '1 minute'
   ) >= (bulwark_private.setting('webhooks.tests_per_minute'))::integer then
-    raise exception 'Cannot send a sample: there were as many in this minute as there may be'
+    raise exception 'Cannot send a sample: the limit of this minute is reached'
       using errcode = 'PT429', detail = 'WEBHOOK_TOO_MANY_TESTS', hint = 'Try again in a minute';
   end if;
   insert into bulwark.webhook_deliveries (

@@ -6,11 +6,11 @@
 insert into bulwark.settings (name, value, description) values
   (
     'webhooks.interval_seconds', '10',
-    'How often the scheduler has deliveries made; call bulwark.schedule_jobs after a change'
+    'Seconds between two deliveries by the scheduler; call bulwark.schedule_jobs after a change'
   ),
   (
     'webhooks.workers', '1',
-    'How many workers the scheduler starts each time, each a request of its own to the function'
+    'How many workers the scheduler starts each time, each by its own request'
   );
 
 create function bulwark_private.request_webhook_deliveries()

@@ -96,7 +96,7 @@ $$;
 -- a key
 select is(
   pg_temp.issue('admin@acme.test', 'both', '{analytics:read,analytics:write,analytics:read}'),
-  'no error', 'KEY-01: whoever holds api_key:create issues a key'
+  'no error', 'KEY-01: a member with api_key:create issues a key'
 );
 select is(
   pg_temp.issue('admin@acme.test', 'reader', '{analytics:read}'), 'no error', 'KEY-01: or more'

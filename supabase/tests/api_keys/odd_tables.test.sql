@@ -91,7 +91,7 @@ select is(
 );
 select is(
   tests.key_problems_after('select bulwark.require_mfa(''public.part_2_2'')'),
-  'public.parts: public.parts leads around the second factor that public.part_2_2 asks for',
+  'public.parts: public.parts would bypass the MFA requirement of public.part_2_2',
   'KEY-94: one that asks for a second factor is noticed, over generations'
 );
 select bulwark.require_mfa('public.part_2_2');
@@ -110,7 +110,7 @@ alter table public.part_3 alter id set not null;
 select is(
   tests.key_problems_after(
     'alter table public.parts attach partition public.part_3 for values in (3)'
-  ), 'public.part_3: public.part_3 leads around the second factor that public.parts asks for',
+  ), 'public.part_3: public.part_3 would bypass the MFA requirement of public.parts',
   'KEY-94: once it is one, of a parent that asks for a second factor, that is noticed'
 );
 select bulwark.expel_api_keys('public.part_3');
@@ -135,7 +135,7 @@ select is(
 select bulwark.require_mfa('public.daughters');
 select is(
   tests.key_problems(),
-  'public.mothers: public.mothers leads around the second factor that public.daughters asks for',
+  'public.mothers: public.mothers would bypass the MFA requirement of public.daughters',
   'KEY-94: a child that asks for a second factor is noticed'
 );
 select bulwark.require_mfa('public.mothers');
@@ -168,7 +168,7 @@ select is(
     'alter table public.payouts add foreign key (order_id) references public.orders
      on delete set null'
   ),
-  'public.orders: public.orders leads around the second factor that public.payouts asks for',
+  'public.orders: public.orders would bypass the MFA requirement of public.payouts',
   'KEY-98: a foreign key that deletes or empties rows there is noticed'
 );
 drop table public.payouts;
@@ -267,7 +267,7 @@ select is(
 );
 select is(
   tests.key_problems_after('grant update on sequence public.counted_id_seq to api_key'),
-  'public.counted: what admits and bounds API keys has changed: admit them again',
+  'public.counted: the policies or privileges of API keys have changed: admit them again',
   'KEY-98: and what a sequence of an admitted table grants is noticed'
 );
 drop table public.counted;

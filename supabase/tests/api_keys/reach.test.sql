@@ -94,7 +94,7 @@ select is(
     'sub', tests.user_id('analyst@acme.test'),
     'session_id', tests.session_of(tests.user_id('analyst@acme.test')),
     'api_key_id', (select id from key))),
-  'user analyst', 'KEY-96: whoever''s token claims a key is recorded as who they are'
+  'user analyst', 'KEY-96: a person whose token claims a key is recorded as themselves'
 );
 select is(
   pg_temp.writes('authenticated', jsonb_build_object(
@@ -108,7 +108,7 @@ select is(
 select is(
   pg_temp.writes('api_key', jsonb_build_object(
     'sub', tests.user_id('analyst@acme.test'), 'api_key_id', (select id from key))),
-  'api_key the key', 'KEY-96: a key is recorded as the key, whomever its token names beside it'
+  'api_key the key', 'KEY-96: a key is recorded as the key, also if its token names a person'
 );
 select is(
   pg_temp.writes('api_key', jsonb_build_object('sub', tests.user_id('analyst@acme.test'))),

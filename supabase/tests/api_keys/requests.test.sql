@@ -152,7 +152,7 @@ select results_eq(
      where own.name = 'strict' order by r.role $$,
   $$ values ('api_key', false, true), ('authenticated', false, true),
             ('service_role', false, true) $$,
-  'KEY-65: a token comes before a key, whoever''s it is'
+  'KEY-65: any token takes precedence over a key'
 );
 
 -- Malformed spellings of a key.

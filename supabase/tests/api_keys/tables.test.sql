@@ -144,13 +144,13 @@ select is(
 )
 from (values
   ('drop policy bulwark_api_key_restrictive_select on public.notes',
-    'what admits and bounds API keys has changed', 'them'),
+    'the policies or privileges of API keys have changed', 'them'),
   ('alter policy bulwark_api_key_restrictive_select on public.notes using (true)',
-    'what admits and bounds API keys has changed', 'them'),
+    'the policies or privileges of API keys have changed', 'them'),
   ('alter policy bulwark_api_key_copy_1 on public.notes to anon',
-    'what admits and bounds API keys has changed', 'them'),
+    'the policies or privileges of API keys have changed', 'them'),
   ('grant delete on public.notes to api_key',
-    'what admits and bounds API keys has changed', 'them'),
+    'the policies or privileges of API keys have changed', 'them'),
   ('create policy "Nor drafts" on public.notes as restrictive for select to authenticated
     using (body is not null)', 'its policies or privileges have changed', 'API keys'),
   ('revoke insert (body) on public.notes from authenticated',

@@ -1,4 +1,4 @@
--- Declared columns whose names are long or alike: each has checks and indexes of its own.
+-- Declared columns with long or similar names: each has its own checks and indexes.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(12);
@@ -48,7 +48,7 @@ select is(
   3::bigint, 'ENC-47: the column that is searched is the one that is there'
 );
 
--- Tables and columns that read alike when they are joined.
+-- Tables and columns whose joined names are equal.
 create table public.a_b (id uuid primary key, c text);
 create table public.a (id uuid primary key, b_c text);
 select bulwark.declare_encrypted_column('public.a_b', 'c');

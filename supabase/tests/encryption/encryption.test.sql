@@ -1,5 +1,4 @@
--- Encryption in the database: who reaches keys, what a declared column refuses,
--- rotation, shredding.
+-- Encryption in the database: access to keys, declared columns, rotation, shredding.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(50);
@@ -17,7 +16,7 @@ select bulwark.declare_encrypted_column(
   'public.people', 'email', organization_column => 'organization_id', blind_index => true
 );
 
--- What stands for a value under a key here: the database looks at nothing but its form.
+-- A stand-in for a value under a key: the database checks only its form.
 create function tests.ciphertext(key uuid, filler text default 'A')
   returns text language sql as $$
   select 'bw1.a256gcm.'
@@ -68,7 +67,7 @@ select is(
 create table public.by_day (day timestamptz primary key, note text);
 select is(
   tests.error($$ select bulwark.declare_encrypted_column('public.by_day', 'note') $$),
-  '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: whose text is the same whoever writes it'
+  '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: nor a type of several spellings'
 );
 drop table public.by_day;
 select is(
@@ -86,11 +85,11 @@ select isnt_empty(
   'ENC-11: that a column was declared is on record'
 );
 
--- Of all columns that are declared, those made here are looked at.
+-- Only the columns declared here are tested.
 delete from bulwark_private.encrypted_columns c
   where c.relation::text ~ '^(bulwark\.)?webhook_|^bulwark_private\.';
 
--- clients reach no key
+-- clients have no access to keys
 select set_eq(
   $$ select p.proname::text from pg_proc p
      where p.pronamespace = 'bulwark'::regnamespace
@@ -110,7 +109,7 @@ select is(
   '42501', 'ENC-14: the service role reads wrapped keys through functions alone'
 );
 
--- keys, as functions make them
+-- keys, created as functions do
 select tests.act_as_role('service_role');
 select bulwark.register_key_encryption_key('k1', 'raw', 'check');
 select bulwark.register_key_encryption_key('k1', 'raw', 'another');
@@ -137,7 +136,7 @@ select ok(
   not bulwark.add_data_key(
     tests.key(9), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')
   ),
-  'ENC-19: whoever comes second adds nothing'
+  'ENC-19: the second of two callers adds nothing'
 );
 select is(
   tests.error($$ select bulwark.add_data_key(
@@ -212,7 +211,7 @@ select is(
 select is_empty(
   $$ select from bulwark.next_reencryption_batch(2) $$, 'ENC-29: a batch that is lent is lent once'
 );
--- Somebody writes one of the two rows meanwhile.
+-- A concurrent write to one of the two rows.
 select tests.act_as_owner();
 update public.people set email = tests.ciphertext(tests.key(3), 'M')
 where id = (select (batch -> 0 ->> 'k')::bigint from batch);
@@ -306,7 +305,7 @@ select results_eq(
   $$ select state, total, done, failed
      from bulwark.encryption_progress(tests.organization_id('acme')) $$,
   $$ values ('incomplete', 5::bigint, 1::bigint, 3::bigint) $$,
-  'ENC-37: whoever may rotate sees how far it is, and what failed'
+  'ENC-37: encryption:rotate shows progress and failures'
 );
 select tests.act_as_owner();
 savepoint stuck;

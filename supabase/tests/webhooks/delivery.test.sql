@@ -129,7 +129,7 @@ select tests.act_as('admin@globex.test');
 select is_empty('select from bulwark.webhook_deliveries', 'WHK-29: and of no other');
 select tests.act_as('viewer@acme.test');
 select is_empty(
-  'select from bulwark.webhook_deliveries', 'WHK-29: whoever lacks webhook:read sees none'
+  'select from bulwark.webhook_deliveries', 'WHK-29: without webhook:read none is visible'
 );
 select tests.act_as_owner();
 delete from bulwark.webhook_deliveries where endpoint_id = tests.e();
@@ -474,7 +474,7 @@ select bulwark.grant_role(
 select tests.act_as('stranger@bulwark.test');
 select is(
   (select array_agg(distinct d.source::text) from bulwark.webhook_deliveries d), '{test}',
-  'WHK-64: whoever may read webhooks and not the log sees no deliveries of its entries'
+  'WHK-64: without audit:read no delivery of a log entry is visible'
 );
 select is_empty(
   'select from bulwark.webhook_attempts', 'WHK-64: nor what receivers answered to them'
@@ -483,7 +483,7 @@ select tests.act_as('admin@acme.test');
 select ok(
   exists (select from bulwark.webhook_deliveries d where d.source = 'audit')
     and exists (select from bulwark.webhook_attempts),
-  'WHK-64: whoever may read the log too does'
+  'WHK-64: with audit:read they are'
 );
 select tests.act_as_owner();
 select bulwark.disable_webhook_endpoint(tests.a());
@@ -527,7 +527,7 @@ select tests.act_as('viewer@acme.test');
 select lives_ok(
   $$ select bulwark.update_webhook_endpoint(tests.a(),
     subscriptions => '[{"pattern": "security.*"}]') $$,
-  'WHK-66: whoever may read security events may have an endpoint told of those alone'
+  'WHK-66: security:read alone allows an endpoint for security events only'
 );
 select is(
   tests.error($$ select bulwark.set_webhook_destination(tests.a(), 'https://watcher.example',
@@ -539,7 +539,7 @@ select tests.act_as('admin@acme.test');
 select lives_ok(
   $$ select bulwark.set_webhook_destination(tests.a(), 'https://receiver.example',
     'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) $$,
-  'WHK-66: which whoever may read all of it does'
+  'WHK-66: with all rights to read its events this is allowed'
 );
 
 -- an endpoint that reuses the id of another

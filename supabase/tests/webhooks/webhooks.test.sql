@@ -54,7 +54,7 @@ select is(
 );
 select is(
   (select count(*) from bulwark.webhook_endpoints), 1::bigint,
-  'WHK-04: whoever has webhook:read reads the endpoints of the organization'
+  'WHK-04: a member with webhook:read reads the organization''s endpoints'
 );
 select is(
   (select array_agg(s.pattern) from bulwark.webhook_subscriptions s), '{*}',
@@ -164,7 +164,7 @@ select is(
 select is(
   tests.error($$ select bulwark.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
     'https://receiver.example', 'https://receiver.example/hook') $$),
-  '23514', 'WHK-09: a check refuses plaintext, whoever sends it'
+  '23514', 'WHK-09: a check refuses plaintext from every writer'
 );
 select is(
   tests.error(s), '42501', 'WHK-10: nobody writes the tables or reads what is sealed: ' || s

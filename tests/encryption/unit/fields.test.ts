@@ -76,7 +76,7 @@ Deno.test("a value moved to another place is refused", async () => {
     [{ schema: "private" }, "tampered"],
     [{ organizationId: globex }, "wrong_organization"],
     [{ organizationId: null }, "wrong_organization"],
-    // What joins to the same text is another place.
+    // Another place with the same joined text.
     [{ schema: "public.contacts", table: "email", column: "" }, "tampered"],
     [{ table: "contact", column: "semail" }, "tampered"],
     [{ column: "emai", primaryKey: "l7" }, "tampered"],
@@ -137,7 +137,7 @@ Deno.test("no bit of a value can be flipped", async () => {
     flipped[bit >> 3]! ^= 1 << (bit & 7);
     const at = bit >> 3;
     const text = ciphertext.slice(0, 35) + toBase64Url(flipped);
-    // The salt decides the key; the number is the nonce; the length is compared.
+    // The salt determines the key, the number is the nonce, and the length is compared.
     if (at < 57) {
       await fails(decryptField(keys, address, text), "wrong_key", `bit ${bit}`);
     } else if (at >= 61 && at < 66) {

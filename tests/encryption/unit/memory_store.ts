@@ -4,13 +4,13 @@ import type {
 } from "../../../supabase/functions/_bulwark/encryption/data_keys.ts";
 import type { RegisteredKey } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 
-/** A store in memory, for unit tests and benchmarks: what the database does, without one. */
+/** A store in memory for unit tests and benchmarks, which behaves like the database. */
 export interface MemoryStore extends DataKeyStore {
   keys: (StoredDataKey & { messages: number; current: boolean })[];
   registered: Map<string, RegisteredKey>;
-  /** How many messages one key may encrypt. */
+  /** Maximum number of messages of one key. */
   limit: number;
-  /** What was asked of it, by name. */
+  /** The calls it received, by name. */
   calls: Record<string, number>;
   kek: string | null;
 }

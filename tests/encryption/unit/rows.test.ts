@@ -15,7 +15,7 @@ const table = {
 };
 const indexOf = (letter: string) => `bwi1.${letter.repeat(22)}.hmac`;
 
-/** A table that is read as the Data API reads it, as far as a search asks. */
+/** A table that supports as much of the Data API as a search uses. */
 function database(rows: { id: string; email_index: string }[]): CallerClient {
   const query = (found: typeof rows) => ({
     filter: (column: "id" | "email_index", operator: string, value: string) =>
@@ -36,7 +36,7 @@ for (const [current, old] of [["a", "b"], ["b", "a"]] as const) {
     const found = new Set<string>();
     for await (const page of readRowsByIndex(database(rows), table, null, indexes, null)) {
       for (const { primaryKey } of page.rows) found.add(primaryKey);
-      // Meanwhile the last ones are re-encrypted.
+      // Meanwhile the last rows are re-encrypted.
       if (found.size > 0) {
         for (const row of rows.slice(-100)) row.email_index = indexOf(current);
       }

@@ -1,4 +1,4 @@
-/** WebCrypto does what the standards say, through the very calls that fields go through. */
+/** WebCrypto follows the standards, tested through the calls that fields use. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -96,7 +96,7 @@ interface PasswordTest {
   dk: string;
 }
 
-// Wycheproof's vectors are not part of the repository; who has them beside it runs them all.
+// Wycheproof's vectors are not part of the repository. If they are beside it, all are run.
 const folder = fileURLToPath(new URL("../../../../shared/vectors/", import.meta.url).href);
 const read = <Test>(name: string): Vectors<Test> =>
   JSON.parse(readFileSync(`${folder}${name}`, "utf8"));

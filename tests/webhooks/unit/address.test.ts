@@ -61,7 +61,7 @@ const table: [AddressKind, string[]][] = [
   ["private", ["fec0::", "feff::1"]],
   ["multicast", ["ff00::", "ff02::1", "ff05::1:3", "ffff::"]],
 
-  // An IPv4 address in another dress is judged as what it is.
+  // An embedded IPv4 address is classified as itself.
   ["loopback", ["::ffff:127.0.0.1", "::ffff:7f00:1", "0:0:0:0:0:ffff:7f00:0001", "::FFFF:7F00:1"]],
   ["private", ["::ffff:10.0.0.1", "::ffff:192.168.0.1", "64:ff9b::10.0.0.1", "64:ff9b::a00:1"]],
   ["link_local", ["::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"]],
@@ -71,7 +71,7 @@ const table: [AddressKind, string[]][] = [
   ["public", ["::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]],
   ["reserved", ["::ffff:0:7f00:1", "::fffe:7f00:1"]],
 
-  // Nothing but the one form is an address: what another program would read into these is its own.
+  // Only one spelling is an address: other programs may read these differently.
   ["invalid", [
     "",
     " ",

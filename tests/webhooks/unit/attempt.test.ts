@@ -94,7 +94,7 @@ Deno.test("attempt() names every way to fail", async () => {
     ["HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n", "rejected", 404],
     ["HTTP/1.1 302 x\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "rejected", 302],
     ["", "unreachable", undefined],
-    // It said yes; that it never says the rest changes nothing.
+    // The status was 2xx; a missing rest of the answer changes nothing.
     ["HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", "delivered", 200],
   ];
   for (const [answer, outcome, status] of cases) {

@@ -3,7 +3,7 @@ import type { CallerClient } from "../../../supabase/functions/_bulwark/foundati
 import type { DataKeys } from "../../../supabase/functions/_bulwark/encryption/mod.ts";
 import { deliverFor } from "../../../supabase/functions/_bulwark/webhooks/delivering.ts";
 
-/** A database with so many deliveries due, of an endpoint that nobody can open. */
+/** A database with this many due deliveries, of an endpoint that cannot be decrypted. */
 function database(due: number, hasScheduler = true) {
   const calls: [name: string, args: Record<string, unknown>][] = [];
   const client = {

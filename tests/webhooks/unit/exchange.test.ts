@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Connection } from "../../../supabase/functions/_bulwark/webhooks/connection.ts";
 import { exchange } from "../../../supabase/functions/_bulwark/webhooks/exchange.ts";
 
-/** A connection on which somebody answers whatever was asked, and how much of it was read. */
+/** A connection with a fixed answer that counts the bytes read. */
 function answering(text: string): { connection: Connection; read: () => number } {
   const bytes = new TextEncoder().encode(text);
   let at = 0;

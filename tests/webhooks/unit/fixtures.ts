@@ -1,18 +1,18 @@
-/** For tests: receivers on this machine, and certificates that nobody else trusts. */
+/** For tests: receivers on this machine, and certificates of a private authority. */
 
-/** A receiver that does as it is told. */
+/** A receiver with a scripted behaviour. */
 export interface Receiver extends AsyncDisposable {
   port: number;
-  /** How many connections it took. */
+  /** Number of connections. */
   connections: number;
-  /** What arrived, as text, one for each connection. */
+  /** Received text by connection. */
   received: string[];
 }
 
-/** What a receiver does with a connection; it is closed at the end. */
+/** A receiver's behaviour on a connection, which is closed at the end. */
 export type Behaviour = (connection: Deno.Conn, receiver: Receiver) => Promise<unknown>;
 
-/** Starts a receiver on loopback, with TLS where it has a certificate. */
+/** Starts a receiver on loopback, with TLS if it has a certificate. */
 export function startReceiver(behave: Behaviour, tls?: { cert: string; key: string }): Receiver {
   const at = { hostname: "127.0.0.1", port: 0 };
   const listener = tls ? Deno.listenTls({ ...at, ...tls }) : Deno.listen(at);
@@ -34,7 +34,7 @@ export function startReceiver(behave: Behaviour, tls?: { cert: string; key: stri
         connection = await listener.accept();
       } catch (thrown) {
         if (thrown instanceof Deno.errors.BadResource) return;
-        // A handshake that failed is the other side's business.
+        // A failed handshake is tested on the other side.
         continue;
       }
       receiver.connections++;
@@ -52,11 +52,11 @@ function close(connection: Deno.Conn): void {
   try {
     connection.close();
   } catch {
-    // Then it is.
+    // Already closed.
   }
 }
 
-/** Reads one request with a body, if it comes whole. */
+/** Reads one request with a body; undefined if it is incomplete. */
 export async function readRequest(connection: Deno.Conn): Promise<string> {
   const chunk = new Uint8Array(65_536);
   let text = "";
@@ -70,7 +70,7 @@ export async function readRequest(connection: Deno.Conn): Promise<string> {
   }
 }
 
-/** A behaviour that answers each request of a connection with these bytes, whatever it was. */
+/** A behaviour that answers each request of a connection with these bytes. */
 export function answering(...answers: string[]): Behaviour {
   return async (connection, receiver) => {
     for (let index = 0;; index++) {
@@ -84,7 +84,7 @@ export function answering(...answers: string[]): Behaviour {
   };
 }
 
-/** An authority of its own (PEM), and a certificate of it for a name. */
+/** A private authority (PEM), and a certificate of it for a name. */
 export async function makeCertificate(name: string) {
   const algorithm = { name: "ECDSA", namedCurve: "P-256" };
   const [authority, server] = await Promise.all(

@@ -4,7 +4,7 @@ import { Lookups } from "../../../supabase/functions/_bulwark/webhooks/lookups.t
 const name = (text: string) => new URL(`https://${text}.example.com/`);
 const turn = () => new Promise((resolve) => setTimeout(resolve));
 
-/** Lookups of which those of names with "slow" in them end when they are told to. */
+/** Look-ups; those of names with "slow" in them end on demand. */
 function open(limits = { all: 6, each: 2, timeoutMs: 15_000 }, now = () => 0) {
   const slow = new Map<string, () => void>();
   const asked: string[] = [];

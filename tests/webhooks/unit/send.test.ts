@@ -292,7 +292,7 @@ Deno.test("send() does not use a connection again that has more to say, or is cl
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more",
       "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
       "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-      // Whoever is between may see another end than we do.
+      // A proxy in between may see another end.
       "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\nok",
       "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
       "HTTP/1.1 200 OK\r\nContent-Length:\r\n 2\r\n\r\nok",
@@ -314,7 +314,7 @@ Deno.test("send() does not use a connection again that has more to say, or is cl
   }
 });
 
-/** A receiver that answers the first request of each connection and then does something else. */
+/** A receiver that answers the first request of each connection and then behaves as given. */
 const thenOnce = (then: (connection: Deno.Conn) => Promise<unknown>): Behaviour => {
   let connections = 0;
   return async (connection, receiver) => {
@@ -374,7 +374,7 @@ Deno.test("send() dials anew once, and not where an answer began or the connecti
     await assert.rejects(post(), ExchangeFailure);
     assert.equal(receiver.connections, 1);
   });
-  // The second connection ends as the first did: that is an end.
+  // The second connection ends in the same way, and there is no third.
   let requests = 0;
   await posting(async (connection) => {
     await readRequest(connection);
@@ -521,7 +521,7 @@ Deno.test("send() judges each address on the way", async () => {
     const url = new URL(`http://127.0.0.1:${receiver.port}/`);
     await assert.rejects(send(net, url, message, true), AddressRefused, location);
   }
-  // A public name that resolves to a private address is found out at the hop.
+  // A public name that resolves to a private address is refused at the redirect.
   const redirect =
     "HTTP/1.1 307 x\r\nLocation: https://rebinding.example/\r\nContent-Length: 0\r\n\r\n";
   await using receiver = startReceiver(answering(redirect));

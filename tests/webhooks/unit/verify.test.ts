@@ -94,7 +94,7 @@ Deno.test("verifyWebhook() verifies bytes: what only decodes to the same text is
   const bytes = new TextEncoder().encode(text);
   const replaced = bytes.indexOf(0xef);
   const altered = [
-    // A byte order mark, and bytes that are no text, are read as what was signed.
+    // A byte order mark, and bytes that are not UTF-8, are verified as signed.
     new Uint8Array([0xef, 0xbb, 0xbf, ...bytes]),
     new Uint8Array([...bytes.slice(0, replaced), 0xff, ...bytes.slice(replaced + 3)]),
   ];

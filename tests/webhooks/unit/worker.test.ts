@@ -15,7 +15,7 @@ import {
   type RunLimits,
 } from "../../../supabase/functions/_bulwark/webhooks/worker.ts";
 
-/** Named `<account>/<anything>`; one whose name begins with "new" is not proven. */
+/** Named `<account>/<anything>`; names that begin with "new" are unproven. */
 const endpoint = (id: string): SealedEndpoint => ({
   id,
   organization_id: id.split("/")[0] ?? "",
@@ -33,7 +33,7 @@ const endpoint = (id: string): SealedEndpoint => ({
 const delivery = (id: string, endpoint_id: string, ordering_key: string | null = null) =>
   ({ id, attempt_id: `${id}-1`, attempt: 1, endpoint_id, ordering_key }) as ClaimedDelivery;
 
-/** A queue that hands out what it has and keeps what it is told. */
+/** A queue with fixed deliveries that stores results. */
 function memoryQueue(deliveries: ClaimedDelivery[]) {
   const waiting = [...deliveries];
   const results: AttemptResult[] = [];
@@ -151,7 +151,7 @@ Deno.test("run() claims for others while an endpoint that hangs has a long backl
     else release.resolve();
     return delivered(one);
   };
-  // It happens when the worker has had time to fill itself with what hangs.
+  // Arrives when the worker is busy with hanging attempts.
   setTimeout(() => waiting.push(delivery("late", "quick")), 100);
   const report = await run({ queue, open, attempt }, limits({ batch: 20, concurrency: 8 }));
   assert.equal(report.delivered, 501);
@@ -228,7 +228,9 @@ Deno.test("run() gives back what it has not begun when it is told to stop", asyn
   assert.ok(results.filter(({ outcome }) => outcome === undefined).length >= 20);
 });
 
-/** An attempt that hangs until it is cut off or `release` is called, except of endpoints named. */
+/**
+ * An attempt that hangs until it is aborted or `release` is called, except for the named endpoints.
+ */
 function hanging(answers: (endpoint: string) => boolean) {
   const state = { under: 0, most: 0, cut: 0, order: [] as string[] };
   const release = Promise.withResolvers<void>();
@@ -263,7 +265,7 @@ Deno.test("run() gets everybody's deliveries out while those of many accounts ha
       limits({ concurrency: 8, slow: 24, slowAfterMs: 30, batch: 20 }),
     );
     await new Promise((resolve) => setTimeout(resolve, 100));
-    // The database is fair: they need not wait there until all others were claimed.
+    // The database is fair, so they need not wait until all others were claimed.
     waiting.unshift(...["good-1/a", "new-good/a"].map((id) => delivery(id, id)));
     const arrived = () => results.filter(({ outcome }) => outcome === "delivered").length;
     for (let i = 0; i < 300 && arrived() < 2; i++) {
@@ -282,7 +284,7 @@ Deno.test("run() keeps half of the places for endpoints that are proven", async 
   const bad = Array.from({ length: 100 }, (_, index) => delivery(`h${index}`, `new-${index}/a`));
   const { queue, waiting } = memoryQueue(bad);
   const { state, attempt, release } = hanging((id) => id === "good/a");
-  // They never become slow here: what is left over is left over.
+  // No attempt becomes slow here, so remaining deliveries are returned.
   const running = run(
     { queue, open, attempt },
     limits({ concurrency: 8, slowAfterMs: 60_000, batch: 20 }),

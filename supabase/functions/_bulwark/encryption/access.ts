@@ -1,4 +1,4 @@
-/** What frontends have done with fields: as the caller, decided and recorded before it is done. */
+/** Field access for frontends, authorized and recorded as the caller before it happens. */
 import { type CallerClient, requirePerson } from "../foundation/caller.ts";
 import { BulwarkError } from "../foundation/errors.ts";
 import { blindIndex, blindIndexes, normalize } from "./blind_index.ts";
@@ -16,26 +16,26 @@ import {
 } from "./rows.ts";
 import { unwrap } from "./store.ts";
 
-/** Who asks, and what answers with. */
+/** The caller, and the dependencies. */
 export interface Access {
-  /** Acts as the caller, under row-level security. */
+  /** A client with the caller's rights, under row-level security. */
   caller: CallerClient;
   service: CallerClient;
   keys: DataKeys;
-  /** The client's answer for a value that cannot be read; the log has the exact fault. */
+  /** The client's error for an unreadable value; the log has the exact fault. */
   refusal(thrown: EncryptionError): BulwarkError;
 }
 
-/** The columns of a row as they are to be written: ciphertext, and blind indexes beside. */
+/** The columns of a row to write: ciphertext and blind indexes. */
 export interface EncryptedRow {
   primary_key: string;
   fields: Record<string, string | null>;
 }
 
 /**
- * Encrypts fields for rows that the caller then writes under the table's own policies. What it gives
- * is bound to the organization and the primary key named here: in any other row it is worthless, and
- * so it does no harm that the row may not exist yet.
+ * Encrypts fields for rows that the caller writes under the table's own policies. The values are
+ * bound to the organization and the primary key given here and useless in any other row, so the row
+ * need not exist yet.
  * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN; EncryptionError
  */
 export async function encryptRows(
@@ -77,18 +77,18 @@ export async function encryptRows(
   return { rows: encrypted };
 }
 
-/** A row's texts, or why they cannot be read. */
+/** The texts of a row, or why they cannot be read. */
 export type DecryptedRow =
   | { primary_key: string; fields: Record<string, string | null> }
   | { primary_key: string; error: { code: string; message: string } };
 
 /**
- * Decrypts fields of rows that the caller can read. The ciphertext is read here, as the caller, and
- * never taken from the request: nobody has a value decrypted whose row is closed to him. Rows that he
- * cannot see are left out, like rows that do not exist. A row that does not decrypt has an `error`
- * and keeps none of the others back.
+ * Decrypts fields of rows that the caller can read. Reads the ciphertext as the caller, never from
+ * the request, so that a caller without access to the row gets no value. Invisible rows are left
+ * out like rows that do not exist. A row that cannot be decrypted has an `error` and does not
+ * affect the others.
  * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN,
- * ENCRYPTION_TABLE_NOT_EXPOSED; EncryptionError where the keys cannot be used
+ * ENCRYPTION_TABLE_NOT_EXPOSED; EncryptionError if the keys cannot be used
  */
 export async function decryptRows(
   { caller, service, keys, refusal }: Access,
@@ -115,15 +115,15 @@ export async function decryptRows(
   return { rows };
 }
 
-/** One answer of {@link findRows} has at most this many keys. */
+/** Maximum number of keys in one answer of {@link findRows}. */
 const mostMatches = 100;
-/** After this many milliseconds a search answers with a cursor; the next call goes on. */
+/** A search returns a cursor after this many milliseconds. */
 const searchTime = 1000;
 
 /**
  * The primary keys of the caller's rows that have a text in an indexed column, at most 100, and the
- * cursor to go on at; null where the search is at its end. Each row is decrypted and compared: an
- * index that somebody wrote beside another text leads nowhere, and hides no row behind it.
+ * cursor for the next call; null at the end. Each row is decrypted and compared, so that forged
+ * index values neither add nor hide rows.
  * @throws BulwarkError RBAC_PERMISSION_DENIED, ENCRYPTION_UNKNOWN_COLUMN,
  * ENCRYPTION_TABLE_NOT_EXPOSED; EncryptionError
  */
@@ -167,13 +167,13 @@ export async function findRows(
   return { primary_keys: matches, next: null };
 }
 
-/** The place that a cursor of {@link findRows} names. @throws BulwarkError 400 INVALID_INPUT */
+/** Parses a cursor of {@link findRows}. @throws BulwarkError 400 INVALID_INPUT */
 function readCursor(column: DeclaredColumn, cursor: string): Place {
   const [indexKey, key] = [cursor.slice(0, 22), cursor.slice(23)];
   return { indexKey, primaryKey: canonicalKey(column.primary_key_type, key) };
 }
 
-/** A row that somebody spoilt keeps nobody from finding the others. */
+/** A row that cannot be decrypted does not fail the search. */
 function notAMatch(thrown: unknown): Record<string, string | null> {
   if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return {};
   throw thrown;
@@ -206,8 +206,8 @@ async function declared(
 }
 
 /**
- * A primary key as Postgres writes it, since that is what a value is bound to: another spelling of the
- * same key would never decrypt again.
+ * A primary key as printed by Postgres. Values are bound to this spelling and could not be
+ * decrypted under another one.
  * @throws BulwarkError 400 INVALID_INPUT
  */
 function canonicalKey(type: string, key: string): string {
@@ -228,7 +228,7 @@ function isWithin(value: bigint, bits: number): boolean {
   return BigInt.asIntN(bits, value) === value;
 }
 
-/** A column without an organization's is the system's, and the other way round. */
+/** Columns without an organization use the system's key, and only those. */
 function requireOwner(columns: DeclaredColumn[], organizationId: string | null): void {
   if (
     columns.some((column) => (column.organization_column === null) !== (organizationId === null))
@@ -264,7 +264,7 @@ async function authorize(
   );
 }
 
-/** Asks the database, so that a cached key does not outlive its destruction here. */
+/** Asks the database, so that a cached key is not used after its destruction. */
 async function forgetDestroyed(
   service: CallerClient,
   keys: DataKeys,

@@ -3,8 +3,8 @@ import { correlationIdOf, type Handler, readJson } from "../foundation/http.ts";
 import { EncryptionError } from "./errors.ts";
 
 /**
- * The refusal that a client is told: that a key is gone for good is said; everything else that is
- * wrong with a value is one answer, and the log has the difference.
+ * The error for a client. Only a destroyed key is reported as such; all other faults of a value
+ * look the same, and the log has the difference.
  */
 export function refusalOf(
   thrown: EncryptionError,
@@ -26,7 +26,9 @@ export function refusalOf(
   );
 }
 
-/** A handler that reads a JSON body, answers JSON and throws what {@link refusalOf} makes of errors. */
+/**
+ * A handler that parses a JSON body, answers JSON and throws errors mapped by {@link refusalOf}.
+ */
 export function answering(run: (request: Request, body: unknown) => Promise<unknown>): Handler {
   return async (request) => {
     const answer = run(request, await readJson(request));

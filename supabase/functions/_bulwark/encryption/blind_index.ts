@@ -2,22 +2,22 @@ import { lengthPrefixed, shortId, toBase64Url, utf8 } from "./bytes.ts";
 import type { DataKeys, OpenDataKey } from "./data_keys.ts";
 import { canonicalId, type FieldAddress } from "./format.ts";
 
-/** A column whose values can be searched for equality, of one organization. */
+/** A column of one organization that can be searched for equality. */
 export type IndexedColumn = Omit<FieldAddress, "primaryKey">;
 
-/** Which texts count as equal: `exact`, or `folded`: whatever case, form and outer blanks they have. */
+/** Equality of texts: `exact`, or `folded`, which ignores case, Unicode form and outer blanks. */
 export type Normalization = "exact" | "folded";
 
-/** The text that is compared: as it is, or folded (NFKC, lower case, trimmed). */
+/** The text to compare: unchanged, or folded (NFKC, lower case, trimmed). */
 export function normalize(text: string, normalization: Normalization): string {
   return normalization === "exact" ? text : text.normalize("NFKC").toLowerCase().trim();
 }
 
 /**
  * The blind index of a text: `bwi1.<index key>.<HMAC-SHA-256>`, the same for equal texts of one
- * column in one organization and for no others. Whoever may have indexes made and can read the
- * column can confirm a guess: do not index what has few possible values.
- * @throws EncryptionError key_destroyed, and what stands in the way of the key
+ * column in one organization, and only there. A caller who can compute indexes and read the column
+ * can confirm guesses, so do not index columns with few possible values.
+ * @throws EncryptionError key_destroyed, and errors of the key
  */
 export async function blindIndex(
   keys: DataKeys,
@@ -30,8 +30,8 @@ export async function blindIndex(
 }
 
 /**
- * All blind indexes that rows with this text may have while an index key is being replaced, for
- * `column_index in (…)`; none where the organization has no index key yet.
+ * All blind indexes that rows with this text may have during a rotation of the index key, for
+ * `column_index in (…)`; none if the organization has no index key yet.
  */
 export async function blindIndexes(
   keys: DataKeys,

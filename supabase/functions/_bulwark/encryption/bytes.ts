@@ -1,12 +1,12 @@
 import { Buffer } from "node:buffer";
 
-/** Bytes that WebCrypto takes: backed by an ArrayBuffer that is not shared, where the types tell. */
+/** Bytes for WebCrypto: their type excludes shared buffers where TypeScript knows them. */
 export type Bytes = ReturnType<typeof Uint8Array.from>;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** What newer runtimes have and the hosted one (Deno 2.1) does not; it is several times faster. */
+/** Methods of newer runtimes, several times faster; the hosted one (Deno 2.1) lacks them. */
 interface NativeBase64 {
   toBase64(options: { alphabet: "base64url"; omitPadding: true }): string;
 }
@@ -25,13 +25,12 @@ export function toBase64Url(bytes: Uint8Array): string {
 }
 
 /**
- * The bytes of unpadded base64url; null for anything but the one canonical spelling, so that no two
- * texts mean the same bytes.
+ * Decodes unpadded base64url. Null for every spelling but the canonical one, so that no two texts
+ * mean the same bytes.
  */
 export function fromBase64Url(text: string): Bytes | null {
-  // Decoders accept the other alphabet, blanks or padding, or pass over what they do not know: then
-  // the length is not what it should be. The bits of the last character that belong to no byte have
-  // to be zero.
+  // Decoders accept another alphabet, blanks and padding, or skip unknown characters: then the
+  // length is wrong. The unused bits of the last character must be zero.
   const surplus = [0, 0, 15, 3][text.length % 4] ?? 0;
   if (surplus && (alphabet.indexOf(text[text.length - 1] ?? "") & surplus)) return null;
   if (text.length % 4 === 1 || text.includes("+") || text.includes("/")) return null;
@@ -42,7 +41,7 @@ export function fromBase64Url(text: string): Bytes | null {
 function decode(text: string): Bytes | null {
   if (!isNative) {
     const decoded = Buffer.from(text, "base64url") as unknown as Uint8Array;
-    // A small Buffer is a window on a pool that other code writes to.
+    // A small Buffer is a view of a shared pool that other code writes to.
     const bytes = new Uint8Array(decoded.length);
     bytes.set(decoded);
     return bytes;
@@ -62,12 +61,12 @@ export function utf8(text: string): Bytes {
   return encoder.encode(text) as Bytes;
 }
 
-/** The text of UTF-8 bytes. @throws TypeError where they are none */
+/** Decodes UTF-8. @throws TypeError for invalid bytes */
 export function fromUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
-/** All of them, one after the other. */
+/** Concatenates byte arrays. */
 export function concat(...parts: Uint8Array[]): Bytes {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -78,12 +77,12 @@ export function concat(...parts: Uint8Array[]): Bytes {
   return joined;
 }
 
-/** The length of null, which is no length of a text. */
+/** Encodes null: a length that no text has. */
 const nullLength = 0xffffffff;
 
 /**
- * Texts as bytes that no other list of texts has: each behind its length in bytes (32 bits, big
- * endian), null as a length that cannot be.
+ * An injective encoding of a list of texts: each is preceded by its length in bytes (32 bits, big
+ * endian); null is a length that no text has.
  */
 export function lengthPrefixed(...texts: (string | null)[]): Bytes {
   const parts: Uint8Array[] = [];
@@ -96,7 +95,7 @@ export function lengthPrefixed(...texts: (string | null)[]): Bytes {
   return concat(...parts);
 }
 
-/** The 16 bytes of a UUID in 22 characters of base64url. @throws TypeError where it is no UUID */
+/** The 16 bytes of a UUID as 22 characters of base64url. @throws TypeError for an invalid UUID */
 export function shortId(uuid: string): string {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(uuid)) {
     throw new TypeError("Cannot shorten id: it is not a UUID");
@@ -105,7 +104,7 @@ export function shortId(uuid: string): string {
   return toBase64Url(Uint8Array.from(bytes));
 }
 
-/** The UUID that {@link shortId} made shorter, or null. */
+/** The UUID of a {@link shortId}, or null. */
 export function longId(text: string): string | null {
   const bytes = text.length === 22 ? fromBase64Url(text) : null;
   if (!bytes) return null;

@@ -1,6 +1,6 @@
 /**
- * Data keys, unwrapped and cached for a bounded time and number of uses. One cache may serve many
- * requests; nothing in it can be read back out of WebCrypto.
+ * Data keys, unwrapped and cached for a limited time and number of uses. One cache may serve many
+ * requests. The cached keys cannot be exported from WebCrypto.
  */
 import { type Bytes, shortId } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
@@ -18,26 +18,26 @@ import {
 import type { DataKeyIdentity, KeyRegister, KeyRing } from "./key_ring.ts";
 import { constantTimeEqual } from "./random.ts";
 
-/** A data key as the database has it. */
+/** A data key as stored. */
 export interface StoredDataKey extends DataKeyIdentity {
   version: number;
-  /** Null once it is destroyed. */
+  /** Null if destroyed. */
   wrapped: string | null;
 }
 
-/** What a reservation found. */
+/** Result of a reservation. */
 export interface Reservation {
-  /** The current key; null where there is none yet. */
+  /** The current key; null if there is none yet. */
   key: StoredDataKey | null;
-  /** How many messages were set aside: as many as asked for, or what the key has left. */
+  /** Number of reserved messages: as requested, or the rest of the key's limit. */
   granted: number;
-  /** The id of the key-encryption key that new data keys are wrapped under; null: the first. */
+  /** The key-encryption key for new data keys; null: the first one. */
   kek: string | null;
 }
 
-/** Where wrapped data keys are kept. */
+/** Storage of wrapped data keys. */
 export interface DataKeyStore extends KeyRegister {
-  /** The current key, with so many of its messages set aside for whoever asks. */
+  /** The current key, with this many messages reserved for the caller. */
   reserve(
     organizationId: string | null,
     purpose: DataKeyIdentity["purpose"],
@@ -45,24 +45,24 @@ export interface DataKeyStore extends KeyRegister {
   ): Promise<Reservation>;
   /** Makes a key the current one, unless `after` is no longer the current version. */
   add(key: StoredDataKey & { wrapped: string }, after: number): Promise<void>;
-  /** Those of these keys that exist, destroyed ones too. */
+  /** The existing ones of these keys, including destroyed ones. */
   read(ids: readonly string[]): Promise<StoredDataKey[]>;
   /** All index keys of an organization that are not destroyed, the current one first. */
   indexKeys(organizationId: string | null): Promise<StoredDataKey[]>;
 }
 
-/** How long and how often a key is used before it is fetched anew. */
+/** Limits of a cached key's time and uses. */
 export interface CacheBounds {
   /** Milliseconds. */
   lifetime: number;
   uses: number;
-  /** Data keys held at once; the one unused for longest leaves first. */
+  /** Number of cached data keys; the least recently used is evicted first. */
   keys: number;
 }
 
 export const defaultBounds: CacheBounds = { lifetime: 300_000, uses: 2 ** 20, keys: 1000 };
 
-/** A place for one message under a derived key: taken once, used once. */
+/** One message's number under a derived key, used once. */
 export interface MessageSlot {
   key: CryptoKey;
   keyId: string;
@@ -73,22 +73,22 @@ export interface MessageSlot {
   binding(column: Omit<FieldAddress, "primaryKey">): Bytes;
 }
 
-/** The keys that fields are encrypted under. */
+/** The keys for encrypting and decrypting fields. */
 export interface DataKeys {
-  /** A slot for a message of an organization (null: the system's), at once where the cache has one. */
+  /** A slot for a message of an organization (null: the system), synchronously if cached. */
   slot(organizationId: string | null): MessageSlot | Promise<MessageSlot>;
   /**
-   * The data key that a value names, which has to be this organization's.
+   * The data key named in a value, which must belong to this organization.
    * @throws EncryptionError unknown_key, key_destroyed, wrong_organization
    */
   open(id: string, organizationId: string | null): OpenDataKey | Promise<OpenDataKey>;
-  /** The organization's index keys, the current one first; for a search, not from the cache. */
+  /** The organization's index keys, the current one first; not cached, for searches. */
   indexKeys(organizationId: string | null, create: boolean): Promise<OpenDataKey[]>;
-  /** Forgets what is cached: of some keys, or of all. */
+  /** Evicts some keys from the cache, or all. */
   forget(ids?: readonly string[]): void;
-  /** Forgets those of an organization, so that the next use asks the database. */
+  /** Evicts an organization's keys, so that the next use asks the database. */
   forgetOrganization(organizationId: string | null): void;
-  /** The ring that wraps them. */
+  /** The key ring that wraps the data keys. */
   readonly ring: KeyRing;
   readonly store: DataKeyStore;
 }
@@ -116,9 +116,9 @@ export class OpenDataKey {
   }
 
   /**
-   * The key that messages with this key part are encrypted under. A key part in the cache has been
-   * compared; there is no other text that means the same.
-   * @throws EncryptionError wrong_key where the commitment is another key's
+   * The key for messages with this key part. The commitment of a cached key part was verified, and
+   * a key part has only one spelling.
+   * @throws EncryptionError wrong_key if the commitment is another key's
    */
   subkey(keyPart: string): CryptoKey | Promise<CryptoKey> {
     return this.#subkeys.get(keyPart) ?? this.#check(keyPart);
@@ -134,9 +134,9 @@ export class OpenDataKey {
     return derived.key;
   }
 
-  /** A derived key that nobody else has: its salt is new. */
+  /** A new derived key with a random salt. */
   async newSubkey(): Promise<{ key: CryptoKey; keyPart: string }> {
-    // 200 random bits: no other session ever has this key, so its numbers may begin at zero.
+    // With 200 random bits no other session has this key, so its numbers begin at zero.
     const salt = crypto.getRandomValues(new Uint8Array(saltLength));
     const { key, commitment } = await deriveCommittingKey(this.secret, salt, this.#info);
     const keyPart = keyPartOf(salt, commitment);
@@ -146,7 +146,7 @@ export class OpenDataKey {
 
   /** The additional data of a column, up to the primary key. */
   binding(column: Omit<FieldAddress, "primaryKey">): Bytes {
-    // A dot may be part of a name, a zero byte never is.
+    // A dot may be part of a name, a zero byte may not.
     const name = `${column.schema}\0${column.table}\0${column.column}\0${column.organizationId}`;
     let bytes = this.#bindings.get(name);
     if (!bytes) {
@@ -175,18 +175,18 @@ export class OpenDataKey {
   }
 }
 
-/** A derived key that this process alone encrypts with, and the messages set aside for it. */
+/** A derived key used for encryption by this process only, and its reserved messages. */
 interface Session {
   key: OpenDataKey;
   subkey: CryptoKey;
   start: string;
-  /** Counts up and never down; the derived key dies with the session. */
+  /** Only increases. The derived key ends with the session. */
   next: number;
   reserved: number;
   block: number;
 }
 
-/** The first block of messages set aside; each further one is twice as large, up to the largest. */
+/** Size of the first reservation; each further one is twice as large, up to the largest. */
 const firstBlock = 1024;
 const largestBlock = 65_536;
 
@@ -207,7 +207,7 @@ export class CachedDataKeys implements DataKeys {
   slot(owner: string | null): MessageSlot | Promise<MessageSlot> {
     const organizationId = canonicalId(owner);
     const session = this.#sessions.get(organizationId);
-    // Nothing is awaited between look and take, so no two messages get one number.
+    // No await between reading and incrementing, so no two messages get the same number.
     if (session && session.next < session.reserved && this.#usable(session.key)) {
       return take(session);
     }
@@ -230,7 +230,7 @@ export class CachedDataKeys implements DataKeys {
     }
   }
 
-  /** Sets messages aside for an organization's session, beginning one where need be. */
+  /** Reserves messages for an organization's session, and starts one if needed. */
   async #fill(organizationId: string | null): Promise<void> {
     const old = this.#sessions.get(organizationId);
     const block = old ? Math.min(old.block * 2, largestBlock) : firstBlock;
@@ -250,7 +250,9 @@ export class CachedDataKeys implements DataKeys {
     keep(this.#sessions, organizationId, session, this.bounds.keys);
   }
 
-  /** The current key with messages set aside, made where there is none or its limit is reached. */
+  /**
+   * The current key with reserved messages. Creates one if there is none or its limit is reached.
+   */
   async #reserve(
     organizationId: string | null,
     purpose: DataKeyIdentity["purpose"],
@@ -264,8 +266,8 @@ export class CachedDataKeys implements DataKeys {
   }
 
   /**
-   * Makes a data key and lets it become the current one, unless somebody did so after `after`.
-   * Returns its id.
+   * Creates a data key and makes it the current one, unless a concurrent call did so after `after`.
+   * Returns the id of the current one.
    */
   async addVersion(
     owner: string | null,
@@ -273,7 +275,7 @@ export class CachedDataKeys implements DataKeys {
     after: number,
     kek: string | null,
   ): Promise<string> {
-    // What is wrapped is bound to the id, and unwrapped with the one that the database has.
+    // The wrapping is bound to the id, so the id stored in the database is used.
     const identity = { id: crypto.randomUUID(), organizationId: canonicalId(owner), purpose };
     const secret = crypto.getRandomValues(new Uint8Array(32));
     const wrapped = await this.ring.wrap(kek ?? this.ring.ids[0]!, secret, identity, this.store);
@@ -307,8 +309,8 @@ export class CachedDataKeys implements DataKeys {
       reading.then(({ key }) => key).then(done, done);
     }
     const { owner, key } = await reading;
-    // Before the key is looked at: a value that names another organization's key must not fail
-    // for what is the matter with that key.
+    // Checked before the key is unwrapped: another organization's key may have faults of its own,
+    // which must not be reported here.
     requireSameOwner(id, owner, organizationId);
     return await key;
   }
@@ -390,7 +392,7 @@ function requireSameOwner(id: string, owner: string | null, organizationId: stri
   }
 }
 
-/** Puts a value into a map of bounded size; what was put in first leaves first. */
+/** Adds a value to a map of limited size and evicts the oldest. */
 function keep<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, size: number): void {
   map.delete(key);
   map.set(key, value);

@@ -1,6 +1,6 @@
 import type { Bytes } from "./bytes.ts";
 
-/** A key that can do nothing but have keys derived from it, and cannot be read back. */
+/** A key for HKDF only, which cannot be exported. */
 export async function importSecret(secret: Bytes): Promise<CryptoKey> {
   return await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveBits"]);
 }
@@ -16,12 +16,12 @@ export async function hkdf(
   return new Uint8Array(await crypto.subtle.deriveBits(algorithm, secret, length * 8));
 }
 
-/** An AES-256-GCM key together with what commits to it. */
+/** An AES-256-GCM key with its commitment. */
 export interface CommittingKey {
   key: CryptoKey;
   /**
-   * 32 bytes that only this key has. GCM alone does not commit: one ciphertext can be made that
-   * decrypts under two keys, to two texts.
+   * 32 bytes that only this key has. GCM does not commit to its key: a ciphertext can be
+   * constructed that decrypts under two keys, to two texts.
    */
   commitment: Bytes;
 }

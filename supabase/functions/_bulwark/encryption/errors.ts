@@ -1,18 +1,18 @@
 /**
- * Why something could not be encrypted or decrypted. For the log, never for a client: which check
- * failed tells an attacker how far a forgery got.
+ * Faults of encryption and decryption. For the log, never for a client: the failed check would tell
+ * an attacker how far a forgery got.
  *
- * - `malformed`: not of the format at all
- * - `unknown_version`, `unknown_algorithm`: of a format that this code does not know
- * - `truncated`, `extended`: shorter or longer than it says it is
- * - `unknown_key`: no data key has the id, or it is for another purpose
- * - `key_destroyed`: the data key is gone for good
- * - `wrong_organization`: the data key is another organization's
- * - `wrong_key`: the key is not the one that the value commits to
+ * - `malformed`: not in this format
+ * - `unknown_version`, `unknown_algorithm`: not supported by this code
+ * - `truncated`, `extended`: shorter or longer than its length field says
+ * - `unknown_key`: no data key has the id, or it has another purpose
+ * - `key_destroyed`: the data key was destroyed
+ * - `wrong_organization`: the data key belongs to another organization
+ * - `wrong_key`: the value commits to another key
  * - `tampered`: altered, or moved to another row or column
- * - `unknown_key_encryption_key`: it wraps the data key and is not among the function's secrets
+ * - `unknown_key_encryption_key`: the wrapping key is not among the function's secrets
  * - `wrong_key_encryption_key`: a secret has the right id and another key
- * - `invalid_plaintext`: text that UTF-8 cannot hold, a lone surrogate
+ * - `invalid_plaintext`: text that UTF-8 cannot represent, a lone surrogate
  */
 export type EncryptionFault =
   | "malformed"
@@ -29,7 +29,7 @@ export type EncryptionFault =
   | "wrong_key_encryption_key"
   | "invalid_plaintext";
 
-/** A refusal of the encryption module. Its message holds names and ids, no value and no key. */
+/** An error of the encryption module. Its message contains names and ids, no value and no key. */
 export class EncryptionError extends Error {
   override readonly name = "EncryptionError";
 
@@ -51,7 +51,7 @@ const aboutTheRow: readonly EncryptionFault[] = [
   "tampered",
 ];
 
-/** Whether what is wrong is the value, and not the keys that it was to be read with. */
+/** Whether the fault is in the value and not in the keys. */
 export function isAboutTheRow({ fault }: EncryptionError): boolean {
   return aboutTheRow.includes(fault);
 }

@@ -4,9 +4,9 @@ import { EncryptionError } from "./errors.ts";
 import { type FieldAddress, nonceOf, readEnvelope, writeEnvelope } from "./format.ts";
 
 /**
- * Encrypts a text for one place: only there, in that row and column of that organization, can it be
- * decrypted. Twice the same text gives two values; its length in bytes can be told.
- * @throws EncryptionError invalid_plaintext, key_destroyed, and what stands in the way of the key
+ * Encrypts a text for one place: it can be decrypted only in this row and column of this
+ * organization. Encrypting the same text twice gives two values. The length in bytes is not hidden.
+ * @throws EncryptionError invalid_plaintext, key_destroyed, and errors of the key
  */
 export async function encryptField(
   keys: DataKeys,
@@ -23,8 +23,8 @@ export async function encryptField(
 }
 
 /**
- * Decrypts what {@link encryptField} made for this place.
- * @throws EncryptionError whose `fault` says which check failed
+ * Decrypts a value of {@link encryptField} for this place.
+ * @throws EncryptionError whose `fault` is the failed check
  */
 export async function decryptField(
   keys: DataKeys,
@@ -47,13 +47,13 @@ export async function decryptField(
   return fromUtf8(new Uint8Array(opened));
 }
 
-/** Where the row of a record is. */
+/** The place of a record's row. */
 export type RecordAddress = Omit<FieldAddress, "column">;
 
 /**
- * The record with those of the declared fields encrypted that it has a text in; null stays null and
- * every other field as it is. All or nothing.
- * @throws TypeError where a declared field holds something else than text; else as {@link encryptField}
+ * Encrypts the declared fields of a record that contain a text; null and other fields are
+ * unchanged. All or nothing.
+ * @throws TypeError for a declared field that is no text; else like {@link encryptField}
  */
 export async function encryptRecord<Fields extends Record<string, unknown>>(
   keys: DataKeys,
@@ -68,7 +68,7 @@ export async function encryptRecord<Fields extends Record<string, unknown>>(
   );
 }
 
-/** The reverse of {@link encryptRecord}. @throws as {@link decryptField} */
+/** The reverse of {@link encryptRecord}. @throws like {@link decryptField} */
 export async function decryptRecord<Fields extends Record<string, unknown>>(
   keys: DataKeys,
   address: RecordAddress,
@@ -107,7 +107,7 @@ function bind(column: Bytes, primaryKey: string): Bytes {
   return bytes;
 }
 
-/** For the log: the column, and not the row, whose key may be personal. */
+/** For the log: the column without the row's key, which may be personal data. */
 function nameOf({ schema, table, column }: FieldAddress): string {
   return `${schema}.${table}.${column}`;
 }

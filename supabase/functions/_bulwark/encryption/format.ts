@@ -1,13 +1,12 @@
 /**
- * What an encrypted field looks like:
+ * The format of an encrypted field:
  *
  *     bw1.a256gcm.<data key, 22>.<payload, base64url>
  *     payload = salt (25) | commitment (32) | message number (4) | length (5) | ciphertext | tag (16)
  *
  * Numbers are big endian; the length is that of the ciphertext without its tag. The key is derived
- * from the data key and the salt; the nonce is the message number, zeros in front. The parts have
- * lengths that base64 does not blur: what is the same for all messages of a derived key is the same
- * text.
+ * from the data key and the salt; the nonce is the message number with leading zeros. The parts end
+ * at base64 boundaries, so messages of one derived key share the same text up to the number.
  */
 import {
   type Bytes,
@@ -30,18 +29,18 @@ const tagLength = 16;
 const keyPartLength = (saltLength + commitmentLength) / 3 * 4;
 const headLength = keyPartLength + 12;
 
-/** Where a field is, which its ciphertext is bound to. */
+/** The place of a field, to which its ciphertext is bound. */
 export interface FieldAddress {
   schema: string;
   table: string;
   column: string;
-  /** The row's primary key as Postgres writes it as text. */
+  /** The row's primary key as printed by Postgres. */
   primaryKey: string;
-  /** Whose the row is; null: nobody's, which means the system's key. */
+  /** The row's organization; null: none, which means the system's key. */
   organizationId: string | null;
 }
 
-/** An organization's id as Postgres writes it: in capitals it is the same one. */
+/** An organization's id as printed by Postgres, in lower case. */
 export function canonicalId(organizationId: string | null): string | null {
   return organizationId && organizationId.toLowerCase();
 }
@@ -50,25 +49,25 @@ export function canonicalId(organizationId: string | null): string | null {
 export interface Envelope {
   /** The data key's UUID. */
   keyId: string;
-  /** Salt and commitment, which name the derived key, as text. */
+  /** Salt and commitment as text, which identify the derived key. */
   keyPart: string;
-  /** 0 to 2^32 - 1, never the same twice under one derived key. */
+  /** 0 to 2^32 - 1, unique under one derived key. */
   message: number;
-  /** Ciphertext and tag, as WebCrypto has them. */
+  /** Ciphertext and tag in WebCrypto's form. */
   sealed: Bytes;
 }
 
-/** The beginning of every field that is encrypted under a data key. */
+/** The prefix of all fields under a data key. */
 export function prefixOf(keyId: string): string {
   return `${version}.${algorithm}.${shortId(keyId)}.`;
 }
 
-/** How salt and commitment are written. */
+/** The key part: salt and commitment as text. */
 export function keyPartOf(salt: Uint8Array, commitment: Uint8Array): string {
   return toBase64Url(concat(salt, commitment));
 }
 
-/** The salt and the commitment of a key part; null where it is not base64url. */
+/** The salt and the commitment of a key part; null for invalid base64url. */
 export function readKeyPart(keyPart: string): { salt: Bytes; commitment: Bytes } | null {
   const bytes = fromBase64Url(keyPart);
   return bytes && { salt: bytes.slice(0, saltLength), commitment: bytes.slice(saltLength) };
@@ -79,13 +78,13 @@ export function writeEnvelope(start: string, message: number, sealed: Bytes): st
   const numbers = new Uint8Array(9);
   const view = new DataView(numbers.buffer);
   view.setUint32(0, message);
-  // 40 bits, of which strings fill no more than 32.
+  // 40 bits; strings need at most 32 of them.
   view.setUint32(5, sealed.length - tagLength);
   return start + toBase64Url(numbers) + toBase64Url(sealed);
 }
 
 /**
- * Reads an envelope, without deciding whether it is genuine.
+ * Parses an envelope without verifying it.
  * @throws EncryptionError malformed, unknown_version, unknown_algorithm, truncated, extended
  */
 export function readEnvelope(text: string): Envelope {
@@ -93,7 +92,7 @@ export function readEnvelope(text: string): Envelope {
   const short = text.slice(beginning.length, beginning.length + 22);
   const keyId = knownIds.get(short) ?? remember(short);
   const encoded = text.slice(beginning.length + 23);
-  // From the end: whatever follows a value that is whole begins or ends with the wrong character.
+  // From the end: anything appended to a complete value has a wrong character at one of its ends.
   if (!keyId || text[beginning.length + 22] !== "." || /[^A-Za-z0-9_-]/.test(encoded.slice(-4))) {
     throw new EncryptionError("malformed", "key or payload is not base64url");
   }
@@ -103,7 +102,7 @@ export function readEnvelope(text: string): Envelope {
   const view = new DataView(numbers.buffer);
   const length = view.getUint8(4) * 2 ** 32 + view.getUint32(5) + tagLength;
   const missing = headLength + Math.ceil(length * 4 / 3) - encoded.length;
-  // By characters, so that a text cut or lengthened anywhere is told as what it is.
+  // Counted in characters, so that a text cut or extended anywhere is reported as such.
   if (missing !== 0) throw new EncryptionError(missing > 0 ? "truncated" : "extended", keyId);
   const sealed = fromBase64Url(encoded.slice(headLength));
   if (!sealed) throw new EncryptionError("malformed", "the payload is not canonical base64url");
@@ -112,7 +111,7 @@ export function readEnvelope(text: string): Envelope {
 
 const beginning = `${version}.${algorithm}.`;
 
-/** What is wrong with a text that does not begin as it should. */
+/** The fault of a text with an invalid beginning. */
 function misread(text: string): EncryptionError {
   const [found = "", named] = text.slice(0, 32).split(".");
   if (!/^bw\d+$/.test(found)) return new EncryptionError("malformed", "not an encrypted field");
@@ -121,7 +120,7 @@ function misread(text: string): EncryptionError {
   return new EncryptionError("truncated", "not even a key");
 }
 
-/** Ids in their long form; a page of rows names few. */
+/** Cache of ids in their long form; a page of rows names few. */
 const knownIds = new Map<string, string>();
 
 function remember(short: string): string | null {
@@ -131,7 +130,7 @@ function remember(short: string): string | null {
   return long;
 }
 
-/** The data key that a field names, without reading the rest; null where it is none of ours. */
+/** The data key named in a field, without parsing the rest; null for another format. */
 export function keyIdOf(text: string): string | null {
   const match = /^bw1\.a256gcm\.([A-Za-z0-9_-]{22})\./.exec(text);
   return match ? longId(match[1]!) : null;
@@ -144,7 +143,9 @@ export function nonceOf(message: number): Bytes {
   return nonce;
 }
 
-/** The additional data up to the primary key, which comes last: the same for all rows of a column. */
+/**
+ * The additional data without the primary key, which comes last: the same for all rows of a column.
+ */
 export function columnBinding(
   keyId: string,
   { schema, table, column, organizationId }: Omit<FieldAddress, "primaryKey">,
@@ -153,7 +154,7 @@ export function columnBinding(
   return lengthPrefixed(version, algorithm, keyId, owner, schema, table, column);
 }
 
-/** What the subkeys of a data key are derived with beside their salt. */
+/** The info of the derivation of subkeys from a data key. */
 export function subkeyInfo(keyId: string): Bytes {
   return lengthPrefixed("bulwark field key", version, algorithm, keyId);
 }

@@ -3,9 +3,9 @@ import { id, text } from "../foundation/input.ts";
 
 const name = text.min(1).max(63);
 const key = text.min(1).max(100);
-/** In capitals it is the same one, and what is encrypted for it is bound to one spelling. */
+/** Normalized to lower case, since values are bound to one spelling. */
 const organization = id.nullable().default(null);
-/** What one request asks for at most. */
+/** Limits of one request. */
 const most = 100;
 
 export const encryptInput = z.strictObject({
@@ -26,7 +26,7 @@ export const findInput = z.strictObject({
   organization_id: organization,
   column: name,
   value: z.string(),
-  /** `next` of the answer before. */
+  /** `next` of the previous answer. */
   cursor: text.regex(/^[\w-]{22}\.[^]{1,100}$/).nullable().default(null),
 });
 export const rotateInput = z.strictObject({
@@ -34,13 +34,13 @@ export const rotateInput = z.strictObject({
   purpose: z.enum(["field", "index"]).default("field"),
 });
 export const workInput = z.strictObject({
-  /** Organizations whose data keys get a new version; null in the list: the system. */
+  /** Organizations whose data keys get a new version; null: the system. */
   rotate: z.array(id.nullable()).max(most).default([]),
   purpose: z.enum(["field", "index"]).default("field"),
-  /** The key-encryption key that all data keys are to be wrapped under. */
+  /** The key-encryption key to wrap all data keys under. */
   key_encryption_key: z.string().regex(/^[a-z0-9_-]{1,32}$/).nullable().default(null),
   retry: z.boolean().default(false),
-  /** How long to go on re-encrypting, in milliseconds. */
+  /** How long to re-encrypt, in milliseconds. */
   milliseconds: z.int().min(0).max(10_000).default(1000),
   batch_size: z.int().min(1).max(1000).default(250),
 });

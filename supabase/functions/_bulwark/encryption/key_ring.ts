@@ -1,31 +1,31 @@
 /**
- * The key-encryption keys: function secrets that never leave the function. Each has an id; several
- * are held at once while one replaces another.
+ * The key-encryption keys: function secrets that never leave the function. Each has an id. There
+ * are several while one replaces another.
  */
 import { type Bytes, concat, fromBase64Url, lengthPrefixed, toBase64Url, utf8 } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
 import { constantTimeEqual, derivePasswordKey, passwordRounds } from "./random.ts";
 
-/** What the database keeps of a key-encryption key, so that nobody wraps under a mistyped one. */
+/** The registered form of a key-encryption key, which detects a mistyped one. */
 export interface RegisteredKey {
   derivation: "raw" | "pbkdf2-sha256";
   /** Base64url; null for a raw key. */
   salt: string | null;
   /** PBKDF2 iterations; null for a raw key. */
   rounds: number | null;
-  /** Says whether a key is the one that was registered, and nothing about it. */
+  /** Identifies the registered key without revealing it. */
   checkValue: string;
 }
 
-/** Where registered keys are kept. */
+/** Storage of registered keys. */
 export interface KeyRegister {
   find(id: string): Promise<RegisteredKey | null>;
-  /** Keeps a key unless one has its id, and returns what is kept. */
+  /** Registers a key unless its id is registered, and returns the registered one. */
   register(id: string, key: RegisteredKey): Promise<RegisteredKey>;
 }
 
-/** A data key in the open, for as short as can be. */
+/** An unwrapped data key, kept as briefly as possible. */
 export interface DataKeyIdentity {
   id: string;
   /** Null: the system's. */
@@ -45,7 +45,7 @@ export class KeyRing {
   /**
    * @param keys `id:base64 of 32 bytes` or `id:passphrase:text of 20 characters or more`, separated
    * by commas, the current one first. Ids have 1 to 32 of a-z, 0-9, _ and -.
-   * @throws Error naming the entry by its place, never by its text
+   * @throws Error naming the entry by its position, never by its text
    */
   constructor(keys: string) {
     const entries = keys.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
@@ -62,7 +62,7 @@ export class KeyRing {
 
   /**
    * Wraps a data key of 32 bytes: `bwk1.<id>.<salt (32) | commitment (32) | ciphertext and tag>`.
-   * Each wrapping has a key of its own, derived with 256 random bits, and so needs no nonce.
+   * Each wrapping has its own key, derived with 256 random bits, so it needs no nonce.
    * @throws EncryptionError unknown_key_encryption_key, wrong_key_encryption_key
    */
   async wrap(
@@ -108,7 +108,7 @@ export class KeyRing {
     if (known) return known;
     const opened = this.#derive(id, register);
     this.#opened.set(id, opened);
-    // What failed for the database's sake may succeed the next time.
+    // Not cached: a failure of the database may be temporary.
     opened.catch(() => this.#opened.delete(id));
     return opened;
   }
@@ -122,7 +122,7 @@ export class KeyRing {
     const checkValue = toBase64Url(await hkdf(key, new Uint8Array(), checkInfo(id), 32));
     const kept = found ?? await register.register(id, { ...first, checkValue });
     if (kept.salt !== first.salt) {
-      // Somebody else registered it meanwhile, with another salt.
+      // Another process registered it meanwhile, with another salt.
       key = await derive(secret, kept, id);
       const again = toBase64Url(await hkdf(key, new Uint8Array(), checkInfo(id), 32));
       if (constantTimeEqual(again, kept.checkValue)) return key;
@@ -131,7 +131,7 @@ export class KeyRing {
   }
 }
 
-/** The key is used for one message; a constant nonce is then as good as any. */
+/** Each key encrypts one message, so a constant nonce is safe. */
 const single = { name: "AES-GCM", iv: new Uint8Array(12) };
 
 const wrapInfo = (kek: string) => lengthPrefixed("bulwark key wrapping", "bwk1", kek);
@@ -152,7 +152,7 @@ function readEntry(entry: string, place: number): [string, Secret] {
   );
 }
 
-/** Base64 in either alphabet, with padding or without. */
+/** Base64 in either alphabet, with or without padding. */
 function fromBase64(text: string): Bytes | null {
   return fromBase64Url(text.replaceAll("+", "-").replaceAll("/", "_").replace(/={1,2}$/, ""));
 }

@@ -21,14 +21,14 @@ export { decryptField, decryptRecord, encryptField, encryptRecord } from "./fiel
 export type { FieldAddress } from "./format.ts";
 export { constantTimeEqual, derivePasswordKey, randomToken } from "./random.ts";
 
-/** One cache a process for each set of keys and project, however many requests ask for it. */
+/** One cache per process for each combination of keys and project. */
 const opened = new Map<string, CachedDataKeys>();
 
 /**
- * The source of data keys, cached: asking again in the same process gives the same one.
- * @param client with the secret key; it is kept for as long as the cache
- * @throws BulwarkError 503 ENCRYPTION_NOT_CONFIGURED where no key-encryption key is set; Error where
- * one cannot be read
+ * The source of data keys. Calls in the same process share one cache.
+ * @param client with the secret key; kept as long as the cache
+ * @throws BulwarkError 503 ENCRYPTION_NOT_CONFIGURED without a key-encryption key; Error for an
+ * invalid one
  */
 export function openDataKeys(
   client: CallerClient,

@@ -1,10 +1,10 @@
 import { type Bytes, toBase64Url, utf8 } from "./bytes.ts";
 
-/** What OWASP asks of PBKDF2 with HMAC-SHA-256 (2023): the fewest rounds that are accepted here. */
+/** OWASP's minimum for PBKDF2 with HMAC-SHA-256 (2023), enforced here. */
 export const passwordRounds = 600_000;
 
 /**
- * A random token of so many bytes, as base64url without padding: 32 bytes are 43 characters.
+ * A random token of this many bytes, as base64url without padding: 32 bytes are 43 characters.
  * @throws RangeError for fewer than 16 bytes, which can be guessed, or more than 65,536
  */
 export function randomToken(bytes = 32): string {
@@ -15,8 +15,8 @@ export function randomToken(bytes = 32): string {
 }
 
 /**
- * Whether two secrets are the same, in a time that depends on their lengths alone. Lengths are no
- * secret: compare digests where they are.
+ * Whether two secrets are equal, in a time that depends only on their lengths. If lengths are
+ * secret, compare digests.
  */
 export function constantTimeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean {
   const one = bytesOf(a);
@@ -27,9 +27,9 @@ export function constantTimeEqual(a: string | Uint8Array, b: string | Uint8Array
   return difference === 0;
 }
 
-/** How a key is derived from a password. */
+/** Parameters of a key derivation from a password. */
 export interface PasswordParameters {
-  /** Random, at least 16 bytes, stored beside what the key protects. */
+  /** Random, at least 16 bytes, stored with the protected data. */
   salt: Uint8Array;
   /** PBKDF2 iterations: 600,000 to 10,000,000. */
   rounds: number;
@@ -38,9 +38,10 @@ export interface PasswordParameters {
 }
 
 /**
- * A key of a password: PBKDF2 with HMAC-SHA-256 (RFC 8018, section 5.2). Takes a tenth of a second
- * and more: derive once and keep the key.
- * @throws RangeError for a short salt, too few rounds, or so many that the derivation would hang
+ * A key from a password: PBKDF2 with HMAC-SHA-256 (RFC 8018, section 5.2). Takes a tenth of a
+ * second or more: derive once and keep the key.
+ * @throws RangeError for a short salt, too few iterations, or so many that the derivation would
+ * hang
  */
 export async function derivePasswordKey(
   password: string | Uint8Array,
@@ -52,7 +53,7 @@ export async function derivePasswordKey(
   return await pbkdf2(bytesOf(password), salt, rounds, length);
 }
 
-/** PBKDF2 with HMAC-SHA-256 as it is, without a lower bound. */
+/** PBKDF2 with HMAC-SHA-256, without a minimum. */
 export async function pbkdf2(
   password: Uint8Array,
   salt: Uint8Array,

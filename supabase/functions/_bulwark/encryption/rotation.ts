@@ -1,4 +1,4 @@
-/** Rotation: new data keys at once, old rows in the background, other wrappings on demand. */
+/** Rotation: new data keys at once, re-encryption in the background, rewrapping on request. */
 import type { CallerClient } from "../foundation/caller.ts";
 import { requirePermission } from "../rbac/permissions.ts";
 import { blindIndex, type Normalization } from "./blind_index.ts";
@@ -17,9 +17,8 @@ export interface RotatedKey {
 }
 
 /**
- * Makes a new version of an organization's data key (null: the system's), which everything is
- * encrypted under from now on, and queues what is under the old one. An organization without a key
- * gets its first.
+ * Makes a new version of an organization's data key (null: the system's) the current one, and
+ * queues values under the old one for re-encryption. An organization without a key gets its first.
  */
 export async function rotateDataKey(
   keys: CachedDataKeys,
@@ -34,7 +33,7 @@ export async function rotateDataKey(
 }
 
 /**
- * {@link rotateDataKey} for whoever holds encryption:rotate in the organization (null: system-wide).
+ * {@link rotateDataKey} for callers with encryption:rotate in the organization (null: system-wide).
  * @throws BulwarkError 403 RBAC_PERMISSION_DENIED
  */
 export async function rotate(
@@ -45,21 +44,21 @@ export async function rotate(
   return await rotateDataKey(keys, organization_id, purpose);
 }
 
-/** What one call of {@link work} did. */
+/** Result of one call of {@link work}. */
 export interface WorkDone {
   rotated: RotatedKey[];
   rewrapped: number;
-  /** Data keys that are still wrapped by another key-encryption key than was asked for. */
+  /** Data keys still wrapped by another key-encryption key than requested. */
   left_to_rewrap: boolean;
   reencrypted: number;
   failed: number;
-  /** Whether there is more to do right now. */
+  /** Whether there is more work right now. */
   more: boolean;
-  /** Rows of what is not at its end: how many there are, and how many are done. */
+  /** Total and done rows of unfinished re-encryptions. */
   progress: { total: number; done: number; running: number; settling: number; incomplete: number };
 }
 
-/** Rotates what is asked for, rewraps, and re-encrypts until the time is over. */
+/** Rotates as requested, rewraps, and re-encrypts until the time is over. */
 export async function work(
   service: CallerClient,
   keys: CachedDataKeys,
@@ -106,14 +105,14 @@ async function progressOf(service: CallerClient): Promise<WorkDone["progress"]> 
   return progress;
 }
 
-/** Wraps data keys anew under a key-encryption key, which becomes the current one. */
+/** Makes a key-encryption key the current one and rewraps data keys under it. */
 async function rewrap(
   service: CallerClient,
   keys: CachedDataKeys,
   kek: string,
   deadline: number,
 ): Promise<{ changed: number; left: boolean }> {
-  // Wrapping something proves that the key is here before anything depends on it.
+  // A test wrapping proves that the secret is here before anything depends on it.
   const identity = { id: crypto.randomUUID(), organizationId: null, purpose: "field" as const };
   const probe = new Uint8Array(32);
   await keys.ring.unwrap(
@@ -143,14 +142,14 @@ async function rewrap(
   }
 }
 
-/** A row as a batch has it: primary key, organization, ciphertext. */
+/** A row of a batch: primary key, organization, ciphertext. */
 interface BatchRow {
   k: string;
   o: string | null;
   c: string;
 }
 
-/** Re-encrypts the next batch; null where nothing is left to do now. */
+/** Re-encrypts the next batch; null if there is no work now. */
 export async function reencryptBatch(
   service: CallerClient,
   keys: CachedDataKeys,
@@ -176,7 +175,7 @@ export async function reencryptBatch(
         : null;
       return [{ k, c, n, i }];
     } catch (thrown) {
-      // A row that does not decrypt stays as it is; anything else is no matter of the row.
+      // A row that cannot be decrypted is skipped; other errors are not the row's fault.
       if (!(thrown instanceof EncryptionError) || !isAboutTheRow(thrown)) throw thrown;
       failures.push({ k, f: thrown.fault });
       return [];

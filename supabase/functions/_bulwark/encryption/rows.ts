@@ -4,7 +4,7 @@ import { BulwarkError } from "../foundation/errors.ts";
 import type { Normalization } from "./blind_index.ts";
 import { unwrap } from "./store.ts";
 
-/** A declared column, as `list_encrypted_columns` has it. */
+/** A declared column, as returned by `list_encrypted_columns`. */
 export interface DeclaredColumn {
   column_name: string;
   primary_key: string;
@@ -14,13 +14,13 @@ export interface DeclaredColumn {
   normalization: Normalization;
 }
 
-/** A table with those of its declared columns that are read; they all have the same primary key. */
+/** A table and the requested declared columns, which all have the same primary key. */
 export interface Table {
   name: string;
   columns: DeclaredColumn[];
 }
 
-/** A row: its key as Postgres writes it, whose it is, and its ciphertexts. */
+/** A row: its key as printed by Postgres, its organization, and its ciphertexts. */
 export interface Row {
   primaryKey: string;
   organizationId: string | null;
@@ -34,10 +34,10 @@ interface RowQuery extends PromiseLike<Parameters<typeof unwrap<Record<string, u
   limit(count: number): RowQuery;
 }
 
-/** Proxies take addresses of 8 KB; a list of keys has at most this many characters of one. */
+/** Maximum characters of a list of keys in a URL, since proxies limit URLs to 8 KB. */
 const longestList = 4000;
 
-/** The rows with some primary keys that the caller can see, in no particular order. */
+/** The rows with these primary keys that the caller can see, in no particular order. */
 export async function readRowsByKey(
   caller: CallerClient,
   table: Table,
@@ -52,8 +52,8 @@ export async function readRowsByKey(
 }
 
 /**
- * Keys as lists for the operator `in`, each quoted and escaped: a key may have commas, quotes and
- * backslashes, or read `null`.
+ * Lists of keys for the operator `in`, quoted and escaped: a key may contain commas, quotes and
+ * backslashes, or be `null`.
  */
 function listsOf(keys: readonly string[]): string[] {
   const lists: string[][] = [];
@@ -71,7 +71,7 @@ function listsOf(keys: readonly string[]): string[] {
   return lists.map((list) => `(${list.join(",")})`);
 }
 
-/** A place in a search: the id of the index key that rows are found by, and the last row's key. */
+/** A place in a search: the id of the index key, and the primary key of the last row. */
 export interface Place {
   indexKey: string;
   primaryKey: string;
@@ -81,17 +81,17 @@ export interface Place {
 interface IndexedPage {
   rows: Row[];
   isLast: boolean;
-  /** The text of the place after a row of the page, `<index key>.<primary key>`. */
+  /** The text of the place after a row: `<index key>.<primary key>`. */
   cursor(primaryKey: string): string;
 }
 
 const pageSize = 200;
 
 /**
- * The caller's rows of an organization that have one of some blind indexes (the current one first),
- * page by page after a place. Rows are in the order of index and primary key, which the database index
- * has too, so that a page costs the same wherever it begins. The current index comes last: a row that
- * is re-encrypted meanwhile moves to it, and may come twice.
+ * The caller's rows of an organization with one of these blind indexes (the current one first), by
+ * page. Rows are in the order of index and primary key, like the database index, so that every page
+ * costs the same. The current index comes last: a row that is re-encrypted meanwhile moves to it,
+ * and may appear twice.
  */
 export async function* readRowsByIndex(
   caller: CallerClient,
@@ -123,7 +123,7 @@ export async function* readRowsByIndex(
   }
 }
 
-/** The id of the key that a blind index was made with: `bwi1.<22 characters>.<HMAC>`. */
+/** The id of a blind index's key: `bwi1.<22 characters>.<HMAC>`. */
 function indexKeyOf(index: string): string {
   return index.slice(5, 27);
 }
@@ -138,7 +138,7 @@ function query(caller: CallerClient, { name, columns }: Table): RowQuery {
     ...organization_column ? [organization_column] : [],
     ...columns.map(({ column_name }) => column_name),
   ]);
-  // The key as text: JSON has other numbers than Postgres.
+  // The key as text, since JSON numbers differ from those of Postgres.
   const selected = [
     `${JSON.stringify(primary_key)}::text`,
     ...[...names].map((n) => JSON.stringify(n)),
@@ -152,7 +152,7 @@ function query(caller: CallerClient, { name, columns }: Table): RowQuery {
 async function read({ columns }: Table, rows: RowQuery): Promise<Row[]> {
   const { primary_key, organization_column } = columns[0]!;
   const answer = await rows;
-  // A table, or a column, that the Data API does not know.
+  // The Data API does not know the table or a column.
   if (["PGRST205", "42P01", "42703"].includes(answer.error?.code ?? "")) {
     throw new BulwarkError(
       404,

@@ -5,9 +5,9 @@ import type { DataKeyStore, StoredDataKey } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
 import type { RegisteredKey } from "./key_ring.ts";
 
-/** Wrapped data keys as the service role reaches them through the Data API. */
+/** Wrapped data keys through the Data API, as the service role. */
 export function dataKeyStore(client: CallerClient): DataKeyStore {
-  // Rows that are read at once may each name a key, which need not exist.
+  // Batches the keys of rows that are read at once. Some may not exist.
   const read = together<string, StoredDataKey | undefined>(async (ids) => {
     const rows = unwrap(await client.rpc("read_data_keys", { key_ids: ids })).map(stored);
     const byId = new Map(rows.map((key) => [key.id, key]));
@@ -28,7 +28,7 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
           ...(rounds === null ? {} : { rounds }),
         }),
       );
-      // Another one may have been first.
+      // Another process may have been first.
       const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));
       return registered(row!);
     },
@@ -64,7 +64,7 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
   };
 }
 
-/** A row of the functions above, whose nulls the generated types do not know. */
+/** A row of these functions; the generated types lack null. */
 interface KeyRow {
   id: string;
   organization_id: string | null;
@@ -95,7 +95,7 @@ function registered(
   };
 }
 
-/** {@link unwrapAnswer}; that a key was destroyed is told as the fault it is. */
+/** {@link unwrapAnswer}, with a destroyed key mapped to its fault. */
 export function unwrap<Data>(answer: Parameters<typeof unwrapAnswer<Data>>[0]): Data {
   try {
     return unwrapAnswer(answer);

@@ -1,12 +1,12 @@
 /**
- * Whether a delivery may go to an address. A pure function over the address that was resolved and
- * will be connected to; names play no part in it, so no spelling of one gets around it.
+ * Whether a delivery may go to an address. A pure function of the resolved address that is
+ * connected to; names are not considered, so no spelling of a name bypasses it.
  *
- * Everything is refused that IANA's special-purpose registries do not list as globally reachable
- * (RFC 6890), and a few addresses inside public ranges that clouds answer on from within.
+ * Refuses all addresses that IANA's special-purpose registries do not list as globally reachable
+ * (RFC 6890), and a few public addresses on which clouds offer internal services.
  */
 
-/** What an address is: `public` may be delivered to, `loopback` in development, nothing else ever. */
+/** `public`: deliveries are allowed; `loopback`: in development only; the others never. */
 export type AddressKind =
   | "public"
   | "loopback"
@@ -38,7 +38,9 @@ const ranges4: readonly Range[] = [
   ["240.0.0.0", 4, "reserved"], // RFC 1112, broadcast among them
 ];
 
-/** Within 2000::/3; of the rest only what {@link embedded} finds is ever public. */
+/**
+ * Within 2000::/3. Other addresses are public only if {@link embedded} finds a public IPv4 address.
+ */
 const ranges6: readonly Range[] = [
   ["2001::", 23, "reserved"], // protocol assignments: Teredo, ORCHID, benchmarks (RFC 2928)
   ["2001:db8::", 32, "reserved"], // documentation (RFC 3849)
@@ -55,7 +57,7 @@ const special6: readonly Range[] = [
   ["ff00::", 8, "multicast"],
 ];
 
-/** The prefixes under which the last 32 bits are an IPv4 address that the network reaches for us. */
+/** Prefixes under which the last 32 bits are an IPv4 address that the network translates to. */
 const embeddings: readonly [prefix: string, bits: number][] = [
   ["::ffff:0:0", 96], // IPv4-mapped (RFC 4291)
   ["64:ff9b::", 96], // NAT64 (RFC 6052)
@@ -66,7 +68,7 @@ const table6 = compile(ranges6, (text) => bits6(text));
 const tableSpecial6 = compile(special6, (text) => bits6(text));
 const tableEmbeddings = embeddings.map(([prefix, bits]) => [bits6(prefix)!, bits] as const);
 
-/** Says what an IP address is, in the form in which a resolver or `URL` gives it. */
+/** Classifies an IP address as written by a resolver or `URL`. */
 export function classifyAddress(address: string): AddressKind {
   const value4 = bits4(address);
   if (value4 !== null) return find(table4, value4, 32) ?? "public";
@@ -79,13 +81,13 @@ export function classifyAddress(address: string): AddressKind {
   }
   const special = find(tableSpecial6, value6, 128);
   if (special) return special;
-  // Only 2000::/3 is assigned to anybody on the internet.
+  // Only 2000::/3 is assigned on the internet.
   return value6 >> 125n === 1n ? find(table6, value6, 128) ?? "public" : "reserved";
 }
 
 /**
- * Whether every one of the addresses that a name has may be delivered to: a name with one private
- * address is refused whole, since which one is taken would be its owner's choice.
+ * Whether deliveries may go to every address of a name. One private address refuses the name, since
+ * its owner controls which address is used.
  */
 export function mayDeliverTo(addresses: readonly string[], allowLoopback: boolean): boolean {
   return addresses.length > 0 && addresses.every((address) => {
@@ -108,7 +110,7 @@ function sameStart(value: bigint, prefix: bigint, bits: number, width: number): 
   return (value ^ prefix) >> BigInt(width - bits) === 0n;
 }
 
-/** Dotted decimal and nothing else: no octal, no hexadecimal, no fewer than four parts. */
+/** Dotted decimal only: no octal, no hexadecimal, exactly four parts. */
 function bits4(text: string): bigint | null {
   const parts = text.split(".");
   if (parts.length !== 4) return null;
@@ -120,7 +122,7 @@ function bits4(text: string): bigint | null {
   return value;
 }
 
-/** RFC 4291, without a zone: an address that needs one is not on the internet. */
+/** RFC 4291, without a zone: addresses with a zone are local. */
 function bits6(text: string): bigint | null {
   const tail = /^(.*:)([^:]*\.[^:]*)$/.exec(text);
   if (tail) {

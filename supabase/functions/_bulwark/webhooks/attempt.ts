@@ -1,4 +1,4 @@
-/** One attempt of one delivery, from the sealed endpoint to what the delivery log says of it. */
+/** One attempt of one delivery: from the encrypted endpoint to the entry for the delivery log. */
 import { retryAfterSeconds } from "../foundation/retry_after.ts";
 import { type AddressPolicy, checkUrl } from "./destination.ts";
 import type { WebhookEvent } from "./event.ts";
@@ -6,7 +6,7 @@ import { renderBody, type WebhookFormat } from "./formats.ts";
 import { AddressRefused, type Network, send, TimedOut } from "./send.ts";
 import type { Signer } from "./signing.ts";
 
-/** An endpoint whose address and secrets are open. */
+/** An endpoint with decrypted address and secrets. */
 export interface OpenEndpoint {
   id: string;
   url: URL;
@@ -17,7 +17,7 @@ export interface OpenEndpoint {
   signers: readonly Signer[];
 }
 
-/** A delivery that was claimed. */
+/** A claimed delivery. */
 export interface ClaimedDelivery {
   id: string;
   attempt_id: string;
@@ -27,22 +27,22 @@ export interface ClaimedDelivery {
   body: WebhookEvent;
 }
 
-/** How an attempt ended; without an outcome it was not made. */
+/** The result of an attempt; without an outcome it was not made. */
 export interface AttemptResult {
   delivery_id: string;
   attempt_id: string;
   outcome?: "delivered" | "rejected" | "timed_out" | "unreachable" | "forbidden" | "unreadable";
   status?: number;
   latency_ms?: number;
-  /** What the receiver said, or what went wrong. */
+  /** The receiver's response, or the error. */
   response?: string;
   retry_after_seconds?: number;
 }
 
-/** What is kept of an answer: characters. */
+/** Stored length of a response, in characters. */
 export const excerptLength = 1024;
 
-/** Opens an endpoint's address and says whether it may be delivered to; throws what checkUrl throws. */
+/** Decrypts an endpoint's address and checks it. Throws the errors of checkUrl. */
 export function openUrl(text: string, origin: string, policy: AddressPolicy): URL {
   const url = checkUrl(text, policy);
   if (url.origin !== origin) throw new AddressRefused("the address is of another origin");
@@ -50,8 +50,8 @@ export function openUrl(text: string, origin: string, policy: AddressPolicy): UR
 }
 
 /**
- * Makes one attempt. Never throws: what goes wrong is the result. One that the network's signal cuts
- * off has timed out.
+ * Makes one attempt. Never throws: errors are results. An attempt aborted by the network's signal
+ * has timed out.
  */
 export async function attempt(
   delivery: ClaimedDelivery,
@@ -97,10 +97,10 @@ export async function attempt(
   }
 }
 
-/** The first characters of an answer, without control characters and without what is secret. */
+/** The beginning of an answer, without control characters and secrets. */
 export function excerpt(bytes: Uint8Array, secrets: readonly string[]): string {
   let text = new TextDecoder().decode(bytes.subarray(0, excerptLength * 8));
-  // Longest first: a secret that holds another one leaves nothing of it behind.
+  // Longest first, so that a secret that contains another one is removed completely.
   for (const secret of secrets.toSorted((a, b) => b.length - a.length)) {
     if (secret.length >= 8) text = text.replaceAll(secret, "[redacted]");
   }

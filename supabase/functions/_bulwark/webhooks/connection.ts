@@ -1,29 +1,29 @@
-/** TCP and TLS connections to an address that was checked, and to no other. */
+/** TCP and TLS connections to a checked address. */
 
-/** Whom to connect to. */
+/** The target of a connection. */
 export interface Target {
-  /** The IP address that was checked. */
+  /** The checked IP address. */
   address: string;
   port: number;
-  /** The name that the certificate has to be for; null: plain TCP. */
+  /** The name that the certificate must match; null: plain TCP. */
   tlsName: string | null;
 }
 
 /** A connection, as {@link Deno.Conn} has it. */
 export type Connection = Pick<Deno.Conn, "read" | "write" | "close">;
 
-/** Makes connections, within so many milliseconds. */
+/** Opens a connection; the timeout is in milliseconds. */
 export type Dial = (target: Target, timeout: number) => Promise<Connection>;
 
-/** Why there is no connection; its message is for the delivery log and names no address. */
+/** Failed to connect. The message is for the delivery log and contains no address. */
 export class ConnectionFailure extends Error {
   override readonly name = "ConnectionFailure";
 }
 
 /**
- * Dials an address. The name goes into the TLS handshake alone and is not resolved again, so what
- * was checked is what is connected to.
- * @param authorities certificates (PEM) that are trusted beside the runtime's own
+ * Connects to an address. The name is used only in the TLS handshake and is not resolved again, so
+ * the checked address is the one connected to.
+ * @param authorities certificates (PEM) that are trusted besides the runtime's own
  */
 export function dialer(authorities: string[] = []): Dial {
   return async ({ address, port, tlsName }, timeout) => {
@@ -54,7 +54,7 @@ export function dialer(authorities: string[] = []): Dial {
   };
 }
 
-/** Waits for a connection; one that comes too late is closed. */
+/** Waits for a connection; one that arrives after the timeout is closed. */
 async function withTimeout<C extends Connection>(timeout: number, coming: Promise<C>): Promise<C> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let late = false;
@@ -81,6 +81,6 @@ export function quietlyClose(connection: Connection): void {
   try {
     connection.close();
   } catch {
-    // Then it is.
+    // Already closed.
   }
 }

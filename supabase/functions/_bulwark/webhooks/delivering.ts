@@ -1,4 +1,4 @@
-/** Runs of the worker as the function makes them. */
+/** Runs of the worker in the edge function. */
 import type { CallerClient } from "../foundation/caller.ts";
 import type { DataKeys } from "../encryption/mod.ts";
 import { unwrap } from "../foundation/errors.ts";
@@ -14,16 +14,16 @@ import { timeouts } from "./send.ts";
 import type { RunReport } from "./recorder.ts";
 import { defaultLimits, run, type RunLimits } from "./worker.ts";
 
-/** What a run stands on: the service role's client, the keys, what addresses are allowed. */
+/** Dependencies of a run: the service role's client, the keys, and the allowed addresses. */
 export interface Delivering {
   client: CallerClient;
   keys: DataKeys;
   policy: AddressPolicy;
-  /** The installation's own host: what events name as their source. */
+  /** The installation's host, the source of the events. */
   source: string;
 }
 
-/** One for all runs of the isolate, which share its threads. */
+/** Shared by all runs of the isolate, because they share its threads. */
 const lookups = new Lookups(systemResolve);
 
 /** Delivers what is due; see {@link run}. */
@@ -48,9 +48,8 @@ export async function deliver(
 }
 
 /**
- * Delivers what is due for so many seconds, or for as long as a run claims, where that is longer. Where
- * it is more than one run may deliver, another one is started for the rest of the time, while this one
- * still waits for its last answers.
+ * Delivers for this many seconds, or for the longest time of a run if that is longer. If it reaches
+ * its maximum, starts a follow-up run for the remaining time while it waits for its last answers.
  */
 export async function deliverFor(
   delivering: Delivering,
@@ -62,13 +61,13 @@ export async function deliverFor(
   let next: Promise<RunReport> | undefined;
   const startNext = async () => {
     const wait_seconds = Math.floor(left(seconds * 1000) / 1000);
-    // By then the scheduler has started the next.
+    // No time is left: the scheduler has started the next run.
     if (seconds > 0 && wait_seconds <= 0 || signal.aborted) return nothing;
     const continued = await delivering.client.rpc("continue_webhook_deliveries", {
       wait_seconds: Math.max(0, wait_seconds),
     });
     if (unwrap(continued)) return nothing;
-    // Without pg_net it is this request that goes on.
+    // Without pg_net this request continues itself.
     const longest = left(Math.max(seconds * 1000, defaultLimits.longest));
     return longest > 0 ? await deliver(delivering, { longest, signal, onFull }) : nothing;
   };
@@ -92,13 +91,13 @@ function add(one: RunReport, other: RunReport): RunReport {
   };
 }
 
-/** Delivers one sample now and says how that went, as the delivery log has it. */
+/** Delivers one sample now and returns the result as in the delivery log. */
 export async function deliverSample(delivering: Delivering, delivery: string) {
   await deliver(delivering, { only: delivery });
   const { data, error } = await delivering.client.from("webhook_attempts")
     .select("outcome, status, latency_ms, response")
     .eq("delivery_id", delivery).order("number", { ascending: false }).limit(1);
   if (error) throw new Error(`Cannot read the attempt: ${error.message}`);
-  // Without one the scheduler's worker was faster and is at it.
+  // Without a result another worker has claimed the sample.
   return { delivery_id: delivery, ...(data[0] ?? { outcome: null }) };
 }

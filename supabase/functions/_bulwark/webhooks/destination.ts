@@ -1,25 +1,28 @@
 import { BulwarkError } from "../foundation/errors.ts";
 import { classifyAddress } from "./address.ts";
 
-/** Where an endpoint is; sealed as one, because both can be credentials. */
+/**
+ * The address of an endpoint and its routing key, encrypted together because both can be
+ * credentials.
+ */
 export interface Destination {
   url: string;
-  /** What PagerDuty calls the integration key. */
+  /** PagerDuty's integration key. */
   routingKey?: string;
 }
 
-/** What an installation allows; by default neither. */
+/** Exceptions that an installation allows; by default none. */
 export interface AddressPolicy {
-  /** Whether http and loopback addresses will do: for development on one machine. */
+  /** Allows http and loopback addresses, for development on one machine. */
   allowLoopback: boolean;
 }
 
 const maximumLength = 2048;
 
 /**
- * An address that deliveries may go to as far as its text can tell; what its name resolves to is
- * decided when it is delivered to. The URL comes back as it is sent: normalized, without a fragment.
- * @throws BulwarkError 400 WEBHOOK_URL_NOT_ALLOWED saying what is wrong, never the address
+ * Checks the text of an address; the addresses of its name are checked at delivery. Returns the URL
+ * as it is sent: normalized, without a fragment.
+ * @throws BulwarkError 400 WEBHOOK_URL_NOT_ALLOWED with the reason, never the address
  */
 export function checkUrl(text: string, { allowLoopback }: AddressPolicy): URL {
   const refuse = (reason: string) =>
@@ -42,14 +45,14 @@ export function checkUrl(text: string, { allowLoopback }: AddressPolicy): URL {
   return url;
 }
 
-/** The IP address that a URL's host is, or null where it is a name. */
+/** The IP address in a URL's host, or null for a name. */
 export function literalOf({ hostname }: URL): string | null {
   if (hostname.startsWith("[")) return hostname.slice(1, -1);
-  // The parser turned every spelling of an IPv4 address into this one.
+  // URL normalizes every spelling of an IPv4 address.
   return /^\d+\.\d+\.\d+\.\d+$/.test(hostname) ? hostname : null;
 }
 
-/** A name with a dot in it, and not one that is reserved for local use (RFC 6761, RFC 6762). */
+/** A name with a dot that is not reserved for local use (RFC 6761, RFC 6762). */
 function isName(hostname: string): boolean {
   const name = hostname.replace(/\.$/, "").toLowerCase();
   return name.includes(".") &&

@@ -1,4 +1,4 @@
-/** Making endpoints and changing what is sealed of them, as the caller who may. */
+/** Creating endpoints and changing their encrypted values, with the caller's rights. */
 import { unwrap } from "../foundation/errors.ts";
 import { type CallerClient, requirePerson } from "../foundation/caller.ts";
 import type { DataKeys } from "../encryption/mod.ts";
@@ -8,7 +8,7 @@ import { type AddressPolicy, checkUrl } from "./destination.ts";
 import type { NewEndpoint } from "./input.ts";
 import { newSecret, sealDestination, sealSecret } from "./sealing.ts";
 
-/** What managing endpoints stands on: the caller's own client, the keys, what addresses are allowed. */
+/** Dependencies: the caller's own client, the keys, and the allowed addresses. */
 export interface Management {
   client: CallerClient;
   keys: DataKeys;
@@ -16,7 +16,7 @@ export interface Management {
 }
 
 /**
- * Makes an endpoint and returns it with its secret, which is shown this once.
+ * Creates an endpoint and returns it with its secret, which is shown only once.
  * @throws BulwarkError WEBHOOK_URL_NOT_ALLOWED, and those of create_webhook_endpoint
  */
 export async function createEndpoint({ client, keys, policy }: Management, asked: NewEndpoint) {
@@ -28,7 +28,7 @@ export async function createEndpoint({ client, keys, policy }: Management, asked
     await client.rpc("create_webhook_endpoint", {
       ...options,
       id,
-      // The generated type knows no null in arguments; the function does.
+      // The generated type of the arguments lacks null; the function accepts it.
       organization_id: organization_id as string,
       origin: url.origin,
       destination: await sealDestination(keys, id, organization_id, {
@@ -42,7 +42,7 @@ export async function createEndpoint({ client, keys, policy }: Management, asked
   return { ...endpoint, secret };
 }
 
-/** Moves an endpoint to another address. Errors as of {@link createEndpoint}. */
+/** Moves an endpoint to another address. Throws like {@link createEndpoint}. */
 export async function moveEndpoint(
   { client, keys, policy }: Management,
   id: string,
@@ -63,7 +63,7 @@ export async function moveEndpoint(
 }
 
 /**
- * Gives an endpoint a new secret, shown this once; the one before signs beside it for the overlap.
+ * Gives an endpoint a new secret, shown only once; the previous one signs too during the overlap.
  * @throws BulwarkError those of rotate_webhook_secret
  */
 export async function rotateSecret(
@@ -85,7 +85,7 @@ export async function rotateSecret(
   return { secret, previous_until };
 }
 
-/** The endpoint as the caller sees it. @throws BulwarkError 404 WEBHOOK_UNKNOWN_ENDPOINT */
+/** The endpoint, if visible to the caller. @throws BulwarkError 404 WEBHOOK_UNKNOWN_ENDPOINT */
 async function readEndpoint(client: CallerClient, id: string) {
   const [endpoint] = unwrap(
     await client.from("webhook_endpoints").select("organization_id, format").eq("id", id),
@@ -95,21 +95,21 @@ async function readEndpoint(client: CallerClient, id: string) {
     throw new BulwarkError(
       404,
       "WEBHOOK_UNKNOWN_ENDPOINT",
-      "Cannot find the webhook endpoint: there is none here that you may see",
+      "Cannot find the webhook endpoint: it does not exist or you may not see it",
     );
   }
   return endpoint;
 }
 
 /**
- * Asked before anything is sealed, so that nobody makes keys for a foreign organization; the database
- * asks again, behind its lock.
+ * Checked before encryption, so that nobody creates keys for another organization. The database
+ * checks again with a lock.
  */
 async function requireManagement(
   client: CallerClient,
   organization_id: string | null,
 ): Promise<void> {
-  // The installation's own endpoints are a super_admin's, who alone holds this system-wide.
+  // Endpoints of the installation need a super_admin, who alone holds this system-wide.
   const permission = organization_id === null ? "system:admin" : "webhook:manage";
   await requirePermission(client, permission, organization_id);
 }

@@ -1,23 +1,23 @@
 /** Severities in rising order. */
 export const severities = ["debug", "info", "warning", "error", "critical"] as const;
 
-/** What a delivery tells of, as the database renders it. */
+/** The event of a delivery, as rendered by the database. */
 export interface WebhookEvent {
   /** `audit.<type>`, `security.<type>`, `security.<type>.resolved` or `webhook.test`. */
   type: string;
   /** RFC 3339, in UTC. */
   timestamp: string;
   severity: typeof severities[number];
-  /** The audit entry or the security event; what is in it depends on the endpoint. */
+  /** The audit entry or the security event; its fields depend on the endpoint. */
   data: Record<string, unknown> | null;
 }
 
-/** Of `security.` events: whether it tells that one was resolved. */
+/** For `security.` events: whether the event was resolved. */
 export function isResolved({ type }: WebhookEvent): boolean {
   return type.startsWith("security.") && type.endsWith(".resolved");
 }
 
-/** A line for people: `authz.role_assigned: insert of bulwark.user_roles`. */
+/** One line for people: `authz.role_assigned: insert of bulwark.user_roles`. */
 export function summarize({ type, data }: WebhookEvent): string {
   const text = (name: string) => typeof data?.[name] === "string" ? data[name] as string : "";
   if (type.startsWith("audit.")) {

@@ -1,45 +1,45 @@
-/** One HTTP/1.1 request and as much of its answer as is wanted (RFC 9112). */
+/** One HTTP/1.1 request and the needed part of its answer (RFC 9112). */
 import { Buffer } from "node:buffer";
 import type { Connection } from "./connection.ts";
 
 /** The part of an answer that is read. */
 export interface Answer {
   status: number;
-  /** Names in lower case; of a header that comes twice, the last, but `connection` joined. */
+  /** Names in lower case. Of repeated headers the last is kept; `connection` is joined. */
   headers: ReadonlyMap<string, string>;
   /** At most `bodyLimit` bytes. */
   body: Uint8Array;
-  /** Whether the connection stands at the beginning of the next answer. */
+  /** Whether the connection is positioned at the start of the next answer. */
   reusable: boolean;
-  /** Milliseconds for which the other side keeps the connection, where it says. */
+  /** How long the receiver keeps the connection in milliseconds, if it says so. */
   keepFor: number | undefined;
 }
 
-/** Why there is no answer; its message is for the delivery log. */
+/** The exchange failed; the message is for the delivery log. */
 export class ExchangeFailure extends Error {
   override readonly name: string = "ExchangeFailure";
 }
 
-/** The connection ended, or said something else, before an answer began. */
+/** The connection ended, or contained something else, before an answer began. */
 export class NoAnswer extends ExchangeFailure {
   override readonly name = "NoAnswer";
 }
 
 const headLimit = 32 * 1024;
-/** Lines of heads, of trailers and in front of chunks: each takes its time, however short it is. */
+/** Limit of header, trailer and chunk lines: many short lines cost time too. */
 const lineLimit = 1000;
 const bodyLimit = 64 * 1024;
 
-/** What says where an answer ends. */
+/** Headers that determine the end of an answer. */
 const framing = new Set(["content-length", "transfer-encoding"]);
 
-/** Header names and values as they may stand in a request. */
+/** Header names and values that are allowed in a request. */
 const token = /^[!#$%&'*+.^_`|~\w-]+$/;
 const visible = /^[\x20-\x7e]*$/;
 
 /**
- * The bytes of a POST.
- * @throws TypeError where a header would break out of its line
+ * The bytes of a POST request.
+ * @throws TypeError for a header that would inject lines
  */
 export function writeRequest(url: URL, headers: Record<string, string>, body: string): Uint8Array {
   const length = String(Buffer.byteLength(body));
@@ -55,9 +55,9 @@ export function writeRequest(url: URL, headers: Record<string, string>, body: st
 }
 
 /**
- * Sends a request and reads the answer: its head of at most 32 KiB, and of its body the first
- * 64 KiB. More is left unread, and the connection is then of no further use.
- * @throws NoAnswer where it does not begin, ExchangeFailure where it ends early or is none
+ * Sends a request and reads the answer: headers of at most 32 KiB, and the first 64 KiB of the
+ * body. If there is more, the connection cannot be reused.
+ * @throws NoAnswer if no answer begins, ExchangeFailure if it ends early or is invalid
  */
 export async function exchange(connection: Connection, request: Uint8Array): Promise<Answer> {
   try {
@@ -65,13 +65,13 @@ export async function exchange(connection: Connection, request: Uint8Array): Pro
       sent += await connection.write(sent === 0 ? request : request.subarray(sent));
     }
   } catch {
-    // A receiver may refuse a request, answer and hang up before it has read the body.
+    // A receiver may answer and close before it has read the body.
   }
   const input = new Input(connection);
   await requireAnswer(input);
   for (;;) {
     const { status, version, headers, isPlain } = await readHead(input);
-    // Interim answers announce the real one (RFC 9110, section 15.2); nobody asked for an upgrade.
+    // Interim answers precede the final one (RFC 9110, section 15.2); 101 was not requested.
     if (status < 200 && status !== 101) continue;
     const { body, complete } = await soon(readBody(input, status, headers), input);
     const stays = isPlain && version !== "1.0" &&
@@ -81,7 +81,7 @@ export async function exchange(connection: Connection, request: Uint8Array): Pro
   }
 }
 
-/** Waits for the first line that is not empty and takes the empty ones (RFC 9112, section 2.2). */
+/** Waits for the first line that is not empty, and skips empty ones (RFC 9112, section 2.2). */
 async function requireAnswer(input: Input): Promise<void> {
   const begins = [72, 84, 84, 80, 47]; // HTTP/
   for (;;) {
@@ -90,7 +90,7 @@ async function requireAnswer(input: Input): Promise<void> {
       if (--input.headLeft < 0) throw new ExchangeFailure("the answer is not HTTP");
     }
     const start = input.bytes.subarray(0, begins.length);
-    // The rest of an earlier answer, or no HTTP at all.
+    // The rest of an earlier answer, or not HTTP.
     if (start.some((byte, index) => byte !== begins[index])) {
       throw new NoAnswer("the answer is not HTTP");
     }
@@ -102,19 +102,19 @@ async function requireAnswer(input: Input): Promise<void> {
   }
 }
 
-/** `Keep-Alive: timeout=5` in milliseconds, with a fifth off for the way. */
+/** `Keep-Alive: timeout=5` in milliseconds, minus a fifth for latency. */
 function keepForOf(headers: ReadonlyMap<string, string>): number | undefined {
   const seconds = /(?:^|[,;\s])timeout\s*=\s*"?(\d{1,9})/i.exec(headers.get("keep-alive") ?? "")
     ?.[1];
   return seconds === undefined ? undefined : Number(seconds) * 800;
 }
 
-/** What has arrived and was not yet read. */
+/** Received bytes that were not parsed yet. */
 class Input {
   #buffer = new Uint8Array(2048);
   #start = 0;
   #end = 0;
-  /** What heads may still take, those of interim answers and trailers together. */
+  /** Remaining bytes for headers, including interim answers and trailers. */
   headLeft = headLimit;
   linesLeft = lineLimit;
 
@@ -128,7 +128,7 @@ class Input {
     return this.#start === this.#end;
   }
 
-  /** Waits for more; false at the end. */
+  /** Waits for more bytes; false at the end. */
   async fill(): Promise<boolean> {
     if (this.#end === this.#buffer.length) {
       const { bytes } = this;
@@ -156,7 +156,7 @@ class Input {
     this.#start += count;
   }
 
-  /** Up to a line end, which is taken too and left out. */
+  /** Reads up to a line end, which is consumed and not returned. */
   async line(limit: number): Promise<string> {
     for (let searched = 0;;) {
       const end = this.bytes.indexOf(10, searched);
@@ -173,7 +173,7 @@ class Input {
     }
   }
 
-  /** A line that is no body; all of them together have a limit. */
+  /** Reads a line outside the body; their total is limited. */
   async headLine(): Promise<string> {
     if (--this.linesLeft < 0) throw new ExchangeFailure("the answer has too many lines");
     const line = await this.line(this.headLeft);
@@ -195,7 +195,7 @@ async function readHead(input: Input) {
     const line = await input.headLine();
     if (line === "") break;
     if (/^[ \t]/.test(line) && key !== "") {
-      // A folded line goes on with the header before it (RFC 9112, section 5.2).
+      // A folded line continues the previous header (RFC 9112, section 5.2).
       if (framing.has(key)) isPlain = false;
       headers.set(key, `${headers.get(key)} ${line.trim()}`.trim());
       continue;
@@ -204,7 +204,7 @@ async function readHead(input: Input) {
     if (!token.test(name)) throw new ExchangeFailure("the answer is not HTTP");
     key = name.toLowerCase();
     const before = headers.get(key);
-    // Two lengths, or a length and chunks: whoever reads them otherwise sees another end.
+    // Two lengths, or a length and chunks: proxies may see another end (request smuggling).
     if (before !== undefined && framing.has(key)) isPlain = false;
     const joined = before !== undefined && /^(?:connection|content-length)$/.test(key);
     headers.set(key, joined ? `${before}, ${value.trim()}` : value.trim());
@@ -214,7 +214,7 @@ async function readHead(input: Input) {
   return { status: Number(status), version, headers, isPlain };
 }
 
-/** The status decides; the body is for the log and is not waited for as long as the answer. */
+/** The status decides the outcome; the body is for the log and has a shorter timeout. */
 const bodyTimeout = 1000;
 
 async function soon(
@@ -232,7 +232,7 @@ async function soon(
   }
 }
 
-/** The body, or its beginning; a status has arrived by now, so an early end is no failure. */
+/** The body or its beginning. An early end is no failure, since the status has arrived. */
 async function readBody(
   input: Input,
   status: number,
@@ -252,7 +252,7 @@ async function readBody(
   return { body, complete: body.length === wanted };
 }
 
-/** A length that is given more than once counts if it is the same each time. */
+/** A repeated length is valid if it is the same each time. */
 function lengthOf(text: string | undefined): string | undefined {
   const lengths = new Set(text?.split(",").map((length) => length.trim()));
   return lengths.size === 1 ? [...lengths][0] : undefined;
@@ -262,7 +262,7 @@ async function readChunks(input: Input): Promise<{ body: Uint8Array; complete: b
   const parts: Uint8Array[] = [];
   let size = 0;
   for (;;) {
-    // A chunk may be of one byte, with a line in front that is a thousand times as long.
+    // A chunk of one byte may have a long line before it, so lines are limited.
     if (input.linesLeft === 0) return { body: join(parts, size), complete: false };
     const digits = /^0*([\da-f]{1,8})(?:$|[\s;])/i.exec(await input.headLine())?.[1];
     if (digits === undefined) throw new ExchangeFailure("the answer is not HTTP");

@@ -1,11 +1,11 @@
-/** What receivers understand: our own JSON, Slack's messages, PagerDuty's events. */
+/** Bodies for receivers: Bulwark's JSON, Slack messages, PagerDuty events. */
 import { isResolved, summarize, type WebhookEvent } from "./event.ts";
 
-/** What rendering needs to know beside the event. */
+/** Context for rendering an event. */
 export interface RenderContext {
   /** The webhook-id. */
   id: string;
-  /** The installation's own address: where an event comes from. */
+  /** The installation's address, the source of the event. */
   source: string;
   routingKey?: string | undefined;
 }
@@ -37,7 +37,7 @@ const colours = {
 
 /** https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks */
 function slack(event: WebhookEvent, { id, source }: RenderContext) {
-  // A character becomes five at most, a block has 3,000.
+  // Escaping makes up to five characters of one, and a block has 3,000.
   const summary = escapeSlack(cut(summarize(event), 500));
   const about = `${event.severity} | ${event.timestamp} | ${source} | ${id}`;
   return {
@@ -55,7 +55,7 @@ function slack(event: WebhookEvent, { id, source }: RenderContext) {
   };
 }
 
-/** Slack reads these three as markup: an event cannot mention a channel or make a link. */
+/** Escapes Slack's markup, so that an event cannot mention a channel or make a link. */
 function escapeSlack(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
@@ -80,7 +80,7 @@ function pagerduty(event: WebhookEvent, { id, source, routingKey }: RenderContex
   };
 }
 
-/** The first characters, none of them half. */
+/** The first characters, without cutting a surrogate pair. */
 function cut(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length - 1).toWellFormed()}…`;
 }

@@ -1,4 +1,4 @@
-/** What the function `bulwark-webhooks` accepts. */
+/** Inputs of the function `bulwark-webhooks`. */
 import { z } from "zod";
 import { id } from "../foundation/input.ts";
 import { severities } from "./event.ts";
@@ -38,7 +38,7 @@ export const rotation = z.strictObject({
   overlap_seconds: z.number().int().min(0).max(604_800).default(86_400),
 });
 
-/** `POST /bulwark-webhooks/deliver`: for how long the run looks again. */
+/** `POST /bulwark-webhooks/deliver`: how long the run polls. */
 export const delivering = z.strictObject({
   wait_seconds: z.coerce.number().min(0).max(55).default(0),
 });

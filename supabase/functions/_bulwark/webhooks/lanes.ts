@@ -1,14 +1,14 @@
-/** The deliveries that a worker has claimed and not begun. */
+/** Deliveries that a worker has claimed and not started. */
 import type { ClaimedDelivery } from "./attempt.ts";
 import type { Claim, SealedEndpoint } from "./queue.ts";
 import { type Holder, holderOf, type Slots } from "./slots.ts";
 
-/** Deliveries that go one after the other: those of one key, or a single one. */
+/** Deliveries to make in sequence: those of one ordering key, or a single one. */
 export interface Lane {
   endpoint: SealedEndpoint;
   holder: Holder;
   deliveries: ClaimedDelivery[];
-  /** When it is too late for an attempt: it could outlast the claim. */
+  /** Latest start of an attempt, so that it ends before the claim expires. */
   startBefore: number;
 }
 
@@ -19,7 +19,7 @@ export function lanesOf({ deliveries, endpoints }: Claim, startBefore: number): 
   const lanes: Lane[] = [];
   for (const delivery of deliveries) {
     const known = byId.get(delivery.endpoint_id);
-    // Deleted since: the claim lapses, and pruning takes the rest.
+    // The endpoint was deleted meanwhile: the claim expires, and retention removes the delivery.
     if (!known) continue;
     const { ordering_key } = delivery;
     const key = ordering_key === null ? null : `${delivery.endpoint_id}/${ordering_key}`;
@@ -35,7 +35,7 @@ export function lanesOf({ deliveries, endpoints }: Claim, startBefore: number): 
   return lanes;
 }
 
-/** Lanes that wait, by endpoint. */
+/** Waiting lanes by endpoint. */
 export class WaitingLanes {
   readonly #queues = new Map<string, Lane[]>();
   size = 0;
@@ -51,14 +51,17 @@ export class WaitingLanes {
     return this.#queues.get(endpoint)?.length ?? 0;
   }
 
-  /** The endpoints of which some wait, with how many. */
+  /** The endpoints with waiting lanes, and their number. */
   *endpoints(): Iterable<{ holder: Holder; count: number }> {
     for (const [lane, ...others] of this.#queues.values()) {
       if (lane) yield { holder: lane.holder, count: others.length + 1 };
     }
   }
 
-  /** Takes the next that may begin: of the account that has the least under way, and so on inwards. */
+  /**
+   * Takes the next lane that may start, of the account with the fewest attempts in progress, then
+   * of the organization and endpoint.
+   */
   next(slots: Slots): Lane | undefined {
     let best: Lane | undefined;
     for (const [lane] of this.#queues.values()) {
@@ -70,13 +73,13 @@ export class WaitingLanes {
     const queue = this.#queues.get(endpoint) ?? [];
     queue.shift();
     this.size--;
-    // Behind the others, so that equals take turns.
+    // Moved to the end, so that equal endpoints take turns.
     this.#queues.delete(endpoint);
     if (queue.length > 0) this.#queues.set(endpoint, queue);
     return best;
   }
 
-  /** Takes away those that are not to wait any longer. */
+  /** Removes the lanes that match. */
   remove(unwanted: (lane: Lane) => boolean): Lane[] {
     const removed: Lane[] = [];
     for (const [endpoint, queue] of this.#queues) {

@@ -1,20 +1,22 @@
-/** Lookups of names, shared fairly: each may take one of the few threads that the runtime has. */
+/** DNS look-ups, shared fairly: each may occupy one of the few threads of the runtime. */
 import { literalOf } from "./destination.ts";
 import type { Resolve } from "./resolve.ts";
 
-/** How many lookups are under way at once; the rest waits. */
+/** Limits of concurrent look-ups; further ones wait. */
 export interface LookupLimits {
-  /** Deno 2.9 has 32 threads for lookups, files and fetch() together; Deno 2.1 needs none. */
+  /**
+   * In total. Deno 2.9 shares 32 threads among look-ups, files and fetch(); Deno 2.1 needs none.
+   */
   all: number;
-  /** Of one account. */
+  /** Per account. */
   each: number;
-  /** Milliseconds after which nobody waits any more. */
+  /** Look-ups that waited for this many milliseconds are dropped. */
   timeoutMs: number;
 }
 
 const defaults: LookupLimits = { all: 24, each: 4, timeoutMs: 15_000 };
 
-/** A lookup that waits for its place. */
+/** A waiting look-up. */
 interface Waiting {
   account: string;
   since: number;
@@ -22,9 +24,9 @@ interface Waiting {
 }
 
 /**
- * Resolves names so that no account keeps the others waiting. A name server that does not answer
- * holds a lookup for ten seconds and more, long after the attempt has timed out: nothing ends it. So
- * what counts is the lookup and not the attempt.
+ * Resolves names so that no account delays the others. A silent name server occupies a look-up for
+ * ten seconds or more, even after its attempt has timed out, since a look-up cannot be aborted. So
+ * look-ups are counted, not attempts.
  */
 export class Lookups {
   readonly #resolve: Resolve;
@@ -34,17 +36,17 @@ export class Lookups {
   readonly #waiting: Waiting[] = [];
   #all = 0;
 
-  /** `now` in milliseconds on a clock that never goes back. */
+  /** `now` is a monotonic clock in milliseconds. */
   constructor(resolve: Resolve, limits = defaults, now: () => number = () => performance.now()) {
     this.#resolve = resolve;
     this.#limits = limits;
     this.#now = now;
   }
 
-  /** How an account resolves names. */
+  /** The resolver of an account. */
   of(account: string): Resolve {
     return (url) => {
-      // An address is its own.
+      // IP addresses need no look-up.
       if (literalOf(url) !== null) return this.#resolve(url);
       return new Promise((resolve, reject) => {
         const begin = () => {
@@ -53,7 +55,7 @@ export class Lookups {
             this.#count(account, -1);
             this.#next();
           };
-          // Promise.resolve().then: what throws at once is no different.
+          // Promise.resolve().then() also handles synchronous errors.
           const lookup = Promise.resolve().then(() => this.#resolve(url));
           lookup.then(resolve, reject);
           lookup.then(ended, ended);
@@ -64,11 +66,11 @@ export class Lookups {
     };
   }
 
-  /** Begins what may begin: of the account that has the least under way, in the order it came. */
+  /** Starts waiting look-ups: of the account with the fewest running, in order of arrival. */
   #next(): void {
     const oldest = this.#now() - this.#limits.timeoutMs;
     const inTime = this.#waiting.findIndex(({ since }) => since > oldest);
-    // Their attempts have timed out; a lookup would be for nobody.
+    // Their attempts have timed out.
     this.#waiting.splice(0, inTime === -1 ? this.#waiting.length : inTime);
     while (this.#all < this.#limits.all) {
       let best = -1;

@@ -1,15 +1,17 @@
 import { type Connection, quietlyClose } from "./connection.ts";
 
-/** Connections that are kept for the next request of the same owner to the same origin. */
+/** Idle connections, reused by requests of the same owner to the same origin. */
 export interface Pool {
-  /** One that is open as far as is known, to an address that was judged when it was made. */
+  /** Takes an idle connection; its address was checked when it was opened. */
   take(key: string): Connection | undefined;
-  /** Keeps a connection whose last answer was read to its end, for so many milliseconds at most. */
+  /**
+   * Keeps a connection whose last answer was read completely, for at most this many milliseconds.
+   */
   give(key: string, connection: Connection, keepFor?: number): void;
   close(): void;
 }
 
-/** Idle connections older than this may be closed by the other side at any moment. */
+/** Older idle connections are likely to be closed by the receiver. */
 const idleMilliseconds = 1000;
 
 /** A pool for one run of a worker. */
@@ -40,8 +42,8 @@ export function openPool(now: () => number = () => performance.now()): Pool {
 }
 
 /**
- * A connection on which nothing is expected. It is read all the same, so that its end, and what the
- * other side says unasked, is known before it is used again.
+ * An idle connection. It is read from all the time, to notice its end or unexpected data before it
+ * is reused.
  */
 class IdleConnection implements Connection {
   hasSpoken = false;
@@ -53,7 +55,7 @@ class IdleConnection implements Connection {
   constructor(connection: Connection) {
     this.#connection = connection;
     this.#first = connection.read(this.#chunk).finally(() => this.hasSpoken = true);
-    // A failure of the read is seen at the next use.
+    // A read error is reported at the next use.
     this.#first.catch(() => {});
   }
 

@@ -4,15 +4,15 @@ import type { Json } from "../foundation/database.types.ts";
 import type { AttemptResult, ClaimedDelivery } from "./attempt.ts";
 import type { WebhookFormat } from "./formats.ts";
 
-/** An endpoint as it is stored: its address and its secrets are ciphertext. */
+/** An endpoint as stored: its address and secrets are encrypted. */
 export interface SealedEndpoint {
   id: string;
   organization_id: string | null;
-  /** The account behind it: its endpoints share what one account may have of a worker. */
+  /** The account of the endpoint. Endpoints of one account share its part of a worker. */
   account_id: string;
-  /** Whether deliveries arrived lately. */
+  /** Whether deliveries arrived recently. */
   proven: boolean;
-  /** How often in a row it timed out. */
+  /** Consecutive timeouts. */
   timeouts: number;
   name: string;
   origin: string;
@@ -23,23 +23,23 @@ export interface SealedEndpoint {
   secrets: { id: string; ciphertext: string }[];
 }
 
-/** What a worker asks for. */
+/** Parameters of a claim. */
 export interface Wanted {
   worker: string;
-  /** Deliveries, at most. */
+  /** Maximum number of deliveries. */
   maximum: number;
   /** Seconds. */
   lease: number;
-  /** Deliveries to endpoints that are not proven, at most. */
+  /** Maximum number of deliveries to unproven endpoints. */
   maximumUnproven: number;
-  /** Endpoints and accounts of which it has enough. */
+  /** Endpoints and accounts that get no deliveries now. */
   busyEndpoints: string[];
   busyAccounts: string[];
-  /** This delivery and no other. */
+  /** Claims this delivery only. */
   only?: string | undefined;
 }
 
-/** What a worker got, until its lease ends. */
+/** Claimed deliveries, until the lease ends. */
 export interface Claim {
   deliveries: ClaimedDelivery[];
   endpoints: SealedEndpoint[];
@@ -47,13 +47,13 @@ export interface Claim {
 
 /** The outbox. */
 export interface WebhookQueue {
-  /** Takes what is due. */
+  /** Claims due deliveries. */
   claim(asked: Wanted): Promise<Claim>;
-  /** Says how attempts ended; each is taken once, however often it is said. */
+  /** Records results. Idempotent: each attempt is recorded once. */
   complete(results: AttemptResult[]): Promise<void>;
 }
 
-/** The outbox as the service role reaches it through the Data API. */
+/** The outbox through the Data API, as the service role. */
 export function webhookQueue(client: CallerClient): WebhookQueue {
   return {
     async claim({ worker, maximum, maximumUnproven, lease, busyEndpoints, busyAccounts, only }) {

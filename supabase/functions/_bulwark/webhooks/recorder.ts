@@ -1,24 +1,23 @@
 import type { AttemptResult } from "./attempt.ts";
 import type { WebhookQueue } from "./queue.ts";
 
-/** The result of a run. */
+/** Result of a run. */
 export interface RunReport {
   claimed: number;
   delivered: number;
   failed: number;
 }
 
-/** Takes results on their way to the database. */
+/** Collects results for the database. */
 export interface Recorder {
   add(result: AttemptResult): void;
-  /** Waits until everything is told. @throws what the database answered, if it would not listen */
+  /** Waits until all results are recorded. @throws the database's error if that failed */
   flush(): Promise<void>;
 }
 
 /**
- * Hands results to the database in batches and soon: what was delivered and not yet told is
- * delivered again when the worker dies. A database that is away is asked again until the lease
- * has ended; from then on the result would come too late.
+ * Sends results to the database in small batches: an unrecorded delivery is repeated if the worker
+ * dies. Retries until the lease has ended, after which the results would be ignored.
  */
 export function openRecorder(
   queue: WebhookQueue,
@@ -69,7 +68,7 @@ export function openRecorder(
   };
 }
 
-/** Waits, or until the signal. */
+/** Waits until the time has passed or the signal is given. */
 export function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();

@@ -18,7 +18,7 @@ export function newSecret(): string {
   return `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))))}`;
 }
 
-/** Encrypts where an endpoint is. Errors as of encryptField. */
+/** Encrypts the destination of an endpoint. Throws like encryptField. */
 export function sealDestination(
   keys: DataKeys,
   endpointId: string,
@@ -29,7 +29,7 @@ export function sealDestination(
   return encryptField(keys, address, JSON.stringify(destination));
 }
 
-/** Encrypts what an endpoint's deliveries are signed with. Errors as of encryptField. */
+/** Encrypts a signing secret. Throws like encryptField. */
 export function sealSecret(
   keys: DataKeys,
   secretId: string,
@@ -40,8 +40,8 @@ export function sealSecret(
 }
 
 /**
- * Decrypts what delivering to an endpoint needs.
- * @throws EncryptionError, AddressRefused or BulwarkError WEBHOOK_URL_NOT_ALLOWED where it cannot be
+ * Decrypts the destination and secrets of an endpoint.
+ * @throws EncryptionError, AddressRefused or BulwarkError WEBHOOK_URL_NOT_ALLOWED if it cannot be
  * delivered to
  */
 export async function openEndpoint(

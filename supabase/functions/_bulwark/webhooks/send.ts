@@ -1,7 +1,7 @@
 /**
- * Sends a message to an address without becoming a way into the network: the name is resolved once,
- * every address it has is judged, and the connection goes to one of those that were judged. Neither
- * fetch() nor node:https can do that on Deno 2.1: both resolve the name again when they connect.
+ * Sends a message without giving access to the local network: the name is resolved once, every
+ * address is checked, and the connection goes to a checked address. On Deno 2.1 neither fetch() nor
+ * node:https can do that, since both resolve the name again.
  */
 import { mayDeliverTo } from "./address.ts";
 import { type Connection, ConnectionFailure, type Dial, quietlyClose } from "./connection.ts";
@@ -10,24 +10,24 @@ import { type Answer, exchange, NoAnswer, writeRequest } from "./exchange.ts";
 import type { Pool } from "./pool.ts";
 import type { Resolve } from "./resolve.ts";
 
-/** What is sent. */
+/** The message to send. */
 export interface Message {
-  /** Whose it is: a connection is shared with nobody else, whatever it answered before. */
+  /** Owner of the connection, which is not shared with other owners. */
   owner: string;
   headers: Record<string, string>;
   body: string;
 }
 
-/** What sending stands on. */
+/** Dependencies and limits of sending. */
 export interface Network {
   resolve: Resolve;
   dial: Dial;
   pool: Pool;
   policy: AddressPolicy;
-  /** Milliseconds for a connection, and for everything together. */
+  /** Timeouts in milliseconds: of the connection, and in total. */
   connectTimeout: number;
   timeout: number;
-  /** Ends it before its time. */
+  /** Aborts the attempt. */
   signal?: AbortSignal | undefined;
 }
 
@@ -35,32 +35,32 @@ export interface Network {
 export const timeouts = { connectTimeout: 5000, timeout: 15_000 };
 
 /**
- * Milliseconds for everything, for an endpoint that timed out so often in a row: 15 s, 5 s, then 3 s.
- * Every eighth time all 15, so that one that is only slow finds its way back.
+ * Total timeout in milliseconds by consecutive timeouts of the endpoint: 15 s, 5 s, then 3 s. Every
+ * eighth time it is 15 s again, so that an endpoint that is only slow can recover.
  */
 export function timeoutAfter(timedOut: number): number {
   if (timedOut % 8 === 0) return timeouts.timeout;
   return timedOut === 1 ? 5000 : 3000;
 }
 
-/** The address is not one that deliveries go to. */
+/** The address is not allowed. */
 export class AddressRefused extends Error {
   override readonly name = "AddressRefused";
 }
 
-/** The answer did not come in time. */
+/** The answer did not arrive in time. */
 export class TimedOut extends Error {
   override readonly name = "TimedOut";
 }
 
 const redirectLimit = 3;
-/** Of a name that has more, the rest is not tried. */
+/** Number of addresses of a name that are tried. */
 const addressLimit = 3;
 
 /**
  * Posts a message and returns the answer, whatever its status.
- * @param followRedirects follows 307 and 308, which repeat the request, up to three times; each
- * address on the way is judged like the first
+ * @param followRedirects follows 307 and 308, which repeat the request, up to three times, and
+ * checks each address
  * @throws AddressRefused, TimedOut, ConnectionFailure, ExchangeFailure
  */
 export async function send(
@@ -105,7 +105,7 @@ async function sendOnce(
       ({ reusable, keepFor } = answer);
       return answer;
     } finally {
-      // Closing is also what ends an exchange that ran out of time.
+      // Closing also aborts an exchange that has timed out.
       if (reusable) network.pool.give(key, connection, keepFor);
       else quietlyClose(connection);
     }
@@ -115,8 +115,8 @@ async function sendOnce(
     try {
       return await post(kept);
     } catch (thrown) {
-      // A receiver may close an idle connection while the request is on its way (RFC 9112,
-      // section 9.3.1). A fresh connection gets no second chance.
+      // A receiver may close an idle connection at any time (RFC 9112, section 9.3.1). This is
+      // retried only on a reused connection.
       if (!(thrown instanceof NoAnswer)) throw thrown;
     }
   }
@@ -131,7 +131,7 @@ async function resolveAll({ resolve }: Network, url: URL): Promise<string[]> {
   }
 }
 
-/** Tries one address after the other; nothing was sent yet, so no attempt is doubled. */
+/** Tries one address after the other. Nothing was sent yet, so no message is duplicated. */
 async function connect(network: Network, url: URL, deadline: number): Promise<Connection> {
   const addresses = await inTime(network, deadline, resolveAll(network, url));
   if (!mayDeliverTo(addresses, network.policy.allowLoopback)) {
@@ -163,7 +163,7 @@ async function inTime<Value>(
   deadline: number,
   task: Promise<Value>,
 ): Promise<Value> {
-  // What the task throws after its time, because its connection was closed, is no news.
+  // Ignores errors of the task after the timeout, which closed its connection.
   task.catch(() => {});
   const { promise: expired, reject } = Promise.withResolvers<never>();
   const expire = () => reject(new TimedOut("no answer in time"));

@@ -1,16 +1,18 @@
-/** Signs as Standard Webhooks has it (https://www.standardwebhooks.com, symmetric signatures). */
+/**
+ * Signs messages as in Standard Webhooks (https://www.standardwebhooks.com, symmetric signatures).
+ */
 import { createHmac } from "node:crypto";
 
 /** Signs with one secret. */
 export interface Signer {
-  /** The signature of a message that is sent at a time, as the header has it. */
+  /** The signature of a message at a time, in the form of the header. */
   sign(id: string, at: Date, body: string): string;
 }
 
 /**
- * A signer for a secret, `whsec_` and base64. The package standardwebhooks signs the same, with a
- * hash that is computed in JavaScript: that is much of what a delivery costs.
- * @throws Error where there is nothing in the secret
+ * A signer for a secret, `whsec_` and base64. The package standardwebhooks computes the same in
+ * JavaScript, which is much slower.
+ * @throws Error for an empty secret
  */
 export function openSigner(secret: string): Signer {
   const key = Uint8Array.from(atob(secret.replace(/^whsec_/, "")), (c) => c.charCodeAt(0));

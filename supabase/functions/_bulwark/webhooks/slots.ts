@@ -1,21 +1,21 @@
 /**
- * The attempts that a worker has under way, so that no account, however many endpoints of it hang,
- * keeps the worker from the others.
+ * The attempts that a worker has in progress, limited so that no account delays the others, however
+ * many of its endpoints hang.
  */
 
 import type { SealedEndpoint } from "./queue.ts";
 
-/** Whom an attempt is counted for. */
+/** Identifies the keys under which an attempt is counted. */
 export interface Holder {
   account: string;
   endpoint: string;
-  /** Whether the endpoint answered lately; those that did not share half of the places. */
+  /** Whether the endpoint answered recently. Unproven ones share half of the slots. */
   proven: boolean;
-  /** Account, organization, endpoint and host: each has its own count. */
+  /** Account, organization, endpoint and host, each counted separately. */
   keys: readonly string[];
 }
 
-/** Whom an attempt of an endpoint is counted for. */
+/** The holder for an attempt of an endpoint. */
 export function holderOf(endpoint: SealedEndpoint): Holder {
   const { id, organization_id, account_id, origin, proven } = endpoint;
   const keys = [
@@ -27,17 +27,17 @@ export function holderOf(endpoint: SealedEndpoint): Holder {
   return { account: account_id, endpoint: id, proven, keys };
 }
 
-/** How many attempts may be under way. */
+/** Limits of attempts in progress. */
 export interface SlotLimits {
-  /** Quick ones: those that began less than `slowAfterMs` ago. */
+  /** Quick attempts: those that started less than `slowAfterMs` ago. */
   concurrency: number;
-  /** Slow ones: those that went unanswered for longer. */
+  /** Slow attempts: those without an answer for longer. */
   slow: number;
   /** Milliseconds. */
   slowAfterMs: number;
 }
 
-/** An attempt under way. */
+/** An attempt in progress. */
 interface Place {
   holder: Holder;
   slow: boolean;
@@ -45,19 +45,19 @@ interface Place {
 }
 
 /**
- * Counts attempts. One that is not answered soon makes room for the next and waits among the slow
- * ones; where those are too many, the oldest of the account that has the most is cut off.
+ * Counts attempts. An attempt that is not answered soon counts as slow and frees its slot. If there
+ * are too many slow ones, the oldest of the account with the most is aborted.
  */
 export class Slots {
   readonly #limits: SlotLimits;
   readonly #quick = new Counts();
   readonly #slow = new Counts();
-  /** In order of their beginning. */
+  /** In order of their start. */
   readonly #slowPlaces = new Set<Place>();
   #unproven = 0;
   #onRoom: () => void;
 
-  /** @param onRoom is called when a quick attempt has become a slow one */
+  /** @param onRoom is called when a quick attempt has become slow */
   constructor(limits: SlotLimits, onRoom: () => void) {
     this.#limits = limits;
     this.#onRoom = onRoom;
@@ -67,7 +67,7 @@ export class Slots {
     return this.#quick.total + this.#slow.total;
   }
 
-  /** Quick places that are left, of endpoints that are proven or of those that are not. */
+  /** Free quick slots for proven or unproven endpoints. */
   free(proven: boolean): number {
     const all = this.#limits.concurrency - this.#quick.total;
     const half = Math.ceil(this.#limits.concurrency / 2);
@@ -75,15 +75,18 @@ export class Slots {
   }
 
   /**
-   * Whether an attempt may begin: of its endpoint, organization, account and host fewer have to be
-   * under way than there is room for, so that there is always some left for another.
+   * Whether an attempt may start: its endpoint, organization, account and host must each have fewer
+   * attempts in progress than there are free slots, so that some stay free for others.
    */
   hasRoomFor(holder: Holder): boolean {
     const free = this.free(holder.proven);
     return holder.keys.every((key) => this.#quick.of(key) < free);
   }
 
-  /** Which of two has less under way: its account, then its organization, then itself. */
+  /**
+   * Compares two holders by attempts in progress: of the account, then the organization, the
+   * endpoint and the host.
+   */
   compare(one: Holder, other: Holder): number {
     for (const [index, key] of one.keys.entries()) {
       const difference = this.#inUse(key) - this.#inUse(other.keys[index] ?? "");
@@ -92,12 +95,12 @@ export class Slots {
     return 0;
   }
 
-  /** Whether attempts of the endpoint have gone unanswered for long. */
+  /** Whether an attempt of the endpoint is slow. */
   isSlow(holder: Holder): boolean {
     return this.#slow.of(`endpoint ${holder.endpoint}`) > 0;
   }
 
-  /** Runs an attempt; the signal says that it is cut off. */
+  /** Runs an attempt; the signal aborts it. */
   async hold<Result>(
     holder: Holder,
     task: (signal: AbortSignal) => Promise<Result>,
@@ -143,7 +146,7 @@ export class Slots {
   }
 }
 
-/** Numbers by key; what is zero is forgotten. */
+/** Counters by key; zeros are removed. */
 class Counts {
   total = 0;
   readonly #counts = new Map<string, number>();

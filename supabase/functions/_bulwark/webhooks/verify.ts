@@ -1,18 +1,18 @@
 /**
- * For receivers: checks a webhook as Standard Webhooks has it. Copy this file; it needs
- * `npm:standardwebhooks` and nothing else of Bulwark.
+ * For receivers: verifies a webhook as in Standard Webhooks. Copy this file; it needs only
+ * `npm:standardwebhooks`.
  *
  *     const { id, payload } = await verifyWebhook(request, [Deno.env.get("WEBHOOK_SECRET")], seen);
  */
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
 
-/** Why a message is not to be acted upon. */
+/** The message must not be processed. */
 export class WebhookRefused extends Error {
   override readonly name = "WebhookRefused";
 
   /**
-   * @param fault `invalid`: tampered, signed with another secret, or stale by more than five minutes;
-   * answer 401. `repeated`: genuine and seen before; answer 2xx and do nothing.
+   * @param fault `invalid`: altered, signed with another secret, or older than five minutes; answer
+   * 401. `repeated`: genuine and seen before; answer 2xx and do nothing.
    */
   constructor(readonly fault: "invalid" | "repeated") {
     super(`Cannot accept the webhook: it is ${fault}`);
@@ -20,28 +20,28 @@ export class WebhookRefused extends Error {
 }
 
 /**
- * Remembers ids, for as long as retries and replays may come, and in the transaction of what is done
- * about the message: what failed comes again, and must not be taken for done.
+ * Stores message ids for as long as retries and replays may come. It must be in the transaction
+ * that processes the message: a failed message comes again, and its id must not be known then.
  */
 export interface SeenIds {
-  /** Remembers an id; false where it was remembered already. Has to be atomic. */
+  /** Stores an id; false if it was stored already. Must be atomic. */
   remember(id: string): Promise<boolean>;
 }
 
-/** A message that is genuine, fresh and new. */
+/** A message that is genuine, recent and new. */
 export interface VerifiedWebhook {
   /** The webhook-id: the same in every attempt. */
   id: string;
   payload: unknown;
 }
 
-/** More than the largest delivery has. */
+/** Larger than any delivery. */
 const maximumBytes = 1024 * 1024;
 
 /**
- * Verifies a request, reading its body.
- * @param secrets all that are valid now, `whsec_…`: one, or two while they are being exchanged
- * @param seen where ids are remembered; without it a repeated message is not told from a new one
+ * Verifies a request and reads its body.
+ * @param secrets all valid secrets, `whsec_…`: one, or two during a rotation
+ * @param seen stores ids; without it repeated messages are not detected
  * @throws WebhookRefused
  */
 export async function verifyWebhook(
@@ -57,7 +57,7 @@ export async function verifyWebhook(
   if (!secrets.some((secret) => isGenuine(secret, body, headers))) {
     throw new WebhookRefused("invalid");
   }
-  // Verified: the id is part of what was signed.
+  // The id was verified as part of the signature.
   const id = headers["webhook-id"] ?? "";
   const payload: unknown = JSON.parse(body);
   if (seen && !await seen.remember(id)) throw new WebhookRefused("repeated");
@@ -74,13 +74,13 @@ function isGenuine(secret: string, body: string, headers: Record<string, string>
   }
 }
 
-/** The body exactly as it came: the signature is over its bytes, so none is left out or replaced. */
+/** The exact bytes of the body, as they were signed. */
 async function readText(request: Request): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let text = "";
   let size = 0;
   try {
-    // Not "for await": with the types of browsers a stream cannot be walked through.
+    // Not "for await": with browser types a stream is not iterable.
     const reader = request.body?.getReader();
     for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
       size += read.value.length;
@@ -92,7 +92,7 @@ async function readText(request: Request): Promise<string> {
     }
     return text + decoder.decode();
   } catch (thrown) {
-    // A TypeError: the bytes are no text, or the sender went away.
+    // A TypeError: the bytes are not UTF-8, or the sender disconnected.
     throw thrown instanceof TypeError ? new WebhookRefused("invalid") : thrown;
   }
 }

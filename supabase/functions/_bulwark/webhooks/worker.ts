@@ -1,6 +1,6 @@
 /**
- * A worker: claims what is due, delivers it, says how it ended, until nothing is due. Many run at
- * once; what they share is the database alone.
+ * A worker: claims due deliveries, makes the attempts and records the results until none is due.
+ * Many workers run in parallel and share only the database.
  */
 import { BulwarkError } from "../foundation/errors.ts";
 import type { AttemptResult, ClaimedDelivery, OpenEndpoint } from "./attempt.ts";
@@ -10,14 +10,14 @@ import { openRecorder, pause, type RunReport } from "./recorder.ts";
 import { AddressRefused, timeoutAfter } from "./send.ts";
 import { Slots } from "./slots.ts";
 
-/** What a worker works with. */
+/** Dependencies of a worker. */
 export interface Work {
   queue: WebhookQueue;
   /** Decrypts an endpoint's address and secrets. */
   open(endpoint: SealedEndpoint): Promise<OpenEndpoint>;
   /**
-   * On behalf of an account. The signal says that others need the place: the attempt then ends as one
-   * that timed out.
+   * The network for an account. If the signal is given, the attempt ends as a timeout, because
+   * others need its slot.
    */
   attempt(
     delivery: ClaimedDelivery,
@@ -26,36 +26,36 @@ export interface Work {
   ): Promise<AttemptResult>;
 }
 
-/** How much a run does, and for how long. */
+/** Limits of a run. */
 export interface RunLimits {
   /** The worker's name in the delivery log. */
   worker: string;
-  /** Claims one delivery and no other. */
+  /** Claims this delivery only. */
   only?: string;
   /**
-   * Deliveries a claim; of an endpoint of which as many wait in the worker no more are claimed, nor of
-   * an account of which twice as many do.
+   * Deliveries per claim. An endpoint with as many waiting in the worker, or an account with twice
+   * as many, gets no more.
    */
   batch: number;
-  /** Attempts under way at once, without those that went unanswered for longer than `slowAfterMs`. */
+  /** Attempts in progress, without those that take longer than `slowAfterMs`. */
   concurrency: number;
-  /** Attempts beside those that went unanswered for longer; one more, and the oldest is cut off. */
+  /** Slow attempts in progress; beyond this the oldest is aborted. */
   slow: number;
   /** Milliseconds. */
   slowAfterMs: number;
-  /** Deliveries a run: the hosted runtime gives a request two seconds of processor time. */
+  /** Deliveries per run: the hosted runtime gives a request two seconds of processor time. */
   maximum: number;
-  /** Seconds that a claim lasts. */
+  /** Duration of a claim in seconds. */
   lease: number;
-  /** The most that an attempt takes, in milliseconds. */
+  /** Longest duration of an attempt in milliseconds. */
   attemptTimeout: number;
-  /** For how long the run looks again after everything due is delivered, in milliseconds. */
+  /** How long the run polls after all due deliveries are done, in milliseconds. */
   wait: number;
-  /** For how long the run claims, in milliseconds, or for `wait`, where that is longer. */
+  /** How long the run claims, in milliseconds; at least `wait`. */
   longest: number;
-  /** Milliseconds between two looks. */
+  /** Milliseconds between two polls. */
   interval: number;
-  /** Is called when the run claims no more because it has had its maximum. */
+  /** Called when the run stops claiming because it has reached its maximum. */
   onFull?: () => void;
   signal?: AbortSignal;
 }
@@ -73,7 +73,7 @@ export const defaultLimits: Omit<RunLimits, "worker"> = {
   interval: 100,
 };
 
-/** Runs until nothing is due, the limits are reached or the signal is given. */
+/** Runs until nothing is due, a limit is reached or the signal is given. */
 export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const report: RunReport = { claimed: 0, delivered: 0, failed: 0 };
   const until = performance.now() + limits.wait;
@@ -84,11 +84,13 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   let wake = () => {};
   const slots = new Slots(limits, () => pump());
   let returned = 0;
-  /** Whether a claim was empty though nobody was left out, and nothing ended since: nothing is due. */
+  /**
+   * Whether the last claim was empty without exclusions and no attempt ended since: nothing is due.
+   */
   let drained = false;
 
   const open = (endpoint: SealedEndpoint) => {
-    // Sealed anew is another endpoint: its address or its secrets changed.
+    // A changed address or secret makes another cache key.
     const key = JSON.stringify([endpoint.id, endpoint.destination, endpoint.secrets]);
     const known = opened.get(key) ?? work.open(endpoint);
     opened.set(key, known);
@@ -102,7 +104,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   const tooLate = ({ startBefore }: Lane) =>
     performance.now() > startBefore || limits.signal?.aborted === true;
 
-  /** Makes the next attempt of a lane; what follows waits for its own place. */
+  /** Makes the next attempt of a lane; the rest of the lane waits for another slot. */
   const drive = async (lane: Lane, signal: AbortSignal) => {
     const delivery = tooLate(lane) ? undefined : lane.deliveries.shift();
     if (!delivery) return giveBack(lane);
@@ -120,7 +122,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     drained = false;
     if (result.outcome !== "delivered") giveBack(lane);
     else if (lane.deliveries.length > 0) waiting.add(lane);
-    // It gets one attempt at a time from now on.
+    // An unproven endpoint gets one attempt at a time from now on.
     if (result.outcome === "timed_out") {
       waiting.remove(({ endpoint }) => endpoint.id === lane.endpoint.id).forEach(giveBack);
     }
@@ -140,7 +142,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     }
   };
 
-  /** Of whom the worker has enough, and how many of the others wait. */
+  /** The endpoints and accounts to exclude from a claim, and how many other deliveries wait. */
   const enough = () => {
     const [endpoints, accounts] = [new Set<string>(), new Set<string>()];
     const perAccount = new Map<string, number>();
@@ -182,7 +184,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
       const everybody = endpoints.size === 0 && accounts.size === 0;
       drained = everybody && got.deliveries.length === 0;
       const took = performance.now() - began;
-      // Where many endpoints have something pending, looking takes at most half of the time.
+      // With many pending endpoints, claims take at most half of the time.
       const later = performance.now() + Math.max(limits.interval, took);
       if (!everybody || drained) lookAgainAt = later;
     } catch (thrown) {
@@ -194,7 +196,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   };
 
   let full = false;
-  // A lease that runs out and a signal are looked at between two attempts, too.
+  // Checks leases and the signal also while no attempt ends.
   const ticking = setInterval(() => {
     waiting.remove(tooLate).forEach(giveBack);
     wake();
@@ -207,7 +209,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     }
     const stopping = failure !== undefined || limits.signal?.aborted || full ||
       performance.now() >= claimUntil;
-    // Under pressure nothing waits for endpoints that do not answer.
+    // Under load, deliveries to endpoints that do not answer are returned.
     if (stopping || waiting.size > 4 * limits.batch) {
       waiting.remove(({ holder }) => slots.isSlow(holder)).forEach(giveBack);
     }
@@ -229,7 +231,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
   return report;
 }
 
-/** Why an endpoint was not opened, without the words of whatever went wrong inside. */
+/** The result for an endpoint that cannot be opened, without internal error texts. */
 function unopened(thrown: unknown): Pick<AttemptResult, "outcome" | "response"> {
   const refused = thrown instanceof AddressRefused || thrown instanceof BulwarkError;
   return refused
