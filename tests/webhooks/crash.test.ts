@@ -15,7 +15,7 @@ import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
 import { attempt } from "../../supabase/functions/_bulwark/webhooks/attempt.ts";
 import { dialer } from "../../supabase/functions/_bulwark/webhooks/connection.ts";
 import { openPool } from "../../supabase/functions/_bulwark/webhooks/pool.ts";
-import { systemResolve } from "../../supabase/functions/_bulwark/webhooks/resolve.ts";
+import { systemResolve } from "../../supabase/functions/_bulwark/webhooks/lookups.ts";
 import { openEndpoint } from "../../supabase/functions/_bulwark/webhooks/sealing.ts";
 import { timeouts } from "../../supabase/functions/_bulwark/webhooks/send.ts";
 import { defaultLimits, run } from "../../supabase/functions/_bulwark/webhooks/worker.ts";

@@ -7,7 +7,7 @@ import {
 } from "../../../supabase/functions/_bulwark/webhooks/attempt.ts";
 import { dialer } from "../../../supabase/functions/_bulwark/webhooks/connection.ts";
 import { openPool } from "../../../supabase/functions/_bulwark/webhooks/pool.ts";
-import { systemResolve } from "../../../supabase/functions/_bulwark/webhooks/resolve.ts";
+import { systemResolve } from "../../../supabase/functions/_bulwark/webhooks/lookups.ts";
 import { timeouts } from "../../../supabase/functions/_bulwark/webhooks/send.ts";
 import { openSigner } from "../../../supabase/functions/_bulwark/webhooks/signing.ts";
 import { defaultLimits, run } from "../../../supabase/functions/_bulwark/webhooks/worker.ts";

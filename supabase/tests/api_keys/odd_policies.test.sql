@@ -115,7 +115,7 @@ create policy "Or without" on public.alike for select to authenticated using (tr
 select bulwark.admit_api_keys('public.alike', 'analytics:read');
 select is(
   tests.key_problems_after('drop policy "Or without" on public.alike'),
-  'public.alike: people have SELECT on public.alike after a second factor alone',
+  'public.alike: people need a second factor for SELECT on public.alike',
   'KEY-102: and once there is no other way that is noticed'
 );
 drop table public.alike;

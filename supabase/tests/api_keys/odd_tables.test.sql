@@ -185,8 +185,8 @@ drop rule everything on public.orders;
 grant truncate on public.orders to public;
 select is(
   tests.key_problems(),
-  'public.orders: public.orders lets API keys truncate, which no policy binds',
-  'KEY-98: what PUBLIC may that no policy binds is noticed'
+  'public.orders: public.orders lets API keys truncate, to which policies do not apply',
+  'KEY-98: a privilege of PUBLIC to which policies do not apply is noticed'
 );
 select is(
   tests.admit_error('public.orders'), '42809 API_KEY_TABLE_OPEN_OTHERWISE',
@@ -221,14 +221,15 @@ select matches(
   tests.key_problems_after(c.change), c.problem, 'KEY-98: noticed: ' || c.change
 )
 from (values
-  ('alter table public.orders disable row level security', 'no table with row-level security'),
-  ('grant select on public.orders to api_key with grant option', 'bounds API keys has changed'),
-  ('grant authenticated to api_key', '^the role api_key has rights of its own'),
+  ('alter table public.orders disable row level security', 'table with row-level security'),
+  ('grant select on public.orders to api_key with grant option',
+    'privileges of API keys have changed'),
+  ('grant authenticated to api_key', '^the role api_key has attributes or memberships'),
   ('grant api_key to authenticated', '^authenticated has the rights of API keys'),
   ('grant create on schema public to api_key; alter table public.orders owner to api_key',
     'API keys have the rights of the owner of public.orders'),
   ('alter default privileges in schema public grant select on tables to api_key',
-    '^tables made later will be open'),
+    '^default privileges open future tables'),
   ('grant usage on sequence public.numbers to api_key',
     '^public.numbers: open to API keys without'),
   ('grant select on public.a_view to public', '^public.a_view: open to API keys without'),

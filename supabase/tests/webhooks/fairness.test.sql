@@ -34,7 +34,7 @@ $$;
 create temporary table claimed (
   delivery_id uuid, attempt_id uuid, endpoint_id uuid, organization_id uuid, account_id uuid
 );
-create function tests.claim(
+create function tests.claim_shares(
   maximum integer default 100, unproven integer default null, accounts uuid[] default '{}'
 ) returns bigint language plpgsql as $$
 begin
@@ -49,7 +49,7 @@ begin
   return (select count(*) from claimed);
 end;
 $$;
-create function tests.complete(outcome text, latency integer default 5) returns integer
+create function tests.end_attempts(outcome text, latency integer default 5) returns integer
   language sql as $$
   select bulwark.complete_webhook_deliveries(jsonb_agg(jsonb_build_object(
     'delivery_id', c.delivery_id, 'attempt_id', c.attempt_id, 'outcome', outcome,
@@ -108,7 +108,7 @@ delete from bulwark.webhook_endpoints;
 -- shares
 select tests.receivers(m.id, 25, 5) from mine m;
 select tests.receivers(tests.organization_id('acme'), 1, 50);
-select is(tests.claim(20), 20::bigint, 'WHK-71: a claim takes what it may');
+select is(tests.claim_shares(20), 20::bigint, 'WHK-71: a claim takes what it may');
 select is(
   tests.claimed_of(tests.organization_id('acme')), 10::bigint,
   'WHK-71: of two accounts each gets half, however many organizations and endpoints one has'
@@ -124,13 +124,13 @@ select is(
   1::bigint, 'WHK-71: and the endpoints of an organization'
 );
 select is(
-  tests.claim(20, accounts => array[tests.user_id('stranger@bulwark.test')]), 20::bigint,
+  tests.claim_shares(20, accounts => array[tests.user_id('stranger@bulwark.test')]), 20::bigint,
   'WHK-72: of an account of which a worker has enough it gets no more'
 );
 select is(
   tests.claimed_of(tests.organization_id('acme')), 20::bigint, 'WHK-72: and all of the others'
 );
-select tests.complete('delivered');
+select tests.end_attempts('delivered');
 delete from bulwark.webhook_deliveries;
 delete from bulwark.webhook_endpoints;
 
@@ -145,7 +145,7 @@ select tests.receivers(tests.organization_id('acme'), 1, 5);
 create temporary table honest_new as
   select unnest(tests.receivers(tests.organization_id('globex'), 1, 5, proven => false)) as id;
 select is(
-  tests.claim(20, 8), 13::bigint, 'WHK-73: of what is not proven a worker gets what it wants'
+  tests.claim_shares(20, 8), 13::bigint, 'WHK-73: of what is not proven a worker gets what it wants'
 );
 select is(
   tests.claimed_of(tests.organization_id('acme')), 5::bigint,
@@ -156,8 +156,8 @@ select is(
    where c.organization_id <> tests.organization_id('acme')),
   8::bigint, 'WHK-73: one for each of them'
 );
-select tests.complete('rejected');
-select tests.claim(1000, 1000);
+select tests.end_attempts('rejected');
+select tests.claim_shares(1000, 1000);
 select is(
   (select max(n) from (select count(*) as n from claimed c group by c.endpoint_id) s),
   1::bigint, 'WHK-73: an endpoint that is not proven gets one'
@@ -166,15 +166,17 @@ select is(
   (select count(*) from claimed c join honest_new h on h.id = c.endpoint_id), 1::bigint,
   'WHK-73: so that each gets it'
 );
-select is(tests.claim(1000, 1000), 0::bigint, 'WHK-73: and no other while that is under way');
+select is(
+  tests.claim_shares(1000, 1000), 0::bigint, 'WHK-73: and no other while that is under way'
+);
 delete from bulwark.webhook_deliveries;
 delete from bulwark.webhook_endpoints;
 
 -- hanging endpoints
 create temporary table target as
   select unnest(tests.receivers(tests.organization_id('acme'), 1, 50)) as id;
-select is(tests.claim(5), 5::bigint, 'WHK-74: a proven endpoint gets many at once');
-select tests.complete('timed_out');
+select is(tests.claim_shares(5), 5::bigint, 'WHK-74: a proven endpoint gets many at once');
+select tests.end_attempts('timed_out');
 select is(
   (select row(h.proven, h.consecutive_timeouts)::text
    from bulwark.webhook_endpoint_health h join target t on t.id = h.endpoint_id),
@@ -183,15 +185,15 @@ select is(
 select is(
   (select tests.pause_of(t.id) from target t), 1, 'WHK-75: then it pauses for a second'
 );
-select is(tests.claim(), 0::bigint, 'WHK-75: and gets nothing meanwhile');
+select is(tests.claim_shares(), 0::bigint, 'WHK-75: and gets nothing meanwhile');
 create function tests.attempt(outcome text, latency integer default 5) returns bigint
   language plpgsql as $$
 declare
   v_claimed bigint;
 begin
   update bulwark_private.webhook_turns set held_until = null;
-  v_claimed := tests.claim(5);
-  perform tests.complete(outcome, latency);
+  v_claimed := tests.claim_shares(5);
+  perform tests.end_attempts(outcome, latency);
   return v_claimed;
 end;
 $$;

@@ -1,4 +1,7 @@
 /** For tests: receivers on this machine, and certificates of a private authority. */
+import { dialer } from "../../../supabase/functions/_bulwark/webhooks/connection.ts";
+import { openPool } from "../../../supabase/functions/_bulwark/webhooks/pool.ts";
+import { type Network, send } from "../../../supabase/functions/_bulwark/webhooks/send.ts";
 
 /** A receiver with a scripted behaviour. */
 export interface Receiver extends AsyncDisposable {
@@ -169,4 +172,41 @@ function der(tag: number, content: number[]): number[] {
 function pem(label: string, bytes: number[]): string {
   const lines = btoa(String.fromCharCode(...bytes)).replace(/.{64}/g, "$&\n").trimEnd();
   return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
+}
+
+/** A message, and a short answer. */
+export const message = {
+  owner: "endpoint",
+  headers: { "webhook-id": "1" },
+  body: '{"type":"webhook.test"}',
+};
+export const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/** The network of {@link posting}: loopback is allowed, and timeouts are short. */
+export function network(options: Partial<Network> = {}): Network & Disposable {
+  const pool = openPool();
+  return {
+    resolve: () => Promise.resolve(["127.0.0.1"]),
+    dial: dialer(),
+    policy: { allowLoopback: true },
+    connectTimeout: 2000,
+    timeout: 2000,
+    pool,
+    [Symbol.dispose]: () => pool.close(),
+    ...options,
+  };
+}
+
+/** Runs a check that posts the message to a receiver with this behaviour. */
+export async function posting(
+  behaviour: Behaviour,
+  check: (post: () => ReturnType<typeof send>, receiver: Receiver) => Promise<unknown>,
+  options: Partial<Network> = {},
+) {
+  await using receiver = startReceiver(behaviour);
+  using net = network(options);
+  await check(
+    () => send(net, new URL(`http://127.0.0.1:${receiver.port}/hook`), message),
+    receiver,
+  );
 }

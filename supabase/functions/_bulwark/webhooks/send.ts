@@ -8,7 +8,7 @@ import { type Connection, ConnectionFailure, type Dial, quietlyClose } from "./c
 import { type AddressPolicy, checkUrl, literalOf } from "./destination.ts";
 import { type Answer, exchange, NoAnswer, writeRequest } from "./exchange.ts";
 import type { Pool } from "./pool.ts";
-import type { Resolve } from "./resolve.ts";
+import type { Resolve } from "./lookups.ts";
 
 /** The message to send. */
 export interface Message {
