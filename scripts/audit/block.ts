@@ -17,7 +17,7 @@ export interface Block {
   organizations: { entriesBefore: number; organization: string | null }[];
   /** The first entries whose leaf differs from the one that was sealed at their position. */
   suspects: Suspect[];
-  /** The claimed time of each entry: microseconds since 2000, era and transaction, id. */
+  /** The claimed time of each entry: microseconds since 2000, timeline and transaction, id. */
   times: Times;
   /** The first entries whose id has another time than the entry. */
   misdated: Suspect[];
@@ -42,7 +42,7 @@ export interface BlockRecord {
 /** The age of entries, as columns. Transactions above 2^53 lose their last bits. */
 export interface Times {
   occurredAt: Float64Array;
-  eras: Float64Array;
+  timelines: Float64Array;
   transactions: Float64Array;
   /** 16 bytes each. */
   ids: Uint8Array;

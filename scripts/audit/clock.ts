@@ -6,7 +6,7 @@ import type { Find } from "./groups.ts";
 /** The time of a proved seal, and the transactions that started after it. */
 interface Anchor {
   seal: number;
-  era: number;
+  timeline: number;
   sealedAt: number;
   /** Every transaction from this one on started after the seal's snapshot. */
   firstLater: number;
@@ -29,7 +29,7 @@ export class Clock {
   }
 
   /** Reads the entries from one position to another of a block, in order. */
-  take({ occurredAt, eras, transactions, ids }: Times, from: number, to: number): void {
+  take({ occurredAt, timelines, transactions, ids }: Times, from: number, to: number): void {
     const anchor = this.#anchor;
     for (let index = from; index < to; index++) {
       const time = occurredAt[index]!;
@@ -37,8 +37,8 @@ export class Clock {
         this.#latest = { occurredAt: time, id: idOf(ids, index) };
       }
       if (!anchor || time >= anchor.sealedAt - clockTolerance) continue;
-      const isLater = eras[index]! > anchor.era ||
-        eras[index] === anchor.era && transactions[index]! >= anchor.firstLater;
+      const isLater = timelines[index]! > anchor.timeline ||
+        timelines[index] === anchor.timeline && transactions[index]! >= anchor.firstLater;
       if (isLater) {
         const why = `it says a time before seal ${anchor.seal}, which was made before it`;
         this.#find("ENTRY_BACKDATED", `entry ${idOf(ids, index)}: ${why}`);
@@ -58,7 +58,7 @@ export class Clock {
     if (isLast) this.#latest = null;
     this.#anchor = {
       seal: seal.number,
-      era: seal.era,
+      timeline: seal.timeline,
       sealedAt: seal.sealed_at_us,
       firstLater: Number(firstLater),
     };

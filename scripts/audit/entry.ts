@@ -43,7 +43,7 @@ export function readEntry(block: Block, entry: AuditEntry): void {
     const larger = new Uint8Array(2 * block.leaves.length);
     larger.set(block.leaves);
     block.leaves = larger;
-    block.times = resized(block.times, 2 * block.times.eras.length);
+    block.times = resized(block.times, 2 * block.times.timelines.length);
   }
   const at = 32 * block.entries;
   writeLeaf(block.leaves, at, entry);
@@ -88,14 +88,14 @@ function noteSuspect(block: Block, { id }: AuditEntry, list = block.suspects): v
 export function resized(times: Times | null, length: number): Times {
   const made = {
     occurredAt: new Float64Array(length),
-    eras: new Float64Array(length),
+    timelines: new Float64Array(length),
     transactions: new Float64Array(length),
     ids: new Uint8Array(16 * length),
   };
   if (times === null) return made;
-  const kept = Math.min(length, times.eras.length);
+  const kept = Math.min(length, times.timelines.length);
   made.occurredAt.set(times.occurredAt.subarray(0, kept));
-  made.eras.set(times.eras.subarray(0, kept));
+  made.timelines.set(times.timelines.subarray(0, kept));
   made.transactions.set(times.transactions.subarray(0, kept));
   made.ids.set(times.ids.subarray(0, 16 * kept));
   return made;
@@ -103,9 +103,9 @@ export function resized(times: Times | null, length: number): Times {
 
 /** The id begins with 48 bits of milliseconds since 1970 (RFC 9562, version 7). */
 function noteTime(block: Block, entry: AuditEntry): void {
-  const { occurredAt, eras, transactions, ids } = block.times;
+  const { occurredAt, timelines, transactions, ids } = block.times;
   occurredAt[block.entries] = entry.occurred_at_us;
-  eras[block.entries] = entry.era;
+  timelines[block.entries] = entry.timeline;
   transactions[block.entries] = Number(entry.xid);
   const at = 16 * block.entries;
   // writeLeaf has just put it there: a prefix byte, a version byte, the id.

@@ -84,7 +84,7 @@ const seal: Checks<AuditSeal> = {
   number: positive,
   previous_hash: hash,
   root: hash,
-  era: integer,
+  timeline: integer,
   sealed_at: text,
   sealed_at_us: integer,
   snapshot: text,

@@ -100,7 +100,7 @@ export class SampleLog {
       number,
       previous_hash: this.seals.at(-1)?.seal.hash ?? zeros,
       root: toBase64(await merkleRoot(groups.map(({ hash }) => hash))),
-      era: 1,
+      timeline: 1,
       sealed_at: last.occurred_at,
       sealed_at_us: last.occurred_at_us,
       snapshot: `${next}:${next}:`,
@@ -372,7 +372,7 @@ function makeEntry(index: number, organization_id: string | null): AuditEntry {
   return {
     id: idAt(micros, hex),
     organization_id,
-    era: 1,
+    timeline: 1,
     xid: String(1000 + index),
     occurred_at: timeText(micros),
     occurred_at_us: micros,

@@ -22,7 +22,7 @@ const floor = `
   create table bench.log (like bulwark.audit_logs including indexes);
   alter table bench.log alter id set default gen_random_uuid(),
     alter xid set default pg_current_xact_id(), alter occurred_at set default clock_timestamp(),
-    alter era set default 1, alter salt set default gen_random_uuid(),
+    alter timeline set default 1, alter salt set default gen_random_uuid(),
     alter result set default 'success', alter actor_type set default 'database',
     alter correlation_id set default gen_random_uuid(),
     alter database_user set default session_user;
@@ -239,7 +239,7 @@ async function longestWait(postgres: Sql, task: () => Promise<unknown>): Promise
     from bulwark_private.audit_seals s
     join bulwark_private.audit_seals p on p.number = s.number - 1
     join bulwark.audit_logs e
-      on e.era = s.era and e.xid >= pg_snapshot_xmax(p.snapshot) and e.xid < pg_snapshot_xmin(s.snapshot)
+      on e.timeline = s.timeline and e.xid >= pg_snapshot_xmax(p.snapshot) and e.xid < pg_snapshot_xmin(s.snapshot)
     where s.number > ${start?.seal}
   `;
   return row?.wait;

@@ -20,7 +20,7 @@ export async function audit(place: Place): Promise<void> {
     await superuser`
       select bulwark.enable_audit('public.reports', organization_column => 'organization_id')
       where not exists (
-        select from bulwark_private.audit_guards g where g.relation = 'public.reports'::regclass
+        select from bulwark_private.audit_watched_tables g where g.relation = 'public.reports'::regclass
       )
     `;
     const writes = ["First quarter", "Second quarter"].map((title) => ({ organization_id, title }));

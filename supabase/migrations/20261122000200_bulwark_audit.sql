@@ -54,7 +54,7 @@ create table bulwark.audit_logs (
   xid xid8 not null,
   occurred_at timestamptz not null,
   -- squawk-ignore prefer-bigint-over-int
-  era integer not null,
+  timeline integer not null,
   source bulwark.audit_source not null,
   severity bulwark.audit_severity not null,
   result bulwark.audit_result not null default 'success',
@@ -80,13 +80,13 @@ create table bulwark.audit_logs (
 );
 comment on table bulwark.audit_logs is
   'One entry for each event. Entries never change. Only retention and erasure remove a payload; the
-   skeleton stays: id, xid, occurred_at, era, source, severity, result, organization_id, event_type,
-   resource_type. All other columns are payload and may be personal data.';
+   skeleton stays: id, xid, occurred_at, timeline, source, severity, result, organization_id,
+   event_type, resource_type. All other columns are payload and may be personal data.';
 comment on column bulwark.audit_logs.id is 'UUID version 7: ordered by time, down to the
    microsecond.';
 comment on column bulwark.audit_logs.xid is
   'The transaction that wrote the entry; it decides which seal holds it.';
-comment on column bulwark.audit_logs.era is
+comment on column bulwark.audit_logs.timeline is
   'Number of the cluster that wrote the entry. Transaction ids restart where a dump is restored, so
    each cluster has a number of its own.';
 comment on column bulwark.audit_logs.actor_id is
@@ -115,7 +115,7 @@ comment on column bulwark.audit_logs.commitment is
 
 -- Indexes for the sealer (new entries by transaction), for readers (pages of an organization by id)
 -- and for verification (entries that a removal record covers).
-create index audit_logs_xid_idx on bulwark.audit_logs (era, xid);
+create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
   where removed_by is not null;
@@ -260,14 +260,14 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
   select
     c.id,
     c.organization_id,
-    c.era,
+    c.timeline,
     c.xid,
     c.removed_by,
     sha256(
       '\x0001'::bytea
       || uuid_send(c.id)
       || coalesce('\x01'::bytea || uuid_send(c.organization_id), '\x00'::bytea)
-      || int4send(c.era)
+      || int4send(c.timeline)
       || xid8send(c.xid)
       || timestamptz_send(c.occurred_at)
       || int2send(octet_length(c.source::text)::smallint)
@@ -284,29 +284,34 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
 comment on view bulwark_private.audit_leaves is
   'The leaf hash of every entry: SHA-256(0x00 || version 1 || skeleton || commitment).';
 
--- Audit eras: one for each cluster that the log has lived in. Entries are sealed by transaction id,
--- and those restart where a dump is restored, so each cluster writes under an era of its own.
+-- Audit timelines: one for each cluster that the log has lived in. Entries are sealed by
+-- transaction id, and those restart where a dump is restored, so each cluster writes under a
+-- timeline of its own.
 -- Protects against a restored or upgraded log that is never sealed, and against taking a restore
 -- for live writes or live writes for a restore.
--- SECURITY DEFINER: audit_log_is_loading, because clients cannot read eras, and triggers of tables
---   that clients write call it.
+-- SECURITY DEFINER: audit_log_is_loading, because clients cannot read timelines, and triggers of
+--   tables that clients write call it.
 
-create table bulwark_private.audit_eras (
+create table bulwark_private.audit_timelines (
   -- squawk-ignore prefer-bigint-over-int
-  era integer primary key,
+  timeline integer primary key,
   relation oid not null,
   system_identifier bigint not null,
-  timeline bigint not null,
+  postgres_timeline bigint not null,
   started_at timestamptz not null default clock_timestamp(),
   settled_at timestamptz,
-  constraint audit_eras_is_one_a_table unique (relation, system_identifier)
+  constraint audit_timelines_is_one_a_table unique (relation, system_identifier)
 );
-comment on table bulwark_private.audit_eras is
+comment on table bulwark_private.audit_timelines is
   'The clusters that the log has lived in, identified by the cluster''s system identifier and the
    oid of the log''s table. After a dump is restored at least one of them differs.';
-comment on column bulwark_private.audit_eras.settled_at is
-  'When the sealer recorded the start of the era and repaired what a restore loses; null before.';
-alter table bulwark_private.audit_eras enable row level security;
+comment on column bulwark_private.audit_timelines.postgres_timeline is
+  'The timeline of Postgres itself, which a recovery to a point in time changes within a cluster:
+   then a fork is recorded.';
+comment on column bulwark_private.audit_timelines.settled_at is
+  'When the sealer recorded the start of the timeline and repaired what a restore loses; null
+   before.';
+alter table bulwark_private.audit_timelines enable row level security;
 
 -- Reading the control file costs more than stamping an entry, so the session caches the result.
 -- Setting it by hand gains nothing: the trigger compares it with its own arguments.
@@ -330,44 +335,46 @@ $$;
 comment on function bulwark_private.audit_cluster() is
   'The cluster and table that the log lives in, as text; cached in the session.';
 
-create function bulwark_private.audit_era()
+create function bulwark_private.audit_timeline()
   returns integer
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_era integer;
+  v_timeline integer;
   v_relation constant oid := 'bulwark.audit_logs'::regclass;
   v_system constant bigint := (select c.system_identifier from pg_catalog.pg_control_system() c);
 begin
-  select e.era into v_era
-  from bulwark_private.audit_eras e
+  select e.timeline into v_timeline
+  from bulwark_private.audit_timelines e
   where e.relation = v_relation and e.system_identifier = v_system;
   if not found then
-    -- One more than the last known number, also if the list of eras was not restored.
-    insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
+    -- One more than the last known number, also if the list of timelines was not restored.
+    insert into bulwark_private.audit_timelines (
+      timeline, relation, system_identifier, postgres_timeline
+    )
     select
       greatest(
-        (select max(e.era) from bulwark_private.audit_eras e),
-        (select max(s.era) from bulwark_private.audit_seals s),
-        (select max(e.era) from bulwark.audit_logs e),
+        (select max(e.timeline) from bulwark_private.audit_timelines e),
+        (select max(s.timeline) from bulwark_private.audit_seals s),
+        (select max(e.timeline) from bulwark.audit_logs e),
         0
       ) + 1,
       v_relation, v_system, c.timeline_id
     from pg_catalog.pg_control_checkpoint() c
-    on conflict on constraint audit_eras_is_one_a_table do nothing;
+    on conflict on constraint audit_timelines_is_one_a_table do nothing;
     -- A separate statement: the statement that calls this function does not see the insert.
-    select e.era into strict v_era
-    from bulwark_private.audit_eras e
+    select e.timeline into strict v_timeline
+    from bulwark_private.audit_timelines e
     where e.relation = v_relation and e.system_identifier = v_system;
   end if;
-  return v_era;
+  return v_timeline;
 end;
 $$;
-comment on function bulwark_private.audit_era() is
-  'The era of this cluster; the first call after a restore inserts it. Read the era''s row in a
-   later statement.';
+comment on function bulwark_private.audit_timeline() is
+  'The timeline of this cluster; the first call after a restore inserts it. Read the timeline''s row
+   in a later statement.';
 
 create function bulwark_private.audit_log_is_settled()
   returns boolean
@@ -390,7 +397,7 @@ create function bulwark_private.audit_log_is_loading()
   returns boolean
   language plpgsql
   volatile
-  security definer            -- definer because clients cannot read eras
+  security definer            -- definer because clients cannot read timelines
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -415,7 +422,7 @@ $$;
 comment on function bulwark_private.refuse_change() is
   'Trigger: refuses every operation it is created for.';
 
-create function bulwark_private.audit_eras_stamp()
+create function bulwark_private.audit_timelines_stamp()
   returns trigger
   language plpgsql
   set search_path = pg_catalog, pg_temp
@@ -425,7 +432,7 @@ begin
     return new;
   end if;
   select s.system_identifier, c.timeline_id
-  into new.system_identifier, new.timeline
+  into new.system_identifier, new.postgres_timeline
   from pg_catalog.pg_control_system() s
   cross join pg_catalog.pg_control_checkpoint() c;
   new.relation := 'bulwark.audit_logs'::regclass;
@@ -434,38 +441,40 @@ begin
   return new;
 end;
 $$;
-comment on function bulwark_private.audit_eras_stamp() is
-  'Trigger: an inserted era always describes this cluster, so only one can exist for it. A restore
-   may insert others.';
+comment on function bulwark_private.audit_timelines_stamp() is
+  'Trigger: an inserted timeline always describes this cluster, so only one can exist for it. A
+   restore may insert others.';
 
-insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline, settled_at)
+insert into bulwark_private.audit_timelines (
+  timeline, relation, system_identifier, postgres_timeline, settled_at
+)
 select 1, 'bulwark.audit_logs'::regclass, s.system_identifier, c.timeline_id, clock_timestamp()
 from pg_catalog.pg_control_system() s
 cross join pg_catalog.pg_control_checkpoint() c;
 
-create trigger audit_eras_stamp
-  before insert on bulwark_private.audit_eras
-  for each row execute function bulwark_private.audit_eras_stamp();
-create trigger audit_eras_keep_columns
-  before update on bulwark_private.audit_eras
+create trigger audit_timelines_stamp
+  before insert on bulwark_private.audit_timelines
+  for each row execute function bulwark_private.audit_timelines_stamp();
+create trigger audit_timelines_keep_columns
+  before update on bulwark_private.audit_timelines
   for each row execute function bulwark.keep_columns(
-    'era', 'relation', 'system_identifier', 'started_at'
+    'timeline', 'relation', 'system_identifier', 'started_at'
   );
-create trigger audit_eras_settle_once
-  before update of settled_at on bulwark_private.audit_eras
+create trigger audit_timelines_settle_once
+  before update of settled_at on bulwark_private.audit_timelines
   for each row when (old.settled_at is not null) execute function bulwark_private.refuse_change();
-create trigger audit_eras_refuse_removal
-  before delete on bulwark_private.audit_eras
+create trigger audit_timelines_refuse_removal
+  before delete on bulwark_private.audit_timelines
   for each row execute function bulwark_private.refuse_change();
-create trigger audit_eras_refuse_truncate
-  before truncate on bulwark_private.audit_eras
+create trigger audit_timelines_refuse_truncate
+  before truncate on bulwark_private.audit_timelines
   for each statement execute function bulwark_private.refuse_change();
 -- Enabled always: session_replication_role skips ordinary triggers.
-alter table bulwark_private.audit_eras enable always trigger audit_eras_stamp;
-alter table bulwark_private.audit_eras enable always trigger audit_eras_keep_columns;
-alter table bulwark_private.audit_eras enable always trigger audit_eras_settle_once;
-alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_removal;
-alter table bulwark_private.audit_eras enable always trigger audit_eras_refuse_truncate;
+alter table bulwark_private.audit_timelines enable always trigger audit_timelines_stamp;
+alter table bulwark_private.audit_timelines enable always trigger audit_timelines_keep_columns;
+alter table bulwark_private.audit_timelines enable always trigger audit_timelines_settle_once;
+alter table bulwark_private.audit_timelines enable always trigger audit_timelines_refuse_removal;
+alter table bulwark_private.audit_timelines enable always trigger audit_timelines_refuse_truncate;
 
 -- Audit append-only: stamps new entries and refuses every change of existing ones.
 -- Protects against entries that are altered, removed, forged or back-dated through SQL, also by the
@@ -490,10 +499,10 @@ declare
 begin
   -- The arguments name the cluster that the trigger was created for; a restored or upgraded cluster
   -- has another name. The setting caches the comparison for the session. A made-up setting only
-  -- selects the era in the arguments.
+  -- selects the timeline in the arguments.
   if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
     or bulwark_private.audit_cluster() = tg_argv[0] then
-    new.era := tg_argv[1]::integer;
+    new.timeline := tg_argv[1]::integer;
   elsif current_setting('session_replication_role') = 'replica' then
     -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
     -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
@@ -502,7 +511,7 @@ begin
     end if;
     return new;
   else
-    new.era := bulwark_private.audit_era();
+    new.timeline := bulwark_private.audit_timeline();
   end if;
   new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
@@ -564,18 +573,21 @@ begin
   new.correlation_id := coalesce(
     new.correlation_id,
     encode(
-      int4send(new.era) || '\x000080008000'::bytea || substring(xid8send(new.xid) from 3), 'hex'
+      int4send(new.timeline) || '\x000080008000'::bytea
+        || substring(xid8send(new.xid) from 3),
+      'hex'
     )::uuid
   );
   return new;
 end;
 $$;
 comment on function bulwark_private.audit_logs_stamp() is
-  'Trigger: id, time, transaction, era and salt of an entry are set by the database, whatever the
-   insert says; so are actor, session, address and correlation id if the writer names no actor.';
+  'Trigger: id, time, transaction, timeline and salt of an entry are set by the database, whatever
+   the insert says; so are actor, session, address and correlation id if the writer names no
+   actor.';
 
 -- Creating a trigger takes a lock that blocks writers, so the wait for it is short.
-create function bulwark_private.install_audit_stamp(era integer)
+create function bulwark_private.install_audit_stamp(timeline integer)
   returns void
   language plpgsql
   volatile
@@ -585,14 +597,14 @@ begin
   execute format(
     'create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
        for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
-    bulwark_private.audit_cluster(), era
+    bulwark_private.audit_cluster(), timeline
   );
   -- Enabled always: session_replication_role skips ordinary triggers.
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
 comment on function bulwark_private.install_audit_stamp(integer) is
-  'Creates the trigger that stamps entries, with cluster and era as arguments.';
+  'Creates the trigger that stamps entries, with cluster and timeline as arguments.';
 
 create function bulwark_private.audit_logs_refuse_change()
   returns trigger
@@ -611,10 +623,10 @@ begin
         new.after, new.details
       ) = 0
       and (
-        new.id, new.xid, new.occurred_at, new.era, new.source, new.severity, new.result,
+        new.id, new.xid, new.occurred_at, new.timeline, new.source, new.severity, new.result,
         new.organization_id, new.event_type, new.resource_type
       ) is not distinct from (
-        old.id, old.xid, old.occurred_at, old.era, old.source, old.severity, old.result,
+        old.id, old.xid, old.occurred_at, old.timeline, old.source, old.severity, old.result,
         old.organization_id, old.event_type, old.resource_type
       )
       and old.event_type <> 'compliance.data_deleted'
@@ -635,7 +647,10 @@ begin
     if exists (
       select from bulwark_private.audit_prunings p
       where p.xid = pg_current_xact_id()
-        and (old.era < p.era or old.era = p.era and pg_visible_in_snapshot(old.xid, p.snapshot))
+        and (
+          old.timeline < p.timeline
+          or old.timeline = p.timeline and pg_visible_in_snapshot(old.xid, p.snapshot)
+        )
     ) then
       return old;
     end if;
@@ -726,7 +741,7 @@ alter table bulwark.audit_logs enable always trigger audit_logs_refuse_truncate;
 -- (audit_sealing) compares fingerprints (audit_fingerprints) each second and reports differences.
 -- No function here is SECURITY DEFINER.
 
-create table bulwark_private.audit_guards (
+create table bulwark_private.audit_watched_tables (
   relation regclass primary key,
   captures boolean not null default true,
   options jsonb not null default '{}',
@@ -735,21 +750,21 @@ create table bulwark_private.audit_guards (
   catalogue text,
   enabled_at timestamptz not null default now()
 );
-comment on table bulwark_private.audit_guards is
+comment on table bulwark_private.audit_watched_tables is
   'The tables that the sealer watches: those audited by enable_audit and, with captures false, the
    audit log''s own and those of the auth schema.';
-comment on column bulwark_private.audit_guards.options is
+comment on column bulwark_private.audit_watched_tables.options is
   'The arguments of enable_audit; for audit_logs the names of the functions and views that protect
    the log.';
-comment on column bulwark_private.audit_guards.fingerprint is
+comment on column bulwark_private.audit_watched_tables.fingerprint is
   'State of the table''s triggers and their functions. A transaction that touches one of them
    changes it, even if it only switches a trigger off and on again.';
-comment on column bulwark_private.audit_guards.shape is
+comment on column bulwark_private.audit_watched_tables.shape is
   'The columns and key that the table''s row functions were made for (audit_shape).';
-comment on column bulwark_private.audit_guards.catalogue is
+comment on column bulwark_private.audit_watched_tables.catalogue is
   'Only for audit_logs: the hash of the catalogue when the sealer last compared all fingerprints
    (audit_catalogue).';
-alter table bulwark_private.audit_guards enable row level security;
+alter table bulwark_private.audit_watched_tables enable row level security;
 
 -- Audit objects: fingerprints of the log's own tables and types, and of Postgres itself.
 -- Protects against an owner who adds or removes a constraint, default, policy or right of a table
@@ -780,7 +795,7 @@ as $$
 $$;
 comment on function bulwark_private.audit_word(text, text, text, text, boolean) is
   'A word of a fingerprint (audit_fingerprint), with any content. A part that a restore changes is a
-   number, which the comparison after a restore (adopt_audit_guards) ignores.';
+   number, which the comparison after a restore (adopt_audit_fingerprints) ignores.';
 
 create view bulwark_private.audit_tables with (security_invoker = true) as
   select
@@ -793,7 +808,7 @@ create view bulwark_private.audit_tables with (security_invoker = true) as
     and (
       n.nspname = 'bulwark_private'
       or n.nspname = 'bulwark'
-        and exists (select from bulwark_private.audit_guards g where g.relation = c.oid)
+        and exists (select from bulwark_private.audit_watched_tables g where g.relation = c.oid)
     );
 comment on view bulwark_private.audit_tables is 'The log''s own tables and their sequences.';
 
@@ -997,7 +1012,7 @@ comment on function bulwark_private.audit_objects_fingerprint() is
 -- Protects against an owner who replaces, drops, renames, overloads or reconfigures a function or
 -- view that protects the log. These are found by following references in function bodies, triggers,
 -- policies and views. A migration that changes one of them ends with
--- bulwark.refresh_audit_guards().
+-- bulwark.refresh_audit_fingerprints().
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.audit_code()
@@ -1047,7 +1062,9 @@ as $$
     from things t
     where t.relation is not null and t.name ~ '^audit_'
       and (t.schema = 'bulwark_private'
-        or exists (select from bulwark_private.audit_guards g where g.relation = t.relation))
+        or exists (
+          select from bulwark_private.audit_watched_tables g where g.relation = t.relation
+        ))
   ),
   -- Functions that use the log's own tables, and their callers. Nearly every function appends
   -- entries, so append_audit_entry is not followed to its callers.
@@ -1068,7 +1085,7 @@ as $$
     select o.schema, o.name from own o
     union
     select n.nspname, p.proname
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
     join pg_catalog.pg_trigger t on t.tgrelid = g.relation and not t.tgisinternal
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -1082,7 +1099,7 @@ as $$
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     union
     select n.nspname, p.proname
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
     join pg_catalog.pg_proc p on p.oid = to_regproc(g.options ->> 'organization_lookup')
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     union
@@ -1196,7 +1213,7 @@ as $$
       concat_ws(
         ' ',
         bulwark_private.audit_code_fingerprint((
-          select g.options from bulwark_private.audit_guards g
+          select g.options from bulwark_private.audit_watched_tables g
           where g.relation = audit_fingerprint.relation
         )),
         bulwark_private.audit_objects_fingerprint()
@@ -1229,18 +1246,18 @@ as $$
   -- Every change of a catalogue row changes its xmin or ctid. Hashes are summed, which needs no
   -- sort.
   -- Rows as old as the cluster are only counted.
-  with guards as materialized (select g.* from bulwark_private.audit_guards g),
+  with stored as materialized (select g.* from bulwark_private.audit_watched_tables g),
   tables as materialized (
     select c.oid, c.xmin, c.ctid from pg_catalog.pg_class c where c.relname like 'audit\_%'
   ),
-  watched as materialized (select t.oid from tables t union select g.relation from guards g)
+  watched as materialized (select t.oid from tables t union select g.relation from stored g)
   select concat_ws(
     ' ',
     (
       select sum(hash_record_extended(
         row(g.relation, g.captures, g.options, g.fingerprint, g.shape, c.relname, c.relnamespace), 0
       ))
-      from guards g
+      from stored g
       left join pg_catalog.pg_class c on c.oid = g.relation
     ),
     (select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0)) from tables t),
@@ -1319,10 +1336,10 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_catalogue() is
-  'A hash of audit_guards and of the catalogue rows that fingerprints are made of. It is cheap: the
-   sealer compares fingerprints only when it changes.';
+  'A hash of audit_watched_tables and of the catalogue rows that fingerprints are made of. It is
+   cheap: the sealer compares fingerprints only when it changes.';
 
-create function bulwark.refresh_audit_guards()
+create function bulwark.refresh_audit_fingerprints()
   returns void
   language plpgsql
   volatile
@@ -1332,20 +1349,20 @@ declare
   v_code jsonb;
 begin
   -- Every table of the log is watched.
-  insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
   select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
   from bulwark_private.audit_tables t
   where t.relkind <> 'S'
   on conflict (relation) do nothing;
   v_code := bulwark_private.audit_code();
-  update bulwark_private.audit_guards g set options = v_code
+  update bulwark_private.audit_watched_tables g set options = v_code
   where g.relation = 'bulwark.audit_logs'::regclass and g.options is distinct from v_code;
-  update bulwark_private.audit_guards g
+  update bulwark_private.audit_watched_tables g
     set fingerprint = bulwark_private.audit_fingerprint(g.relation)
   where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation);
 end;
 $$;
-comment on function bulwark.refresh_audit_guards() is
+comment on function bulwark.refresh_audit_fingerprints() is
   'Accepts the present state of everything that protects the log, which is recorded as an entry. A
    migration that changes it calls this as its last statement.';
 
@@ -1647,8 +1664,9 @@ comment on function bulwark_private.audit_moved(oid, jsonb) is
 -- Row triggers have functions made for their table (make_audit_function); bulk mode and fallback
 -- are here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3
 -- organization column, 4 look-up of the organization by it, 5 ignored and 6 redacted columns, 7 to
--- 9 event types and 10 to 12 severities of insert, update and delete. Stored in audit_guards only:
--- 13 the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
+-- 9 event types and 10 to 12 severities of insert, update and delete. Stored in
+-- audit_watched_tables only: 13 the numbers of columns 3, 5 and 6 (audit_places), which a restore
+-- changes.
 create function bulwark_private.audit_statement(
   relation oid,
   operation text,
@@ -1669,7 +1687,7 @@ declare
   v_key constant text[] := bulwark_private.audit_key_columns(relation, options[2]::text[]);
   v_moved constant text[] := bulwark_private.audit_moved(relation, (
     select (g.options -> 'written' ->> 12)::jsonb
-    from bulwark_private.audit_guards g where g.relation = audit_statement.relation
+    from bulwark_private.audit_watched_tables g where g.relation = audit_statement.relation
   ));
   v_new text;
   v_old text;
@@ -1970,7 +1988,7 @@ begin
       and t.tgparentid = 0
   loop
     execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
-    update bulwark_private.audit_guards g
+    update bulwark_private.audit_watched_tables g
       set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_trigger.relation;
   end loop;
@@ -2040,7 +2058,7 @@ begin
       format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
       v_parent.relation, organization_lookup, v_parent.keys
     );
-    update bulwark_private.audit_guards g
+    update bulwark_private.audit_watched_tables g
       set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_parent.relation;
   end loop;
@@ -2384,7 +2402,7 @@ create function bulwark.disable_audit(target regclass)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from bulwark_private.audit_guards g where g.relation = target and g.captures;
+  delete from bulwark_private.audit_watched_tables g where g.relation = target and g.captures;
   if not found then
     raise exception 'Cannot disable audit: % is not audited', target
       using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
@@ -2393,7 +2411,7 @@ begin
 end;
 $$;
 comment on function bulwark.disable_audit(regclass) is
-  'Stops auditing a table. The deleted row of audit_guards is itself recorded. Errors:
+  'Stops auditing a table. The deleted row of audit_watched_tables is itself recorded. Errors:
    AUDIT_NOT_GUARDED.';
 
 create function bulwark.enable_audit(
@@ -2427,7 +2445,7 @@ begin
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't';
   if not found or exists (
-    select from bulwark_private.audit_guards g where g.relation = target and not g.captures
+    select from bulwark_private.audit_watched_tables g where g.relation = target and not g.captures
   ) then
     raise exception 'Cannot enable audit: % is not a table that can be audited', target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
@@ -2513,7 +2531,7 @@ begin
   if organization_lookup is not null then
     perform bulwark_private.watch_parents(target, organization_column, organization_lookup);
   end if;
-  insert into bulwark_private.audit_guards (relation, options, fingerprint, shape)
+  insert into bulwark_private.audit_watched_tables (relation, options, fingerprint, shape)
   values (
     target,
     jsonb_build_object(
@@ -2540,42 +2558,42 @@ comment on function bulwark.enable_audit(
    AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED, AUDIT_INVALID_ORGANIZATION_COLUMN,
    AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
-create function bulwark_private.renew_audit_guards()
+create function bulwark_private.renew_audit_functions()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_guard record;
+  v_watched record;
 begin
-  for v_guard in
+  for v_watched in
     select
       g.relation, g.shape_now,
       array(select jsonb_array_elements_text(g.options -> 'written')) as options
     from (
       select a.*, bulwark_private.audit_shape(a.relation) as shape_now
-      from bulwark_private.audit_guards a
+      from bulwark_private.audit_watched_tables a
       join pg_catalog.pg_class c on c.oid = a.relation
       where a.captures
     ) g
     where g.shape_now is distinct from g.shape
   loop
     perform bulwark_private.make_audit_function(
-      v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
+      v_watched.relation, substring(p.proname from '^audit_([a-z]+)_'), v_watched.options, p.proname
     )
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
-    where t.tgrelid = v_guard.relation
+    where t.tgrelid = v_watched.relation
       and p.pronamespace = 'bulwark_private'::regnamespace
       and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
-    update bulwark_private.audit_guards g
-    set shape = v_guard.shape_now, fingerprint = bulwark_private.audit_fingerprint(g.relation)
-    where g.relation = v_guard.relation;
+    update bulwark_private.audit_watched_tables g
+    set shape = v_watched.shape_now, fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    where g.relation = v_watched.relation;
   end loop;
 end;
 $$;
-comment on function bulwark_private.renew_audit_guards() is
+comment on function bulwark_private.renew_audit_functions() is
   'Regenerates the row functions of tables that were altered or restored. Until then audit_carefully
    writes their entries, which is slower. If the key changed or a watched column was renamed, it
    does so until enable_audit is called.';
@@ -2604,7 +2622,7 @@ comment on function bulwark_private.invitation_organization(uuid) is
 -- The list of audited tables comes first, so that every later change of it is recorded. catalogue
 -- is ignored: changing it hides nothing, since the sealer also compares without it.
 select bulwark.enable_audit(
-  'bulwark_private.audit_guards', ignore => '{catalogue}',
+  'bulwark_private.audit_watched_tables', ignore => '{catalogue}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select bulwark.enable_audit('bulwark.organizations', organization_column => 'id');
@@ -2650,9 +2668,9 @@ select bulwark.enable_audit(
 );
 
 -- The log's own tables are watched the same way.
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 select r, false, bulwark_private.audit_fingerprint(r)
-from unnest('{bulwark.audit_logs, bulwark_private.audit_eras}'::regclass[]) as r;
+from unnest('{bulwark.audit_logs, bulwark_private.audit_timelines}'::regclass[]) as r;
 
 -- Audit events: reported by clients and functions, and sign-ins seen on the auth schema.
 -- Protects against a client that reports as somebody else, for a foreign organization, or in the
@@ -2684,9 +2702,9 @@ create function bulwark_private.is_audit_evidence(event_type text, action text)
 as $$
   select event_type = 'compliance.data_deleted'
     or coalesce(action, '') = any ('{
-      checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing, era_started,
-      export_audit_log, fork, guard_changed, guard_dropped, restore_mended, stamp_replaced,
-      verification_failed
+      checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing,
+      export_audit_log, fork, restore_mended, stamp_replaced, timeline_started,
+      verification_failed, watched_object_changed, watched_object_dropped
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is
@@ -2991,7 +3009,7 @@ begin
       end
     );
   end loop;
-  insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
   select distinct w.relation, false, bulwark_private.audit_fingerprint(w.relation)
   from bulwark_private.auth_watches() w
   on conflict (relation) do update set fingerprint = excluded.fingerprint;
@@ -3012,7 +3030,7 @@ create trigger audit_gaps_refuse_truncate
   for each statement execute function bulwark_private.refuse_change();
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_change;
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_gaps'
 ));
@@ -3138,7 +3156,7 @@ create function bulwark_private.audit_seal_hash(
   number bigint,
   previous_hash bytea,
   root bytea,
-  era integer,
+  timeline integer,
   sealed_at timestamptz,
   snapshot pg_snapshot
 )
@@ -3150,7 +3168,7 @@ create function bulwark_private.audit_seal_hash(
 as $$
 begin
   return sha256(
-    '\x01'::bytea || int8send(number) || previous_hash || root || int4send(era)
+    '\x01'::bytea || int8send(number) || previous_hash || root || int4send(timeline)
     || timestamptz_send(sealed_at) || int4send(octet_length(snapshot::text))
     || convert_to(snapshot::text, 'UTF8')
   );
@@ -3185,7 +3203,7 @@ comment on function bulwark_private.base64(bytea) is 'Base64 with padding and wi
 create table bulwark_private.audit_seals (
   number bigint primary key,
   -- squawk-ignore prefer-bigint-over-int
-  era integer not null,
+  timeline integer not null,
   sealed_at timestamptz not null,
   snapshot pg_snapshot not null,
   root bytea not null,
@@ -3216,12 +3234,13 @@ comment on table bulwark_private.audit_groups is
    chained to the organization''s previous group. A tenant verifies its own chain without seeing
    others.';
 comment on column bulwark_private.audit_groups.leaves is
-  'Leaf hashes in order of (era, xid, id), with which verification names the entry that differs.';
+  'Leaf hashes in order of (timeline, xid, id), with which verification names the entry that
+   differs.';
 alter table bulwark_private.audit_groups alter column leaves set storage external;
 
 -- Finds the seal of an entry: the first whose snapshot has the entry's transaction finished.
 create index audit_seals_snapshot_idx
-  on bulwark_private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
+  on bulwark_private.audit_seals (timeline, pg_snapshot_xmax(snapshot), number);
 create index audit_seals_sealed_at_idx on bulwark_private.audit_seals (sealed_at);
 create unique index audit_groups_organization_id_idx
   on bulwark_private.audit_groups (organization_id, seal) nulls not distinct;
@@ -3304,7 +3323,7 @@ begin
   new.previous_hash := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
   new.sealed_at := greatest(clock_timestamp(), v_last.sealed_at);
   new.hash := bulwark_private.audit_seal_hash(
-    new.number, new.previous_hash, new.root, new.era, new.sealed_at, new.snapshot
+    new.number, new.previous_hash, new.root, new.timeline, new.sealed_at, new.snapshot
   );
   new.nodes := bulwark_private.audit_seal_nodes(new.number, new.hash);
   return new;
@@ -3354,20 +3373,20 @@ alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse
 alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_truncate;
 alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_change;
 alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 select r, false, bulwark_private.audit_fingerprint(r)
 from unnest('{bulwark_private.audit_seals, bulwark_private.audit_groups}'::regclass[]) as r;
 
 -- Audit sealing: seals the entries committed since the last seal, each second and at no cost to
--- writers; also settles eras and inspects watched objects.
+-- writers; also settles timelines and inspects watched objects.
 -- Protects against entries that are never sealed, a restore or fork that is taken for the same log,
 -- and triggers that were switched off.
 -- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
 
 create function bulwark_private.audit_entries(
-  after_era integer,
+  after_timeline integer,
   after_snapshot pg_snapshot,
-  era integer,
+  timeline integer,
   snapshot pg_snapshot,
   everybody boolean default true,
   organization uuid default null,
@@ -3376,7 +3395,7 @@ create function bulwark_private.audit_entries(
   returns table (
     id uuid,
     organization_id uuid,
-    era integer,
+    timeline integer,
     xid xid8,
     removed_by uuid,
     leaf bytea
@@ -3388,35 +3407,35 @@ create function bulwark_private.audit_entries(
 as $$
   -- Two index scans instead of the range from the old xmin, which would read everything written
   -- since the oldest open transaction.
-  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
-  where e.era = audit_entries.era
+  where e.timeline = audit_entries.timeline
     and e.xid >= case
-      when after_era = audit_entries.era then pg_snapshot_xmax(after_snapshot) else '0'
+      when after_timeline = audit_entries.timeline then pg_snapshot_xmax(after_snapshot) else '0'
     end
     and e.xid < pg_snapshot_xmax(audit_entries.snapshot)
     and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
     and (everybody or e.organization_id is not distinct from organization)
   union all
-  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
-  where e.era = audit_entries.era
-    and after_era = audit_entries.era
+  where e.timeline = audit_entries.timeline
+    and after_timeline = audit_entries.timeline
     and e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
     and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
     and (everybody or e.organization_id is not distinct from organization)
   union all
-  -- Entries that an earlier era left unsealed; a dump holds only committed ones.
-  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+  -- Entries that an earlier timeline left unsealed; a dump holds only committed ones.
+  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
-  where after_era is distinct from audit_entries.era
-    and e.era < audit_entries.era
-    and e.era >= coalesce(after_era, 0)
+  where after_timeline is distinct from audit_entries.timeline
+    and e.timeline < audit_entries.timeline
+    and e.timeline >= coalesce(after_timeline, 0)
     and (
-      e.era is distinct from after_era
+      e.timeline is distinct from after_timeline
       or e.xid >= pg_snapshot_xmax(after_snapshot)
       or e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
     )
@@ -3425,8 +3444,8 @@ $$;
 comment on function bulwark_private.audit_entries(
   integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
 ) is
-  'The entries, with their leaves, of the seal that follows a seal with the first era and snapshot
-   (null: of the first seal) and has the second, of all organizations or of one. Sealing,
+  'The entries, with their leaves, of the seal that follows a seal with the first timeline and
+   snapshot (null: of the first seal) and has the second, of all organizations or of one. Sealing,
    verification and export share it. hashed false omits the leaves, the costly part.';
 
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
@@ -3437,23 +3456,24 @@ create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   set jit = off
 as $$
 declare
-  v_era constant integer := bulwark_private.audit_era();
+  v_timeline constant integer := bulwark_private.audit_timeline();
   v_last bulwark_private.audit_seals;
   v_number bigint;
 begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
   -- Another session sealed a later snapshot while this one waited.
-  if v_last.era = v_era and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+  if v_last.timeline = v_timeline
+    and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
     return null;
   end if;
   with trees as (
     select
       e.organization_id,
       count(*) as entry_count,
-      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from bulwark_private.audit_entries(
-      v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot
+      v_last.timeline, v_last.snapshot, v_timeline, write_audit_seal.snapshot
     ) e
     group by e.organization_id
   ),
@@ -3481,9 +3501,9 @@ begin
     from chained c
   ),
   sealed as (
-    insert into bulwark_private.audit_seals (era, snapshot, root)
+    insert into bulwark_private.audit_seals (timeline, snapshot, root)
     select
-      v_era, write_audit_seal.snapshot,
+      v_timeline, write_audit_seal.snapshot,
       bulwark_private.merkle_root(string_agg(h.hash, '' order by h.position))
     from hashed h
     having count(*) > 0
@@ -3508,7 +3528,7 @@ comment on function bulwark_private.write_audit_seal(pg_snapshot) is
    number, or null if there are none. The snapshot must be older than every write of the calling
    transaction.';
 
-create function bulwark_private.inspect_audit_guards()
+create function bulwark_private.inspect_audit_fingerprints()
   returns void
   language plpgsql
   volatile
@@ -3517,21 +3537,22 @@ as $$
 declare
   v_catalogue constant text := bulwark_private.audit_catalogue();
   v_critical boolean;
-  v_guard record;
+  v_watched record;
 begin
   -- Organizations cached by transactions that have ended.
   delete from bulwark_private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
   -- A full comparison about once a minute, so that a forged catalogue hash hides nothing for long.
   if random() > 0.02 and exists (
-    select from bulwark_private.audit_guards g
+    select from bulwark_private.audit_watched_tables g
     where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue = v_catalogue
   ) then
     return;
   end if;
-  -- The same lock order as a migration that alters the log and then calls refresh_audit_guards: the
-  -- log first, then audit_guards. Otherwise the two would deadlock.
+  -- The same lock order as a migration that alters the log and then calls
+  -- refresh_audit_fingerprints: the log first, then audit_watched_tables. Otherwise the two would
+  -- deadlock.
   lock table bulwark.audit_logs in row exclusive mode;
-  for v_guard in
+  for v_watched in
     select
       g.relation,
       g.relation::text as name,
@@ -3557,67 +3578,70 @@ begin
         ' '
       ) as found,
       not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
   loop
-    continue when v_guard.found = v_guard.expected and not v_guard.dropped;
+    continue when v_watched.found = v_watched.expected and not v_watched.dropped;
     -- Critical: an object is switched off, changed, gone, or new between others. Objects that may
     -- come and go, or do no harm, are a warning.
-    v_critical := v_guard.dropped
-      or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
+    v_critical := v_watched.dropped
+      or exists (select from unnest(v_watched.found) as f where f ~ '\|[DR]:[0-9]+$')
       or exists (
-        select from unnest(v_guard.expected) as e
+        select from unnest(v_watched.expected) as e
         where e !~ '^(partition|missing|index|event_trigger|extension_[a-z_]+)/' and not exists (
-          select from unnest(v_guard.found) as f
+          select from unnest(v_watched.found) as f
           where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
         )
       )
       or exists (
-        select from unnest(v_guard.found) as f
+        select from unnest(v_watched.found) as f
         where f ~ '^((rule|function|policy|constraint|unique|new_[a-z_]+)/|[^/|]+\|[^|])'
           and not exists (
-            select from unnest(v_guard.expected) as e
+            select from unnest(v_watched.expected) as e
             where starts_with(e, substring(f from '^[^|]*\|[^|]*\|'))
           )
       );
     perform bulwark_private.append_audit_entry(
       'security.suspicious_activity',
-      resource_type => v_guard.name,
-      action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
+      resource_type => v_watched.name,
+      action => case
+        when v_watched.dropped then 'watched_object_dropped' else 'watched_object_changed'
+      end,
       severity => case when v_critical then 'critical' else 'warning' end::bulwark.audit_severity,
       -- Only the words that differ.
       details => jsonb_build_object(
         'expected', (
           select string_agg(w, ' ')
-          from unnest(v_guard.expected) as w
-          where w <> all (v_guard.found)
+          from unnest(v_watched.expected) as w
+          where w <> all (v_watched.found)
         ),
         'found', (
           select string_agg(w, ' ')
-          from unnest(v_guard.found) as w
-          where w <> all (v_guard.expected)
+          from unnest(v_watched.found) as w
+          where w <> all (v_watched.expected)
         )
       )
     );
     if v_critical then
       perform bulwark.raise_security_event(
-        'audit_protection_touched', null, null, v_guard.name,
-        jsonb_build_object('dropped', v_guard.dropped)
+        'audit_protection_touched', null, null, v_watched.name,
+        jsonb_build_object('dropped', v_watched.dropped)
       );
     end if;
-    if v_guard.dropped then
-      delete from bulwark_private.audit_guards g where g.relation = v_guard.relation;
+    if v_watched.dropped then
+      delete from bulwark_private.audit_watched_tables g where g.relation = v_watched.relation;
     else
-      update bulwark_private.audit_guards g set fingerprint = array_to_string(v_guard.found, ' ')
-      where g.relation = v_guard.relation;
+      update bulwark_private.audit_watched_tables g
+      set fingerprint = array_to_string(v_watched.found, ' ')
+      where g.relation = v_watched.relation;
     end if;
   end loop;
-  perform bulwark_private.renew_audit_guards();
+  perform bulwark_private.renew_audit_functions();
   -- The hash from before the comparison, so that a change since then is compared in the next run.
-  update bulwark_private.audit_guards g set catalogue = v_catalogue
+  update bulwark_private.audit_watched_tables g set catalogue = v_catalogue
   where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is distinct from v_catalogue;
 end;
 $$;
-comment on function bulwark_private.inspect_audit_guards() is
+comment on function bulwark_private.inspect_audit_fingerprints() is
   'Records every watched object that was touched by anything but enable_audit, also if it was
    switched off and on again between two runs.';
 
@@ -3645,20 +3669,20 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select pg_current_snapshot() into v_snapshot;
-  -- Before sealing: a seal belongs to the era of this cluster.
-  if not bulwark_private.settle_audit_era() then
+  -- Before sealing: a seal belongs to the timeline of this cluster.
+  if not bulwark_private.settle_audit_timeline() then
     return null;
   end if;
   v_number := bulwark_private.write_audit_seal(v_snapshot);
-  perform bulwark_private.inspect_audit_guards();
+  perform bulwark_private.inspect_audit_fingerprints();
   perform bulwark_private.report_missing_checkpoint();
   return v_number;
 end;
 $$;
 comment on function bulwark.seal_audit_log() is
   'Seals the entries committed since the last seal and returns the new seal''s number, or null if
-   there were none; then checks eras, watched objects and checkpoints. Runs each second; call it
-   before a verification that has to include the last second. Errors:
+   there were none; then checks timelines, watched objects and checkpoints. Runs each second; call
+   it before a verification that has to include the last second. Errors:
    AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';
 
 -- Audit settling: the first run of the sealer in a cluster into which the log was restored,
@@ -3667,7 +3691,7 @@ comment on function bulwark.seal_audit_log() is
 -- part of the log's protection.
 -- No function here is SECURITY DEFINER.
 
-create function bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras)
+create function bulwark_private.renew_audit_stamp(timeline bulwark_private.audit_timelines)
   returns boolean
   language plpgsql
   volatile
@@ -3679,37 +3703,39 @@ begin
   -- without a seal.
   perform set_config(
     'lock_timeout',
-    least(100 + 20 * date_part('epoch', clock_timestamp() - era.started_at), 5000)::integer::text,
+    least(
+      100 + 20 * date_part('epoch', clock_timestamp() - timeline.started_at), 5000
+    )::integer::text,
     true
   );
-  perform bulwark_private.install_audit_stamp(era.era);
+  perform bulwark_private.install_audit_stamp(timeline.timeline);
   return true;
 exception
   when lock_not_available then
     return false;
 end;
 $$;
-comment on function bulwark_private.renew_audit_stamp(bulwark_private.audit_eras) is
-  'Makes the trigger stamp entries with this era; false if writers keep the table busy.';
+comment on function bulwark_private.renew_audit_stamp(bulwark_private.audit_timelines) is
+  'Makes the trigger stamp entries with this timeline; false if writers keep the table busy.';
 
-create function bulwark_private.adopt_audit_guards()
+create function bulwark_private.adopt_audit_fingerprints()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_guard record;
+  v_watched record;
 begin
   -- A restore gives columns new numbers. They are found by name, except those reported as missing.
-  update bulwark_private.audit_guards g
+  update bulwark_private.audit_watched_tables g
   set options = jsonb_set(g.options, '{written, 12}', to_jsonb((p.places || k.kept)::text))
   from (
     select a.relation, a.fingerprint, (a.options -> 'written' ->> 12)::jsonb as before,
       bulwark_private.audit_places(
         a.relation, array(select jsonb_object_keys((a.options -> 'written' ->> 12)::jsonb))
       ) as places
-    from bulwark_private.audit_guards a where a.captures
+    from bulwark_private.audit_watched_tables a where a.captures
   ) p
   cross join lateral (
     select coalesce(jsonb_object_agg(b.name, 0), '{}') as kept
@@ -3719,7 +3745,7 @@ begin
   where g.relation = p.relation and p.before is distinct from p.places || k.kept;
   -- A restore gives triggers and functions new numbers and transactions. Without the numbers both
   -- fingerprints have to be equal.
-  for v_guard in
+  for v_watched in
     select g.relation, g.relation::text as name,
     bulwark_private.audit_fingerprint(g.relation) as present,
       (
@@ -3730,7 +3756,7 @@ begin
         select string_agg(f, ' ') from unnest(string_to_array(k.after, ' ')) as f
         where f <> all (string_to_array(k.before, ' ')) and f !~ '^partition/'
       ) as gained
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
     cross join lateral (
       select
         regexp_replace(g.fingerprint, '(?<=[|:/])[0-9]+(?=[|:/ ]|$)', '', 'g') as before,
@@ -3739,83 +3765,89 @@ begin
         ) as after
     ) k
   loop
-    if v_guard.lost is not null or v_guard.gained is not null then
+    if v_watched.lost is not null or v_watched.gained is not null then
       perform bulwark_private.append_audit_entry(
-        'security.suspicious_activity', resource_type => v_guard.name, action => 'guard_changed',
-        severity => 'critical',
-        details => jsonb_build_object('expected', v_guard.lost, 'found', v_guard.gained)
+        'security.suspicious_activity', resource_type => v_watched.name,
+        action => 'watched_object_changed', severity => 'critical',
+        details => jsonb_build_object('expected', v_watched.lost, 'found', v_watched.gained)
       );
       perform bulwark.raise_security_event(
-        'audit_protection_touched', null, null, v_guard.name, '{"restored": true}'
+        'audit_protection_touched', null, null, v_watched.name, '{"restored": true}'
       );
     end if;
-    update bulwark_private.audit_guards g set fingerprint = v_guard.present
-    where g.relation = v_guard.relation;
+    update bulwark_private.audit_watched_tables g set fingerprint = v_watched.present
+    where g.relation = v_watched.relation;
   end loop;
 end;
 $$;
-comment on function bulwark_private.adopt_audit_guards() is
+comment on function bulwark_private.adopt_audit_fingerprints() is
   'After a restore: accepts the present fingerprints, and raises an alarm for each watched object
    that differs from before.';
 
-create function bulwark_private.settle_audit_era()
+create function bulwark_private.settle_audit_timeline()
   returns boolean
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_era bulwark_private.audit_eras;
+  v_timeline bulwark_private.audit_timelines;
   v_number integer;
-  v_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
+  v_postgres_timeline bigint := (select c.timeline_id from pg_catalog.pg_control_checkpoint() c);
 begin
   if not bulwark_private.audit_log_is_settled() then
     -- A restore that has not loaded any data yet.
-    if not exists (select from bulwark_private.audit_eras)
+    if not exists (select from bulwark_private.audit_timelines)
       and not exists (select from bulwark.audit_logs)
     then
       return false;
     end if;
-    v_number := bulwark_private.audit_era();
-    select * into strict v_era from bulwark_private.audit_eras e where e.era = v_number;
-    if not bulwark_private.renew_audit_stamp(v_era) then
+    v_number := bulwark_private.audit_timeline();
+    select * into strict v_timeline
+    from bulwark_private.audit_timelines e where e.timeline = v_number;
+    if not bulwark_private.renew_audit_stamp(v_timeline) then
       return false;
     end if;
-    if v_era.settled_at is null then
-      update bulwark_private.audit_eras e set settled_at = clock_timestamp()
-        where e.era = v_era.era;
+    if v_timeline.settled_at is null then
+      update bulwark_private.audit_timelines e set settled_at = clock_timestamp()
+        where e.timeline = v_timeline.timeline;
       perform bulwark_private.append_audit_entry(
-        'system.warning', resource_type => 'bulwark.audit_logs', action => 'era_started',
-        details => to_jsonb(v_era)
+        'system.warning', resource_type => 'bulwark.audit_logs', action => 'timeline_started',
+        details => to_jsonb(v_timeline)
       );
       perform bulwark_private.mend_restore();
-      perform bulwark_private.adopt_audit_guards();
+      perform bulwark_private.adopt_audit_fingerprints();
     else
       -- The trigger was made for this cluster before, so somebody replaced it.
       perform bulwark_private.append_audit_entry(
         'security.suspicious_activity', resource_type => 'bulwark.audit_logs',
-        action => 'stamp_replaced', severity => 'critical', details => to_jsonb(v_era)
+        action => 'stamp_replaced', severity => 'critical', details => to_jsonb(v_timeline)
       );
       perform bulwark.raise_security_event(
         'audit_protection_touched', null, null, 'bulwark.audit_logs', '{"stamp": "replaced"}'
       );
     end if;
   end if;
-  v_number := bulwark_private.audit_era();
-  select * into strict v_era from bulwark_private.audit_eras e where e.era = v_number;
-  if v_era.timeline <> v_timeline then
-    update bulwark_private.audit_eras e set timeline = v_timeline where e.era = v_era.era;
+  v_number := bulwark_private.audit_timeline();
+  select * into strict v_timeline
+  from bulwark_private.audit_timelines e where e.timeline = v_number;
+  if v_timeline.postgres_timeline <> v_postgres_timeline then
+    update bulwark_private.audit_timelines e set postgres_timeline = v_postgres_timeline
+    where e.timeline = v_timeline.timeline;
     perform bulwark_private.append_audit_entry(
       'system.warning', resource_type => 'bulwark.audit_logs', action => 'fork',
-      details => jsonb_build_object('timeline', v_timeline, 'timeline_before', v_era.timeline)
+      details => jsonb_build_object(
+        'postgres_timeline', v_postgres_timeline,
+        'postgres_timeline_before', v_timeline.postgres_timeline
+      )
     );
   end if;
   return true;
 end;
 $$;
-comment on function bulwark_private.settle_audit_era() is
-  'Starts an era after a restore or an upgrade, and records a fork after a recovery to a point in
-   time or a promotion. False if nothing can be sealed yet: the next run tries again.';
+comment on function bulwark_private.settle_audit_timeline() is
+  'Starts a timeline after a restore or an upgrade, and records a fork after a recovery to a point
+   in time or a promotion. False if nothing can be sealed yet: the next run tries again.';
 
 -- Audit sealed entries: which seal holds an entry, whether the entry is unchanged since, and
 -- whether a removal record accounts for a missing payload.
@@ -3842,7 +3874,7 @@ comment on function bulwark_private.require_audit(text, uuid) is
   'Checks that the caller may use a function on the audit log: the permission in the organization
    or, without one, a super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
 
-create function bulwark_private.audit_seal_of(era integer, xid xid8)
+create function bulwark_private.audit_seal_of(timeline integer, xid xid8)
   returns bigint
   language sql
   stable
@@ -3852,7 +3884,7 @@ as $$
     (
       select s.number
       from bulwark_private.audit_seals s
-      where s.era = audit_seal_of.era
+      where s.timeline = audit_seal_of.timeline
         and pg_snapshot_xmax(s.snapshot) > audit_seal_of.xid
         and pg_visible_in_snapshot(audit_seal_of.xid, s.snapshot)
       order by pg_snapshot_xmax(s.snapshot), s.number
@@ -3861,8 +3893,8 @@ as $$
     (
       select s.number
       from bulwark_private.audit_seals s
-      where s.era > audit_seal_of.era
-      order by s.era, pg_snapshot_xmax(s.snapshot), s.number
+      where s.timeline > audit_seal_of.timeline
+      order by s.timeline, pg_snapshot_xmax(s.snapshot), s.number
       limit 1
     )
   );
@@ -3880,7 +3912,7 @@ as $$
     select
     from bulwark_private.audit_leaves e
     join bulwark_private.audit_groups g
-      on g.seal = bulwark_private.audit_seal_of(e.era, e.xid)
+      on g.seal = bulwark_private.audit_seal_of(e.timeline, e.xid)
       and g.organization_id is not distinct from e.organization_id
     -- At a multiple of 32 bytes, not anywhere in the bytes.
     where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
@@ -3918,7 +3950,7 @@ begin
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
     and e.source = 'system'
-    and (bulwark_private.audit_seal_of(e.era,
+    and (bulwark_private.audit_seal_of(e.timeline,
       e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
   if not found then
     return 'removal_without_record';
@@ -3951,8 +3983,8 @@ comment on function bulwark_private.audit_removal_problem(uuid) is
    to cover exactly the entries that name it.';
 
 -- Audit findings: one function for each way in which the log can differ from its seals.
--- Protects against a log that was altered around its triggers: an entry changed, removed, inserted,
--- moved or back-dated, a seal altered or dropped, and entries that are never sealed.
+-- Protects against a log that was altered around its triggers: an entry changed, removed, inserted
+-- or moved, and a seal altered or dropped.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
@@ -3969,11 +4001,11 @@ create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   set search_path = pg_catalog, pg_temp
 as $$
   with found as (
-    select e.id, e.leaf, row_number() over (order by e.era, e.xid, e.id) as place
+    select e.id, e.leaf, row_number() over (order by e.timeline, e.xid, e.id) as place
     from bulwark_private.audit_seals s
     left join bulwark_private.audit_seals p on p.number = s.number - 1
     cross join lateral bulwark_private.audit_entries(
-      p.era, p.snapshot, s.era, s.snapshot, false, organization
+      p.timeline, p.snapshot, s.timeline, s.snapshot, false, organization
     ) e
     where s.number = seal
   ),
@@ -4096,7 +4128,7 @@ as $$
       c.number_before is distinct from c.number - 1
       or c.previous_hash is distinct from c.hash_before
       or c.hash is distinct from bulwark_private.audit_seal_hash(
-        c.number, c.previous_hash, c.root, c.era, c.sealed_at, c.snapshot
+        c.number, c.previous_hash, c.root, c.timeline, c.sealed_at, c.snapshot
       )
       -- Null if a seal that it needs is gone, which is a finding of its own.
       or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
@@ -4108,7 +4140,7 @@ as $$
     format('the organizations'' trees of seal %s do not make its root', s.number),
     -- If the seal and all groups match their own hashes, a group is gone.
     not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
     )
   from bulwark_private.audit_seals s
   left join trees t on t.seal = s.number
@@ -4143,7 +4175,8 @@ create function bulwark_private.compare_audit_groups(
   set search_path = pg_catalog, pg_temp
 as $$
   with sealed as (
-    select s.number, s.era, s.snapshot, p.era as after_era, p.snapshot as after_snapshot
+    select s.number, s.timeline, s.snapshot,
+      p.timeline as after_timeline, p.snapshot as after_snapshot
     from bulwark_private.audit_seals s
     left join bulwark_private.audit_seals p on p.number = s.number - 1
     where s.number between first_seal and last_seal
@@ -4157,10 +4190,10 @@ as $$
       count(*) as entries,
       count(e.removed_by) as removed,
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
-      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from sealed s
     cross join lateral bulwark_private.audit_entries(
-      s.after_era, s.after_snapshot, s.era, s.snapshot, everybody, organization
+      s.after_timeline, s.after_snapshot, s.timeline, s.snapshot, everybody, organization
     ) e
     group by s.number, e.organization_id
   ),
@@ -4219,6 +4252,11 @@ comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean
    altered: the stored tree does not match its own hash. differs: the entries do not match the
    tree.';
 
+-- Audit times: entries whose time cannot be right, and entries that wait too long for a seal.
+-- Protects against entries that are back-dated around the triggers, and entries that are never
+-- sealed.
+-- No function here is SECURITY DEFINER.
+
 create function bulwark_private.audit_backdated(
   first_seal bigint,
   last_seal bigint,
@@ -4232,8 +4270,8 @@ create function bulwark_private.audit_backdated(
 as $$
   with sealed as (
     select
-      s.number, s.era, s.snapshot, s.sealed_at,
-      p.era as after_era, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
+      s.number, s.timeline, s.snapshot, s.sealed_at,
+      p.timeline as after_timeline, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
     from bulwark_private.audit_seals s
     left join bulwark_private.audit_seals p on p.number = s.number - 1
     where s.number between first_seal and last_seal
@@ -4251,9 +4289,9 @@ as $$
     cross join lateral (
       select e.id, e.occurred_at
       from bulwark.audit_logs e
-      where e.era = s.era
+      where e.timeline = s.timeline
         and e.xid >= case
-          when s.after_era = s.era then pg_snapshot_xmax(s.after_snapshot) else '0'
+          when s.after_timeline = s.timeline then pg_snapshot_xmax(s.after_snapshot) else '0'
         end
         and e.xid < pg_snapshot_xmax(s.snapshot)
         and pg_visible_in_snapshot(e.xid, s.snapshot)
@@ -4265,15 +4303,15 @@ as $$
     select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
     from sealed s
     cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
-    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
+    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid = open.xid
     left join lateral (
       select k.sealed_at
       from bulwark_private.audit_seals k
-      where k.era = s.era and pg_snapshot_xmax(k.snapshot) <= open.xid
+      where k.timeline = s.timeline and pg_snapshot_xmax(k.snapshot) <= open.xid
       order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
       limit 1
     ) b on true
-    where s.after_era = s.era
+    where s.after_timeline = s.timeline
       and pg_visible_in_snapshot(open.xid, s.snapshot)
       and (everybody or e.organization_id is not distinct from organization)
   )
@@ -4312,21 +4350,21 @@ create function bulwark_private.audit_unsealed(everybody boolean, organization u
   set search_path = pg_catalog, pg_temp
 as $$
   with last_seal as (
-    select s.era, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
+    select s.timeline, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
   ),
   waiting as (
-    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
     from last_seal s
-    join bulwark.audit_logs e on e.era = s.era and e.xid >= pg_snapshot_xmax(s.snapshot)
+    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid >= pg_snapshot_xmax(s.snapshot)
     union all
-    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
     from last_seal s
     cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
-    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
+    join bulwark.audit_logs e on e.timeline = s.timeline and e.xid = open.xid
     union all
-    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
+    select e.id, e.organization_id, e.timeline, e.xid, e.occurred_at
     from bulwark.audit_logs e
-    where e.era > coalesce((select s.era from last_seal s), -1)
+    where e.timeline > coalesce((select s.timeline from last_seal s), -1)
   ),
   judged as (
     select
@@ -4339,7 +4377,7 @@ as $$
       w.occurred_at > now() + make_interval(
         secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
       )
-      or w.era = (select max(k.era) from bulwark_private.audit_eras k)
+      or w.timeline = (select max(k.timeline) from bulwark_private.audit_timelines k)
         and w.xid >= pg_snapshot_xmax(pg_current_snapshot())
         and w.xid is distinct from pg_current_xact_id_if_assigned()
         and bulwark_private.audit_log_is_settled() as ahead
@@ -4556,16 +4594,18 @@ begin
     from bulwark.audit_checkpoints c
     where c.tree_size > coalesce(v_last.number, 0)
     union all
-    -- Entries that no seal can ever hold: of an unknown era, or of a pruned prefix.
+    -- Entries that no seal can ever hold: of an unknown timeline, or of a pruned prefix.
     (
-      select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
+      select 'entry_inserted', null, e.id, 'the entry is of a timeline that the log never had'
       from bulwark.audit_logs e
       where (
-          e.era < least(
-            (select min(k.era) from bulwark_private.audit_eras k),
-            (select k.era from bulwark_private.audit_seals k order by k.number limit 1)
+          e.timeline < least(
+            (select min(k.timeline) from bulwark_private.audit_timelines k),
+            (select k.timeline from bulwark_private.audit_seals k order by k.number limit 1)
           )
-          or e.era > greatest((select max(k.era) from bulwark_private.audit_eras k), v_last.era)
+          or e.timeline > greatest(
+            (select max(k.timeline) from bulwark_private.audit_timelines k), v_last.timeline
+          )
         )
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1
@@ -4575,7 +4615,7 @@ begin
       select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
       from bulwark_private.audit_prunings p
       cross join lateral bulwark_private.audit_entries(
-        null, null, p.era, p.snapshot, hashed => false
+        null, null, p.timeline, p.snapshot, hashed => false
       ) e
       where p.through_seal = v_pruned
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
@@ -5165,7 +5205,7 @@ create trigger audit_checkpoints_refuse_truncate
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_keep;
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_removal;
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 values (
   'bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints')
 );
@@ -5226,7 +5266,7 @@ as $$
   select jsonb_build_object(
     'id', entry.id,
     'organization_id', entry.organization_id,
-    'era', entry.era,
+    'timeline', entry.timeline,
     'xid', entry.xid::text,
     'occurred_at', bulwark_private.time_json(entry.occurred_at),
     'occurred_at_us', bulwark_private.time_microseconds(entry.occurred_at),
@@ -5305,7 +5345,7 @@ begin
       'number', v_seal.number,
       'previous_hash', bulwark_private.base64(v_seal.previous_hash),
       'root', bulwark_private.base64(v_seal.root),
-      'era', v_seal.era,
+      'timeline', v_seal.timeline,
       'sealed_at', bulwark_private.time_json(v_seal.sealed_at),
       'sealed_at_us', bulwark_private.time_microseconds(v_seal.sealed_at),
       'snapshot', v_seal.snapshot::text,
@@ -5349,7 +5389,7 @@ begin
     raise exception 'Cannot prove the entry: there is none here that you may read'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
   end if;
-  v_seal := bulwark_private.audit_seal_of(v_entry.era, v_entry.xid);
+  v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid);
   if v_seal is null then
     raise exception 'Cannot prove the entry: it is not sealed yet'
       using errcode = 'PT409', detail = 'AUDIT_NOT_SEALED_YET', hint = 'Try again in a second';
@@ -5644,7 +5684,7 @@ begin
   select * into v_seal from bulwark_private.audit_seals s order by s.number desc limit 1;
   select * into v_checkpoint from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
   return jsonb_build_object(
-    'era', (select max(e.era) from bulwark_private.audit_eras e),
+    'timeline', (select max(e.timeline) from bulwark_private.audit_timelines e),
     'settled', bulwark_private.audit_log_is_settled(),
     'restore_problems', (
       select coalesce(jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)), '[]')
@@ -5659,10 +5699,12 @@ begin
       select count(*) from bulwark.audit_checkpoints c where c.delivered_at is null
     ),
     'gaps', (select count(*) from bulwark_private.audit_gaps),
-    'guarded_tables', (select count(*) from bulwark_private.audit_guards g where g.captures),
-    'touched_guards', (
+    'audited_tables', (
+      select count(*) from bulwark_private.audit_watched_tables g where g.captures
+    ),
+    'touched_objects', (
       select coalesce(jsonb_agg(g.relation::text order by g.relation::text), '[]')
-      from bulwark_private.audit_guards g
+      from bulwark_private.audit_watched_tables g
       where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation)
     )
   );
@@ -5884,8 +5926,8 @@ begin
   end if;
 
   for v_group in
-    select g as stored, g.seal, g.entry_count, s.era, s.snapshot,
-      p.era as after_era, p.snapshot as after_snapshot
+    select g as stored, g.seal, g.entry_count, s.timeline, s.snapshot,
+      p.timeline as after_timeline, p.snapshot as after_snapshot
     from bulwark_private.audit_groups g
     join bulwark_private.audit_seals s on s.number = g.seal
     left join bulwark_private.audit_seals p on p.number = g.seal - 1
@@ -5911,7 +5953,7 @@ begin
       coalesce(
         jsonb_agg(
           bulwark_private.audit_entry_json(c) || jsonb_build_object('leaf', m.leaf)
-          order by c.era, c.xid, c.id
+          order by c.timeline, c.xid, c.id
         ),
         '[]'
       ),
@@ -5931,15 +5973,16 @@ begin
         bulwark_private.base64(nullif(
           substring(
             (v_group.stored).leaves
-            from ((row_number() over (order by m.era, m.xid, m.id) - 1) * 32 + 1)::integer for 32
+            from ((row_number() over (order by m.timeline, m.xid, m.id) - 1) * 32 + 1)::integer
+            for 32
           ),
           ''
         )) as leaf
       from bulwark_private.audit_entries(
-        v_group.after_era, v_group.after_snapshot, v_group.era, v_group.snapshot,
+        v_group.after_timeline, v_group.after_snapshot, v_group.timeline, v_group.snapshot,
         false, export_audit_log.organization_id, false
       ) m
-      order by m.era, m.xid, m.id
+      order by m.timeline, m.xid, m.id
       offset v_first
       limit v_left
     ) m
@@ -6699,7 +6742,7 @@ begin
   return array(
     select e.id
     from bulwark.audit_logs e
-    where e.era = bulwark_private.audit_era()
+    where e.timeline = bulwark_private.audit_timeline()
       and e.xid = pg_current_xact_id()
       and e.resource_type = 'bulwark.invitations'
       and e.resource_id = any (v_erased)
@@ -6867,7 +6910,7 @@ comment on function bulwark.erase_subject(uuid, text, uuid, boolean, uuid, integ
 create table bulwark_private.audit_prunings (
   through_seal bigint primary key,
   -- squawk-ignore prefer-bigint-over-int
-  era integer not null,
+  timeline integer not null,
   snapshot pg_snapshot not null,
   record_id uuid not null,
   xid xid8 not null default pg_current_xact_id(),
@@ -6897,7 +6940,7 @@ as $$
       and e.source = 'system'
       and e.details ->> 'through_seal' = p.through_seal::text
       and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
-      and (bulwark_private.audit_seal_of(e.era,
+      and (bulwark_private.audit_seal_of(e.timeline,
         e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
   );
 $$;
@@ -6959,10 +7002,11 @@ begin
   );
   select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
-    select least(v_through, min(bulwark_private.audit_seal_of(e.era, e.xid)) - 1) into v_through
+    select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid)) - 1)
+    into v_through
     from bulwark.audit_logs e
-    where (e.era < v_seal.era
-        or e.era = v_seal.era and e.xid < pg_snapshot_xmax(v_seal.snapshot))
+    where (e.timeline < v_seal.timeline
+        or e.timeline = v_seal.timeline and e.xid < pg_snapshot_xmax(v_seal.snapshot))
       and e.removed_by is null
       and e.event_type <> 'compliance.data_deleted'
       and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
@@ -6974,12 +7018,12 @@ begin
 
   -- The tombstone permits the deletion, and is complete before another session can see it.
   v_record := gen_random_uuid();
-  insert into bulwark_private.audit_prunings (through_seal, era, snapshot, record_id)
-  values (v_through, v_seal.era, v_seal.snapshot, v_record);
+  insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
+  values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
   with gone as (
     delete from bulwark.audit_logs e
-    where e.era < v_seal.era
-      or e.era = v_seal.era
+    where e.timeline < v_seal.timeline
+      or e.timeline = v_seal.timeline
         and e.xid < pg_snapshot_xmax(v_seal.snapshot)
         and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
     returning e.removed_by
@@ -7046,8 +7090,8 @@ create function bulwark_private.audit_prunings_refuse_change()
 as $$
 begin
   if tg_op = 'UPDATE' and old.xid = pg_current_xact_id()
-    and (new.through_seal, new.era, new.snapshot::text, new.xid)
-      is not distinct from (old.through_seal, old.era, old.snapshot::text, old.xid) then
+    and (new.through_seal, new.timeline, new.snapshot::text, new.xid)
+      is not distinct from (old.through_seal, old.timeline, old.snapshot::text, old.xid) then
     return new;
   end if;
   raise exception 'Cannot change audit_prunings: its rows are never changed or removed'
@@ -7066,7 +7110,7 @@ create trigger audit_prunings_refuse_truncate
   for each statement execute function bulwark_private.refuse_change();
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_change;
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_prunings'
 ));
@@ -7109,8 +7153,8 @@ revoke all on table
   bulwark_private.audit_payloads,
   bulwark_private.audit_commitments,
   bulwark_private.audit_leaves,
-  bulwark_private.audit_eras,
-  bulwark_private.audit_guards,
+  bulwark_private.audit_timelines,
+  bulwark_private.audit_watched_tables,
   bulwark_private.audit_tables,
   bulwark_private.audit_types,
   bulwark_private.audit_system_objects,
@@ -7132,13 +7176,13 @@ revoke all on table
 revoke all on function
   bulwark_private.audited_organizations(),
   bulwark_private.audit_cluster(),
-  bulwark_private.audit_era(),
+  bulwark_private.audit_timeline(),
   bulwark_private.audit_log_is_settled(),
   bulwark_private.audit_log_is_loading(),
   bulwark_private.refuse_change(),
-  bulwark_private.audit_eras_stamp(),
+  bulwark_private.audit_timelines_stamp(),
   bulwark_private.audit_logs_stamp(),
-  bulwark_private.install_audit_stamp(era integer),
+  bulwark_private.install_audit_stamp(timeline integer),
   bulwark_private.audit_logs_refuse_change(),
   bulwark_private.append_audit_entry(event_type text, organization_id uuid, resource_type text, resource_id text, action text, result bulwark.audit_result, severity bulwark.audit_severity, details jsonb, before jsonb, after jsonb, parent_id uuid, source bulwark.audit_source, actor_id uuid, session_id uuid, ip text, user_agent text),
   bulwark_private.audit_word(kind text, name text, content text, touched text, lasting boolean),
@@ -7147,7 +7191,7 @@ revoke all on function
   bulwark_private.audit_code_fingerprint(code jsonb),
   bulwark_private.audit_fingerprint(relation regclass),
   bulwark_private.audit_catalogue(),
-  bulwark.refresh_audit_guards(),
+  bulwark.refresh_audit_fingerprints(),
   bulwark_private.audit_value(value anyelement),
   bulwark_private.audit_value(value anyelement, other anyelement),
   bulwark_private.audit_json(changed record),
@@ -7173,7 +7217,7 @@ revoke all on function
   bulwark_private.drop_audit_triggers(target regclass),
   bulwark.disable_audit(target regclass),
   bulwark.enable_audit(target regclass, organization_column text, ignore text[], redact text[], bulk boolean, event_types text[], organization_lookup regproc, direct_only boolean),
-  bulwark_private.renew_audit_guards(),
+  bulwark_private.renew_audit_functions(),
   bulwark_private.role_organization(role_id uuid),
   bulwark_private.invitation_organization(invitation_id uuid),
   bulwark_private.is_audit_evidence(event_type text, action text),
@@ -7186,21 +7230,21 @@ revoke all on function
   bulwark_private.largest_power_below(n bigint),
   bulwark_private.merkle_path(leaves bytea, index bigint),
   bulwark_private.audit_group_hash(organization_id uuid, seal bigint, entry_count bigint, entries_before bigint, previous bytea, root bytea),
-  bulwark_private.audit_seal_hash(number bigint, previous_hash bytea, root bytea, era integer, sealed_at timestamptz, snapshot pg_snapshot),
+  bulwark_private.audit_seal_hash(number bigint, previous_hash bytea, root bytea, timeline integer, sealed_at timestamptz, snapshot pg_snapshot),
   bulwark_private.base64(value bytea),
   bulwark_private.audit_seal_nodes(number bigint, hash bytea),
   bulwark_private.audit_group_before(organization uuid, seal bigint),
   bulwark_private.audit_seals_extend_chain(),
   bulwark_private.audit_groups_refuse_change(),
-  bulwark_private.audit_entries(after_era integer, after_snapshot pg_snapshot, era integer, snapshot pg_snapshot, everybody boolean, organization uuid, hashed boolean),
+  bulwark_private.audit_entries(after_timeline integer, after_snapshot pg_snapshot, timeline integer, snapshot pg_snapshot, everybody boolean, organization uuid, hashed boolean),
   bulwark_private.write_audit_seal(snapshot pg_snapshot),
-  bulwark_private.inspect_audit_guards(),
+  bulwark_private.inspect_audit_fingerprints(),
   bulwark.seal_audit_log(),
-  bulwark_private.renew_audit_stamp(era bulwark_private.audit_eras),
-  bulwark_private.adopt_audit_guards(),
-  bulwark_private.settle_audit_era(),
+  bulwark_private.renew_audit_stamp(timeline bulwark_private.audit_timelines),
+  bulwark_private.adopt_audit_fingerprints(),
+  bulwark_private.settle_audit_timeline(),
   bulwark_private.require_audit(permission text, organization_id uuid),
-  bulwark_private.audit_seal_of(era integer, xid xid8),
+  bulwark_private.audit_seal_of(timeline integer, xid xid8),
   bulwark_private.audit_entry_is_sealed(entry_id uuid),
   bulwark_private.audit_digest(ids uuid[]),
   bulwark_private.audit_removal_problem(record_id uuid),

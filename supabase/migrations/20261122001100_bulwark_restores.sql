@@ -188,7 +188,7 @@ begin
     union all
     -- pg_restore --disable-triggers leaves those that fire always as ordinary ones.
     select 'trigger_not_always', g.relation::text, t.tgname::text
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
     cross join unnest(string_to_array(g.fingerprint, ' ')) as word
     join pg_catalog.pg_trigger t
       on t.tgrelid = g.relation and t.tgname = split_part(word, '|', 1) and t.tgenabled <> 'A'
@@ -298,7 +298,8 @@ end;
 $$;
 comment on function bulwark_private.mend_restore() is
   'After a restore: closes what is open, puts back what is missing, and records it; what stays, or
-   was open, is an alarm. The sealer calls it once in each new era; calling it again does no harm.';
+   was open, is an alarm. The sealer calls it once in each new timeline; calling it again does no
+   harm.';
 
 create function bulwark.empty_for_restore()
   returns void
@@ -343,7 +344,7 @@ begin
     end loop;
   end loop;
   perform set_config('session_replication_role', v_role, true);
-  -- No cluster's: what is loaded as a replica stays as it is, and the first seal begins an era.
+  -- No cluster's: what is loaded as a replica stays as it is, and the first seal begins a timeline.
   create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
     for each row execute function bulwark_private.audit_logs_stamp('none', '0');
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;

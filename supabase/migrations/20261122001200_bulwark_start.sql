@@ -5,7 +5,7 @@
 -- functions of the later ones for somebody's change and raise a critical alarm.
 
 -- What protects the log, as all migrations left it.
-select bulwark.refresh_audit_guards();
+select bulwark.refresh_audit_fingerprints();
 
 select bulwark.schedule_jobs();
 

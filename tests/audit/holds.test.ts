@@ -52,13 +52,13 @@ async function oldEntries(count: number): Promise<Subject & { ids: string[] }> {
     await sql`alter table bulwark.audit_logs disable trigger audit_logs_stamp`;
     const rows = await sql`
       insert into bulwark.audit_logs (
-        id, xid, occurred_at, era, salt, source, severity, event_type, organization_id, actor_id,
+        id, xid, occurred_at, timeline, salt, source, severity, event_type, organization_id, actor_id,
         actor_type, resource_type, resource_id
       )
       select
         overlay(overlay(bulwark_private.audit_id_floor(t.at)::text placing '7' from 15)
           placing right(gen_random_uuid()::text, 17) from 20)::uuid,
-        pg_current_xact_id(), t.at, (select max(era) from bulwark_private.audit_eras), gen_random_uuid(),
+        pg_current_xact_id(), t.at, (select max(timeline) from bulwark_private.audit_timelines), gen_random_uuid(),
         'client', 'info', 'data.read', ${subject.organization}, ${subject.user}, 'user',
         'public.evidence', ${subject.user}
       from generate_series(1, ${count}) as n

@@ -27,13 +27,13 @@ for (const [name, change] of Object.entries(changes)) {
     if (!url) throw new Error("BULWARK_TEST_ADMIN_DB_URL is not set: run this through npm test");
     const admin = postgres(url, { max: 1, onnotice: () => {} });
     await admin.begin(async (t) => {
-      await t`select bulwark_private.inspect_audit_guards()`;
+      await t`select bulwark_private.inspect_audit_fingerprints()`;
       await t`set local allow_system_table_mods = on`;
       await t.unsafe(change);
-      await t`select bulwark_private.inspect_audit_guards()`;
+      await t`select bulwark_private.inspect_audit_fingerprints()`;
       const [row] = await t`
         select count(*)::int as n from bulwark.audit_logs
-        where action = 'guard_changed' and severity = 'critical'
+        where action = 'watched_object_changed' and severity = 'critical'
           and resource_type = 'bulwark.audit_logs' and xid = pg_current_xact_id()
       `;
       assert.equal(row?.n, 1);

@@ -1,4 +1,4 @@
-/** Supabase's own backup (roles, schema, data) brings a project back as it was, in a new era. */
+/** Supabase's own backup (roles, schema, data) brings a project back as it was, in a new timeline. */
 import assert from "node:assert/strict";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { startScratchCluster } from "../../scripts/stack/scratch_cluster.ts";
@@ -75,10 +75,10 @@ Deno.test({
               assert.deepEqual(await verify(sql), intact);
               assert.deepEqual(await protections(sql), guarded);
               const [later] = await sql`
-                select era, bulwark_private.audit_seal_of(era, xid) is not null as sealed
+                select timeline, bulwark_private.audit_seal_of(timeline, xid) is not null as sealed
                 from bulwark.audit_logs where resource_id = 'test:later'
               `;
-              assert.deepEqual({ ...later }, { era: 2, sealed: true });
+              assert.deepEqual({ ...later }, { timeline: 2, sealed: true });
             });
           } finally {
             await to.stop();

@@ -1,4 +1,4 @@
-/** The log outlives its cluster: dumped and restored elsewhere, it goes on in a new era. */
+/** The log outlives its cluster: dumped and restored elsewhere, it goes on in a new timeline. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { debianPostgres } from "../../scripts/stack/binaries.ts";
@@ -60,8 +60,8 @@ Deno.test({
       const after = connect(to.cluster.url("postgres", to.password, "restored"));
       await after`insert into bulwark.permissions values ('test:restored', 'x')`;
       const [{ low } = {}] = await after`
-        select max(xid::text::bigint) filter (where era = 2)
-          < max(xid::text::bigint) filter (where era = 1) as low
+        select max(xid::text::bigint) filter (where timeline = 2)
+          < max(xid::text::bigint) filter (where timeline = 1) as low
         from bulwark.audit_logs
       `;
       assert.equal(low, true, "transaction ids began again");
@@ -69,13 +69,13 @@ Deno.test({
       await after`insert into bulwark.permissions values ('test:later', 'x')`;
       await after`select bulwark.seal_audit_log()`;
 
-      const eras = await after`
-        select e.resource_id, e.era, bulwark_private.audit_seal_of(e.era, e.xid)::int - ${head?.tree_size}::int as seal
+      const timelines = await after`
+        select e.resource_id, e.timeline, bulwark_private.audit_seal_of(e.timeline, e.xid)::int - ${head?.tree_size}::int as seal
         from bulwark.audit_logs e
         where e.resource_type = 'bulwark.permissions' and e.resource_id like 'test:%'
         order by e.id
       `;
-      assert.deepEqual(eras.map((row) => Object.values(row)), [
+      assert.deepEqual(timelines.map((row) => Object.values(row)), [
         ["test:sealed", 1, 0],
         ["test:unsealed", 1, 1],
         ["test:restored", 2, 1],
@@ -89,7 +89,7 @@ Deno.test({
       assert.deepEqual([verdict?.intact, verdict?.complete], [true, true]);
       assert.equal(verdict?.entries_checked, verdict?.entries);
       const [recorded] = await after`
-        select count(*)::int as n from bulwark.audit_logs where action = 'era_started'
+        select count(*)::int as n from bulwark.audit_logs where action = 'timeline_started'
       `;
       assert.equal(recorded?.n, 1);
       const [proof] = await after`

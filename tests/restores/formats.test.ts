@@ -26,16 +26,16 @@ async function startProject() {
   return { from, ...state };
 }
 
-/** Writes, seals, and verifies that the log goes on in this era. */
-async function goesOn(target: ScratchCluster, database: string, era: number): Promise<void> {
+/** Writes, seals, and verifies that the log goes on in this timeline. */
+async function goesOn(target: ScratchCluster, database: string, timeline: number): Promise<void> {
   await as(target, database, async (sql) => {
     await sql`select bulwark.seal_audit_log()`;
-    await sql`insert into bulwark.permissions values (${"test:era_" + era}, 'x')`;
+    await sql`insert into bulwark.permissions values (${"test:timeline_" + timeline}, 'x')`;
     assert.deepEqual(await verify(sql), intact);
     const [later] = await sql`
-      select era from bulwark.audit_logs where resource_id = ${"test:era_" + era}
+      select timeline from bulwark.audit_logs where resource_id = ${"test:timeline_" + timeline}
     `;
-    assert.equal(later?.era, era);
+    assert.equal(later?.timeline, timeline);
     const [status] = await sql`select bulwark.audit_status() -> 'restore_problems' as problems`;
     assert.deepEqual(status?.problems, []);
   });
@@ -67,7 +67,7 @@ Deno.test({
       let database = "postgres";
       let expected = before;
       const oids = new Set<number>();
-      for (const [target, era] of [[second, 2], [third, 3]] as const) {
+      for (const [target, timeline] of [[second, 2], [third, 3]] as const) {
         const folder = await dumpFolder(source, database);
         folders.push(folder);
         await makeDatabase(target, "restored");
@@ -79,13 +79,13 @@ Deno.test({
           assert.deepEqual(await contents(sql), expected);
           const [table] = await sql`select 'bulwark.audit_logs'::regclass::oid::int as oid`;
           oids.add(table?.oid);
-          await sql`insert into bulwark.permissions values (${"test:first_" + era}, 'x')`;
+          await sql`insert into bulwark.permissions values (${"test:first_" + timeline}, 'x')`;
           const [first] = await sql`
-            select era from bulwark.audit_logs where resource_id = ${"test:first_" + era}
+            select timeline from bulwark.audit_logs where resource_id = ${"test:first_" + timeline}
           `;
-          assert.equal(first?.era, era, "also before the first seal");
+          assert.equal(first?.timeline, timeline, "also before the first seal");
         });
-        await goesOn(target, "restored", era);
+        await goesOn(target, "restored", timeline);
         expected = await as(target, "restored", contents);
         [source, database] = [target, "restored"];
       }

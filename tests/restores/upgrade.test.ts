@@ -28,7 +28,7 @@ for (const first of ["seal", "write"] as const) {
         await after`insert into bulwark.permissions values ('test:later', 'x')`;
         assert.deepEqual(await verify(after), intact);
         const entries = await after`
-          select e.resource_id, e.era, bulwark_private.audit_seal_of(e.era, e.xid) is not null as sealed
+          select e.resource_id, e.timeline, bulwark_private.audit_seal_of(e.timeline, e.xid) is not null as sealed
           from bulwark.audit_logs e where e.resource_id like 'test:%' order by e.id
         `;
         assert.deepEqual(entries.map((row) => Object.values(row)), [
@@ -41,7 +41,7 @@ for (const first of ["seal", "write"] as const) {
           select action from bulwark.audit_logs
           where resource_type = 'bulwark.audit_logs' or event_type = 'security.suspicious_activity'
         `;
-        assert.deepEqual(actions.map(({ action }) => action), ["era_started"]);
+        assert.deepEqual(actions.map(({ action }) => action), ["timeline_started"]);
         const [rules] = await after`select bulwark.evaluate_security_rules() as raised`;
         assert.equal(rules?.raised, 0);
         await after.end();

@@ -52,7 +52,7 @@ create table bulwark.audit_logs (
   xid xid8 not null,
   occurred_at timestamptz not null,
   -- squawk-ignore prefer-bigint-over-int
-  era integer not null,
+  timeline integer not null,
   source bulwark.audit_source not null,
   severity bulwark.audit_severity not null,
   result bulwark.audit_result not null default 'success',
@@ -78,13 +78,13 @@ create table bulwark.audit_logs (
 );
 comment on table bulwark.audit_logs is
   'One entry for each event. Entries never change. Only retention and erasure remove a payload; the
-   skeleton stays: id, xid, occurred_at, era, source, severity, result, organization_id, event_type,
-   resource_type. All other columns are payload and may be personal data.';
+   skeleton stays: id, xid, occurred_at, timeline, source, severity, result, organization_id,
+   event_type, resource_type. All other columns are payload and may be personal data.';
 comment on column bulwark.audit_logs.id is 'UUID version 7: ordered by time, down to the
    microsecond.';
 comment on column bulwark.audit_logs.xid is
   'The transaction that wrote the entry; it decides which seal holds it.';
-comment on column bulwark.audit_logs.era is
+comment on column bulwark.audit_logs.timeline is
   'Number of the cluster that wrote the entry. Transaction ids restart where a dump is restored, so
    each cluster has a number of its own.';
 comment on column bulwark.audit_logs.actor_id is
@@ -113,7 +113,7 @@ comment on column bulwark.audit_logs.commitment is
 
 -- Indexes for the sealer (new entries by transaction), for readers (pages of an organization by id)
 -- and for verification (entries that a removal record covers).
-create index audit_logs_xid_idx on bulwark.audit_logs (era, xid);
+create index audit_logs_xid_idx on bulwark.audit_logs (timeline, xid);
 create index audit_logs_organization_id_idx on bulwark.audit_logs (organization_id, id);
 create index audit_logs_removed_by_idx on bulwark.audit_logs (removed_by)
   where removed_by is not null;

@@ -44,14 +44,14 @@ create view bulwark_private.audit_leaves with (security_invoker = true) as
   select
     c.id,
     c.organization_id,
-    c.era,
+    c.timeline,
     c.xid,
     c.removed_by,
     sha256(
       '\x0001'::bytea
       || uuid_send(c.id)
       || coalesce('\x01'::bytea || uuid_send(c.organization_id), '\x00'::bytea)
-      || int4send(c.era)
+      || int4send(c.timeline)
       || xid8send(c.xid)
       || timestamptz_send(c.occurred_at)
       || int2send(octet_length(c.source::text)::smallint)

@@ -21,10 +21,10 @@ declare
 begin
   -- The arguments name the cluster that the trigger was created for; a restored or upgraded cluster
   -- has another name. The setting caches the comparison for the session. A made-up setting only
-  -- selects the era in the arguments.
+  -- selects the timeline in the arguments.
   if current_setting('bulwark.audit_cluster', true) = tg_argv[0]
     or bulwark_private.audit_cluster() = tg_argv[0] then
-    new.era := tg_argv[1]::integer;
+    new.timeline := tg_argv[1]::integer;
   elsif current_setting('session_replication_role') = 'replica' then
     -- Nothing was sealed in this cluster yet, so this is a restore. An entry with an id was loaded
     -- and stays as it is. An entry without one reports a row that was loaded, which is no change.
@@ -33,7 +33,7 @@ begin
     end if;
     return new;
   else
-    new.era := bulwark_private.audit_era();
+    new.timeline := bulwark_private.audit_timeline();
   end if;
   new.occurred_at := clock_timestamp();
   new.xid := pg_current_xact_id();
@@ -95,18 +95,21 @@ begin
   new.correlation_id := coalesce(
     new.correlation_id,
     encode(
-      int4send(new.era) || '\x000080008000'::bytea || substring(xid8send(new.xid) from 3), 'hex'
+      int4send(new.timeline) || '\x000080008000'::bytea
+        || substring(xid8send(new.xid) from 3),
+      'hex'
     )::uuid
   );
   return new;
 end;
 $$;
 comment on function bulwark_private.audit_logs_stamp() is
-  'Trigger: id, time, transaction, era and salt of an entry are set by the database, whatever the
-   insert says; so are actor, session, address and correlation id if the writer names no actor.';
+  'Trigger: id, time, transaction, timeline and salt of an entry are set by the database, whatever
+   the insert says; so are actor, session, address and correlation id if the writer names no
+   actor.';
 
 -- Creating a trigger takes a lock that blocks writers, so the wait for it is short.
-create function bulwark_private.install_audit_stamp(era integer)
+create function bulwark_private.install_audit_stamp(timeline integer)
   returns void
   language plpgsql
   volatile
@@ -116,14 +119,14 @@ begin
   execute format(
     'create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
        for each row execute function bulwark_private.audit_logs_stamp(%L, %L)',
-    bulwark_private.audit_cluster(), era
+    bulwark_private.audit_cluster(), timeline
   );
   -- Enabled always: session_replication_role skips ordinary triggers.
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
 comment on function bulwark_private.install_audit_stamp(integer) is
-  'Creates the trigger that stamps entries, with cluster and era as arguments.';
+  'Creates the trigger that stamps entries, with cluster and timeline as arguments.';
 
 create function bulwark_private.audit_logs_refuse_change()
   returns trigger
@@ -142,10 +145,10 @@ begin
         new.after, new.details
       ) = 0
       and (
-        new.id, new.xid, new.occurred_at, new.era, new.source, new.severity, new.result,
+        new.id, new.xid, new.occurred_at, new.timeline, new.source, new.severity, new.result,
         new.organization_id, new.event_type, new.resource_type
       ) is not distinct from (
-        old.id, old.xid, old.occurred_at, old.era, old.source, old.severity, old.result,
+        old.id, old.xid, old.occurred_at, old.timeline, old.source, old.severity, old.result,
         old.organization_id, old.event_type, old.resource_type
       )
       and old.event_type <> 'compliance.data_deleted'
@@ -166,7 +169,10 @@ begin
     if exists (
       select from bulwark_private.audit_prunings p
       where p.xid = pg_current_xact_id()
-        and (old.era < p.era or old.era = p.era and pg_visible_in_snapshot(old.xid, p.snapshot))
+        and (
+          old.timeline < p.timeline
+          or old.timeline = p.timeline and pg_visible_in_snapshot(old.xid, p.snapshot)
+        )
     ) then
       return old;
     end if;

@@ -27,7 +27,7 @@ as $$
 $$;
 comment on function bulwark_private.audit_word(text, text, text, text, boolean) is
   'A word of a fingerprint (audit_fingerprint), with any content. A part that a restore changes is a
-   number, which the comparison after a restore (adopt_audit_guards) ignores.';
+   number, which the comparison after a restore (adopt_audit_fingerprints) ignores.';
 
 create view bulwark_private.audit_tables with (security_invoker = true) as
   select
@@ -40,7 +40,7 @@ create view bulwark_private.audit_tables with (security_invoker = true) as
     and (
       n.nspname = 'bulwark_private'
       or n.nspname = 'bulwark'
-        and exists (select from bulwark_private.audit_guards g where g.relation = c.oid)
+        and exists (select from bulwark_private.audit_watched_tables g where g.relation = c.oid)
     );
 comment on view bulwark_private.audit_tables is 'The log''s own tables and their sequences.';
 

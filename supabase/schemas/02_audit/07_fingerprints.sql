@@ -3,7 +3,7 @@
 -- Protects against an owner who replaces, drops, renames, overloads or reconfigures a function or
 -- view that protects the log. These are found by following references in function bodies, triggers,
 -- policies and views. A migration that changes one of them ends with
--- bulwark.refresh_audit_guards().
+-- bulwark.refresh_audit_fingerprints().
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.audit_code()
@@ -53,7 +53,9 @@ as $$
     from things t
     where t.relation is not null and t.name ~ '^audit_'
       and (t.schema = 'bulwark_private'
-        or exists (select from bulwark_private.audit_guards g where g.relation = t.relation))
+        or exists (
+          select from bulwark_private.audit_watched_tables g where g.relation = t.relation
+        ))
   ),
   -- Functions that use the log's own tables, and their callers. Nearly every function appends
   -- entries, so append_audit_entry is not followed to its callers.
@@ -74,7 +76,7 @@ as $$
     select o.schema, o.name from own o
     union
     select n.nspname, p.proname
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
     join pg_catalog.pg_trigger t on t.tgrelid = g.relation and not t.tgisinternal
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -88,7 +90,7 @@ as $$
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     union
     select n.nspname, p.proname
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
     join pg_catalog.pg_proc p on p.oid = to_regproc(g.options ->> 'organization_lookup')
     join pg_catalog.pg_namespace n on n.oid = p.pronamespace
     union
@@ -202,7 +204,7 @@ as $$
       concat_ws(
         ' ',
         bulwark_private.audit_code_fingerprint((
-          select g.options from bulwark_private.audit_guards g
+          select g.options from bulwark_private.audit_watched_tables g
           where g.relation = audit_fingerprint.relation
         )),
         bulwark_private.audit_objects_fingerprint()
@@ -235,18 +237,18 @@ as $$
   -- Every change of a catalogue row changes its xmin or ctid. Hashes are summed, which needs no
   -- sort.
   -- Rows as old as the cluster are only counted.
-  with guards as materialized (select g.* from bulwark_private.audit_guards g),
+  with stored as materialized (select g.* from bulwark_private.audit_watched_tables g),
   tables as materialized (
     select c.oid, c.xmin, c.ctid from pg_catalog.pg_class c where c.relname like 'audit\_%'
   ),
-  watched as materialized (select t.oid from tables t union select g.relation from guards g)
+  watched as materialized (select t.oid from tables t union select g.relation from stored g)
   select concat_ws(
     ' ',
     (
       select sum(hash_record_extended(
         row(g.relation, g.captures, g.options, g.fingerprint, g.shape, c.relname, c.relnamespace), 0
       ))
-      from guards g
+      from stored g
       left join pg_catalog.pg_class c on c.oid = g.relation
     ),
     (select sum(hash_record_extended(row(t.oid, t.xmin, t.ctid), 0)) from tables t),
@@ -325,10 +327,10 @@ as $$
   );
 $$;
 comment on function bulwark_private.audit_catalogue() is
-  'A hash of audit_guards and of the catalogue rows that fingerprints are made of. It is cheap: the
-   sealer compares fingerprints only when it changes.';
+  'A hash of audit_watched_tables and of the catalogue rows that fingerprints are made of. It is
+   cheap: the sealer compares fingerprints only when it changes.';
 
-create function bulwark.refresh_audit_guards()
+create function bulwark.refresh_audit_fingerprints()
   returns void
   language plpgsql
   volatile
@@ -338,19 +340,19 @@ declare
   v_code jsonb;
 begin
   -- Every table of the log is watched.
-  insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
   select t.oid, false, bulwark_private.audit_fingerprint(t.oid)
   from bulwark_private.audit_tables t
   where t.relkind <> 'S'
   on conflict (relation) do nothing;
   v_code := bulwark_private.audit_code();
-  update bulwark_private.audit_guards g set options = v_code
+  update bulwark_private.audit_watched_tables g set options = v_code
   where g.relation = 'bulwark.audit_logs'::regclass and g.options is distinct from v_code;
-  update bulwark_private.audit_guards g
+  update bulwark_private.audit_watched_tables g
     set fingerprint = bulwark_private.audit_fingerprint(g.relation)
   where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation);
 end;
 $$;
-comment on function bulwark.refresh_audit_guards() is
+comment on function bulwark.refresh_audit_fingerprints() is
   'Accepts the present state of everything that protects the log, which is recorded as an entry. A
    migration that changes it calls this as its last statement.';

@@ -7,8 +7,9 @@
 -- Row triggers have functions made for their table (make_audit_function); bulk mode and fallback
 -- are here. The options are also the arguments of the triggers: 1 table, 2 key columns, 3
 -- organization column, 4 look-up of the organization by it, 5 ignored and 6 redacted columns, 7 to
--- 9 event types and 10 to 12 severities of insert, update and delete. Stored in audit_guards only:
--- 13 the numbers of columns 3, 5 and 6 (audit_places), which a restore changes.
+-- 9 event types and 10 to 12 severities of insert, update and delete. Stored in
+-- audit_watched_tables only: 13 the numbers of columns 3, 5 and 6 (audit_places), which a restore
+-- changes.
 create function bulwark_private.audit_statement(
   relation oid,
   operation text,
@@ -29,7 +30,7 @@ declare
   v_key constant text[] := bulwark_private.audit_key_columns(relation, options[2]::text[]);
   v_moved constant text[] := bulwark_private.audit_moved(relation, (
     select (g.options -> 'written' ->> 12)::jsonb
-    from bulwark_private.audit_guards g where g.relation = audit_statement.relation
+    from bulwark_private.audit_watched_tables g where g.relation = audit_statement.relation
   ));
   v_new text;
   v_old text;

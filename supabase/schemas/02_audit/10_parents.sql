@@ -80,7 +80,7 @@ begin
       and t.tgparentid = 0
   loop
     execute format('drop trigger %I on %s', v_trigger.name, v_trigger.relation);
-    update bulwark_private.audit_guards g
+    update bulwark_private.audit_watched_tables g
       set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_trigger.relation;
   end loop;
@@ -150,7 +150,7 @@ begin
       format('bulwark_parent_%s_%s', md5(target::text), v_number), v_parent.key_column,
       v_parent.relation, organization_lookup, v_parent.keys
     );
-    update bulwark_private.audit_guards g
+    update bulwark_private.audit_watched_tables g
       set fingerprint = bulwark_private.audit_fingerprint(g.relation)
     where g.relation = v_parent.relation;
   end loop;

@@ -28,9 +28,9 @@ create function bulwark_private.is_audit_evidence(event_type text, action text)
 as $$
   select event_type = 'compliance.data_deleted'
     or coalesce(action, '') = any ('{
-      checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing, era_started,
-      export_audit_log, fork, guard_changed, guard_dropped, restore_mended, stamp_replaced,
-      verification_failed
+      checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing,
+      export_audit_log, fork, restore_mended, stamp_replaced, timeline_started,
+      verification_failed, watched_object_changed, watched_object_dropped
     }');
 $$;
 comment on function bulwark_private.is_audit_evidence(text, text) is
@@ -335,7 +335,7 @@ begin
       end
     );
   end loop;
-  insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+  insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
   select distinct w.relation, false, bulwark_private.audit_fingerprint(w.relation)
   from bulwark_private.auth_watches() w
   on conflict (relation) do update set fingerprint = excluded.fingerprint;
@@ -356,7 +356,7 @@ create trigger audit_gaps_refuse_truncate
   for each statement execute function bulwark_private.refuse_change();
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_change;
 alter table bulwark_private.audit_gaps enable always trigger audit_gaps_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_gaps'
 ));

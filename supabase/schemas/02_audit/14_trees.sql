@@ -119,7 +119,7 @@ create function bulwark_private.audit_seal_hash(
   number bigint,
   previous_hash bytea,
   root bytea,
-  era integer,
+  timeline integer,
   sealed_at timestamptz,
   snapshot pg_snapshot
 )
@@ -131,7 +131,7 @@ create function bulwark_private.audit_seal_hash(
 as $$
 begin
   return sha256(
-    '\x01'::bytea || int8send(number) || previous_hash || root || int4send(era)
+    '\x01'::bytea || int8send(number) || previous_hash || root || int4send(timeline)
     || timestamptz_send(sealed_at) || int4send(octet_length(snapshot::text))
     || convert_to(snapshot::text, 'UTF8')
   );

@@ -8,7 +8,7 @@
 create table bulwark_private.audit_seals (
   number bigint primary key,
   -- squawk-ignore prefer-bigint-over-int
-  era integer not null,
+  timeline integer not null,
   sealed_at timestamptz not null,
   snapshot pg_snapshot not null,
   root bytea not null,
@@ -39,12 +39,13 @@ comment on table bulwark_private.audit_groups is
    chained to the organization''s previous group. A tenant verifies its own chain without seeing
    others.';
 comment on column bulwark_private.audit_groups.leaves is
-  'Leaf hashes in order of (era, xid, id), with which verification names the entry that differs.';
+  'Leaf hashes in order of (timeline, xid, id), with which verification names the entry that
+   differs.';
 alter table bulwark_private.audit_groups alter column leaves set storage external;
 
 -- Finds the seal of an entry: the first whose snapshot has the entry's transaction finished.
 create index audit_seals_snapshot_idx
-  on bulwark_private.audit_seals (era, pg_snapshot_xmax(snapshot), number);
+  on bulwark_private.audit_seals (timeline, pg_snapshot_xmax(snapshot), number);
 create index audit_seals_sealed_at_idx on bulwark_private.audit_seals (sealed_at);
 create unique index audit_groups_organization_id_idx
   on bulwark_private.audit_groups (organization_id, seal) nulls not distinct;
@@ -127,7 +128,7 @@ begin
   new.previous_hash := coalesce(v_last.hash, decode(repeat('00', 32), 'hex'));
   new.sealed_at := greatest(clock_timestamp(), v_last.sealed_at);
   new.hash := bulwark_private.audit_seal_hash(
-    new.number, new.previous_hash, new.root, new.era, new.sealed_at, new.snapshot
+    new.number, new.previous_hash, new.root, new.timeline, new.sealed_at, new.snapshot
   );
   new.nodes := bulwark_private.audit_seal_nodes(new.number, new.hash);
   return new;
@@ -177,6 +178,6 @@ alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse
 alter table bulwark_private.audit_seals enable always trigger audit_seals_refuse_truncate;
 alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_change;
 alter table bulwark_private.audit_groups enable always trigger audit_groups_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 select r, false, bulwark_private.audit_fingerprint(r)
 from unnest('{bulwark_private.audit_seals, bulwark_private.audit_groups}'::regclass[]) as r;

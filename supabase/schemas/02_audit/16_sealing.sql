@@ -1,13 +1,13 @@
 -- Audit sealing: seals the entries committed since the last seal, each second and at no cost to
--- writers; also settles eras and inspects watched objects.
+-- writers; also settles timelines and inspects watched objects.
 -- Protects against entries that are never sealed, a restore or fork that is taken for the same log,
 -- and triggers that were switched off.
 -- SECURITY DEFINER: seal_audit_log, because the service role may not write seals.
 
 create function bulwark_private.audit_entries(
-  after_era integer,
+  after_timeline integer,
   after_snapshot pg_snapshot,
-  era integer,
+  timeline integer,
   snapshot pg_snapshot,
   everybody boolean default true,
   organization uuid default null,
@@ -16,7 +16,7 @@ create function bulwark_private.audit_entries(
   returns table (
     id uuid,
     organization_id uuid,
-    era integer,
+    timeline integer,
     xid xid8,
     removed_by uuid,
     leaf bytea
@@ -28,35 +28,35 @@ create function bulwark_private.audit_entries(
 as $$
   -- Two index scans instead of the range from the old xmin, which would read everything written
   -- since the oldest open transaction.
-  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
-  where e.era = audit_entries.era
+  where e.timeline = audit_entries.timeline
     and e.xid >= case
-      when after_era = audit_entries.era then pg_snapshot_xmax(after_snapshot) else '0'
+      when after_timeline = audit_entries.timeline then pg_snapshot_xmax(after_snapshot) else '0'
     end
     and e.xid < pg_snapshot_xmax(audit_entries.snapshot)
     and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
     and (everybody or e.organization_id is not distinct from organization)
   union all
-  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
-  where e.era = audit_entries.era
-    and after_era = audit_entries.era
+  where e.timeline = audit_entries.timeline
+    and after_timeline = audit_entries.timeline
     and e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
     and pg_visible_in_snapshot(e.xid, audit_entries.snapshot)
     and (everybody or e.organization_id is not distinct from organization)
   union all
-  -- Entries that an earlier era left unsealed; a dump holds only committed ones.
-  select e.id, e.organization_id, e.era, e.xid, e.removed_by,
+  -- Entries that an earlier timeline left unsealed; a dump holds only committed ones.
+  select e.id, e.organization_id, e.timeline, e.xid, e.removed_by,
     case when hashed then e.leaf end
   from bulwark_private.audit_leaves e
-  where after_era is distinct from audit_entries.era
-    and e.era < audit_entries.era
-    and e.era >= coalesce(after_era, 0)
+  where after_timeline is distinct from audit_entries.timeline
+    and e.timeline < audit_entries.timeline
+    and e.timeline >= coalesce(after_timeline, 0)
     and (
-      e.era is distinct from after_era
+      e.timeline is distinct from after_timeline
       or e.xid >= pg_snapshot_xmax(after_snapshot)
       or e.xid = any (array(select pg_snapshot_xip(after_snapshot)))
     )
@@ -65,8 +65,8 @@ $$;
 comment on function bulwark_private.audit_entries(
   integer, pg_snapshot, integer, pg_snapshot, boolean, uuid, boolean
 ) is
-  'The entries, with their leaves, of the seal that follows a seal with the first era and snapshot
-   (null: of the first seal) and has the second, of all organizations or of one. Sealing,
+  'The entries, with their leaves, of the seal that follows a seal with the first timeline and
+   snapshot (null: of the first seal) and has the second, of all organizations or of one. Sealing,
    verification and export share it. hashed false omits the leaves, the costly part.';
 
 create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
@@ -77,23 +77,24 @@ create function bulwark_private.write_audit_seal(snapshot pg_snapshot)
   set jit = off
 as $$
 declare
-  v_era constant integer := bulwark_private.audit_era();
+  v_timeline constant integer := bulwark_private.audit_timeline();
   v_last bulwark_private.audit_seals;
   v_number bigint;
 begin
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select * into v_last from bulwark_private.audit_seals s order by s.number desc limit 1;
   -- Another session sealed a later snapshot while this one waited.
-  if v_last.era = v_era and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
+  if v_last.timeline = v_timeline
+    and pg_snapshot_xmax(v_last.snapshot) > pg_snapshot_xmax(snapshot) then
     return null;
   end if;
   with trees as (
     select
       e.organization_id,
       count(*) as entry_count,
-      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from bulwark_private.audit_entries(
-      v_last.era, v_last.snapshot, v_era, write_audit_seal.snapshot
+      v_last.timeline, v_last.snapshot, v_timeline, write_audit_seal.snapshot
     ) e
     group by e.organization_id
   ),
@@ -121,9 +122,9 @@ begin
     from chained c
   ),
   sealed as (
-    insert into bulwark_private.audit_seals (era, snapshot, root)
+    insert into bulwark_private.audit_seals (timeline, snapshot, root)
     select
-      v_era, write_audit_seal.snapshot,
+      v_timeline, write_audit_seal.snapshot,
       bulwark_private.merkle_root(string_agg(h.hash, '' order by h.position))
     from hashed h
     having count(*) > 0
@@ -148,7 +149,7 @@ comment on function bulwark_private.write_audit_seal(pg_snapshot) is
    number, or null if there are none. The snapshot must be older than every write of the calling
    transaction.';
 
-create function bulwark_private.inspect_audit_guards()
+create function bulwark_private.inspect_audit_fingerprints()
   returns void
   language plpgsql
   volatile
@@ -157,21 +158,22 @@ as $$
 declare
   v_catalogue constant text := bulwark_private.audit_catalogue();
   v_critical boolean;
-  v_guard record;
+  v_watched record;
 begin
   -- Organizations cached by transactions that have ended.
   delete from bulwark_private.audit_parents p where p.xid < pg_snapshot_xmin(pg_current_snapshot());
   -- A full comparison about once a minute, so that a forged catalogue hash hides nothing for long.
   if random() > 0.02 and exists (
-    select from bulwark_private.audit_guards g
+    select from bulwark_private.audit_watched_tables g
     where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue = v_catalogue
   ) then
     return;
   end if;
-  -- The same lock order as a migration that alters the log and then calls refresh_audit_guards: the
-  -- log first, then audit_guards. Otherwise the two would deadlock.
+  -- The same lock order as a migration that alters the log and then calls
+  -- refresh_audit_fingerprints: the log first, then audit_watched_tables. Otherwise the two would
+  -- deadlock.
   lock table bulwark.audit_logs in row exclusive mode;
-  for v_guard in
+  for v_watched in
     select
       g.relation,
       g.relation::text as name,
@@ -197,67 +199,70 @@ begin
         ' '
       ) as found,
       not exists (select from pg_catalog.pg_class c where c.oid = g.relation) as dropped
-    from bulwark_private.audit_guards g
+    from bulwark_private.audit_watched_tables g
   loop
-    continue when v_guard.found = v_guard.expected and not v_guard.dropped;
+    continue when v_watched.found = v_watched.expected and not v_watched.dropped;
     -- Critical: an object is switched off, changed, gone, or new between others. Objects that may
     -- come and go, or do no harm, are a warning.
-    v_critical := v_guard.dropped
-      or exists (select from unnest(v_guard.found) as f where f ~ '\|[DR]:[0-9]+$')
+    v_critical := v_watched.dropped
+      or exists (select from unnest(v_watched.found) as f where f ~ '\|[DR]:[0-9]+$')
       or exists (
-        select from unnest(v_guard.expected) as e
+        select from unnest(v_watched.expected) as e
         where e !~ '^(partition|missing|index|event_trigger|extension_[a-z_]+)/' and not exists (
-          select from unnest(v_guard.found) as f
+          select from unnest(v_watched.found) as f
           where starts_with(f, substring(e from '^[^|]*\|[^|]*\|'))
         )
       )
       or exists (
-        select from unnest(v_guard.found) as f
+        select from unnest(v_watched.found) as f
         where f ~ '^((rule|function|policy|constraint|unique|new_[a-z_]+)/|[^/|]+\|[^|])'
           and not exists (
-            select from unnest(v_guard.expected) as e
+            select from unnest(v_watched.expected) as e
             where starts_with(e, substring(f from '^[^|]*\|[^|]*\|'))
           )
       );
     perform bulwark_private.append_audit_entry(
       'security.suspicious_activity',
-      resource_type => v_guard.name,
-      action => case when v_guard.dropped then 'guard_dropped' else 'guard_changed' end,
+      resource_type => v_watched.name,
+      action => case
+        when v_watched.dropped then 'watched_object_dropped' else 'watched_object_changed'
+      end,
       severity => case when v_critical then 'critical' else 'warning' end::bulwark.audit_severity,
       -- Only the words that differ.
       details => jsonb_build_object(
         'expected', (
           select string_agg(w, ' ')
-          from unnest(v_guard.expected) as w
-          where w <> all (v_guard.found)
+          from unnest(v_watched.expected) as w
+          where w <> all (v_watched.found)
         ),
         'found', (
           select string_agg(w, ' ')
-          from unnest(v_guard.found) as w
-          where w <> all (v_guard.expected)
+          from unnest(v_watched.found) as w
+          where w <> all (v_watched.expected)
         )
       )
     );
     if v_critical then
       perform bulwark.raise_security_event(
-        'audit_protection_touched', null, null, v_guard.name,
-        jsonb_build_object('dropped', v_guard.dropped)
+        'audit_protection_touched', null, null, v_watched.name,
+        jsonb_build_object('dropped', v_watched.dropped)
       );
     end if;
-    if v_guard.dropped then
-      delete from bulwark_private.audit_guards g where g.relation = v_guard.relation;
+    if v_watched.dropped then
+      delete from bulwark_private.audit_watched_tables g where g.relation = v_watched.relation;
     else
-      update bulwark_private.audit_guards g set fingerprint = array_to_string(v_guard.found, ' ')
-      where g.relation = v_guard.relation;
+      update bulwark_private.audit_watched_tables g
+      set fingerprint = array_to_string(v_watched.found, ' ')
+      where g.relation = v_watched.relation;
     end if;
   end loop;
-  perform bulwark_private.renew_audit_guards();
+  perform bulwark_private.renew_audit_functions();
   -- The hash from before the comparison, so that a change since then is compared in the next run.
-  update bulwark_private.audit_guards g set catalogue = v_catalogue
+  update bulwark_private.audit_watched_tables g set catalogue = v_catalogue
   where g.relation = 'bulwark.audit_logs'::regclass and g.catalogue is distinct from v_catalogue;
 end;
 $$;
-comment on function bulwark_private.inspect_audit_guards() is
+comment on function bulwark_private.inspect_audit_fingerprints() is
   'Records every watched object that was touched by anything but enable_audit, also if it was
    switched off and on again between two runs.';
 
@@ -285,18 +290,18 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('bulwark.audit_seals', 0));
   select pg_current_snapshot() into v_snapshot;
-  -- Before sealing: a seal belongs to the era of this cluster.
-  if not bulwark_private.settle_audit_era() then
+  -- Before sealing: a seal belongs to the timeline of this cluster.
+  if not bulwark_private.settle_audit_timeline() then
     return null;
   end if;
   v_number := bulwark_private.write_audit_seal(v_snapshot);
-  perform bulwark_private.inspect_audit_guards();
+  perform bulwark_private.inspect_audit_fingerprints();
   perform bulwark_private.report_missing_checkpoint();
   return v_number;
 end;
 $$;
 comment on function bulwark.seal_audit_log() is
   'Seals the entries committed since the last seal and returns the new seal''s number, or null if
-   there were none; then checks eras, watched objects and checkpoints. Runs each second; call it
-   before a verification that has to include the last second. Errors:
+   there were none; then checks timelines, watched objects and checkpoints. Runs each second; call
+   it before a verification that has to include the last second. Errors:
    AUDIT_SEAL_NEEDS_READ_COMMITTED, AUDIT_SEAL_NEEDS_OWN_TRANSACTION.';

@@ -23,7 +23,7 @@ comment on function bulwark_private.require_audit(text, uuid) is
   'Checks that the caller may use a function on the audit log: the permission in the organization
    or, without one, a super_admin or the service role. Raises RBAC_PERMISSION_DENIED.';
 
-create function bulwark_private.audit_seal_of(era integer, xid xid8)
+create function bulwark_private.audit_seal_of(timeline integer, xid xid8)
   returns bigint
   language sql
   stable
@@ -33,7 +33,7 @@ as $$
     (
       select s.number
       from bulwark_private.audit_seals s
-      where s.era = audit_seal_of.era
+      where s.timeline = audit_seal_of.timeline
         and pg_snapshot_xmax(s.snapshot) > audit_seal_of.xid
         and pg_visible_in_snapshot(audit_seal_of.xid, s.snapshot)
       order by pg_snapshot_xmax(s.snapshot), s.number
@@ -42,8 +42,8 @@ as $$
     (
       select s.number
       from bulwark_private.audit_seals s
-      where s.era > audit_seal_of.era
-      order by s.era, pg_snapshot_xmax(s.snapshot), s.number
+      where s.timeline > audit_seal_of.timeline
+      order by s.timeline, pg_snapshot_xmax(s.snapshot), s.number
       limit 1
     )
   );
@@ -61,7 +61,7 @@ as $$
     select
     from bulwark_private.audit_leaves e
     join bulwark_private.audit_groups g
-      on g.seal = bulwark_private.audit_seal_of(e.era, e.xid)
+      on g.seal = bulwark_private.audit_seal_of(e.timeline, e.xid)
       and g.organization_id is not distinct from e.organization_id
     -- At a multiple of 32 bytes, not anywhere in the bytes.
     where e.id = entry_id and position(e.leaf in g.leaves) % 32 = 1
@@ -99,7 +99,7 @@ begin
   where e.id = record_id
     and e.event_type = 'compliance.data_deleted'
     and e.source = 'system'
-    and (bulwark_private.audit_seal_of(e.era,
+    and (bulwark_private.audit_seal_of(e.timeline,
       e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id));
   if not found then
     return 'removal_without_record';

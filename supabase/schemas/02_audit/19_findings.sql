@@ -1,6 +1,6 @@
 -- Audit findings: one function for each way in which the log can differ from its seals.
--- Protects against a log that was altered around its triggers: an entry changed, removed, inserted,
--- moved or back-dated, a seal altered or dropped, and entries that are never sealed.
+-- Protects against a log that was altered around its triggers: an entry changed, removed, inserted
+-- or moved, and a seal altered or dropped.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
@@ -17,11 +17,11 @@ create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   set search_path = pg_catalog, pg_temp
 as $$
   with found as (
-    select e.id, e.leaf, row_number() over (order by e.era, e.xid, e.id) as place
+    select e.id, e.leaf, row_number() over (order by e.timeline, e.xid, e.id) as place
     from bulwark_private.audit_seals s
     left join bulwark_private.audit_seals p on p.number = s.number - 1
     cross join lateral bulwark_private.audit_entries(
-      p.era, p.snapshot, s.era, s.snapshot, false, organization
+      p.timeline, p.snapshot, s.timeline, s.snapshot, false, organization
     ) e
     where s.number = seal
   ),
@@ -144,7 +144,7 @@ as $$
       c.number_before is distinct from c.number - 1
       or c.previous_hash is distinct from c.hash_before
       or c.hash is distinct from bulwark_private.audit_seal_hash(
-        c.number, c.previous_hash, c.root, c.era, c.sealed_at, c.snapshot
+        c.number, c.previous_hash, c.root, c.timeline, c.sealed_at, c.snapshot
       )
       -- Null if a seal that it needs is gone, which is a finding of its own.
       or c.nodes <> bulwark_private.audit_seal_nodes(c.number, c.hash)
@@ -156,7 +156,7 @@ as $$
     format('the organizations'' trees of seal %s do not make its root', s.number),
     -- If the seal and all groups match their own hashes, a group is gone.
     not coalesce(t.altered, false) and s.hash is not distinct from bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
     )
   from bulwark_private.audit_seals s
   left join trees t on t.seal = s.number
@@ -191,7 +191,8 @@ create function bulwark_private.compare_audit_groups(
   set search_path = pg_catalog, pg_temp
 as $$
   with sealed as (
-    select s.number, s.era, s.snapshot, p.era as after_era, p.snapshot as after_snapshot
+    select s.number, s.timeline, s.snapshot,
+      p.timeline as after_timeline, p.snapshot as after_snapshot
     from bulwark_private.audit_seals s
     left join bulwark_private.audit_seals p on p.number = s.number - 1
     where s.number between first_seal and last_seal
@@ -205,10 +206,10 @@ as $$
       count(*) as entries,
       count(e.removed_by) as removed,
       array_agg(distinct e.removed_by) filter (where e.removed_by is not null) as records,
-      string_agg(e.leaf, '' order by e.era, e.xid, e.id) as leaves
+      string_agg(e.leaf, '' order by e.timeline, e.xid, e.id) as leaves
     from sealed s
     cross join lateral bulwark_private.audit_entries(
-      s.after_era, s.after_snapshot, s.era, s.snapshot, everybody, organization
+      s.after_timeline, s.after_snapshot, s.timeline, s.snapshot, everybody, organization
     ) e
     group by s.number, e.organization_id
   ),
@@ -266,138 +267,3 @@ comment on function bulwark_private.compare_audit_groups(bigint, bigint, boolean
   'Compares each organization''s entries in a range of seals, hashed again, with the sealed hashes.
    altered: the stored tree does not match its own hash. differs: the entries do not match the
    tree.';
-
-create function bulwark_private.audit_backdated(
-  first_seal bigint,
-  last_seal bigint,
-  everybody boolean,
-  organization uuid
-)
-  returns table (seal bigint, entry uuid, detail text)
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  with sealed as (
-    select
-      s.number, s.era, s.snapshot, s.sealed_at,
-      p.era as after_era, p.snapshot as after_snapshot, p.sealed_at as after_sealed_at
-    from bulwark_private.audit_seals s
-    left join bulwark_private.audit_seals p on p.number = s.number - 1
-    where s.number between first_seal and last_seal
-      and (s.number = 1 or p.number is not null)
-  ),
-  tolerated as materialized (
-    select make_interval(
-      secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
-    ) as time
-  ),
-  timed as (
-    -- A transaction whose id is at or above a snapshot's xmax wrote after that seal.
-    select s.number, s.sealed_at, s.after_sealed_at as not_before, e.id, e.occurred_at
-    from sealed s
-    cross join lateral (
-      select e.id, e.occurred_at
-      from bulwark.audit_logs e
-      where e.era = s.era
-        and e.xid >= case
-          when s.after_era = s.era then pg_snapshot_xmax(s.after_snapshot) else '0'
-        end
-        and e.xid < pg_snapshot_xmax(s.snapshot)
-        and pg_visible_in_snapshot(e.xid, s.snapshot)
-        and (everybody or e.organization_id is not distinct from organization)
-    ) e
-    union all
-    -- A transaction that was open in the last snapshot may be older: it began after the last seal
-    -- whose xmax is at or below its id.
-    select s.number, s.sealed_at, b.sealed_at, e.id, e.occurred_at
-    from sealed s
-    cross join lateral pg_snapshot_xip(s.after_snapshot) as open (xid)
-    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
-    left join lateral (
-      select k.sealed_at
-      from bulwark_private.audit_seals k
-      where k.era = s.era and pg_snapshot_xmax(k.snapshot) <= open.xid
-      order by pg_snapshot_xmax(k.snapshot) desc, k.number desc
-      limit 1
-    ) b on true
-    where s.after_era = s.era
-      and pg_visible_in_snapshot(open.xid, s.snapshot)
-      and (everybody or e.organization_id is not distinct from organization)
-  )
-  select
-    t.number,
-    t.id,
-    case
-      when t.occurred_at < t.not_before - d.time
-      then format('it says %s, but seal %s was made before it', t.occurred_at, t.number - 1)
-      when t.occurred_at > t.sealed_at + d.time
-      then format('it says %s, after seal %s was made', t.occurred_at, t.number)
-      else format('it says %s, its id another time', t.occurred_at)
-    end
-  from timed t
-  cross join tolerated d
-  where t.occurred_at < t.not_before - d.time
-    or t.occurred_at > t.sealed_at + d.time
-    -- The first six bytes of the id are the milliseconds of its time; infinity has none.
-    or case
-      when not isfinite(t.occurred_at) then true
-      else substring(uuid_send(t.id) from 1 for 6) not between
-        substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint - 1000) from 3)
-        and substring(int8send((date_part('epoch', t.occurred_at) * 1000)::bigint + 1000) from 3)
-    end;
-$$;
-comment on function bulwark_private.audit_backdated(bigint, bigint, boolean, uuid) is
-  'Entries in a range of seals whose time is impossible: before a seal that their transaction is
-   younger than, after their own seal, or not that of their id. Writers cannot make one through the
-   triggers, only a role that switches the triggers off.';
-
-create function bulwark_private.audit_unsealed(everybody boolean, organization uuid)
-  returns table (entries bigint, ahead bigint, first_entry uuid)
-  language sql
-  stable
-  rows 1
-  set search_path = pg_catalog, pg_temp
-as $$
-  with last_seal as (
-    select s.era, s.snapshot from bulwark_private.audit_seals s order by s.number desc limit 1
-  ),
-  waiting as (
-    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
-    from last_seal s
-    join bulwark.audit_logs e on e.era = s.era and e.xid >= pg_snapshot_xmax(s.snapshot)
-    union all
-    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
-    from last_seal s
-    cross join lateral pg_snapshot_xip(s.snapshot) as open (xid)
-    join bulwark.audit_logs e on e.era = s.era and e.xid = open.xid
-    union all
-    select e.id, e.organization_id, e.era, e.xid, e.occurred_at
-    from bulwark.audit_logs e
-    where e.era > coalesce((select s.era from last_seal s), -1)
-  ),
-  judged as (
-    select
-      w.id,
-      w.occurred_at < now() - make_interval(
-        secs => (bulwark_private.setting('audit.seal_overdue_seconds'))::integer
-      ) as overdue,
-      -- No transaction can have written it: entries of other transactions are visible only once
-      -- they lie before the snapshot.
-      w.occurred_at > now() + make_interval(
-        secs => (bulwark_private.setting('audit.clock_tolerance_seconds'))::integer
-      )
-      or w.era = (select max(k.era) from bulwark_private.audit_eras k)
-        and w.xid >= pg_snapshot_xmax(pg_current_snapshot())
-        and w.xid is distinct from pg_current_xact_id_if_assigned()
-        and bulwark_private.audit_log_is_settled() as ahead
-    from waiting w
-    where everybody or w.organization_id is not distinct from organization
-  )
-  select count(*), count(*) filter (where j.ahead), (array_agg(j.id order by j.id))[1]
-  from judged j
-  where j.overdue or j.ahead;
-$$;
-comment on function bulwark_private.audit_unsealed(boolean, uuid) is
-  'Counts committed entries that have waited for a seal longer than audit.seal_overdue_seconds, or
-   whose time or transaction lies in the future, so that no seal holds them for long.';

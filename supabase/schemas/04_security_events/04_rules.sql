@@ -34,7 +34,7 @@ create index security_rules_event_type_idx on bulwark.security_rules (event_type
 
 create table bulwark_private.security_progress (
   only_row boolean primary key default true check (only_row),
-  era bigint not null default 0,
+  timeline bigint not null default 0,
   snapshot pg_snapshot not null default pg_current_snapshot()
 );
 comment on table bulwark_private.security_progress is
@@ -91,7 +91,7 @@ comment on function bulwark_private.security_key_expression(bulwark_private.secu
 
 create function bulwark_private.evaluate_security_rule(
   rule bulwark.security_rules,
-  era integer,
+  timeline integer,
   since pg_snapshot
 )
   returns integer
@@ -125,7 +125,7 @@ begin
           concat_ws(' ', e.resource_type, e.action) as name
         from bulwark.audit_logs e
         cross join lateral (select %1$s as key) k
-        where e.era = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
+        where e.timeline = $1 and e.xid >= pg_snapshot_xmin($2)::text::xid8
           and not pg_visible_in_snapshot(e.xid, $2)
           and %2$s and k.key is not null
         order by k.key, e.id desc
@@ -149,7 +149,7 @@ begin
     bulwark_private.audit_id_floor(clock_timestamp() - make_interval(secs => rule.window_seconds)),
     rule.threshold
   )
-  using era, since
+  using timeline, since
   loop
     perform bulwark.raise_security_event(
       rule.event_type,
@@ -185,7 +185,7 @@ create function bulwark.evaluate_security_rules()
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_era integer;
+  v_timeline integer;
   v_last bulwark_private.security_progress;
   v_present constant pg_snapshot := pg_current_snapshot();
   v_raised integer := 0;
@@ -195,18 +195,19 @@ begin
   if not bulwark_private.audit_log_is_settled() then
     return 0;
   end if;
-  v_era := bulwark_private.audit_era();
+  v_timeline := bulwark_private.audit_timeline();
   select * into v_last from bulwark_private.security_progress p for update skip locked;
   if not found then
     return 0;
   end if;
   -- Transaction ids of another timeline cannot be compared: after a restore the count starts again.
-  if v_last.era = v_era then
+  if v_last.timeline = v_timeline then
     for v_rule in select * from bulwark.security_rules r where r.enabled order by r.name loop
-      v_raised := v_raised + bulwark_private.evaluate_security_rule(v_rule, v_era, v_last.snapshot);
+      v_raised := v_raised
+        + bulwark_private.evaluate_security_rule(v_rule, v_timeline, v_last.snapshot);
     end loop;
   end if;
-  update bulwark_private.security_progress p set era = v_era, snapshot = v_present;
+  update bulwark_private.security_progress p set timeline = v_timeline, snapshot = v_present;
   perform bulwark_private.count_security_echoes();
   return v_raised;
 end;

@@ -52,12 +52,12 @@ declare
 begin
   alter table bulwark.audit_logs disable trigger audit_logs_stamp;
   insert into bulwark.audit_logs (
-    id, xid, occurred_at, era, salt, source, severity, event_type, organization_id, actor_type,
+    id, xid, occurred_at, timeline, salt, source, severity, event_type, organization_id, actor_type,
     database_user, resource_type, action, details
   )
   select
     v_id, (b.xid + at)::text::xid8, log_entry.occurred_at,
-    (select max(era) from bulwark_private.audit_eras), md5(
+    (select max(timeline) from bulwark_private.audit_timelines), md5(
       'salt' || number
     )::uuid, 'service', 'info',
     'data.read', tests.organization_id(organization), 'service', 'postgres', 'public.tests', 'read',
@@ -136,7 +136,7 @@ begin
     where s.number = v_number;
     update bulwark_private.audit_seals s
     set hash = bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
     )
     where s.number = v_number;
     update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(

@@ -115,7 +115,7 @@ select matches(
     update bulwark_private.audit_seals s set root = sha256('') from tests.base b
     where s.number = b.last + 5;
     update bulwark_private.audit_seals s set hash = bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
     ) from tests.base b where s.number = b.last + 5;
     update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(
       s.number, s.hash
@@ -134,7 +134,7 @@ select matches(
     update bulwark_private.audit_seals s set root = sha256('') from tests.base b
     where s.number = b.last + 5;
     update bulwark_private.audit_seals s set hash = bulwark_private.audit_seal_hash(
-      s.number, s.previous_hash, s.root, s.era, s.sealed_at, s.snapshot
+      s.number, s.previous_hash, s.root, s.timeline, s.sealed_at, s.snapshot
     ) from tests.base b where s.number = b.last + 5;
     update bulwark_private.audit_seals s set nodes = bulwark_private.audit_seal_nodes(
       s.number, s.hash
@@ -175,7 +175,7 @@ from (values
   (24, 'xid = (select b.xid::text::xid8 from tests.base b)', '^f t entry_inserted'),
   (25, 'xid = ''18446744073709551615''',
     '^t f entry_unsealed'),
-  (26, 'era = 30000', '^f t entry_inserted'), (27, 'era = 0', '^f t entry_inserted'),
+  (26, 'timeline = 30000', '^f t entry_inserted'), (27, 'timeline = 0', '^f t entry_inserted'),
   (28, 'occurred_at = ''infinity''', '^t f entry_unsealed')
 ) as t (place, change, expected);
 select matches(

@@ -89,7 +89,7 @@ select results_eq(
   'AUC-21: each is a security event too'
 );
 alter table audit_logs disable trigger audit_logs_refuse_change;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 alter table audit_logs enable always trigger audit_logs_refuse_change;
 select ok(
   exists (select from security_events where event_type = 'audit_protection_touched'

@@ -267,7 +267,7 @@ select is(
    where resource_type = 'public.moved'),
   '1 1 2 2', 'AUC-28: a key column that was renamed goes on naming the row'
 );
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select ok(
   (select severity = 'warning' and details ->> 'found' ~ 'missing/key'
    from pg_temp.last('public.moved')),
@@ -314,15 +314,15 @@ select is(
   'AUC-34: an organization column of another type blocks no write'
 );
 select is(
-  tests.error($$ select bulwark_private.inspect_audit_guards();
+  tests.error($$ select bulwark_private.inspect_audit_fingerprints();
                  update public.altered set value = 0.25, added = 'y' $$), 'no error',
   'AUC-35: nor do the functions that are made anew for the table'
 );
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select ok(
   (select g.shape = bulwark_private.audit_shape(g.relation)
      and g.fingerprint = bulwark_private.audit_fingerprint(g.relation)
-   from bulwark_private.audit_guards g where g.relation = 'public.altered'::regclass),
+   from bulwark_private.audit_watched_tables g where g.relation = 'public.altered'::regclass),
   'AUC-36: which leaves no trace of a touched trigger'
 );
 insert into public.altered values (2, tests.organization_id('acme')::text, 1, 'x');
@@ -331,7 +331,7 @@ select is(
   'AUC-37: and the organization is found where it is one'
 );
 select is_empty(
-  $$ select g.relation from bulwark_private.audit_guards g
+  $$ select g.relation from bulwark_private.audit_watched_tables g
      where g.captures and g.shape is distinct from bulwark_private.audit_shape(g.relation) $$,
   'AUC-38: the functions of every audited table are made for its present columns'
 );

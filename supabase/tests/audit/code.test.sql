@@ -4,7 +4,7 @@ set local search_path = public, bulwark, extensions;
 select plan(65);
 select tests.create_organizations();
 select is(
-  (select count(*)::int from bulwark_private.audit_guards g
+  (select count(*)::int from bulwark_private.audit_watched_tables g
    where g.fingerprint <> bulwark_private.audit_fingerprint(g.relation)),
   0, 'AUK-01: the migrations left no trace'
 );
@@ -13,7 +13,7 @@ create function pg_temp.traces(wanted bulwark.audit_severity)
   language sql
 as $$
   select count(*)::int from bulwark.audit_logs e
-  where e.resource_type = 'bulwark.audit_logs' and e.action = 'guard_changed'
+  where e.resource_type = 'bulwark.audit_logs' and e.action = 'watched_object_changed'
     and e.severity = wanted and e.xid = pg_current_xact_id();
 $$;
 -- The sealer's report of a change, which is then undone.
@@ -27,7 +27,7 @@ begin
   begin
     execute change;
     for v_look in 1..looks loop
-      perform bulwark_private.inspect_audit_guards();
+      perform bulwark_private.inspect_audit_fingerprints();
       exit when pg_temp.traces('critical') > 0;
     end loop;
     v_found := case
@@ -41,9 +41,9 @@ begin
   end;
 end;
 $$;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
-  (select g.catalogue from bulwark_private.audit_guards g
+  (select g.catalogue from bulwark_private.audit_watched_tables g
    where g.relation = 'bulwark.audit_logs'::regclass),
   bulwark_private.audit_catalogue(), 'AUK-02: after a look the next one need not compare everything'
 );
@@ -59,8 +59,9 @@ from unnest('{
   bulwark_private.report_missing_checkpoint, bulwark_private.raise_audit_alarm,
   bulwark.raise_security_event, bulwark_private.count_security_event,
   bulwark_private.has_no_room_for_event, bulwark.evaluate_security_rules,
-  bulwark_private.evaluate_security_rule, bulwark_private.inspect_audit_guards,
-  bulwark_private.settle_audit_era, bulwark_private.audit_era, bulwark_private.write_audit_seal,
+  bulwark_private.evaluate_security_rule, bulwark_private.inspect_audit_fingerprints,
+  bulwark_private.settle_audit_timeline, bulwark_private.audit_timeline,
+  bulwark_private.write_audit_seal,
   bulwark.seal_audit_log, bulwark.check_audit_log, bulwark_private.audit_rows,
   bulwark_private.audit_truncate, bulwark_private.audit_key, bulwark.enable_audit,
   bulwark_private.watch_auth, bulwark_private.setting, bulwark_private.uuid_or_null,
@@ -114,14 +115,15 @@ from (values
 select is(
   pg_temp.noticed(
     $$ alter function bulwark_private.report_missing_checkpoint() set search_path = public;
-       update bulwark_private.audit_guards g set catalogue = bulwark_private.audit_catalogue()
+       update bulwark_private.audit_watched_tables g
+       set catalogue = bulwark_private.audit_catalogue()
        where g.relation = 'bulwark.audit_logs'::regclass $$,
     looks => 2000
   ),
   'critical', 'AUK-70: a change is noticed soon although somebody made the sealer think of none'
 );
 select is(
-  pg_temp.noticed($$ update bulwark_private.audit_guards g set options = '{"functions": []}'
+  pg_temp.noticed($$ update bulwark_private.audit_watched_tables g set options = '{"functions": []}'
     where g.relation = 'bulwark.audit_logs'::regclass $$),
   'critical', 'AUK-71: so is a list of watched code that was made shorter'
 );

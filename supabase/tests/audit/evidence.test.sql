@@ -31,8 +31,9 @@ from (values
   ('03', 'system.error', 'checkpoint_missing'), ('04', 'system.error', 'verification_failed'),
   ('05', 'system.error', 'checkpoint_refused'), ('06', 'system.error', 'checkpoint_forged'),
   ('07', 'system.error', 'checkpoints_missing'), ('08', 'system.warning', 'fork'),
-  ('09', 'system.warning', 'era_started'), ('10', 'security.suspicious_activity', 'guard_changed'),
-  ('11', 'security.suspicious_activity', 'guard_dropped'),
+  ('09', 'system.warning', 'timeline_started'),
+  ('10', 'security.suspicious_activity', 'watched_object_changed'),
+  ('11', 'security.suspicious_activity', 'watched_object_dropped'),
   ('12', 'data.export', 'export_audit_log'),
   ('27', 'security.suspicious_activity', 'stamp_replaced'),
   ('28', 'system.warning', 'restore_mended')

@@ -10,7 +10,8 @@ create function pg_temp.traces(wanted bulwark.audit_severity)
   language sql
 as $$
   select count(*)::int from bulwark.audit_logs e
-  where e.action = 'guard_changed' and e.severity = wanted and e.xid = pg_current_xact_id();
+  where e.action = 'watched_object_changed' and e.severity = wanted
+    and e.xid = pg_current_xact_id();
 $$;
 -- The sealer's report of a change, which is then undone.
 create function pg_temp.noticed(change text)
@@ -22,7 +23,7 @@ declare
 begin
   begin
     execute change;
-    perform bulwark_private.inspect_audit_guards();
+    perform bulwark_private.inspect_audit_fingerprints();
     v_found := case
       when pg_temp.traces('critical') > 0 then 'critical'
       when pg_temp.traces('warning') > 0 then 'warning'
@@ -34,12 +35,14 @@ begin
   end;
 end;
 $$;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(pg_temp.traces('warning') + pg_temp.traces('critical'), 0, 'AUO-01: nothing is noticed');
 select is_empty(
   $$ select t.name from bulwark_private.audit_tables t
      where t.relkind <> 'S'
-       and not exists (select from bulwark_private.audit_guards g where g.relation = t.oid) $$,
+       and not exists (
+         select from bulwark_private.audit_watched_tables g where g.relation = t.oid
+       ) $$,
   'AUO-02: every table of the log is watched'
 );
 select is_empty(
@@ -55,8 +58,8 @@ select is(pg_temp.noticed(change), expected, format('AUO-%s: %s', 10 + place, cl
 from (values
   (1, 'alter table bulwark_private.audit_seals drop constraint audit_seals_pkey cascade',
     'critical', 'a primary key that is dropped'),
-  (2, 'alter table bulwark_private.audit_guards drop constraint audit_guards_pkey;
-       alter table bulwark_private.audit_guards add primary key (relation)',
+  (2, 'alter table bulwark_private.audit_watched_tables drop constraint audit_watched_tables_pkey;
+       alter table bulwark_private.audit_watched_tables add primary key (relation)',
     'warning', 'or dropped and made again'),
   (3, 'alter table bulwark.audit_event_types drop constraint audit_event_types_closed_categories',
     'critical', 'a check that is dropped'),

@@ -77,7 +77,7 @@ insert into declared values
     'of the data key: where work stopped'),
   ('bulwark.reencryption_failures', 'row_key fault', 'row', 'of the data key'),
   ('bulwark_private.audit_gaps', 'source reason', 'nobody', 'names of tables and SQLSTATEs'),
-  ('bulwark_private.audit_guards', 'options fingerprint shape catalogue', 'nobody', 'code'),
+  ('bulwark_private.audit_watched_tables', 'options fingerprint shape catalogue', 'nobody', 'code'),
   ('bulwark_private.audit_key_acceptances', 'key_id', 'nobody', 'keys'),
   ('bulwark_private.audit_check_progress', 'reported', 'nobody', 'kinds of findings'),
   ('bulwark_private.audit_parents', 'value lookup', 'nobody', 'ids of rows, for one transaction'),

@@ -19,7 +19,7 @@ create function pg_temp.entry(at bigint, organization text, number integer)
   language sql
 as $$
   insert into bulwark.audit_logs (
-    id, xid, occurred_at, era, salt, source, severity, result, event_type, organization_id,
+    id, xid, occurred_at, timeline, salt, source, severity, result, event_type, organization_id,
     actor_type, actor_id, correlation_id, resource_type, resource_id, action, details
   )
   select
@@ -28,7 +28,7 @@ as $$
     )
       || lpad(to_hex(number), 12, '0'))::uuid,
     (b.xid + at)::text::xid8, now() - make_interval(secs => 1000 - number),
-    (select max(era) from bulwark_private.audit_eras), gen_random_uuid(), 'service',
+    (select max(timeline) from bulwark_private.audit_timelines), gen_random_uuid(), 'service',
     case when number % 10 = 0 then 'error' else 'info' end::audit_severity,
     case when number % 20 = 0 then 'failure' else 'success' end::audit_result,
     case when number % 2 = 0 then 'data.read' else 'data.export' end,
@@ -198,7 +198,7 @@ select is_empty(
      where l.leaf <> sha256(
        '\x0001'::bytea || uuid_send((x.e ->> 'id')::uuid)
        || '\x01'::bytea || uuid_send((x.e ->> 'organization_id')::uuid)
-       || int4send((x.e ->> 'era')::int) || int8send((x.e ->> 'xid')::bigint)
+       || int4send((x.e ->> 'timeline')::int) || int8send((x.e ->> 'xid')::bigint)
        || int8send((x.e ->> 'occurred_at_us')::bigint)
        || int2send(length(x.e ->> 'source')::int2) || int2send(length(x.e ->> 'severity')::int2)
        || int2send(length(x.e ->> 'result')::int2) || int2send(length(x.e ->> 'event_type')::int2)

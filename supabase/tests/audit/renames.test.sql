@@ -80,11 +80,11 @@ begin
   for v_step in select unnest(steps) loop
     execute 'alter table public.renamed ' || btrim(v_step, E' \n');
     if looks then
-      perform bulwark_private.inspect_audit_guards();
+      perform bulwark_private.inspect_audit_fingerprints();
     end if;
     perform pg_temp.write('public.renamed', 2);
   end loop;
-  perform bulwark_private.inspect_audit_guards();
+  perform bulwark_private.inspect_audit_fingerprints();
   perform pg_temp.write('public.renamed', 3);
   return query
     select e.* from bulwark.audit_logs e

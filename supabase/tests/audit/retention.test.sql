@@ -33,14 +33,15 @@ create function pg_temp.entry(
   language sql
 as $$
   insert into bulwark.audit_logs (
-    id, xid, occurred_at, era, salt, source, severity, event_type, organization_id, actor_type,
+    id, xid, occurred_at, timeline, salt, source, severity, event_type, organization_id, actor_type,
     actor_id, resource_type, resource_id, action, ip, after
   )
   select
     (substring(bulwark_private.audit_id_floor(now() - make_interval(days => days))::text for 24)
       || lpad(to_hex(number), 12, '0'))::uuid,
     (b.xid + 1)::text::xid8, now() - make_interval(days => days),
-    (select max(era) from bulwark_private.audit_eras), gen_random_uuid(), 'table', severity,
+    (select max(timeline) from bulwark_private.audit_timelines), gen_random_uuid(), 'table',
+    severity,
     'data.create',
     tests.organization_id(organization), 'user', tests.user_id(actor), 'public.tests',
     number::text, 'insert', '203.0.113.9', jsonb_build_object('number', number)

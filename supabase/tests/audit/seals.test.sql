@@ -107,7 +107,7 @@ select is(tests.log_verdict('acme'), 't t', 'AUS-18: and so does one organizatio
 -- the chain cannot be entered sideways
 select is(
   tests.error($$ insert into bulwark_private.audit_seals
-    (number, era, sealed_at, snapshot, root, previous_hash, hash, nodes)
+    (number, timeline, sealed_at, snapshot, root, previous_hash, hash, nodes)
     values (3, 1, '2001-01-01', '1:1:', sha256('x'), sha256('x'), sha256('x'), '') $$),
   'no error', 'AUS-19: whatever an insert into the seals says'
 );

@@ -67,8 +67,10 @@ select is(
   'AUS-59: a payload stripped without a record is found and is no retention'
 );
 select matches(
-  tests.log_verdict_after($$ update audit_logs set era = -1 where id = tests.entry_id('acme2') $$),
-  'f f entry_(missing|inserted)', 'AUS-68: an entry of an era that never was is found'
+  tests.log_verdict_after(
+    $$ update audit_logs set timeline = -1 where id = tests.entry_id('acme2') $$
+  ),
+  'f f entry_(missing|inserted)', 'AUS-68: an entry of a timeline that never was is found'
 );
 select is(
   tests.log_verdict_after($$ delete from bulwark_private.audit_seals s using tests.base b

@@ -13,7 +13,7 @@ insert into listed values
     bulwark.empty_for_restore bulwark.enable_audit bulwark.evaluate_alerts
     bulwark.expel_api_keys bulwark.install_request_hook bulwark.keep_columns
     bulwark.mfa_uncovered_tables bulwark.raise_security_event bulwark.read_native_mfa
-    bulwark.refresh_audit_guards bulwark.require_mfa bulwark.roll_up_metrics
+    bulwark.refresh_audit_fingerprints bulwark.require_mfa bulwark.roll_up_metrics
     bulwark.schedule_jobs
   '),
   ('authenticated', '

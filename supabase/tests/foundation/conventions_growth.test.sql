@@ -57,7 +57,7 @@ insert into bounds values
   ('bulwark_private.departures', 'own', 'a member and organization, for 91 days'),
   ('bulwark_private.security_event_echoes', 'own', 'counted and removed within the minute'),
   ('bulwark_private.audit_parents', 'own', 'removed with the next seal'),
-  ('bulwark_private.audit_eras', 'own', 'one a cluster'),
+  ('bulwark_private.audit_timelines', 'own', 'one a cluster'),
   ('bulwark_private.audit_gaps', 'own', 'an event of Auth that could not be recorded'),
   ('bulwark_private.api_key_hashes', 'own', 'one a key'),
   ('bulwark_private.api_key_uses', 'own', 'one a key'),

@@ -529,7 +529,7 @@ select is(
 select tests.act_as_owner();
 select is_empty(
   $$ select from bulwark.audit_logs e
-     where e.resource_type <> 'bulwark_private.audit_guards'
+     where e.resource_type <> 'bulwark_private.audit_watched_tables'
        and concat(e.before, e.after, e.details) ~ 'bw1\.a256gcm|"token_hash"|"code_hash"' $$,
   'MFA-33: the audit log holds no secret, code or token'
 );

@@ -99,19 +99,22 @@ alter table bulwark.organizations disable trigger bulwark_audit_update;
 create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
   for each row execute function bulwark_private.audit_logs_stamp('1/1', '1');
 alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
-alter table bulwark_private.audit_eras disable trigger audit_eras_keep_columns;
-update bulwark_private.audit_eras set system_identifier = 1;
-alter table bulwark_private.audit_eras enable always trigger audit_eras_keep_columns;
-select ok(bulwark_private.settle_audit_era(), 'RST-07: the first seal after a restore settles');
+alter table bulwark_private.audit_timelines disable trigger audit_timelines_keep_columns;
+update bulwark_private.audit_timelines set system_identifier = 1;
+alter table bulwark_private.audit_timelines enable always trigger audit_timelines_keep_columns;
+select ok(
+  bulwark_private.settle_audit_timeline(), 'RST-07: the first seal after a restore settles'
+);
 select results_eq(
-  $$ select era, system_identifier <> 1, settled_at is not null
-     from bulwark_private.audit_eras order by era $$,
-  $$ values (1, false, true), (2, true, true) $$, 'RST-07: and begins an era'
+  $$ select timeline, system_identifier <> 1, settled_at is not null
+     from bulwark_private.audit_timelines order by timeline $$,
+  $$ values (1, false, true), (2, true, true) $$, 'RST-07: and begins a timeline'
 );
 select set_eq(
   $$ select action, resource_type from bulwark.audit_logs
-     where action in ('era_started', 'restore_mended', 'guard_changed') and era = 2 $$,
-  $$ values ('era_started', 'bulwark.audit_logs'), ('restore_mended', 'bulwark.audit_logs') $$,
+     where action in ('timeline_started', 'restore_mended', 'watched_object_changed')
+       and timeline = 2 $$,
+  $$ values ('timeline_started', 'bulwark.audit_logs'), ('restore_mended', 'bulwark.audit_logs') $$,
   'RST-07: what was mended is recorded, and numbers that changed are no alarm'
 );
 

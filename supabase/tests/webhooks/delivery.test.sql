@@ -55,7 +55,7 @@ select is(
   2::bigint, 'WHK-27: the outbox is written under session_replication_role as well'
 );
 select is(
-  (select count(*) from bulwark_private.audit_guards g
+  (select count(*) from bulwark_private.audit_watched_tables g
     where g.relation = 'bulwark.audit_logs'::regclass
      and g.fingerprint <> bulwark_private.audit_fingerprint(g.relation)),
   0::bigint, 'WHK-28: the log watches the outbox''s trigger as its own'

@@ -16,7 +16,7 @@ import type { AuditEntry } from "../../../supabase/functions/_bulwark/audit/reco
 const entry: AuditEntry = {
   id: "01a204b3-7679-7cc1-b36f-33779ec9bd95",
   organization_id: null,
-  era: 1,
+  timeline: 1,
   xid: "784",
   occurred_at: "2026-11-22T19:19:59.865797Z",
   occurred_at_us: 848690399865797,
@@ -57,10 +57,10 @@ Deno.test("entryBytes() takes transaction ids of 64 bits and refuses what has no
     { id: "01a204b3x7679-7cc1-b36f-33779ec9bd95" },
     { id: 7 },
     { organization_id: undefined },
-    { era: 1.5 },
-    // As 32 bits these would be eras 1 and 0.
-    { era: 2 ** 32 + 1 },
-    { era: -(2 ** 32) },
+    { timeline: 1.5 },
+    // As 32 bits these would be timelines 1 and 0.
+    { timeline: 2 ** 32 + 1 },
+    { timeline: -(2 ** 32) },
     { xid: "18446744073709551616" },
     { xid: "-1" },
     { xid: "0784" },
@@ -93,7 +93,7 @@ Deno.test("groupBytes() and sealBytes() write fixed widths and the snapshot's le
     number: 7,
     previous_hash: hash,
     root: hash,
-    era: 1,
+    timeline: 1,
     sealed_at: "",
     sealed_at_us: -1,
     snapshot: "8:9:",

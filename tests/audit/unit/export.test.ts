@@ -15,7 +15,7 @@ function entry(index: number): AuditEntry {
   return {
     id: `01900000-0000-7000-8000-${String(index).padStart(12, "0")}`,
     organization_id: null,
-    era: 1,
+    timeline: 1,
     xid: "7",
     occurred_at: "2026-11-22T18:00:00.123456Z",
     occurred_at_us: 848685600123456,

@@ -31,7 +31,7 @@ export function writeEntry(into: Uint8Array, entry: AuditEntry, commitment: Uint
   into[0] = 1;
   writeUuid(into, 1, entry.id, "id");
   let at = writeOrganization(into, 17, entry.organization_id);
-  view.setInt32(at, integer32(entry.era, "era"));
+  view.setInt32(at, integer32(entry.timeline, "timeline"));
   writeDecimal(view, at + 4, entry.xid, "xid");
   writeInteger(view, at + 12, entry.occurred_at_us, "occurred_at_us");
   const lengths = at + 20;
@@ -75,7 +75,7 @@ export function sealBytes(seal: AuditSeal): Uint8Array {
   writeInteger(new DataView(head.buffer), 1, seal.number, "number");
   const tail = new Uint8Array(16);
   const view = new DataView(tail.buffer);
-  view.setInt32(0, integer32(seal.era, "era"));
+  view.setInt32(0, integer32(seal.timeline, "timeline"));
   writeInteger(view, 4, seal.sealed_at_us, "sealed_at_us");
   if (typeof seal.snapshot !== "string") throw new MalformedError("snapshot is not text");
   const snapshot = encoder.encode(seal.snapshot);

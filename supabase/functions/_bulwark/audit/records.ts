@@ -4,7 +4,7 @@
 export interface AuditEntry {
   id: string;
   organization_id: string | null;
-  era: number;
+  timeline: number;
   /** The transaction id, a decimal number of up to 64 bits. */
   xid: string;
   /** RFC 3339 in UTC with microseconds, for people. `occurred_at_us` is hashed instead. */
@@ -61,7 +61,7 @@ export interface AuditSeal {
   number: number;
   previous_hash: string;
   root: string;
-  era: number;
+  timeline: number;
   sealed_at: string;
   sealed_at_us: number;
   snapshot: string;

@@ -262,7 +262,6 @@ export type Database = {
           "correlation_id": string | null;
           "database_user": string | null;
           "details": Json | null;
-          "era": number;
           "event_type": string;
           "id": string;
           "ip": string | null;
@@ -277,6 +276,7 @@ export type Database = {
           "session_id": string | null;
           "severity": Database["bulwark"]["Enums"]["audit_severity"];
           "source": Database["bulwark"]["Enums"]["audit_source"];
+          "timeline": number;
           "user_agent": string | null;
           "xid": unknown;
         };
@@ -291,7 +291,6 @@ export type Database = {
           "correlation_id"?: string | null;
           "database_user"?: string | null;
           "details"?: Json | null;
-          "era": number;
           "event_type": string;
           "id": string;
           "ip"?: string | null;
@@ -306,6 +305,7 @@ export type Database = {
           "session_id"?: string | null;
           "severity": Database["bulwark"]["Enums"]["audit_severity"];
           "source": Database["bulwark"]["Enums"]["audit_source"];
+          "timeline": number;
           "user_agent"?: string | null;
           "xid": unknown;
         };
@@ -319,7 +319,6 @@ export type Database = {
           "correlation_id"?: string | null;
           "database_user"?: string | null;
           "details"?: Json | null;
-          "era"?: number;
           "event_type"?: string;
           "id"?: string;
           "ip"?: string | null;
@@ -334,6 +333,7 @@ export type Database = {
           "session_id"?: string | null;
           "severity"?: Database["bulwark"]["Enums"]["audit_severity"];
           "source"?: Database["bulwark"]["Enums"]["audit_source"];
+          "timeline"?: number;
           "user_agent"?: string | null;
           "xid"?: unknown;
         };
@@ -2208,7 +2208,7 @@ export type Database = {
         };
         Returns: number;
       };
-      "refresh_audit_guards": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "refresh_audit_fingerprints": { Args: Record<PropertyKey, never>; Returns: undefined };
       "register_key_encryption_key": {
         Args: {
           "check_value": string;
@@ -2374,7 +2374,6 @@ export type Database = {
           "correlation_id": string | null;
           "database_user": string | null;
           "details": Json | null;
-          "era": number;
           "event_type": string;
           "id": string;
           "ip": string | null;
@@ -2389,6 +2388,7 @@ export type Database = {
           "session_id": string | null;
           "severity": Database["bulwark"]["Enums"]["audit_severity"];
           "source": Database["bulwark"]["Enums"]["audit_source"];
+          "timeline": number;
           "user_agent": string | null;
           "xid": unknown;
         }[];

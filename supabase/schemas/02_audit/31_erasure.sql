@@ -100,7 +100,7 @@ begin
   return array(
     select e.id
     from bulwark.audit_logs e
-    where e.era = bulwark_private.audit_era()
+    where e.timeline = bulwark_private.audit_timeline()
       and e.xid = pg_current_xact_id()
       and e.resource_type = 'bulwark.invitations'
       and e.resource_id = any (v_erased)

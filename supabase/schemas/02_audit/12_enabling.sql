@@ -45,7 +45,7 @@ create function bulwark.disable_audit(target regclass)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from bulwark_private.audit_guards g where g.relation = target and g.captures;
+  delete from bulwark_private.audit_watched_tables g where g.relation = target and g.captures;
   if not found then
     raise exception 'Cannot disable audit: % is not audited', target
       using errcode = 'PT404', detail = 'AUDIT_NOT_GUARDED';
@@ -54,7 +54,7 @@ begin
 end;
 $$;
 comment on function bulwark.disable_audit(regclass) is
-  'Stops auditing a table. The deleted row of audit_guards is itself recorded. Errors:
+  'Stops auditing a table. The deleted row of audit_watched_tables is itself recorded. Errors:
    AUDIT_NOT_GUARDED.';
 
 create function bulwark.enable_audit(
@@ -88,7 +88,7 @@ begin
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't';
   if not found or exists (
-    select from bulwark_private.audit_guards g where g.relation = target and not g.captures
+    select from bulwark_private.audit_watched_tables g where g.relation = target and not g.captures
   ) then
     raise exception 'Cannot enable audit: % is not a table that can be audited', target
       using errcode = 'wrong_object_type', detail = 'AUDIT_NOT_A_TABLE',
@@ -174,7 +174,7 @@ begin
   if organization_lookup is not null then
     perform bulwark_private.watch_parents(target, organization_column, organization_lookup);
   end if;
-  insert into bulwark_private.audit_guards (relation, options, fingerprint, shape)
+  insert into bulwark_private.audit_watched_tables (relation, options, fingerprint, shape)
   values (
     target,
     jsonb_build_object(
@@ -201,42 +201,42 @@ comment on function bulwark.enable_audit(
    AUDIT_UNKNOWN_COLUMN, AUDIT_KEY_REDACTED, AUDIT_INVALID_ORGANIZATION_COLUMN,
    AUDIT_UNKNOWN_EVENT_TYPE, AUDIT_NULL_ARGUMENT.';
 
-create function bulwark_private.renew_audit_guards()
+create function bulwark_private.renew_audit_functions()
   returns void
   language plpgsql
   volatile
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_guard record;
+  v_watched record;
 begin
-  for v_guard in
+  for v_watched in
     select
       g.relation, g.shape_now,
       array(select jsonb_array_elements_text(g.options -> 'written')) as options
     from (
       select a.*, bulwark_private.audit_shape(a.relation) as shape_now
-      from bulwark_private.audit_guards a
+      from bulwark_private.audit_watched_tables a
       join pg_catalog.pg_class c on c.oid = a.relation
       where a.captures
     ) g
     where g.shape_now is distinct from g.shape
   loop
     perform bulwark_private.make_audit_function(
-      v_guard.relation, substring(p.proname from '^audit_([a-z]+)_'), v_guard.options, p.proname
+      v_watched.relation, substring(p.proname from '^audit_([a-z]+)_'), v_watched.options, p.proname
     )
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc p on p.oid = t.tgfoid
-    where t.tgrelid = v_guard.relation
+    where t.tgrelid = v_watched.relation
       and p.pronamespace = 'bulwark_private'::regnamespace
       and p.proname ~ '^audit_(insert|update|delete)_[0-9a-f]{32}$';
-    update bulwark_private.audit_guards g
-    set shape = v_guard.shape_now, fingerprint = bulwark_private.audit_fingerprint(g.relation)
-    where g.relation = v_guard.relation;
+    update bulwark_private.audit_watched_tables g
+    set shape = v_watched.shape_now, fingerprint = bulwark_private.audit_fingerprint(g.relation)
+    where g.relation = v_watched.relation;
   end loop;
 end;
 $$;
-comment on function bulwark_private.renew_audit_guards() is
+comment on function bulwark_private.renew_audit_functions() is
   'Regenerates the row functions of tables that were altered or restored. Until then audit_carefully
    writes their entries, which is slower. If the key changed or a watched column was renamed, it
    does so until enable_audit is called.';
@@ -265,7 +265,7 @@ comment on function bulwark_private.invitation_organization(uuid) is
 -- The list of audited tables comes first, so that every later change of it is recorded. catalogue
 -- is ignored: changing it hides nothing, since the sealer also compares without it.
 select bulwark.enable_audit(
-  'bulwark_private.audit_guards', ignore => '{catalogue}',
+  'bulwark_private.audit_watched_tables', ignore => '{catalogue}',
   event_types => '{config.changed,config.changed,config.changed}'
 );
 select bulwark.enable_audit('bulwark.organizations', organization_column => 'id');
@@ -311,6 +311,6 @@ select bulwark.enable_audit(
 );
 
 -- The log's own tables are watched the same way.
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 select r, false, bulwark_private.audit_fingerprint(r)
-from unnest('{bulwark.audit_logs, bulwark_private.audit_eras}'::regclass[]) as r;
+from unnest('{bulwark.audit_logs, bulwark_private.audit_timelines}'::regclass[]) as r;

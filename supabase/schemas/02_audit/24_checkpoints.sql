@@ -229,7 +229,7 @@ create trigger audit_checkpoints_refuse_truncate
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_keep;
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_removal;
 alter table bulwark.audit_checkpoints enable always trigger audit_checkpoints_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 values (
   'bulwark.audit_checkpoints', false, bulwark_private.audit_fingerprint('bulwark.audit_checkpoints')
 );

@@ -54,7 +54,7 @@ as $$
   select jsonb_build_object(
     'id', entry.id,
     'organization_id', entry.organization_id,
-    'era', entry.era,
+    'timeline', entry.timeline,
     'xid', entry.xid::text,
     'occurred_at', bulwark_private.time_json(entry.occurred_at),
     'occurred_at_us', bulwark_private.time_microseconds(entry.occurred_at),
@@ -133,7 +133,7 @@ begin
       'number', v_seal.number,
       'previous_hash', bulwark_private.base64(v_seal.previous_hash),
       'root', bulwark_private.base64(v_seal.root),
-      'era', v_seal.era,
+      'timeline', v_seal.timeline,
       'sealed_at', bulwark_private.time_json(v_seal.sealed_at),
       'sealed_at_us', bulwark_private.time_microseconds(v_seal.sealed_at),
       'snapshot', v_seal.snapshot::text,
@@ -177,7 +177,7 @@ begin
     raise exception 'Cannot prove the entry: there is none here that you may read'
       using errcode = 'PT404', detail = 'AUDIT_UNKNOWN_ENTRY';
   end if;
-  v_seal := bulwark_private.audit_seal_of(v_entry.era, v_entry.xid);
+  v_seal := bulwark_private.audit_seal_of(v_entry.timeline, v_entry.xid);
   if v_seal is null then
     raise exception 'Cannot prove the entry: it is not sealed yet'
       using errcode = 'PT409', detail = 'AUDIT_NOT_SEALED_YET', hint = 'Try again in a second';

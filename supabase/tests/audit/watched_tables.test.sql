@@ -10,7 +10,7 @@ create function pg_temp.traces(resource text, severity bulwark.audit_severity)
   language sql
 as $$
   select count(*)::int from bulwark.audit_logs e
-  where e.resource_type = traces.resource and e.action = 'guard_changed'
+  where e.resource_type = traces.resource and e.action = 'watched_object_changed'
     and e.severity = traces.severity and e.xid = pg_current_xact_id();
 $$;
 create function pg_temp.told(resource text, secret text)
@@ -24,7 +24,7 @@ as $$
 $$;
 
 select is_empty(
-  $$ select g.relation from bulwark_private.audit_guards g
+  $$ select g.relation from bulwark_private.audit_watched_tables g
      where g.fingerprint <> bulwark_private.audit_fingerprint(g.relation) $$,
   'AUG-17: what the migrations themselves did is no trace'
 );
@@ -92,12 +92,12 @@ select is(
   'insert 1, insert 101, delete 1, insert 102, delete 101',
   'AUG-06: what is written to a partition, old or new, is an entry of the table'
 );
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
   pg_temp.traces('public.readings', 'critical'), 0, 'AUG-07: a new partition is nothing critical'
 );
 alter table public.readings_low disable trigger bulwark_audit_insert;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
   pg_temp.traces('public.readings', 'critical'), 1,
   'AUG-08: a trigger that is off on one partition alone is critical'
@@ -111,13 +111,13 @@ select is(
 -- removing a part of the protection
 create table public.bills (id integer primary key);
 select bulwark.enable_audit('public.bills');
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
   pg_temp.traces('bulwark.audit_logs', 'warning'), 0,
   'AUG-10: auditing a table leaves no trace on the log itself'
 );
 drop trigger bulwark_audit_insert on public.bills;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
   pg_temp.traces('public.bills', 'critical'),
   1, 'AUG-11: one trigger of several that is gone is critical'
@@ -133,27 +133,27 @@ begin
   );
 end;
 $$;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
   pg_temp.traces('public.bills', 'critical'),
   2, 'AUG-12: so is a trigger function that was replaced'
 );
 create rule quiet as on update to public.bills do instead nothing;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
   pg_temp.traces('public.bills', 'critical'), 3, 'AUG-13: and a rule that turns writes into nothing'
 );
 alter table public.bills rename to bills_before;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select ok(
   pg_temp.traces('public.bills_before', 'warning') = 1,
   'AUG-14: renaming an audited table leaves a trace'
 );
 -- As if it had been dropped: replacing it would lock out every other test.
-update bulwark_private.audit_guards
+update bulwark_private.audit_watched_tables
 set fingerprint = regexp_replace(fingerprint, 'view/audit_leaves\|\d+', 'view/audit_leaves|3')
 where relation = 'bulwark.audit_logs'::regclass;
-select bulwark_private.inspect_audit_guards();
+select bulwark_private.inspect_audit_fingerprints();
 select is(
   pg_temp.traces('bulwark.audit_logs', 'critical'), 1,
   'AUG-15: and so does a view that hashes something else'

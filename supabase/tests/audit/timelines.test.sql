@@ -4,31 +4,33 @@ set local search_path = public, bulwark, extensions;
 select plan(18);
 
 select results_eq(
-  $$ select era, settled_at is not null from bulwark_private.audit_eras $$,
+  $$ select timeline, settled_at is not null from bulwark_private.audit_timelines $$,
   $$ values (1, true) $$,
-  'AUD-80: the log begins in an era of its own, which needs no look after a restore'
+  'AUD-80: the log begins in a timeline of its own, which needs no look after a restore'
 );
 select ok(bulwark_private.audit_log_is_settled(), 'AUD-80: and nothing was restored');
 
 -- acting as the owner, in a log that is sealed
 select throws_ok(
-  $$ insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
+  $$ insert into bulwark_private.audit_timelines
+       (timeline, relation, system_identifier, postgres_timeline)
      values (32767, 1, 1, 1) $$,
-  '23505', null, 'AUD-81: nobody adds an era: it would be this cluster''s, which has one'
+  '23505', null, 'AUD-81: nobody adds a timeline: it would be this cluster''s, which has one'
 );
 set local session_replication_role = replica;
 select throws_ok(
-  $$ insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline)
+  $$ insert into bulwark_private.audit_timelines
+       (timeline, relation, system_identifier, postgres_timeline)
      values (32767, 1, 1, 1) $$,
   '23505', null, 'AUD-81: not as a replica either'
 );
 select throws_ok(
-  $$ update bulwark_private.audit_eras set settled_at = null $$,
-  '42501', null, 'AUD-81: that an era was settled is not taken back'
+  $$ update bulwark_private.audit_timelines set settled_at = null $$,
+  '42501', null, 'AUD-81: that a timeline was settled is not taken back'
 );
 select throws_ok(
-  $$ update bulwark_private.audit_eras set system_identifier = 7 $$,
-  '23514', null, 'AUD-81: an era does not move to another cluster'
+  $$ update bulwark_private.audit_timelines set system_identifier = 7 $$,
+  '23514', null, 'AUD-81: a timeline does not move to another cluster'
 );
 
 -- A row as a dump contains it.
@@ -51,7 +53,7 @@ select results_eq(
 );
 select results_eq(
   $$ with made as (
-       insert into bulwark_private.audit_seals (number, era, sealed_at, snapshot, root,
+       insert into bulwark_private.audit_seals (number, timeline, sealed_at, snapshot, root,
          previous_hash, hash,
          nodes)
        values (999, 1, '2026-01-01', '1:1:', '\x00', '\x00', '\x00', '\x00')
@@ -77,18 +79,21 @@ select results_eq(
   'AUD-83: an entry that a restore loads stays what it is'
 );
 insert into bulwark_private.audit_seals (
-  number, era, sealed_at, snapshot, root, previous_hash, hash, nodes
+  number, timeline, sealed_at, snapshot, root, previous_hash, hash, nodes
 )
 values (999, 1, '2026-01-01', '1:1:', '\x00', '\x00', '\x00', '\x00');
 select isnt_empty(
   $$ select from bulwark_private.audit_seals where number = 999 and sealed_at = '2026-01-01' $$,
   'AUD-83: and so does a seal'
 );
-insert into bulwark_private.audit_eras (era, relation, system_identifier, timeline, settled_at)
+insert into bulwark_private.audit_timelines (
+  timeline, relation, system_identifier, postgres_timeline, settled_at
+)
 values (7, 1, 1, 1, '2026-01-01');
 select isnt_empty(
-  $$ select from bulwark_private.audit_eras where era = 7 and settled_at = '2026-01-01' $$,
-  'AUD-83: and an era'
+  $$ select from bulwark_private.audit_timelines
+     where timeline = 7 and settled_at = '2026-01-01' $$,
+  'AUD-83: and a timeline'
 );
 insert into bulwark.permissions values ('test:loaded', 'x');
 select is_empty(
@@ -99,12 +104,12 @@ set local session_replication_role = origin;
 insert into bulwark.permissions values ('test:written', 'x');
 select isnt_empty(
   $$ select from bulwark.audit_logs
-     where resource_id = 'test:written' and era = 1 and xid = pg_current_xact_id() $$,
-  'AUD-84: what is written before the first seal is one, and of this cluster''s era'
+     where resource_id = 'test:written' and timeline = 1 and xid = pg_current_xact_id() $$,
+  'AUD-84: what is written before the first seal is one, and of this cluster''s timeline'
 );
 
 -- acting as the sealer
-select ok(bulwark_private.settle_audit_era(), 'AUD-85: the sealer settles first');
+select ok(bulwark_private.settle_audit_timeline(), 'AUD-85: the sealer settles first');
 select ok(bulwark_private.audit_log_is_settled(), 'AUD-85: after that nothing is loaded any more');
 insert into bulwark.audit_logs select * from dumped;
 select is(

@@ -6,7 +6,7 @@
 create table bulwark_private.audit_prunings (
   through_seal bigint primary key,
   -- squawk-ignore prefer-bigint-over-int
-  era integer not null,
+  timeline integer not null,
   snapshot pg_snapshot not null,
   record_id uuid not null,
   xid xid8 not null default pg_current_xact_id(),
@@ -36,7 +36,7 @@ as $$
       and e.source = 'system'
       and e.details ->> 'through_seal' = p.through_seal::text
       and e.details ->> 'seal_hash' = bulwark_private.base64(s.hash)
-      and (bulwark_private.audit_seal_of(e.era,
+      and (bulwark_private.audit_seal_of(e.timeline,
         e.xid) is null or bulwark_private.audit_entry_is_sealed(e.id))
   );
 $$;
@@ -98,10 +98,11 @@ begin
   );
   select * into v_seal from bulwark_private.audit_seals s where s.number = v_through;
   if exists (select from bulwark.audit_legal_holds h where h.released_at is null) then
-    select least(v_through, min(bulwark_private.audit_seal_of(e.era, e.xid)) - 1) into v_through
+    select least(v_through, min(bulwark_private.audit_seal_of(e.timeline, e.xid)) - 1)
+    into v_through
     from bulwark.audit_logs e
-    where (e.era < v_seal.era
-        or e.era = v_seal.era and e.xid < pg_snapshot_xmax(v_seal.snapshot))
+    where (e.timeline < v_seal.timeline
+        or e.timeline = v_seal.timeline and e.xid < pg_snapshot_xmax(v_seal.snapshot))
       and e.removed_by is null
       and e.event_type <> 'compliance.data_deleted'
       and not exists (select from bulwark_private.audit_removable r where r.id = e.id);
@@ -113,12 +114,12 @@ begin
 
   -- The tombstone permits the deletion, and is complete before another session can see it.
   v_record := gen_random_uuid();
-  insert into bulwark_private.audit_prunings (through_seal, era, snapshot, record_id)
-  values (v_through, v_seal.era, v_seal.snapshot, v_record);
+  insert into bulwark_private.audit_prunings (through_seal, timeline, snapshot, record_id)
+  values (v_through, v_seal.timeline, v_seal.snapshot, v_record);
   with gone as (
     delete from bulwark.audit_logs e
-    where e.era < v_seal.era
-      or e.era = v_seal.era
+    where e.timeline < v_seal.timeline
+      or e.timeline = v_seal.timeline
         and e.xid < pg_snapshot_xmax(v_seal.snapshot)
         and pg_visible_in_snapshot(e.xid, v_seal.snapshot)
     returning e.removed_by
@@ -185,8 +186,8 @@ create function bulwark_private.audit_prunings_refuse_change()
 as $$
 begin
   if tg_op = 'UPDATE' and old.xid = pg_current_xact_id()
-    and (new.through_seal, new.era, new.snapshot::text, new.xid)
-      is not distinct from (old.through_seal, old.era, old.snapshot::text, old.xid) then
+    and (new.through_seal, new.timeline, new.snapshot::text, new.xid)
+      is not distinct from (old.through_seal, old.timeline, old.snapshot::text, old.xid) then
     return new;
   end if;
   raise exception 'Cannot change audit_prunings: its rows are never changed or removed'
@@ -205,7 +206,7 @@ create trigger audit_prunings_refuse_truncate
   for each statement execute function bulwark_private.refuse_change();
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_change;
 alter table bulwark_private.audit_prunings enable always trigger audit_prunings_refuse_truncate;
-insert into bulwark_private.audit_guards (relation, captures, fingerprint)
+insert into bulwark_private.audit_watched_tables (relation, captures, fingerprint)
 values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_prunings'
 ));

@@ -209,8 +209,8 @@ begin
   end if;
 
   for v_group in
-    select g as stored, g.seal, g.entry_count, s.era, s.snapshot,
-      p.era as after_era, p.snapshot as after_snapshot
+    select g as stored, g.seal, g.entry_count, s.timeline, s.snapshot,
+      p.timeline as after_timeline, p.snapshot as after_snapshot
     from bulwark_private.audit_groups g
     join bulwark_private.audit_seals s on s.number = g.seal
     left join bulwark_private.audit_seals p on p.number = g.seal - 1
@@ -236,7 +236,7 @@ begin
       coalesce(
         jsonb_agg(
           bulwark_private.audit_entry_json(c) || jsonb_build_object('leaf', m.leaf)
-          order by c.era, c.xid, c.id
+          order by c.timeline, c.xid, c.id
         ),
         '[]'
       ),
@@ -256,15 +256,16 @@ begin
         bulwark_private.base64(nullif(
           substring(
             (v_group.stored).leaves
-            from ((row_number() over (order by m.era, m.xid, m.id) - 1) * 32 + 1)::integer for 32
+            from ((row_number() over (order by m.timeline, m.xid, m.id) - 1) * 32 + 1)::integer
+            for 32
           ),
           ''
         )) as leaf
       from bulwark_private.audit_entries(
-        v_group.after_era, v_group.after_snapshot, v_group.era, v_group.snapshot,
+        v_group.after_timeline, v_group.after_snapshot, v_group.timeline, v_group.snapshot,
         false, export_audit_log.organization_id, false
       ) m
-      order by m.era, m.xid, m.id
+      order by m.timeline, m.xid, m.id
       offset v_first
       limit v_left
     ) m

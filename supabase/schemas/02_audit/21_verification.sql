@@ -200,16 +200,18 @@ begin
     from bulwark.audit_checkpoints c
     where c.tree_size > coalesce(v_last.number, 0)
     union all
-    -- Entries that no seal can ever hold: of an unknown era, or of a pruned prefix.
+    -- Entries that no seal can ever hold: of an unknown timeline, or of a pruned prefix.
     (
-      select 'entry_inserted', null, e.id, 'the entry is of an era that the log never had'
+      select 'entry_inserted', null, e.id, 'the entry is of a timeline that the log never had'
       from bulwark.audit_logs e
       where (
-          e.era < least(
-            (select min(k.era) from bulwark_private.audit_eras k),
-            (select k.era from bulwark_private.audit_seals k order by k.number limit 1)
+          e.timeline < least(
+            (select min(k.timeline) from bulwark_private.audit_timelines k),
+            (select k.timeline from bulwark_private.audit_seals k order by k.number limit 1)
           )
-          or e.era > greatest((select max(k.era) from bulwark_private.audit_eras k), v_last.era)
+          or e.timeline > greatest(
+            (select max(k.timeline) from bulwark_private.audit_timelines k), v_last.timeline
+          )
         )
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)
       limit 1
@@ -219,7 +221,7 @@ begin
       select 'entry_inserted', p.through_seal, e.id, 'the entry lies in a part that was pruned'
       from bulwark_private.audit_prunings p
       cross join lateral bulwark_private.audit_entries(
-        null, null, p.era, p.snapshot, hashed => false
+        null, null, p.timeline, p.snapshot, hashed => false
       ) e
       where p.through_seal = v_pruned
         and (v_everybody or e.organization_id = verify_audit_log.organization_id)

@@ -173,7 +173,7 @@ begin
   select * into v_seal from bulwark_private.audit_seals s order by s.number desc limit 1;
   select * into v_checkpoint from bulwark.audit_checkpoints c order by c.tree_size desc limit 1;
   return jsonb_build_object(
-    'era', (select max(e.era) from bulwark_private.audit_eras e),
+    'timeline', (select max(e.timeline) from bulwark_private.audit_timelines e),
     'settled', bulwark_private.audit_log_is_settled(),
     'restore_problems', (
       select coalesce(jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)), '[]')
@@ -188,10 +188,12 @@ begin
       select count(*) from bulwark.audit_checkpoints c where c.delivered_at is null
     ),
     'gaps', (select count(*) from bulwark_private.audit_gaps),
-    'guarded_tables', (select count(*) from bulwark_private.audit_guards g where g.captures),
-    'touched_guards', (
+    'audited_tables', (
+      select count(*) from bulwark_private.audit_watched_tables g where g.captures
+    ),
+    'touched_objects', (
       select coalesce(jsonb_agg(g.relation::text order by g.relation::text), '[]')
-      from bulwark_private.audit_guards g
+      from bulwark_private.audit_watched_tables g
       where g.fingerprint is distinct from bulwark_private.audit_fingerprint(g.relation)
     )
   );

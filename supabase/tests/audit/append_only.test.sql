@@ -1,0 +1,123 @@
+-- The audit log is append-only for every role, and read only by those who may.
+begin;
+set local search_path = public, bulwark, extensions;
+select plan(22);
+select tests.create_organizations();
+
+-- nobody changes the log: the service role
+select tests.act_as_role('service_role');
+select is(
+  tests.error($$ insert into audit_logs (source, severity, event_type)
+                 values ('service', 'info', 'data.read') $$),
+  '42501', 'AUD-53: the service role does not insert'
+);
+select is(
+  tests.error($$ update audit_logs set details = '{}' $$), '42501',
+  'AUD-54: the service role does not update'
+);
+select is(
+  tests.error($$ delete from audit_logs $$), '42501', 'AUD-55: the service role does not delete'
+);
+select is(
+  tests.error($$ truncate audit_logs $$), '42501', 'AUD-56: the service role does not truncate'
+);
+
+-- nobody changes the log: its owner
+select tests.act_as_owner();
+select is(
+  tests.error($$ update audit_logs set details = '{}' $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  'AUD-57: the owner does not update'
+);
+select is(
+  tests.error($$ delete from audit_logs $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  'AUD-58: the owner does not delete'
+);
+select is(
+  tests.error($$ truncate audit_logs $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  'AUD-59: the owner does not truncate'
+);
+select is(
+  tests.error($$ update audit_logs set removed_by = gen_random_uuid(), salt = null $$),
+  '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUD-60: the owner does not strip a payload by hand'
+);
+select is(
+  (select string_agg(distinct tgenabled::text, '') from pg_trigger
+   where tgrelid in ('audit_logs'::regclass, 'audit_checkpoints'::regclass,
+     'bulwark_private.audit_seals'::regclass, 'bulwark_private.audit_groups'::regclass,
+     'bulwark_private.audit_gaps'::regclass, 'bulwark_private.audit_prunings'::regclass)
+     and not tgisinternal),
+  'A', 'AUD-61: the log''s own triggers fire always'
+);
+insert into audit_logs (id, xid, occurred_at, timeline, salt, source, severity, event_type, action)
+values (
+  '00000000-0000-0000-0000-000000000001', '3', '2001-01-01', 99,
+  '00000000-0000-0000-0000-000000000000', 'service', 'info', 'data.read', 'forged'
+);
+select ok(
+  (select xid = pg_current_xact_id() and occurred_at > now() - interval '1 hour' and timeline < 99
+     and salt <> '00000000-0000-0000-0000-000000000000'
+     and id <> '00000000-0000-0000-0000-000000000001'
+   from audit_logs where action = 'forged'),
+  'AUD-62: identity, time, transaction, timeline and salt are never what an insert says'
+);
+select is(
+  tests.error($$ truncate bulwark_private.audit_seals $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  'AUD-63: the owner does not truncate the seals'
+);
+insert into bulwark_private.audit_gaps (source, reason) values ('test', '00000');
+select is(
+  tests.error($$ delete from bulwark_private.audit_gaps $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  'AUD-64: a recorded gap stays'
+);
+
+-- acting as others
+select is(
+  tests.error_as('admin@acme.test', 'authenticated', $$ update audit_logs set details = null $$),
+  '42501', 'AUD-65: an administrator does not update'
+);
+select is(
+  tests.error_as('super@bulwark.test', 'authenticated', $$ delete from audit_logs $$),
+  '42501', 'AUD-66: a super_admin does not delete'
+);
+select is(
+  tests.error_as('super@bulwark.test', 'authenticated',
+    $$ select bulwark.enable_audit('bulwark.organizations') $$),
+  '42501', 'AUD-67: nobody audits tables through the API'
+);
+select is(
+  tests.error_as('super@bulwark.test', 'authenticated', $$ select seal_audit_log() $$),
+  '42501', 'AUD-68: no person seals'
+);
+select is(
+  tests.error_as('admin@acme.test', 'anon', $$ select from audit_logs $$),
+  '42501', 'AUD-69: anon does not read the log'
+);
+select is(
+  tests.error_as('admin@acme.test', 'authenticated', $$ select from bulwark_private.audit_seals $$),
+  '42501', 'AUD-70: seals are for no client'
+);
+
+-- acting as readers of two organizations
+select tests.act_as('admin@acme.test');
+select ok(
+  (select count(*) > 0 and bool_and(organization_id = tests.organization_id('acme'))
+   from audit_logs),
+  'AUD-71: who holds audit:read reads the log of that organization, and of no other'
+);
+select tests.act_as('analyst@acme.test');
+select is_empty($$ select from audit_logs $$, 'AUD-72: who does not hold audit:read reads nothing');
+select tests.act_as('super@bulwark.test');
+select ok(
+  (select count(distinct organization_id) >= 2
+     and count(*) filter (where organization_id is null) > 0
+   from audit_logs),
+  'AUD-73: a super_admin reads every organization''s and the installation''s own'
+);
+select tests.act_as_owner();
+select is(
+  (select count(*)::int from audit_logs where id is null or salt is null), 0,
+  'AUD-74: the rows survived it all'
+);
+
+select * from finish();
+rollback;
