@@ -1,23 +1,23 @@
 -- Built by npm run build from supabase/schemas/06_rate_limits: edit the sources, not this file.
 
--- Rate limits: the rules, and the buckets that they fill. A bucket is a token bucket with
--- continuous refill, kept as one moment: when it will be full again (the theoretical arrival time
--- of the generic cell rate algorithm). What a call costs moves that moment on; what would move it
--- further away than the whole bucket takes to fill is refused.
--- Protects against callers who race (the decision is one statement under the row's lock, on the
--- database's clock), against clocks that jump back, and against whoever reads a bucket: addresses
+-- Rate limits: rules and token buckets. A bucket refills continuously and is stored as the time at
+-- which it is full again (the theoretical arrival time of the generic cell rate algorithm). A call
+-- adds its cost to that time; it is refused if the time would exceed a whole refill from now.
+-- Protects against concurrent callers (one statement decides under the row's lock, on the
+-- database's clock), against clocks that jump back, and against readers of the buckets: addresses
 -- and accounts are hashed with a salt of this installation.
 -- SECURITY DEFINER: set_rate_limit, clear_rate_limit, because no client writes rules.
 
 create type bulwark.rate_limit_subject as enum ('caller', 'user_or_key', 'address_and_account');
 comment on type bulwark.rate_limit_subject is
-  'Whose bucket a call is charged to: the caller''s (user, else API key, else address), the user''s
-   or API key''s, or both that of the address and that of the account it is about.';
+  'Which bucket a call is charged to: caller is the user''s, else the API key''s, else the
+   address''s; user_or_key the user''s or API key''s; address_and_account both the address''s and
+   the account''s.';
 create type bulwark.rate_limit_failure as enum ('open', 'closed');
 comment on type bulwark.rate_limit_failure is
-  'What becomes of a call that cannot be decided: let through, or refused.';
+  'Whether a call that cannot be decided is admitted (open) or refused (closed).';
 
--- One sequence for rules and overrides: each has buckets of its own.
+-- One sequence for rules and overrides: each has its own buckets.
 create sequence bulwark_private.rate_limit_scopes as integer;
 
 create table bulwark.rate_limit_rules (
@@ -30,7 +30,7 @@ create table bulwark.rate_limit_rules (
   description text not null,
   -- squawk-ignore prefer-bigint-over-int
   scope integer not null default nextval('bulwark_private.rate_limit_scopes') unique,
-  -- Rounded up to the microsecond, so that never more than the rule says is let through.
+  -- Rounded up to the microsecond, so that the rule is never exceeded.
   emission_us bigint not null
     generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
   tolerance_us bigint not null generated always as (
@@ -41,21 +41,21 @@ create table bulwark.rate_limit_rules (
   constraint rate_limit_rules_window check (window_seconds between 1 and 2678400)
 );
 comment on table bulwark.rate_limit_rules is
-  'Token buckets: capacity calls at once, refilled evenly over the window. A host application adds
-   rows of its own.';
+  'Token buckets: capacity calls at once, refilled evenly over the window. Applications may add
+   rows.';
 comment on column bulwark.rate_limit_rules.raises is
-  'The security event that a refusal under this rule is, if it is one.';
+  'Type of the security event that a refusal under this rule raises; null: none.';
 comment on column bulwark.rate_limit_rules.scope is
-  'What tells its buckets from those of other rules and overrides.';
+  'Id of the buckets of this rule; overrides have other ids.';
 comment on column bulwark.rate_limit_rules.emission_us is
-  'How long one token takes to be refilled, in microseconds.';
+  'Microseconds in which one token is refilled.';
 comment on column bulwark.rate_limit_rules.tolerance_us is
-  'How far ahead a bucket may be full again for one more call to be admitted, in microseconds.';
+  'Microseconds until a bucket is full again, at most, for one more call to be admitted.';
 create index rate_limit_rules_raises_idx on bulwark.rate_limit_rules (raises);
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.overrides', '10000',
-    'How many numbers of their own set_rate_limit sets for organizations and API keys at most');
+    'Maximum number of overrides for organizations and API keys');
 
 create table bulwark.rate_limit_overrides (
   id uuid primary key default gen_random_uuid(),
@@ -75,22 +75,22 @@ create table bulwark.rate_limit_overrides (
     (rule, organization_id, api_key_id)
 );
 comment on table bulwark.rate_limit_overrides is
-  'Other numbers for one organization or one API key. What is charged under an override has buckets
-   of its own. An API key''s own override comes before its organization''s.';
+  'Limits for one organization or one API key, with their own buckets. An API key''s override comes
+   before its organization''s.';
 create index rate_limit_overrides_organization_id_idx
   on bulwark.rate_limit_overrides (organization_id);
--- Every decision asks for an override of its key: among those of a million others, too.
+-- Every decision looks up an override of its key.
 create index rate_limit_overrides_api_key_id_idx on bulwark.rate_limit_overrides (api_key_id);
 
--- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
--- each page, so that a charge is a heap-only update and touches no index. What was charged is kept
--- beside the moment: the statement that charges can then answer without asking for the rule again.
+-- Unlogged: a crash refills all buckets, once; blocks are logged. The fill factor leaves room for
+-- heap-only updates, so that a charge touches no index. The rule's numbers are copied into the row,
+-- so that the charging statement can return them without reading the rule again.
 create unlogged table bulwark_private.rate_limits (
   id uuid not null,
   full_at bigint not null,
   limit_at bigint,
   emission_us bigint not null,
-  -- Narrow, because there are a million rows: none of these can be large.
+  -- Narrow types, because there may be a million rows.
   -- squawk-ignore prefer-bigint-over-int
   scope integer not null,
   -- squawk-ignore prefer-bigint-over-int
@@ -103,15 +103,15 @@ create unlogged table bulwark_private.rate_limits (
   fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
 );
 comment on table bulwark_private.rate_limits is
-  'The buckets: when each is full again, and whether the last call on it was admitted. Not audited
-   and not logged: this is what every request writes. A bucket that is full says nothing and is
-   removed by cleanup_old_rate_limits().';
+  'Buckets: when each is full again, and whether its last call was admitted. Not audited and
+   unlogged, because every request writes here. cleanup_old_rate_limits() removes full buckets,
+   which are the same as none.';
 comment on column bulwark_private.rate_limits.id is
-  'A user''s id; of an API key the first 128 bits of SHA-256(kind, id), of every other identifier
+  'A user''s id. For an API key the first 128 bits of SHA-256(kind, id), for any other identifier
    those of SHA-256(salt, kind, name).';
-comment on column bulwark_private.rate_limits.full_at is 'In microseconds since 1970.';
+comment on column bulwark_private.rate_limits.full_at is 'Microseconds since 1970.';
 comment on column bulwark_private.rate_limits.limit_at is
-  'Up to where full_at could be for the last call to be admitted; null: it was refused.';
+  'The latest full_at at which the last call was admitted, in microseconds; null: it was refused.';
 
 create type bulwark_private.rate_limit_terms as (
   scope integer,
@@ -121,15 +121,15 @@ create type bulwark_private.rate_limit_terms as (
   when_store_fails bulwark.rate_limit_failure
 );
 comment on type bulwark_private.rate_limit_terms is
-  'A rule, or its override, as it applies to one call; the columns of a bucket.';
+  'The numbers of a rule or its override, as they apply to one call.';
 
 create table bulwark_private.rate_limit_salt (
   only_row boolean primary key default true check (only_row),
   salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 );
 comment on table bulwark_private.rate_limit_salt is
-  'What identifiers are hashed with. It keeps whoever sees buckets, blocks, violations or events
-   from finding addresses and accounts by trying; not whoever reads this table as well.';
+  'Salt of the hashes of identifiers. Without it addresses and accounts cannot be found by trying
+   all of them.';
 insert into bulwark_private.rate_limit_salt default values;
 
 alter table bulwark.rate_limit_rules enable row level security;
@@ -164,7 +164,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.rate_limit_hash(text) is
-  'The key under which an identifier is kept: 128 bits of a salted SHA-256.';
+  'Hash of an identifier: the first 128 bits of a salted SHA-256.';
 
 create function bulwark_private.charge_buckets(
   ids uuid[],
@@ -180,14 +180,13 @@ create function bulwark_private.charge_buckets(
 as $$
 #variable_conflict use_column
 declare
-  -- When the call came, however long it then waits for another one on the same bucket.
+  -- The time of the call, before it may wait for the lock of its bucket.
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
   v_cost constant bigint := terms.emission_us * cost;
   v_limit constant bigint := v_present + terms.emission_us * terms.capacity - v_cost;
 begin
-  -- In order of id, so that two calls on the same buckets wait for each other and never in a
-  -- circle. A moment further away than a whole bucket was written by a clock that has jumped back
-  -- since, or under a larger window: such a bucket is empty, no more.
+  -- Rows are locked in order of id, so that calls never deadlock. A full_at beyond a whole refill
+  -- comes from a clock that has jumped back or from a larger window: such a bucket counts as empty.
   return query
     insert into bulwark_private.rate_limits as b (
       id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
@@ -211,8 +210,9 @@ $$;
 comment on function bulwark_private.charge_buckets(
   uuid[], bulwark_private.rate_limit_terms, integer
 ) is
-  'Charges buckets, each if it can pay, in one statement. The rows stay locked until the transaction
-   ends. cost is 1 to the capacity, and no id comes twice.';
+  'Charges each bucket that has enough tokens, in one statement. The rows stay locked until the
+   transaction ends. cost is 1 to the capacity; ids must be distinct. full_at and present are in
+   microseconds since 1970.';
 
 create function bulwark_private.require_rate_limit_rule(rule text)
   returns void
@@ -277,7 +277,7 @@ begin
       and o.api_key_id is not distinct from set_rate_limit.api_key_id
   ) and (select count(*) from bulwark.rate_limit_overrides)
     >= (bulwark_private.setting('rate_limits.overrides'))::integer then
-    raise exception 'Cannot set the rate limit: there are as many of their own as there may be'
+    raise exception 'Cannot set the rate limit: the maximum number of overrides is reached'
       using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_OVERRIDES',
             hint = 'Clear one first; the limit is the setting rate_limits.overrides';
   end if;
@@ -292,8 +292,8 @@ begin
 end;
 $$;
 comment on function bulwark.set_rate_limit(text, integer, integer, uuid, uuid) is
-  'Changes a rule''s numbers, or with an organization or an API key theirs alone (system:admin): an
-   organization does not raise its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
+  'Changes a rule, or its override for an organization or an API key. Needs system:admin, so that
+   no organization raises its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
    RATE_LIMIT_INVALID_LIMIT, RATE_LIMIT_TOO_MANY_OVERRIDES, RBAC_UNKNOWN_ORGANIZATION,
    RBAC_PERMISSION_DENIED.';
 
@@ -321,18 +321,18 @@ begin
 end;
 $$;
 comment on function bulwark.clear_rate_limit(text, uuid, uuid) is
-  'Removes what set_rate_limit set for an organization or an API key (system:admin). Errors:
+  'Removes the override of an organization or an API key. Needs system:admin. Errors:
    RATE_LIMIT_UNKNOWN_OVERRIDE, RBAC_PERMISSION_DENIED.';
 
 insert into bulwark.rate_limit_rules
   (name, capacity, window_seconds, identified_by, when_store_fails, raises, description)
 values
-  ('api_default', 60, 60, 'caller', 'open', null, 'Whatever has no rule of its own'),
-  ('api_strict', 10, 60, 'caller', 'closed', null, 'What is costly or delicate'),
-  ('api_relaxed', 120, 60, 'caller', 'open', null, 'What is cheap and frequent'),
+  ('api_default', 60, 60, 'caller', 'open', null, 'Requests without another rule'),
+  ('api_strict', 10, 60, 'caller', 'closed', null, 'Expensive or sensitive operations'),
+  ('api_relaxed', 120, 60, 'caller', 'open', null, 'Cheap and frequent operations'),
   ('auth_login', 5, 900, 'address_and_account', 'closed', 'brute_force', 'Sign-ins'),
   ('password_reset', 3, 3600, 'address_and_account', 'closed', 'brute_force', 'Password resets'),
-  ('export', 10, 3600, 'user_or_key', 'closed', null, 'Data leaving in bulk'),
+  ('export', 10, 3600, 'user_or_key', 'closed', null, 'Bulk exports'),
   ('symbi_assessment', 30, 60, 'user_or_key', 'open', null, 'SYMBI assessments');
 
 select bulwark.enable_audit(
@@ -347,22 +347,22 @@ select bulwark.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- A handful of rows, read by every call: the planner shall know that they are one page.
+-- Every call reads these few rows: the planner must know that they fit on one page.
 analyze bulwark.rate_limit_rules, bulwark_private.rate_limit_salt;
 
--- Where a request comes from, and the lists of networks that are always or never let through.
--- Protects against an address that the caller made up: of X-Forwarded-For only what trusted proxies
--- wrote counts, and whoever owns an IPv6 /64 is one.
+-- The address of a request, and the networks that are listed as allowed or blocked.
+-- Protects against forged addresses: only entries that trusted proxies wrote to the header count.
+-- An IPv6 /64 counts as one client.
 -- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.address_header', 'null',
-    'The header to which a trusted proxy writes the client''s address; null: none is trusted'),
+    'Header to which the trusted proxies write the client''s address; null: none is trusted'),
   ('rate_limits.address_hops', '1',
-    'How many trusted proxies append to that header: the address is so many entries from its end'),
-  ('rate_limits.listed_networks', '10000', 'How many networks are listed by hand at most');
+    'Number of trusted proxies that append to that header; the address is counted from its end'),
+  ('rate_limits.listed_networks', '10000', 'Maximum number of listed networks');
 
--- What cannot be read would fail each request: it is refused where it is written down.
+-- A malformed setting would fail every request, so it cannot be stored.
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
   add constraint settings_rate_limits_addresses check (
@@ -388,7 +388,7 @@ create table bulwark.rate_limit_networks (
   constraint rate_limit_networks_reason_length check (length(btrim(reason)) between 1 and 500)
 );
 comment on table bulwark.rate_limit_networks is
-  'Networks that were listed by hand. Where two overlap, allow comes before block.';
+  'Networks listed by administrators. Where two overlap, allow takes precedence.';
 create index rate_limit_networks_network_idx
   on bulwark.rate_limit_networks using gist (network inet_ops);
 alter table bulwark.rate_limit_networks enable row level security;
@@ -408,7 +408,7 @@ declare
   v_address text := btrim(left(address, 100));
   v_inet inet;
 begin
-  -- Some proxies add the port.
+  -- Some proxies append the port.
   v_address := coalesce(
     substring(v_address from '^\[([^\]]*)\](?::\d{1,5})?$'),
     substring(v_address from '^([\d.]+):\d{1,5}$'),
@@ -428,7 +428,7 @@ begin
     when invalid_text_representation then
       return null;
   end;
-  -- An IPv4 address in IPv6 clothes is the same client.
+  -- An IPv4-mapped IPv6 address is the same client.
   if v_inet <<= '::ffff:0:0/96' then
     return host('0.0.0.0'::inet + (v_inet - '::ffff:0.0.0.0'::inet));
   end if;
@@ -436,7 +436,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.client_network(text) is
-  'An address as it is limited: IPv4 as it is, IPv6 by its /64, null for anything else.';
+  'The network by which an address is limited: IPv4 as it is, IPv6 by its /64; null: no address.';
 
 create function bulwark_private.forwarded_address(headers jsonb, header text, hops integer)
   returns text
@@ -449,8 +449,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.forwarded_address(jsonb, text, integer) is
-  'What the outermost of so many trusted proxies wrote to the header; null where none is trusted.
-   What stands further left in the header is the client''s own claim.';
+  'The entry that the outermost trusted proxy wrote to the header; null if no header is trusted.
+   Entries further left are claims of the client.';
 
 create function bulwark_private.client_address(headers jsonb)
   returns text
@@ -466,8 +466,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.client_address(jsonb) is
-  'The network a request comes from, by the header and the number of proxies that are trusted; null
-   where none is, or where what they wrote is no address.';
+  'The network of a request, by the trusted header and number of proxies; null if none is trusted or
+   the entry is no address.';
 
 create function bulwark.list_network(
   network text,
@@ -493,24 +493,24 @@ begin
     when invalid_text_representation then
       v_network := null;
   end;
-  -- Callers are told apart by the /64 of IPv6, so a narrower network would be nobody's.
+  -- IPv6 callers are known by their /64, so a narrower network would match nobody.
   if v_network is null
     or masklen(v_network) not between (case family(v_network) when 4 then 8 else 16 end)
       and (case family(v_network) when 4 then 32 else 64 end) then
-    raise exception 'Cannot list the network: it is none, or no /8 to /32 (IPv6: /16 to /64)'
+    raise exception 'Cannot list the network: it is not a /8 to /32 (IPv6: /16 to /64)'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_NETWORK',
             hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
   end if;
   if verdict is null or coalesce(length(btrim(reason)), 0) not between 1 and 500
     or expires_at <= now() then
-    raise exception 'Cannot list the network: it takes a verdict, a reason and no end in the past'
+    raise exception 'Cannot list the network: it needs a verdict, a reason and no end in the past'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LISTING';
   end if;
   perform bulwark_private.lock_count('rate_limit_networks', null);
   if not exists (select from bulwark.rate_limit_networks n where n.network = v_network)
     and (select count(*) from bulwark.rate_limit_networks)
       >= (bulwark_private.setting('rate_limits.listed_networks'))::integer then
-    raise exception 'Cannot list the network: there are as many as there may be'
+    raise exception 'Cannot list the network: the maximum number is reached'
       using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_NETWORKS',
             hint = 'List a wider one; the limit is the setting rate_limits.listed_networks';
   end if;
@@ -524,9 +524,9 @@ begin
 end;
 $$;
 comment on function bulwark.list_network(text, bulwark.network_verdict, text, timestamptz) is
-  'Puts a network on the list of those that are allowed or blocked (system:admin), effective on the
-   next request. Errors: RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING,
-   RATE_LIMIT_TOO_MANY_NETWORKS, RBAC_PERMISSION_DENIED.';
+  'Lists a network as allowed or blocked, from the next request on. Needs system:admin. Errors:
+   RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING, RATE_LIMIT_TOO_MANY_NETWORKS,
+   RBAC_PERMISSION_DENIED.';
 
 create function bulwark.unlist_network(network text)
   returns void
@@ -549,7 +549,7 @@ begin
 end;
 $$;
 comment on function bulwark.unlist_network(text) is
-  'Takes a network off the list, as it is written there (system:admin). Errors:
+  'Removes a network from the list; it must be written as listed. Needs system:admin. Errors:
    RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
 
 select bulwark.enable_audit(
@@ -557,21 +557,20 @@ select bulwark.enable_audit(
   event_types => '{security.ip_blocked,config.changed,config.changed}'
 );
 
--- Blocks: whoever goes on after being refused is shut out, for longer each time.
--- Protects against callers whom a refusal does not stop, and against locking a victim out: what is
--- blocked is an address, an API key, or an account together with one address; an account by itself
--- is slowed down and never blocked. Blocks and violations are logged, so that no crash forgives
--- them.
+-- Blocks: callers who continue after being refused are blocked, for longer each time.
+-- Protects against callers who ignore refusals, and against locking a victim out: a block applies
+-- to an address, an API key, or an account from one address. An account alone is slowed down and
+-- never blocked. Blocks and violations are in logged tables and survive a crash.
 -- SECURITY DEFINER: lift_rate_limit_block, because no client writes blocks.
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.denials_before_block', '20',
-    'How many refusals within their window lead to a block'),
+    'Number of refusals within the window that cause a block'),
   ('rate_limits.denials_window_seconds', '600', 'The window in which refusals are counted'),
   ('rate_limits.block_minutes', '[1, 5, 15, 60, 1440]',
-    'How long the first, second, ... block lasts'),
+    'Duration of the first, second, ... block'),
   ('rate_limits.block_memory_hours', '24',
-    'How long after its end a block still makes the next one longer');
+    'Hours after its end in which a block makes the next one longer');
 
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -605,11 +604,11 @@ create table bulwark.rate_limit_blocks (
   constraint rate_limit_blocks_step check (step > 0)
 );
 comment on table bulwark.rate_limit_blocks is
-  'Who is shut out and until when: an address, an API key, or a pair of an address and an account.';
+  'Blocked callers: an address, an API key, or a pair of an address and an account.';
 comment on column bulwark.rate_limit_blocks.identifier is
-  'The salted hash of what is blocked: see bulwark_private.rate_limit_hash.';
-comment on column bulwark.rate_limit_blocks.rule is 'The rule under which the last refusal was.';
-comment on column bulwark.rate_limit_blocks.step is 'How manieth block in a row it is.';
+  'Salted hash of the blocked identifier: see bulwark_private.rate_limit_hash.';
+comment on column bulwark.rate_limit_blocks.rule is 'The rule of the last refusal.';
+comment on column bulwark.rate_limit_blocks.step is 'Position among consecutive blocks, from 1.';
 create index rate_limit_blocks_identifier_idx on bulwark.rate_limit_blocks (identifier, expires_at)
   where lifted_at is null;
 create index rate_limit_blocks_expires_at_idx on bulwark.rate_limit_blocks (expires_at);
@@ -626,8 +625,8 @@ create table bulwark_private.rate_limit_violations (
   occurred_at timestamptz not null default clock_timestamp()
 );
 comment on table bulwark_private.rate_limit_violations is
-  'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
-   between are counted in a bucket. Not audited: each row comes with an entry of its own.';
+  'The first refusal of a caller in a row, and (block_id) the one that caused a block. Refusals in
+   between are only counted. Not audited: each row is written with an audit entry.';
 create index rate_limit_violations_occurred_at_idx
   on bulwark_private.rate_limit_violations (occurred_at);
 
@@ -658,10 +657,10 @@ as $$
   where i.kind in ('user', 'account', 'password', 'second_factor') and address is not null;
 $$;
 comment on function bulwark_private.blockable(text[], text[], text) is
-  'What a call with these identifiers can be blocked by: its address, its API key, and each account
-   together with the address.';
+  'The identifiers for which such a call can be blocked: its address, its API key, and each account
+   paired with the address.';
 
-create function bulwark_private.rate_limit_standing(
+create function bulwark_private.rate_limit_status(
   kinds text[],
   names text[],
   address text,
@@ -675,7 +674,7 @@ create function bulwark_private.rate_limit_standing(
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
-  -- Most of the time nobody is listed and nobody is blocked: then nothing has to be hashed.
+  -- Fast path: without lists and blocks nothing has to be hashed.
   if not exists (select from bulwark.rate_limit_networks)
     and not exists (
       select from bulwark.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
@@ -683,8 +682,8 @@ begin
     listed := false;
     return;
   end if;
-  -- A blocked address is blocked for every rule, also for those that ask about the user only. What
-  -- comes from a network that is always allowed can be blocked for its API key alone.
+  -- A blocked address is blocked for every rule, also for rules that charge only the user. From an
+  -- allowed network only an API key can be blocked.
   select
     coalesce(n.allowed, false),
     greatest(
@@ -724,10 +723,10 @@ begin
   ) n;
 end;
 $$;
-comment on function bulwark_private.rate_limit_standing(text[], text[], text) is
-  'Whether the address is on the list of those that are always allowed, and until when the caller is
-   blocked: by the list, or by a block on the address, the API key, or the account with the address.
-   Null: not at all.';
+comment on function bulwark_private.rate_limit_status(text[], text[], text) is
+  'Whether the address is in an allowed network, and until when the caller is blocked (null: not
+   blocked): by a listed network, or by a block of the address, the API key, or the account from
+   this address.';
 
 create function bulwark_private.add_rate_limit_block(
   rule text,
@@ -776,7 +775,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.add_rate_limit_block(text, text, uuid, uuid, uuid, uuid) is
-  'Blocks, for longer than the time before; from the second block on that is a security event.';
+  'Adds a block, longer than the previous one. From the second on it raises a security event.';
 
 create function bulwark_private.note_denial(
   rule text,
@@ -804,7 +803,7 @@ declare
   v_window constant integer :=
     (bulwark_private.setting('rate_limits.denials_window_seconds'))::integer;
   v_times constant integer := least(times, v_denials);
-  -- Scope 0: the counts of refusals, which are buckets, too.
+  -- Scope 0: refusals are counted in buckets too.
   v_terms constant bulwark_private.rate_limit_terms := row(
     0, ceil(v_window * 1000000::float8 / v_denials), v_denials, v_window, 'closed'
   );
@@ -835,7 +834,7 @@ begin
     continue when v_denied.admitted and not v_denied.first;
     v_block := null;
     if not v_denied.admitted then
-      -- Counting begins anew: whoever goes on after the block works for the next one.
+      -- Counting starts again, so that further refusals lead to the next block.
       delete from bulwark_private.rate_limits b
       where b.id = v_denied.bucket and b.scope = v_terms.scope;
       if v_denied.kind in ('address', 'api_key', 'pair') then
@@ -873,9 +872,8 @@ $$;
 comment on function bulwark_private.note_denial(
   text, text[], text[], text, uuid, uuid, uuid, integer
 ) is
-  'Counts a refusal, or several at once, against the identifiers that were refused, notes who begins
-   to be refused and blocks who goes on; returns until when, or null. Each count is a bucket of its
-   own.';
+  'Counts refusals of identifiers, records the first one in a row, and blocks after too many.
+   Returns until when, or null. Each identifier has its own count.';
 
 create function bulwark.lift_rate_limit_block(block_id uuid)
   returns bulwark.rate_limit_blocks
@@ -900,7 +898,7 @@ begin
 end;
 $$;
 comment on function bulwark.lift_rate_limit_block(uuid) is
-  'Ends a block, effective on the next request; it then makes no later one longer (system:admin).
+  'Ends a block from the next request on; it no longer makes later ones longer. Needs system:admin.
    Errors: RATE_LIMIT_UNKNOWN_BLOCK, RBAC_PERMISSION_DENIED.';
 
 select bulwark.enable_audit(
@@ -908,10 +906,10 @@ select bulwark.enable_audit(
   event_types => '{security.ip_blocked,data.update,data.delete}'
 );
 
--- Decisions: whether a call may go on, for functions that ask and for the Data API itself.
--- Protects against callers who choose their own bucket: only the service role asks, with
--- identifiers that it has verified. Several buckets are charged all or none: what is refused for
--- its address takes nothing from the account it is about.
+-- Decisions: whether a call is admitted, for edge functions and for the Data API.
+-- Protects against callers who choose their own bucket: only the service role may ask, with
+-- identifiers that it has verified. All buckets of a call are charged, or none: a call that is
+-- refused for its address costs the account nothing.
 -- SECURITY DEFINER: check_rate_limit, because not even the service role reads or writes buckets.
 
 create type bulwark.rate_limit_decision as (
@@ -927,9 +925,9 @@ create type bulwark.rate_limit_decision as (
   admitted integer
 );
 comment on type bulwark.rate_limit_decision is
-  'A decision: reason is rate or block where it is no; reset is when the bucket is full again, retry
-   after when the same call would be let through (null where it was). Of calls that are asked about
-   at once the first so many are admitted; allowed means all of them.';
+  'A decision: reason (rate or block) if it is refused; reset_seconds until the bucket is full
+   again; retry_after_seconds until the same call would be admitted (null if it was); admitted is
+   how many calls of a batch are admitted. allowed means all of them.';
 
 create table bulwark_private.known_networks (
   owner uuid not null,
@@ -939,8 +937,8 @@ create table bulwark_private.known_networks (
   constraint known_networks_pkey primary key (owner, network)
 );
 comment on table bulwark_private.known_networks is
-  'From which networks an account has signed in or an API key was used: accounts and networks
-   hashed, keys by their id. Not audited: it follows from sign-ins that are.';
+  'Networks from which an account has signed in or an API key was used. Accounts and networks are
+   hashed, keys have their id. Not audited: the sign-ins are.';
 create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
 alter table bulwark_private.known_networks enable row level security;
 
@@ -958,8 +956,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_bucket(uuid) is
-  'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash
-   tells it from a user of the same id.';
+  'The id of an API key''s buckets. Hashed to differ from a user with the same id; not salted,
+   because a key is no personal data.';
 
 create function bulwark_private.charge_ahead(
   ids uuid[],
@@ -977,7 +975,7 @@ declare
   v_fit bigint;
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
 begin
-  -- The rows have to be there to be locked; in order of id, as charge_buckets locks them.
+  -- Rows must exist to be locked; in order of id, as charge_buckets locks them.
   insert into bulwark_private.rate_limits
     (id, scope, full_at, emission_us, capacity, window_seconds, when_store_fails)
   select
@@ -999,7 +997,7 @@ begin
     order by b.id
     for update
   ) l;
-  -- The last call that fits is left to the caller, and so is the first that does not.
+  -- The caller decides the last call that fits, and the first that does not.
   v_fit := least(greatest(v_fit, 0), calls - 1);
   if v_fit > 0 then
     perform bulwark_private.charge_buckets(ids, terms, (cost * v_fit)::integer);
@@ -1010,8 +1008,8 @@ $$;
 comment on function bulwark_private.charge_ahead(
   uuid[], bulwark_private.rate_limit_terms, integer, integer
 ) is
-  'Of calls that are alike charges as many as all buckets can pay, but for the last one; returns how
-   many. The rows stay locked until the transaction ends.';
+  'Charges a batch of equal calls as far as all buckets have tokens, except for the last call;
+   returns how many. The rows stay locked until the transaction ends.';
 
 create function bulwark_private.decide_rate_limit(
   rule text,
@@ -1039,7 +1037,7 @@ declare
   v_denied uuid[];
   v_full_at bigint;
   v_present bigint;
-  v_standing record;
+  v_status record;
   v_terms bulwark_private.rate_limit_terms;
   v_waits bigint;
   v_until timestamptz;
@@ -1075,18 +1073,18 @@ begin
   );
 
   if v_address is not null or 'api_key' = any (kinds) then
-    v_standing := bulwark_private.rate_limit_standing(kinds, names, v_address);
-    if v_standing.blocked_until is not null then
+    v_status := bulwark_private.rate_limit_status(kinds, names, v_address);
+    if v_status.blocked_until is not null then
       v_decision.allowed := false;
       v_decision.admitted := 0;
       v_decision.reason := 'block';
       v_decision.remaining := 0;
       v_decision.reset_seconds :=
-        greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())));
+        greatest(1, ceil(date_part('epoch', v_status.blocked_until - clock_timestamp())));
       v_decision.retry_after_seconds := v_decision.reset_seconds;
       return v_decision;
     end if;
-    if v_standing.listed then
+    if v_status.listed then
       select coalesce(array_agg(i.kind), '{}'), coalesce(array_agg(i.name), '{}')
       into kinds, names
       from unnest(kinds, names) as i (kind, name)
@@ -1121,7 +1119,7 @@ begin
   into v_full_at, v_waits, v_admitted, v_denied, v_present
   from bulwark_private.charge_buckets(v_buckets, v_terms, cost) c;
   if v_denied is not null and v_admitted is not null then
-    -- Nobody has seen these charges: the rows are locked until this transaction ends.
+    -- No other transaction has seen these charges: the rows are still locked.
     update bulwark_private.rate_limits b
     set full_at = b.full_at - v_terms.emission_us * cost
     where b.id = any (v_admitted) and b.scope = v_terms.scope;
@@ -1133,7 +1131,7 @@ begin
   if v_denied is null then
     v_decision.admitted := v_ahead + 1;
     if v_decision.admitted < calls then
-      -- A token came back while the calls before it were charged.
+      -- A token was refilled while the calls before were charged.
       v_decision.allowed := false;
       v_decision.reason := 'rate';
       v_decision.retry_after_seconds := 1;
@@ -1168,8 +1166,8 @@ $$;
 comment on function bulwark_private.decide_rate_limit(
   text, text[], text[], text, integer, uuid, uuid, uuid, integer
 ) is
-  'Decides one call, or several that are alike: lists, blocks, then the buckets of all identifiers,
-   all or none; each refusal is counted, and returned, never raised.
+  'Decides a call, or a batch of equal calls: listed networks, blocks, then the buckets of all
+   identifiers. Refusals are counted and returned, not raised.
    Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
 
 create function bulwark_private.rate_limit_identifiers(
@@ -1206,7 +1204,7 @@ begin
     kinds := '{}';
     names := '{}';
   end if;
-  -- Whoever cannot be told apart shares one bucket.
+  -- Callers without an identifier share one bucket.
   if kinds = '{}' or (subject = 'address_and_account' and address is null) then
     kinds := kinds || '{shared}';
     names := names || '{nobody}';
@@ -1216,8 +1214,7 @@ $$;
 comment on function bulwark_private.rate_limit_identifiers(
   bulwark.rate_limit_subject, uuid, uuid, text, text
 ) is
-  'Whose buckets a call is charged to. Without an address that can be trusted: one that everybody
-   shares.';
+  'The identifiers to which a call is charged. Calls without a trusted address share one bucket.';
 
 create function bulwark.check_rate_limit(
   rule text,
@@ -1234,7 +1231,7 @@ create function bulwark.check_rate_limit(
   volatile
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '1s'     -- a bucket may be held for as long as a request to the Data API takes
+  set lock_timeout = '1s'     -- a slow request to the Data API may hold a bucket's lock for long
 as $$
 #variable_conflict use_variable
 declare
@@ -1252,18 +1249,17 @@ begin
     raise exception 'Cannot limit: 1 to 1000 calls are decided at once'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
   end if;
-  -- A bucket that is new is seen by nobody until this transaction ends. Its lock is: so that
-  -- check_rate_limits passes the bucket by and does not wait for it.
+  -- Other transactions do not see a new bucket before this one commits, but they see this lock:
+  -- check_rate_limits then skips the bucket instead of waiting.
   if user_id is not null then
     perform pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
   end if;
-  -- What nearly every call is: a user or an API key, one token, no override, no block. It is
-  -- decided here, in one statement that writes only where it admits; whatever else there is takes
-  -- the long way below.
+  -- Fast path of most calls: a user or an API key, one token, no override, no block. One statement
+  -- decides it and writes only if it admits. All other calls continue below.
   if v_bucket is not null and cost = 1 and calls = 1 then
     if v_address is not null or user_id is null then
       v_until := (
-        bulwark_private.rate_limit_standing(
+        bulwark_private.rate_limit_status(
           case when user_id is null then '{api_key}' else '{user}' end::text[],
           array[coalesce(user_id, api_key_id)::text], v_address
         )
@@ -1318,12 +1314,11 @@ $$;
 comment on function bulwark.check_rate_limit(
   text, uuid, uuid, text, text, uuid, integer, integer
 ) is
-  'Decides whether a call may go on and charges it, in a transaction of its own (service role only).
-   The caller has verified what it passes: user, API key, organization (whose override applies), the
-   address as a trusted proxy wrote it, the account that is being tried. Of several calls that are
-   alike as many are admitted as the bucket can pay, and the rest is refused. A refusal is a row
-   like any other. A bucket that another transaction holds is waited for a second, and then it is an
-   error (55P03). Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
+  'Decides a call and charges it (service role only). Pass only verified values: user, API key,
+   organization (whose override applies), the address as a trusted proxy wrote it, the account that
+   a sign-in is for. Of a batch of equal calls as many are admitted as the bucket has tokens for. A
+   refusal is returned, not raised. If another transaction holds the bucket for more than a second,
+   the call fails with 55P03. Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
    RATE_LIMIT_INVALID_CALLS.';
 
 create function bulwark_private.note_key_network(
@@ -1364,12 +1359,10 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_key_network(uuid, uuid, text) is
-  'Remembers from where an API key is used; from the second network on a new one is a security
-   event.';
+  'Records the networks of an API key. Each new one after the first raises a security event.';
 
--- Stores outside the database: what they ask of it. Buckets may be kept elsewhere; rules, blocks,
--- lists and what is noted of refusals stay here.
--- Protects against a store that forgets who is blocked: it asks, and tells of what it refused.
+-- Functions for bucket stores outside the database. Rules, blocks, lists and violations stay here.
+-- Protects against a store that does not know blocks: it asks for them and reports its refusals.
 -- SECURITY DEFINER: rate_limit_rule, rate_limit_block_of and record_rate_limit_denial, because not
 --   even the service role reads the salt or writes blocks; rate_limit_caller, because no client
 --   reads sessions or keys.
@@ -1394,8 +1387,8 @@ begin
 end;
 $$;
 comment on function bulwark.rate_limit_caller() is
-  'Whose request this is, for a function that limits it: the person in a session that lives, or the
-   API key that is in force. Whoever is served is who is charged.';
+  'The caller of this request, for a function that limits it: the user of a live session, or an
+   active API key.';
 
 create function bulwark.rate_limit_rule(
   rule text,
@@ -1412,7 +1405,7 @@ create function bulwark.rate_limit_rule(
   language plpgsql
   stable
   rows 1
-  security definer            -- definer for the same reach as its siblings
+  security definer            -- definer because not even the service role reads overrides
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -1436,8 +1429,8 @@ begin
 end;
 $$;
 comment on function bulwark.rate_limit_rule(text, uuid, uuid) is
-  'A rule as it applies there, for a store outside the database and for when the database is away
-   (service role only). Errors: RATE_LIMIT_UNKNOWN_RULE.';
+  'A rule with the override that applies, for a store outside the database (service role only).
+   Errors: RATE_LIMIT_UNKNOWN_RULE.';
 
 create function bulwark.rate_limit_block_of(
   rule text,
@@ -1457,27 +1450,26 @@ as $$
 declare
   v_address constant text := bulwark_private.client_network(address);
   v_identifiers record;
-  v_standing record;
+  v_status record;
 begin
   v_identifiers := bulwark_private.rate_limit_identifiers(
     (select r.identified_by from bulwark.rate_limit_rules r where r.name = rule),
     user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
   );
-  v_standing := bulwark_private.rate_limit_standing(
+  v_status := bulwark_private.rate_limit_status(
     v_identifiers.kinds, v_identifiers.names, v_address
   );
-  allowed := v_standing.listed and v_standing.blocked_until is null;
-  -- greatest() alone would make a second of a null.
-  retry_after_seconds := case when v_standing.blocked_until is not null then
-    greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())))
+  allowed := v_status.listed and v_status.blocked_until is null;
+  -- greatest() ignores nulls and would return 1.
+  retry_after_seconds := case when v_status.blocked_until is not null then
+    greatest(1, ceil(date_part('epoch', v_status.blocked_until - clock_timestamp())))
   end;
   return next;
 end;
 $$;
 comment on function bulwark.rate_limit_block_of(text, uuid, uuid, text, text) is
-  'For a store outside the database (service role only): whether the address is on the list of
-   those that are always allowed, and for how many more seconds the caller is blocked (null: not at
-   all).';
+  'For a store outside the database (service role only): whether the address is in an allowed
+   network, and for how many more seconds the caller is blocked (null: not blocked).';
 
 create function bulwark.record_rate_limit_denial(
   rule text,
@@ -1501,7 +1493,7 @@ begin
   if coalesce(cardinality(kinds), 0) not between 1 and 4
     or cardinality(kinds) is distinct from cardinality(names)
     or not kinds <@ '{address,user,api_key,account,shared}' or array_position(names, null) > 0 then
-    raise exception 'Cannot record the refusal: 1 to 4 kinds of identifiers, and as many names'
+    raise exception 'Cannot record the refusal: it needs 1 to 4 kinds and as many names'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_IDENTIFIERS';
   end if;
   v_until := bulwark_private.note_denial(
@@ -1514,16 +1506,15 @@ $$;
 comment on function bulwark.record_rate_limit_denial(
   text, text[], text[], text, uuid, uuid, uuid
 ) is
-  'Counts a refusal that a store outside the database made (service role only); returns for how many
-   seconds that blocks the caller, or null. Errors: RATE_LIMIT_UNKNOWN_RULE,
+  'Counts a refusal by a store outside the database (service role only). Returns for how many
+   seconds it blocks the caller, or null. Errors: RATE_LIMIT_UNKNOWN_RULE,
    RATE_LIMIT_INVALID_IDENTIFIERS.';
 
--- Rate limits together: many calls that come at once, decided in one statement of one transaction.
--- Protects the database from being asked call by call by a function that is busy. Only what is
--- simply admitted is decided here, and only buckets of users are touched, in order of their ids: so
--- nothing that a refusal sets off is waited for, and no two callers wait in a circle. A bucket that
--- another transaction holds is passed by: a user's slow write to the Data API holds its bucket
--- until it ends, and must not hold up everybody who is decided together with them.
+-- Rate limits, batches: concurrent calls of users, decided in one statement.
+-- Protects the database from one query a call by a busy function. A batch only admits: refusals,
+-- overrides and other callers are left to check_rate_limit. Buckets are locked in order of their
+-- ids, so that batches never deadlock. A locked bucket is skipped: a user's slow write to the Data
+-- API holds it until it ends, and must not delay the other calls of the batch.
 -- SECURITY DEFINER: check_rate_limits, because not even the service role touches buckets.
 
 create function bulwark.check_rate_limits(rules text[], user_ids uuid[], addresses text[])
@@ -1534,7 +1525,7 @@ create function bulwark.check_rate_limits(rules text[], user_ids uuid[], address
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-  set enable_seqscan = off    -- a plan from when there were few buckets would read all of them
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
   set lock_timeout = '1s'
 as $$
 declare
@@ -1543,7 +1534,7 @@ begin
   if cardinality(rules) not between 1 and 100 or array_ndims(rules) <> 1
     or cardinality(user_ids) is distinct from cardinality(rules)
     or cardinality(addresses) is distinct from cardinality(rules) then
-    raise exception 'Cannot limit: 1 to 100 rules, and as many users and addresses'
+    raise exception 'Cannot limit: a batch has 1 to 100 rules and as many users and addresses'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
   end if;
   return query
@@ -1558,14 +1549,14 @@ begin
         and (
           c.address is null
           or (
-            bulwark_private.rate_limit_standing(
+            bulwark_private.rate_limit_status(
               '{user}', array[c.user_id::text], bulwark_private.client_network(c.address)
             )
           ).blocked_until is null
         )
     ),
     wanted as materialized (
-      -- Of calls on one bucket all are admitted, or none is decided here.
+      -- All calls on one bucket are admitted, or none of them here.
       select
         a.rule, a.user_id, a.scope, a.emission_us, a.tolerance_us, a.capacity, a.window_seconds,
         a.when_store_fails, count(*) as calls
@@ -1595,7 +1586,7 @@ begin
         w.capacity::integer, w.window_seconds::integer, w.when_store_fails
       from wanted w
       left join free f on f.id = w.user_id and f.scope = w.scope
-      -- One that is new may be somebody else's who is not done yet: see check_rate_limit.
+      -- A new bucket may have been created by an uncommitted transaction: see check_rate_limit.
       where f.id is not null or (
         not exists (
           select from bulwark_private.rate_limits b where b.id = w.user_id and b.scope = w.scope
@@ -1623,26 +1614,25 @@ begin
 end;
 $$;
 comment on function bulwark.check_rate_limits(text[], uuid[], text[]) is
-  'Admits up to 100 calls of users at once (service role only), each as check_rate_limit would with
-   one token and without overrides, and answers in their order. What allowed is false for was not
-   charged and not counted, or another transaction holds its bucket: ask check_rate_limit for it,
-   which says why. Of calls on one bucket, what remains is what all of them leave.
+  'Admits a batch of up to 100 calls of users (service role only), one token each and without
+   overrides, in their order. Calls with allowed = false were neither charged nor counted: pass them
+   to check_rate_limit, which decides them. remaining is what all calls of the batch leave.
    Errors: RATE_LIMIT_INVALID_CALLS.';
 
--- Requests to the Data API: what PostgREST runs in front of each (db_pre_request).
--- Protects every table and function of the exposed schemas: whoever is blocked stays out, reads
--- included, and requests that write are charged. What it cannot do: charge reads (their
--- transactions are read-only) and requests that fail (their charge is rolled back with them).
+-- Requests to the Data API: the pre-request hook of PostgREST (db_pre_request).
+-- Protects every table and function of the exposed schemas: requests of blocked callers are
+-- refused, reads included, and writing requests are charged. Limits: reads cannot be charged (their
+-- transactions are read-only), nor failing requests (their charge is rolled back).
 -- SECURITY DEFINER: charge_request, because clients touch neither buckets nor blocks. check_request
---   is none, so that a hook that was there before runs with the rights of the request.
+--   is not, so that the host's own hook runs with the rights of the request.
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.request_rules', '{"*": "api_default"}',
-    'Under which rule a request that writes is charged, by its path (/rpc/name); *: every other'),
+    'Rule of a writing request by its path (/rpc/name); *: all other paths'),
   ('rate_limits.request_wait_ms', '1000',
-    'How long a request waits for its bucket while another of the same caller writes'),
+    'How long a request waits for a bucket that another request of its caller holds'),
   ('rate_limits.next_request_check', 'null',
-    'The function that was the pre-request hook before, as schema.name; it runs after this one');
+    'The host''s own pre-request hook, as schema.name; it runs after this one');
 
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -1668,7 +1658,7 @@ as $$
     'X-RateLimit-Reset, Retry-After';
 $$;
 comment on function bulwark_private.exposed_limit_headers() is
-  'What pages of another origin may read of an answer, beside what PostgREST lets them read.';
+  'The headers that pages of other origins may read, in addition to PostgREST''s.';
 
 create function bulwark_private.refuse_request(decision bulwark.rate_limit_decision)
   returns void
@@ -1679,8 +1669,8 @@ as $$
 declare
   v_blocked constant boolean := decision.reason = 'block';
 begin
-  -- What SQLSTATE PGRST says becomes the answer, headers included: those that were set before are
-  -- lost with the transaction.
+  -- PostgREST builds the response from SQLSTATE PGRST, headers included. Headers that were set
+  -- before are lost.
   raise exception using
     errcode = 'PGRST',
     message = json_build_object(
@@ -1711,7 +1701,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.refuse_request(bulwark.rate_limit_decision) is
-  'Answers the request 429 with the headers of the decision, by PostgREST''s own SQLSTATE PGRST.';
+  'Raises SQLSTATE PGRST: PostgREST answers 429 with the headers of the decision.';
 
 create function bulwark_private.announce_request(decision bulwark.rate_limit_decision)
   returns void
@@ -1744,7 +1734,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
-  'Adds the headers of the decision to those that the answer carries already.';
+  'Adds the headers of the decision to the response.';
 
 create function bulwark_private.charge_request()
   returns text
@@ -1766,11 +1756,11 @@ declare
   v_rule text;
   v_rules jsonb;
   v_settings jsonb;
-  v_standing record;
+  v_status record;
   v_user uuid;
   v_wait text;
 begin
-  -- One look for all of them: this runs in front of every request.
+  -- One query for all settings, because this runs before every request.
   select jsonb_object_agg(s.name, s.value) into v_settings
   from bulwark.settings s
   where s.name in (
@@ -1795,11 +1785,10 @@ begin
     v_key := bulwark_private.uuid_or_null(v_claims ->> 'api_key_id');
     v_organization := bulwark_private.uuid_or_null(v_claims ->> 'organization_id');
   elsif v_role <> 'anon' then
-    -- The served caller is charged: the token of an ended session is charged by address.
+    -- Requests with the token of an ended session are charged to their address.
     v_user := bulwark.current_person();
   end if;
-  -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
-  -- written as %63 shall not lead around the rule of a path.
+  -- PostgREST passes the path undecoded: a letter written as %63 must not evade the path's rule.
   if position('%' in v_path) > 0 then
     v_path := convert_from(convert_to(
       regexp_replace(
@@ -1810,7 +1799,7 @@ begin
   v_rules := v_settings -> 'rate_limits.request_rules';
   v_rule := case
     when v_rules ? v_path then v_rules ->> v_path
-    -- A key has a rule of its own.
+    -- API keys have their own rule.
     when v_key is not null
     then (select k.rate_limit_rule from bulwark.api_keys k where k.id = v_key)
     else v_rules ->> '*'
@@ -1822,24 +1811,24 @@ begin
       v_identifiers := bulwark_private.rate_limit_identifiers(
         'caller', v_user, v_key, v_address, null
       );
-      v_standing := bulwark_private.rate_limit_standing(
+      v_status := bulwark_private.rate_limit_status(
         v_identifiers.kinds, v_identifiers.names, v_address
       );
-      if v_standing.blocked_until is not null then
+      if v_status.blocked_until is not null then
         perform bulwark_private.refuse_request(
-          bulwark_private.blocked_decision(v_rule, v_standing.blocked_until)
+          bulwark_private.blocked_decision(v_rule, v_status.blocked_until)
         );
       end if;
     end if;
     return v_next;
   end if;
 
-  -- The bucket's row stays locked until the request ends. Others of the same caller wait for it,
-  -- but not for as long as a slow one may take.
+  -- The bucket stays locked until the request ends. Other requests of the caller wait for it, for a
+  -- limited time.
   v_wait := current_setting('lock_timeout');
   perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
-    -- The lock that check_rate_limit takes for a user; keys and addresses have one alike.
+    -- The same lock as in check_rate_limit, here for keys and addresses too.
     perform pg_advisory_xact_lock(
       hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
     );
@@ -1848,8 +1837,8 @@ begin
     );
   exception
     when lock_not_available then
-      -- Whatever the rule does when the store is away: it is there, and the caller's own slow
-      -- request must not let all of the others through uncharged.
+      -- Refused even if the rule fails open: a caller's slow request must not let their other
+      -- requests through uncharged.
       select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails, 0
       into v_decision
       from bulwark.rate_limit_rules r where r.name = v_rule;
@@ -1863,8 +1852,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.charge_request() is
-  'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
-   headers, and names the hook that comes next.';
+  'The part of check_request that needs buckets and blocks: refuses the request (429) or sets its
+   headers. Returns the name of the next hook, or null.';
 
 create function bulwark_private.blocked_decision(rule text, blocked_until timestamptz)
   returns bulwark.rate_limit_decision
@@ -1881,7 +1870,7 @@ as $$
   left join bulwark.rate_limit_rules r on r.name = coalesce(rule, 'api_default');
 $$;
 comment on function bulwark_private.blocked_decision(text, timestamptz) is
-  'The refusal of a caller who is blocked, for requests that are not charged.';
+  'The decision for a blocked caller.';
 
 create function bulwark.check_request()
   returns void
@@ -1893,29 +1882,28 @@ declare
   v_claims jsonb;
   v_next text;
 begin
-  -- The steps, in this order: who is asking (credentials of other kinds than tokens are resolved
-  -- here, in front of everything else), whether they may go on, and what was the hook before.
+  -- The order matters: resolve API keys, decide about the caller, then run the next hook.
   if current_setting('role') = 'api_key'
     or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
     v_claims := bulwark_private.resolve_api_key();
     if v_claims is not null then
-      -- Here and not in there: a SECURITY DEFINER function cannot set the role.
+      -- Set here, because a SECURITY DEFINER function cannot set the role.
       perform set_config('request.jwt.claims', v_claims::text, true);
       perform set_config('role', 'api_key', true);
     end if;
   end if;
   v_next := bulwark_private.charge_request();
   if v_next is not null then
-    -- The host's function may count on the usual path.
+    -- The host's hook may rely on the usual path.
     perform set_config('search_path', 'public, extensions', true);
     execute format('select %s()', v_next);
   end if;
 end;
 $$;
 comment on function bulwark.check_request() is
-  'PostgREST''s pre-request hook, which install_request_hook puts there. Refuses who is blocked and
-   what is too much with 429, charges requests that write, sets RateLimit headers, and runs the hook
-   that was there before.';
+  'Pre-request hook of PostgREST, see install_request_hook. Refuses blocked callers and requests
+   over the limit with 429, charges writing requests, sets RateLimit headers, and runs the host''s
+   own hook.';
 
 create function bulwark.install_request_hook()
   returns text
@@ -1949,22 +1937,21 @@ begin
 end;
 $$;
 comment on function bulwark.install_request_hook() is
-  'Puts check_request in front of every request to the Data API. A hook that was there before is
-   kept as the setting rate_limits.next_request_check and runs after it; its name is returned, null
-   where there was none. For whoever owns the project (postgres); calling it again changes
-   nothing.';
+  'Installs check_request as the pre-request hook of PostgREST. A hook that was installed before is
+   kept in the setting rate_limits.next_request_check and runs after it. Returns the name of that
+   hook, or null. For the project''s owner (postgres); calling it again changes nothing.';
 
--- Sign-ins: guesses at passwords and codes are charged before they are answered.
--- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
--- Data API: where its hooks can be had, they slow each account down (they are told no address); the
--- function `bulwark-login` charges the address and the account before Auth is asked at all. Whoever
--- has signed in from a network before has a bucket of their own there, which no stranger can drain.
+-- Sign-ins: attempts are charged before they are answered.
+-- Protects against brute force and credential stuffing. Supabase Auth is not behind the Data API.
+-- Its hooks limit each account (they do not know the address); the function `bulwark-login` charges
+-- the address and the account before it asks Auth. An account has a separate bucket for each
+-- network from which it has signed in before, which no stranger can drain.
 -- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
 --   finish_login, because not even the service role does.
 
 insert into bulwark.settings (name, value, description) values
-  ('rate_limits.travel_kmh', '1000', 'Two sign-ins further apart than this speed are an event'),
-  ('rate_limits.travel_km', '300', 'Below this distance places are too coarse to tell');
+  ('rate_limits.travel_kmh', '1000', 'A faster move between two sign-ins raises impossible_travel'),
+  ('rate_limits.travel_km', '300', 'Shorter distances are ignored, because places are inexact');
 
 create table bulwark_private.sign_in_places (
   user_id uuid primary key,
@@ -1973,8 +1960,8 @@ create table bulwark_private.sign_in_places (
   seen_at timestamptz not null default clock_timestamp()
 );
 comment on table bulwark_private.sign_in_places is
-  'Where each user last signed in, to a tenth of a degree; only where a trusted proxy says it. Not
-   audited: places are personal, and the last one is all there is.';
+  'Place of each user''s last sign-in, to a tenth of a degree, if a trusted proxy sends it. Not
+   audited: places are personal data, and only the last one is kept.';
 create index sign_in_places_seen_at_idx on bulwark_private.sign_in_places (seen_at);
 alter table bulwark_private.sign_in_places enable row level security;
 
@@ -1987,8 +1974,8 @@ as $$
 declare
   v_decision bulwark.rate_limit_decision;
 begin
-  -- Charged before it is known to be right, and given back if it was: otherwise guesses that are
-  -- made at once would all be answered.
+  -- Every attempt is charged, and a correct one refunded: otherwise concurrent guesses would all be
+  -- answered.
   v_decision := bulwark_private.decide_rate_limit(
     'auth_login', array[kind], array[user_id::text], null, 1, null, user_id, null
   );
@@ -2014,8 +2001,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.charge_attempt(text, uuid, boolean) is
-  'The answer to Supabase Auth about one attempt on an account: as long as it has been tried too
-   often, right and wrong ones are refused alike; what is right costs nothing.';
+  'Decides an attempt for a hook of Supabase Auth. Over the limit correct and wrong attempts are
+   refused alike; correct ones cost nothing.';
 
 create function bulwark.password_verification_attempt_hook(event jsonb)
   returns jsonb
@@ -2031,8 +2018,8 @@ begin
 end;
 $$;
 comment on function bulwark.password_verification_attempt_hook(jsonb) is
-  'Supabase Auth''s password verification attempt hook ({user_id, valid}): slows an account down
-   under the rule auth_login. It is told no address, so it can block nobody.';
+  'Password verification attempt hook of Supabase Auth ({user_id, valid}): limits an account by the
+   rule auth_login. It does not know the address, so it blocks nobody.';
 
 create function bulwark.mfa_verification_attempt_hook(event jsonb)
   returns jsonb
@@ -2048,8 +2035,8 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_verification_attempt_hook(jsonb) is
-  'Supabase Auth''s MFA verification attempt hook ({factor_id, user_id, valid}): slows guessing of
-   codes down, in a bucket apart from passwords.';
+  'MFA verification attempt hook of Supabase Auth ({factor_id, user_id, valid}): limits guesses at
+   codes, in another bucket than passwords.';
 
 create function bulwark.begin_login(
   account text,
@@ -2070,7 +2057,7 @@ create function bulwark.begin_login(
   rows 1
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+  set lock_timeout = '1s'     -- another transaction may hold the bucket's lock
 as $$
 #variable_conflict use_variable
 declare
@@ -2103,8 +2090,8 @@ begin
 end;
 $$;
 comment on function bulwark.begin_login(text, text, text) is
-  'Charges the address and the account of a sign-in (or, under the rule password_reset, of a reset)
-   before it is tried (service role only). The answer is the same whether the account exists or not.
+  'Charges the address and the account before a sign-in, or with the rule password_reset before a
+   reset (service role only). The answer does not depend on whether the account exists.
    Errors: RATE_LIMIT_UNKNOWN_RULE.';
 
 create function bulwark_private.note_place(user_id uuid, latitude real, longitude real)
@@ -2124,7 +2111,7 @@ begin
   end if;
   select * into v_last from bulwark_private.sign_in_places p where p.user_id = note_place.user_id;
   if found then
-    -- The haversine of the distance on a sphere of the Earth's mean radius.
+    -- Haversine formula with the Earth's mean radius in km.
     v_km := 2 * 6371 * asin(sqrt(least(1,
       power(sind((latitude - v_last.latitude) / 2), 2)
       + cosd(latitude) * cosd(v_last.latitude)
@@ -2150,8 +2137,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_place(uuid, real, real) is
-  'Remembers where a user signed in; further from the last place than anybody travels in the time
-   between is a security event.';
+  'Stores the place of a sign-in. If the user cannot have travelled there from the last place in
+   time, it raises a security event.';
 
 create function bulwark.finish_login(
   account text,
@@ -2163,7 +2150,7 @@ create function bulwark.finish_login(
   returns void
   language plpgsql
   volatile
-  security definer            -- definer because not even the service role writes what it notes
+  security definer            -- definer because not even the service role writes these tables
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -2195,22 +2182,22 @@ begin
 end;
 $$;
 comment on function bulwark.finish_login(text, text, uuid, real, real) is
-  'Notes how a sign-in ended (service role only): without a user it failed, which is an entry of the
-   audit log; with one the network becomes known, and the place is compared with the last one.';
+  'Records the result of a sign-in (service role only). Without a user it failed and is written to
+   the audit log; with one its network becomes known and its place is compared with the last one.';
 
--- Rate limits, cleaned up: buckets that are full, blocks and violations that nobody asks about.
--- Protects against a table that grows with every address that ever came: a full bucket says
--- nothing, so removing it gives nothing away.
+-- Rate limits, cleanup: removes full buckets, and old blocks and violations.
+-- Protects against a table that grows with every address. Removing a full bucket changes no
+-- decision.
 -- SECURITY DEFINER: cleanup_old_rate_limits, because not even the service role touches buckets.
 
 insert into bulwark.settings (name, value, description) values
-  ('rate_limits.keep_minutes', '60', 'How long a bucket is kept after it is full again'),
+  ('rate_limits.keep_minutes', '60', 'Minutes for which a full bucket is kept'),
   ('rate_limits.maximum_buckets', '1000000',
-    'With more buckets than this, full ones are removed at once'),
+    'Above this number full buckets are removed at once'),
   ('rate_limits.violation_days', '90',
-    'After how many days violations and ended blocks are removed'),
+    'Days after which violations and ended blocks are removed'),
   ('rate_limits.network_days', '180',
-    'After how many days a network and the place of a sign-in are no longer known');
+    'Days after which known networks and places of sign-ins are removed');
 
 create function bulwark.cleanup_old_rate_limits()
   returns bigint
@@ -2232,7 +2219,7 @@ declare
   );
 begin
   if (
-    -- With the room that is left on each page a bucket takes 120 bytes.
+    -- A bucket takes 120 bytes, free space included.
     select pg_relation_size(c.oid) / 120
     from pg_catalog.pg_class c where c.oid = 'bulwark_private.rate_limits'::regclass
   ) > (bulwark_private.setting('rate_limits.maximum_buckets'))::bigint then
@@ -2240,7 +2227,7 @@ begin
   end if;
   v_before := date_part('epoch', clock_timestamp() - v_keep) * 1000000;
   loop
-    -- A bucket that is charged meanwhile is locked, and left for the next run.
+    -- Locked buckets are being charged and are left for the next run.
     delete from bulwark_private.rate_limits b
     where b.ctid = any (array(
       select o.ctid
@@ -2264,10 +2251,9 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_old_rate_limits() is
-  'Removes buckets that have been full for longer than rate_limits.keep_minutes (at once where there
-   are more than rate_limits.maximum_buckets), violations, ended blocks, lists, networks and places
-   past their time; returns how many buckets. A bucket that is full says nothing: removing it gives
-   nothing away.';
+  'Removes buckets that have been full for rate_limits.keep_minutes (at once if there are more than
+   rate_limits.maximum_buckets), and expired violations, blocks, listed networks, known networks and
+   places. Returns the number of removed buckets.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('rate-limits-cleanup', '1 minute', 'select bulwark.cleanup_old_rate_limits()');
@@ -2298,7 +2284,7 @@ revoke all on function
   bulwark.list_network(network text, verdict bulwark.network_verdict, reason text, expires_at timestamptz),
   bulwark.unlist_network(network text),
   bulwark_private.blockable(kinds text[], names text[], address text),
-  bulwark_private.rate_limit_standing(kinds text[], names text[], address text, out listed boolean, out blocked_until timestamptz),
+  bulwark_private.rate_limit_status(kinds text[], names text[], address text, out listed boolean, out blocked_until timestamptz),
   bulwark_private.add_rate_limit_block(rule text, kind text, identifier uuid, organization_id uuid, user_id uuid, api_key_id uuid),
   bulwark_private.note_denial(rule text, kinds text[], names text[], address text, organization_id uuid, user_id uuid, api_key_id uuid, times integer),
   bulwark.lift_rate_limit_block(block_id uuid),
@@ -2329,9 +2315,9 @@ revoke all on function
   bulwark.cleanup_old_rate_limits()
   from public, anon, authenticated, service_role;
 
--- What is open to whom of rate limits. Everything else is revoked by the build.
+-- Grants of rate limits. The build revokes everything else.
 
--- PostgREST calls the hook as the role of the request, whichever it is.
+-- PostgREST calls the hook with the role of the request.
 grant usage on schema bulwark_private to anon, api_key;
 
 grant select on

@@ -1,15 +1,16 @@
 -- Built by npm run build from supabase/schemas/08_metrics: edit the sources, not this file.
 
--- Metrics: counters, gauges and distributions that isolates without a memory leave behind, so that
--- a percentile over any range comes from merged buckets and never from an average of percentiles.
--- Protects against a label that takes a new value with every request: what is stored is bounded.
+-- Metrics: counters, gauges and histograms of isolates, which forget everything between requests.
+-- Percentiles over any range come from merged buckets, never from averages of percentiles.
+-- Protects against labels with unbounded values: the number of series is limited.
 -- Buckets are those of an exponential histogram of scale 6 (OpenTelemetry): bucket i holds the
 -- values above 2^((i-1)/64) up to 2^(i/64), so that a percentile is off by 0.55 % at most.
 -- No function here is SECURITY DEFINER.
 
 create type bulwark.metric_kind as enum ('counter', 'gauge', 'histogram');
 comment on type bulwark.metric_kind is
-  'What a metric is: a sum that only rises, a level that is sampled, or a distribution.';
+  'Kind of a metric: counter is a sum that only rises, gauge a sampled level, histogram a
+   distribution.';
 
 create table bulwark_private.metrics (
   name text primary key,
@@ -24,11 +25,11 @@ create table bulwark_private.metrics (
   constraint metrics_max_series_range check (max_series between 1 and 100000)
 );
 comment on table bulwark_private.metrics is
-  'Every metric there is. A name that is new registers itself at its first flush.
-   Not audited: what was measured is no act of anybody.';
+  'All metrics. A new name is registered at its first flush. Not audited: measurements are no acts
+   of users.';
 comment on column bulwark_private.metrics.max_series is
-  'How many combinations of labels it may have at a time; what comes beyond is one series, overflow.
-   One without a value for metrics.series_days takes no place.';
+  'Maximum number of combinations of labels; further ones are counted in the series overflow. Series
+   without a value for metrics.series_days do not count.';
 
 create table bulwark_private.metric_series (
   id bigint generated always as identity primary key,
@@ -44,8 +45,8 @@ create table bulwark_private.metric_series (
   constraint metric_series_is_one unique (metric, labels)
 ) with (fillfactor = 70);
 comment on table bulwark_private.metric_series is
-  'One combination of labels of one metric, with all it ever counted: what a scraper reads. Not
-   audited: what was measured is no act of anybody.';
+  'One combination of labels of a metric, with cumulative values for scrapers. Not audited:
+   measurements are no acts of users.';
 comment on column bulwark_private.metric_series.octaves is
   'Buckets of scale 0, merged from those of scale 6: octave k holds values above 2^(k-1) up to
    2^k.';
@@ -66,19 +67,20 @@ create table bulwark_private.metric_points (
   constraint metric_points_minutes check (minutes in (1, 60, 1440))
 ) with (fillfactor = 70);
 comment on table bulwark_private.metric_points is
-  'What one series counted within a minute; rolled up into hours and days as it ages. Not
-   audited: what was measured is no act of anybody.';
+  'Values of one series within a minute, later rolled up into hours and days. Not audited:
+   measurements are no acts of users.';
 comment on column bulwark_private.metric_points.indexes is
-  'The buckets of scale 6 that are not empty, in rising order; counts has how many values each.';
-comment on column bulwark_private.metric_points.zeros is 'Values of 0, which no bucket holds.';
+  'Non-empty buckets of scale 6 in ascending order; counts has the number of values in each.';
+comment on column bulwark_private.metric_points.zeros is 'Number of values of 0, which are in no
+   bucket.';
 
 create table bulwark_private.metric_batches (
   id uuid primary key,
   received_at timestamptz not null default now()
 );
 comment on table bulwark_private.metric_batches is
-  'Flushes that arrived within the last hour, so that one that is sent again counts once. Not
-   audited: what was measured is no act of anybody.';
+  'Ids of the batches of the last hour, so that a repeated batch counts once. Not audited:
+   measurements are no acts of users.';
 create index metric_batches_received_at_idx on bulwark_private.metric_batches (received_at);
 
 alter table bulwark_private.metrics enable row level security;
@@ -87,11 +89,12 @@ alter table bulwark_private.metric_points enable row level security;
 alter table bulwark_private.metric_batches enable row level security;
 
 insert into bulwark.settings (name, value, description) values
-  ('metrics.max_metrics', '500', 'How many metrics may register themselves'),
-  ('metrics.series_days', '30', 'After how many days without a value a series takes no place'),
-  ('metrics.minute_hours', '48', 'After how many hours minutes are rolled up into hours'),
-  ('metrics.hour_days', '60', 'After how many days hours are rolled up into days'),
-  ('metrics.day_days', '730', 'After how many days what was measured is forgotten');
+  ('metrics.max_metrics', '500', 'Maximum number of metrics'),
+  ('metrics.series_days', '30',
+    'Days without a value after which a series no longer counts towards the maximum'),
+  ('metrics.minute_hours', '48', 'Hours after which minutes are rolled up into hours'),
+  ('metrics.hour_days', '60', 'Days after which hours are rolled up into days'),
+  ('metrics.day_days', '730', 'Days after which measurements are removed');
 
 create function bulwark_private.metric_labels_are_valid(labels jsonb)
   returns boolean
@@ -112,12 +115,12 @@ begin
 end;
 $$;
 comment on function bulwark_private.metric_labels_are_valid(jsonb) is
-  'At most 8 labels, named like columns, with short strings for values; le and quantile belong to
-   the exposition format.';
+  'Whether these are at most 8 labels with valid names and values of up to 128 characters. le and
+   quantile are reserved by Prometheus.';
 
--- Metrics, recording: what an isolate counted is added to what is stored.
--- Protects against lost and doubled counts when many write at once or an answer gets lost, and
--- against one value that is none spoiling the sum of all.
+-- Metrics, recording: adds the values of a flush to the stored ones.
+-- Protects against lost and double counts when many isolates write at once or an answer is lost,
+-- and against an invalid value that would spoil a sum.
 -- SECURITY DEFINER: record_metrics, because not even the service role writes the tables.
 
 create function bulwark_private.add_metric_series(
@@ -143,7 +146,7 @@ begin
   where (select count(*) from bulwark_private.metrics)
     < (bulwark_private.setting('metrics.max_metrics'))::integer
   on conflict do nothing;
-  -- Whoever adds a series of this metric waits here, so that the cap holds.
+  -- The lock serializes additions of series to this metric, so that the maximum holds.
   select m.max_series into v_max
   from bulwark_private.metrics m
   where m.name = add_metric_series.metric and m.kind = add_metric_series.kind
@@ -160,7 +163,7 @@ begin
     from bulwark_private.metric_series s
     where s.metric = add_metric_series.metric
       and s.labels <> '{"overflow": "true"}'
-      -- Dead ones leave their place to new ones.
+      -- Series without recent values do not count.
       and s.last_at > now() - make_interval(
         days => bulwark_private.setting('metrics.series_days')::integer
       )
@@ -179,8 +182,8 @@ $$;
 comment on function bulwark_private.add_metric_series(
   text, bulwark.metric_kind, text, text, jsonb[]
 ) is
-  'Makes series, or the metric''s series overflow where it has as many as it may have. Does nothing
-   where the name belongs to a metric of another kind or there are too many metrics.';
+  'Adds series, or the series overflow if the metric has reached its maximum. Does nothing if the
+   name belongs to a metric of another kind, or if there are too many metrics.';
 
 create function bulwark.record_metrics(batch uuid, samples jsonb)
   returns bigint
@@ -189,7 +192,7 @@ create function bulwark.record_metrics(batch uuid, samples jsonb)
   security definer            -- definer because not even the service role writes the tables
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-  set enable_seqscan = off    -- a plan outlives the time when its tables were small
+  set enable_seqscan = off    -- a plan made for small tables would read all of them
 as $$
 #variable_conflict use_column
 declare
@@ -204,11 +207,11 @@ begin
   end if;
   insert into bulwark_private.metric_batches (id) values (batch) on conflict do nothing;
   if not found then
-    return 0;                 -- an answer was lost and it was sent again
+    return 0;                 -- the batch was stored before
   end if;
 
-  -- Series that are new first, in one order, then every series that is written, in one order: so
-  -- flushes wait for one another in line and never in a circle.
+  -- New series are added in a fixed order, then all written series are locked in a fixed order, so
+  -- that concurrent flushes never deadlock.
   for v_new in
     with unknown as materialized (
       select n.metric, n.kind, n.unit, n.description, n.labels
@@ -276,7 +279,7 @@ begin
     left join lateral (
       select s.id from bulwark_private.metric_series s
       where s.metric = n.metric and s.labels = n.labels and s.id = any (v_ours)
-      offset 0                -- by its whole key, one by one
+      offset 0                -- force a lookup by the whole key
     ) as own on true
     left join lateral (
       select s.id from bulwark_private.metric_series s
@@ -285,10 +288,10 @@ begin
     ) as overflow on true
     where n.count > 0
       and coalesce(own.id, overflow.id) is not null
-      -- Whatever has a series of its own has been looked at.
+      -- The labels of existing series were validated before.
       and (own.id is not null or bulwark_private.metric_labels_are_valid(n.labels))
       and coalesce(cardinality(n.indexes), 0) = coalesce(cardinality(n.counts), 0)
-      -- A sum that is none would never be one again; and what is added up must not overflow.
+      -- NaN and infinity would spoil the sum forever; the limit keeps sums from overflowing.
       and abs(n.total) <= 1e300
       and coalesce(abs(n.minimum), 0) < 'infinity'
       and coalesce(abs(n.maximum), 0) < 'infinity'
@@ -309,7 +312,7 @@ begin
     cross join lateral unnest(t.indexes, t.counts) as u (i, c)
     group by t.series_id, t.at, u.i
   ),
-  -- With those that are stored already: nobody else adds to them, because their series are locked.
+  -- Stored buckets are included; nobody else changes them, because their series are locked.
   merged as (
     select
       b.series_id, b.at, array_agg(b.i order by b.i) as indexes,
@@ -324,7 +327,7 @@ begin
         cross join lateral (
           select o.* from bulwark_private.metric_points o
           where o.series_id = n.series_id and o.at = n.at and o.minutes = 1
-          offset 0            -- by its whole key, one by one
+          offset 0            -- force a lookup by the whole key
         ) as p
         cross join lateral unnest(p.indexes, p.counts) as u (i, c)
       ) as a
@@ -393,14 +396,14 @@ begin
 end;
 $$;
 comment on function bulwark.record_metrics(uuid, jsonb) is
-  'Adds a flush (service role only) and returns how many values it counted. A sample is
+  'Stores a batch of samples (service role only) and returns how many values it counted. A sample is
    {metric, kind, unit, description, labels, at (seconds), count, total, minimum, maximum, last,
-   zeros, indexes[], counts[]}; one that is malformed, or of another kind than its metric, is left
-   out. The same batch again counts nothing. Errors: METRICS_INVALID_BATCH.';
+   zeros, indexes[], counts[]}. Malformed samples, and those of another kind than their metric, are
+   skipped. A repeated batch counts nothing. Errors: METRICS_INVALID_BATCH.';
 
 -- Metrics, reading: summaries and percentiles over any range, merged from buckets.
--- Protects against a look into the installation by whoever only watches an organization: everything
--- here needs system:monitor without one.
+-- Protects the installation's metrics from members of organizations: reading needs a system-wide
+-- system:monitor.
 -- SECURITY DEFINER: read_metric and list_metrics, because clients read no table of bulwark_private.
 
 create function bulwark_private.bucket_value(bucket smallint)
@@ -410,12 +413,12 @@ create function bulwark_private.bucket_value(bucket smallint)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The point whose relative distance to both ends is the same: (base - 1) / (base + 1) = 0.0054.
+  -- The value with the same relative distance to both bounds: (base - 1) / (base + 1) = 0.0054.
   return 2 * power(2::double precision, bucket / 64.0) / (power(2::double precision, 1 / 64.0) + 1);
 end;
 $$;
 comment on function bulwark_private.bucket_value(smallint) is
-  'What stands for every value of a bucket: 0.55 % off at most.';
+  'The value that represents a bucket: 0.55 % off at most.';
 
 create function bulwark_private.summarize_metric(
   metric text,
@@ -492,10 +495,10 @@ as $$
     group by r.slot, r.label
   )
   select
-    -- Of a rolled-up point, whose hour began before the range.
+    -- A rolled-up point may begin before the range.
     greatest(s.slot, since), s.label, s.count, s.total, s.minimum, s.maximum, s.total / s.count,
     s.last,
-    -- The true value lies between the two, which are exact.
+    -- Minimum and maximum are exact, so they bound the percentile.
     case when q.i50 is null then null when q.i50 = -32768 then 0
       else least(greatest(bulwark_private.bucket_value(q.i50), s.minimum), s.maximum) end,
     case when q.i95 is null then null when q.i95 = -32768 then 0
@@ -503,13 +506,13 @@ as $$
     case when q.i99 is null then null when q.i99 = -32768 then 0
       else least(greatest(bulwark_private.bucket_value(q.i99), s.minimum), s.maximum) end
   from sums s
-  -- Where a value is in no bucket, because it is a sum or below zero, a percentile would be wrong.
+  -- No percentiles if a value is in no bucket: sums of counters, and negative values.
   left join quantiles q on q.slot = s.slot and q.label = s.label and q.n = s.count
   order by 1, 2;
 $$;
 comment on function bulwark_private.summarize_metric(
   text, timestamptz, timestamptz, jsonb, interval, text
-) is 'bulwark.read_metric, without asking who reads.';
+) is 'bulwark.read_metric without the check of permissions.';
 
 create function bulwark.read_metric(
   metric text,
@@ -541,7 +544,7 @@ as $$
 begin
   perform bulwark.require_permission('system:monitor', null);
   if not exists (select from bulwark_private.metrics m where m.name = read_metric.metric) then
-    raise exception 'Cannot read metric: there is none of that name'
+    raise exception 'Cannot read metric: it does not exist'
       using errcode = 'PT404', detail = 'METRICS_UNKNOWN_METRIC',
             hint = 'List them with: select name from list_metrics()';
   end if;
@@ -549,7 +552,7 @@ begin
     or until - since > interval '1000 days' or not (isfinite(since) and isfinite(until))
     or step < interval '1 minute' or (until - since) / 1000 > step
     or extract(year from step) <> 0 or extract(month from step) <> 0 then
-    raise exception 'Cannot read metric: the range or the step is not one'
+    raise exception 'Cannot read metric: the range or the step is invalid'
       using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_RANGE',
             hint = 'A range begins before it ends and has at most 1000 steps of a minute or more';
   end if;
@@ -560,10 +563,10 @@ begin
 end;
 $$;
 comment on function bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text) is
-  'A metric over a range: one row, or one for each step of time and each value of the label
-   group_by. Percentiles (nearest rank) come from merged buckets and are 0.55 % off at most, count,
-   total, minimum, maximum and mean are exact. The range widens to whole minutes, and to whole hours
-   or days where they were rolled up. Needs system:monitor. Errors: METRICS_UNKNOWN_METRIC,
+  'A metric over a range: one row, or one for each step and each value of the label group_by.
+   Percentiles (nearest rank) come from merged buckets and are 0.55 % off at most; count, total,
+   minimum, maximum and mean are exact. The range is extended to whole minutes, and to whole hours
+   or days where points were rolled up. Needs system:monitor. Errors: METRICS_UNKNOWN_METRIC,
    METRICS_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.list_metrics()
@@ -592,17 +595,16 @@ begin
 end;
 $$;
 comment on function bulwark.list_metrics() is
-  'Every metric, with how many series it has. Needs system:monitor.';
+  'All metrics with their number of series and last value''s time. Needs system:monitor. Errors:
+   RBAC_PERMISSION_DENIED.';
 
--- Metrics, scraping: all that was ever counted, for a scraper, and the queries that the database
--- spends its time on.
--- Protects against literals, passwords and comments in what is shown of a query.
+-- Metrics, scraping: cumulative values for scrapers, and the queries with the most database time.
+-- Protects literals, passwords and comments in queries from being shown.
 -- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries,
--- because
---   they may not read pg_stat_statements.
+-- because they may not read pg_stat_statements.
 
 create function bulwark.scrape_metrics()
-  returns json                -- jsonb would be put together only to be taken apart
+  returns json                -- not jsonb, which would be parsed and printed again
   language plpgsql
   stable
   security definer            -- definer because clients read no table of bulwark_private
@@ -610,7 +612,7 @@ create function bulwark.scrape_metrics()
 as $$
 begin
   perform bulwark.require_permission('system:monitor', null);
-  -- One value and not rows: the Data API cuts rows off at its limit, a scrape must be whole.
+  -- One value instead of rows: the Data API limits rows, and a scrape must be complete.
   return (
     select coalesce(
       json_agg(
@@ -632,15 +634,16 @@ begin
       ) as series
       from bulwark_private.metric_series s
       where s.metric = m.name
-        -- A level that nobody reports any more is not a level.
+        -- A gauge that is no longer reported has no current level.
         and (m.kind <> 'gauge' or s.last_at > now() - interval '5 minutes')
     ) as s on s.series is not null
   );
 end;
 $$;
 comment on function bulwark.scrape_metrics() is
-  'All that was ever counted, for a scraper: a list of {name, kind, unit, description, series}, and
-   each series [labels, count, total, last, zeros, octaves, counts]. Needs system:monitor.';
+  'Cumulative values of all metrics, for scrapers: a list of {name, kind, unit, description,
+   series}; a series is [labels, count, total, last, zeros, octaves, counts]. Needs system:monitor.
+   Errors: RBAC_PERMISSION_DENIED.';
 
 create function bulwark.top_queries(page_size integer default 20)
   returns table (
@@ -670,8 +673,8 @@ begin
   if not found then
     return;
   end if;
-  -- Constants are numbered there, but not in utility statements (a password is one's literal), so
-  -- those are left out, and of the rest whatever follows a quote or the mark of a comment.
+  -- The extension replaces constants, but not in utility statements, which may contain passwords:
+  -- those are omitted. Other queries are cut at a quote or a comment.
   execute format(
     $query$
       select jsonb_agg(q)
@@ -706,17 +709,17 @@ begin
     );
 exception
   when object_not_in_prerequisite_state then
-    return;                   -- it is there and was not preloaded
+    return;                   -- the extension exists but is not preloaded
 end;
 $$;
 comment on function bulwark.top_queries(integer) is
-  'What the database spends its time on, from pg_stat_statements: the queries with the most time in
-   total, without their literals, and each one''s share. Nothing where the extension is not in use.
-   Needs system:monitor.';
+  'The queries with the most total time, from pg_stat_statements, without literals; times in
+   milliseconds, share of the total from 0 to 1. No rows if the extension is not in use. Needs
+   system:monitor. Errors: RBAC_PERMISSION_DENIED.';
 
--- Metrics, retention: minutes that age become hours, hours become days, and days are forgotten.
--- Protects against tables that grow with time, and against numbers that change by it: buckets are
--- merged and nothing is averaged. No function here is SECURITY DEFINER.
+-- Metrics, retention: old minutes are rolled up into hours, hours into days, and old days removed.
+-- Protects against tables that grow without limit, and against results that change: buckets are
+-- merged exactly. No function here is SECURITY DEFINER.
 
 create function bulwark_private.merge_buckets(
   inout indexes smallint[],
@@ -744,7 +747,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.merge_buckets(smallint[], bigint[], smallint[], bigint[]) is
-  'The sum of two histograms: exact, whatever the order, so that ranges can be merged freely.';
+  'The exact sum of two histograms.';
 
 create function bulwark_private.roll_up_points(
   from_minutes integer,
@@ -815,8 +818,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.roll_up_points(integer, integer, timestamptz) is
-  'Merges points that ended before a time into longer ones, in one statement: a reader sees each
-   value once, before or after.';
+  'Rolls points up that ended before a time; returns how many. One statement, so that readers see
+   each value exactly once.';
 
 create function bulwark.roll_up_metrics()
   returns bigint
@@ -829,7 +832,7 @@ declare
     now() - make_interval(days => (bulwark_private.setting('metrics.day_days'))::integer);
   v_moved bigint;
 begin
-  -- A second one at the same time would find nothing to do.
+  -- A concurrent run would find nothing to do.
   if not pg_try_advisory_xact_lock(hashtextextended('bulwark.roll_up_metrics', 0)) then
     return 0;
   end if;
@@ -845,7 +848,7 @@ begin
     );
   delete from bulwark_private.metric_points p
   where p.minutes = 1440 and p.at < v_kept;
-  -- With the last that is kept of it a series ends, and a metric with its last series.
+  -- A series is removed with its last point, and a metric with its last series.
   delete from bulwark_private.metric_series s
   where s.last_at < v_kept
     and not exists (select from bulwark_private.metric_points p where p.series_id = s.id);
@@ -857,25 +860,25 @@ begin
 end;
 $$;
 comment on function bulwark.roll_up_metrics() is
-  'Rolls minutes up into hours and hours into days by the settings metrics.minute_hours and
-   metrics.hour_days, forgets what is older than metrics.day_days with the series and metrics of
-   which nothing else is kept, and returns how many points it moved. For the scheduler alone.';
+  'Rolls minutes up into hours (setting metrics.minute_hours) and hours into days
+   (metrics.hour_days), and removes points older than metrics.day_days, with empty series and
+   metrics. Returns how many points were rolled up. Only for the scheduler.';
 
--- Alerts: thresholds as rows, where each of them stands, and who may set and see them.
--- Protects against a threshold changed by whoever only watches, without a trace, or to something
--- that can never be crossed.
+-- Alerts: rules with thresholds, and the status of each alert.
+-- Protects against thresholds that are changed without permission or without a trace, or that can
+-- never be exceeded.
 -- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule,
--- because
---   clients and the service role write none; alert_rules_close, because the event is nobody's.
+-- because clients and the service role write none; alert_rules_close, because it resolves events.
 
 create type bulwark.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
 comment on type bulwark.alert_state is
-  'ok; nothing was measured within the window; above a threshold for as long as the rule asks.';
+  'State of an alert: warning and critical are above the threshold for as long as the rule requires;
+   no_data: too few values in the window.';
 create type bulwark.metric_statistic as enum (
   'p50', 'p95', 'p99', 'mean', 'minimum', 'maximum', 'last', 'rate', 'total'
 );
 comment on type bulwark.metric_statistic is
-  'What of a window is compared: rate is the total a second.';
+  'The statistic of a window that is compared with the threshold; rate is the total a second.';
 
 create table bulwark_private.alert_rules (
   name text primary key,
@@ -912,15 +915,15 @@ create table bulwark_private.alert_rules (
   constraint alert_rules_description_length check (length(description) <= 500)
 );
 comment on table bulwark_private.alert_rules is
-  'When a metric is too high. No foreign key to the metric: a rule may wait for its first flush.';
+  'Alert rules. No foreign key to the metric: a rule may exist before the metric''s first flush.';
 comment on column bulwark_private.alert_rules.lasting is
-  'How long the threshold has to be exceeded, without a pause, before the alert fires.';
+  'How long the threshold must be exceeded without interruption before the alert fires.';
 comment on column bulwark_private.alert_rules.recovering is
-  'How long the metric has to be back below the threshold before the alert ends.';
+  'How long the metric must be below the threshold before the alert ends.';
 comment on column bulwark_private.alert_rules.cool_down is
-  'How long after one event no further one is raised, however often the alert fires meanwhile.';
+  'How long after an event no further one is raised.';
 comment on column bulwark_private.alert_rules.minimum_count is
-  'With fewer values in the window there is no data: one slow request is no trend.';
+  'With fewer values in the window the state is no_data: one slow request is no trend.';
 
 create table bulwark_private.alert_states (
   rule text primary key references bulwark_private.alert_rules (name) on delete cascade,
@@ -937,12 +940,12 @@ create table bulwark_private.alert_states (
   evaluated_at timestamptz
 );
 comment on table bulwark_private.alert_states is
-  'Where each alert stands. Not audited: what it raises is.';
+  'State of each alert. Not audited: the events it raises are.';
 comment on column bulwark_private.alert_states.critical_since is
-  'Since when every evaluation was at least critical; warning_since, calmer_since (less than the
-   state) and silent_since (no data) alike. Null where the last one was not.';
+  'Since when every evaluation was critical; null if the last one was not. In the same way
+   warning_since (warning or critical), calmer_since (below the state), silent_since (no data).';
 comment on column bulwark_private.alert_states.raised_type is
-  'The type of the security event that is open for it.';
+  'Type of the alert''s open security event.';
 
 alter table bulwark_private.alert_rules enable row level security;
 alter table bulwark_private.alert_states enable row level security;
@@ -950,22 +953,22 @@ alter table bulwark_private.alert_states enable row level security;
 insert into bulwark.security_event_types (name, severity, description) values
   ('alert_warning', 'medium', 'A metric exceeded its threshold for a warning'),
   ('alert_critical', 'high', 'A metric exceeded its critical threshold'),
-  ('alert_no_data', 'low', 'A metric that should be there was not measured');
+  ('alert_no_data', 'low', 'A metric was not measured');
 
 insert into bulwark_private.alert_rules
   (name, metric, statistic, warning, critical, minimum_count, description)
 values
   ('api_response_time', 'api_response_time', 'p95', 200, 1000, 20,
-    'Milliseconds from a request to its answer, 95th percentile of all functions'),
+    'Duration of requests in milliseconds, 95th percentile of all functions'),
   ('database_query_time', 'database_query_time', 'p95', 50, 200, 20,
-    'Milliseconds that functions wait for the Data API, 95th percentile'),
+    'Duration of calls to the Data API in milliseconds, 95th percentile'),
   ('memory_usage', 'memory_usage', 'maximum', 80, 95, 1,
-    'Percent of what an isolate may use, the highest of all'),
+    'Percent of an isolate''s memory limit, maximum of all'),
   ('cpu_usage', 'cpu_usage', 'p95', 70, 90, 5,
-    'Percent of one processor that an isolate uses, 95th percentile of the samples');
+    'Percent of one processor an isolate uses, 95th percentile of the samples');
 
 insert into bulwark.settings (name, value, description) values
-  ('metrics.alert_rules', '200', 'How many alert rules there are at most: all are evaluated');
+  ('metrics.alert_rules', '200', 'Maximum number of alert rules');
 
 create function bulwark_private.close_alert(rule text, event_type text, note text)
   returns void
@@ -983,7 +986,7 @@ begin
     and e.user_id is null
     and e.subject = rule
     and e.resolved_at is null;
-  -- Somebody may have resolved it by hand, and may be doing so right now.
+  -- A person may have resolved it already, or may be doing so now.
   if found then
     perform bulwark.resolve_security_event(v_event, note);
   end if;
@@ -993,7 +996,7 @@ exception
 end;
 $$;
 comment on function bulwark_private.close_alert(text, text, text) is
-  'Resolves the event of an alert, unless somebody did.';
+  'Resolves the open event of an alert, if there is one.';
 
 create function bulwark.list_alerts()
   returns table (
@@ -1037,7 +1040,7 @@ begin
 end;
 $$;
 comment on function bulwark.list_alerts() is
-  'Every alert rule, with where it stands. Needs system:monitor.';
+  'All alert rules with their state. Needs system:monitor. Errors: RBAC_PERMISSION_DENIED.';
 
 create function bulwark.set_alert_rule(
   name text,
@@ -1068,7 +1071,7 @@ begin
   if not exists (select from bulwark_private.alert_rules r where r.name = set_alert_rule.name)
     and (select count(*) from bulwark_private.alert_rules)
       >= (bulwark_private.setting('metrics.alert_rules'))::integer then
-    raise exception 'Cannot set alert rule: there are as many as there may be'
+    raise exception 'Cannot set alert rule: the maximum number is reached'
       using errcode = 'PT409', detail = 'METRICS_TOO_MANY_ALERT_RULES',
             hint = 'Replace one; the limit is the setting metrics.alert_rules';
   end if;
@@ -1099,7 +1102,7 @@ begin
     description = excluded.description;
 exception
   when check_violation or not_null_violation then
-    raise exception 'Cannot set alert rule: a name, label, threshold or duration is not one'
+    raise exception 'Cannot set alert rule: a name, label, threshold or duration is invalid'
       using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_ALERT_RULE',
             hint = 'Thresholds rise, the window is a minute to a day, durations are not negative, '
               'labels are a metric''s';
@@ -1109,13 +1112,13 @@ comment on function bulwark.set_alert_rule(
   text, text, bulwark.metric_statistic, double precision, double precision, jsonb, interval,
   interval, interval, interval, bigint, boolean, boolean, text
 ) is
-  'Makes an alert rule or replaces it; its state stays. Needs system:admin. Errors:
+  'Creates or replaces an alert rule; its state stays. Needs system:admin. Errors:
    METRICS_INVALID_ALERT_RULE, METRICS_TOO_MANY_ALERT_RULES, RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.alert_rules_close()
   returns trigger
   language plpgsql
-  security definer            -- definer because the event is nobody's who deletes a rule
+  security definer            -- definer because it resolves an event that the caller may not see
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -1134,7 +1137,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.alert_rules_close() is
-  'Trigger: a rule that is removed or switched off takes its open event with it.';
+  'Trigger: resolves the open event of a rule that is removed or disabled.';
 
 create trigger alert_rules_close_when_removed before delete on bulwark_private.alert_rules
   for each row execute function bulwark_private.alert_rules_close();
@@ -1143,16 +1146,15 @@ create trigger alert_rules_close_when_disabled before update of enabled
   for each row when (old.enabled and not new.enabled)
   execute function bulwark_private.alert_rules_close();
 
--- States move with every evaluation, and what matters of them is a security event.
+-- alert_states is not audited: it changes with every evaluation.
 select bulwark.enable_audit(
   'bulwark_private.alert_rules', event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- Alerts, evaluation: every rule over its window on a schedule; a security event is raised once
--- when a threshold is crossed and resolved when the metric recovers.
--- Protects against an alarm for every evaluation of the same trouble, for a single spike, for a
--- metric that flaps around its threshold, against silence being taken for health, against one rule
--- that fails and with it all others, and against a clock that was wrong for a while.
+-- Alerts, evaluation: evaluates each rule over its window. An alert raises one security event when
+-- its threshold is exceeded, and resolves it when the metric recovers.
+-- Protects against repeated events for one problem, events for a single spike or a flapping metric,
+-- missing data that looks healthy, a failing rule that stops the others, and a wrong clock.
 -- No function here is SECURITY DEFINER: the scheduler runs them.
 
 create function bulwark_private.alert_statistic(
@@ -1179,7 +1181,7 @@ begin
     join bulwark_private.metrics m on m.name = s.metric and m.kind = 'counter'
     where s.metric = alert_statistic.metric and s.labels @> alert_statistic.labels
   ) then
-    return 0;                 -- what counts events says nothing while there are none
+    return 0;                 -- a counter has no samples while nothing happens
   end if;
   if not found or v_summary.count < minimum_count then
     return null;
@@ -1200,12 +1202,12 @@ $$;
 comment on function bulwark_private.alert_statistic(
   text, bulwark.metric_statistic, jsonb, interval, bigint
 ) is
-  'What a rule compares, over the window that ends now; null where too little was measured, 0 where
-   a counter that is known counted nothing.';
+  'The statistic of a rule over the window that ends now; null if there are too few values, 0 if a
+   known counter counted nothing.';
 
 create function bulwark_private.next_alert_state(
   rule bulwark_private.alert_rules,
-  standing bulwark_private.alert_states,
+  status bulwark_private.alert_states,
   seen bulwark.alert_state,
   evaluated_at timestamptz
 )
@@ -1216,26 +1218,26 @@ create function bulwark_private.next_alert_state(
 as $$
 begin
   return case
-    when evaluated_at - standing.critical_since >= rule.lasting then 'critical'
-    when evaluated_at - standing.warning_since >= rule.lasting and standing.state <> 'critical'
+    when evaluated_at - status.critical_since >= rule.lasting then 'critical'
+    when evaluated_at - status.warning_since >= rule.lasting and status.state <> 'critical'
       then 'warning'
-    when evaluated_at - standing.silent_since >= rule.lasting then 'no_data'
-    when evaluated_at - standing.calmer_since >= rule.recovering then seen
-    -- From knowing nothing to health there is nothing to wait for.
-    when standing.state = 'no_data' and seen = 'ok' and standing.raised_type is null then 'ok'
-    else standing.state
+    when evaluated_at - status.silent_since >= rule.lasting then 'no_data'
+    when evaluated_at - status.calmer_since >= rule.recovering then seen
+    -- From no_data to ok needs no wait.
+    when status.state = 'no_data' and seen = 'ok' and status.raised_type is null then 'ok'
+    else status.state
   end;
 end;
 $$;
 comment on function bulwark_private.next_alert_state(
   bulwark_private.alert_rules, bulwark_private.alert_states, bulwark.alert_state, timestamptz
 ) is
-  'The state that what was seen leads to: up when it lasted, down when it was calmer for as long as
-   the rule asks, and otherwise the same.';
+  'The next state of an alert: higher if the threshold was exceeded for rule.lasting, lower if the
+   metric was below it for rule.recovering, otherwise unchanged.';
 
-create function bulwark_private.tell_alert(
+create function bulwark_private.notify_alert(
   rule bulwark_private.alert_rules,
-  inout standing bulwark_private.alert_states,
+  inout status bulwark_private.alert_states,
   wanted text
 )
   language plpgsql
@@ -1243,51 +1245,51 @@ create function bulwark_private.tell_alert(
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_cooled constant boolean := standing.evaluated_at - rule.cool_down >= all (array[
-    coalesce(standing.alarmed_at, '-infinity'),
+  v_cooled constant boolean := status.evaluated_at - rule.cool_down >= all (array[
+    coalesce(status.alarmed_at, '-infinity'),
     case
-      -- Worse news does not wait for the cooling of the warning before it.
+      -- A critical event does not wait for the cool-down of a warning.
       when wanted = 'alert_critical' then '-infinity'
-      else coalesce(standing.warned_at, '-infinity')
+      else coalesce(status.warned_at, '-infinity')
     end
   ]);
 begin
-  if standing.raised_type is not null and standing.raised_type is distinct from wanted then
+  if status.raised_type is not null and status.raised_type is distinct from wanted then
     perform bulwark_private.close_alert(
-      rule.name, standing.raised_type,
-      case when wanted is null then 'Recovered: ' else 'Now ' || standing.state || ': ' end
-        || coalesce(round(standing.value::numeric, 2)::text, 'nothing was measured')
+      rule.name, status.raised_type,
+      case when wanted is null then 'Recovered: ' else 'Now ' || status.state || ': ' end
+        || coalesce(round(status.value::numeric, 2)::text, 'nothing was measured')
     );
-    standing.raised_type := null;
+    status.raised_type := null;
   end if;
-  if wanted is null or standing.raised_type is not null or not v_cooled then
+  if wanted is null or status.raised_type is not null or not v_cooled then
     return;
   end if;
   perform bulwark.raise_security_event(
     wanted, null, null, rule.name,
     jsonb_build_object(
       'metric', rule.metric, 'statistic', rule.statistic, 'labels', rule.labels,
-      'value', standing.value, 'warning', rule.warning, 'critical', rule.critical,
+      'value', status.value, 'warning', rule.warning, 'critical', rule.critical,
       'time_window', rule.time_window
     )
   );
-  standing.raised_type := wanted;
+  status.raised_type := wanted;
   if wanted = 'alert_critical' then
-    standing.alarmed_at := standing.evaluated_at;
+    status.alarmed_at := status.evaluated_at;
   else
-    standing.warned_at := standing.evaluated_at;
+    status.warned_at := status.evaluated_at;
   end if;
 end;
 $$;
-comment on function bulwark_private.tell_alert(
+comment on function bulwark_private.notify_alert(
   bulwark_private.alert_rules, bulwark_private.alert_states, text
 ) is
-  'Resolves the event of an alert where another one is wanted (null: none), and raises that, unless
-   the rule is still cooling down from the last.';
+  'Resolves the open event of an alert if it is not of the wanted type (null: none), and raises the
+   wanted one unless the rule is in its cool-down.';
 
 create function bulwark_private.evaluate_alert(
   rule bulwark_private.alert_rules,
-  standing bulwark_private.alert_states
+  status bulwark_private.alert_states
 )
   returns boolean
   language plpgsql
@@ -1298,75 +1300,75 @@ declare
   v_next bulwark.alert_state;
   v_now constant timestamptz := clock_timestamp();
   v_seen bulwark.alert_state;
-  v_standing bulwark_private.alert_states := standing;
+  v_status bulwark_private.alert_states := status;
 begin
-  v_standing.evaluated_at := v_now;
-  v_standing.value := bulwark_private.alert_statistic(
+  v_status.evaluated_at := v_now;
+  v_status.value := bulwark_private.alert_statistic(
     rule.metric, rule.statistic, rule.labels, rule.time_window, rule.minimum_count
   );
   v_seen := (case
-    when v_standing.value is null then 'no_data'
-    when v_standing.value >= rule.critical then 'critical'
-    when v_standing.value >= rule.warning then 'warning'
+    when v_status.value is null then 'no_data'
+    when v_status.value >= rule.critical then 'critical'
+    when v_status.value >= rule.warning then 'warning'
     else 'ok'
   end)::bulwark.alert_state;
-  -- What seems to come from the future was noted by a clock that was wrong.
-  v_standing.warned_at := case
-    when v_standing.warned_at is not null then least(v_standing.warned_at, v_now)
+  -- Times in the future were written by a wrong clock.
+  v_status.warned_at := case
+    when v_status.warned_at is not null then least(v_status.warned_at, v_now)
   end;
-  v_standing.alarmed_at := case
-    when v_standing.alarmed_at is not null then least(v_standing.alarmed_at, v_now)
+  v_status.alarmed_at := case
+    when v_status.alarmed_at is not null then least(v_status.alarmed_at, v_now)
   end;
-  v_standing.critical_since := case
-    when v_seen = 'critical' then least(coalesce(v_standing.critical_since, v_now), v_now)
+  v_status.critical_since := case
+    when v_seen = 'critical' then least(coalesce(v_status.critical_since, v_now), v_now)
   end;
-  v_standing.warning_since := case
+  v_status.warning_since := case
     when v_seen = 'critical' or v_seen = 'warning'
-      then least(coalesce(v_standing.warning_since, v_now), v_now)
+      then least(coalesce(v_status.warning_since, v_now), v_now)
   end;
-  v_standing.silent_since := case
-    when v_seen = 'no_data' then least(coalesce(v_standing.silent_since, v_now), v_now)
+  v_status.silent_since := case
+    when v_seen = 'no_data' then least(coalesce(v_status.silent_since, v_now), v_now)
   end;
-  v_standing.calmer_since := case
-    when v_seen = 'ok' and v_standing.state <> 'ok'
-      or v_seen = 'warning' and v_standing.state = 'critical'
-      then least(coalesce(v_standing.calmer_since, v_now), v_now)
+  v_status.calmer_since := case
+    when v_seen = 'ok' and v_status.state <> 'ok'
+      or v_seen = 'warning' and v_status.state = 'critical'
+      then least(coalesce(v_status.calmer_since, v_now), v_now)
   end;
 
-  v_next := bulwark_private.next_alert_state(rule, v_standing, v_seen, v_now);
-  if v_next <> v_standing.state then
-    v_standing.state := v_next;
-    v_standing.since := v_now;
-    v_standing.calmer_since := null;
+  v_next := bulwark_private.next_alert_state(rule, v_status, v_seen, v_now);
+  if v_next <> v_status.state then
+    v_status.state := v_next;
+    v_status.since := v_now;
+    v_status.calmer_since := null;
   end if;
-  v_standing := bulwark_private.tell_alert(
-    rule, v_standing,
+  v_status := bulwark_private.notify_alert(
+    rule, v_status,
     case v_next
       when 'warning' then 'alert_warning'
       when 'critical' then 'alert_critical'
       when 'no_data' then case
         when rule.raise_without_data then 'alert_no_data'
-        -- Nobody knows whether it recovered: what is open stays open.
-        else v_standing.raised_type
+        -- Without data an open event stays open.
+        else v_status.raised_type
       end
     end
   );
   update bulwark_private.alert_states s
   set (state, value, since, warning_since, critical_since, calmer_since, silent_since,
       raised_type, warned_at, alarmed_at, evaluated_at)
-    = (v_standing.state, v_standing.value, v_standing.since, v_standing.warning_since,
-      v_standing.critical_since, v_standing.calmer_since, v_standing.silent_since,
-      v_standing.raised_type, v_standing.warned_at, v_standing.alarmed_at,
-      v_standing.evaluated_at)
+    = (v_status.state, v_status.value, v_status.since, v_status.warning_since,
+      v_status.critical_since, v_status.calmer_since, v_status.silent_since,
+      v_status.raised_type, v_status.warned_at, v_status.alarmed_at,
+      v_status.evaluated_at)
   where s.rule = rule.name;
-  return v_next <> standing.state;
+  return v_next <> status.state;
 end;
 $$;
 comment on function bulwark_private.evaluate_alert(
   bulwark_private.alert_rules, bulwark_private.alert_states
 ) is
-  'Evaluates one rule, raises and resolves its security events, and says whether
-   its state changed.';
+  'Evaluates one rule, raises and resolves its security events, and returns whether its state
+   changed.';
 
 create function bulwark.evaluate_alerts()
   returns integer
@@ -1382,20 +1384,20 @@ begin
   select r.name from bulwark_private.alert_rules r
   on conflict do nothing;
   for v_alert in
-    select r as rule, s as standing
+    select r as rule, s as status
     from bulwark_private.alert_states s
     join bulwark_private.alert_rules r on r.name = s.rule
     where r.enabled
     order by r.name
-    -- Another evaluator has it: one is enough.
+    -- A rule that is being evaluated elsewhere is skipped.
     for no key update of s skip locked
   loop
     begin
-      if bulwark_private.evaluate_alert(v_alert.rule, v_alert.standing) then
+      if bulwark_private.evaluate_alert(v_alert.rule, v_alert.status) then
         v_changes := v_changes + 1;
       end if;
     exception
-      -- A rule that cannot be evaluated silences no other, and says that it knows nothing.
+      -- A failing rule must not stop the others.
       when others then
         raise warning 'Cannot evaluate alert %: % %', (v_alert.rule).name, sqlstate, sqlerrm;
         update bulwark_private.alert_states s
@@ -1408,13 +1410,11 @@ begin
 end;
 $$;
 comment on function bulwark.evaluate_alerts() is
-  'Evaluates every enabled rule, raises and resolves its security events, and returns how many
-   alerts changed their state. A rule that fails is a warning and no_data, and fails no other.
-   Several at once do the work of one. For the scheduler alone.';
+  'Evaluates all enabled rules, raises and resolves their security events, and returns how many
+   alerts changed their state. A failing rule becomes no_data, with a warning. Concurrent runs skip
+   each other''s rules. Only for the scheduler.';
 
--- Metrics schedule: what evaluates alerts and rolls up what ages with nobody calling.
--- Protects against an alert that nobody evaluates. No function here is SECURITY DEFINER: pg_cron
--- runs jobs as whoever scheduled them.
+-- Metrics, schedule: jobs that evaluate alerts and roll up old points.
 
 insert into bulwark_private.jobs (name, every, local_every, command) values
   ('metrics-alerts', '1 minute', '5 seconds', 'select bulwark.evaluate_alerts()'),
@@ -1446,13 +1446,13 @@ revoke all on function
   bulwark.set_alert_rule(name text, metric text, statistic bulwark.metric_statistic, warning double precision, critical double precision, labels jsonb, time_window interval, lasting interval, recovering interval, cool_down interval, minimum_count bigint, raise_without_data boolean, enabled boolean, description text),
   bulwark_private.alert_rules_close(),
   bulwark_private.alert_statistic(metric text, statistic bulwark.metric_statistic, labels jsonb, time_window interval, minimum_count bigint),
-  bulwark_private.next_alert_state(rule bulwark_private.alert_rules, standing bulwark_private.alert_states, seen bulwark.alert_state, evaluated_at timestamptz),
-  bulwark_private.tell_alert(rule bulwark_private.alert_rules, inout standing bulwark_private.alert_states, wanted text),
-  bulwark_private.evaluate_alert(rule bulwark_private.alert_rules, standing bulwark_private.alert_states),
+  bulwark_private.next_alert_state(rule bulwark_private.alert_rules, status bulwark_private.alert_states, seen bulwark.alert_state, evaluated_at timestamptz),
+  bulwark_private.notify_alert(rule bulwark_private.alert_rules, inout status bulwark_private.alert_states, wanted text),
+  bulwark_private.evaluate_alert(rule bulwark_private.alert_rules, status bulwark_private.alert_states),
   bulwark.evaluate_alerts()
   from public, anon, authenticated, service_role;
 
--- What is open to whom of metrics. Everything else is revoked by the build.
+-- Grants of metrics. The build revokes everything else.
 
 grant execute on function
   bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text),

@@ -1,11 +1,10 @@
 -- Built by npm run build from supabase/schemas/09_cache: edit the sources, not this file.
 
--- Cache: what lets an edge function keep a caller's permissions between requests and still never
--- answer with a right that was taken: the version of those rights, and the rights themselves only
--- where that version is another than the one the function has.
--- Protects against a cached yes that outlives a revocation, an expiry, a ban or a deletion. Both
--- come from one snapshot, so that no version ever stands for rights of before or after it.
--- SECURITY DEFINER: my_permissions, because clients may not read the grants it decides from.
+-- Cache: lets an edge function cache a caller's permissions. It asks with the version it has, and
+-- gets the current version, with the permissions only if they have changed.
+-- Protects against a cached permission that outlives a revocation, an expiry, a ban or a deletion.
+-- Version and permissions come from one snapshot.
+-- SECURITY DEFINER: my_permissions, because clients may not read all grants.
 
 create function bulwark.my_permissions(
   organization_id uuid default null,
@@ -41,8 +40,8 @@ begin
       )
     group by h.permission
   ) as p;
-  -- What a session may do can be less than what its user holds; it is asked of one permission of
-  -- each kind, because it is the same for all of a kind.
+  -- A session may be restricted further than its user (MFA). The restriction is the same for all
+  -- permissions of an organization, and for all system-wide ones, so one check of each suffices.
   if cardinality(v_here) > 0 and not bulwark.has_permission(v_here[1], organization_id) then
     v_here := '{}';
   end if;
@@ -50,8 +49,8 @@ begin
     and not bulwark.has_permission(v_everywhere[1], organization_id) then
     v_everywhere := '{}';
   end if;
-  -- The counters that every change of rights moves in its own transaction, and the list itself: no
-  -- counter moves when a grant expires or an account is banned.
+  -- The counters change in the transaction of every change of permissions. The hash of the list is
+  -- included because an expiry or a ban changes no counter.
   v_version := concat_ws(
     '-',
     (select v.version from bulwark_private.permission_versions v where v.organization_id is null),
@@ -67,14 +66,14 @@ begin
 end;
 $$;
 comment on function bulwark.my_permissions(uuid, text) is
-  'The caller''s permissions in an organization (null: system-wide roles only) and the version they
-   have; null for permissions where that is the version the caller knows. Errors:
+  'The caller''s permissions in an organization (null: system-wide roles only) and their version.
+   permissions is null if known_version is still current. Errors:
    RBAC_NOT_AUTHENTICATED.';
 
 revoke all on function
   bulwark.my_permissions(organization_id uuid, known_version text)
   from public, anon, authenticated, service_role;
 
--- What is open to whom of cache. Everything else is revoked by the build.
+-- Grants of cache. The build revokes everything else.
 
 grant execute on function bulwark.my_permissions(uuid, text) to authenticated;

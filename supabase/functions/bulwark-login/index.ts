@@ -1,7 +1,7 @@
 /**
- * Function `bulwark-login`: `POST /bulwark-login` with `{ email, password }` signs in with Supabase Auth, and answers
- * as Auth does. The caller is charged before anything is read, then the address and the account,
- * whether that exists or not; whatever Auth refuses is the same 401.
+ * Function `bulwark-login`: `POST /bulwark-login` with `{ email, password }` signs in with Supabase Auth
+ * and returns Auth's answer. The caller is charged before the body is read, then the address and the
+ * account, which need not exist. Every refusal of Auth is the same 401.
  */
 import { z } from "zod";
 import { readRateLimitEnv } from "../_bulwark/foundation/env.ts";
@@ -16,7 +16,7 @@ import { router } from "../_bulwark/foundation/router.ts";
 import { serviceClient } from "../_bulwark/foundation/service.ts";
 
 const credentials = z.strictObject({
-  // Which addresses there are is Auth's to judge.
+  // Auth validates the address.
   email: text.min(1).max(320),
   password: z.string().min(1).max(1024),
   captcha_token: z.string().max(8192).optional(),

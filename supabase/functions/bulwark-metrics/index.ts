@@ -1,7 +1,7 @@
 /**
- * Function `bulwark-metrics`: `GET /bulwark-metrics` answers with all metrics as Prometheus or OpenMetrics text, or
- * with `?format=json` (or that in Accept) with what the console shows. For whoever holds
- * system:monitor for the whole installation, for a scraper with its token, and for the secret key.
+ * Function `bulwark-metrics`: `GET /bulwark-metrics` returns all metrics as Prometheus or OpenMetrics
+ * text, or with `?format=json` (or that in Accept) the console's overview. Access: system:monitor for
+ * the whole installation, the scraper's token, or the secret key.
  */
 import { openCache } from "../_bulwark/cache/mod.ts";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
@@ -26,7 +26,7 @@ import { serviceClient } from "../_bulwark/foundation/service.ts";
 const env = readMetricsFunctionEnv();
 const limit = openLimits(readRateLimitEnv());
 const tokens = [env.scrapeToken, env.secretKey];
-/** Guesses at the scraper's token are charged like any other request. */
+/** Wrong tokens are charged like any other request, which limits guessing. */
 const rule = (request: Request) => carriesSecret(request, tokens) ? null : "api_default";
 const cache = openCache(readCacheEnv(), cacheObserver);
 

@@ -1,21 +1,21 @@
--- Rate limits: the rules, and the buckets that they fill. A bucket is a token bucket with
--- continuous refill, kept as one moment: when it will be full again (the theoretical arrival time
--- of the generic cell rate algorithm). What a call costs moves that moment on; what would move it
--- further away than the whole bucket takes to fill is refused.
--- Protects against callers who race (the decision is one statement under the row's lock, on the
--- database's clock), against clocks that jump back, and against whoever reads a bucket: addresses
+-- Rate limits: rules and token buckets. A bucket refills continuously and is stored as the time at
+-- which it is full again (the theoretical arrival time of the generic cell rate algorithm). A call
+-- adds its cost to that time; it is refused if the time would exceed a whole refill from now.
+-- Protects against concurrent callers (one statement decides under the row's lock, on the
+-- database's clock), against clocks that jump back, and against readers of the buckets: addresses
 -- and accounts are hashed with a salt of this installation.
 -- SECURITY DEFINER: set_rate_limit, clear_rate_limit, because no client writes rules.
 
 create type bulwark.rate_limit_subject as enum ('caller', 'user_or_key', 'address_and_account');
 comment on type bulwark.rate_limit_subject is
-  'Whose bucket a call is charged to: the caller''s (user, else API key, else address), the user''s
-   or API key''s, or both that of the address and that of the account it is about.';
+  'Which bucket a call is charged to: caller is the user''s, else the API key''s, else the
+   address''s; user_or_key the user''s or API key''s; address_and_account both the address''s and
+   the account''s.';
 create type bulwark.rate_limit_failure as enum ('open', 'closed');
 comment on type bulwark.rate_limit_failure is
-  'What becomes of a call that cannot be decided: let through, or refused.';
+  'Whether a call that cannot be decided is admitted (open) or refused (closed).';
 
--- One sequence for rules and overrides: each has buckets of its own.
+-- One sequence for rules and overrides: each has its own buckets.
 create sequence bulwark_private.rate_limit_scopes as integer;
 
 create table bulwark.rate_limit_rules (
@@ -28,7 +28,7 @@ create table bulwark.rate_limit_rules (
   description text not null,
   -- squawk-ignore prefer-bigint-over-int
   scope integer not null default nextval('bulwark_private.rate_limit_scopes') unique,
-  -- Rounded up to the microsecond, so that never more than the rule says is let through.
+  -- Rounded up to the microsecond, so that the rule is never exceeded.
   emission_us bigint not null
     generated always as ((window_seconds * 1000000 + capacity - 1) / capacity) stored,
   tolerance_us bigint not null generated always as (
@@ -39,21 +39,21 @@ create table bulwark.rate_limit_rules (
   constraint rate_limit_rules_window check (window_seconds between 1 and 2678400)
 );
 comment on table bulwark.rate_limit_rules is
-  'Token buckets: capacity calls at once, refilled evenly over the window. A host application adds
-   rows of its own.';
+  'Token buckets: capacity calls at once, refilled evenly over the window. Applications may add
+   rows.';
 comment on column bulwark.rate_limit_rules.raises is
-  'The security event that a refusal under this rule is, if it is one.';
+  'Type of the security event that a refusal under this rule raises; null: none.';
 comment on column bulwark.rate_limit_rules.scope is
-  'What tells its buckets from those of other rules and overrides.';
+  'Id of the buckets of this rule; overrides have other ids.';
 comment on column bulwark.rate_limit_rules.emission_us is
-  'How long one token takes to be refilled, in microseconds.';
+  'Microseconds in which one token is refilled.';
 comment on column bulwark.rate_limit_rules.tolerance_us is
-  'How far ahead a bucket may be full again for one more call to be admitted, in microseconds.';
+  'Microseconds until a bucket is full again, at most, for one more call to be admitted.';
 create index rate_limit_rules_raises_idx on bulwark.rate_limit_rules (raises);
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.overrides', '10000',
-    'How many numbers of their own set_rate_limit sets for organizations and API keys at most');
+    'Maximum number of overrides for organizations and API keys');
 
 create table bulwark.rate_limit_overrides (
   id uuid primary key default gen_random_uuid(),
@@ -73,22 +73,22 @@ create table bulwark.rate_limit_overrides (
     (rule, organization_id, api_key_id)
 );
 comment on table bulwark.rate_limit_overrides is
-  'Other numbers for one organization or one API key. What is charged under an override has buckets
-   of its own. An API key''s own override comes before its organization''s.';
+  'Limits for one organization or one API key, with their own buckets. An API key''s override comes
+   before its organization''s.';
 create index rate_limit_overrides_organization_id_idx
   on bulwark.rate_limit_overrides (organization_id);
--- Every decision asks for an override of its key: among those of a million others, too.
+-- Every decision looks up an override of its key.
 create index rate_limit_overrides_api_key_id_idx on bulwark.rate_limit_overrides (api_key_id);
 
--- Unlogged: a crash forgives everybody, which costs one bucket each; blocks are logged. Room on
--- each page, so that a charge is a heap-only update and touches no index. What was charged is kept
--- beside the moment: the statement that charges can then answer without asking for the rule again.
+-- Unlogged: a crash refills all buckets, once; blocks are logged. The fill factor leaves room for
+-- heap-only updates, so that a charge touches no index. The rule's numbers are copied into the row,
+-- so that the charging statement can return them without reading the rule again.
 create unlogged table bulwark_private.rate_limits (
   id uuid not null,
   full_at bigint not null,
   limit_at bigint,
   emission_us bigint not null,
-  -- Narrow, because there are a million rows: none of these can be large.
+  -- Narrow types, because there may be a million rows.
   -- squawk-ignore prefer-bigint-over-int
   scope integer not null,
   -- squawk-ignore prefer-bigint-over-int
@@ -101,15 +101,15 @@ create unlogged table bulwark_private.rate_limits (
   fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
 );
 comment on table bulwark_private.rate_limits is
-  'The buckets: when each is full again, and whether the last call on it was admitted. Not audited
-   and not logged: this is what every request writes. A bucket that is full says nothing and is
-   removed by cleanup_old_rate_limits().';
+  'Buckets: when each is full again, and whether its last call was admitted. Not audited and
+   unlogged, because every request writes here. cleanup_old_rate_limits() removes full buckets,
+   which are the same as none.';
 comment on column bulwark_private.rate_limits.id is
-  'A user''s id; of an API key the first 128 bits of SHA-256(kind, id), of every other identifier
+  'A user''s id. For an API key the first 128 bits of SHA-256(kind, id), for any other identifier
    those of SHA-256(salt, kind, name).';
-comment on column bulwark_private.rate_limits.full_at is 'In microseconds since 1970.';
+comment on column bulwark_private.rate_limits.full_at is 'Microseconds since 1970.';
 comment on column bulwark_private.rate_limits.limit_at is
-  'Up to where full_at could be for the last call to be admitted; null: it was refused.';
+  'The latest full_at at which the last call was admitted, in microseconds; null: it was refused.';
 
 create type bulwark_private.rate_limit_terms as (
   scope integer,
@@ -119,15 +119,15 @@ create type bulwark_private.rate_limit_terms as (
   when_store_fails bulwark.rate_limit_failure
 );
 comment on type bulwark_private.rate_limit_terms is
-  'A rule, or its override, as it applies to one call; the columns of a bucket.';
+  'The numbers of a rule or its override, as they apply to one call.';
 
 create table bulwark_private.rate_limit_salt (
   only_row boolean primary key default true check (only_row),
   salt bytea not null default uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 );
 comment on table bulwark_private.rate_limit_salt is
-  'What identifiers are hashed with. It keeps whoever sees buckets, blocks, violations or events
-   from finding addresses and accounts by trying; not whoever reads this table as well.';
+  'Salt of the hashes of identifiers. Without it addresses and accounts cannot be found by trying
+   all of them.';
 insert into bulwark_private.rate_limit_salt default values;
 
 alter table bulwark.rate_limit_rules enable row level security;
@@ -162,7 +162,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.rate_limit_hash(text) is
-  'The key under which an identifier is kept: 128 bits of a salted SHA-256.';
+  'Hash of an identifier: the first 128 bits of a salted SHA-256.';
 
 create function bulwark_private.charge_buckets(
   ids uuid[],
@@ -178,14 +178,13 @@ create function bulwark_private.charge_buckets(
 as $$
 #variable_conflict use_column
 declare
-  -- When the call came, however long it then waits for another one on the same bucket.
+  -- The time of the call, before it may wait for the lock of its bucket.
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
   v_cost constant bigint := terms.emission_us * cost;
   v_limit constant bigint := v_present + terms.emission_us * terms.capacity - v_cost;
 begin
-  -- In order of id, so that two calls on the same buckets wait for each other and never in a
-  -- circle. A moment further away than a whole bucket was written by a clock that has jumped back
-  -- since, or under a larger window: such a bucket is empty, no more.
+  -- Rows are locked in order of id, so that calls never deadlock. A full_at beyond a whole refill
+  -- comes from a clock that has jumped back or from a larger window: such a bucket counts as empty.
   return query
     insert into bulwark_private.rate_limits as b (
       id, scope, full_at, limit_at, emission_us, capacity, window_seconds, when_store_fails
@@ -209,8 +208,9 @@ $$;
 comment on function bulwark_private.charge_buckets(
   uuid[], bulwark_private.rate_limit_terms, integer
 ) is
-  'Charges buckets, each if it can pay, in one statement. The rows stay locked until the transaction
-   ends. cost is 1 to the capacity, and no id comes twice.';
+  'Charges each bucket that has enough tokens, in one statement. The rows stay locked until the
+   transaction ends. cost is 1 to the capacity; ids must be distinct. full_at and present are in
+   microseconds since 1970.';
 
 create function bulwark_private.require_rate_limit_rule(rule text)
   returns void
@@ -275,7 +275,7 @@ begin
       and o.api_key_id is not distinct from set_rate_limit.api_key_id
   ) and (select count(*) from bulwark.rate_limit_overrides)
     >= (bulwark_private.setting('rate_limits.overrides'))::integer then
-    raise exception 'Cannot set the rate limit: there are as many of their own as there may be'
+    raise exception 'Cannot set the rate limit: the maximum number of overrides is reached'
       using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_OVERRIDES',
             hint = 'Clear one first; the limit is the setting rate_limits.overrides';
   end if;
@@ -290,8 +290,8 @@ begin
 end;
 $$;
 comment on function bulwark.set_rate_limit(text, integer, integer, uuid, uuid) is
-  'Changes a rule''s numbers, or with an organization or an API key theirs alone (system:admin): an
-   organization does not raise its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
+  'Changes a rule, or its override for an organization or an API key. Needs system:admin, so that
+   no organization raises its own limits. Errors: RATE_LIMIT_UNKNOWN_RULE,
    RATE_LIMIT_INVALID_LIMIT, RATE_LIMIT_TOO_MANY_OVERRIDES, RBAC_UNKNOWN_ORGANIZATION,
    RBAC_PERMISSION_DENIED.';
 
@@ -319,18 +319,18 @@ begin
 end;
 $$;
 comment on function bulwark.clear_rate_limit(text, uuid, uuid) is
-  'Removes what set_rate_limit set for an organization or an API key (system:admin). Errors:
+  'Removes the override of an organization or an API key. Needs system:admin. Errors:
    RATE_LIMIT_UNKNOWN_OVERRIDE, RBAC_PERMISSION_DENIED.';
 
 insert into bulwark.rate_limit_rules
   (name, capacity, window_seconds, identified_by, when_store_fails, raises, description)
 values
-  ('api_default', 60, 60, 'caller', 'open', null, 'Whatever has no rule of its own'),
-  ('api_strict', 10, 60, 'caller', 'closed', null, 'What is costly or delicate'),
-  ('api_relaxed', 120, 60, 'caller', 'open', null, 'What is cheap and frequent'),
+  ('api_default', 60, 60, 'caller', 'open', null, 'Requests without another rule'),
+  ('api_strict', 10, 60, 'caller', 'closed', null, 'Expensive or sensitive operations'),
+  ('api_relaxed', 120, 60, 'caller', 'open', null, 'Cheap and frequent operations'),
   ('auth_login', 5, 900, 'address_and_account', 'closed', 'brute_force', 'Sign-ins'),
   ('password_reset', 3, 3600, 'address_and_account', 'closed', 'brute_force', 'Password resets'),
-  ('export', 10, 3600, 'user_or_key', 'closed', null, 'Data leaving in bulk'),
+  ('export', 10, 3600, 'user_or_key', 'closed', null, 'Bulk exports'),
   ('symbi_assessment', 30, 60, 'user_or_key', 'open', null, 'SYMBI assessments');
 
 select bulwark.enable_audit(
@@ -345,5 +345,5 @@ select bulwark.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- A handful of rows, read by every call: the planner shall know that they are one page.
+-- Every call reads these few rows: the planner must know that they fit on one page.
 analyze bulwark.rate_limit_rules, bulwark_private.rate_limit_salt;

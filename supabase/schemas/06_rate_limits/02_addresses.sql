@@ -1,16 +1,16 @@
--- Where a request comes from, and the lists of networks that are always or never let through.
--- Protects against an address that the caller made up: of X-Forwarded-For only what trusted proxies
--- wrote counts, and whoever owns an IPv6 /64 is one.
+-- The address of a request, and the networks that are listed as allowed or blocked.
+-- Protects against forged addresses: only entries that trusted proxies wrote to the header count.
+-- An IPv6 /64 counts as one client.
 -- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.address_header', 'null',
-    'The header to which a trusted proxy writes the client''s address; null: none is trusted'),
+    'Header to which the trusted proxies write the client''s address; null: none is trusted'),
   ('rate_limits.address_hops', '1',
-    'How many trusted proxies append to that header: the address is so many entries from its end'),
-  ('rate_limits.listed_networks', '10000', 'How many networks are listed by hand at most');
+    'Number of trusted proxies that append to that header; the address is counted from its end'),
+  ('rate_limits.listed_networks', '10000', 'Maximum number of listed networks');
 
--- What cannot be read would fail each request: it is refused where it is written down.
+-- A malformed setting would fail every request, so it cannot be stored.
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
   add constraint settings_rate_limits_addresses check (
@@ -36,7 +36,7 @@ create table bulwark.rate_limit_networks (
   constraint rate_limit_networks_reason_length check (length(btrim(reason)) between 1 and 500)
 );
 comment on table bulwark.rate_limit_networks is
-  'Networks that were listed by hand. Where two overlap, allow comes before block.';
+  'Networks listed by administrators. Where two overlap, allow takes precedence.';
 create index rate_limit_networks_network_idx
   on bulwark.rate_limit_networks using gist (network inet_ops);
 alter table bulwark.rate_limit_networks enable row level security;
@@ -56,7 +56,7 @@ declare
   v_address text := btrim(left(address, 100));
   v_inet inet;
 begin
-  -- Some proxies add the port.
+  -- Some proxies append the port.
   v_address := coalesce(
     substring(v_address from '^\[([^\]]*)\](?::\d{1,5})?$'),
     substring(v_address from '^([\d.]+):\d{1,5}$'),
@@ -76,7 +76,7 @@ begin
     when invalid_text_representation then
       return null;
   end;
-  -- An IPv4 address in IPv6 clothes is the same client.
+  -- An IPv4-mapped IPv6 address is the same client.
   if v_inet <<= '::ffff:0:0/96' then
     return host('0.0.0.0'::inet + (v_inet - '::ffff:0.0.0.0'::inet));
   end if;
@@ -84,7 +84,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.client_network(text) is
-  'An address as it is limited: IPv4 as it is, IPv6 by its /64, null for anything else.';
+  'The network by which an address is limited: IPv4 as it is, IPv6 by its /64; null: no address.';
 
 create function bulwark_private.forwarded_address(headers jsonb, header text, hops integer)
   returns text
@@ -97,8 +97,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.forwarded_address(jsonb, text, integer) is
-  'What the outermost of so many trusted proxies wrote to the header; null where none is trusted.
-   What stands further left in the header is the client''s own claim.';
+  'The entry that the outermost trusted proxy wrote to the header; null if no header is trusted.
+   Entries further left are claims of the client.';
 
 create function bulwark_private.client_address(headers jsonb)
   returns text
@@ -114,8 +114,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.client_address(jsonb) is
-  'The network a request comes from, by the header and the number of proxies that are trusted; null
-   where none is, or where what they wrote is no address.';
+  'The network of a request, by the trusted header and number of proxies; null if none is trusted or
+   the entry is no address.';
 
 create function bulwark.list_network(
   network text,
@@ -141,24 +141,24 @@ begin
     when invalid_text_representation then
       v_network := null;
   end;
-  -- Callers are told apart by the /64 of IPv6, so a narrower network would be nobody's.
+  -- IPv6 callers are known by their /64, so a narrower network would match nobody.
   if v_network is null
     or masklen(v_network) not between (case family(v_network) when 4 then 8 else 16 end)
       and (case family(v_network) when 4 then 32 else 64 end) then
-    raise exception 'Cannot list the network: it is none, or no /8 to /32 (IPv6: /16 to /64)'
+    raise exception 'Cannot list the network: it is not a /8 to /32 (IPv6: /16 to /64)'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_NETWORK',
             hint = 'An IPv4 address, or a network such as 203.0.113.0/24 without host bits';
   end if;
   if verdict is null or coalesce(length(btrim(reason)), 0) not between 1 and 500
     or expires_at <= now() then
-    raise exception 'Cannot list the network: it takes a verdict, a reason and no end in the past'
+    raise exception 'Cannot list the network: it needs a verdict, a reason and no end in the past'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_LISTING';
   end if;
   perform bulwark_private.lock_count('rate_limit_networks', null);
   if not exists (select from bulwark.rate_limit_networks n where n.network = v_network)
     and (select count(*) from bulwark.rate_limit_networks)
       >= (bulwark_private.setting('rate_limits.listed_networks'))::integer then
-    raise exception 'Cannot list the network: there are as many as there may be'
+    raise exception 'Cannot list the network: the maximum number is reached'
       using errcode = 'PT409', detail = 'RATE_LIMIT_TOO_MANY_NETWORKS',
             hint = 'List a wider one; the limit is the setting rate_limits.listed_networks';
   end if;
@@ -172,9 +172,9 @@ begin
 end;
 $$;
 comment on function bulwark.list_network(text, bulwark.network_verdict, text, timestamptz) is
-  'Puts a network on the list of those that are allowed or blocked (system:admin), effective on the
-   next request. Errors: RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING,
-   RATE_LIMIT_TOO_MANY_NETWORKS, RBAC_PERMISSION_DENIED.';
+  'Lists a network as allowed or blocked, from the next request on. Needs system:admin. Errors:
+   RATE_LIMIT_INVALID_NETWORK, RATE_LIMIT_INVALID_LISTING, RATE_LIMIT_TOO_MANY_NETWORKS,
+   RBAC_PERMISSION_DENIED.';
 
 create function bulwark.unlist_network(network text)
   returns void
@@ -197,7 +197,7 @@ begin
 end;
 $$;
 comment on function bulwark.unlist_network(text) is
-  'Takes a network off the list, as it is written there (system:admin). Errors:
+  'Removes a network from the list; it must be written as listed. Needs system:admin. Errors:
    RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
 
 select bulwark.enable_audit(

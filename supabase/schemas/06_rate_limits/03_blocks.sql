@@ -1,18 +1,17 @@
--- Blocks: whoever goes on after being refused is shut out, for longer each time.
--- Protects against callers whom a refusal does not stop, and against locking a victim out: what is
--- blocked is an address, an API key, or an account together with one address; an account by itself
--- is slowed down and never blocked. Blocks and violations are logged, so that no crash forgives
--- them.
+-- Blocks: callers who continue after being refused are blocked, for longer each time.
+-- Protects against callers who ignore refusals, and against locking a victim out: a block applies
+-- to an address, an API key, or an account from one address. An account alone is slowed down and
+-- never blocked. Blocks and violations are in logged tables and survive a crash.
 -- SECURITY DEFINER: lift_rate_limit_block, because no client writes blocks.
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.denials_before_block', '20',
-    'How many refusals within their window lead to a block'),
+    'Number of refusals within the window that cause a block'),
   ('rate_limits.denials_window_seconds', '600', 'The window in which refusals are counted'),
   ('rate_limits.block_minutes', '[1, 5, 15, 60, 1440]',
-    'How long the first, second, ... block lasts'),
+    'Duration of the first, second, ... block'),
   ('rate_limits.block_memory_hours', '24',
-    'How long after its end a block still makes the next one longer');
+    'Hours after its end in which a block makes the next one longer');
 
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -46,11 +45,11 @@ create table bulwark.rate_limit_blocks (
   constraint rate_limit_blocks_step check (step > 0)
 );
 comment on table bulwark.rate_limit_blocks is
-  'Who is shut out and until when: an address, an API key, or a pair of an address and an account.';
+  'Blocked callers: an address, an API key, or a pair of an address and an account.';
 comment on column bulwark.rate_limit_blocks.identifier is
-  'The salted hash of what is blocked: see bulwark_private.rate_limit_hash.';
-comment on column bulwark.rate_limit_blocks.rule is 'The rule under which the last refusal was.';
-comment on column bulwark.rate_limit_blocks.step is 'How manieth block in a row it is.';
+  'Salted hash of the blocked identifier: see bulwark_private.rate_limit_hash.';
+comment on column bulwark.rate_limit_blocks.rule is 'The rule of the last refusal.';
+comment on column bulwark.rate_limit_blocks.step is 'Position among consecutive blocks, from 1.';
 create index rate_limit_blocks_identifier_idx on bulwark.rate_limit_blocks (identifier, expires_at)
   where lifted_at is null;
 create index rate_limit_blocks_expires_at_idx on bulwark.rate_limit_blocks (expires_at);
@@ -67,8 +66,8 @@ create table bulwark_private.rate_limit_violations (
   occurred_at timestamptz not null default clock_timestamp()
 );
 comment on table bulwark_private.rate_limit_violations is
-  'Who began to be refused, and (block_id) was blocked for going on. Not every refusal: those in
-   between are counted in a bucket. Not audited: each row comes with an entry of its own.';
+  'The first refusal of a caller in a row, and (block_id) the one that caused a block. Refusals in
+   between are only counted. Not audited: each row is written with an audit entry.';
 create index rate_limit_violations_occurred_at_idx
   on bulwark_private.rate_limit_violations (occurred_at);
 
@@ -99,10 +98,10 @@ as $$
   where i.kind in ('user', 'account', 'password', 'second_factor') and address is not null;
 $$;
 comment on function bulwark_private.blockable(text[], text[], text) is
-  'What a call with these identifiers can be blocked by: its address, its API key, and each account
-   together with the address.';
+  'The identifiers for which such a call can be blocked: its address, its API key, and each account
+   paired with the address.';
 
-create function bulwark_private.rate_limit_standing(
+create function bulwark_private.rate_limit_status(
   kinds text[],
   names text[],
   address text,
@@ -116,7 +115,7 @@ create function bulwark_private.rate_limit_standing(
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
 as $$
 begin
-  -- Most of the time nobody is listed and nobody is blocked: then nothing has to be hashed.
+  -- Fast path: without lists and blocks nothing has to be hashed.
   if not exists (select from bulwark.rate_limit_networks)
     and not exists (
       select from bulwark.rate_limit_blocks b where b.expires_at > now() and b.lifted_at is null
@@ -124,8 +123,8 @@ begin
     listed := false;
     return;
   end if;
-  -- A blocked address is blocked for every rule, also for those that ask about the user only. What
-  -- comes from a network that is always allowed can be blocked for its API key alone.
+  -- A blocked address is blocked for every rule, also for rules that charge only the user. From an
+  -- allowed network only an API key can be blocked.
   select
     coalesce(n.allowed, false),
     greatest(
@@ -165,10 +164,10 @@ begin
   ) n;
 end;
 $$;
-comment on function bulwark_private.rate_limit_standing(text[], text[], text) is
-  'Whether the address is on the list of those that are always allowed, and until when the caller is
-   blocked: by the list, or by a block on the address, the API key, or the account with the address.
-   Null: not at all.';
+comment on function bulwark_private.rate_limit_status(text[], text[], text) is
+  'Whether the address is in an allowed network, and until when the caller is blocked (null: not
+   blocked): by a listed network, or by a block of the address, the API key, or the account from
+   this address.';
 
 create function bulwark_private.add_rate_limit_block(
   rule text,
@@ -217,7 +216,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.add_rate_limit_block(text, text, uuid, uuid, uuid, uuid) is
-  'Blocks, for longer than the time before; from the second block on that is a security event.';
+  'Adds a block, longer than the previous one. From the second on it raises a security event.';
 
 create function bulwark_private.note_denial(
   rule text,
@@ -245,7 +244,7 @@ declare
   v_window constant integer :=
     (bulwark_private.setting('rate_limits.denials_window_seconds'))::integer;
   v_times constant integer := least(times, v_denials);
-  -- Scope 0: the counts of refusals, which are buckets, too.
+  -- Scope 0: refusals are counted in buckets too.
   v_terms constant bulwark_private.rate_limit_terms := row(
     0, ceil(v_window * 1000000::float8 / v_denials), v_denials, v_window, 'closed'
   );
@@ -276,7 +275,7 @@ begin
     continue when v_denied.admitted and not v_denied.first;
     v_block := null;
     if not v_denied.admitted then
-      -- Counting begins anew: whoever goes on after the block works for the next one.
+      -- Counting starts again, so that further refusals lead to the next block.
       delete from bulwark_private.rate_limits b
       where b.id = v_denied.bucket and b.scope = v_terms.scope;
       if v_denied.kind in ('address', 'api_key', 'pair') then
@@ -314,9 +313,8 @@ $$;
 comment on function bulwark_private.note_denial(
   text, text[], text[], text, uuid, uuid, uuid, integer
 ) is
-  'Counts a refusal, or several at once, against the identifiers that were refused, notes who begins
-   to be refused and blocks who goes on; returns until when, or null. Each count is a bucket of its
-   own.';
+  'Counts refusals of identifiers, records the first one in a row, and blocks after too many.
+   Returns until when, or null. Each identifier has its own count.';
 
 create function bulwark.lift_rate_limit_block(block_id uuid)
   returns bulwark.rate_limit_blocks
@@ -341,7 +339,7 @@ begin
 end;
 $$;
 comment on function bulwark.lift_rate_limit_block(uuid) is
-  'Ends a block, effective on the next request; it then makes no later one longer (system:admin).
+  'Ends a block from the next request on; it no longer makes later ones longer. Needs system:admin.
    Errors: RATE_LIMIT_UNKNOWN_BLOCK, RBAC_PERMISSION_DENIED.';
 
 select bulwark.enable_audit(

@@ -1,7 +1,7 @@
--- Decisions: whether a call may go on, for functions that ask and for the Data API itself.
--- Protects against callers who choose their own bucket: only the service role asks, with
--- identifiers that it has verified. Several buckets are charged all or none: what is refused for
--- its address takes nothing from the account it is about.
+-- Decisions: whether a call is admitted, for edge functions and for the Data API.
+-- Protects against callers who choose their own bucket: only the service role may ask, with
+-- identifiers that it has verified. All buckets of a call are charged, or none: a call that is
+-- refused for its address costs the account nothing.
 -- SECURITY DEFINER: check_rate_limit, because not even the service role reads or writes buckets.
 
 create type bulwark.rate_limit_decision as (
@@ -17,9 +17,9 @@ create type bulwark.rate_limit_decision as (
   admitted integer
 );
 comment on type bulwark.rate_limit_decision is
-  'A decision: reason is rate or block where it is no; reset is when the bucket is full again, retry
-   after when the same call would be let through (null where it was). Of calls that are asked about
-   at once the first so many are admitted; allowed means all of them.';
+  'A decision: reason (rate or block) if it is refused; reset_seconds until the bucket is full
+   again; retry_after_seconds until the same call would be admitted (null if it was); admitted is
+   how many calls of a batch are admitted. allowed means all of them.';
 
 create table bulwark_private.known_networks (
   owner uuid not null,
@@ -29,8 +29,8 @@ create table bulwark_private.known_networks (
   constraint known_networks_pkey primary key (owner, network)
 );
 comment on table bulwark_private.known_networks is
-  'From which networks an account has signed in or an API key was used: accounts and networks
-   hashed, keys by their id. Not audited: it follows from sign-ins that are.';
+  'Networks from which an account has signed in or an API key was used. Accounts and networks are
+   hashed, keys have their id. Not audited: the sign-ins are.';
 create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
 alter table bulwark_private.known_networks enable row level security;
 
@@ -48,8 +48,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.api_key_bucket(uuid) is
-  'What the buckets of an API key are called. A key is no person, so no salt hides it; the hash
-   tells it from a user of the same id.';
+  'The id of an API key''s buckets. Hashed to differ from a user with the same id; not salted,
+   because a key is no personal data.';
 
 create function bulwark_private.charge_ahead(
   ids uuid[],
@@ -67,7 +67,7 @@ declare
   v_fit bigint;
   v_present constant bigint := date_part('epoch', clock_timestamp()) * 1000000;
 begin
-  -- The rows have to be there to be locked; in order of id, as charge_buckets locks them.
+  -- Rows must exist to be locked; in order of id, as charge_buckets locks them.
   insert into bulwark_private.rate_limits
     (id, scope, full_at, emission_us, capacity, window_seconds, when_store_fails)
   select
@@ -89,7 +89,7 @@ begin
     order by b.id
     for update
   ) l;
-  -- The last call that fits is left to the caller, and so is the first that does not.
+  -- The caller decides the last call that fits, and the first that does not.
   v_fit := least(greatest(v_fit, 0), calls - 1);
   if v_fit > 0 then
     perform bulwark_private.charge_buckets(ids, terms, (cost * v_fit)::integer);
@@ -100,8 +100,8 @@ $$;
 comment on function bulwark_private.charge_ahead(
   uuid[], bulwark_private.rate_limit_terms, integer, integer
 ) is
-  'Of calls that are alike charges as many as all buckets can pay, but for the last one; returns how
-   many. The rows stay locked until the transaction ends.';
+  'Charges a batch of equal calls as far as all buckets have tokens, except for the last call;
+   returns how many. The rows stay locked until the transaction ends.';
 
 create function bulwark_private.decide_rate_limit(
   rule text,
@@ -129,7 +129,7 @@ declare
   v_denied uuid[];
   v_full_at bigint;
   v_present bigint;
-  v_standing record;
+  v_status record;
   v_terms bulwark_private.rate_limit_terms;
   v_waits bigint;
   v_until timestamptz;
@@ -165,18 +165,18 @@ begin
   );
 
   if v_address is not null or 'api_key' = any (kinds) then
-    v_standing := bulwark_private.rate_limit_standing(kinds, names, v_address);
-    if v_standing.blocked_until is not null then
+    v_status := bulwark_private.rate_limit_status(kinds, names, v_address);
+    if v_status.blocked_until is not null then
       v_decision.allowed := false;
       v_decision.admitted := 0;
       v_decision.reason := 'block';
       v_decision.remaining := 0;
       v_decision.reset_seconds :=
-        greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())));
+        greatest(1, ceil(date_part('epoch', v_status.blocked_until - clock_timestamp())));
       v_decision.retry_after_seconds := v_decision.reset_seconds;
       return v_decision;
     end if;
-    if v_standing.listed then
+    if v_status.listed then
       select coalesce(array_agg(i.kind), '{}'), coalesce(array_agg(i.name), '{}')
       into kinds, names
       from unnest(kinds, names) as i (kind, name)
@@ -211,7 +211,7 @@ begin
   into v_full_at, v_waits, v_admitted, v_denied, v_present
   from bulwark_private.charge_buckets(v_buckets, v_terms, cost) c;
   if v_denied is not null and v_admitted is not null then
-    -- Nobody has seen these charges: the rows are locked until this transaction ends.
+    -- No other transaction has seen these charges: the rows are still locked.
     update bulwark_private.rate_limits b
     set full_at = b.full_at - v_terms.emission_us * cost
     where b.id = any (v_admitted) and b.scope = v_terms.scope;
@@ -223,7 +223,7 @@ begin
   if v_denied is null then
     v_decision.admitted := v_ahead + 1;
     if v_decision.admitted < calls then
-      -- A token came back while the calls before it were charged.
+      -- A token was refilled while the calls before were charged.
       v_decision.allowed := false;
       v_decision.reason := 'rate';
       v_decision.retry_after_seconds := 1;
@@ -258,8 +258,8 @@ $$;
 comment on function bulwark_private.decide_rate_limit(
   text, text[], text[], text, integer, uuid, uuid, uuid, integer
 ) is
-  'Decides one call, or several that are alike: lists, blocks, then the buckets of all identifiers,
-   all or none; each refusal is counted, and returned, never raised.
+  'Decides a call, or a batch of equal calls: listed networks, blocks, then the buckets of all
+   identifiers. Refusals are counted and returned, not raised.
    Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
 
 create function bulwark_private.rate_limit_identifiers(
@@ -296,7 +296,7 @@ begin
     kinds := '{}';
     names := '{}';
   end if;
-  -- Whoever cannot be told apart shares one bucket.
+  -- Callers without an identifier share one bucket.
   if kinds = '{}' or (subject = 'address_and_account' and address is null) then
     kinds := kinds || '{shared}';
     names := names || '{nobody}';
@@ -306,8 +306,7 @@ $$;
 comment on function bulwark_private.rate_limit_identifiers(
   bulwark.rate_limit_subject, uuid, uuid, text, text
 ) is
-  'Whose buckets a call is charged to. Without an address that can be trusted: one that everybody
-   shares.';
+  'The identifiers to which a call is charged. Calls without a trusted address share one bucket.';
 
 create function bulwark.check_rate_limit(
   rule text,
@@ -324,7 +323,7 @@ create function bulwark.check_rate_limit(
   volatile
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '1s'     -- a bucket may be held for as long as a request to the Data API takes
+  set lock_timeout = '1s'     -- a slow request to the Data API may hold a bucket's lock for long
 as $$
 #variable_conflict use_variable
 declare
@@ -342,18 +341,17 @@ begin
     raise exception 'Cannot limit: 1 to 1000 calls are decided at once'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
   end if;
-  -- A bucket that is new is seen by nobody until this transaction ends. Its lock is: so that
-  -- check_rate_limits passes the bucket by and does not wait for it.
+  -- Other transactions do not see a new bucket before this one commits, but they see this lock:
+  -- check_rate_limits then skips the bucket instead of waiting.
   if user_id is not null then
     perform pg_advisory_xact_lock(hashtext(rule), hashtext(user_id::text));
   end if;
-  -- What nearly every call is: a user or an API key, one token, no override, no block. It is
-  -- decided here, in one statement that writes only where it admits; whatever else there is takes
-  -- the long way below.
+  -- Fast path of most calls: a user or an API key, one token, no override, no block. One statement
+  -- decides it and writes only if it admits. All other calls continue below.
   if v_bucket is not null and cost = 1 and calls = 1 then
     if v_address is not null or user_id is null then
       v_until := (
-        bulwark_private.rate_limit_standing(
+        bulwark_private.rate_limit_status(
           case when user_id is null then '{api_key}' else '{user}' end::text[],
           array[coalesce(user_id, api_key_id)::text], v_address
         )
@@ -408,12 +406,11 @@ $$;
 comment on function bulwark.check_rate_limit(
   text, uuid, uuid, text, text, uuid, integer, integer
 ) is
-  'Decides whether a call may go on and charges it, in a transaction of its own (service role only).
-   The caller has verified what it passes: user, API key, organization (whose override applies), the
-   address as a trusted proxy wrote it, the account that is being tried. Of several calls that are
-   alike as many are admitted as the bucket can pay, and the rest is refused. A refusal is a row
-   like any other. A bucket that another transaction holds is waited for a second, and then it is an
-   error (55P03). Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
+  'Decides a call and charges it (service role only). Pass only verified values: user, API key,
+   organization (whose override applies), the address as a trusted proxy wrote it, the account that
+   a sign-in is for. Of a batch of equal calls as many are admitted as the bucket has tokens for. A
+   refusal is returned, not raised. If another transaction holds the bucket for more than a second,
+   the call fails with 55P03. Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
    RATE_LIMIT_INVALID_CALLS.';
 
 create function bulwark_private.note_key_network(
@@ -454,5 +451,4 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_key_network(uuid, uuid, text) is
-  'Remembers from where an API key is used; from the second network on a new one is a security
-   event.';
+  'Records the networks of an API key. Each new one after the first raises a security event.';

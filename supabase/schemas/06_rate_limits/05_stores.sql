@@ -1,6 +1,5 @@
--- Stores outside the database: what they ask of it. Buckets may be kept elsewhere; rules, blocks,
--- lists and what is noted of refusals stay here.
--- Protects against a store that forgets who is blocked: it asks, and tells of what it refused.
+-- Functions for bucket stores outside the database. Rules, blocks, lists and violations stay here.
+-- Protects against a store that does not know blocks: it asks for them and reports its refusals.
 -- SECURITY DEFINER: rate_limit_rule, rate_limit_block_of and record_rate_limit_denial, because not
 --   even the service role reads the salt or writes blocks; rate_limit_caller, because no client
 --   reads sessions or keys.
@@ -25,8 +24,8 @@ begin
 end;
 $$;
 comment on function bulwark.rate_limit_caller() is
-  'Whose request this is, for a function that limits it: the person in a session that lives, or the
-   API key that is in force. Whoever is served is who is charged.';
+  'The caller of this request, for a function that limits it: the user of a live session, or an
+   active API key.';
 
 create function bulwark.rate_limit_rule(
   rule text,
@@ -43,7 +42,7 @@ create function bulwark.rate_limit_rule(
   language plpgsql
   stable
   rows 1
-  security definer            -- definer for the same reach as its siblings
+  security definer            -- definer because not even the service role reads overrides
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -67,8 +66,8 @@ begin
 end;
 $$;
 comment on function bulwark.rate_limit_rule(text, uuid, uuid) is
-  'A rule as it applies there, for a store outside the database and for when the database is away
-   (service role only). Errors: RATE_LIMIT_UNKNOWN_RULE.';
+  'A rule with the override that applies, for a store outside the database (service role only).
+   Errors: RATE_LIMIT_UNKNOWN_RULE.';
 
 create function bulwark.rate_limit_block_of(
   rule text,
@@ -88,27 +87,26 @@ as $$
 declare
   v_address constant text := bulwark_private.client_network(address);
   v_identifiers record;
-  v_standing record;
+  v_status record;
 begin
   v_identifiers := bulwark_private.rate_limit_identifiers(
     (select r.identified_by from bulwark.rate_limit_rules r where r.name = rule),
     user_id, api_key_id, v_address, left(lower(btrim(account)), 320)
   );
-  v_standing := bulwark_private.rate_limit_standing(
+  v_status := bulwark_private.rate_limit_status(
     v_identifiers.kinds, v_identifiers.names, v_address
   );
-  allowed := v_standing.listed and v_standing.blocked_until is null;
-  -- greatest() alone would make a second of a null.
-  retry_after_seconds := case when v_standing.blocked_until is not null then
-    greatest(1, ceil(date_part('epoch', v_standing.blocked_until - clock_timestamp())))
+  allowed := v_status.listed and v_status.blocked_until is null;
+  -- greatest() ignores nulls and would return 1.
+  retry_after_seconds := case when v_status.blocked_until is not null then
+    greatest(1, ceil(date_part('epoch', v_status.blocked_until - clock_timestamp())))
   end;
   return next;
 end;
 $$;
 comment on function bulwark.rate_limit_block_of(text, uuid, uuid, text, text) is
-  'For a store outside the database (service role only): whether the address is on the list of
-   those that are always allowed, and for how many more seconds the caller is blocked (null: not at
-   all).';
+  'For a store outside the database (service role only): whether the address is in an allowed
+   network, and for how many more seconds the caller is blocked (null: not blocked).';
 
 create function bulwark.record_rate_limit_denial(
   rule text,
@@ -132,7 +130,7 @@ begin
   if coalesce(cardinality(kinds), 0) not between 1 and 4
     or cardinality(kinds) is distinct from cardinality(names)
     or not kinds <@ '{address,user,api_key,account,shared}' or array_position(names, null) > 0 then
-    raise exception 'Cannot record the refusal: 1 to 4 kinds of identifiers, and as many names'
+    raise exception 'Cannot record the refusal: it needs 1 to 4 kinds and as many names'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_IDENTIFIERS';
   end if;
   v_until := bulwark_private.note_denial(
@@ -145,6 +143,6 @@ $$;
 comment on function bulwark.record_rate_limit_denial(
   text, text[], text[], text, uuid, uuid, uuid
 ) is
-  'Counts a refusal that a store outside the database made (service role only); returns for how many
-   seconds that blocks the caller, or null. Errors: RATE_LIMIT_UNKNOWN_RULE,
+  'Counts a refusal by a store outside the database (service role only). Returns for how many
+   seconds it blocks the caller, or null. Errors: RATE_LIMIT_UNKNOWN_RULE,
    RATE_LIMIT_INVALID_IDENTIFIERS.';

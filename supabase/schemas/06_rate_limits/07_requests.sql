@@ -1,17 +1,17 @@
--- Requests to the Data API: what PostgREST runs in front of each (db_pre_request).
--- Protects every table and function of the exposed schemas: whoever is blocked stays out, reads
--- included, and requests that write are charged. What it cannot do: charge reads (their
--- transactions are read-only) and requests that fail (their charge is rolled back with them).
+-- Requests to the Data API: the pre-request hook of PostgREST (db_pre_request).
+-- Protects every table and function of the exposed schemas: requests of blocked callers are
+-- refused, reads included, and writing requests are charged. Limits: reads cannot be charged (their
+-- transactions are read-only), nor failing requests (their charge is rolled back).
 -- SECURITY DEFINER: charge_request, because clients touch neither buckets nor blocks. check_request
---   is none, so that a hook that was there before runs with the rights of the request.
+--   is not, so that the host's own hook runs with the rights of the request.
 
 insert into bulwark.settings (name, value, description) values
   ('rate_limits.request_rules', '{"*": "api_default"}',
-    'Under which rule a request that writes is charged, by its path (/rpc/name); *: every other'),
+    'Rule of a writing request by its path (/rpc/name); *: all other paths'),
   ('rate_limits.request_wait_ms', '1000',
-    'How long a request waits for its bucket while another of the same caller writes'),
+    'How long a request waits for a bucket that another request of its caller holds'),
   ('rate_limits.next_request_check', 'null',
-    'The function that was the pre-request hook before, as schema.name; it runs after this one');
+    'The host''s own pre-request hook, as schema.name; it runs after this one');
 
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -37,7 +37,7 @@ as $$
     'X-RateLimit-Reset, Retry-After';
 $$;
 comment on function bulwark_private.exposed_limit_headers() is
-  'What pages of another origin may read of an answer, beside what PostgREST lets them read.';
+  'The headers that pages of other origins may read, in addition to PostgREST''s.';
 
 create function bulwark_private.refuse_request(decision bulwark.rate_limit_decision)
   returns void
@@ -48,8 +48,8 @@ as $$
 declare
   v_blocked constant boolean := decision.reason = 'block';
 begin
-  -- What SQLSTATE PGRST says becomes the answer, headers included: those that were set before are
-  -- lost with the transaction.
+  -- PostgREST builds the response from SQLSTATE PGRST, headers included. Headers that were set
+  -- before are lost.
   raise exception using
     errcode = 'PGRST',
     message = json_build_object(
@@ -80,7 +80,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.refuse_request(bulwark.rate_limit_decision) is
-  'Answers the request 429 with the headers of the decision, by PostgREST''s own SQLSTATE PGRST.';
+  'Raises SQLSTATE PGRST: PostgREST answers 429 with the headers of the decision.';
 
 create function bulwark_private.announce_request(decision bulwark.rate_limit_decision)
   returns void
@@ -113,7 +113,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
-  'Adds the headers of the decision to those that the answer carries already.';
+  'Adds the headers of the decision to the response.';
 
 create function bulwark_private.charge_request()
   returns text
@@ -135,11 +135,11 @@ declare
   v_rule text;
   v_rules jsonb;
   v_settings jsonb;
-  v_standing record;
+  v_status record;
   v_user uuid;
   v_wait text;
 begin
-  -- One look for all of them: this runs in front of every request.
+  -- One query for all settings, because this runs before every request.
   select jsonb_object_agg(s.name, s.value) into v_settings
   from bulwark.settings s
   where s.name in (
@@ -164,11 +164,10 @@ begin
     v_key := bulwark_private.uuid_or_null(v_claims ->> 'api_key_id');
     v_organization := bulwark_private.uuid_or_null(v_claims ->> 'organization_id');
   elsif v_role <> 'anon' then
-    -- The served caller is charged: the token of an ended session is charged by address.
+    -- Requests with the token of an ended session are charged to their address.
     v_user := bulwark.current_person();
   end if;
-  -- PostgREST hands the path on as it was sent, and decodes it to find what it names: a letter
-  -- written as %63 shall not lead around the rule of a path.
+  -- PostgREST passes the path undecoded: a letter written as %63 must not evade the path's rule.
   if position('%' in v_path) > 0 then
     v_path := convert_from(convert_to(
       regexp_replace(
@@ -179,7 +178,7 @@ begin
   v_rules := v_settings -> 'rate_limits.request_rules';
   v_rule := case
     when v_rules ? v_path then v_rules ->> v_path
-    -- A key has a rule of its own.
+    -- API keys have their own rule.
     when v_key is not null
     then (select k.rate_limit_rule from bulwark.api_keys k where k.id = v_key)
     else v_rules ->> '*'
@@ -191,24 +190,24 @@ begin
       v_identifiers := bulwark_private.rate_limit_identifiers(
         'caller', v_user, v_key, v_address, null
       );
-      v_standing := bulwark_private.rate_limit_standing(
+      v_status := bulwark_private.rate_limit_status(
         v_identifiers.kinds, v_identifiers.names, v_address
       );
-      if v_standing.blocked_until is not null then
+      if v_status.blocked_until is not null then
         perform bulwark_private.refuse_request(
-          bulwark_private.blocked_decision(v_rule, v_standing.blocked_until)
+          bulwark_private.blocked_decision(v_rule, v_status.blocked_until)
         );
       end if;
     end if;
     return v_next;
   end if;
 
-  -- The bucket's row stays locked until the request ends. Others of the same caller wait for it,
-  -- but not for as long as a slow one may take.
+  -- The bucket stays locked until the request ends. Other requests of the caller wait for it, for a
+  -- limited time.
   v_wait := current_setting('lock_timeout');
   perform set_config('lock_timeout', v_settings ->> 'rate_limits.request_wait_ms', true);
   begin
-    -- The lock that check_rate_limit takes for a user; keys and addresses have one alike.
+    -- The same lock as in check_rate_limit, here for keys and addresses too.
     perform pg_advisory_xact_lock(
       hashtext(v_rule), hashtext(coalesce(v_user::text, v_key::text, v_address, ''))
     );
@@ -217,8 +216,8 @@ begin
     );
   exception
     when lock_not_available then
-      -- Whatever the rule does when the store is away: it is there, and the caller's own slow
-      -- request must not let all of the others through uncharged.
+      -- Refused even if the rule fails open: a caller's slow request must not let their other
+      -- requests through uncharged.
       select false, 'rate', r.name, r.capacity, r.window_seconds, 0, 1, 1, r.when_store_fails, 0
       into v_decision
       from bulwark.rate_limit_rules r where r.name = v_rule;
@@ -232,8 +231,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.charge_request() is
-  'The part of check_request that reaches buckets and blocks: refuses the request (429) or sets its
-   headers, and names the hook that comes next.';
+  'The part of check_request that needs buckets and blocks: refuses the request (429) or sets its
+   headers. Returns the name of the next hook, or null.';
 
 create function bulwark_private.blocked_decision(rule text, blocked_until timestamptz)
   returns bulwark.rate_limit_decision
@@ -250,7 +249,7 @@ as $$
   left join bulwark.rate_limit_rules r on r.name = coalesce(rule, 'api_default');
 $$;
 comment on function bulwark_private.blocked_decision(text, timestamptz) is
-  'The refusal of a caller who is blocked, for requests that are not charged.';
+  'The decision for a blocked caller.';
 
 create function bulwark.check_request()
   returns void
@@ -262,29 +261,28 @@ declare
   v_claims jsonb;
   v_next text;
 begin
-  -- The steps, in this order: who is asking (credentials of other kinds than tokens are resolved
-  -- here, in front of everything else), whether they may go on, and what was the hook before.
+  -- The order matters: resolve API keys, decide about the caller, then run the next hook.
   if current_setting('role') = 'api_key'
     or position('"x-api-key"' in current_setting('request.headers', true)) > 0 then
     v_claims := bulwark_private.resolve_api_key();
     if v_claims is not null then
-      -- Here and not in there: a SECURITY DEFINER function cannot set the role.
+      -- Set here, because a SECURITY DEFINER function cannot set the role.
       perform set_config('request.jwt.claims', v_claims::text, true);
       perform set_config('role', 'api_key', true);
     end if;
   end if;
   v_next := bulwark_private.charge_request();
   if v_next is not null then
-    -- The host's function may count on the usual path.
+    -- The host's hook may rely on the usual path.
     perform set_config('search_path', 'public, extensions', true);
     execute format('select %s()', v_next);
   end if;
 end;
 $$;
 comment on function bulwark.check_request() is
-  'PostgREST''s pre-request hook, which install_request_hook puts there. Refuses who is blocked and
-   what is too much with 429, charges requests that write, sets RateLimit headers, and runs the hook
-   that was there before.';
+  'Pre-request hook of PostgREST, see install_request_hook. Refuses blocked callers and requests
+   over the limit with 429, charges writing requests, sets RateLimit headers, and runs the host''s
+   own hook.';
 
 create function bulwark.install_request_hook()
   returns text
@@ -318,7 +316,6 @@ begin
 end;
 $$;
 comment on function bulwark.install_request_hook() is
-  'Puts check_request in front of every request to the Data API. A hook that was there before is
-   kept as the setting rate_limits.next_request_check and runs after it; its name is returned, null
-   where there was none. For whoever owns the project (postgres); calling it again changes
-   nothing.';
+  'Installs check_request as the pre-request hook of PostgREST. A hook that was installed before is
+   kept in the setting rate_limits.next_request_check and runs after it. Returns the name of that
+   hook, or null. For the project''s owner (postgres); calling it again changes nothing.';

@@ -1,14 +1,14 @@
--- Sign-ins: guesses at passwords and codes are charged before they are answered.
--- Protects against brute force and against credential stuffing. Supabase Auth is not behind the
--- Data API: where its hooks can be had, they slow each account down (they are told no address); the
--- function `bulwark-login` charges the address and the account before Auth is asked at all. Whoever
--- has signed in from a network before has a bucket of their own there, which no stranger can drain.
+-- Sign-ins: attempts are charged before they are answered.
+-- Protects against brute force and credential stuffing. Supabase Auth is not behind the Data API.
+-- Its hooks limit each account (they do not know the address); the function `bulwark-login` charges
+-- the address and the account before it asks Auth. An account has a separate bucket for each
+-- network from which it has signed in before, which no stranger can drain.
 -- SECURITY DEFINER: the two hooks, because Supabase Auth may not touch buckets; begin_login and
 --   finish_login, because not even the service role does.
 
 insert into bulwark.settings (name, value, description) values
-  ('rate_limits.travel_kmh', '1000', 'Two sign-ins further apart than this speed are an event'),
-  ('rate_limits.travel_km', '300', 'Below this distance places are too coarse to tell');
+  ('rate_limits.travel_kmh', '1000', 'A faster move between two sign-ins raises impossible_travel'),
+  ('rate_limits.travel_km', '300', 'Shorter distances are ignored, because places are inexact');
 
 create table bulwark_private.sign_in_places (
   user_id uuid primary key,
@@ -17,8 +17,8 @@ create table bulwark_private.sign_in_places (
   seen_at timestamptz not null default clock_timestamp()
 );
 comment on table bulwark_private.sign_in_places is
-  'Where each user last signed in, to a tenth of a degree; only where a trusted proxy says it. Not
-   audited: places are personal, and the last one is all there is.';
+  'Place of each user''s last sign-in, to a tenth of a degree, if a trusted proxy sends it. Not
+   audited: places are personal data, and only the last one is kept.';
 create index sign_in_places_seen_at_idx on bulwark_private.sign_in_places (seen_at);
 alter table bulwark_private.sign_in_places enable row level security;
 
@@ -31,8 +31,8 @@ as $$
 declare
   v_decision bulwark.rate_limit_decision;
 begin
-  -- Charged before it is known to be right, and given back if it was: otherwise guesses that are
-  -- made at once would all be answered.
+  -- Every attempt is charged, and a correct one refunded: otherwise concurrent guesses would all be
+  -- answered.
   v_decision := bulwark_private.decide_rate_limit(
     'auth_login', array[kind], array[user_id::text], null, 1, null, user_id, null
   );
@@ -58,8 +58,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.charge_attempt(text, uuid, boolean) is
-  'The answer to Supabase Auth about one attempt on an account: as long as it has been tried too
-   often, right and wrong ones are refused alike; what is right costs nothing.';
+  'Decides an attempt for a hook of Supabase Auth. Over the limit correct and wrong attempts are
+   refused alike; correct ones cost nothing.';
 
 create function bulwark.password_verification_attempt_hook(event jsonb)
   returns jsonb
@@ -75,8 +75,8 @@ begin
 end;
 $$;
 comment on function bulwark.password_verification_attempt_hook(jsonb) is
-  'Supabase Auth''s password verification attempt hook ({user_id, valid}): slows an account down
-   under the rule auth_login. It is told no address, so it can block nobody.';
+  'Password verification attempt hook of Supabase Auth ({user_id, valid}): limits an account by the
+   rule auth_login. It does not know the address, so it blocks nobody.';
 
 create function bulwark.mfa_verification_attempt_hook(event jsonb)
   returns jsonb
@@ -92,8 +92,8 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_verification_attempt_hook(jsonb) is
-  'Supabase Auth''s MFA verification attempt hook ({factor_id, user_id, valid}): slows guessing of
-   codes down, in a bucket apart from passwords.';
+  'MFA verification attempt hook of Supabase Auth ({factor_id, user_id, valid}): limits guesses at
+   codes, in another bucket than passwords.';
 
 create function bulwark.begin_login(
   account text,
@@ -114,7 +114,7 @@ create function bulwark.begin_login(
   rows 1
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
-  set lock_timeout = '1s'     -- nobody waits for long for a bucket that another one holds
+  set lock_timeout = '1s'     -- another transaction may hold the bucket's lock
 as $$
 #variable_conflict use_variable
 declare
@@ -147,8 +147,8 @@ begin
 end;
 $$;
 comment on function bulwark.begin_login(text, text, text) is
-  'Charges the address and the account of a sign-in (or, under the rule password_reset, of a reset)
-   before it is tried (service role only). The answer is the same whether the account exists or not.
+  'Charges the address and the account before a sign-in, or with the rule password_reset before a
+   reset (service role only). The answer does not depend on whether the account exists.
    Errors: RATE_LIMIT_UNKNOWN_RULE.';
 
 create function bulwark_private.note_place(user_id uuid, latitude real, longitude real)
@@ -168,7 +168,7 @@ begin
   end if;
   select * into v_last from bulwark_private.sign_in_places p where p.user_id = note_place.user_id;
   if found then
-    -- The haversine of the distance on a sphere of the Earth's mean radius.
+    -- Haversine formula with the Earth's mean radius in km.
     v_km := 2 * 6371 * asin(sqrt(least(1,
       power(sind((latitude - v_last.latitude) / 2), 2)
       + cosd(latitude) * cosd(v_last.latitude)
@@ -194,8 +194,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.note_place(uuid, real, real) is
-  'Remembers where a user signed in; further from the last place than anybody travels in the time
-   between is a security event.';
+  'Stores the place of a sign-in. If the user cannot have travelled there from the last place in
+   time, it raises a security event.';
 
 create function bulwark.finish_login(
   account text,
@@ -207,7 +207,7 @@ create function bulwark.finish_login(
   returns void
   language plpgsql
   volatile
-  security definer            -- definer because not even the service role writes what it notes
+  security definer            -- definer because not even the service role writes these tables
   set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
@@ -239,5 +239,5 @@ begin
 end;
 $$;
 comment on function bulwark.finish_login(text, text, uuid, real, real) is
-  'Notes how a sign-in ended (service role only): without a user it failed, which is an entry of the
-   audit log; with one the network becomes known, and the place is compared with the last one.';
+  'Records the result of a sign-in (service role only). Without a user it failed and is written to
+   the audit log; with one its network becomes known and its place is compared with the last one.';

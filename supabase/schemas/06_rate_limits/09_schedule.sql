@@ -1,16 +1,16 @@
--- Rate limits, cleaned up: buckets that are full, blocks and violations that nobody asks about.
--- Protects against a table that grows with every address that ever came: a full bucket says
--- nothing, so removing it gives nothing away.
+-- Rate limits, cleanup: removes full buckets, and old blocks and violations.
+-- Protects against a table that grows with every address. Removing a full bucket changes no
+-- decision.
 -- SECURITY DEFINER: cleanup_old_rate_limits, because not even the service role touches buckets.
 
 insert into bulwark.settings (name, value, description) values
-  ('rate_limits.keep_minutes', '60', 'How long a bucket is kept after it is full again'),
+  ('rate_limits.keep_minutes', '60', 'Minutes for which a full bucket is kept'),
   ('rate_limits.maximum_buckets', '1000000',
-    'With more buckets than this, full ones are removed at once'),
+    'Above this number full buckets are removed at once'),
   ('rate_limits.violation_days', '90',
-    'After how many days violations and ended blocks are removed'),
+    'Days after which violations and ended blocks are removed'),
   ('rate_limits.network_days', '180',
-    'After how many days a network and the place of a sign-in are no longer known');
+    'Days after which known networks and places of sign-ins are removed');
 
 create function bulwark.cleanup_old_rate_limits()
   returns bigint
@@ -32,7 +32,7 @@ declare
   );
 begin
   if (
-    -- With the room that is left on each page a bucket takes 120 bytes.
+    -- A bucket takes 120 bytes, free space included.
     select pg_relation_size(c.oid) / 120
     from pg_catalog.pg_class c where c.oid = 'bulwark_private.rate_limits'::regclass
   ) > (bulwark_private.setting('rate_limits.maximum_buckets'))::bigint then
@@ -40,7 +40,7 @@ begin
   end if;
   v_before := date_part('epoch', clock_timestamp() - v_keep) * 1000000;
   loop
-    -- A bucket that is charged meanwhile is locked, and left for the next run.
+    -- Locked buckets are being charged and are left for the next run.
     delete from bulwark_private.rate_limits b
     where b.ctid = any (array(
       select o.ctid
@@ -64,10 +64,9 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_old_rate_limits() is
-  'Removes buckets that have been full for longer than rate_limits.keep_minutes (at once where there
-   are more than rate_limits.maximum_buckets), violations, ended blocks, lists, networks and places
-   past their time; returns how many buckets. A bucket that is full says nothing: removing it gives
-   nothing away.';
+  'Removes buckets that have been full for rate_limits.keep_minutes (at once if there are more than
+   rate_limits.maximum_buckets), and expired violations, blocks, listed networks, known networks and
+   places. Returns the number of removed buckets.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('rate-limits-cleanup', '1 minute', 'select bulwark.cleanup_old_rate_limits()');

@@ -1,6 +1,6 @@
--- What is open to whom of rate limits. Everything else is revoked by the build.
+-- Grants of rate limits. The build revokes everything else.
 
--- PostgREST calls the hook as the role of the request, whichever it is.
+-- PostgREST calls the hook with the role of the request.
 grant usage on schema bulwark_private to anon, api_key;
 
 grant select on

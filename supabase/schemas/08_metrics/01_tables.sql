@@ -1,13 +1,14 @@
--- Metrics: counters, gauges and distributions that isolates without a memory leave behind, so that
--- a percentile over any range comes from merged buckets and never from an average of percentiles.
--- Protects against a label that takes a new value with every request: what is stored is bounded.
+-- Metrics: counters, gauges and histograms of isolates, which forget everything between requests.
+-- Percentiles over any range come from merged buckets, never from averages of percentiles.
+-- Protects against labels with unbounded values: the number of series is limited.
 -- Buckets are those of an exponential histogram of scale 6 (OpenTelemetry): bucket i holds the
 -- values above 2^((i-1)/64) up to 2^(i/64), so that a percentile is off by 0.55 % at most.
 -- No function here is SECURITY DEFINER.
 
 create type bulwark.metric_kind as enum ('counter', 'gauge', 'histogram');
 comment on type bulwark.metric_kind is
-  'What a metric is: a sum that only rises, a level that is sampled, or a distribution.';
+  'Kind of a metric: counter is a sum that only rises, gauge a sampled level, histogram a
+   distribution.';
 
 create table bulwark_private.metrics (
   name text primary key,
@@ -22,11 +23,11 @@ create table bulwark_private.metrics (
   constraint metrics_max_series_range check (max_series between 1 and 100000)
 );
 comment on table bulwark_private.metrics is
-  'Every metric there is. A name that is new registers itself at its first flush.
-   Not audited: what was measured is no act of anybody.';
+  'All metrics. A new name is registered at its first flush. Not audited: measurements are no acts
+   of users.';
 comment on column bulwark_private.metrics.max_series is
-  'How many combinations of labels it may have at a time; what comes beyond is one series, overflow.
-   One without a value for metrics.series_days takes no place.';
+  'Maximum number of combinations of labels; further ones are counted in the series overflow. Series
+   without a value for metrics.series_days do not count.';
 
 create table bulwark_private.metric_series (
   id bigint generated always as identity primary key,
@@ -42,8 +43,8 @@ create table bulwark_private.metric_series (
   constraint metric_series_is_one unique (metric, labels)
 ) with (fillfactor = 70);
 comment on table bulwark_private.metric_series is
-  'One combination of labels of one metric, with all it ever counted: what a scraper reads. Not
-   audited: what was measured is no act of anybody.';
+  'One combination of labels of a metric, with cumulative values for scrapers. Not audited:
+   measurements are no acts of users.';
 comment on column bulwark_private.metric_series.octaves is
   'Buckets of scale 0, merged from those of scale 6: octave k holds values above 2^(k-1) up to
    2^k.';
@@ -64,19 +65,20 @@ create table bulwark_private.metric_points (
   constraint metric_points_minutes check (minutes in (1, 60, 1440))
 ) with (fillfactor = 70);
 comment on table bulwark_private.metric_points is
-  'What one series counted within a minute; rolled up into hours and days as it ages. Not
-   audited: what was measured is no act of anybody.';
+  'Values of one series within a minute, later rolled up into hours and days. Not audited:
+   measurements are no acts of users.';
 comment on column bulwark_private.metric_points.indexes is
-  'The buckets of scale 6 that are not empty, in rising order; counts has how many values each.';
-comment on column bulwark_private.metric_points.zeros is 'Values of 0, which no bucket holds.';
+  'Non-empty buckets of scale 6 in ascending order; counts has the number of values in each.';
+comment on column bulwark_private.metric_points.zeros is 'Number of values of 0, which are in no
+   bucket.';
 
 create table bulwark_private.metric_batches (
   id uuid primary key,
   received_at timestamptz not null default now()
 );
 comment on table bulwark_private.metric_batches is
-  'Flushes that arrived within the last hour, so that one that is sent again counts once. Not
-   audited: what was measured is no act of anybody.';
+  'Ids of the batches of the last hour, so that a repeated batch counts once. Not audited:
+   measurements are no acts of users.';
 create index metric_batches_received_at_idx on bulwark_private.metric_batches (received_at);
 
 alter table bulwark_private.metrics enable row level security;
@@ -85,11 +87,12 @@ alter table bulwark_private.metric_points enable row level security;
 alter table bulwark_private.metric_batches enable row level security;
 
 insert into bulwark.settings (name, value, description) values
-  ('metrics.max_metrics', '500', 'How many metrics may register themselves'),
-  ('metrics.series_days', '30', 'After how many days without a value a series takes no place'),
-  ('metrics.minute_hours', '48', 'After how many hours minutes are rolled up into hours'),
-  ('metrics.hour_days', '60', 'After how many days hours are rolled up into days'),
-  ('metrics.day_days', '730', 'After how many days what was measured is forgotten');
+  ('metrics.max_metrics', '500', 'Maximum number of metrics'),
+  ('metrics.series_days', '30',
+    'Days without a value after which a series no longer counts towards the maximum'),
+  ('metrics.minute_hours', '48', 'Hours after which minutes are rolled up into hours'),
+  ('metrics.hour_days', '60', 'Days after which hours are rolled up into days'),
+  ('metrics.day_days', '730', 'Days after which measurements are removed');
 
 create function bulwark_private.metric_labels_are_valid(labels jsonb)
   returns boolean
@@ -110,5 +113,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.metric_labels_are_valid(jsonb) is
-  'At most 8 labels, named like columns, with short strings for values; le and quantile belong to
-   the exposition format.';
+  'Whether these are at most 8 labels with valid names and values of up to 128 characters. le and
+   quantile are reserved by Prometheus.';

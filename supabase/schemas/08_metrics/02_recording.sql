@@ -1,6 +1,6 @@
--- Metrics, recording: what an isolate counted is added to what is stored.
--- Protects against lost and doubled counts when many write at once or an answer gets lost, and
--- against one value that is none spoiling the sum of all.
+-- Metrics, recording: adds the values of a flush to the stored ones.
+-- Protects against lost and double counts when many isolates write at once or an answer is lost,
+-- and against an invalid value that would spoil a sum.
 -- SECURITY DEFINER: record_metrics, because not even the service role writes the tables.
 
 create function bulwark_private.add_metric_series(
@@ -26,7 +26,7 @@ begin
   where (select count(*) from bulwark_private.metrics)
     < (bulwark_private.setting('metrics.max_metrics'))::integer
   on conflict do nothing;
-  -- Whoever adds a series of this metric waits here, so that the cap holds.
+  -- The lock serializes additions of series to this metric, so that the maximum holds.
   select m.max_series into v_max
   from bulwark_private.metrics m
   where m.name = add_metric_series.metric and m.kind = add_metric_series.kind
@@ -43,7 +43,7 @@ begin
     from bulwark_private.metric_series s
     where s.metric = add_metric_series.metric
       and s.labels <> '{"overflow": "true"}'
-      -- Dead ones leave their place to new ones.
+      -- Series without recent values do not count.
       and s.last_at > now() - make_interval(
         days => bulwark_private.setting('metrics.series_days')::integer
       )
@@ -62,8 +62,8 @@ $$;
 comment on function bulwark_private.add_metric_series(
   text, bulwark.metric_kind, text, text, jsonb[]
 ) is
-  'Makes series, or the metric''s series overflow where it has as many as it may have. Does nothing
-   where the name belongs to a metric of another kind or there are too many metrics.';
+  'Adds series, or the series overflow if the metric has reached its maximum. Does nothing if the
+   name belongs to a metric of another kind, or if there are too many metrics.';
 
 create function bulwark.record_metrics(batch uuid, samples jsonb)
   returns bigint
@@ -72,7 +72,7 @@ create function bulwark.record_metrics(batch uuid, samples jsonb)
   security definer            -- definer because not even the service role writes the tables
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-  set enable_seqscan = off    -- a plan outlives the time when its tables were small
+  set enable_seqscan = off    -- a plan made for small tables would read all of them
 as $$
 #variable_conflict use_column
 declare
@@ -87,11 +87,11 @@ begin
   end if;
   insert into bulwark_private.metric_batches (id) values (batch) on conflict do nothing;
   if not found then
-    return 0;                 -- an answer was lost and it was sent again
+    return 0;                 -- the batch was stored before
   end if;
 
-  -- Series that are new first, in one order, then every series that is written, in one order: so
-  -- flushes wait for one another in line and never in a circle.
+  -- New series are added in a fixed order, then all written series are locked in a fixed order, so
+  -- that concurrent flushes never deadlock.
   for v_new in
     with unknown as materialized (
       select n.metric, n.kind, n.unit, n.description, n.labels
@@ -159,7 +159,7 @@ begin
     left join lateral (
       select s.id from bulwark_private.metric_series s
       where s.metric = n.metric and s.labels = n.labels and s.id = any (v_ours)
-      offset 0                -- by its whole key, one by one
+      offset 0                -- force a lookup by the whole key
     ) as own on true
     left join lateral (
       select s.id from bulwark_private.metric_series s
@@ -168,10 +168,10 @@ begin
     ) as overflow on true
     where n.count > 0
       and coalesce(own.id, overflow.id) is not null
-      -- Whatever has a series of its own has been looked at.
+      -- The labels of existing series were validated before.
       and (own.id is not null or bulwark_private.metric_labels_are_valid(n.labels))
       and coalesce(cardinality(n.indexes), 0) = coalesce(cardinality(n.counts), 0)
-      -- A sum that is none would never be one again; and what is added up must not overflow.
+      -- NaN and infinity would spoil the sum forever; the limit keeps sums from overflowing.
       and abs(n.total) <= 1e300
       and coalesce(abs(n.minimum), 0) < 'infinity'
       and coalesce(abs(n.maximum), 0) < 'infinity'
@@ -192,7 +192,7 @@ begin
     cross join lateral unnest(t.indexes, t.counts) as u (i, c)
     group by t.series_id, t.at, u.i
   ),
-  -- With those that are stored already: nobody else adds to them, because their series are locked.
+  -- Stored buckets are included; nobody else changes them, because their series are locked.
   merged as (
     select
       b.series_id, b.at, array_agg(b.i order by b.i) as indexes,
@@ -207,7 +207,7 @@ begin
         cross join lateral (
           select o.* from bulwark_private.metric_points o
           where o.series_id = n.series_id and o.at = n.at and o.minutes = 1
-          offset 0            -- by its whole key, one by one
+          offset 0            -- force a lookup by the whole key
         ) as p
         cross join lateral unnest(p.indexes, p.counts) as u (i, c)
       ) as a
@@ -276,7 +276,7 @@ begin
 end;
 $$;
 comment on function bulwark.record_metrics(uuid, jsonb) is
-  'Adds a flush (service role only) and returns how many values it counted. A sample is
+  'Stores a batch of samples (service role only) and returns how many values it counted. A sample is
    {metric, kind, unit, description, labels, at (seconds), count, total, minimum, maximum, last,
-   zeros, indexes[], counts[]}; one that is malformed, or of another kind than its metric, is left
-   out. The same batch again counts nothing. Errors: METRICS_INVALID_BATCH.';
+   zeros, indexes[], counts[]}. Malformed samples, and those of another kind than their metric, are
+   skipped. A repeated batch counts nothing. Errors: METRICS_INVALID_BATCH.';

@@ -1,6 +1,6 @@
 -- Metrics, reading: summaries and percentiles over any range, merged from buckets.
--- Protects against a look into the installation by whoever only watches an organization: everything
--- here needs system:monitor without one.
+-- Protects the installation's metrics from members of organizations: reading needs a system-wide
+-- system:monitor.
 -- SECURITY DEFINER: read_metric and list_metrics, because clients read no table of bulwark_private.
 
 create function bulwark_private.bucket_value(bucket smallint)
@@ -10,12 +10,12 @@ create function bulwark_private.bucket_value(bucket smallint)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The point whose relative distance to both ends is the same: (base - 1) / (base + 1) = 0.0054.
+  -- The value with the same relative distance to both bounds: (base - 1) / (base + 1) = 0.0054.
   return 2 * power(2::double precision, bucket / 64.0) / (power(2::double precision, 1 / 64.0) + 1);
 end;
 $$;
 comment on function bulwark_private.bucket_value(smallint) is
-  'What stands for every value of a bucket: 0.55 % off at most.';
+  'The value that represents a bucket: 0.55 % off at most.';
 
 create function bulwark_private.summarize_metric(
   metric text,
@@ -92,10 +92,10 @@ as $$
     group by r.slot, r.label
   )
   select
-    -- Of a rolled-up point, whose hour began before the range.
+    -- A rolled-up point may begin before the range.
     greatest(s.slot, since), s.label, s.count, s.total, s.minimum, s.maximum, s.total / s.count,
     s.last,
-    -- The true value lies between the two, which are exact.
+    -- Minimum and maximum are exact, so they bound the percentile.
     case when q.i50 is null then null when q.i50 = -32768 then 0
       else least(greatest(bulwark_private.bucket_value(q.i50), s.minimum), s.maximum) end,
     case when q.i95 is null then null when q.i95 = -32768 then 0
@@ -103,13 +103,13 @@ as $$
     case when q.i99 is null then null when q.i99 = -32768 then 0
       else least(greatest(bulwark_private.bucket_value(q.i99), s.minimum), s.maximum) end
   from sums s
-  -- Where a value is in no bucket, because it is a sum or below zero, a percentile would be wrong.
+  -- No percentiles if a value is in no bucket: sums of counters, and negative values.
   left join quantiles q on q.slot = s.slot and q.label = s.label and q.n = s.count
   order by 1, 2;
 $$;
 comment on function bulwark_private.summarize_metric(
   text, timestamptz, timestamptz, jsonb, interval, text
-) is 'bulwark.read_metric, without asking who reads.';
+) is 'bulwark.read_metric without the check of permissions.';
 
 create function bulwark.read_metric(
   metric text,
@@ -141,7 +141,7 @@ as $$
 begin
   perform bulwark.require_permission('system:monitor', null);
   if not exists (select from bulwark_private.metrics m where m.name = read_metric.metric) then
-    raise exception 'Cannot read metric: there is none of that name'
+    raise exception 'Cannot read metric: it does not exist'
       using errcode = 'PT404', detail = 'METRICS_UNKNOWN_METRIC',
             hint = 'List them with: select name from list_metrics()';
   end if;
@@ -149,7 +149,7 @@ begin
     or until - since > interval '1000 days' or not (isfinite(since) and isfinite(until))
     or step < interval '1 minute' or (until - since) / 1000 > step
     or extract(year from step) <> 0 or extract(month from step) <> 0 then
-    raise exception 'Cannot read metric: the range or the step is not one'
+    raise exception 'Cannot read metric: the range or the step is invalid'
       using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_RANGE',
             hint = 'A range begins before it ends and has at most 1000 steps of a minute or more';
   end if;
@@ -160,10 +160,10 @@ begin
 end;
 $$;
 comment on function bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text) is
-  'A metric over a range: one row, or one for each step of time and each value of the label
-   group_by. Percentiles (nearest rank) come from merged buckets and are 0.55 % off at most, count,
-   total, minimum, maximum and mean are exact. The range widens to whole minutes, and to whole hours
-   or days where they were rolled up. Needs system:monitor. Errors: METRICS_UNKNOWN_METRIC,
+  'A metric over a range: one row, or one for each step and each value of the label group_by.
+   Percentiles (nearest rank) come from merged buckets and are 0.55 % off at most; count, total,
+   minimum, maximum and mean are exact. The range is extended to whole minutes, and to whole hours
+   or days where points were rolled up. Needs system:monitor. Errors: METRICS_UNKNOWN_METRIC,
    METRICS_INVALID_RANGE, RBAC_PERMISSION_DENIED.';
 
 create function bulwark.list_metrics()
@@ -192,4 +192,5 @@ begin
 end;
 $$;
 comment on function bulwark.list_metrics() is
-  'Every metric, with how many series it has. Needs system:monitor.';
+  'All metrics with their number of series and last value''s time. Needs system:monitor. Errors:
+   RBAC_PERMISSION_DENIED.';

@@ -1,12 +1,10 @@
--- Metrics, scraping: all that was ever counted, for a scraper, and the queries that the database
--- spends its time on.
--- Protects against literals, passwords and comments in what is shown of a query.
+-- Metrics, scraping: cumulative values for scrapers, and the queries with the most database time.
+-- Protects literals, passwords and comments in queries from being shown.
 -- SECURITY DEFINER: scrape_metrics, because clients read no table of bulwark_private; top_queries,
--- because
---   they may not read pg_stat_statements.
+-- because they may not read pg_stat_statements.
 
 create function bulwark.scrape_metrics()
-  returns json                -- jsonb would be put together only to be taken apart
+  returns json                -- not jsonb, which would be parsed and printed again
   language plpgsql
   stable
   security definer            -- definer because clients read no table of bulwark_private
@@ -14,7 +12,7 @@ create function bulwark.scrape_metrics()
 as $$
 begin
   perform bulwark.require_permission('system:monitor', null);
-  -- One value and not rows: the Data API cuts rows off at its limit, a scrape must be whole.
+  -- One value instead of rows: the Data API limits rows, and a scrape must be complete.
   return (
     select coalesce(
       json_agg(
@@ -36,15 +34,16 @@ begin
       ) as series
       from bulwark_private.metric_series s
       where s.metric = m.name
-        -- A level that nobody reports any more is not a level.
+        -- A gauge that is no longer reported has no current level.
         and (m.kind <> 'gauge' or s.last_at > now() - interval '5 minutes')
     ) as s on s.series is not null
   );
 end;
 $$;
 comment on function bulwark.scrape_metrics() is
-  'All that was ever counted, for a scraper: a list of {name, kind, unit, description, series}, and
-   each series [labels, count, total, last, zeros, octaves, counts]. Needs system:monitor.';
+  'Cumulative values of all metrics, for scrapers: a list of {name, kind, unit, description,
+   series}; a series is [labels, count, total, last, zeros, octaves, counts]. Needs system:monitor.
+   Errors: RBAC_PERMISSION_DENIED.';
 
 create function bulwark.top_queries(page_size integer default 20)
   returns table (
@@ -74,8 +73,8 @@ begin
   if not found then
     return;
   end if;
-  -- Constants are numbered there, but not in utility statements (a password is one's literal), so
-  -- those are left out, and of the rest whatever follows a quote or the mark of a comment.
+  -- The extension replaces constants, but not in utility statements, which may contain passwords:
+  -- those are omitted. Other queries are cut at a quote or a comment.
   execute format(
     $query$
       select jsonb_agg(q)
@@ -110,10 +109,10 @@ begin
     );
 exception
   when object_not_in_prerequisite_state then
-    return;                   -- it is there and was not preloaded
+    return;                   -- the extension exists but is not preloaded
 end;
 $$;
 comment on function bulwark.top_queries(integer) is
-  'What the database spends its time on, from pg_stat_statements: the queries with the most time in
-   total, without their literals, and each one''s share. Nothing where the extension is not in use.
-   Needs system:monitor.';
+  'The queries with the most total time, from pg_stat_statements, without literals; times in
+   milliseconds, share of the total from 0 to 1. No rows if the extension is not in use. Needs
+   system:monitor. Errors: RBAC_PERMISSION_DENIED.';

@@ -1,6 +1,6 @@
--- Metrics, retention: minutes that age become hours, hours become days, and days are forgotten.
--- Protects against tables that grow with time, and against numbers that change by it: buckets are
--- merged and nothing is averaged. No function here is SECURITY DEFINER.
+-- Metrics, retention: old minutes are rolled up into hours, hours into days, and old days removed.
+-- Protects against tables that grow without limit, and against results that change: buckets are
+-- merged exactly. No function here is SECURITY DEFINER.
 
 create function bulwark_private.merge_buckets(
   inout indexes smallint[],
@@ -28,7 +28,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.merge_buckets(smallint[], bigint[], smallint[], bigint[]) is
-  'The sum of two histograms: exact, whatever the order, so that ranges can be merged freely.';
+  'The exact sum of two histograms.';
 
 create function bulwark_private.roll_up_points(
   from_minutes integer,
@@ -99,8 +99,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.roll_up_points(integer, integer, timestamptz) is
-  'Merges points that ended before a time into longer ones, in one statement: a reader sees each
-   value once, before or after.';
+  'Rolls points up that ended before a time; returns how many. One statement, so that readers see
+   each value exactly once.';
 
 create function bulwark.roll_up_metrics()
   returns bigint
@@ -113,7 +113,7 @@ declare
     now() - make_interval(days => (bulwark_private.setting('metrics.day_days'))::integer);
   v_moved bigint;
 begin
-  -- A second one at the same time would find nothing to do.
+  -- A concurrent run would find nothing to do.
   if not pg_try_advisory_xact_lock(hashtextextended('bulwark.roll_up_metrics', 0)) then
     return 0;
   end if;
@@ -129,7 +129,7 @@ begin
     );
   delete from bulwark_private.metric_points p
   where p.minutes = 1440 and p.at < v_kept;
-  -- With the last that is kept of it a series ends, and a metric with its last series.
+  -- A series is removed with its last point, and a metric with its last series.
   delete from bulwark_private.metric_series s
   where s.last_at < v_kept
     and not exists (select from bulwark_private.metric_points p where p.series_id = s.id);
@@ -141,6 +141,6 @@ begin
 end;
 $$;
 comment on function bulwark.roll_up_metrics() is
-  'Rolls minutes up into hours and hours into days by the settings metrics.minute_hours and
-   metrics.hour_days, forgets what is older than metrics.day_days with the series and metrics of
-   which nothing else is kept, and returns how many points it moved. For the scheduler alone.';
+  'Rolls minutes up into hours (setting metrics.minute_hours) and hours into days
+   (metrics.hour_days), and removes points older than metrics.day_days, with empty series and
+   metrics. Returns how many points were rolled up. Only for the scheduler.';

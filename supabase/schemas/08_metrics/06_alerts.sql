@@ -1,18 +1,18 @@
--- Alerts: thresholds as rows, where each of them stands, and who may set and see them.
--- Protects against a threshold changed by whoever only watches, without a trace, or to something
--- that can never be crossed.
+-- Alerts: rules with thresholds, and the status of each alert.
+-- Protects against thresholds that are changed without permission or without a trace, or that can
+-- never be exceeded.
 -- SECURITY DEFINER: list_alerts, because clients read no table of bulwark_private; set_alert_rule,
--- because
---   clients and the service role write none; alert_rules_close, because the event is nobody's.
+-- because clients and the service role write none; alert_rules_close, because it resolves events.
 
 create type bulwark.alert_state as enum ('ok', 'no_data', 'warning', 'critical');
 comment on type bulwark.alert_state is
-  'ok; nothing was measured within the window; above a threshold for as long as the rule asks.';
+  'State of an alert: warning and critical are above the threshold for as long as the rule requires;
+   no_data: too few values in the window.';
 create type bulwark.metric_statistic as enum (
   'p50', 'p95', 'p99', 'mean', 'minimum', 'maximum', 'last', 'rate', 'total'
 );
 comment on type bulwark.metric_statistic is
-  'What of a window is compared: rate is the total a second.';
+  'The statistic of a window that is compared with the threshold; rate is the total a second.';
 
 create table bulwark_private.alert_rules (
   name text primary key,
@@ -49,15 +49,15 @@ create table bulwark_private.alert_rules (
   constraint alert_rules_description_length check (length(description) <= 500)
 );
 comment on table bulwark_private.alert_rules is
-  'When a metric is too high. No foreign key to the metric: a rule may wait for its first flush.';
+  'Alert rules. No foreign key to the metric: a rule may exist before the metric''s first flush.';
 comment on column bulwark_private.alert_rules.lasting is
-  'How long the threshold has to be exceeded, without a pause, before the alert fires.';
+  'How long the threshold must be exceeded without interruption before the alert fires.';
 comment on column bulwark_private.alert_rules.recovering is
-  'How long the metric has to be back below the threshold before the alert ends.';
+  'How long the metric must be below the threshold before the alert ends.';
 comment on column bulwark_private.alert_rules.cool_down is
-  'How long after one event no further one is raised, however often the alert fires meanwhile.';
+  'How long after an event no further one is raised.';
 comment on column bulwark_private.alert_rules.minimum_count is
-  'With fewer values in the window there is no data: one slow request is no trend.';
+  'With fewer values in the window the state is no_data: one slow request is no trend.';
 
 create table bulwark_private.alert_states (
   rule text primary key references bulwark_private.alert_rules (name) on delete cascade,
@@ -74,12 +74,12 @@ create table bulwark_private.alert_states (
   evaluated_at timestamptz
 );
 comment on table bulwark_private.alert_states is
-  'Where each alert stands. Not audited: what it raises is.';
+  'State of each alert. Not audited: the events it raises are.';
 comment on column bulwark_private.alert_states.critical_since is
-  'Since when every evaluation was at least critical; warning_since, calmer_since (less than the
-   state) and silent_since (no data) alike. Null where the last one was not.';
+  'Since when every evaluation was critical; null if the last one was not. In the same way
+   warning_since (warning or critical), calmer_since (below the state), silent_since (no data).';
 comment on column bulwark_private.alert_states.raised_type is
-  'The type of the security event that is open for it.';
+  'Type of the alert''s open security event.';
 
 alter table bulwark_private.alert_rules enable row level security;
 alter table bulwark_private.alert_states enable row level security;
@@ -87,22 +87,22 @@ alter table bulwark_private.alert_states enable row level security;
 insert into bulwark.security_event_types (name, severity, description) values
   ('alert_warning', 'medium', 'A metric exceeded its threshold for a warning'),
   ('alert_critical', 'high', 'A metric exceeded its critical threshold'),
-  ('alert_no_data', 'low', 'A metric that should be there was not measured');
+  ('alert_no_data', 'low', 'A metric was not measured');
 
 insert into bulwark_private.alert_rules
   (name, metric, statistic, warning, critical, minimum_count, description)
 values
   ('api_response_time', 'api_response_time', 'p95', 200, 1000, 20,
-    'Milliseconds from a request to its answer, 95th percentile of all functions'),
+    'Duration of requests in milliseconds, 95th percentile of all functions'),
   ('database_query_time', 'database_query_time', 'p95', 50, 200, 20,
-    'Milliseconds that functions wait for the Data API, 95th percentile'),
+    'Duration of calls to the Data API in milliseconds, 95th percentile'),
   ('memory_usage', 'memory_usage', 'maximum', 80, 95, 1,
-    'Percent of what an isolate may use, the highest of all'),
+    'Percent of an isolate''s memory limit, maximum of all'),
   ('cpu_usage', 'cpu_usage', 'p95', 70, 90, 5,
-    'Percent of one processor that an isolate uses, 95th percentile of the samples');
+    'Percent of one processor an isolate uses, 95th percentile of the samples');
 
 insert into bulwark.settings (name, value, description) values
-  ('metrics.alert_rules', '200', 'How many alert rules there are at most: all are evaluated');
+  ('metrics.alert_rules', '200', 'Maximum number of alert rules');
 
 create function bulwark_private.close_alert(rule text, event_type text, note text)
   returns void
@@ -120,7 +120,7 @@ begin
     and e.user_id is null
     and e.subject = rule
     and e.resolved_at is null;
-  -- Somebody may have resolved it by hand, and may be doing so right now.
+  -- A person may have resolved it already, or may be doing so now.
   if found then
     perform bulwark.resolve_security_event(v_event, note);
   end if;
@@ -130,7 +130,7 @@ exception
 end;
 $$;
 comment on function bulwark_private.close_alert(text, text, text) is
-  'Resolves the event of an alert, unless somebody did.';
+  'Resolves the open event of an alert, if there is one.';
 
 create function bulwark.list_alerts()
   returns table (
@@ -174,7 +174,7 @@ begin
 end;
 $$;
 comment on function bulwark.list_alerts() is
-  'Every alert rule, with where it stands. Needs system:monitor.';
+  'All alert rules with their state. Needs system:monitor. Errors: RBAC_PERMISSION_DENIED.';
 
 create function bulwark.set_alert_rule(
   name text,
@@ -205,7 +205,7 @@ begin
   if not exists (select from bulwark_private.alert_rules r where r.name = set_alert_rule.name)
     and (select count(*) from bulwark_private.alert_rules)
       >= (bulwark_private.setting('metrics.alert_rules'))::integer then
-    raise exception 'Cannot set alert rule: there are as many as there may be'
+    raise exception 'Cannot set alert rule: the maximum number is reached'
       using errcode = 'PT409', detail = 'METRICS_TOO_MANY_ALERT_RULES',
             hint = 'Replace one; the limit is the setting metrics.alert_rules';
   end if;
@@ -236,7 +236,7 @@ begin
     description = excluded.description;
 exception
   when check_violation or not_null_violation then
-    raise exception 'Cannot set alert rule: a name, label, threshold or duration is not one'
+    raise exception 'Cannot set alert rule: a name, label, threshold or duration is invalid'
       using errcode = 'invalid_parameter_value', detail = 'METRICS_INVALID_ALERT_RULE',
             hint = 'Thresholds rise, the window is a minute to a day, durations are not negative, '
               'labels are a metric''s';
@@ -246,13 +246,13 @@ comment on function bulwark.set_alert_rule(
   text, text, bulwark.metric_statistic, double precision, double precision, jsonb, interval,
   interval, interval, interval, bigint, boolean, boolean, text
 ) is
-  'Makes an alert rule or replaces it; its state stays. Needs system:admin. Errors:
+  'Creates or replaces an alert rule; its state stays. Needs system:admin. Errors:
    METRICS_INVALID_ALERT_RULE, METRICS_TOO_MANY_ALERT_RULES, RBAC_PERMISSION_DENIED.';
 
 create function bulwark_private.alert_rules_close()
   returns trigger
   language plpgsql
-  security definer            -- definer because the event is nobody's who deletes a rule
+  security definer            -- definer because it resolves an event that the caller may not see
   set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -271,7 +271,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.alert_rules_close() is
-  'Trigger: a rule that is removed or switched off takes its open event with it.';
+  'Trigger: resolves the open event of a rule that is removed or disabled.';
 
 create trigger alert_rules_close_when_removed before delete on bulwark_private.alert_rules
   for each row execute function bulwark_private.alert_rules_close();
@@ -280,7 +280,7 @@ create trigger alert_rules_close_when_disabled before update of enabled
   for each row when (old.enabled and not new.enabled)
   execute function bulwark_private.alert_rules_close();
 
--- States move with every evaluation, and what matters of them is a security event.
+-- alert_states is not audited: it changes with every evaluation.
 select bulwark.enable_audit(
   'bulwark_private.alert_rules', event_types => '{config.changed,config.changed,config.changed}'
 );

@@ -1,4 +1,4 @@
--- What is open to whom of metrics. Everything else is revoked by the build.
+-- Grants of metrics. The build revokes everything else.
 
 grant execute on function
   bulwark.read_metric(text, timestamptz, timestamptz, jsonb, interval, text),

@@ -1,3 +1,3 @@
--- What is open to whom of cache. Everything else is revoked by the build.
+-- Grants of cache. The build revokes everything else.
 
 grant execute on function bulwark.my_permissions(uuid, text) to authenticated;

@@ -1,6 +1,6 @@
 /** The cache in memory alone, and what its two levels are made of. */
 import assert from "node:assert/strict";
-import { Debts } from "../../../supabase/functions/_bulwark/cache/debts.ts";
+import { PendingSet } from "../../../supabase/functions/_bulwark/cache/pending_invalidations.ts";
 import { openCache } from "../../../supabase/functions/_bulwark/cache/mod.ts";
 import { Cache, type CacheOptions } from "../../../supabase/functions/_bulwark/cache/cache.ts";
 import {
@@ -345,21 +345,21 @@ Deno.test("CACHE-22: a lifetime that is none is not one of for ever", async () =
   }
 });
 
-Deno.test("CACHE-25: what is owed again while it is being paid stays owed", async () => {
-  const debts = new Debts<string>();
-  debts.add("a");
-  debts.add("b");
-  const paid: string[][] = [];
-  await debts.pay((items) => {
-    paid.push(items);
-    debts.add("a");
+Deno.test("CACHE-25: an item added again during a flush stays pending", async () => {
+  const pending = new PendingSet<string>();
+  pending.add("a");
+  pending.add("b");
+  const flushed: string[][] = [];
+  await pending.flush((items) => {
+    flushed.push(items);
+    pending.add("a");
     return Promise.resolve();
   });
-  await assert.rejects(debts.pay(() => Promise.reject(new Error("away"))), /away/);
-  await debts.pay((items) => {
-    paid.push(items);
+  await assert.rejects(pending.flush(() => Promise.reject(new Error("away"))), /away/);
+  await pending.flush((items) => {
+    flushed.push(items);
     return Promise.resolve();
   });
-  assert.deepEqual(paid, [["a", "b"], ["a"]]);
-  assert.equal(debts.size, 0);
+  assert.deepEqual(flushed, [["a", "b"], ["a"]]);
+  assert.equal(pending.size, 0);
 });

@@ -260,8 +260,8 @@ redisTest(
     const [ada, eve, bob] = [user(), user(), user()];
     const from = { rule: "twenty", userId: bob, address: "203.0.113.5" };
     await oneByOne(store, [{ rule: "seven", userId: ada }, from]);
-    const [standing = ""] = await redis.keys("bulwark:standing:twenty:*");
-    await redis.set(standing, "what is this");
+    const [status = ""] = await redis.keys("bulwark:status:twenty:*");
+    await redis.set(status, "what is this");
     await redis.set(`bulwark:bucket:seven:user:${eve}`, "what is this");
     asked.length = 0;
     const outcomes = await Promise.allSettled([
@@ -380,11 +380,11 @@ redisTest(
     await atOnce(store, [...charges, ...charges]);
     const keys = await redis.keys("*");
     assert.equal(
-      keys.filter((name) => name.startsWith("bulwark:standing:")).length,
+      keys.filter((name) => name.startsWith("bulwark:status:")).length,
       charges.length,
     );
     for (const name of keys) {
-      assert.match(name, /^bulwark:(bucket|standing):/);
+      assert.match(name, /^bulwark:(bucket|status):/);
       assert.doesNotMatch(name, /203\.0|x\.test/);
       const [ttl, value] = [await redis.pttl(name), Number(await redis.get(name))];
       const kept = name.startsWith("bulwark:bucket:") ? value / 1000 - Date.now() : 15_000;

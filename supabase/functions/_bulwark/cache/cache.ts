@@ -12,74 +12,74 @@ import type { Lease, SharedLevel } from "./shared.ts";
 
 /** How one entry is kept. */
 export interface EntryOptions {
-  /** Seconds it lives at most; up to a tenth less, so that not all expire at once. */
+  /** Maximum lifetime in seconds. Up to a tenth less, so that entries do not all expire at once. */
   ttl: number;
-  /** Seconds for "there is none" (null or undefined); 30 by default, 0 not to remember it. */
+  /** Lifetime in seconds of a null result; 30 by default, 0: not cached. */
   negativeTtl?: number;
-  /** What can invalidate it together with others. */
+  /** Each tag can invalidate the entry. */
   tags?: readonly string[];
-  /** Keeps it in the isolate alone. */
+  /** Keeps the entry out of Redis. */
   memoryOnly?: boolean;
 }
 
-/** Where an answer came from, told once for each. */
+/** Where an answer came from; reported once an answer. */
 export type Outcome = "memory" | "shared" | "load" | "joined" | "negative" | "miss";
 
-/** What happens in a cache, for whoever counts it. */
+/** Counts what happens in a cache. */
 export interface CacheObserver {
   answered(namespace: Namespace, outcome: Outcome): void;
-  /** The level in Redis was away or slow. */
+  /** Redis was away or slow. */
   unavailable(): void;
 }
 
 export interface CacheOptions {
   memory: MemoryOptions;
   /**
-   * Seconds an entry that Redis has as well is kept in the isolate: so long may another isolate go
-   * on with what was invalidated elsewhere.
+   * Seconds for which the isolate keeps an entry that Redis has too. An invalidation by another
+   * isolate takes effect here after that time at the latest.
    */
   memorySeconds: number;
-  /** How long one process waits while another loads the same key, in milliseconds. */
+  /** How long one process waits for another that loads the same key, in milliseconds. */
   loadWait: number;
   observer?: CacheObserver;
 }
 
-/** One of many entries that are read or stored together. */
+/** An entry to load ahead. */
 export interface WarmEntry<T> {
   key: CacheKey;
   load: () => Promise<T>;
   options: EntryOptions;
 }
 
-/** A load that is under way. */
+/** A running load. */
 interface Flight {
   promise: Promise<unknown>;
   tags: readonly string[];
-  /** The key or a tag of it was invalidated since it began. */
+  /** Its key or one of its tags was invalidated since it began. */
   revoked: boolean;
-  /** It is over. */
+  /** Whether it has ended. */
   landed: boolean;
-  /** On a clock that nobody sets, in milliseconds. */
+  /** Milliseconds on the monotonic clock. */
   since: number;
 }
 
 const defaultNegativeTtl = 30;
-/** A load that takes longer is not joined any more: it may never end. */
+/** A load that takes longer is no longer joined: it may never end. In milliseconds. */
 const longestLoad = 30_000;
-/** Longer than a tag is remembered no entry lives. */
+/** No entry lives longer than a tag's generation is kept. */
 const longestSeconds = 2 * 86_400;
 const none: readonly string[] = [];
 const landing = Promise.resolve();
 
 /**
- * A cache before something slow, on two levels: memory in the isolate, and Redis where there is one.
+ * A two-level cache: memory in the isolate, and Redis if one is configured.
  *
- * - A value is what JSON makes of it, the same frozen object for everybody who gets it.
- * - In a process one load runs at a time for a key; across processes whoever holds the key's lease
- *   loads, and others wait for it for a while.
- * - A load that began before its key or tag was invalidated gives its value to whoever was waiting
- *   then, and to nobody else: it is not stored and nobody joins it any more.
- * - Errors are the loader's own and are never remembered. Redis away or slow is a miss.
+ * - Values are converted to JSON and back, and frozen; all callers get the same object.
+ * - One load runs at a time for a key: in a process callers join it, across processes the holder of
+ *   the key's lease loads and others wait for a limited time.
+ * - A load that began before its key or tag was invalidated is not stored and no longer joined. Only
+ *   the callers who were waiting already get its value.
+ * - Errors of a load are passed on and never cached. If Redis is away or slow, that is a miss.
  */
 export class Cache {
   readonly #memory: MemoryLevel;
@@ -94,8 +94,8 @@ export class Cache {
   }
 
   /**
-   * The value of a key, loaded where there is none; null where the load finds that there is none.
-   * @throws whatever the load throws
+   * The cached value of a key, else the result of the load. Null or undefined becomes null.
+   * @throws the load's error
    */
   getOrSet<T>(key: CacheKey, load: () => Promise<T>, options: EntryOptions): Promise<T> {
     const hit = this.#memory.get(key);
@@ -108,7 +108,7 @@ export class Cache {
       this.#answered(key, "joined");
       return flying.promise as Promise<T>;
     }
-    // Whose place is taken is told of no invalidation any more: it stores nothing.
+    // The replaced load no longer hears of invalidations, so it must not store anything.
     if (flying) this.#revoke(key);
     const flight: Flight = {
       tags: options.tags ? options.tags.map(escape) : none,
@@ -123,12 +123,12 @@ export class Cache {
     return promise;
   }
 
-  /** The value of a key; undefined where it is not cached, null where there is known to be none. */
+  /** The cached value of a key; undefined if it is not cached, null if null was cached. */
   async get<T>(key: CacheKey): Promise<T | null | undefined> {
     return (await this.getMany<T>([key]))[0];
   }
 
-  /** The values of some keys in one round trip, in their order; undefined for what is not cached. */
+  /** The cached values of some keys, in their order and in one round trip; see {@link get}. */
   async getMany<T>(keys: readonly CacheKey[]): Promise<(T | null | undefined)[]> {
     const found = new Map<CacheKey, unknown>();
     const missing: CacheKey[] = [];
@@ -151,7 +151,7 @@ export class Cache {
     return keys.map((key) => found.get(key) as T | null | undefined);
   }
 
-  /** Stores a value that is known to be right: a load under way does not overwrite it. */
+  /** Stores a value. A running load does not overwrite it. */
   async set(key: CacheKey, value: unknown, options: EntryOptions): Promise<void> {
     await this.setMany([[key, value]], options);
   }
@@ -178,7 +178,7 @@ export class Cache {
     await this.#try((level) => level.store(shared, tags));
   }
 
-  /** Forgets some keys. */
+  /** Deletes some keys. */
   async delete(...keys: CacheKey[]): Promise<void> {
     for (const key of keys) {
       this.#revoke(key);
@@ -187,7 +187,7 @@ export class Cache {
     await this.#try((shared) => shared.delete(keys));
   }
 
-  /** Invalidates every entry that carries one of the tags, however many there are, at once. */
+  /** Invalidates all entries that carry one of the tags, in constant time a tag. */
   async invalidateTags(...tags: string[]): Promise<void> {
     const escaped = tags.map(escape);
     this.#memory.invalidate(escaped);
@@ -197,7 +197,7 @@ export class Cache {
     await this.#try((shared) => shared.invalidate(escaped));
   }
 
-  /** Forgets all keys that a pattern names; in Redis by SCAN and UNLINK, so that nobody waits. */
+  /** Deletes all keys that match a pattern; in Redis by SCAN and UNLINK, which block no client. */
   async clear(pattern: CachePattern): Promise<void> {
     const matches = matcher(pattern);
     for (const key of [...this.#flights.keys()].filter(matches)) this.#revoke(key);
@@ -205,24 +205,24 @@ export class Cache {
     await this.#try((shared) => shared.clear(pattern));
   }
 
-  /** Drops what the isolate keeps and ends the connection to Redis. */
+  /** Clears the memory and closes the connection to Redis. */
   close(): void {
     this.#memory.clear();
     this.#shared?.close();
   }
 
-  /** Whether Redis is in use and answers. */
+  /** memory: no Redis is configured; shared: Redis is in use; away: it does not answer. */
   get state(): "memory" | "shared" | "away" {
     if (!this.#shared) return "memory";
     return this.#shared.isAway ? "away" : "shared";
   }
 
-  /** How many entries the isolate keeps. */
+  /** Number of entries in memory. */
   get size(): number {
     return this.#memory.size;
   }
 
-  /** The entry where Redis has it, else what the load gives. */
+  /** The entry in Redis, else the result of the load. */
   async #serve<T>(
     key: CacheKey,
     flight: Flight,
@@ -255,7 +255,7 @@ export class Cache {
     }
   }
 
-  /** What the load gives, stored under the lease if there is one, and then in memory. */
+  /** Loads a value, stores it in Redis if there is a lease, and then in memory. */
   async #load<T>(
     key: CacheKey,
     flight: Flight,
@@ -266,27 +266,27 @@ export class Cache {
   ): Promise<T> {
     this.#answered(key, "load");
     let stored: boolean | null = null;
-    let held = lease;
+    let unused = lease;
     try {
       const { value, text } = freeze(await load());
       const ttl = lifetime(value, options);
-      // What was invalidated here meanwhile may not be so in Redis yet.
+      // An invalidation by this isolate may not have reached Redis yet.
       if (lease && ttl > 0 && !flight.revoked) {
-        held = null;
+        unused = null;
         stored = await this.#try((shared) => shared.fill(lease, { key, text, ttl }));
       }
-      // False: somebody invalidated it elsewhere. Null: nobody could say, memory keeps it shortly.
+      // False: it was invalidated elsewhere. Null: Redis did not answer, so memory keeps it briefly.
       if (!flight.revoked && stored !== false) this.#remember(key, value, text, stamp, options);
       return value as T;
     } finally {
-      const kept = held;
-      if (kept) await this.#try((shared) => shared.release(kept, key));
+      const rest = unused;
+      if (rest) await this.#try((shared) => shared.release(rest, key));
     }
   }
 
   /**
-   * The entry where somebody has stored it, or the lease to load it; null to load it without, because
-   * whoever has the lease takes too long.
+   * The entry if it was stored meanwhile, else the lease to load it; null to load without a lease,
+   * because its holder takes too long.
    */
   async #claim(
     shared: SharedLevel,
@@ -328,7 +328,7 @@ export class Cache {
     this.#flights.delete(key);
   }
 
-  /** Does something in Redis; null where there is none, or it is away or slow. */
+  /** Runs a task with Redis; null if there is none, or if it is away or slow. */
   async #try<T>(task: (shared: SharedLevel) => Promise<T>): Promise<T | null> {
     if (!this.#shared) return null;
     try {
@@ -339,7 +339,7 @@ export class Cache {
     }
   }
 
-  /** Redis away or slow is counted; what is wrong in the code is not swallowed. */
+  /** Counts that Redis was away or slow. Any other error is a bug and is thrown. */
   #missed(thrown: unknown): void {
     if (!(thrown instanceof Unavailable)) throw thrown;
     this.#options.observer?.unavailable();
@@ -350,20 +350,20 @@ export class Cache {
   }
 }
 
-/** Milliseconds that a value may live: up to a tenth less than it could. */
+/** The lifetime of a value in milliseconds: up to a tenth below its maximum, at random. */
 function lifetime(value: unknown, { ttl, negativeTtl = defaultNegativeTtl }: EntryOptions): number {
   const seconds = value === null ? Math.min(ttl, negativeTtl) : ttl;
   if (!(seconds > 0)) return 0;
   return Math.min(seconds, longestSeconds) * 1000 * (1 - Math.random() / 10);
 }
 
-/** A value as everybody gets it, from either level: what JSON makes of it, never to be changed. */
+/** A value as all callers get it from either level: through JSON, and frozen. */
 function freeze(value: unknown): { value: unknown; text: string } {
   const text = JSON.stringify(value ?? null);
   return { value: thaw(text), text };
 }
 
-/** What was found in Redis; undefined where that is nothing, or nothing that this code put there. */
+/** The value of an entry in Redis; undefined if there is none or if it is not JSON. */
 function readable(found: unknown): unknown {
   if (typeof found !== "string") return undefined;
   try {
@@ -376,7 +376,7 @@ function readable(found: unknown): unknown {
 function thaw(text: string): unknown {
   const whole: unknown = JSON.parse(text);
   const rest = [whole];
-  // A list and no recursion: JSON may be deeper than the stack.
+  // No recursion: JSON may be nested deeper than the stack allows.
   for (let value = rest.pop(); value !== undefined; value = rest.pop()) {
     if (typeof value !== "object" || value === null) continue;
     for (const child of Object.values(value)) {

@@ -1,4 +1,4 @@
-/** How long an entry may live, in seconds. */
+/** Lifetimes in seconds. */
 export const ttl = {
   short: 300,
   medium: 1800,
@@ -7,7 +7,7 @@ export const ttl = {
   session: 7200,
 } as const;
 
-/** What an entry is about: the first part of its key. */
+/** The first part of a key. */
 export const namespaces = {
   user: "user",
   userPermissions: "user_permissions",
@@ -23,18 +23,18 @@ export const namespaces = {
 
 export type Namespace = typeof namespaces[keyof typeof namespaces];
 
-/** A key made by {@link cacheKey}: nothing that a user writes can reach into another's. */
+/** A key made by {@link cacheKey}: no user input can make it equal another key. */
 export type CacheKey = string & { readonly cacheKey: unique symbol };
 
-/** Which keys {@link cachePattern} names. */
+/** A pattern made by {@link cachePattern}. */
 export type CachePattern = string & { readonly cachePattern: unique symbol };
 
 const longest = 512;
 
 /**
- * The key of an entry. Parts are kept apart whatever characters they hold, null is a part of its
- * own, and no part can act as a wildcard.
- * @throws RangeError when the key has more than 512 characters: hash what is that long
+ * The key of an entry. Parts are escaped, so that they stay separate and none acts as a wildcard;
+ * null differs from every text.
+ * @throws RangeError if the key has more than 512 characters: hash long parts
  */
 export function cacheKey(namespace: Namespace, ...parts: (string | number | null)[]): CacheKey {
   const key = [namespace, ...parts.map(escape)].join(":");
@@ -42,12 +42,12 @@ export function cacheKey(namespace: Namespace, ...parts: (string | number | null
   return key as CacheKey;
 }
 
-/** Every part from a place on, in a pattern. */
+/** Matches any part at its place in a pattern. */
 export const any = Symbol("any");
 
 /**
- * Names all keys of a namespace whose first parts are these, however many follow; {@link any} in a
- * place stands for whatever part is there.
+ * Matches all keys of a namespace that begin with these parts; {@link any} matches one part of any
+ * value.
  */
 export function cachePattern(
   namespace: Namespace,
@@ -57,15 +57,15 @@ export function cachePattern(
     .join(":") as CachePattern;
 }
 
-/** All keys of all namespaces. */
+/** Matches all keys. */
 export const everything = "*" as CachePattern;
 
-/** The namespace that a key belongs to. */
+/** The namespace of a key. */
 export function namespaceOf(key: CacheKey): Namespace {
   return key.slice(0, key.indexOf(":") >>> 0) as Namespace;
 }
 
-/** Whether a key is one that a pattern names. */
+/** Tests keys against a pattern. */
 export function matcher(pattern: CachePattern): (key: string) => boolean {
   const source = pattern.split("*").map((text) => text.replace(/[.()!'$^+?[\]{}|\\/]/g, "\\$&"));
   const expression = new RegExp(`^${source.join("[^:]*")}(:|$)`);
@@ -73,18 +73,18 @@ export function matcher(pattern: CachePattern): (key: string) => boolean {
 }
 
 /**
- * A glob for SCAN that finds at least the names that begin with some text and go on as a pattern says;
- * {@link matcher} then tells which.
+ * A glob for SCAN. It finds at least the names that begin with `before` and then match the pattern;
+ * filter them with {@link matcher}.
  */
 export function globOf(before: string, pattern: CachePattern): string {
   return `${before.replace(/[*?[\]\\^-]/g, "\\$&")}${pattern}*`;
 }
 
-/** A part or a tag as text without colons, wildcards, blanks and signs of equality; null is `~`. */
+/** Escapes colons, wildcards, blanks and `=` in a part or a tag; null becomes `~`. */
 export function escape(part: string | number | null): string {
   if (part === null) return "~";
   const text = String(part);
-  // Half a character is none that can be encoded, and must not become the same as another half.
+  // Lone surrogates cannot be encoded, and two different ones must not become equal.
   const encoded = text.isWellFormed() ? encodeURIComponent(text) : Array.from(
     text,
     (character) =>

@@ -1,32 +1,32 @@
 import { LRUCache } from "lru-cache";
 import type { CacheKey } from "./catalog.ts";
 
-/** What is kept of one key: an answer, which may be that there is none (null). */
+/** An entry; its value may be null. */
 export interface Entry {
   value: unknown;
-  /** Milliseconds since 1970. Before it was stored it does not count either: the clock was set back. */
+  /** Milliseconds since 1970. An entry from the future is ignored: the clock was set back. */
   storedAt: number;
   expiresAt: number;
-  /** The tags and the generation that each had when the entry's load began. */
+  /** The tags, each with its generation at the start of the load. */
   tags: readonly (readonly [string, number])[];
   size: number;
 }
 
-/** How much memory the entries may take. */
+/** Bounds of the memory level. */
 export interface MemoryOptions {
   maxEntries: number;
-  /** Characters of JSON, keys included. */
+  /** Characters of keys and JSON. */
   maxSize: number;
 }
 
 const unstamped: Entry["tags"] = [];
 
-/** More tags than this are not told apart any more: all entries go. */
+/** Beyond this number of tags all tagged entries are invalidated. */
 const maxTags = 10_000;
 
 /**
- * The level in the isolate: least recently used entries leave first. A tag is invalidated by
- * counting it up, in constant time however many entries carry it.
+ * The level in the isolate. The least recently used entry is evicted first. Invalidating a tag
+ * increments its generation, in constant time however many entries carry it.
  */
 export class MemoryLevel {
   readonly #entries: LRUCache<string, Entry>;
@@ -65,7 +65,7 @@ export class MemoryLevel {
     return found.length;
   }
 
-  /** The tags as they are now, to be kept with an entry whose load begins now. */
+  /** The tags with their present generations, for an entry whose load begins now. */
   stamp(tags: readonly string[]): Entry["tags"] {
     return tags.length === 0 ? unstamped : tags.map((tag) => [tag, this.#generation(tag)] as const);
   }

@@ -1,6 +1,5 @@
 /**
- * The cache of an isolate: `cache` keeps what functions ask for again and again, on two levels where
- * a Redis is set. docs/caching.md says how to use it, and what must not be in it.
+ * The cache of an isolate. docs/cache.md says how to use it and what must not be cached.
  */
 import { Cache, type CacheObserver } from "./cache.ts";
 import { SharedLevel } from "./shared.ts";
@@ -13,7 +12,7 @@ export { warm } from "./warm.ts";
 
 const opened = new Map<string, Cache>();
 
-/** The isolate's cache, made at its first use. It shares the isolate's client of Redis. */
+/** The isolate's cache for this environment. It shares the isolate's Redis client. */
 export function openCache(
   env: CacheEnv,
   observer?: CacheObserver,

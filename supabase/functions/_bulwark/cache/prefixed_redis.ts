@@ -2,7 +2,7 @@ import { Unavailable } from "../foundation/redis/breaker.ts";
 import type { RedisClient } from "../foundation/redis/client.ts";
 import { runScript, type Script } from "../foundation/redis/script.ts";
 
-/** A Redis that several applications share, and the cache's names in it. Calls reject as its do. */
+/** A Redis client with the cache's key names. Several applications may share one Redis. */
 export class PrefixedRedis {
   constructor(readonly client: RedisClient, readonly prefix: string) {}
 
@@ -31,7 +31,7 @@ export class PrefixedRedis {
   }
 }
 
-/** An answer that is a list. A server that gives another is no Redis, and like one that is away. */
+/** An answer that must be a list. Any other answer means that the server is not a Redis. */
 export function list<List extends unknown[]>(answer: unknown): List {
   if (!Array.isArray(answer)) throw new Unavailable("the answer is not one of Redis");
   return answer as List;

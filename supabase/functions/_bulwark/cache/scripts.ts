@@ -1,11 +1,11 @@
 import { script } from "../foundation/redis/script.ts";
 
-/** How many seconds a tag's generation is kept: longer than any entry lives. */
+/** Seconds for which a tag's generation is kept; no entry lives longer. */
 export const generationSeconds = 2 * 86_400;
 
 /**
- * What an entry begins with: its tags with the generation that each has, made now where it has none
- * (new, expired or evicted: then no older entry can hold it, and none is taken for current).
+ * The head of an entry: its tags with their generations. A tag without one (new, expired or evicted)
+ * gets a fresh random generation, which no older entry can carry.
  */
 const head = `
 local function head(prefix, fresh, seconds, first, last)
@@ -27,8 +27,8 @@ end
 
 /**
  * KEYS entry, lease. ARGV lease token, milliseconds, tag prefix, fresh generation, seconds, tags.
- * Gives {1, text} where somebody stored it just now, {2, head} to whoever may load it, and {3} while
- * somebody else does.
+ * Returns {1, text} if the entry was stored meanwhile, {2, head} with the lease, or {3} if another
+ * caller has the lease.
  */
 export const claim = script(`${head}
 local start = head(ARGV[3], ARGV[4], ARGV[5], 6, #ARGV) .. '\\n'
@@ -41,8 +41,8 @@ return {2, start}
 `);
 
 /**
- * KEYS entry, lease. ARGV lease token, entry, milliseconds. Stores what was loaded, unless the lease
- * is gone: whoever deleted the key meanwhile took it along.
+ * KEYS entry, lease. ARGV lease token, entry, milliseconds. Stores the loaded entry if the lease
+ * still exists: deleting the key deletes the lease too.
  */
 export const fill = script(`
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -53,8 +53,7 @@ return 1
 
 /**
  * KEYS entry, lease, and so on. ARGV tag prefix, fresh generation, seconds, number of tags, tags,
- * then for each entry its value and milliseconds. Stores entries whose values are known, whoever
- * is loading them.
+ * then for each entry its value and milliseconds. Stores entries and ends running loads of them.
  */
 export const store = script(`${head}
 local tags = tonumber(ARGV[4])
@@ -67,7 +66,7 @@ end
 return 1
 `);
 
-/** KEYS tags. ARGV generation, seconds. No entry that carries one of the tags is current any more. */
+/** KEYS tags. ARGV generation, seconds. Invalidates all entries that carry one of the tags. */
 export const invalidate = script(`
 for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'EX', ARGV[2]) end
 return #KEYS

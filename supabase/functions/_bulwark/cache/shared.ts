@@ -1,29 +1,29 @@
 import { Unavailable } from "../foundation/redis/breaker.ts";
 import type { RedisClient } from "../foundation/redis/client.ts";
 import type { CacheKey, CachePattern } from "./catalog.ts";
-import { OwedDeletions } from "./owed_deletions.ts";
+import { PendingInvalidations } from "./pending_invalidations.ts";
 import { list, PrefixedRedis } from "./prefixed_redis.ts";
 import { claim, fill, generationSeconds, store } from "./scripts.ts";
 
-/** How the level in Redis behaves. */
+/** Options of the level in Redis. */
 export interface SharedOptions {
-  /** Before every name in Redis, so that several applications share one. */
+  /** Prefix of every name in Redis. */
   prefix: string;
   /** How long a load may take before another process loads too, in milliseconds. */
   leaseTime: number;
 }
 
-/** Leave to load a key and to store what was loaded; a deletion takes it away. */
+/** Permission to load a key and store the result. Deleting the key ends it. */
 export interface Lease {
   token: string;
-  /** What the entry will begin with: its tags, with the generations they had before the load. */
+  /** The entry's tags with their generations from before the load. */
   head: string;
 }
 
-/** What asking to load a key leads to. */
+/** The result of claiming a key: its entry, the lease, or that another caller has the lease. */
 export type Claim = { text: string } | { lease: Lease } | "taken";
 
-/** What to store. */
+/** An entry to store. */
 export interface SharedEntry {
   key: CacheKey;
   /** JSON. */
@@ -32,10 +32,10 @@ export interface SharedEntry {
   ttl: number;
 }
 
-/** Somebody who waits for an entry. */
+/** A caller who waits for an entry. */
 interface Read {
   key: CacheKey;
-  /** The tags that the code gives such an entry; null where it does not say. */
+  /** The tags that the entry must carry; null: not specified. */
   tags: readonly string[] | null;
   resolve(text: string | null): void;
   reject(thrown: unknown): void;
@@ -47,45 +47,46 @@ interface Stored {
   text: string;
 }
 
-/** The present generation of each tag that was looked up; null for one that has none. */
+/** Current generations of tags; null for a tag without one. */
 type Generations = Map<string, string | null>;
 
-const mostAtOnce = 1000;
+/** Keys in one MGET. */
+const batchSize = 1000;
 
 /**
- * The level in Redis. An entry is `tag=generation tag=generation\njson` and counts only while each
- * of its tags has that generation. Whoever loads a key holds its lease; storing needs the lease, and
- * deleting the key ends it, so that a load that began before cannot bring the old value back
- * (Nishtala et al., Scaling Memcache at Facebook, NSDI 2013, 3.2.1).
+ * The level in Redis. An entry is `tag=generation tag=generation\njson` and is valid only while each
+ * of its tags has that generation. A load holds the key's lease. Storing needs the lease and deleting
+ * the key ends it, so that an earlier load cannot bring the old value back (Nishtala et al., Scaling
+ * Memcache at Facebook, NSDI 2013, 3.2.1).
  *
- * Every method throws {@link Unavailable} when Redis is away or slow, and nothing else. What was to
- * be deleted meanwhile is deleted before anything is read again.
+ * Every method throws {@link Unavailable} if Redis is away or slow, and nothing else. Pending
+ * invalidations are flushed before the next read.
  */
 export class SharedLevel {
   readonly #redis: PrefixedRedis;
-  readonly #owed: OwedDeletions;
+  readonly #pending: PendingInvalidations;
   readonly #leaseTime: number;
   #reads: Read[] = [];
 
   constructor(redis: RedisClient, options: SharedOptions) {
     this.#redis = new PrefixedRedis(redis, options.prefix);
-    this.#owed = new OwedDeletions(this.#redis);
+    this.#pending = new PendingInvalidations(this.#redis);
     this.#leaseTime = options.leaseTime;
   }
 
   /**
-   * The JSON of a key's entry; null where it has none. Whoever gives the tags that the code gives such
-   * an entry gets it in one round trip. What is asked for in one go is one command.
+   * The JSON of a key's entry; null if there is none. With the entry's tags this takes one round trip,
+   * without them two if it carries tags. Reads of one turn of the event loop are one command.
    */
   read(key: CacheKey, tags: readonly string[] | null): Promise<string | null> {
     return new Promise((resolve, reject) => {
       if (this.#reads.push({ key, tags, resolve, reject }) === 1) {
-        queueMicrotask(() => this.#readTogether());
+        queueMicrotask(() => this.#readBatch());
       }
     });
   }
 
-  /** The entry where somebody stored it just now, else the lease to load it, unless that is taken. */
+  /** The entry if it was stored meanwhile, else the lease to load it, unless another has it. */
   async claim(key: CacheKey, tags: readonly string[]): Promise<Claim> {
     const token = crypto.randomUUID();
     try {
@@ -101,13 +102,13 @@ export class SharedLevel {
       if (kind === 3) return "taken";
       return kind === 1 ? { text } : { lease: { token, head: text } };
     } catch (thrown) {
-      // Given to nobody it would make everybody wait for as long as a load may take.
-      this.#owed.releaseLater(token, key);
+      // Redis may have granted the lease: unreleased, it would block other loads until it expires.
+      this.#pending.releaseLater(token, key);
       throw thrown;
     }
   }
 
-  /** Stores what was loaded under a lease and gives it back; false where it was taken away. */
+  /** Stores a loaded entry and releases its lease; false if the lease has ended. */
   async fill(lease: Lease, { key, text, ttl }: SharedEntry): Promise<boolean> {
     const args = [lease.token, lease.head + text, Math.ceil(ttl)];
     return await this.#redis.script(
@@ -117,12 +118,12 @@ export class SharedLevel {
     ) === 1;
   }
 
-  /** Gives a lease back with nothing to store. */
+  /** Releases a lease without storing anything. */
   async release(lease: Lease, key: CacheKey): Promise<void> {
-    await this.#owed.release(lease.token, key);
+    await this.#pending.release(lease.token, key);
   }
 
-  /** Stores entries whose values are known, and ends whatever load of them is under way. */
+  /** Stores entries and ends running loads of them. */
   async store(entries: readonly SharedEntry[], tags: readonly string[]): Promise<void> {
     if (entries.length === 0) return;
     await this.#redis.script(
@@ -136,15 +137,15 @@ export class SharedLevel {
   }
 
   async delete(keys: readonly CacheKey[]): Promise<void> {
-    if (keys.length > 0) await this.#owed.delete(keys);
+    if (keys.length > 0) await this.#pending.delete(keys);
   }
 
   async invalidate(tags: readonly string[]): Promise<void> {
-    if (tags.length > 0) await this.#owed.invalidate(tags);
+    if (tags.length > 0) await this.#pending.invalidate(tags);
   }
 
   async clear(pattern: CachePattern): Promise<void> {
-    await this.#owed.clear(pattern);
+    await this.#pending.clear(pattern);
   }
 
   get isAway(): boolean {
@@ -152,17 +153,17 @@ export class SharedLevel {
   }
 
   close(): void {
-    this.#owed.close();
+    this.#pending.close();
     this.#redis.client.close();
   }
 
-  #readTogether(): void {
-    const cleared = this.#owed.cleared;
+  #readBatch(): void {
+    const cleared = this.#pending.cleared;
     const reads = cleared ? this.#without(cleared, this.#reads) : this.#reads;
     this.#reads = [];
     const [first] = reads;
     if (!first) return;
-    if (reads.length === 1 && first.tags?.length === 0 && !this.#owed.any) {
+    if (reads.length === 1 && first.tags?.length === 0 && !this.#pending.any) {
       return this.#readAlone(first);
     }
     this.#readAll(reads).catch((thrown) => {
@@ -170,7 +171,7 @@ export class SharedLevel {
     });
   }
 
-  /** Nobody waits for a scan: what is about to be deleted by it is not there. */
+  /** Rejects reads of keys that a pending scan will delete: no read waits for a scan. */
   #without(cleared: (key: CacheKey) => boolean, reads: readonly Read[]): Read[] {
     const { gone = [], others = [] } = Object.groupBy(
       reads,
@@ -180,7 +181,7 @@ export class SharedLevel {
     return others;
   }
 
-  /** What most reads are, without what only several or tags need: a round trip and hardly more. */
+  /** The fast path of a single read without tags. */
   #readAlone(read: Read): void {
     this.#redis.call("GET", this.#redis.entryKey(read.key)).then((stored) => {
       if (typeof stored !== "string") read.resolve(null);
@@ -190,7 +191,7 @@ export class SharedLevel {
   }
 
   async #readAll(reads: readonly Read[]): Promise<void> {
-    if (this.#owed.any) await this.#owed.payKeysAndTags();
+    if (this.#pending.any) await this.#pending.flushKeysAndTags();
     const asked = [...new Set(reads.flatMap(({ tags }) => tags ?? []))];
     const values = await this.#fetch([
       ...reads.map(({ key }) => this.#redis.entryKey(key)),
@@ -208,7 +209,7 @@ export class SharedLevel {
     await this.#answerTagged(tagged, generations);
   }
 
-  /** Answers with entries that are current, after looking up those of their tags that were not yet. */
+  /** Answers reads with their entries if valid, after looking up the generations still missing. */
   async #answerTagged(entries: [Read, Stored][], generations: Generations): Promise<void> {
     const missing = [
       ...new Set(
@@ -222,17 +223,17 @@ export class SharedLevel {
     }
     for (const [read, { tags, text }] of entries) {
       const current = tags.every(([tag, generation]) => generations.get(tag) === generation);
-      // Tags that were added to the code since would not reach an entry stored without them.
+      // An entry stored without a tag that the code now requires could not be invalidated by it.
       const whole = (read.tags ?? []).every((tag) => tags.some(([own]) => own === tag));
       read.resolve(current && whole ? text : null);
     }
   }
 
-  /** The values of some names, in their order, so many at a time. */
+  /** The values of some names, in their order, a batch at a time. */
   async #fetch(names: readonly string[]): Promise<(string | null)[]> {
     const values: (string | null)[] = [];
-    for (let start = 0; start < names.length; start += mostAtOnce) {
-      const some = names.slice(start, start + mostAtOnce);
+    for (let start = 0; start < names.length; start += batchSize) {
+      const some = names.slice(start, start + batchSize);
       values.push(...list<(string | null)[]>(await this.#redis.call("MGET", ...some)));
     }
     return values;

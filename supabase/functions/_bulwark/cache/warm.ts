@@ -1,6 +1,6 @@
 import type { Cache, WarmEntry } from "./cache.ts";
 
-/** How far warming is. */
+/** Progress of warming. */
 export interface Progress {
   done: number;
   failed: number;
@@ -8,10 +8,9 @@ export interface Progress {
 }
 
 /**
- * Loads entries before they are asked for, so many at a time. One that fails is counted and leaves
- * the others alone; what is cached already is not loaded again.
- * @param concurrency how many at a time, at least 1
- * @param onProgress told after each entry
+ * Loads entries ahead that are not cached yet. A failed load is counted and does not stop the others.
+ * @param concurrency concurrent loads, at least 1
+ * @param onProgress called after each entry
  */
 export async function warm<T>(
   cache: Cache,

@@ -1,6 +1,6 @@
 import type { CallerClient } from "../foundation/caller.ts";
 import { BulwarkError, unwrap as unwrapAnswer } from "../foundation/errors.ts";
-import { together } from "../rate_limits/together.ts";
+import { batch } from "../rate_limits/batch.ts";
 import type { DataKeyStore, StoredDataKey } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
 import type { RegisteredKey } from "./key_ring.ts";
@@ -8,11 +8,11 @@ import type { RegisteredKey } from "./key_ring.ts";
 /** Wrapped data keys through the Data API, as the service role. */
 export function dataKeyStore(client: CallerClient): DataKeyStore {
   // Batches the keys of rows that are read at once. Some may not exist.
-  const read = together<string, StoredDataKey | undefined>(async (ids) => {
+  const read = batch<string, StoredDataKey | undefined>(async (ids) => {
     const rows = unwrap(await client.rpc("read_data_keys", { key_ids: ids })).map(stored);
     const byId = new Map(rows.map((key) => [key.id, key]));
     return ids.map((id) => byId.get(id));
-  }, { size: 200, underWay: 2, patience: 30_000 });
+  }, { size: 200, concurrency: 2, patience: 30_000 });
   return {
     async find(id) {
       const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));

@@ -1,4 +1,4 @@
-import type { Holder } from "../cache/held.ts";
+import type { UnverifiedClaims } from "../cache/cached_permissions.ts";
 import { type DataClient, openClient } from "./clients.ts";
 import { tokenOf } from "./credentials.ts";
 import type { Env } from "./env.ts";
@@ -11,13 +11,13 @@ import { parseTraceparent } from "./trace.ts";
 export type CallerClient = DataClient;
 
 /** Whom the token of each client names. */
-const claimed = new WeakMap<CallerClient, Holder>();
+const claimed = new WeakMap<CallerClient, UnverifiedClaims>();
 
 /**
  * Whom a client's token names, for finding what is cached: nobody verified it, so nothing is decided
  * by it. Null where it names no user.
  */
-export function claimedBy(client: CallerClient): Holder | null {
+export function claimedBy(client: CallerClient): UnverifiedClaims | null {
   return claimed.get(client) ?? null;
 }
 
@@ -57,7 +57,7 @@ export async function requirePerson(client: CallerClient): Promise<void> {
 }
 
 /** The claims `sub` and `session_id` of a token, without verifying it. */
-function readClaims(token: string): Holder | null {
+function readClaims(token: string): UnverifiedClaims | null {
   try {
     const payload = token.split(".")[1] ?? "";
     const { sub, session_id } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));

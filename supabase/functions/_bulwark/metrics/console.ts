@@ -1,7 +1,7 @@
 import type { CallerClient } from "../foundation/caller.ts";
 import { unwrap } from "../foundation/errors.ts";
 
-/** What the console shows first: everything of a range, in one answer. */
+/** Everything the console shows for a range. */
 export async function readOverview(client: CallerClient, since: string, step: string) {
   const [metrics, alerts, queries] = await Promise.all([
     client.rpc("list_metrics").then(unwrap),
@@ -21,14 +21,14 @@ export async function readOverview(client: CallerClient, since: string, step: st
   return {
     since,
     step,
-    metrics: await inTurn(shown, 4, read),
+    metrics: await mapLimited(shown, 4, read),
     cache: await cacheOf(client, since, metrics),
     alerts,
     queries,
   };
 }
 
-/** Look-ups by where their answer came from, and the share that needed no load. */
+/** Cache requests by outcome, and the share that needed no load; null if there are none. */
 async function cacheOf(client: CallerClient, since: string, metrics: { name: string }[]) {
   if (!metrics.some(({ name }) => name === "cache_requests")) return null;
   const rows = unwrap(
@@ -40,8 +40,8 @@ async function cacheOf(client: CallerClient, since: string, metrics: { name: str
   return { outcomes, hit_rate: all > 0 ? 1 - missed / all : null };
 }
 
-/** Does something for each item, so many at a time, and keeps their order. */
-async function inTurn<Item, Result>(
+/** Maps items with limited concurrency, in their order. */
+async function mapLimited<Item, Result>(
   items: readonly Item[],
   concurrency: number,
   task: (item: Item) => Promise<Result>,

@@ -1,6 +1,6 @@
 import type { Kind, Labels } from "./histogram.ts";
 
-/** One metric with everything it ever counted, as `scrape_metrics` gives it. */
+/** A metric with its cumulative series, as `scrape_metrics` returns it. */
 export interface ScrapedMetric {
   name: string;
   kind: Kind;
@@ -9,7 +9,7 @@ export interface ScrapedMetric {
   series: ScrapedSeries[];
 }
 
-/** Labels, count, total, last, zeros, octaves, and how many values each octave holds. */
+/** A series; `octaves` and `counts` are the non-empty buckets of scale 0. */
 export type ScrapedSeries = [
   labels: Labels,
   count: number,
@@ -28,11 +28,11 @@ export const contentTypes: Record<Format, string> = {
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
 };
 
-/** A unit as Prometheus wants it: its base unit, what to divide by, and the octaves that it shows. */
+/** A Prometheus base unit, and the divisor that converts to it. */
 interface Unit {
   suffix: string;
   divisor: number;
-  /** A histogram shows bounds from 2^first to 2^last in the metric's own unit. */
+  /** Bounds of a histogram run from 2^first to 2^last in the metric's own unit. */
   first: number;
   last: number;
 }
@@ -45,7 +45,7 @@ const units: Record<string, Unit> = {
 };
 const plain: Unit = { suffix: "", divisor: 1, first: -4, last: 20 };
 
-/** What a metric is called outside. */
+/** The name of a metric in Prometheus. */
 export function exposedName({ name, kind, unit }: Pick<ScrapedMetric, "name" | "kind" | "unit">) {
   const { suffix } = units[unit] ?? { ...plain, suffix: unit };
   const bare = `bulwark_${kind === "counter" ? name.replace(/_total$/, "") : name}`;
@@ -53,8 +53,8 @@ export function exposedName({ name, kind, unit }: Pick<ScrapedMetric, "name" | "
 }
 
 /**
- * Metrics as text. The bounds of a histogram are powers of two in its own unit, which the stored
- * buckets end at as well, so that its counts are exact.
+ * Metrics as text. The bounds of a histogram are powers of two in its own unit. Stored buckets end at
+ * the same bounds, so counts are exact.
  */
 export function toText(scraped: readonly ScrapedMetric[], format: Format): string {
   const parts: string[] = [];
@@ -81,8 +81,8 @@ export function toText(scraped: readonly ScrapedMetric[], format: Format): strin
 }
 
 /**
- * A name that no other family has, nor a sample of one: with a name twice a scraper takes nothing at
- * all. The unit stays at the end, where OpenMetrics wants it.
+ * A family name that collides with no other family or sample: a scraper rejects a text with
+ * duplicates. The unit stays at the end, as OpenMetrics requires.
  */
 function unique(family: string, suffix: string, taken: Set<string>): string {
   const end = suffix && family.endsWith(`_${suffix}`) ? `_${suffix}` : "";
@@ -96,7 +96,7 @@ function unique(family: string, suffix: string, taken: Set<string>): string {
   return name;
 }
 
-/** Writes one series after the other: what all of them have is made once. */
+/** Writes series of one histogram; the texts of its bounds are made once. */
 function histogramWriter(
   name: string,
   { divisor, first, last }: Unit,
@@ -145,7 +145,7 @@ function number(value: number): string {
   return String(value);
 }
 
-/** A bound as OpenMetrics writes it: as a float, with an exponent of two digits from a million on. */
+/** A bound in OpenMetrics' canonical form: a float, from a million on with a two-digit exponent. */
 function canonical(value: number): string {
   const exponent = Math.floor(Math.log10(value));
   if (exponent >= -5 && exponent < 6) {

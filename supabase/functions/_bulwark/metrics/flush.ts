@@ -1,32 +1,32 @@
 import type { Sample } from "./histogram.ts";
 import type { Metrics } from "./registry.ts";
 
-/** What leaves the isolate at once; the id makes a repetition harmless. */
+/** A batch of samples. The database counts each id once, so it can be sent again. */
 export interface Batch {
   id: string;
   samples: Sample[];
 }
 
-/** The database will never take this batch: repeating it would hold up all that come after it. */
+/** The database will never accept this batch, so it must not be sent again. */
 export class Refused extends Error {
   override readonly name = "Refused";
 }
 
 export interface FlusherOptions {
-  /** Stores a batch, once or more; rejects when that failed, with {@link Refused} when for ever. */
+  /** Stores a batch; rejects with {@link Refused} if it can never be stored. May be repeated. */
   send(batch: Batch): Promise<void>;
   /** Milliseconds between the first value and the flush. */
   delay: number;
-  /** Called before each flush: levels that somebody has to look at. */
+  /** Called before each flush, to sample gauges. */
   sample?(): void;
   log?(line: string): void;
 }
 
-/** More than the database takes in one batch is sent in several. */
+/** Samples in one batch; the database accepts 5,000. */
 const batchSize = 2000;
-/** What could not be sent is kept for the next time, so many batches. */
+/** Unsent batches that are kept. */
 const maxKept = 20;
-/** The database knows for an hour what it has stored: after that a repetition would count twice. */
+/** The database knows ids for an hour; a later repetition would count twice. */
 const keptMilliseconds = 50 * 60_000;
 
 interface Kept extends Batch {
@@ -34,8 +34,8 @@ interface Kept extends Batch {
 }
 
 /**
- * Sends what was counted, after the response: the first value begins a wait, and whatever is counted
- * meanwhile goes along. On the hosted runtime `EdgeRuntime.waitUntil` keeps the isolate alive for it.
+ * Sends recorded values after the response, some time after the first one. On the hosted runtime
+ * `EdgeRuntime.waitUntil` keeps the isolate alive for it.
  */
 export class Flusher {
   readonly #metrics: Metrics;
@@ -50,7 +50,7 @@ export class Flusher {
     this.#options = options;
   }
 
-  /** Flushes after the delay, unless a flush is on its way. Never fails. */
+  /** Flushes after the delay, unless a flush is scheduled already. Never rejects. */
   soon(): void {
     if (this.#waiting) return;
     this.#waiting = pause(this.#options.delay).then(() => {
@@ -60,7 +60,7 @@ export class Flusher {
     waitUntil(this.#waiting);
   }
 
-  /** Sends everything now; what fails is kept for the next time. Never fails. */
+  /** Sends everything now; failed batches are kept for the next flush. Never rejects. */
   flush(): Promise<void> {
     this.#sending = this.#sending.then(() => this.#send());
     return this.#sending;
@@ -98,14 +98,14 @@ export class Flusher {
   }
 }
 
-/** Keeps a hosted isolate alive until a promise has settled; elsewhere the promise just goes on. */
+/** Keeps a hosted isolate alive until a promise has settled. */
 export function waitUntil(promise: Promise<unknown>): void {
   const runtime = (globalThis as { EdgeRuntime?: { waitUntil?(promise: unknown): void } })
     .EdgeRuntime;
   runtime?.waitUntil?.(promise);
 }
 
-/** Waits without keeping a process alive that has nothing else to do. */
+/** Waits without keeping the process alive. */
 function pause(duration: number): Promise<void> {
   return new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, duration)));
 }

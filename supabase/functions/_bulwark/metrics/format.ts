@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { type Format } from "./exposition.ts";
 
-/** `?format=` decides, else the Accept header; Prometheus text where neither says anything. */
+/** The format by `?format=`, else by the Accept header, else Prometheus text. */
 export function formatOf(request: Request, asked: Format | "json" | undefined): Format | "json" {
   if (asked) return asked;
   const accept = request.headers.get("accept") ?? "";
@@ -9,7 +9,7 @@ export function formatOf(request: Request, asked: Format | "json" | undefined): 
   return /\bapplication\/json\b/.test(accept) ? "json" : "prometheus";
 }
 
-/** What `GET /bulwark-metrics` takes. `range` is how far back the JSON form looks. */
+/** Query of `GET /bulwark-metrics`; `range` applies to JSON. */
 export const metricsQuery = z.strictObject({
   format: z.enum(["prometheus", "openmetrics", "json"]).optional(),
   range: z.enum(["1h", "6h", "24h", "7d", "30d"]).default("1h"),
@@ -24,7 +24,7 @@ const ranges = {
   "30d": { length: 720 * hour, step: "6 hours" },
 };
 
-/** When a range began, to the whole minute, and the step that suits it. */
+/** The start of a range, to the whole minute, and its step. */
 export function rangeOf(range: keyof typeof ranges): { since: string; step: string } {
   const { length, step } = ranges[range];
   const since = Math.floor((Date.now() - length) / 60_000) * 60_000;

@@ -1,7 +1,7 @@
 /**
- * Buckets of an exponential histogram of scale 6, as OpenTelemetry defines them: bucket i holds the
- * values above 2^((i-1)/64) up to 2^(i/64). Two histograms merge by adding their counts, and what
- * stands for a bucket is at most 0.55 % off what is in it.
+ * Exponential histogram of scale 6 as defined by OpenTelemetry: bucket i holds values above
+ * 2^((i-1)/64) up to 2^(i/64). Histograms merge by adding counts. The value that represents a bucket
+ * is at most 0.55 % off.
  */
 export const bucketsPerOctave = 64;
 
@@ -10,16 +10,16 @@ export const relativeError = (2 ** (1 / 64) - 1) / (2 ** (1 / 64) + 1);
 
 const furthest = 32_000;
 
-/** A sum does not go beyond: added to another it stays a number, here and in the database. */
+/** Totals are clamped to it, so that adding two never overflows, here and in the database. */
 const largestTotal = 1e300;
 
-/** The bucket of a value above 0; null for one so small that it counts as 0. */
+/** The bucket of a value above 0; null if it is so small that it counts as 0. */
 export function bucketOf(value: number): number | null {
   const index = Math.ceil(Math.log2(value) * bucketsPerOctave);
   return index < -furthest ? null : Math.min(index, furthest);
 }
 
-/** What one series counted within one minute, as `record_metrics` takes it. */
+/** The values of one series within one minute, as `record_metrics` takes them. */
 export interface Sample {
   metric: string;
   kind: Kind;
@@ -40,10 +40,10 @@ export interface Sample {
 
 export type Kind = "counter" | "gauge" | "histogram";
 
-/** What tells the series of a metric apart: few names, each with few values. */
+/** Labels of a series: few names, each with few values. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** Counts the values of one series within one minute. */
+/** Collects the values of one series within one minute. */
 export class Point {
   count = 0;
   total = 0;
@@ -53,13 +53,13 @@ export class Point {
   zeros = 0;
   readonly buckets = new Map<number, number>();
 
-  /** Adds to a sum. */
+  /** Adds to the total. */
   add(amount: number): void {
     this.count++;
     this.total = Math.max(-largestTotal, Math.min(this.total + amount, largestTotal));
   }
 
-  /** Counts a value. */
+  /** Records a value. */
   observe(value: number): void {
     this.add(value);
     this.last = value;
@@ -67,7 +67,7 @@ export class Point {
     if (this.maximum === null || value > this.maximum) this.maximum = value;
     const bucket = value > 0 ? bucketOf(value) : null;
     if (bucket !== null) this.buckets.set(bucket, (this.buckets.get(bucket) ?? 0) + 1);
-    // A level below 0 is in no bucket: its minute then has no percentiles.
+    // A negative level is in no bucket, so its minute has no percentiles.
     else if (value >= 0) this.zeros++;
   }
 

@@ -1,6 +1,6 @@
 import type { Gauge } from "./registry.ts";
 
-/** Milliseconds of processor time that this process used, or null where nobody says. */
+/** Processor time of this process in milliseconds, or null if it is not available. */
 export function processorTime(): number | null {
   try {
     // Fields 14 and 15 of proc(5), in hundredths of a second; the name before may hold anything.
@@ -9,12 +9,12 @@ export function processorTime(): number | null {
     const ticks = Number(fields[11]) + Number(fields[12]);
     return Number.isFinite(ticks) ? ticks * 10 : null;
   } catch {
-    // No such file, or none that the runtime lets a function read.
+    // No such file, or the runtime does not let a function read it.
     return null;
   }
 }
 
-/** Bytes that this isolate keeps in memory, or null where nobody says. */
+/** Memory of this isolate in bytes, or null if it is not available. */
 export function memoryInUse(): number | null {
   try {
     const { rss, heapUsed, external } = Deno.memoryUsage();
@@ -25,8 +25,8 @@ export function memoryInUse(): number | null {
 }
 
 /**
- * Takes two levels at each call: the percentage of the memory an isolate may have, and of one
- * processor since the call before. What the runtime does not tell is not reported.
+ * Samples two gauges at each call: percent of the isolate's memory limit, and percent of one processor
+ * since the last call. Values that the runtime does not provide are not reported.
  */
 export function isolateSampler(
   gauges: { memory: Gauge; cpu: Gauge },
@@ -43,7 +43,7 @@ export function isolateSampler(
     const bytes = memory();
     if (bytes !== null) gauges.memory.set(bytes / memoryLimit * 100);
     const after = { at: now(), used: cpuTime() };
-    // Processor time comes in hundredths of a second: over less than one a share says nothing.
+    // Processor time has a resolution of 10 ms, too coarse for short intervals.
     if (after.at - before.at < 500) return;
     if (after.used !== null && before.used !== null) {
       gauges.cpu.set((after.used - before.used) / (after.at - before.at) * 100);

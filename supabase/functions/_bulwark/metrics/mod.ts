@@ -1,12 +1,12 @@
 /**
- * What an isolate counts. `handle()` and the clients of the Data API record by themselves how long
- * requests and queries take; a function adds what it wants to know:
+ * The metrics of an isolate. `handle()` and the clients of the Data API record the duration of requests
+ * and queries; a function can add its own:
  *
  *     const exported = metrics.counter("reports_exported", { description: "Reports exported" });
  *     exported.add(1, { format });
  *     const rows = await measure("report_query", () => readRows());
  *
- * docs/monitoring.md has the rest.
+ * See docs/metrics.md.
  */
 import type { CacheObserver } from "../cache/cache.ts";
 import { openClient } from "../foundation/clients.ts";
@@ -55,12 +55,12 @@ export const cacheObserver: CacheObserver = {
   unavailable: () => cacheUnavailable.add(),
 };
 
-/** Records one answered request; `code` is the error's where it was one. */
+/** Records an answered request; `duration` in milliseconds, `code` of the error if it was one. */
 export function recordRequest(
   request: Request,
   { status, duration, code }: { status: number; duration: number; code?: string },
 ): void {
-  // Not by URL(): a host that is none would fail the request a second time.
+  // URL() would throw for a malformed host and fail the request again.
   const [, name = "unknown"] = /^\w+:\/\/[^/?#]*\/([a-z][\w-]{0,63})(?![^/?#])/.exec(request.url) ??
     [];
   const labels = { function: name };
@@ -72,7 +72,7 @@ export function recordRequest(
   flushSoon();
 }
 
-/** `fetch` for supabase-js, which records how long the Data API takes for what. */
+/** `fetch` for supabase-js that records the duration of calls to the Data API. */
 export const measuredFetch: typeof fetch = async (input, init) => {
   const { pathname } = new URL(input instanceof Request ? input.url : input);
   const [, target] = /\/rest\/v1\/(rpc\/\w{1,63}|\w{1,63})$/.exec(pathname) ?? [];
@@ -81,7 +81,7 @@ export const measuredFetch: typeof fetch = async (input, init) => {
   try {
     const response = await fetch(input, init);
     const result = response.ok ? "ok" : "error";
-    // A table that is not there may have been named by whoever sent the request.
+    // An unknown table's name may come from the client and must not become a label.
     const made = response.status === 404 && !target.startsWith("rpc/");
     end(made ? { operation: "unknown", result } : { result });
     return response;
@@ -92,8 +92,9 @@ export const measuredFetch: typeof fetch = async (input, init) => {
 };
 
 /**
- * Runs a function and records how many milliseconds it took in the histogram `name`, with the label
- * `result` (ok, error); a promise is timed until it settles. Returns and throws what it does.
+ * Runs a function and records its duration in milliseconds in the histogram `name`, with the label
+ * `result` (ok, error). A promise is timed until it settles. Returns the function's result and passes
+ * on its errors.
  */
 export function measure<T>(name: string, task: () => T, labels: Labels = {}): T {
   const end = metrics.histogram(name, { unit: "milliseconds" }).start(labels);
@@ -132,7 +133,7 @@ export function measured(name: string, labels: Labels = {}) {
 
 let flusher: Flusher | null | undefined;
 
-/** Stores what was counted, after the response. Does nothing where there is no secret key. */
+/** Stores recorded values after the response. Does nothing without a secret key. */
 export function flushSoon(): void {
   if (flusher === undefined) {
     try {
@@ -148,7 +149,7 @@ export function flushSoon(): void {
 function openFlusher(): Flusher | null {
   const env = readMetricsEnv();
   if (!env) return null;
-  // A client of its own: its fetch is not measured, or each flush would be the reason for another.
+  // Its own client without measuring: otherwise each flush would cause another.
   const client = openClient(env.url, env.secretKey, { patience: 10_000 });
   const sample = isolateSampler({ memory, cpu }, { memoryLimit: env.memoryLimit });
   const opened = new Flusher(metrics, {
@@ -162,11 +163,11 @@ function openFlusher(): Flusher | null {
       });
       if (!error) return;
       const text = `${error.code} ${error.message}`;
-      // What is wrong with the data (classes 22 and 23) is so the next time as well.
+      // Errors of the data (classes 22 and 23) repeat with every attempt.
       throw /^2[23]/.test(error.code ?? "") ? new Refused(text) : new Error(text);
     },
   });
-  // The hosted runtime says so before it ends an isolate.
+  // The hosted runtime dispatches this before it ends an isolate.
   addEventListener("beforeunload", () => waitUntil(opened.flush()));
   return opened;
 }

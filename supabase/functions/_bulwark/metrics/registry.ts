@@ -1,8 +1,8 @@
 import { type Kind, type Labels, Point, type Sample } from "./histogram.ts";
 
-/** What a metric is, said once where it is made. */
+/** Properties of a metric. */
 export interface MetricOptions {
-  /** `milliseconds`, `bytes`, `percent` or nothing. */
+  /** `milliseconds`, `seconds`, `bytes`, `percent` or empty. */
   unit?: string;
   description?: string;
 }
@@ -17,9 +17,9 @@ export interface Gauge {
 }
 
 export interface Histogram {
-  /** Counts a value that is not negative. */
+  /** Records a value that is not negative. */
   observe(value: number, labels?: Labels): void;
-  /** Begins to time; what it returns ends it and counts the milliseconds. */
+  /** Starts a timer; the returned function stops it and records the milliseconds. */
   start(labels?: Labels): (more?: Labels) => void;
 }
 
@@ -28,7 +28,7 @@ interface Metric {
   kind: Kind;
   unit: string;
   description: string;
-  /** By the labels as text, then by minute. */
+  /** By labels as JSON, then by minute. */
   series: Map<string, { labels: Labels; points: Map<number, Point> }>;
 }
 
@@ -37,10 +37,10 @@ const longestLabel = 128;
 const overflow: Labels = { overflow: "true" };
 
 /**
- * What an isolate counted and has not flushed yet. Recording never fails and takes about a
- * microsecond; a value that is not finite, or negative where it may not be, is dropped and counted
- * in `metrics_dropped`. A metric's labels may take so many combinations between two flushes; what
- * comes beyond is one series, `overflow`.
+ * Values that an isolate has recorded and not flushed yet. Recording never throws and takes about a
+ * microsecond. Invalid values (not finite, or negative in a counter or histogram) are dropped and
+ * counted in `metrics_dropped`. Beyond `maxSeries` combinations of labels between two flushes, values
+ * go to the series `overflow`.
  */
 export class Metrics {
   readonly #metrics = new Map<string, Metric>();
@@ -90,19 +90,19 @@ export class Metrics {
     };
   }
 
-  /** Whether there is something to flush. */
+  /** Whether there is nothing to flush. */
   get isEmpty(): boolean {
     if (this.#dropped > 0) return false;
     for (const { series } of this.#metrics.values()) if (series.size > 0) return false;
     return true;
   }
 
-  /** Counts values that were recorded and got lost. */
+  /** Counts recorded values that were lost. */
   drop(count: number): void {
     this.#dropped += count;
   }
 
-  /** Takes everything out that was counted so far. */
+  /** Returns everything recorded so far and removes it. */
   drain(): Sample[] {
     if (this.#dropped > 0) {
       const dropped = this.#dropped;
@@ -151,12 +151,12 @@ export class Metrics {
   }
 }
 
-/** Text that jsonb takes: cut, and without halves of characters and NUL. */
+/** Text that jsonb accepts: cut, without lone surrogates and NUL. */
 function storable(text: string): string {
   return text.slice(0, longestLabel).toWellFormed().replaceAll("\0", "\ufffd");
 }
 
-/** Labels that the database takes: their values cut, what has no name left out. */
+/** Labels that the database accepts: at most 8, with valid names and shortened values. */
 function clean(labels: Labels): Labels {
   return Object.fromEntries(
     Object.entries(labels)

@@ -3,10 +3,10 @@ import type { CallerClient } from "../foundation/caller.ts";
 import { unwrap } from "../foundation/errors.ts";
 import type { ScrapedMetric } from "./exposition.ts";
 
-/** Seconds that several scrapers share what one of them read. */
-const sharedFor = 5;
+/** Seconds for which a scrape is cached. */
+const cacheSeconds = 5;
 
-/** Everything that was ever counted, and where each alert stands; at most five seconds old. */
+/** All metrics and the levels of the alerts; at most five seconds old. */
 export function scrape(cache: Cache, service: CallerClient): Promise<ScrapedMetric[]> {
   return cache.getOrSet(
     cacheKey(namespaces.metrics, "scrape"),
@@ -17,7 +17,7 @@ export function scrape(cache: Cache, service: CallerClient): Promise<ScrapedMetr
       ]);
       return [...metrics as unknown as ScrapedMetric[], alertLevels(alerts)];
     },
-    { ttl: sharedFor },
+    { ttl: cacheSeconds },
   );
 }
 
@@ -28,7 +28,7 @@ function alertLevels(alerts: { name: string; state: keyof typeof levels }[]): Sc
     name: "alert_level",
     kind: "gauge",
     unit: "",
-    description: "Where an alert stands: -1 no data, 0 ok, 1 warning, 2 critical",
+    description: "Status of an alert: -1 no data, 0 ok, 1 warning, 2 critical",
     series: alerts.map(({ name, state }) => [{ alert: name }, 1, 0, levels[state], 0, [], []]),
   };
 }

@@ -1,12 +1,12 @@
 import type { RateLimitEnv } from "../foundation/env.ts";
 
-/** What is trusted to say where a request comes from. */
+/** The header and the number of proxies that are trusted to name the client's address. */
 export type AddressTrust = Pick<RateLimitEnv, "addressHeader" | "addressHops">;
 
 /**
- * The client's address as the trusted proxies wrote it, or null. Each proxy appends whom it was
- * called by, so the entry that the outermost trusted one wrote is that many from the end; what
- * stands further left is the client's own claim.
+ * The client's address as the outermost trusted proxy wrote it, or null. Each proxy appends the
+ * address of its client, so that entry is `addressHops` from the end. Entries further left are
+ * claims of the client.
  */
 export function clientAddress(request: Request, trust: AddressTrust): string | null {
   const header = trust.addressHeader && request.headers.get(trust.addressHeader);
@@ -15,8 +15,8 @@ export function clientAddress(request: Request, trust: AddressTrust): string | n
 }
 
 /**
- * An address as it is limited: IPv4 as it is, IPv6 by its /64 (whoever owns one address there owns
- * all), null for anything else. The same as bulwark_private.client_network in the database.
+ * The network by which an address is limited: IPv4 as it is, IPv6 by its /64, because a client
+ * usually owns all of it; null if the text is no address. Equals bulwark_private.client_network.
  */
 export function networkOf(address: string | null | undefined): string | null {
   const given = (address ?? "").slice(0, 100).trim();
@@ -47,7 +47,7 @@ function isIPv4(text: string): boolean {
     parts.every((part) => /^(?:0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256);
 }
 
-/** The eight groups of an address as the URL standard writes it: lower case, at most one `::`. */
+/** The eight groups of an IPv6 address in the form of the URL standard. */
 function expand(host: string): number[] {
   const [head = "", tail] = host.split("::");
   const groups = (text: string) => text ? text.split(":").map((group) => parseInt(group, 16)) : [];

@@ -6,26 +6,26 @@ export interface Terms {
   windowSeconds: number;
   identifiedBy: "caller" | "user_or_key" | "address_and_account";
   whenStoreFails: FailureMode;
-  /** The rule and its override: what is charged under another scope has other buckets. */
+  /** The id of the rule or override. Each scope has its own buckets. */
   scope: string;
 }
 
-/** One of the identifiers of a call. */
+/** An identifier of a call; each has a bucket. */
 export interface Identifier {
   kind: "user" | "api_key" | "address" | "account" | "shared";
   name: string;
 }
 
 /**
- * What a call takes and what a whole bucket takes, in microseconds of refilling. Rounded up, so that
- * never more than the rule says is let through; the same in Postgres, in Redis and here.
+ * The cost of a call and of a whole bucket, in microseconds of refilling. Rounded up, so that the
+ * rule is never exceeded. Postgres and Redis use the same formula.
  */
 export function costOf(terms: Terms, cost = 1): { cost: number; whole: number } {
   const token = Math.ceil(terms.windowSeconds * 1e6 / terms.capacity);
   return { cost: token * cost, whole: token * terms.capacity };
 }
 
-/** Whose buckets a call is charged to; whoever cannot be told apart shares one. */
+/** The identifiers a call is charged to. Callers without one share the bucket `nobody`. */
 export function identifiersOf(terms: Terms, charge: Charge, address: string | null): Identifier[] {
   const { userId, apiKeyId } = charge;
   const nobody: Identifier = { kind: "shared", name: "nobody" };
@@ -43,8 +43,8 @@ export function identifiersOf(terms: Terms, charge: Charge, address: string | nu
 }
 
 /**
- * The decision that follows from when each bucket is full again, in microseconds, after an admitted
- * call was charged or a refused one was not.
+ * The decision of a call whose buckets have been charged, or not where they refused. `present` and
+ * `fullAt`, when a bucket is full again, are in microseconds.
  */
 export function decisionOf(
   { rule, cost = 1 }: Charge,

@@ -1,44 +1,44 @@
-/** Whom a call is charged to. The function has verified each of these; none is a client's claim. */
+/** A call to decide. The function has verified every identifier; none is a claim of the client. */
 export interface Charge {
   rule: string;
   userId?: string | null;
   apiKeyId?: string | null;
   /** The address as a trusted proxy wrote it. */
   address?: string | null;
-  /** The account that is being tried, as in a sign-in: an e-mail address. */
+  /** The e-mail address of the account that a sign-in is for. */
   account?: string | null;
-  /** Whose override applies. */
+  /** The organization whose override applies. */
   organizationId?: string | null;
-  /** How many tokens the call takes; 1 by default. */
+  /** Tokens that the call costs; 1 by default. */
   cost?: number;
 }
 
-/** What becomes of a call that cannot be decided. */
+/** Whether a call that cannot be decided is admitted (open) or refused (closed). */
 export type FailureMode = "open" | "closed";
 
 /** A decision about one call. */
 export interface Decision {
   allowed: boolean;
-  /** Why not: too much, blocked for going on, or the store is away. */
+  /** Why it is refused: limit exceeded, caller blocked, or store not available; null: admitted. */
   reason: "rate" | "block" | "unavailable" | null;
   rule: string;
-  /** Calls at once. */
+  /** Tokens in a full bucket. */
   capacity: number;
-  /** In how many seconds an empty bucket is full again. */
+  /** Seconds that an empty bucket takes to refill. */
   windowSeconds: number;
   remaining: number;
-  /** In how many seconds this bucket is full again. */
+  /** Seconds until this bucket is full again. */
   resetSeconds: number;
-  /** In how many seconds the same call would be let through; null where it was. */
+  /** Seconds until the same call would be admitted; null if it was. */
   retryAfterSeconds: number | null;
   whenStoreFails: FailureMode;
 }
 
-/** Where buckets are kept. */
+/** A store of buckets. */
 export interface RateLimitStore {
   /**
-   * Decides a call and charges it, all of its buckets or none. A refusal is returned.
-   * @throws Error where it cannot be decided
+   * Decides a call and charges all of its buckets, or none. A refusal is returned, not thrown.
+   * @throws Error if it cannot be decided
    */
   decide(charge: Charge): Promise<Decision>;
 }

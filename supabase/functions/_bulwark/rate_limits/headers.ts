@@ -1,9 +1,8 @@
 import type { Decision } from "./decision.ts";
 
 /**
- * What an answer says of the limit: RateLimit and RateLimit-Policy as of
- * draft-ietf-httpapi-ratelimit-headers-11, the X-RateLimit-* trio beside them (reset: in seconds from
- * now), and of a refusal Retry-After, which is never earlier than what RateLimit says.
+ * The headers of a decision: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11),
+ * X-RateLimit-Limit, -Remaining and -Reset (seconds from now), and Retry-After in a refusal.
  */
 export function rateLimitHeaders(decision: Decision): Record<string, string> {
   const { rule, capacity, windowSeconds, remaining, resetSeconds, retryAfterSeconds } = decision;
@@ -23,8 +22,8 @@ export function rateLimitHeaders(decision: Decision): Record<string, string> {
 const types = "https://iana.org/assignments/http-problem-types#";
 
 /**
- * The answer to a call that is refused: 429, or 503 where the store is away, as
- * application/problem+json (RFC 9457) with the stable code that every error of ours has.
+ * The response to a refused call: 429, or 503 if the store is not available, as
+ * application/problem+json (RFC 9457) with a stable code.
  */
 export function refusal(decision: Decision, correlationId: string): Response {
   const { rule, retryAfterSeconds: wait } = decision;

@@ -4,17 +4,17 @@ import { tokenOf } from "../foundation/credentials.ts";
 import type { Env } from "../foundation/env.ts";
 import { unwrap } from "../foundation/errors.ts";
 
-/** Who sent a request: a user in a session that lives, or an API key that is in force. */
+/** The sender of a request: a user with a live session, or an active API key. */
 export type Caller =
   | { userId: string }
   | { apiKeyId: string; organizationId: string };
 
-/** Finds out who sent a request; unless `ask`, only of tokens that were somebody's before. */
+/** Identifies the sender of a request. Without `ask`, only tokens identified before are known. */
 export type Identify = (request: Request, ask?: boolean) => Promise<Caller | null>;
 
-/** A session that has ended is noticed within this time. */
+/** Milliseconds for which an answer is cached: an ended session is noticed within this time. */
 const rememberedMilliseconds = 10_000;
-/** While the Data API is away, a caller stays known for so long. */
+/** Milliseconds for which a caller stays known while the Data API is not available. */
 const staleMilliseconds = 600_000;
 const maximumRemembered = 1000;
 const patience = 3000;
@@ -25,14 +25,13 @@ interface Remembered {
 }
 
 /**
- * Finds who is behind the token that a request carries, by asking the Data API with that token: whom
- * it serves is whom it names. A token that is forged, expired or of a session that has ended is
- * nobody's: whoever sends such is limited by address, and cannot choose a fresh bucket by making up
- * an id. Who was found is remembered for ten seconds, by the token's hash.
- * @throws BulwarkError DATA_API_UNAVAILABLE where nobody says who it is
+ * Identifies the sender by asking the Data API with the request's token. A token that is forged,
+ * expired or of an ended session identifies nobody: its sender is limited by address and cannot get
+ * a fresh bucket by inventing an id. Answers are cached for ten seconds by the token's hash.
+ * @throws BulwarkError DATA_API_UNAVAILABLE if the Data API does not answer
  */
 export function identifier(env: Env, now: () => number = Date.now): Identify {
-  // Apart, so that a flood of forged ones makes nobody forgotten.
+  // Separate maps, so that a flood of forged tokens evicts no caller.
   const callers = new Map<string, Remembered>();
   const nobodies = new Map<string, Remembered>();
   const asking = new Map<string, Promise<Caller | null>>();
@@ -45,11 +44,11 @@ export function identifier(env: Env, now: () => number = Date.now): Identify {
     if (known && age < rememberedMilliseconds) return known.caller;
     if (!ask && !known?.caller) return null;
     try {
-      // A burst with one token is one question.
-      const question = asking.get(hash) ??
+      // Requests that arrive at once with one token share one call.
+      const pending = asking.get(hash) ??
         callerOf(env, token).finally(() => asking.delete(hash));
-      asking.set(hash, question);
-      const caller = await question;
+      asking.set(hash, pending);
+      const caller = await pending;
       callers.delete(hash);
       remember(caller ? callers : nobodies, hash, { caller, at: now() });
       return caller;
@@ -60,15 +59,15 @@ export function identifier(env: Env, now: () => number = Date.now): Identify {
   };
 }
 
-/** The caller that the Data API serves for this token; null: nobody. */
+/** The caller whom the Data API serves with this token; null: nobody. */
 async function callerOf(env: Env, token: string): Promise<Caller | null> {
   const headers = { authorization: `Bearer ${token}` };
   const client = openClient(env.url, env.publishableKey, { headers, patience });
   const answer = await client.rpc("rate_limit_caller");
-  // Not signed by the project, expired, or of a role that nobody of ours has.
+  // A bad signature, an expired token, or a role that may not call the function.
   if (answer.status === 401 || answer.status === 403) return null;
   const [row] = unwrap(answer);
-  // Nulls, which the generated types do not know of.
+  // The generated types do not know that these can be null.
   if (row?.user_id) return { userId: row.user_id };
   if (row?.api_key_id) return { apiKeyId: row.api_key_id, organizationId: row.organization_id };
   return null;

@@ -4,18 +4,18 @@ import type { Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { LocalBuckets } from "./local_buckets.ts";
 
-/** How long the store may take; longer than any decision that is worth waiting for. */
+/** Milliseconds that the store may take. */
 export const patience = 3000;
 
-/** In how many seconds whoever could not be decided may come again. */
+/** Retry-After, in seconds, of a call that could not be decided. */
 const retrySeconds = 5;
 
-/** Between two lines of the log about the same failure, in milliseconds. */
+/** Milliseconds between two log lines about the same failure. */
 const quietMilliseconds = 10_000;
 
 const maximumRules = 10_000;
 
-/** What a limiter may be told to do otherwise than by default. */
+/** Options of a bounded store. */
 export interface LimiterOptions {
   /** Milliseconds. */
   patience?: number;
@@ -24,13 +24,13 @@ export interface LimiterOptions {
 }
 
 /**
- * A store that always answers, in bounded time. Where the store is away or slow, a rule that stays
- * open is decided by a bucket of this process, and one that does not refuses. A rule that was never
- * decided here is not known to stay open, and refuses.
+ * A store that always answers in bounded time. If the store is away or slow, a rule that fails open
+ * is decided by a bucket of this process, and one that fails closed refuses. A rule never decided
+ * here before refuses too, because its failure mode is unknown.
  *
- * A flood that makes the store slow opens nothing: the bucket of this process begins with what the
- * store said last, and an answer that comes too late is charged to it. What was admitted here
- * meanwhile counts on when the store is back.
+ * A flood that makes the store slow gains nothing: the local bucket starts from the store's last
+ * decision, late answers are charged to it, and calls admitted here still count when the store is
+ * back.
  */
 export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}): RateLimitStore {
   const local = options.local ?? new LocalBuckets();
@@ -56,32 +56,32 @@ export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}
       const asked = store.decide(charge);
       try {
         const decision = await within(options.patience ?? patience, asked);
-        const owed = known.get(scopeOf(charge));
-        if (decision.allowed && owed && local.owes(owed, charge)) {
-          const own = local.decide(owed, charge);
+        const terms = known.get(scopeOf(charge));
+        if (decision.allowed && terms && local.hasUnreported(terms, charge)) {
+          const own = local.decide(terms, charge);
           if (!own.allowed) return own;
         }
         learn(charge, decision);
         return decision;
       } catch (thrown) {
-        // The client of Redis has logged why it is away, once for all rules.
+        // The Redis client has logged the cause already, once for all rules.
         if (!(thrown instanceof Unavailable)) {
           log(`rate limit ${charge.rule}: ${thrown instanceof Error ? thrown.message : thrown}`);
         }
         const late = thrown instanceof Late ? thrown.answer as Promise<Decision> : asked;
         late.then((decision) => learn(charge, decision), () => {});
-        return stopGap(local, charge, known.get(scopeOf(charge)));
+        return fallback(local, charge, known.get(scopeOf(charge)));
       }
     },
   };
 }
 
-/** An organization's or a key's own numbers are nobody else's. */
+/** Overrides of an organization or a key have their own scope. */
 function scopeOf({ rule, organizationId, apiKeyId }: Charge): string {
   return organizationId || apiKeyId ? `${rule}/${organizationId ?? ""}/${apiKeyId ?? ""}` : rule;
 }
 
-function stopGap(local: LocalBuckets, charge: Charge, terms: Terms | undefined): Decision {
+function fallback(local: LocalBuckets, charge: Charge, terms: Terms | undefined): Decision {
   if (terms?.whenStoreFails === "open") return local.decide(terms, charge);
   return {
     allowed: false,
@@ -96,7 +96,7 @@ function stopGap(local: LocalBuckets, charge: Charge, terms: Terms | undefined):
   };
 }
 
-/** Logs each line once in a while: a store that is away fails every call alike. */
+/** Logs each line at most once in ten seconds: an outage fails every call in the same way. */
 function quietly(log: (line: string) => void): (line: string) => void {
   const quietUntil = new Map<string, number>();
   return (line) => {

@@ -7,16 +7,15 @@ const maximumBuckets = 10_000;
 /** A bucket of this process, in microseconds since 1970. */
 interface LocalBucket {
   fullAt: number;
-  /** Until when it holds calls that were admitted here and that the store may know nothing of. */
-  owedUntil: number;
+  /** Until when it counts calls that were admitted here and that the store may not know. */
+  unreportedUntil: number;
   /** Until when the store has blocked the caller. */
   blockedUntil: number;
 }
 
 /**
- * Buckets in this process: the stop-gap for rules that stay open while the store is away. They follow
- * what the store decides, so that what it has charged is charged here when it does not answer any
- * more. Another isolate has others, and they are gone with it; it is a limit all the same.
+ * Buckets in this process: the fallback of rules that fail open while the store is away. They follow
+ * the store's decisions, so that they start from its last state. Each isolate has its own.
  */
 export class LocalBuckets {
   readonly #buckets = new Map<string, LocalBucket>();
@@ -24,7 +23,7 @@ export class LocalBuckets {
   /** `now` in milliseconds. */
   constructor(readonly now: () => number = Date.now) {}
 
-  /** Charges a call, all of its buckets or none. */
+  /** Decides a call and charges all of its buckets, or none. */
   decide(terms: Terms, charge: Charge): Decision {
     const present = this.now() * 1000;
     const { cost, whole } = costOf(terms, charge.cost);
@@ -40,13 +39,13 @@ export class LocalBuckets {
         bucket.fullAt += cost;
         const { fullAt } = bucket;
         const { key, bucket: known } = found[index]!;
-        this.#keep(key, { ...known, fullAt, owedUntil: fullAt });
+        this.#keep(key, { ...known, fullAt, unreportedUntil: fullAt });
       }
     }
     return decisionOf(charge, terms, present, buckets);
   }
 
-  /** Takes over what the store decided, where that leaves less than is known here. */
+  /** Takes over a decision of the store if it leaves fewer tokens than this bucket has. */
   follow(terms: Terms, charge: Charge, decision: Decision): void {
     const present = this.now() * 1000;
     const { cost, whole } = costOf(terms, charge.cost);
@@ -62,18 +61,18 @@ export class LocalBuckets {
     }
   }
 
-  /** Whether calls were admitted here lately that the store may know nothing of. */
-  owes(terms: Terms, charge: Charge): boolean {
+  /** Whether calls were admitted here that the store may not know. */
+  hasUnreported(terms: Terms, charge: Charge): boolean {
     const present = this.now() * 1000;
-    return keysOf(terms, charge).some((key) => this.#of(key).owedUntil > present);
+    return keysOf(terms, charge).some((key) => this.#of(key).unreportedUntil > present);
   }
 
   #of(key: string): LocalBucket {
-    return this.#buckets.get(key) ?? { fullAt: 0, owedUntil: 0, blockedUntil: 0 };
+    return this.#buckets.get(key) ?? { fullAt: 0, unreportedUntil: 0, blockedUntil: 0 };
   }
 
   #keep(key: string, bucket: LocalBucket): void {
-    // Those that came longest ago go first; an attacker cannot make this grow.
+    // The least recently used are evicted, so that no attacker can fill the memory.
     while (this.#buckets.size > maximumBuckets) {
       this.#buckets.delete(this.#buckets.keys().next().value ?? "");
     }

@@ -4,14 +4,14 @@ import { BulwarkError } from "../foundation/errors.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionRow, fromRow, onlyRow } from "./postgres_store.ts";
 
-/** What somebody signs in with. */
+/** The credentials of a sign-in. */
 export interface Credentials {
   email: string;
   password: string;
   captcha_token?: string | undefined;
 }
 
-/** Where a sign-in comes from, as far as a trusted proxy says it. */
+/** Address and place of a sign-in as a trusted proxy wrote them; null: unknown. */
 export interface Origin {
   address: string | null;
   latitude: number | null;
@@ -21,15 +21,15 @@ export interface Origin {
 /** Milliseconds. */
 const patience = 5000;
 /**
- * How long Auth's refusal takes at least, in milliseconds: where there is no account it checks no
- * password, and is done a tenth of a second sooner.
+ * Minimum duration of a refusal in milliseconds. Auth refuses an unknown account a tenth of a second
+ * sooner, because it checks no password; this hides the difference.
  */
 export const refusalMilliseconds = 500;
 
 /**
- * Charges the address and the account of a sign-in before it is tried.
- * @throws BulwarkError 503 RATE_LIMIT_UNAVAILABLE where that cannot be decided: nobody guesses
- * passwords while nobody counts
+ * Charges the address and the account of a sign-in before Auth is asked.
+ * @throws BulwarkError 503 RATE_LIMIT_UNAVAILABLE if that cannot be decided: it fails closed, so that
+ * no password is guessed uncounted
  */
 export async function beginLogin(
   client: CallerClient,
@@ -48,9 +48,9 @@ export async function beginLogin(
 }
 
 /**
- * Asks Supabase Auth for a session, as it is: the body of its answer, or null where it refuses,
- * for whatever reason and no sooner for an account that does not exist.
- * @throws BulwarkError 503 RATE_LIMIT_UNAVAILABLE where Auth does not decide
+ * Signs in with Supabase Auth. Returns its answer, or null for any refusal; a refusal takes at least
+ * {@link refusalMilliseconds}.
+ * @throws BulwarkError 503 RATE_LIMIT_UNAVAILABLE if Auth does not answer or is overloaded
  */
 export async function signIn(env: Env, credentials: Credentials): Promise<Session | null> {
   const { email, password, captcha_token } = credentials;
@@ -75,14 +75,14 @@ export async function signIn(env: Env, credentials: Credentials): Promise<Sessio
   return null;
 }
 
-/** What Supabase Auth answers to a sign-in; it goes to the client as it is. */
+/** Supabase Auth's answer to a sign-in. It goes to the client unchanged. */
 export interface Session {
   access_token: string;
   refresh_token: string;
   user: { id: string };
 }
 
-/** Notes how a sign-in ended; a failure to do so is logged and changes nothing. */
+/** Records the result of a sign-in. A failure is logged and not thrown. */
 export async function finishLogin(
   client: CallerClient,
   { email }: Credentials,
@@ -98,7 +98,7 @@ export async function finishLogin(
   if (error) console.error(`login: ${error.code} ${error.message}`);
 }
 
-/** Where a request comes from, by the headers that the trusted proxy writes. */
+/** Address and place of a request; the place is read from the headers of the trusted proxy. */
 export function originOf(
   request: Request,
   address: string | null,

@@ -8,46 +8,46 @@ import { type Caller, identifier, type Identify } from "./identity.ts";
 import { boundedStore, patience } from "./limiter.ts";
 import { postgresStore } from "./postgres_store.ts";
 import { redisStore } from "./redis_store.ts";
-import { TurnedAway } from "./turned_away.ts";
+import { DeniedNetworkCache } from "./denied_network_cache.ts";
 import { sharedRedis } from "../foundation/redis/client.ts";
 import { serviceClient } from "../foundation/service.ts";
 
 /**
- * The rule for a request, by what it does and never by what it says of itself; null: it is not
- * limited. `caller` is null where nobody is known.
+ * Chooses the rule of a request; null: it is not limited. Never choose by a claim of the client.
+ * `caller` is null if the sender is not identified.
  */
 export type ChooseRule = (
   request: Request,
   caller: Caller | null,
 ) => string | null | Promise<string | null>;
 
-/** What a request was charged as. */
+/** The rule and the caller that a request was charged to. */
 export interface Charged {
   rule: string | null;
   caller: Caller | null;
 }
 
-/** A handler that is told what it was charged as. */
+/** A handler of limited requests. */
 export type LimitedHandler = (request: Request, charged: Charged) => Promise<Response>;
 
-/** Limits what a handler answers. */
+/** Makes a handler that is limited by a rule. */
 export type Limit = (rule: string | ChooseRule, handler: LimitedHandler) => Handler;
 
-/** What limiting needs; a test brings its own. */
+/** Dependencies of {@link limitsOf}. */
 export interface LimitParts {
   store: RateLimitStore;
   identify: Identify;
   address: (request: Request) => string | null;
-  /** Notes that somebody was refused for want of a permission. */
+  /** Records that a user lacked a permission. */
   noteRefusal: (userId: string, request: Request) => Promise<void>;
 }
 
 /**
  * Limits for a function's handlers: `limit("api_default", handler)`. Each request is charged to its
- * user or API key, else to the address that the trusted proxy wrote; an answer carries the RateLimit headers, a
- * refusal is 429 as application/problem+json. Where the store (Postgres, or Redis with REDIS_URL) is
- * away, a rule decides as it says. Whoever is refused for want of a permission is noted, so that
- * probing is seen.
+ * user or API key, else to the address that the trusted proxy wrote. Responses carry the RateLimit
+ * headers; a refusal is 429 as application/problem+json. If the store (Postgres, or Redis with
+ * REDIS_URL) is not available, the rule's failure mode applies. Missing permissions are recorded in
+ * the audit log, so that probing is seen.
  */
 export function openLimits(env: RateLimitEnv): Limit {
   const client = serviceClient(env, crypto.randomUUID());
@@ -66,7 +66,7 @@ export function openLimits(env: RateLimitEnv): Limit {
   });
 }
 
-/** The store that the environment names: Redis with REDIS_URL, else Postgres. */
+/** The configured store: Redis with REDIS_URL, else Postgres. */
 export function openStore(env: RateLimitEnv): RateLimitStore {
   const client = serviceClient(env, crypto.randomUUID(), { patience });
   const { redisUrl, redisTimeout, secretKey } = env;
@@ -74,25 +74,25 @@ export function openStore(env: RateLimitEnv): RateLimitStore {
   return redis ? redisStore(redis, client, secretKey) : postgresStore(client);
 }
 
-/** The limits that these parts make. */
+/** {@link openLimits} with the given dependencies. */
 export function limitsOf({ store, identify, address, noteRefusal }: LimitParts): Limit {
-  const turnedAway = new TurnedAway();
+  const deniedNetworks = new DeniedNetworkCache();
   return (rule, handler) => async (request) => {
     const from = address(request);
-    const caller = await identify(request, !turnedAway.has(from)).catch(() => null);
+    const caller = await identify(request, !deniedNetworks.has(from)).catch(() => null);
     const chosen = typeof rule === "string" ? rule : await rule(request, caller);
     const charged = { rule: chosen, caller };
     if (chosen === null) return await handler(request, charged);
     const charge: Charge = { rule: chosen, ...caller, address: from };
     const decision = await store.decide(charge);
     if (!decision.allowed) {
-      if (caller === null) turnedAway.note(from, decision.retryAfterSeconds);
+      if (caller === null) deniedNetworks.add(from, decision.retryAfterSeconds);
       return refusal(decision, correlationIdOf(request));
     }
     const headers = rateLimitHeaders(decision);
     try {
       const answer = await handler(request, charged);
-      // A handler that charged a rule of its own says so itself.
+      // A handler that charged another rule has set its headers.
       return answer.headers.has("ratelimit") ? answer : withHeaders(answer, headers);
     } catch (thrown) {
       if (thrown instanceof BulwarkError) {

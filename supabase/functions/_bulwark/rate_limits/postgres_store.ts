@@ -1,15 +1,15 @@
 import type { CallerClient } from "../foundation/caller.ts";
 import { type DataApiFailure, fromDataApi } from "../foundation/errors.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
-import { lines, together } from "./together.ts";
+import { batch, batchPerKey } from "./batch.ts";
 
-/** Calls that are decided alike: the same buckets, charged the same. */
-function bucketsOf(charge: Charge): string {
+/** Equal for calls that charge the same buckets by the same cost. */
+function batchKey(charge: Charge): string {
   const { rule, userId, apiKeyId, address, account, organizationId, cost } = charge;
   return JSON.stringify([rule, userId, apiKeyId, address, account, organizationId, cost]);
 }
 
-/** What check_rate_limit answers, or a row of begin_login. */
+/** A row of check_rate_limit or begin_login. */
 export interface DecisionRow {
   allowed: boolean;
   reason: string | null;
@@ -19,11 +19,11 @@ export interface DecisionRow {
   reset_seconds: number;
   retry_after_seconds: number | null;
   when_store_fails: "open" | "closed";
-  /** How many of the calls that were asked about at once; begin_login asks about one. */
+  /** How many calls of the batch are admitted; begin_login has none. */
   admitted?: number;
 }
 
-/** What the database decided, as a decision. */
+/** Converts a row of the database to a decision. */
 export function fromRow(rule: string, row: DecisionRow): Decision {
   return {
     allowed: row.allowed,
@@ -38,7 +38,7 @@ export function fromRow(rule: string, row: DecisionRow): Decision {
   };
 }
 
-/** The one row of an answer. */
+/** The single row of an answer; throws if there is none. */
 export function onlyRow<Row>(
   answer:
     | { data: Row[]; error: null }
@@ -51,10 +51,10 @@ export function onlyRow<Row>(
 }
 
 /**
- * Buckets in Postgres, through the Data API and with the secret key. Calls of users that come at once
- * are decided together. What is not simply admitted, and what is not a user's, is asked about by
- * itself: one question at a time for one bucket, about all the calls that wait for it. So one caller
- * has one connection at most, however many calls they make or however long their bucket is held.
+ * Buckets in Postgres, through the Data API with the secret key. Concurrent calls of users are
+ * decided in batches. Calls that a batch does not admit, and calls of other callers, are decided in
+ * batches of their own bucket, one at a time. So a caller uses one connection at most, however long
+ * their bucket is locked.
  */
 export function postgresStore(client: CallerClient): RateLimitStore {
   async function ask(charge: Charge, calls: number): Promise<DecisionRow> {
@@ -73,7 +73,7 @@ export function postgresStore(client: CallerClient): RateLimitStore {
     return answer.data as DecisionRow;
   }
 
-  const alone = lines<Charge, Decision>(async (charges) => {
+  const perBucket = batchPerKey<Charge, Decision>(async (charges) => {
     const [charge] = charges;
     if (!charge) return [];
     const row = await ask(charge, charges.length);
@@ -85,19 +85,19 @@ export function postgresStore(client: CallerClient): RateLimitStore {
       retryAfterSeconds: null,
     };
     const count = row.allowed ? charges.length : row.admitted ?? 0;
-    // The calls before the last one in a batch have left what the calls behind them used, too.
+    // The row has what is left after the last admitted call; earlier calls left more.
     return charges.map((_, index) =>
       index < count
         ? { ...admitted, remaining: row.remaining + (count - 1 - index) * (charge.cost ?? 1) }
         : decision
     );
   });
-  const byItself = (charge: Charge) => alone(bucketsOf(charge), charge);
+  const decideOne = (charge: Charge) => perBucket(batchKey(charge), charge);
 
-  const ofUsers = together<Charge, Decision>(async (calls) => {
+  const ofUsers = batch<Charge, Decision>(async (calls) => {
     const answer = await client.rpc("check_rate_limits", {
       rules: calls.map(({ rule }) => rule),
-      // Nulls among them, which the generated types do not know of.
+      // The generated types do not know that elements can be null.
       user_ids: calls.map(({ userId }) => userId ?? null) as string[],
       addresses: calls.map(({ address }) => address ?? null) as string[],
     });
@@ -105,7 +105,7 @@ export function postgresStore(client: CallerClient): RateLimitStore {
     const rows = answer.data as DecisionRow[];
     return calls.map((call, index) => {
       const row = rows[index];
-      return row?.allowed ? fromRow(call.rule, row) : byItself(call);
+      return row?.allowed ? fromRow(call.rule, row) : decideOne(call);
     });
   });
 
@@ -113,7 +113,7 @@ export function postgresStore(client: CallerClient): RateLimitStore {
     async decide(charge) {
       const { userId, apiKeyId, account, organizationId, cost = 1 } = charge;
       const isUsers = userId && !apiKeyId && !account && !organizationId && cost === 1;
-      return await (isUsers ? ofUsers(charge) : byItself(charge));
+      return await (isUsers ? ofUsers(charge) : decideOne(charge));
     },
   };
 }

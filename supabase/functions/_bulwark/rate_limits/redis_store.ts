@@ -6,38 +6,38 @@ import { networkOf } from "./address.ts";
 import { costOf, decisionOf, type Identifier, identifiersOf, type Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { onlyRow } from "./postgres_store.ts";
-import { together } from "./together.ts";
+import { batch } from "./batch.ts";
 
-/** What the store uses of a connection; ioredis has it as well. */
+/** A Redis connection; ioredis fits too. */
 export interface RedisConnection {
-  /** Whether keys are spread over many servers by their slots. */
+  /** Whether it is a cluster, which spreads keys over several servers. */
   isCluster?: boolean;
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
 }
 
-/** What the store may be told to do otherwise than by default. */
+/** Options of the store. */
 export interface RedisStoreOptions {
-  /** For how many seconds a rule is remembered. */
+  /** Seconds for which a rule is cached; 60 by default. */
   ruleSeconds?: number;
-  /** For how many seconds it is remembered that a caller is not blocked. */
+  /** Seconds for which the status of a caller (blocked, allowed) is cached; 15 by default. */
   blockSeconds?: number;
-  /** How many milliseconds lie between two refusals of a caller that the database is told of. */
+  /** Milliseconds between two refusals of a caller that are reported to the database; 1,000. */
   reportMilliseconds?: number;
 }
 
 /**
- * Decides calls one after the other, on the clock of Redis, and charges all buckets of a call or
- * none: the same arithmetic as bulwark_private.charge_buckets. A bucket is the microsecond at which it is
- * full again; it expires then, because a full bucket says nothing. ARGV has five for each run of
- * calls that are charged alike: how many, cost, whole, keys of each, and whether they ask for their
- * standing. Then the last key of a call says whether the caller is blocked (until which millisecond),
- * or on the list of those that are always allowed; where nothing says so, nothing is charged. A call
- * is answered with that, or with in how many microseconds each bucket is full again, negative where
- * it refuses.
+ * Decides calls one after the other on the clock of Redis, with the arithmetic of
+ * bulwark_private.charge_buckets: all buckets of a call are charged, or none. A bucket is the time at
+ * which it is full again, in microseconds, and expires then.
  *
- * What a script costs is its commands: everything is read by one, and a bucket that several calls are
- * charged to is written once. Nothing is written before all is decided, and what is no number fails
- * the calls that are about it and no others.
+ * ARGV has five values for each run of equal calls: their number, cost, whole bucket, keys a call, and
+ * `asked`. Unless that is `nothing`, a call's last key is the status of its caller: `allowed`, or the
+ * millisecond until which the caller is blocked. Without a status nothing is charged and the answer
+ * is `unknown`. Otherwise the answer is that status, or for each bucket the microseconds until it is
+ * full again, negative where it refuses.
+ *
+ * Commands dominate a script's time: one reads all keys, and each bucket is written once, after all
+ * calls are decided. A value that is no number fails only the calls that need it.
  */
 const decideAll = script(`
 local time = redis.call('TIME')
@@ -51,13 +51,13 @@ for run = 1, #ARGV, 5 do
   for _ = 1, ARGV[run] do
     local answer
     if asked ~= 'nothing' then
-      local standing = values[at + keys]
-      if not standing then
+      local status = values[at + keys]
+      if not status then
         answer = 'unknown'
-      elseif standing == 'allowed' then
-        if asked ~= 'listed' then answer = standing end
+      elseif status == 'allowed' then
+        if asked ~= 'listed' then answer = status end
       else
-        local blocked = tonumber(standing)
+        local blocked = tonumber(status)
         if not blocked then
           answer = 'unreadable'
         elseif blocked * 1000 > present then
@@ -101,24 +101,24 @@ end
 return answers
 `);
 
-/** What the script answers: what it knows of the caller, seconds of a block, or the charges. */
+/** Answer to one call: a status, the seconds of a block, or the state of each bucket. */
 type Answer = "unknown" | "allowed" | "unreadable" | number | number[];
 
-/** One call as the script decides it. */
+/** One call to the script. */
 interface Attempt {
-  /** Its buckets, and where it is kept whether the caller is blocked. */
+  /** The keys of its buckets, and last that of its caller's status. */
   keys: string[];
   cost: number;
   whole: number;
-  asked: "nothing" | "standing" | "listed";
+  asked: "nothing" | "status" | "listed";
 }
 
 const maximumRemembered = 10_000;
 
 /**
- * Buckets in Redis, for projects that have outgrown Postgres. Rules, blocks and what is noted of
- * refusals stay in the database, which is asked about each once in a while. Addresses and accounts
- * are HMACs under the project's secret key, so that Redis holds neither.
+ * Buckets in Redis, for projects that have outgrown Postgres. Rules, blocks and violations stay in
+ * the database and are cached here for seconds. Addresses and accounts are stored as HMACs under the
+ * project's secret key.
  */
 export function redisStore(
   redis: RedisConnection,
@@ -126,13 +126,13 @@ export function redisStore(
   secret: string,
   options: RedisStoreOptions = {},
 ): RateLimitStore {
-  // What is decided together, or of two buckets, has keys in many slots.
+  // A batch has keys in many slots, which a cluster refuses.
   if (redis.isCluster) throw new Error("Cannot keep rate limits in Redis: it is a cluster");
   const { ruleSeconds = 60, blockSeconds = 15, reportMilliseconds = 1000 } = options;
   const known = new Map<string, { terms: Terms; until: number }>();
   const hashes = new Map<string, string>();
 
-  /** An address or account as it is called in Redis; remembered, since an HMAC costs a decision. */
+  /** The HMAC of an address or account; cached, because it takes as long as a decision. */
   function hashOf(name: string): string {
     const hashed = hashes.get(name);
     if (hashed !== undefined) return hashed;
@@ -142,7 +142,7 @@ export function redisStore(
     return hash;
   }
 
-  // Whatever has no fixed form comes last or hashed: no two callers have the same key.
+  // Names of free form are hashed, so that no two callers can have the same key.
   const bucketKey = (scope: string, { kind, name }: Identifier) =>
     kind === "user"
       ? `bulwark:bucket:${scope}:user:${name}`
@@ -178,28 +178,28 @@ export function redisStore(
       known.set(name, { terms, until: Date.now() + ruleSeconds * 1000 });
       return terms;
     } catch (thrown) {
-      // An old rule is better than none while the database is away.
+      // While the database is not available, an expired rule is used.
       const cached = known.get(name);
       if (cached) return cached.terms;
       throw thrown;
     }
   }
 
-  /** Where it is kept whether the caller is blocked; null: nothing here could be. */
-  function standingKey(charge: Charge, address: string | null): string | null {
+  /** The key of the caller's status; null: such a caller cannot be blocked. */
+  function statusKey(charge: Charge, address: string | null): string | null {
     const { rule, userId, apiKeyId, account } = charge;
     if (!address && !apiKeyId) return null;
     const [from, tried] = [address ? hashOf(address) : "", account ? hashOf(account) : ""];
-    return `bulwark:standing:${rule}:${from}:${tried}:${apiKeyId ?? ""}:${userId ?? ""}`;
+    return `bulwark:status:${rule}:${from}:${tried}:${apiKeyId ?? ""}:${userId ?? ""}`;
   }
 
-  /** Notes something; null where it was there before, or Redis did not take it: no decision fails. */
+  /** Stores a value; null if it exists already (NX) or Redis fails, which fails no decision. */
   function note(place: string, value: string, ...options: (string | number)[]): Promise<unknown> {
     return redis.call("SET", place, value, ...options).catch(() => null);
   }
 
-  /** Asks the database whether the caller is blocked, and remembers that for all. */
-  async function learnStanding(place: string, charge: Charge, address: string | null) {
+  /** Reads the caller's status from the database and caches it in Redis. */
+  async function learnStatus(place: string, charge: Charge, address: string | null) {
     const row = onlyRow(
       await client.rpc("rate_limit_block_of", {
         rule: charge.rule,
@@ -214,8 +214,8 @@ export function redisStore(
     await note(place, value, "EX", blockSeconds);
   }
 
-  // Calls that come at once share a round trip, a command and a script.
-  const run = together<Attempt, Answer>(async (attempts) => {
+  // Concurrent calls share one round trip and one script.
+  const run = batch<Attempt, Answer>(async (attempts) => {
     const keys: string[] = [];
     const runs: (string | number)[] = [];
     let calls = 0;
@@ -232,7 +232,7 @@ export function redisStore(
       return await runScript(redis, decideAll, keys, runs) as Answer[];
     } catch (thrown) {
       if (!(thrown instanceof Late)) throw thrown;
-      // Redis may have charged them all the same; each call has an answer of its own then.
+      // Redis may still charge them: each call gets its own late answer.
       const answers = thrown.answer as Promise<Answer[]>;
       return attempts.map((_, index) =>
         Promise.reject(new Late(thrown.message, answers.then((all) => all[index])))
@@ -240,7 +240,7 @@ export function redisStore(
     }
   });
 
-  /** Has the database count a refusal; seconds for which that blocks the caller, or null. */
+  /** Reports a refusal to the database; returns for how many seconds that blocks the caller, or null. */
   async function report(charge: Charge, denied: Identifier[]): Promise<number | null> {
     const names = denied.map(({ name }) => name);
     if (reportMilliseconds > 0) {
@@ -267,23 +267,23 @@ export function redisStore(
         throw new Error(`a call under ${charge.rule} costs 1 to ${terms.capacity} tokens`);
       }
       const address = charge.address ? networkOf(charge.address) : null;
-      const standing = standingKey(charge, address);
+      const status = statusKey(charge, address);
       const spent = costOf(terms, cost);
       let identifiers = identifiersOf(terms, charge, address);
-      /** A charge that Redis has made or refused; throws where it could not decide. */
+      /** The decision that an answer stands for; throws if it is not one. */
       const outcome = (answer: Answer | undefined) => {
-        if (!Array.isArray(answer)) throw new Error(`Redis does not remember: ${answer}`);
+        if (!Array.isArray(answer)) throw new Error(`Redis cannot decide: ${answer}`);
         const buckets = identifiers.map((identifier, index) => {
           const wait = answer[index] ?? -Infinity;
           return { identifier, fullAt: Math.abs(wait), admitted: wait >= 0 };
         });
         return { decision: decisionOf(charge, terms, 0, buckets), buckets };
       };
-      const attempt = async (asked: "standing" | "listed") => {
+      const attempt = async (asked: "status" | "listed") => {
         const keys = identifiers.map((identifier) => bucketKey(terms.scope, identifier));
         try {
-          return await (standing
-            ? run({ keys: [...keys, standing], ...spent, asked })
+          return await (status
+            ? run({ keys: [...keys, status], ...spent, asked })
             : run({ keys, ...spent, asked: "nothing" }));
         } catch (thrown) {
           if (!(thrown instanceof Late)) throw thrown;
@@ -294,10 +294,10 @@ export function redisStore(
           throw new Late(thrown.message, decided);
         }
       };
-      let answer = await attempt("standing");
-      if (answer === "unknown" && standing) {
-        await learnStanding(standing, charge, address);
-        answer = await attempt("standing");
+      let answer = await attempt("status");
+      if (answer === "unknown" && status) {
+        await learnStatus(status, charge, address);
+        answer = await attempt("status");
       }
       if (answer === "allowed") {
         identifiers = identifiers.filter(({ kind }) => kind !== "address");
@@ -310,16 +310,16 @@ export function redisStore(
       const denied = buckets.filter(({ admitted }) => !admitted);
       const seconds = await report(charge, denied.map(({ identifier }) => identifier));
       if (seconds === null) return decision;
-      if (standing) {
+      if (status) {
         const until = String(Date.now() + seconds * 1000);
-        await note(standing, until, "EX", Math.min(blockSeconds, seconds));
+        await note(status, until, "EX", Math.min(blockSeconds, seconds));
       }
       return blocked(charge, terms, seconds);
     },
   };
 }
 
-/** Whether two calls differ in their keys alone. */
+/** Whether two calls differ only in their keys. */
 function alike(one: Attempt, other: Attempt): boolean {
   return one.cost === other.cost && one.whole === other.whole && one.asked === other.asked &&
     one.keys.length === other.keys.length;

@@ -1,5 +1,5 @@
 import { type Cache, openCache } from "../cache/mod.ts";
-import { heldPermissions } from "../cache/held.ts";
+import { cachedPermissions } from "../cache/cached_permissions.ts";
 import { type CallerClient, claimedBy } from "../foundation/caller.ts";
 import { BulwarkError, unwrap } from "../foundation/errors.ts";
 import { cacheObserver } from "../metrics/mod.ts";
@@ -16,7 +16,7 @@ const told = new WeakMap<
   Map<string, { at: number; held: Promise<ReadonlySet<string>> }>
 >();
 
-/** In memory alone, whatever Redis there is: see heldPermissions(). */
+/** In memory alone, whatever Redis there is: see cachedPermissions(). */
 let memory: Cache | undefined;
 
 /**
@@ -115,7 +115,7 @@ async function askFor(
   const holder = claimedBy(client);
   if (!holder) return new Set((await ask(null)).permissions);
   memory ??= openCache({ ...none, cachePrefix: "permissions" }, cacheObserver);
-  return await heldPermissions(memory, holder, organizationId, ask);
+  return await cachedPermissions(memory, holder, organizationId, ask);
 }
 
 const none = { redisUrl: null, upstashUrl: null, upstashToken: null, cacheTimeout: 100 };

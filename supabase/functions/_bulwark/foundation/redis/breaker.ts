@@ -1,9 +1,9 @@
-/** A call that was not made, that failed, or whose answer took too long. */
+/** A call was not sent, failed, or timed out. */
 export class Unavailable extends Error {
   override readonly name = "Unavailable";
 }
 
-/** The answer took too long for the caller. It may still arrive. */
+/** A call timed out. Its answer may still arrive. */
 export class Late<T = unknown> extends Unavailable {
   constructor(message: string, readonly answer: Promise<T>) {
     super(message);
@@ -12,23 +12,24 @@ export class Late<T = unknown> extends Unavailable {
 }
 
 /**
- * - answer: the server refused one command and is well
- * - doubt: as a timeout; it opens after several in a row
+ * How an error affects the breaker:
+ * - answer: not at all; the server works and refused one command
+ * - doubt: several in a row open it, as timeouts do
  * - outage: it opens at once
  */
 export type Verdict = "answer" | "doubt" | "outage";
 
-/** How a {@link Breaker} judges. */
+/** Options of a {@link Breaker}. */
 export interface BreakerOptions {
-  /** How long a call may take, in milliseconds. */
+  /** Timeout of a call in milliseconds. */
   timeout: number;
-  /** Asks the server whether it is well again. Rejects where it is not, and ends in bounded time. */
+  /** Checks whether the server works again; rejects if not. Must end in bounded time. */
   probe: () => Promise<unknown>;
-  /** How an error is judged; as an outage by default. */
+  /** Classifies an error; as an outage by default. */
   judge?: (thrown: unknown) => Verdict;
-  /** After so many doubts in a row it opens. */
+  /** Number of doubts in a row that open it. */
   doubts?: number;
-  /** How long it stays open at first and at most, in milliseconds; it doubles in between. */
+  /** The first and the longest pause while it is open, in milliseconds; pauses double. */
   pause?: number;
   longestPause?: number;
   /** Called when it opens and after each probe that fails. */
@@ -39,16 +40,16 @@ export interface BreakerOptions {
   now?: () => number;
 }
 
-/** A call whose answer is awaited. */
+/** A call that waits for its answer. */
 interface Waiting {
   until: number;
   giveUp(): void;
 }
 
 /**
- * A circuit breaker. It bounds how long a call is waited for. While it is open it makes no calls.
- * After a pause the next call starts a probe in the background, and only when that succeeds are
- * calls made again: no caller waits for a server that may still be away.
+ * A circuit breaker with a timeout for each call. While it is open, calls fail at once. After a pause
+ * the next call starts a probe in the background, and calls are sent again only when that has
+ * succeeded: no caller waits for a server that may still be away.
  */
 export class Breaker {
   readonly #options: Required<BreakerOptions>;
@@ -56,7 +57,7 @@ export class Breaker {
   #openUntil = 0;
   #pause: number;
   #probing = false;
-  /** From the moment it opens until a call is answered: a probe that succeeds may not be enough. */
+  /** Since it opened no call was answered yet, even if a probe was. */
   #failing = false;
   #doubts = 0;
   #lastDoubt = -Infinity;
@@ -84,8 +85,8 @@ export class Breaker {
   }
 
   /**
-   * Makes a call. Rejects with {@link Unavailable} when it is not made or fails, with {@link Late}
-   * when it takes too long, and with nothing else.
+   * Makes a call. Rejects with {@link Unavailable} if it is not sent or fails, with {@link Late} if it
+   * times out, and with nothing else.
    */
   call<T>(
     task: () => Promise<T>,
@@ -132,7 +133,7 @@ export class Breaker {
   }
 
   #answered(): void {
-    // An answer to a call of before it opened says nothing of the server as it is now.
+    // This call was sent before the breaker opened, so its answer proves nothing now.
     if (this.#open) return;
     this.#doubts = 0;
     if (!this.#failing) return;
@@ -141,7 +142,7 @@ export class Breaker {
     this.#options.onRecovery();
   }
 
-  /** Calls that were under way together fail together: that is one doubt, not many. */
+  /** Counts a doubt. Calls that ran at the same time count as one. */
   #doubted(since: number, cause: unknown, doubts: number): void {
     if (this.#open || since < this.#lastDoubt) return;
     this.#lastDoubt = performance.now();
@@ -156,7 +157,7 @@ export class Breaker {
     this.#failing = true;
   }
 
-  /** Stays open for the next pause, which is longer where the last one was not enough. */
+  /** Starts the next pause; after a failed probe it is longer than the last one. */
   #rest(again: boolean, cause: unknown): void {
     const { longestPause, now, onFailure } = this.#options;
     if (again) this.#pause = Math.min(this.#pause * 2, longestPause);
@@ -179,7 +180,7 @@ export class Breaker {
     );
   }
 
-  /** One timer watches all calls: one for each would cost more than the call itself. */
+  /** One timer for all calls: a timer for each would cost more than the call itself. */
   #watch(until: number): void {
     if (until >= this.#watchedUntil) return;
     clearTimeout(this.#timer);

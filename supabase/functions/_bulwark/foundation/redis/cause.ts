@@ -1,6 +1,6 @@
 import type { Verdict } from "./breaker.ts";
 
-/** An answer of a server by HTTP that is not 200, or not of the form that it should have. */
+/** An HTTP answer with another status than 200 or of an unexpected form. */
 export class HttpError extends Error {
   override readonly name = "HttpError";
   constructor(readonly status: number, message: string) {
@@ -8,7 +8,7 @@ export class HttpError extends Error {
   }
 }
 
-/** There is no connection, for the reason that is the cause. */
+/** No connection could be made; the reason is the cause. */
 export class NoConnection extends Error {
   override readonly name = "NoConnection";
   constructor(cause: unknown) {
@@ -16,7 +16,7 @@ export class NoConnection extends Error {
   }
 }
 
-/** How a failure is judged, and how to mend it; null where it mends itself at once. */
+/** The effect of an error on the breaker, and advice for the operator; null: nothing to do. */
 export interface Cause {
   verdict: Verdict;
   advice: string | null;
@@ -30,7 +30,7 @@ const plan = "The limit of the plan at Upstash is reached: raise it, or wait.";
 const cluster = "Redis Cluster is not supported: give REDIS_URL the address of a single server, " +
   "or of a primary with replicas.";
 
-/** In their order: the first that is found in the message counts. */
+/** The first entry that matches the message counts. */
 const causes: readonly [word: RegExp, advice: string | null, verdict?: Verdict][] = [
   [/\bNOSCRIPT\b/, null, "answer"],
   [/\bWRONGTYPE\b/, "Another program uses the same keys: set BULWARK_CACHE_PREFIX.", "answer"],
@@ -46,10 +46,10 @@ const causes: readonly [word: RegExp, advice: string | null, verdict?: Verdict][
   [/max number of clients/, "Raise maxclients, or end clients that are not needed."],
   [/max (daily )?requests? limit/, plan],
   [/\bDENIED\b/, "Redis is in protected mode: give it a password."],
-  // A bad value under one key must not cut everybody off from Redis.
+  // A bad value under one key must not open the breaker for everybody.
   [/user_script|Error (running|compiling) script/, "A key of Bulwark has a bad value.", "answer"],
   [/no answer within|timed out/, slow],
-  // The next command connects again, and finds out whether that was all.
+  // The next command connects again and finds out whether Redis is away.
   [/Connection is closed/, away, "doubt"],
 ];
 
@@ -60,11 +60,11 @@ const byStatus: Record<number, string> = {
   429: plan,
 };
 
-/** Why a call to Redis failed. */
+/** Classifies an error of a call to Redis. */
 export function causeOf(thrown: unknown): Cause {
   const error = rootOf(thrown);
   const { message } = error;
-  // An error that kept a connection from being made is no answer to a command.
+  // An error while connecting is no answer to the command.
   const isOwn = error === thrown;
   const status = error instanceof HttpError ? error.status : null;
   if (status === null || status === 400) {
@@ -85,7 +85,7 @@ export function causeOf(thrown: unknown): Cause {
   return { verdict: "outage", advice: away };
 }
 
-/** What an error says, on one line and without arguments of commands or any of the secrets. */
+/** An error's message on one line, without command arguments and secrets. */
 export function textOf(thrown: unknown, secrets: readonly string[]): string {
   const error = rootOf(thrown);
   const { code } = error as { code?: unknown };
@@ -96,7 +96,7 @@ export function textOf(thrown: unknown, secrets: readonly string[]): string {
   return text.replace(/\s+/g, " ").replace(/[ .]+$/, "").slice(0, 300);
 }
 
-/** The error itself; of an address that stands for several, the first one's. */
+/** The underlying error; of several addresses, the first one's. */
 function rootOf(thrown: unknown): Error {
   if (thrown instanceof NoConnection) return rootOf(thrown.cause);
   if (thrown instanceof AggregateError && thrown.errors.length > 0) return rootOf(thrown.errors[0]);

@@ -4,17 +4,17 @@ import { overHttp } from "./http.ts";
 import { overTcp } from "./tcp.ts";
 import { within } from "../within.ts";
 
-/** A way to give commands to a Redis, with no bound on how long they take. */
+/** A transport of Redis commands without a timeout. */
 export interface RedisCommands {
-  /** Whether a command is sent at once; false: a connection is made first. */
+  /** False: the next command connects first. */
   readonly isConnected: boolean;
-  /** Rejects when there is no connection, and with what Redis says is wrong. */
+  /** Rejects with the error of the connection or of Redis. */
   call(command: string, ...args: (string | number)[]): Promise<unknown>;
-  /** Ends a connection that is of no use; the next command makes another. */
+  /** Closes the connection; the next command opens another. */
   drop(): void;
 }
 
-/** Where the Redis is: by TCP, or by Upstash's HTTP. */
+/** The address of the Redis: TCP, or Upstash's HTTP API. */
 export interface RedisEnv {
   redisUrl: string | null;
   upstashUrl: string | null;
@@ -22,25 +22,25 @@ export interface RedisEnv {
 }
 
 export interface RedisOptions {
-  /** How long a command may take, in milliseconds; five times as long where it has to connect. */
+  /** Timeout of a command in milliseconds; five times as long if it has to connect. */
   timeout?: number;
-  /** Is told the cause of an outage once, and its end. */
+  /** Receives one line about the cause of an outage, and one about its end. */
   log?: (line: string) => void;
-  /** What must not be in the log. */
+  /** Removed from log lines. */
   secrets?: readonly string[];
 }
 
-/** For how long a refusal with the same advice is not logged again, in milliseconds. */
+/** Milliseconds between two log lines about refused commands with the same advice. */
 const quietMilliseconds = 10 * 60_000;
 
 const defaultTimeout = 100;
 
-/** How long making a connection and a probe may take, in milliseconds. No caller waits for them. */
+/** Timeout of connecting and of a probe, in milliseconds. No caller waits that long. */
 const connectTime = 2000;
 
 /**
- * A Redis that no caller waits for long: each command is bounded, and a breaker keeps commands from a
- * server that is away. All calls reject with `Unavailable` and nothing else.
+ * A Redis client with a timeout for each command and a circuit breaker. Calls reject with
+ * `Unavailable` and nothing else.
  */
 export class RedisClient {
   readonly #commands: RedisCommands;
@@ -48,7 +48,7 @@ export class RedisClient {
   readonly #timeout: number;
   readonly #log: (line: string) => void;
   readonly #secrets: readonly string[];
-  /** What was advised in this outage. */
+  /** Advice that was logged in this outage. */
   readonly #outage = new Set<string>();
   readonly #quietUntil = new Map<string, number>();
 
@@ -69,7 +69,7 @@ export class RedisClient {
     });
   }
 
-  /** Whether commands are refused without being sent. */
+  /** Whether the breaker is open: commands fail without being sent. */
   get isAway(): boolean {
     return this.#breaker.isOpen;
   }
@@ -84,7 +84,7 @@ export class RedisClient {
     this.#commands.drop();
   }
 
-  /** On the connection there is, which may only have been slow; else the next probe makes another. */
+  /** Uses the present connection, which may only have been slow; if it fails, drops it. */
   async #probe(): Promise<void> {
     try {
       await within(connectTime, this.#commands.call("PING"));
@@ -107,7 +107,7 @@ export class RedisClient {
 
   #failed(thrown: unknown): void {
     const { advice } = causeOf(thrown);
-    // A slow server may still send the answers that are due; any other connection is of no use.
+    // After a timeout the answers may still arrive; after any other error the connection is useless.
     if (!(thrown instanceof Late)) this.#commands.drop();
     if (advice === null || this.#outage.has(advice)) return;
     this.#outage.add(advice);
@@ -116,9 +116,8 @@ export class RedisClient {
 }
 
 /**
- * A client of the Redis of the environment, or null where none is set. Nothing is sent before the
- * first command.
- * @throws Error where the address has no valid form; the message does not quote it
+ * A client of the configured Redis, or null if none is configured. It connects at the first command.
+ * @throws Error if the address is malformed; the message does not quote it
  */
 export function openRedis(env: RedisEnv, options: RedisOptions = {}): RedisClient | null {
   const { redisUrl, upstashUrl, upstashToken } = env;
@@ -135,7 +134,7 @@ export function openRedis(env: RedisEnv, options: RedisOptions = {}): RedisClien
 
 const shared = new Map<string, RedisClient | null>();
 
-/** The isolate's one client of that Redis: what one user learns of an outage spares the others. */
+/** The isolate's shared client of a Redis: all users share its breaker. */
 export function sharedRedis(env: RedisEnv, timeout: number = defaultTimeout): RedisClient | null {
   const { redisUrl, upstashUrl, upstashToken } = env;
   const name = JSON.stringify(redisUrl ? [redisUrl, timeout] : [upstashUrl, upstashToken, timeout]);
@@ -143,7 +142,7 @@ export function sharedRedis(env: RedisEnv, timeout: number = defaultTimeout): Re
   return shared.get(name) ?? null;
 }
 
-/** A secret as it is, and as it is written in an address. */
+/** A secret, and its decoded form if it is part of a URL. */
 function forms(secret: string): string[] {
   if (secret === "") return [];
   try {

@@ -2,10 +2,10 @@ import { HttpError } from "./cause.ts";
 import type { RedisCommands } from "./client.ts";
 
 /**
- * A Redis by Upstash's HTTP: a command is a JSON array that is posted, and the answer is `result` or
- * `error` (upstash.com/docs/redis/features/restapi). Not by @upstash/redis: its errors hide the status,
- * without which a wrong token, a wrong address, a used up plan and a proxy's error page look alike.
- * @throws Error where the address has no valid form; the message does not quote it
+ * Redis by Upstash's HTTP API: a command is posted as a JSON array, the answer has `result` or `error`
+ * (upstash.com/docs/redis/features/restapi). @upstash/redis is not used, because its errors hide the
+ * status: a wrong token, a wrong address, an exhausted plan and a proxy's error page would look alike.
+ * @throws Error if the address is malformed; the message does not quote it
  */
 export function overHttp(url: string, token: string, timeout: number): RedisCommands {
   if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {

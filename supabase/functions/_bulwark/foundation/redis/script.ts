@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** A Lua script and the name that Redis knows it by. */
+/** A Lua script with its hash for EVALSHA. */
 export interface Script {
   source: string;
   sha1: string;
@@ -10,7 +10,7 @@ export function script(source: string): Script {
   return { source, sha1: createHash("sha1").update(source).digest("hex") };
 }
 
-/** Runs a script; its source is sent only where Redis does not know it, as after a restart. */
+/** Runs a script by its hash. Sends its source only if Redis does not know it, as after a restart. */
 export async function runScript(
   redis: { call(command: string, ...args: (string | number)[]): Promise<unknown> },
   { source, sha1 }: Script,

@@ -3,22 +3,22 @@ import { causeOf, NoConnection } from "./cause.ts";
 import type { RedisCommands } from "./client.ts";
 import { within } from "../within.ts";
 
-/** How ioredis is used: it queues, resends and reconnects nothing. The breaker says when to connect. */
+/** ioredis neither queues, resends nor reconnects: the breaker decides when to connect. */
 const clientOptions = {
   lazyConnect: true,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
-  // A command of before a lost connection must not overtake what came since.
+  // A resent command could run after newer ones.
   autoResendUnfulfilledCommands: false,
   retryStrategy: () => null,
-  // Replaced by inspect(), which tells more.
+  // Replaced by inspect().
   enableReadyCheck: false,
 };
 
 /**
- * A Redis by TCP or TLS. It connects when a command is given and there is no connection. ioredis is
- * loaded only then: that costs an isolate some 100 ms.
- * @throws Error where the address has no valid form; the message does not quote it
+ * Redis by TCP or TLS. It connects at the first command, and loads ioredis only then, which takes an
+ * isolate some 100 ms.
+ * @throws Error if the address is malformed; the message does not quote it
  */
 export function overTcp(url: string, connectTime: number): RedisCommands {
   if (!/^rediss?:$/.test(URL.parse(url)?.protocol ?? "")) {
@@ -30,7 +30,7 @@ export function overTcp(url: string, connectTime: number): RedisCommands {
   async function connect(): Promise<Redis> {
     const { Redis } = await import("ioredis");
     const made = new Redis(url, { ...clientOptions, connectTimeout: connectTime });
-    // connect() rejects with "Connection is closed" at most: the reason is told here alone.
+    // connect() rejects without the reason; only this event has it.
     const refused = new Promise<never>((_, reject) => made.on("error", reject));
     try {
       const ready = made.connect().then(() => inspect(made));
@@ -58,11 +58,11 @@ export function overTcp(url: string, connectTime: number): RedisCommands {
   };
 }
 
-/** Refuses a server that could answer reads but not serve: a cluster, a replica, one that loads. */
+/** Rejects a cluster, a read-only replica and a server that is still loading. */
 async function inspect(client: Redis): Promise<void> {
   const info = String(
     await client.call("INFO").catch((thrown) => {
-      // Where it is not allowed or not known, the commands themselves will tell.
+      // If INFO is not allowed, later commands will show the state.
       if (causeOf(thrown).verdict === "answer") return "";
       throw thrown;
     }),

@@ -3,22 +3,22 @@ import { waitUntil } from "../../metrics/flush.ts";
 import { scrubber } from "./scrub.ts";
 import { parseDsn, toEnvelope } from "./sentry.ts";
 
-/** Where an unexpected error happened. */
+/** The request in which an error happened. */
 export interface ErrorContext {
   request: Request;
   correlationId: string;
 }
 
-/** So many reports are on their way at a time; what comes beyond is in the log alone. */
-const mostUnderway = 20;
+/** Concurrent reports at most; further errors are only logged. */
+const maxPending = 20;
 
-/** Reports an unexpected error, after the response; never fails and never waits. */
+/** Reports an unexpected error in the background. Never throws. */
 export type ReportError = (thrown: unknown, context: ErrorContext) => void;
 
 /**
- * Reports errors to Sentry, or to whatever takes its envelopes, when a DSN is set. What is sent is
- * the error with its stack, the method and path of the request, and the correlation id as the trace:
- * no body, query, cookie, address, user or header; and secrets are scrubbed out of all of it.
+ * Reports errors to Sentry, or to a compatible receiver, if a DSN is set. A report has the error with
+ * its stack, the method and path of the request, and the correlation id as trace id; no body, query,
+ * cookie, address, user or header. Secrets are scrubbed from all of it.
  */
 export function errorReporter(
   env: TrackingEnv,
@@ -28,11 +28,11 @@ export function errorReporter(
   const dsn = env.sentryDsn ? parseDsn(env.sentryDsn) : null;
   if (env.sentryDsn && !dsn) log("SENTRY_DSN is not an address of Sentry; errors are only logged");
   if (!dsn) return () => {};
-  let underway = 0;
+  let pending = 0;
   return (thrown, context) => {
-    // A storm of errors is known by its first; waiting for a receiver costs memory.
-    if (underway >= mostUnderway) return;
-    underway++;
+    // In a storm of errors the first reports suffice, and pending ones cost memory.
+    if (pending >= maxPending) return;
+    pending++;
     const deliver = async () => {
       const body = toEnvelope(thrown, context, env.environment, scrubber(env.secrets));
       const response = await send(dsn.url, {
@@ -45,14 +45,14 @@ export function errorReporter(
     };
     const delivery = deliver()
       .catch(() => log(`${context.correlationId} could not be reported`))
-      .finally(() => underway--);
+      .finally(() => pending--);
     waitUntil(delivery);
   };
 }
 
 let reporter: ReportError | undefined;
 
-/** {@link errorReporter} with the environment of the function. */
+/** {@link errorReporter} with the function's environment. */
 export const reportError: ReportError = (thrown, context) => {
   reporter ??= errorReporter(readTrackingEnv());
   reporter(thrown, context);

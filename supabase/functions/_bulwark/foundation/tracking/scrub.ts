@@ -6,20 +6,20 @@ const urlForms: [RegExp, string][] = [
   [/(https?:\/\/[^\s?#"']+)\?[^\s"')]+/gi, `$1?${removed}`],
 ];
 
-/** What gives itself away by its form, wherever it stands. */
+/** Secrets and personal data that are recognized by their form. */
 const forms: [RegExp, string][] = [
-  // JSON Web Tokens, and what is sent as a bearer or basic credential.
+  // JSON Web Tokens; bearer and basic credentials.
   [/\beyJ[\w-]{8,}\.[\w-]{4,}(\.[\w-]*)?/g, removed],
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${removed}`],
-  // Keys with a name in front: Supabase's, Bulwark's, Stripe's and the like.
+  // Keys with a known prefix: Supabase, Bulwark, Stripe, GitHub, Slack, GitLab.
   [/\b(sbp?|sk|pk|rk|bw|blw|gh[a-z]|github_pat|xox[a-z]|glpat)[_-][\w+=-]{8,}/g, removed],
   [/\bwhsec_[\w+/=-]{8,}/g, removed],
-  // API keys of Bulwark, whatever they were made to begin with.
+  // API keys of Bulwark with any prefix.
   [/[a-z]{2,12}_[a-z]{2,12}_[0-9A-Za-z]{38}/g, removed],
   [/\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{30,}/g, removed],
   [/-----BEGIN [A-Z ]+-----[\s\S]*?(-----END [A-Z ]+-----|$)/g, removed],
   ...urlForms,
-  // name = value where the name says what it is.
+  // name = value if the name says that the value is secret.
   [
     /\b([\w-]*(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|authorization|cookie|otp|code)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,;&)}\]]+)/gi,
     `$1${removed}`,
@@ -31,39 +31,39 @@ const forms: [RegExp, string][] = [
     "[address]",
   ],
   [/(?<![\w.])\d{1,3}(\.\d{1,3}){3}(?![\w.]*\w)/g, "[address]"],
-  // Anything long that looks random: 32 hexadecimal digits or 40 of base64url.
+  // Long random text: 32 hexadecimal digits, or 40 characters of base64url.
   [/\b[0-9a-f]{32,}\b/gi, removed],
   [/\b(?=[\w+-]*[A-Z])(?=[\w+-]*[a-z])(?=[\w+-]*\d)[\w+-]{40,}={0,2}/g, removed],
-  // What Postgres says of a row: Key (email)=(x) already exists; Failing row contains (...).
+  // Rows in errors of Postgres: Key (email)=(x) already exists; Failing row contains (...).
   [/\)=\([^)]*\)/g, `)=(${removed})`],
   [/row contains \(.*\)/gs, `row contains (${removed})`],
 ];
 
-/** A path by its form: its last part is a file's name with an extension. */
+/** A path whose last part is a file name with an extension. */
 const pathForm = /(?<![^\s"'`(<])(?:file:\/\/|~|\.{1,2})?\/[^\s"'`()<>?#]*\.[a-z]{1,5}(?![\w/+=])/g;
 /** Base64 with slashes in it, or a path. */
 const slashedForm = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40,}={0,2}/g;
 
 /**
- * A text without what must not leave: the given secrets wherever they stand, and whatever has the
- * form of a credential, an address or a row. Rather too much than too little; paths of files stay.
+ * Removes the given secrets and everything that looks like a credential, an address or a row. It
+ * prefers removing too much; paths of files stay.
  */
 export function scrub(text: string, secrets: readonly string[]): string {
   return scrubForms(withoutSecrets(shorten(text), secrets));
 }
 
 /**
- * The path or URL of a source file, part by part: a folder's name may look like a secret, and the
- * rest of the path is still told.
+ * Scrubs the path or URL of a source file part by part, so that a folder that looks like a secret
+ * does not remove the rest.
  */
 export function scrubPath(path: string, secrets: readonly string[]): string {
-  // The address of such a module is its own text, which may hold anything.
+  // Such a URL contains the module's source.
   if (/^(data|blob):/i.test(path)) return `${path.slice(0, path.indexOf(":"))}:${removed}`;
   const clean = replaceAll(withoutSecrets(shorten(path), secrets), urlForms);
   return clean.split("/").map(scrubForms).join("/");
 }
 
-/** Takes secrets out of texts and out of paths of source files. */
+/** Scrubs texts and paths of source files. */
 export interface Scrubber {
   text(text: string): string;
   path(path: string): string;
@@ -97,8 +97,8 @@ function scrubForms(text: string): string {
 }
 
 /**
- * Whether a text with slashes is base64 and not a path: it has characters that few paths have, or
- * most of it is in parts with both cases and digits, or that change case again and again.
+ * Whether a text with slashes is base64 rather than a path: it contains + or =, or most of it is in
+ * parts that mix both cases with digits or change case at least three times.
  */
 function isRandom(text: string): boolean {
   if (/[+=]/.test(text)) return true;
@@ -109,10 +109,10 @@ function isRandom(text: string): boolean {
   return parts.join("").length > text.length / 2;
 }
 
-/** What is longer is cut before it is looked through: that takes time by the square of its length. */
+/** Longer texts are cut first: matching takes time quadratic in the length. */
 const longest = 4000;
 
-/** A text without its end, and without the word that the cut went through. */
+/** Cuts a text before the word that crosses the limit. */
 function shorten(text: string): string {
   if (text.length <= longest) return text;
   const cut = text.slice(0, longest);

@@ -2,15 +2,15 @@ import { parseTraceparent, traceIdOf } from "../trace.ts";
 import type { ErrorContext } from "./mod.ts";
 import type { Scrubber } from "./scrub.ts";
 
-/** Where envelopes go, and what authenticates them. */
+/** URL and authentication header for envelopes. */
 export interface Dsn {
   url: string;
   auth: string;
 }
 
 /**
- * Reads a DSN, `https://<public key>@<host>/<path>/<project>`; null where it is none. Sent without
- * encryption only to this machine.
+ * Parses a DSN, `https://<public key>@<host>/<path>/<project>`; null if it is malformed. Plain http is
+ * accepted for localhost only.
  */
 export function parseDsn(dsn: string): Dsn | null {
   if (!URL.canParse(dsn)) return null;
@@ -67,7 +67,7 @@ export function toEnvelope(
   return [header, { type: "event" }, event].map((line) => JSON.stringify(line)).join("\n");
 }
 
-/** An error and what caused it, five deep at most. */
+/** An error and its causes, five at most. */
 function chain(thrown: unknown): unknown[] {
   const errors = [thrown];
   for (let last = thrown; last instanceof Error && last.cause && errors.length < 5;) {
@@ -81,7 +81,7 @@ function exception(thrown: unknown, { text, path }: Scrubber) {
   return {
     type: text(thrown.name),
     value: text(thrown.message),
-    // What follows the message, so that nothing in it is taken for a frame.
+    // Only the text behind the message, which could contain lines that look like frames.
     stacktrace: {
       frames: frames(thrown.stack?.split(thrown.message || "\n").at(-1) ?? "", { text, path }),
     },

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { Cache } from "../../../supabase/functions/_bulwark/cache/cache.ts";
 import {
-  type HeldAnswer,
-  heldPermissions,
-} from "../../../supabase/functions/_bulwark/cache/held.ts";
+  cachedPermissions,
+  type PermissionsAnswer,
+} from "../../../supabase/functions/_bulwark/cache/cached_permissions.ts";
 
 const make = () =>
   new Cache(null, {
@@ -18,7 +18,7 @@ const ada = { subject: "ada", session: "s1" };
 function database(user: string) {
   const rows = { version: 1, permissions: ["a:read", "a:write"] };
   const sent: number[] = [];
-  const ask = (known: string | null): Promise<HeldAnswer> => {
+  const ask = (known: string | null): Promise<PermissionsAnswer> => {
     const version = `${user}-${rows.version}`;
     const permissions = known === version ? null : [...rows.permissions];
     sent.push(permissions?.length ?? 0);
@@ -34,7 +34,7 @@ function database(user: string) {
 Deno.test("CACHE-P01: unchanged permissions are not fetched again; changed ones are, at once", async () => {
   const cache = make();
   const { ask, set, sent } = database("ada");
-  const read = async () => [...await heldPermissions(cache, ada, "o", ask)];
+  const read = async () => [...await cachedPermissions(cache, ada, "o", ask)];
   assert.deepEqual([await read(), await read()], [["a:read", "a:write"], ["a:read", "a:write"]]);
   set(["a:read"]);
   assert.deepEqual([await read(), await read()], [["a:read"], ["a:read"]]);
@@ -45,26 +45,26 @@ Deno.test("CACHE-P02: an answer from before a revocation that arrives after it i
   const cache = make();
   const { ask, set } = database("ada");
   const { promise, resolve } = Promise.withResolvers<void>();
-  const late = heldPermissions(cache, ada, "o", async (known) => {
+  const late = cachedPermissions(cache, ada, "o", async (known) => {
     const answer = await ask(known);
     await promise;
     return answer;
   });
   await new Promise((resolve) => setTimeout(resolve, 1));
   set([]);
-  assert.equal((await heldPermissions(cache, ada, "o", ask)).size, 0);
+  assert.equal((await cachedPermissions(cache, ada, "o", ask)).size, 0);
   resolve();
   assert.equal((await late).size, 2, "who asked before the revocation was told what was then");
-  assert.equal((await heldPermissions(cache, ada, "o", ask)).size, 0, "nobody after it");
+  assert.equal((await cachedPermissions(cache, ada, "o", ask)).size, 0, "nobody after it");
 });
 
 Deno.test("CACHE-P03: a list of one user, session or organization is never another's", async () => {
   const cache = make();
-  await heldPermissions(cache, ada, "o", database("ada").ask);
+  await cachedPermissions(cache, ada, "o", database("ada").ask);
   const eve = database("eve");
   eve.set([]);
   // Eve claims to be Ada: the entry is found, and her version is another.
-  assert.equal((await heldPermissions(cache, ada, "o", eve.ask)).size, 0);
+  assert.equal((await cachedPermissions(cache, ada, "o", eve.ask)).size, 0);
   for (
     const [holder, organization] of [
       [{ ...ada, session: "s2" }, "o"],
@@ -74,7 +74,7 @@ Deno.test("CACHE-P03: a list of one user, session or organization is never anoth
     ] as const
   ) {
     let asked: string | null = "";
-    await heldPermissions(cache, holder, organization, (known) => {
+    await cachedPermissions(cache, holder, organization, (known) => {
       asked = known;
       return Promise.resolve({ version: "x", permissions: [] });
     });
@@ -84,7 +84,7 @@ Deno.test("CACHE-P03: a list of one user, session or organization is never anoth
 
 Deno.test("CACHE-P04: an error of the database is an error, whatever is cached", async () => {
   const cache = make();
-  await heldPermissions(cache, ada, "o", database("ada").ask);
+  await cachedPermissions(cache, ada, "o", database("ada").ask);
   const away = () => Promise.reject(new Error("away"));
-  await assert.rejects(heldPermissions(cache, ada, "o", away), /away/);
+  await assert.rejects(cachedPermissions(cache, ada, "o", away), /away/);
 });

@@ -1,9 +1,8 @@
--- Rate limits together: many calls that come at once, decided in one statement of one transaction.
--- Protects the database from being asked call by call by a function that is busy. Only what is
--- simply admitted is decided here, and only buckets of users are touched, in order of their ids: so
--- nothing that a refusal sets off is waited for, and no two callers wait in a circle. A bucket that
--- another transaction holds is passed by: a user's slow write to the Data API holds its bucket
--- until it ends, and must not hold up everybody who is decided together with them.
+-- Rate limits, batches: concurrent calls of users, decided in one statement.
+-- Protects the database from one query a call by a busy function. A batch only admits: refusals,
+-- overrides and other callers are left to check_rate_limit. Buckets are locked in order of their
+-- ids, so that batches never deadlock. A locked bucket is skipped: a user's slow write to the Data
+-- API holds it until it ends, and must not delay the other calls of the batch.
 -- SECURITY DEFINER: check_rate_limits, because not even the service role touches buckets.
 
 create function bulwark.check_rate_limits(rules text[], user_ids uuid[], addresses text[])
@@ -14,7 +13,7 @@ create function bulwark.check_rate_limits(rules text[], user_ids uuid[], address
   security definer            -- definer because not even the service role touches buckets
   set search_path = pg_catalog, pg_temp
   set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-  set enable_seqscan = off    -- a plan from when there were few buckets would read all of them
+  set enable_seqscan = off    -- a plan made for a small table would read all of it
   set lock_timeout = '1s'
 as $$
 declare
@@ -23,7 +22,7 @@ begin
   if cardinality(rules) not between 1 and 100 or array_ndims(rules) <> 1
     or cardinality(user_ids) is distinct from cardinality(rules)
     or cardinality(addresses) is distinct from cardinality(rules) then
-    raise exception 'Cannot limit: 1 to 100 rules, and as many users and addresses'
+    raise exception 'Cannot limit: a batch has 1 to 100 rules and as many users and addresses'
       using errcode = 'invalid_parameter_value', detail = 'RATE_LIMIT_INVALID_CALLS';
   end if;
   return query
@@ -38,14 +37,14 @@ begin
         and (
           c.address is null
           or (
-            bulwark_private.rate_limit_standing(
+            bulwark_private.rate_limit_status(
               '{user}', array[c.user_id::text], bulwark_private.client_network(c.address)
             )
           ).blocked_until is null
         )
     ),
     wanted as materialized (
-      -- Of calls on one bucket all are admitted, or none is decided here.
+      -- All calls on one bucket are admitted, or none of them here.
       select
         a.rule, a.user_id, a.scope, a.emission_us, a.tolerance_us, a.capacity, a.window_seconds,
         a.when_store_fails, count(*) as calls
@@ -75,7 +74,7 @@ begin
         w.capacity::integer, w.window_seconds::integer, w.when_store_fails
       from wanted w
       left join free f on f.id = w.user_id and f.scope = w.scope
-      -- One that is new may be somebody else's who is not done yet: see check_rate_limit.
+      -- A new bucket may have been created by an uncommitted transaction: see check_rate_limit.
       where f.id is not null or (
         not exists (
           select from bulwark_private.rate_limits b where b.id = w.user_id and b.scope = w.scope
@@ -103,8 +102,7 @@ begin
 end;
 $$;
 comment on function bulwark.check_rate_limits(text[], uuid[], text[]) is
-  'Admits up to 100 calls of users at once (service role only), each as check_rate_limit would with
-   one token and without overrides, and answers in their order. What allowed is false for was not
-   charged and not counted, or another transaction holds its bucket: ask check_rate_limit for it,
-   which says why. Of calls on one bucket, what remains is what all of them leave.
+  'Admits a batch of up to 100 calls of users (service role only), one token each and without
+   overrides, in their order. Calls with allowed = false were neither charged nor counted: pass them
+   to check_rate_limit, which decides them. remaining is what all calls of the batch leave.
    Errors: RATE_LIMIT_INVALID_CALLS.';

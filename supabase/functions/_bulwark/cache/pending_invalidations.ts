@@ -1,24 +1,58 @@
 import { type CacheKey, type CachePattern, everything, globOf, matcher } from "./catalog.ts";
-import { Debts } from "./debts.ts";
 import { list, type PrefixedRedis } from "./prefixed_redis.ts";
 import { fill, generationSeconds, invalidate } from "./scripts.ts";
 
 const scanCount = 500;
 const retryMilliseconds = 1000;
 
-/** With more than this to delete later, everything is deleted later. */
-const maxOwed = 10_000;
+/** With more pending items than this, the whole cache is invalidated instead. */
+const maxPending = 10_000;
 
 /**
- * What is to be deleted from the level in Redis. What a Redis that is away or slow did not take is
- * owed: it is tried again by itself, and whoever reads pays keys, tags and leases before.
+ * A set of pending items. An item that is added again during a flush stays pending: that flush may
+ * have been too early for it.
  */
-export class OwedDeletions {
+export class PendingSet<Item> {
+  readonly #versions = new Map<Item, number>();
+  #version = 0;
+
+  get size(): number {
+    return this.#versions.size;
+  }
+
+  get items(): Item[] {
+    return [...this.#versions.keys()];
+  }
+
+  add(item: Item): void {
+    this.#versions.set(item, ++this.#version);
+  }
+
+  clear(): void {
+    this.#versions.clear();
+  }
+
+  /** Runs the task once with all items. If it fails, they stay pending. */
+  async flush(task: (items: Item[]) => Promise<void>): Promise<void> {
+    if (this.#versions.size === 0) return;
+    const flushed = [...this.#versions];
+    await task(flushed.map(([item]) => item));
+    for (const [item, version] of flushed) {
+      if (this.#versions.get(item) === version) this.#versions.delete(item);
+    }
+  }
+}
+
+/**
+ * Invalidations of the level in Redis. If Redis is away or slow, they stay pending: a timer retries
+ * them, and every read flushes keys, tags and leases first.
+ */
+export class PendingInvalidations {
   readonly #redis: PrefixedRedis;
-  readonly #keys = new Debts<CacheKey>();
-  readonly #tags = new Debts<string>();
-  readonly #patterns = new Debts<CachePattern>();
-  /** Leases that may have been given without the answer having arrived. */
+  readonly #keys = new PendingSet<CacheKey>();
+  readonly #tags = new PendingSet<string>();
+  readonly #patterns = new PendingSet<CachePattern>();
+  /** Leases that Redis may have granted although its answer never arrived. */
   readonly #leases = new Map<string, CacheKey>();
   #clearing: Promise<void> | null = null;
   #retrying = false;
@@ -28,12 +62,12 @@ export class OwedDeletions {
     this.#redis = redis;
   }
 
-  /** Whether something has to be paid before anything is read. */
+  /** Whether something has to be flushed before a read. */
   get any(): boolean {
     return this.#keys.size + this.#tags.size + this.#leases.size > 0;
   }
 
-  /** What tells whether a key is about to be deleted by a scan; null where there is none. */
+  /** Tells whether a pending scan will delete a key; null if no scan is pending. */
   get cleared(): ((key: CacheKey) => boolean) | null {
     if (this.#patterns.size === 0) return null;
     const patterns = this.#patterns.items.map(matcher);
@@ -43,39 +77,39 @@ export class OwedDeletions {
   async delete(keys: readonly CacheKey[]): Promise<void> {
     keys.forEach((key) => this.#keys.add(key));
     this.#bound();
-    await this.#settle();
+    await this.#flush();
   }
 
   async invalidate(tags: readonly string[]): Promise<void> {
     tags.forEach((tag) => this.#tags.add(tag));
     this.#bound();
-    await this.#settle();
+    await this.#flush();
   }
 
   async clear(pattern: CachePattern): Promise<void> {
     this.#patterns.add(pattern);
-    await this.#settle();
+    await this.#flush();
   }
 
-  /** Gives a lease back with nothing to store. */
+  /** Releases a lease without storing anything. */
   async release(token: string, key: CacheKey): Promise<void> {
     const keys = [this.#redis.entryKey(key), this.#redis.leaseKey(key)];
     await this.#redis.script(fill, keys, [token, "", 0]);
   }
 
-  /** Gives a lease back that nobody knows whether it was given. */
+  /** Releases a lease later that Redis may have granted. */
   releaseLater(token: string, key: CacheKey): void {
-    if (this.#leases.size < maxOwed) this.#leases.set(token, key);
+    if (this.#leases.size < maxPending) this.#leases.set(token, key);
     this.#retryLater();
   }
 
-  /** Does what could not be done when it was asked for; nothing is read before. */
-  async payKeysAndTags(): Promise<void> {
+  /** Flushes everything that a read has to wait for. */
+  async flushKeysAndTags(): Promise<void> {
     const redis = this.#redis;
-    await this.#keys.pay(async (keys) => {
+    await this.#keys.flush(async (keys) => {
       await redis.call("UNLINK", ...keys.flatMap((k) => [redis.entryKey(k), redis.leaseKey(k)]));
     });
-    await this.#tags.pay(async (tags) => {
+    await this.#tags.flush(async (tags) => {
       const args = [crypto.randomUUID(), generationSeconds];
       await redis.script(invalidate, tags.map((tag) => redis.tagKey(tag)), args);
     });
@@ -85,25 +119,25 @@ export class OwedDeletions {
     }
   }
 
-  /** Tries nothing again any more. */
+  /** Stops retrying. */
   close(): void {
     this.#closed = true;
   }
 
   #bound(): void {
-    if (this.#keys.size + this.#tags.size <= maxOwed) return;
+    if (this.#keys.size + this.#tags.size <= maxPending) return;
     this.#keys.clear();
     this.#tags.clear();
     this.#patterns.add(everything);
   }
 
-  /** One scan at a time; one that is under way began before what is owed since. */
-  async #payPatterns(): Promise<void> {
+  /** Runs one scan at a time. A running scan is too early for patterns that were added since. */
+  async #flushPatterns(): Promise<void> {
     await this.#clearing?.catch(() => {});
     if (this.#patterns.size === 0) return;
-    this.#clearing ??= this.#patterns.pay(async (patterns) => {
+    this.#clearing ??= this.#patterns.flush(async (patterns) => {
       for (const pattern of patterns) {
-        // The leases first: what is being loaded now must not be stored behind the second scan.
+        // Leases first, so that a running load cannot store its value behind the second scan.
         await this.#unlinkMatching(pattern, this.#redis.leaseKey(""));
         await this.#unlinkMatching(pattern, this.#redis.entryKey(""));
       }
@@ -111,11 +145,11 @@ export class OwedDeletions {
     await this.#clearing;
   }
 
-  /** Pays what was owed to a Redis that was away, even if nobody asks this isolate for anything. */
-  async #settle(): Promise<void> {
+  /** Flushes everything; if that fails, a timer retries it without waiting for the next call. */
+  async #flush(): Promise<void> {
     try {
-      await this.payKeysAndTags();
-      await this.#payPatterns();
+      await this.flushKeysAndTags();
+      await this.#flushPatterns();
     } catch (thrown) {
       this.#retryLater();
       throw thrown;
@@ -127,7 +161,7 @@ export class OwedDeletions {
     this.#retrying = true;
     const timer = setTimeout(() => {
       this.#retrying = false;
-      if (this.any || this.#patterns.size > 0) this.#settle().catch(() => {});
+      if (this.any || this.#patterns.size > 0) this.#flush().catch(() => {});
     }, retryMilliseconds);
     Deno.unrefTimer(timer);
   }

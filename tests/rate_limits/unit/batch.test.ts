@@ -1,26 +1,23 @@
 import assert from "node:assert/strict";
-import {
-  together,
-  type TogetherLimits,
-} from "../../../supabase/functions/_bulwark/rate_limits/together.ts";
+import { batch, type BatchLimits } from "../../../supabase/functions/_bulwark/rate_limits/batch.ts";
 
 /** A question that is answered when the test says so. */
-function pending(limits: Partial<TogetherLimits> = {}) {
+function pending(limits: Partial<BatchLimits> = {}) {
   const asked: { calls: number[]; answer: () => void; fail: (reason: Error) => void }[] = [];
-  const ask = together<number, number>((calls) =>
+  const ask = batch<number, number>((calls) =>
     new Promise((resolve, reject) => {
       asked.push({
         calls,
         answer: () => resolve(calls.map((call) => call * 10)),
         fail: reject,
       });
-    }), { size: 3, underWay: 2, patience: 5000, ...limits });
+    }), { size: 3, concurrency: 2, patience: 5000, ...limits });
   return { ask, asked, calls: () => asked.map(({ calls }) => calls) };
 }
 
 const pause = (milliseconds = 0) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-Deno.test("together() makes nobody wait for company, and one question of what waits", async () => {
+Deno.test("batch() makes nobody wait for company, and one question of what waits", async () => {
   const { ask, asked, calls } = pending();
   const answers = [ask(1)];
   await Promise.resolve();
@@ -42,7 +39,7 @@ Deno.test("together() makes nobody wait for company, and one question of what wa
   assert.deepEqual(await Promise.all(answers), [10, 20, 30, 40, 50, 60]);
 });
 
-Deno.test("together() divides who calls in one turn over what may be under way, in their order", async () => {
+Deno.test("batch() divides who calls in one turn over what may be under way, in their order", async () => {
   const { ask, asked, calls } = pending();
   const answers = [1, 2, 3, 4, 5, 6, 7].map(ask);
   await pause();
@@ -56,7 +53,7 @@ Deno.test("together() divides who calls in one turn over what may be under way, 
   assert.deepEqual(await Promise.all(answers), [10, 20, 30, 40, 50, 60, 70, 80, 90]);
 });
 
-Deno.test("together() fails those that were asked together, and goes on with the others", async () => {
+Deno.test("batch() fails those that were asked together, and goes on with the others", async () => {
   const { ask, asked } = pending();
   const outcomes = Promise.allSettled([1, 2, 3, 4].map(ask));
   await pause();
@@ -75,11 +72,11 @@ Deno.test("together() fails those that were asked together, and goes on with the
   assert.equal(await late, 50);
 });
 
-Deno.test("together() lets one answer fail without the others, and notices one that is missing", async () => {
-  const ask = together<number, number>((calls) =>
+Deno.test("batch() lets one answer fail without the others, and notices one that is missing", async () => {
+  const ask = batch<number, number>((calls) =>
     Promise.resolve(
       calls.slice(0, 3).map((call) => call === 2 ? Promise.reject(new Error("no")) : call),
-    ), { size: 4, underWay: 1, patience: 5000 });
+    ), { size: 4, concurrency: 1, patience: 5000 });
   const outcomes = await Promise.allSettled([0, 1, 2, 3].map(ask));
   assert.deepEqual(outcomes.map(({ status }) => status), [
     "fulfilled",
@@ -89,7 +86,7 @@ Deno.test("together() lets one answer fail without the others, and notices one t
   ]);
 });
 
-Deno.test("together() is not stopped by questions without an answer, and asks for nobody who gave up", async () => {
+Deno.test("batch() is not stopped by questions without an answer, and asks for nobody who gave up", async () => {
   const { ask, asked, calls } = pending({ patience: 300 });
   const outcome = (call: number) => ask(call).then(() => "answered", String);
   const silent = [1, 2, 3, 4, 5, 6].map(outcome);
@@ -119,12 +116,12 @@ Deno.test("together() is not stopped by questions without an answer, and asks fo
   assert.deepEqual(await Promise.all(late), ["answered", "answered", "answered"]);
 });
 
-Deno.test("together() lets nothing go unheard that fails after it was given up", async () => {
+Deno.test("batch() lets nothing go unheard that fails after it was given up", async () => {
   const answers = Promise.withResolvers<Promise<number>[]>();
   let questions = 0;
-  const ask = together<number, number>(
+  const ask = batch<number, number>(
     (calls) => questions++ ? Promise.resolve(calls.map((call) => call * 10)) : answers.promise,
-    { size: 3, underWay: 1, patience: 20 },
+    { size: 3, concurrency: 1, patience: 20 },
   );
   const given = assert.rejects(ask(1), /no answer/);
   await pause(40);
