@@ -350,7 +350,8 @@ select bulwark.enable_audit(
 -- Every call reads these few rows: the planner must know that they fit on one page.
 analyze bulwark.rate_limit_rules, bulwark_private.rate_limit_salt;
 
--- The address of a request, and the networks that are listed as allowed or blocked.
+-- The address of a request, the networks that are listed as allowed or blocked, and the networks
+-- that are known of an account or an API key.
 -- Protects against forged addresses: only entries that trusted proxies wrote to the header count.
 -- An IPv6 /64 counts as one client.
 -- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
@@ -551,6 +552,59 @@ $$;
 comment on function bulwark.unlist_network(text) is
   'Removes a network from the list; it must be written as listed. Needs system:admin. Errors:
    RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
+
+create table bulwark_private.known_networks (
+  owner uuid not null,
+  network uuid not null,
+  first_seen_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  constraint known_networks_pkey primary key (owner, network)
+);
+comment on table bulwark_private.known_networks is
+  'Networks from which an account has signed in or an API key was used. Accounts and networks are
+   hashed, keys have their id. Not audited: the sign-ins are.';
+create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
+alter table bulwark_private.known_networks enable row level security;
+
+create function bulwark_private.note_key_network(
+  api_key_id uuid, organization_id uuid, address text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_network uuid;
+  v_seen timestamptz;
+begin
+  select h.network, k.last_seen_at into v_network, v_seen
+  from bulwark_private.rate_limit_salt s
+  cross join lateral (
+    select encode(
+      substring(sha256(s.salt || convert_to('network/' || address, 'UTF8')) from 1 for 16), 'hex'
+    )::uuid as network
+  ) h
+  left join bulwark_private.known_networks k on k.owner = api_key_id and k.network = h.network;
+  if v_seen > now() - interval '1 day' then
+    return;
+  end if;
+  if v_seen is null and exists (
+    select from bulwark_private.known_networks k where k.owner = api_key_id
+  ) then
+    perform bulwark.raise_security_event(
+      'key_from_new_network', organization_id, null, api_key_id::text,
+      jsonb_build_object('network', v_network)
+    );
+  end if;
+  insert into bulwark_private.known_networks as k (owner, network)
+  values (api_key_id, v_network)
+  on conflict on constraint known_networks_pkey do update set last_seen_at = excluded.last_seen_at;
+end;
+$$;
+comment on function bulwark_private.note_key_network(uuid, uuid, text) is
+  'Records the networks of an API key. Each new one after the first raises a security event.';
 
 select bulwark.enable_audit(
   'bulwark.rate_limit_networks',
@@ -928,19 +982,6 @@ comment on type bulwark.rate_limit_decision is
   'A decision: reason (rate or block) if it is refused; reset_seconds until the bucket is full
    again; retry_after_seconds until the same call would be admitted (null if it was); admitted is
    how many calls of a batch are admitted. allowed means all of them.';
-
-create table bulwark_private.known_networks (
-  owner uuid not null,
-  network uuid not null,
-  first_seen_at timestamptz not null default clock_timestamp(),
-  last_seen_at timestamptz not null default clock_timestamp(),
-  constraint known_networks_pkey primary key (owner, network)
-);
-comment on table bulwark_private.known_networks is
-  'Networks from which an account has signed in or an API key was used. Accounts and networks are
-   hashed, keys have their id. Not audited: the sign-ins are.';
-create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
-alter table bulwark_private.known_networks enable row level security;
 
 create function bulwark_private.api_key_bucket(api_key_id uuid)
   returns uuid
@@ -1320,46 +1361,6 @@ comment on function bulwark.check_rate_limit(
    refusal is returned, not raised. If another transaction holds the bucket for more than a second,
    the call fails with 55P03. Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
    RATE_LIMIT_INVALID_CALLS.';
-
-create function bulwark_private.note_key_network(
-  api_key_id uuid, organization_id uuid, address text
-)
-  returns void
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-as $$
-declare
-  v_network uuid;
-  v_seen timestamptz;
-begin
-  select h.network, k.last_seen_at into v_network, v_seen
-  from bulwark_private.rate_limit_salt s
-  cross join lateral (
-    select encode(
-      substring(sha256(s.salt || convert_to('network/' || address, 'UTF8')) from 1 for 16), 'hex'
-    )::uuid as network
-  ) h
-  left join bulwark_private.known_networks k on k.owner = api_key_id and k.network = h.network;
-  if v_seen > now() - interval '1 day' then
-    return;
-  end if;
-  if v_seen is null and exists (
-    select from bulwark_private.known_networks k where k.owner = api_key_id
-  ) then
-    perform bulwark.raise_security_event(
-      'key_from_new_network', organization_id, null, api_key_id::text,
-      jsonb_build_object('network', v_network)
-    );
-  end if;
-  insert into bulwark_private.known_networks as k (owner, network)
-  values (api_key_id, v_network)
-  on conflict on constraint known_networks_pkey do update set last_seen_at = excluded.last_seen_at;
-end;
-$$;
-comment on function bulwark_private.note_key_network(uuid, uuid, text) is
-  'Records the networks of an API key. Each new one after the first raises a security event.';
 
 -- Functions for bucket stores outside the database. Rules, blocks, lists and violations stay here.
 -- Protects against a store that does not know blocks: it asks for them and reports its refusals.
@@ -2264,9 +2265,9 @@ revoke all on table
   bulwark_private.rate_limits,
   bulwark_private.rate_limit_salt,
   bulwark.rate_limit_networks,
+  bulwark_private.known_networks,
   bulwark.rate_limit_blocks,
   bulwark_private.rate_limit_violations,
-  bulwark_private.known_networks,
   bulwark_private.sign_in_places
   from public, anon, authenticated, service_role;
 revoke all on sequence
@@ -2283,6 +2284,7 @@ revoke all on function
   bulwark_private.client_address(headers jsonb),
   bulwark.list_network(network text, verdict bulwark.network_verdict, reason text, expires_at timestamptz),
   bulwark.unlist_network(network text),
+  bulwark_private.note_key_network(api_key_id uuid, organization_id uuid, address text),
   bulwark_private.blockable(kinds text[], names text[], address text),
   bulwark_private.rate_limit_status(kinds text[], names text[], address text, out listed boolean, out blocked_until timestamptz),
   bulwark_private.add_rate_limit_block(rule text, kind text, identifier uuid, organization_id uuid, user_id uuid, api_key_id uuid),
@@ -2293,7 +2295,6 @@ revoke all on function
   bulwark_private.decide_rate_limit(rule text, kinds text[], names text[], address text, cost integer, organization_id uuid, user_id uuid, api_key_id uuid, calls integer),
   bulwark_private.rate_limit_identifiers(subject bulwark.rate_limit_subject, user_id uuid, api_key_id uuid, address text, account text, out kinds text[], out names text[]),
   bulwark.check_rate_limit(rule text, user_id uuid, api_key_id uuid, address text, account text, organization_id uuid, cost integer, calls integer),
-  bulwark_private.note_key_network(api_key_id uuid, organization_id uuid, address text),
   bulwark.rate_limit_caller(),
   bulwark.rate_limit_rule(rule text, organization_id uuid, api_key_id uuid),
   bulwark.rate_limit_block_of(rule text, user_id uuid, api_key_id uuid, address text, account text),

@@ -1,4 +1,5 @@
--- The address of a request, and the networks that are listed as allowed or blocked.
+-- The address of a request, the networks that are listed as allowed or blocked, and the networks
+-- that are known of an account or an API key.
 -- Protects against forged addresses: only entries that trusted proxies wrote to the header count.
 -- An IPv6 /64 counts as one client.
 -- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
@@ -199,6 +200,59 @@ $$;
 comment on function bulwark.unlist_network(text) is
   'Removes a network from the list; it must be written as listed. Needs system:admin. Errors:
    RATE_LIMIT_UNKNOWN_NETWORK, RBAC_PERMISSION_DENIED.';
+
+create table bulwark_private.known_networks (
+  owner uuid not null,
+  network uuid not null,
+  first_seen_at timestamptz not null default clock_timestamp(),
+  last_seen_at timestamptz not null default clock_timestamp(),
+  constraint known_networks_pkey primary key (owner, network)
+);
+comment on table bulwark_private.known_networks is
+  'Networks from which an account has signed in or an API key was used. Accounts and networks are
+   hashed, keys have their id. Not audited: the sign-ins are.';
+create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
+alter table bulwark_private.known_networks enable row level security;
+
+create function bulwark_private.note_key_network(
+  api_key_id uuid, organization_id uuid, address text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
+as $$
+declare
+  v_network uuid;
+  v_seen timestamptz;
+begin
+  select h.network, k.last_seen_at into v_network, v_seen
+  from bulwark_private.rate_limit_salt s
+  cross join lateral (
+    select encode(
+      substring(sha256(s.salt || convert_to('network/' || address, 'UTF8')) from 1 for 16), 'hex'
+    )::uuid as network
+  ) h
+  left join bulwark_private.known_networks k on k.owner = api_key_id and k.network = h.network;
+  if v_seen > now() - interval '1 day' then
+    return;
+  end if;
+  if v_seen is null and exists (
+    select from bulwark_private.known_networks k where k.owner = api_key_id
+  ) then
+    perform bulwark.raise_security_event(
+      'key_from_new_network', organization_id, null, api_key_id::text,
+      jsonb_build_object('network', v_network)
+    );
+  end if;
+  insert into bulwark_private.known_networks as k (owner, network)
+  values (api_key_id, v_network)
+  on conflict on constraint known_networks_pkey do update set last_seen_at = excluded.last_seen_at;
+end;
+$$;
+comment on function bulwark_private.note_key_network(uuid, uuid, text) is
+  'Records the networks of an API key. Each new one after the first raises a security event.';
 
 select bulwark.enable_audit(
   'bulwark.rate_limit_networks',

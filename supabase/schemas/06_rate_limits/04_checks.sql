@@ -21,19 +21,6 @@ comment on type bulwark.rate_limit_decision is
    again; retry_after_seconds until the same call would be admitted (null if it was); admitted is
    how many calls of a batch are admitted. allowed means all of them.';
 
-create table bulwark_private.known_networks (
-  owner uuid not null,
-  network uuid not null,
-  first_seen_at timestamptz not null default clock_timestamp(),
-  last_seen_at timestamptz not null default clock_timestamp(),
-  constraint known_networks_pkey primary key (owner, network)
-);
-comment on table bulwark_private.known_networks is
-  'Networks from which an account has signed in or an API key was used. Accounts and networks are
-   hashed, keys have their id. Not audited: the sign-ins are.';
-create index known_networks_last_seen_at_idx on bulwark_private.known_networks (last_seen_at);
-alter table bulwark_private.known_networks enable row level security;
-
 create function bulwark_private.api_key_bucket(api_key_id uuid)
   returns uuid
   language plpgsql            -- not sql: an sql function is planned anew at every call
@@ -412,43 +399,3 @@ comment on function bulwark.check_rate_limit(
    refusal is returned, not raised. If another transaction holds the bucket for more than a second,
    the call fails with 55P03. Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
    RATE_LIMIT_INVALID_CALLS.';
-
-create function bulwark_private.note_key_network(
-  api_key_id uuid, organization_id uuid, address text
-)
-  returns void
-  language plpgsql
-  volatile
-  set search_path = pg_catalog, pg_temp
-  set plan_cache_mode = force_generic_plan -- planning anew costs more than the query
-as $$
-declare
-  v_network uuid;
-  v_seen timestamptz;
-begin
-  select h.network, k.last_seen_at into v_network, v_seen
-  from bulwark_private.rate_limit_salt s
-  cross join lateral (
-    select encode(
-      substring(sha256(s.salt || convert_to('network/' || address, 'UTF8')) from 1 for 16), 'hex'
-    )::uuid as network
-  ) h
-  left join bulwark_private.known_networks k on k.owner = api_key_id and k.network = h.network;
-  if v_seen > now() - interval '1 day' then
-    return;
-  end if;
-  if v_seen is null and exists (
-    select from bulwark_private.known_networks k where k.owner = api_key_id
-  ) then
-    perform bulwark.raise_security_event(
-      'key_from_new_network', organization_id, null, api_key_id::text,
-      jsonb_build_object('network', v_network)
-    );
-  end if;
-  insert into bulwark_private.known_networks as k (owner, network)
-  values (api_key_id, v_network)
-  on conflict on constraint known_networks_pkey do update set last_seen_at = excluded.last_seen_at;
-end;
-$$;
-comment on function bulwark_private.note_key_network(uuid, uuid, text) is
-  'Records the networks of an API key. Each new one after the first raises a security event.';
