@@ -1,7 +1,7 @@
 /**
- * What a cached answer costs, beside bentocache and cacheable on the same Redis:
- * `npm run bench -- cache`. Each library is used with two levels (its memory before a redis-server
- * of the benchmark's own) and then with Redis alone, as it is when an isolate is cold.
+ * The cost of a cached answer, compared with bentocache and cacheable on the same Redis:
+ * `npm run bench -- cache`. Each library is measured with two levels (memory and a redis-server of the
+ * benchmark), and with Redis alone, as in a cold isolate.
  */
 import { createKeyv } from "@keyv/redis";
 import { BentoCache, bentostore } from "bentocache";
@@ -17,7 +17,7 @@ import { Failure } from "../stack/failure.ts";
 import { redisServer, startRedis } from "../testing/redis.ts";
 import { bench, type BenchRow, milliseconds, perSecond } from "./harness.ts";
 
-/** What is cached: a user with his roles, about 300 bytes of JSON. */
+/** The cached value: a user with roles, about 300 bytes of JSON. */
 const value = {
   id: "00000000-0000-4000-9000-000000000001",
   email: "ada@acme.test",

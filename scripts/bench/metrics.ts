@@ -1,7 +1,7 @@
 /**
- * What measuring costs: `npm run bench -- metrics`. A request and what of it is recording, a flush,
- * the growth of the tables by a million observations, percentiles read from them beside
- * percentile_cont over the raw values, and a scrape of 10,000 series.
+ * The cost of metrics: `npm run bench -- metrics`. A request and its recording, a flush, the storage of
+ * a million values, percentiles compared with percentile_cont over the raw values, and a scrape of
+ * 10,000 series.
  */
 import { Point, type Sample } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
 import { handle } from "../../supabase/functions/_bulwark/foundation/http.ts";
@@ -80,7 +80,7 @@ export default bench({
     );
     const handler = handle(() => Promise.resolve(new Response("fine")));
     const request = new Request("http://localhost/bench");
-    // What the function does, with a database in the place of the Data API.
+    // As in the function, but with direct queries instead of the Data API.
     const client = {
       async rpc(name: "scrape_metrics" | "list_alerts") {
         const data = name === "list_alerts"

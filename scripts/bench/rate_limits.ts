@@ -1,8 +1,8 @@
 /**
- * Decisions a second and how long the slowest hundredth takes, with 16 clients at once, side by side
- * with rate-limiter-flexible on the same Postgres (with durability on: its table is logged, ours is
- * not) and the same Redis; and what a million identifiers cost. Every call is admitted: a refusal is
- * cheaper for the peer, which then writes nothing of it down.
+ * Decisions a second and their 99th percentile with 16 clients, compared with rate-limiter-flexible on
+ * the same Postgres (durability is on; its table is logged, ours is not) and the same Redis; and the
+ * cost of a million identifiers. Every call is admitted: refusals are cheaper for the peer, which does
+ * not record them.
  */
 import { RateLimiterPostgres, RateLimiterRedis } from "rate-limiter-flexible";
 import type { CallerClient } from "../../supabase/functions/_bulwark/foundation/caller.ts";
@@ -17,13 +17,13 @@ const clients = 16;
 const keys = 100_000;
 const million = 1_000_000;
 
-/** What a run of some seconds measured. */
+/** The result of a run. */
 interface Load {
   perSecond: number;
   p99: number;
 }
 
-/** Has 16 clients call one after the other for a while. */
+/** Lets 16 clients make calls in a row for some milliseconds. */
 async function load(call: (n: number) => Promise<unknown>, duration = 2000): Promise<Load> {
   const durations: number[] = [];
   const start = performance.now();
@@ -108,7 +108,7 @@ export default bench({
       peerName: string,
       peerCall: (n: number) => Promise<unknown>,
     ) => {
-      // The slowest hundredth belongs to the run whose rate was measured just before.
+      // The percentile comes from the same run as the rate before.
       let [last, lastPeer]: [Load | null, Load | null] = [null, null];
       rows.push({
         name,
@@ -140,7 +140,7 @@ export default bench({
       () => theirsOnRedis(any()),
     );
 
-    // Who is asked for with an address could be blocked, which is then looked up as well.
+    // With an address blocks are looked up too.
     const alone = (name: string, call: (n: number) => Promise<unknown>) =>
       rows.push({
         name,
@@ -215,7 +215,7 @@ export default bench({
       unit: "decisions/s",
       better: "higher",
       ours: async () => {
-        // Where the row before was left out, nothing is there yet.
+        // If the row before was skipped, the table is empty.
         if (generation === 0) await another();
         const first = keys * 2 + (generation - 1) * million;
         const { perSecond } = await load(() => ours(first + Math.floor(Math.random() * million)));
@@ -227,7 +227,7 @@ export default bench({
       unit: "ms",
       better: "lower",
       async ours() {
-        // What has been full for an hour; here that hour has passed.
+        // Removes full buckets at once instead of after an hour.
         await postgres`
           update bulwark.settings set value = '0' where name = 'rate_limits.keep_minutes'
         `;
@@ -253,14 +253,14 @@ function address(n: number): string {
   return `203.0.${Math.floor(n / 250) % 4}.${n % 250}`;
 }
 
-/** Has each caller decide once. */
+/** Decides one call of each caller. */
 async function loadAll(call: (n: number) => Promise<unknown>): Promise<void> {
   await Promise.all(Array.from({ length: clients }, async (_, client) => {
     for (let n = client; n < keys; n += clients) await call(n);
   }));
 }
 
-/** The pool as the peer wants one: the same driver and the same connections for both. */
+/** A pool for the peer over the same driver and connections. */
 function forPeer(sql: Sql) {
   return {
     async query({ text, values }: { text: string; values: (string | number | null)[] }) {
@@ -270,7 +270,7 @@ function forPeer(sql: Sql) {
   };
 }
 
-/** What the stores ask of the database, asked without a Data API between. */
+/** A client for the stores that queries the database without the Data API. */
 function throughSql(sql: Sql): CallerClient {
   const ask: Record<string, (named: Record<string, string>) => PromiseLike<readonly unknown[]>> = {
     rate_limit_rule: ({ rule = "" }) => sql`select * from bulwark.rate_limit_rule(${rule})`,

@@ -7,7 +7,7 @@ import { openRedis } from "../../supabase/functions/_bulwark/foundation/redis/cl
 import { redisServer, startRedis } from "../testing/redis.ts";
 import { type Place, title } from "./guide.ts";
 
-/** Cold and warm reads, percentiles, and an alert from its threshold to its recovery. */
+/** Cold and warm reads, percentiles, and an alert until its recovery. */
 export async function metrics(place: Place): Promise<void> {
   await cache();
   const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
@@ -144,7 +144,7 @@ export async function record(sql: postgres.Sql, metric: string, kind: string, po
   await sql`select bulwark.record_metrics(${crypto.randomUUID()}, ${sql.json([sample] as never)})`;
 }
 
-/** Waits for the scheduler to bring an alert into a state, and for its event to be open or not. */
+/** Waits until an alert has a state, and its event is open or not. */
 async function until(sql: postgres.Sql, rule: string, state: string, open: boolean | null) {
   for (let tries = 0; tries < 120; tries++) {
     const [alert] =

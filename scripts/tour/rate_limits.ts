@@ -3,7 +3,7 @@ import { Failure } from "../stack/failure.ts";
 import { expect, type Place, refused, signUp, step, title, type Visitor } from "./guide.ts";
 import { withHook } from "./hook.ts";
 
-/** Rate limits and security events: throttled, waited, passed; guessed, refused, seen. */
+/** Rate limits and security events: refused calls pass after waiting, guesses raise an event. */
 export async function rateLimits(place: Place): Promise<void> {
   await forgetEarlierTours(place);
   title("Ada calls a function until it is too much, and comes back when it says");
@@ -73,7 +73,7 @@ export async function rateLimits(place: Place): Promise<void> {
   await expect("Ada lists what is open", [], list(ada));
 }
 
-/** Calls until it is refused, waits as long as the refusal says, and passes. */
+/** Calls until a refusal, waits for Retry-After, and calls again. */
 async function throttled(name: string, call: () => Promise<Response>): Promise<void> {
   let answer = await call();
   console.log(`  ok       ${answer.status}, RateLimit: ${answer.headers.get("ratelimit")}`);
@@ -132,7 +132,7 @@ async function guess({ url, publishableKey }: Place, { email }: Visitor, number:
   return { status: answer.status, code: (await answer.json()).code as string };
 }
 
-/** This machine's address has used up its sign-ins where the tour was shown a moment ago. */
+/** A recent tour may have used up this address's sign-ins. */
 async function forgetEarlierTours(place: Place): Promise<void> {
   const sql = postgres(place.superuserUrl, { max: 1, onnotice: () => {} });
   await sql`delete from bulwark_private.rate_limits`;

@@ -1,4 +1,4 @@
-/** Cached permissions over HTTP: a right that was taken is gone on the next request. */
+/** Cached permissions over HTTP: a revoked permission is refused on the next request. */
 import assert from "node:assert/strict";
 import {
   connect,

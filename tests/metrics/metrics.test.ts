@@ -1,4 +1,4 @@
-/** Metrics and alerts on a running stack: everything at once, and everything over HTTP. */
+/** Metrics and alerts on a running stack: concurrent flushes, and HTTP. */
 import assert from "node:assert/strict";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { Point, type Sample } from "../../supabase/functions/_bulwark/metrics/histogram.ts";
@@ -33,7 +33,7 @@ async function get(query: string, headers: Record<string, string> = {}): Promise
 
 const scraper = { authorization: `Bearer ${metricsToken}` };
 
-/** Tries until it is so, up to half a minute. */
+/** Waits for a condition, up to half a minute. */
 async function eventually<T>(what: string, task: () => Promise<T | null>): Promise<T> {
   for (const start = Date.now(); Date.now() - start < 30_000;) {
     const result = await task();
@@ -60,7 +60,7 @@ Deno.test("MET-E01: thirty flushes at once lose nothing and close no circle of w
       (_, i) => ({ route: `r${i}`, metric: `e01_${i % 3}` }),
     );
     const flush = async (isolate: number) => {
-      // Each isolate lists the series in an order of its own, half of them new to the database.
+      // Each isolate sends the series in another order; half of them are new.
       const mixed = series.toSorted((a, b) =>
         (a.route.charCodeAt(1) * (isolate + 7)) % 13 - (b.route.charCodeAt(1) * (isolate + 7)) % 13
       );
@@ -243,7 +243,7 @@ Deno.test("MET-E06: a super_admin gets everything the console shows in one answe
 });
 
 Deno.test("MET-E07: every metric that the dashboard and the rules name is one that is emitted", async () => {
-  // What only happens in trouble is recorded here as the code records it.
+  // Metrics that only errors produce are recorded here directly.
   const { cacheObserver, metrics } = await import(
     "../../supabase/functions/_bulwark/metrics/mod.ts"
   );
@@ -301,7 +301,7 @@ Deno.test({
       name: "dashboard",
       rules: expressions.map((expr, i) => ({
         record: `dashboard:${i}`,
-        // What Grafana puts in.
+        // Variables that Grafana replaces.
         expr: expr.replaceAll(/\$(__rate_interval|__interval|__range)/g, "5m")
           .replaceAll(/\$\{?\w+(:\w+)?\}?/g, "x"),
       })),

@@ -1,4 +1,4 @@
-/** A database where nothing counts queries: what reads them says so by saying nothing. */
+/** Without pg_stat_statements top_queries() returns no rows. */
 import assert from "node:assert/strict";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
 import { connect } from "../../scripts/stack/connection.ts";

@@ -1,4 +1,4 @@
-/** Who is charged, and that everybody is: over HTTP, before anything of a body is read. */
+/** Every caller is charged, before a body is read: over HTTP. */
 import assert from "node:assert/strict";
 import { issueKey, tokenOf } from "../api_keys/support.ts";
 import { connect, createOrganization, publishableKey, signUp, url } from "../support.ts";
@@ -23,7 +23,7 @@ async function ask(
   return { status: answer.status, left: left === null ? null : Number(left) };
 }
 
-/** Sets the numbers of a rule so that nothing comes back while a test looks. */
+/** Sets a rule whose buckets do not refill during a test. */
 async function slow(): Promise<void> {
   const sql = connect(1);
   await sql`select bulwark.set_rate_limit('api_default', 60, 864000)`;
@@ -35,7 +35,7 @@ async function usual(): Promise<void> {
   await sql.end();
 }
 
-Deno.test("RATE-E16: whoever is served is who is charged, however the token is written", async () => {
+Deno.test("RATE-E16: the caller who is served is charged, however the token is written", async () => {
   await slow();
   try {
     const { token, client } = await signUp("ada");
@@ -64,7 +64,7 @@ Deno.test("RATE-E16: whoever is served is who is charged, however the token is w
 
     await client.auth.signOut({ scope: "global" });
     const before = (await ask(null)).left ?? NaN;
-    // Who was known is, for ten seconds.
+    // Callers are cached for ten seconds.
     await new Promise((resolve) => setTimeout(resolve, 10_500));
     const { status } = await ask(`Bearer ${token}`);
     const paid = before - ((await ask(null)).left ?? NaN) === 2;
@@ -131,7 +131,7 @@ Deno.test("RATE-E19: a caller with nothing left is refused before a body is read
     assert.equal((await ask(`Bearer ${token}`, "login")).status, 400, "who is known there");
     const nothing = () => ask(null, "rbac/nothing", { method: "GET" });
     for (let left = 100; (await nothing()).status !== 429; left--) assert.ok(left > 0);
-    // Reading this would be a refusal of its own, 413.
+    // Reading this body would be refused with 413.
     const init = { method: "POST", body: "{".repeat(1024 * 1024 + 1) };
     for (
       const path of [

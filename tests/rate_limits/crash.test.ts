@@ -1,4 +1,4 @@
-/** What an immediate crash of Postgres forgives, and what it does not. */
+/** A crash of Postgres refills buckets and keeps blocks. */
 import assert from "node:assert/strict";
 import { embeddedPostgres } from "../../scripts/stack/binaries.ts";
 import { startCluster } from "../../scripts/stack/cluster.ts";
@@ -24,7 +24,7 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
     const user = crypto.randomUUID();
     await sql`select count(*) from generate_series(1, 3) n,
       lateral bulwark.check_rate_limit('api_strict', case when n > 0 then ${user}::uuid end)`;
-    // Refused until blocked; the last answer is the one that tells the client.
+    // Refused until blocked; the last answer says so.
     let reason: string | null = null;
     for (let call = 0; call < 40 && reason !== "block"; call++) {
       const [row] = await sql`
@@ -41,7 +41,7 @@ Deno.test("RATE-C01: after a crash buckets are full, and who was blocked still i
     Deno.kill(Number(pid), "SIGKILL");
     await sql.end({ timeout: 0 }).catch(() => {});
     await cluster.stop();
-    // Backends leave when they notice that their postmaster is gone.
+    // Backends exit when they notice that the postmaster is gone.
     await new Promise((resolve) => setTimeout(resolve, 1000));
     cluster = await startCluster(options);
 

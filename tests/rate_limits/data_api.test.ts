@@ -1,4 +1,4 @@
-/** The pre-request hook in front of the local Data API, by HTTP and supabase-js. */
+/** The pre-request hook of the local Data API, by HTTP and supabase-js. */
 import assert from "node:assert/strict";
 import {
   connect,
@@ -33,7 +33,7 @@ async function request(
       ...path.startsWith("rpc/")
         ? { "accept-profile": "bulwark", "content-profile": "bulwark" }
         : {},
-      // The stack's own entry comes behind it: two hops.
+      // The stack appends its own entry: two hops.
       "x-forwarded-for": address,
     },
     ...body === undefined ? {} : { body: JSON.stringify(body) },
@@ -93,7 +93,7 @@ Deno.test("RATE-H01: writes are charged to their user and say what is left; read
   assert.equal((await writes(eve)).status, 201, "somebody else has a bucket of her own");
 });
 
-Deno.test("RATE-H02: whoever waits as long as told passes", async () => {
+Deno.test("RATE-H02: a caller who waits for Retry-After passes", async () => {
   const { ada, writes } = await prepare();
   let answer = await writes(ada);
   for (let call = 0; answer.status === 201; call++) {
@@ -121,7 +121,7 @@ Deno.test("RATE-H03: a blocked address is blocked for reads too, and for nobody 
           ...blocked,
         }),
         await writes(ada, blocked),
-        // What the client puts in front of its own address is not believed.
+        // Entries that the client puts before its own address are ignored.
         await writes(ada, { address: "203.0.113.9, 198.51.100.7" }),
       ]
     ) {

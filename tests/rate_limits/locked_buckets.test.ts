@@ -1,4 +1,4 @@
-/** Buckets that another transaction holds, and floods on one bucket: with real connections. */
+/** Buckets that another transaction has locked, and floods on one bucket: with real connections. */
 import assert from "node:assert/strict";
 import type postgres from "postgres";
 import type { Decision } from "../../supabase/functions/_bulwark/rate_limits/decision.ts";
@@ -17,7 +17,7 @@ import {
 const open = () => boundedStore(postgresStore(service()), { log: () => {} });
 const outcome = ({ allowed, reason }: Decision) => `${allowed} ${reason}`;
 
-/** Runs a body while another connection has done something and not ended its transaction. */
+/** Runs a body while another connection keeps its transaction open. */
 async function whileHeld(
   hold: (held: postgres.TransactionSql) => Promise<unknown>,
   body: () => Promise<void>,
@@ -41,7 +41,7 @@ async function whileHeld(
   }
 }
 
-/** A write to the Data API that is under way, behind the hook. */
+/** A running write to the Data API, after the hook. */
 const slowWrite = (writer: Person) => async (held: postgres.TransactionSql) => {
   const claims = JSON.stringify(claimsOf(writer));
   await held`select set_config('request.jwt.claims', ${claims}, true)`;
@@ -53,7 +53,7 @@ const charge = (rule: string, user: string) => (held: postgres.TransactionSql) =
 const lock = (user: string) => (held: postgres.TransactionSql) =>
   held`select from bulwark_private.rate_limits b where b.id = ${user} for update`;
 
-Deno.test("RATE-E12: whoever is decided together with a caller whose bucket is held does not wait", async () => {
+Deno.test("RATE-E12: a locked bucket delays no other call of its batch", async () => {
   const sql = connect(1);
   const rules = ["held_closed", "held_open"];
   for (const rule of rules) {
@@ -90,7 +90,7 @@ Deno.test("RATE-E12: whoever is decided together with a caller whose bucket is h
   await sql.end();
   for (const [name, rule, hold, user] of cases) {
     const store = open();
-    // Each isolate has decided under the rule before.
+    // Each isolate already knows the rule.
     await store.decide({ rule, userId: person() });
     await whileHeld(hold(user), async () => {
       let answered = false;
@@ -120,7 +120,7 @@ Deno.test("RATE-E12: whoever is decided together with a caller whose bucket is h
   }
 });
 
-Deno.test("RATE-E13: a caller whose bucket is held gets no more calls than the rule allows", async () => {
+Deno.test("RATE-E13: a caller whose bucket is locked gets no more calls than the rule allows", async () => {
   const sql = connect(1);
   await sql`
     insert into bulwark.rate_limit_rules values
@@ -137,14 +137,14 @@ Deno.test("RATE-E13: a caller whose bucket is held gets no more calls than the r
   let admitted = 0;
   await whileHeld(lock(userId), async () => {
     admitted = await ask(20);
-    // What is left is rounded down.
+    // The remaining tokens are rounded down.
     assert.ok(admitted === 4 || admitted === 3, `what the store charged counts here: ${admitted}`);
   });
   admitted += await ask(20);
   assert.ok(admitted <= 4, `what was admitted here counts when the store is back: ${admitted}`);
 });
 
-Deno.test("RATE-E14: a login whose bucket is held is refused, and waits for nobody", async () => {
+Deno.test("RATE-E14: a login whose bucket is locked is refused without waiting", async () => {
   const email = `held-${crypto.randomUUID()}@people.test`;
   const begin = (held: postgres.TransactionSql) => held`select bulwark.begin_login(${email})`;
   await whileHeld(begin, async () => {

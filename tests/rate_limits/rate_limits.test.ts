@@ -43,7 +43,7 @@ async function attempt(email: string, password: string, forwarded = "192.0.2.1")
   return { status: answer.status, headers: answer.headers, body: await answer.json() };
 }
 
-/** Forgets every bucket, so that no test stands in another's way. */
+/** Removes all buckets, so that tests do not affect each other. */
 async function forget(): Promise<void> {
   const sql = connect(1);
   await sql`delete from bulwark_private.rate_limits`;
@@ -85,7 +85,7 @@ Deno.test("RATE-E01: 32 at once get no more from one bucket than capacity and re
   }
 });
 
-Deno.test("RATE-E02: calls on two buckets at once, in any order, never wait in a circle", async () => {
+Deno.test("RATE-E02: concurrent calls on two buckets, in any order, never deadlock", async () => {
   const sql = connect(32);
   try {
     const calls = Array.from({ length: 600 }, (_, n) => ({
@@ -99,7 +99,7 @@ Deno.test("RATE-E02: calls on two buckets at once, in any order, never wait in a
       ),
     );
     const admitted = rows.filter(([row]) => row?.allowed).length;
-    // Four accounts and four addresses with five each: every admitted call took from one of either.
+    // Four accounts and four addresses with five tokens each; a call takes one of both.
     assert.ok(admitted <= 20 && admitted > 0, String(admitted));
   } finally {
     await sql.end();
@@ -113,7 +113,7 @@ Deno.test("SEC-E01: one event raised on 32 connections is one event, and none wa
     const subjects = ["one", "two", "three", "four"];
     await Promise.all(Array.from({ length: 32 }, async (_, client) => {
       await sql.begin(async (transaction) => {
-        // Each in another order, and each keeps what it has until it has them all.
+        // Each in another order, in one transaction.
         for (let n = 0; n < subjects.length; n++) {
           const subject = subjects[(n + client) % 4] ?? "";
           await transaction`
@@ -164,7 +164,7 @@ Deno.test("SEC-E02: what was resolved stays resolved until something new happens
 
 Deno.test("RATE-E03: a function says what is left, and refuses what is too much", async () => {
   await forget();
-  // Refilled so slowly that a busy machine sees a refusal, too.
+  // Refills so slowly that a busy machine sees a refusal too.
   await refill("api_default", 60, 3600);
   const { token } = await signUp("limited");
   const first = await ask(token);
@@ -174,7 +174,7 @@ Deno.test("RATE-E03: a function says what is left, and refuses what is too much"
   assert.equal(first.headers.get("ratelimit"), '"api_default";r=59;t=60');
   assert.equal(first.headers.get("x-ratelimit-limit"), "60");
   assert.match(first.headers.get("access-control-expose-headers") ?? "", /RateLimit-Policy/);
-  // Not all at once: on a busy machine the store would be too slow for that, and the rule stays open.
+  // In sequence: on a busy machine concurrent calls could time out and fail open.
   const answers: Response[] = [];
   while (answers.length < 75) {
     answers.push(...await Promise.all(Array.from({ length: 5 }, () => ask(token))));
@@ -333,7 +333,7 @@ Deno.test("RATE-E06: Supabase Auth reaches its hooks as itself, and nothing behi
   }
 });
 
-Deno.test("RATE-E07: whoever is refused for want of permissions again and again is seen", async () => {
+Deno.test("RATE-E07: repeated refusals for missing permissions raise a security event", async () => {
   const admin = await signUp("owner");
   const organization = await createOrganization(admin);
   const prober = await signUp("prober");
@@ -445,7 +445,7 @@ Deno.test("RATE-E10: identifiers that never come again do not make the table gro
     `;
   try {
     await forget();
-    // They are full again at once, and there are more than may be kept for an hour.
+    // Full at once, and more than may be kept for an hour.
     await keep(60, identifiers / 2);
     const sizes: number[] = [];
     for (let generation = 0; generation < 6; generation++) {
@@ -454,8 +454,7 @@ Deno.test("RATE-E10: identifiers that never come again do not make the table gro
       assert.ok((cleaned?.buckets ?? 0) >= identifiers * 0.99, JSON.stringify(cleaned));
       await sql`vacuum bulwark_private.rate_limits`;
     }
-    // Six of them would be six times the first. Where another transaction is still open, what was
-    // cleaned up is not free at once.
+    // Without cleanup it would be six times the first. Open transactions delay the reuse of space.
     const [first = 0, last = Infinity] = [sizes[0], sizes.at(-1)];
     assert.ok(last < first * 3, sizes.join(" "));
   } finally {
@@ -491,7 +490,7 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
     assert.match(await request("read write") ?? "", /"X-RateLimit-Remaining": "59"/);
     await assert.rejects(request("read write", true), { code: "22012" });
     assert.match(await request("read write") ?? "", /"X-RateLimit-Remaining": "58"/);
-    // A slow request of one's own keeps the bucket; those beside it are not let through for that.
+    // A caller's slow request holds the bucket; their other requests are refused.
     await sql.begin(async (slow) => {
       await slow`select
         set_config('request.jwt.claims', ${claims}, true),
@@ -514,7 +513,7 @@ Deno.test("RATE-E08: the hook as PostgREST calls it, as authenticator, in both k
     assert.equal(await request("read write").then(() => "", code), "RATE_LIMIT_BLOCKED");
     await owner`select bulwark.unlist_network('203.0.113.5')`;
     assert.ok(!await request("read only"));
-    // The one documented statement installs it, and keeps the hook that was there.
+    // The documented statement installs it and keeps the host's own hook.
     await owner`create function public.hook_of_the_host() returns void language sql as 'select'`;
     await owner`alter role authenticator set pgrst.db_pre_request = 'public.hook_of_the_host'`;
     for (const _ of ["first", "again"]) {

@@ -1,4 +1,4 @@
-/** The same promises on both stores: Postgres, and Redis where redis-server is installed. */
+/** The same tests on both stores: Postgres, and Redis if redis-server is installed. */
 import assert from "node:assert/strict";
 import type {
   Charge,
@@ -15,9 +15,9 @@ import { redisServer, startRedis } from "../redis.ts";
 
 interface Subject {
   store: RateLimitStore;
-  /** The store as another isolate has it, with a connection of its own. */
+  /** The store of another isolate, with its own connection. */
   isolate(): Promise<RateLimitStore>;
-  /** As if so much time had passed for every bucket; negative: as if the clock had jumped back. */
+  /** Moves all buckets into the past; negative: as if the clock had jumped back. */
   pass(milliseconds: number): Promise<void>;
   stop(): Promise<void>;
 }
@@ -219,19 +219,19 @@ for (const [name, open, ignore] of subjects) {
         ),
       ),
     ]);
-    // Whatever comes back meanwhile may let through one more.
+    // A refill meanwhile may admit one more.
     const refilled = Math.floor((performance.now() - start) / (60_000 / 7)) + 1;
     for (const decisions of [adas, eves]) {
       const left = decisions.filter(({ allowed }) => allowed).map(({ remaining }) => remaining)
         .toSorted().reverse();
-      // One that waited for another's lock reckons from when it began, and rounds down.
+      // A call that waited for a lock counts from its start and rounds down.
       const close = (count: number, nth: number) =>
         count <= 6 - nth && count >= Math.max(0, 5 - nth);
       assert.ok(left.slice(0, 7).every(close), String(left));
       assert.ok(left.length >= 7 && left.length <= 7 + refilled, String(left));
       assert.ok(decisions.every(({ allowed, remaining }) => allowed || remaining === 0));
     }
-    // 4 and 3 fit; a call that waited reckons from when it began, where 3 may not fit yet.
+    // 4 and 3 fit; a call that waited counts from its start, when 3 may not fit yet.
     assert.ok([3, 4, 7].includes(sum.reduce((total, cost) => total + cost)), String(sum));
     const admitted = (decisions: Decision[]) => decisions.filter(({ allowed }) => allowed).length;
     assert.equal(admitted(both), 5, "one address");
@@ -288,7 +288,7 @@ for (const [name, open, ignore] of subjects) {
     assert.equal(await left("999.1.1.1"), 3);
   });
 
-  test("RATE-S08: whoever goes on is blocked, for every rule, until that is lifted", async (s) => {
+  test("RATE-S08: a caller who continues is blocked, for every rule, until the block is lifted", async (s) => {
     const address = "203.0.113.66";
     await drain(s, { rule: "store_seven", address }, 35);
     const blocked = await s.store.decide({ rule: "store_seven", address });
@@ -400,7 +400,7 @@ Deno.test({
     );
     const open = { rule: "store_seven", userId: crypto.randomUUID() };
     const closed = { rule: "store_both", address: "203.0.113.90", account: "s12@x.test" };
-    // The first may find the connection not made yet.
+    // The first call may have to connect.
     while ((await store.decide(closed)).reason === "unavailable");
     while (!(await store.decide(open)).allowed);
     assert.ok((await server.redis.keys("bulwark:*")).length > 0, "the buckets are in Redis");

@@ -1,4 +1,4 @@
--- Cached permissions: a version for what somebody holds, that moves whenever that does.
+-- Cached permissions: the version changes with every change of a caller's permissions.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(10);

@@ -1,5 +1,5 @@
--- Alerts: raised once when a threshold is crossed for long enough, resolved when it is over, and
--- silent while nothing is known.
+-- Alerts: raised once when a threshold is exceeded for long enough, resolved on recovery, and no_data
+-- without values.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(47);
@@ -12,7 +12,7 @@ create function pg_temp.set_level(level double precision) returns void language 
     'at', extract(epoch from now()), 'count', 1, 'total', level, 'minimum', level,
     'maximum', level, 'last', level, 'zeros', 0, 'indexes', '[]'::jsonb, 'counts', '[]'::jsonb)));
 $$;
--- Time passes for an alert.
+-- Moves an alert's times into the past.
 create function pg_temp.wait(duration interval) returns void language sql as $$
   update bulwark_private.alert_states set
     since = since - duration, warning_since = warning_since - duration,
@@ -35,7 +35,7 @@ $$;
 select set_alert_rule('t_rule', 't_level', 'last', 100, 200,
   lasting => '2 minutes', recovering => '3 minutes', cool_down => '15 minutes');
 
--- up
+-- rising
 select is(evaluate_alerts(), 0, 'ALERT-01: a metric that was never measured is evaluated');
 select is(
   (select state::text from bulwark_private.alert_states), 'no_data', 'ALERT-02: it has no data'
@@ -109,7 +109,7 @@ select results_eq(
   'ALERT-23: which is raised when that is over and it still fires'
 );
 
--- silence
+-- missing data
 delete from bulwark_private.metric_points;
 select evaluate_alerts();
 select pg_temp.wait('2 minutes');
@@ -142,7 +142,7 @@ select is_empty(
   'ALERT-29: a rule that is switched off takes its event along'
 );
 
--- a counter, which says nothing while nothing happens
+-- a counter, which has no values while nothing happens
 create function pg_temp.count_errors(amount double precision) returns void language sql as $$
   select record_metrics(gen_random_uuid(), jsonb_build_array(jsonb_build_object(
     'metric', 't_errors', 'kind', 'counter', 'unit', '', 'description', '', 'labels', '{}'::jsonb,

@@ -1,11 +1,11 @@
--- Metrics: counted exactly, read as percentiles that are off by less than they say, by those alone
--- who may watch the installation.
+-- Metrics: exact counts, percentiles within the stated error, and reading only with a system-wide
+-- system:monitor.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(49);
 select tests.create_organizations();
 
--- What an isolate sends for one value in one series.
+-- The sample of one value in one series, as an isolate sends it.
 create function pg_temp.sample(
   metric text, kind text, labels jsonb, at timestamptz, vals double precision[],
   unit text default ''
@@ -111,7 +111,7 @@ select is(
   2::double precision, 'MET-13: and loses none'
 );
 
--- values that are none, and sums without end
+-- invalid values, and the limit of sums
 select is(
   record_metrics(gen_random_uuid(), (
     select jsonb_agg(
@@ -266,7 +266,7 @@ select is(
   '22023 METRICS_INVALID_RANGE', 'MET-30: and one of too many steps'
 );
 
--- acting as an organization's administrator, who watches no installation
+-- acting as an organization's administrator
 select tests.act_as('admin@acme.test');
 select is(
   tests.error($$ select * from read_metric('t_time') $$), '42501 RBAC_PERMISSION_DENIED',

@@ -1,11 +1,10 @@
--- Sign-ins: what Auth's hooks answer, and what the function login asks of the
--- database.
+-- Sign-ins: the hooks of Supabase Auth, and the functions that bulwark-login calls.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(25);
 select tests.create_organizations();
--- As the owner: on Postgres 17 the tests may not become supabase_auth_admin. That it reaches the
--- hooks as itself is tested end to end.
+-- As the owner: on Postgres 17 the tests cannot become supabase_auth_admin. End-to-end tests cover that
+-- role.
 create function pg_temp.hook(name text, email text, valid boolean)
   returns text
   language plpgsql
@@ -178,7 +177,7 @@ select set_has(
        ('permission_probing', tests.organization_id('acme'), tests.user_id('viewer@acme.test')) $$,
   'LOG-22: and so are a log that is not signed, checkpoints that are gone, and probing'
 );
--- whoever floods the log with others hides nobody among them
+-- a flood of other entries hides nobody
 select bulwark_private.append_audit_entry(
   'auth.login_failed', resource_type => 'account', resource_id => 'flood ' || n,
   details => jsonb_build_object('network', gen_random_uuid())

@@ -1,5 +1,4 @@
--- Rate limits: what a bucket admits, who is charged, who is blocked and for how long, and who may
--- change any of it.
+-- Rate limits: buckets, who is charged, blocks, and who may change rules.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(86);
@@ -35,7 +34,7 @@ end;
 $$;
 create function pg_temp.user(n integer) returns uuid language sql
 as $$ select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid; $$;
--- As if so much time had passed for every bucket.
+-- Moves all buckets into the past.
 create function pg_temp.wait(i interval) returns void language sql
 as $$ update bulwark_private.rate_limits
    set full_at = full_at - (date_part('epoch', i) * 1000000)::bigint; $$;
@@ -88,7 +87,7 @@ select pg_temp.wait('1 hour');
 select is(
   pg_temp.drain(70, u => pg_temp.user(1)), 60::bigint, 'RATE-09: and never beyond its capacity'
 );
--- A row as a clock left it that has jumped back by an hour since.
+-- A row that was written before the clock jumped back by an hour.
 select pg_temp.wait('-1 hour');
 select is(
   pg_temp.drain(70, u => pg_temp.user(1)), 0::bigint,
@@ -138,7 +137,7 @@ select is(
 );
 select is(
   pg_temp.check('api_strict', u => pg_temp.user(5), a => '203.0.113.1'), 'yes 9',
-  'RATE-22: whoever is known by more than the address is not charged to it'
+  'RATE-22: a user or API key is not charged to the address'
 );
 select is(
   pg_temp.check('api_strict', k => pg_temp.user(5), a => '203.0.113.1'), 'yes 9',
@@ -179,7 +178,7 @@ select is(
   array[true], 'RATE-29: no bucket names an address: its id takes the salt to find'
 );
 
--- two identifiers at once: all or none
+-- two identifiers: all or none
 select pg_temp.drain(5, 'auth_login', a => '203.0.113.2', account => 'victim@x.test');
 select is(
   pg_temp.check('auth_login', a => '203.0.113.2', account => 'other@x.test'), 'no rate 0',
@@ -202,7 +201,7 @@ select is(
   'RATE-33: which took nothing from the address'
 );
 
--- blocks: refused again and again
+-- blocks: repeated refusals
 select is(
   pg_temp.drain(40, 'api_strict', a => '203.0.113.4'), 10::bigint, 'RATE-34: somebody goes on'
 );
@@ -218,7 +217,7 @@ select is(
 );
 select is(
   pg_temp.check('api_relaxed', u => pg_temp.user(6), a => '203.0.113.4'), 'no block 0',
-  'RATE-37: under every rule, and whoever comes from there'
+  'RATE-37: under every rule, and for every caller from there'
 );
 select is(
   (select array_agg(n order by n) from (
@@ -308,7 +307,7 @@ select is(
   '22023 RATE_LIMIT_INVALID_LISTING', 'RATE-56: or without a reason'
 );
 
--- what is changed in a rule holds for buckets that are there
+-- a changed rule applies to existing buckets
 select pg_temp.drain(3, 'symbi_assessment', u => pg_temp.user(41));
 select bulwark.set_rate_limit('symbi_assessment', 5, 60);
 select is(
@@ -360,7 +359,7 @@ select results_eq(
   'RATE-62: from the second on a new one is a security event'
 );
 
--- cleaning
+-- cleanup
 delete from bulwark_private.rate_limits;
 select pg_temp.check(u => pg_temp.user(30));
 select pg_temp.wait('30 minutes');
@@ -441,10 +440,10 @@ select is(
   'PT404 RBAC_UNKNOWN_ORGANIZATION', 'RATE-74: of an organization that exists'
 );
 
--- many calls at once, as the owner
+-- batches, as the owner
 select tests.act_as_owner();
 delete from bulwark_private.rate_limits;
-create function pg_temp.together(rules text[], users integer[]) returns text
+create function pg_temp.batch(rules text[], users integer[]) returns text
 language sql
 as $$
   select string_agg(concat(coalesce(c.allowed::text, '-'), ' ', c.rule, ' ', c.remaining), ', ')
@@ -454,16 +453,16 @@ as $$
   ) c
 $$;
 select is(
-  pg_temp.together('{api_default,api_strict,nonsense,auth_login,api_default}', '{1,1,1,1,2}'),
+  pg_temp.batch('{api_default,api_strict,nonsense,auth_login,api_default}', '{1,1,1,1,2}'),
   'true api_default 59, true api_strict 9, false  , false  , true api_default 59',
   'RATE-90: calls at once are answered in their order, and what is not simple is left to be asked'
 );
 select is(
-  pg_temp.together(array_fill('api_strict'::text, '{9}'), array_fill(1, '{9}')),
+  pg_temp.batch(array_fill('api_strict'::text, '{9}'), array_fill(1, '{9}')),
   rtrim(repeat('true api_strict 0, ', 9), ', '), 'RATE-91: of calls on one bucket all are admitted'
 );
 select is(
-  pg_temp.together('{api_strict,api_strict,api_strict}', '{3,1,3}'),
+  pg_temp.batch('{api_strict,api_strict,api_strict}', '{3,1,3}'),
   'true api_strict 8, false api_strict , true api_strict 8',
   'RATE-92: or none of them, which charges nothing'
 );

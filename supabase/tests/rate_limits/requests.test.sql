@@ -1,5 +1,5 @@
--- The pre-request hook, driven as PostgREST drives it: as authenticator's switched role, with the
--- GUCs of a request, in transactions that may write and in ones that may not.
+-- The pre-request hook, called as PostgREST calls it: with the role and the GUCs of a request, in
+-- writing and in read-only transactions.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(34);
@@ -10,8 +10,8 @@ update bulwark.settings set value = '{
 }'
 where name = 'rate_limits.request_rules';
 
--- What PostgREST does: the GUCs, the role, the hook. Returns "status code: headers" of a refusal,
--- or the headers that the answer would carry.
+-- Sets the GUCs and the role and calls the hook, as PostgREST does. Returns "status code: headers" of a
+-- refusal, else the headers of the response.
 create function pg_temp.request(
   role text, claims jsonb default '{}', headers jsonb default '{}', path text default '/reports'
 )
@@ -58,7 +58,7 @@ $$;
 create function pg_temp.value(headers jsonb, name text) returns text language sql
 as $$ select h ->> name from jsonb_array_elements(headers) h where h ? name; $$;
 
--- requests that write
+-- writing requests
 select results_eq(
   $$ select pg_temp.value(h, 'RateLimit-Policy'), pg_temp.value(h, 'RateLimit'),
        pg_temp.value(h, 'X-RateLimit-Limit'), pg_temp.value(h, 'X-RateLimit-Remaining'),
@@ -136,7 +136,7 @@ select is(
 -- which address
 select is(
   pg_temp.value(pg_temp.anonymous('203.0.113.9'), 'X-RateLimit-Remaining'), '59',
-  'REQ-10: whoever is nobody is known by the address'
+  'REQ-10: an unidentified caller is known by the address'
 );
 select is(
   pg_temp.value(pg_temp.anonymous('192.0.2.1, 203.0.113.9'), 'X-RateLimit-Remaining'), '58',
@@ -170,13 +170,13 @@ select is(
 update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limits.address_header';
 update bulwark.settings set value = '1' where name = 'rate_limits.address_hops';
 
--- headers that were there before, and the hook that was
+-- headers that were set before, and the host's own hook
 create schema host;
 create table public.visits (path text);
 grant insert on public.visits to authenticated;
 create function host.hook() returns void language plpgsql as $$
 begin
-  -- Found by the usual path, as where the hook stood alone.
+  -- Found by the usual search path.
   insert into visits values (current_setting('request.path', true));
   perform set_config('response.headers', (coalesce(
     nullif(current_setting('response.headers', true), '')::jsonb, '[]')
@@ -215,7 +215,7 @@ select is(
 );
 select tests.act_as_owner();
 
--- who is blocked
+-- blocked callers
 select bulwark_private.add_rate_limit_block(
   'api_strict', 'address', bulwark_private.rate_limit_hash(
     'block/address/203.0.113.30'
@@ -232,7 +232,7 @@ select is(
   'REQ-22: who is blocked writes nothing'
 );
 
--- from here on in a transaction that may only read, and nobody signs in
+-- from here on read-only, without a user
 select tests.session_of(u.id) from auth.users u;
 set transaction read only;
 select is(

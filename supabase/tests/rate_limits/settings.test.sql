@@ -1,4 +1,4 @@
--- Rate limits, set up wrong: what an operator may write down, and what becomes of what cannot be.
+-- Rate limits: malformed settings.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(33);
@@ -26,7 +26,7 @@ from (values
   ('block_minutes', '[1, 2]', 'no error')
 ) as s (name, value, problem);
 
--- What does not exist fails what would be asked of it, and opens nothing.
+-- A missing rule or hook fails the requests that need it.
 create function pg_temp.request(role text) returns text language plpgsql as $$
 declare
   v_error text;

@@ -1,4 +1,4 @@
-/** The cache in memory alone, and what its two levels are made of. */
+/** The cache without Redis, and the parts of both levels. */
 import assert from "node:assert/strict";
 import { PendingSet } from "../../../supabase/functions/_bulwark/cache/pending_invalidations.ts";
 import { openCache } from "../../../supabase/functions/_bulwark/cache/mod.ts";
@@ -21,7 +21,7 @@ const make = (more: Partial<CacheOptions> = {}) => new Cache(null, { ...options,
 const key = (name: string) => cacheKey("user", name);
 const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
 
-/** A load that ends when the test says so. */
+/** A load that the test ends. */
 function gate<T>(value: () => T) {
   const { promise, resolve } = Promise.withResolvers<void>();
   let loads = 0;
@@ -65,7 +65,7 @@ Deno.test("CACHE-03: an error reaches every waiting caller and is not remembered
   assert.equal(await cache.getOrSet(key("a"), load, { ttl: 60 }), "back");
 });
 
-/** Runs a test on a clock that it sets itself. */
+/** Runs a test with its own clock. */
 async function onOwnClock(test: (wait: (milliseconds: number) => void) => Promise<void>) {
   const clock = Date.now;
   let now = clock();
@@ -170,7 +170,7 @@ Deno.test("CACHE-10: keys of different parts are different keys", () => {
   assert.ok(matches(cacheKey("user", "a.b", "c")) && !matches(cacheKey("user", "axb", "c")));
 });
 
-Deno.test("CACHE-11: what is cached cannot be changed by whoever gets it", async () => {
+Deno.test("CACHE-11: a caller cannot change a cached value", async () => {
   const cache = make();
   const mine = { list: [{ n: 1 }] };
   const got = await cache.getOrSet(key("a"), () => Promise.resolve(mine), { ttl: 60 });

@@ -1,4 +1,4 @@
-/** The cache over a real redis-server: several isolates, races, and a Redis that dies. */
+/** The cache over a real redis-server: several isolates, races and outages. */
 import assert from "node:assert/strict";
 import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
 import {
@@ -18,7 +18,7 @@ const binary = redisServer();
 const key = (name: string) => cacheKey("user", name);
 const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
 
-/** A Redis, and isolates on it that keep nothing in memory unless they are told to. */
+/** A Redis and isolates on it, by default without entries in memory. */
 interface Place {
   server: TestRedis;
   redis: RedisClient;
@@ -160,7 +160,7 @@ redisTest(
       assert.equal(await before, "old");
       const expected = how === "set" ? "new" : undefined;
       assert.equal(await one.get(each), expected, how);
-      // Of a tag the isolate itself learns at its next look into Redis, and its memory ends by itself.
+      // The isolate sees an invalidated tag at its next read of Redis; its memory entry expires.
       if (how !== "tag") assert.equal(await two.get(each), expected, `${how}, where it was loaded`);
     }
   },
@@ -182,7 +182,7 @@ redisTest("CACHE-R05: loads and deletions in a storm never leave an old value", 
     const writer = isolates[round % 4]!;
     await (round % 2 ? writer.delete(key("k")) : writer.invalidateTags("t"));
     assert.equal(await writer.getOrSet(key("k"), load, options), truth, `round ${round}, at once`);
-    // Elsewhere a caller may still join a load that this isolate had begun; but nothing keeps it.
+    // Callers may still join a running load of another isolate, but it is not stored.
     await Promise.all(readers);
     const again = isolates.map((cache) => cache.getOrSet(key("k"), load, options));
     assert.deepEqual(await Promise.all(again), Array(4).fill(truth), `round ${round}`);
@@ -291,7 +291,7 @@ redisTest(
       while (outcomes.served < served + 200) await pause(10);
       return 1 - (outcomes.loaded - loaded) / (outcomes.served - served);
     };
-    /** However busy the machine is: some time it must be so again. */
+    /** Without a deadline, because the machine may be busy. */
     const recovered = async () => {
       let rate = 0;
       for (let tries = 0; tries < 200 && rate < 0.95; tries++) rate = await hitRate();
@@ -322,7 +322,7 @@ redisTest(
 redisTest(
   "CACHE-R12: what was deleted while Redis was away is deleted when it is back",
   async (place) => {
-    // A Redis with a memory of its own: frozen, not killed.
+    // Frozen, not killed, so that it keeps its data.
     const [one, two] = [place.isolate(), place.isolate({}, 300)];
     await one.set(key("a"), "old", { ttl: 600 });
     await one.set(key("b"), "old", { ttl: 600, tags: ["team"] });
@@ -367,7 +367,7 @@ redisTest("CACHE-R14: what is stored expires in Redis too", async ({ redis, isol
 });
 
 redisTest("CACHE-R15: over Upstash's HTTP it is the same cache", async ({ server, redis }) => {
-  // A bridge that speaks Upstash's REST before the real Redis.
+  // A server with Upstash's REST API in front of the real Redis.
   const bridge = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
     if (request.headers.get("authorization") !== "Bearer secret") {
       return Response.json({ error: "Unauthorized" }, { status: 401 });
@@ -511,14 +511,14 @@ redisTest(
       }
     }
     resolve();
-    assert.equal(await slow, "old", "to whoever asked before");
+    assert.equal(await slow, "old", "for callers who asked before");
     const load = () => Promise.resolve(truth);
     assert.equal(await two.getOrSet(key("a"), load, options), "new");
     assert.equal(await one.getOrSet(key("a"), load, options), "new");
   },
 );
 
-/** An isolate whose way to Redis can be cut, before a command arrives or before its answer does. */
+/** An isolate whose connection can be cut before a command or before its answer arrives. */
 function cuttable(redis: RedisClient) {
   const way: { is: "open" | "cut" | "mute" } = { is: "open" };
   const commands: RedisCommands = {
@@ -558,7 +558,7 @@ redisTest(
     await two.cache.delete(key("a"), key("b"));
     two.way.is = "open";
     resolve("old");
-    assert.equal(await slow, "old", "to whoever asked before");
+    assert.equal(await slow, "old", "for callers who asked before");
     assert.equal(await one.get(key("b")), undefined, "and to nobody else");
     for (let i = 0; i < 300 && await one.get(key("a")) !== undefined; i++) await pause(20);
     assert.equal(await one.get(key("a")), undefined);
@@ -570,7 +570,7 @@ redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place
   const one = cuttable(place.redis);
   const two = place.isolate({ loadWait: 30_000 });
   const load = () => Promise.resolve("mine");
-  // The script is known, so that what gets lost is its answer.
+  // Loads the script first, so that only an answer gets lost.
   await one.cache.getOrSet(key("warm"), load, { ttl: 60 });
   one.way.is = "mute";
   assert.equal(await one.cache.getOrSet(key("a"), load, { ttl: 60 }), "mine");

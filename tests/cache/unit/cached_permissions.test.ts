@@ -14,7 +14,7 @@ const make = () =>
   });
 const ada = { subject: "ada", session: "s1" };
 
-/** What somebody holds in a database, with a version that every change moves. */
+/** Permissions of a user in a database, with a version that every change increments. */
 function database(user: string) {
   const rows = { version: 1, permissions: ["a:read", "a:write"] };
   const sent: number[] = [];
@@ -63,7 +63,7 @@ Deno.test("CACHE-P03: a list of one user, session or organization is never anoth
   await cachedPermissions(cache, ada, "o", database("ada").ask);
   const eve = database("eve");
   eve.set([]);
-  // Eve claims to be Ada: the entry is found, and her version is another.
+  // Eve claims to be Ada: the entry is found, but her version differs.
   assert.equal((await cachedPermissions(cache, ada, "o", eve.ask)).size, 0);
   for (
     const [holder, organization] of [

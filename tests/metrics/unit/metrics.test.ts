@@ -1,4 +1,4 @@
-/** What an isolate counts before it is stored, and how it leaves. */
+/** Recording and flushing in an isolate. */
 import assert from "node:assert/strict";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
@@ -76,7 +76,7 @@ for (const [name, value] of Object.entries(distributions)) {
     for (const share of [0.01, 0.5, 0.75, 0.95, 0.99, 0.999]) {
       const exact = values[Math.ceil(share * values.length) - 1]!;
       const found = percentile(samples, share);
-      // As the database does: between the exact extremes.
+      // Bounded by the exact extremes, as in the database.
       const kept = Math.min(Math.max(found, values[0]!), values.at(-1)!);
       const off = exact === 0 ? kept : Math.abs(kept - exact) / exact;
       assert.ok(off <= relativeError + 1e-12, `p${share * 100}: ${kept} for ${exact}`);
@@ -151,7 +151,7 @@ Deno.test("MET-U07: a flush that fails is repeated as the same batch, and nothin
     delay: 1,
     send: ({ id, samples }) => {
       ids.push(id);
-      // Stored, and the answer lost: the worst case.
+      // The batch is stored, but the answer is lost.
       stored.set(id, samples[0]?.total ?? 0);
       return failing ? Promise.reject(new Error("away")) : Promise.resolve();
     },
@@ -245,7 +245,7 @@ Deno.test("MET-U12: a sum of huge values stays a number, and nothing in a label 
   for (let i = 0; i < 3; i++) histogram.observe(1e308);
   metrics.gauge("g").set(-1.7e308);
   metrics.gauge("g").set(-1.7e308);
-  // Cut at 128, this ends in half a character; and jsonb takes no NUL.
+  // Cut at 128, this ends in a lone surrogate; and jsonb accepts no NUL.
   metrics.counter("c").add(1, { a: "x".repeat(127) + "\u{1f600}", b: "\0" });
   const samples = metrics.drain();
   for (const { total } of samples) assert.ok(Math.abs(total) <= 1e300, String(total));
@@ -305,7 +305,7 @@ Deno.test("MET-U14: what could not be sent for too long is lost and counted as l
   ]);
 });
 
-Deno.test("MET-U15: a table that is not there gives no label, whoever named it", async () => {
+Deno.test("MET-U15: the name of an unknown table never becomes a label", async () => {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     ({ url }) => new Response(null, { status: url.includes("junk") ? 404 : 200 }),

@@ -1,4 +1,4 @@
-/** The text that scrapers read, held against a strict reader of both formats and against promtool. */
+/** The exposition text, checked by a strict parser of both formats and by promtool. */
 import assert from "node:assert/strict";
 import {
   type ScrapedMetric,

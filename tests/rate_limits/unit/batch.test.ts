@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { batch, type BatchLimits } from "../../../supabase/functions/_bulwark/rate_limits/batch.ts";
 
-/** A question that is answered when the test says so. */
+/** A batcher whose batches the test answers. */
 function pending(limits: Partial<BatchLimits> = {}) {
   const asked: { calls: number[]; answer: () => void; fail: (reason: Error) => void }[] = [];
   const ask = batch<number, number>((calls) =>
@@ -17,7 +17,7 @@ function pending(limits: Partial<BatchLimits> = {}) {
 
 const pause = (milliseconds = 0) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-Deno.test("batch() makes nobody wait for company, and one question of what waits", async () => {
+Deno.test("batch() delays no call to fill a batch, and batches the queued ones", async () => {
   const { ask, asked, calls } = pending();
   const answers = [ask(1)];
   await Promise.resolve();
@@ -39,7 +39,7 @@ Deno.test("batch() makes nobody wait for company, and one question of what waits
   assert.deepEqual(await Promise.all(answers), [10, 20, 30, 40, 50, 60]);
 });
 
-Deno.test("batch() divides who calls in one turn over what may be under way, in their order", async () => {
+Deno.test("batch() divides the calls of one turn over the concurrent batches, in their order", async () => {
   const { ask, asked, calls } = pending();
   const answers = [1, 2, 3, 4, 5, 6, 7].map(ask);
   await pause();
@@ -53,7 +53,7 @@ Deno.test("batch() divides who calls in one turn over what may be under way, in 
   assert.deepEqual(await Promise.all(answers), [10, 20, 30, 40, 50, 60, 70, 80, 90]);
 });
 
-Deno.test("batch() fails those that were asked together, and goes on with the others", async () => {
+Deno.test("batch() fails all calls of a failed batch, and goes on with the others", async () => {
   const { ask, asked } = pending();
   const outcomes = Promise.allSettled([1, 2, 3, 4].map(ask));
   await pause();
@@ -86,7 +86,7 @@ Deno.test("batch() lets one answer fail without the others, and notices one that
   ]);
 });
 
-Deno.test("batch() is not stopped by questions without an answer, and asks for nobody who gave up", async () => {
+Deno.test("batch() is not blocked by unanswered batches, and drops calls that timed out", async () => {
   const { ask, asked, calls } = pending({ patience: 300 });
   const outcome = (call: number) => ask(call).then(() => "answered", String);
   const silent = [1, 2, 3, 4, 5, 6].map(outcome);
@@ -102,7 +102,7 @@ Deno.test("batch() is not stopped by questions without an answer, and asks for n
     /^(Error: no answer within 300 ms,?){8}$/,
   );
   assert.deepEqual(calls().slice(2), [[9], [10]]);
-  // What is answered after all makes no room for more.
+  // Late answers free no place.
   asked[0]!.answer();
   asked[1]!.answer();
   await pause();
@@ -116,7 +116,7 @@ Deno.test("batch() is not stopped by questions without an answer, and asks for n
   assert.deepEqual(await Promise.all(late), ["answered", "answered", "answered"]);
 });
 
-Deno.test("batch() lets nothing go unheard that fails after it was given up", async () => {
+Deno.test("batch() handles errors that arrive after a timeout", async () => {
   const answers = Promise.withResolvers<Promise<number>[]>();
   let questions = 0;
   const ask = batch<number, number>(
@@ -127,7 +127,7 @@ Deno.test("batch() lets nothing go unheard that fails after it was given up", as
   await pause(40);
   assert.equal(await ask(2), 20);
   await given;
-  // Unheard, it would end the process.
+  // Unhandled, it would end the process.
   answers.resolve([Promise.reject(new Error("late"))]);
   await pause(20);
 });

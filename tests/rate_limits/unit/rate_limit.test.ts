@@ -131,7 +131,7 @@ Deno.test("boundedStore() opens nothing to a flood: what the store charged is ch
   await new Promise((resolve) => setTimeout(resolve, 80));
   assert.equal(await drain(10), 0, "what came too late is charged as well");
   await new Promise((resolve) => setTimeout(resolve, 80));
-  // The store lost what it knew, or never heard of it.
+  // The store has lost its buckets.
   [left, late] = [60, false];
   assert.equal(await drain(60), 0, "what was admitted here counts on when the store is back");
   now += 60_000;
@@ -328,7 +328,11 @@ Deno.test("who is refused by address has no forged token verified, and those who
       assert.equal(await ask(token("forged"), `2001:db8::${call.toString(16)}`), 429);
     }
     assert.equal(questions, 2, "one for each of them, and none for the flood");
-    assert.equal(await ask(ada, "2001:db8::1"), 200, "whoever is known goes on from there");
+    assert.equal(
+      await ask(ada, "2001:db8::1"),
+      200,
+      "an identified caller from there is still served",
+    );
     time = 60_000;
     assert.equal(await ask(ada, "2001:db8::1"), 200, "also when that was a while ago");
     assert.equal(await ask(token("genuine", "eve"), "203.0.113.1"), 200, "and others elsewhere");

@@ -1,4 +1,4 @@
-/** Rate limits while Redis is away: decided here and now, by the rule, with the cause told once. */
+/** Rate limits while Redis is away: decided at once by the failure mode, with one log line. */
 import assert from "node:assert/strict";
 import { redisServer, startRedis } from "../../../scripts/testing/redis.ts";
 import type { CallerClient } from "../../../supabase/functions/_bulwark/foundation/caller.ts";
@@ -14,7 +14,7 @@ import {
 const binary = redisServer();
 const capacity = 20;
 
-/** A database with two rules, whose tokens take a day to come back. */
+/** A database with two rules whose tokens take a day to refill. */
 const database = {
   rpc(name: string, { rule }: Record<string, string>) {
     if (name === "record_rate_limit_denial") return Promise.resolve({ data: null, error: null });
@@ -63,7 +63,7 @@ Deno.test({
       }
       server.freeze();
       let allowed = 0;
-      // Each of the first three rounds waits for Redis, and opens a little more of the bucket.
+      // Each of the first three rounds waits for Redis and admits a few calls locally.
       for (let i = 0; i < 3; i++) allowed += (await tally("open", 2)).allowed?.length ?? 0;
       assert.equal(redis.isAway, true);
       sent = 0;

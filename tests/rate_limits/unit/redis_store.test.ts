@@ -1,4 +1,4 @@
-/** Buckets in a real redis-server: what is decided together is decided as one by one. */
+/** Buckets in a real redis-server: a batch decides as single calls would. */
 import assert from "node:assert/strict";
 import { Redis } from "ioredis";
 import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
@@ -19,13 +19,13 @@ import {
 const binary = redisServer();
 const secret = "a secret of the project";
 
-// A token takes more than a day to come back, so that none does while a test runs.
+// A token takes more than a day to refill, so that none does during a test.
 const rules: Record<string, Terms> = Object.fromEntries(
   ([
     ["seven", 7, 7e6, "caller", "open"],
     ["twenty", 20, 3e6, "caller", "open"],
     ["closed", 20, 3e6, "caller", "closed"],
-    // A token of these two is the same as one of the first.
+    // Tokens of these two cost as much as one of the first.
     ["nine", 9, 9e6, "caller", "open"],
     ["both", 9, 9e6, "address_and_account", "closed"],
   ] as const).map(([scope, capacity, windowSeconds, identifiedBy, whenStoreFails]) => [
@@ -34,7 +34,7 @@ const rules: Record<string, Terms> = Object.fromEntries(
   ]),
 );
 
-/** A database that knows the rules, and an address that is blocked and one that is always allowed. */
+/** A database with the rules, a blocked address and an allowed one. */
 const client = {
   rpc(name: string, { rule = "", address = "" }: Record<string, string>) {
     if (name === "record_rate_limit_denial") return Promise.resolve({ data: null, error: null });
@@ -55,7 +55,7 @@ const client = {
   },
 } as unknown as CallerClient;
 
-/** One isolate: its own connection, and how many decisions it has asked Redis for at once. */
+/** An isolate with its own connection, and the sizes of its batches. */
 interface Isolate {
   store: RateLimitStore;
   redis: Redis;
@@ -117,7 +117,7 @@ const oneByOne = async (store: RateLimitStore, charges: Charge[]) => {
 const said = (decisions: Decision[]) =>
   decisions.map(({ allowed, remaining }) => `${allowed ? "yes" : "no"} ${remaining}`);
 
-/** Numbers that look random and are the same each time (Park and Miller, CACM 31, 1988). */
+/** Reproducible pseudo-random numbers (Park and Miller, CACM 31, 1988). */
 function sequence(seed: number): (below: number) => number {
   let state = seed;
   return (below) => (state = state * 48_271 % 2_147_483_647) % below;
@@ -149,7 +149,7 @@ redisTest("RATE-R01: mixed calls at once are decided as one by one", async ({ is
     const expect = (list: Charge[]) =>
       list.map((charge) => model.decide(rules[charge.rule]!, charge));
     await redis.flushdb();
-    // One call each, so that rules are known and that nobody is blocked.
+    // One call each, so that the rules and the statuses are cached.
     compare(await oneByOne(store, callers), expect(callers));
     asked.length = 0;
     const decisions = await atOnce(store, charges);
@@ -160,7 +160,7 @@ redisTest("RATE-R01: mixed calls at once are decided as one by one", async ({ is
   }
 });
 
-/** The seconds may differ by what passes meanwhile, which is far less than a token. */
+/** Seconds may differ by the elapsed time, which is far less than a token. */
 function compare(decisions: Decision[], expected: Decision[]): void {
   const untimed = (decision: Decision) => ({ ...decision, resetSeconds: 0, retryAfterSeconds: 0 });
   assert.deepEqual(decisions.map(untimed), expected.map(untimed));
@@ -225,7 +225,7 @@ redisTest(
 );
 
 redisTest(
-  "RATE-R04: who is blocked or always allowed is so among others that are decided with them",
+  "RATE-R04: blocked and allowed callers stay so in a batch with others",
   async ({ isolate }) => {
     const { store } = await isolate();
     const [ada, account] = [user(), "ada@x.test"];
@@ -322,13 +322,13 @@ redisTest(
     await atOnce(bounded, calls(2));
     server.freeze();
     asked.length = 0;
-    const underWay = atOnce(bounded, calls(250));
+    const running = atOnce(bounded, calls(250));
     await new Promise((resolve) => setTimeout(resolve, 20));
     const waiting = atOnce(bounded, calls(20));
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal(asked.length, 2, "the others wait");
     await server.kill();
-    const decisions = [...await underWay, ...await waiting];
+    const decisions = [...await running, ...await waiting];
     assert.equal(decisions.length, 270);
     for (const { allowed, rule, reason } of decisions) {
       assert.deepEqual(
@@ -344,7 +344,7 @@ redisTest(
 );
 
 redisTest(
-  "RATE-R08: isolates that decide together at once admit the capacity and no more",
+  "RATE-R08: concurrent batches of several isolates admit the capacity and no more",
   async ({ isolate }) => {
     const isolates = [await isolate(), await isolate(), await isolate()];
     const users = Array.from({ length: 10 }, user);
@@ -393,7 +393,7 @@ redisTest(
   },
 );
 
-Deno.test("RATE-R10: a cluster is refused, since what is decided together has keys in many slots", () => {
+Deno.test("RATE-R10: a cluster is refused, because a batch has keys in many slots", () => {
   const cluster = { isCluster: true, call: () => Promise.reject(new Error("asked")) };
   assert.throws(() => redisStore(cluster, client, secret), /it is a cluster/);
 });
