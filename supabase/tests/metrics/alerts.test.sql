@@ -1,5 +1,5 @@
--- Alerts: raised once when a threshold is exceeded for long enough, resolved on recovery, and no_data
--- without values.
+-- Alerts: raised once when a threshold is exceeded for long enough, resolved on recovery, and
+-- no_data without values.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(47);

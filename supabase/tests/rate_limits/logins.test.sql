@@ -3,8 +3,8 @@ begin;
 set local search_path = public, bulwark, extensions;
 select plan(25);
 select tests.create_organizations();
--- As the owner: on Postgres 17 the tests cannot become supabase_auth_admin. End-to-end tests cover that
--- role.
+-- As the owner: on Postgres 17 the tests cannot become supabase_auth_admin. End-to-end tests cover
+-- that role.
 create function pg_temp.hook(name text, email text, valid boolean)
   returns text
   language plpgsql

@@ -10,8 +10,8 @@ update bulwark.settings set value = '{
 }'
 where name = 'rate_limits.request_rules';
 
--- Sets the GUCs and the role and calls the hook, as PostgREST does. Returns "status code: headers" of a
--- refusal, else the headers of the response.
+-- Sets the GUCs and the role and calls the hook, as PostgREST does. Returns "status code: headers"
+-- of a refusal, else the headers of the response.
 create function pg_temp.request(
   role text, claims jsonb default '{}', headers jsonb default '{}', path text default '/reports'
 )
