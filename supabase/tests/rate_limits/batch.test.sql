@@ -1,0 +1,51 @@
+-- Batches: concurrent calls of users, decided in one statement.
+begin;
+set local search_path = public, bulwark, extensions;
+select plan(7);
+
+create function pg_temp.user(n integer) returns uuid language sql
+as $$ select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid; $$;
+create function pg_temp.batch(rules text[], users integer[]) returns text
+language sql
+as $$
+  select string_agg(concat(coalesce(c.allowed::text, '-'), ' ', c.rule, ' ', c.remaining), ', ')
+  from bulwark.check_rate_limits(
+    rules, array(select pg_temp.user(u) from unnest(users) with ordinality as t (u, place)
+      order by place), array_fill(null::text, array[cardinality(rules)])
+  ) c
+$$;
+select is(
+  pg_temp.batch('{api_default,api_strict,nonsense,auth_login,api_default}', '{1,1,1,1,2}'),
+  'true api_default 59, true api_strict 9, false  , false  , true api_default 59',
+  'RATE-90: calls at once are answered in their order, and what is not simple is left to be asked'
+);
+select is(
+  pg_temp.batch(array_fill('api_strict'::text, '{9}'), array_fill(1, '{9}')),
+  rtrim(repeat('true api_strict 0, ', 9), ', '), 'RATE-91: of calls on one bucket all are admitted'
+);
+select is(
+  pg_temp.batch('{api_strict,api_strict,api_strict}', '{3,1,3}'),
+  'true api_strict 8, false api_strict , true api_strict 8',
+  'RATE-92: or none of them, which charges nothing'
+);
+select is(
+  (select allowed from bulwark.check_rate_limit('api_strict', pg_temp.user(1))), false,
+  'RATE-93: and asking alone says no as well'
+);
+select is(
+  tests.error($$ select bulwark.check_rate_limits('{}', '{}', '{}') $$),
+  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-94: nothing to decide is an error'
+);
+select is(
+  tests.error($$ select bulwark.check_rate_limits('{api_default}', '{}', '{null}') $$),
+  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-95: so are calls of nobody'
+);
+select is(
+  tests.error($$ select bulwark.check_rate_limits(
+    array_fill('api_default'::text, '{101}'), array_fill(gen_random_uuid(), '{101}'),
+    array_fill(null::text, '{101}')) $$),
+  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-96: and more than a hundred'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { redisServer, startRedis, type TestRedis } from "../../../scripts/testing/redis.ts";
+import {
+  openRedis,
+  RedisClient,
+} from "../../../supabase/functions/_bulwark/foundation/redis/client.ts";
+import { Cache, type CacheOptions } from "../../../supabase/functions/_bulwark/cache/cache.ts";
+import { cacheKey } from "../../../supabase/functions/_bulwark/cache/catalog.ts";
+import { SharedLevel } from "../../../supabase/functions/_bulwark/cache/shared.ts";
+
+const binary = redisServer();
+export const key = (name: string) => cacheKey("user", name);
+export const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
+
+/** A Redis and isolates on it, by default without entries in memory. */
+export interface Place {
+  server: TestRedis;
+  redis: RedisClient;
+  isolate(options?: Partial<CacheOptions>, timeout?: number): Cache;
+}
+
+export function redisTest(name: string, test: (place: Place) => Promise<void>): void {
+  Deno.test({
+    name: binary ? name : `${name} (needs redis-server; Debian: redis-server)`,
+    ignore: !binary,
+    // ioredis ends its socket after close() returns.
+    sanitizeOps: false,
+    sanitizeResources: false,
+    async fn() {
+      const server = await startRedis(binary ?? "");
+      const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
+      const redis = openRedis(env, { timeout: 5000, log: () => {} });
+      assert.ok(redis);
+      const opened: Cache[] = [];
+      try {
+        await test({
+          server,
+          redis,
+          isolate(options = {}, timeout = 5000) {
+            const own = openRedis(env, { timeout, log: () => {} });
+            assert.ok(own);
+            const shared = new SharedLevel(own, { prefix: "t", leaseTime: 5000 });
+            const cache = new Cache(shared, {
+              memory: { maxEntries: 1000, maxSize: 1_000_000 },
+              memorySeconds: 0,
+              loadWait: 20_000,
+              ...options,
+            });
+            opened.push(cache);
+            return cache;
+          },
+        });
+      } finally {
+        for (const cache of opened) cache.close();
+        redis.close();
+        await server.stop();
+      }
+    },
+  });
+}
