@@ -2332,7 +2332,7 @@ begin
        set search_path = pg_catalog, pg_temp as %L',
     v_name, bulwark_private.audit_row_body(relation, operation, options)
   );
-  -- Owned by the log's owner, so that it has these rights whoever calls enable_audit.
+  -- Owned by the log's owner, so that it has these rights for every caller of enable_audit.
   execute format(
     'alter function bulwark_private.%I() owner to %s', v_name,
     (
@@ -2680,7 +2680,7 @@ from unnest('{bulwark.audit_logs, bulwark_private.audit_timelines}'::regclass[])
 
 insert into bulwark.settings (name, value, description) values
   ('audit.auth_entries', '100',
-    'In how many organizations of its user a sign-in or a change of an account leaves an entry');
+    'Maximum number of organizations that get an entry of a sign-in or account change of a member');
 
 create table bulwark_private.audit_gaps (
   id bigint generated always as identity primary key,
@@ -3989,9 +3989,9 @@ comment on function bulwark_private.audit_removal_problem(uuid) is
 
 insert into bulwark.settings (name, value, description) values
   ('audit.seal_overdue_seconds', '180',
-    'An entry older than this without a seal makes verification call the log incomplete'),
+    'Entries that wait longer for a seal make the log incomplete in verification'),
   ('audit.clock_tolerance_seconds', '300',
-    'How far the time of an entry may lie outside the seals around it');
+    'Tolerated difference between the time of an entry and the seals around it');
 
 create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   returns table (problem text, entry uuid, detail text)
@@ -4090,7 +4090,7 @@ as $$
     where s.number between first_seal - 1 and last_seal
     window w as (order by s.number)
   ),
-  -- The groups of all organizations, whoever calls: only a root computed without an organization
+  -- The groups of all organizations, for every caller: only a root computed without an organization
   -- proves that it has no entry in a seal. Materialized, so that each group is hashed once.
   trees as materialized (
     select
@@ -5518,7 +5518,7 @@ comment on function bulwark.audit_group_nodes(bigint, bigint, bigint, uuid) is
 
 insert into bulwark.settings (name, value, description) values
   ('audit.checkpoint_interval_seconds', '60',
-    'How often the tree head is signed; three missed in a row are reported');
+    'Interval of checkpoints; an alarm is raised after three missed in a row');
 
 create table bulwark_private.audit_check_progress (
   only_row boolean primary key default true check (only_row),
@@ -6216,7 +6216,7 @@ create policy "Compliance officers read the holds of their organizations"
 
 insert into bulwark.settings (name, value, description) values
   ('audit.legal_holds', '1000',
-    'Legal holds in force of one organization, or of none; it places four times as many a day');
+    'Legal holds in force for an organization, or for none; four times as many are placed a day');
 
 create function bulwark_private.addresses_of(user_id uuid, organization_id uuid)
   returns text[]
@@ -6529,8 +6529,9 @@ insert into bulwark_private.audit_retention_progress default values;
 alter table bulwark_private.audit_retention_progress enable row level security;
 
 insert into bulwark.settings (name, value, description) values
-  ('audit.retention_days', '90', 'How many days payloads are kept at least, whoever cleans up'),
-  ('audit.removal_batch', '50000', 'How many entries one run of retention removes at most');
+  ('audit.retention_days', '90',
+    'Minimum number of days that payloads are kept, also for the service role'),
+  ('audit.removal_batch', '50000', 'Maximum number of entries that one run of retention removes');
 
 create function bulwark_private.remove_audit_payloads(ids uuid[], organization uuid, details jsonb)
   returns integer
@@ -7121,7 +7122,7 @@ values ('bulwark_private.audit_prunings', false, bulwark_private.audit_fingerpri
 
 insert into bulwark.settings (name, value, description) values
   ('audit.seal_interval_seconds', '1',
-    'How often the log is sealed; call bulwark.schedule_jobs after a change');
+    'Interval of seals; call bulwark.schedule_jobs after a change');
 
 insert into bulwark_private.jobs (name, seconds_setting, command) values
   ('audit-seal', 'audit.seal_interval_seconds', 'select bulwark.seal_audit_log()');

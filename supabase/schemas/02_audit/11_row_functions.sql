@@ -262,7 +262,7 @@ begin
        set search_path = pg_catalog, pg_temp as %L',
     v_name, bulwark_private.audit_row_body(relation, operation, options)
   );
-  -- Owned by the log's owner, so that it has these rights whoever calls enable_audit.
+  -- Owned by the log's owner, so that it has these rights for every caller of enable_audit.
   execute format(
     'alter function bulwark_private.%I() owner to %s', v_name,
     (

@@ -6,7 +6,7 @@
 
 insert into bulwark.settings (name, value, description) values
   ('audit.auth_entries', '100',
-    'In how many organizations of its user a sign-in or a change of an account leaves an entry');
+    'Maximum number of organizations that get an entry of a sign-in or account change of a member');
 
 create table bulwark_private.audit_gaps (
   id bigint generated always as identity primary key,

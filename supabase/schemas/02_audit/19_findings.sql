@@ -5,9 +5,9 @@
 
 insert into bulwark.settings (name, value, description) values
   ('audit.seal_overdue_seconds', '180',
-    'An entry older than this without a seal makes verification call the log incomplete'),
+    'Entries that wait longer for a seal make the log incomplete in verification'),
   ('audit.clock_tolerance_seconds', '300',
-    'How far the time of an entry may lie outside the seals around it');
+    'Tolerated difference between the time of an entry and the seals around it');
 
 create function bulwark_private.name_bad_entry(seal bigint, organization uuid)
   returns table (problem text, entry uuid, detail text)
@@ -106,7 +106,7 @@ as $$
     where s.number between first_seal - 1 and last_seal
     window w as (order by s.number)
   ),
-  -- The groups of all organizations, whoever calls: only a root computed without an organization
+  -- The groups of all organizations, for every caller: only a root computed without an organization
   -- proves that it has no entry in a seal. Materialized, so that each group is hashed once.
   trees as materialized (
     select

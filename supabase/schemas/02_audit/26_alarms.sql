@@ -7,7 +7,7 @@
 
 insert into bulwark.settings (name, value, description) values
   ('audit.checkpoint_interval_seconds', '60',
-    'How often the tree head is signed; three missed in a row are reported');
+    'Interval of checkpoints; an alarm is raised after three missed in a row');
 
 create table bulwark_private.audit_check_progress (
   only_row boolean primary key default true check (only_row),

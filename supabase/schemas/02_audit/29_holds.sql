@@ -40,7 +40,7 @@ create policy "Compliance officers read the holds of their organizations"
 
 insert into bulwark.settings (name, value, description) values
   ('audit.legal_holds', '1000',
-    'Legal holds in force of one organization, or of none; it places four times as many a day');
+    'Legal holds in force for an organization, or for none; four times as many are placed a day');
 
 create function bulwark_private.addresses_of(user_id uuid, organization_id uuid)
   returns text[]

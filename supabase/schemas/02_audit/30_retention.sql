@@ -15,8 +15,9 @@ insert into bulwark_private.audit_retention_progress default values;
 alter table bulwark_private.audit_retention_progress enable row level security;
 
 insert into bulwark.settings (name, value, description) values
-  ('audit.retention_days', '90', 'How many days payloads are kept at least, whoever cleans up'),
-  ('audit.removal_batch', '50000', 'How many entries one run of retention removes at most');
+  ('audit.retention_days', '90',
+    'Minimum number of days that payloads are kept, also for the service role'),
+  ('audit.removal_batch', '50000', 'Maximum number of entries that one run of retention removes');
 
 create function bulwark_private.remove_audit_payloads(ids uuid[], organization uuid, details jsonb)
   returns integer

@@ -4,7 +4,7 @@
 
 insert into bulwark.settings (name, value, description) values
   ('audit.seal_interval_seconds', '1',
-    'How often the log is sealed; call bulwark.schedule_jobs after a change');
+    'Interval of seals; call bulwark.schedule_jobs after a change');
 
 insert into bulwark_private.jobs (name, seconds_setting, command) values
   ('audit-seal', 'audit.seal_interval_seconds', 'select bulwark.seal_audit_log()');
