@@ -86,7 +86,7 @@ Deno.test("ENC-R01: a rotation that is killed, again and again, resumes and lose
     await done(acme.admin.token, "rotate", { organization_id: acme.organization });
     let killed = 0;
     for (let round = 0; round < 3; round++) {
-      const worker = run("tests/encryption_worker.ts");
+      const worker = run("tests/encryption/worker.ts");
       const reader = worker.stdout.getReader();
       const { done: ended } = await reader.read();
       if (!ended) {
@@ -285,12 +285,12 @@ Deno.test("ENC-R07: shredding and a new key at once: one waits for the other, an
   const sql = connect(3);
   try {
     const [organization] =
-      await sql`select slug from organizations where id = ${acme.organization}`;
+      await sql`select slug from bulwark.organizations where id = ${acme.organization}`;
     let added: Promise<unknown> | undefined;
     await sql.begin(async (shredding) => {
-      await shredding`select from organizations where id = ${acme.organization} for update`;
+      await shredding`select from bulwark.organizations where id = ${acme.organization} for update`;
       added = sql`
-        select add_data_key(
+        select bulwark.add_data_key(
           gen_random_uuid(), 'field',
           (select wrapped_key from bulwark_private.data_keys
            where organization_id = ${acme.organization} and purpose = 'field'),
@@ -307,7 +307,9 @@ Deno.test("ENC-R07: shredding and a new key at once: one waits for the other, an
         `;
         waiting = row?.waits;
       }
-      await shredding`select shred_organization(${acme.organization}, ${organization!.slug})`;
+      await shredding`
+        select bulwark.shred_organization(${acme.organization}, ${organization!.slug})
+      `;
     });
     assert.equal(await added, "ENCRYPTION_KEY_DESTROYED");
     const left = await sql`

@@ -99,7 +99,7 @@ Deno.test("SEC-E01: one event raised on 32 connections is one event, and none wa
         }
       });
     }));
-    await sql`select bulwark_private.count_security_echoes()`;
+    await sql`select bulwark_private.count_deferred_security_events()`;
     const events = await sql`
       select subject, occurrences::integer from bulwark.security_events where subject like 'race %'
     `;

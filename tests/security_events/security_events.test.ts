@@ -16,7 +16,7 @@ Deno.test("SEC-R01: twenty new events about nobody at once stay within the limit
         select bulwark.report_security_event('races_only', null, null, ${`${round}/${place}`})
       `.execute()));
   }
-  await sql`select bulwark_private.count_security_echoes()`;
+  await sql`select bulwark_private.count_deferred_security_events()`;
   const [row] = await sql`
     select count(*) filter (where subject <> 'others')::int as own, sum(occurrences)::int as raised
     from bulwark.security_events where event_type = 'races_only'

@@ -76,7 +76,7 @@ Deno.test("WHK-W02: what a killed worker was delivering is delivered again under
       "--allow-all",
       "--no-check",
       "--config=deno.json",
-      inRepository("tests", "webhook_worker.ts"),
+      inRepository("tests", "webhooks", "worker.ts"),
       "doomed",
       sample,
     ],

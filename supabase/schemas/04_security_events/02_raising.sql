@@ -1,14 +1,14 @@
 -- Security raising: opens an event, or counts it while the same one is open.
 -- Protects against floods of repeated events, also from a client with many addresses.
 -- Raising never waits for another transaction, so it cannot deadlock. If another transaction is
--- raising the same event, it stores an echo that is counted later.
+-- raising the same event, it stores a deferred event that is counted later.
 -- SECURITY DEFINER: report_security_event, because not even the service role writes events.
 
 insert into bulwark.settings (name, value, description) values
   ('security.open_events_about_nobody', '1000',
     'Maximum number of open events of one type without user and organization');
 
-create table bulwark_private.security_event_echoes (
+create table bulwark_private.deferred_security_events (
   id bigint generated always as identity primary key,
   event_type text not null,
   organization_id uuid,
@@ -17,10 +17,10 @@ create table bulwark_private.security_event_echoes (
   details jsonb not null,
   seen_at timestamptz not null default clock_timestamp()
 );
-comment on table bulwark_private.security_event_echoes is
+comment on table bulwark_private.deferred_security_events is
   'Events raised while another transaction was raising the same one; counted by the next run of
-   bulwark_private.count_security_echoes. Not audited, because the events are.';
-alter table bulwark_private.security_event_echoes enable row level security;
+   bulwark_private.count_deferred_security_events. Not audited, because the events are.';
+alter table bulwark_private.deferred_security_events enable row level security;
 
 create function bulwark_private.security_event_lock(
   event_type text,
@@ -69,7 +69,7 @@ begin
     v_first := pg_try_advisory_xact_lock(hashtextextended(
       'bulwark.security_events/' || count_security_event.event_type, 0
     ));
-    if v_first and bulwark_private.has_no_room_for_event(count_security_event.event_type) then
+    if v_first and bulwark_private.event_limit_is_reached(count_security_event.event_type) then
       v_subject := 'others';
     end if;
   end if;
@@ -91,7 +91,7 @@ begin
     returning e.id into v_id;
     return v_id;
   end if;
-  insert into bulwark_private.security_event_echoes (
+  insert into bulwark_private.deferred_security_events (
     event_type, organization_id, user_id, subject, details
   )
   select
@@ -134,7 +134,7 @@ $$;
 comment on function bulwark_private.is_new_event(text, text) is
   'Whether no event of this type and subject is open that has no user and no organization.';
 
-create function bulwark_private.has_no_room_for_event(event_type text)
+create function bulwark_private.event_limit_is_reached(event_type text)
   returns boolean
   language plpgsql
   stable
@@ -148,7 +148,7 @@ begin
     select count(*)
     from (
       select from bulwark.security_events e
-      where e.event_type = has_no_room_for_event.event_type
+      where e.event_type = event_limit_is_reached.event_type
         and e.organization_id is null
         and e.user_id is null
         and e.subject <> 'others'
@@ -158,7 +158,7 @@ begin
   );
 end;
 $$;
-comment on function bulwark_private.has_no_room_for_event(text) is
+comment on function bulwark_private.event_limit_is_reached(text) is
   'Whether the limit security.open_events_about_nobody is reached: open events of a type without
    user and organization.';
 
@@ -188,7 +188,7 @@ begin
     raise exception 'Cannot raise security event: type "%" is not in the catalogue',
       left(event_type, 64)
       using errcode = 'invalid_parameter_value', detail = 'SECURITY_UNKNOWN_EVENT_TYPE',
-            hint = 'List them with: select name from security_event_types';
+            hint = 'List them with: select name from bulwark.security_event_types';
   end if;
   -- A read-only transaction cannot store the event, and must not fail because of it.
   if current_setting('transaction_read_only')::boolean then
@@ -224,7 +224,7 @@ comment on function bulwark.raise_security_event(text, uuid, uuid, text, jsonb) 
    subject others. Rolled back with the caller''s transaction. Errors:
    SECURITY_UNKNOWN_EVENT_TYPE.';
 
-create function bulwark_private.count_security_echoes()
+create function bulwark_private.count_deferred_security_events()
   returns bigint
   language plpgsql
   volatile
@@ -232,13 +232,13 @@ create function bulwark_private.count_security_echoes()
 as $$
 declare
   v_counted bigint := 0;
-  v_echo record;
+  v_event record;
 begin
-  for v_echo in
+  for v_event in
     with taken as (
-      delete from bulwark_private.security_event_echoes e
+      delete from bulwark_private.deferred_security_events e
       where e.id in (
-        select l.id from bulwark_private.security_event_echoes l
+        select l.id from bulwark_private.deferred_security_events l
         order by l.id
         limit 10000
         for update skip locked
@@ -252,15 +252,15 @@ begin
     group by t.event_type, t.organization_id, t.user_id, t.subject
   loop
     perform bulwark_private.count_security_event(
-      v_echo.event_type, v_echo.organization_id, v_echo.user_id, v_echo.subject, v_echo.details,
-      v_echo.times
+      v_event.event_type, v_event.organization_id, v_event.user_id, v_event.subject,
+      v_event.details, v_event.times
     );
-    v_counted := v_counted + v_echo.times;
+    v_counted := v_counted + v_event.times;
   end loop;
   return v_counted;
 end;
 $$;
-comment on function bulwark_private.count_security_echoes() is
+comment on function bulwark_private.count_deferred_security_events() is
   'Counts events that were raised while another transaction raised the same one, up to 10,000 per
    call, and returns their number.';
 

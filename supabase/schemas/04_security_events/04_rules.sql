@@ -208,7 +208,7 @@ begin
     end loop;
   end if;
   update bulwark_private.security_progress p set timeline = v_timeline, snapshot = v_present;
-  perform bulwark_private.count_security_echoes();
+  perform bulwark_private.count_deferred_security_events();
   return v_raised;
 end;
 $$;

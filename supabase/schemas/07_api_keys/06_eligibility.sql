@@ -19,7 +19,7 @@ $$;
 comment on function bulwark_private.is_of_bulwark(regclass) is
   'Whether a table is one of Bulwark''s own. Keys reach its contents through functions only.';
 
-create function bulwark_private.asks_the_row_alone(expression text)
+create function bulwark_private.depends_on_row_only(expression text)
   returns boolean
   language sql
   immutable
@@ -35,7 +35,7 @@ as $$
     ) !~* ('[[:alnum:]_"]\(|(?<!")\m(select|user|current_user|current_role|session_user'
       || '|system_user|current_catalog|current_schema)\M');
 $$;
-comment on function bulwark_private.asks_the_row_alone(text) is
+comment on function bulwark_private.depends_on_row_only(text) is
   'Whether a policy''s expression, as printed by Postgres, depends only on the row, the time or a
    permission, so that a key gets the same result as its owner, or a narrower one.';
 
@@ -153,8 +153,8 @@ as $$
     and bulwark_private.applies_to(p.polroles, 'authenticated')
     and 'api_key'::regrole::oid <> all (p.polroles)
     and (
-      bulwark_private.asks_the_row_alone(pg_get_expr(p.polqual, p.polrelid)) is not true
-      or bulwark_private.asks_the_row_alone(pg_get_expr(p.polwithcheck, p.polrelid)) is not true
+      bulwark_private.depends_on_row_only(pg_get_expr(p.polqual, p.polrelid)) is not true
+      or bulwark_private.depends_on_row_only(pg_get_expr(p.polwithcheck, p.polrelid)) is not true
     )
   union all
   select

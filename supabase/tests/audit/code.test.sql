@@ -58,7 +58,7 @@ from unnest('{
   bulwark_private.append_auth_entry, bulwark_private.audit_auth,
   bulwark_private.report_missing_checkpoint, bulwark_private.raise_audit_alarm,
   bulwark.raise_security_event, bulwark_private.count_security_event,
-  bulwark_private.has_no_room_for_event, bulwark.evaluate_security_rules,
+  bulwark_private.event_limit_is_reached, bulwark.evaluate_security_rules,
   bulwark_private.evaluate_security_rule, bulwark_private.inspect_audit_fingerprints,
   bulwark_private.settle_audit_timeline, bulwark_private.audit_timeline,
   bulwark_private.write_audit_seal,

@@ -41,7 +41,7 @@ insert into declared values
   ('webhook_endpoints', 'created_by', 'kept', 'while the endpoint is'),
   ('security_events', 'user_id subject details assigned_to resolved_by resolution_note',
     'retention', 'security.resolved_retention_days'),
-  ('bulwark_private.security_event_echoes', 'event_type user_id subject details', 'retention',
+  ('bulwark_private.deferred_security_events', 'event_type user_id subject details', 'retention',
     'security.resolved_retention_days'),
   ('webhook_attempts', 'worker response', 'retention', 'webhooks.retention_days'),
   ('webhook_deliveries', 'endpoint_id event_id event_type ordering_key claimed_by attempt_id',

@@ -147,7 +147,7 @@ select is(
 );
 rollback to savepoint unrestricted;
 select is(
-  bulwark_private.asks_the_row_alone(c.expression), c.expected,
+  bulwark_private.depends_on_row_only(c.expression), c.expected,
     'KEY-99: the row alone: ' || c.expression
 )
 from (values
