@@ -41,7 +41,7 @@ export default bench({
 
     const ours = (memorySeconds: number, prefix: string, tags: string[] = []) => {
       const redis = openRedis({ redisUrl: server.url, upstashUrl: null, upstashToken: null }, {
-        timeout: 1000,
+        timeoutMs: 1000,
       });
       if (!redis) throw new Failure("BENCH", "no Redis");
       onStop(() => Promise.resolve(redis.close()));

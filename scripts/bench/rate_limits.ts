@@ -85,7 +85,7 @@ export default bench({
     const theirs = (n: number) => peer.consume(user(n));
 
     const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
-    const redis = openRedis(env, { timeout: 1000 })!;
+    const redis = openRedis(env, { timeoutMs: 1000 })!;
     const store = redisStore(redis, throughSql(pool), "a secret of the project", {
       blockSeconds: 600,
     });

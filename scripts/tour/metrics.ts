@@ -27,7 +27,7 @@ async function cache(): Promise<void> {
   const isolates: Cache[] = [];
   const isolate = () => {
     const env = { redisUrl: server?.url ?? null, upstashUrl: null, upstashToken: null };
-    const redis = openRedis(env, { timeout: 1000 });
+    const redis = openRedis(env, { timeoutMs: 1000 });
     const shared = redis && new SharedLevel(redis, { prefix: "tour", leaseTime: 5000 });
     const cache = new Cache(shared, {
       memory: { maxEntries: 100, maxSize: 100_000 },

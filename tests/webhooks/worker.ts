@@ -4,6 +4,6 @@ import { work } from "./support.ts";
 const [worker = "process", only, lease = "5"] = Deno.args;
 await work(worker, {
   lease: Number(lease),
-  attemptTimeout: 2000,
+  attemptTimeoutMs: 2000,
   ...(only ? { only } : { wait: 60_000, interval: 20 }),
 });

@@ -53,7 +53,7 @@ async function perform(job: Job): Promise<number> {
         attempt: (
           delivery: ClaimedDelivery,
           endpoint: OpenEndpoint,
-          timing: { timeout: number; signal: AbortSignal },
+          timing: { timeoutMs: number; signal: AbortSignal },
         ) => attempt(delivery, endpoint, { ...network, ...timing }, "bench"),
       };
       const until = performance.now() + job.wait;

@@ -19,7 +19,7 @@ import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
 import { parse, queryOf } from "../_bulwark/foundation/input.ts";
 import { openLimits } from "../_bulwark/rate_limits/mod.ts";
 import { router } from "../_bulwark/foundation/router.ts";
-import { forScheduler, schedulerPatience } from "../_bulwark/foundation/scheduler.ts";
+import { forScheduler, schedulerTimeoutMs } from "../_bulwark/foundation/scheduler.ts";
 import { callerOrService, serviceClient } from "../_bulwark/foundation/service.ts";
 
 const env = readAuditEnv();
@@ -28,7 +28,7 @@ const serviceFor = (request: Request) => serviceClient(env, correlationIdOf(requ
 
 const answer = router(limit, {
   "POST /bulwark-audit/checkpoint": forScheduler(limit, env.schedulerSecret, async (request) => {
-    const options = { patience: schedulerPatience };
+    const options = { timeoutMs: schedulerTimeoutMs };
     const log = checkpointLog(serviceClient(env, correlationIdOf(request), options));
     return Response.json(await makeCheckpoint(log, await readLogKeys(env), openSink(env)));
   }),

@@ -20,7 +20,7 @@ import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
 import { parse } from "../_bulwark/foundation/input.ts";
 import { openLimits } from "../_bulwark/rate_limits/mod.ts";
 import { router } from "../_bulwark/foundation/router.ts";
-import { forScheduler, schedulerPatience } from "../_bulwark/foundation/scheduler.ts";
+import { forScheduler, schedulerTimeoutMs } from "../_bulwark/foundation/scheduler.ts";
 import { serviceClient } from "../_bulwark/foundation/service.ts";
 
 const env = readEncryptionEnv();
@@ -56,7 +56,7 @@ const answer = router(limit, {
     limit,
     env.schedulerSecret,
     answering(async (request, body) => {
-      const { service, keys } = asService(request, { patience: schedulerPatience });
+      const { service, keys } = asService(request, { timeoutMs: schedulerTimeoutMs });
       return await work(service, keys, parse(input.workInput, body));
     }),
   ),

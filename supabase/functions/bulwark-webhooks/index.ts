@@ -12,7 +12,7 @@ import { correlationIdOf, handle, readJson } from "../_bulwark/foundation/http.t
 import { parse, queryOf } from "../_bulwark/foundation/input.ts";
 import { openLimits } from "../_bulwark/rate_limits/mod.ts";
 import { pathId, router } from "../_bulwark/foundation/router.ts";
-import { forScheduler, schedulerPatience } from "../_bulwark/foundation/scheduler.ts";
+import { forScheduler, schedulerTimeoutMs } from "../_bulwark/foundation/scheduler.ts";
 import { serviceClient } from "../_bulwark/foundation/service.ts";
 import { deliverFor, deliverSample } from "../_bulwark/webhooks/delivering.ts";
 import { createEndpoint, moveEndpoint, rotateSecret } from "../_bulwark/webhooks/endpoints.ts";
@@ -48,7 +48,7 @@ const answer = router(limit, {
   }),
   "POST /bulwark-webhooks/deliver": forScheduler(limit, env.schedulerSecret, async (request) => {
     const { wait_seconds } = parse(input.delivering, queryOf(request));
-    const service = asService(request, { patience: schedulerPatience });
+    const service = asService(request, { timeoutMs: schedulerTimeoutMs });
     return Response.json(await deliverFor(service, wait_seconds, request.signal));
   }),
 });

@@ -257,7 +257,7 @@ Deno.test("CACHE-27: an address that is none leaves the memory, and is said", as
   ) {
     const said: string[] = [];
     const log = (line: string) => said.push(line);
-    const cache = openCache({ ...env, cacheTimeout: 100, ...wrong }, undefined, log);
+    const cache = openCache({ ...env, cacheTimeoutMs: 100, ...wrong }, undefined, log);
     assert.equal(await cache.getOrSet(key("a"), () => Promise.resolve(1), { ttl: 60 }), 1);
     assert.equal(cache.state, "memory");
     assert.ok(said.length === 1 && !said[0]?.includes("hunter2"), said[0]);

@@ -236,7 +236,7 @@ redisTest("CACHE-R15: over Upstash's HTTP it is the same cache", async ({ server
     const open = (token: string) => {
       const upstashUrl = `http://127.0.0.1:${bridge.addr.port}`;
       const http = openRedis({ redisUrl: null, upstashUrl, upstashToken: token }, {
-        timeout: 1000,
+        timeoutMs: 1000,
         log: () => {},
       });
       assert.ok(http);
@@ -296,7 +296,7 @@ redisTest(
   async (place) => {
     const open = (prefix: string) => {
       const env = { redisUrl: place.server.url, upstashUrl: null, upstashToken: null };
-      const redis = openRedis(env, { timeout: 5000 });
+      const redis = openRedis(env, { timeoutMs: 5000 });
       assert.ok(redis);
       return new Cache(new SharedLevel(redis, { prefix, leaseTime: 5000 }), {
         memory: { maxEntries: 100, maxSize: 100_000 },

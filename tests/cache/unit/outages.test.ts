@@ -162,7 +162,7 @@ function cuttable(redis: RedisClient) {
     },
     drop() {},
   };
-  const client = new RedisClient(commands, { timeout: 100, log: () => {} });
+  const client = new RedisClient(commands, { timeoutMs: 100, log: () => {} });
   const shared = new SharedLevel(client, { prefix: "t", leaseTime: 5000 });
   const cache = new Cache(shared, {
     memory: { maxEntries: 100, maxSize: 100_000 },

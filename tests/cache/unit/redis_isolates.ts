@@ -16,7 +16,7 @@ export const pause = (time: number) => new Promise((resolve) => setTimeout(resol
 export interface Place {
   server: TestRedis;
   redis: RedisClient;
-  isolate(options?: Partial<CacheOptions>, timeout?: number): Cache;
+  isolate(options?: Partial<CacheOptions>, timeoutMs?: number): Cache;
 }
 
 export function redisTest(name: string, test: (place: Place) => Promise<void>): void {
@@ -29,15 +29,15 @@ export function redisTest(name: string, test: (place: Place) => Promise<void>): 
     async fn() {
       const server = await startRedis(binary ?? "");
       const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
-      const redis = openRedis(env, { timeout: 5000, log: () => {} });
+      const redis = openRedis(env, { timeoutMs: 5000, log: () => {} });
       assert.ok(redis);
       const opened: Cache[] = [];
       try {
         await test({
           server,
           redis,
-          isolate(options = {}, timeout = 5000) {
-            const own = openRedis(env, { timeout, log: () => {} });
+          isolate(options = {}, timeoutMs = 5000) {
+            const own = openRedis(env, { timeoutMs, log: () => {} });
             assert.ok(own);
             const shared = new SharedLevel(own, { prefix: "t", leaseTime: 5000 });
             const cache = new Cache(shared, {

@@ -20,8 +20,8 @@ Deno.test("openClient() waits for nobody for ever, be it for a head or for a bod
     });
     return body ? new Response(stalled) : Response.json([]);
   });
-  const ask = async (patience: number) => {
-    const client = openClient(`http://localhost:${server.addr.port}`, "key", { patience });
+  const ask = async (timeoutMs: number) => {
+    const client = openClient(`http://localhost:${server.addr.port}`, "key", { timeoutMs });
     try {
       unwrap(await client.from("roles").select());
       return "answered";
@@ -52,8 +52,8 @@ function project() {
       signal?.addEventListener("abort", () => reject(signal.reason));
       answers.push(() => resolve(Response.json([])));
     });
-  const ask = async (patience = 5000) => {
-    const client = openClient("http://localhost", "key", { patience, fetch: fetch as never });
+  const ask = async (timeoutMs = 5000) => {
+    const client = openClient("http://localhost", "key", { timeoutMs, fetch: fetch as never });
     return (await client.from("roles").select()).status === 200 ? "answered" : "late";
   };
   return { ask, answers };

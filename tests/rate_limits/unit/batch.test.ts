@@ -11,7 +11,7 @@ function pending(limits: Partial<BatchLimits> = {}) {
         answer: () => resolve(calls.map((call) => call * 10)),
         fail: reject,
       });
-    }), { size: 3, concurrency: 2, patience: 5000, ...limits });
+    }), { size: 3, concurrency: 2, timeoutMs: 5000, ...limits });
   return { ask, asked, calls: () => asked.map(({ calls }) => calls) };
 }
 
@@ -76,7 +76,7 @@ Deno.test("batch() lets one answer fail without the others, and notices one that
   const ask = batch<number, number>((calls) =>
     Promise.resolve(
       calls.slice(0, 3).map((call) => call === 2 ? Promise.reject(new Error("no")) : call),
-    ), { size: 4, concurrency: 1, patience: 5000 });
+    ), { size: 4, concurrency: 1, timeoutMs: 5000 });
   const outcomes = await Promise.allSettled([0, 1, 2, 3].map(ask));
   assert.deepEqual(outcomes.map(({ status }) => status), [
     "fulfilled",
@@ -87,7 +87,7 @@ Deno.test("batch() lets one answer fail without the others, and notices one that
 });
 
 Deno.test("batch() is not blocked by unanswered batches, and drops calls that timed out", async () => {
-  const { ask, asked, calls } = pending({ patience: 300 });
+  const { ask, asked, calls } = pending({ timeoutMs: 300 });
   const outcome = (call: number) => ask(call).then(() => "answered", String);
   const silent = [1, 2, 3, 4, 5, 6].map(outcome);
   await pause();
@@ -121,7 +121,7 @@ Deno.test("batch() handles errors that arrive after a timeout", async () => {
   let questions = 0;
   const ask = batch<number, number>(
     (calls) => questions++ ? Promise.resolve(calls.map((call) => call * 10)) : answers.promise,
-    { size: 3, concurrency: 1, patience: 20 },
+    { size: 3, concurrency: 1, timeoutMs: 20 },
   );
   const given = assert.rejects(ask(1), /no answer/);
   await pause(40);

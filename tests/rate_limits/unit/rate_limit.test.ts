@@ -120,7 +120,7 @@ Deno.test("boundedStore() opens nothing to a flood: what the store charged is ch
         decision,
       );
     },
-  }, { patience: 20, local, ...silent });
+  }, { timeoutMs: 20, local, ...silent });
   const charge = { rule: "api_default", userId: "someone" };
   const drain = async (times: number, who = charge) =>
     (await Promise.all(Array.from({ length: times }, () => store.decide(who))))
@@ -174,7 +174,7 @@ Deno.test("boundedStore() refuses where the rule is closed, or was never heard o
 });
 
 Deno.test("boundedStore() waits no longer than it may", async () => {
-  const store = boundedStore({ decide: () => new Promise(() => {}) }, { patience: 20, ...silent });
+  const store = boundedStore({ decide: () => new Promise(() => {}) }, { timeoutMs: 20, ...silent });
   assert.equal((await store.decide({ rule: "api_strict" })).reason, "unavailable");
 });
 

@@ -44,7 +44,7 @@ Deno.test({
     const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
     const lines: string[] = [];
     const log = (line: string) => lines.push(line);
-    const redis = openRedis(env, { timeout: 1000, log });
+    const redis = openRedis(env, { timeoutMs: 1000, log });
     assert.ok(redis);
     let sent = 0;
     const counted: RedisConnection = {
@@ -97,7 +97,7 @@ Deno.test({
   async fn() {
     const server = await startRedis(binary ?? "");
     const env = { redisUrl: server.url, upstashUrl: null, upstashToken: null };
-    const redis = openRedis(env, { timeout: 5000, log: () => {} });
+    const redis = openRedis(env, { timeoutMs: 5000, log: () => {} });
     assert.ok(redis);
     const forgetful: RedisConnection = {
       call: (command, ...args) =>

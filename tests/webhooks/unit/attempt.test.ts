@@ -49,8 +49,8 @@ async function attempting(
     }, {
       resolve: () => Promise.resolve(addresses),
       policy: { allowLoopback: true },
-      connectTimeout: 5000,
-      timeout: 5000,
+      connectTimeoutMs: 5000,
+      timeoutMs: 5000,
       dial: dialer(),
       pool,
     }, "bulwark.test");

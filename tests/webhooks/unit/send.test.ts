@@ -103,12 +103,12 @@ Deno.test("send() gives up a receiver that hangs, and hangs up", async () => {
   }, async (post) => {
     await assert.rejects(post(), TimedOut);
     assert.equal(await end, null);
-  }, { timeout: 300 });
+  }, { timeoutMs: 300 });
 });
 
 Deno.test("send() gives up a receiver that never accepts", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  using net = network({ timeout: 300 });
+  using net = network({ timeoutMs: 300 });
   await assert.rejects(
     send(net, new URL(`http://127.0.0.1:${listener.addr.port}/`), message),
     TimedOut,
@@ -140,7 +140,7 @@ Deno.test("send() gives up a receiver that drips its answer, however busy it loo
       }
     },
     async (post) => void await assert.rejects(post(), TimedOut),
-    { timeout: 400 },
+    { timeoutMs: 400 },
   );
 });
 
@@ -265,7 +265,7 @@ Deno.test("send() gives up a receiver that accepts and says nothing of TLS, in t
       () => new Promise((resolve) => setTimeout(resolve, 1000)),
     )
   );
-  using net = network({ connectTimeout: 200 });
+  using net = network({ connectTimeoutMs: 200 });
   const started = performance.now();
   await assert.rejects(
     send(net, new URL(`https://localhost:${receiver.port}/`), message),

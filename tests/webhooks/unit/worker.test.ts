@@ -122,7 +122,7 @@ Deno.test("run() begins no attempt that could outlast its claim", async () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     return delivered(one);
   };
-  await run({ queue, open, attempt }, limits({ lease: 1, attemptTimeout: 500 }));
+  await run({ queue, open, attempt }, limits({ lease: 1, attemptTimeoutMs: 500 }));
   assert.ok(tried < 6 && tried > 0, String(tried));
   assert.equal(results.filter(({ outcome }) => outcome === undefined).length, 6 - tried);
 });

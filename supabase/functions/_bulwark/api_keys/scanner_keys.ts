@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { fetchWithTimeout } from "../foundation/timeout.ts";
 
 /** Finds a scanner's public key (PEM) by its identifier; null if unknown. */
 export type FindScannerKey = (identifier: string) => Promise<string | null>;
@@ -53,9 +54,8 @@ export function scannerKeys(
   const ask = async () => {
     asked = now();
     try {
-      const answer = await (options.fetch ?? fetch)(scannerKeysUrl, {
+      const answer = await fetchWithTimeout(timeoutMs, options.fetch)(scannerKeysUrl, {
         headers: { accept: "application/json", "user-agent": "bulwark" },
-        signal: AbortSignal.timeout(timeoutMs),
       });
       if (!answer.ok) throw new Error(`${scannerKeysUrl} answered ${answer.status}`);
       keys = read(await answer.json());

@@ -1,3 +1,4 @@
+import { fetchWithTimeout } from "../foundation/timeout.ts";
 import { concat } from "./encoding.ts";
 
 /** Maximum length of a note in bytes. */
@@ -26,8 +27,8 @@ export interface SinkOptions {
   sink: string | null;
   sinkToken: string | null;
   fetch?: typeof fetch;
-  /** Timeout of one delivery in milliseconds. */
-  timeout?: number;
+  /** Timeout of one delivery. */
+  timeoutMs?: number;
 }
 
 /**
@@ -154,6 +155,6 @@ async function noteIn(answer: Response): Promise<string | null> {
 
 /** A request with a timeout that follows no redirects. */
 function send(options: SinkOptions, url: URL, init: RequestInit): Promise<Response> {
-  const timeout = AbortSignal.timeout(options.timeout ?? 5000);
-  return (options.fetch ?? fetch)(url, { ...init, redirect: "error", signal: timeout });
+  const bounded = fetchWithTimeout(options.timeoutMs ?? 5000, options.fetch);
+  return bounded(url, { ...init, redirect: "error" });
 }

@@ -23,7 +23,7 @@ export function openCache(
   if (known) return known;
   let redis: RedisClient | null = null;
   try {
-    redis = sharedRedis(env, env.cacheTimeout);
+    redis = sharedRedis(env, env.cacheTimeoutMs);
   } catch (thrown) {
     log(`The cache is in memory alone: ${(thrown as Error).message}`);
   }

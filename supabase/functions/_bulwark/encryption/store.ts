@@ -12,7 +12,7 @@ export function dataKeyStore(client: CallerClient): DataKeyStore {
     const rows = unwrap(await client.rpc("read_data_keys", { key_ids: ids })).map(stored);
     const byId = new Map(rows.map((key) => [key.id, key]));
     return ids.map((id) => byId.get(id));
-  }, { size: 200, concurrency: 2, patience: 30_000 });
+  }, { size: 200, concurrency: 2, timeoutMs: 30_000 });
   return {
     async find(id) {
       const [row] = unwrap(await client.rpc("find_key_encryption_key", { key_id: id }));

@@ -1,7 +1,6 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "./database.types.ts";
-import { boundedFetch } from "./deadline.ts";
-import { within } from "./within.ts";
+import { fetchWithTimeout, withTimeout } from "./timeout.ts";
 
 /** A client of the project's Data API and Auth. */
 export type DataClient = SupabaseClient<Database>;
@@ -10,14 +9,14 @@ export type DataClient = SupabaseClient<Database>;
 export interface ClientOptions {
   headers?: Record<string, string>;
   /** How long a call may take, in milliseconds. */
-  patience?: number;
+  timeoutMs?: number;
   fetch?: typeof fetch;
 }
 
-/** Only calls that no client waits for may take longer. In milliseconds. */
-const usualPatience = 5000;
-/** How long is waited for a project that was silent, in milliseconds. */
-const shortPatience = 1000;
+/** Only calls that no client waits for may take longer. */
+const defaultTimeoutMs = 5000;
+/** For a project that gave no answer last time. */
+const silentTimeoutMs = 1000;
 
 /** Whether somebody waited in vain, and nobody was answered meanwhile or since. */
 let silent = false;
@@ -26,7 +25,7 @@ let answered = -Infinity;
 
 /**
  * The one way to make a client: it keeps no session, tries nothing twice, and no call of it takes
- * longer than its patience (five seconds by default). A call that does is DATA_API_UNAVAILABLE, as is
+ * longer than `timeoutMs` (five seconds by default). A call that does is DATA_API_UNAVAILABLE, as is
  * one that finds nobody. After a call that got no answer while no other got one either, nobody waits
  * for longer than a second, so that a request that needs several does not add them up; a project that
  * is busy is not taken for that one. Calls are not ended by it: an answer that comes late is heard.
@@ -34,9 +33,9 @@ let answered = -Infinity;
 export function openClient(
   url: string,
   key: string,
-  { headers = {}, patience = usualPatience, fetch: through = fetch }: ClientOptions = {},
+  { headers = {}, timeoutMs = defaultTimeoutMs, fetch: through = fetch }: ClientOptions = {},
 ): DataClient {
-  const bounded = boundedFetch(patience, through);
+  const bounded = fetchWithTimeout(timeoutMs, through);
   const listening: typeof fetch = async (input, init) => {
     const asked = performance.now();
     try {
@@ -57,9 +56,9 @@ export function openClient(
       headers,
       async fetch(...call) {
         const answer = listening(...call);
-        if (!silent || patience > usualPatience) return await answer;
+        if (!silent || timeoutMs > defaultTimeoutMs) return await answer;
         try {
-          return await within(shortPatience, answer);
+          return await withTimeout(answer, { timeoutMs: silentTimeoutMs });
         } catch (thrown) {
           answer.then(({ body }) => body?.cancel()).catch(() => {});
           throw thrown;

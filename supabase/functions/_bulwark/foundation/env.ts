@@ -116,7 +116,7 @@ export interface RateLimitEnv extends Env {
   /** Where buckets are kept instead of Postgres; null: in Postgres. */
   redisUrl: string | null;
   /** How long a command to Redis may take, in milliseconds; 100 by default. */
-  redisTimeout?: number;
+  redisTimeoutMs?: number;
   /** The header that a trusted proxy writes the client's address to; null: none is trusted. */
   addressHeader: string | null;
   /** How many trusted proxies append to that header. */
@@ -141,7 +141,7 @@ export function readRateLimitEnv(
     ...readEnv(get),
     secretKey: readSecretKey(get),
     redisUrl: get("REDIS_URL") || null,
-    redisTimeout: readRedisTimeout(get),
+    redisTimeoutMs: readRedisTimeout(get),
     addressHeader: get("BULWARK_ADDRESS_HEADER") || null,
     addressHops,
     placeHeaders: latitude && longitude ? [latitude.trim(), longitude.trim()] : null,
@@ -187,7 +187,7 @@ export interface CacheEnv {
   /** What every name in Redis begins with. */
   cachePrefix: string;
   /** How long Redis may take, in milliseconds, before the request goes on without it. */
-  cacheTimeout: number;
+  cacheTimeoutMs: number;
 }
 
 /** The cache's part of the environment: without any of it the cache is in memory alone. */
@@ -200,7 +200,7 @@ export function readCacheEnv(
     upstashUrl: get("UPSTASH_REDIS_REST_URL") || null,
     upstashToken: get("UPSTASH_REDIS_REST_TOKEN") || null,
     cachePrefix: get("BULWARK_CACHE_PREFIX") || ["bulwark", ...host ? [host] : []].join(":"),
-    cacheTimeout: readRedisTimeout(get),
+    cacheTimeoutMs: readRedisTimeout(get),
   };
 }
 

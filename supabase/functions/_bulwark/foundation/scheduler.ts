@@ -3,8 +3,8 @@ import { BulwarkError } from "./errors.ts";
 import type { Handler } from "./http.ts";
 import type { Limit } from "../rate_limits/mod.ts";
 
-/** How long what the scheduler asks for may wait for the Data API, in milliseconds. */
-export const schedulerPatience = 60_000;
+/** How long a call of the scheduler may wait for the Data API. */
+export const schedulerTimeoutMs = 60_000;
 
 /**
  * Guard for what only the scheduler calls: passes when the request carries the scheduler's secret as

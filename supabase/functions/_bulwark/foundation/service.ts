@@ -9,7 +9,7 @@ import { measuredFetch } from "../metrics/mod.ts";
 export function serviceClient(
   { url, secretKey }: { url: string; secretKey: string },
   correlationId: string,
-  options: Pick<ClientOptions, "patience"> = {},
+  options: Pick<ClientOptions, "timeoutMs"> = {},
 ): DataClient {
   const headers = { "x-correlation-id": correlationId };
   return openClient(url, secretKey, { ...options, headers, fetch: measuredFetch });

@@ -150,7 +150,7 @@ function openFlusher(): Flusher | null {
   const env = readMetricsEnv();
   if (!env) return null;
   // Its own client without measuring: otherwise each flush would cause another.
-  const client = openClient(env.url, env.secretKey, { patience: 10_000 });
+  const client = openClient(env.url, env.secretKey, { timeoutMs: 10_000 });
   const sample = isolateSampler({ memory, cpu }, { memoryLimit: env.memoryLimit });
   const opened = new Flusher(metrics, {
     delay: env.flushDelay,

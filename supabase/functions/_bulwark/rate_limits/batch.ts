@@ -1,4 +1,4 @@
-import { patience } from "./limiter.ts";
+import { storeTimeoutMs } from "./limiter.ts";
 
 /** Limits of a batcher. */
 export interface BatchLimits {
@@ -6,8 +6,8 @@ export interface BatchLimits {
   size: number;
   /** Batches at the same time. */
   concurrency: number;
-  /** Milliseconds after which a call fails, queued or running. */
-  patience: number;
+  /** After this a call fails, queued or running. */
+  timeoutMs: number;
 }
 
 /** A call that waits for its answer. */
@@ -26,7 +26,7 @@ interface Waiting<Call, Answer> {
  */
 export function batch<Call, Answer>(
   ask: (calls: Call[]) => Promise<(Answer | Promise<Answer>)[]>,
-  limits: BatchLimits = { size: 100, concurrency: 2, patience },
+  limits: BatchLimits = { size: 100, concurrency: 2, timeoutMs: storeTimeoutMs },
 ): (call: Call) => Promise<Answer> {
   const queue: Waiting<Call, Answer>[] = [];
   const running = new Set<{ since: number; calls: Waiting<Call, Answer>[] }>();
@@ -55,7 +55,7 @@ export function batch<Call, Answer>(
 
   /** Fails calls that took too long, so that they block no others and are not charged later. */
   function expire(): void {
-    const since = performance.now() - limits.patience;
+    const since = performance.now() - limits.timeoutMs;
     const late: Waiting<Call, Answer>[] = [];
     for (const current of running) {
       if (current.since > since) continue;
@@ -64,7 +64,7 @@ export function batch<Call, Answer>(
     }
     const first = queue.findIndex((call) => call.since > since);
     late.push(...queue.splice(0, first === -1 ? queue.length : first));
-    for (const { reject } of late) reject(new Error(`no answer within ${limits.patience} ms`));
+    for (const { reject } of late) reject(new Error(`no answer within ${limits.timeoutMs} ms`));
   }
 
   function soon(): void {
@@ -90,7 +90,7 @@ export function batch<Call, Answer>(
  */
 export function batchPerKey<Call, Answer>(
   ask: (calls: Call[]) => Promise<Answer[]>,
-  limits: BatchLimits = { size: 1000, concurrency: 1, patience },
+  limits: BatchLimits = { size: 1000, concurrency: 1, timeoutMs: storeTimeoutMs },
 ): (key: string, call: Call) => Promise<Answer> {
   const known = new Map<string, { ask: (call: Call) => Promise<Answer>; waiting: number }>();
   return async (key, call) => {

@@ -17,7 +17,7 @@ const rememberedMilliseconds = 10_000;
 /** Milliseconds for which a caller stays known while the Data API is not available. */
 const staleMilliseconds = 600_000;
 const maximumRemembered = 1000;
-const patience = 3000;
+const timeoutMs = 3000;
 
 interface Remembered {
   caller: Caller | null;
@@ -62,7 +62,7 @@ export function identifier(env: Env, now: () => number = Date.now): Identify {
 /** The caller whom the Data API serves with this token; null: nobody. */
 async function callerOf(env: Env, token: string): Promise<Caller | null> {
   const headers = { authorization: `Bearer ${token}` };
-  const client = openClient(env.url, env.publishableKey, { headers, patience });
+  const client = openClient(env.url, env.publishableKey, { headers, timeoutMs });
   const answer = await client.rpc("rate_limit_caller");
   // A bad signature, an expired token, or a role that may not call the function.
   if (answer.status === 401 || answer.status === 403) return null;

@@ -1,11 +1,11 @@
 import { Late, Unavailable } from "../foundation/redis/breaker.ts";
-import { within } from "../foundation/within.ts";
+import { withTimeout } from "../foundation/timeout.ts";
 import type { Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { LocalBuckets } from "./local_buckets.ts";
 
-/** Milliseconds that the store may take. */
-export const patience = 3000;
+/** Timeout of the store. */
+export const storeTimeoutMs = 3000;
 
 /** Retry-After, in seconds, of a call that could not be decided. */
 const retrySeconds = 5;
@@ -17,8 +17,7 @@ const maximumRules = 10_000;
 
 /** Options of a bounded store. */
 export interface LimiterOptions {
-  /** Milliseconds. */
-  patience?: number;
+  timeoutMs?: number;
   local?: LocalBuckets;
   log?: (line: string) => void;
 }
@@ -34,6 +33,7 @@ export interface LimiterOptions {
  */
 export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}): RateLimitStore {
   const local = options.local ?? new LocalBuckets();
+  const { timeoutMs = storeTimeoutMs } = options;
   const log = quietly(options.log ?? console.error);
   const known = new Map<string, Terms>();
 
@@ -55,7 +55,7 @@ export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}
     async decide(charge) {
       const asked = store.decide(charge);
       try {
-        const decision = await within(options.patience ?? patience, asked);
+        const decision = await withTimeout(asked, { timeoutMs });
         const terms = known.get(scopeOf(charge));
         if (decision.allowed && terms && local.hasUnreported(terms, charge)) {
           const own = local.decide(terms, charge);

@@ -1,6 +1,7 @@
 import type { CallerClient } from "../foundation/caller.ts";
 import type { Env } from "../foundation/env.ts";
 import { BulwarkError } from "../foundation/errors.ts";
+import { fetchWithTimeout } from "../foundation/timeout.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionRow, fromRow, onlyRow } from "./postgres_store.ts";
 
@@ -18,8 +19,7 @@ export interface Origin {
   longitude: number | null;
 }
 
-/** Milliseconds. */
-const patience = 5000;
+const timeoutMs = 5000;
 /**
  * Minimum duration of a refusal in milliseconds. Auth refuses an unknown account a tenth of a second
  * sooner, because it checks no password; this hides the difference.
@@ -55,7 +55,7 @@ export async function beginLogin(
 export async function signIn(env: Env, credentials: Credentials): Promise<Session | null> {
   const { email, password, captcha_token } = credentials;
   const start = performance.now();
-  const answer = await fetch(`${env.url}/auth/v1/token?grant_type=password`, {
+  const answer = await fetchWithTimeout(timeoutMs)(`${env.url}/auth/v1/token?grant_type=password`, {
     method: "POST",
     headers: { apikey: env.publishableKey, "content-type": "application/json" },
     body: JSON.stringify({
@@ -63,7 +63,6 @@ export async function signIn(env: Env, credentials: Credentials): Promise<Sessio
       password,
       ...captcha_token ? { gotrue_meta_security: { captcha_token } } : {},
     }),
-    signal: AbortSignal.timeout(patience),
   }).catch(() => {
     throw unavailable();
   });

@@ -5,7 +5,7 @@ import { clientAddress } from "./address.ts";
 import type { Charge, RateLimitStore } from "./decision.ts";
 import { rateLimitHeaders, refusal } from "./headers.ts";
 import { type Caller, identifier, type Identify } from "./identity.ts";
-import { boundedStore, patience } from "./limiter.ts";
+import { boundedStore, storeTimeoutMs } from "./limiter.ts";
 import { postgresStore } from "./postgres_store.ts";
 import { redisStore } from "./redis_store.ts";
 import { DeniedNetworkCache } from "./denied_network_cache.ts";
@@ -68,9 +68,9 @@ export function openLimits(env: RateLimitEnv): Limit {
 
 /** The configured store: Redis with REDIS_URL, else Postgres. */
 export function openStore(env: RateLimitEnv): RateLimitStore {
-  const client = serviceClient(env, crypto.randomUUID(), { patience });
-  const { redisUrl, redisTimeout, secretKey } = env;
-  const redis = sharedRedis({ redisUrl, upstashUrl: null, upstashToken: null }, redisTimeout);
+  const client = serviceClient(env, crypto.randomUUID(), { timeoutMs: storeTimeoutMs });
+  const { redisUrl, redisTimeoutMs, secretKey } = env;
+  const redis = sharedRedis({ redisUrl, upstashUrl: null, upstashToken: null }, redisTimeoutMs);
   return redis ? redisStore(redis, client, secretKey) : postgresStore(client);
 }
 

@@ -118,4 +118,4 @@ async function askFor(
   return await cachedPermissions(memory, holder, organizationId, ask);
 }
 
-const none = { redisUrl: null, upstashUrl: null, upstashToken: null, cacheTimeout: 100 };
+const none = { redisUrl: null, upstashUrl: null, upstashToken: null, cacheTimeoutMs: 100 };

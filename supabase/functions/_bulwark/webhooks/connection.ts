@@ -1,4 +1,5 @@
 /** TCP and TLS connections to a checked address. */
+import { withTimeout } from "../foundation/timeout.ts";
 
 /** The target of a connection. */
 export interface Target {
@@ -12,8 +13,8 @@ export interface Target {
 /** A connection, as {@link Deno.Conn} has it. */
 export type Connection = Pick<Deno.Conn, "read" | "write" | "close">;
 
-/** Opens a connection; the timeout is in milliseconds. */
-export type Dial = (target: Target, timeout: number) => Promise<Connection>;
+/** Opens a connection. */
+export type Dial = (target: Target, timeoutMs: number) => Promise<Connection>;
 
 /** Failed to connect. The message is for the delivery log and contains no address. */
 export class ConnectionFailure extends Error {
@@ -26,10 +27,10 @@ export class ConnectionFailure extends Error {
  * @param authorities certificates (PEM) that are trusted besides the runtime's own
  */
 export function dialer(authorities: string[] = []): Dial {
-  return async ({ address, port, tlsName }, timeout) => {
-    const deadline = performance.now() + timeout;
+  return async ({ address, port, tlsName }, timeoutMs) => {
+    const deadline = performance.now() + timeoutMs;
     const connecting = Deno.connect({ hostname: address, port, transport: "tcp" });
-    const connection = await withTimeout(timeout, connecting);
+    const connection = await inTime(timeoutMs, connecting);
     try {
       connection.setNoDelay(true);
       if (tlsName === null) return connection;
@@ -46,7 +47,7 @@ export function dialer(authorities: string[] = []): Dial {
         }
         return secured;
       });
-      return await withTimeout(deadline - performance.now(), securing);
+      return await inTime(deadline - performance.now(), securing);
     } catch (thrown) {
       quietlyClose(connection);
       throw thrown;
@@ -55,24 +56,17 @@ export function dialer(authorities: string[] = []): Dial {
 }
 
 /** Waits for a connection; one that arrives after the timeout is closed. */
-async function withTimeout<C extends Connection>(timeout: number, coming: Promise<C>): Promise<C> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let late = false;
-  coming.then((connection) => late && quietlyClose(connection), () => {});
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      late = true;
-      reject(new ConnectionFailure("no connection in time"));
-    }, timeout);
-  });
+async function inTime<C extends Connection>(timeoutMs: number, coming: Promise<C>): Promise<C> {
+  const fallback = () => {
+    coming.then(quietlyClose, () => {});
+    throw new ConnectionFailure("no connection in time");
+  };
   try {
-    return await Promise.race([coming, expired]);
+    return await withTimeout(coming, { timeoutMs, fallback });
   } catch (thrown) {
     if (thrown instanceof ConnectionFailure) throw thrown;
     const certificate = thrown instanceof Error && /certificate|handshake/i.test(thrown.message);
     throw new ConnectionFailure(certificate ? "the TLS handshake failed" : "connection refused");
-  } finally {
-    clearTimeout(timer);
   }
 }
 

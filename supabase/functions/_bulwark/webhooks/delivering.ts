@@ -36,9 +36,9 @@ export async function deliver(
     return await run({
       queue: webhookQueue(client),
       open: (endpoint) => openEndpoint(keys, endpoint, policy),
-      attempt: (delivery, endpoint, { account, timeout, signal }) => {
+      attempt: (delivery, endpoint, { account, timeoutMs, signal }) => {
         const resolve = lookups.of(account);
-        return attempt(delivery, endpoint, { ...network, resolve, timeout, signal }, source);
+        return attempt(delivery, endpoint, { ...network, resolve, timeoutMs, signal }, source);
       },
     }, { ...defaultLimits, worker: `function-${crypto.randomUUID().slice(0, 8)}`, ...limits });
   } finally {

@@ -1,5 +1,6 @@
 /** One HTTP/1.1 request and the needed part of its answer (RFC 9112). */
 import { Buffer } from "node:buffer";
+import { withTimeout } from "../foundation/timeout.ts";
 import type { Connection } from "./connection.ts";
 
 /** The part of an answer that is read. */
@@ -73,7 +74,10 @@ export async function exchange(connection: Connection, request: Uint8Array): Pro
     const { status, version, headers, isPlain } = await readHead(input);
     // Interim answers precede the final one (RFC 9110, section 15.2); 101 was not requested.
     if (status < 200 && status !== 101) continue;
-    const { body, complete } = await soon(readBody(input, status, headers), input);
+    const { body, complete } = await withTimeout(readBody(input, status, headers), {
+      timeoutMs: bodyTimeoutMs,
+      fallback: () => ({ body: input.bytes.slice(), complete: false }),
+    });
     const stays = isPlain && version !== "1.0" &&
       !/\bclose\b/i.test(headers.get("connection") ?? "");
     const reusable = complete && stays && input.isEmpty;
@@ -215,22 +219,7 @@ async function readHead(input: Input) {
 }
 
 /** The status decides the outcome; the body is for the log and has a shorter timeout. */
-const bodyTimeout = 1000;
-
-async function soon(
-  reading: Promise<{ body: Uint8Array; complete: boolean }>,
-  input: Input,
-): Promise<{ body: Uint8Array; complete: boolean }> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const expired = new Promise<{ body: Uint8Array; complete: boolean }>((resolve) => {
-    timer = setTimeout(() => resolve({ body: input.bytes.slice(), complete: false }), bodyTimeout);
-  });
-  try {
-    return await Promise.race([reading, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const bodyTimeoutMs = 1000;
 
 /** The body or its beginning. An early end is no failure, since the status has arrived. */
 async function readBody(

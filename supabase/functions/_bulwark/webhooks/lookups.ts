@@ -24,7 +24,7 @@ export interface LookupLimits {
   all: number;
   /** Per account. */
   each: number;
-  /** Look-ups that waited for this many milliseconds are dropped. */
+  /** Look-ups that waited longer are dropped. */
   timeoutMs: number;
 }
 

@@ -6,6 +6,7 @@
 import { mayDeliverTo } from "./address.ts";
 import { type Connection, ConnectionFailure, type Dial, quietlyClose } from "./connection.ts";
 import { type AddressPolicy, checkUrl, literalOf } from "./destination.ts";
+import { withTimeout } from "../foundation/timeout.ts";
 import { type Answer, exchange, NoAnswer, writeRequest } from "./exchange.ts";
 import type { Pool } from "./pool.ts";
 import type { Resolve } from "./lookups.ts";
@@ -24,22 +25,21 @@ export interface Network {
   dial: Dial;
   pool: Pool;
   policy: AddressPolicy;
-  /** Timeouts in milliseconds: of the connection, and in total. */
-  connectTimeout: number;
-  timeout: number;
+  /** Of the connection, and in total. */
+  connectTimeoutMs: number;
+  timeoutMs: number;
   /** Aborts the attempt. */
   signal?: AbortSignal | undefined;
 }
 
-/** Milliseconds. */
-export const timeouts = { connectTimeout: 5000, timeout: 15_000 };
+export const timeouts = { connectTimeoutMs: 5000, timeoutMs: 15_000 };
 
 /**
  * Total timeout in milliseconds by consecutive timeouts of the endpoint: 15 s, 5 s, then 3 s. Every
  * eighth time it is 15 s again, so that an endpoint that is only slow can recover.
  */
 export function timeoutAfter(timedOut: number): number {
-  if (timedOut % 8 === 0) return timeouts.timeout;
+  if (timedOut % 8 === 0) return timeouts.timeoutMs;
   return timedOut === 1 ? 5000 : 3000;
 }
 
@@ -69,7 +69,7 @@ export async function send(
   message: Message,
   followRedirects = false,
 ): Promise<Answer> {
-  const deadline = performance.now() + network.timeout;
+  const deadline = performance.now() + network.timeoutMs;
   for (let hop = 0;; hop++) {
     const answer = await sendOnce(network, url, message, deadline);
     const location = answer.headers.get("location");
@@ -142,7 +142,7 @@ async function connect(network: Network, url: URL, deadline: number): Promise<Co
   const tlsName = tls ? literalOf(url) ?? url.hostname.replace(/\.$/, "") : null;
   let failure: unknown;
   for (const address of addresses.slice(0, addressLimit)) {
-    const left = Math.min(network.connectTimeout, deadline - performance.now());
+    const left = Math.min(network.connectTimeoutMs, deadline - performance.now());
     if (left <= 0) throw new TimedOut("no answer in time");
     const dialing = network.dial({ address, port, tlsName }, left);
     try {
@@ -163,17 +163,9 @@ async function inTime<Value>(
   deadline: number,
   task: Promise<Value>,
 ): Promise<Value> {
-  // Ignores errors of the task after the timeout, which closed its connection.
-  task.catch(() => {});
-  const { promise: expired, reject } = Promise.withResolvers<never>();
-  const expire = () => reject(new TimedOut("no answer in time"));
-  const timer = setTimeout(expire, Math.max(0, deadline - performance.now()));
-  signal?.addEventListener("abort", expire);
-  if (signal?.aborted) expire();
-  try {
-    return await Promise.race([task, expired]);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", expire);
-  }
+  const timeoutMs = deadline - performance.now();
+  const fallback = () => {
+    throw new TimedOut("no answer in time");
+  };
+  return await withTimeout(task, { timeoutMs, fallback, signal });
 }

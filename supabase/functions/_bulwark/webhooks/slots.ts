@@ -33,7 +33,6 @@ export interface SlotLimits {
   concurrency: number;
   /** Slow attempts: those without an answer for longer. */
   slow: number;
-  /** Milliseconds. */
   slowAfterMs: number;
 }
 

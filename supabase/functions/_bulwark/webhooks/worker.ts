@@ -22,7 +22,7 @@ export interface Work {
   attempt(
     delivery: ClaimedDelivery,
     endpoint: OpenEndpoint,
-    terms: { account: string; timeout: number; signal: AbortSignal },
+    terms: { account: string; timeoutMs: number; signal: AbortSignal },
   ): Promise<AttemptResult>;
 }
 
@@ -41,14 +41,13 @@ export interface RunLimits {
   concurrency: number;
   /** Slow attempts in progress; beyond this the oldest is aborted. */
   slow: number;
-  /** Milliseconds. */
   slowAfterMs: number;
   /** Deliveries per run: the hosted runtime gives a request two seconds of processor time. */
   maximum: number;
   /** Duration of a claim in seconds. */
   lease: number;
-  /** Longest duration of an attempt in milliseconds. */
-  attemptTimeout: number;
+  /** Longest duration of an attempt. */
+  attemptTimeoutMs: number;
   /** How long the run polls after all due deliveries are done, in milliseconds. */
   wait: number;
   /** How long the run claims, in milliseconds; at least `wait`. */
@@ -67,7 +66,7 @@ export const defaultLimits: Omit<RunLimits, "worker"> = {
   slowAfterMs: 1000,
   maximum: 1000,
   lease: 60,
-  attemptTimeout: 20_000,
+  attemptTimeoutMs: 20_000,
   wait: 0,
   longest: 20_000,
   interval: 100,
@@ -109,7 +108,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
     const delivery = tooLate(lane) ? undefined : lane.deliveries.shift();
     if (!delivery) return giveBack(lane);
     const { account } = lane.holder;
-    const terms = { account, timeout: timeoutAfter(lane.endpoint.timeouts), signal };
+    const terms = { account, timeoutMs: timeoutAfter(lane.endpoint.timeouts), signal };
     const result = await open(lane.endpoint).then(
       (endpoint) => work.attempt(delivery, endpoint, terms),
       (thrown) => ({
@@ -179,7 +178,7 @@ export async function run(work: Work, limits: RunLimits): Promise<RunReport> {
         only,
       });
       report.claimed += got.deliveries.length;
-      const startBefore = began + lease * 1000 - limits.attemptTimeout;
+      const startBefore = began + lease * 1000 - limits.attemptTimeoutMs;
       for (const lane of lanesOf(got, startBefore)) waiting.add(lane);
       const everybody = endpoints.size === 0 && accounts.size === 0;
       drained = everybody && got.deliveries.length === 0;

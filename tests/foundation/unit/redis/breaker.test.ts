@@ -18,7 +18,7 @@ function place(options: Partial<BreakerOptions> = {}) {
   const server = { up: false, calls: 0, probes: 0, told: [] as string[], now: 0 };
   const answer = () => server.up ? Promise.resolve("fine") : Promise.reject(new Error("down"));
   const breaker = new Breaker({
-    timeout: 20,
+    timeoutMs: 20,
     pause: 1000,
     longestPause: 4000,
     now: () => server.now,
@@ -151,13 +151,13 @@ breakerTest(
 );
 
 breakerTest("REDIS-B08: one timer bounds many calls, each by its own time", async () => {
-  const breaker = new Breaker({ timeout: 40, doubts: 100, probe: never });
+  const breaker = new Breaker({ timeoutMs: 40, doubts: 100, probe: never });
   const { promise, resolve } = Promise.withResolvers<string>();
-  const long = breaker.call(() => promise, { timeout: 600_000 });
-  const ended = async (timeout: number) => {
+  const long = breaker.call(() => promise, { timeoutMs: 600_000 });
+  const ended = async (timeoutMs: number) => {
     const begun = performance.now();
-    await assert.rejects(breaker.call(never, { timeout }), { name: "Unavailable" });
-    assert.ok(performance.now() - begun >= timeout - 2);
+    await assert.rejects(breaker.call(never, { timeoutMs }), { name: "Unavailable" });
+    assert.ok(performance.now() - begun >= timeoutMs - 2);
   };
   await Promise.all([80, 40, 10, 40].map(ended));
   resolve("fine");

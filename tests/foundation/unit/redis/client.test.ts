@@ -12,12 +12,12 @@ const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, tim
 const write = (client: RedisClient) =>
   client.call("SET", "k", "v").then(() => "stored", (thrown) => thrown.name as string);
 /** Longer than by default: an answer of a busy machine is no outage. */
-const timeout = 500;
+const timeoutMs = 500;
 const none = { redisUrl: null, upstashUrl: null, upstashToken: null };
 
 function open(url: string) {
   const lines: string[] = [];
-  const options = { timeout, log: (line: string) => lines.push(line) };
+  const options = { timeoutMs, log: (line: string) => lines.push(line) };
   const client = openRedis({ ...none, redisUrl: url }, options);
   assert.ok(client);
   return { client, lines };
@@ -196,7 +196,7 @@ function endpointTest(
       const lines: string[] = [];
       const client = openRedis(
         { ...none, upstashUrl: `http://127.0.0.1:${server.addr.port}`, upstashToken: "hunter2" },
-        { timeout, log: (line) => lines.push(line) },
+        { timeoutMs, log: (line) => lines.push(line) },
       );
       assert.ok(client);
       await test({ client, lines, requests: () => count });

@@ -21,8 +21,8 @@ export type Verdict = "answer" | "doubt" | "outage";
 
 /** Options of a {@link Breaker}. */
 export interface BreakerOptions {
-  /** Timeout of a call in milliseconds. */
-  timeout: number;
+  /** Timeout of a call. */
+  timeoutMs: number;
   /** Checks whether the server works again; rejects if not. Must end in bounded time. */
   probe: () => Promise<unknown>;
   /** Classifies an error; as an outage by default. */
@@ -90,8 +90,8 @@ export class Breaker {
    */
   call<T>(
     task: () => Promise<T>,
-    { timeout = this.#options.timeout, doubts = this.#options.doubts }: {
-      timeout?: number;
+    { timeoutMs = this.#options.timeoutMs, doubts = this.#options.doubts }: {
+      timeoutMs?: number;
       doubts?: number;
     } = {},
   ): Promise<T> {
@@ -103,10 +103,10 @@ export class Breaker {
       const since = performance.now();
       const answer = task();
       const waiting: Waiting = {
-        until: since + timeout,
+        until: since + timeoutMs,
         giveUp: () => {
           this.#waiting.delete(waiting);
-          const late = new Late(`no answer within ${timeout} ms`, answer);
+          const late = new Late(`no answer within ${timeoutMs} ms`, answer);
           this.#doubted(since, late, doubts);
           reject(late);
         },

@@ -2,7 +2,7 @@ import { Breaker, Late, type Verdict } from "./breaker.ts";
 import { causeOf, textOf } from "./cause.ts";
 import { overHttp } from "./http.ts";
 import { overTcp } from "./tcp.ts";
-import { within } from "../within.ts";
+import { withTimeout } from "../timeout.ts";
 
 /** A transport of Redis commands without a timeout. */
 export interface RedisCommands {
@@ -22,8 +22,8 @@ export interface RedisEnv {
 }
 
 export interface RedisOptions {
-  /** Timeout of a command in milliseconds; five times as long if it has to connect. */
-  timeout?: number;
+  /** Timeout of a command; five times as long if it has to connect. */
+  timeoutMs?: number;
   /** Receives one line about the cause of an outage, and one about its end. */
   log?: (line: string) => void;
   /** Removed from log lines. */
@@ -33,10 +33,10 @@ export interface RedisOptions {
 /** Milliseconds between two log lines about refused commands with the same advice. */
 const quietMilliseconds = 10 * 60_000;
 
-const defaultTimeout = 100;
+const defaultTimeoutMs = 100;
 
-/** Timeout of connecting and of a probe, in milliseconds. No caller waits that long. */
-const connectTime = 2000;
+/** Timeout of connecting and of a probe. No caller waits that long. */
+const connectTimeoutMs = 2000;
 
 /**
  * A Redis client with a timeout for each command and a circuit breaker. Calls reject with
@@ -45,7 +45,7 @@ const connectTime = 2000;
 export class RedisClient {
   readonly #commands: RedisCommands;
   readonly #breaker: Breaker;
-  readonly #timeout: number;
+  readonly #timeoutMs: number;
   readonly #log: (line: string) => void;
   readonly #secrets: readonly string[];
   /** Advice that was logged in this outage. */
@@ -54,11 +54,11 @@ export class RedisClient {
 
   constructor(commands: RedisCommands, options: RedisOptions = {}) {
     this.#commands = commands;
-    this.#timeout = options.timeout ?? defaultTimeout;
+    this.#timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
     this.#log = options.log ?? console.error;
     this.#secrets = options.secrets ?? [];
     this.#breaker = new Breaker({
-      timeout: this.#timeout,
+      timeoutMs: this.#timeoutMs,
       probe: () => this.#probe(),
       judge: (thrown) => this.#judge(thrown),
       onFailure: (cause) => this.#failed(cause),
@@ -77,7 +77,7 @@ export class RedisClient {
   call(command: string, ...args: (string | number)[]): Promise<unknown> {
     const task = () => this.#commands.call(command, ...args);
     if (this.#commands.isConnected) return this.#breaker.call(task);
-    return this.#breaker.call(task, { timeout: 5 * this.#timeout, doubts: 1 });
+    return this.#breaker.call(task, { timeoutMs: 5 * this.#timeoutMs, doubts: 1 });
   }
 
   close(): void {
@@ -87,7 +87,7 @@ export class RedisClient {
   /** Uses the present connection, which may only have been slow; if it fails, drops it. */
   async #probe(): Promise<void> {
     try {
-      await within(connectTime, this.#commands.call("PING"));
+      await withTimeout(this.#commands.call("PING"), { timeoutMs: connectTimeoutMs });
     } catch (thrown) {
       this.#commands.drop();
       throw thrown;
@@ -122,11 +122,11 @@ export class RedisClient {
 export function openRedis(env: RedisEnv, options: RedisOptions = {}): RedisClient | null {
   const { redisUrl, upstashUrl, upstashToken } = env;
   if (redisUrl) {
-    const commands = overTcp(redisUrl, connectTime);
+    const commands = overTcp(redisUrl, connectTimeoutMs);
     return new RedisClient(commands, { secrets: forms(new URL(redisUrl).password), ...options });
   }
   if (upstashUrl && upstashToken) {
-    const commands = overHttp(upstashUrl, upstashToken, connectTime);
+    const commands = overHttp(upstashUrl, upstashToken, connectTimeoutMs);
     return new RedisClient(commands, { secrets: forms(upstashToken), ...options });
   }
   return null;
@@ -135,10 +135,12 @@ export function openRedis(env: RedisEnv, options: RedisOptions = {}): RedisClien
 const shared = new Map<string, RedisClient | null>();
 
 /** The isolate's shared client of a Redis: all users share its breaker. */
-export function sharedRedis(env: RedisEnv, timeout: number = defaultTimeout): RedisClient | null {
+export function sharedRedis(env: RedisEnv, timeoutMs: number = defaultTimeoutMs): RedisClient | null {
   const { redisUrl, upstashUrl, upstashToken } = env;
-  const name = JSON.stringify(redisUrl ? [redisUrl, timeout] : [upstashUrl, upstashToken, timeout]);
-  if (!shared.has(name)) shared.set(name, openRedis(env, { timeout }));
+  const name = JSON.stringify(
+    redisUrl ? [redisUrl, timeoutMs] : [upstashUrl, upstashToken, timeoutMs],
+  );
+  if (!shared.has(name)) shared.set(name, openRedis(env, { timeoutMs }));
   return shared.get(name) ?? null;
 }
 

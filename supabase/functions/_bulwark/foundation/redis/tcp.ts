@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import { causeOf, NoConnection } from "./cause.ts";
 import type { RedisCommands } from "./client.ts";
-import { within } from "../within.ts";
+import { withTimeout } from "../timeout.ts";
 
 /** ioredis neither queues, resends nor reconnects: the breaker decides when to connect. */
 const clientOptions = {
@@ -20,7 +20,7 @@ const clientOptions = {
  * isolate some 100 ms.
  * @throws Error if the address is malformed; the message does not quote it
  */
-export function overTcp(url: string, connectTime: number): RedisCommands {
+export function overTcp(url: string, connectTimeoutMs: number): RedisCommands {
   if (!/^rediss?:$/.test(URL.parse(url)?.protocol ?? "")) {
     throw new Error("REDIS_URL is no address of the form redis://… or rediss://…");
   }
@@ -29,12 +29,12 @@ export function overTcp(url: string, connectTime: number): RedisCommands {
 
   async function connect(): Promise<Redis> {
     const { Redis } = await import("ioredis");
-    const made = new Redis(url, { ...clientOptions, connectTimeout: connectTime });
+    const made = new Redis(url, { ...clientOptions, connectTimeout: connectTimeoutMs });
     // connect() rejects without the reason; only this event has it.
     const refused = new Promise<never>((_, reject) => made.on("error", reject));
     try {
       const ready = made.connect().then(() => inspect(made));
-      await within(connectTime, Promise.race([refused, ready]));
+      await withTimeout(Promise.race([refused, ready]), { timeoutMs: connectTimeoutMs });
       return client = made;
     } catch (thrown) {
       made.disconnect();

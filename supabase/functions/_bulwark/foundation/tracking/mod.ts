@@ -1,4 +1,5 @@
 import { readTrackingEnv, type TrackingEnv } from "../env.ts";
+import { fetchWithTimeout } from "../timeout.ts";
 import { waitUntil } from "../../metrics/flush.ts";
 import { scrubber } from "./scrub.ts";
 import { parseDsn, toEnvelope } from "./sentry.ts";
@@ -22,7 +23,7 @@ export type ReportError = (thrown: unknown, context: ErrorContext) => void;
  */
 export function errorReporter(
   env: TrackingEnv,
-  send: typeof fetch = fetch,
+  send = fetchWithTimeout(5000),
   log: (line: string) => void = console.error,
 ): ReportError {
   const dsn = env.sentryDsn ? parseDsn(env.sentryDsn) : null;
@@ -39,7 +40,6 @@ export function errorReporter(
         method: "POST",
         headers: { "content-type": "application/x-sentry-envelope", "x-sentry-auth": dsn.auth },
         body,
-        signal: AbortSignal.timeout(5000),
       });
       await response.body?.cancel();
     };
