@@ -52,6 +52,31 @@ Deno.test("every function pins the versions that the tests ran with", async () =
   }
 });
 
+Deno.test("every function names the packages that it imports, and no others", async () => {
+  for await (const map of files(inRepository("supabase", "functions"), "deno.json")) {
+    const imported = new Set<string>();
+    const seen = new Set<string>();
+    const follow = async (path: string) => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      const source = await Deno.readTextFile(path);
+      for (const [, name = ""] of source.matchAll(/(?:from |import |import\()"([^"]+)"/g)) {
+        if (name.startsWith(".")) await follow(join(path, "..", name));
+        else if (!name.startsWith("node:")) imported.add(name);
+      }
+    };
+    await follow(join(map, "..", "index.ts"));
+    const { imports } = JSON.parse(await Deno.readTextFile(map));
+    assert.deepEqual(Object.keys(imports).sort(), [...imported].sort(), map);
+  }
+});
+
+Deno.test("no map of bounded size empties itself for all when it is full", async () => {
+  const pattern = /(\.size >=? [^;{]*\.clear\(\)|\.keys\(\)\.next\(\))/g;
+  const found = await allMatches("supabase/functions/_bulwark", ".ts", pattern);
+  assert.deepEqual([...found], [], "LRUCache evicts the oldest");
+});
+
 Deno.test("every variable that a function reads is described", async () => {
   const read = await allMatches(
     "supabase/functions/_bulwark",

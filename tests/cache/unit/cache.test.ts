@@ -10,6 +10,7 @@ import {
   cachePattern,
   matcher,
 } from "../../../supabase/functions/_bulwark/cache/catalog.ts";
+import { MemoryLevel } from "../../../supabase/functions/_bulwark/cache/memory.ts";
 import { warm } from "../../../supabase/functions/_bulwark/cache/warm.ts";
 
 const options: CacheOptions = {
@@ -362,4 +363,24 @@ Deno.test("CACHE-25: an item added again during a flush stays pending", async ()
   });
   assert.deepEqual(flushed, [["a", "b"], ["a"]]);
   assert.equal(pending.size, 0);
+});
+
+Deno.test("CACHE-28: a flood of invalidated tags drops what was loaded before it, and nothing else", () => {
+  const level = new MemoryLevel(options.memory);
+  const expiresAt = Date.now() + 60_000;
+  const store = (name: string, tags: string[]) => {
+    const stamp = level.stamp(tags);
+    level.set(key(name), { value: name, storedAt: Date.now(), expiresAt, stamp, size: 10 });
+  };
+  const kept = () => ["before", "untagged", "after"].filter((name) => level.get(key(name)));
+  store("before", ["one"]);
+  store("untagged", []);
+  level.invalidate(["other"]);
+  store("after", ["one"]);
+  level.invalidate(Array.from({ length: 9_999 }, (_, i) => `tag ${i}`));
+  assert.deepEqual(kept(), ["before", "untagged", "after"]);
+  level.invalidate(["one more"]);
+  assert.deepEqual(kept(), ["untagged", "after"], "the invalidation of other is forgotten");
+  level.invalidate(["one"]);
+  assert.deepEqual(kept(), ["untagged"]);
 });

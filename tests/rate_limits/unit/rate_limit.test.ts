@@ -370,3 +370,32 @@ Deno.test("readRateLimitEnv() trusts no header unless it is told to", () => {
   assert.deepEqual([set.addressHops, set.placeHeaders], [2, ["lat", "lon"]]);
   assert.throws(() => read({ BULWARK_ADDRESS_HOPS: "0" }), /BULWARK_ADDRESS_HOPS/);
 });
+
+Deno.test("a flood from many networks does not make those forgotten that were refused before", async () => {
+  const asked: boolean[] = [];
+  const limit = limitsOf({
+    store: {
+      decide: () =>
+        Promise.resolve({ ...admitted, allowed: false, reason: "rate", retryAfterSeconds: 60 }),
+    },
+    identify: (_request, ask = true) => {
+      asked.push(ask);
+      return Promise.resolve(null);
+    },
+    address: (request) => request.headers.get("x-from"),
+    noteRefusal: () => Promise.resolve(),
+  });
+  const answer = limit("api_default", () => Promise.resolve(new Response()));
+  const from = async (i: number) => {
+    const address = `10.1.${i >> 8}.${i & 255}`;
+    await answer(new Request("http://localhost/", { headers: { "x-from": address } }));
+    return asked.at(-1);
+  };
+  for (let i = 0; i <= 10_000; i++) await from(i);
+  assert.deepEqual(
+    [await from(1), await from(10_000)],
+    [false, false],
+    "nobody is asked about them",
+  );
+  assert.equal(await from(0), true, "the oldest was forgotten");
+});

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { fromDataApi } from "../foundation/errors.ts";
 import type { CallerClient } from "../foundation/caller.ts";
 import type { Decision } from "../rate_limits/decision.ts";
@@ -41,7 +42,9 @@ export interface VerifierOptions {
  */
 export function keyVerifier(client: CallerClient, options: VerifierOptions = {}): VerifyKey {
   const now = options.now ?? (() => performance.now());
-  const remembered = new Map<string, { verdict: Verdict; until: number }>();
+  const remembered = new LRUCache<string, { verdict: Verdict; until: number }>({
+    max: maximumRemembered,
+  });
   return async (apiKey, address) => {
     const hash = hashOf(apiKey);
     const name = `${hash}/${address}`;
@@ -75,7 +78,6 @@ export function keyVerifier(client: CallerClient, options: VerifierOptions = {})
       },
     };
     if (verdict.key && verdict.decision.allowed) {
-      if (remembered.size >= maximumRemembered) remembered.clear();
       // Counted from before the look-up, so that a revocation during it is not delayed further.
       remembered.set(name, { verdict, until: asked + rememberedMilliseconds });
     }

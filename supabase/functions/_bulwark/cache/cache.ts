@@ -7,7 +7,7 @@ import {
   namespaceOf,
 } from "./catalog.ts";
 import { Unavailable } from "../foundation/redis/breaker.ts";
-import { type Entry, MemoryLevel, type MemoryOptions } from "./memory.ts";
+import { MemoryLevel, type MemoryOptions, type Stamp } from "./memory.ts";
 import type { Lease, SharedLevel } from "./shared.ts";
 
 /** How one entry is kept. */
@@ -260,7 +260,7 @@ export class Cache {
     key: CacheKey,
     flight: Flight,
     load: () => Promise<T>,
-    stamp: Entry["tags"],
+    stamp: Stamp,
     options: EntryOptions,
     lease: Lease | null,
   ): Promise<T> {
@@ -306,7 +306,7 @@ export class Cache {
     key: CacheKey,
     value: unknown,
     text: string,
-    tags: Entry["tags"],
+    stamp: Stamp,
     options: EntryOptions,
   ): void {
     const whole = lifetime(value, options);
@@ -316,7 +316,7 @@ export class Cache {
       : whole;
     if (ttl > 0) {
       const storedAt = Date.now();
-      const entry = { value, storedAt, expiresAt: storedAt + ttl, tags, size: text.length };
+      const entry = { value, storedAt, expiresAt: storedAt + ttl, stamp, size: text.length };
       this.#memory.set(key, entry);
     }
   }

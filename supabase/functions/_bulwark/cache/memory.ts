@@ -7,9 +7,14 @@ export interface Entry {
   /** Milliseconds since 1970. An entry from the future is ignored: the clock was set back. */
   storedAt: number;
   expiresAt: number;
-  /** The tags, each with its generation at the start of the load. */
-  tags: readonly (readonly [string, number])[];
+  stamp: Stamp;
   size: number;
+}
+
+/** The tags of an entry, and how many invalidations there had been when its load began. */
+export interface Stamp {
+  tags: readonly string[];
+  at: number;
 }
 
 /** Bounds of the memory level. */
@@ -19,19 +24,18 @@ export interface MemoryOptions {
   maxSize: number;
 }
 
-const unstamped: Entry["tags"] = [];
-
-/** Beyond this number of tags all tagged entries are invalidated. */
+/** The last invalidation is kept for so many tags; tagged entries loaded before those are dropped. */
 const maxTags = 10_000;
 
 /**
- * The level in the isolate. The least recently used entry is evicted first. Invalidating a tag
- * increments its generation, in constant time however many entries carry it.
+ * The level in the isolate. The least recently used entry is evicted first. Invalidating a tag takes
+ * constant time, however many entries carry it.
  */
 export class MemoryLevel {
   readonly #entries: LRUCache<string, Entry>;
-  readonly #generations = new Map<string, number>();
-  #floor = 0;
+  readonly #invalidated: LRUCache<string, number>;
+  #invalidations = 0;
+  #forgotten = 0;
 
   constructor({ maxEntries, maxSize }: MemoryOptions) {
     this.#entries = new LRUCache({
@@ -40,19 +44,27 @@ export class MemoryLevel {
       maxEntrySize: Math.ceil(maxSize / 4),
       sizeCalculation: (entry, key) => entry.size + key.length + 1,
     });
+    this.#invalidated = new LRUCache({
+      max: maxTags,
+      dispose: (at, _tag, reason) => {
+        if (reason === "evict") this.#forgotten = at;
+      },
+    });
   }
 
   get(key: CacheKey): Entry | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;
     const now = Date.now();
-    if (now >= entry.storedAt && now < entry.expiresAt && this.#isCurrent(entry.tags)) return entry;
+    if (now >= entry.storedAt && now < entry.expiresAt && this.#isCurrent(entry.stamp)) {
+      return entry;
+    }
     this.#entries.delete(key);
     return undefined;
   }
 
   set(key: CacheKey, entry: Entry): void {
-    if (this.#isCurrent(entry.tags)) this.#entries.set(key, entry);
+    if (this.#isCurrent(entry.stamp)) this.#entries.set(key, entry);
   }
 
   delete(key: CacheKey): void {
@@ -65,16 +77,14 @@ export class MemoryLevel {
     return found.length;
   }
 
-  /** The tags with their present generations, for an entry whose load begins now. */
-  stamp(tags: readonly string[]): Entry["tags"] {
-    return tags.length === 0 ? unstamped : tags.map((tag) => [tag, this.#generation(tag)] as const);
+  /** To be kept with an entry whose load begins now. */
+  stamp(tags: readonly string[]): Stamp {
+    return { tags, at: this.#invalidations };
   }
 
   invalidate(tags: readonly string[]): void {
-    for (const tag of tags) this.#generations.set(tag, this.#generation(tag) + 1);
-    if (this.#generations.size <= maxTags) return;
-    this.#floor = Math.max(...this.#generations.values()) + 1;
-    this.#generations.clear();
+    this.#invalidations++;
+    for (const tag of tags) this.#invalidated.set(tag, this.#invalidations);
   }
 
   clear(): void {
@@ -85,14 +95,10 @@ export class MemoryLevel {
     return this.#entries.size;
   }
 
-  #generation(tag: string): number {
-    return this.#generations.get(tag) ?? this.#floor;
-  }
-
-  #isCurrent(tags: Entry["tags"]): boolean {
-    for (const [tag, generation] of tags) {
-      if (this.#generation(tag) !== generation) return false;
-    }
+  #isCurrent({ tags, at }: Stamp): boolean {
+    if (tags.length > 0 && at < this.#forgotten) return false;
+    // peek(): what is forgotten first is the oldest invalidation, not the one that is asked for least.
+    for (const tag of tags) if ((this.#invalidated.peek(tag) ?? 0) > at) return false;
     return true;
   }
 }

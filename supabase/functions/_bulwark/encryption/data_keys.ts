@@ -2,6 +2,7 @@
  * Data keys, unwrapped and cached for a limited time and number of uses. One cache may serve many
  * requests. The cached keys cannot be exported from WebCrypto.
  */
+import { LRUCache } from "lru-cache";
 import { type Bytes, shortId } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
@@ -93,14 +94,17 @@ export interface DataKeys {
   readonly store: DataKeyStore;
 }
 
+/** Of each kind, for each data key. Not `max`, which would take the memory for all of them at once. */
+const derivedBounds = { maxSize: 256, sizeCalculation: () => 1 };
+
 /** A data key in use. */
 export class OpenDataKey {
   readonly prefix: string;
   readonly expires: number;
   readonly #info: Bytes;
-  readonly #subkeys = new Map<string, CryptoKey>();
-  readonly #bindings = new Map<string, Bytes>();
-  readonly #indexKeys = new Map<string, Promise<CryptoKey>>();
+  readonly #subkeys = new LRUCache<string, CryptoKey>(derivedBounds);
+  readonly #bindings = new LRUCache<string, Bytes>(derivedBounds);
+  readonly #indexKeys = new LRUCache<string, Promise<CryptoKey>>(derivedBounds);
   usesLeft: number;
 
   constructor(
@@ -130,7 +134,7 @@ export class OpenDataKey {
     if (!derived || !commitment || !constantTimeEqual(derived.commitment, commitment)) {
       throw new EncryptionError("wrong_key", `data key ${this.identity.id}`);
     }
-    keep(this.#subkeys, keyPart, derived.key, 256);
+    this.#subkeys.set(keyPart, derived.key);
     return derived.key;
   }
 
@@ -140,7 +144,7 @@ export class OpenDataKey {
     const salt = crypto.getRandomValues(new Uint8Array(saltLength));
     const { key, commitment } = await deriveCommittingKey(this.secret, salt, this.#info);
     const keyPart = keyPartOf(salt, commitment);
-    keep(this.#subkeys, keyPart, key, 256);
+    this.#subkeys.set(keyPart, key);
     return { key, keyPart };
   }
 
@@ -151,7 +155,7 @@ export class OpenDataKey {
     let bytes = this.#bindings.get(name);
     if (!bytes) {
       bytes = columnBinding(this.identity.id, column);
-      keep(this.#bindings, name, bytes, 256);
+      this.#bindings.set(name, bytes);
     }
     return bytes;
   }
@@ -161,7 +165,7 @@ export class OpenDataKey {
     let key = this.#indexKeys.get(name);
     if (!key) {
       key = this.#deriveIndexKey(info);
-      keep(this.#indexKeys, name, key, 256);
+      this.#indexKeys.set(name, key);
     }
     return await key;
   }
@@ -190,23 +194,30 @@ interface Session {
 const firstBlock = 1024;
 const largestBlock = 65_536;
 
+/** Stands for no organization, as the key of a map. */
+const system = "";
+
 /** Keys from a store, unwrapped with a ring. */
 export class CachedDataKeys implements DataKeys {
-  readonly #keys = new Map<string, OpenDataKey>();
-  readonly #sessions = new Map<string | null, Session>();
+  readonly #keys: LRUCache<string, OpenDataKey>;
+  readonly #sessions: LRUCache<string, Session>;
   readonly #filling = new Map<string | null, Promise<void>>();
-  readonly #indexes = new Map<string | null, { keys: OpenDataKey[]; expires: number }>();
+  readonly #indexes: LRUCache<string, { keys: OpenDataKey[]; expires: number }>;
 
   constructor(
     readonly ring: KeyRing,
     readonly store: DataKeyStore,
     readonly bounds: CacheBounds = defaultBounds,
     readonly now: () => number = () => performance.now(),
-  ) {}
+  ) {
+    this.#keys = new LRUCache({ max: bounds.keys });
+    this.#sessions = new LRUCache({ max: bounds.keys });
+    this.#indexes = new LRUCache({ max: bounds.keys });
+  }
 
   slot(owner: string | null): MessageSlot | Promise<MessageSlot> {
     const organizationId = canonicalId(owner);
-    const session = this.#sessions.get(organizationId);
+    const session = this.#sessions.get(organizationId ?? system);
     // No await between reading and incrementing, so no two messages get the same number.
     if (session && session.next < session.reserved && this.#usable(session.key)) {
       return take(session);
@@ -223,7 +234,7 @@ export class CachedDataKeys implements DataKeys {
         this.#filling.set(organizationId, filling);
       }
       await filling;
-      const session = this.#sessions.get(organizationId);
+      const session = this.#sessions.get(organizationId ?? system);
       if (session && session.next < session.reserved && this.#usable(session.key)) {
         return take(session);
       }
@@ -232,7 +243,7 @@ export class CachedDataKeys implements DataKeys {
 
   /** Reserves messages for an organization's session, and starts one if needed. */
   async #fill(organizationId: string | null): Promise<void> {
-    const old = this.#sessions.get(organizationId);
+    const old = this.#sessions.get(organizationId ?? system);
     const block = old ? Math.min(old.block * 2, largestBlock) : firstBlock;
     const { key: stored, granted } = await this.#reserve(organizationId, "field", block);
     if (
@@ -247,7 +258,7 @@ export class CachedDataKeys implements DataKeys {
     const { key: subkey, keyPart } = await key.newSubkey();
     const start = key.prefix + keyPart;
     const session = { key, subkey, start, next: 0, reserved: granted, block };
-    keep(this.#sessions, organizationId, session, this.bounds.keys);
+    this.#sessions.set(organizationId ?? system, session);
   }
 
   /**
@@ -323,7 +334,7 @@ export class CachedDataKeys implements DataKeys {
 
   async indexKeys(owner: string | null, create: boolean): Promise<OpenDataKey[]> {
     const organizationId = canonicalId(owner);
-    const cached = this.#indexes.get(organizationId);
+    const cached = this.#indexes.get(organizationId ?? system);
     const isFresh = create && cached && cached.expires > this.now();
     if (isFresh && cached.keys.every((key) => this.#usable(key))) {
       cached.keys.forEach((key) => key.usesLeft--);
@@ -334,7 +345,7 @@ export class CachedDataKeys implements DataKeys {
     const keys = await Promise.all(stored.map((key) => this.#unwrap(key)));
     if (keys.length > 0) {
       const expires = this.now() + this.bounds.lifetime;
-      keep(this.#indexes, organizationId, { keys, expires }, this.bounds.keys);
+      this.#indexes.set(organizationId ?? system, { keys, expires });
     }
     return keys;
   }
@@ -348,15 +359,15 @@ export class CachedDataKeys implements DataKeys {
     bytes.fill(0);
     const { id, organizationId, purpose } = stored;
     const key = new OpenDataKey({ id, organizationId, purpose }, secret, this.bounds, this.now());
-    keep(this.#keys, id, key, this.bounds.keys);
+    this.#keys.set(id, key);
     return key;
   }
 
   forget(ids?: readonly string[]): void {
     const gone = (key: OpenDataKey) => !ids || ids.includes(key.identity.id);
-    for (const [id, key] of this.#keys) if (gone(key)) this.#keys.delete(id);
-    for (const [id, { key }] of this.#sessions) if (gone(key)) this.#sessions.delete(id);
-    for (const [id, { keys }] of this.#indexes) if (keys.some(gone)) this.#indexes.delete(id);
+    for (const [id, key] of [...this.#keys]) if (gone(key)) this.#keys.delete(id);
+    for (const [id, { key }] of [...this.#sessions]) if (gone(key)) this.#sessions.delete(id);
+    for (const [id, { keys }] of [...this.#indexes]) if (keys.some(gone)) this.#indexes.delete(id);
   }
 
   forgetOrganization(owner: string | null): void {
@@ -365,8 +376,8 @@ export class CachedDataKeys implements DataKeys {
       identity.organizationId === organizationId
     );
     this.forget(keys.map(({ identity }) => identity.id));
-    this.#sessions.delete(organizationId);
-    this.#indexes.delete(organizationId);
+    this.#sessions.delete(organizationId ?? system);
+    this.#indexes.delete(organizationId ?? system);
   }
 
   #usable({ expires, usesLeft }: OpenDataKey): boolean {
@@ -390,11 +401,4 @@ function requireSameOwner(id: string, owner: string | null, organizationId: stri
   if (owner !== organizationId) {
     throw new EncryptionError("wrong_organization", `data key ${shortId(id)}`);
   }
-}
-
-/** Adds a value to a map of limited size and evicts the oldest. */
-function keep<Key, Value>(map: Map<Key, Value>, key: Key, value: Value, size: number): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size > size) map.delete(map.keys().next().value!);
 }

@@ -8,6 +8,7 @@
  * from the data key and the salt; the nonce is the message number with leading zeros. The parts end
  * at base64 boundaries, so messages of one derived key share the same text up to the number.
  */
+import { LRUCache } from "lru-cache";
 import {
   type Bytes,
   concat,
@@ -121,11 +122,10 @@ function misread(text: string): EncryptionError {
 }
 
 /** Cache of ids in their long form; a page of rows names few. */
-const knownIds = new Map<string, string>();
+const knownIds = new LRUCache<string, string>({ max: 1000 });
 
 function remember(short: string): string | null {
   const long = longId(short);
-  if (knownIds.size >= 1000) knownIds.clear();
   if (long) knownIds.set(short, long);
   return long;
 }

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { networkOf } from "./address.ts";
 
 const maximumNetworks = 10_000;
@@ -10,7 +11,7 @@ const maximumSeconds = 10;
  * Data API too.
  */
 export class DeniedNetworkCache {
-  readonly #until = new Map<string, number>();
+  readonly #until = new LRUCache<string, number>({ max: maximumNetworks });
 
   /** `now` in milliseconds of a monotonic clock. */
   constructor(readonly now: () => number = () => performance.now()) {}
@@ -19,7 +20,6 @@ export class DeniedNetworkCache {
   add(address: string | null, seconds: number | null): void {
     const network = networkOf(address);
     if (!network || !seconds) return;
-    if (this.#until.size >= maximumNetworks) this.#until.clear();
     this.#until.set(network, this.now() + Math.min(seconds, maximumSeconds) * 1000);
   }
 

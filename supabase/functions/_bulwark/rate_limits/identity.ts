@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { createHash } from "node:crypto";
 import { openClient } from "../foundation/clients.ts";
 import { tokenOf } from "../foundation/credentials.ts";
@@ -32,8 +33,8 @@ interface Remembered {
  */
 export function identifier(env: Env, now: () => number = Date.now): Identify {
   // Separate maps, so that a flood of forged tokens evicts no caller.
-  const callers = new Map<string, Remembered>();
-  const nobodies = new Map<string, Remembered>();
+  const callers = new LRUCache<string, Remembered>({ max: maximumRemembered });
+  const nobodies = new LRUCache<string, Remembered>({ max: maximumRemembered });
   const asking = new Map<string, Promise<Caller | null>>();
   return async (request, ask = true) => {
     const token = tokenOf(request);
@@ -50,7 +51,7 @@ export function identifier(env: Env, now: () => number = Date.now): Identify {
       asking.set(hash, pending);
       const caller = await pending;
       callers.delete(hash);
-      remember(caller ? callers : nobodies, hash, { caller, at: now() });
+      (caller ? callers : nobodies).set(hash, { caller, at: now() });
       return caller;
     } catch (thrown) {
       if (known && age < staleMilliseconds) return known.caller;
@@ -71,9 +72,4 @@ async function callerOf(env: Env, token: string): Promise<Caller | null> {
   if (row?.user_id) return { userId: row.user_id };
   if (row?.api_key_id) return { apiKeyId: row.api_key_id, organizationId: row.organization_id };
   return null;
-}
-
-function remember(remembered: Map<string, Remembered>, hash: string, value: Remembered): void {
-  if (remembered.size >= maximumRemembered) remembered.clear();
-  remembered.set(hash, value);
 }

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { Late, Unavailable } from "../foundation/redis/breaker.ts";
 import { withTimeout } from "../foundation/timeout.ts";
 import type { Terms } from "./arithmetic.ts";
@@ -35,7 +36,7 @@ export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}
   const local = options.local ?? new LocalBuckets();
   const { timeoutMs = storeTimeoutMs } = options;
   const log = quietly(options.log ?? console.error);
-  const known = new Map<string, Terms>();
+  const known = new LRUCache<string, Terms>({ max: maximumRules });
 
   function learn(charge: Charge, decision: Decision): Terms {
     const terms: Terms = {
@@ -45,7 +46,6 @@ export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}
       identifiedBy: "caller",
       scope: scopeOf(charge),
     };
-    if (known.size >= maximumRules) known.clear();
     known.set(terms.scope, terms);
     local.follow(terms, charge, decision);
     return terms;
@@ -98,11 +98,10 @@ function fallback(local: LocalBuckets, charge: Charge, terms: Terms | undefined)
 
 /** Logs each line at most once in ten seconds: an outage fails every call in the same way. */
 function quietly(log: (line: string) => void): (line: string) => void {
-  const quietUntil = new Map<string, number>();
+  const quietUntil = new LRUCache<string, number>({ max: 100 });
   return (line) => {
     const now = performance.now();
     if ((quietUntil.get(line) ?? 0) > now) return;
-    if (quietUntil.size >= 100) quietUntil.clear();
     quietUntil.set(line, now + quietMilliseconds);
     log(line);
   };

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { costOf, decisionOf, identifiersOf, type Terms } from "./arithmetic.ts";
 import { networkOf } from "./address.ts";
 import type { Charge, Decision } from "./decision.ts";
@@ -18,7 +19,7 @@ interface LocalBucket {
  * the store's decisions, so that they start from its last state. Each isolate has its own.
  */
 export class LocalBuckets {
-  readonly #buckets = new Map<string, LocalBucket>();
+  readonly #buckets = new LRUCache<string, LocalBucket>({ max: maximumBuckets });
 
   /** `now` in milliseconds. */
   constructor(readonly now: () => number = Date.now) {}
@@ -39,7 +40,7 @@ export class LocalBuckets {
         bucket.fullAt += cost;
         const { fullAt } = bucket;
         const { key, bucket: known } = found[index]!;
-        this.#keep(key, { ...known, fullAt, unreportedUntil: fullAt });
+        this.#buckets.set(key, { ...known, fullAt, unreportedUntil: fullAt });
       }
     }
     return decisionOf(charge, terms, present, buckets);
@@ -57,7 +58,7 @@ export class LocalBuckets {
     for (const key of keysOf(terms, charge)) {
       const known = this.#of(key);
       const fullAt = Math.max(Math.min(known.fullAt, present + whole), present + spent);
-      this.#keep(key, { ...known, fullAt, blockedUntil });
+      this.#buckets.set(key, { ...known, fullAt, blockedUntil });
     }
   }
 
@@ -69,15 +70,6 @@ export class LocalBuckets {
 
   #of(key: string): LocalBucket {
     return this.#buckets.get(key) ?? { fullAt: 0, unreportedUntil: 0, blockedUntil: 0 };
-  }
-
-  #keep(key: string, bucket: LocalBucket): void {
-    // The least recently used are evicted, so that no attacker can fill the memory.
-    while (this.#buckets.size > maximumBuckets) {
-      this.#buckets.delete(this.#buckets.keys().next().value ?? "");
-    }
-    this.#buckets.delete(key);
-    this.#buckets.set(key, bucket);
   }
 }
 

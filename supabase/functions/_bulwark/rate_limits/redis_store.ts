@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { createHmac } from "node:crypto";
 import type { CallerClient } from "../foundation/caller.ts";
 import { Late } from "../foundation/redis/breaker.ts";
@@ -129,15 +130,14 @@ export function redisStore(
   // A batch has keys in many slots, which a cluster refuses.
   if (redis.isCluster) throw new Error("Cannot keep rate limits in Redis: it is a cluster");
   const { ruleSeconds = 60, blockSeconds = 15, reportMilliseconds = 1000 } = options;
-  const known = new Map<string, { terms: Terms; until: number }>();
-  const hashes = new Map<string, string>();
+  const known = new LRUCache<string, { terms: Terms; until: number }>({ max: maximumRemembered });
+  const hashes = new LRUCache<string, string>({ max: maximumRemembered });
 
   /** The HMAC of an address or account; cached, because it takes as long as a decision. */
   function hashOf(name: string): string {
     const hashed = hashes.get(name);
     if (hashed !== undefined) return hashed;
     const hash = createHmac("sha256", secret).update(name).digest("base64url").slice(0, 22);
-    if (hashes.size >= maximumRemembered) hashes.clear();
     hashes.set(name, hash);
     return hash;
   }
@@ -174,7 +174,6 @@ export function redisStore(
         whenStoreFails: row.when_store_fails,
         scope: String(row.scope),
       };
-      if (known.size >= maximumRemembered) known.clear();
       known.set(name, { terms, until: Date.now() + ruleSeconds * 1000 });
       return terms;
     } catch (thrown) {
