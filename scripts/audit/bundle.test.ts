@@ -1,6 +1,6 @@
 /** Bundles whose entries, seals or signatures were altered. */
 import assert from "node:assert/strict";
-import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { concat, toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   formatVerifierKey,
   parseVerifierKey,

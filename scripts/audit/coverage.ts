@@ -1,4 +1,4 @@
-import { sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { sameBytes } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   type Checkpoint,
   keyId,

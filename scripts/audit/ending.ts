@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { sameBytes } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   type Checkpoint,
   NoteError,

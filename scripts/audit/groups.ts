@@ -1,4 +1,5 @@
-import { fromBase64, sameBytes } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { sameBytes } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { fromBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import type { AuditGroup } from "../../supabase/functions/_bulwark/audit/records.ts";
 import type { Suspect } from "./block.ts";
 import { Chain } from "./chain.ts";

@@ -1,5 +1,5 @@
 import { groupBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
-import { concat } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { concat } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import type { AuditGroup } from "../../supabase/functions/_bulwark/audit/records.ts";
 import { sha256Into } from "./sha256.ts";
 

@@ -1,7 +1,7 @@
 /** The outcomes listed in docs/audit.md: each has a bundle that causes it, and its exit code. */
 import assert from "node:assert/strict";
 import { timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
-import { toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   type Checkpoint,
   formatVerifierKey,

@@ -1,7 +1,7 @@
 /** Exports joined in one file: made on different days, pruned in between, or ending within a seal. */
 import assert from "node:assert/strict";
 import { uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
-import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { concat, toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import { sha256 } from "../../supabase/functions/_bulwark/audit/merkle.ts";
 import {
   formatVerifierKey,

@@ -1,6 +1,7 @@
 /** Logs made up for tests, sealed and signed with the functions of `_bulwark/audit`. */
 import { sealBytes, timeText } from "../../supabase/functions/_bulwark/audit/bytes.ts";
-import { fromBase64, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { fromBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
 import {
   exportLimit,
   type ExportPage,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { merkleRoot, sha256 as webCrypto } from "../../supabase/functions/_bulwark/audit/merkle.ts";
-import { toHex } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toHex } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import { sha256 } from "./hashes.ts";
 import { GrowingTree } from "./tree.ts";
 

@@ -4,7 +4,7 @@
  * with 0.
  */
 import assert from "node:assert/strict";
-import { concat, toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { concat, toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import { uuidBytes } from "../../supabase/functions/_bulwark/audit/bytes.ts";
 import { sha256 } from "../../supabase/functions/_bulwark/audit/merkle.ts";
 import {

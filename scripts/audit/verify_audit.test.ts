@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { toBase64 } from "../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toBase64 } from "../../supabase/functions/_bulwark/foundation/bytes.ts";
 import { merkleRoot } from "../../supabase/functions/_bulwark/audit/merkle.ts";
 import { formatVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import { inRepository } from "../stack/paths.ts";

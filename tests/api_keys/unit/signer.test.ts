@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { fromBase64Url, utf8 } from "../../../supabase/functions/_bulwark/encryption/bytes.ts";
+import { fromBase64Url, utf8 } from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import { openSigner } from "../../../supabase/functions/_bulwark/api_keys/signer.ts";
 
 const claims = { role: "api_key", exp: 1 };

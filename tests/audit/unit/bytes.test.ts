@@ -6,11 +6,8 @@ import {
   timeText,
   uuidBytes,
 } from "../../../supabase/functions/_bulwark/audit/bytes.ts";
-import {
-  fromBase64,
-  toBase64,
-  toHex,
-} from "../../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toBase64, toHex } from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { fromBase64 } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
 import type { AuditEntry } from "../../../supabase/functions/_bulwark/audit/records.ts";
 
 const entry: AuditEntry = {

@@ -3,7 +3,7 @@ import {
   makeCheckpoint,
   readLogKeys,
 } from "../../../supabase/functions/_bulwark/audit/checkpoint.ts";
-import { toBase64 } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toBase64 } from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import type {
   CheckpointLog,
   StoredCheckpoint,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { toHex } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toHex } from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   isConsistent,
   leafHash,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { toBase64, toHex } from "../../../supabase/functions/_bulwark/audit/encoding.ts";
+import { toBase64, toHex } from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import { readSigningKeys } from "../../../supabase/functions/_bulwark/audit/keys.ts";
 import {
   formatCheckpoint,

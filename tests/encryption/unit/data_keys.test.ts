@@ -16,10 +16,8 @@ import {
 import { keyIdOf, readEnvelope } from "../../../supabase/functions/_bulwark/encryption/format.ts";
 import { KeyRing } from "../../../supabase/functions/_bulwark/encryption/key_ring.ts";
 import { memoryStore } from "./memory_store.ts";
-import {
-  constantTimeEqual,
-  randomToken,
-} from "../../../supabase/functions/_bulwark/encryption/random.ts";
+import { constantTimeEqual } from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
+import { randomToken } from "../../../supabase/functions/_bulwark/encryption/random.ts";
 
 const kek = (byte: number) => btoa(String.fromCharCode(...new Uint8Array(32).fill(byte)));
 const ring = () => new KeyRing(`k1:${kek(1)}`);

@@ -6,7 +6,7 @@ import {
 import {
   fromBase64Url,
   toBase64Url,
-} from "../../../supabase/functions/_bulwark/encryption/bytes.ts";
+} from "../../../supabase/functions/_bulwark/foundation/bytes.ts";
 import {
   CachedDataKeys,
   defaultBounds,

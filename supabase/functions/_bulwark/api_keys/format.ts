@@ -1,3 +1,4 @@
+import { utf8 } from "../foundation/bytes.ts";
 import { createHash } from "node:crypto";
 
 /** `<prefix>_<environment>_<32 characters><6 characters of checksum>`. */
@@ -17,7 +18,7 @@ export function isApiKey(text: string): boolean {
 /** CRC-32 (ISO 3309) of ASCII text as six characters of 0-9A-Za-z, the same as in the database. */
 export function checksumOf(text: string): string {
   let crc = 0xffffffff;
-  for (const byte of new TextEncoder().encode(text)) {
+  for (const byte of utf8(text)) {
     crc ^= byte;
     for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
   }

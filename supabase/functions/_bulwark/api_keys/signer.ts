@@ -1,4 +1,4 @@
-import { toBase64Url, utf8 } from "../encryption/bytes.ts";
+import { toBase64Url, utf8 } from "../foundation/bytes.ts";
 
 /** Signs claims as a JSON Web Token (RFC 7519) in compact form. */
 export type SignToken = (claims: Record<string, unknown>) => Promise<string>;

@@ -2,7 +2,8 @@
  * The hashed bytes of the audit log, version 1; integers are big-endian. SQL functions of the
  * migrations write the same bytes independently.
  */
-import { concat, fromBase64, MalformedError } from "./encoding.ts";
+import { concat, utf8 } from "../foundation/bytes.ts";
+import { fromBase64, MalformedError } from "./encoding.ts";
 import type { AuditEntry, AuditGroup, AuditSeal } from "./records.ts";
 
 const encoder = new TextEncoder();
@@ -78,7 +79,7 @@ export function sealBytes(seal: AuditSeal): Uint8Array {
   view.setInt32(0, integer32(seal.timeline, "timeline"));
   writeInteger(view, 4, seal.sealed_at_us, "sealed_at_us");
   if (typeof seal.snapshot !== "string") throw new MalformedError("snapshot is not text");
-  const snapshot = encoder.encode(seal.snapshot);
+  const snapshot = utf8(seal.snapshot);
   view.setUint32(12, snapshot.length);
   return concat(
     head,

@@ -1,5 +1,6 @@
 import { BulwarkError } from "../foundation/errors.ts";
-import { fromBase64, sameBytes, toBase64 } from "./encoding.ts";
+import { sameBytes, toBase64 } from "../foundation/bytes.ts";
+import { fromBase64 } from "./encoding.ts";
 import { readSigningKeys } from "./keys.ts";
 import type { CheckpointLog, StoredCheckpoint, TreeHead } from "./log.ts";
 import {

@@ -1,4 +1,5 @@
-import { concat, fromBase64, MalformedError, toBase64 } from "./encoding.ts";
+import { concat, toBase64, utf8 } from "../foundation/bytes.ts";
+import { fromBase64, MalformedError } from "./encoding.ts";
 import { isKeyName, type Signer } from "./note.ts";
 
 /** The constant prefix of a PKCS #8 Ed25519 private key (RFC 8410); the seed of 32 bytes follows. */
@@ -42,7 +43,7 @@ export async function readSigningKeys(secret: string, name: string): Promise<Sig
  */
 export async function writerSecret(signer: Signer): Promise<string> {
   const text = `bulwark audit checkpoint writer\n${signer.name}\n`;
-  return toBase64(await signer.sign(new TextEncoder().encode(text)));
+  return toBase64(await signer.sign(utf8(text)));
 }
 
 async function readSigningKey(text: string, name: string): Promise<Signer> {

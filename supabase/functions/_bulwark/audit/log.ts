@@ -3,7 +3,7 @@ import { unwrap } from "../foundation/errors.ts";
 import type { ConsistencyProof } from "./records.ts";
 import { writerSecret } from "./keys.ts";
 import type { Signer } from "./note.ts";
-import { toBase64 } from "./encoding.ts";
+import { toBase64 } from "../foundation/bytes.ts";
 
 /** The head of the tree over all seals: its size, and its root in base64. */
 export interface TreeHead {

@@ -2,7 +2,8 @@
  * Merkle trees as in Certificate Transparency: RFC 6962, section 2.1, and the verification of its
  * proofs by RFC 9162, sections 2.1.3.2 and 2.1.4.2. Hashes are SHA-256, 32 bytes.
  */
-import { concat, MalformedError, sameBytes } from "./encoding.ts";
+import { concat, sameBytes } from "../foundation/bytes.ts";
+import { MalformedError } from "./encoding.ts";
 
 /** SHA-256 (FIPS 180-4). */
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {

@@ -3,7 +3,8 @@
  * @see https://c2sp.org/signed-note
  * @see https://c2sp.org/tlog-checkpoint
  */
-import { concat, fromBase64, MalformedError, toBase64, toHex } from "./encoding.ts";
+import { concat, toBase64, toHex, utf8 } from "../foundation/bytes.ts";
+import { fromBase64, MalformedError } from "./encoding.ts";
 import { sha256 } from "./merkle.ts";
 
 /** An Ed25519 public key under the name of the log that it signs for. */
@@ -40,7 +41,6 @@ export class NoteError extends Error {
   }
 }
 
-const encoder = new TextEncoder();
 /** The signature type of the format: Ed25519. */
 const algorithm = 1;
 /** Notes with more signatures are refused before any is verified. */
@@ -54,7 +54,7 @@ const notInNotes = /[\x00-\x09\x0b-\x1f]/;
 
 /** The four bytes that select a key: the beginning of SHA-256(name, newline, type, key). */
 export async function keyHash({ name, publicKey }: VerifierKey): Promise<Uint8Array> {
-  const content = concat(encoder.encode(`${name}\n`), Uint8Array.of(algorithm), publicKey);
+  const content = concat(utf8(`${name}\n`), Uint8Array.of(algorithm), publicKey);
   return (await sha256(content)).subarray(0, 4);
 }
 
@@ -103,7 +103,7 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
     throw new MalformedError("a key's name has no spaces, plus or control characters");
   }
   const lines = await Promise.all(signers.map(async (signer) => {
-    const signature = await signer.sign(encoder.encode(text));
+    const signature = await signer.sign(utf8(text));
     return `— ${signer.name} ${toBase64(concat(await keyHash(signer), signature))}\n`;
   }));
   return `${text}\n${lines.join("")}`;
@@ -138,7 +138,7 @@ export async function openNote(
     if (another) {
       throw new NoteError("ambiguous_key", `two of the keys given have the id ${name}+${hash}`);
     }
-    if (!await verify(key.publicKey, signature, encoder.encode(text))) {
+    if (!await verify(key.publicKey, signature, utf8(text))) {
       throw new NoteError("bad_signature", `the signature of ${name} is not by its key`);
     }
     signedBy.add(key);

@@ -1,6 +1,7 @@
 /** Verification of the proofs of the function `bulwark-audit`, with only the public keys. */
 import { entryBytes, groupBytes, sealBytes, timeText, uuidBytes } from "./bytes.ts";
-import { concat, fromBase64, MalformedError, sameBytes } from "./encoding.ts";
+import { concat, sameBytes, utf8 } from "../foundation/bytes.ts";
+import { fromBase64, MalformedError } from "./encoding.ts";
 import { isConsistent, leafHash, rootOfInclusion, sha256 } from "./merkle.ts";
 import { openCheckpoint, type VerifierKey } from "./note.ts";
 import type {
@@ -28,7 +29,7 @@ export function commitmentOf(entry: AuditEntry): Promise<Uint8Array> {
   if (entry.payload === undefined || entry.salt === undefined) {
     return Promise.resolve(fromBase64(entry.commitment, "commitment", 32));
   }
-  const payload = new TextEncoder().encode(entry.payload);
+  const payload = utf8(entry.payload);
   return sha256(concat(uuidBytes(entry.salt, "salt"), payload));
 }
 

@@ -1,5 +1,5 @@
 import { fetchWithTimeout } from "../foundation/timeout.ts";
-import { concat } from "./encoding.ts";
+import { concat } from "../foundation/bytes.ts";
 
 /** Maximum length of a note in bytes. */
 const longestNote = 8192;

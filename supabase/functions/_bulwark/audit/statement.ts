@@ -4,7 +4,8 @@
  * because the second line is not a number.
  * @see https://c2sp.org/signed-note
  */
-import { fromBase64, toBase64 } from "./encoding.ts";
+import { toBase64 } from "../foundation/bytes.ts";
+import { fromBase64 } from "./encoding.ts";
 import { NoteError, openNote, type Signer, signNote, type VerifierKey } from "./note.ts";
 
 /** Range and totals of an export. */

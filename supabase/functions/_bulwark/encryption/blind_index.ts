@@ -1,4 +1,5 @@
-import { lengthPrefixed, shortId, toBase64Url, utf8 } from "./bytes.ts";
+import { toBase64Url, utf8 } from "../foundation/bytes.ts";
+import { lengthPrefixed, shortId } from "./bytes.ts";
 import type { DataKeys, OpenDataKey } from "./data_keys.ts";
 import { canonicalId, type FieldAddress } from "./format.ts";
 

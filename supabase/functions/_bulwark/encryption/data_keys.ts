@@ -3,7 +3,8 @@
  * requests. The cached keys cannot be exported from WebCrypto.
  */
 import { LRUCache } from "lru-cache";
-import { type Bytes, shortId } from "./bytes.ts";
+import { type Bytes } from "../foundation/bytes.ts";
+import { shortId } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
 import {
@@ -17,7 +18,7 @@ import {
   subkeyInfo,
 } from "./format.ts";
 import type { DataKeyIdentity, KeyRegister, KeyRing } from "./key_ring.ts";
-import { constantTimeEqual } from "./random.ts";
+import { constantTimeEqual } from "../foundation/bytes.ts";
 
 /** A data key as stored. */
 export interface StoredDataKey extends DataKeyIdentity {

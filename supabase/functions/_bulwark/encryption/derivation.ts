@@ -1,4 +1,4 @@
-import type { Bytes } from "./bytes.ts";
+import type { Bytes } from "../foundation/bytes.ts";
 
 /** A key for HKDF only, which cannot be exported. */
 export async function importSecret(secret: Bytes): Promise<CryptoKey> {

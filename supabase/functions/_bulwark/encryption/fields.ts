@@ -1,4 +1,4 @@
-import { type Bytes, fromUtf8, utf8 } from "./bytes.ts";
+import { type Bytes, fromUtf8, utf8 } from "../foundation/bytes.ts";
 import type { DataKeys, MessageSlot } from "./data_keys.ts";
 import { EncryptionError } from "./errors.ts";
 import { type FieldAddress, nonceOf, readEnvelope, writeEnvelope } from "./format.ts";

@@ -9,15 +9,8 @@
  * at base64 boundaries, so messages of one derived key share the same text up to the number.
  */
 import { LRUCache } from "lru-cache";
-import {
-  type Bytes,
-  concat,
-  fromBase64Url,
-  lengthPrefixed,
-  longId,
-  shortId,
-  toBase64Url,
-} from "./bytes.ts";
+import { type Bytes, concat, fromBase64Url, toBase64Url } from "../foundation/bytes.ts";
+import { lengthPrefixed, longId, shortId } from "./bytes.ts";
 import { EncryptionError } from "./errors.ts";
 
 export const version = "bw1";

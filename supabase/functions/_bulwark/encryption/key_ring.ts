@@ -2,10 +2,12 @@
  * The key-encryption keys: function secrets that never leave the function. Each has an id. There
  * are several while one replaces another.
  */
-import { type Bytes, concat, fromBase64Url, lengthPrefixed, toBase64Url, utf8 } from "./bytes.ts";
+import { type Bytes, concat, fromBase64Url, toBase64Url, utf8 } from "../foundation/bytes.ts";
+import { lengthPrefixed } from "./bytes.ts";
 import { deriveCommittingKey, hkdf, importSecret } from "./derivation.ts";
 import { EncryptionError } from "./errors.ts";
-import { constantTimeEqual, derivePasswordKey, passwordRounds } from "./random.ts";
+import { constantTimeEqual } from "../foundation/bytes.ts";
+import { derivePasswordKey, passwordRounds } from "./random.ts";
 
 /** The registered form of a key-encryption key, which detects a mistyped one. */
 export interface RegisteredKey {

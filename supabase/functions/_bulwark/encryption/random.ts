@@ -1,4 +1,4 @@
-import { type Bytes, toBase64Url, utf8 } from "./bytes.ts";
+import { type Bytes, toBase64Url, utf8 } from "../foundation/bytes.ts";
 
 /** OWASP's minimum for PBKDF2 with HMAC-SHA-256 (2023), enforced here. */
 export const passwordRounds = 600_000;
@@ -12,19 +12,6 @@ export function randomToken(bytes = 32): string {
     throw new RangeError("Cannot make token: it takes 16 to 65,536 bytes");
   }
   return toBase64Url(crypto.getRandomValues(new Uint8Array(bytes)));
-}
-
-/**
- * Whether two secrets are equal, in a time that depends only on their lengths. If lengths are
- * secret, compare digests.
- */
-export function constantTimeEqual(a: string | Uint8Array, b: string | Uint8Array): boolean {
-  const one = bytesOf(a);
-  const other = bytesOf(b);
-  if (one.length !== other.length) return false;
-  let difference = 0;
-  for (let index = 0; index < one.length; index++) difference |= one[index]! ^ other[index]!;
-  return difference === 0;
 }
 
 /** Parameters of a key derivation from a password. */
@@ -50,7 +37,12 @@ export async function derivePasswordKey(
   if (salt.length < 16 || !(rounds >= passwordRounds && rounds <= 10_000_000)) {
     throw new RangeError("Cannot derive key: it takes 16 bytes of salt and 600,000 rounds");
   }
-  return await pbkdf2(bytesOf(password), salt, rounds, length);
+  return await pbkdf2(
+    typeof password === "string" ? utf8(password) : password,
+    salt,
+    rounds,
+    length,
+  );
 }
 
 /** PBKDF2 with HMAC-SHA-256, without a minimum. */
@@ -65,8 +57,4 @@ export async function pbkdf2(
   ]);
   const algorithm = { name: "PBKDF2", hash: "SHA-256", salt: salt as Bytes, iterations };
   return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, length * 8));
-}
-
-function bytesOf(value: string | Uint8Array): Uint8Array {
-  return typeof value === "string" ? utf8(value) : value;
 }

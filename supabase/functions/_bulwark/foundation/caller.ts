@@ -1,4 +1,5 @@
 import type { UnverifiedClaims } from "../cache/cached_permissions.ts";
+import { fromBase64Url, fromUtf8 } from "./bytes.ts";
 import { type DataClient, openClient } from "./clients.ts";
 import { tokenOf } from "./credentials.ts";
 import type { Env } from "./env.ts";
@@ -59,8 +60,8 @@ export async function requirePerson(client: CallerClient): Promise<void> {
 /** The claims `sub` and `session_id` of a token, without verifying it. */
 function readClaims(token: string): UnverifiedClaims | null {
   try {
-    const payload = token.split(".")[1] ?? "";
-    const { sub, session_id } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
+    const payload = fromBase64Url(token.split(".")[1] ?? "");
+    const { sub, session_id } = JSON.parse(fromUtf8(payload ?? new Uint8Array()));
     return isId(sub) ? { subject: sub, session: isId(session_id) ? session_id : null } : null;
   } catch {
     return null;

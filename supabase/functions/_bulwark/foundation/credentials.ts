@@ -2,7 +2,8 @@
  * Reads the credentials of a request, in one place, so that the caller that is limited is the one that
  * is served. Nothing here is verified.
  */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash } from "node:crypto";
+import { constantTimeEqual } from "./bytes.ts";
 
 /** Less than this can be guessed. */
 const minimumLength = 32;
@@ -32,9 +33,9 @@ export function tokenOf(request: Request): string | null {
  */
 export function carriesSecret(request: Request, secrets: readonly (string | null)[]): boolean {
   const given = bearerOf(request) ?? "";
-  const digest = (text: string) => createHash("sha256").update(text).digest();
+  const digest = (text: string) => createHash("sha256").update(text).digest("hex");
   const found = secrets.map((secret) =>
-    timingSafeEqual(digest(given), digest(secret ?? "")) && secret !== null &&
+    constantTimeEqual(digest(given), digest(secret ?? "")) && secret !== null &&
     secret.length >= minimumLength
   );
   return found.includes(true);

@@ -1,3 +1,5 @@
+import { toHex, utf8 } from "../foundation/bytes.ts";
+
 /** Crockford's base32: no letter that is taken for another or for a digit. */
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const groups = 6;
@@ -20,11 +22,9 @@ export function makeBackupCodes(): string[] {
  * @param code as readBackupCode returns it
  */
 export async function hashBackupCode(pepper: string, code: string): Promise<string> {
-  const bytes = new TextEncoder();
   const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const key = await crypto.subtle.importKey("raw", bytes.encode(pepper), algorithm, false, [
+  const key = await crypto.subtle.importKey("raw", utf8(pepper), algorithm, false, [
     "sign",
   ]);
-  const hash = new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes.encode(code)));
-  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return toHex(new Uint8Array(await crypto.subtle.sign("HMAC", key, utf8(code))));
 }

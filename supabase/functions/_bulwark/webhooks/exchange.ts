@@ -1,4 +1,5 @@
 /** One HTTP/1.1 request and the needed part of its answer (RFC 9112). */
+import { utf8 } from "../foundation/bytes.ts";
 import { Buffer } from "node:buffer";
 import { withTimeout } from "../foundation/timeout.ts";
 import type { Connection } from "./connection.ts";
@@ -52,7 +53,7 @@ export function writeRequest(url: URL, headers: Record<string, string>, body: st
     }
     head += `${name}: ${value}\r\n`;
   }
-  return new TextEncoder().encode(`${head}\r\n${body}`);
+  return utf8(`${head}\r\n${body}`);
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Addresses and secrets of endpoints, encrypted for the row they are in. */
+import { toBase64 } from "../foundation/bytes.ts";
 import { type DataKeys, decryptField, encryptField, type FieldAddress } from "../encryption/mod.ts";
 import { type OpenEndpoint, openUrl } from "./attempt.ts";
 import type { AddressPolicy, Destination } from "./destination.ts";
@@ -15,7 +16,7 @@ const place = (table: string, primaryKey: string, organizationId: string | null)
 
 /** A new signing secret (Standard Webhooks): `whsec_` and 32 random bytes in base64. */
 export function newSecret(): string {
-  return `whsec_${btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32))))}`;
+  return `whsec_${toBase64(crypto.getRandomValues(new Uint8Array(32)))}`;
 }
 
 /** Encrypts the destination of an endpoint. Throws like encryptField. */

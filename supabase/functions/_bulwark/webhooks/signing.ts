@@ -1,6 +1,7 @@
 /**
  * Signs messages as in Standard Webhooks (https://www.standardwebhooks.com, symmetric signatures).
  */
+import { fromBase64 } from "../foundation/bytes.ts";
 import { createHmac } from "node:crypto";
 
 /** Signs with one secret. */
@@ -15,8 +16,8 @@ export interface Signer {
  * @throws Error for an empty secret
  */
 export function openSigner(secret: string): Signer {
-  const key = Uint8Array.from(atob(secret.replace(/^whsec_/, "")), (c) => c.charCodeAt(0));
-  if (key.length === 0) throw new Error("Cannot sign: the secret is empty");
+  const key = fromBase64(secret.replace(/^whsec_/, ""));
+  if (!key?.length) throw new Error("Cannot sign: the secret is empty");
   return {
     sign(id, at, body) {
       const signed = `${id}.${Math.floor(at.getTime() / 1000)}.${body}`;

@@ -135,7 +135,10 @@ export function openRedis(env: RedisEnv, options: RedisOptions = {}): RedisClien
 const shared = new Map<string, RedisClient | null>();
 
 /** The isolate's shared client of a Redis: all users share its breaker. */
-export function sharedRedis(env: RedisEnv, timeoutMs: number = defaultTimeoutMs): RedisClient | null {
+export function sharedRedis(
+  env: RedisEnv,
+  timeoutMs: number = defaultTimeoutMs,
+): RedisClient | null {
   const { redisUrl, upstashUrl, upstashToken } = env;
   const name = JSON.stringify(
     redisUrl ? [redisUrl, timeoutMs] : [upstashUrl, upstashToken, timeoutMs],
