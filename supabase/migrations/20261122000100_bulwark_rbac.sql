@@ -1245,11 +1245,10 @@ create policy "Users read their own grants, members those of all"
     or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
--- Guards: what a function asks before it does anything, and what raises where the answer is no.
--- Protects against acting on a right that was just taken away, and against probing other people's
--- rights: an organization or a person that does not exist and one that is closed are one answer.
--- SECURITY DEFINER, each because clients may not read the grants it decides from:
---   require_permission, can_see_user, all of bulwark_private.
+-- Checks: functions call them first; they raise if the caller lacks the right.
+-- Protects against acting on a right that was just revoked, and against probing other people's
+-- rights: a missing and a forbidden organization or person get the same answer.
+-- SECURITY DEFINER: require_permission, can_see_user, because clients may not read the grants.
 
 create function bulwark.require_permission(permission text, organization_id uuid)
   returns void
@@ -1278,10 +1277,10 @@ begin
 end;
 $$;
 comment on function bulwark.require_permission(text, uuid) is
-  'Guard for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
-   organization (null: system-wide), and MFA_REQUIRED where it does but the organization requires
-   MFA and the session is not verified. The service role passes. An organization that does not exist
-   and one that is closed to the caller are the same answer.';
+  'Check for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
+   organization (null: system-wide), and MFA_REQUIRED if they hold it but the organization requires
+   MFA and the session is not verified. The service role passes. A missing organization and one that
+   is closed to the caller get the same answer.';
 
 create function bulwark_private.require_permission_to_change(permission text, organization_id uuid)
   returns void
@@ -1300,8 +1299,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_permission_to_change(text, uuid) is
-  'Guard for whatever changes rights: bulwark.require_permission, decided behind every other change
-   of rights there, so that nobody acts on what was just taken from them.';
+  'bulwark.require_permission for functions that change rights: decided again behind the lock, after
+   every concurrent change of rights there. So nobody acts on a right that was just revoked.';
 
 create function bulwark_private.require_permission_to_act(permission text, organization_id uuid)
   returns void
@@ -1317,8 +1316,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_permission_to_act(text, uuid) is
-  'Guard for whatever writes and changes no rights: bulwark.require_permission, and until commit
-   nobody takes the right away. It waits for changes of rights that are under way.';
+  'bulwark.require_permission for functions that write but change no rights: nobody revokes the
+   right until commit. It waits for concurrent changes of rights.';
 
 create function bulwark_private.can_see_user(
   user_id uuid,
@@ -1334,7 +1333,7 @@ as $$
   select bulwark_private.caller_is_service()
     or (can_see_user.user_id = bulwark.current_person() and current_setting('role') <> 'api_key')
     or (can_see_user.organization_id is null and bulwark.is_super_admin())
-    -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
+    -- Through session_permits for a super_admin too: the organization may require MFA.
     or (
       bulwark_private.session_permits(
         bulwark.current_person(), 'user:read', can_see_user.organization_id
@@ -1353,9 +1352,9 @@ as $$
     );
 $$;
 comment on function bulwark_private.can_see_user(uuid, uuid, boolean) is
-  'Whether the caller may learn about a user''s rights in an organization: oneself, fellow members
-   with user:read, a super_admin, the service role. With former also of whom the organization still
-   has a grant outside its time: about that grant alone.';
+  'Whether the caller may see a user''s rights in an organization: their own, those of fellow
+   members with user:read, all as super_admin or service role. With former also those of users whose
+   grant there has expired or not begun.';
 
 create function bulwark_private.require_visible_user(
   user_id uuid,
@@ -1380,8 +1379,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_visible_user(uuid, uuid, boolean) is
-  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all, and what
-   bulwark_private.require_user raises.';
+  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for a missing user, and the errors of
+   bulwark_private.require_user.';
 
 -- Questions: what a client asks about its own permissions, and about those of people it can see.
 -- Protects against probing other people's rights: a stranger and nobody at all are one answer.
@@ -1823,8 +1822,8 @@ comment on function bulwark.delete_organization(uuid, text) is
    RBAC_UNKNOWN_ORGANIZATION.';
 
 -- Grants: giving a role to a member and taking it back.
--- Protects against everybody who would give more than they have: a higher role, a permission they
--- do not hold, or a longer time than their own.
+-- Protects against giving more than one has: a higher role, a permission that the giver does not
+-- hold, or a longer time than the giver's own.
 -- SECURITY DEFINER: grant_role, revoke_role, because clients may not write grants.
 
 create function bulwark_private.find_role(name text, organization_id uuid)
@@ -1840,7 +1839,7 @@ begin
     raise exception 'Cannot find role: the role is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
-  -- A system role that a later version brings comes before an older one of the same name.
+  -- A later version may add a system role whose name an organization uses: the system role wins.
   select * into v_role
   from bulwark.roles r
   where r.name = find_role.name
@@ -1858,9 +1857,9 @@ $$;
 comment on function bulwark_private.find_role(text, uuid) is
   'A system role or a role of that organization, by name. Raises RBAC_UNKNOWN_ROLE.';
 
--- Rank has three parts: level, permissions, and time. Who holds a role until Friday gives nothing
--- that lasts until Saturday.
-create function bulwark_private.grant_obstacle(
+-- Rank has three parts: level, permissions, and time. A role held until Friday cannot be granted
+-- until Saturday.
+create function bulwark_private.grant_refusal(
   granter uuid,
   role_id uuid,
   organization_id uuid,
@@ -1875,7 +1874,7 @@ declare
   v_until constant timestamptz := coalesce(held_until, 'infinity');
   v_grants_until timestamptz;
   v_level constant smallint := (
-    select r.level from bulwark.roles r where r.id = grant_obstacle.role_id
+    select r.level from bulwark.roles r where r.id = grant_refusal.role_id
   );
   v_own_level smallint;
   v_own_lasting_level smallint;
@@ -1886,7 +1885,7 @@ begin
   from bulwark_private.held_permissions h
   where h.user_id = granter
     and h.permission = 'role:grant'
-    and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere);
+    and (h.organization_id is not distinct from grant_refusal.organization_id or h.everywhere);
   if v_grants_until is null then
     return 'RBAC_PERMISSION_DENIED';
   end if;
@@ -1897,7 +1896,7 @@ begin
   join bulwark.roles r on r.id = g.role_id
   where g.user_id = granter
     and (
-      g.organization_id is not distinct from grant_obstacle.organization_id
+      g.organization_id is not distinct from grant_refusal.organization_id
       or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
     );
   select bool_or(held.until is null), min(held.until) into v_missing, v_shortest
@@ -1907,9 +1906,9 @@ begin
     from bulwark_private.held_permissions h
     where h.user_id = granter
       and h.permission = e.permission
-      and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere)
+      and (h.organization_id is not distinct from grant_refusal.organization_id or h.everywhere)
   ) as held on true
-  where e.role_id = grant_obstacle.role_id;
+  where e.role_id = grant_refusal.role_id;
 
   if v_missing or v_own_level < v_level or (
     role_id = bulwark_private.super_admin_role() and not exists (
@@ -1927,30 +1926,30 @@ begin
   return null;
 end;
 $$;
-comment on function bulwark_private.grant_obstacle(uuid, uuid, uuid, timestamptz) is
-  'Why a user may not give (or, with held_until now(), take) a role in an organization: an error
-   code, or null where nothing stands in the way.';
+comment on function bulwark_private.grant_refusal(uuid, uuid, uuid, timestamptz) is
+  'The error code that says why a user may not give (or, with held_until now(), take) a role in an
+   organization; null if they may.';
 
-create function bulwark_private.require_no_obstacle(obstacle text, action text)
+create function bulwark_private.raise_grant_refusal(refusal text, action text)
   returns void
   language plpgsql
   immutable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if obstacle is not null then
-    raise exception 'Cannot %: %', action, case obstacle
+  if refusal is not null then
+    raise exception 'Cannot %: %', action, case refusal
         when 'RBAC_PERMISSION_DENIED' then 'permission role:grant is missing'
         when 'RBAC_ROLE_OUTRANKS_GRANTER' then 'it outranks your own'
         else 'it would last longer than your own'
       end
-      using errcode = 'insufficient_privilege', detail = obstacle,
+      using errcode = 'insufficient_privilege', detail = refusal,
             hint = 'Ask someone with a higher role';
   end if;
 end;
 $$;
-comment on function bulwark_private.require_no_obstacle(text, text) is
-  'Raises the error that bulwark_private.grant_obstacle named, if it named one.';
+comment on function bulwark_private.raise_grant_refusal(text, text) is
+  'Raises the error that bulwark_private.grant_refusal returned; null raises nothing.';
 
 create function bulwark.grant_role(
   user_id uuid,
@@ -1984,7 +1983,7 @@ begin
   if not bulwark_private.caller_is_service() then
     v_caller := bulwark_private.require_user();
     perform bulwark_private.require_permission_to_change('role:grant', organization_id);
-    -- Nobody is made a member unasked, and whose time is over is no member any more.
+    -- Only an invitation makes somebody a member. An expired grant is no membership.
     if organization_id is not null and not bulwark.is_super_admin() and not exists (
       select from bulwark_private.unexpired_grants g
       where g.user_id = grant_role.user_id and g.organization_id = grant_role.organization_id
@@ -2003,8 +2002,8 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
   if not bulwark_private.caller_is_service() then
-    perform bulwark_private.require_no_obstacle(
-      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, expires_at), 'grant role'
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, expires_at), 'grant role'
     );
   end if;
   perform bulwark_private.require_existing_user(user_id);
@@ -2033,8 +2032,8 @@ end;
 $$;
 comment on function bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz) is
   'Grants a role to a member (role:grant), from starts_at (null: now) until expires_at (null: no
-   end); granting it again replaces the window. Nobody grants what outranks them, what they do not
-   hold, or for longer than they hold it. Errors: RBAC_PERMISSION_DENIED, RBAC_NOT_A_MEMBER,
+   end); granting it again replaces the window. The role must not outrank the granter, hold what the
+   granter lacks, or last longer. Errors: RBAC_PERMISSION_DENIED, RBAC_NOT_A_MEMBER,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
    RBAC_GRANT_OUTLIVES_GRANTER, RBAC_INVALID_EXPIRY, RBAC_NULL_ARGUMENT, RBAC_LAST_ADMINISTRATOR;
    to the service role and super_admin also RBAC_UNKNOWN_USER, RBAC_UNKNOWN_ORGANIZATION.';
@@ -2060,11 +2059,11 @@ begin
   elsif user_id is distinct from bulwark_private.require_user() then
     perform bulwark_private.require_permission_to_change('role:grant', organization_id);
     v_role := bulwark_private.find_role(role, organization_id);
-    perform bulwark_private.require_no_obstacle(
-      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, now()), 'revoke role'
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, now()), 'revoke role'
     );
   else
-    -- One's own role can always be laid down; a role of a foreign organization is not found.
+    -- Anybody may give up their own role. A role of a foreign organization is not found.
     select r.* into v_role
     from bulwark.roles r
     join bulwark.user_roles g on g.role_id = r.id
@@ -2087,7 +2086,7 @@ begin
 end;
 $$;
 comment on function bulwark.revoke_role(uuid, text, uuid) is
-  'Takes a role from a user, effective on the next request: one''s own always, another''s with
+  'Revokes a role, effective on the next request: one''s own always, another user''s with
    role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_LAST_ADMINISTRATOR,
    RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE, RBAC_NULL_ARGUMENT.';
 
@@ -2573,8 +2572,8 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
   if not bulwark_private.caller_is_service() then
-    perform bulwark_private.require_no_obstacle(
-      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, null), 'invite member'
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, null), 'invite member'
     );
   end if;
 
@@ -2652,7 +2651,7 @@ begin
         not bulwark_private.user_permits(
           v_invitation.invited_by, 'user:create', v_invitation.organization_id
         )
-        or bulwark_private.grant_obstacle(
+        or bulwark_private.grant_refusal(
           v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
         ) is not null
       )
@@ -3098,8 +3097,8 @@ revoke all on function
   bulwark.update_organization(organization_id uuid, name text, slug text),
   bulwark.delete_organization(organization_id uuid, confirm_slug text),
   bulwark_private.find_role(name text, organization_id uuid),
-  bulwark_private.grant_obstacle(granter uuid, role_id uuid, organization_id uuid, held_until timestamptz),
-  bulwark_private.require_no_obstacle(obstacle text, action text),
+  bulwark_private.grant_refusal(granter uuid, role_id uuid, organization_id uuid, held_until timestamptz),
+  bulwark_private.raise_grant_refusal(refusal text, action text),
   bulwark.grant_role(user_id uuid, role text, organization_id uuid, starts_at timestamptz, expires_at timestamptz),
   bulwark.revoke_role(user_id uuid, role text, organization_id uuid),
   bulwark_private.lasting_permissions(user_id uuid, organization_id uuid),

@@ -1274,11 +1274,11 @@ create policy "Members read what their organizations ask of second factors"
     or organization_id is null
   );
 
--- MFA resets: somebody lost the device and the backup codes; whose consent it needs to start over.
--- Protects against the way around every second factor, which is asking somebody to take it off. A
--- factor belongs to the account and so guards all its organizations: each that requires MFA has to
--- consent, by somebody who may reset members there and whom the member does not outrank, and where
--- its policy asks for it by two people. Nobody resets himself.
+-- MFA resets: a user lost the device and the backup codes. This file decides who must consent.
+-- Protects against persuading one administrator to remove a factor. A factor belongs to the account
+-- and protects all its organizations, so each one that requires MFA has to consent. The consent
+-- comes from somebody who may reset members there and whom the member does not outrank; from two
+-- people, if the policy says so. Nobody resets their own account.
 -- SECURITY DEFINER: mfa_resets_to_decide, because no role of the API reads others' grants.
 
 create table bulwark.mfa_resets (
@@ -1295,9 +1295,9 @@ create table bulwark.mfa_resets (
   constraint mfa_resets_ends_once check (completed_at is null or cancelled_at is null)
 );
 comment on table bulwark.mfa_resets is
-  'Requests to take the second factors from an account, read by the account and by who may reset
-   members of the organization. Open while neither completed nor cancelled, for a day.';
--- One an organization, so that none keeps another from helping.
+  'Requests to remove the second factors of an account. Read by the account and by those who may
+   reset members of the organization. Open for a day, until completed or cancelled.';
+-- One an organization, so that no organization blocks another's request.
 create unique index mfa_resets_open_idx on bulwark.mfa_resets (user_id, organization_id)
   nulls not distinct where completed_at is null and cancelled_at is null;
 create index mfa_resets_user_id_idx on bulwark.mfa_resets (user_id, requested_at);
@@ -1323,7 +1323,7 @@ create index mfa_reset_consents_user_id_idx on bulwark_private.mfa_reset_consent
 alter table bulwark.mfa_resets enable row level security;
 alter table bulwark_private.mfa_reset_consents enable row level security;
 
-create function bulwark_private.mfa_reset_obstacle(person uuid, user_id uuid, organization_id uuid)
+create function bulwark_private.mfa_reset_refusal(person uuid, user_id uuid, organization_id uuid)
   returns text
   language plpgsql
   stable
@@ -1338,32 +1338,32 @@ begin
   end if;
   if organization_id is not null and not exists (
     select from bulwark_private.unexpired_grants g
-    where g.user_id = mfa_reset_obstacle.user_id
-      and g.organization_id = mfa_reset_obstacle.organization_id
+    where g.user_id = mfa_reset_refusal.user_id
+      and g.organization_id = mfa_reset_refusal.organization_id
   ) then
     return 'RBAC_NOT_A_MEMBER';
   end if;
-  -- Whoever acts for the whole installation is reset by their like only.
+  -- A user with a system-wide role is reset only by somebody with mfa:reset system-wide.
   if exists (
       select from bulwark_private.active_grants g
-      where g.user_id = mfa_reset_obstacle.user_id and g.organization_id is null
+      where g.user_id = mfa_reset_refusal.user_id and g.organization_id is null
     ) and not bulwark_private.user_permits(person, 'mfa:reset', null) then
     return 'MFA_USER_OUTRANKS';
   end if;
-  -- Rank is level and permissions, as for grants: a reset is a way to somebody's rights.
+  -- Rank is level and permissions, as for grants: a reset can give access to the user's rights.
   if exists (
     select from bulwark_private.held_permissions h
-    where h.user_id = mfa_reset_obstacle.user_id
-      and h.organization_id is not distinct from mfa_reset_obstacle.organization_id
-      and not bulwark_private.user_permits(person, h.permission, mfa_reset_obstacle.organization_id)
+    where h.user_id = mfa_reset_refusal.user_id
+      and h.organization_id is not distinct from mfa_reset_refusal.organization_id
+      and not bulwark_private.user_permits(person, h.permission, mfa_reset_refusal.organization_id)
   ) or (
-    select coalesce(max(r.level) filter (where g.user_id = mfa_reset_obstacle.user_id), 0)
+    select coalesce(max(r.level) filter (where g.user_id = mfa_reset_refusal.user_id), 0)
       > coalesce(max(r.level) filter (where g.user_id = person), 0)
     from bulwark_private.active_grants g
     join bulwark.roles r on r.id = g.role_id
-    where g.user_id in (person, mfa_reset_obstacle.user_id)
+    where g.user_id in (person, mfa_reset_refusal.user_id)
       and (
-        g.organization_id is not distinct from mfa_reset_obstacle.organization_id
+        g.organization_id is not distinct from mfa_reset_refusal.organization_id
         or g.organization_id is null and g.role_id = bulwark_private.super_admin_role()
       )
   ) then
@@ -1372,31 +1372,31 @@ begin
   return null;
 end;
 $$;
-comment on function bulwark_private.mfa_reset_obstacle(uuid, uuid, uuid) is
-  'Why a person may not consent for an organization to the reset of a user: an error code, or
-   null.';
+comment on function bulwark_private.mfa_reset_refusal(uuid, uuid, uuid) is
+  'The error code that says why a person may not consent, for an organization, to the reset of a
+   user; null if they may.';
 
-create function bulwark_private.require_no_mfa_obstacle(obstacle text)
+create function bulwark_private.raise_mfa_reset_refusal(refusal text)
   returns void
   language plpgsql
   immutable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if obstacle is not null then
-    raise exception 'Cannot reset factors: %', case obstacle
+  if refusal is not null then
+    raise exception 'Cannot reset factors: %', case refusal
         when 'RBAC_PERMISSION_DENIED' then 'permission mfa:reset is missing'
         when 'MFA_OWN_RESET' then 'they are your own'
         when 'RBAC_NOT_A_MEMBER' then 'the user is not a member of the organization'
         else 'the user outranks you'
       end
-      using errcode = 'insufficient_privilege', detail = obstacle,
+      using errcode = 'insufficient_privilege', detail = refusal,
             hint = 'Ask another administrator';
   end if;
 end;
 $$;
-comment on function bulwark_private.require_no_mfa_obstacle(text) is
-  'Raises the error that bulwark_private.mfa_reset_obstacle named, if it named one.';
+comment on function bulwark_private.raise_mfa_reset_refusal(text) is
+  'Raises the error that bulwark_private.mfa_reset_refusal returned; null raises nothing.';
 
 create function bulwark_private.mfa_reset_needs_approval(organization_id uuid)
   returns boolean
@@ -1413,7 +1413,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.mfa_reset_needs_approval(uuid) is
-  'Whether an organization lets two people together reset a member, and nobody alone.';
+  'Whether an organization requires two people to reset a member.';
 
 create function bulwark_private.mfa_reset_organizations(user_id uuid, organization_id uuid)
   returns setof uuid
@@ -1427,7 +1427,7 @@ as $$
     select mfa_reset_organizations.organization_id
     union
     select p.organization_id
-    -- A grant that waits counts too: once it begins, the factor guards that organization as well.
+    -- A grant that has not begun counts too: the factor will protect that organization as well.
     from bulwark_private.unexpired_grants g
     join bulwark.mfa_policies p on p.organization_id = g.organization_id
     where g.user_id = mfa_reset_organizations.user_id
@@ -1438,8 +1438,8 @@ as $$
   order by o.id nulls first;
 $$;
 comment on function bulwark_private.mfa_reset_organizations(uuid, uuid) is
-  'The organizations whose consent it needs to reset a user, in the order of ids: the one where it
-   is requested, and every one of the user''s that requires MFA or asks for two people.';
+  'The organizations that must consent to reset a user, ordered by id: the one where it is
+   requested, and every one of the user''s that requires MFA or asks for two people.';
 
 create function bulwark_private.mfa_resets_to_decide()
   returns setof uuid
@@ -1466,7 +1466,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.mfa_resets_to_decide() is
-  'Open resets that wait for consent which the caller may give.';
+  'The ids of open resets to which the caller may consent.';
 
 create policy "Users read resets of their own, members those they may decide"
   on bulwark.mfa_resets for select to authenticated
@@ -1482,10 +1482,10 @@ select bulwark.enable_audit(
   'bulwark_private.mfa_reset_consents', organization_column => 'organization_id'
 );
 
--- MFA resetting: asking for a reset, consenting to it, calling it off; and what it takes away.
--- Protects against a request that passes for its own consent: nobody approves his own, whoever
--- consents has verified a second factor just now, and consents are worth what their givers are when
--- the last one comes.
+-- MFA resetting: requesting a reset, approving it, cancelling it, and carrying it out.
+-- Protects against a request that counts as its own consent: nobody approves their own request, and
+-- approving needs a fresh second factor. A consent counts only if its giver still has the right
+-- when the last consent comes.
 -- SECURITY DEFINER: request_mfa_reset, approve_mfa_reset and cancel_mfa_reset, because no role of
 --   the API writes resets and factors.
 
@@ -1495,7 +1495,7 @@ insert into bulwark.security_event_types (name, severity, description) values
 
 insert into bulwark.settings (name, value, description) values
   ('mfa.resets_per_day', '10',
-    'How often people ask for a reset of one account in one organization');
+    'How many resets of one account may be requested in one organization within a day');
 
 create function bulwark_private.complete_mfa_reset(reset bulwark.mfa_resets, person uuid)
   returns boolean
@@ -1508,9 +1508,9 @@ begin
     insert into bulwark_private.mfa_reset_consents (reset_id, organization_id, user_id)
     select reset.id, o, person
     from bulwark_private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
-    where bulwark_private.mfa_reset_obstacle(person, reset.user_id, o) is null
+    where bulwark_private.mfa_reset_refusal(person, reset.user_id, o) is null
     on conflict do nothing;
-    -- Consents are worth what their givers are at this moment.
+    -- A consent counts only while its giver may reset the user.
     if exists (
       select from bulwark_private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
       where (
@@ -1518,13 +1518,14 @@ begin
         from bulwark_private.mfa_reset_consents c
         where c.reset_id = reset.id
           and c.organization_id is not distinct from o
-          and bulwark_private.mfa_reset_obstacle(c.user_id, reset.user_id, o) is null
+          and bulwark_private.mfa_reset_refusal(c.user_id, reset.user_id, o) is null
       ) < 1 + bulwark_private.mfa_reset_needs_approval(o)::integer
     ) then
       return false;
     end if;
   end if;
-  -- The account first, as everywhere, so that no attempt of before verifies anything after.
+  -- The account is locked first, as everywhere, so that no earlier attempt verifies a session
+  -- later.
   perform bulwark_private.lock_mfa_account(reset.user_id);
   update bulwark_private.mfa_accounts a
   set failures = '{}', consecutive_failures = 0, locks = 0, locked_until = null,
@@ -1532,7 +1533,7 @@ begin
   where a.user_id = reset.user_id;
   perform bulwark_private.forget_factors(reset.user_id);
   update bulwark.mfa_resets r set completed_at = now() where r.id = reset.id;
-  -- What others asked for is done. One that somebody decides on just now is done by him as well.
+  -- Other open requests are settled by this one. One that is being decided right now is skipped.
   update bulwark.mfa_resets r
   set cancelled_at = now()
   where r.id in (
@@ -1551,9 +1552,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.complete_mfa_reset(bulwark.mfa_resets, uuid) is
-  'Adds the consent of a person (null: the operator, who needs nobody''s) and, when none is missing,
-   takes factors, backup codes, trusted devices and verified sessions from the account and unlocks
-   it. Whether that happened.';
+  'Adds the consent of a person (null: the operator, whose consent is enough). Once all consents are
+   there it removes factors, backup codes, trusted devices and verifications of sessions, unlocks
+   the account and returns true.';
 
 create function bulwark.request_mfa_reset(
   user_id uuid,
@@ -1569,7 +1570,7 @@ create function bulwark.request_mfa_reset(
 as $$
 #variable_conflict use_column
 declare
-  v_obstacle text;
+  v_refusal text;
   v_person uuid := case when not bulwark_private.caller_is_service()
     then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets;
@@ -1593,13 +1594,13 @@ begin
       raise exception 'Cannot reset factors: the user is not a member of the organization'
         using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
     end if;
-    v_obstacle := bulwark_private.mfa_reset_obstacle(
+    v_refusal := bulwark_private.mfa_reset_refusal(
       v_person, request_mfa_reset.user_id, request_mfa_reset.organization_id
     );
-    perform bulwark_private.require_no_mfa_obstacle(v_obstacle);
+    perform bulwark_private.raise_mfa_reset_refusal(v_refusal);
   end if;
   perform bulwark_private.require_existing_user(request_mfa_reset.user_id);
-  -- The operator helps where nobody else can: there is no limit to that.
+  -- The limit does not apply to the operator, who helps if nobody else can.
   perform bulwark_private.lock_count(
     'mfa_resets', concat_ws('/', request_mfa_reset.user_id, request_mfa_reset.organization_id)
   );
@@ -1610,7 +1611,7 @@ begin
       and r.organization_id is not distinct from request_mfa_reset.organization_id
       and r.requested_at > now() - interval '1 day'
   ) then
-    raise exception 'Cannot reset factors: that was asked for too often within a day'
+    raise exception 'Cannot reset factors: it was requested too often within a day'
       using errcode = 'PT429', detail = 'MFA_TOO_MANY_RESETS',
             hint = 'Wait, or ask the operator';
   end if;
@@ -1619,7 +1620,7 @@ begin
   where r.user_id = request_mfa_reset.user_id
     and r.completed_at is null
     and r.cancelled_at is null
-    -- The operator needs nobody's consent, so nobody's request stands in the way.
+    -- A reset by the operator needs no consent, so it settles open requests.
     and (r.expires_at <= now() or v_person is null);
   insert into bulwark.mfa_resets (user_id, organization_id, reason, requested_by)
   values (
@@ -1634,7 +1635,7 @@ begin
       using errcode = 'PT409', detail = 'MFA_RESET_PENDING',
             hint = 'Approve that request with approve_mfa_reset, or cancel it';
   end if;
-  -- To everybody whose consent it waits for.
+  -- One for each organization that must consent.
   perform bulwark.raise_security_event(
     'mfa_reset_requested', o, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
   )
@@ -1647,8 +1648,8 @@ begin
 end;
 $$;
 comment on function bulwark.request_mfa_reset(uuid, text, uuid) is
-  'Asks to take the second factors from a member (mfa:reset there, and a verification within
-   mfa.step_up_minutes), and does it at once where no further consent is needed. Errors:
+  'Requests to remove the second factors of a member (mfa:reset there, and a verification within
+   mfa.step_up_minutes), and does it at once if no further consent is needed. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_OWN_RESET,
    MFA_USER_OUTRANKS, MFA_RESET_PENDING, MFA_TOO_MANY_RESETS, MFA_INVALID_REASON,
    RBAC_NOT_A_MEMBER, RBAC_UNKNOWN_USER.';
@@ -1669,7 +1670,7 @@ begin
     and r.completed_at is null
     and r.cancelled_at is null
     and r.expires_at > now();
-  -- Who may not see it gets the same answer as when there is none.
+  -- A missing reset and one that the caller may not see get the same answer.
   if not found or (
     bulwark_private.caller_is_service()
     or v_reset.user_id = bulwark.current_person()
@@ -1687,7 +1688,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.find_mfa_reset(uuid) is
-  'An open reset that the caller has a say in right now. Raises MFA_UNKNOWN_RESET.';
+  'An open reset that the caller may decide. Raises MFA_UNKNOWN_RESET.';
 
 create function bulwark_private.take_mfa_reset(reset_id uuid)
   returns bulwark.mfa_resets
@@ -1706,7 +1707,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_mfa_reset(uuid) is
-  'bulwark_private.find_mfa_reset, locked together with the rights of every organization
+  'bulwark_private.find_mfa_reset, with a lock on the reset and on the rights of every organization
    concerned.';
 
 create function bulwark.approve_mfa_reset(reset_id uuid)
@@ -1717,7 +1718,7 @@ create function bulwark.approve_mfa_reset(reset_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_obstacles text[];
+  v_refusals text[];
   v_person uuid := case when not bulwark_private.caller_is_service()
     then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
@@ -1729,14 +1730,14 @@ begin
         using errcode = 'insufficient_privilege', detail = 'MFA_OWN_REQUEST',
               hint = 'Ask another administrator';
     end if;
-    v_obstacles := array(
-      select bulwark_private.mfa_reset_obstacle(v_person, v_reset.user_id, o)
+    v_refusals := array(
+      select bulwark_private.mfa_reset_refusal(v_person, v_reset.user_id, o)
       from bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
     );
-    if array_position(v_obstacles, null) is null then
-      perform bulwark_private.require_no_mfa_obstacle(
+    if array_position(v_refusals, null) is null then
+      perform bulwark_private.raise_mfa_reset_refusal(
         coalesce(
-          (select o from unnest(v_obstacles) as o where o <> 'RBAC_PERMISSION_DENIED' limit 1),
+          (select o from unnest(v_refusals) as o where o <> 'RBAC_PERMISSION_DENIED' limit 1),
           'RBAC_PERMISSION_DENIED'
         )
       );
@@ -1747,7 +1748,7 @@ end;
 $$;
 comment on function bulwark.approve_mfa_reset(uuid) is
   'Consents to a reset that somebody else requested, for every organization concerned in which the
-   caller may reset the user; true when no consent is missing any more and it is done. Errors:
+   caller may reset the user. True once all consents are there and the reset is done. Errors:
    MFA_UNKNOWN_RESET, MFA_OWN_REQUEST, MFA_OWN_RESET, MFA_USER_OUTRANKS, RBAC_NOT_A_MEMBER,
    RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
 
@@ -1761,7 +1762,7 @@ as $$
 declare
   v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
 begin
-  -- With a password alone nobody keeps the owner of the account from being let in again.
+  -- Otherwise a thief of the password could cancel the reset that the owner needs.
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.require_step_up();
   end if;
@@ -1769,24 +1770,23 @@ begin
 end;
 $$;
 comment on function bulwark.cancel_mfa_reset(uuid) is
-  'Ends an open reset: by the account itself, which still has its factor, or by who may reset it;
-   either has verified one within mfa.step_up_minutes. Errors: MFA_UNKNOWN_RESET,
+  'Cancels an open reset. The account itself may, and everybody who may reset it; both need a
+   verification within mfa.step_up_minutes. Errors: MFA_UNKNOWN_RESET,
    MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
 
--- MFA guards: step-up for tables of the host application.
--- Protects against the policy that somebody adds later: permissive policies are joined by or, so
--- the gate is restrictive, one for each command; and a check finds every way around that opens
--- afterwards.
--- No function here is SECURITY DEFINER: the tables belong to whoever calls them.
+-- MFA-required tables: step-up for tables of the host application.
+-- Protects against a policy that somebody adds later. Permissive policies are joined by "or", so
+-- these are restrictive, one for each command. A check finds ways around them that open later.
+-- No function here is SECURITY DEFINER: they run as the owner of the tables.
 
-create table bulwark_private.mfa_guards (
+create table bulwark_private.mfa_required_tables (
   relation regclass primary key,
   max_age interval not null,
   created_at timestamptz not null default now()
 );
-comment on table bulwark_private.mfa_guards is
-  'The tables that ask for a fresh second factor, and how fresh.';
-alter table bulwark_private.mfa_guards enable row level security;
+comment on table bulwark_private.mfa_required_tables is
+  'The tables that require a fresh verification of a second factor, and its maximum age.';
+alter table bulwark_private.mfa_required_tables enable row level security;
 
 create function bulwark_private.mfa_condition(max_age interval)
   returns text
@@ -1794,14 +1794,14 @@ create function bulwark_private.mfa_condition(max_age interval)
   immutable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- In seconds: what an interval is written like depends on a setting.
+  -- In seconds: how an interval is written depends on a setting.
   select format(
     '( SELECT bulwark.mfa_verified(make_interval(secs => (%s)::double precision)) AS mfa_verified)',
     extract(epoch from max_age)::bigint
   );
 $$;
 comment on function bulwark_private.mfa_condition(interval) is
-  'The condition of a guard, as Postgres itself writes it, asked once a query.';
+  'The condition of the MFA policies, as Postgres itself writes it. It is evaluated once a query.';
 
 create function bulwark_private.release_mfa(target regclass)
   returns void
@@ -1810,16 +1810,16 @@ create function bulwark_private.release_mfa(target regclass)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from bulwark_private.mfa_guards g where g.relation = target;
+  delete from bulwark_private.mfa_required_tables g where g.relation = target;
   if not found then
-    raise exception 'Cannot release %: it asks for no second factor', target
+    raise exception 'Cannot release %: it requires no second factor', target
       using errcode = 'PT404', detail = 'MFA_NOT_GUARDED';
   end if;
   perform bulwark_private.drop_policies(target, 'bulwark_mfa_');
 end;
 $$;
 comment on function bulwark_private.release_mfa(regclass) is
-  'Takes the guard off a table. Errors: MFA_NOT_GUARDED.';
+  'Drops the MFA policies of a table. Errors: MFA_NOT_GUARDED.';
 
 create function bulwark.require_mfa(target regclass, max_age interval default '10 minutes')
   returns void
@@ -1832,22 +1832,22 @@ declare
   v_condition text;
 begin
   if target is null or max_age is null then
-    raise exception 'Cannot guard table: an argument is null'
+    raise exception 'Cannot require MFA: an argument is null'
       using errcode = 'null_value_not_allowed', detail = 'MFA_NULL_ARGUMENT';
   end if;
   if max_age < interval '1 second' or max_age > interval '30 days' then
-    raise exception 'Cannot guard table: a verification is fresh for 1 second to 30 days'
+    raise exception 'Cannot require MFA: a verification is fresh for 1 second to 30 days'
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_MAX_AGE';
   end if;
   if not exists (
     select from pg_catalog.pg_class c
     where c.oid = target and c.relkind in ('r', 'p') and c.relrowsecurity
   ) then
-    raise exception 'Cannot guard %: it is no table with row-level security', target
+    raise exception 'Cannot require MFA of %: it is no table with row-level security', target
       using errcode = 'wrong_object_type', detail = 'MFA_TABLE_WITHOUT_RLS',
             hint = 'Enable row level security on it, and give it policies of its own';
   end if;
-  if exists (select from bulwark_private.mfa_guards g where g.relation = target) then
+  if exists (select from bulwark_private.mfa_required_tables g where g.relation = target) then
     perform bulwark_private.release_mfa(target);
   end if;
   v_condition := bulwark_private.mfa_condition(max_age);
@@ -1857,14 +1857,15 @@ begin
       v_condition, v_condition
     );
   end loop;
-  insert into bulwark_private.mfa_guards (relation, max_age) values (target, require_mfa.max_age);
+  insert into bulwark_private.mfa_required_tables (relation, max_age)
+  values (target, require_mfa.max_age);
 end;
 $$;
 comment on function bulwark.require_mfa(regclass, interval) is
-  'Guards a table: whoever is signed in reads and writes it only within max_age of having verified a
-   second factor in that session. What its own policies allow is allowed no longer than that; they
-   are still needed. Calling it again replaces max_age. bulwark.mfa_uncovered_tables tells what goes
-   around it. Errors: MFA_TABLE_WITHOUT_RLS, MFA_INVALID_MAX_AGE, MFA_NULL_ARGUMENT.';
+  'Requires MFA of a table: users read and write it only within max_age of verifying a second factor
+   in the same session. The table''s own policies are still needed. Calling it again replaces
+   max_age. bulwark.mfa_uncovered_tables lists the ways around it. Errors: MFA_TABLE_WITHOUT_RLS,
+   MFA_INVALID_MAX_AGE, MFA_NULL_ARGUMENT.';
 
 create function bulwark.mfa_uncovered_tables()
   returns table (relation text, role name, problem text)
@@ -1873,9 +1874,9 @@ create function bulwark.mfa_uncovered_tables()
   rows 1
   set search_path = pg_catalog, pg_temp
 as $$
-  with recursive guarded as (
+  with recursive required as (
     select g.relation as oid, g.max_age, c.relrowsecurity, c.relowner
-    from bulwark_private.mfa_guards g
+    from bulwark_private.mfa_required_tables g
     join pg_catalog.pg_class c on c.oid = g.relation
   ),
   view_sources as (
@@ -1893,7 +1894,7 @@ as $$
     join pg_catalog.pg_class v on v.oid = w.ev_class and v.relkind in ('v', 'm')
     where d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid
   ),
-  -- Whoever is subject to policies; the others need no way around.
+  -- Only roles that are subject to policies.
   roles as (
     select r.oid, r.rolname
     from pg_catalog.pg_roles r
@@ -1903,35 +1904,35 @@ as $$
     values ('select', 'r'::"char", 'select'), ('insert', 'a', 'insert'),
       ('update', 'w', 'update'), ('delete', 'd', 'delete')
   ),
-  -- What reads a guarded table, through however many views. It goes around where the view next to
-  -- the table has its owner's rights, or where somebody's rights filled a materialized one.
+  -- Views that read a required table, at any depth. One goes around the policies if the view next
+  -- to the table runs with its owner's rights, or if a materialized view lies in between.
   views as (
-    select g.oid as guarded, g.relowner, v.oid, v.relowner as view_owner, v.as_owner,
+    select g.oid as relation, g.relowner, v.oid, v.relowner as view_owner, v.as_owner,
       v.as_owner as goes_around
-    from guarded g
+    from required g
     join view_sources v on v.source = g.oid
     union
-    select b.guarded, b.relowner, v.oid, v.relowner, v.as_owner,
+    select b.relation, b.relowner, v.oid, v.relowner, v.as_owner,
       b.goes_around or v.relkind = 'm'
     from views b
     join view_sources v on v.source = b.oid
   ),
-  -- Partitions and children of a guarded table, and what it is one of, over generations.
-  kin (guarded, oid, how) as (
+  -- Partitions, children and parents of a required table, at any depth.
+  kin (relation, oid, how) as (
     select g.oid, i.inhrelid, 'directly in'
-    from guarded g join pg_catalog.pg_inherits i on i.inhparent = g.oid
+    from required g join pg_catalog.pg_inherits i on i.inhparent = g.oid
     union
     select g.oid, i.inhparent, 'through its parent'
-    from guarded g join pg_catalog.pg_inherits i on i.inhrelid = g.oid
+    from required g join pg_catalog.pg_inherits i on i.inhrelid = g.oid
     union
-    select k.guarded, case k.how when 'directly in' then i.inhrelid else i.inhparent end, k.how
+    select k.relation, case k.how when 'directly in' then i.inhrelid else i.inhparent end, k.how
     from kin k
     join pg_catalog.pg_inherits i
       on k.oid = case k.how when 'directly in' then i.inhparent else i.inhrelid end
   ),
   intact as (
     select g.oid, k.command
-    from guarded g
+    from required g
     cross join commands k
     where exists (
       select from bulwark_private.policies_of(g.oid, 'bulwark_mfa_' || k.command) p
@@ -1947,23 +1948,25 @@ as $$
     )
   )
   select g.oid::regclass::text, null::name, 'row level security is off'
-  from guarded g
+  from required g
   where not g.relrowsecurity
   union all
-  select g.oid::regclass::text, 'authenticated', k.command || ': the guard is missing or changed'
-  from guarded g
+  select
+    g.oid::regclass::text, 'authenticated', k.command || ': the MFA policy is missing or changed'
+  from required g
   cross join commands k
   where not exists (select from intact i where i.oid = g.oid and i.command = k.command)
   union all
-  -- A role that is no member of authenticated meets none of the guards.
+  -- The MFA policies do not apply to a role that is no member of authenticated.
   select
-    g.oid::regclass::text, r.rolname, k.command || ': a policy admits the role, no guard stops it'
-  from guarded g
+    g.oid::regclass::text, r.rolname,
+    k.command || ': a policy admits the role, no MFA policy stops it'
+  from required g
   cross join roles r
   cross join commands k
   where r.oid <> g.relowner
     and not pg_has_role(r.oid, 'authenticated', 'usage')
-    -- API keys meet the guards too, and pass none: they have no second factor.
+    -- The MFA policies apply to API keys too, and refuse them: they have no second factor.
     and not pg_has_role(r.oid, 'api_key', 'usage')
     and (
       has_table_privilege(r.oid, g.oid, k.privilege)
@@ -1980,17 +1983,17 @@ as $$
         )
     )
   union all
-  -- No policy is asked when a table is emptied.
-  select g.oid::regclass::text, r.rolname, 'truncate: the role may, and no guard can stop it'
-  from guarded g
+  -- Truncate ignores policies.
+  select g.oid::regclass::text, r.rolname, 'truncate: the role may, and no policy can stop it'
+  from required g
   cross join roles r
   where r.oid <> g.relowner
     and pg_has_role(r.oid, 'authenticated', 'usage')
     and has_table_privilege(r.oid, g.oid, 'truncate')
   union all
-  -- A view reads with the rights of its owner unless it says otherwise.
+  -- A view without security_invoker reads with the rights of its owner.
   select distinct
-    v.guarded::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
+    v.relation::regclass::text, r.rolname, format('through the view %s', v.oid::regclass)
   from views v
   cross join roles r
   where v.goes_around
@@ -2002,15 +2005,15 @@ as $$
       or has_table_privilege(r.oid, v.oid, 'delete')
     )
   union all
-  -- Policies of a parent are not asked when a partition is read directly, nor its own through the
-  -- parent.
+  -- Policies of a parent do not apply to a direct read of its partition, nor those of the partition
+  -- to a read through the parent.
   select distinct g.oid::regclass::text, r.rolname, format('%s %s', k.how, k.oid::regclass)
-  from guarded g
-  join kin k on k.guarded = g.oid
+  from required g
+  join kin k on k.relation = g.oid
   join pg_catalog.pg_class c on c.oid = k.oid
   cross join roles r
   where r.oid <> c.relowner
-    and not exists (select from guarded o where o.oid = k.oid)
+    and not exists (select from required o where o.oid = k.oid)
     and (
       has_any_column_privilege(r.oid, k.oid, 'select, insert, update')
       or has_table_privilege(r.oid, k.oid, 'delete')
@@ -2021,13 +2024,14 @@ as $$
     );
 $$;
 comment on function bulwark.mfa_uncovered_tables() is
-  'What goes around the guards of require_mfa: a guard that was dropped or changed, a role that a
-   policy admits and no guard stops, truncate, a view with its owner''s rights, a partition, a
-   parent. For the tests of the host application: it has to be empty. SECURITY DEFINER functions and
-   foreign keys that cascade are not seen.';
+  'The ways around require_mfa: an MFA policy that was dropped or changed, a role that a policy
+   admits and no MFA policy stops, truncate, a view with its owner''s rights, a partition, a parent.
+   The host application''s tests should assert that it is empty. It does not see SECURITY DEFINER
+   functions and cascading foreign keys.';
 
 select bulwark.enable_audit(
-  'bulwark_private.mfa_guards', event_types => '{config.changed,config.changed,config.changed}'
+  'bulwark_private.mfa_required_tables',
+  event_types => '{config.changed,config.changed,config.changed}'
 );
 
 -- MFA schedule: what was begun and not finished, and what is over, goes by itself.
@@ -2113,7 +2117,7 @@ revoke all on table
   bulwark.mfa_usage_log,
   bulwark.mfa_resets,
   bulwark_private.mfa_reset_consents,
-  bulwark_private.mfa_guards
+  bulwark_private.mfa_required_tables
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.require_session(),
@@ -2147,8 +2151,8 @@ revoke all on function
   bulwark.mfa_status(),
   bulwark.set_mfa_policy(organization_id uuid, required boolean, grace_period interval, reset_needs_approval boolean),
   bulwark.mfa_required(organization_id uuid),
-  bulwark_private.mfa_reset_obstacle(person uuid, user_id uuid, organization_id uuid),
-  bulwark_private.require_no_mfa_obstacle(obstacle text),
+  bulwark_private.mfa_reset_refusal(person uuid, user_id uuid, organization_id uuid),
+  bulwark_private.raise_mfa_reset_refusal(refusal text),
   bulwark_private.mfa_reset_needs_approval(organization_id uuid),
   bulwark_private.mfa_reset_organizations(user_id uuid, organization_id uuid),
   bulwark_private.mfa_resets_to_decide(),

@@ -1705,7 +1705,7 @@ as $$
     ) as e (oid, command)
   )
   select g.relation
-  from bulwark_private.mfa_guards g
+  from bulwark_private.mfa_required_tables g
   where g.relation in (select a.oid from above a union all select b.oid from below b)
   order by g.relation::text collate "C";
 $$;
@@ -2081,7 +2081,7 @@ as $$
     ) o
     -- An MFA requirement added later applies to keys too and closes the table, so it is no problem.
     where o.code <> 'API_KEY_TABLE_NEEDS_MFA'
-      or not exists (select from bulwark_private.mfa_guards g where g.relation = a.relation)
+      or not exists (select from bulwark_private.mfa_required_tables g where g.relation = a.relation)
     union all
     select 'its policies or privileges have changed: admit API keys again'
     where bulwark_private.api_key_derivation(a.relation, a.options) is distinct from a.derived

@@ -1,6 +1,6 @@
 -- Grants: giving a role to a member and taking it back.
--- Protects against everybody who would give more than they have: a higher role, a permission they
--- do not hold, or a longer time than their own.
+-- Protects against giving more than one has: a higher role, a permission that the giver does not
+-- hold, or a longer time than the giver's own.
 -- SECURITY DEFINER: grant_role, revoke_role, because clients may not write grants.
 
 create function bulwark_private.find_role(name text, organization_id uuid)
@@ -16,7 +16,7 @@ begin
     raise exception 'Cannot find role: the role is null'
       using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
   end if;
-  -- A system role that a later version brings comes before an older one of the same name.
+  -- A later version may add a system role whose name an organization uses: the system role wins.
   select * into v_role
   from bulwark.roles r
   where r.name = find_role.name
@@ -34,9 +34,9 @@ $$;
 comment on function bulwark_private.find_role(text, uuid) is
   'A system role or a role of that organization, by name. Raises RBAC_UNKNOWN_ROLE.';
 
--- Rank has three parts: level, permissions, and time. Who holds a role until Friday gives nothing
--- that lasts until Saturday.
-create function bulwark_private.grant_obstacle(
+-- Rank has three parts: level, permissions, and time. A role held until Friday cannot be granted
+-- until Saturday.
+create function bulwark_private.grant_refusal(
   granter uuid,
   role_id uuid,
   organization_id uuid,
@@ -51,7 +51,7 @@ declare
   v_until constant timestamptz := coalesce(held_until, 'infinity');
   v_grants_until timestamptz;
   v_level constant smallint := (
-    select r.level from bulwark.roles r where r.id = grant_obstacle.role_id
+    select r.level from bulwark.roles r where r.id = grant_refusal.role_id
   );
   v_own_level smallint;
   v_own_lasting_level smallint;
@@ -62,7 +62,7 @@ begin
   from bulwark_private.held_permissions h
   where h.user_id = granter
     and h.permission = 'role:grant'
-    and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere);
+    and (h.organization_id is not distinct from grant_refusal.organization_id or h.everywhere);
   if v_grants_until is null then
     return 'RBAC_PERMISSION_DENIED';
   end if;
@@ -73,7 +73,7 @@ begin
   join bulwark.roles r on r.id = g.role_id
   where g.user_id = granter
     and (
-      g.organization_id is not distinct from grant_obstacle.organization_id
+      g.organization_id is not distinct from grant_refusal.organization_id
       or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
     );
   select bool_or(held.until is null), min(held.until) into v_missing, v_shortest
@@ -83,9 +83,9 @@ begin
     from bulwark_private.held_permissions h
     where h.user_id = granter
       and h.permission = e.permission
-      and (h.organization_id is not distinct from grant_obstacle.organization_id or h.everywhere)
+      and (h.organization_id is not distinct from grant_refusal.organization_id or h.everywhere)
   ) as held on true
-  where e.role_id = grant_obstacle.role_id;
+  where e.role_id = grant_refusal.role_id;
 
   if v_missing or v_own_level < v_level or (
     role_id = bulwark_private.super_admin_role() and not exists (
@@ -103,30 +103,30 @@ begin
   return null;
 end;
 $$;
-comment on function bulwark_private.grant_obstacle(uuid, uuid, uuid, timestamptz) is
-  'Why a user may not give (or, with held_until now(), take) a role in an organization: an error
-   code, or null where nothing stands in the way.';
+comment on function bulwark_private.grant_refusal(uuid, uuid, uuid, timestamptz) is
+  'The error code that says why a user may not give (or, with held_until now(), take) a role in an
+   organization; null if they may.';
 
-create function bulwark_private.require_no_obstacle(obstacle text, action text)
+create function bulwark_private.raise_grant_refusal(refusal text, action text)
   returns void
   language plpgsql
   immutable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if obstacle is not null then
-    raise exception 'Cannot %: %', action, case obstacle
+  if refusal is not null then
+    raise exception 'Cannot %: %', action, case refusal
         when 'RBAC_PERMISSION_DENIED' then 'permission role:grant is missing'
         when 'RBAC_ROLE_OUTRANKS_GRANTER' then 'it outranks your own'
         else 'it would last longer than your own'
       end
-      using errcode = 'insufficient_privilege', detail = obstacle,
+      using errcode = 'insufficient_privilege', detail = refusal,
             hint = 'Ask someone with a higher role';
   end if;
 end;
 $$;
-comment on function bulwark_private.require_no_obstacle(text, text) is
-  'Raises the error that bulwark_private.grant_obstacle named, if it named one.';
+comment on function bulwark_private.raise_grant_refusal(text, text) is
+  'Raises the error that bulwark_private.grant_refusal returned; null raises nothing.';
 
 create function bulwark.grant_role(
   user_id uuid,
@@ -160,7 +160,7 @@ begin
   if not bulwark_private.caller_is_service() then
     v_caller := bulwark_private.require_user();
     perform bulwark_private.require_permission_to_change('role:grant', organization_id);
-    -- Nobody is made a member unasked, and whose time is over is no member any more.
+    -- Only an invitation makes somebody a member. An expired grant is no membership.
     if organization_id is not null and not bulwark.is_super_admin() and not exists (
       select from bulwark_private.unexpired_grants g
       where g.user_id = grant_role.user_id and g.organization_id = grant_role.organization_id
@@ -179,8 +179,8 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
   if not bulwark_private.caller_is_service() then
-    perform bulwark_private.require_no_obstacle(
-      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, expires_at), 'grant role'
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, expires_at), 'grant role'
     );
   end if;
   perform bulwark_private.require_existing_user(user_id);
@@ -209,8 +209,8 @@ end;
 $$;
 comment on function bulwark.grant_role(uuid, text, uuid, timestamptz, timestamptz) is
   'Grants a role to a member (role:grant), from starts_at (null: now) until expires_at (null: no
-   end); granting it again replaces the window. Nobody grants what outranks them, what they do not
-   hold, or for longer than they hold it. Errors: RBAC_PERMISSION_DENIED, RBAC_NOT_A_MEMBER,
+   end); granting it again replaces the window. The role must not outrank the granter, hold what the
+   granter lacks, or last longer. Errors: RBAC_PERMISSION_DENIED, RBAC_NOT_A_MEMBER,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
    RBAC_GRANT_OUTLIVES_GRANTER, RBAC_INVALID_EXPIRY, RBAC_NULL_ARGUMENT, RBAC_LAST_ADMINISTRATOR;
    to the service role and super_admin also RBAC_UNKNOWN_USER, RBAC_UNKNOWN_ORGANIZATION.';
@@ -236,11 +236,11 @@ begin
   elsif user_id is distinct from bulwark_private.require_user() then
     perform bulwark_private.require_permission_to_change('role:grant', organization_id);
     v_role := bulwark_private.find_role(role, organization_id);
-    perform bulwark_private.require_no_obstacle(
-      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, now()), 'revoke role'
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, now()), 'revoke role'
     );
   else
-    -- One's own role can always be laid down; a role of a foreign organization is not found.
+    -- Anybody may give up their own role. A role of a foreign organization is not found.
     select r.* into v_role
     from bulwark.roles r
     join bulwark.user_roles g on g.role_id = r.id
@@ -263,6 +263,6 @@ begin
 end;
 $$;
 comment on function bulwark.revoke_role(uuid, text, uuid) is
-  'Takes a role from a user, effective on the next request: one''s own always, another''s with
+  'Revokes a role, effective on the next request: one''s own always, another user''s with
    role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_LAST_ADMINISTRATOR,
    RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE, RBAC_NULL_ARGUMENT.';

@@ -150,8 +150,8 @@ begin
       using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
   if not bulwark_private.caller_is_service() then
-    perform bulwark_private.require_no_obstacle(
-      bulwark_private.grant_obstacle(v_caller, v_role.id, organization_id, null), 'invite member'
+    perform bulwark_private.raise_grant_refusal(
+      bulwark_private.grant_refusal(v_caller, v_role.id, organization_id, null), 'invite member'
     );
   end if;
 
@@ -229,7 +229,7 @@ begin
         not bulwark_private.user_permits(
           v_invitation.invited_by, 'user:create', v_invitation.organization_id
         )
-        or bulwark_private.grant_obstacle(
+        or bulwark_private.grant_refusal(
           v_invitation.invited_by, v_invitation.role_id, v_invitation.organization_id, null
         ) is not null
       )

@@ -1,8 +1,8 @@
--- MFA resets: somebody lost the device and the backup codes; whose consent it needs to start over.
--- Protects against the way around every second factor, which is asking somebody to take it off. A
--- factor belongs to the account and so guards all its organizations: each that requires MFA has to
--- consent, by somebody who may reset members there and whom the member does not outrank, and where
--- its policy asks for it by two people. Nobody resets himself.
+-- MFA resets: a user lost the device and the backup codes. This file decides who must consent.
+-- Protects against persuading one administrator to remove a factor. A factor belongs to the account
+-- and protects all its organizations, so each one that requires MFA has to consent. The consent
+-- comes from somebody who may reset members there and whom the member does not outrank; from two
+-- people, if the policy says so. Nobody resets their own account.
 -- SECURITY DEFINER: mfa_resets_to_decide, because no role of the API reads others' grants.
 
 create table bulwark.mfa_resets (
@@ -19,9 +19,9 @@ create table bulwark.mfa_resets (
   constraint mfa_resets_ends_once check (completed_at is null or cancelled_at is null)
 );
 comment on table bulwark.mfa_resets is
-  'Requests to take the second factors from an account, read by the account and by who may reset
-   members of the organization. Open while neither completed nor cancelled, for a day.';
--- One an organization, so that none keeps another from helping.
+  'Requests to remove the second factors of an account. Read by the account and by those who may
+   reset members of the organization. Open for a day, until completed or cancelled.';
+-- One an organization, so that no organization blocks another's request.
 create unique index mfa_resets_open_idx on bulwark.mfa_resets (user_id, organization_id)
   nulls not distinct where completed_at is null and cancelled_at is null;
 create index mfa_resets_user_id_idx on bulwark.mfa_resets (user_id, requested_at);
@@ -47,7 +47,7 @@ create index mfa_reset_consents_user_id_idx on bulwark_private.mfa_reset_consent
 alter table bulwark.mfa_resets enable row level security;
 alter table bulwark_private.mfa_reset_consents enable row level security;
 
-create function bulwark_private.mfa_reset_obstacle(person uuid, user_id uuid, organization_id uuid)
+create function bulwark_private.mfa_reset_refusal(person uuid, user_id uuid, organization_id uuid)
   returns text
   language plpgsql
   stable
@@ -62,32 +62,32 @@ begin
   end if;
   if organization_id is not null and not exists (
     select from bulwark_private.unexpired_grants g
-    where g.user_id = mfa_reset_obstacle.user_id
-      and g.organization_id = mfa_reset_obstacle.organization_id
+    where g.user_id = mfa_reset_refusal.user_id
+      and g.organization_id = mfa_reset_refusal.organization_id
   ) then
     return 'RBAC_NOT_A_MEMBER';
   end if;
-  -- Whoever acts for the whole installation is reset by their like only.
+  -- A user with a system-wide role is reset only by somebody with mfa:reset system-wide.
   if exists (
       select from bulwark_private.active_grants g
-      where g.user_id = mfa_reset_obstacle.user_id and g.organization_id is null
+      where g.user_id = mfa_reset_refusal.user_id and g.organization_id is null
     ) and not bulwark_private.user_permits(person, 'mfa:reset', null) then
     return 'MFA_USER_OUTRANKS';
   end if;
-  -- Rank is level and permissions, as for grants: a reset is a way to somebody's rights.
+  -- Rank is level and permissions, as for grants: a reset can give access to the user's rights.
   if exists (
     select from bulwark_private.held_permissions h
-    where h.user_id = mfa_reset_obstacle.user_id
-      and h.organization_id is not distinct from mfa_reset_obstacle.organization_id
-      and not bulwark_private.user_permits(person, h.permission, mfa_reset_obstacle.organization_id)
+    where h.user_id = mfa_reset_refusal.user_id
+      and h.organization_id is not distinct from mfa_reset_refusal.organization_id
+      and not bulwark_private.user_permits(person, h.permission, mfa_reset_refusal.organization_id)
   ) or (
-    select coalesce(max(r.level) filter (where g.user_id = mfa_reset_obstacle.user_id), 0)
+    select coalesce(max(r.level) filter (where g.user_id = mfa_reset_refusal.user_id), 0)
       > coalesce(max(r.level) filter (where g.user_id = person), 0)
     from bulwark_private.active_grants g
     join bulwark.roles r on r.id = g.role_id
-    where g.user_id in (person, mfa_reset_obstacle.user_id)
+    where g.user_id in (person, mfa_reset_refusal.user_id)
       and (
-        g.organization_id is not distinct from mfa_reset_obstacle.organization_id
+        g.organization_id is not distinct from mfa_reset_refusal.organization_id
         or g.organization_id is null and g.role_id = bulwark_private.super_admin_role()
       )
   ) then
@@ -96,31 +96,31 @@ begin
   return null;
 end;
 $$;
-comment on function bulwark_private.mfa_reset_obstacle(uuid, uuid, uuid) is
-  'Why a person may not consent for an organization to the reset of a user: an error code, or
-   null.';
+comment on function bulwark_private.mfa_reset_refusal(uuid, uuid, uuid) is
+  'The error code that says why a person may not consent, for an organization, to the reset of a
+   user; null if they may.';
 
-create function bulwark_private.require_no_mfa_obstacle(obstacle text)
+create function bulwark_private.raise_mfa_reset_refusal(refusal text)
   returns void
   language plpgsql
   immutable
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if obstacle is not null then
-    raise exception 'Cannot reset factors: %', case obstacle
+  if refusal is not null then
+    raise exception 'Cannot reset factors: %', case refusal
         when 'RBAC_PERMISSION_DENIED' then 'permission mfa:reset is missing'
         when 'MFA_OWN_RESET' then 'they are your own'
         when 'RBAC_NOT_A_MEMBER' then 'the user is not a member of the organization'
         else 'the user outranks you'
       end
-      using errcode = 'insufficient_privilege', detail = obstacle,
+      using errcode = 'insufficient_privilege', detail = refusal,
             hint = 'Ask another administrator';
   end if;
 end;
 $$;
-comment on function bulwark_private.require_no_mfa_obstacle(text) is
-  'Raises the error that bulwark_private.mfa_reset_obstacle named, if it named one.';
+comment on function bulwark_private.raise_mfa_reset_refusal(text) is
+  'Raises the error that bulwark_private.mfa_reset_refusal returned; null raises nothing.';
 
 create function bulwark_private.mfa_reset_needs_approval(organization_id uuid)
   returns boolean
@@ -137,7 +137,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.mfa_reset_needs_approval(uuid) is
-  'Whether an organization lets two people together reset a member, and nobody alone.';
+  'Whether an organization requires two people to reset a member.';
 
 create function bulwark_private.mfa_reset_organizations(user_id uuid, organization_id uuid)
   returns setof uuid
@@ -151,7 +151,7 @@ as $$
     select mfa_reset_organizations.organization_id
     union
     select p.organization_id
-    -- A grant that waits counts too: once it begins, the factor guards that organization as well.
+    -- A grant that has not begun counts too: the factor will protect that organization as well.
     from bulwark_private.unexpired_grants g
     join bulwark.mfa_policies p on p.organization_id = g.organization_id
     where g.user_id = mfa_reset_organizations.user_id
@@ -162,8 +162,8 @@ as $$
   order by o.id nulls first;
 $$;
 comment on function bulwark_private.mfa_reset_organizations(uuid, uuid) is
-  'The organizations whose consent it needs to reset a user, in the order of ids: the one where it
-   is requested, and every one of the user''s that requires MFA or asks for two people.';
+  'The organizations that must consent to reset a user, ordered by id: the one where it is
+   requested, and every one of the user''s that requires MFA or asks for two people.';
 
 create function bulwark_private.mfa_resets_to_decide()
   returns setof uuid
@@ -190,7 +190,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.mfa_resets_to_decide() is
-  'Open resets that wait for consent which the caller may give.';
+  'The ids of open resets to which the caller may consent.';
 
 create policy "Users read resets of their own, members those they may decide"
   on bulwark.mfa_resets for select to authenticated

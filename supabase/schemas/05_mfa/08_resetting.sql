@@ -1,7 +1,7 @@
--- MFA resetting: asking for a reset, consenting to it, calling it off; and what it takes away.
--- Protects against a request that passes for its own consent: nobody approves his own, whoever
--- consents has verified a second factor just now, and consents are worth what their givers are when
--- the last one comes.
+-- MFA resetting: requesting a reset, approving it, cancelling it, and carrying it out.
+-- Protects against a request that counts as its own consent: nobody approves their own request, and
+-- approving needs a fresh second factor. A consent counts only if its giver still has the right
+-- when the last consent comes.
 -- SECURITY DEFINER: request_mfa_reset, approve_mfa_reset and cancel_mfa_reset, because no role of
 --   the API writes resets and factors.
 
@@ -11,7 +11,7 @@ insert into bulwark.security_event_types (name, severity, description) values
 
 insert into bulwark.settings (name, value, description) values
   ('mfa.resets_per_day', '10',
-    'How often people ask for a reset of one account in one organization');
+    'How many resets of one account may be requested in one organization within a day');
 
 create function bulwark_private.complete_mfa_reset(reset bulwark.mfa_resets, person uuid)
   returns boolean
@@ -24,9 +24,9 @@ begin
     insert into bulwark_private.mfa_reset_consents (reset_id, organization_id, user_id)
     select reset.id, o, person
     from bulwark_private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
-    where bulwark_private.mfa_reset_obstacle(person, reset.user_id, o) is null
+    where bulwark_private.mfa_reset_refusal(person, reset.user_id, o) is null
     on conflict do nothing;
-    -- Consents are worth what their givers are at this moment.
+    -- A consent counts only while its giver may reset the user.
     if exists (
       select from bulwark_private.mfa_reset_organizations(reset.user_id, reset.organization_id) as o
       where (
@@ -34,13 +34,14 @@ begin
         from bulwark_private.mfa_reset_consents c
         where c.reset_id = reset.id
           and c.organization_id is not distinct from o
-          and bulwark_private.mfa_reset_obstacle(c.user_id, reset.user_id, o) is null
+          and bulwark_private.mfa_reset_refusal(c.user_id, reset.user_id, o) is null
       ) < 1 + bulwark_private.mfa_reset_needs_approval(o)::integer
     ) then
       return false;
     end if;
   end if;
-  -- The account first, as everywhere, so that no attempt of before verifies anything after.
+  -- The account is locked first, as everywhere, so that no earlier attempt verifies a session
+  -- later.
   perform bulwark_private.lock_mfa_account(reset.user_id);
   update bulwark_private.mfa_accounts a
   set failures = '{}', consecutive_failures = 0, locks = 0, locked_until = null,
@@ -48,7 +49,7 @@ begin
   where a.user_id = reset.user_id;
   perform bulwark_private.forget_factors(reset.user_id);
   update bulwark.mfa_resets r set completed_at = now() where r.id = reset.id;
-  -- What others asked for is done. One that somebody decides on just now is done by him as well.
+  -- Other open requests are settled by this one. One that is being decided right now is skipped.
   update bulwark.mfa_resets r
   set cancelled_at = now()
   where r.id in (
@@ -67,9 +68,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.complete_mfa_reset(bulwark.mfa_resets, uuid) is
-  'Adds the consent of a person (null: the operator, who needs nobody''s) and, when none is missing,
-   takes factors, backup codes, trusted devices and verified sessions from the account and unlocks
-   it. Whether that happened.';
+  'Adds the consent of a person (null: the operator, whose consent is enough). Once all consents are
+   there it removes factors, backup codes, trusted devices and verifications of sessions, unlocks
+   the account and returns true.';
 
 create function bulwark.request_mfa_reset(
   user_id uuid,
@@ -85,7 +86,7 @@ create function bulwark.request_mfa_reset(
 as $$
 #variable_conflict use_column
 declare
-  v_obstacle text;
+  v_refusal text;
   v_person uuid := case when not bulwark_private.caller_is_service()
     then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets;
@@ -109,13 +110,13 @@ begin
       raise exception 'Cannot reset factors: the user is not a member of the organization'
         using errcode = 'insufficient_privilege', detail = 'RBAC_NOT_A_MEMBER';
     end if;
-    v_obstacle := bulwark_private.mfa_reset_obstacle(
+    v_refusal := bulwark_private.mfa_reset_refusal(
       v_person, request_mfa_reset.user_id, request_mfa_reset.organization_id
     );
-    perform bulwark_private.require_no_mfa_obstacle(v_obstacle);
+    perform bulwark_private.raise_mfa_reset_refusal(v_refusal);
   end if;
   perform bulwark_private.require_existing_user(request_mfa_reset.user_id);
-  -- The operator helps where nobody else can: there is no limit to that.
+  -- The limit does not apply to the operator, who helps if nobody else can.
   perform bulwark_private.lock_count(
     'mfa_resets', concat_ws('/', request_mfa_reset.user_id, request_mfa_reset.organization_id)
   );
@@ -126,7 +127,7 @@ begin
       and r.organization_id is not distinct from request_mfa_reset.organization_id
       and r.requested_at > now() - interval '1 day'
   ) then
-    raise exception 'Cannot reset factors: that was asked for too often within a day'
+    raise exception 'Cannot reset factors: it was requested too often within a day'
       using errcode = 'PT429', detail = 'MFA_TOO_MANY_RESETS',
             hint = 'Wait, or ask the operator';
   end if;
@@ -135,7 +136,7 @@ begin
   where r.user_id = request_mfa_reset.user_id
     and r.completed_at is null
     and r.cancelled_at is null
-    -- The operator needs nobody's consent, so nobody's request stands in the way.
+    -- A reset by the operator needs no consent, so it settles open requests.
     and (r.expires_at <= now() or v_person is null);
   insert into bulwark.mfa_resets (user_id, organization_id, reason, requested_by)
   values (
@@ -150,7 +151,7 @@ begin
       using errcode = 'PT409', detail = 'MFA_RESET_PENDING',
             hint = 'Approve that request with approve_mfa_reset, or cancel it';
   end if;
-  -- To everybody whose consent it waits for.
+  -- One for each organization that must consent.
   perform bulwark.raise_security_event(
     'mfa_reset_requested', o, v_reset.user_id, '', jsonb_build_object('reset_id', v_reset.id)
   )
@@ -163,8 +164,8 @@ begin
 end;
 $$;
 comment on function bulwark.request_mfa_reset(uuid, text, uuid) is
-  'Asks to take the second factors from a member (mfa:reset there, and a verification within
-   mfa.step_up_minutes), and does it at once where no further consent is needed. Errors:
+  'Requests to remove the second factors of a member (mfa:reset there, and a verification within
+   mfa.step_up_minutes), and does it at once if no further consent is needed. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_OWN_RESET,
    MFA_USER_OUTRANKS, MFA_RESET_PENDING, MFA_TOO_MANY_RESETS, MFA_INVALID_REASON,
    RBAC_NOT_A_MEMBER, RBAC_UNKNOWN_USER.';
@@ -185,7 +186,7 @@ begin
     and r.completed_at is null
     and r.cancelled_at is null
     and r.expires_at > now();
-  -- Who may not see it gets the same answer as when there is none.
+  -- A missing reset and one that the caller may not see get the same answer.
   if not found or (
     bulwark_private.caller_is_service()
     or v_reset.user_id = bulwark.current_person()
@@ -203,7 +204,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.find_mfa_reset(uuid) is
-  'An open reset that the caller has a say in right now. Raises MFA_UNKNOWN_RESET.';
+  'An open reset that the caller may decide. Raises MFA_UNKNOWN_RESET.';
 
 create function bulwark_private.take_mfa_reset(reset_id uuid)
   returns bulwark.mfa_resets
@@ -222,7 +223,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_mfa_reset(uuid) is
-  'bulwark_private.find_mfa_reset, locked together with the rights of every organization
+  'bulwark_private.find_mfa_reset, with a lock on the reset and on the rights of every organization
    concerned.';
 
 create function bulwark.approve_mfa_reset(reset_id uuid)
@@ -233,7 +234,7 @@ create function bulwark.approve_mfa_reset(reset_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_obstacles text[];
+  v_refusals text[];
   v_person uuid := case when not bulwark_private.caller_is_service()
     then bulwark_private.require_user() end;
   v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
@@ -245,14 +246,14 @@ begin
         using errcode = 'insufficient_privilege', detail = 'MFA_OWN_REQUEST',
               hint = 'Ask another administrator';
     end if;
-    v_obstacles := array(
-      select bulwark_private.mfa_reset_obstacle(v_person, v_reset.user_id, o)
+    v_refusals := array(
+      select bulwark_private.mfa_reset_refusal(v_person, v_reset.user_id, o)
       from bulwark_private.mfa_reset_organizations(v_reset.user_id, v_reset.organization_id) as o
     );
-    if array_position(v_obstacles, null) is null then
-      perform bulwark_private.require_no_mfa_obstacle(
+    if array_position(v_refusals, null) is null then
+      perform bulwark_private.raise_mfa_reset_refusal(
         coalesce(
-          (select o from unnest(v_obstacles) as o where o <> 'RBAC_PERMISSION_DENIED' limit 1),
+          (select o from unnest(v_refusals) as o where o <> 'RBAC_PERMISSION_DENIED' limit 1),
           'RBAC_PERMISSION_DENIED'
         )
       );
@@ -263,7 +264,7 @@ end;
 $$;
 comment on function bulwark.approve_mfa_reset(uuid) is
   'Consents to a reset that somebody else requested, for every organization concerned in which the
-   caller may reset the user; true when no consent is missing any more and it is done. Errors:
+   caller may reset the user. True once all consents are there and the reset is done. Errors:
    MFA_UNKNOWN_RESET, MFA_OWN_REQUEST, MFA_OWN_RESET, MFA_USER_OUTRANKS, RBAC_NOT_A_MEMBER,
    RBAC_PERMISSION_DENIED, MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
 
@@ -277,7 +278,7 @@ as $$
 declare
   v_reset bulwark.mfa_resets := bulwark_private.take_mfa_reset(reset_id);
 begin
-  -- With a password alone nobody keeps the owner of the account from being let in again.
+  -- Otherwise a thief of the password could cancel the reset that the owner needs.
   if not bulwark_private.caller_is_service() then
     perform bulwark_private.require_step_up();
   end if;
@@ -285,6 +286,6 @@ begin
 end;
 $$;
 comment on function bulwark.cancel_mfa_reset(uuid) is
-  'Ends an open reset: by the account itself, which still has its factor, or by who may reset it;
-   either has verified one within mfa.step_up_minutes. Errors: MFA_UNKNOWN_RESET,
+  'Cancels an open reset. The account itself may, and everybody who may reset it; both need a
+   verification within mfa.step_up_minutes. Errors: MFA_UNKNOWN_RESET,
    MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';

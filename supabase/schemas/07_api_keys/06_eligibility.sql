@@ -77,7 +77,7 @@ as $$
     ) as e (oid, command)
   )
   select g.relation
-  from bulwark_private.mfa_guards g
+  from bulwark_private.mfa_required_tables g
   where g.relation in (select a.oid from above a union all select b.oid from below b)
   order by g.relation::text collate "C";
 $$;

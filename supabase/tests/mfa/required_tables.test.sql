@@ -20,7 +20,7 @@ insert into tests.payouts values (1, 100);
 grant select, insert, update, delete on tests.payouts to authenticated;
 select is(
   tests.error($$ select bulwark.require_mfa('tests.payouts') $$), '42809 MFA_TABLE_WITHOUT_RLS',
-  'MFA-50: a table without row-level security cannot be guarded'
+  'MFA-50: a table without row-level security cannot require MFA'
 );
 alter table tests.payouts enable row level security;
 create policy "Anybody signed in reads" on tests.payouts for select to authenticated using (true);
@@ -37,7 +37,7 @@ select is(
 );
 select lives_ok(
   $$ select bulwark.require_mfa('tests.payouts', max_age => '10 minutes') $$,
-  'MFA-50: with it, one call guards it'
+  'MFA-50: with it, one call requires it'
 );
 select is_empty(
   $$ select * from bulwark.mfa_uncovered_tables() $$, 'MFA-50: and nothing goes around'
@@ -78,19 +78,19 @@ $$;
 savepoint covered;
 drop policy bulwark_mfa_delete on tests.payouts;
 select is(
-  pg_temp.found(), '{"tests.payouts authenticated delete: the guard is missing or changed"}',
-  'MFA-52: a guard that was dropped'
+  pg_temp.found(), '{"tests.payouts authenticated delete: the MFA policy is missing or changed"}',
+  'MFA-52: a policy that was dropped'
 );
 rollback to savepoint covered;
 alter policy bulwark_mfa_update on tests.payouts using (true);
 select is(
-  pg_temp.found(), '{"tests.payouts authenticated update: the guard is missing or changed"}',
+  pg_temp.found(), '{"tests.payouts authenticated update: the MFA policy is missing or changed"}',
   'MFA-52: one that was changed'
 );
 rollback to savepoint covered;
 alter policy bulwark_mfa_select on tests.payouts to anon;
 select is(
-  pg_temp.found(), '{"tests.payouts authenticated select: the guard is missing or changed"}',
+  pg_temp.found(), '{"tests.payouts authenticated select: the MFA policy is missing or changed"}',
   'MFA-52: one that was given to another role'
 );
 rollback to savepoint covered;
@@ -106,21 +106,21 @@ select is(
 );
 create policy "Anybody at all reads" on tests.payouts for select to anon using (true);
 select is(
-  pg_temp.found(), '{"tests.payouts anon select: a policy admits the role, no guard stops it"}',
+  pg_temp.found(), '{"tests.payouts anon select: a policy admits the role, no MFA policy stops it"}',
   'MFA-53: with a policy it does'
 );
 rollback to savepoint covered;
 grant insert (id) on tests.payouts to anon;
 create policy "Anybody inserts" on tests.payouts for insert to public with check (true);
 select is(
-  pg_temp.found(), '{"tests.payouts anon insert: a policy admits the role, no guard stops it"}',
+  pg_temp.found(), '{"tests.payouts anon insert: a policy admits the role, no MFA policy stops it"}',
   'MFA-53: also by a privilege on a column, and a policy for everybody'
 );
 rollback to savepoint covered;
 grant truncate on tests.payouts to authenticated;
 select is(
   pg_temp.found(),
-  '{"tests.payouts authenticated truncate: the role may, and no guard can stop it"}',
+  '{"tests.payouts authenticated truncate: the role may, and no policy can stop it"}',
   'MFA-54: truncate'
 );
 rollback to savepoint covered;
@@ -197,7 +197,7 @@ rollback to savepoint covered;
 
 -- replaced and released
 select lives_ok(
-  $$ select bulwark.require_mfa('tests.payouts', '1 hour') $$, 'MFA-55: guarding again replaces'
+  $$ select bulwark.require_mfa('tests.payouts', '1 hour') $$, 'MFA-55: requiring it again replaces max_age'
 );
 select tests.act_in('admin@acme.test', (select stale from session));
 select isnt_empty($$ select from tests.payouts $$, 'MFA-55: how fresh it has to be');
@@ -205,7 +205,7 @@ select tests.act_as_owner();
 select bulwark_private.release_mfa('tests.payouts');
 select is(
   (select count(*) from pg_policy where polrelid = 'tests.payouts'::regclass and not polpermissive),
-  0::bigint, 'MFA-55: releasing takes the guards away'
+  0::bigint, 'MFA-55: releasing drops the policies'
 );
 select is(
   tests.error($$ select bulwark_private.release_mfa('tests.payouts') $$), 'PT404 MFA_NOT_GUARDED',

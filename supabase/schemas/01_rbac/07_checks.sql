@@ -1,8 +1,7 @@
--- Guards: what a function asks before it does anything, and what raises where the answer is no.
--- Protects against acting on a right that was just taken away, and against probing other people's
--- rights: an organization or a person that does not exist and one that is closed are one answer.
--- SECURITY DEFINER, each because clients may not read the grants it decides from:
---   require_permission, can_see_user, all of bulwark_private.
+-- Checks: functions call them first; they raise if the caller lacks the right.
+-- Protects against acting on a right that was just revoked, and against probing other people's
+-- rights: a missing and a forbidden organization or person get the same answer.
+-- SECURITY DEFINER: require_permission, can_see_user, because clients may not read the grants.
 
 create function bulwark.require_permission(permission text, organization_id uuid)
   returns void
@@ -31,10 +30,10 @@ begin
 end;
 $$;
 comment on function bulwark.require_permission(text, uuid) is
-  'Guard for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
-   organization (null: system-wide), and MFA_REQUIRED where it does but the organization requires
-   MFA and the session is not verified. The service role passes. An organization that does not exist
-   and one that is closed to the caller are the same answer.';
+  'Check for functions: raises RBAC_PERMISSION_DENIED unless the caller holds the permission in the
+   organization (null: system-wide), and MFA_REQUIRED if they hold it but the organization requires
+   MFA and the session is not verified. The service role passes. A missing organization and one that
+   is closed to the caller get the same answer.';
 
 create function bulwark_private.require_permission_to_change(permission text, organization_id uuid)
   returns void
@@ -53,8 +52,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_permission_to_change(text, uuid) is
-  'Guard for whatever changes rights: bulwark.require_permission, decided behind every other change
-   of rights there, so that nobody acts on what was just taken from them.';
+  'bulwark.require_permission for functions that change rights: decided again behind the lock, after
+   every concurrent change of rights there. So nobody acts on a right that was just revoked.';
 
 create function bulwark_private.require_permission_to_act(permission text, organization_id uuid)
   returns void
@@ -70,8 +69,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_permission_to_act(text, uuid) is
-  'Guard for whatever writes and changes no rights: bulwark.require_permission, and until commit
-   nobody takes the right away. It waits for changes of rights that are under way.';
+  'bulwark.require_permission for functions that write but change no rights: nobody revokes the
+   right until commit. It waits for concurrent changes of rights.';
 
 create function bulwark_private.can_see_user(
   user_id uuid,
@@ -87,7 +86,7 @@ as $$
   select bulwark_private.caller_is_service()
     or (can_see_user.user_id = bulwark.current_person() and current_setting('role') <> 'api_key')
     or (can_see_user.organization_id is null and bulwark.is_super_admin())
-    -- Of a super_admin the session is asked as of everybody: the organization may require MFA.
+    -- Through session_permits for a super_admin too: the organization may require MFA.
     or (
       bulwark_private.session_permits(
         bulwark.current_person(), 'user:read', can_see_user.organization_id
@@ -106,9 +105,9 @@ as $$
     );
 $$;
 comment on function bulwark_private.can_see_user(uuid, uuid, boolean) is
-  'Whether the caller may learn about a user''s rights in an organization: oneself, fellow members
-   with user:read, a super_admin, the service role. With former also of whom the organization still
-   has a grant outside its time: about that grant alone.';
+  'Whether the caller may see a user''s rights in an organization: their own, those of fellow
+   members with user:read, all as super_admin or service role. With former also those of users whose
+   grant there has expired or not begun.';
 
 create function bulwark_private.require_visible_user(
   user_id uuid,
@@ -133,5 +132,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_visible_user(uuid, uuid, boolean) is
-  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for nobody at all, and what
-   bulwark_private.require_user raises.';
+  'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for a missing user, and the errors of
+   bulwark_private.require_user.';
