@@ -1,8 +1,8 @@
 -- Built by npm run build from supabase/schemas/00_foundation: edit the sources, not this file.
 
--- Preflight: looks for whatever this project has already that Bulwark would have to take over, and
--- stops before anything is made.
--- Protects against half an installation, and against taking somebody else's role for ours.
+-- Preflight: stops before anything is created if the project has objects that Bulwark would have to
+-- take over.
+-- Protects against half an installation, and against adopting a role that belongs to somebody else.
 
 do $$
 declare
@@ -19,7 +19,7 @@ begin
       as r (name)
     where r.name not in (select p.rolname from pg_catalog.pg_roles p)
     union all
-    -- API keys run as that role. Roles belong to the cluster, so it may be there from before.
+    -- Roles belong to the cluster, so api_key may exist from an earlier installation.
     select 'role api_key exists and has rights of its own'
     from pg_catalog.pg_roles r
     where r.rolname = 'api_key'
@@ -27,7 +27,7 @@ begin
         or r.rolreplication
         or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
     union all
-    -- Since Postgres 16 a role grants only what it made or was given to pass on.
+    -- Since Postgres 16 granting a role needs the admin option on it.
     select format('role api_key exists and %s may not grant it to authenticator', current_user)
     from pg_catalog.pg_roles r
     where r.rolname = 'api_key'
@@ -38,7 +38,7 @@ begin
         where m.roleid = r.oid and m.member = to_regrole('authenticator')
       )
     union all
-    -- The hook that is there is kept and called (bulwark.install_request_hook), if it can be.
+    -- bulwark.install_request_hook keeps and calls the host's hook; it must have no arguments.
     select format('the pre-request hook %s is no function without arguments', h.name)
     from (
       select substring(s.setting from '=(.*)$')
@@ -60,15 +60,15 @@ begin
 end;
 $$;
 
--- Foundation: what every capability of Bulwark stands on.
--- Protects against internals being callable from outside: schema bulwark_private is reachable by
--- name only for the few helpers that policies and functions are granted, and the Data API never
--- exposes it. No function here is SECURITY DEFINER.
+-- Foundation: schemas, settings and helpers that every capability uses.
+-- Protects internals from being called from outside: the Data API never exposes schema
+-- bulwark_private, and API roles may execute only the few helpers in it that policies need.
+-- No function here is SECURITY DEFINER.
 
 create schema bulwark;
 comment on schema bulwark is
-  'What clients, policies and operators use of Bulwark. Add it to the exposed schemas of the Data
-   API.';
+  'The part of Bulwark that clients, policies and operators use. Add it to the exposed schemas of
+   the Data API.';
 revoke all on schema bulwark from public;
 
 create schema bulwark_private;
@@ -76,8 +76,8 @@ comment on schema bulwark_private is
   'Internals and secrets of Bulwark. Never add it to the exposed schemas of the Data API.';
 revoke all on schema bulwark_private from public, anon, authenticated, service_role;
 
--- A program is not a person (API keys run as this role), so it is no member of authenticated and
--- inherits nothing from it. Roles belong to the cluster, not to the database: it may exist already.
+-- API keys run as this role. It is no member of authenticated, so that a program gets no right of a
+-- person's. Roles belong to the cluster, not to the database: it may exist already.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
@@ -93,7 +93,7 @@ create table bulwark.settings (
   description text not null
 );
 comment on table bulwark.settings is
-  'What an installation can choose, one row each; migrations add rows, operators change values.';
+  'The settings of the installation, one row each. Migrations add rows, operators change values.';
 alter table bulwark.settings enable row level security;
 
 create function bulwark_private.setting(name text)
@@ -114,7 +114,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.setting(text) is
-  'The value of one setting; a name that does not exist is an error, never a default.';
+  'The value of a setting. Errors: UNKNOWN_SETTING, never a default.';
 
 create function bulwark_private.quote_qualified(name text)
   returns text
@@ -126,11 +126,10 @@ as $$
   from unnest(parse_ident(quote_qualified.name)) with ordinality as p (part, place);
 $$;
 comment on function bulwark_private.quote_qualified(text) is
-  'A name such as schema.function as it may stand in a statement. Raises 22023 for what is no
-   name.';
+  'A name such as schema.function, quoted for a statement. Raises 22023 for an invalid name.';
 
--- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
--- the owner. Claims are not asked: whoever can run SQL can write them.
+-- Inside a SECURITY DEFINER function current_user is the owner, but the setting role still names
+-- the API role. Claims do not decide it: everybody who can run SQL can set them.
 create function bulwark_private.caller_role()
   returns text
   language plpgsql            -- not sql: an sql function is planned anew at every call
@@ -157,7 +156,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.caller_is_service() is
-  'True for the operator (service role, migrations, scheduled jobs), false for every client.';
+  'True for the operator (service role, migrations, scheduled jobs), false for all others.';
 
 create function bulwark_private.uuid_or_null(value text)
   returns uuid
@@ -175,7 +174,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.uuid_or_null(text) is
-  'The text as a UUID, or null: what a request claims must never make a write fail.';
+  'The text as a UUID; null if it is none, so that a malformed claim does not make a write fail.';
 
 create function bulwark_private.lasts_up_to(duration interval, longest interval)
   returns boolean
@@ -183,12 +182,12 @@ create function bulwark_private.lasts_up_to(duration interval, longest interval)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- As moments: among intervals a month is 30 days, and a hundred years are not.
+  -- Compared as timestamps: as intervals, a month always counts as 30 days.
   select coalesce(now() + duration between now() and now() + longest, false);
 $$;
 comment on function bulwark_private.lasts_up_to(interval, interval) is
-  'Whether what begins now and lasts so long has lasted no longer than the other when it ends. False
-   for a negative duration and where either is null.';
+  'Whether a duration that begins now is at most the longest. False for a negative duration, and if
+   either is null.';
 
 create function bulwark_private.object_name(parts text[], suffix text)
   returns name
@@ -202,8 +201,8 @@ declare
   v_hash text := '';
   v_stem text := array_to_string(parts, '_');
 begin
-  -- Postgres cuts what is longer than 63 bytes, and two that are cut alike are one. Several parts
-  -- can also be joined alike: a_b and c, a and b_c.
+  -- Postgres cuts names to 63 bytes, so two long names can collide. So can joined parts: a_b and c,
+  -- a and b_c.
   if cardinality(parts) > 1 or octet_length(v_stem || suffix) > 63 then
     v_hash := '_' || left(encode(sha256(convert_to(to_json(parts)::text, 'UTF8')), 'hex'), 12);
     while octet_length(v_stem || v_hash || suffix) > 63 loop
@@ -214,9 +213,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.object_name(text[], text) is
-  'The name of an object that is made for others (a column''s constraint, a table''s index): as it
-   reads where it is one part and fits, else with a hash of all parts. Every maker of names uses
-   it.';
+  'A unique name for a generated object (a constraint, an index): the one part and the suffix if
+   they fit into 63 bytes, otherwise with a hash of all parts.';
 
 create function bulwark.keep_columns()
   returns trigger
@@ -240,8 +238,8 @@ begin
 end;
 $$;
 comment on function bulwark.keep_columns() is
-  'Trigger: refuses a change of the columns named as arguments. Host tables may use it too:
-   a row''s organization_id, for one, must never change.';
+  'Trigger: refuses changes of the columns named as arguments. Host tables may use it too, for
+   example for organization_id. Errors: COLUMN_IS_FIXED, COLUMN_IS_UNKNOWN.';
 
 create function bulwark_private.touch_updated_at()
   returns trigger
@@ -254,13 +252,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.touch_updated_at() is
-  'Trigger: updated_at is the time of the change.';
+  'Trigger: sets updated_at to the transaction''s start.';
 
--- Jobs: what runs with nobody calling, by pg_cron and, where it needs a function, by pg_net. The
--- local stack, which has neither, reads the same table.
--- Protects the scheduler's secret: it is read from Vault when it is sent, so that no job's text and
--- no run log holds it.
--- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+-- Jobs: scheduled work. pg_cron runs it, and pg_net calls edge functions. The local stack has
+-- neither and reads the same table.
+-- Protects the scheduler's secret: it is read from Vault when it is sent, so no job text and no run
+-- log contains it.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as the role that scheduled them.
 
 create table bulwark_private.jobs (
   name text primary key check (name ~ '^[a-z]+(-[a-z]+)*$'),
@@ -272,14 +270,14 @@ create table bulwark_private.jobs (
   check (num_nonnulls(every, seconds_setting) = 1)
 );
 comment on table bulwark_private.jobs is
-  'What runs with nobody calling, one row each. After a change: bulwark.schedule_jobs().';
+  'The scheduled jobs, one row each. Call bulwark.schedule_jobs() after a change.';
 comment on column bulwark_private.jobs.seconds_setting is
-  'The setting that says how often, in seconds, where that can be chosen.';
+  'The setting that holds the interval in seconds, for jobs whose interval can be configured.';
 comment on column bulwark_private.jobs.local_every is
-  'How often in the local stack, where nobody likes to wait; null: as often as anywhere.';
+  'A shorter interval for the local stack; null: the same interval as elsewhere.';
 comment on column bulwark_private.jobs.function_path is
-  'The edge function that the command asks by pg_net: without pg_net the job is not scheduled, and
-   the local stack asks the function itself.';
+  'The edge function that the command calls through pg_net. Without pg_net the job is not scheduled;
+   the local stack calls the function itself.';
 create index jobs_seconds_setting_idx on bulwark_private.jobs (seconds_setting);
 alter table bulwark_private.jobs enable row level security;
 
@@ -290,7 +288,7 @@ create function bulwark_private.crontab(job text, seconds integer)
   set search_path = pg_catalog, pg_temp
 as $$
   select case
-    -- pg_cron takes 1 to 59 seconds since version 1.5, and before that minutes alone.
+    -- pg_cron accepts 1 to 59 seconds since version 1.5, before that only minutes.
     when seconds < 60 and exists (
       select from pg_catalog.pg_extension e
       where e.extname = 'pg_cron'
@@ -298,15 +296,15 @@ as $$
     ) then format('%s seconds', seconds)
     when seconds < 120 then '* * * * *'
     when seconds < 3600 then format('*/%s * * * *', seconds / 60)
-    -- Not everything at once: a minute of its own for each.
+    -- Each job has a minute of its own, so that they do not all run at once.
     when seconds < 86400 then format('%s */%s * * *', m.minute, seconds / 3600)
     else format('%s 3 * * *', m.minute)
   end
   from (select abs(hashtext(job) % 60)) as m (minute);
 $$;
 comment on function bulwark_private.crontab(text, integer) is
-  'About every so many seconds, as pg_cron wants it: seconds where it can, whole minutes, whole
-   hours or once a day.';
+  'An interval in seconds as a pg_cron schedule, rounded down: to seconds if pg_cron supports them,
+   minutes, hours or one day.';
 
 create function bulwark.schedule_jobs()
   returns boolean
@@ -340,10 +338,10 @@ begin
 end;
 $$;
 comment on function bulwark.schedule_jobs() is
-  'Has pg_cron run every job of bulwark_private.jobs, as whoever calls this (postgres), and no other
-   of Bulwark''s: those that ask an edge function only where pg_net is installed. False where
-   pg_cron is not. Call it again after installing either and after changing how often a job runs; it
-   may be repeated.';
+  'Schedules every job of bulwark_private.jobs with pg_cron, as the calling role (postgres), and
+   unschedules other jobs of Bulwark. Jobs that call an edge function need pg_net. Returns false if
+   pg_cron is not installed. Call it again after installing either extension or changing an
+   interval; repeating it is safe.';
 
 create function bulwark_private.cleanup_job_log()
   returns bigint
@@ -367,8 +365,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.cleanup_job_log() is
-  'Removes the entries of the scheduler''s log about our jobs that are older than a day: a job that
-   runs each second fills it within days.';
+  'Deletes the run log of Bulwark''s jobs after a day, because a job that runs each second would
+   fill it. Returns how many entries.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('job-log', '1 hour', 'select bulwark_private.cleanup_job_log()');
@@ -386,7 +384,7 @@ declare
   v_secret text;
   v_url text;
 begin
-  -- Dynamic: neither extension has to be there for the migration to apply.
+  -- Dynamic SQL, so that the migration applies without these extensions.
   execute format(
     $query$
       select
@@ -421,15 +419,15 @@ begin
 end;
 $$;
 comment on function bulwark_private.request_function(text, integer) is
-  'Posts to an edge function by pg_net, as the scheduler, with the address and the secret that Vault
-   holds as bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
+  'Posts to an edge function through pg_net, as the scheduler. Vault holds the URL and the secret as
+   bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
    SCHEDULER_NOT_CONFIGURED.';
 
--- Policies: what writes guards of tables of the host, and knows them again.
--- Protects nothing by itself: MFA's guards and the tables that admit API keys are made of these.
+-- Policies: creating, listing and dropping policies on tables of the host. The prefix of their
+-- names tells which ones are Bulwark's.
+-- Protects nothing by itself: MFA-required tables and tables that admit API keys use it.
 -- No function here is SECURITY DEFINER.
 
--- Guards of tables are policies that Bulwark writes and knows again by how their names begin.
 create function bulwark_private.make_policy(
   target regclass,
   name text,
@@ -467,8 +465,8 @@ $$;
 comment on function bulwark_private.make_policy(
   regclass, text, boolean, text, name[], text, text
 ) is
-  'One policy of a table, with those of the two expressions that its command has. The expressions
-   are SQL: Postgres'' own or a migration''s, never a caller''s.';
+  'Creates a policy, with the expressions that its command supports. The expressions are SQL and
+   must come from Postgres or a migration, never from a caller.';
 
 create function bulwark_private.policies_of(target regclass, prefix text)
   returns table (
@@ -486,7 +484,7 @@ as $$
       when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
       else 'all'
     end,
-    -- In order of name: a restored dump has them in another.
+    -- Ordered by name, because a restored dump has another order.
     (
       select string_agg(m.role::regrole::text, ', ' order by m.role::regrole::text collate "C")
       from unnest(p.polroles) as m (role)
@@ -497,7 +495,7 @@ as $$
   order by p.polname;
 $$;
 comment on function bulwark_private.policies_of(regclass, text) is
-  'The policies of a table whose names begin so, as they are now.';
+  'The present policies of a table whose names begin with the prefix.';
 
 create function bulwark_private.drop_policies(target regclass, prefix text)
   returns void
@@ -514,22 +512,22 @@ begin
 end;
 $$;
 comment on function bulwark_private.drop_policies(regclass, text) is
-  'Drops the policies of a table whose names begin so.';
+  'Drops the policies of a table whose names begin with the prefix.';
 
--- Sessions: who is calling. A token is valid until it expires, also when its session has ended, so
--- whoever it names counts only while that session lives.
--- Protects against a token that outlives a sign-out, that names another person's session or none,
--- and that is not Supabase Auth's: its subject need not be a UUID, its claims need not fit jsonb.
--- SECURITY DEFINER, each because clients may not read sessions and accounts: current_person,
---   require_user, both of bulwark_private.
+-- Sessions: who is calling. A token stays valid until it expires, even after a sign-out. So its
+-- user counts as the caller only while the session is live.
+-- Protects against a token that outlives a sign-out, that names another user's session or none, or
+-- that Supabase Auth did not issue: its subject may be no UUID, its claims may not fit into jsonb.
+-- SECURITY DEFINER: current_person and require_user, because clients may not read sessions and
+--   accounts.
 
 insert into bulwark.settings (name, value, description) values
   ('sessions.accept_tokens_without_session', 'false',
     'Whether a token that names no session, such as one of third-party auth, acts for its subject;
      such tokens cannot be ended before they expire');
 
--- The one definition of a session that lives. Time-boxes and inactivity time-outs of Supabase Auth
--- are not in these tables: Auth applies them when the session is refreshed.
+-- The one definition of a live session. Time-boxes and inactivity timeouts of Supabase Auth are not
+-- in these tables: Auth applies them when the session is refreshed.
 create view bulwark_private.live_sessions with (security_invoker = true) as
   select s.id, s.user_id, s.created_at, s.aal::text as aal, s.factor_id
   from auth.sessions s
@@ -538,8 +536,7 @@ create view bulwark_private.live_sessions with (security_invoker = true) as
     and u.deleted_at is null
     and (u.banned_until is null or u.banned_until <= now());
 comment on view bulwark_private.live_sessions is
-  'The sessions that count right now: not signed out, not run out, of an account neither banned nor
-   deleted.';
+  'The sessions that are neither signed out nor expired, of accounts neither banned nor deleted.';
 
 create function bulwark_private.claims()
   returns json
@@ -551,8 +548,8 @@ as $$
 declare
   v_claims text := nullif(current_setting('request.jwt.claims', true), '');
 begin
-  -- A text with \u0000 or half a surrogate pair is JSON, but no claim could be read beside it. As
-  -- json and not jsonb, because a number may be larger than jsonb holds.
+  -- JSON with \u0000 or half a surrogate pair is valid, but reading any claim of it would fail. The
+  -- type is json because a number may be larger than jsonb can hold.
   if position('\u' in v_claims) > 0 then
     v_claims := regexp_replace(v_claims, '\\u(0000|[Dd][89A-Fa-f][0-9A-Fa-f]{2})', '\\ufffd', 'g');
   end if;
@@ -560,8 +557,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.claims() is
-  'The claims of the request''s token; null where there is none. Everything that reads a claim reads
-   it here.';
+  'The claims of the request''s token; null without a token. All functions read claims through it.';
 
 create function bulwark_private.claimed_id(claim text)
   returns uuid
@@ -575,8 +571,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.claimed_id(text) is
-  'A claim of the request''s token as a UUID, whether what it names exists or not; null where the
-   claim is missing or no UUID.';
+  'A claim of the request''s token as a UUID; null if it is missing or no UUID. The object it names
+   may not exist.';
 
 create function bulwark.current_person()
   returns uuid
@@ -591,7 +587,7 @@ declare
   v_claims constant json := bulwark_private.claims();
   v_user constant uuid := bulwark_private.uuid_or_null(v_claims ->> 'sub');
 begin
-  -- A program is no person, whomever its token names beside the key.
+  -- A request with an API key is no person, even if its token names one.
   if v_user is null or current_setting('role') = 'api_key' then
     return null;
   end if;
@@ -615,8 +611,8 @@ begin
 end;
 $$;
 comment on function bulwark.current_person() is
-  'The person who is calling, in a session of theirs that lives; null for everybody else: nobody
-   signed in, a program, a session that ended, a suspended account. In a policy always as
+  'The user who is calling, in a live session of theirs. Null if nobody is signed in, for an API
+   key, an ended session and a suspended account. Write it in policies as
    (select bulwark.current_person()).';
 
 create function bulwark_private.require_user()
@@ -654,8 +650,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_user() is
-  'The person who is calling. Raises RBAC_NOT_AUTHENTICATED where there is none,
-   TOKEN_SUBJECT_INVALID, SESSION_ENDED, ACCOUNT_SUSPENDED.';
+  'The user who is calling. Raises RBAC_NOT_AUTHENTICATED, TOKEN_SUBJECT_INVALID, SESSION_ENDED or
+   ACCOUNT_SUSPENDED.';
 
 create function bulwark_private.require_subject()
   returns void
@@ -665,7 +661,7 @@ create function bulwark_private.require_subject()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- An API key is nobody, whatever its token says.
+  -- An API key is no user, even if its token names one.
   if coalesce(bulwark_private.claims() ->> 'sub', '') = ''
     or current_setting('role') = 'api_key' then
     raise exception 'Cannot identify the caller: the request carries no user'
@@ -680,8 +676,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_subject() is
-  'Raises RBAC_NOT_AUTHENTICATED where the request''s token names nobody, and TOKEN_SUBJECT_INVALID
-   where it names no account.';
+  'Raises RBAC_NOT_AUTHENTICATED if the request''s token names no subject, and TOKEN_SUBJECT_INVALID
+   if the subject is no UUID.';
 
 create function bulwark_private.hold_session()
   returns void
@@ -696,8 +692,8 @@ begin
   if v_session is null or bulwark_private.caller_is_service() then
     return;
   end if;
-  -- The account first, as its deletion does. The session not shared: of many who share a row in
-  -- turn a sign-out would wait for ever.
+  -- The account first, in the order of its deletion. The lock on the session is not shared: a
+  -- series of shared locks could keep a sign-out waiting for ever.
   perform from auth.users u where u.id = v_user for key share;
   perform from auth.sessions s
   where s.id = v_session and s.user_id = v_user
@@ -708,9 +704,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.hold_session() is
-  'Until commit a sign-out waits: what the caller makes is from before it. Raises what
-   bulwark_private.require_user raises where the sign-out was first. Every function that makes,
-   changes or ends something for a person calls it, behind the locks of rights.';
+  'Makes a sign-out wait until commit, so that everything the caller creates precedes it. Raises the
+   errors of bulwark_private.require_user if the sign-out came first. Every function that writes for
+   a user calls it, after the locks of rights.';
 
 create function bulwark_private.require_caller()
   returns void
@@ -725,8 +721,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_caller() is
-  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all
-   in a function that answers "there is none that you may see".';
+  'Raises the errors of bulwark_private.require_user, unless the service role is calling. Functions
+   that would otherwise answer "there is none that you may see" call it first.';
 
 create function bulwark_private.require_named_account(user_id uuid)
   returns void
@@ -735,7 +731,7 @@ create function bulwark_private.require_named_account(user_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Through jsonb, because Supabase Auth before anonymous sign-ins has no such column.
+  -- Through jsonb, because older versions of Supabase Auth lack the column.
   if (
     select (to_jsonb(u) -> 'is_anonymous') = 'true'
     from auth.users u where u.id = require_named_account.user_id
@@ -747,7 +743,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_named_account(uuid) is
-  'Raises ACCOUNT_ANONYMOUS for an account without a way to sign in again.';
+  'Raises ACCOUNT_ANONYMOUS for an anonymous account, which has no way to sign in again.';
 
 revoke all on table
   bulwark.settings,
@@ -781,12 +777,12 @@ revoke all on function
   bulwark_private.require_named_account(user_id uuid)
   from public, anon, authenticated, service_role;
 
--- What is open to whom of foundation. Everything else is revoked by the build.
+-- Grants of foundation. The build revokes everything else.
 
--- Anybody may look a name up: each table and function says for whom it is.
+-- Everybody may look names up; each table and function has grants of its own.
 grant usage on schema bulwark to anon, authenticated, service_role, supabase_auth_admin;
 
--- Policies run their helpers as the querying role, which therefore has to reach them.
+-- Policies call their helpers as the querying role.
 grant usage on schema bulwark_private to authenticated, service_role;
 
 grant execute on function bulwark.current_person() to authenticated;

@@ -1,9 +1,9 @@
 -- Built by npm run build from supabase/schemas/01_rbac: edit the sources, not this file.
 
--- Roles and permissions: the vocabulary, and who holds what.
--- Protects against a grant that becomes another one: whose a row is and what it links is fixed once
--- it is there. The tables are read under row-level security (rbac_decisions) and no role of the API
--- writes them; what holds whoever writes is in rbac_rules.
+-- Roles and permissions: the tables of roles, permissions, organizations and grants.
+-- Protects against turning one grant into another: owner and links of a row never change. The
+-- tables are read under row-level security (06_decisions), and no API role writes them. The rules
+-- that bind every writer are in 03_rules.
 -- No function here is SECURITY DEFINER.
 
 create table bulwark.permissions (
@@ -13,7 +13,7 @@ create table bulwark.permissions (
   constraint permissions_name_length check (length(name) <= 64)
 );
 comment on table bulwark.permissions is
-  'The one vocabulary of permissions (category:action). A host application adds rows of its own.';
+  'The catalogue of permissions (category:action). A host application adds rows of its own.';
 
 create table bulwark.organizations (
   id uuid primary key default gen_random_uuid(),
@@ -30,8 +30,8 @@ create table bulwark.organizations (
 comment on table bulwark.organizations is
   'The tenants. Members read theirs; every change goes through a function.';
 comment on column bulwark.organizations.self_service is
-  'Whether an account made it for itself, which counts against rbac.self_service_limit. What is made
-   by the right org:create does not.';
+  'Whether an account created it without org:create, which counts against
+   rbac.self_service_limit.';
 
 create table bulwark.roles (
   id uuid primary key default gen_random_uuid(),
@@ -48,9 +48,9 @@ create table bulwark.roles (
   constraint roles_level_range check (level between 0 and 100)
 );
 comment on table bulwark.roles is
-  'System roles (organization_id null) and the roles that organizations made for themselves.';
+  'System roles (organization_id null) and the organizations'' own roles.';
 comment on column bulwark.roles.level is
-  'Rank. Of a role that an organization made: the highest level among the roles it inherits.';
+  'The rank. An organization''s own role has the highest level among the roles it inherits.';
 
 create table bulwark.role_permissions (
   role_id uuid not null references bulwark.roles (id) on delete cascade,
@@ -58,18 +58,18 @@ create table bulwark.role_permissions (
   primary key (role_id, permission)
 );
 comment on table bulwark.role_permissions is
-  'What a role holds by itself, without what it inherits.';
+  'The permissions of a role itself, without inherited ones.';
 
 create table bulwark.role_inheritance (
   role_id uuid not null references bulwark.roles (id) on delete cascade,
-  -- Deferred, here and in user_roles: an organization that is deleted takes both ends with it.
+  -- Deferred, here and in user_roles, because deleting an organization deletes both ends.
   inherits_role_id uuid not null
     references bulwark.roles (id) deferrable initially deferred,
   primary key (role_id, inherits_role_id),
   constraint role_inheritance_is_not_reflexive check (role_id <> inherits_role_id)
 );
 comment on table bulwark.role_inheritance is
-  'A role holds whatever the roles it inherits hold. Cycles are refused.';
+  'Which roles a role inherits: it holds their permissions too. Cycles are refused.';
 
 create table bulwark.user_roles (
   id uuid primary key default gen_random_uuid(),
@@ -88,27 +88,27 @@ create table bulwark.user_roles (
     check (isfinite(starts_at) and (expires_at is null or isfinite(expires_at)))
 );
 comment on table bulwark.user_roles is
-  'Who holds which role, where and when. organization_id null means system-wide.';
+  'Grants: who holds which role, where and when. organization_id null means system-wide.';
 
--- What a role holds with all it inherits, so that a check is one index look-up.
+-- A check is one index look-up.
 create table bulwark_private.effective_permissions (
   role_id uuid not null references bulwark.roles (id) on delete cascade,
   permission text not null references bulwark.permissions (name),
   primary key (role_id, permission)
 );
 comment on table bulwark_private.effective_permissions is
-  'The closure of role_permissions over role_inheritance, kept by triggers on both.';
+  'The permissions of each role with all inherited ones. Triggers on role_permissions and
+   role_inheritance maintain it.';
 
--- Bumped in the transaction of every change of rights: caches key on it, and it is the row that
--- concurrent changes of one organization''s rights queue on.
 create table bulwark_private.permission_versions (
   organization_id uuid references bulwark.organizations (id) on delete cascade,
   version bigint not null default 1,
   constraint permission_versions_is_one_an_organization unique nulls not distinct (organization_id)
 );
 comment on table bulwark_private.permission_versions is
-  'One row an organization and one (null) for system-wide rights; it moves whenever rights do. Not
-   audited: what moves it is.';
+  'The version of each organization''s rights, and one (null) of system-wide rights. Every change of
+   rights increments it in the same transaction, so that caches notice. Not audited: the changes
+   are.';
 insert into bulwark_private.permission_versions (organization_id) values (null);
 
 create index roles_created_by_idx on bulwark.roles (created_by);
@@ -130,7 +130,7 @@ alter table bulwark.user_roles enable row level security;
 alter table bulwark_private.effective_permissions enable row level security;
 alter table bulwark_private.permission_versions enable row level security;
 
--- The system roles have fixed ids, so that the hot path compares a constant.
+-- The system roles have fixed ids, so that decisions compare a constant.
 create function bulwark_private.super_admin_role()
   returns uuid
   language sql
@@ -177,23 +177,21 @@ revoke all on
   from public, anon, authenticated, service_role;
 
 -- Locks: the one order in which every function takes them.
--- Protects against two functions that wait for each other, against a change that never gets its
--- turn because others keep sharing the lock, and against acting on a right that is just being
--- taken.
+-- Protects against deadlocks, against a change that waits for ever because others keep sharing the
+-- lock, and against acting on a right that is just being revoked.
 -- SECURITY DEFINER: the trigger function, because Supabase Auth deletes accounts.
 --
 -- The order:
 --   1. Rights (bulwark_private.lock_rights): first those of the installation, then those of
---   organizations,
---      by id. Whoever acts on a right shares the lock; whoever changes rights holds it alone.
+--      organizations, by id. Acting on a right shares the lock, changing rights needs it alone.
 --   2. The caller's session (bulwark_private.hold_session), so that a sign-out waits.
 --   3. A count (bulwark_private.lock_count) that an insertion must not take past its limit.
---   4. Rows: an organization or an account before what belongs to it, what is shared before what is
---      one's own. Whoever cleans up waits for nobody's row.
---   5. What one table or log queues on itself (data keys, security events, seals): whoever holds
---      such a lock takes none of the above any more.
--- A right is decided twice: before the locks, so that strangers neither wait nor make others wait,
--- and behind them, because it may have gone meanwhile.
+--   4. Rows: an organization or an account before its dependents, shared rows before one's own.
+--      Clean-up jobs skip locked rows.
+--   5. Queues of one table or log (data keys, security events, seals). A function that holds such a
+--      lock takes no other lock of this list.
+-- A right is checked twice: before the locks, so that strangers neither wait nor make others wait,
+-- and after them, because it may have been revoked meanwhile.
 
 create function bulwark_private.lock_rights(organization_id uuid, exclusively boolean default false)
   returns void
@@ -205,12 +203,12 @@ declare
   v_everywhere constant bigint := hashtextextended('bulwark.rights', 0);
   v_here constant bigint := hashtextextended('bulwark.rights/' || organization_id, 0);
 begin
-  -- Advisory locks are granted in the order in which they were asked for. On a row, ten who share
-  -- it in turn would keep a writer waiting for ever.
+  -- Advisory locks are granted in the order of the requests. With row locks, a series of shared
+  -- locks could keep a writer waiting for ever.
   if organization_id is null and exclusively then
     perform pg_advisory_xact_lock(v_everywhere);
   else
-    -- The caller's right may come from a system-wide role: that must not change meanwhile either.
+    -- The caller's right may come from a system-wide role, which must not change either.
     perform pg_advisory_xact_lock_shared(v_everywhere);
   end if;
   if organization_id is not null then
@@ -220,7 +218,7 @@ begin
       perform pg_advisory_xact_lock_shared(v_here);
     end if;
   end if;
-  -- Under REPEATABLE READ the transaction keeps its old picture of the rights. If they have changed
+  -- Under REPEATABLE READ the transaction reads from an old snapshot. If the rights have changed
   -- since, it fails here with 40001.
   if current_setting('transaction_isolation') <> 'read committed' then
     perform from bulwark_private.permission_versions v where v.organization_id is null for share;
@@ -231,9 +229,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_rights(uuid, boolean) is
-  'Until commit the rights in an organization (null: system-wide ones) stay as they are;
-   exclusively: nobody acts on them or changes them but the caller. Take those of several
-   organizations in the order of their ids.';
+  'Locks the rights in an organization (null: system-wide ones) against changes until commit.
+   exclusively: also against others acting on them. Lock several organizations in the order of their
+   ids.';
 
 create function bulwark_private.lock_count(what text, whose text)
   returns void
@@ -248,8 +246,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_count(text, text) is
-  'Lets insertions that are counted happen one after the other, so that many at once do not pass a
-   limit together. Count after it, insert before commit.';
+  'Serializes counted insertions, so that concurrent ones do not exceed a limit. Count after it,
+   insert before commit.';
 
 create function bulwark_private.lock_account_deletion()
   returns trigger
@@ -263,8 +261,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_account_deletion() is
-  'Trigger: an account takes grants in any number of organizations along. Before its row is locked
-   the deletion waits for everybody who acts on rights.';
+  'Trigger: deleting an account deletes grants in any number of organizations. So before its row is
+   locked, the deletion waits for everybody who acts on rights.';
 
 create function bulwark_private.watch_account_deletion()
   returns void
@@ -279,16 +277,16 @@ begin
 end;
 $$;
 comment on function bulwark_private.watch_account_deletion() is
-  'Makes the trigger on auth.users, which a backup leaves out.';
+  'Creates the trigger on auth.users. Called again after a restore, because backups leave it out.';
 
 select bulwark_private.watch_account_deletion();
 
--- Rules of roles and grants that no path may break: a function, the service role or a migration.
--- Protects one organization from another and an organization from losing its last administrator;
--- and against two changes at once that are each harmless: those of an organization queue.
--- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private
--- and the
---   rules are about everybody's grants, not only those that the writer may see.
+-- Rules of roles and grants that bind every writer: functions, the service role and migrations.
+-- Protects one organization from another, an organization from losing its last administrator, and
+-- against concurrent changes that are harmless alone but not in combination: changes of one
+-- organization queue.
+-- SECURITY DEFINER: the trigger functions, because effective permissions and versions are in
+--   bulwark_private, and the rules concern grants that the writer may not see.
 
 create function bulwark_private.bump_permission_version(organization_id uuid)
   returns boolean
@@ -297,8 +295,8 @@ create function bulwark_private.bump_permission_version(organization_id uuid)
 as $$
 begin
   perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
-  -- Written too, so that caches notice, and that the next change fails with 40001 under REPEATABLE
-  -- READ instead of going on with an old picture.
+  -- The update makes caches notice, and makes a concurrent change under REPEATABLE READ fail with
+  -- 40001 instead of deciding from an old snapshot.
   if bump_permission_version.organization_id is null then
     update bulwark_private.permission_versions v set version = v.version + 1
     where v.organization_id is null;
@@ -310,13 +308,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.bump_permission_version(uuid) is
-  'Marks a change of rights in an organization (null: system-wide) and queues behind every other
-   one there until commit. False when the organization is being deleted.';
+  'Records a change of rights in an organization (null: system-wide) and holds its lock until
+   commit, so that changes queue. False if the organization is being deleted.';
 
 create function bulwark_private.organizations_start_permission_version()
   returns trigger
   language plpgsql
-  security definer            -- definer because versions live in bulwark_private
+  security definer            -- definer because versions are in bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -325,7 +323,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.organizations_start_permission_version() is
-  'Trigger: an organization begins with a version of its rights.';
+  'Trigger: creates the version of a new organization''s rights.';
 
 create function bulwark_private.refresh_effective_permissions(role_ids uuid[])
   returns void
@@ -335,7 +333,7 @@ as $$
 declare
   v_affected uuid[];
 begin
-  -- The queue first: a closure computed before a concurrent change commits would miss it.
+  -- The lock first: otherwise the result would miss a concurrent change.
   if exists (
     select from bulwark.roles r where r.id = any (role_ids) and r.organization_id is null
   ) then
@@ -386,13 +384,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.refresh_effective_permissions(uuid[]) is
-  'Recomputes what the given roles and all their heirs hold, and the level of those that
-   organizations made.';
+  'Recomputes the effective permissions of roles and of all roles that inherit them, and the levels
+   of organizations'' own ones.';
 
 create function bulwark_private.role_links_refresh()
   returns trigger
   language plpgsql
-  security definer            -- definer because the closure lives in bulwark_private
+  security definer            -- definer because it writes to bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -403,7 +401,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.role_links_refresh() is
-  'Trigger: a change of what roles hold or inherit is in the closure when the statement ends.';
+  'Trigger: updates effective permissions by the end of the statement.';
 
 create function bulwark_private.role_inheritance_validate()
   returns trigger
@@ -428,7 +426,7 @@ begin
     raise exception 'Cannot inherit role: super_admin is granted, never inherited'
       using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
-  -- Two changes that are each harmless could close a cycle together: one waits for the other.
+  -- Two concurrent changes could form a cycle, so one waits for the other.
   perform bulwark_private.bump_permission_version(v_organization);
   if exists (
     with recursive ancestry (role_id) as (
@@ -486,18 +484,18 @@ begin
   for v_organization in
     select distinct c.organization_id from changed c order by 1 nulls first
   loop
-    -- First the queue, then the count: what another transaction took away is visible by then.
+    -- The lock before the count, so that the count sees concurrent revocations.
     if bulwark_private.bump_permission_version(v_organization)
       and tg_op <> 'INSERT'
       and exists (
         select from changed c
         where c.organization_id = v_organization
           and c.role_id = bulwark_private.admin_role()
-          -- A grant that waits or expires never counted, so nothing is lost with it.
+          -- Only a grant that has begun and does not expire counts as an administrator's.
           and c.expires_at is null
           and c.starts_at <= now()
       )
-      -- The organization itself may be going.
+      -- The organization itself may be in deletion.
       and exists (select from bulwark.organizations o where o.id = v_organization)
       and not exists (
         select from bulwark_private.active_grants a
@@ -514,7 +512,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.user_roles_keep_administrator() is
-  'Trigger: an organization always has an administrator whose role neither waits nor expires.';
+  'Trigger: an organization always keeps an administrator whose grant has begun and does not
+   expire.';
 
 create trigger organizations_start_permission_version
   after insert on bulwark.organizations
@@ -547,8 +546,8 @@ create trigger user_roles_keep_administrator_on_delete
   after delete on bulwark.user_roles referencing old table as changed
   for each statement execute function bulwark_private.user_roles_keep_administrator();
 
--- The catalogue: the permissions that Bulwark ships with, the system roles, and who holds what.
--- Protects nothing by itself; it is data, with ids that are the same in every installation.
+-- The catalogue: Bulwark's permissions, the system roles, and which role holds what.
+-- Protects nothing by itself: it is data. Ids are the same in every installation.
 -- No function here.
 
 insert into bulwark.permissions (name, description) values
@@ -631,13 +630,12 @@ from (values ('super_admin', 'admin'), ('admin', 'analyst'), ('analyst', 'viewer
 join bulwark.roles r on r.name = link.role and r.organization_id is null
 join bulwark.roles i on i.name = link.inherits and i.organization_id is null;
 
--- MFA sessions: which session has proven a second factor, and which organization insists on it.
--- Permission decisions stand upon it, so it comes before them; the rest of MFA comes much later.
--- Protects against a token that outlives its session or belongs to another one, and against claims:
--- what counts is a row keyed on the session, while the session itself lives.
+-- MFA sessions: which session has verified a second factor, and which organization requires it.
+-- Permission decisions need both, so these tables come before them; the rest of MFA is in 05_mfa.
+-- Protects against a token that outlives its session or belongs to another one, and against forged
+-- claims: the decision reads a row of the session, and only while the session is live.
 -- SECURITY DEFINER: mfa_verified and bulwark_private.session_passes_mfa, because clients may read
--- neither
---   sessions nor factors.
+--   neither sessions nor factors.
 
 create table bulwark.mfa_policies (
   id uuid primary key default gen_random_uuid(),
@@ -651,16 +649,16 @@ create table bulwark.mfa_policies (
   constraint mfa_policies_required_from_is_finite check (isfinite(required_from))
 );
 comment on table bulwark.mfa_policies is
-  'What an organization asks of second factors; without an organization: what the installation asks
-   of whoever acts by a system-wide role. Members read it, set_mfa_policy writes it.';
+  'What an organization requires of second factors; organization_id null: what the installation
+   requires of system-wide roles. Members read it, set_mfa_policy writes it.';
 comment on column bulwark.mfa_policies.required_from is
-  'From when on sessions without a second factor get no permission; null: never. The end of the
-   grace period.';
+  'The end of the grace period: from then on sessions without a second factor get no permission.
+   Null: MFA is not required.';
 comment on column bulwark.mfa_policies.reset_needs_approval is
-  'Whether a member''s factor is reset only by two people together.';
+  'Whether a reset of a member''s factors needs the consent of two people.';
 comment on column bulwark.mfa_policies.approval_until is
-  'Until when it still is although the policy no longer asks for it, so that nobody loosens the
-   policy and then resets somebody alone.';
+  'Until when two people are still needed after reset_needs_approval was set to false. Otherwise one
+   administrator could loosen the policy and then reset somebody alone.';
 
 create table bulwark.mfa_secrets (
   id uuid primary key,
@@ -682,9 +680,9 @@ comment on table bulwark.mfa_secrets is
 comment on column bulwark.mfa_secrets.begun_in is
   'The session that began the enrolment; no other one can finish it.';
 comment on column bulwark.mfa_secrets.last_step is
-  'The newest time step whose code was accepted: no code of it or of an older one ever is again.';
+  'The newest time step whose code was accepted. Codes of it and of older ones are refused.';
 comment on column bulwark.mfa_secrets.activated_at is
-  'When a first code proved that the user has it; null: not yet a factor.';
+  'When the first code was accepted; null: not yet a factor.';
 
 create table bulwark_private.mfa_trusted_devices (
   id uuid primary key default gen_random_uuid(),
@@ -698,8 +696,8 @@ create table bulwark_private.mfa_trusted_devices (
     check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
 );
 comment on table bulwark_private.mfa_trusted_devices is
-  'Devices that skip the prompt. SHA-256 of each token; the tokens have 256 random bits, so a plain
-   hash is enough.';
+  'Devices that skip the MFA prompt. SHA-256 of each token; the tokens have 256 random bits, so a
+   plain hash is enough.';
 create table bulwark_private.mfa_backup_codes (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -709,28 +707,28 @@ create table bulwark_private.mfa_backup_codes (
   constraint mfa_backup_codes_hash_length check (length(code_hash) = 32)
 );
 comment on table bulwark_private.mfa_backup_codes is
-  'HMAC-SHA-256 of each backup code under a pepper that only the function has: without it a copy of
-   this table does not even tell a right code from a wrong one.';
+  'HMAC-SHA-256 of each backup code under a pepper that only the function has. Without the pepper a
+   code cannot be checked against a copy of this table.';
 
 create table bulwark_private.mfa_sessions (
   session_id uuid primary key references auth.sessions (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
   verified_at timestamptz,
   method text,
-  -- The proof: it is deleted with the factor or the set of codes that it was made of.
+  -- The proof: deleted with its factor or set of backup codes.
   factor_id uuid references bulwark.mfa_secrets (id) on delete cascade,
   step bigint,
   backup_code_id uuid references bulwark_private.mfa_backup_codes (id) on delete cascade,
-  -- When a device is revoked or expires, the sessions it opened are closed with it.
+  -- A device that is revoked or expires no longer verifies the session.
   trusted_device_id uuid references bulwark_private.mfa_trusted_devices (id) on delete set null,
   constraint mfa_sessions_method_is_known check (method in ('totp', 'backup_code')),
   constraint mfa_sessions_says_something
     check ((verified_at is null) = (method is null))
 );
 comment on table bulwark_private.mfa_sessions is
-  'The sessions in which a second factor was proven (verified_at, the last time, by which factor and
-   time step or which backup code), or a trusted device shown. A row counts only while its session
-   lives, and goes with what proved it.';
+  'The sessions in which a second factor was verified (last at verified_at, by a factor and time
+   step or by a backup code), or a trusted device presented. A row counts only while its session is
+   live, and is deleted with its proof.';
 
 create index mfa_policies_updated_by_idx on bulwark.mfa_policies (updated_by);
 create index mfa_secrets_user_id_idx on bulwark.mfa_secrets (user_id);
@@ -747,10 +745,10 @@ alter table bulwark_private.mfa_trusted_devices enable row level security;
 alter table bulwark_private.mfa_backup_codes enable row level security;
 alter table bulwark_private.mfa_sessions enable row level security;
 
--- Supabase Auth's tables for its own factors came late and are missing where it has none, so what
--- reads them is made to fit. The freshness of a native factor is the time Auth recorded, not the
--- token's. An administrator who deletes a factor leaves the session at aal2, so the factor itself
--- is looked for: the one the session was verified by, or any where Auth does not say which.
+-- Older versions of Supabase Auth lack these tables, so the functions that read them are generated.
+-- The time of a native verification is the one that Auth recorded, not the token's. Deleting a
+-- factor leaves its session at aal2, so the factor itself must still exist: the one that verified
+-- the session, or any one if Auth does not say which.
 create function bulwark.read_native_mfa(
   claims regclass default to_regclass('auth.mfa_amr_claims'),
   factors regclass default to_regclass('auth.mfa_factors')
@@ -810,15 +808,15 @@ begin
 end;
 $$;
 comment on function bulwark.read_native_mfa(regclass, regclass) is
-  'Makes bulwark_private.native_mfa_at and bulwark_private.native_factors for those tables of
-   Supabase Auth that exist; call it again after an upgrade of Supabase Auth brought them.';
+  'Creates bulwark_private.native_mfa_at and bulwark_private.native_factors for the tables of
+   Supabase Auth that exist. Call it again after an upgrade of Supabase Auth adds them.';
 
 select bulwark.read_native_mfa();
 comment on function bulwark_private.native_mfa_at(uuid) is
-  'When a factor of Supabase Auth''s own that the account still has was last verified in a session;
-   null: never.';
+  'When a native factor (of Supabase Auth) that the account still has was last verified in a
+   session; null: never.';
 comment on function bulwark_private.native_factors(uuid) is
-  'How many verified factors of Supabase Auth''s own an account has.';
+  'How many verified native factors (of Supabase Auth) an account has.';
 
 create function bulwark_private.session_mfa(session_id uuid, user_id uuid)
   returns timestamptz
@@ -830,8 +828,8 @@ as $$
 begin
   return (
     select case
-      -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody
-      -- who knows the password can add to an account that has no native one.
+      -- Bulwark's factors win: with the password alone anybody could add a first native factor, so
+      -- a native one does not verify an account that has a factor of Bulwark.
       when exists (
         select from bulwark.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
       )
@@ -854,8 +852,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_mfa(uuid, uuid) is
-  'When a second factor was last proven in a session that lives and is the user''s; -infinity where
-   only a trusted device was shown, which is never fresh; null: neither.';
+  'When a second factor was last verified in a live session of the user; -infinity if only a trusted
+   device was presented, which is never fresh; null: neither.';
 
 create function bulwark.mfa_verified(max_age interval)
   returns boolean
@@ -865,7 +863,7 @@ create function bulwark.mfa_verified(max_age interval)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Whomever the token of an API key names beside the key: a program has proven nothing.
+  -- An API key has no second factor, even if its token names a person.
   return current_setting('role') <> 'api_key' and coalesce(
     bulwark_private.session_mfa(
       bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub')
@@ -876,9 +874,9 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_verified(interval) is
-  'Whether the caller proved a second factor in this very session within max_age: step-up, for
-   policies as (select mfa_verified(''10 minutes'')). False for a trusted device, an ended session,
-   a token without a session, and a null max_age.';
+  'Whether the caller verified a second factor in this session within max_age (step-up). Write it in
+   policies as (select bulwark.mfa_verified(''10 minutes'')). False for a trusted device, an ended
+   session, a token without a session, and a null max_age.';
 
 create function bulwark_private.session_passes_mfa()
   returns boolean
@@ -888,8 +886,8 @@ create function bulwark_private.session_passes_mfa()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Spelled out as in caller_is_service(): this runs in front of every decision where MFA is
-  -- required. An API key has proven nothing: what it may is decided without asking this.
+  -- caller_is_service() inlined, because this runs in every decision of organizations that require
+  -- MFA. API keys are decided elsewhere.
   if coalesce(nullif(current_setting('role'), 'none'), session_user::text) in (
     'service_role', 'postgres', 'supabase_admin'
   ) then
@@ -902,9 +900,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_passes_mfa() is
-  'Whether the caller''s session satisfies an organization that requires MFA: a second factor proven
-   or a trusted device shown in it. True for the service role, which is no session of a person''s;
-   false for API keys, whose rights are decided elsewhere.';
+  'Whether the caller''s session satisfies an organization that requires MFA: a second factor was
+   verified or a trusted device presented in it. True for the service role; false for API keys,
+   whose rights are decided elsewhere.';
 
 create trigger mfa_secrets_keep_columns
   before update on bulwark.mfa_secrets
@@ -921,15 +919,14 @@ create trigger mfa_policies_touch
 revoke all on function bulwark_private.native_mfa_at(uuid), bulwark_private.native_factors(uuid)
   from public, anon, authenticated, service_role;
 
--- Decisions: whether somebody may do something in an organization, from the tables as they are now
--- and never from claims, so that a revocation outruns every token.
--- Protects against stale tokens, and the tables of roles from who may not read them.
+-- Decisions: whether a user may do something in an organization. They are made from the tables and
+-- never from claims, so that a revocation counts even while the token is valid.
+-- Protects against stale tokens, and the tables of roles from unauthorized reads.
 -- SECURITY DEFINER, each because clients may not read the grants it decides from:
---   organizations_with, member_organizations, is_super_admin, user_permits, session_permits, all of
---   bulwark_private.
+--   organizations_with, member_organizations, is_super_admin, user_permits, session_permits.
 
--- Every question about membership is asked of these two views, never of user_roles: a row there may
--- have expired, and then it says nothing. The conventions test keeps the list of exceptions.
+-- Read memberships from these two views, never from user_roles, whose rows may have expired. The
+-- conventions test lists the exceptions.
 create view bulwark_private.unexpired_grants with (security_invoker = true) as
   select
     g.user_id,
@@ -937,22 +934,22 @@ create view bulwark_private.unexpired_grants with (security_invoker = true) as
     g.organization_id,
     g.starts_at,
     coalesce(g.expires_at, 'infinity') as held_until,
-    -- A ban and a soft deletion are revocations too, and a token outlives them as well.
+    -- A ban and a soft deletion revoke all grants.
     u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended
   from bulwark.user_roles g
   join auth.users u on u.id = g.user_id
   where g.expires_at is null or g.expires_at > now();
 comment on view bulwark_private.unexpired_grants is
-  'The grants that count now or later: those that have not begun and those of suspended accounts
-   (banned or soft-deleted) too. For rules that must hold when they begin to count.';
+  'The grants that have not expired, including those that have not begun and those of suspended
+   accounts (banned or soft-deleted). For rules that must also hold once they become active.';
 
 create view bulwark_private.active_grants with (security_invoker = true) as
   select g.user_id, g.role_id, g.organization_id, g.held_until
   from bulwark_private.unexpired_grants g
   where g.starts_at <= now() and not g.suspended;
 comment on view bulwark_private.active_grants is
-  'The grants that count right now: begun, not expired, of an account neither banned nor deleted. A
-   member is who has one in the organization.';
+  'The grants that count now: begun, not expired, of an account neither banned nor deleted. Members
+   of an organization are the users with such a grant there.';
 
 create view bulwark_private.held_permissions with (security_invoker = true) as
   select
@@ -960,12 +957,12 @@ create view bulwark_private.held_permissions with (security_invoker = true) as
     g.organization_id,
     e.permission,
     g.held_until,
-    -- super_admin alone answers inside every organization; no other system-wide role does.
+    -- super_admin is the only system-wide role that counts inside every organization.
     g.organization_id is null and g.role_id = bulwark_private.super_admin_role() as everywhere
   from bulwark_private.active_grants g
   join bulwark_private.effective_permissions e on e.role_id = g.role_id;
 comment on view bulwark_private.held_permissions is
-  'Every permission somebody holds right now, where, and until when.';
+  'The permissions of each user now, with the organization and the end.';
 
 create function bulwark_private.is_member(user_id uuid, organization_id uuid)
   returns boolean
@@ -981,7 +978,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.is_member(uuid, uuid) is
-  'Whether a user is a member of an organization right now.';
+  'Whether a user is a member of an organization now.';
 
 create function bulwark_private.organizations_of(user_id uuid, suspended boolean default false)
   returns setof uuid
@@ -1002,8 +999,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.organizations_of(uuid, boolean) is
-  'The organizations of which a user is a member right now, in a fixed order. With suspended also
-   where only the account''s ban or deletion stands in the way: those hear of the ban itself.';
+  'The organizations of which a user is a member now, ordered by id. With suspended a ban or
+   deletion of the account is ignored, so that the organizations learn of the ban itself.';
 
 create function bulwark_private.require_known_permission(permission text)
   returns void
@@ -1027,8 +1024,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_known_permission(text) is
-  'Raises RBAC_UNKNOWN_PERMISSION for a permission that the catalogue does not have, so that a
-   typo is an error and not a silent no.';
+  'Raises RBAC_UNKNOWN_PERMISSION for a permission that is not in the catalogue, so that a typo is
+   an error and not a silent refusal.';
 
 create function bulwark_private.user_permits(user_id uuid, permission text, organization_id uuid)
   returns boolean
@@ -1053,8 +1050,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.user_permits(uuid, text, uuid) is
-  'Whether a user is entitled to a permission in an organization (null: system-wide), without any
-   check of who asks.';
+  'Whether a user holds a permission in an organization (null: system-wide). It does not check the
+   caller.';
 
 create function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid)
   returns boolean
@@ -1078,7 +1075,7 @@ begin
         or h.everywhere
         or (h.organization_id is null and session_permits.organization_id is null)
       )
-      -- Where nobody requires a second factor the session is not even looked up.
+      -- The session is looked up only if a second factor is required.
       and (
         not exists (
           select from bulwark.mfa_policies p
@@ -1094,9 +1091,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_permits(uuid, text, uuid) is
-  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA
-   (for system-wide roles: the installation), only once a second factor was verified in it. An API
-   key has no session.';
+  'bulwark_private.user_permits for the caller''s own session. If the organization requires MFA (for
+   system-wide roles: the installation), a second factor must be verified in the session. False for
+   API keys.';
 
 create function bulwark.is_super_admin()
   returns boolean
@@ -1106,7 +1103,7 @@ create function bulwark.is_super_admin()
   security definer            -- definer because it decides from user_roles
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Case, not and: the session is looked up for a super_admin only.
+  -- Case instead of "and", so that the session is looked up for a super_admin only.
   select case
     when current_setting('role') = 'api_key' then false
     when exists (
@@ -1124,8 +1121,8 @@ as $$
   end;
 $$;
 comment on function bulwark.is_super_admin() is
-  'Whether the caller is a super_admin and, where the installation requires MFA of system-wide
-   roles, verified. In a policy always as (select bulwark.is_super_admin()).';
+  'Whether the caller is a super_admin, and verified if the installation requires MFA of system-wide
+   roles. Write it in policies as (select bulwark.is_super_admin()).';
 
 create function bulwark.organizations_with(permission text)
   returns setof uuid
@@ -1140,7 +1137,7 @@ as $$
 declare
   v_user uuid := bulwark.current_person();
 begin
-  -- A key is not its owner: what it may is less, and in one organization.
+  -- An API key may do less than its owner, and only in one organization.
   if current_setting('role') = 'api_key' then
     return query select bulwark_private.api_key_organizations(organizations_with.permission);
     if not found then
@@ -1148,16 +1145,16 @@ begin
     end if;
     return;
   end if;
-  -- One cached plan: this runs in front of every query on a guarded table.
+  -- One cached plan, because this runs in every query on a table with such a policy.
   return query
     with held as materialized (
       select h.organization_id, h.everywhere
       from bulwark_private.held_permissions h
       where h.user_id = v_user and h.permission = organizations_with.permission
     )
-    -- Duplicates do no harm in an array; finding them would cost more than the rest. Where an
-    -- organization requires MFA it is left out until the session is verified: case, not or, so that
-    -- the session is looked up only then.
+    -- Duplicates do no harm in an array, and removing them would cost more than the rest. An
+    -- organization that requires MFA is left out until the session is verified. Case instead of
+    -- "or", so that the session is looked up only if needed.
     select h.organization_id
     from held h
     where h.organization_id is not null
@@ -1189,9 +1186,9 @@ $$;
 comment on function bulwark.organizations_with(text) is
   'The organizations in which the caller holds a permission, for policies in the array form:
    organization_id = any (array(select bulwark.organizations_with(''audit:read''))). It runs once a
-   query and may name an organization twice. A super_admin gets every organization, an API key its
-   own, if the key holds the permission right now, and nobody none. An organization that requires
-   MFA is left out while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
+   query and may return an organization twice. A super_admin gets every organization; an API key
+   gets its own, if the key holds the permission. An organization that requires MFA is left out
+   while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.member_organizations()
   returns setof uuid
@@ -1208,7 +1205,7 @@ as $$
     and current_setting('role') <> 'api_key';
 $$;
 comment on function bulwark.member_organizations() is
-  'The organizations in which the caller holds any role right now; none for an API key.';
+  'The organizations of which the caller is a member now; none for an API key.';
 
 create policy "Anyone signed in reads the catalogue of permissions"
   on bulwark.permissions for select to authenticated
@@ -1228,11 +1225,11 @@ create policy "Anyone signed in reads system roles, members their own"
     or organization_id = any (array(select bulwark.organizations_with('role:read')))
   );
 
-create policy "Whoever reads a role reads what it holds"
+create policy "Readers of a role read its permissions"
   on bulwark.role_permissions for select to authenticated
   using (role_id in (select r.id from bulwark.roles r));
 
-create policy "Whoever reads a role reads what it inherits"
+create policy "Readers of a role read its inheritance"
   on bulwark.role_inheritance for select to authenticated
   using (role_id in (select r.id from bulwark.roles r));
 
@@ -1241,7 +1238,7 @@ create policy "Users read their own grants, members those of all"
   using (
     user_id = (select bulwark.current_person())
     or organization_id = any (array(select bulwark.organizations_with('role:read')))
-    -- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
+    -- Both sides of the "or" can use an index; a bare is_super_admin() would force a full scan.
     or (organization_id is null and (select bulwark.is_super_admin()))
   );
 
@@ -1382,8 +1379,8 @@ comment on function bulwark_private.require_visible_user(uuid, uuid, boolean) is
   'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for a missing user, and the errors of
    bulwark_private.require_user.';
 
--- Questions: what a client asks about its own permissions, and about those of people it can see.
--- Protects against probing other people's rights: a stranger and nobody at all are one answer.
+-- Questions: clients ask for their own permissions, and for those of users that they may see.
+-- Protects against probing other people's rights: a stranger and a missing user get one answer.
 -- SECURITY DEFINER, each because clients may not read the grants it decides from:
 --   has_permission, check_permissions, user_has_permission, get_user_roles, explain_permission.
 
@@ -1399,15 +1396,15 @@ begin
     return true;
   end if;
   perform bulwark_private.require_subject();
-  -- A permission that somebody holds exists; only a no has to tell a typo from a refusal.
+  -- Only a refusal may be a typo: a permission that the caller holds exists.
   perform bulwark_private.require_known_permission(has_permission.permission);
   return false;
 end;
 $$;
 comment on function bulwark.has_permission(text, uuid) is
-  'Whether the caller holds a permission in an organization. Without an organization: system-wide
-   roles only. A foreign or missing organization is a plain false, and so is one that requires MFA
-   while the session is not verified (mfa_required tells). Errors: RBAC_NOT_AUTHENTICATED,
+  'Whether the caller holds a permission in an organization; null: by system-wide roles only. False
+   for a foreign or missing organization, and for one that requires MFA while the session is not
+   verified (see mfa_required). Errors: RBAC_NOT_AUTHENTICATED,
    RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.user_has_permission(
@@ -1428,10 +1425,9 @@ begin
 end;
 $$;
 comment on function bulwark.user_has_permission(uuid, text, uuid) is
-  'Whether a user is entitled to a permission in an organization, whatever their session has proven
-   (an organization may require MFA). The user must be oneself or a
-   fellow member that user:read lets one see. Errors: RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT,
-   RBAC_UNKNOWN_PERMISSION.';
+  'Whether a user holds a permission in an organization, regardless of MFA in their session. The
+   user must be the caller or a fellow member that user:read makes visible. Errors:
+   RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.check_permissions(permissions text[], organization_id uuid default null)
   returns table (permission text, allowed boolean)
@@ -1471,8 +1467,8 @@ begin
 end;
 $$;
 comment on function bulwark.check_permissions(text[], uuid) is
-  'has_permission for up to 100 permissions in one round trip: a row for each different one, in the
-   order asked. One unknown permission fails the batch. Errors: RBAC_BATCH_TOO_LARGE and those of
+  'has_permission for a batch of up to 100 permissions: one row for each distinct permission, in the
+   order given. One unknown permission fails the batch. Errors: RBAC_BATCH_TOO_LARGE and those of
    has_permission.';
 
 create function bulwark.get_user_roles(user_id uuid, organization_id uuid default null)
@@ -1515,8 +1511,8 @@ begin
 end;
 $$;
 comment on function bulwark.get_user_roles(uuid, uuid) is
-  'The roles a user was granted in an organization (null: system-wide), highest first, with those
-   that have not begun or have expired (active is false). Errors: RBAC_USER_NOT_VISIBLE,
+  'The roles granted to a user in an organization (null: system-wide), highest first. Grants that
+   have not begun or have expired have active = false. Errors: RBAC_USER_NOT_VISIBLE,
    RBAC_NULL_ARGUMENT.';
 
 create function bulwark.explain_permission(
@@ -1547,11 +1543,11 @@ begin
   perform bulwark_private.require_visible_user(
     explain_permission.user_id, explain_permission.organization_id, former => true
   );
-  -- Of a former member it tells the organization's own grants alone.
+  -- For a former member only the organization's own grants are visible.
   v_visible := bulwark_private.can_see_user(
     explain_permission.user_id, explain_permission.organization_id
   );
-  -- Of others it states what they are entitled to: their sessions are nobody's business.
+  -- MFA is considered for the caller only: other users' sessions stay private.
   if explain_permission.user_id = bulwark.current_person() then
     v_withheld := bulwark_private.user_permits(user_id, permission, organization_id)
       and not bulwark_private.session_permits(user_id, permission, organization_id);
@@ -1618,29 +1614,29 @@ begin
 end;
 $$;
 comment on function bulwark.explain_permission(uuid, text, uuid) is
-  'Why a user has a permission or not: a row for each role that holds it (role, inherited_from: the
-   role that brings it, until expires_at), reason active, not_started, expired, account_suspended
-   or, of oneself in a session that lacks the second factor required there, mfa_required; one row
-   with reason not_in_roles or no_role where none does. Errors: RBAC_USER_NOT_VISIBLE,
+  'Why a user has a permission or not. One row for each granted role that holds it, with the role
+   that it inherits it from, and the reason: active, not_started, expired, account_suspended or, for
+   the caller in a session without the required second factor, mfa_required. If no role holds it:
+   one row with the reason not_in_roles or no_role. Errors: RBAC_USER_NOT_VISIBLE,
    RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
--- Organizations: making, renaming and deleting tenants.
+-- Organizations: creating, renaming and deleting tenants.
 -- Protects against organizations without an administrator, misleading or reserved names, and
--- deletion by anybody but a super_admin. The table stays closed to clients.
+-- deletion by others than a super_admin. Clients cannot write the table.
 -- SECURITY DEFINER: create_organization, update_organization, delete_organization, because clients
 --   may write neither organizations nor grants.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
-    'Whether anybody signed in may make an organization; otherwise org:create is needed'),
+    'Whether everybody signed in may create an organization; otherwise org:create is needed'),
   ('rbac.self_service_limit', '10',
-    'How many organizations one account may make by itself, without org:create');
+    'How many organizations one account may create without org:create');
 
 create table bulwark_private.reserved_slugs (
   slug text primary key
 );
 comment on table bulwark_private.reserved_slugs is
-  'Slugs that no organization may take, because an application''s own paths begin with them.';
+  'Slugs that no organization may take, because paths of applications begin with them.';
 alter table bulwark_private.reserved_slugs enable row level security;
 insert into bulwark_private.reserved_slugs
 select unnest(array[
@@ -1658,7 +1654,7 @@ create function bulwark_private.require_organization_names(name text, slug text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Not printable are, besides control characters, those that hide or reverse what is around them.
+  -- Besides control characters: characters that hide or reverse the text around them.
   if name is null or length(btrim(name)) not between 1 and 120
     or name ~ '[[:cntrl:]\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]' then
     raise exception 'Cannot name organization: a name has 1 to 120 printable characters'
@@ -1702,7 +1698,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_existing_user(uuid) is
-  'Raises RBAC_UNKNOWN_USER. Only for callers who may name anybody: to others it is an oracle.';
+  'Raises RBAC_UNKNOWN_USER. Only for callers who may name any account, because it reveals which
+   ones exist.';
 
 create function bulwark.create_organization(
   name text,
@@ -1761,7 +1758,7 @@ begin
 end;
 $$;
 comment on function bulwark.create_organization(text, text, uuid) is
-  'Makes an organization and its first administrator: the caller, or administrator_id where the
+  'Creates an organization with its first administrator: the caller, or administrator_id if the
    caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
    RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER,
    RBAC_TOO_MANY_ORGANIZATIONS.';
@@ -1795,8 +1792,8 @@ begin
 end;
 $$;
 comment on function bulwark.update_organization(uuid, text, text) is
-  'Renames an organization (org:update there). Errors as of create_organization and
-   RBAC_UNKNOWN_ORGANIZATION, which only the service role and super_admin can meet.';
+  'Renames an organization (org:update there). Errors: those of create_organization, and
+   RBAC_UNKNOWN_ORGANIZATION for the service role and super_admin.';
 
 create function bulwark.delete_organization(organization_id uuid, confirm_slug text)
   returns void
@@ -1817,8 +1814,8 @@ begin
 end;
 $$;
 comment on function bulwark.delete_organization(uuid, text) is
-  'Deletes an organization with its roles, grants and invitations (org:delete, which only
-   super_admin holds); the slug confirms it. Errors: RBAC_PERMISSION_DENIED,
+  'Deletes an organization with its roles, grants and invitations. Needs org:delete, which only
+   super_admin holds, and the slug as confirmation. Errors: RBAC_PERMISSION_DENIED,
    RBAC_UNKNOWN_ORGANIZATION.';
 
 -- Grants: giving a role to a member and taking it back.
@@ -2090,13 +2087,13 @@ comment on function bulwark.revoke_role(uuid, text, uuid) is
    role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_LAST_ADMINISTRATOR,
    RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE, RBAC_NULL_ARGUMENT.';
 
--- Roles of an organization's own, inheriting from several others.
--- Protects against a role that holds more than its maker, also by an edit of a role the editor
--- holds, of one that others inherit, or of one that outlasts the editor's own grant.
+-- An organization's own roles. They may inherit from several roles.
+-- Protects against a role that holds more than its author: also by editing a role that the editor
+-- holds, one that other roles inherit, or one that outlasts the editor's own grant.
 -- SECURITY DEFINER: create_role, update_role, delete_role, because clients may not write roles.
 
--- A role outlives the grant of whoever makes it, so only what its maker holds without an end goes
--- into it. The list is taken before the edit: the edited role may be one the editor holds.
+-- A role may outlive its author's grant, so it may only hold what the author holds without expiry.
+-- The list is read before the edit, because the editor may hold the edited role.
 create function bulwark_private.lasting_permissions(user_id uuid, organization_id uuid)
   returns text[]
   language sql
@@ -2140,7 +2137,7 @@ begin
     foreach v_name in array permissions loop
       perform bulwark_private.require_known_permission(v_name);
     end loop;
-    -- Only what differs, so that the log tells of nothing that was taken and given back.
+    -- Only the differences, so that the log has no entries for unchanged permissions.
     delete from bulwark.role_permissions p
     where p.role_id = set_role_contents.role_id and p.permission <> all (permissions);
     insert into bulwark.role_permissions (role_id, permission)
@@ -2160,7 +2157,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.set_role_contents(uuid, uuid, text[], text[]) is
-  'Replaces what a role holds and inherits; null leaves a list as it is.';
+  'Replaces the permissions and the inherited roles of a role; null keeps a list.';
 
 create function bulwark_private.require_role_rank(
   role_id uuid,
@@ -2176,7 +2173,7 @@ declare
   v_permission text;
   v_level smallint;
 begin
-  -- The heirs too: whoever edits a role edits every role that inherits it.
+  -- Editing a role also changes the roles that inherit it.
   with recursive heirs (role_id) as (
     select require_role_rank.role_id
     union
@@ -2207,7 +2204,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_role_rank(uuid, text[], smallint) is
-  'Raises unless a role and all its heirs stay within the given permissions and level.';
+  'Raises RBAC_PERMISSION_NOT_HELD or RBAC_ROLE_OUTRANKS_GRANTER if a role, or a role that inherits
+   it, exceeds the given permissions or level.';
 
 create function bulwark_private.lasting_level(user_id uuid, organization_id uuid)
   returns smallint
@@ -2246,7 +2244,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.find_own_role(text, uuid) is
-  'A role that the organization made, by name. Raises RBAC_UNKNOWN_ROLE or RBAC_ROLE_IS_SYSTEM.';
+  'An organization''s own role, by name. Raises RBAC_UNKNOWN_ROLE or RBAC_ROLE_IS_SYSTEM.';
 
 create function bulwark_private.require_role_name(name text, description text)
   returns void
@@ -2272,7 +2270,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_role_name(text, text) is
-  'Raises RBAC_INVALID_NAME or, where it would shadow a system role, RBAC_ROLE_EXISTS.';
+  'Raises RBAC_INVALID_NAME, or RBAC_ROLE_EXISTS for the name of a system role.';
 
 create function bulwark.create_role(
   organization_id uuid,
@@ -2328,8 +2326,8 @@ begin
 end;
 $$;
 comment on function bulwark.create_role(uuid, text, text[], text[], text) is
-  'Makes a role for an organization (role:manage) out of permissions and inherited roles, none of
-   them beyond what its maker holds there without an end. Errors: RBAC_PERMISSION_DENIED,
+  'Creates a role of an organization (role:manage) from permissions and inherited roles. The caller
+   must hold all of them there without expiry. Errors: RBAC_PERMISSION_DENIED,
    RBAC_INVALID_NAME, RBAC_ROLE_EXISTS, RBAC_UNKNOWN_PERMISSION, RBAC_UNKNOWN_ROLE,
    RBAC_PERMISSION_NOT_HELD, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_ROLE_NOT_ASSIGNABLE,
    RBAC_BATCH_TOO_LARGE, RBAC_TOO_MANY_ROLES, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
@@ -2381,10 +2379,10 @@ begin
 end;
 $$;
 comment on function bulwark.update_role(uuid, text, text, text[], text[], text) is
-  'Changes a role that the organization made (role:manage): its name, and what it holds and inherits
-   as whole lists; null leaves a part as it is. The role and all its heirs must be within the
-   editor''s own permissions before and after. Errors as of create_role, RBAC_ROLE_CYCLE and
-   RBAC_ROLE_IS_SYSTEM.';
+  'Changes an organization''s own role (role:manage): its name, description, permissions and
+   inherited roles. The lists are replaced as a whole; null keeps a part. The role and the roles
+   that inherit it must stay within the editor''s own permissions, before and after. Errors: those
+   of create_role, RBAC_ROLE_CYCLE, RBAC_ROLE_IS_SYSTEM.';
 
 create function bulwark.delete_role(organization_id uuid, role text)
   returns void
@@ -2416,14 +2414,14 @@ begin
 end;
 $$;
 comment on function bulwark.delete_role(uuid, text) is
-  'Deletes a role that the organization made (role:manage), with its pending invitations, unless
-   somebody holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
+  'Deletes an organization''s own role (role:manage) with its pending invitations, unless somebody
+   holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
    RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD.';
 
--- Invitations: how somebody becomes a member of an organization.
+-- Invitations: how a user becomes a member of an organization.
 -- Protects against tokens read from a dump (only a hash is stored), forwarded or guessed tokens
 -- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
--- the rights of whoever sent them.
+-- the rights of their sender.
 -- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
 --   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read
 --   auth.users.
@@ -2432,16 +2430,16 @@ insert into bulwark.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
     'Whether the address that a single sign-on provider asserts may accept invitations'),
   ('rbac.pending_invitations', '1000',
-    'Pending invitations that one organization has at once; it makes four times as many a day');
+    'How many invitations an organization may have pending; a day, four times as many');
 
 create table bulwark.invitations (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   email text not null,
   role_id uuid not null references bulwark.roles (id) on delete cascade,
-  -- Cascade, not set null: an invitation without a sender would carry the operator's authority.
+  -- Cascade instead of set null: null would give the invitation the operator's authority.
   invited_by uuid references auth.users (id) on delete cascade,
-  -- Not the transaction's start: it is compared with when somebody left.
+  -- The clock instead of the transaction's start: it is compared with the time of departures.
   created_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null,
   accepted_at timestamptz,
@@ -2451,10 +2449,10 @@ create table bulwark.invitations (
   constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
 );
 comment on table bulwark.invitations is
-  'Who was invited into which organization as what. Pending while neither accepted_at nor
-   revoked_at is set and expires_at lies ahead.';
+  'Invitations of an e-mail address into an organization, with a role. Pending while accepted_at and
+   revoked_at are null and expires_at is in the future.';
 comment on column bulwark.invitations.invited_by is
-  'Whose authority the invitation has; null is the operator.';
+  'The sender, whose rights the invitation depends on; null: the operator.';
 
 create table bulwark_private.invitation_tokens (
   invitation_id uuid primary key references bulwark.invitations (id) on delete cascade,
@@ -2487,12 +2485,12 @@ as $$
     and u.email_confirmed_at is not null
     and u.deleted_at is null
     and (u.banned_until is null or u.banned_until <= now())
-    -- Several accounts may have one address where all but one come from identity providers.
+    -- Accounts of identity providers may share an address with another account.
     and (not u.is_sso_user or bulwark_private.setting('rbac.trust_sso_email') = 'true');
 $$;
 comment on function bulwark_private.confirmed_email() is
-  'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
-   token, which keeps an old address.';
+  'The caller''s own e-mail address in lower case; null if it is not confirmed. Read from
+   auth.users, because a token keeps an old address.';
 
 create function bulwark_private.require_room_for_invitation(organization_id uuid)
   returns void
@@ -2508,7 +2506,7 @@ begin
       count(*) filter (
         where i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
       ) >= v_limit
-      -- Revoking and inviting in turn must not get around the limit.
+      -- The second limit holds even if invitations are revoked in between.
       or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
     from bulwark.invitations i
     where i.organization_id = require_room_for_invitation.organization_id
@@ -2524,9 +2522,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_room_for_invitation(uuid) is
-  'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization,
-   or four times as many were made there within a day. The caller holds the organization''s rights
-   alone, so the count holds.';
+  'Raises RBAC_TOO_MANY_INVITATIONS if an organization has rbac.pending_invitations pending ones, or
+   created four times as many within a day. The caller holds the exclusive lock of the
+   organization''s rights, so the count is exact.';
 
 create function bulwark.invite_member(
   organization_id uuid,
@@ -2599,10 +2597,10 @@ begin
 end;
 $$;
 comment on function bulwark.invite_member(uuid, text, text, interval) is
-  'Invites an e-mail address into an organization as a role (user:create and role:grant, rank as for
-   grant_role) for up to 90 days. The token (base64url, 256 bits) is returned here and never again;
-   sending it is the application''s part. An earlier pending invitation of the same address is
-   revoked. Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
+  'Invites an e-mail address into an organization with a role (user:create and role:grant, rank as
+   for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here; the
+   application sends it. An earlier pending invitation of the same address is revoked. Errors:
+   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
    RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
 
@@ -2623,16 +2621,16 @@ begin
     raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
       using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
   end if;
-  -- Queues behind every change of rights there, so that the sender's are those of this moment. A
-  -- token that is not known holds up nobody.
+  -- Waits for every change of rights there, so that the sender's present rights decide. An unknown
+  -- token takes no lock.
   perform bulwark_private.bump_permission_version(i.organization_id)
   from bulwark_private.invitation_tokens t
   join bulwark.invitations i on i.id = t.invitation_id
   where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
   perform bulwark_private.hold_session();
-  -- The account may have changed its address meanwhile.
+  -- The account's address may have changed while waiting.
   v_email := bulwark_private.confirmed_email();
-  -- One statement decides and spends: of two at once the second finds nothing to update.
+  -- One statement checks and accepts, so that a concurrent second attempt finds nothing to update.
   update bulwark.invitations i
   set accepted_at = now(), accepted_by = v_caller
   from bulwark_private.invitation_tokens t
@@ -2671,9 +2669,9 @@ begin
 end;
 $$;
 comment on function bulwark.accept_invitation(text) is
-  'Makes the caller a member as the invitation says, once, and only the account whose confirmed
-   e-mail address was invited, while whoever invited could still grant that role. Wrong, used,
-   revoked, expired and somebody else''s tokens are one answer. Errors: RBAC_INVITATION_INVALID,
+  'Makes the caller a member with the invited role, once. The caller''s confirmed e-mail address
+   must be the invited one, and the sender must still be able to grant the role. Wrong, used,
+   revoked, expired and other people''s tokens get one answer. Errors: RBAC_INVITATION_INVALID,
    RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
 
 create function bulwark.revoke_invitation(invitation_id uuid)
@@ -2688,7 +2686,7 @@ declare
 begin
   select i.organization_id into v_organization
   from bulwark.invitations i where i.id = invitation_id;
-  -- An invitation that does not exist and one of a foreign organization are the same answer.
+  -- A missing invitation and one of a foreign organization get the same answer.
   if not found then
     v_organization := gen_random_uuid();
   end if;
@@ -2719,13 +2717,13 @@ create policy "Inviters read what they sent, invitees what was sent to them"
     or email = (select bulwark_private.confirmed_email())
   );
 
--- Departures: who has left an organization, and by which invitations they could come back.
--- Protects against a return by an older invitation: with another address of the same account, with
+-- Departures: who left an organization. They end older invitations.
+-- Protects against returning by an older invitation: with another address of the same account, with
 -- the same address of another account, or beside a grant that expired.
--- SECURITY DEFINER: the triggers, because neither whoever revokes a role nor Supabase Auth may
---   write invitations.
+-- SECURITY DEFINER: the triggers, because neither the role that revokes a grant nor Supabase Auth
+--   may write invitations; cleanup_invitations, because no API role may.
 
--- No foreign keys to accounts: both outlive them. An account that is made anew is another one.
+-- No foreign keys to accounts, because rows of both tables outlive them.
 create table bulwark_private.departures (
   organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   user_id uuid not null,
@@ -2733,8 +2731,8 @@ create table bulwark_private.departures (
   primary key (organization_id, user_id)
 );
 comment on table bulwark_private.departures is
-  'When an account was last a member of an organization. Kept as long as an invitation of before
-   could be valid. Not audited: the end of each grant is.';
+  'When an account left an organization. Kept as long as an earlier invitation could be valid. Not
+   audited: the end of each grant is.';
 
 create table bulwark_private.invitation_accounts (
   invitation_id uuid not null references bulwark.invitations (id) on delete cascade,
@@ -2742,8 +2740,8 @@ create table bulwark_private.invitation_accounts (
   primary key (invitation_id, user_id)
 );
 comment on table bulwark_private.invitation_accounts is
-  'Every account that had the invited address while the invitation was pending. Not audited: it
-   follows from accounts and invitations, which are.';
+  'The accounts that had the invited address while the invitation was pending. Not audited: accounts
+   and invitations are.';
 create index invitation_accounts_user_id_idx on bulwark_private.invitation_accounts (user_id);
 
 alter table bulwark_private.departures enable row level security;
@@ -2766,7 +2764,7 @@ begin
     and i.accepted_at is null
     and i.revoked_at is null
     and i.created_at <= depart.left_at
-    -- By every address that the account has, or had while it was invited by it, wherever.
+    -- By the account's present address, and by every address at which it was ever invited.
     and i.email in (
       select lower(u.email) from auth.users u where u.id = depart.user_id
       union
@@ -2778,7 +2776,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.depart(uuid, uuid, timestamptz) is
-  'An account has left an organization: what invited it before is worth nothing any more.';
+  'Records that an account left an organization, and revokes its earlier invitations there.';
 
 create function bulwark_private.has_departed_since(
   user_id uuid,
@@ -2802,7 +2800,7 @@ begin
         )
       )
   ) or exists (
-    -- A role that ran out leaves its row, until somebody removes it.
+    -- An expired grant keeps its row until somebody deletes it.
     select from bulwark.user_roles g
     where g.user_id = has_departed_since.user_id
       and g.organization_id = invitation.organization_id
@@ -2815,13 +2813,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.has_departed_since(uuid, bulwark.invitations) is
-  'Whether a user, or another account that had the invited address, has left the organization since
-   the invitation was made: by removal, by the end of the account, or because the role ran out.';
+  'Whether a user, or another account that had the invited address, left the organization after the
+   invitation was created: by removal, deletion of the account, or expiry of the grant.';
 
 create function bulwark_private.user_roles_note_departures()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever revokes a role may not write invitations
+  security definer            -- definer because the role that revokes may not write invitations
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -2833,7 +2831,7 @@ begin
     from changed o
     group by o.user_id, o.organization_id
   ) c
-  -- The organization itself may be going, and its invitations with it.
+  -- The organization itself may be in deletion, with its invitations.
   where exists (select from bulwark.organizations o where o.id = c.organization_id)
     and not exists (
       select from bulwark_private.unexpired_grants g
@@ -2843,7 +2841,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.user_roles_note_departures() is
-  'Trigger: who has been removed from an organization does not come back by an older invitation.';
+  'Trigger: records departures, so that removed members cannot return by an older invitation.';
 
 create function bulwark_private.note_invited_account()
   returns trigger
@@ -2869,14 +2867,14 @@ begin
   end if;
   return null;
 exception
-  -- A sign-up must not fail for it.
+  -- An error here must not make a sign-up fail.
   when others then
     raise warning 'Cannot note whom an invitation has reached: %', sqlstate;
     return null;
 end;
 $$;
 comment on function bulwark_private.note_invited_account() is
-  'Trigger: which accounts have had an invited address. A soft deletion is a departure.';
+  'Trigger: records accounts that have an invited address. A soft deletion is a departure.';
 
 create trigger user_roles_note_departures
   after delete on bulwark.user_roles referencing old table as changed
@@ -2894,7 +2892,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.watch_invited_accounts() is
-  'Makes the trigger on auth.users, which a backup leaves out.';
+  'Creates the trigger on auth.users. Called again after a restore, because backups leave it out.';
 select bulwark_private.watch_invited_accounts();
 
 insert into bulwark.settings (name, value, description) values
@@ -2914,7 +2912,7 @@ declare
   );
   v_forgotten bigint;
 begin
-  -- What somebody is at, or goes with its account, is left for the next run.
+  -- Rows that somebody has locked are left for the next run.
   delete from bulwark.invitations i
   where i.id in (
     select o.id from bulwark.invitations o
@@ -2933,21 +2931,21 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_invitations() is
-  'Forgets invitations, with the addresses in them, rbac.invitation_retention_days after they ended;
-   returns how many. For the scheduler (service role only).';
+  'Deletes invitations, with their addresses, rbac.invitation_retention_days after they ended.
+   Returns how many. For the scheduler (service role only).';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('rbac-cleanup', '1 hour', 'select bulwark.cleanup_invitations()');
 
--- Claims for display: the caller's organizations and roles inside the access token, so that a
--- frontend can draw its menu without a request. No policy and no function of Bulwark reads them.
+-- Claims for display: the user's organizations and roles in the access token, so that a frontend
+-- can draw its menu without a request. No policy and no function of Bulwark reads them.
 -- SECURITY DEFINER: add_organization_claims and next_access_token_hook, because Supabase Auth may
--- read neither roles nor settings. custom_access_token_hook is none, so that a hook that was there
--- before runs with the rights of Supabase Auth.
+--   read neither roles nor settings. custom_access_token_hook is not, so that the host's own hook
+--   runs with the rights of Supabase Auth.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.next_access_token_hook', 'null',
-    'The function that was the access token hook before, as schema.name; it runs before this one');
+    'The host''s own access token hook, as schema.name; it runs before Bulwark''s');
 
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -2967,8 +2965,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.next_access_token_hook() is
-  'The access token hook that was there before, as it may stand in a statement; null where there
-   was none.';
+  'The host''s own access token hook, quoted for a statement; null if there is none.';
 
 create function bulwark_private.add_organization_claims(event jsonb)
   returns jsonb
@@ -2985,7 +2982,7 @@ begin
   ), '[]')
   into v_organizations
   from (
-    -- A token travels in a header of every request: twenty organizations are enough for a menu.
+    -- Every request carries the token in a header, so its size is limited.
     select o.id, o.slug, jsonb_agg(r.name order by r.level desc, r.name) as roles
     from bulwark_private.active_grants g
     join bulwark.organizations o on o.id = g.organization_id
@@ -2997,13 +2994,13 @@ begin
   ) as held;
   return jsonb_set(event, '{claims,organizations}', v_organizations);
 exception
-  -- Claims for display are not worth a sign-in.
+  -- An error here must not make a sign-in fail.
   when others then
     return event;
 end;
 $$;
 comment on function bulwark_private.add_organization_claims(jsonb) is
-  'The event with the claim organizations; as it was where that cannot be made.';
+  'The event with the claim organizations; unchanged if an error occurs.';
 
 create function bulwark.custom_access_token_hook(event jsonb)
   returns jsonb
@@ -3015,7 +3012,7 @@ declare
   v_next constant text := bulwark_private.next_access_token_hook();
 begin
   if v_next is not null then
-    -- The host's function may count on the usual path.
+    -- The host's function may rely on the usual search path.
     perform set_config('search_path', 'public, extensions', true);
     execute format('select %s($1)', v_next) into event using event;
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -3028,9 +3025,8 @@ end;
 $$;
 comment on function bulwark.custom_access_token_hook(jsonb) is
   'Supabase Auth''s custom access token hook: adds the claim organizations, an array of at most 20
-   {id, slug, roles}, in order of slug. For display only: it is as old as the token. A hook that was
-   there before (the setting rbac.next_access_token_hook) runs first; what it refuses stays
-   refused.';
+   {id, slug, roles}, ordered by slug. For display only: it is as old as the token. The host''s own
+   hook (the setting rbac.next_access_token_hook) runs first, and its refusals stand.';
 
 revoke all on table
   bulwark.permissions,
@@ -3126,7 +3122,7 @@ revoke all on function
   bulwark.custom_access_token_hook(event jsonb)
   from public, anon, authenticated, service_role;
 
--- What is open to whom of rbac. Everything else is revoked by the build.
+-- Grants of rbac. The build revokes everything else.
 
 grant select on
   bulwark.permissions,
@@ -3153,7 +3149,7 @@ grant execute on function
   bulwark.accept_invitation(text)
   to authenticated;
 
--- To keys as well: the guards ask it of them too, and its answer is no.
+-- Policies of MFA-required tables call it for API keys too; it returns false for them.
 grant execute on function bulwark.mfa_verified(interval) to authenticated, api_key;
 
 grant execute on function

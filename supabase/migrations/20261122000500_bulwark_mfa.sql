@@ -1,8 +1,8 @@
 -- Built by npm run build from supabase/schemas/05_mfa: edit the sources, not this file.
 
--- MFA: accounts, attempts and what is known of both.
--- Protects a second factor against guessing: an attempt is charged in a request of its own, before
--- any secret is looked at, so that neither a burst nor a request that fails is free.
+-- MFA: accounts, attempts, and the log of their use.
+-- Protects a second factor against guessing: an attempt is charged and committed in its own
+-- request, before any secret is read. So a burst or a failing request is not free.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
@@ -23,11 +23,11 @@ create table bulwark_private.mfa_accounts (
   told_of_lock boolean not null default false
 ) with (fillfactor = 70);
 comment on table bulwark_private.mfa_accounts is
-  'The throttle of each account, over all its factors: attempts of the last 15 minutes that did not
-   succeed (yet), those in a row, and how often they locked it. Its row is the lock behind which an
-   account''s attempts are decided one by one. Not audited: each attempt has an entry of its own.';
+  'The throttle of each account, over all its factors: unsuccessful attempts of the last 15 minutes,
+   those in a row, and the number of locks. A lock on the row serializes an account''s attempts. Not
+   audited: each attempt has an entry of its own.';
 comment on column bulwark_private.mfa_accounts.locks is
-  'Locks since the last success: each lasts twice as long as the one before.';
+  'Locks since the last success. Each lasts twice as long as the one before.';
 
 create table bulwark_private.mfa_attempts (
   id uuid primary key default gen_random_uuid(),
@@ -41,11 +41,11 @@ create table bulwark_private.mfa_attempts (
     check (purpose in ('verify', 'backup_code', 'activate', 'disable', 'enroll', 'regenerate'))
 );
 comment on table bulwark_private.mfa_attempts is
-  'What a session was allowed to try, once each and within two minutes. admitted is false where the
-   account is locked, which is answered like a wrong code. Not audited: each attempt has an
+  'Attempts that sessions have begun; each is valid once and for two minutes. admitted is false if
+   the account is locked, which is answered like a wrong code. Not audited: each attempt has an
    entry of its own.';
 comment on column bulwark_private.mfa_attempts.step is
-  'The time step of the database''s clock, by which the code is judged.';
+  'The time step (30 seconds since 1970) of the database''s clock, which the code must match.';
 
 create table bulwark.mfa_usage_log (
   id bigint generated always as identity primary key,
@@ -61,8 +61,8 @@ create table bulwark.mfa_usage_log (
   ))
 );
 comment on table bulwark.mfa_usage_log is
-  'Every use of an account''s second factor, for its owner to read. Not audited: the audit log
-   has an entry of its own for each.';
+  'Every use of an account''s second factors, for its owner to read. Not audited: the audit log has
+   its own entry for each.';
 
 create index mfa_attempts_user_id_idx on bulwark_private.mfa_attempts (user_id);
 create index mfa_usage_log_user_id_idx on bulwark.mfa_usage_log (user_id, id);
@@ -83,7 +83,7 @@ declare
 begin
   perform bulwark_private.require_user();
   if v_session is null then
-    raise exception 'Cannot proceed: the token names no session, and factors are proven to one'
+    raise exception 'Cannot proceed: the token names no session, and factors are verified in one'
       using errcode = 'insufficient_privilege', detail = 'MFA_SESSION_REQUIRED',
             hint = 'Sign in with Supabase Auth';
   end if;
@@ -91,8 +91,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_session() is
-  'The caller''s session. Raises what bulwark_private.require_user raises, and MFA_SESSION_REQUIRED
-   for a token without a session where such are accepted.';
+  'The caller''s session. Raises the errors of bulwark_private.require_user, and
+   MFA_SESSION_REQUIRED for an accepted token without a session.';
 
 create function bulwark_private.require_step_up()
   returns uuid
@@ -114,8 +114,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_step_up() is
-  'The caller''s session, if a second factor was verified in it within mfa.step_up_minutes; raises
-   MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
+  'The caller''s session, in which a second factor was verified within mfa.step_up_minutes. Raises
+   MFA_VERIFICATION_REQUIRED or MFA_SESSION_REQUIRED.';
 
 create function bulwark_private.record_mfa(
   event_type text,
@@ -141,7 +141,7 @@ begin
   values (
     record_mfa.user_id, record_mfa.session_id, action, record_mfa.succeeded, record_mfa.factor_id
   );
-  -- As for sign-ins: one entry of the installation's own, one for each organization of the user.
+  -- As for sign-ins: one entry for the installation and one for each organization of the user.
   for v_organization in
     select null::uuid
     union all
@@ -157,8 +157,7 @@ begin
       severity => case when succeeded then null else 'warning' end::bulwark.audit_severity,
       details => record_mfa.details,
       parent_id => v_parent,
-      -- Without a session of the user's it was somebody else: who the request says, if nobody is
-      -- named.
+      -- Without a session of the user it was somebody else: actor_id, or the request's caller.
       actor_id => coalesce(
         record_mfa.actor_id, case when record_mfa.session_id is not null then record_mfa.user_id end
       ),
@@ -171,8 +170,8 @@ $$;
 comment on function bulwark_private.record_mfa(
   text, text, uuid, uuid, boolean, uuid, uuid, jsonb
 ) is
-  'Writes what happened to a second factor into the user''s own log and into the audit log, there
-   for the installation and for each organization of the user. Holds no code, secret or token.';
+  'Records an event of a second factor in the user''s own log and in the audit log: there for the
+   installation and for each organization of the user. It never contains a code, secret or token.';
 
 create function bulwark_private.forget_factors(user_id uuid)
   returns void
@@ -189,16 +188,16 @@ begin
 end;
 $$;
 comment on function bulwark_private.forget_factors(uuid) is
-  'Takes everything that stands for a second factor from an account: factors, backup codes, trusted
-   devices, and what its sessions have proven.';
+  'Deletes an account''s factors, backup codes, trusted devices, attempts, and verifications of its
+   sessions.';
 
 create policy "Users read the log of their own factors"
   on bulwark.mfa_usage_log for select to authenticated
   using (user_id = (select bulwark.current_person()));
 
--- MFA locks: one account's attempts, factors and devices are decided one after the other.
--- Protects against two that wait for each other, also where the account is being deleted, and
--- against bursts that pass a limit together.
+-- MFA locks: operations on one account's attempts, factors and devices are serialized.
+-- Protects against deadlocks, also with the deletion of the account, and against concurrent
+-- requests that exceed a limit.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.lock_mfa_account(user_id uuid)
@@ -210,7 +209,7 @@ as $$
 declare
   v_account bulwark_private.mfa_accounts;
 begin
-  -- The account before what belongs to it, as its deletion locks them.
+  -- The account before its dependent rows, in the order of its deletion.
   perform from auth.users u where u.id = lock_mfa_account.user_id for key share;
   if not found then
     return null;
@@ -225,8 +224,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_mfa_account(uuid) is
-  'Until commit nothing else is decided about the account''s attempts, factors and devices, and it
-   is not deleted. Null where it is gone.';
+  'Locks an account''s attempts, factors and devices, and its deletion, until commit. Null if the
+   account is deleted.';
 
 create function bulwark_private.lock_own_mfa_account()
   returns bulwark_private.mfa_accounts
@@ -246,8 +245,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_own_mfa_account() is
-  'bulwark_private.lock_mfa_account for the caller, whose session does not end either. Raises what
-   bulwark_private.require_user raises where it has.';
+  'bulwark_private.lock_mfa_account for the caller; a sign-out waits too. Raises the errors of
+   bulwark_private.require_user if the session has ended.';
 
 create function bulwark_private.forget_old_attempts(user_id uuid)
   returns void
@@ -256,8 +255,7 @@ create function bulwark_private.forget_old_attempts(user_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Nobody has twenty prompts open: of those who ask without end the oldest make room, first those
-  -- that were not admitted, which are worth nothing.
+  -- The limit of 20 bounds the table. Attempts that were not admitted go first, then the oldest.
   delete from bulwark_private.mfa_attempts a
   where a.user_id = forget_old_attempts.user_id
     and (
@@ -272,14 +270,15 @@ begin
 end;
 $$;
 comment on function bulwark_private.forget_old_attempts(uuid) is
-  'Makes room for one more attempt or ticket of an account whose row is locked: those of two minutes
-   ago go, and of more than 19 the oldest.';
+  'Makes room for one more attempt or ticket of a locked account: deletes those older than two
+   minutes, and the oldest of more than 19.';
 
--- MFA attempts: verifying a code. The caller's own token begins an attempt, which charges it and
--- commits; only then does the function get ciphertext to judge a code by; one call completes it.
--- Protects against a code used twice (its time step is burnt by the statement that accepts it),
--- bursts of guesses, and a function that would name somebody else's account: it only ever holds an
--- attempt, and whose that is comes from the token that began it.
+-- MFA attempts: verifying a code in three calls. The first, with the caller's token, begins an
+-- attempt, charges it and commits. The second gives the function the encrypted secret. The third
+-- completes the attempt.
+-- Protects against a code used twice (the statement that accepts it also burns its time step),
+-- bursts of guesses, and a function that names another account: it knows only the attempt, whose
+-- user comes from the token that began it.
 -- SECURITY DEFINER: begin_mfa_attempt, open_mfa_attempt, complete_mfa_verification and
 --   complete_mfa_backup_code, because no role of the API reads or writes factors and attempts.
 
@@ -296,7 +295,7 @@ as $$
 declare
   v_account bulwark_private.mfa_accounts;
 begin
-  -- Once a lock, however many attempts run into it.
+  -- Once for each lock, however many attempts it refuses.
   update bulwark_private.mfa_accounts a
   set told_of_lock = true
   where a.user_id = tell_of_mfa_lock.user_id
@@ -335,7 +334,7 @@ declare
   v_user uuid := bulwark.current_person();
 begin
   if purpose is null or purpose not in ('verify', 'backup_code', 'activate', 'disable') then
-    raise exception 'Cannot begin attempt: this is nothing that a code is for'
+    raise exception 'Cannot begin attempt: there is no such purpose'
       using errcode = 'invalid_parameter_value', detail = 'MFA_UNKNOWN_PURPOSE',
             hint = 'One of verify, backup_code, activate, disable';
   end if;
@@ -350,14 +349,14 @@ begin
     v_user, v_session, begin_mfa_attempt.purpose, v_now,
     v_account.consecutive_failures < 100
       and coalesce(v_account.locked_until <= v_now, true)
-      -- Without a factor there is nothing to guess, so nobody locks himself out before enrolment.
+      -- Without a factor there is nothing to guess, so attempts before enrolment do not lock.
       and exists (select from bulwark.mfa_secrets f where f.user_id = v_user),
     floor(extract(epoch from v_now) / 30)
   )
   returning id, admitted into v_attempt, v_account.told_of_lock;
-  -- Charged as a failure now, taken back by success: a burst and a lost connection cost the same.
+  -- Charged as a failure now and refunded on success, so that bursts and lost connections count.
   if v_account.told_of_lock then
-    -- A lock that is over has used up the failures that made it.
+    -- Failures that led to an earlier lock do not count again.
     v_failures := array(
       select f from unnest(v_account.failures) as f
       where f > v_now - interval '15 minutes' and v_account.locked_until is null
@@ -373,8 +372,8 @@ begin
         told_of_lock = false
     where a.user_id = v_user;
   elsif not exists (
-    -- A charge that made the lock may still turn out to be a right code, sent twice: its completion
-    -- tells. Where that never comes, whoever asks after it could does.
+    -- The attempt that led to the lock may still turn out to be a right code sent twice, so the
+    -- lock is reported when it completes; or here, once it can no longer complete.
     select from bulwark_private.mfa_attempts a
     where a.user_id = v_user and a.admitted and a.created_at = any (v_account.failures)
   ) then
@@ -384,10 +383,10 @@ begin
 end;
 $$;
 comment on function bulwark.begin_mfa_attempt(text) is
-  'Charges the caller one attempt at a code, to verify, activate or disable a factor or to use a
-   backup code, and returns its id. 5 that do not succeed within 15 minutes lock the account for 15
-   minutes, each further time for twice as long up to a day; 100 in a row for good, until an
-   administrator resets it. It answers the same whether the attempt was admitted or not. Errors:
+  'Charges the caller one attempt at a code (to verify, activate or disable a factor, or to use a
+   backup code) and returns its id. 5 failures within 15 minutes lock the account for 15 minutes,
+   each further lock lasts twice as long, up to a day. 100 failures in a row lock it until an
+   administrator resets it. The answer does not reveal whether the attempt was admitted. Errors:
    MFA_SESSION_REQUIRED, MFA_UNKNOWN_PURPOSE, RBAC_NOT_AUTHENTICATED.';
 
 create function bulwark.open_mfa_attempt(attempt_id uuid)
@@ -407,16 +406,16 @@ as $$
     and case a.purpose
       when 'verify' then f.activated_at is not null
       when 'activate' then f.begun_in = a.session_id
-        -- One that this session has just activated is judged once more: its first code, sent again
-        -- because the answer was lost, is no guess.
+        -- Also one that this session has just activated: its first code may be sent again because
+        -- the answer was lost, and that is no guess.
         and (f.activated_at is null or f.activated_at > now() - interval '2 minutes')
       else false
     end
   order by f.last_used_at desc nulls last, f.id;
 $$;
 comment on function bulwark.open_mfa_attempt(uuid) is
-  'The encrypted secrets that an admitted attempt may be judged by, and the time step of the
-   database''s clock (service role only). Nothing for any other attempt.';
+  'The encrypted secrets for an admitted attempt, and the time step of the database''s clock
+   (service role only). No rows for any other attempt.';
 
 create function bulwark_private.take_mfa_attempt(attempt_id uuid, purposes text[])
   returns bulwark_private.mfa_attempts
@@ -427,7 +426,7 @@ as $$
 declare
   v_attempt bulwark_private.mfa_attempts;
 begin
-  -- The account first, as everywhere: its attempts, enrolments and resets are decided one by one.
+  -- The account is locked first, as everywhere.
   perform bulwark_private.lock_mfa_account(a.user_id)
   from bulwark_private.mfa_attempts a where a.id = attempt_id;
   delete from bulwark_private.mfa_attempts a
@@ -435,7 +434,7 @@ begin
     and a.purpose = any (purposes)
     and a.created_at > clock_timestamp() - interval '2 minutes'
   returning * into v_attempt;
-  -- Signed out meanwhile: there is no session left that could be verified.
+  -- After a sign-out there is no session left to verify.
   if not exists (
     select from bulwark_private.live_sessions s
     where s.id = v_attempt.session_id and s.user_id = v_attempt.user_id
@@ -447,7 +446,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_mfa_attempt(uuid, text[]) is
-  'Spends an attempt: of two completions the second gets nothing. admitted is false where the
+  'Deletes and returns an attempt, so that a second completion gets null. admitted is false if the
    session has ended.';
 
 create function bulwark_private.refund_mfa_attempt(attempt bulwark_private.mfa_attempts)
@@ -457,8 +456,8 @@ create function bulwark_private.refund_mfa_attempt(attempt bulwark_private.mfa_a
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A lock that stands by this charge goes with it: whoever is locked is admitted no attempt, so
-  -- this one was charged before.
+  -- Also lifts a lock that this charge caused. A locked account is charged no further attempts, so
+  -- the fifth failure is part of the lock.
   update bulwark_private.mfa_accounts a
   set failures = array_remove(a.failures, attempt.created_at),
       consecutive_failures = a.consecutive_failures - 1,
@@ -468,7 +467,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.refund_mfa_attempt(bulwark_private.mfa_attempts) is
-  'Takes back what one attempt was charged, where no success has done so since.';
+  'Refunds the charge of one attempt, unless a later success has cleared it.';
 
 create function bulwark_private.refuse_mfa_attempt(
   attempt bulwark_private.mfa_attempts,
@@ -482,8 +481,8 @@ create function bulwark_private.refuse_mfa_attempt(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A double click, or another try because the answer was lost: the code is not accepted twice, but
-  -- sending it again proves no guessing. From any other session it is a replay.
+  -- After a double click or a lost answer the same session sends its code again. It is refused, but
+  -- not counted as a guess. From any other session it is a replay.
   if attempt.admitted and exists (
     select from bulwark_private.mfa_sessions m
     where m.session_id = attempt.session_id
@@ -511,8 +510,8 @@ $$;
 comment on function bulwark_private.refuse_mfa_attempt(
   bulwark_private.mfa_attempts, uuid, bigint, bytea
 ) is
-  'Records a wrong code, which stays charged, and returns the one answer to all that is refused. The
-   code that this session was just verified by is neither recorded nor charged.';
+  'Records a wrong code, which stays charged, and returns the one answer for all refusals. The code
+   that just verified this session is neither recorded nor charged.';
 
 create function bulwark_private.accept_mfa_attempt(
   attempt bulwark_private.mfa_attempts,
@@ -550,7 +549,7 @@ $$;
 comment on function bulwark_private.accept_mfa_attempt(
   bulwark_private.mfa_attempts, text, uuid, bigint, uuid
 ) is
-  'Takes back what the account was charged and marks the session as verified, by what.';
+  'Clears the account''s failures and locks, and marks the session as verified, with the proof.';
 
 create function bulwark.complete_mfa_verification(attempt_id uuid, factor_id uuid, step bigint)
   returns jsonb
@@ -564,7 +563,7 @@ declare
     attempt_id, '{verify}'
   );
 begin
-  -- One statement decides and burns: of two at once the second finds a newer step.
+  -- One statement checks and burns the step, so that a concurrent second one finds a newer step.
   update bulwark.mfa_secrets f
   set last_step = complete_mfa_verification.step, last_used_at = clock_timestamp()
   where v_attempt.admitted
@@ -581,9 +580,9 @@ begin
 end;
 $$;
 comment on function bulwark.complete_mfa_verification(uuid, uuid, bigint) is
-  'Completes an attempt with the factor and the time step whose code was given, or with nulls where
-   none was (service role only): burns the step, verifies the session, or counts the failure. It
-   returns {"accepted": …} and never raises, so that a failure is committed.';
+  'Completes an attempt (service role only) with the factor and the time step that the code matches,
+   or with nulls if it matches none. Burns the step and verifies the session, or counts the failure.
+   Returns {"accepted": …} and never raises, so that a failure is committed.';
 
 create function bulwark.complete_mfa_backup_code(attempt_id uuid, code_hash text)
   returns jsonb
@@ -628,28 +627,28 @@ begin
 end;
 $$;
 comment on function bulwark.complete_mfa_backup_code(uuid, text) is
-  'Completes an attempt with the hash (hex) of a backup code (service role only): spends the code
-   and verifies the session or, where the attempt was begun to disable, takes all factors from the
+  'Completes an attempt with the hash (hex) of a backup code (service role only). Spends the code
+   and verifies the session; an attempt with the purpose disable also removes all factors of the
    account. Returns {"accepted": …, "backup_codes_left": …} and never raises.';
 
 select bulwark.enable_audit('bulwark_private.mfa_backup_codes', ignore => '{code_hash}');
--- What is declared is re-encrypted when keys are replaced, and can hold nothing but ciphertext.
+-- A declared column is re-encrypted when keys are rotated, and accepts only ciphertext.
 select bulwark.declare_encrypted_column('bulwark.mfa_secrets', 'secret');
 
--- The columns that every use changes are told by the entry auth.mfa_verified.
+-- The ignored columns change with every use, which the entry auth.mfa_verified records.
 select bulwark.enable_audit(
   'bulwark.mfa_secrets', ignore => '{last_step, last_used_at}', redact => '{secret}'
 );
 select bulwark.enable_audit('bulwark.mfa_policies', organization_column => 'organization_id');
--- Sessions that end take their row along; a row written by hand is somebody forging a proof.
+-- Only direct writes, which would forge a proof. Rows deleted with their session are not recorded.
 select bulwark.enable_audit('bulwark_private.mfa_sessions', direct_only => true);
 
--- MFA factors: enrolling, activating and removing them, backup codes, and what the owner is told.
--- Protects against a stolen password that brings a factor of its own: the first one needs a recent
--- sign-in, every other a fresh second factor, and of two first ones begun at once only one counts.
+-- MFA factors: enrolling, activating and removing them, and backup codes.
+-- Protects against a thief of the password who enrolls a factor: the first one needs a recent
+-- sign-in, every other a fresh verification, and of two concurrent first ones only one counts.
 -- SECURITY DEFINER, each because no role of the API reads or writes factors: begin_mfa_enrolment,
 --   store_mfa_secret, complete_mfa_activation, begin_backup_codes, store_backup_codes,
---   remove_mfa_factor, mfa_status.
+--   remove_mfa_factor.
 
 create function bulwark_private.begin_ticket(purpose text, session_id uuid)
   returns uuid
@@ -675,7 +674,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.begin_ticket(text, uuid) is
-  'Lets the function do one thing for the caller whose right to it was just checked.';
+  'Creates a ticket: the function may do one thing for the caller, whose right was just checked.';
 
 create function bulwark.begin_mfa_enrolment()
   returns table (factor_id uuid, user_id uuid, issuer text, account text)
@@ -719,9 +718,9 @@ begin
 end;
 $$;
 comment on function bulwark.begin_mfa_enrolment() is
-  'Begins a factor of the caller''s: its id to be, and what an authenticator app shows. The first
-   one needs a sign-in within mfa.recent_sign_in_minutes, every other (a native one counts) a
-   verification within mfa.step_up_minutes. Errors: MFA_RECENT_SIGN_IN_REQUIRED,
+  'Begins the enrolment of a factor: its future id, and the names that an authenticator app shows.
+   The first factor needs a sign-in within mfa.recent_sign_in_minutes. Every other (native ones
+   count) needs a verification within mfa.step_up_minutes. Errors: MFA_RECENT_SIGN_IN_REQUIRED,
    MFA_VERIFICATION_REQUIRED, MFA_TOO_MANY_FACTORS, MFA_SESSION_REQUIRED, ACCOUNT_ANONYMOUS and
    those of bulwark_private.require_user.';
 
@@ -754,8 +753,8 @@ begin
 end;
 $$;
 comment on function bulwark.store_mfa_secret(uuid, text, text) is
-  'Stores the encrypted secret of a factor that was begun (service role only); false where the
-   beginning is unknown, spent or two minutes old.';
+  'Stores the encrypted secret of a factor whose enrolment was begun (service role only). False if
+   the enrolment is unknown, was used, or is older than two minutes.';
 
 create function bulwark_private.replace_backup_codes(user_id uuid, code_hashes text[])
   returns void
@@ -774,7 +773,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.replace_backup_codes(uuid, text[]) is
-  'Replaces an account''s backup codes, used and unused ones. Raises MFA_INVALID_BACKUP_CODES.';
+  'Replaces all backup codes of an account, used or not. Raises MFA_INVALID_BACKUP_CODES.';
 
 create function bulwark.complete_mfa_activation(
   attempt_id uuid,
@@ -799,14 +798,14 @@ begin
     where f.user_id = v_attempt.user_id and f.activated_at is not null
   )
   into v_first;
-  -- Several were begun while there was room for one.
+  -- Several enrolments may have begun while there was room for one factor.
   v_attempt.admitted := v_attempt.admitted and (
     select count(*) < 5
     from bulwark.mfa_secrets f
     where f.user_id = v_attempt.user_id and f.activated_at is not null
   );
-  -- What began as the first factor needed no second one: it is worth nothing beside another that
-  -- was quicker.
+  -- An enrolment that began as the first factor needed no verification, so it fails if another
+  -- factor was activated meanwhile.
   update bulwark.mfa_secrets f
   set activated_at = clock_timestamp(), last_used_at = clock_timestamp(),
       last_step = complete_mfa_activation.step
@@ -838,9 +837,9 @@ begin
 end;
 $$;
 comment on function bulwark.complete_mfa_activation(uuid, uuid, bigint, text[]) is
-  'Completes an attempt with the first code of a factor (service role only): the factor counts from
-   now on, the code''s step is burnt, the session is verified, and with the first factor the hashes
-   (hex) of ten backup codes are stored. Returns {"accepted": …, "backup_codes_stored": …}.';
+  'Completes an attempt with the first code of a factor (service role only). Activates the factor,
+   burns the code''s step and verifies the session. For an account''s first factor it also stores
+   the hashes (hex) of ten backup codes. Returns {"accepted": …, "backup_codes_stored": …}.';
 
 create function bulwark.begin_backup_codes()
   returns uuid
@@ -881,8 +880,8 @@ begin
   if v_ticket.admitted is not true then
     return false;
   end if;
-  -- Sessions that a code of the old set opened are closed with it, but not the one that makes the
-  -- new set.
+  -- Deleting the old set ends the verification of sessions that used a code of it, except in the
+  -- session that creates the new set.
   update bulwark_private.mfa_sessions m set backup_code_id = null
     where m.session_id = v_ticket.session_id;
   perform bulwark_private.replace_backup_codes(v_ticket.user_id, code_hashes);
@@ -893,9 +892,9 @@ begin
 end;
 $$;
 comment on function bulwark.store_backup_codes(uuid, text[]) is
-  'Stores the hashes (hex) of a new set of ten backup codes that was begun (service role only); all
-   older ones are worth nothing from then on, nor is what they proved in other sessions. False where
-   the beginning is unknown or spent.';
+  'Stores the hashes (hex) of a new set of ten backup codes that was begun (service role only).
+   Older codes become invalid, and so do verifications of other sessions by them. False if the
+   ticket is unknown or was used.';
 
 create function bulwark.remove_mfa_factor(factor_id uuid)
   returns void
@@ -923,7 +922,7 @@ begin
   ) then
     perform bulwark_private.forget_factors(v_user);
   else
-    -- Whoever found the lost device may have verified a session with it.
+    -- The finder of a lost device may have verified a session with it.
     delete from bulwark_private.mfa_sessions m where m.user_id = v_user
       and m.session_id <> v_session;
   end if;
@@ -934,14 +933,14 @@ begin
 end;
 $$;
 comment on function bulwark.remove_mfa_factor(uuid) is
-  'Removes a factor of the caller''s, who has verified one within mfa.step_up_minutes, and ends what
-   other sessions have proven, and what this one has proven by that factor; with the last one go
-   backup codes and trusted devices too. Errors:
-   MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED, MFA_UNKNOWN_FACTOR.';
+  'Removes a factor of the caller, who has verified one within mfa.step_up_minutes. Ends the
+   verification of all other sessions, and of this one if it used that factor. With the last factor,
+   backup codes and trusted devices are deleted too. Errors: MFA_VERIFICATION_REQUIRED,
+   MFA_SESSION_REQUIRED, MFA_UNKNOWN_FACTOR.';
 
--- MFA devices: a device that was trusted for 30 days skips the prompt, and the status of it all.
--- Protects against tokens read from a dump (only a hash is stored), and against convenience that
--- creeps into step-up: what a trusted device opens is never fresh.
+-- MFA devices: trusted devices, which skip the prompt for 30 days; and the caller's MFA status.
+-- Protects against tokens read from a dump (only a hash is stored), and against trusted devices as
+-- a way around step-up: they never count as a fresh verification.
 -- SECURITY DEFINER: trust_device, present_trusted_device, revoke_trusted_device and mfa_status,
 --   because clients may read neither devices nor factors.
 
@@ -953,13 +952,13 @@ create function bulwark_private.require_device_name(name text)
 as $$
 begin
   if name is null or length(btrim(name)) not between 1 and 64 or name ~ '[[:cntrl:]]' then
-    raise exception 'Cannot name it so: a name has 1 to 64 printable characters'
+    raise exception 'Cannot name device: a name has 1 to 64 printable characters'
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_NAME';
   end if;
 end;
 $$;
 comment on function bulwark_private.require_device_name(text) is
-  'Raises MFA_INVALID_NAME for what is no name of a device.';
+  'Raises MFA_INVALID_NAME unless the name has 1 to 64 printable characters.';
 
 create function bulwark.trust_device(name text)
   returns table (device_id uuid, token text, expires_at timestamptz)
@@ -984,7 +983,7 @@ begin
       using errcode = 'PT409', detail = 'MFA_NOT_ENROLLED', hint = 'Enroll a factor first';
   end if;
   perform bulwark_private.lock_own_mfa_account();
-  -- The oldest makes room: nobody looks through more than twenty.
+  -- At most 20 devices: the oldest makes room.
   delete from bulwark_private.mfa_trusted_devices d
   where d.id in (
     select o.id from bulwark_private.mfa_trusted_devices o
@@ -1008,8 +1007,8 @@ end;
 $$;
 comment on function bulwark.trust_device(text) is
   'Trusts the device of the caller, who has verified a second factor within mfa.step_up_minutes, for
-   mfa.trusted_device_days. The token (base64url, 256 bits) is returned here and never again; of
-   more than 20 devices the oldest are forgotten. Errors: MFA_VERIFICATION_REQUIRED,
+   mfa.trusted_device_days. The token (base64url, 256 bits) is returned only here. The oldest of
+   more than 20 devices are deleted. Errors: MFA_VERIFICATION_REQUIRED,
    MFA_SESSION_REQUIRED, MFA_NOT_ENROLLED, MFA_INVALID_NAME.';
 
 create function bulwark.present_trusted_device(token text)
@@ -1048,9 +1047,9 @@ begin
 end;
 $$;
 comment on function bulwark.present_trusted_device(text) is
-  'Lets a trusted device skip the prompt: the session then satisfies an organization that requires
-   MFA, but mfa_verified stays false. Wrong, expired, revoked and somebody else''s tokens are one
-   false. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
+  'Lets a trusted device skip the prompt: the session then satisfies organizations that require MFA,
+   but mfa_verified stays false. Returns false alike for wrong, expired, revoked and other users''
+   tokens. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
 
 create function bulwark.revoke_trusted_device(device_id uuid default null)
   returns bigint
@@ -1072,8 +1071,8 @@ begin
 end;
 $$;
 comment on function bulwark.revoke_trusted_device(uuid) is
-  'Stops trusting one device of the caller''s, or all of them, and closes what they opened; returns
-   how many there were. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
+  'Revokes one trusted device of the caller, or all of them; sessions that they verified no longer
+   are. Returns how many. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
 
 create function bulwark.mfa_status()
   returns table (
@@ -1106,7 +1105,7 @@ begin
       bulwark_private.native_factors(v_user),
       v_verified_at,
       v_satisfied,
-      -- With a password alone nobody learns more than that there is something to prove.
+      -- Details only for a verified session, so that a thief of the password does not learn them.
       case when v_satisfied then exists (
         select from bulwark_private.mfa_accounts a
         where a.user_id = v_user
@@ -1133,19 +1132,19 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_status() is
-  'What the caller''s account and session have of second factors. satisfied: what an organization
-   may require is proven in this session, by a factor (verified_at) or a trusted device. Everything
-   after it is null until then. Errors: MFA_SESSION_REQUIRED and those of
+  'The second factors of the caller''s account, and the state of the session. satisfied: the session
+   satisfies organizations that require MFA, by a factor (verified_at) or a trusted device. The
+   columns after it are null until then. Errors: MFA_SESSION_REQUIRED and those of
    bulwark_private.require_user.';
 
 select bulwark.enable_audit(
   'bulwark_private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
 );
 
--- MFA policies: what an organization asks of its members' second factors, enforced by every
--- permission decision.
--- Protects against a policy that is loosened by the session it should have stopped: whoever weakens
--- it has verified a second factor just now.
+-- MFA policies: whether an organization requires second factors. Every permission decision enforces
+-- them.
+-- Protects against a policy that is weakened by the session it should stop: weakening it needs a
+-- fresh verification.
 -- SECURITY DEFINER: set_mfa_policy, because clients may not write policies; mfa_required, because
 --   they may not read sessions.
 
@@ -1187,7 +1186,7 @@ begin
   where p.organization_id is not distinct from set_mfa_policy.organization_id;
   if required then
     v_required_from := now() + grace_period;
-    -- What is in force stays so: a new grace period would be a way out.
+    -- A policy in force keeps its date.
     if v_old.required_from <= now() and grace_period = interval '0' then
       v_required_from := v_old.required_from;
     end if;
@@ -1203,7 +1202,7 @@ begin
     set_mfa_policy.organization_id, v_required_from, set_mfa_policy.reset_needs_approval,
     case
       when set_mfa_policy.reset_needs_approval or bulwark_private.caller_is_service() then null
-      -- As long as a request is open.
+      -- A reset request stays open for as long.
       when v_old.reset_needs_approval then now() + interval '1 day'
       else v_old.approval_until
     end,
@@ -1225,13 +1224,12 @@ begin
 end;
 $$;
 comment on function bulwark.set_mfa_policy(uuid, boolean, interval, boolean) is
-  'Sets what an organization asks (settings:write there; without an organization, of system-wide
-   roles: system:admin): whether sessions need a second factor, from the end of a grace period of up
-   to 90 days on, and whether resetting a member''s needs a second person. Asking for less than
-   before needs a verification within mfa.step_up_minutes, and a second person is needed for a day
-   longer. Errors: RBAC_PERMISSION_DENIED,
-   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD, MFA_NULL_ARGUMENT,
-   RBAC_UNKNOWN_ORGANIZATION.';
+  'Sets the MFA policy of an organization (settings:write there), or of system-wide roles
+   (organization_id null, system:admin): whether sessions need a second factor after a grace period
+   of up to 90 days, and whether a reset needs a second person. Weakening it needs a verification
+   within mfa.step_up_minutes, and resets need a second person for one more day. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD,
+   MFA_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
 
 create function bulwark.mfa_required(organization_id uuid default null)
   returns boolean
@@ -1262,8 +1260,8 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_required(uuid) is
-  'Whether the caller, a member, gets no permission in the organization (without one: by system-wide
-   roles) until a second factor is verified in this session. False for who is no member. Errors:
+  'Whether the caller, a member, gets no permission in the organization (null: by system-wide roles)
+   until a second factor is verified in this session. False for non-members. Errors:
    RBAC_NOT_AUTHENTICATED.';
 
 create policy "Members read what their organizations ask of second factors"
@@ -2034,13 +2032,13 @@ select bulwark.enable_audit(
   event_types => '{config.changed,config.changed,config.changed}'
 );
 
--- MFA schedule: what was begun and not finished, and what is over, goes by itself.
--- Protects nothing by its timeliness: every function that reads these rows checks their time.
+-- MFA schedule: deletes expired and unfinished rows.
+-- Security does not depend on it: every function that reads these rows checks their time.
 -- SECURITY DEFINER: cleanup_mfa, because no role of the API writes these tables.
 
 insert into bulwark.settings (name, value, description) values
   ('mfa.reset_days', '180',
-    'How long a reset is kept after it was done, was cancelled or ran out');
+    'How many days a reset is kept after it was completed, cancelled or expired');
 
 create function bulwark.cleanup_mfa()
   returns void
@@ -2056,8 +2054,7 @@ declare
   );
   v_people uuid[];
 begin
-  -- The accounts first, as everywhere. One that somebody is at, or that is being deleted, is left
-  -- for the next run.
+  -- The accounts are locked first, as everywhere. Locked ones are left for the next run.
   v_people := array(
     select u.id
     from auth.users u
@@ -2104,9 +2101,8 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_mfa() is
-  'Removes what has had its time: log rows after mfa.usage_log_days, resets mfa.reset_days after
-   they ended, attempts, enrolments that were not finished within an hour, and devices whose trust
-   is over.';
+  'Deletes log rows after mfa.usage_log_days, resets mfa.reset_days after they ended, attempts after
+   two minutes, enrolments that were not finished within an hour, and expired devices.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('mfa-cleanup', '15 minutes', 'select bulwark.cleanup_mfa()');
@@ -2169,7 +2165,7 @@ revoke all on function
   bulwark.cleanup_mfa()
   from public, anon, authenticated, service_role;
 
--- What is open to whom of mfa. Everything else is revoked by the build.
+-- Grants of mfa. The build revokes everything else.
 
 grant select on
   bulwark.mfa_usage_log,

@@ -1,6 +1,6 @@
--- Preflight: looks for whatever this project has already that Bulwark would have to take over, and
--- stops before anything is made.
--- Protects against half an installation, and against taking somebody else's role for ours.
+-- Preflight: stops before anything is created if the project has objects that Bulwark would have to
+-- take over.
+-- Protects against half an installation, and against adopting a role that belongs to somebody else.
 
 do $$
 declare
@@ -17,7 +17,7 @@ begin
       as r (name)
     where r.name not in (select p.rolname from pg_catalog.pg_roles p)
     union all
-    -- API keys run as that role. Roles belong to the cluster, so it may be there from before.
+    -- Roles belong to the cluster, so api_key may exist from an earlier installation.
     select 'role api_key exists and has rights of its own'
     from pg_catalog.pg_roles r
     where r.rolname = 'api_key'
@@ -25,7 +25,7 @@ begin
         or r.rolreplication
         or exists (select from pg_catalog.pg_auth_members m where m.member = r.oid))
     union all
-    -- Since Postgres 16 a role grants only what it made or was given to pass on.
+    -- Since Postgres 16 granting a role needs the admin option on it.
     select format('role api_key exists and %s may not grant it to authenticator', current_user)
     from pg_catalog.pg_roles r
     where r.rolname = 'api_key'
@@ -36,7 +36,7 @@ begin
         where m.roleid = r.oid and m.member = to_regrole('authenticator')
       )
     union all
-    -- The hook that is there is kept and called (bulwark.install_request_hook), if it can be.
+    -- bulwark.install_request_hook keeps and calls the host's hook; it must have no arguments.
     select format('the pre-request hook %s is no function without arguments', h.name)
     from (
       select substring(s.setting from '=(.*)$')

@@ -1,12 +1,12 @@
--- Foundation: what every capability of Bulwark stands on.
--- Protects against internals being callable from outside: schema bulwark_private is reachable by
--- name only for the few helpers that policies and functions are granted, and the Data API never
--- exposes it. No function here is SECURITY DEFINER.
+-- Foundation: schemas, settings and helpers that every capability uses.
+-- Protects internals from being called from outside: the Data API never exposes schema
+-- bulwark_private, and API roles may execute only the few helpers in it that policies need.
+-- No function here is SECURITY DEFINER.
 
 create schema bulwark;
 comment on schema bulwark is
-  'What clients, policies and operators use of Bulwark. Add it to the exposed schemas of the Data
-   API.';
+  'The part of Bulwark that clients, policies and operators use. Add it to the exposed schemas of
+   the Data API.';
 revoke all on schema bulwark from public;
 
 create schema bulwark_private;
@@ -14,8 +14,8 @@ comment on schema bulwark_private is
   'Internals and secrets of Bulwark. Never add it to the exposed schemas of the Data API.';
 revoke all on schema bulwark_private from public, anon, authenticated, service_role;
 
--- A program is not a person (API keys run as this role), so it is no member of authenticated and
--- inherits nothing from it. Roles belong to the cluster, not to the database: it may exist already.
+-- API keys run as this role. It is no member of authenticated, so that a program gets no right of a
+-- person's. Roles belong to the cluster, not to the database: it may exist already.
 do $$
 begin
   if not exists (select from pg_catalog.pg_roles where rolname = 'api_key') then
@@ -31,7 +31,7 @@ create table bulwark.settings (
   description text not null
 );
 comment on table bulwark.settings is
-  'What an installation can choose, one row each; migrations add rows, operators change values.';
+  'The settings of the installation, one row each. Migrations add rows, operators change values.';
 alter table bulwark.settings enable row level security;
 
 create function bulwark_private.setting(name text)
@@ -52,7 +52,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.setting(text) is
-  'The value of one setting; a name that does not exist is an error, never a default.';
+  'The value of a setting. Errors: UNKNOWN_SETTING, never a default.';
 
 create function bulwark_private.quote_qualified(name text)
   returns text
@@ -64,11 +64,10 @@ as $$
   from unnest(parse_ident(quote_qualified.name)) with ordinality as p (part, place);
 $$;
 comment on function bulwark_private.quote_qualified(text) is
-  'A name such as schema.function as it may stand in a statement. Raises 22023 for what is no
-   name.';
+  'A name such as schema.function, quoted for a statement. Raises 22023 for an invalid name.';
 
--- The role GUC keeps naming the API role inside SECURITY DEFINER functions, where current_user is
--- the owner. Claims are not asked: whoever can run SQL can write them.
+-- Inside a SECURITY DEFINER function current_user is the owner, but the setting role still names
+-- the API role. Claims do not decide it: everybody who can run SQL can set them.
 create function bulwark_private.caller_role()
   returns text
   language plpgsql            -- not sql: an sql function is planned anew at every call
@@ -95,7 +94,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.caller_is_service() is
-  'True for the operator (service role, migrations, scheduled jobs), false for every client.';
+  'True for the operator (service role, migrations, scheduled jobs), false for all others.';
 
 create function bulwark_private.uuid_or_null(value text)
   returns uuid
@@ -113,7 +112,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.uuid_or_null(text) is
-  'The text as a UUID, or null: what a request claims must never make a write fail.';
+  'The text as a UUID; null if it is none, so that a malformed claim does not make a write fail.';
 
 create function bulwark_private.lasts_up_to(duration interval, longest interval)
   returns boolean
@@ -121,12 +120,12 @@ create function bulwark_private.lasts_up_to(duration interval, longest interval)
   stable
   set search_path = pg_catalog, pg_temp
 as $$
-  -- As moments: among intervals a month is 30 days, and a hundred years are not.
+  -- Compared as timestamps: as intervals, a month always counts as 30 days.
   select coalesce(now() + duration between now() and now() + longest, false);
 $$;
 comment on function bulwark_private.lasts_up_to(interval, interval) is
-  'Whether what begins now and lasts so long has lasted no longer than the other when it ends. False
-   for a negative duration and where either is null.';
+  'Whether a duration that begins now is at most the longest. False for a negative duration, and if
+   either is null.';
 
 create function bulwark_private.object_name(parts text[], suffix text)
   returns name
@@ -140,8 +139,8 @@ declare
   v_hash text := '';
   v_stem text := array_to_string(parts, '_');
 begin
-  -- Postgres cuts what is longer than 63 bytes, and two that are cut alike are one. Several parts
-  -- can also be joined alike: a_b and c, a and b_c.
+  -- Postgres cuts names to 63 bytes, so two long names can collide. So can joined parts: a_b and c,
+  -- a and b_c.
   if cardinality(parts) > 1 or octet_length(v_stem || suffix) > 63 then
     v_hash := '_' || left(encode(sha256(convert_to(to_json(parts)::text, 'UTF8')), 'hex'), 12);
     while octet_length(v_stem || v_hash || suffix) > 63 loop
@@ -152,9 +151,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.object_name(text[], text) is
-  'The name of an object that is made for others (a column''s constraint, a table''s index): as it
-   reads where it is one part and fits, else with a hash of all parts. Every maker of names uses
-   it.';
+  'A unique name for a generated object (a constraint, an index): the one part and the suffix if
+   they fit into 63 bytes, otherwise with a hash of all parts.';
 
 create function bulwark.keep_columns()
   returns trigger
@@ -178,8 +176,8 @@ begin
 end;
 $$;
 comment on function bulwark.keep_columns() is
-  'Trigger: refuses a change of the columns named as arguments. Host tables may use it too:
-   a row''s organization_id, for one, must never change.';
+  'Trigger: refuses changes of the columns named as arguments. Host tables may use it too, for
+   example for organization_id. Errors: COLUMN_IS_FIXED, COLUMN_IS_UNKNOWN.';
 
 create function bulwark_private.touch_updated_at()
   returns trigger
@@ -192,4 +190,4 @@ begin
 end;
 $$;
 comment on function bulwark_private.touch_updated_at() is
-  'Trigger: updated_at is the time of the change.';
+  'Trigger: sets updated_at to the transaction''s start.';

@@ -1,8 +1,8 @@
--- Jobs: what runs with nobody calling, by pg_cron and, where it needs a function, by pg_net. The
--- local stack, which has neither, reads the same table.
--- Protects the scheduler's secret: it is read from Vault when it is sent, so that no job's text and
--- no run log holds it.
--- No function here is SECURITY DEFINER: pg_cron runs jobs as whoever scheduled them.
+-- Jobs: scheduled work. pg_cron runs it, and pg_net calls edge functions. The local stack has
+-- neither and reads the same table.
+-- Protects the scheduler's secret: it is read from Vault when it is sent, so no job text and no run
+-- log contains it.
+-- No function here is SECURITY DEFINER: pg_cron runs jobs as the role that scheduled them.
 
 create table bulwark_private.jobs (
   name text primary key check (name ~ '^[a-z]+(-[a-z]+)*$'),
@@ -14,14 +14,14 @@ create table bulwark_private.jobs (
   check (num_nonnulls(every, seconds_setting) = 1)
 );
 comment on table bulwark_private.jobs is
-  'What runs with nobody calling, one row each. After a change: bulwark.schedule_jobs().';
+  'The scheduled jobs, one row each. Call bulwark.schedule_jobs() after a change.';
 comment on column bulwark_private.jobs.seconds_setting is
-  'The setting that says how often, in seconds, where that can be chosen.';
+  'The setting that holds the interval in seconds, for jobs whose interval can be configured.';
 comment on column bulwark_private.jobs.local_every is
-  'How often in the local stack, where nobody likes to wait; null: as often as anywhere.';
+  'A shorter interval for the local stack; null: the same interval as elsewhere.';
 comment on column bulwark_private.jobs.function_path is
-  'The edge function that the command asks by pg_net: without pg_net the job is not scheduled, and
-   the local stack asks the function itself.';
+  'The edge function that the command calls through pg_net. Without pg_net the job is not scheduled;
+   the local stack calls the function itself.';
 create index jobs_seconds_setting_idx on bulwark_private.jobs (seconds_setting);
 alter table bulwark_private.jobs enable row level security;
 
@@ -32,7 +32,7 @@ create function bulwark_private.crontab(job text, seconds integer)
   set search_path = pg_catalog, pg_temp
 as $$
   select case
-    -- pg_cron takes 1 to 59 seconds since version 1.5, and before that minutes alone.
+    -- pg_cron accepts 1 to 59 seconds since version 1.5, before that only minutes.
     when seconds < 60 and exists (
       select from pg_catalog.pg_extension e
       where e.extname = 'pg_cron'
@@ -40,15 +40,15 @@ as $$
     ) then format('%s seconds', seconds)
     when seconds < 120 then '* * * * *'
     when seconds < 3600 then format('*/%s * * * *', seconds / 60)
-    -- Not everything at once: a minute of its own for each.
+    -- Each job has a minute of its own, so that they do not all run at once.
     when seconds < 86400 then format('%s */%s * * *', m.minute, seconds / 3600)
     else format('%s 3 * * *', m.minute)
   end
   from (select abs(hashtext(job) % 60)) as m (minute);
 $$;
 comment on function bulwark_private.crontab(text, integer) is
-  'About every so many seconds, as pg_cron wants it: seconds where it can, whole minutes, whole
-   hours or once a day.';
+  'An interval in seconds as a pg_cron schedule, rounded down: to seconds if pg_cron supports them,
+   minutes, hours or one day.';
 
 create function bulwark.schedule_jobs()
   returns boolean
@@ -82,10 +82,10 @@ begin
 end;
 $$;
 comment on function bulwark.schedule_jobs() is
-  'Has pg_cron run every job of bulwark_private.jobs, as whoever calls this (postgres), and no other
-   of Bulwark''s: those that ask an edge function only where pg_net is installed. False where
-   pg_cron is not. Call it again after installing either and after changing how often a job runs; it
-   may be repeated.';
+  'Schedules every job of bulwark_private.jobs with pg_cron, as the calling role (postgres), and
+   unschedules other jobs of Bulwark. Jobs that call an edge function need pg_net. Returns false if
+   pg_cron is not installed. Call it again after installing either extension or changing an
+   interval; repeating it is safe.';
 
 create function bulwark_private.cleanup_job_log()
   returns bigint
@@ -109,8 +109,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.cleanup_job_log() is
-  'Removes the entries of the scheduler''s log about our jobs that are older than a day: a job that
-   runs each second fills it within days.';
+  'Deletes the run log of Bulwark''s jobs after a day, because a job that runs each second would
+   fill it. Returns how many entries.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('job-log', '1 hour', 'select bulwark_private.cleanup_job_log()');
@@ -128,7 +128,7 @@ declare
   v_secret text;
   v_url text;
 begin
-  -- Dynamic: neither extension has to be there for the migration to apply.
+  -- Dynamic SQL, so that the migration applies without these extensions.
   execute format(
     $query$
       select
@@ -163,6 +163,6 @@ begin
 end;
 $$;
 comment on function bulwark_private.request_function(text, integer) is
-  'Posts to an edge function by pg_net, as the scheduler, with the address and the secret that Vault
-   holds as bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
+  'Posts to an edge function through pg_net, as the scheduler. Vault holds the URL and the secret as
+   bulwark_project_url and bulwark_scheduler_secret. Returns the request''s id. Errors:
    SCHEDULER_NOT_CONFIGURED.';

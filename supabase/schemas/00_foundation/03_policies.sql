@@ -1,8 +1,8 @@
--- Policies: what writes guards of tables of the host, and knows them again.
--- Protects nothing by itself: MFA's guards and the tables that admit API keys are made of these.
+-- Policies: creating, listing and dropping policies on tables of the host. The prefix of their
+-- names tells which ones are Bulwark's.
+-- Protects nothing by itself: MFA-required tables and tables that admit API keys use it.
 -- No function here is SECURITY DEFINER.
 
--- Guards of tables are policies that Bulwark writes and knows again by how their names begin.
 create function bulwark_private.make_policy(
   target regclass,
   name text,
@@ -40,8 +40,8 @@ $$;
 comment on function bulwark_private.make_policy(
   regclass, text, boolean, text, name[], text, text
 ) is
-  'One policy of a table, with those of the two expressions that its command has. The expressions
-   are SQL: Postgres'' own or a migration''s, never a caller''s.';
+  'Creates a policy, with the expressions that its command supports. The expressions are SQL and
+   must come from Postgres or a migration, never from a caller.';
 
 create function bulwark_private.policies_of(target regclass, prefix text)
   returns table (
@@ -59,7 +59,7 @@ as $$
       when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete'
       else 'all'
     end,
-    -- In order of name: a restored dump has them in another.
+    -- Ordered by name, because a restored dump has another order.
     (
       select string_agg(m.role::regrole::text, ', ' order by m.role::regrole::text collate "C")
       from unnest(p.polroles) as m (role)
@@ -70,7 +70,7 @@ as $$
   order by p.polname;
 $$;
 comment on function bulwark_private.policies_of(regclass, text) is
-  'The policies of a table whose names begin so, as they are now.';
+  'The present policies of a table whose names begin with the prefix.';
 
 create function bulwark_private.drop_policies(target regclass, prefix text)
   returns void
@@ -87,4 +87,4 @@ begin
 end;
 $$;
 comment on function bulwark_private.drop_policies(regclass, text) is
-  'Drops the policies of a table whose names begin so.';
+  'Drops the policies of a table whose names begin with the prefix.';

@@ -1,17 +1,17 @@
--- Sessions: who is calling. A token is valid until it expires, also when its session has ended, so
--- whoever it names counts only while that session lives.
--- Protects against a token that outlives a sign-out, that names another person's session or none,
--- and that is not Supabase Auth's: its subject need not be a UUID, its claims need not fit jsonb.
--- SECURITY DEFINER, each because clients may not read sessions and accounts: current_person,
---   require_user, both of bulwark_private.
+-- Sessions: who is calling. A token stays valid until it expires, even after a sign-out. So its
+-- user counts as the caller only while the session is live.
+-- Protects against a token that outlives a sign-out, that names another user's session or none, or
+-- that Supabase Auth did not issue: its subject may be no UUID, its claims may not fit into jsonb.
+-- SECURITY DEFINER: current_person and require_user, because clients may not read sessions and
+--   accounts.
 
 insert into bulwark.settings (name, value, description) values
   ('sessions.accept_tokens_without_session', 'false',
     'Whether a token that names no session, such as one of third-party auth, acts for its subject;
      such tokens cannot be ended before they expire');
 
--- The one definition of a session that lives. Time-boxes and inactivity time-outs of Supabase Auth
--- are not in these tables: Auth applies them when the session is refreshed.
+-- The one definition of a live session. Time-boxes and inactivity timeouts of Supabase Auth are not
+-- in these tables: Auth applies them when the session is refreshed.
 create view bulwark_private.live_sessions with (security_invoker = true) as
   select s.id, s.user_id, s.created_at, s.aal::text as aal, s.factor_id
   from auth.sessions s
@@ -20,8 +20,7 @@ create view bulwark_private.live_sessions with (security_invoker = true) as
     and u.deleted_at is null
     and (u.banned_until is null or u.banned_until <= now());
 comment on view bulwark_private.live_sessions is
-  'The sessions that count right now: not signed out, not run out, of an account neither banned nor
-   deleted.';
+  'The sessions that are neither signed out nor expired, of accounts neither banned nor deleted.';
 
 create function bulwark_private.claims()
   returns json
@@ -33,8 +32,8 @@ as $$
 declare
   v_claims text := nullif(current_setting('request.jwt.claims', true), '');
 begin
-  -- A text with \u0000 or half a surrogate pair is JSON, but no claim could be read beside it. As
-  -- json and not jsonb, because a number may be larger than jsonb holds.
+  -- JSON with \u0000 or half a surrogate pair is valid, but reading any claim of it would fail. The
+  -- type is json because a number may be larger than jsonb can hold.
   if position('\u' in v_claims) > 0 then
     v_claims := regexp_replace(v_claims, '\\u(0000|[Dd][89A-Fa-f][0-9A-Fa-f]{2})', '\\ufffd', 'g');
   end if;
@@ -42,8 +41,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.claims() is
-  'The claims of the request''s token; null where there is none. Everything that reads a claim reads
-   it here.';
+  'The claims of the request''s token; null without a token. All functions read claims through it.';
 
 create function bulwark_private.claimed_id(claim text)
   returns uuid
@@ -57,8 +55,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.claimed_id(text) is
-  'A claim of the request''s token as a UUID, whether what it names exists or not; null where the
-   claim is missing or no UUID.';
+  'A claim of the request''s token as a UUID; null if it is missing or no UUID. The object it names
+   may not exist.';
 
 create function bulwark.current_person()
   returns uuid
@@ -73,7 +71,7 @@ declare
   v_claims constant json := bulwark_private.claims();
   v_user constant uuid := bulwark_private.uuid_or_null(v_claims ->> 'sub');
 begin
-  -- A program is no person, whomever its token names beside the key.
+  -- A request with an API key is no person, even if its token names one.
   if v_user is null or current_setting('role') = 'api_key' then
     return null;
   end if;
@@ -97,8 +95,8 @@ begin
 end;
 $$;
 comment on function bulwark.current_person() is
-  'The person who is calling, in a session of theirs that lives; null for everybody else: nobody
-   signed in, a program, a session that ended, a suspended account. In a policy always as
+  'The user who is calling, in a live session of theirs. Null if nobody is signed in, for an API
+   key, an ended session and a suspended account. Write it in policies as
    (select bulwark.current_person()).';
 
 create function bulwark_private.require_user()
@@ -136,8 +134,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_user() is
-  'The person who is calling. Raises RBAC_NOT_AUTHENTICATED where there is none,
-   TOKEN_SUBJECT_INVALID, SESSION_ENDED, ACCOUNT_SUSPENDED.';
+  'The user who is calling. Raises RBAC_NOT_AUTHENTICATED, TOKEN_SUBJECT_INVALID, SESSION_ENDED or
+   ACCOUNT_SUSPENDED.';
 
 create function bulwark_private.require_subject()
   returns void
@@ -147,7 +145,7 @@ create function bulwark_private.require_subject()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- An API key is nobody, whatever its token says.
+  -- An API key is no user, even if its token names one.
   if coalesce(bulwark_private.claims() ->> 'sub', '') = ''
     or current_setting('role') = 'api_key' then
     raise exception 'Cannot identify the caller: the request carries no user'
@@ -162,8 +160,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_subject() is
-  'Raises RBAC_NOT_AUTHENTICATED where the request''s token names nobody, and TOKEN_SUBJECT_INVALID
-   where it names no account.';
+  'Raises RBAC_NOT_AUTHENTICATED if the request''s token names no subject, and TOKEN_SUBJECT_INVALID
+   if the subject is no UUID.';
 
 create function bulwark_private.hold_session()
   returns void
@@ -178,8 +176,8 @@ begin
   if v_session is null or bulwark_private.caller_is_service() then
     return;
   end if;
-  -- The account first, as its deletion does. The session not shared: of many who share a row in
-  -- turn a sign-out would wait for ever.
+  -- The account first, in the order of its deletion. The lock on the session is not shared: a
+  -- series of shared locks could keep a sign-out waiting for ever.
   perform from auth.users u where u.id = v_user for key share;
   perform from auth.sessions s
   where s.id = v_session and s.user_id = v_user
@@ -190,9 +188,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.hold_session() is
-  'Until commit a sign-out waits: what the caller makes is from before it. Raises what
-   bulwark_private.require_user raises where the sign-out was first. Every function that makes,
-   changes or ends something for a person calls it, behind the locks of rights.';
+  'Makes a sign-out wait until commit, so that everything the caller creates precedes it. Raises the
+   errors of bulwark_private.require_user if the sign-out came first. Every function that writes for
+   a user calls it, after the locks of rights.';
 
 create function bulwark_private.require_caller()
   returns void
@@ -207,8 +205,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_caller() is
-  'Raises what bulwark_private.require_user raises, unless the service role is calling. First of all
-   in a function that answers "there is none that you may see".';
+  'Raises the errors of bulwark_private.require_user, unless the service role is calling. Functions
+   that would otherwise answer "there is none that you may see" call it first.';
 
 create function bulwark_private.require_named_account(user_id uuid)
   returns void
@@ -217,7 +215,7 @@ create function bulwark_private.require_named_account(user_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Through jsonb, because Supabase Auth before anonymous sign-ins has no such column.
+  -- Through jsonb, because older versions of Supabase Auth lack the column.
   if (
     select (to_jsonb(u) -> 'is_anonymous') = 'true'
     from auth.users u where u.id = require_named_account.user_id
@@ -229,4 +227,4 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_named_account(uuid) is
-  'Raises ACCOUNT_ANONYMOUS for an account without a way to sign in again.';
+  'Raises ACCOUNT_ANONYMOUS for an anonymous account, which has no way to sign in again.';

@@ -1,9 +1,9 @@
--- What is open to whom of foundation. Everything else is revoked by the build.
+-- Grants of foundation. The build revokes everything else.
 
--- Anybody may look a name up: each table and function says for whom it is.
+-- Everybody may look names up; each table and function has grants of its own.
 grant usage on schema bulwark to anon, authenticated, service_role, supabase_auth_admin;
 
--- Policies run their helpers as the querying role, which therefore has to reach them.
+-- Policies call their helpers as the querying role.
 grant usage on schema bulwark_private to authenticated, service_role;
 
 grant execute on function bulwark.current_person() to authenticated;

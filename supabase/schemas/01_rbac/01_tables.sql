@@ -1,7 +1,7 @@
--- Roles and permissions: the vocabulary, and who holds what.
--- Protects against a grant that becomes another one: whose a row is and what it links is fixed once
--- it is there. The tables are read under row-level security (rbac_decisions) and no role of the API
--- writes them; what holds whoever writes is in rbac_rules.
+-- Roles and permissions: the tables of roles, permissions, organizations and grants.
+-- Protects against turning one grant into another: owner and links of a row never change. The
+-- tables are read under row-level security (06_decisions), and no API role writes them. The rules
+-- that bind every writer are in 03_rules.
 -- No function here is SECURITY DEFINER.
 
 create table bulwark.permissions (
@@ -11,7 +11,7 @@ create table bulwark.permissions (
   constraint permissions_name_length check (length(name) <= 64)
 );
 comment on table bulwark.permissions is
-  'The one vocabulary of permissions (category:action). A host application adds rows of its own.';
+  'The catalogue of permissions (category:action). A host application adds rows of its own.';
 
 create table bulwark.organizations (
   id uuid primary key default gen_random_uuid(),
@@ -28,8 +28,8 @@ create table bulwark.organizations (
 comment on table bulwark.organizations is
   'The tenants. Members read theirs; every change goes through a function.';
 comment on column bulwark.organizations.self_service is
-  'Whether an account made it for itself, which counts against rbac.self_service_limit. What is made
-   by the right org:create does not.';
+  'Whether an account created it without org:create, which counts against
+   rbac.self_service_limit.';
 
 create table bulwark.roles (
   id uuid primary key default gen_random_uuid(),
@@ -46,9 +46,9 @@ create table bulwark.roles (
   constraint roles_level_range check (level between 0 and 100)
 );
 comment on table bulwark.roles is
-  'System roles (organization_id null) and the roles that organizations made for themselves.';
+  'System roles (organization_id null) and the organizations'' own roles.';
 comment on column bulwark.roles.level is
-  'Rank. Of a role that an organization made: the highest level among the roles it inherits.';
+  'The rank. An organization''s own role has the highest level among the roles it inherits.';
 
 create table bulwark.role_permissions (
   role_id uuid not null references bulwark.roles (id) on delete cascade,
@@ -56,18 +56,18 @@ create table bulwark.role_permissions (
   primary key (role_id, permission)
 );
 comment on table bulwark.role_permissions is
-  'What a role holds by itself, without what it inherits.';
+  'The permissions of a role itself, without inherited ones.';
 
 create table bulwark.role_inheritance (
   role_id uuid not null references bulwark.roles (id) on delete cascade,
-  -- Deferred, here and in user_roles: an organization that is deleted takes both ends with it.
+  -- Deferred, here and in user_roles, because deleting an organization deletes both ends.
   inherits_role_id uuid not null
     references bulwark.roles (id) deferrable initially deferred,
   primary key (role_id, inherits_role_id),
   constraint role_inheritance_is_not_reflexive check (role_id <> inherits_role_id)
 );
 comment on table bulwark.role_inheritance is
-  'A role holds whatever the roles it inherits hold. Cycles are refused.';
+  'Which roles a role inherits: it holds their permissions too. Cycles are refused.';
 
 create table bulwark.user_roles (
   id uuid primary key default gen_random_uuid(),
@@ -86,27 +86,27 @@ create table bulwark.user_roles (
     check (isfinite(starts_at) and (expires_at is null or isfinite(expires_at)))
 );
 comment on table bulwark.user_roles is
-  'Who holds which role, where and when. organization_id null means system-wide.';
+  'Grants: who holds which role, where and when. organization_id null means system-wide.';
 
--- What a role holds with all it inherits, so that a check is one index look-up.
+-- A check is one index look-up.
 create table bulwark_private.effective_permissions (
   role_id uuid not null references bulwark.roles (id) on delete cascade,
   permission text not null references bulwark.permissions (name),
   primary key (role_id, permission)
 );
 comment on table bulwark_private.effective_permissions is
-  'The closure of role_permissions over role_inheritance, kept by triggers on both.';
+  'The permissions of each role with all inherited ones. Triggers on role_permissions and
+   role_inheritance maintain it.';
 
--- Bumped in the transaction of every change of rights: caches key on it, and it is the row that
--- concurrent changes of one organization''s rights queue on.
 create table bulwark_private.permission_versions (
   organization_id uuid references bulwark.organizations (id) on delete cascade,
   version bigint not null default 1,
   constraint permission_versions_is_one_an_organization unique nulls not distinct (organization_id)
 );
 comment on table bulwark_private.permission_versions is
-  'One row an organization and one (null) for system-wide rights; it moves whenever rights do. Not
-   audited: what moves it is.';
+  'The version of each organization''s rights, and one (null) of system-wide rights. Every change of
+   rights increments it in the same transaction, so that caches notice. Not audited: the changes
+   are.';
 insert into bulwark_private.permission_versions (organization_id) values (null);
 
 create index roles_created_by_idx on bulwark.roles (created_by);
@@ -128,7 +128,7 @@ alter table bulwark.user_roles enable row level security;
 alter table bulwark_private.effective_permissions enable row level security;
 alter table bulwark_private.permission_versions enable row level security;
 
--- The system roles have fixed ids, so that the hot path compares a constant.
+-- The system roles have fixed ids, so that decisions compare a constant.
 create function bulwark_private.super_admin_role()
   returns uuid
   language sql

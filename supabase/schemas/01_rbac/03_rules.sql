@@ -1,9 +1,9 @@
--- Rules of roles and grants that no path may break: a function, the service role or a migration.
--- Protects one organization from another and an organization from losing its last administrator;
--- and against two changes at once that are each harmless: those of an organization queue.
--- SECURITY DEFINER: the trigger functions, because closures and versions live in bulwark_private
--- and the
---   rules are about everybody's grants, not only those that the writer may see.
+-- Rules of roles and grants that bind every writer: functions, the service role and migrations.
+-- Protects one organization from another, an organization from losing its last administrator, and
+-- against concurrent changes that are harmless alone but not in combination: changes of one
+-- organization queue.
+-- SECURITY DEFINER: the trigger functions, because effective permissions and versions are in
+--   bulwark_private, and the rules concern grants that the writer may not see.
 
 create function bulwark_private.bump_permission_version(organization_id uuid)
   returns boolean
@@ -12,8 +12,8 @@ create function bulwark_private.bump_permission_version(organization_id uuid)
 as $$
 begin
   perform bulwark_private.lock_rights(bump_permission_version.organization_id, exclusively => true);
-  -- Written too, so that caches notice, and that the next change fails with 40001 under REPEATABLE
-  -- READ instead of going on with an old picture.
+  -- The update makes caches notice, and makes a concurrent change under REPEATABLE READ fail with
+  -- 40001 instead of deciding from an old snapshot.
   if bump_permission_version.organization_id is null then
     update bulwark_private.permission_versions v set version = v.version + 1
     where v.organization_id is null;
@@ -25,13 +25,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.bump_permission_version(uuid) is
-  'Marks a change of rights in an organization (null: system-wide) and queues behind every other
-   one there until commit. False when the organization is being deleted.';
+  'Records a change of rights in an organization (null: system-wide) and holds its lock until
+   commit, so that changes queue. False if the organization is being deleted.';
 
 create function bulwark_private.organizations_start_permission_version()
   returns trigger
   language plpgsql
-  security definer            -- definer because versions live in bulwark_private
+  security definer            -- definer because versions are in bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -40,7 +40,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.organizations_start_permission_version() is
-  'Trigger: an organization begins with a version of its rights.';
+  'Trigger: creates the version of a new organization''s rights.';
 
 create function bulwark_private.refresh_effective_permissions(role_ids uuid[])
   returns void
@@ -50,7 +50,7 @@ as $$
 declare
   v_affected uuid[];
 begin
-  -- The queue first: a closure computed before a concurrent change commits would miss it.
+  -- The lock first: otherwise the result would miss a concurrent change.
   if exists (
     select from bulwark.roles r where r.id = any (role_ids) and r.organization_id is null
   ) then
@@ -101,13 +101,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.refresh_effective_permissions(uuid[]) is
-  'Recomputes what the given roles and all their heirs hold, and the level of those that
-   organizations made.';
+  'Recomputes the effective permissions of roles and of all roles that inherit them, and the levels
+   of organizations'' own ones.';
 
 create function bulwark_private.role_links_refresh()
   returns trigger
   language plpgsql
-  security definer            -- definer because the closure lives in bulwark_private
+  security definer            -- definer because it writes to bulwark_private
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -118,7 +118,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.role_links_refresh() is
-  'Trigger: a change of what roles hold or inherit is in the closure when the statement ends.';
+  'Trigger: updates effective permissions by the end of the statement.';
 
 create function bulwark_private.role_inheritance_validate()
   returns trigger
@@ -143,7 +143,7 @@ begin
     raise exception 'Cannot inherit role: super_admin is granted, never inherited'
       using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
-  -- Two changes that are each harmless could close a cycle together: one waits for the other.
+  -- Two concurrent changes could form a cycle, so one waits for the other.
   perform bulwark_private.bump_permission_version(v_organization);
   if exists (
     with recursive ancestry (role_id) as (
@@ -201,18 +201,18 @@ begin
   for v_organization in
     select distinct c.organization_id from changed c order by 1 nulls first
   loop
-    -- First the queue, then the count: what another transaction took away is visible by then.
+    -- The lock before the count, so that the count sees concurrent revocations.
     if bulwark_private.bump_permission_version(v_organization)
       and tg_op <> 'INSERT'
       and exists (
         select from changed c
         where c.organization_id = v_organization
           and c.role_id = bulwark_private.admin_role()
-          -- A grant that waits or expires never counted, so nothing is lost with it.
+          -- Only a grant that has begun and does not expire counts as an administrator's.
           and c.expires_at is null
           and c.starts_at <= now()
       )
-      -- The organization itself may be going.
+      -- The organization itself may be in deletion.
       and exists (select from bulwark.organizations o where o.id = v_organization)
       and not exists (
         select from bulwark_private.active_grants a
@@ -229,7 +229,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.user_roles_keep_administrator() is
-  'Trigger: an organization always has an administrator whose role neither waits nor expires.';
+  'Trigger: an organization always keeps an administrator whose grant has begun and does not
+   expire.';
 
 create trigger organizations_start_permission_version
   after insert on bulwark.organizations

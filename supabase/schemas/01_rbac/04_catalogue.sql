@@ -1,5 +1,5 @@
--- The catalogue: the permissions that Bulwark ships with, the system roles, and who holds what.
--- Protects nothing by itself; it is data, with ids that are the same in every installation.
+-- The catalogue: Bulwark's permissions, the system roles, and which role holds what.
+-- Protects nothing by itself: it is data. Ids are the same in every installation.
 -- No function here.
 
 insert into bulwark.permissions (name, description) values

@@ -1,10 +1,9 @@
--- MFA sessions: which session has proven a second factor, and which organization insists on it.
--- Permission decisions stand upon it, so it comes before them; the rest of MFA comes much later.
--- Protects against a token that outlives its session or belongs to another one, and against claims:
--- what counts is a row keyed on the session, while the session itself lives.
+-- MFA sessions: which session has verified a second factor, and which organization requires it.
+-- Permission decisions need both, so these tables come before them; the rest of MFA is in 05_mfa.
+-- Protects against a token that outlives its session or belongs to another one, and against forged
+-- claims: the decision reads a row of the session, and only while the session is live.
 -- SECURITY DEFINER: mfa_verified and bulwark_private.session_passes_mfa, because clients may read
--- neither
---   sessions nor factors.
+--   neither sessions nor factors.
 
 create table bulwark.mfa_policies (
   id uuid primary key default gen_random_uuid(),
@@ -18,16 +17,16 @@ create table bulwark.mfa_policies (
   constraint mfa_policies_required_from_is_finite check (isfinite(required_from))
 );
 comment on table bulwark.mfa_policies is
-  'What an organization asks of second factors; without an organization: what the installation asks
-   of whoever acts by a system-wide role. Members read it, set_mfa_policy writes it.';
+  'What an organization requires of second factors; organization_id null: what the installation
+   requires of system-wide roles. Members read it, set_mfa_policy writes it.';
 comment on column bulwark.mfa_policies.required_from is
-  'From when on sessions without a second factor get no permission; null: never. The end of the
-   grace period.';
+  'The end of the grace period: from then on sessions without a second factor get no permission.
+   Null: MFA is not required.';
 comment on column bulwark.mfa_policies.reset_needs_approval is
-  'Whether a member''s factor is reset only by two people together.';
+  'Whether a reset of a member''s factors needs the consent of two people.';
 comment on column bulwark.mfa_policies.approval_until is
-  'Until when it still is although the policy no longer asks for it, so that nobody loosens the
-   policy and then resets somebody alone.';
+  'Until when two people are still needed after reset_needs_approval was set to false. Otherwise one
+   administrator could loosen the policy and then reset somebody alone.';
 
 create table bulwark.mfa_secrets (
   id uuid primary key,
@@ -49,9 +48,9 @@ comment on table bulwark.mfa_secrets is
 comment on column bulwark.mfa_secrets.begun_in is
   'The session that began the enrolment; no other one can finish it.';
 comment on column bulwark.mfa_secrets.last_step is
-  'The newest time step whose code was accepted: no code of it or of an older one ever is again.';
+  'The newest time step whose code was accepted. Codes of it and of older ones are refused.';
 comment on column bulwark.mfa_secrets.activated_at is
-  'When a first code proved that the user has it; null: not yet a factor.';
+  'When the first code was accepted; null: not yet a factor.';
 
 create table bulwark_private.mfa_trusted_devices (
   id uuid primary key default gen_random_uuid(),
@@ -65,8 +64,8 @@ create table bulwark_private.mfa_trusted_devices (
     check (length(btrim(name)) between 1 and 64 and name !~ '[[:cntrl:]]')
 );
 comment on table bulwark_private.mfa_trusted_devices is
-  'Devices that skip the prompt. SHA-256 of each token; the tokens have 256 random bits, so a plain
-   hash is enough.';
+  'Devices that skip the MFA prompt. SHA-256 of each token; the tokens have 256 random bits, so a
+   plain hash is enough.';
 create table bulwark_private.mfa_backup_codes (
   id uuid primary key default gen_random_uuid(),
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -76,28 +75,28 @@ create table bulwark_private.mfa_backup_codes (
   constraint mfa_backup_codes_hash_length check (length(code_hash) = 32)
 );
 comment on table bulwark_private.mfa_backup_codes is
-  'HMAC-SHA-256 of each backup code under a pepper that only the function has: without it a copy of
-   this table does not even tell a right code from a wrong one.';
+  'HMAC-SHA-256 of each backup code under a pepper that only the function has. Without the pepper a
+   code cannot be checked against a copy of this table.';
 
 create table bulwark_private.mfa_sessions (
   session_id uuid primary key references auth.sessions (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
   verified_at timestamptz,
   method text,
-  -- The proof: it is deleted with the factor or the set of codes that it was made of.
+  -- The proof: deleted with its factor or set of backup codes.
   factor_id uuid references bulwark.mfa_secrets (id) on delete cascade,
   step bigint,
   backup_code_id uuid references bulwark_private.mfa_backup_codes (id) on delete cascade,
-  -- When a device is revoked or expires, the sessions it opened are closed with it.
+  -- A device that is revoked or expires no longer verifies the session.
   trusted_device_id uuid references bulwark_private.mfa_trusted_devices (id) on delete set null,
   constraint mfa_sessions_method_is_known check (method in ('totp', 'backup_code')),
   constraint mfa_sessions_says_something
     check ((verified_at is null) = (method is null))
 );
 comment on table bulwark_private.mfa_sessions is
-  'The sessions in which a second factor was proven (verified_at, the last time, by which factor and
-   time step or which backup code), or a trusted device shown. A row counts only while its session
-   lives, and goes with what proved it.';
+  'The sessions in which a second factor was verified (last at verified_at, by a factor and time
+   step or by a backup code), or a trusted device presented. A row counts only while its session is
+   live, and is deleted with its proof.';
 
 create index mfa_policies_updated_by_idx on bulwark.mfa_policies (updated_by);
 create index mfa_secrets_user_id_idx on bulwark.mfa_secrets (user_id);
@@ -114,10 +113,10 @@ alter table bulwark_private.mfa_trusted_devices enable row level security;
 alter table bulwark_private.mfa_backup_codes enable row level security;
 alter table bulwark_private.mfa_sessions enable row level security;
 
--- Supabase Auth's tables for its own factors came late and are missing where it has none, so what
--- reads them is made to fit. The freshness of a native factor is the time Auth recorded, not the
--- token's. An administrator who deletes a factor leaves the session at aal2, so the factor itself
--- is looked for: the one the session was verified by, or any where Auth does not say which.
+-- Older versions of Supabase Auth lack these tables, so the functions that read them are generated.
+-- The time of a native verification is the one that Auth recorded, not the token's. Deleting a
+-- factor leaves its session at aal2, so the factor itself must still exist: the one that verified
+-- the session, or any one if Auth does not say which.
 create function bulwark.read_native_mfa(
   claims regclass default to_regclass('auth.mfa_amr_claims'),
   factors regclass default to_regclass('auth.mfa_factors')
@@ -177,15 +176,15 @@ begin
 end;
 $$;
 comment on function bulwark.read_native_mfa(regclass, regclass) is
-  'Makes bulwark_private.native_mfa_at and bulwark_private.native_factors for those tables of
-   Supabase Auth that exist; call it again after an upgrade of Supabase Auth brought them.';
+  'Creates bulwark_private.native_mfa_at and bulwark_private.native_factors for the tables of
+   Supabase Auth that exist. Call it again after an upgrade of Supabase Auth adds them.';
 
 select bulwark.read_native_mfa();
 comment on function bulwark_private.native_mfa_at(uuid) is
-  'When a factor of Supabase Auth''s own that the account still has was last verified in a session;
-   null: never.';
+  'When a native factor (of Supabase Auth) that the account still has was last verified in a
+   session; null: never.';
 comment on function bulwark_private.native_factors(uuid) is
-  'How many verified factors of Supabase Auth''s own an account has.';
+  'How many verified native factors (of Supabase Auth) an account has.';
 
 create function bulwark_private.session_mfa(session_id uuid, user_id uuid)
   returns timestamptz
@@ -197,8 +196,8 @@ as $$
 begin
   return (
     select case
-      -- Bulwark's factors win: whoever has one is not verified by a native factor, which anybody
-      -- who knows the password can add to an account that has no native one.
+      -- Bulwark's factors win: with the password alone anybody could add a first native factor, so
+      -- a native one does not verify an account that has a factor of Bulwark.
       when exists (
         select from bulwark.mfa_secrets f where f.user_id = s.user_id and f.activated_at is not null
       )
@@ -221,8 +220,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_mfa(uuid, uuid) is
-  'When a second factor was last proven in a session that lives and is the user''s; -infinity where
-   only a trusted device was shown, which is never fresh; null: neither.';
+  'When a second factor was last verified in a live session of the user; -infinity if only a trusted
+   device was presented, which is never fresh; null: neither.';
 
 create function bulwark.mfa_verified(max_age interval)
   returns boolean
@@ -232,7 +231,7 @@ create function bulwark.mfa_verified(max_age interval)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Whomever the token of an API key names beside the key: a program has proven nothing.
+  -- An API key has no second factor, even if its token names a person.
   return current_setting('role') <> 'api_key' and coalesce(
     bulwark_private.session_mfa(
       bulwark_private.claimed_id('session_id'), bulwark_private.claimed_id('sub')
@@ -243,9 +242,9 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_verified(interval) is
-  'Whether the caller proved a second factor in this very session within max_age: step-up, for
-   policies as (select mfa_verified(''10 minutes'')). False for a trusted device, an ended session,
-   a token without a session, and a null max_age.';
+  'Whether the caller verified a second factor in this session within max_age (step-up). Write it in
+   policies as (select bulwark.mfa_verified(''10 minutes'')). False for a trusted device, an ended
+   session, a token without a session, and a null max_age.';
 
 create function bulwark_private.session_passes_mfa()
   returns boolean
@@ -255,8 +254,8 @@ create function bulwark_private.session_passes_mfa()
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Spelled out as in caller_is_service(): this runs in front of every decision where MFA is
-  -- required. An API key has proven nothing: what it may is decided without asking this.
+  -- caller_is_service() inlined, because this runs in every decision of organizations that require
+  -- MFA. API keys are decided elsewhere.
   if coalesce(nullif(current_setting('role'), 'none'), session_user::text) in (
     'service_role', 'postgres', 'supabase_admin'
   ) then
@@ -269,9 +268,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_passes_mfa() is
-  'Whether the caller''s session satisfies an organization that requires MFA: a second factor proven
-   or a trusted device shown in it. True for the service role, which is no session of a person''s;
-   false for API keys, whose rights are decided elsewhere.';
+  'Whether the caller''s session satisfies an organization that requires MFA: a second factor was
+   verified or a trusted device presented in it. True for the service role; false for API keys,
+   whose rights are decided elsewhere.';
 
 create trigger mfa_secrets_keep_columns
   before update on bulwark.mfa_secrets

@@ -1,12 +1,11 @@
--- Decisions: whether somebody may do something in an organization, from the tables as they are now
--- and never from claims, so that a revocation outruns every token.
--- Protects against stale tokens, and the tables of roles from who may not read them.
+-- Decisions: whether a user may do something in an organization. They are made from the tables and
+-- never from claims, so that a revocation counts even while the token is valid.
+-- Protects against stale tokens, and the tables of roles from unauthorized reads.
 -- SECURITY DEFINER, each because clients may not read the grants it decides from:
---   organizations_with, member_organizations, is_super_admin, user_permits, session_permits, all of
---   bulwark_private.
+--   organizations_with, member_organizations, is_super_admin, user_permits, session_permits.
 
--- Every question about membership is asked of these two views, never of user_roles: a row there may
--- have expired, and then it says nothing. The conventions test keeps the list of exceptions.
+-- Read memberships from these two views, never from user_roles, whose rows may have expired. The
+-- conventions test lists the exceptions.
 create view bulwark_private.unexpired_grants with (security_invoker = true) as
   select
     g.user_id,
@@ -14,22 +13,22 @@ create view bulwark_private.unexpired_grants with (security_invoker = true) as
     g.organization_id,
     g.starts_at,
     coalesce(g.expires_at, 'infinity') as held_until,
-    -- A ban and a soft deletion are revocations too, and a token outlives them as well.
+    -- A ban and a soft deletion revoke all grants.
     u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended
   from bulwark.user_roles g
   join auth.users u on u.id = g.user_id
   where g.expires_at is null or g.expires_at > now();
 comment on view bulwark_private.unexpired_grants is
-  'The grants that count now or later: those that have not begun and those of suspended accounts
-   (banned or soft-deleted) too. For rules that must hold when they begin to count.';
+  'The grants that have not expired, including those that have not begun and those of suspended
+   accounts (banned or soft-deleted). For rules that must also hold once they become active.';
 
 create view bulwark_private.active_grants with (security_invoker = true) as
   select g.user_id, g.role_id, g.organization_id, g.held_until
   from bulwark_private.unexpired_grants g
   where g.starts_at <= now() and not g.suspended;
 comment on view bulwark_private.active_grants is
-  'The grants that count right now: begun, not expired, of an account neither banned nor deleted. A
-   member is who has one in the organization.';
+  'The grants that count now: begun, not expired, of an account neither banned nor deleted. Members
+   of an organization are the users with such a grant there.';
 
 create view bulwark_private.held_permissions with (security_invoker = true) as
   select
@@ -37,12 +36,12 @@ create view bulwark_private.held_permissions with (security_invoker = true) as
     g.organization_id,
     e.permission,
     g.held_until,
-    -- super_admin alone answers inside every organization; no other system-wide role does.
+    -- super_admin is the only system-wide role that counts inside every organization.
     g.organization_id is null and g.role_id = bulwark_private.super_admin_role() as everywhere
   from bulwark_private.active_grants g
   join bulwark_private.effective_permissions e on e.role_id = g.role_id;
 comment on view bulwark_private.held_permissions is
-  'Every permission somebody holds right now, where, and until when.';
+  'The permissions of each user now, with the organization and the end.';
 
 create function bulwark_private.is_member(user_id uuid, organization_id uuid)
   returns boolean
@@ -58,7 +57,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.is_member(uuid, uuid) is
-  'Whether a user is a member of an organization right now.';
+  'Whether a user is a member of an organization now.';
 
 create function bulwark_private.organizations_of(user_id uuid, suspended boolean default false)
   returns setof uuid
@@ -79,8 +78,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.organizations_of(uuid, boolean) is
-  'The organizations of which a user is a member right now, in a fixed order. With suspended also
-   where only the account''s ban or deletion stands in the way: those hear of the ban itself.';
+  'The organizations of which a user is a member now, ordered by id. With suspended a ban or
+   deletion of the account is ignored, so that the organizations learn of the ban itself.';
 
 create function bulwark_private.require_known_permission(permission text)
   returns void
@@ -104,8 +103,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_known_permission(text) is
-  'Raises RBAC_UNKNOWN_PERMISSION for a permission that the catalogue does not have, so that a
-   typo is an error and not a silent no.';
+  'Raises RBAC_UNKNOWN_PERMISSION for a permission that is not in the catalogue, so that a typo is
+   an error and not a silent refusal.';
 
 create function bulwark_private.user_permits(user_id uuid, permission text, organization_id uuid)
   returns boolean
@@ -130,8 +129,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.user_permits(uuid, text, uuid) is
-  'Whether a user is entitled to a permission in an organization (null: system-wide), without any
-   check of who asks.';
+  'Whether a user holds a permission in an organization (null: system-wide). It does not check the
+   caller.';
 
 create function bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid)
   returns boolean
@@ -155,7 +154,7 @@ begin
         or h.everywhere
         or (h.organization_id is null and session_permits.organization_id is null)
       )
-      -- Where nobody requires a second factor the session is not even looked up.
+      -- The session is looked up only if a second factor is required.
       and (
         not exists (
           select from bulwark.mfa_policies p
@@ -171,9 +170,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.session_permits(uuid, text, uuid) is
-  'bulwark_private.user_permits for the caller''s own session: where the organization requires MFA
-   (for system-wide roles: the installation), only once a second factor was verified in it. An API
-   key has no session.';
+  'bulwark_private.user_permits for the caller''s own session. If the organization requires MFA (for
+   system-wide roles: the installation), a second factor must be verified in the session. False for
+   API keys.';
 
 create function bulwark.is_super_admin()
   returns boolean
@@ -183,7 +182,7 @@ create function bulwark.is_super_admin()
   security definer            -- definer because it decides from user_roles
   set search_path = pg_catalog, pg_temp
 as $$
-  -- Case, not and: the session is looked up for a super_admin only.
+  -- Case instead of "and", so that the session is looked up for a super_admin only.
   select case
     when current_setting('role') = 'api_key' then false
     when exists (
@@ -201,8 +200,8 @@ as $$
   end;
 $$;
 comment on function bulwark.is_super_admin() is
-  'Whether the caller is a super_admin and, where the installation requires MFA of system-wide
-   roles, verified. In a policy always as (select bulwark.is_super_admin()).';
+  'Whether the caller is a super_admin, and verified if the installation requires MFA of system-wide
+   roles. Write it in policies as (select bulwark.is_super_admin()).';
 
 create function bulwark.organizations_with(permission text)
   returns setof uuid
@@ -217,7 +216,7 @@ as $$
 declare
   v_user uuid := bulwark.current_person();
 begin
-  -- A key is not its owner: what it may is less, and in one organization.
+  -- An API key may do less than its owner, and only in one organization.
   if current_setting('role') = 'api_key' then
     return query select bulwark_private.api_key_organizations(organizations_with.permission);
     if not found then
@@ -225,16 +224,16 @@ begin
     end if;
     return;
   end if;
-  -- One cached plan: this runs in front of every query on a guarded table.
+  -- One cached plan, because this runs in every query on a table with such a policy.
   return query
     with held as materialized (
       select h.organization_id, h.everywhere
       from bulwark_private.held_permissions h
       where h.user_id = v_user and h.permission = organizations_with.permission
     )
-    -- Duplicates do no harm in an array; finding them would cost more than the rest. Where an
-    -- organization requires MFA it is left out until the session is verified: case, not or, so that
-    -- the session is looked up only then.
+    -- Duplicates do no harm in an array, and removing them would cost more than the rest. An
+    -- organization that requires MFA is left out until the session is verified. Case instead of
+    -- "or", so that the session is looked up only if needed.
     select h.organization_id
     from held h
     where h.organization_id is not null
@@ -266,9 +265,9 @@ $$;
 comment on function bulwark.organizations_with(text) is
   'The organizations in which the caller holds a permission, for policies in the array form:
    organization_id = any (array(select bulwark.organizations_with(''audit:read''))). It runs once a
-   query and may name an organization twice. A super_admin gets every organization, an API key its
-   own, if the key holds the permission right now, and nobody none. An organization that requires
-   MFA is left out while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
+   query and may return an organization twice. A super_admin gets every organization; an API key
+   gets its own, if the key holds the permission. An organization that requires MFA is left out
+   while the session is not verified. Errors: RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.member_organizations()
   returns setof uuid
@@ -285,7 +284,7 @@ as $$
     and current_setting('role') <> 'api_key';
 $$;
 comment on function bulwark.member_organizations() is
-  'The organizations in which the caller holds any role right now; none for an API key.';
+  'The organizations of which the caller is a member now; none for an API key.';
 
 create policy "Anyone signed in reads the catalogue of permissions"
   on bulwark.permissions for select to authenticated
@@ -305,11 +304,11 @@ create policy "Anyone signed in reads system roles, members their own"
     or organization_id = any (array(select bulwark.organizations_with('role:read')))
   );
 
-create policy "Whoever reads a role reads what it holds"
+create policy "Readers of a role read its permissions"
   on bulwark.role_permissions for select to authenticated
   using (role_id in (select r.id from bulwark.roles r));
 
-create policy "Whoever reads a role reads what it inherits"
+create policy "Readers of a role read its inheritance"
   on bulwark.role_inheritance for select to authenticated
   using (role_id in (select r.id from bulwark.roles r));
 
@@ -318,6 +317,6 @@ create policy "Users read their own grants, members those of all"
   using (
     user_id = (select bulwark.current_person())
     or organization_id = any (array(select bulwark.organizations_with('role:read')))
-    -- Each side of the or has an index; a bare is_super_admin() would make everybody scan.
+    -- Both sides of the "or" can use an index; a bare is_super_admin() would force a full scan.
     or (organization_id is null and (select bulwark.is_super_admin()))
   );

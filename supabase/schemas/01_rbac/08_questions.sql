@@ -1,5 +1,5 @@
--- Questions: what a client asks about its own permissions, and about those of people it can see.
--- Protects against probing other people's rights: a stranger and nobody at all are one answer.
+-- Questions: clients ask for their own permissions, and for those of users that they may see.
+-- Protects against probing other people's rights: a stranger and a missing user get one answer.
 -- SECURITY DEFINER, each because clients may not read the grants it decides from:
 --   has_permission, check_permissions, user_has_permission, get_user_roles, explain_permission.
 
@@ -15,15 +15,15 @@ begin
     return true;
   end if;
   perform bulwark_private.require_subject();
-  -- A permission that somebody holds exists; only a no has to tell a typo from a refusal.
+  -- Only a refusal may be a typo: a permission that the caller holds exists.
   perform bulwark_private.require_known_permission(has_permission.permission);
   return false;
 end;
 $$;
 comment on function bulwark.has_permission(text, uuid) is
-  'Whether the caller holds a permission in an organization. Without an organization: system-wide
-   roles only. A foreign or missing organization is a plain false, and so is one that requires MFA
-   while the session is not verified (mfa_required tells). Errors: RBAC_NOT_AUTHENTICATED,
+  'Whether the caller holds a permission in an organization; null: by system-wide roles only. False
+   for a foreign or missing organization, and for one that requires MFA while the session is not
+   verified (see mfa_required). Errors: RBAC_NOT_AUTHENTICATED,
    RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.user_has_permission(
@@ -44,10 +44,9 @@ begin
 end;
 $$;
 comment on function bulwark.user_has_permission(uuid, text, uuid) is
-  'Whether a user is entitled to a permission in an organization, whatever their session has proven
-   (an organization may require MFA). The user must be oneself or a
-   fellow member that user:read lets one see. Errors: RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT,
-   RBAC_UNKNOWN_PERMISSION.';
+  'Whether a user holds a permission in an organization, regardless of MFA in their session. The
+   user must be the caller or a fellow member that user:read makes visible. Errors:
+   RBAC_USER_NOT_VISIBLE, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';
 
 create function bulwark.check_permissions(permissions text[], organization_id uuid default null)
   returns table (permission text, allowed boolean)
@@ -87,8 +86,8 @@ begin
 end;
 $$;
 comment on function bulwark.check_permissions(text[], uuid) is
-  'has_permission for up to 100 permissions in one round trip: a row for each different one, in the
-   order asked. One unknown permission fails the batch. Errors: RBAC_BATCH_TOO_LARGE and those of
+  'has_permission for a batch of up to 100 permissions: one row for each distinct permission, in the
+   order given. One unknown permission fails the batch. Errors: RBAC_BATCH_TOO_LARGE and those of
    has_permission.';
 
 create function bulwark.get_user_roles(user_id uuid, organization_id uuid default null)
@@ -131,8 +130,8 @@ begin
 end;
 $$;
 comment on function bulwark.get_user_roles(uuid, uuid) is
-  'The roles a user was granted in an organization (null: system-wide), highest first, with those
-   that have not begun or have expired (active is false). Errors: RBAC_USER_NOT_VISIBLE,
+  'The roles granted to a user in an organization (null: system-wide), highest first. Grants that
+   have not begun or have expired have active = false. Errors: RBAC_USER_NOT_VISIBLE,
    RBAC_NULL_ARGUMENT.';
 
 create function bulwark.explain_permission(
@@ -163,11 +162,11 @@ begin
   perform bulwark_private.require_visible_user(
     explain_permission.user_id, explain_permission.organization_id, former => true
   );
-  -- Of a former member it tells the organization's own grants alone.
+  -- For a former member only the organization's own grants are visible.
   v_visible := bulwark_private.can_see_user(
     explain_permission.user_id, explain_permission.organization_id
   );
-  -- Of others it states what they are entitled to: their sessions are nobody's business.
+  -- MFA is considered for the caller only: other users' sessions stay private.
   if explain_permission.user_id = bulwark.current_person() then
     v_withheld := bulwark_private.user_permits(user_id, permission, organization_id)
       and not bulwark_private.session_permits(user_id, permission, organization_id);
@@ -234,8 +233,8 @@ begin
 end;
 $$;
 comment on function bulwark.explain_permission(uuid, text, uuid) is
-  'Why a user has a permission or not: a row for each role that holds it (role, inherited_from: the
-   role that brings it, until expires_at), reason active, not_started, expired, account_suspended
-   or, of oneself in a session that lacks the second factor required there, mfa_required; one row
-   with reason not_in_roles or no_role where none does. Errors: RBAC_USER_NOT_VISIBLE,
+  'Why a user has a permission or not. One row for each granted role that holds it, with the role
+   that it inherits it from, and the reason: active, not_started, expired, account_suspended or, for
+   the caller in a session without the required second factor, mfa_required. If no role holds it:
+   one row with the reason not_in_roles or no_role. Errors: RBAC_USER_NOT_VISIBLE,
    RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_PERMISSION.';

@@ -1,20 +1,20 @@
--- Organizations: making, renaming and deleting tenants.
+-- Organizations: creating, renaming and deleting tenants.
 -- Protects against organizations without an administrator, misleading or reserved names, and
--- deletion by anybody but a super_admin. The table stays closed to clients.
+-- deletion by others than a super_admin. Clients cannot write the table.
 -- SECURITY DEFINER: create_organization, update_organization, delete_organization, because clients
 --   may write neither organizations nor grants.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
-    'Whether anybody signed in may make an organization; otherwise org:create is needed'),
+    'Whether everybody signed in may create an organization; otherwise org:create is needed'),
   ('rbac.self_service_limit', '10',
-    'How many organizations one account may make by itself, without org:create');
+    'How many organizations one account may create without org:create');
 
 create table bulwark_private.reserved_slugs (
   slug text primary key
 );
 comment on table bulwark_private.reserved_slugs is
-  'Slugs that no organization may take, because an application''s own paths begin with them.';
+  'Slugs that no organization may take, because paths of applications begin with them.';
 alter table bulwark_private.reserved_slugs enable row level security;
 insert into bulwark_private.reserved_slugs
 select unnest(array[
@@ -32,7 +32,7 @@ create function bulwark_private.require_organization_names(name text, slug text)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Not printable are, besides control characters, those that hide or reverse what is around them.
+  -- Besides control characters: characters that hide or reverse the text around them.
   if name is null or length(btrim(name)) not between 1 and 120
     or name ~ '[[:cntrl:]\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]' then
     raise exception 'Cannot name organization: a name has 1 to 120 printable characters'
@@ -76,7 +76,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_existing_user(uuid) is
-  'Raises RBAC_UNKNOWN_USER. Only for callers who may name anybody: to others it is an oracle.';
+  'Raises RBAC_UNKNOWN_USER. Only for callers who may name any account, because it reveals which
+   ones exist.';
 
 create function bulwark.create_organization(
   name text,
@@ -135,7 +136,7 @@ begin
 end;
 $$;
 comment on function bulwark.create_organization(text, text, uuid) is
-  'Makes an organization and its first administrator: the caller, or administrator_id where the
+  'Creates an organization with its first administrator: the caller, or administrator_id if the
    caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
    RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER,
    RBAC_TOO_MANY_ORGANIZATIONS.';
@@ -169,8 +170,8 @@ begin
 end;
 $$;
 comment on function bulwark.update_organization(uuid, text, text) is
-  'Renames an organization (org:update there). Errors as of create_organization and
-   RBAC_UNKNOWN_ORGANIZATION, which only the service role and super_admin can meet.';
+  'Renames an organization (org:update there). Errors: those of create_organization, and
+   RBAC_UNKNOWN_ORGANIZATION for the service role and super_admin.';
 
 create function bulwark.delete_organization(organization_id uuid, confirm_slug text)
   returns void
@@ -191,6 +192,6 @@ begin
 end;
 $$;
 comment on function bulwark.delete_organization(uuid, text) is
-  'Deletes an organization with its roles, grants and invitations (org:delete, which only
-   super_admin holds); the slug confirms it. Errors: RBAC_PERMISSION_DENIED,
+  'Deletes an organization with its roles, grants and invitations. Needs org:delete, which only
+   super_admin holds, and the slug as confirmation. Errors: RBAC_PERMISSION_DENIED,
    RBAC_UNKNOWN_ORGANIZATION.';

@@ -1,10 +1,10 @@
--- Roles of an organization's own, inheriting from several others.
--- Protects against a role that holds more than its maker, also by an edit of a role the editor
--- holds, of one that others inherit, or of one that outlasts the editor's own grant.
+-- An organization's own roles. They may inherit from several roles.
+-- Protects against a role that holds more than its author: also by editing a role that the editor
+-- holds, one that other roles inherit, or one that outlasts the editor's own grant.
 -- SECURITY DEFINER: create_role, update_role, delete_role, because clients may not write roles.
 
--- A role outlives the grant of whoever makes it, so only what its maker holds without an end goes
--- into it. The list is taken before the edit: the edited role may be one the editor holds.
+-- A role may outlive its author's grant, so it may only hold what the author holds without expiry.
+-- The list is read before the edit, because the editor may hold the edited role.
 create function bulwark_private.lasting_permissions(user_id uuid, organization_id uuid)
   returns text[]
   language sql
@@ -48,7 +48,7 @@ begin
     foreach v_name in array permissions loop
       perform bulwark_private.require_known_permission(v_name);
     end loop;
-    -- Only what differs, so that the log tells of nothing that was taken and given back.
+    -- Only the differences, so that the log has no entries for unchanged permissions.
     delete from bulwark.role_permissions p
     where p.role_id = set_role_contents.role_id and p.permission <> all (permissions);
     insert into bulwark.role_permissions (role_id, permission)
@@ -68,7 +68,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.set_role_contents(uuid, uuid, text[], text[]) is
-  'Replaces what a role holds and inherits; null leaves a list as it is.';
+  'Replaces the permissions and the inherited roles of a role; null keeps a list.';
 
 create function bulwark_private.require_role_rank(
   role_id uuid,
@@ -84,7 +84,7 @@ declare
   v_permission text;
   v_level smallint;
 begin
-  -- The heirs too: whoever edits a role edits every role that inherits it.
+  -- Editing a role also changes the roles that inherit it.
   with recursive heirs (role_id) as (
     select require_role_rank.role_id
     union
@@ -115,7 +115,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_role_rank(uuid, text[], smallint) is
-  'Raises unless a role and all its heirs stay within the given permissions and level.';
+  'Raises RBAC_PERMISSION_NOT_HELD or RBAC_ROLE_OUTRANKS_GRANTER if a role, or a role that inherits
+   it, exceeds the given permissions or level.';
 
 create function bulwark_private.lasting_level(user_id uuid, organization_id uuid)
   returns smallint
@@ -154,7 +155,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.find_own_role(text, uuid) is
-  'A role that the organization made, by name. Raises RBAC_UNKNOWN_ROLE or RBAC_ROLE_IS_SYSTEM.';
+  'An organization''s own role, by name. Raises RBAC_UNKNOWN_ROLE or RBAC_ROLE_IS_SYSTEM.';
 
 create function bulwark_private.require_role_name(name text, description text)
   returns void
@@ -180,7 +181,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_role_name(text, text) is
-  'Raises RBAC_INVALID_NAME or, where it would shadow a system role, RBAC_ROLE_EXISTS.';
+  'Raises RBAC_INVALID_NAME, or RBAC_ROLE_EXISTS for the name of a system role.';
 
 create function bulwark.create_role(
   organization_id uuid,
@@ -236,8 +237,8 @@ begin
 end;
 $$;
 comment on function bulwark.create_role(uuid, text, text[], text[], text) is
-  'Makes a role for an organization (role:manage) out of permissions and inherited roles, none of
-   them beyond what its maker holds there without an end. Errors: RBAC_PERMISSION_DENIED,
+  'Creates a role of an organization (role:manage) from permissions and inherited roles. The caller
+   must hold all of them there without expiry. Errors: RBAC_PERMISSION_DENIED,
    RBAC_INVALID_NAME, RBAC_ROLE_EXISTS, RBAC_UNKNOWN_PERMISSION, RBAC_UNKNOWN_ROLE,
    RBAC_PERMISSION_NOT_HELD, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_ROLE_NOT_ASSIGNABLE,
    RBAC_BATCH_TOO_LARGE, RBAC_TOO_MANY_ROLES, RBAC_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
@@ -289,10 +290,10 @@ begin
 end;
 $$;
 comment on function bulwark.update_role(uuid, text, text, text[], text[], text) is
-  'Changes a role that the organization made (role:manage): its name, and what it holds and inherits
-   as whole lists; null leaves a part as it is. The role and all its heirs must be within the
-   editor''s own permissions before and after. Errors as of create_role, RBAC_ROLE_CYCLE and
-   RBAC_ROLE_IS_SYSTEM.';
+  'Changes an organization''s own role (role:manage): its name, description, permissions and
+   inherited roles. The lists are replaced as a whole; null keeps a part. The role and the roles
+   that inherit it must stay within the editor''s own permissions, before and after. Errors: those
+   of create_role, RBAC_ROLE_CYCLE, RBAC_ROLE_IS_SYSTEM.';
 
 create function bulwark.delete_role(organization_id uuid, role text)
   returns void
@@ -324,6 +325,6 @@ begin
 end;
 $$;
 comment on function bulwark.delete_role(uuid, text) is
-  'Deletes a role that the organization made (role:manage), with its pending invitations, unless
-   somebody holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
+  'Deletes an organization''s own role (role:manage) with its pending invitations, unless somebody
+   holds it or a role inherits it. Errors: RBAC_ROLE_IN_USE, RBAC_ROLE_IS_SYSTEM,
    RBAC_UNKNOWN_ROLE, RBAC_PERMISSION_DENIED, RBAC_PERMISSION_NOT_HELD.';

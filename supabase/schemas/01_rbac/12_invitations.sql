@@ -1,7 +1,7 @@
--- Invitations: how somebody becomes a member of an organization.
+-- Invitations: how a user becomes a member of an organization.
 -- Protects against tokens read from a dump (only a hash is stored), forwarded or guessed tokens
 -- (only the invited, confirmed address may accept), tokens used twice, and invitations that outlive
--- the rights of whoever sent them.
+-- the rights of their sender.
 -- SECURITY DEFINER: invite_member, accept_invitation, revoke_invitation, because clients may write
 --   neither invitations nor grants; bulwark_private.confirmed_email, because they may not read
 --   auth.users.
@@ -10,16 +10,16 @@ insert into bulwark.settings (name, value, description) values
   ('rbac.trust_sso_email', 'false',
     'Whether the address that a single sign-on provider asserts may accept invitations'),
   ('rbac.pending_invitations', '1000',
-    'Pending invitations that one organization has at once; it makes four times as many a day');
+    'How many invitations an organization may have pending; a day, four times as many');
 
 create table bulwark.invitations (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   email text not null,
   role_id uuid not null references bulwark.roles (id) on delete cascade,
-  -- Cascade, not set null: an invitation without a sender would carry the operator's authority.
+  -- Cascade instead of set null: null would give the invitation the operator's authority.
   invited_by uuid references auth.users (id) on delete cascade,
-  -- Not the transaction's start: it is compared with when somebody left.
+  -- The clock instead of the transaction's start: it is compared with the time of departures.
   created_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null,
   accepted_at timestamptz,
@@ -29,10 +29,10 @@ create table bulwark.invitations (
   constraint invitations_is_accepted_or_revoked check (accepted_at is null or revoked_at is null)
 );
 comment on table bulwark.invitations is
-  'Who was invited into which organization as what. Pending while neither accepted_at nor
-   revoked_at is set and expires_at lies ahead.';
+  'Invitations of an e-mail address into an organization, with a role. Pending while accepted_at and
+   revoked_at are null and expires_at is in the future.';
 comment on column bulwark.invitations.invited_by is
-  'Whose authority the invitation has; null is the operator.';
+  'The sender, whose rights the invitation depends on; null: the operator.';
 
 create table bulwark_private.invitation_tokens (
   invitation_id uuid primary key references bulwark.invitations (id) on delete cascade,
@@ -65,12 +65,12 @@ as $$
     and u.email_confirmed_at is not null
     and u.deleted_at is null
     and (u.banned_until is null or u.banned_until <= now())
-    -- Several accounts may have one address where all but one come from identity providers.
+    -- Accounts of identity providers may share an address with another account.
     and (not u.is_sso_user or bulwark_private.setting('rbac.trust_sso_email') = 'true');
 $$;
 comment on function bulwark_private.confirmed_email() is
-  'The caller''s own e-mail address in lower case, if it is confirmed. From auth.users, not from the
-   token, which keeps an old address.';
+  'The caller''s own e-mail address in lower case; null if it is not confirmed. Read from
+   auth.users, because a token keeps an old address.';
 
 create function bulwark_private.require_room_for_invitation(organization_id uuid)
   returns void
@@ -86,7 +86,7 @@ begin
       count(*) filter (
         where i.accepted_at is null and i.revoked_at is null and i.expires_at > now()
       ) >= v_limit
-      -- Revoking and inviting in turn must not get around the limit.
+      -- The second limit holds even if invitations are revoked in between.
       or count(*) filter (where i.created_at > now() - interval '1 day') >= 4 * v_limit
     from bulwark.invitations i
     where i.organization_id = require_room_for_invitation.organization_id
@@ -102,9 +102,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_room_for_invitation(uuid) is
-  'Raises RBAC_TOO_MANY_INVITATIONS where rbac.pending_invitations are pending in an organization,
-   or four times as many were made there within a day. The caller holds the organization''s rights
-   alone, so the count holds.';
+  'Raises RBAC_TOO_MANY_INVITATIONS if an organization has rbac.pending_invitations pending ones, or
+   created four times as many within a day. The caller holds the exclusive lock of the
+   organization''s rights, so the count is exact.';
 
 create function bulwark.invite_member(
   organization_id uuid,
@@ -177,10 +177,10 @@ begin
 end;
 $$;
 comment on function bulwark.invite_member(uuid, text, text, interval) is
-  'Invites an e-mail address into an organization as a role (user:create and role:grant, rank as for
-   grant_role) for up to 90 days. The token (base64url, 256 bits) is returned here and never again;
-   sending it is the application''s part. An earlier pending invitation of the same address is
-   revoked. Errors: RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
+  'Invites an e-mail address into an organization with a role (user:create and role:grant, rank as
+   for grant_role) for up to 90 days. The token (base64url, 256 bits) is returned only here; the
+   application sends it. An earlier pending invitation of the same address is revoked. Errors:
+   RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
    RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
 
@@ -201,16 +201,16 @@ begin
     raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
       using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
   end if;
-  -- Queues behind every change of rights there, so that the sender's are those of this moment. A
-  -- token that is not known holds up nobody.
+  -- Waits for every change of rights there, so that the sender's present rights decide. An unknown
+  -- token takes no lock.
   perform bulwark_private.bump_permission_version(i.organization_id)
   from bulwark_private.invitation_tokens t
   join bulwark.invitations i on i.id = t.invitation_id
   where t.token_hash = sha256(convert_to(accept_invitation.token, 'UTF8')) and i.email = v_email;
   perform bulwark_private.hold_session();
-  -- The account may have changed its address meanwhile.
+  -- The account's address may have changed while waiting.
   v_email := bulwark_private.confirmed_email();
-  -- One statement decides and spends: of two at once the second finds nothing to update.
+  -- One statement checks and accepts, so that a concurrent second attempt finds nothing to update.
   update bulwark.invitations i
   set accepted_at = now(), accepted_by = v_caller
   from bulwark_private.invitation_tokens t
@@ -249,9 +249,9 @@ begin
 end;
 $$;
 comment on function bulwark.accept_invitation(text) is
-  'Makes the caller a member as the invitation says, once, and only the account whose confirmed
-   e-mail address was invited, while whoever invited could still grant that role. Wrong, used,
-   revoked, expired and somebody else''s tokens are one answer. Errors: RBAC_INVITATION_INVALID,
+  'Makes the caller a member with the invited role, once. The caller''s confirmed e-mail address
+   must be the invited one, and the sender must still be able to grant the role. Wrong, used,
+   revoked, expired and other people''s tokens get one answer. Errors: RBAC_INVITATION_INVALID,
    RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
 
 create function bulwark.revoke_invitation(invitation_id uuid)
@@ -266,7 +266,7 @@ declare
 begin
   select i.organization_id into v_organization
   from bulwark.invitations i where i.id = invitation_id;
-  -- An invitation that does not exist and one of a foreign organization are the same answer.
+  -- A missing invitation and one of a foreign organization get the same answer.
   if not found then
     v_organization := gen_random_uuid();
   end if;

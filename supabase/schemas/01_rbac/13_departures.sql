@@ -1,10 +1,10 @@
--- Departures: who has left an organization, and by which invitations they could come back.
--- Protects against a return by an older invitation: with another address of the same account, with
+-- Departures: who left an organization. They end older invitations.
+-- Protects against returning by an older invitation: with another address of the same account, with
 -- the same address of another account, or beside a grant that expired.
--- SECURITY DEFINER: the triggers, because neither whoever revokes a role nor Supabase Auth may
---   write invitations.
+-- SECURITY DEFINER: the triggers, because neither the role that revokes a grant nor Supabase Auth
+--   may write invitations; cleanup_invitations, because no API role may.
 
--- No foreign keys to accounts: both outlive them. An account that is made anew is another one.
+-- No foreign keys to accounts, because rows of both tables outlive them.
 create table bulwark_private.departures (
   organization_id uuid not null references bulwark.organizations (id) on delete cascade,
   user_id uuid not null,
@@ -12,8 +12,8 @@ create table bulwark_private.departures (
   primary key (organization_id, user_id)
 );
 comment on table bulwark_private.departures is
-  'When an account was last a member of an organization. Kept as long as an invitation of before
-   could be valid. Not audited: the end of each grant is.';
+  'When an account left an organization. Kept as long as an earlier invitation could be valid. Not
+   audited: the end of each grant is.';
 
 create table bulwark_private.invitation_accounts (
   invitation_id uuid not null references bulwark.invitations (id) on delete cascade,
@@ -21,8 +21,8 @@ create table bulwark_private.invitation_accounts (
   primary key (invitation_id, user_id)
 );
 comment on table bulwark_private.invitation_accounts is
-  'Every account that had the invited address while the invitation was pending. Not audited: it
-   follows from accounts and invitations, which are.';
+  'The accounts that had the invited address while the invitation was pending. Not audited: accounts
+   and invitations are.';
 create index invitation_accounts_user_id_idx on bulwark_private.invitation_accounts (user_id);
 
 alter table bulwark_private.departures enable row level security;
@@ -45,7 +45,7 @@ begin
     and i.accepted_at is null
     and i.revoked_at is null
     and i.created_at <= depart.left_at
-    -- By every address that the account has, or had while it was invited by it, wherever.
+    -- By the account's present address, and by every address at which it was ever invited.
     and i.email in (
       select lower(u.email) from auth.users u where u.id = depart.user_id
       union
@@ -57,7 +57,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.depart(uuid, uuid, timestamptz) is
-  'An account has left an organization: what invited it before is worth nothing any more.';
+  'Records that an account left an organization, and revokes its earlier invitations there.';
 
 create function bulwark_private.has_departed_since(
   user_id uuid,
@@ -81,7 +81,7 @@ begin
         )
       )
   ) or exists (
-    -- A role that ran out leaves its row, until somebody removes it.
+    -- An expired grant keeps its row until somebody deletes it.
     select from bulwark.user_roles g
     where g.user_id = has_departed_since.user_id
       and g.organization_id = invitation.organization_id
@@ -94,13 +94,13 @@ begin
 end;
 $$;
 comment on function bulwark_private.has_departed_since(uuid, bulwark.invitations) is
-  'Whether a user, or another account that had the invited address, has left the organization since
-   the invitation was made: by removal, by the end of the account, or because the role ran out.';
+  'Whether a user, or another account that had the invited address, left the organization after the
+   invitation was created: by removal, deletion of the account, or expiry of the grant.';
 
 create function bulwark_private.user_roles_note_departures()
   returns trigger
   language plpgsql
-  security definer            -- definer because whoever revokes a role may not write invitations
+  security definer            -- definer because the role that revokes may not write invitations
   set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -112,7 +112,7 @@ begin
     from changed o
     group by o.user_id, o.organization_id
   ) c
-  -- The organization itself may be going, and its invitations with it.
+  -- The organization itself may be in deletion, with its invitations.
   where exists (select from bulwark.organizations o where o.id = c.organization_id)
     and not exists (
       select from bulwark_private.unexpired_grants g
@@ -122,7 +122,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.user_roles_note_departures() is
-  'Trigger: who has been removed from an organization does not come back by an older invitation.';
+  'Trigger: records departures, so that removed members cannot return by an older invitation.';
 
 create function bulwark_private.note_invited_account()
   returns trigger
@@ -148,14 +148,14 @@ begin
   end if;
   return null;
 exception
-  -- A sign-up must not fail for it.
+  -- An error here must not make a sign-up fail.
   when others then
     raise warning 'Cannot note whom an invitation has reached: %', sqlstate;
     return null;
 end;
 $$;
 comment on function bulwark_private.note_invited_account() is
-  'Trigger: which accounts have had an invited address. A soft deletion is a departure.';
+  'Trigger: records accounts that have an invited address. A soft deletion is a departure.';
 
 create trigger user_roles_note_departures
   after delete on bulwark.user_roles referencing old table as changed
@@ -173,7 +173,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.watch_invited_accounts() is
-  'Makes the trigger on auth.users, which a backup leaves out.';
+  'Creates the trigger on auth.users. Called again after a restore, because backups leave it out.';
 select bulwark_private.watch_invited_accounts();
 
 insert into bulwark.settings (name, value, description) values
@@ -193,7 +193,7 @@ declare
   );
   v_forgotten bigint;
 begin
-  -- What somebody is at, or goes with its account, is left for the next run.
+  -- Rows that somebody has locked are left for the next run.
   delete from bulwark.invitations i
   where i.id in (
     select o.id from bulwark.invitations o
@@ -212,8 +212,8 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_invitations() is
-  'Forgets invitations, with the addresses in them, rbac.invitation_retention_days after they ended;
-   returns how many. For the scheduler (service role only).';
+  'Deletes invitations, with their addresses, rbac.invitation_retention_days after they ended.
+   Returns how many. For the scheduler (service role only).';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('rbac-cleanup', '1 hour', 'select bulwark.cleanup_invitations()');

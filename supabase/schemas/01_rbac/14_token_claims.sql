@@ -1,12 +1,12 @@
--- Claims for display: the caller's organizations and roles inside the access token, so that a
--- frontend can draw its menu without a request. No policy and no function of Bulwark reads them.
+-- Claims for display: the user's organizations and roles in the access token, so that a frontend
+-- can draw its menu without a request. No policy and no function of Bulwark reads them.
 -- SECURITY DEFINER: add_organization_claims and next_access_token_hook, because Supabase Auth may
--- read neither roles nor settings. custom_access_token_hook is none, so that a hook that was there
--- before runs with the rights of Supabase Auth.
+--   read neither roles nor settings. custom_access_token_hook is not, so that the host's own hook
+--   runs with the rights of Supabase Auth.
 
 insert into bulwark.settings (name, value, description) values
   ('rbac.next_access_token_hook', 'null',
-    'The function that was the access token hook before, as schema.name; it runs before this one');
+    'The host''s own access token hook, as schema.name; it runs before Bulwark''s');
 
 alter table bulwark.settings
   -- squawk-ignore constraint-missing-not-valid
@@ -26,8 +26,7 @@ as $$
   );
 $$;
 comment on function bulwark_private.next_access_token_hook() is
-  'The access token hook that was there before, as it may stand in a statement; null where there
-   was none.';
+  'The host''s own access token hook, quoted for a statement; null if there is none.';
 
 create function bulwark_private.add_organization_claims(event jsonb)
   returns jsonb
@@ -44,7 +43,7 @@ begin
   ), '[]')
   into v_organizations
   from (
-    -- A token travels in a header of every request: twenty organizations are enough for a menu.
+    -- Every request carries the token in a header, so its size is limited.
     select o.id, o.slug, jsonb_agg(r.name order by r.level desc, r.name) as roles
     from bulwark_private.active_grants g
     join bulwark.organizations o on o.id = g.organization_id
@@ -56,13 +55,13 @@ begin
   ) as held;
   return jsonb_set(event, '{claims,organizations}', v_organizations);
 exception
-  -- Claims for display are not worth a sign-in.
+  -- An error here must not make a sign-in fail.
   when others then
     return event;
 end;
 $$;
 comment on function bulwark_private.add_organization_claims(jsonb) is
-  'The event with the claim organizations; as it was where that cannot be made.';
+  'The event with the claim organizations; unchanged if an error occurs.';
 
 create function bulwark.custom_access_token_hook(event jsonb)
   returns jsonb
@@ -74,7 +73,7 @@ declare
   v_next constant text := bulwark_private.next_access_token_hook();
 begin
   if v_next is not null then
-    -- The host's function may count on the usual path.
+    -- The host's function may rely on the usual search path.
     perform set_config('search_path', 'public, extensions', true);
     execute format('select %s($1)', v_next) into event using event;
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -87,6 +86,5 @@ end;
 $$;
 comment on function bulwark.custom_access_token_hook(jsonb) is
   'Supabase Auth''s custom access token hook: adds the claim organizations, an array of at most 20
-   {id, slug, roles}, in order of slug. For display only: it is as old as the token. A hook that was
-   there before (the setting rbac.next_access_token_hook) runs first; what it refuses stays
-   refused.';
+   {id, slug, roles}, ordered by slug. For display only: it is as old as the token. The host''s own
+   hook (the setting rbac.next_access_token_hook) runs first, and its refusals stand.';

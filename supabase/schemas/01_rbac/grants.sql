@@ -1,4 +1,4 @@
--- What is open to whom of rbac. Everything else is revoked by the build.
+-- Grants of rbac. The build revokes everything else.
 
 grant select on
   bulwark.permissions,
@@ -25,7 +25,7 @@ grant execute on function
   bulwark.accept_invitation(text)
   to authenticated;
 
--- To keys as well: the guards ask it of them too, and its answer is no.
+-- Policies of MFA-required tables call it for API keys too; it returns false for them.
 grant execute on function bulwark.mfa_verified(interval) to authenticated, api_key;
 
 grant execute on function

@@ -1,6 +1,6 @@
--- MFA: accounts, attempts and what is known of both.
--- Protects a second factor against guessing: an attempt is charged in a request of its own, before
--- any secret is looked at, so that neither a burst nor a request that fails is free.
+-- MFA: accounts, attempts, and the log of their use.
+-- Protects a second factor against guessing: an attempt is charged and committed in its own
+-- request, before any secret is read. So a burst or a failing request is not free.
 -- No function here is SECURITY DEFINER.
 
 insert into bulwark.settings (name, value, description) values
@@ -21,11 +21,11 @@ create table bulwark_private.mfa_accounts (
   told_of_lock boolean not null default false
 ) with (fillfactor = 70);
 comment on table bulwark_private.mfa_accounts is
-  'The throttle of each account, over all its factors: attempts of the last 15 minutes that did not
-   succeed (yet), those in a row, and how often they locked it. Its row is the lock behind which an
-   account''s attempts are decided one by one. Not audited: each attempt has an entry of its own.';
+  'The throttle of each account, over all its factors: unsuccessful attempts of the last 15 minutes,
+   those in a row, and the number of locks. A lock on the row serializes an account''s attempts. Not
+   audited: each attempt has an entry of its own.';
 comment on column bulwark_private.mfa_accounts.locks is
-  'Locks since the last success: each lasts twice as long as the one before.';
+  'Locks since the last success. Each lasts twice as long as the one before.';
 
 create table bulwark_private.mfa_attempts (
   id uuid primary key default gen_random_uuid(),
@@ -39,11 +39,11 @@ create table bulwark_private.mfa_attempts (
     check (purpose in ('verify', 'backup_code', 'activate', 'disable', 'enroll', 'regenerate'))
 );
 comment on table bulwark_private.mfa_attempts is
-  'What a session was allowed to try, once each and within two minutes. admitted is false where the
-   account is locked, which is answered like a wrong code. Not audited: each attempt has an
+  'Attempts that sessions have begun; each is valid once and for two minutes. admitted is false if
+   the account is locked, which is answered like a wrong code. Not audited: each attempt has an
    entry of its own.';
 comment on column bulwark_private.mfa_attempts.step is
-  'The time step of the database''s clock, by which the code is judged.';
+  'The time step (30 seconds since 1970) of the database''s clock, which the code must match.';
 
 create table bulwark.mfa_usage_log (
   id bigint generated always as identity primary key,
@@ -59,8 +59,8 @@ create table bulwark.mfa_usage_log (
   ))
 );
 comment on table bulwark.mfa_usage_log is
-  'Every use of an account''s second factor, for its owner to read. Not audited: the audit log
-   has an entry of its own for each.';
+  'Every use of an account''s second factors, for its owner to read. Not audited: the audit log has
+   its own entry for each.';
 
 create index mfa_attempts_user_id_idx on bulwark_private.mfa_attempts (user_id);
 create index mfa_usage_log_user_id_idx on bulwark.mfa_usage_log (user_id, id);
@@ -81,7 +81,7 @@ declare
 begin
   perform bulwark_private.require_user();
   if v_session is null then
-    raise exception 'Cannot proceed: the token names no session, and factors are proven to one'
+    raise exception 'Cannot proceed: the token names no session, and factors are verified in one'
       using errcode = 'insufficient_privilege', detail = 'MFA_SESSION_REQUIRED',
             hint = 'Sign in with Supabase Auth';
   end if;
@@ -89,8 +89,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_session() is
-  'The caller''s session. Raises what bulwark_private.require_user raises, and MFA_SESSION_REQUIRED
-   for a token without a session where such are accepted.';
+  'The caller''s session. Raises the errors of bulwark_private.require_user, and
+   MFA_SESSION_REQUIRED for an accepted token without a session.';
 
 create function bulwark_private.require_step_up()
   returns uuid
@@ -112,8 +112,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.require_step_up() is
-  'The caller''s session, if a second factor was verified in it within mfa.step_up_minutes; raises
-   MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED.';
+  'The caller''s session, in which a second factor was verified within mfa.step_up_minutes. Raises
+   MFA_VERIFICATION_REQUIRED or MFA_SESSION_REQUIRED.';
 
 create function bulwark_private.record_mfa(
   event_type text,
@@ -139,7 +139,7 @@ begin
   values (
     record_mfa.user_id, record_mfa.session_id, action, record_mfa.succeeded, record_mfa.factor_id
   );
-  -- As for sign-ins: one entry of the installation's own, one for each organization of the user.
+  -- As for sign-ins: one entry for the installation and one for each organization of the user.
   for v_organization in
     select null::uuid
     union all
@@ -155,8 +155,7 @@ begin
       severity => case when succeeded then null else 'warning' end::bulwark.audit_severity,
       details => record_mfa.details,
       parent_id => v_parent,
-      -- Without a session of the user's it was somebody else: who the request says, if nobody is
-      -- named.
+      -- Without a session of the user it was somebody else: actor_id, or the request's caller.
       actor_id => coalesce(
         record_mfa.actor_id, case when record_mfa.session_id is not null then record_mfa.user_id end
       ),
@@ -169,8 +168,8 @@ $$;
 comment on function bulwark_private.record_mfa(
   text, text, uuid, uuid, boolean, uuid, uuid, jsonb
 ) is
-  'Writes what happened to a second factor into the user''s own log and into the audit log, there
-   for the installation and for each organization of the user. Holds no code, secret or token.';
+  'Records an event of a second factor in the user''s own log and in the audit log: there for the
+   installation and for each organization of the user. It never contains a code, secret or token.';
 
 create function bulwark_private.forget_factors(user_id uuid)
   returns void
@@ -187,8 +186,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.forget_factors(uuid) is
-  'Takes everything that stands for a second factor from an account: factors, backup codes, trusted
-   devices, and what its sessions have proven.';
+  'Deletes an account''s factors, backup codes, trusted devices, attempts, and verifications of its
+   sessions.';
 
 create policy "Users read the log of their own factors"
   on bulwark.mfa_usage_log for select to authenticated

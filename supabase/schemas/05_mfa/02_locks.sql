@@ -1,6 +1,6 @@
--- MFA locks: one account's attempts, factors and devices are decided one after the other.
--- Protects against two that wait for each other, also where the account is being deleted, and
--- against bursts that pass a limit together.
+-- MFA locks: operations on one account's attempts, factors and devices are serialized.
+-- Protects against deadlocks, also with the deletion of the account, and against concurrent
+-- requests that exceed a limit.
 -- No function here is SECURITY DEFINER.
 
 create function bulwark_private.lock_mfa_account(user_id uuid)
@@ -12,7 +12,7 @@ as $$
 declare
   v_account bulwark_private.mfa_accounts;
 begin
-  -- The account before what belongs to it, as its deletion locks them.
+  -- The account before its dependent rows, in the order of its deletion.
   perform from auth.users u where u.id = lock_mfa_account.user_id for key share;
   if not found then
     return null;
@@ -27,8 +27,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_mfa_account(uuid) is
-  'Until commit nothing else is decided about the account''s attempts, factors and devices, and it
-   is not deleted. Null where it is gone.';
+  'Locks an account''s attempts, factors and devices, and its deletion, until commit. Null if the
+   account is deleted.';
 
 create function bulwark_private.lock_own_mfa_account()
   returns bulwark_private.mfa_accounts
@@ -48,8 +48,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.lock_own_mfa_account() is
-  'bulwark_private.lock_mfa_account for the caller, whose session does not end either. Raises what
-   bulwark_private.require_user raises where it has.';
+  'bulwark_private.lock_mfa_account for the caller; a sign-out waits too. Raises the errors of
+   bulwark_private.require_user if the session has ended.';
 
 create function bulwark_private.forget_old_attempts(user_id uuid)
   returns void
@@ -58,8 +58,7 @@ create function bulwark_private.forget_old_attempts(user_id uuid)
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Nobody has twenty prompts open: of those who ask without end the oldest make room, first those
-  -- that were not admitted, which are worth nothing.
+  -- The limit of 20 bounds the table. Attempts that were not admitted go first, then the oldest.
   delete from bulwark_private.mfa_attempts a
   where a.user_id = forget_old_attempts.user_id
     and (
@@ -74,5 +73,5 @@ begin
 end;
 $$;
 comment on function bulwark_private.forget_old_attempts(uuid) is
-  'Makes room for one more attempt or ticket of an account whose row is locked: those of two minutes
-   ago go, and of more than 19 the oldest.';
+  'Makes room for one more attempt or ticket of a locked account: deletes those older than two
+   minutes, and the oldest of more than 19.';

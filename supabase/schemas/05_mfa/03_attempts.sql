@@ -1,8 +1,9 @@
--- MFA attempts: verifying a code. The caller's own token begins an attempt, which charges it and
--- commits; only then does the function get ciphertext to judge a code by; one call completes it.
--- Protects against a code used twice (its time step is burnt by the statement that accepts it),
--- bursts of guesses, and a function that would name somebody else's account: it only ever holds an
--- attempt, and whose that is comes from the token that began it.
+-- MFA attempts: verifying a code in three calls. The first, with the caller's token, begins an
+-- attempt, charges it and commits. The second gives the function the encrypted secret. The third
+-- completes the attempt.
+-- Protects against a code used twice (the statement that accepts it also burns its time step),
+-- bursts of guesses, and a function that names another account: it knows only the attempt, whose
+-- user comes from the token that began it.
 -- SECURITY DEFINER: begin_mfa_attempt, open_mfa_attempt, complete_mfa_verification and
 --   complete_mfa_backup_code, because no role of the API reads or writes factors and attempts.
 
@@ -19,7 +20,7 @@ as $$
 declare
   v_account bulwark_private.mfa_accounts;
 begin
-  -- Once a lock, however many attempts run into it.
+  -- Once for each lock, however many attempts it refuses.
   update bulwark_private.mfa_accounts a
   set told_of_lock = true
   where a.user_id = tell_of_mfa_lock.user_id
@@ -58,7 +59,7 @@ declare
   v_user uuid := bulwark.current_person();
 begin
   if purpose is null or purpose not in ('verify', 'backup_code', 'activate', 'disable') then
-    raise exception 'Cannot begin attempt: this is nothing that a code is for'
+    raise exception 'Cannot begin attempt: there is no such purpose'
       using errcode = 'invalid_parameter_value', detail = 'MFA_UNKNOWN_PURPOSE',
             hint = 'One of verify, backup_code, activate, disable';
   end if;
@@ -73,14 +74,14 @@ begin
     v_user, v_session, begin_mfa_attempt.purpose, v_now,
     v_account.consecutive_failures < 100
       and coalesce(v_account.locked_until <= v_now, true)
-      -- Without a factor there is nothing to guess, so nobody locks himself out before enrolment.
+      -- Without a factor there is nothing to guess, so attempts before enrolment do not lock.
       and exists (select from bulwark.mfa_secrets f where f.user_id = v_user),
     floor(extract(epoch from v_now) / 30)
   )
   returning id, admitted into v_attempt, v_account.told_of_lock;
-  -- Charged as a failure now, taken back by success: a burst and a lost connection cost the same.
+  -- Charged as a failure now and refunded on success, so that bursts and lost connections count.
   if v_account.told_of_lock then
-    -- A lock that is over has used up the failures that made it.
+    -- Failures that led to an earlier lock do not count again.
     v_failures := array(
       select f from unnest(v_account.failures) as f
       where f > v_now - interval '15 minutes' and v_account.locked_until is null
@@ -96,8 +97,8 @@ begin
         told_of_lock = false
     where a.user_id = v_user;
   elsif not exists (
-    -- A charge that made the lock may still turn out to be a right code, sent twice: its completion
-    -- tells. Where that never comes, whoever asks after it could does.
+    -- The attempt that led to the lock may still turn out to be a right code sent twice, so the
+    -- lock is reported when it completes; or here, once it can no longer complete.
     select from bulwark_private.mfa_attempts a
     where a.user_id = v_user and a.admitted and a.created_at = any (v_account.failures)
   ) then
@@ -107,10 +108,10 @@ begin
 end;
 $$;
 comment on function bulwark.begin_mfa_attempt(text) is
-  'Charges the caller one attempt at a code, to verify, activate or disable a factor or to use a
-   backup code, and returns its id. 5 that do not succeed within 15 minutes lock the account for 15
-   minutes, each further time for twice as long up to a day; 100 in a row for good, until an
-   administrator resets it. It answers the same whether the attempt was admitted or not. Errors:
+  'Charges the caller one attempt at a code (to verify, activate or disable a factor, or to use a
+   backup code) and returns its id. 5 failures within 15 minutes lock the account for 15 minutes,
+   each further lock lasts twice as long, up to a day. 100 failures in a row lock it until an
+   administrator resets it. The answer does not reveal whether the attempt was admitted. Errors:
    MFA_SESSION_REQUIRED, MFA_UNKNOWN_PURPOSE, RBAC_NOT_AUTHENTICATED.';
 
 create function bulwark.open_mfa_attempt(attempt_id uuid)
@@ -130,16 +131,16 @@ as $$
     and case a.purpose
       when 'verify' then f.activated_at is not null
       when 'activate' then f.begun_in = a.session_id
-        -- One that this session has just activated is judged once more: its first code, sent again
-        -- because the answer was lost, is no guess.
+        -- Also one that this session has just activated: its first code may be sent again because
+        -- the answer was lost, and that is no guess.
         and (f.activated_at is null or f.activated_at > now() - interval '2 minutes')
       else false
     end
   order by f.last_used_at desc nulls last, f.id;
 $$;
 comment on function bulwark.open_mfa_attempt(uuid) is
-  'The encrypted secrets that an admitted attempt may be judged by, and the time step of the
-   database''s clock (service role only). Nothing for any other attempt.';
+  'The encrypted secrets for an admitted attempt, and the time step of the database''s clock
+   (service role only). No rows for any other attempt.';
 
 create function bulwark_private.take_mfa_attempt(attempt_id uuid, purposes text[])
   returns bulwark_private.mfa_attempts
@@ -150,7 +151,7 @@ as $$
 declare
   v_attempt bulwark_private.mfa_attempts;
 begin
-  -- The account first, as everywhere: its attempts, enrolments and resets are decided one by one.
+  -- The account is locked first, as everywhere.
   perform bulwark_private.lock_mfa_account(a.user_id)
   from bulwark_private.mfa_attempts a where a.id = attempt_id;
   delete from bulwark_private.mfa_attempts a
@@ -158,7 +159,7 @@ begin
     and a.purpose = any (purposes)
     and a.created_at > clock_timestamp() - interval '2 minutes'
   returning * into v_attempt;
-  -- Signed out meanwhile: there is no session left that could be verified.
+  -- After a sign-out there is no session left to verify.
   if not exists (
     select from bulwark_private.live_sessions s
     where s.id = v_attempt.session_id and s.user_id = v_attempt.user_id
@@ -170,7 +171,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.take_mfa_attempt(uuid, text[]) is
-  'Spends an attempt: of two completions the second gets nothing. admitted is false where the
+  'Deletes and returns an attempt, so that a second completion gets null. admitted is false if the
    session has ended.';
 
 create function bulwark_private.refund_mfa_attempt(attempt bulwark_private.mfa_attempts)
@@ -180,8 +181,8 @@ create function bulwark_private.refund_mfa_attempt(attempt bulwark_private.mfa_a
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A lock that stands by this charge goes with it: whoever is locked is admitted no attempt, so
-  -- this one was charged before.
+  -- Also lifts a lock that this charge caused. A locked account is charged no further attempts, so
+  -- the fifth failure is part of the lock.
   update bulwark_private.mfa_accounts a
   set failures = array_remove(a.failures, attempt.created_at),
       consecutive_failures = a.consecutive_failures - 1,
@@ -191,7 +192,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.refund_mfa_attempt(bulwark_private.mfa_attempts) is
-  'Takes back what one attempt was charged, where no success has done so since.';
+  'Refunds the charge of one attempt, unless a later success has cleared it.';
 
 create function bulwark_private.refuse_mfa_attempt(
   attempt bulwark_private.mfa_attempts,
@@ -205,8 +206,8 @@ create function bulwark_private.refuse_mfa_attempt(
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A double click, or another try because the answer was lost: the code is not accepted twice, but
-  -- sending it again proves no guessing. From any other session it is a replay.
+  -- After a double click or a lost answer the same session sends its code again. It is refused, but
+  -- not counted as a guess. From any other session it is a replay.
   if attempt.admitted and exists (
     select from bulwark_private.mfa_sessions m
     where m.session_id = attempt.session_id
@@ -234,8 +235,8 @@ $$;
 comment on function bulwark_private.refuse_mfa_attempt(
   bulwark_private.mfa_attempts, uuid, bigint, bytea
 ) is
-  'Records a wrong code, which stays charged, and returns the one answer to all that is refused. The
-   code that this session was just verified by is neither recorded nor charged.';
+  'Records a wrong code, which stays charged, and returns the one answer for all refusals. The code
+   that just verified this session is neither recorded nor charged.';
 
 create function bulwark_private.accept_mfa_attempt(
   attempt bulwark_private.mfa_attempts,
@@ -273,7 +274,7 @@ $$;
 comment on function bulwark_private.accept_mfa_attempt(
   bulwark_private.mfa_attempts, text, uuid, bigint, uuid
 ) is
-  'Takes back what the account was charged and marks the session as verified, by what.';
+  'Clears the account''s failures and locks, and marks the session as verified, with the proof.';
 
 create function bulwark.complete_mfa_verification(attempt_id uuid, factor_id uuid, step bigint)
   returns jsonb
@@ -287,7 +288,7 @@ declare
     attempt_id, '{verify}'
   );
 begin
-  -- One statement decides and burns: of two at once the second finds a newer step.
+  -- One statement checks and burns the step, so that a concurrent second one finds a newer step.
   update bulwark.mfa_secrets f
   set last_step = complete_mfa_verification.step, last_used_at = clock_timestamp()
   where v_attempt.admitted
@@ -304,9 +305,9 @@ begin
 end;
 $$;
 comment on function bulwark.complete_mfa_verification(uuid, uuid, bigint) is
-  'Completes an attempt with the factor and the time step whose code was given, or with nulls where
-   none was (service role only): burns the step, verifies the session, or counts the failure. It
-   returns {"accepted": …} and never raises, so that a failure is committed.';
+  'Completes an attempt (service role only) with the factor and the time step that the code matches,
+   or with nulls if it matches none. Burns the step and verifies the session, or counts the failure.
+   Returns {"accepted": …} and never raises, so that a failure is committed.';
 
 create function bulwark.complete_mfa_backup_code(attempt_id uuid, code_hash text)
   returns jsonb
@@ -351,18 +352,18 @@ begin
 end;
 $$;
 comment on function bulwark.complete_mfa_backup_code(uuid, text) is
-  'Completes an attempt with the hash (hex) of a backup code (service role only): spends the code
-   and verifies the session or, where the attempt was begun to disable, takes all factors from the
+  'Completes an attempt with the hash (hex) of a backup code (service role only). Spends the code
+   and verifies the session; an attempt with the purpose disable also removes all factors of the
    account. Returns {"accepted": …, "backup_codes_left": …} and never raises.';
 
 select bulwark.enable_audit('bulwark_private.mfa_backup_codes', ignore => '{code_hash}');
--- What is declared is re-encrypted when keys are replaced, and can hold nothing but ciphertext.
+-- A declared column is re-encrypted when keys are rotated, and accepts only ciphertext.
 select bulwark.declare_encrypted_column('bulwark.mfa_secrets', 'secret');
 
--- The columns that every use changes are told by the entry auth.mfa_verified.
+-- The ignored columns change with every use, which the entry auth.mfa_verified records.
 select bulwark.enable_audit(
   'bulwark.mfa_secrets', ignore => '{last_step, last_used_at}', redact => '{secret}'
 );
 select bulwark.enable_audit('bulwark.mfa_policies', organization_column => 'organization_id');
--- Sessions that end take their row along; a row written by hand is somebody forging a proof.
+-- Only direct writes, which would forge a proof. Rows deleted with their session are not recorded.
 select bulwark.enable_audit('bulwark_private.mfa_sessions', direct_only => true);

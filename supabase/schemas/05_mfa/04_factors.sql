@@ -1,9 +1,9 @@
--- MFA factors: enrolling, activating and removing them, backup codes, and what the owner is told.
--- Protects against a stolen password that brings a factor of its own: the first one needs a recent
--- sign-in, every other a fresh second factor, and of two first ones begun at once only one counts.
+-- MFA factors: enrolling, activating and removing them, and backup codes.
+-- Protects against a thief of the password who enrolls a factor: the first one needs a recent
+-- sign-in, every other a fresh verification, and of two concurrent first ones only one counts.
 -- SECURITY DEFINER, each because no role of the API reads or writes factors: begin_mfa_enrolment,
 --   store_mfa_secret, complete_mfa_activation, begin_backup_codes, store_backup_codes,
---   remove_mfa_factor, mfa_status.
+--   remove_mfa_factor.
 
 create function bulwark_private.begin_ticket(purpose text, session_id uuid)
   returns uuid
@@ -29,7 +29,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.begin_ticket(text, uuid) is
-  'Lets the function do one thing for the caller whose right to it was just checked.';
+  'Creates a ticket: the function may do one thing for the caller, whose right was just checked.';
 
 create function bulwark.begin_mfa_enrolment()
   returns table (factor_id uuid, user_id uuid, issuer text, account text)
@@ -73,9 +73,9 @@ begin
 end;
 $$;
 comment on function bulwark.begin_mfa_enrolment() is
-  'Begins a factor of the caller''s: its id to be, and what an authenticator app shows. The first
-   one needs a sign-in within mfa.recent_sign_in_minutes, every other (a native one counts) a
-   verification within mfa.step_up_minutes. Errors: MFA_RECENT_SIGN_IN_REQUIRED,
+  'Begins the enrolment of a factor: its future id, and the names that an authenticator app shows.
+   The first factor needs a sign-in within mfa.recent_sign_in_minutes. Every other (native ones
+   count) needs a verification within mfa.step_up_minutes. Errors: MFA_RECENT_SIGN_IN_REQUIRED,
    MFA_VERIFICATION_REQUIRED, MFA_TOO_MANY_FACTORS, MFA_SESSION_REQUIRED, ACCOUNT_ANONYMOUS and
    those of bulwark_private.require_user.';
 
@@ -108,8 +108,8 @@ begin
 end;
 $$;
 comment on function bulwark.store_mfa_secret(uuid, text, text) is
-  'Stores the encrypted secret of a factor that was begun (service role only); false where the
-   beginning is unknown, spent or two minutes old.';
+  'Stores the encrypted secret of a factor whose enrolment was begun (service role only). False if
+   the enrolment is unknown, was used, or is older than two minutes.';
 
 create function bulwark_private.replace_backup_codes(user_id uuid, code_hashes text[])
   returns void
@@ -128,7 +128,7 @@ begin
 end;
 $$;
 comment on function bulwark_private.replace_backup_codes(uuid, text[]) is
-  'Replaces an account''s backup codes, used and unused ones. Raises MFA_INVALID_BACKUP_CODES.';
+  'Replaces all backup codes of an account, used or not. Raises MFA_INVALID_BACKUP_CODES.';
 
 create function bulwark.complete_mfa_activation(
   attempt_id uuid,
@@ -153,14 +153,14 @@ begin
     where f.user_id = v_attempt.user_id and f.activated_at is not null
   )
   into v_first;
-  -- Several were begun while there was room for one.
+  -- Several enrolments may have begun while there was room for one factor.
   v_attempt.admitted := v_attempt.admitted and (
     select count(*) < 5
     from bulwark.mfa_secrets f
     where f.user_id = v_attempt.user_id and f.activated_at is not null
   );
-  -- What began as the first factor needed no second one: it is worth nothing beside another that
-  -- was quicker.
+  -- An enrolment that began as the first factor needed no verification, so it fails if another
+  -- factor was activated meanwhile.
   update bulwark.mfa_secrets f
   set activated_at = clock_timestamp(), last_used_at = clock_timestamp(),
       last_step = complete_mfa_activation.step
@@ -192,9 +192,9 @@ begin
 end;
 $$;
 comment on function bulwark.complete_mfa_activation(uuid, uuid, bigint, text[]) is
-  'Completes an attempt with the first code of a factor (service role only): the factor counts from
-   now on, the code''s step is burnt, the session is verified, and with the first factor the hashes
-   (hex) of ten backup codes are stored. Returns {"accepted": …, "backup_codes_stored": …}.';
+  'Completes an attempt with the first code of a factor (service role only). Activates the factor,
+   burns the code''s step and verifies the session. For an account''s first factor it also stores
+   the hashes (hex) of ten backup codes. Returns {"accepted": …, "backup_codes_stored": …}.';
 
 create function bulwark.begin_backup_codes()
   returns uuid
@@ -235,8 +235,8 @@ begin
   if v_ticket.admitted is not true then
     return false;
   end if;
-  -- Sessions that a code of the old set opened are closed with it, but not the one that makes the
-  -- new set.
+  -- Deleting the old set ends the verification of sessions that used a code of it, except in the
+  -- session that creates the new set.
   update bulwark_private.mfa_sessions m set backup_code_id = null
     where m.session_id = v_ticket.session_id;
   perform bulwark_private.replace_backup_codes(v_ticket.user_id, code_hashes);
@@ -247,9 +247,9 @@ begin
 end;
 $$;
 comment on function bulwark.store_backup_codes(uuid, text[]) is
-  'Stores the hashes (hex) of a new set of ten backup codes that was begun (service role only); all
-   older ones are worth nothing from then on, nor is what they proved in other sessions. False where
-   the beginning is unknown or spent.';
+  'Stores the hashes (hex) of a new set of ten backup codes that was begun (service role only).
+   Older codes become invalid, and so do verifications of other sessions by them. False if the
+   ticket is unknown or was used.';
 
 create function bulwark.remove_mfa_factor(factor_id uuid)
   returns void
@@ -277,7 +277,7 @@ begin
   ) then
     perform bulwark_private.forget_factors(v_user);
   else
-    -- Whoever found the lost device may have verified a session with it.
+    -- The finder of a lost device may have verified a session with it.
     delete from bulwark_private.mfa_sessions m where m.user_id = v_user
       and m.session_id <> v_session;
   end if;
@@ -288,7 +288,7 @@ begin
 end;
 $$;
 comment on function bulwark.remove_mfa_factor(uuid) is
-  'Removes a factor of the caller''s, who has verified one within mfa.step_up_minutes, and ends what
-   other sessions have proven, and what this one has proven by that factor; with the last one go
-   backup codes and trusted devices too. Errors:
-   MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED, MFA_UNKNOWN_FACTOR.';
+  'Removes a factor of the caller, who has verified one within mfa.step_up_minutes. Ends the
+   verification of all other sessions, and of this one if it used that factor. With the last factor,
+   backup codes and trusted devices are deleted too. Errors: MFA_VERIFICATION_REQUIRED,
+   MFA_SESSION_REQUIRED, MFA_UNKNOWN_FACTOR.';

@@ -1,6 +1,6 @@
--- MFA devices: a device that was trusted for 30 days skips the prompt, and the status of it all.
--- Protects against tokens read from a dump (only a hash is stored), and against convenience that
--- creeps into step-up: what a trusted device opens is never fresh.
+-- MFA devices: trusted devices, which skip the prompt for 30 days; and the caller's MFA status.
+-- Protects against tokens read from a dump (only a hash is stored), and against trusted devices as
+-- a way around step-up: they never count as a fresh verification.
 -- SECURITY DEFINER: trust_device, present_trusted_device, revoke_trusted_device and mfa_status,
 --   because clients may read neither devices nor factors.
 
@@ -12,13 +12,13 @@ create function bulwark_private.require_device_name(name text)
 as $$
 begin
   if name is null or length(btrim(name)) not between 1 and 64 or name ~ '[[:cntrl:]]' then
-    raise exception 'Cannot name it so: a name has 1 to 64 printable characters'
+    raise exception 'Cannot name device: a name has 1 to 64 printable characters'
       using errcode = 'invalid_parameter_value', detail = 'MFA_INVALID_NAME';
   end if;
 end;
 $$;
 comment on function bulwark_private.require_device_name(text) is
-  'Raises MFA_INVALID_NAME for what is no name of a device.';
+  'Raises MFA_INVALID_NAME unless the name has 1 to 64 printable characters.';
 
 create function bulwark.trust_device(name text)
   returns table (device_id uuid, token text, expires_at timestamptz)
@@ -43,7 +43,7 @@ begin
       using errcode = 'PT409', detail = 'MFA_NOT_ENROLLED', hint = 'Enroll a factor first';
   end if;
   perform bulwark_private.lock_own_mfa_account();
-  -- The oldest makes room: nobody looks through more than twenty.
+  -- At most 20 devices: the oldest makes room.
   delete from bulwark_private.mfa_trusted_devices d
   where d.id in (
     select o.id from bulwark_private.mfa_trusted_devices o
@@ -67,8 +67,8 @@ end;
 $$;
 comment on function bulwark.trust_device(text) is
   'Trusts the device of the caller, who has verified a second factor within mfa.step_up_minutes, for
-   mfa.trusted_device_days. The token (base64url, 256 bits) is returned here and never again; of
-   more than 20 devices the oldest are forgotten. Errors: MFA_VERIFICATION_REQUIRED,
+   mfa.trusted_device_days. The token (base64url, 256 bits) is returned only here. The oldest of
+   more than 20 devices are deleted. Errors: MFA_VERIFICATION_REQUIRED,
    MFA_SESSION_REQUIRED, MFA_NOT_ENROLLED, MFA_INVALID_NAME.';
 
 create function bulwark.present_trusted_device(token text)
@@ -107,9 +107,9 @@ begin
 end;
 $$;
 comment on function bulwark.present_trusted_device(text) is
-  'Lets a trusted device skip the prompt: the session then satisfies an organization that requires
-   MFA, but mfa_verified stays false. Wrong, expired, revoked and somebody else''s tokens are one
-   false. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
+  'Lets a trusted device skip the prompt: the session then satisfies organizations that require MFA,
+   but mfa_verified stays false. Returns false alike for wrong, expired, revoked and other users''
+   tokens. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
 
 create function bulwark.revoke_trusted_device(device_id uuid default null)
   returns bigint
@@ -131,8 +131,8 @@ begin
 end;
 $$;
 comment on function bulwark.revoke_trusted_device(uuid) is
-  'Stops trusting one device of the caller''s, or all of them, and closes what they opened; returns
-   how many there were. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
+  'Revokes one trusted device of the caller, or all of them; sessions that they verified no longer
+   are. Returns how many. Errors: MFA_SESSION_REQUIRED and those of bulwark_private.require_user.';
 
 create function bulwark.mfa_status()
   returns table (
@@ -165,7 +165,7 @@ begin
       bulwark_private.native_factors(v_user),
       v_verified_at,
       v_satisfied,
-      -- With a password alone nobody learns more than that there is something to prove.
+      -- Details only for a verified session, so that a thief of the password does not learn them.
       case when v_satisfied then exists (
         select from bulwark_private.mfa_accounts a
         where a.user_id = v_user
@@ -192,9 +192,9 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_status() is
-  'What the caller''s account and session have of second factors. satisfied: what an organization
-   may require is proven in this session, by a factor (verified_at) or a trusted device. Everything
-   after it is null until then. Errors: MFA_SESSION_REQUIRED and those of
+  'The second factors of the caller''s account, and the state of the session. satisfied: the session
+   satisfies organizations that require MFA, by a factor (verified_at) or a trusted device. The
+   columns after it are null until then. Errors: MFA_SESSION_REQUIRED and those of
    bulwark_private.require_user.';
 
 select bulwark.enable_audit(

@@ -1,7 +1,7 @@
--- MFA policies: what an organization asks of its members' second factors, enforced by every
--- permission decision.
--- Protects against a policy that is loosened by the session it should have stopped: whoever weakens
--- it has verified a second factor just now.
+-- MFA policies: whether an organization requires second factors. Every permission decision enforces
+-- them.
+-- Protects against a policy that is weakened by the session it should stop: weakening it needs a
+-- fresh verification.
 -- SECURITY DEFINER: set_mfa_policy, because clients may not write policies; mfa_required, because
 --   they may not read sessions.
 
@@ -43,7 +43,7 @@ begin
   where p.organization_id is not distinct from set_mfa_policy.organization_id;
   if required then
     v_required_from := now() + grace_period;
-    -- What is in force stays so: a new grace period would be a way out.
+    -- A policy in force keeps its date.
     if v_old.required_from <= now() and grace_period = interval '0' then
       v_required_from := v_old.required_from;
     end if;
@@ -59,7 +59,7 @@ begin
     set_mfa_policy.organization_id, v_required_from, set_mfa_policy.reset_needs_approval,
     case
       when set_mfa_policy.reset_needs_approval or bulwark_private.caller_is_service() then null
-      -- As long as a request is open.
+      -- A reset request stays open for as long.
       when v_old.reset_needs_approval then now() + interval '1 day'
       else v_old.approval_until
     end,
@@ -81,13 +81,12 @@ begin
 end;
 $$;
 comment on function bulwark.set_mfa_policy(uuid, boolean, interval, boolean) is
-  'Sets what an organization asks (settings:write there; without an organization, of system-wide
-   roles: system:admin): whether sessions need a second factor, from the end of a grace period of up
-   to 90 days on, and whether resetting a member''s needs a second person. Asking for less than
-   before needs a verification within mfa.step_up_minutes, and a second person is needed for a day
-   longer. Errors: RBAC_PERMISSION_DENIED,
-   MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD, MFA_NULL_ARGUMENT,
-   RBAC_UNKNOWN_ORGANIZATION.';
+  'Sets the MFA policy of an organization (settings:write there), or of system-wide roles
+   (organization_id null, system:admin): whether sessions need a second factor after a grace period
+   of up to 90 days, and whether a reset needs a second person. Weakening it needs a verification
+   within mfa.step_up_minutes, and resets need a second person for one more day. Errors:
+   RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD,
+   MFA_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
 
 create function bulwark.mfa_required(organization_id uuid default null)
   returns boolean
@@ -118,8 +117,8 @@ begin
 end;
 $$;
 comment on function bulwark.mfa_required(uuid) is
-  'Whether the caller, a member, gets no permission in the organization (without one: by system-wide
-   roles) until a second factor is verified in this session. False for who is no member. Errors:
+  'Whether the caller, a member, gets no permission in the organization (null: by system-wide roles)
+   until a second factor is verified in this session. False for non-members. Errors:
    RBAC_NOT_AUTHENTICATED.';
 
 create policy "Members read what their organizations ask of second factors"

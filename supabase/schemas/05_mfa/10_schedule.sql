@@ -1,10 +1,10 @@
--- MFA schedule: what was begun and not finished, and what is over, goes by itself.
--- Protects nothing by its timeliness: every function that reads these rows checks their time.
+-- MFA schedule: deletes expired and unfinished rows.
+-- Security does not depend on it: every function that reads these rows checks their time.
 -- SECURITY DEFINER: cleanup_mfa, because no role of the API writes these tables.
 
 insert into bulwark.settings (name, value, description) values
   ('mfa.reset_days', '180',
-    'How long a reset is kept after it was done, was cancelled or ran out');
+    'How many days a reset is kept after it was completed, cancelled or expired');
 
 create function bulwark.cleanup_mfa()
   returns void
@@ -20,8 +20,7 @@ declare
   );
   v_people uuid[];
 begin
-  -- The accounts first, as everywhere. One that somebody is at, or that is being deleted, is left
-  -- for the next run.
+  -- The accounts are locked first, as everywhere. Locked ones are left for the next run.
   v_people := array(
     select u.id
     from auth.users u
@@ -68,9 +67,8 @@ begin
 end;
 $$;
 comment on function bulwark.cleanup_mfa() is
-  'Removes what has had its time: log rows after mfa.usage_log_days, resets mfa.reset_days after
-   they ended, attempts, enrolments that were not finished within an hour, and devices whose trust
-   is over.';
+  'Deletes log rows after mfa.usage_log_days, resets mfa.reset_days after they ended, attempts after
+   two minutes, enrolments that were not finished within an hour, and expired devices.';
 
 insert into bulwark_private.jobs (name, every, command) values
   ('mfa-cleanup', '15 minutes', 'select bulwark.cleanup_mfa()');

@@ -1,4 +1,4 @@
--- What is open to whom of mfa. Everything else is revoked by the build.
+-- Grants of mfa. The build revokes everything else.
 
 grant select on
   bulwark.mfa_usage_log,

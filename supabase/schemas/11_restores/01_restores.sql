@@ -1,16 +1,16 @@
--- Restores: what a backup does not bring back, or brings back open, and how it is mended.
+-- Restores: finds and repairs what a backup loses or leaves open.
 -- Protects against a project that after a restore is open to everybody (default privileges of the
--- new project open each object that is made), no longer sees sign-ins (backups leave out triggers
--- on the auth schema), or runs no jobs; and against a restore that mixes two logs.
--- No function here is SECURITY DEFINER: the sealer and the operator call them, as the owner.
+-- new project open each object that is created), no longer sees sign-ins (backups leave out
+-- triggers on the auth schema) or runs no jobs; and against a restore that mixes two logs.
+-- No function here is SECURITY DEFINER: the sealer and the operator call them as the owner.
 
 create table bulwark_private.known_privileges (
   object text primary key,
   grants text[] not null
 );
 comment on table bulwark_private.known_privileges is
-  'What the migrations granted to the API roles and to everybody, for each object of Bulwark''s that
-   can be granted. Not audited: it is taken from the catalogue by migrations.';
+  'The privileges that migrations granted to the API roles and to public, for each object of
+   Bulwark. Not audited: migrations copy it from the catalogue.';
 alter table bulwark_private.known_privileges enable row level security;
 
 create view bulwark_private.present_privileges with (security_invoker = true) as
@@ -68,8 +68,8 @@ create view bulwark_private.present_privileges with (security_invoker = true) as
     select from pg_catalog.pg_depend d where d.objid = o.oid and d.deptype = 'e'
   );
 comment on view bulwark_private.present_privileges is
-  'What the API roles and everybody may do with each object of Bulwark''s right now. Columns have
-   grants of their own, which backups neither lose nor widen.';
+  'The present privileges of the API roles and of public on each object of Bulwark. Without grants
+   on columns, which backups neither lose nor widen.';
 
 create function bulwark_private.remember_privileges()
   returns void
@@ -84,8 +84,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.remember_privileges() is
-  'Takes the present privileges for those that are meant. The last statement of the last migration,
-   and of each later one that grants anything.';
+  'Records the present privileges as the expected ones. The last statement of this migration, and of
+   each later one that grants anything.';
 
 create function bulwark_private.opened_privileges()
   returns table (kind text, oid oid, object text, grantee text, privilege text)
@@ -98,12 +98,12 @@ as $$
   left join bulwark_private.known_privileges k on k.object = concat_ws(' ', p.kind, p.name)
   cross join unnest(p.grants) as g
   where g <> all (coalesce(k.grants, '{}'))
-    -- A function of the host's in public, and what enable_audit made, are in no list.
+    -- Functions of the host and objects that enable_audit created are not recorded.
     and (k.object is not null or starts_with(p.name, 'bulwark_private.'))
     and exists (select from bulwark_private.known_privileges);
 $$;
 comment on function bulwark_private.opened_privileges() is
-  'What somebody may do with objects of Bulwark''s although no migration granted it.';
+  'Privileges on objects of Bulwark that no migration granted, one row each.';
 
 create function bulwark.close_privileges()
   returns void
@@ -145,8 +145,9 @@ begin
 end;
 $$;
 comment on function bulwark.close_privileges() is
-  'Revokes what opened_privileges finds. Call it as the last statement of a restore, in its
-   transaction, and nothing is ever open; the first seal after a restore does the same.';
+  'Revokes the privileges that opened_privileges finds. Call it as the last statement of a restore,
+   in the same transaction, so that nothing is ever open. The first seal after a restore does the
+   same.';
 
 create function bulwark_private.auth_triggers()
   returns table (relation regclass, name text)
@@ -162,7 +163,7 @@ as $$
     ('auth.users'::regclass, 'bulwark_invited_account');
 $$;
 comment on function bulwark_private.auth_triggers() is
-  'The triggers of Bulwark''s on the auth schema, which a backup of the Supabase CLI leaves out.';
+  'The triggers of Bulwark on the auth schema. A backup of the Supabase CLI leaves them out.';
 
 create function bulwark_private.restore_problems()
   returns table (problem text, object text, grantee text)
@@ -184,7 +185,7 @@ begin
       where t.tgrelid = w.relation and t.tgname = w.name and t.tgenabled in ('O', 'A')
     )
     union all
-    -- pg_restore --disable-triggers leaves those that fire always as ordinary ones.
+    -- pg_restore --disable-triggers turns "always" triggers into ordinary ones.
     select 'trigger_not_always', g.relation::text, t.tgname::text
     from bulwark_private.audit_watched_tables g
     cross join unnest(string_to_array(g.fingerprint, ' ')) as word
@@ -205,8 +206,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.restore_problems() is
-  'What a backup did not bring back, or brought back open: for audit_status, and for the sealer,
-   which mends it.';
+  'The problems that a restore left, one row each. audit_status shows them, the sealer repairs
+   them.';
 
 create function bulwark_private.mend_restore_problem(problem text, object text, grantee text)
   returns void
@@ -232,14 +233,14 @@ begin
       perform bulwark.schedule_jobs();
   end case;
 exception
-  -- It stays on the list, and that is an alarm.
+  -- The problem stays on the list, and mend_restore raises an alarm.
   when insufficient_privilege or undefined_object or undefined_table or undefined_function
     or lock_not_available then
     return;
 end;
 $$;
 comment on function bulwark_private.mend_restore_problem(text, text, text) is
-  'Mends one problem of restore_problems, as far as the owner may.';
+  'Repairs one problem of restore_problems, as far as the owner has the right.';
 
 create function bulwark_private.mend_restore()
   returns void
@@ -274,7 +275,7 @@ begin
   end loop;
   select jsonb_agg(distinct concat_ws(' ', p.problem, p.object, p.grantee)) into v_left
   from bulwark_private.restore_problems() p;
-  -- Privileges that were open for a moment may have been used, and nothing here can tell.
+  -- Open privileges are critical even if revoked: they may have been used.
   perform bulwark_private.append_audit_entry(
     'system.warning', resource_type => 'bulwark.audit_logs', action => 'restore_mended',
     severity => case
@@ -295,9 +296,9 @@ begin
 end;
 $$;
 comment on function bulwark_private.mend_restore() is
-  'After a restore: closes what is open, puts back what is missing, and records it; what stays, or
-   was open, is an alarm. The sealer calls it once in each new timeline; calling it again does no
-   harm.';
+  'After a restore: revokes open privileges, recreates missing objects, and records it. Open
+   privileges and problems that remain raise an alarm. The sealer calls it once in each new timeline;
+   repeating it is safe.';
 
 create function bulwark.empty_for_restore()
   returns void
@@ -320,7 +321,7 @@ begin
       using errcode = 'object_not_in_prerequisite_state', detail = 'RESTORE_PROJECT_IN_USE',
             hint = 'Restore into a new project that has nothing but the migrations';
   end if;
-  -- As a replica: tables of the host refer to some of these, and there is nobody they refer to.
+  -- As a replica, because tables of the host may have foreign keys to these, without rows yet.
   perform set_config('session_replication_role', 'replica', true);
   foreach v_table in array v_tables loop
     for v_trigger in
@@ -342,19 +343,19 @@ begin
     end loop;
   end loop;
   perform set_config('session_replication_role', v_role, true);
-  -- No cluster's: what is loaded as a replica stays as it is, and the first seal begins a timeline.
+  -- A stamp of no cluster: rows loaded as a replica keep their values, and the first seal begins a
+  -- timeline.
   create or replace trigger audit_logs_stamp before insert on bulwark.audit_logs
     for each row execute function bulwark_private.audit_logs_stamp('none', '0');
   alter table bulwark.audit_logs enable always trigger audit_logs_stamp;
 end;
 $$;
 comment on function bulwark.empty_for_restore() is
-  'Takes everything that the migrations put into Bulwark''s tables out of them, the log included, so
-   that a backup of data alone can be loaded. For the owner, in the transaction of the restore, in a
-   project without users, organizations and keys of the log. Errors: RESTORE_PROJECT_IN_USE.';
+  'Deletes all rows that the migrations inserted into Bulwark''s tables, the log included, so that a
+   data-only backup can be loaded. For the owner, in the transaction of the restore, in a project
+   without users, organizations and audit keys. Errors: RESTORE_PROJECT_IN_USE.';
 
--- A sequence of an identity column is granted like its table by default privileges, and needs no
--- grant to work.
+-- Default privileges open the sequences of identity columns, which need no grant to work.
 do $$
 declare
   v_sequence regclass;

@@ -1,9 +1,8 @@
--- Start: what runs with nobody calling begins once everything is there. It stays the last
--- migration.
--- Protects against a job that runs between two migrations: the sealer would take the functions of
--- the later ones for somebody's change and raise a critical alarm.
+-- Start: schedules the jobs once everything is there. It stays the last migration.
+-- Protects against a job that runs between two migrations: the sealer would take functions of the
+-- later ones for tampering and raise a critical alarm.
 
--- What protects the log, as all migrations left it.
+-- The state of the protections after all migrations is the expected one.
 select bulwark.refresh_audit_fingerprints();
 
 select bulwark.schedule_jobs();
