@@ -1,4 +1,4 @@
-/** `npm run types`: writes the TypeScript types of schema public, from a migrated database. */
+/** `npm run types`: writes the TypeScript types of schema bulwark, from a migrated database. */
 import { generateTypes, typesFile } from "./checking/generated_types.ts";
 import { main } from "./stack/main.ts";
 import { testClusters } from "./testing/clusters.ts";

@@ -1,4 +1,4 @@
-/** What the end-to-end tests share: the test stack's addresses, and people who really signed up. */
+/** Shared by the end-to-end tests: the addresses of the test stack, and people who signed up. */
 import assert from "node:assert/strict";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import postgres from "postgres";
@@ -62,7 +62,7 @@ export function freshSlug(): string {
   return `org-${crypto.randomUUID().slice(0, 13)}`;
 }
 
-/** What a call that must succeed returned. */
+/** The data of a call that must succeed. */
 export function ok<Data>(answer: { data: Data; error: unknown }): NonNullable<Data> {
   assert.equal(answer.error, null);
   assert.ok(answer.data !== null && answer.data !== undefined);
@@ -97,7 +97,7 @@ export function connect(max: number): postgres.Sql {
   return postgres(setting("BULWARK_TEST_DB_URL"), { max, onnotice: () => {} });
 }
 
-/** Puts Bulwark's hook in front of the Data API, as docs/rate-limits.md says. */
+/** Installs Bulwark's hook in front of the Data API (docs/rate_limits.md). */
 export async function installHook(): Promise<void> {
   const owner = connect(1);
   await owner`select bulwark.install_request_hook()`;

@@ -20,7 +20,7 @@ import { serviceClient } from "../_bulwark/foundation/service.ts";
 const env = readMfaEnv();
 const limit = openLimits(readRateLimitEnv());
 
-// Guesses at codes have a throttle of their own in the database, which this one is in front of.
+// In addition to the throttle of attempts in the database.
 const answering = (route: Route) =>
   limit("api_default", async (request) => {
     const caller = callerClient(request, env);

@@ -1,5 +1,5 @@
 /**
- * Function `bulwark-rbac`: asks the permission catalogue on behalf of services that do not speak PostgREST.
+ * Function `bulwark-rbac`: checks permissions for services that do not use the Data API.
  *
  * `GET /bulwark-rbac?permission=audit:read&organization_id=…` answers 204 or 403, as the forward-auth
  * request of a reverse proxy wants it. `POST /bulwark-rbac` with `{ permissions, organization_id }` answers

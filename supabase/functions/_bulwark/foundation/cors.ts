@@ -1,7 +1,7 @@
-/** Which answers pages of any origin may read, and what they may send: one list for all functions. */
+/** CORS for all functions: pages of any origin may call them. */
 import { corsHeaders } from "@supabase/supabase-js/cors";
 
-/** Headers that Supabase's clients, tracing and error tracking send beside supabase-js's own. */
+/** Request headers that Supabase's clients, tracing and error tracking add to supabase-js's own. */
 const sent = [
   "accept",
   "accept-profile",
@@ -25,7 +25,7 @@ const sent = [
   "x-supabase-api-version",
 ];
 
-/** Headers of an answer that a page may read. */
+/** Response headers that a page may read. */
 export const exposedHeaders = [
   "x-correlation-id",
   "x-next-cursor",
@@ -40,9 +40,9 @@ export const exposedHeaders = [
 const token = /^[!#$%&'*+.^_`|~\w-]{1,64}$/;
 
 /**
- * The headers of an answer to a preflight. Headers that the page names are allowed, whatever they are:
- * no cookie is read and none is sent, so that refusing one would protect nothing and break a page.
- * So are methods: one that has no route gets a refusal that the page can read.
+ * The headers of an answer to a preflight. All request headers are allowed: functions use no cookies,
+ * so refusing one would protect nothing. All methods are allowed too, so that a page can read the
+ * refusal of a method without a route.
  */
 export function preflightHeaders(request: Request) {
   const asked = (request.headers.get("access-control-request-headers") ?? "").slice(0, 4096)

@@ -1,25 +1,24 @@
 /**
- * Reads the credentials of a request, in one place, so that the caller that is limited is the one that
- * is served. Nothing here is verified.
+ * Reads the credentials of a request in one place, so that the caller that is rate-limited is the one
+ * that is served. Nothing is verified here.
  */
 import { createHash } from "node:crypto";
 import { constantTimeEqual } from "./bytes.ts";
 
-/** Less than this can be guessed. */
+/** Shorter secrets are refused. */
 const minimumLength = 32;
 
 /**
- * The credential of the header Authorization in the scheme Bearer (RFC 6750, section 2.1); null where
- * there is none, or more than one.
+ * The bearer credential of the header Authorization (RFC 6750, section 2.1); null if there is none, or
+ * more than one.
  */
 export function bearerOf(request: Request): string | null {
   return /^Bearer +([\x21-\x7e]+)$/i.exec(request.headers.get("authorization") ?? "")?.[1] ?? null;
 }
 
 /**
- * The JSON Web Token that a request carries, in the one form that it may have (RFC 7515, section 7.1:
- * three parts in base64url without padding). Verifiers differ in what else they accept; what is passed
- * on is this text and no header as it came.
+ * The JSON Web Token of a request: three parts in base64url without padding (RFC 7515, section 7.1).
+ * Verifiers differ in what else they accept, so this text is passed on and not the original header.
  */
 export function tokenOf(request: Request): string | null {
   const bearer = bearerOf(request);
@@ -27,9 +26,8 @@ export function tokenOf(request: Request): string | null {
 }
 
 /**
- * Whether a request carries one of these secrets as its bearer: the scheduler's, the scraper's token,
- * the secret key. Takes as long for a wrong one as for the right one; null, and what has less than 32
- * characters, nobody carries.
+ * Whether a request's bearer is one of these secrets (the scheduler's, the scraper's token, the secret
+ * key). Compares in constant time. Null and secrets of less than 32 characters match nothing.
  */
 export function carriesSecret(request: Request, secrets: readonly (string | null)[]): boolean {
   const given = bearerOf(request) ?? "";

@@ -1,7 +1,7 @@
-/** What a client may be told: an HTTP status, a stable code of docs/errors.md, a sentence. */
+/** An error for clients: an HTTP status, a stable code of docs/errors.md, and a sentence. */
 export class BulwarkError extends Error {
   override readonly name = "BulwarkError";
-  /** Headers that the answer carries beside the error body. */
+  /** Additional headers of the answer. */
   headers: Record<string, string> = {};
 
   constructor(readonly status: number, readonly code: string, message: string) {
@@ -9,16 +9,16 @@ export class BulwarkError extends Error {
   }
 }
 
-/** The error of a supabase-js call, together with the HTTP status of its answer. */
+/** The error of a supabase-js call, and the HTTP status of its answer. */
 export interface DataApiFailure {
   status: number;
-  /** Of whatever answers in the Data API's place only the message. */
+  /** A gateway that answers instead of the Data API sets only the message. */
   error: { code?: string; message: string; details?: string | null };
 }
 
 /**
- * The error of the Data API as one of ours. A function of Bulwark puts its stable code into
- * `details`. Whatever else went wrong inside is not for clients and is thrown as a plain Error.
+ * Converts an error of the Data API. Functions of Bulwark put their stable code into `details`. An
+ * internal error is not for clients and becomes a plain Error.
  */
 export function fromDataApi({ status, error }: DataApiFailure): Error {
   if (error.details && /^[A-Z]+(_[A-Z]+)+$/.test(error.details)) {
@@ -31,8 +31,8 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
   if (status === 403 || error.code === "42501") {
     return new BulwarkError(403, "FORBIDDEN", "Cannot proceed: this is not open to the caller");
   }
-  // Class 22: a value that Postgres cannot take, such as text with U+0000 or a number out of range.
-  // 23502 and 23514: one that the table does not take.
+  // Class 22: a value that Postgres refuses, such as text with U+0000 or a number out of range.
+  // 23502 and 23514: a value that the table refuses.
   if (/^22|^23502$|^23514$/.test(error.code ?? "")) {
     return new BulwarkError(
       400,
@@ -40,7 +40,7 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
       "Cannot read the request: a value has no valid form",
     );
   }
-  // 23503, 23505, 23P01: it conflicts with a row that is there, or with the lack of one.
+  // 23503, 23505, 23P01: a conflict with an existing or a missing row.
   if (/^23/.test(error.code ?? "")) {
     return new BulwarkError(
       409,
@@ -52,8 +52,9 @@ export function fromDataApi({ status, error }: DataApiFailure): Error {
 }
 
 /**
- * Whether nobody decided: no answer in time (status 0), a gateway's own, a database that starts, stops,
- * has no connection left (classes 08, 53 and 57, PGRST000 to 003) or a lock that was not to be had.
+ * Whether the request got no decision: no answer in time (status 0), an answer of a gateway, a database
+ * that starts, stops or has no connection left (classes 08, 53 and 57, PGRST000 to 003), or a lock
+ * timeout.
  */
 function isAway(status: number, code = ""): boolean {
   return status === 0 || status === 502 || status === 503 || status === 504 ||
@@ -71,8 +72,8 @@ function unavailable(): BulwarkError {
 }
 
 /**
- * What a call to the Data API returned.
- * @throws BulwarkError with the code that the database gave, Error for whatever else went wrong
+ * The data of a call to the Data API.
+ * @throws BulwarkError with the code of the database, Error for an internal error
  */
 export function unwrap<Data>(
   { data, error, status }: {
@@ -82,7 +83,7 @@ export function unwrap<Data>(
   },
 ): Data {
   if (error) throw fromDataApi({ status, error });
-  // Not the Data API's answer but one of whatever is in front of it.
+  // An answer of a gateway in front of the Data API.
   if (status >= 400) throw fromDataApi({ status, error: { message: "no answer of its own" } });
   return data as Data;
 }

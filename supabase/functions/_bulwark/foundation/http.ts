@@ -4,7 +4,7 @@ import { recordRequest } from "../metrics/mod.ts";
 import { correlationOf, parseTraceparent } from "./trace.ts";
 import { type ReportError, reportError } from "./tracking/mod.ts";
 
-/** A function's body: a request in, an answer out; what it throws becomes the error body. */
+/** Answers a request; an error that it throws becomes the error body. */
 export type Handler = (request: Request) => Promise<Response>;
 
 const maximumBodyBytes = 1024 * 1024;
@@ -16,11 +16,11 @@ const headers = {
 };
 
 /**
- * Wraps a handler with what every function does alike: the CORS preflight, HEAD as GET without the
- * body, a correlation id (the caller's `x-correlation-id` if it is one, else the trace that a
- * `traceparent` names, else a fresh UUID) and the error body `{ code, message, correlation_id }`. An
- * unexpected error reaches the client as a correlation id, the log as text, and error tracking
- * without secrets. How long each request took is recorded and stored after the answer.
+ * Wraps a handler with the common parts of all functions: the CORS preflight, HEAD as GET without the
+ * body, a correlation id (a valid `x-correlation-id`, else the trace of `traceparent`, else a new UUID)
+ * and the error body `{ code, message, correlation_id }`. For an unexpected error the client gets only
+ * the correlation id, the log the text, and error tracking a version without secrets. The duration of
+ * each request is recorded as a metric after the answer.
  */
 export function handle(
   handler: Handler,
@@ -28,8 +28,8 @@ export function handle(
   report: ReportError = reportError,
 ): Handler {
   return async (request) => {
-    // Not limited: a preflight carries no credentials, a browser shows its refusal as nothing at all,
-    // any page could spend its visitor's limit on them, and to answer costs less than to count.
+    // Preflights are not rate-limited: they have no credentials, any page could use up its visitor's
+    // limit with them, and answering costs less than counting.
     if (isPreflight(request)) {
       const allowed = { ...headers, ...preflightHeaders(request) };
       return new Response(null, { status: 204, headers: allowed });
@@ -49,11 +49,11 @@ export function handle(
       return response;
     };
     try {
-      // Its host is what the client wrote.
+      // The client chooses the host, so the URL may be invalid.
       if (!URL.canParse(request.url)) {
         throw new BulwarkError(400, "INVALID_INPUT", "Cannot read the request: no valid address");
       }
-      // Whoever asks for the id further down gets the one that the answer carries.
+      // The handler reads the same correlation id that the answer has.
       const identified = new Request(withoutRegion(request), {
         ...request.method === "HEAD" ? { method: "GET" } : {},
       });
@@ -78,14 +78,14 @@ export function handle(
   };
 }
 
-/** An answer with more headers, a new one because those of fetch() cannot be changed. */
+/** A copy of an answer with more headers; those of fetch() are immutable. */
 export function withHeaders(answer: Response, more: Record<string, string>): Response {
   const response = new Response(answer.body, answer);
   for (const [name, value] of Object.entries(more)) response.headers.set(name, value);
   return response;
 }
 
-/** functions-js names the region in the query, too; that is for the gateway alone. */
+/** functions-js also names the region in the query, for the gateway only. */
 function withoutRegion(request: Request): Request {
   const url = new URL(request.url);
   if (!url.searchParams.has("forceFunctionRegion")) return request;
@@ -93,13 +93,13 @@ function withoutRegion(request: Request): Request {
   return new Request(url, request);
 }
 
-/** Whether a browser asks in front of a request of another origin. Any other OPTIONS is a method. */
+/** Whether it is a CORS preflight. Any other OPTIONS is an ordinary request. */
 function isPreflight({ method, headers }: Request): boolean {
   return method === "OPTIONS" &&
     (headers.has("origin") || headers.has("access-control-request-method"));
 }
 
-/** What was thrown as text, for the log; anything can be thrown, also what has none. */
+/** A thrown value as text for the log. Converting a value may itself throw. */
 function textOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.stack : thrown);
@@ -109,8 +109,8 @@ function textOf(thrown: unknown): string {
 }
 
 /**
- * The id that joins everything one request does: the caller's, if it has the form of one, else the
- * id of the caller's trace as a UUID, which is the form that the audit log takes.
+ * The id of everything that one request does: the caller's, if valid, else the caller's trace id as a
+ * UUID, because the audit log needs that form.
  */
 export function correlationIdOf(request: Request): string {
   const given = request.headers.get("x-correlation-id");
@@ -120,7 +120,7 @@ export function correlationIdOf(request: Request): string {
 }
 
 /**
- * The body of a request, of 1 MiB at most or what is said.
+ * The body of a request, of at most `maximum` bytes (1 MiB by default).
  * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE
  */
 export async function readBody(
@@ -135,7 +135,7 @@ export async function readBody(
       chunks.push(chunk);
     }
   } catch {
-    // Whoever hangs up is no fault of ours, to be looked into.
+    // A client that hangs up is no unexpected error.
     throw new BulwarkError(400, "BODY_INCOMPLETE", "Cannot read the request: its body broke off");
   }
   if (size > maximum) {
@@ -146,8 +146,8 @@ export async function readBody(
 }
 
 /**
-/**
- * The JSON body of a request, of 1 MiB at most or what is said; none at all is an empty object.
+ * The JSON body of a request, of at most `maximum` bytes (1 MiB by default). An empty body is an empty
+ * object.
  * @throws BulwarkError 413 BODY_TOO_LARGE, 400 BODY_INCOMPLETE, 400 INVALID_JSON
  */
 export async function readJson(request: Request, maximum?: number): Promise<unknown> {

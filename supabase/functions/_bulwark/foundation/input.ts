@@ -2,12 +2,11 @@ import { z } from "zod";
 import { BulwarkError } from "./errors.ts";
 
 /**
- * An id: any UUID in its canonical form, of any version, as Postgres writes it. Postgres does not look
- * at the version, so neither do we.
+ * An id: a UUID of any version, in its canonical form. Postgres does not check the version either.
  */
 export const id = z.string().regex(/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i).toLowerCase();
 
-/** Text that Postgres can hold: without U+0000 and lone surrogates. */
+/** Text that Postgres can store: without U+0000 and lone surrogates. */
 export const text = z.string().refine((value) => value.isWellFormed() && !value.includes("\0"));
 
 /**
@@ -26,7 +25,7 @@ type Issue = z.core.$ZodIssue;
 function describe([issue]: readonly Issue[], input: unknown): string {
   if (!issue) return "Cannot read the request: it has no valid form";
   if (issue.code === "invalid_union" && issue.errors.length > 0) {
-    // Of several forms the one that was nearly met; several, where they were equally near.
+    // Of several forms the one with the fewest issues.
     const fewest = Math.min(...issue.errors.map((issues) => issues.length));
     const nearest = issue.errors.filter((issues) => issues.length === fewest);
     const inner = nearest.flatMap(([first]) =>
@@ -43,7 +42,7 @@ function describe([issue]: readonly Issue[], input: unknown): string {
   return `Cannot read ${nameOf(issue)}: it ${missing ? "is missing" : "has no valid form"}`;
 }
 
-/** The field that an issue is about. Names that the request made up are repeated only if plain. */
+/** The field of an issue. A name from the request is repeated only if it is plain. */
 function nameOf(issue: Issue): string {
   const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]] : issue.path;
   const name = path.map(String).join(".");
@@ -60,8 +59,8 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
 
 /**
  * The query of a request as an object.
- * @throws BulwarkError 400 INVALID_INPUT where a parameter is given twice: a proxy in front may have
- * decided by the other one
+ * @throws BulwarkError 400 INVALID_INPUT if a parameter is given twice: a proxy in front may use the
+ * other one
  */
 export function queryOf(request: Request): Record<string, string> {
   const { searchParams } = new URL(request.url);

@@ -4,14 +4,14 @@ import type { Limit } from "../rate_limits/mod.ts";
 
 const uuid = /(?<=\/)[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}(?=\/|$)/i;
 
-/** The UUID in a request's path; empty where it has none. */
+/** The UUID in a request's path; empty if it has none. */
 export function pathId({ url }: Request): string {
   return uuid.exec(new URL(url).pathname)?.[0] ?? "";
 }
 
 /**
- * The path of a request without the slashes at its end. Not by a regular expression: that takes time
- * by the square of how many there are in the middle.
+ * The path of a request without trailing slashes. A regular expression would take quadratic time for
+ * many slashes in the middle.
  */
 export function pathOf({ url }: Request): string {
   const { pathname } = new URL(url);
@@ -21,11 +21,10 @@ export function pathOf({ url }: Request): string {
 }
 
 /**
- * Answers by method and path, as in `{ "GET /bulwark-audit/proof": … }`; a slash at the end makes no
- * difference, and `<id>` stands for a UUID, which {@link pathId} reads. A request without a route is
- * limited like any other.
- * @throws BulwarkError 404 NOT_FOUND where no route has the path, 405 METHOD_NOT_ALLOWED where one
- * has it with another method
+ * Routes by method and path, as in `{ "GET /bulwark-audit/proof": … }`. Trailing slashes are ignored;
+ * `<id>` stands for a UUID, which {@link pathId} reads. Requests without a route are rate-limited too.
+ * @throws BulwarkError 404 NOT_FOUND if no route has the path, 405 METHOD_NOT_ALLOWED if only other
+ * methods have it
  */
 export function router(limit: Limit, routes: Record<string, Handler>): Handler {
   const known = new Map<string, Map<string, Handler>>();

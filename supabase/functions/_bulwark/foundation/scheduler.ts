@@ -7,9 +7,9 @@ import type { Limit } from "../rate_limits/mod.ts";
 export const schedulerTimeoutMs = 60_000;
 
 /**
- * Guard for what only the scheduler calls: passes when the request carries the scheduler's secret as
- * its bearer, and nobody where the secret is not set or has less than 32 characters. Whoever carries
- * something else is limited like everybody, and refused before anything is read.
+ * A handler for the scheduler only: the request's bearer must be the scheduler's secret, which has at
+ * least 32 characters. Other callers are rate-limited and refused before the body is read; all are, if
+ * no secret is set.
  * @throws BulwarkError 401 UNAUTHORIZED
  */
 export function forScheduler(limit: Limit, secret: string | null, handler: Handler): Handler {

@@ -5,7 +5,7 @@ import type { Env } from "./env.ts";
 import { correlationIdOf } from "./http.ts";
 import { measuredFetch } from "../metrics/mod.ts";
 
-/** A client with the secret key, for what a function does by itself and for nobody in particular. */
+/** A client with the secret key, for work that a function does on its own behalf. */
 export function serviceClient(
   { url, secretKey }: { url: string; secretKey: string },
   correlationId: string,
@@ -16,9 +16,9 @@ export function serviceClient(
 }
 
 /**
- * A client that acts as whoever sent the request: a person by their token, or the service role by
- * the secret key, which is no token.
- * @throws BulwarkError 401 UNAUTHORIZED where the request carries neither
+ * A client that acts as the caller of the request: a user by their token, or the service role by the
+ * secret key.
+ * @throws BulwarkError 401 UNAUTHORIZED if the request has neither
  */
 export function callerOrService(request: Request, env: Env & { secretKey: string }): CallerClient {
   return carriesSecret(request, [env.secretKey])

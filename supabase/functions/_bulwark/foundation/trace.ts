@@ -9,19 +9,19 @@ export interface TraceContext {
   flags: string;
 }
 
-/** The trace that a `traceparent` header names, or null where it is none that the standard allows. */
+/** The trace of a `traceparent` header; null if the header is invalid. */
 export function parseTraceparent(header: string | null): TraceContext | null {
   const match = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(
     header?.trim() ?? "",
   );
   const [, version = "", traceId = "", parentId = "", flags = "", more] = match ?? [];
   if (!match || version === "ff" || /^0+$/.test(traceId) || /^0+$/.test(parentId)) return null;
-  // Version 00 ends here; a later one may go on.
+  // Only versions after 00 may have further fields.
   if (version === "00" && more !== undefined) return null;
   return { traceId, parentId, flags };
 }
 
-/** The trace of a correlation id that is a UUID: the same 128 bits in the other form. */
+/** The trace id of a correlation id that is a UUID: the same 128 bits. Null otherwise. */
 export function traceIdOf(correlationId: string): string | null {
   const digits = correlationId.toLowerCase().replaceAll("-", "");
   return /^[0-9a-f]{32}$/.test(digits) && !/^0+$/.test(digits) ? digits : null;

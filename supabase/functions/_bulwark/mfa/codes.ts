@@ -1,12 +1,12 @@
 import { BulwarkError } from "../foundation/errors.ts";
 
-/** A typed code: of an authenticator app, or a backup code. */
+/** A code of an authenticator app, or a backup code. */
 export type TypedCode = { totp: string } | { backup: string };
 
 /**
- * Either kind of code as people type or paste it. They cannot be taken for one another: the one has
- * six digits, the other 24 letters and digits.
- * @throws BulwarkError 400 MFA_INVALID_CODE for what is neither, which costs no attempt
+ * Reads either kind of code as people type or paste it. One has six digits, the other 24 letters and
+ * digits.
+ * @throws BulwarkError 400 MFA_INVALID_CODE if it is neither, which costs no attempt
  */
 export function readEitherCode(input: string): TypedCode {
   const typed = plain(input);
@@ -21,8 +21,8 @@ export function readEitherCode(input: string): TypedCode {
 }
 
 /**
- * A code as people type or paste it, as six digits: spaces, hyphens and what cannot be seen go, digits
- * of every script become plain ones.
+ * Reads a code as people type or paste it, as six digits: removes spaces, hyphens and invisible
+ * characters, and converts digits of any script.
  * @throws BulwarkError 400 MFA_INVALID_CODE for anything else, which costs no attempt
  */
 export function readCode(input: string): string {
@@ -34,9 +34,9 @@ export function readCode(input: string): string {
 }
 
 /**
- * A backup code as its alphabet writes it: case, spaces and hyphens do not matter, and letters that
- * the alphabet leaves out are the digits they look like.
- * @throws BulwarkError 400 MFA_INVALID_BACKUP_CODE for what cannot be one, which costs no attempt
+ * Reads a backup code: ignores case, spaces and hyphens, and replaces letters outside its alphabet by
+ * the digits that they look like.
+ * @throws BulwarkError 400 MFA_INVALID_BACKUP_CODE if it is none, which costs no attempt
  */
 export function readBackupCode(input: string): string {
   const code = asAlphabet(plain(input));
@@ -58,8 +58,8 @@ function asAlphabet(code: string): string {
 }
 
 /**
- * Without gaps (dashes of every kind, since word processors and input methods replace the plain one)
- * and without what cannot be seen, such as marks of writing direction; in plain digits.
+ * Removes spaces, dashes of every kind (word processors and input methods replace the plain one) and
+ * invisible characters, and converts digits to 0-9.
  */
 function plain(input: string): string {
   return input.normalize("NFKC")

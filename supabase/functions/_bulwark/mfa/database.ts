@@ -1,17 +1,17 @@
 import type { CallerClient } from "../foundation/caller.ts";
 import { unwrap } from "../foundation/errors.ts";
 
-/** What a code or a beginning is for. */
+/** The purpose of an attempt. */
 export type Purpose = "verify" | "backup_code" | "activate" | "disable";
 
-/** What completing an attempt answers. */
+/** The result of completing an attempt. */
 export interface Outcome {
   accepted: boolean;
   backup_codes_left?: number;
   backup_codes_stored?: boolean;
 }
 
-/** An encrypted secret that an attempt may be judged by. */
+/** An encrypted secret that an attempt's code may match. */
 export interface OpenedFactor {
   factorId: string;
   userId: string;
@@ -20,18 +20,18 @@ export interface OpenedFactor {
   step: number;
 }
 
-/** The two ways into the database: as the bearer of the token, and as the service. */
+/** Clients of the database: with the caller's token, and as the service role. */
 export interface Clients {
   caller: CallerClient;
   service: CallerClient;
 }
 
-/** Begins an attempt as the caller, which charges it; the database knows whose it is. */
+/** Begins an attempt as the caller and charges it. */
 export async function beginAttempt({ caller }: Clients, purpose: Purpose): Promise<string> {
   return unwrap(await caller.rpc("begin_mfa_attempt", { purpose }));
 }
 
-/** The factors that an attempt may be judged by: none where it was not admitted. */
+/** The factors that an attempt's code may match; none if it was not admitted. */
 export async function openAttempt(
   { service }: Clients,
   attempt_id: string,

@@ -6,18 +6,18 @@ import { qrSvg } from "./qr.ts";
 import { makeSecret, otpauthUri } from "./totp.ts";
 import { attempt, type Context, judge, parameters } from "./verification.ts";
 
-/** A factor that waits for its first code. Shown once. */
+/** A factor that waits for its first code. Returned only once. */
 export interface Enrolment {
   factor_id: string;
   /** Base32, for typing. */
   secret: string;
-  /** What the QR code says. */
+  /** The content of the QR code. */
   uri: string;
   qr_svg: string;
 }
 
 /**
- * Begins a factor of the caller's.
+ * Begins the enrolment of a factor of the caller.
  * @throws BulwarkError MFA_RECENT_SIGN_IN_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_TOO_MANY_FACTORS,
  * MFA_SESSION_REQUIRED; 409 MFA_EXPIRED
  */
@@ -44,8 +44,8 @@ export async function enroll(context: Context, name: string): Promise<Enrolment>
 }
 
 /**
- * Makes a factor count by its first code, in the session that began it, and returns ten backup codes
- * if it is the account's first factor.
+ * Activates a factor by its first code, in the session that began it. Returns ten backup codes if it is
+ * the account's first factor.
  * @throws BulwarkError 403 MFA_CODE_REFUSED, 400 MFA_INVALID_CODE
  */
 export async function activate(
@@ -67,7 +67,7 @@ export async function activate(
 }
 
 /**
- * Ten new backup codes for a session that was verified just now; the old ones are worth nothing.
+ * Creates ten new backup codes and invalidates the old ones. Needs a fresh verification.
  * @throws BulwarkError MFA_VERIFICATION_REQUIRED, MFA_SESSION_REQUIRED, MFA_NOT_ENROLLED; 409
  * MFA_EXPIRED
  */

@@ -1,6 +1,6 @@
 import { type DataKeys, decryptField, encryptField, type FieldAddress } from "../encryption/mod.ts";
 
-/** A factor's secret, and whose it is. */
+/** A factor and its user. */
 export interface Factor {
   factorId: string;
   userId: string;
@@ -14,7 +14,7 @@ const address = (factorId: string): FieldAddress => ({
   organizationId: null,
 });
 
-/** Encrypts a secret for its row; the user is encrypted with it, so that neither can be changed. */
+/** Encrypts a secret and its user, bound to the row, so that neither can be changed. */
 export async function sealSecret(
   keys: DataKeys,
   { factorId, userId }: Factor,
@@ -24,8 +24,8 @@ export async function sealSecret(
 }
 
 /**
- * The secret of a factor.
- * @throws Error where the ciphertext is another row's or belongs to another user
+ * Decrypts the secret of a factor.
+ * @throws Error if the ciphertext belongs to another row or another user
  */
 export async function openSecret(
   keys: DataKeys,

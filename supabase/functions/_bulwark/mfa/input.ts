@@ -4,7 +4,7 @@ import { id } from "../foundation/input.ts";
 const name = z.string().trim().min(1).max(64).regex(/^\P{Cc}+$/u);
 const code = z.string().max(128);
 
-/** The bodies of the function `bulwark-mfa`, by what they are for. */
+/** The request bodies of the function `bulwark-mfa`, by purpose. */
 export const bodies = {
   enroll: z.strictObject({ name: name.default("Authenticator") }),
   code: z.strictObject({ code }),

@@ -1,12 +1,12 @@
 import encodeQR from "qr";
 
-/** How wide one module is drawn, in CSS pixels: a phone reads it from arm's length. */
+/** The width of a module in CSS pixels, so that a phone reads it from arm's length. */
 const moduleSize = 5;
 
 /**
- * A QR code (ISO/IEC 18004) of a text as an SVG document that needs no script and no style. It has a
- * size of its own, so that no layout lets it collapse; a background of its own, so that it can be read
- * on a dark page; and a title for who cannot see it.
+ * A QR code (ISO/IEC 18004) as an SVG document without scripts and styles. It has a size, so that no
+ * layout collapses it; a background, so that it can be read on a dark page; and a title for screen
+ * readers.
  */
 export function qrSvg(text: string): string {
   const modules = encodeQR(text, "raw", { ecc: "medium", border: 4 });

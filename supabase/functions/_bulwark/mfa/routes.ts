@@ -5,10 +5,10 @@ import { activate, enroll, regenerateBackupCodes } from "./enrolment.ts";
 import { bodies } from "./input.ts";
 import { type Context, useBackupCode, verify } from "./verification.ts";
 
-/** Answers one path of the function `bulwark-mfa` as JSON. */
+/** Answers a route of the function `bulwark-mfa` with a value that becomes JSON. */
 export type Route = (context: Context, request: Request) => Promise<unknown>;
 
-/** What the function `bulwark-mfa` answers, by method and path. */
+/** The routes of the function `bulwark-mfa`, by method and path. */
 export const routes: Record<string, Route> = {
   async "GET /bulwark-mfa"({ caller }) {
     const [status] = unwrap(await caller.rpc("mfa_status"));
@@ -27,7 +27,7 @@ export const routes: Record<string, Route> = {
     const { backup_codes_left } = await verify(context, code);
     return { verified: true, ...backup_codes_left === undefined ? {} : { backup_codes_left } };
   },
-  // For a form of its own; where people type whichever they have, `verify` takes both.
+  // For a separate form; `verify` accepts both kinds of code.
   async "POST /bulwark-mfa/verify-backup-code"(context, request) {
     const { code } = parse(bodies.code, await readJson(request));
     const { backup_codes_left } = await useBackupCode(context, code, "backup_code");

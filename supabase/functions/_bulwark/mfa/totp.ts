@@ -1,6 +1,6 @@
 import { HOTP, Secret, TOTP } from "otpauth";
 
-/** RFC 6238 as every authenticator app speaks it; the apps ignore other choices. */
+/** The parameters of RFC 6238 that all authenticator apps support; many ignore others. */
 const parameters = { algorithm: "SHA1", digits: 6 } as const;
 const period = 30;
 
@@ -10,8 +10,8 @@ export function makeSecret(): string {
 }
 
 /**
- * The address that an authenticator app reads from the QR code. A colon separates the two names in
- * it, so theirs become spaces.
+ * The URI that an authenticator app reads from the QR code. A colon separates the two names, so colons
+ * inside them become spaces.
  */
 export function otpauthUri(issuer: string, account: string, secret: string): string {
   const [first, second] = [issuer, account].map((name) => name.replaceAll(":", " ").trim());
@@ -19,8 +19,8 @@ export function otpauthUri(issuer: string, account: string, secret: string): str
 }
 
 /**
- * The time step, of the given one and its two neighbours, that a code belongs to; null: of none.
- * A code that is wrong takes the same time however much of it is right.
+ * The time step that a code belongs to: the given one or one of its two neighbours; null if none.
+ * Compares in constant time.
  * @param code six digits
  * @param step whole 30 seconds since 1970 (RFC 6238, section 4.2)
  */

@@ -13,7 +13,7 @@ import {
 import { openSecret, sealSecret } from "./factor.ts";
 import { makeSecret, matchingStep } from "./totp.ts";
 
-/** What verifying needs. */
+/** The clients and keys for verifying codes. */
 export interface Context extends Clients {
   keys: DataKeys;
   /** Keys the hashes of backup codes; at least 32 characters. */
@@ -26,13 +26,13 @@ export interface Match {
   step: number;
 }
 
-/** Refusals leave at the next of these, in milliseconds since the request came. */
-const beat = 100;
+/** Refusals are sent at the next multiple of this, in milliseconds after the request. */
+const refusalInterval = 100;
 
 /**
  * Verifies the caller's session by a code of any of the account's factors, or by a backup code.
- * @throws BulwarkError 403 MFA_CODE_REFUSED: the same, and as late, for a wrong code, a used one, an
- * account without a factor and one that is locked; 400 MFA_INVALID_CODE
+ * @throws BulwarkError 403 MFA_CODE_REFUSED, the same and after the same time, for a wrong or used code,
+ * an account without a factor and a locked one; 400 MFA_INVALID_CODE
  */
 export async function verify(context: Context, input: string): Promise<Outcome> {
   const typed = readEitherCode(input);
@@ -47,9 +47,9 @@ export async function verify(context: Context, input: string): Promise<Outcome> 
 }
 
 /**
- * Spends a backup code to verify the caller's session (`backup_code`), or to take all factors from
- * the account (`disable`).
- * @throws BulwarkError 403 MFA_CODE_REFUSED as of {@link verifyCode}; 400 MFA_INVALID_BACKUP_CODE
+ * Spends a backup code to verify the caller's session (`backup_code`), or to remove all factors of the
+ * account (`disable`).
+ * @throws BulwarkError 403 MFA_CODE_REFUSED as in {@link verify}; 400 MFA_INVALID_BACKUP_CODE
  */
 export async function useBackupCode(
   context: Context,
@@ -65,8 +65,8 @@ export async function useBackupCode(
 }
 
 /**
- * Begins an attempt, completes it, and lets refusals wait for the beat, so that their time tells
- * nothing about their reason.
+ * Begins and completes an attempt. Delays refusals to a multiple of an interval, so that their time
+ * does not reveal the reason.
  * @throws BulwarkError 403 MFA_CODE_REFUSED
  */
 export async function attempt(
@@ -78,8 +78,8 @@ export async function attempt(
   const attemptId = await beginAttempt(clients, purpose);
   const outcome = unwrap(await complete(attemptId)) as Outcome;
   if (outcome.accepted) return outcome;
-  const late = (performance.now() - start) % beat;
-  await new Promise((resolve) => setTimeout(resolve, beat - late));
+  const elapsed = (performance.now() - start) % refusalInterval;
+  await new Promise((resolve) => setTimeout(resolve, refusalInterval - elapsed));
   throw new BulwarkError(
     403,
     "MFA_CODE_REFUSED",
@@ -88,8 +88,8 @@ export async function attempt(
 }
 
 /**
- * Which factor a code belongs to, and to which step. Where there is none to judge by, a decoy takes
- * as long.
+ * Finds the factor and the time step of a code. If the account has no factor, a decoy takes the same
+ * time.
  */
 export async function judge(
   context: Context,
@@ -106,7 +106,7 @@ export async function judge(
   return found;
 }
 
-/** The parameters of a completion; nulls, which the generated types do not know, are no match. */
+/** The parameters of a completion; null, which the generated types do not allow, means no match. */
 export function parameters(match: Match | null): { factor_id: string; step: number } {
   return {
     factor_id: match?.factorId ?? null as unknown as string,
@@ -114,7 +114,7 @@ export function parameters(match: Match | null): { factor_id: string; step: numb
   };
 }
 
-/** One for each source of keys, made when it is first needed. */
+/** One decoy for each source of keys, created on first use. */
 const decoys = new WeakMap<DataKeys, Promise<OpenedFactor>>();
 
 function decoy(keys: DataKeys): Promise<OpenedFactor> {
