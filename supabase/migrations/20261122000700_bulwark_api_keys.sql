@@ -2081,7 +2081,9 @@ as $$
     ) o
     -- An MFA requirement added later applies to keys too and closes the table, so it is no problem.
     where o.code <> 'API_KEY_TABLE_NEEDS_MFA'
-      or not exists (select from bulwark_private.mfa_required_tables g where g.relation = a.relation)
+      or not exists (
+        select from bulwark_private.mfa_required_tables m where m.relation = a.relation
+      )
     union all
     select 'its policies or privileges have changed: admit API keys again'
     where bulwark_private.api_key_derivation(a.relation, a.options) is distinct from a.derived

@@ -106,14 +106,16 @@ select is(
 );
 create policy "Anybody at all reads" on tests.payouts for select to anon using (true);
 select is(
-  pg_temp.found(), '{"tests.payouts anon select: a policy admits the role, no MFA policy stops it"}',
+  pg_temp.found(),
+  '{"tests.payouts anon select: a policy admits the role, no MFA policy stops it"}',
   'MFA-53: with a policy it does'
 );
 rollback to savepoint covered;
 grant insert (id) on tests.payouts to anon;
 create policy "Anybody inserts" on tests.payouts for insert to public with check (true);
 select is(
-  pg_temp.found(), '{"tests.payouts anon insert: a policy admits the role, no MFA policy stops it"}',
+  pg_temp.found(),
+  '{"tests.payouts anon insert: a policy admits the role, no MFA policy stops it"}',
   'MFA-53: also by a privilege on a column, and a policy for everybody'
 );
 rollback to savepoint covered;
@@ -197,7 +199,8 @@ rollback to savepoint covered;
 
 -- replaced and released
 select lives_ok(
-  $$ select bulwark.require_mfa('tests.payouts', '1 hour') $$, 'MFA-55: requiring it again replaces max_age'
+  $$ select bulwark.require_mfa('tests.payouts', '1 hour') $$,
+  'MFA-55: requiring it again replaces max_age'
 );
 select tests.act_in('admin@acme.test', (select stale from session));
 select isnt_empty($$ select from tests.payouts $$, 'MFA-55: how fresh it has to be');

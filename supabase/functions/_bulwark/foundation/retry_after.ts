@@ -5,8 +5,8 @@ const rfc850 = new RegExp(String.raw`^\w{6,9}, (\d\d)-${month}-(\d\d) ${time} GM
 const asctime = new RegExp(String.raw`^\w{3} ${month} ([ \d]\d) ${time} (\d{4})$`);
 
 /**
- * The seconds of a `Retry-After` header (RFC 9110, section 10.2.3), a number or a date in any of its
- * three forms: at most `maximum`, and 0 if it is missing or invalid.
+ * The seconds that `Retry-After` asks for (RFC 9110, section 10.2.3), as a number or a date in one
+ * of its three forms; at most `maximum`, and 0 if absent or malformed.
  */
 export function retryAfterSeconds(
   text: string | null | undefined,
