@@ -18,7 +18,7 @@ export function retryAfterSeconds(
   return seconds > 0 ? Math.min(Math.ceil(seconds), maximum) : 0;
 }
 
-/** An HTTP date in milliseconds (RFC 9110, section 5.6.7), or NaN. */
+/** Parses an HTTP date (RFC 9110, section 5.6.7) to milliseconds, or NaN. */
 function dateOf(text: string, now: number): number {
   const [, day, monthName, year, clock] = imfFixdate.exec(text) ?? rfc850.exec(text) ?? [];
   if (day !== undefined) {
@@ -28,7 +28,7 @@ function dateOf(text: string, now: number): number {
   return Date.parse(`${ascDay} ${ascMonth} ${ascYear} ${ascClock} GMT`);
 }
 
-/** A year of two digits is in the past if it would be more than 50 years ahead. */
+/** Expands a two-digit year: one more than 50 years ahead is in the past. */
 function fullYear(year: string | undefined, now: number): number {
   if (year?.length !== 2) return Number(year);
   const thisYear = new Date(now).getUTCFullYear();
