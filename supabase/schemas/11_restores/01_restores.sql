@@ -297,8 +297,8 @@ end;
 $$;
 comment on function bulwark_private.mend_restore() is
   'After a restore: revokes open privileges, recreates missing objects, and records it. Open
-   privileges and problems that remain raise an alarm. The sealer calls it once in each new timeline;
-   repeating it is safe.';
+   privileges and problems that remain raise an alarm. The sealer calls it once in each new
+   timeline; repeating it is safe.';
 
 create function bulwark.empty_for_restore()
   returns void
