@@ -124,7 +124,7 @@ export default bench({
       row("getOrSet, cold isolate, from Redis, 50 at a time", false, 50),
       tagged(),
       {
-        name: "what somebody holds, unchanged",
+        name: "cached permissions, unchanged",
         unit: "ms",
         better: "lower",
         ours: () =>

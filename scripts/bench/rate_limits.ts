@@ -149,9 +149,9 @@ export default bench({
         ours: async () => (await load(call)).perSecond,
         peers: [],
       });
-    alone("Postgres, 100,000 keys, each asked for alone", () => oursAlone(any()));
+    alone("Postgres, 100,000 keys, not batched", () => oursAlone(any()));
     alone(
-      "Postgres, 100,000 users with their addresses, each asked for alone",
+      "Postgres, 100,000 users with their addresses, not batched",
       () => oursFrom(any()),
     );
     alone("Redis, 100,000 users with their addresses", () => oursOnRedisFrom(any()));

@@ -1208,8 +1208,8 @@ comment on function bulwark_private.decide_rate_limit(
   text, text[], text[], text, integer, uuid, uuid, uuid, integer
 ) is
   'Decides a call, or a batch of equal calls: listed networks, blocks, then the buckets of all
-   identifiers. Refusals are counted and returned, not raised.
-   Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST.';
+   identifiers. Refusals are counted and returned. Errors: RATE_LIMIT_UNKNOWN_RULE,
+   RATE_LIMIT_INVALID_COST.';
 
 create function bulwark_private.rate_limit_identifiers(
   subject bulwark.rate_limit_subject,
@@ -1356,11 +1356,10 @@ comment on function bulwark.check_rate_limit(
   text, uuid, uuid, text, text, uuid, integer, integer
 ) is
   'Decides a call and charges it (service role only). Pass only verified values: user, API key,
-   organization (whose override applies), the address as a trusted proxy wrote it, the account that
-   a sign-in is for. Of a batch of equal calls as many are admitted as the bucket has tokens for. A
-   refusal is returned, not raised. If another transaction holds the bucket for more than a second,
-   the call fails with 55P03. Errors: RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST,
-   RATE_LIMIT_INVALID_CALLS.';
+   organization (whose override applies), the address as a trusted proxy wrote it, the account of a
+   sign-in. Of a batch of equal calls as many are admitted as there are tokens. Refusals are
+   returned. A bucket that is locked for more than a second fails the call with 55P03. Errors:
+   RATE_LIMIT_UNKNOWN_RULE, RATE_LIMIT_INVALID_COST, RATE_LIMIT_INVALID_CALLS.';
 
 -- Functions for bucket stores outside the database. Rules, blocks, lists and violations stay here.
 -- Protects against a store that does not know blocks: it asks for them and reports its refusals.

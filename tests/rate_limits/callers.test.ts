@@ -1,5 +1,6 @@
 /** Every caller is charged, before a body is read: over HTTP. */
 import assert from "node:assert/strict";
+import { networkOf } from "../../supabase/functions/_bulwark/rate_limits/address.ts";
 import { issueKey, tokenOf } from "../api_keys/support.ts";
 import { connect, createOrganization, publishableKey, signUp, url } from "../support.ts";
 
@@ -151,4 +152,49 @@ Deno.test("RATE-E19: a caller with nothing left is refused before a body is read
   } finally {
     await usual();
   }
+});
+
+Deno.test("RATE-S11: an address is the same network in the database and in functions", async () => {
+  const addresses = [
+    "203.0.113.1",
+    "203.0.113.1:443",
+    "0.0.0.0",
+    "255.255.255.255",
+    "256.0.0.1",
+    "1.2.3",
+    "1.2.3.4.5",
+    "01.2.3.4",
+    " 203.0.113.1 ",
+    "2001:db8::1",
+    "2001:DB8:0:1::1",
+    "2001:db8:1:2:3:4:5:6",
+    "[2001:db8::1]:443",
+    "[2001:db8::1]",
+    "::",
+    "::1",
+    "::ffff:203.0.113.1",
+    "::ffff:cb00:7101",
+    "64:ff9b::203.0.113.1",
+    "fe80::1%eth0",
+    "1:2:3:4:5:6:7:8:9",
+    "1::2::3",
+    ":::",
+    "12345::",
+    "g::1",
+    "",
+    "junk",
+    "203.0.113.1, 203.0.113.2",
+    "x".repeat(10_240),
+    "2001:db8::1/64",
+  ];
+  const sql = connect(1);
+  const rows = await sql`
+    select bulwark_private.client_network(a) as network
+    from unnest(${addresses}::text[]) with ordinality as t (a, n) order by n
+  `;
+  await sql.end();
+  assert.deepEqual(
+    addresses.map((address) => [address.slice(0, 40), networkOf(address)]),
+    addresses.map((address, index) => [address.slice(0, 40), rows[index]?.network ?? null]),
+  );
 });

@@ -76,3 +76,21 @@ export function decisionOf(
     whenStoreFails: terms.whenStoreFails,
   };
 }
+
+/** The refusal of a caller who is blocked for some more seconds. */
+export function blockedDecision(charge: Charge, terms: Terms, seconds: number): Decision {
+  const wait = Math.ceil(seconds);
+  return {
+    ...decisionOf(charge, terms, 0, []),
+    allowed: false,
+    reason: "block",
+    remaining: 0,
+    resetSeconds: wait,
+    retryAfterSeconds: wait,
+  };
+}
+
+/** Overrides of an organization or a key have their own scope. */
+export function scopeOf({ rule, organizationId, apiKeyId }: Charge): string {
+  return organizationId || apiKeyId ? `${rule}/${organizationId ?? ""}/${apiKeyId ?? ""}` : rule;
+}

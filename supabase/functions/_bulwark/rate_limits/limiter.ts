@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import { Late, Unavailable } from "../foundation/redis/breaker.ts";
 import { withTimeout } from "../foundation/timeout.ts";
-import type { Terms } from "./arithmetic.ts";
+import { scopeOf, type Terms } from "./arithmetic.ts";
 import type { Charge, Decision, RateLimitStore } from "./decision.ts";
 import { LocalBuckets } from "./local_buckets.ts";
 
@@ -74,11 +74,6 @@ export function boundedStore(store: RateLimitStore, options: LimiterOptions = {}
       }
     },
   };
-}
-
-/** Overrides of an organization or a key have their own scope. */
-function scopeOf({ rule, organizationId, apiKeyId }: Charge): string {
-  return organizationId || apiKeyId ? `${rule}/${organizationId ?? ""}/${apiKeyId ?? ""}` : rule;
 }
 
 function fallback(local: LocalBuckets, charge: Charge, terms: Terms | undefined): Decision {

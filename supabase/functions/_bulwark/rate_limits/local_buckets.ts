@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { costOf, decisionOf, identifiersOf, type Terms } from "./arithmetic.ts";
+import { blockedDecision, costOf, decisionOf, identifiersOf, type Terms } from "./arithmetic.ts";
 import { networkOf } from "./address.ts";
 import type { Charge, Decision } from "./decision.ts";
 
@@ -30,7 +30,9 @@ export class LocalBuckets {
     const { cost, whole } = costOf(terms, charge.cost);
     const found = keysOf(terms, charge).map((key) => ({ key, bucket: this.#of(key) }));
     const blockedUntil = Math.max(...found.map(({ bucket }) => bucket.blockedUntil));
-    if (blockedUntil > present) return blocked(charge, terms, (blockedUntil - present) / 1e6);
+    if (blockedUntil > present) {
+      return blockedDecision(charge, terms, (blockedUntil - present) / 1e6);
+    }
     const buckets = found.map(({ bucket }) => {
       const fullAt = Math.min(Math.max(bucket.fullAt, present), present + whole);
       return { fullAt, admitted: fullAt + cost <= present + whole };
@@ -76,16 +78,4 @@ export class LocalBuckets {
 function keysOf(terms: Terms, charge: Charge): string[] {
   return identifiersOf(terms, charge, networkOf(charge.address))
     .map(({ kind, name }) => `${terms.scope} ${kind} ${name}`);
-}
-
-function blocked(charge: Charge, terms: Terms, seconds: number): Decision {
-  const wait = Math.ceil(seconds);
-  return {
-    ...decisionOf(charge, terms, 0, []),
-    allowed: false,
-    reason: "block",
-    remaining: 0,
-    resetSeconds: wait,
-    retryAfterSeconds: wait,
-  };
 }

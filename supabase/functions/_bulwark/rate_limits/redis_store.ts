@@ -4,8 +4,16 @@ import type { CallerClient } from "../foundation/caller.ts";
 import { Late } from "../foundation/redis/breaker.ts";
 import { runScript, script } from "../foundation/redis/script.ts";
 import { networkOf } from "./address.ts";
-import { costOf, decisionOf, type Identifier, identifiersOf, type Terms } from "./arithmetic.ts";
-import type { Charge, Decision, RateLimitStore } from "./decision.ts";
+import {
+  blockedDecision,
+  costOf,
+  decisionOf,
+  type Identifier,
+  identifiersOf,
+  scopeOf,
+  type Terms,
+} from "./arithmetic.ts";
+import type { Charge, RateLimitStore } from "./decision.ts";
 import { onlyRow } from "./postgres_store.ts";
 import { batch } from "./batch.ts";
 
@@ -148,17 +156,14 @@ export function redisStore(
       ? `bulwark:bucket:${scope}:user:${name}`
       : `bulwark:bucket:${scope}:${kind}:${hashOf(name)}`;
 
-  const termsName = ({ rule, organizationId, apiKeyId }: Charge) =>
-    organizationId || apiKeyId ? `${rule}/${organizationId ?? ""}/${apiKeyId ?? ""}` : rule;
-
   function knownTerms(charge: Charge): Terms | undefined {
-    const cached = known.get(termsName(charge));
+    const cached = known.get(scopeOf(charge));
     return cached && cached.until > Date.now() ? cached.terms : undefined;
   }
 
   async function learnTerms(charge: Charge): Promise<Terms> {
     const { rule, organizationId, apiKeyId } = charge;
-    const name = termsName(charge);
+    const name = scopeOf(charge);
     try {
       const row = onlyRow(
         await client.rpc("rate_limit_rule", {
@@ -288,7 +293,7 @@ export function redisStore(
           if (!(thrown instanceof Late)) throw thrown;
           const answer = thrown.answer as Promise<Answer | undefined>;
           const decided = answer.then((late) =>
-            typeof late === "number" ? blocked(charge, terms, late) : outcome(late).decision
+            typeof late === "number" ? blockedDecision(charge, terms, late) : outcome(late).decision
           );
           throw new Late(thrown.message, decided);
         }
@@ -303,7 +308,7 @@ export function redisStore(
         if (identifiers.length === 0) return decisionOf(charge, terms, 0, []);
         answer = await attempt("listed");
       }
-      if (typeof answer === "number") return blocked(charge, terms, answer);
+      if (typeof answer === "number") return blockedDecision(charge, terms, answer);
       const { decision, buckets } = outcome(answer);
       if (decision.allowed) return decision;
       const denied = buckets.filter(({ admitted }) => !admitted);
@@ -313,7 +318,7 @@ export function redisStore(
         const until = String(Date.now() + seconds * 1000);
         await note(status, until, "EX", Math.min(blockSeconds, seconds));
       }
-      return blocked(charge, terms, seconds);
+      return blockedDecision(charge, terms, seconds);
     },
   };
 }
@@ -322,15 +327,4 @@ export function redisStore(
 function alike(one: Attempt, other: Attempt): boolean {
   return one.cost === other.cost && one.whole === other.whole && one.asked === other.asked &&
     one.keys.length === other.keys.length;
-}
-
-function blocked(charge: Charge, terms: Terms, seconds: number): Decision {
-  return {
-    ...decisionOf(charge, terms, 0, []),
-    allowed: false,
-    reason: "block",
-    remaining: 0,
-    resetSeconds: seconds,
-    retryAfterSeconds: seconds,
-  };
 }
