@@ -157,7 +157,7 @@ Deno.test("CACHE-E04: a revocation that is not committed yet changes nothing, an
   }
 });
 
-Deno.test("CACHE-E05: the database says what changed, and only to whom it concerns", async () => {
+Deno.test("CACHE-E05: only those whose permissions changed get a new list", async () => {
   const { admin, member, organization, revoke } = await place();
   const read = async (person: Person, known_version?: string) =>
     ok(

@@ -52,7 +52,7 @@ async function superAdmin() {
   return person;
 }
 
-Deno.test("MET-E01: thirty flushes at once lose nothing and close no circle of waiting", async () => {
+Deno.test("MET-E01: thirty concurrent flushes lose nothing and do not deadlock", async () => {
   const sql = connect(30);
   try {
     const series = Array.from(
@@ -95,7 +95,7 @@ Deno.test("MET-E01: thirty flushes at once lose nothing and close no circle of w
   }
 });
 
-Deno.test("MET-E02: thirty flushes with ever new labels at once keep to the cap and lose nothing", async () => {
+Deno.test("MET-E02: thirty concurrent flushes with new labels keep to the maximum and lose nothing", async () => {
   const sql = connect(30);
   try {
     await sql`insert into bulwark_private.metrics (name, kind, max_series) values ('e02', 'histogram', 50)`;
@@ -117,7 +117,7 @@ Deno.test("MET-E02: thirty flushes with ever new labels at once keep to the cap 
   }
 });
 
-Deno.test("MET-E03: eight evaluators at once raise one event, and eight that see it end resolve it", async () => {
+Deno.test("MET-E03: eight concurrent evaluators raise one event and resolve it once", async () => {
   const sql = connect(8);
   try {
     await sql`select bulwark.set_alert_rule('e03', 'e03', 'p95', 100, lasting => '0',

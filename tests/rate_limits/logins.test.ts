@@ -27,7 +27,7 @@ async function attempt(email: string, password: string, forwarded = "192.0.2.1")
   return { status: answer.status, headers: answer.headers, body: await answer.json() };
 }
 
-Deno.test("RATE-E05: guessing at sign-in is refused, seen by the organization, and tells nothing", async () => {
+Deno.test("RATE-E05: guesses at sign-in are refused, raise an event, and reveal nothing", async () => {
   await forget();
   const admin = await signUp("owner");
   const organization = await createOrganization(admin);
@@ -132,7 +132,7 @@ Deno.test("RATE-E06: Supabase Auth reaches its hooks as itself, and nothing behi
   }
 });
 
-Deno.test("SEC-E03: two sign-ins further apart than anybody travels are seen, by the proxy's headers", async () => {
+Deno.test("SEC-E03: impossible travel between two sign-ins is an event, by the proxy's headers", async () => {
   const admin = await signUp("owner");
   const organization = await createOrganization(admin);
   const places: [string, string] = ["x-latitude", "x-longitude"];

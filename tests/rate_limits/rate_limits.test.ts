@@ -33,7 +33,7 @@ async function refill(rule: string, capacity: number, window_seconds: number): P
   assert.equal(error, null);
 }
 
-Deno.test("RATE-E01: 32 at once get no more from one bucket than capacity and refill", async () => {
+Deno.test("RATE-E01: 32 concurrent calls get no more from one bucket than capacity and refill", async () => {
   const clients = 32;
   const sql = connect(clients);
   try {
@@ -138,7 +138,7 @@ Deno.test("SEC-E02: what was resolved stays resolved until something new happens
   }
 });
 
-Deno.test("RATE-E03: a function says what is left, and refuses what is too much", async () => {
+Deno.test("RATE-E03: a function returns the remaining tokens, and refuses beyond the limit", async () => {
   await forget();
   // Refills so slowly that a busy machine sees a refusal too.
   await refill("api_default", 60, 3600);
@@ -172,7 +172,7 @@ Deno.test("RATE-E03: a function says what is left, and refuses what is too much"
   await refill("api_default", 60, 60);
 });
 
-Deno.test("RATE-E04: neither a made-up address nor a made-up user is a fresh bucket", async () => {
+Deno.test("RATE-E04: neither a forged address nor a forged user gets a fresh bucket", async () => {
   await forget();
   const admin = await signUp("forger");
   const [head, payload = "", signature] = admin.token.split(".");
@@ -229,7 +229,7 @@ Deno.test("RATE-E07: repeated refusals for missing permissions raise a security 
   );
 });
 
-Deno.test("RATE-E09: every function is limited, and says so", async () => {
+Deno.test("RATE-E09: every function is limited and sends the headers", async () => {
   await forget();
   const { token } = await signUp("visitor");
   const requests: Record<string, [method: string, path: string]> = {
@@ -267,7 +267,7 @@ Deno.test("RATE-E09: every function is limited, and says so", async () => {
   await forget();
 });
 
-Deno.test("RATE-E10: identifiers that never come again do not make the table grow", async () => {
+Deno.test("RATE-E10: identifiers that never return do not make the table grow", async () => {
   const sql = connect(1);
   const identifiers = 100_000;
   const fill = async () => {

@@ -111,7 +111,7 @@ for (const [name, open, ignore] of subjects) {
     return admitted;
   };
 
-  test("RATE-S01: a bucket admits its capacity, says what is left and when to come again", async (s) => {
+  test("RATE-S01: a bucket admits its capacity, and returns the remaining tokens and the time to retry", async (s) => {
     const charge = { rule: "store_seven", userId: user() };
     const first = await s.store.decide(charge);
     assert.deepEqual(first, {
@@ -142,7 +142,7 @@ for (const [name, open, ignore] of subjects) {
     assert.equal(await drain(s, charge, 20), 7);
   });
 
-  test("RATE-S03: a clock that jumps back gives nothing away, and shuts nobody out for long", async (s) => {
+  test("RATE-S03: a clock that jumps back gains nothing, and refuses nobody for long", async (s) => {
     const charge = { rule: "store_seven", userId: user() };
     await drain(s, charge, 7);
     await s.pass(-3_600_000);
@@ -151,7 +151,7 @@ for (const [name, open, ignore] of subjects) {
     assert.ok(refused.resetSeconds <= 61, String(refused.resetSeconds));
   });
 
-  test("RATE-S20: of calls at once each is decided by its own rule, and fails by itself", async (s) => {
+  test("RATE-S20: each call of a batch is decided by its own rule, and fails alone", async (s) => {
     const [ada, eve] = [user(), user()];
     assert.equal(await drain(s, { rule: "store_seven", userId: eve }, 6), 6);
     const outcomes = await Promise.allSettled([
@@ -179,7 +179,7 @@ for (const [name, open, ignore] of subjects) {
     ]);
   });
 
-  test("RATE-S21: isolates that ask about the same users at once, in any order, admit no more", async (s) => {
+  test("RATE-S21: isolates that batch the same users in any order admit no more", async (s) => {
     const users = Array.from({ length: 12 }, user);
     const isolates = await Promise.all(Array.from({ length: 4 }, () => s.isolate()));
     const start = performance.now();
@@ -195,7 +195,7 @@ for (const [name, open, ignore] of subjects) {
     assert.ok(admitted >= 12 * 7 && admitted <= 12 * (7 + refilled), String(admitted));
   });
 
-  test("RATE-S22: of calls at once as many are let through as one by one, and as much is left", async (s) => {
+  test("RATE-S22: a batch admits as many calls as single calls, and leaves as much", async (s) => {
     const [ada, eve] = [user(), user()];
     const near = { rule: "store_both", address: "198.51.100.21" };
     const far = { rule: "store_both", address: "198.51.100.22" };
@@ -241,7 +241,7 @@ for (const [name, open, ignore] of subjects) {
     }
   });
 
-  test("RATE-S04: 32 at once get no more than capacity and refill", async (s) => {
+  test("RATE-S04: 32 concurrent calls get no more than capacity and refill", async (s) => {
     const charge = { rule: "store_fast", userId: user() };
     const start = performance.now();
     const all = await Promise.all(
@@ -273,7 +273,7 @@ for (const [name, open, ignore] of subjects) {
     await assert.rejects(s.store.decide({ rule: "store_none", userId }));
   });
 
-  test("RATE-S07: IPv6 by its /64, junk in one bucket for all", async (s) => {
+  test("RATE-S07: IPv6 by its /64, malformed addresses in one bucket", async (s) => {
     const left = async (address: string | null) =>
       (await s.store.decide({ rule: "store_seven", address })).remaining;
     assert.equal(await left("2001:db8:9:9::1"), 6);

@@ -31,7 +31,7 @@ select is(pg_temp.moved(), true, 'CACHE-S02: a grant moves it');
 select grant_role(tests.user_id('viewer@globex.test'), 'analyst', tests.organization_id('globex'));
 select is(pg_temp.moved(), false, 'CACHE-S03: one in another organization does not');
 delete from role_permissions where permission = 'analytics:export';
-select is(pg_temp.moved(), true, 'CACHE-S04: what a role loses does');
+select is(pg_temp.moved(), true, 'CACHE-S04: a role that loses a permission changes it');
 update auth.users set banned_until = now() + interval '1 day' where email = 'analyst@acme.test';
 select is(
   tests.error_as('analyst@acme.test', 'authenticated', 'select my_permissions()'),
@@ -41,7 +41,7 @@ update auth.users set banned_until = null where email = 'analyst@acme.test';
 select is(pg_temp.moved(), false, 'CACHE-S06: and then the one of before');
 select isnt(
   pg_temp.version_of('analyst@acme.test'), pg_temp.version_of('viewer@acme.test'),
-  'CACHE-S07: nobody has the version of somebody else'
+  'CACHE-S07: a version of one user is never another''s'
 );
 
 -- acting as an analyst
@@ -50,7 +50,7 @@ select results_eq(
   $$ select unnest(permissions) from my_permissions(tests.organization_id('acme')) order by 1 $$,
   $$ select permission from check_permissions(array(select name from permissions order by 1),
        tests.organization_id('acme')) where allowed order by 1 $$,
-  'CACHE-S08: the list is what each check says'
+  'CACHE-S08: the list equals the single checks'
 );
 select is(
   (select permissions from my_permissions(tests.organization_id('globex'))), '{}'::text[],
@@ -59,7 +59,7 @@ select is(
 select tests.act_as_owner();
 select is(
   tests.error_as(null, 'authenticated', 'select my_permissions()'), '42501 RBAC_NOT_AUTHENTICATED',
-  'CACHE-S10: nobody holds nothing'
+  'CACHE-S10: an unknown user has no permissions'
 );
 select * from finish();
 rollback;

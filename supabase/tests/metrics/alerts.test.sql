@@ -40,8 +40,8 @@ select is(evaluate_alerts(), 0, 'ALERT-01: a metric that was never measured is e
 select is(
   (select state::text from bulwark_private.alert_states), 'no_data', 'ALERT-02: it has no data'
 );
-select is(pg_temp.see(50), 'ok', 'ALERT-03: with a first measurement in bounds it is well at once');
-select is(pg_temp.see(150), 'ok', 'ALERT-04: a threshold that was just crossed is no alert yet');
+select is(pg_temp.see(50), 'ok', 'ALERT-03: a first measurement within bounds is ok at once');
+select is(pg_temp.see(150), 'ok', 'ALERT-04: a threshold that was just exceeded is no alert yet');
 select pg_temp.wait('1 minute');
 select is(pg_temp.see(50), 'ok', 'ALERT-05: and a spike never becomes one');
 select pg_temp.wait('5 minutes');
@@ -51,7 +51,7 @@ select pg_temp.wait('1 minute');
 select is(pg_temp.see(250), 'ok', 'ALERT-08: worse meanwhile does not begin anew');
 select pg_temp.wait('1 minute');
 select is(
-  pg_temp.see(150), 'warning', 'ALERT-09: above the threshold for as long as the rule asks'
+  pg_temp.see(150), 'warning', 'ALERT-09: above the threshold for as long as the rule requires'
 );
 select results_eq(
   'select * from pg_temp.events()', $$ values ('alert_warning', true) $$,
@@ -59,7 +59,7 @@ select results_eq(
 );
 select is(
   (select details ->> 'value' from security_events where subject = 't_rule'), '150',
-  'ALERT-11: it says what was measured'
+  'ALERT-11: it has the measured value'
 );
 select is(pg_temp.see(160), 'warning', 'ALERT-12: it goes on');
 select is(
@@ -74,7 +74,7 @@ select is(pg_temp.see(250), 'critical', 'ALERT-14: it gets worse');
 select results_eq(
   'select * from pg_temp.events()',
   $$ values ('alert_warning', false), ('alert_critical', true) $$,
-  'ALERT-15: which is told at once, and takes the place of the warning'
+  'ALERT-15: a critical event is raised at once and replaces the warning'
 );
 select is(pg_temp.see(50), 'critical', 'ALERT-16: one good value is no recovery');
 select pg_temp.wait('2 minutes');
@@ -120,11 +120,11 @@ select is(
 );
 select is(
   (select count(*) from pg_temp.events() where open), 1::bigint,
-  'ALERT-25: and no recovery: what is open stays open'
+  'ALERT-25: without data an open event stays open'
 );
 select from pg_temp.see(50);
 select pg_temp.wait('3 minutes');
-select is(pg_temp.see(50), 'ok', 'ALERT-26: what is measured again can recover');
+select is(pg_temp.see(50), 'ok', 'ALERT-26: with new data it can recover');
 select is_empty('select * from pg_temp.events() where open', 'ALERT-27: and resolves it');
 select set_alert_rule('t_rule', 't_level', 'last', 100, 200, raise_without_data => true,
   lasting => '2 minutes', cool_down => '0');
@@ -155,9 +155,9 @@ begin
 end;
 $$;
 select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0', recovering => '0');
-select is(pg_temp.evaluated(), 'no_data', 'ALERT-37: a counter that nobody knows has no data');
+select is(pg_temp.evaluated(), 'no_data', 'ALERT-37: an unknown counter has no data');
 select pg_temp.count_errors(50);
-select is(pg_temp.evaluated(), 'warning', 'ALERT-38: what it counts raises its alert');
+select is(pg_temp.evaluated(), 'warning', 'ALERT-38: its values raise its alert');
 delete from bulwark_private.metric_points;
 select is(
   pg_temp.evaluated(), 'ok', 'ALERT-39: and where it counts nothing any more that is a zero'
@@ -234,7 +234,7 @@ select lives_ok('select evaluate_alerts()', 'ALERT-43: a rule that fails fails n
 select results_eq(
   'select rule, state::text from bulwark_private.alert_states order by rule',
   $$ values ('t_broken', 'no_data'), ('t_whole', 'warning') $$,
-  'ALERT-44: it says that it knows nothing, and the others go on'
+  'ALERT-44: a failing rule becomes no_data, and the others go on'
 );
 delete from bulwark_private.metric_points p using bulwark_private.metric_series s
 where s.id = p.series_id and s.metric = 't_broken' and p.at < now() - interval '1 minute';
@@ -253,7 +253,7 @@ select is(
       labels => '{"A": "b"}') $$)
   ],
   array_fill('22023 METRICS_INVALID_ALERT_RULE'::text, array[2]),
-  'ALERT-46: labels that no series can have would be an alert that never comes'
+  'ALERT-46: labels that no series can have are refused'
 );
 select is(
   tests.error(format(

@@ -40,7 +40,7 @@ select is(
       pg_temp.sample('t_level', 'gauge', '{}', now(), '{7, 3}')
     )
   ),
-  9::bigint, 'MET-01: a flush says how many values it counted'
+  9::bigint, 'MET-01: a flush returns how many values it counted'
 );
 select is(
   record_metrics(
@@ -82,7 +82,7 @@ select is(
     pg_temp.sample('t_count', 'counter', jsonb_build_object('a', repeat('x', 129)), now(), '{5}'),
     pg_temp.sample('t_count', 'counter', '{}', now(), '{1}')
   )),
-  1::bigint, 'MET-08: what is malformed or of another kind is left out, the rest counts'
+  1::bigint, 'MET-08: samples that are malformed or of another kind are skipped'
 );
 select is(
   tests.error($$ select record_metrics(null, '[]') $$), '22023 METRICS_INVALID_BATCH',
@@ -120,7 +120,7 @@ select is(
     from unnest(array['total', 'minimum', 'maximum', 'last']) as field,
       unnest(array['"NaN"', '"Infinity"', '"-Infinity"']::jsonb[]) as value
   )),
-  0::bigint, 'MET-40: what is no number is left out, so that the sum stays one'
+  0::bigint, 'MET-40: a value that is no number is skipped'
 );
 select record_metrics(gen_random_uuid(), jsonb_build_array(
   pg_temp.sample('t_sum', 'counter', '{}', now(), '{1}') || '{"total": 1e300}',
@@ -129,7 +129,7 @@ select record_metrics(gen_random_uuid(), jsonb_build_array(
 )) from generate_series(1, 5);
 select results_eq(
   $$ select count, total from read_metric('t_sum') $$, $$ values (10::bigint, 1e300::float8) $$,
-  'MET-41: a sum has an end, beyond which it is counted and stays what it is'
+  'MET-41: a sum is limited'
 );
 
 -- cardinality
@@ -227,7 +227,7 @@ select results_eq(
   $$ select count, total::numeric, minimum, maximum, p50, p95, p99
      from read_metric('t_spread', since => now() - interval '400 days') $$,
   $$ select count, total::numeric, minimum, maximum, p50, p95, p99 from before $$,
-  'MET-23: and every number stays what it was'
+  'MET-23: and no result changes'
 );
 update bulwark_private.metric_points set at = at - interval '70 days' where minutes = 60;
 select roll_up_metrics();
@@ -241,13 +241,13 @@ update bulwark_private.metric_points set at = at - interval '800 days' where min
 select roll_up_metrics();
 select is_empty(
   $$ select from bulwark_private.metric_points where minutes = 1440 $$,
-  'MET-26: what is too old is forgotten'
+  'MET-26: old points are removed'
 );
 select is(
   (select s ->> 1
    from jsonb_array_elements(scrape_metrics()::jsonb) m, jsonb_array_elements(m -> 'series') s
    where m ->> 'name' = 't_spread'),
-  '1000', 'MET-27: what a scraper reads only rises, whatever was forgotten'
+  '1000', 'MET-27: values for scrapers only rise, whatever was removed'
 );
 
 -- reading
@@ -289,7 +289,8 @@ select is(
     tests.error('select roll_up_metrics()'), tests.error('select evaluate_alerts()'),
     tests.error('select * from bulwark_private.metric_points')
   ],
-  array['42501', '42501', '42501'], 'MET-34: nor run what the scheduler runs, nor read the tables'
+  array['42501', '42501', '42501'],
+  'MET-34: nor run the scheduler''s functions, nor read the tables'
 );
 
 -- acting as the super_admin
@@ -341,14 +342,14 @@ update bulwark_private.metrics set max_series = 2 where name = 't_ending';
 select pg_temp.record('t_ending', 'new');
 select results_eq(
   'select pg_temp.routes()', $$ values ('old'), ('older'), ('overflow') $$,
-  'MET-45: where there are as many series as there may be a new one is overflow'
+  'MET-45: beyond the maximum a new series is overflow'
 );
 update bulwark_private.metric_series set last_at = now() - interval '31 days'
 where metric = 't_ending' and labels ->> 'route' like 'old%';
 select pg_temp.record('t_ending', 'newer');
 select results_eq(
   'select pg_temp.routes()', $$ values ('old'), ('older'), ('overflow'), ('newer') $$,
-  'MET-46: those that nobody reported for a month take no place'
+  'MET-46: series without values for a month do not count'
 );
 update bulwark_private.metric_series set last_at = now() - interval '731 days'
 where metric = 't_ending' and labels ->> 'route' like 'old%';
@@ -372,7 +373,7 @@ select is(
 );
 select is(
   tests.error($$ select read_metric('t_time', now() - interval '60 days', step => '1 month') $$),
-  '22023 METRICS_INVALID_RANGE', 'MET-49: a month is no step: none is as long as another'
+  '22023 METRICS_INVALID_RANGE', 'MET-49: a month is no step, because months differ in length'
 );
 select * from finish();
 rollback;

@@ -17,20 +17,20 @@ $$;
 select is(
   pg_temp.batch('{api_default,api_strict,nonsense,auth_login,api_default}', '{1,1,1,1,2}'),
   'true api_default 59, true api_strict 9, false  , false  , true api_default 59',
-  'RATE-90: calls at once are answered in their order, and what is not simple is left to be asked'
+  'RATE-90: a batch is answered in order, and leaves other calls to check_rate_limit'
 );
 select is(
   pg_temp.batch(array_fill('api_strict'::text, '{9}'), array_fill(1, '{9}')),
-  rtrim(repeat('true api_strict 0, ', 9), ', '), 'RATE-91: of calls on one bucket all are admitted'
+  rtrim(repeat('true api_strict 0, ', 9), ', '), 'RATE-91: calls on one bucket are all admitted'
 );
 select is(
   pg_temp.batch('{api_strict,api_strict,api_strict}', '{3,1,3}'),
   'true api_strict 8, false api_strict , true api_strict 8',
-  'RATE-92: or none of them, which charges nothing'
+  'RATE-92: or none of them, and nothing is charged'
 );
 select is(
   (select allowed from bulwark.check_rate_limit('api_strict', pg_temp.user(1))), false,
-  'RATE-93: and asking alone says no as well'
+  'RATE-93: check_rate_limit refuses it too'
 );
 select is(
   tests.error($$ select bulwark.check_rate_limits('{}', '{}', '{}') $$),
@@ -38,7 +38,7 @@ select is(
 );
 select is(
   tests.error($$ select bulwark.check_rate_limits('{api_default}', '{}', '{null}') $$),
-  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-95: so are calls of nobody'
+  '22023 RATE_LIMIT_INVALID_CALLS', 'RATE-95: so are calls without a user'
 );
 select is(
   tests.error($$ select bulwark.check_rate_limits(

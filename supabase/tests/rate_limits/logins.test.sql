@@ -47,9 +47,9 @@ select is(
 update bulwark_private.rate_limits set full_at = full_at - 180000000;
 select is(
   pg_temp.hook('password_verification_attempt_hook', 'admin@acme.test', true), 'continue',
-  'LOG-05: nobody is locked out: three minutes later the owner is in'
+  'LOG-05: three minutes later the owner signs in'
 );
-select is_empty($$ select from bulwark.rate_limit_blocks $$, 'LOG-06: and nobody was blocked');
+select is_empty($$ select from bulwark.rate_limit_blocks $$, 'LOG-06: and there is no block');
 select is(
   pg_temp.hooks('mfa_verification_attempt_hook', 'admin@acme.test', false, 6),
   'continue continue continue continue continue reject',
@@ -77,7 +77,7 @@ select is(
      unnest(array[
        $$ select bulwark.password_verification_attempt_hook('{}') $$,
        $$ select bulwark.mfa_verification_attempt_hook('{}') $$]) s),
-  array_fill('42501'::text, array[4]), 'LOG-11: nobody else calls the hooks'
+  array_fill('42501'::text, array[4]), 'LOG-11: no other role calls the hooks'
 );
 
 -- acting as the function login
@@ -137,7 +137,7 @@ select results_eq(
 select lives_ok(
   $$ select bulwark.finish_login(
        'a@x.test', 'junk', tests.user_id('analyst@acme.test'), 999, -999) $$,
-  'LOG-19: a place that is none is no place'
+  'LOG-19: an invalid place is ignored'
 );
 
 -- rules over the log

@@ -63,13 +63,13 @@ select is(
 select is(
   (select array[retry_after_seconds, capacity, window_seconds]
    from bulwark.check_rate_limit('api_default', pg_temp.user(1))),
-  array[1, 60, 60], 'RATE-05: which says when to come again'
+  array[1, 60, 60], 'RATE-05: with the time to retry after'
 );
 select is(
   (select array[c.when_store_fails::text, c.rule] from unnest(array['api_default', 'api_strict']) r,
     lateral bulwark.check_rate_limit(r, pg_temp.user(40)) c where r = 'api_strict'),
   array['closed', 'api_strict'],
-  'RATE-77: a decision says which rule it is by, and what becomes of the next without the store'
+  'RATE-77: a decision has its rule and failure mode'
 );
 select is(
   pg_temp.check(u => pg_temp.user(2)), 'yes 59', 'RATE-06: another user has another bucket'
@@ -91,11 +91,11 @@ select is(
 select pg_temp.wait('-1 hour');
 select is(
   pg_temp.drain(70, u => pg_temp.user(1)), 0::bigint,
-  'RATE-10: a clock that jumps back gives nothing away'
+  'RATE-10: a clock that jumps back gains nothing'
 );
 select cmp_ok(
   (select reset_seconds from bulwark.check_rate_limit('api_default', pg_temp.user(1))), '<=', 60,
-  'RATE-11: and shuts nobody out for longer than a window'
+  'RATE-11: and refuses nobody for longer than a window'
 );
 select is(
   pg_temp.check(u => pg_temp.user(3), cost => 60),
@@ -106,7 +106,7 @@ select is(
 );
 select is(
   pg_temp.check(u => pg_temp.user(4), cost => 2), 'no rate 1',
-  'RATE-14: what is left is not enough for a call that costs more'
+  'RATE-14: a call that costs more than the remaining tokens is refused'
 );
 select is(pg_temp.check(u => pg_temp.user(4)), 'yes 0', 'RATE-15: and is not lost by its refusal');
 select is(
@@ -141,7 +141,7 @@ select is(
 );
 select is(
   pg_temp.check('api_strict', k => pg_temp.user(5), a => '203.0.113.1'), 'yes 9',
-  'RATE-23: an API key is none of the users'
+  'RATE-23: an API key is charged to no user'
 );
 select pg_temp.check('api_strict', a => '2001:db8:1:2:3::4');
 select is(
@@ -166,7 +166,7 @@ select is(
      repeat('9', 10000)
    ]) j),
   array['yes 8', 'yes 7', 'yes 6', 'yes 5', 'yes 4', 'yes 3', 'yes 2', 'yes 1', 'yes 0'],
-  'RATE-28: junk is no address: all of it shares one bucket with those who have none'
+  'RATE-28: malformed addresses share one bucket with missing ones'
 );
 select is(
   (select array_agg(b.id = bulwark_private.rate_limit_hash('address/203.0.113.1'))
@@ -244,7 +244,7 @@ select is(
 );
 select is(
   (select count(*) > 0 from bulwark.audit_logs where event_type = 'api.rate_limit'), true,
-  'RATE-41: and so is who began to be refused'
+  'RATE-41: and so is the first refusal'
 );
 -- an account under attack from many addresses
 select pg_temp.drain(3, 'auth_login', a => '198.51.100.' || n, account => 'target@x.test')
@@ -256,7 +256,7 @@ select is_empty(
 );
 select is(
   pg_temp.drain(30, 'auth_login', a => '198.51.100.9', account => 'target@x.test'), 0::bigint,
-  'RATE-43: who goes on trying it from one address'
+  'RATE-43: a caller who continues from one address'
 );
 select is(
   (select kind from bulwark.rate_limit_blocks
@@ -274,7 +274,7 @@ select is(
 );
 select is(
   pg_temp.check('auth_login', a => '198.51.100.200', account => 'target@x.test'), 'yes 4',
-  'RATE-47: while the account''s owner comes in from elsewhere'
+  'RATE-47: while the account''s owner signs in from elsewhere'
 );
 
 -- lists
@@ -282,7 +282,7 @@ select lives_ok(
   $$ select bulwark.list_network('192.0.2.0/24', 'block', 'a botnet') $$,
   'RATE-48: a network is listed'
 );
-select is(pg_temp.check(a => '192.0.2.77'), 'no block 0', 'RATE-49: what is in it is refused');
+select is(pg_temp.check(a => '192.0.2.77'), 'no block 0', 'RATE-49: an address in it is refused');
 select lives_ok(
   $$ select bulwark.list_network('192.0.2.77', 'allow', 'our office') $$,
   'RATE-50: an address in it is allowed'
@@ -300,7 +300,7 @@ select is(
   (select array_agg(tests.error(format('select bulwark.list_network(%L, ''block'', ''x'')', n)))
    from unnest(array['0.0.0.0/0', '::/0', 'junk', '192.0.2.1/24', null]) n),
   array_fill('22023 RATE_LIMIT_INVALID_NETWORK'::text, array[5]),
-  'RATE-55: nobody blocks the whole internet, or what is no network'
+  'RATE-55: nobody blocks the whole internet, or an invalid network'
 );
 select is(
   tests.error($$ select bulwark.list_network('192.0.2.1', 'block', ' ') $$),
@@ -312,7 +312,7 @@ select pg_temp.drain(3, 'symbi_assessment', u => pg_temp.user(41));
 select bulwark.set_rate_limit('symbi_assessment', 5, 60);
 select is(
   pg_temp.drain(9, 'symbi_assessment', u => pg_temp.user(41)), 4::bigint,
-  'RATE-78: a smaller limit holds at once, for what is left of it'
+  'RATE-78: a smaller limit applies at once, also to the remaining tokens'
 );
 select bulwark.set_rate_limit('symbi_assessment', 30, 60);
 select is(
@@ -336,18 +336,18 @@ select is(
   pg_temp.drain(
     9, 'api_strict', k => pg_temp.user(8), o => tests.organization_id('acme')
   ),
-  2::bigint, 'RATE-59: an API key''s own come before its organization''s'
+  2::bigint, 'RATE-59: an API key''s override comes before its organization''s'
 );
 select lives_ok(
   $$ select bulwark.clear_rate_limit('api_strict', tests.organization_id('acme')) $$,
-  'RATE-60: they are taken back'
+  'RATE-60: they are removed'
 );
 
 -- a key from a new network
 select pg_temp.check(k => pg_temp.user(20), a => '203.0.113.50');
 select is_empty(
   $$ select from bulwark.security_events where event_type = 'key_from_new_network' $$,
-  'RATE-61: the first network of an API key is the one it is known by'
+  'RATE-61: the first network of an API key is no event'
 );
 select pg_temp.check(
   k => pg_temp.user(20), a => '198.51.100.50', o => tests.organization_id('acme')
@@ -356,7 +356,7 @@ select results_eq(
   $$ select organization_id, subject from bulwark.security_events
      where event_type = 'key_from_new_network' $$,
   $$ select tests.organization_id('acme'), pg_temp.user(20)::text $$,
-  'RATE-62: from the second on a new one is a security event'
+  'RATE-62: each new one after it is a security event'
 );
 
 -- cleanup
@@ -374,7 +374,7 @@ values (
 );
 select is(
   bulwark.cleanup_old_rate_limits(), 1::bigint,
-  'RATE-64: after it has been full that long it is removed, and no other'
+  'RATE-64: after that time it is removed, and no other'
 );
 select is(
   (select count(*) > 0 from bulwark.rate_limit_blocks), true, 'RATE-65: blocks stay'
@@ -406,13 +406,13 @@ select is(
     $$ update bulwark.rate_limit_rules set capacity = 1000000 $$,
     $$ delete from bulwark.rate_limit_blocks $$
   ]) s),
-  array['42501'], 'RATE-67: a client charges nobody, by whatever name, and writes nothing'
+  array['42501'], 'RATE-67: a client charges no bucket and writes nothing'
 );
-select isnt_empty($$ select from bulwark.rate_limit_rules $$, 'RATE-68: the rules are no secret');
+select isnt_empty($$ select from bulwark.rate_limit_rules $$, 'RATE-68: the rules are visible');
 select is_empty(
   $$ select from bulwark.rate_limit_blocks union all select from bulwark.rate_limit_networks
      union all select from bulwark.rate_limit_overrides $$,
-  'RATE-69: blocks, lists and others'' overrides are'
+  'RATE-69: blocks, lists and others'' overrides are not visible'
 );
 
 -- acting as a super_admin

@@ -65,7 +65,7 @@ select results_eq(
        pg_temp.value(h, 'X-RateLimit-Reset')
      from pg_temp.user_request('admin@acme.test') h $$,
   $$ values ('"api_default";q=60;w=60', '"api_default";r=59;t=1', '60', '59', '1') $$,
-  'REQ-01: a request that writes is charged, and its answer says so'
+  'REQ-01: a writing request is charged, and its headers show it'
 );
 select is(
   pg_temp.value(pg_temp.user_request('admin@acme.test'), 'X-RateLimit-Remaining'), '58',
@@ -108,14 +108,14 @@ select is(
   (select count(*) from generate_series(1, 20), lateral (select pg_temp.user_request(
     'admin@acme.test', case when generate_series > 0 then '/rpc/strict' end) as h) r
    where jsonb_typeof(h) = 'array'),
-  9::bigint, 'REQ-06: no more than the rule says is let through'
+  9::bigint, 'REQ-06: the rule is not exceeded'
 );
 select results_eq(
   $$ select h ->> 'status', h ->> 'code', h ->> 'details', h #>> '{headers,Retry-After}',
        h #>> '{headers,RateLimit}', h #>> '{headers,X-RateLimit-Remaining}'
      from pg_temp.user_request('admin@acme.test', '/rpc/strict') h $$,
   $$ values ('429', 'PT429', 'RATE_LIMIT_EXCEEDED', '6', '"api_strict";r=0;t=6', '0') $$,
-  'REQ-07: what is too much is 429, with when to come again'
+  'REQ-07: beyond it is 429, with Retry-After'
 );
 select tests.act_as('admin@acme.test');
 create temporary table key as
@@ -140,7 +140,7 @@ select is(
 );
 select is(
   pg_temp.value(pg_temp.anonymous('192.0.2.1, 203.0.113.9'), 'X-RateLimit-Remaining'), '58',
-  'REQ-11: which is the one that the trusted proxy wrote, not what the client claims'
+  'REQ-11: which the trusted proxy wrote, not the client'
 );
 select is(
   pg_temp.value(pg_temp.anonymous(repeat('192.0.2.1, ', 1000) || '203.0.113.9'),
@@ -198,12 +198,12 @@ select is(
 );
 select throws_ok(
   $$ select pg_temp.user_request('analyst@acme.test', '/refused') $$, 'PT418', 'no',
-  'REQ-19: what it refuses is refused'
+  'REQ-19: its refusals are refusals'
 );
 select tests.act_as_owner();
 select is(
   pg_temp.value(pg_temp.user_request('analyst@acme.test'), 'X-RateLimit-Remaining'), '57',
-  'REQ-20: a request that fails refunds itself: only what commits is charged'
+  'REQ-20: a failing request is not charged'
 );
 update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check';
 select tests.act_as('admin@acme.test');
@@ -229,7 +229,7 @@ select bulwark_private.add_rate_limit_block(
 select bulwark.list_network('203.0.113.128/25', 'block', 'a botnet');
 select is(
   pg_temp.anonymous('203.0.113.30') ->> 'details', 'RATE_LIMIT_BLOCKED',
-  'REQ-22: who is blocked writes nothing'
+  'REQ-22: a blocked caller writes nothing'
 );
 
 -- from here on read-only, without a user
@@ -241,7 +241,7 @@ select is(
 );
 select is(
   pg_temp.anonymous('203.0.113.200') ->> 'status', '429',
-  'REQ-24: nor does who comes from a network on the list'
+  'REQ-24: nor does a caller from a listed network'
 );
 select is(
   pg_temp.user_request('viewer@globex.test') #>> '{headers,Retry-After}', '60',

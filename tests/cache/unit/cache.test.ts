@@ -78,7 +78,7 @@ async function onOwnClock(test: (wait: (milliseconds: number) => void) => Promis
   }
 }
 
-Deno.test("CACHE-04: that there is none is remembered, for a time of its own", () =>
+Deno.test("CACHE-04: a null result is cached, with its own lifetime", () =>
   onOwnClock(async (wait) => {
     const cache = make();
     let loads = 0;
@@ -145,7 +145,7 @@ Deno.test("CACHE-08: a tag takes all of its entries and no other", async () => {
   assert.equal(await cache.get(key("a")), 4, "with more tags than are told apart it still works");
 });
 
-Deno.test("CACHE-09: a pattern takes what it names; a part is never a wildcard", async () => {
+Deno.test("CACHE-09: a pattern deletes its matches; a part is never a wildcard", async () => {
   const cache = make();
   const keys = [
     cacheKey("user", "1", "a"),
@@ -191,7 +191,7 @@ Deno.test("CACHE-12: memory is bounded by entries and by size, the oldest leave 
   assert.equal(await cache.get(key("large")), undefined, "one entry does not evict all others");
 });
 
-Deno.test("CACHE-13: warming is bounded, tells its progress and survives what fails", async () => {
+Deno.test("CACHE-13: warming has limited concurrency, reports progress and survives failed loads", async () => {
   const cache = make();
   let running = 0;
   let most = 0;
@@ -248,7 +248,7 @@ Deno.test("CACHE-26: a value with __proto__ in it changes nobody's prototype", a
   assert.equal(({} as { admin?: boolean }).admin, undefined);
 });
 
-Deno.test("CACHE-27: an address that is none leaves the memory, and is said", async () => {
+Deno.test("CACHE-27: a malformed address leaves the cache in memory, with a log line", async () => {
   const env = { redisUrl: null, upstashUrl: null, upstashToken: null, cachePrefix: "p" };
   for (
     const wrong of [{ redisUrl: "redis://u:hunter2@h:99999" }, {
@@ -312,7 +312,7 @@ Deno.test("CACHE-20: a clock that is set back makes no entry live longer", async
   }
 });
 
-Deno.test("CACHE-21: nobody joins a load that does not end, and when it does nobody gets it", async () => {
+Deno.test("CACHE-21: a load that does not end is no longer joined, and its late value is not stored", async () => {
   const cache = make();
   const { promise, resolve } = Promise.withResolvers<number>();
   const endless = cache.getOrSet(key("a"), () => promise, { ttl: 60 });
@@ -329,7 +329,7 @@ Deno.test("CACHE-21: nobody joins a load that does not end, and when it does nob
   assert.equal(await cache.get(key("a")), undefined);
 });
 
-Deno.test("CACHE-22: a lifetime that is none is not one of for ever", async () => {
+Deno.test("CACHE-22: an invalid lifetime is 0", async () => {
   for (const ttl of [NaN, -1, 0, -Infinity]) {
     const cache = make();
     await cache.set(key("a"), 1, { ttl });

@@ -10,14 +10,17 @@ import {
 import { SharedLevel } from "../../../supabase/functions/_bulwark/cache/shared.ts";
 import { key, pause, redisTest } from "./redis_isolates.ts";
 
-redisTest("CACHE-R01: what one isolate loaded another does not load", async ({ isolate }) => {
-  const [one, two] = [isolate(), isolate()];
-  await one.getOrSet(key("a"), () => Promise.resolve({ n: 1 }), { ttl: 60 });
-  const unused = () => Promise.reject(new Error("loaded again"));
-  assert.deepEqual(await two.getOrSet(key("a"), unused, { ttl: 60 }), { n: 1 });
-});
+redisTest(
+  "CACHE-R01: an entry loaded by one isolate is not loaded by another",
+  async ({ isolate }) => {
+    const [one, two] = [isolate(), isolate()];
+    await one.getOrSet(key("a"), () => Promise.resolve({ n: 1 }), { ttl: 60 });
+    const unused = () => Promise.reject(new Error("loaded again"));
+    assert.deepEqual(await two.getOrSet(key("a"), unused, { ttl: 60 }), { n: 1 });
+  },
+);
 
-redisTest("CACHE-R24: what is in Redis and no JSON is a miss", async ({ redis, isolate }) => {
+redisTest("CACHE-R24: invalid JSON in Redis is a miss", async ({ redis, isolate }) => {
   const cache = isolate();
   for (const junk of ["\njunk", "\n", "junk", ""]) {
     await redis.call("SET", "t:e:user:a", junk);
@@ -28,14 +31,17 @@ redisTest("CACHE-R24: what is in Redis and no JSON is a miss", async ({ redis, i
   }
 });
 
-redisTest("CACHE-R26: what is deeper than the stack can be read", async ({ redis, isolate }) => {
-  await redis.call("SET", "t:e:user:a", `\n${"[".repeat(200_000)}${"]".repeat(200_000)}`);
-  const unused = () => Promise.reject(new Error("loaded again"));
-  let value = await isolate().getOrSet<unknown[]>(key("a"), unused, { ttl: 60 });
-  for (; value.length > 0; value = value[0] as unknown[]) assert.ok(Object.isFrozen(value));
-});
+redisTest(
+  "CACHE-R26: JSON nested deeper than the stack can be read",
+  async ({ redis, isolate }) => {
+    await redis.call("SET", "t:e:user:a", `\n${"[".repeat(200_000)}${"]".repeat(200_000)}`);
+    const unused = () => Promise.reject(new Error("loaded again"));
+    let value = await isolate().getOrSet<unknown[]>(key("a"), unused, { ttl: 60 });
+    for (; value.length > 0; value = value[0] as unknown[]) assert.ok(Object.isFrozen(value));
+  },
+);
 
-redisTest("CACHE-R25: what is in Redis and no text is a miss", async ({ redis, isolate }) => {
+redisTest("CACHE-R25: another type in Redis is a miss", async ({ redis, isolate }) => {
   const cache = isolate();
   await redis.call("RPUSH", "t:e:user:a", "x");
   await redis.call("RPUSH", "t:t:tag", "x");
@@ -48,23 +54,26 @@ redisTest("CACHE-R25: what is in Redis and no text is a miss", async ({ redis, i
   }
 });
 
-redisTest("CACHE-R02: of ten isolates that miss at once one loads", async ({ isolate }) => {
-  const isolates = Array.from({ length: 10 }, () => isolate());
-  let loads = 0;
-  const load = async () => {
-    loads++;
-    await pause(50);
-    return "value";
-  };
-  const all = isolates.flatMap((cache) =>
-    [1, 2, 3].map(() => cache.getOrSet(key("hot"), load, { ttl: 60 }))
-  );
-  assert.deepEqual(new Set(await Promise.all(all)), new Set(["value"]));
-  assert.equal(loads, 1);
-});
+redisTest(
+  "CACHE-R02: of ten isolates that miss at the same time one loads",
+  async ({ isolate }) => {
+    const isolates = Array.from({ length: 10 }, () => isolate());
+    let loads = 0;
+    const load = async () => {
+      loads++;
+      await pause(50);
+      return "value";
+    };
+    const all = isolates.flatMap((cache) =>
+      [1, 2, 3].map(() => cache.getOrSet(key("hot"), load, { ttl: 60 }))
+    );
+    assert.deepEqual(new Set(await Promise.all(all)), new Set(["value"]));
+    assert.equal(loads, 1);
+  },
+);
 
 redisTest(
-  "CACHE-R03: who waits in vain for another's load loads by itself",
+  "CACHE-R03: an isolate that waits too long for another's load loads itself",
   async ({ isolate }) => {
     const one = isolate();
     const two = isolate({ loadWait: 30 });
@@ -210,7 +219,7 @@ redisTest(
   },
 );
 
-redisTest("CACHE-R14: what is stored expires in Redis too", async ({ redis, isolate }) => {
+redisTest("CACHE-R14: entries expire in Redis too", async ({ redis, isolate }) => {
   const cache = isolate();
   await cache.set(key("a"), 1, { ttl: 60, tags: ["team"] });
   await cache.getOrSet(key("b"), () => Promise.resolve(2), { ttl: 60 });
@@ -263,7 +272,7 @@ redisTest("CACHE-R15: over Upstash's HTTP it is the same cache", async ({ server
   assert.ok(server.url);
 });
 
-redisTest("CACHE-R16: what a key is made of cannot name another's entry", async ({ isolate }) => {
+redisTest("CACHE-R16: no part of a key can name another entry", async ({ isolate }) => {
   const cache = isolate();
   const odd: CacheKey[] = ["a:b", "a\nb", "*", "[ab]", "a b=c", "é", '"'].map(key);
   await cache.setMany(odd.map((each, i) => [each, i]), { ttl: 60, tags: ["a b=c\n", "*"] });
@@ -292,7 +301,7 @@ redisTest("CACHE-R17: a hit is one round trip, with tags as well", async ({ redi
 });
 
 redisTest(
-  "CACHE-R18: a prefix is no pattern, and nobody else's names are cleared",
+  "CACHE-R18: a prefix is no pattern, and names of others are not cleared",
   async (place) => {
     const open = (prefix: string) => {
       const env = { redisUrl: place.server.url, upstashUrl: null, upstashToken: null };

@@ -64,7 +64,7 @@ redisTest(
 );
 
 redisTest(
-  "CACHE-R12: what was deleted while Redis was away is deleted when it is back",
+  "CACHE-R12: a deletion while Redis is away is done when it is back",
   async (place) => {
     // Frozen, not killed, so that it keeps its data.
     const [one, two] = [place.isolate(), place.isolate({}, 300)];
@@ -101,7 +101,7 @@ redisTest("CACHE-R13: no Redis at all is a cache in memory", async ({ server, is
   assert.equal(await cache.get(key("b")), undefined);
 });
 
-redisTest("CACHE-R19: a Redis that is full goes on serving what it has", async (place) => {
+redisTest("CACHE-R19: a full Redis still serves its entries", async (place) => {
   const cache = place.isolate();
   await cache.set(key("a"), "kept", { ttl: 60 });
   await place.redis.call("CONFIG", "SET", "maxmemory", "1");
@@ -113,7 +113,7 @@ redisTest("CACHE-R19: a Redis that is full goes on serving what it has", async (
 });
 
 redisTest(
-  "CACHE-R20: a load that outlived the Redis it began with is kept by nobody",
+  "CACHE-R20: a load that outlived its Redis is not stored",
   async (place) => {
     const [one, two] = [
       place.isolate({ memorySeconds: 60 }, 300),
@@ -173,7 +173,7 @@ function cuttable(redis: RedisClient) {
 }
 
 redisTest(
-  "CACHE-R21: what was deleted while Redis was away is deleted though nobody asks, and not stored again",
+  "CACHE-R21: a deletion while Redis is away is retried without a call, and nothing stale is stored",
   async (place) => {
     const one = place.isolate();
     const two = cuttable(place.redis);
@@ -197,7 +197,7 @@ redisTest(
   },
 );
 
-redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place) => {
+redisTest("CACHE-R22: a lease whose answer was lost is released", async (place) => {
   const one = cuttable(place.redis);
   const two = place.isolate({ loadWait: 30_000 });
   const load = () => Promise.resolve("mine");
@@ -213,7 +213,7 @@ redisTest("CACHE-R22: a lease whose answer was lost is given back", async (place
 });
 
 redisTest(
-  "CACHE-R23: while a pattern is cleared others read, and nobody scans again",
+  "CACHE-R23: while a pattern is cleared others read, and one scan runs at a time",
   async (place) => {
     const cache = place.isolate();
     const keys = Array.from({ length: 5000 }, (_, i) => cacheKey("user", "1", i));
