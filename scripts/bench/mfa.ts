@@ -12,7 +12,7 @@ import { makeScratchFolder } from "../stack/scratch.ts";
 import { loadSecrets } from "../stack/secrets.ts";
 import { listen } from "../stack/server.ts";
 import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
-import { readMfaEnv } from "../../supabase/functions/_bulwark/foundation/env.ts";
+import { readMfaEnv } from "../../supabase/functions/_bulwark/mfa/env.ts";
 import { sealSecret } from "../../supabase/functions/_bulwark/mfa/factor.ts";
 import { makeSecret } from "../../supabase/functions/_bulwark/mfa/totp.ts";
 import { serviceClient } from "../../supabase/functions/_bulwark/foundation/service.ts";

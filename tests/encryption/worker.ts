@@ -3,7 +3,7 @@
  */
 import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
 import { reencryptBatch } from "../../supabase/functions/_bulwark/encryption/rotation.ts";
-import { readEncryptionEnv } from "../../supabase/functions/_bulwark/foundation/env.ts";
+import { readEncryptionEnv } from "../../supabase/functions/_bulwark/encryption/env.ts";
 import { serviceClient } from "../../supabase/functions/_bulwark/foundation/service.ts";
 
 const env = readEncryptionEnv();

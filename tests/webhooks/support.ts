@@ -1,7 +1,7 @@
 /** Shared by the webhook tests: receivers on this machine, their endpoints, workers. */
 import assert from "node:assert/strict";
 import { openDataKeys } from "../../supabase/functions/_bulwark/encryption/mod.ts";
-import { readWebhookEnv } from "../../supabase/functions/_bulwark/foundation/env.ts";
+import { readWebhookEnv } from "../../supabase/functions/_bulwark/webhooks/env.ts";
 import { deliver } from "../../supabase/functions/_bulwark/webhooks/delivering.ts";
 import { verifyWebhook } from "../../supabase/functions/_bulwark/webhooks/verify.ts";
 import type { RunLimits } from "../../supabase/functions/_bulwark/webhooks/worker.ts";

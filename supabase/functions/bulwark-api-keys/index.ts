@@ -11,7 +11,7 @@ import { isSmallReport, leakedKeys, signedBody } from "../_bulwark/api_keys/repo
 import { scannerKeys } from "../_bulwark/api_keys/scanner_keys.ts";
 import { openSigner, type SignToken } from "../_bulwark/api_keys/signer.ts";
 import { keyVerifier } from "../_bulwark/api_keys/verification.ts";
-import { readApiKeysEnv } from "../_bulwark/foundation/env.ts";
+import { readApiKeysEnv } from "../_bulwark/api_keys/env.ts";
 import { unwrap } from "../_bulwark/foundation/errors.ts";
 import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
 import { type LimitedHandler, openLimits } from "../_bulwark/rate_limits/mod.ts";

@@ -4,7 +4,7 @@
  * account, which need not exist. Every refusal of Auth is the same 401.
  */
 import { z } from "zod";
-import { readRateLimitEnv } from "../_bulwark/foundation/env.ts";
+import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
 import { BulwarkError } from "../_bulwark/foundation/errors.ts";
 import { correlationIdOf, handle, readJson } from "../_bulwark/foundation/http.ts";
 import { parse, text } from "../_bulwark/foundation/input.ts";

@@ -5,11 +5,9 @@
  */
 import { openCache } from "../_bulwark/cache/mod.ts";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
-import {
-  readCacheEnv,
-  readMetricsFunctionEnv,
-  readRateLimitEnv,
-} from "../_bulwark/foundation/env.ts";
+import { readCacheEnv } from "../_bulwark/cache/env.ts";
+import { readMetricsFunctionEnv } from "../_bulwark/metrics/env.ts";
+import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
 import { carriesSecret } from "../_bulwark/foundation/credentials.ts";
 import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
 import { parse, queryOf } from "../_bulwark/foundation/input.ts";

@@ -9,7 +9,8 @@
  */
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { openDataKeys } from "../_bulwark/encryption/mod.ts";
-import { readMfaEnv, readRateLimitEnv } from "../_bulwark/foundation/env.ts";
+import { readMfaEnv } from "../_bulwark/mfa/env.ts";
+import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
 import { BulwarkError } from "../_bulwark/foundation/errors.ts";
 import { correlationIdOf, handle } from "../_bulwark/foundation/http.ts";
 import { type Route, routes } from "../_bulwark/mfa/routes.ts";

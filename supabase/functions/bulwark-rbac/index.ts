@@ -7,7 +7,7 @@
  */
 import { z } from "zod";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
-import { readRateLimitEnv } from "../_bulwark/foundation/env.ts";
+import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
 import { handle, readJson } from "../_bulwark/foundation/http.ts";
 import { id, parse, queryOf } from "../_bulwark/foundation/input.ts";
 import {

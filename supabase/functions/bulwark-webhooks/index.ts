@@ -7,7 +7,8 @@
 import { unwrap } from "../_bulwark/foundation/errors.ts";
 import { callerClient } from "../_bulwark/foundation/caller.ts";
 import { openDataKeys } from "../_bulwark/encryption/mod.ts";
-import { readRateLimitEnv, readWebhookEnv } from "../_bulwark/foundation/env.ts";
+import { readRateLimitEnv } from "../_bulwark/rate_limits/env.ts";
+import { readWebhookEnv } from "../_bulwark/webhooks/env.ts";
 import { correlationIdOf, handle, readJson } from "../_bulwark/foundation/http.ts";
 import { parse, queryOf } from "../_bulwark/foundation/input.ts";
 import { openLimits } from "../_bulwark/rate_limits/mod.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
-import { readRateLimitEnv } from "../../../supabase/functions/_bulwark/foundation/env.ts";
+import { readRateLimitEnv } from "../../../supabase/functions/_bulwark/rate_limits/env.ts";
 import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
 import { limitsOf } from "../../../supabase/functions/_bulwark/rate_limits/mod.ts";
 import {

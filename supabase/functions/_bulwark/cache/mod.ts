@@ -3,7 +3,7 @@
  */
 import { Cache, type CacheObserver } from "./cache.ts";
 import { SharedLevel } from "./shared.ts";
-import type { CacheEnv } from "../foundation/env.ts";
+import type { CacheEnv } from "./env.ts";
 import { type RedisClient, sharedRedis } from "../foundation/redis/client.ts";
 
 export { Cache, type EntryOptions, type Outcome, type WarmEntry } from "./cache.ts";

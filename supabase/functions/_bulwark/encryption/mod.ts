@@ -8,7 +8,7 @@
  *     const text = await decryptField(keys, address, stored);
  */
 import type { CallerClient } from "../foundation/caller.ts";
-import type { EncryptionEnv } from "../foundation/env.ts";
+import type { EncryptionEnv } from "./env.ts";
 import { BulwarkError } from "../foundation/errors.ts";
 import { CachedDataKeys, type DataKeys } from "./data_keys.ts";
 import { KeyRing } from "./key_ring.ts";

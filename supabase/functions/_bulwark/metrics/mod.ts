@@ -11,7 +11,7 @@
 import type { CacheObserver } from "../cache/cache.ts";
 import { openClient } from "../foundation/clients.ts";
 import type { Json } from "../foundation/database.types.ts";
-import { readMetricsEnv } from "../foundation/env.ts";
+import { readMetricsEnv } from "./env.ts";
 import { Flusher, Refused, waitUntil } from "./flush.ts";
 import type { Labels } from "./histogram.ts";
 import { isolateSampler } from "./isolate.ts";

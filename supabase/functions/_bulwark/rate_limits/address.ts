@@ -1,4 +1,4 @@
-import type { RateLimitEnv } from "../foundation/env.ts";
+import type { RateLimitEnv } from "./env.ts";
 
 /** The header and the number of proxies that are trusted to name the client's address. */
 export type AddressTrust = Pick<RateLimitEnv, "addressHeader" | "addressHops">;

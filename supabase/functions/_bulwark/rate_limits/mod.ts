@@ -1,4 +1,4 @@
-import type { RateLimitEnv } from "../foundation/env.ts";
+import type { RateLimitEnv } from "./env.ts";
 import { BulwarkError } from "../foundation/errors.ts";
 import { correlationIdOf, type Handler, withHeaders } from "../foundation/http.ts";
 import { clientAddress } from "./address.ts";

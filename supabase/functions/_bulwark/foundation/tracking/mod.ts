@@ -1,4 +1,4 @@
-import { readTrackingEnv, type TrackingEnv } from "../env.ts";
+import { readTrackingEnv, type TrackingEnv } from "./env.ts";
 import { fetchWithTimeout } from "../timeout.ts";
 import { waitUntil } from "../../metrics/flush.ts";
 import { scrubber } from "./scrub.ts";
