@@ -1,5 +1,5 @@
 /**
- * What the array form of a policy costs, against the same query without a policy and against the
+ * The cost of a policy in the array form, compared with the same query without a policy and with the
  * policy that most projects write. One table of a million rows, a thousand organizations, a user in
  * ten of them.
  */

@@ -4,15 +4,15 @@ import { filesBelow } from "../testing/selection.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 import { created, statementsOf } from "./statements.ts";
 
-/** Where the sources lie: a folder for each capability, in the order in which they are installed. */
+/** The folder of the sources: one folder for each capability, in the order of installation. */
 export const schemas = "supabase/schemas";
 const migrations = "supabase/migrations";
 const nobody = "public, anon, authenticated, service_role";
 
 /**
- * The migrations that the sources make, by their paths: one for each capability. After the sources
- * of a capability everything that they create is closed to API roles, then `grants.sql` opens what
- * it names: so nothing can be left open that nobody thought of.
+ * The migrations generated from the sources, by path: one for each capability. After the sources all
+ * privileges on the created objects are revoked from API roles; then `grants.sql` grants by name. So
+ * nothing is open by accident.
  */
 export async function builtMigrations(): Promise<Map<string, string>> {
   const folders = new Map<string, string[]>();

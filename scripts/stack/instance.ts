@@ -42,7 +42,7 @@ export async function claim(paths: StackPaths): Promise<Instance> {
   }
   return {
     async publish(state) {
-      // Renamed into place: whoever reads it finds all of it or nothing.
+      // Renamed into place, so that readers never see a part of it.
       const draft = `${paths.state}.new`;
       await Deno.writeTextFile(draft, JSON.stringify(state, null, 2) + "\n", { mode: 0o600 });
       await Deno.rename(draft, paths.state);

@@ -1,8 +1,7 @@
 /**
- * What PostgREST does around the statement of each request and Lite does not: the request's method,
- * path and headers as settings, read-only transactions for what only reads, the pre-request hook
- * that the role authenticator is set to (`pgrst.db_pre_request`), and the headers that it wants
- * answered.
+ * Adds to Lite what PostgREST does around the statement of each request: the request's method, path
+ * and headers as settings, read-only transactions for reads, the pre-request hook in the settings of
+ * the role authenticator (`pgrst.db_pre_request`), and the response headers that it sets.
  * @see https://docs.postgrest.org/en/stable/references/transactions.html
  */
 import { AsyncLocalStorage } from "node:async_hooks";

@@ -115,7 +115,7 @@ async function assemble(
   return { url, databasePort: cluster.port, secrets, demo };
 }
 
-/** A wrong password means that secrets and data do not belong together. */
+/** A wrong password means that the secrets are not those of the data folder. */
 async function checkPassword(connectFirst: () => Promise<void>, secrets: string): Promise<void> {
   try {
     await connectFirst();

@@ -26,7 +26,7 @@ Deno.test("the tests pass in a folder with an odd name", async () => {
         "rbac/function",
       ],
       cwd: checkout,
-      // Nobody holds its input: it does not end with whoever started this test.
+      // Its input has no writer, so it must not end when the input does.
       env: { BULWARK_PARENT_PIPE: "" },
       stdin: "null",
     }).output();

@@ -11,7 +11,7 @@ import {
   type Visitor,
 } from "./guide.ts";
 
-/** What the function `bulwark-mfa` hands out when a factor begins. */
+/** The answer of the function `bulwark-mfa` when an enrolment begins. */
 interface Begun {
   factor_id: string;
   secret: string;
@@ -156,7 +156,7 @@ export async function mfa(place: Place): Promise<void> {
   await expect("Vic reads", [{ amount_cents: 4200 }], payouts(again));
 }
 
-/** What an authenticator app shows, so many steps of 30 seconds from now (RFC 6238). */
+/** The code of an authenticator app, `steps` of 30 seconds from now (RFC 6238). */
 function code(secret: string, steps: number): string {
   return HOTP.generate({
     secret: Secret.fromBase32(secret),

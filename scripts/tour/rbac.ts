@@ -22,7 +22,7 @@ export async function rbac(place: Place): Promise<void> {
   await step("Vic accepts", accept(vic));
   await refused("Vic accepts again", "RBAC_INVITATION_INVALID", accept(vic));
 
-  title("A guarded table: reports");
+  title("A table with policies: reports");
   const read = (visitor: Visitor) =>
     visitor.client.from("reports").select("title").eq("organization_id", organization_id)
       .order("id");

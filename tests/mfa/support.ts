@@ -1,11 +1,11 @@
-/** What the tests of MFA share: an authenticator app, and calls of the function. */
+/** Shared by the tests of MFA: an authenticator app, and calls of the function. */
 import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
 import { HOTP, Secret } from "otpauth";
 import type { Database } from "../../supabase/functions/_bulwark/foundation/database.types.ts";
 import { anonymous, type Client, type Person, publishableKey, signUp, url } from "../support.ts";
 
-/** What the function answered. */
+/** An answer of the function. */
 export interface Answer {
   status: number;
   // deno-lint-ignore no-explicit-any -- each test asserts what it reads
@@ -36,7 +36,7 @@ export async function refusal(token: string, path: string, body?: unknown): Prom
   return `${answer.status} ${answer.body.code}`;
 }
 
-/** What an authenticator app shows at a time, in milliseconds since 1970. */
+/** The code of an authenticator app at a time, in milliseconds since 1970. */
 export function codeAt(secret: string, time: number): string {
   return HOTP.generate({
     secret: Secret.fromBase32(secret),

@@ -1,4 +1,4 @@
-/** What concurrency could break, with real parallel connections: each race is run many times. */
+/** Races with real parallel connections; each is run many times. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
 import { account, as, organizationOf } from "../races.ts";

@@ -52,7 +52,7 @@ begin
 end;
 $$;
 
--- What PostgREST does for a request: claims, then the role, both for this transaction.
+-- As PostgREST for a request: sets claims and role for this transaction.
 create or replace function tests.act_as(email text, role text default 'authenticated')
   returns void
   language plpgsql
@@ -103,7 +103,7 @@ begin
 end;
 $$;
 
--- What has the form of an encrypted field, and is none.
+-- A text with the form of an encrypted field, but without a valid content.
 create or replace function tests.ciphertext(word text)
   returns text
   language sql

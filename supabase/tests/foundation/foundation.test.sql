@@ -1,4 +1,4 @@
--- What every capability stands on: lengths of time as moments, and what a request claims.
+-- Helpers of all capabilities: durations compared as timestamps, and the claims of a request.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(9);
@@ -28,7 +28,7 @@ select ok(
   ), 'FND-04: however it is written'
 );
 
--- what a request claims
+-- claims of a request
 select is(
   bulwark_private.uuid_or_null('00000000-0000-4000-8000-00000000000A'),
   '00000000-0000-4000-8000-00000000000a'::uuid, 'FND-05: a claim that is a UUID is one'

@@ -19,7 +19,7 @@ grant select on session to public;
 create function pg_temp.act(name text) returns void language sql as $$
   select tests.act_in(s.email, s.id) from session s where s.name = act.name;
 $$;
--- What a factor and a verification leave in the tables, without the function.
+-- Writes the rows of a factor and a verification, without the function.
 create function pg_temp.enroll(email text) returns void language sql as $$
   insert into bulwark.mfa_secrets (
     id, user_id, name, secret, begun_in, begun_as_first, activated_at
@@ -104,7 +104,7 @@ select is_empty(
 );
 rollback to savepoint signed_in;
 
--- what an organization that requires MFA withholds
+-- an organization that requires MFA
 select bulwark.set_mfa_policy(tests.organization_id('acme'), true);
 select pg_temp.act('other');
 select is(
@@ -168,7 +168,7 @@ select is(
   )),
   '42501 RBAC_USER_NOT_VISIBLE', 'MFA-05: and others'' rights are not looked up by one'
 );
--- what stays reachable
+-- reads without a verification
 select results_eq(
   $$ select slug from bulwark.organizations order by slug $$, $$ values ('acme'), ('globex') $$,
   'MFA-06: one''s own membership stays readable'
@@ -431,7 +431,7 @@ select is(
 select tests.act_as_owner();
 select bulwark.read_native_mfa();
 
--- nobody reads what is secret
+-- secrets stay unreadable
 select is(
   tests.error_as('admin@acme.test', 'authenticated', $$ select secret from bulwark.mfa_secrets $$),
   '42501', 'MFA-13: a client reads no secret'

@@ -70,7 +70,7 @@ select results_eq(
   $$ select * from tests.payouts $$, $$ values (1, 100) $$, 'MFA-51: (the row is as it was)'
 );
 
--- what the check finds
+-- ways around that the check finds
 create function pg_temp.found() returns text[] language sql as $$
   select array_agg(concat_ws(' ', u.relation, u.role, u.problem) order by u.role, u.problem)
   from bulwark.mfa_uncovered_tables() u;

@@ -1,4 +1,4 @@
--- Invitations: one token, one address, one use, and no more authority than whoever invited.
+-- Invitations: one token, one address, one use, and no more authority than the sender.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(39);
@@ -252,7 +252,7 @@ select is(
   'no error', 'INV-38: unless the installation trusts its providers'
 );
 
--- what not even the owner's own statements break
+-- rules that also bind the owner's own statements
 select tests.act_as_owner();
 select is(
   tests.error($$ update invitations set organization_id = tests.organization_id('globex') $$),

@@ -68,7 +68,7 @@ select results_eq(
   'MEMB-02: and the organizations of a user are those'
 );
 
--- what happens to an account is told to its organizations alone
+-- events of an account are recorded in its organizations only
 insert into auth.sessions (id, user_id, aal)
 select gen_random_uuid(), u.id, 'aal1' from auth.users u where u.email like '%@both.test';
 select results_eq(
@@ -216,7 +216,7 @@ select ok(
   'MEMB-21: the factor is there'
 );
 
--- what is no membership at all
+-- grants that are no membership
 select is(
   bulwark_private.is_member(
     tests.user_id('super@bulwark.test'), tests.organization_id('acme')

@@ -302,7 +302,7 @@ select is_empty(
   'RBAC-50: and opens none'
 );
 
--- a guarded table of the host application
+-- a table of the host application with a policy in the array form
 select tests.act_as_owner();
 create table public.reports (
   id bigint generated always as identity primary key,
@@ -428,7 +428,7 @@ select is(
   'RBAC-69: the service role goes through the functions, too'
 );
 
--- what not even the owner's own statements break
+-- rules that also bind the owner's own statements
 select tests.act_as_owner();
 select is(
   tests.error($$ update user_roles set organization_id = tests.organization_id('globex')
