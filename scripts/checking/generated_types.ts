@@ -6,7 +6,7 @@ import { inRepository } from "../stack/paths.ts";
 import type { TestClusters } from "../testing/clusters.ts";
 import { failed, type TestResult } from "../testing/result.ts";
 
-/** Where the functions find the types of schema bulwark. */
+/** The file with the types of schema bulwark. */
 export const typesFile = inRepository(
   "supabase",
   "functions",

@@ -7,12 +7,12 @@ import { freePort } from "./ports.ts";
 import { isReady, stopServer } from "./postmaster.ts";
 import { stopWithParent } from "./watchdog.ts";
 
-/** What a cluster needs to know to exist. */
+/** The options of a cluster. */
 export interface ClusterOptions {
   installation: PostgresInstallation;
   /** The data folder; made when missing. */
   folder: string;
-  /** Where the server writes its log; emptied at every start. */
+  /** The server's log file; emptied at every start. */
   log: string;
   /** The password of the superuser `supabase_admin`. */
   password: string;
@@ -21,8 +21,7 @@ export interface ClusterOptions {
   /** Server settings on top of the defaults. */
   settings?: Record<string, string>;
   /**
-   * Starts the server again, on the same port, where it ends and nobody stopped it; called with
-   * what happens, for the user.
+   * Restarts the server on the same port if it ends by itself; called with messages for the user.
    */
   restart?: ((message: string) => void) | undefined;
 }

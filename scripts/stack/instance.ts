@@ -2,7 +2,7 @@ import { exists } from "./binaries.ts";
 import { Failure } from "./failure.ts";
 import type { StackPaths } from "./paths.ts";
 
-/** What a running stack says of itself in `stack.json`, for other programs on this machine. */
+/** The state of a running stack in `stack.json`, for other programs on this machine. */
 export interface StackState {
   url: string;
   publishableKey: string;
@@ -54,7 +54,7 @@ export async function claim(paths: StackPaths): Promise<Instance> {
   };
 }
 
-/** What the stack that runs on a folder published, or null where none does. */
+/** The state of the stack that runs on a folder; null if none runs. */
 export async function readState(paths: StackPaths): Promise<StackState | null> {
   if (!exists(paths.state)) return null;
   return JSON.parse(await Deno.readTextFile(paths.state)) as StackState;

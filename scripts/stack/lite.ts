@@ -91,7 +91,7 @@ export async function serveLite(
         return Response.json(databaseAway, { status: 503 });
       });
   const rest = await withPreRequest(connection, auth);
-  // What PostgREST listens for: `notify pgrst` after a change of tables, functions or settings.
+  // As in PostgREST: `notify pgrst` reloads the schema and the settings.
   await connection.driver.listen("pgrst", () => {
     connection.clearSchemaCache();
     rest.reload().catch((thrown) => console.error("rest: cannot reload", thrown));

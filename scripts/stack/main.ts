@@ -29,7 +29,7 @@ export async function main(
     try {
       console.error(thrown.message);
     } catch {
-      // Nobody can be told; the exit code still says it.
+      // The output is closed; the exit code still reports the failure.
     }
   }
   Deno.exit(exitCode);

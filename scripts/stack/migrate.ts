@@ -5,7 +5,7 @@ import { connect } from "./connection.ts";
 import { Failure } from "./failure.ts";
 import { root } from "./paths.ts";
 
-/** What to migrate, and with whose migrations. */
+/** The database to migrate, and the project with the migrations. */
 export interface MigrateOptions {
   cluster: Cluster;
   password: string;

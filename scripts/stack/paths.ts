@@ -19,7 +19,7 @@ export interface StackPaths {
   postgresLog: string;
 }
 
-/** Where a stack keeps its files; `BULWARK_DATA_DIR` moves them. */
+/** The paths of a stack's files; `BULWARK_DATA_DIR` changes the folder. */
 export function stackPaths(
   folder = Deno.env.get("BULWARK_DATA_DIR") ?? inRepository(".bulwark"),
 ): StackPaths {

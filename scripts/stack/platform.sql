@@ -22,7 +22,7 @@ alter role supabase_admin set search_path = "$user", public, auth, extensions;
 alter role supabase_auth_admin set search_path = auth;
 alter role supabase_auth_admin set idle_in_transaction_session_timeout = '60s';
 
--- What hosted lets postgres set although only a superuser could.
+-- Settings that the hosted platform lets postgres change, although only a superuser could.
 grant set on parameter log_min_duration_statement, log_parameter_max_length, log_statement,
   session_replication_role to postgres;
 grant set on parameter pgrst.db_pre_request to postgres;

@@ -1,6 +1,6 @@
 import { isConnectionError } from "./connection.ts";
 
-/** What the Postgres driver throws. */
+/** An error of the Postgres driver. */
 interface DatabaseError {
   code: string;
   message: string;

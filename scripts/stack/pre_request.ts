@@ -14,11 +14,11 @@ interface Exchange {
   method: string;
   path: string;
   headers: Record<string, string>;
-  /** What the hook or the statement wants the answer to carry. */
+  /** Response headers that the hook or the statement set. */
   answer: [name: string, value: string][];
 }
 
-/** What the database says about how requests are to be served. */
+/** Settings of the database for serving requests. */
 interface Configuration {
   /** The hook's name, quoted; null: there is none. */
   hook: string | null;
@@ -122,7 +122,7 @@ async function answerHeaders(transaction: Transaction): Promise<Exchange["answer
   }
 }
 
-/** What PostgREST says to it, in the form in which Lite passes an answer on. */
+/** PostgREST's error for invalid headers, in the form that Lite passes on. */
 class UnusableHeaders extends Error {
   readonly code = "PGRST";
   readonly detail = JSON.stringify({ status: 500, headers: {} });

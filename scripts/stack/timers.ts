@@ -1,7 +1,7 @@
 import { connect } from "./connection.ts";
 import { reason } from "./failure.ts";
 
-/** What the timers call. */
+/** The targets of the timers. */
 export interface TimerOptions {
   /** The database, as `postgres`: what pg_cron runs its jobs as. */
   databaseUrl: string;

@@ -42,7 +42,7 @@ const packages = {
   plpgsql_check: "postgresql-15-plpgsql-check",
 };
 
-/** What is not installed of Debian's PostgreSQL 15 and of these extensions of it, or null. */
+/** The first of Debian's PostgreSQL 15 and these extensions that is missing; null if none. */
 export function missingFromDebian(...extensions: (keyof typeof packages)[]): string | null {
   if (!debianPostgres()) return "PostgreSQL 15 is not installed (Debian: postgresql-15)";
   const missing = (["pg_cron", "pgtap", ...extensions] as const).find((extension) =>

@@ -21,7 +21,7 @@ export interface TestCluster {
   stop(): Promise<void>;
 }
 
-/** What a cluster for tests may have on top of the hosted platform's minimum. */
+/** The options of a cluster for tests. */
 export interface TestClusterOptions {
   installation: PostgresInstallation;
   /** Runs real pg_cron jobs in the database `postgres`. */
@@ -54,7 +54,7 @@ export async function startTestCluster(options: TestClusterOptions): Promise<Tes
   return { cluster, password, url, stop, withCopy: copier(url) };
 }
 
-/** What hosted lets `postgres` create although only a superuser could. */
+/** Creates extensions that the hosted platform lets `postgres` create, as superuser. */
 async function addExtensions(adminUrl: string, cron: boolean): Promise<void> {
   const admin = connect(adminUrl);
   try {
@@ -101,7 +101,7 @@ function copier(url: TestCluster["url"]): TestCluster["withCopy"] {
   };
 }
 
-/** Runs the files that commit what the other pgTAP files use. */
+/** Runs the pgTAP files that commit the shared helpers. */
 async function runHelpers(url: string): Promise<void> {
   for (const path of await filesBelow(helpers, ".test.sql")) {
     const { failures } = await runPgtap(path, url);

@@ -15,11 +15,11 @@ export interface ProgramOptions {
 /** A running `npm start`. */
 export interface Program {
   pid: number;
-  /** What it published once it served, or null when it ended before. */
+  /** Its state once it serves; null if it ends before. */
   ready(): Promise<StackState | null>;
   /** Its exit code; 128 and more for a signal. */
   exited: Promise<number>;
-  /** What it printed so far, both streams. */
+  /** Its output so far, both streams. */
   output(): Promise<string>;
   kill(signal: Deno.Signal): void;
   /** Sends a signal to all of its processes, as a terminal does for Ctrl-C. */
@@ -28,7 +28,7 @@ export interface Program {
   stop(): Promise<number>;
 }
 
-/** What runs `npm start`'s own program. */
+/** The command behind `npm start`. */
 export const startCommand: [string, ...string[]] = [
   currentDeno(),
   "run",

@@ -1,4 +1,4 @@
-/** What became of one piece of the test run: a file on one database, a check, a test program. */
+/** The result of one task of the test run: a file on one database, a check, a test program. */
 export interface TestResult {
   passed: number;
   failures: string[];
@@ -8,7 +8,7 @@ export interface TestResult {
 
 /** One piece of the test run. */
 export interface TestTask {
-  /** What it runs on, such as `pgtap 17` or `deno 2.1`. */
+  /** Its environment, such as `pgtap 17` or `deno 2.1`. */
   kind: string;
   name: string;
   run(): Promise<TestResult>;

@@ -11,7 +11,7 @@ export interface Selection {
   checks: boolean;
 }
 
-/** Where the files lie that commit what the other pgTAP files use. */
+/** The folder of pgTAP files that commit the shared helpers. */
 export const helpers = "supabase/tests/000_helpers/";
 const conventions = "supabase/tests/foundation/conventions.test.sql";
 

@@ -1,9 +1,9 @@
-/** What one TAP stream amounts to. */
+/** The result of a TAP stream. */
 export interface TapResult {
   passed: number;
   /** One entry a failed test, and one for every way in which the stream itself is wrong. */
   failures: string[];
-  /** What the file left out, in its own words. */
+  /** The descriptions of skipped tests. */
   skipped: string[];
 }
 

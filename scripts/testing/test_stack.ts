@@ -6,7 +6,7 @@ import { type Program, startProgram } from "./program.ts";
 
 /** A whole stack in a process of its own, in a temporary folder and on free ports. */
 export interface TestStack {
-  /** What end-to-end tests find in their environment. */
+  /** The environment variables of end-to-end tests. */
   env: Record<string, string>;
   stop(): Promise<void>;
 }
