@@ -10,7 +10,7 @@ import { Unavailable } from "../foundation/redis/breaker.ts";
 import { MemoryLevel, type MemoryOptions, type Stamp } from "./memory.ts";
 import type { Lease, SharedLevel } from "./shared.ts";
 
-/** How one entry is kept. */
+/** Options of an entry. */
 export interface EntryOptions {
   /** Maximum lifetime in seconds. Up to a tenth less, so that entries do not all expire at once. */
   ttl: number;
@@ -22,7 +22,7 @@ export interface EntryOptions {
   memoryOnly?: boolean;
 }
 
-/** Where an answer came from; reported once an answer. */
+/** The source of an answer; reported once for each answer. */
 export type Outcome = "memory" | "shared" | "load" | "joined" | "negative" | "miss";
 
 /** Counts what happens in a cache. */
@@ -39,7 +39,7 @@ export interface CacheOptions {
    * isolate takes effect here after that time at the latest.
    */
   memorySeconds: number;
-  /** How long one process waits for another that loads the same key, in milliseconds. */
+  /** Milliseconds for which a process waits for another that loads the same key. */
   loadWait: number;
   observer?: CacheObserver;
 }

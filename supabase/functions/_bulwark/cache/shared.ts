@@ -9,7 +9,7 @@ import { claim, fill, generationSeconds, store } from "./scripts.ts";
 export interface SharedOptions {
   /** Prefix of every name in Redis. */
   prefix: string;
-  /** How long a load may take before another process loads too, in milliseconds. */
+  /** Lifetime of a lease in milliseconds: after it another process may load too. */
   leaseTime: number;
 }
 

@@ -19,7 +19,7 @@ export interface DecisionRow {
   reset_seconds: number;
   retry_after_seconds: number | null;
   when_store_fails: "open" | "closed";
-  /** How many calls of the batch are admitted; begin_login has none. */
+  /** Number of admitted calls of the batch; missing in rows of begin_login. */
   admitted?: number;
 }
 
