@@ -52,7 +52,7 @@ const script = `
   })().catch((error) => tell({ error: String(error) }));
 `;
 
-/** What the page found out. */
+/** The results of the page. */
 interface PageResult {
   origin?: string;
   confirmed?: boolean;

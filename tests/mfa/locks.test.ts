@@ -109,7 +109,7 @@ async function waiting(sql: Sql, count: number): Promise<void> {
   }
 }
 
-/** What is neither done nor refused with a code of ours, as where the account is gone already. */
+/** Results that are neither a success nor a refusal with a code of ours. */
 function problems(name: string, results: PromiseSettledResult<unknown>[]): string[] {
   return results.flatMap((result) => {
     if (result.status === "fulfilled" || /^[A-Z_]+$/.test(result.reason.detail ?? "")) return [];

@@ -160,7 +160,7 @@ Deno.test("MFA-F06: a clock may be 29 seconds off, but not 61", async () => {
     ["slow", "fast", "slower", "faster"].map(enrolled),
   );
   assert.ok(slow && fast && slower && faster);
-  // What activating has spent would hide what is tested.
+  // Activating has spent a code, which would hide the tested refusal.
   const sql = connect(1);
   await sql`update bulwark.mfa_secrets set last_step = 0`;
   await sql.end();

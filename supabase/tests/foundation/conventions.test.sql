@@ -51,9 +51,9 @@ select results_eq(
      ('anon', 'bulwark_private.charge_request()'), ('anon', 'bulwark_private.resolve_api_key()'),
      ('anon', 'check_request()'), ('api_key', 'bulwark_private.charge_request()'),
      ('api_key', 'bulwark_private.resolve_api_key()'), ('api_key', 'check_request()'),
-     -- What guards of a second factor ask; a key's answer is no.
+     -- Called by policies of MFA-required tables; false for API keys.
      ('api_key', 'mfa_verified(interval)'),
-     -- What policies of tables that admit keys ask.
+     -- Called by policies of tables that admit API keys.
      ('api_key', 'organizations_with(text)'),
      -- Whom a function charges for a key's request.
      ('api_key', 'rate_limit_caller()') $$,
@@ -114,7 +114,7 @@ select is_empty(
      and not exists (
        select from pg_class c where c.oid = o.oid and 'security_invoker=true' = any (c.reloptions)
      ) $$,
-  'CONV-14: every view runs with the rights of whoever reads it'
+  'CONV-14: every view runs with the rights of its reader'
 );
 select is_empty(
   $$ select c.conrelid::regclass, c.conname
@@ -269,7 +269,7 @@ select results_eq(
        ('log_audit_event(text,text,uuid,text,text,audit_result,audit_severity,jsonb,uuid,uuid)')
      ) allowed (name)
      order by 1 $$,
-  'CONV-27: whoever writes by a right holds on to it: decided, locked, decided again'
+  'CONV-27: a function that writes by a right checks it, locks it and checks it again'
 );
 
 -- objects that are made later, as they are made while an application runs

@@ -418,7 +418,7 @@ delete from bulwark_private.mfa_sessions where session_id = (
 select pg_temp.act('admin');
 select ok(
   not bulwark.mfa_verified('10 minutes'),
-  'MFA-12: whoever has a factor of Bulwark''s is not verified by a native one'
+  'MFA-12: a native factor does not verify an account with a factor of Bulwark'
 );
 select tests.act_as_owner();
 insert into tests.mfa_factors values

@@ -135,7 +135,7 @@ select is(
 );
 select is(
   pg_temp.request('analyst@acme.test'), '42501 MFA_USER_OUTRANKS',
-  'MFA-42: nor whoever holds a permission that it does not'
+  'MFA-42: nor a member with a permission that it lacks'
 );
 select tests.act_as_owner();
 select bulwark.grant_role(
@@ -152,7 +152,7 @@ where user_id = tests.user_id('admin@acme.test');
 select pg_temp.act('admin@acme.test');
 select is(
   pg_temp.request('analyst@acme.test'), '42501 MFA_VERIFICATION_REQUIRED',
-  'MFA-42: whoever resets has verified a factor just now'
+  'MFA-42: resetting needs a fresh verification'
 );
 select tests.act_as_owner();
 update bulwark_private.mfa_sessions set verified_at = now();
@@ -222,7 +222,7 @@ select pg_temp.act('admin@globex.test');
 select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-44: globex may ask');
 select is(
   pg_temp.factors('gus@both.test'), 1::bigint,
-  'MFA-44: but what guards acme, which requires MFA, globex does not take away'
+  'MFA-44: but globex does not remove the factor that acme requires'
 );
 select pg_temp.act('admin@acme.test');
 select ok(

@@ -149,7 +149,7 @@ select is(
   tests.error($$ select create_organization('For another', 'for-another',
       tests.user_id('stranger@bulwark.test')),
     create_organization('Own', 'own-1'), create_organization('Own', 'own-2') $$),
-  'no error', 'ORG-36: whoever holds org:create makes more than the limit'
+  'no error', 'ORG-36: a holder of org:create exceeds the limit'
 );
 select tests.act_as_owner();
 select revoke_role(tests.user_id('founder@bulwark.test'), 'super_admin');

@@ -27,7 +27,7 @@ Deno.test("what is drawn can be read back by a decoder", () => {
   assert.equal(decodeQR({ width: size, height: size, data }), uri);
   const svg = qrSvg(uri);
   assert.ok(svg.includes(`viewBox="0 0 ${modules.length} ${modules.length}"`));
-  // What the SVG draws is what was decoded.
+  // The SVG draws the decoded modules.
   const drawn = modules.map((row) => row.map(() => false));
   for (const [, x, y, width] of svg.matchAll(/M(\d+) (\d+)h(\d+)v1H/g)) {
     for (let n = 0; n < Number(width); n++) drawn[Number(y)]![Number(x) + n] = true;

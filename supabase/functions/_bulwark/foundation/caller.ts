@@ -23,7 +23,7 @@ export function claimedBy(client: CallerClient): UnverifiedClaims | null {
 }
 
 /**
- * A client that acts as whoever sent the request. The Data API verifies the token on each call:
+ * A client that acts as the caller of the request. The Data API verifies the token on each call:
  * a forged, expired or missing one gets nothing from it.
  * @throws BulwarkError 401 UNAUTHORIZED where the request carries no bearer token
  */

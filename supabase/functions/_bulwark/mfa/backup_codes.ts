@@ -18,7 +18,7 @@ export function makeBackupCodes(): string[] {
 }
 
 /**
- * What is stored of a backup code: HMAC-SHA-256 (RFC 2104) under the pepper, in hex.
+ * The stored hash of a backup code: HMAC-SHA-256 (RFC 2104) under the pepper, in hex.
  * @param code as readBackupCode returns it
  */
 export async function hashBackupCode(pepper: string, code: string): Promise<string> {

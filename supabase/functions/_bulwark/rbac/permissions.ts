@@ -10,7 +10,7 @@ export type Permission = `${string}:${string}`;
 /** How long one request goes on with what it was told, in milliseconds. */
 const toldFor = 1000;
 
-/** What each request was told, by its client. */
+/** The permissions that each request has read, by its client. */
 const told = new WeakMap<
   CallerClient,
   Map<string, { at: number; held: Promise<ReadonlySet<string>> }>
@@ -33,7 +33,7 @@ export async function checkPermissions(
 ): Promise<Record<string, boolean>> {
   const held = await heldBy(client, organizationId);
   const rest = permissions.filter((permission) => !held.has(permission));
-  // What nobody says yes to is a no, also where the answer is cut off.
+  // A permission that the answer leaves out is refused.
   const allowed = Object.fromEntries(permissions.map((name) => [name, held.has(name)]));
   if (rest.length === 0 && permissions.length <= 100) return allowed;
   const rows = unwrap(
@@ -80,7 +80,7 @@ export async function requirePermission(
   );
 }
 
-/** What the client's user holds: once a request, and again when the request takes long. */
+/** The permissions of the client's user, read again if the request takes long. */
 function heldBy(
   client: CallerClient,
   organizationId: string | null,
