@@ -545,6 +545,21 @@ comment on function bulwark.declare_encrypted_column(regclass, text, text, boole
    text or an integer. Errors: ENCRYPTION_NOT_A_TABLE, ENCRYPTION_UNKNOWN_COLUMN,
    ENCRYPTION_PLAINTEXT_PRESENT, ENCRYPTION_INVALID_ARGUMENT.';
 
+create function bulwark_private.qualified_name(table_name text)
+  returns text[]
+  language sql
+  immutable
+  strict
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case strpos(table_name, '.')
+    when 0 then array['public', table_name]
+    else array[split_part(table_name, '.', 1), substr(table_name, strpos(table_name, '.') + 1)]
+  end;
+$$;
+comment on function bulwark_private.qualified_name(text) is
+  'Schema and name of a table that a client names: `name` (in public) or `schema.name`, unquoted.';
+
 create function bulwark.list_encrypted_columns(table_name text)
   returns table (
     column_name text,
@@ -552,7 +567,9 @@ create function bulwark.list_encrypted_columns(table_name text)
     primary_key_type text,
     organization_column text,
     index_column text,
-    normalization text
+    normalization text,
+    schema_name text,
+    relation_name text
   )
   language sql
   stable
@@ -560,14 +577,18 @@ create function bulwark.list_encrypted_columns(table_name text)
   set search_path = pg_catalog, pg_temp
 as $$
   select e.column_name, e.primary_key, e.primary_key_type::text, e.organization_column,
-    e.index_column, e.normalization
+    e.index_column, e.normalization, n.nspname::text, c.relname::text
   from bulwark_private.encrypted_columns e
   join pg_catalog.pg_class c on c.oid = e.relation
-  where c.relnamespace = 'public'::regnamespace
-    and c.relname = list_encrypted_columns.table_name;
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+  where e.relation = (
+    select to_regclass(format('%I.%I', q.name[1], q.name[2]))
+    from bulwark_private.qualified_name(list_encrypted_columns.table_name) as q (name)
+  );
 $$;
 comment on function bulwark.list_encrypted_columns(text) is
-  'The declared columns of a table in schema public (service role only).';
+  'The declared columns of a table, `name` (in public) or `schema.name`, and its schema and name
+   (service role only).';
 
 create function bulwark.authorize_field_access(
   action text,
@@ -590,7 +611,7 @@ declare
   end;
 begin
   if v_permission is null or num_nulls(table_name, columns, primary_keys) > 0
-    or length(table_name) > 63 or cardinality(columns) > 100 or cardinality(primary_keys) > 100
+    or length(table_name) > 127 or cardinality(columns) > 100 or cardinality(primary_keys) > 100
     or exists (
       select from unnest(columns || primary_keys) as n (name)
       where n.name is null or length(n.name) > 100
@@ -603,7 +624,7 @@ begin
   perform bulwark_private.append_audit_entry(
     event_type => 'compliance.data_accessed',
     organization_id => authorize_field_access.organization_id,
-    resource_type => concat('public.', table_name),
+    resource_type => array_to_string(bulwark_private.qualified_name(table_name), '.'),
     action => authorize_field_access.action,
     details => jsonb_build_object(
       'columns', to_jsonb(columns), 'primary_keys', to_jsonb(primary_keys)
@@ -1264,6 +1285,7 @@ revoke all on function
   bulwark.shred_organization(organization_id uuid, confirm_slug text),
   bulwark_private.organizations_destroy_data_keys(),
   bulwark.declare_encrypted_column(target regclass, column_name text, organization_column text, blind_index boolean, fold boolean),
+  bulwark_private.qualified_name(table_name text),
   bulwark.list_encrypted_columns(table_name text),
   bulwark.authorize_field_access(action text, table_name text, columns text[], primary_keys text[], organization_id uuid),
   bulwark.add_data_key(key_id uuid, purpose text, wrapped_key text, after_version integer, organization_id uuid),

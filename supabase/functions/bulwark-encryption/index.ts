@@ -1,5 +1,5 @@
 /**
- * Function `bulwark-encryption`: fields of declared columns in schema public, with a user's token.
+ * Function `bulwark-encryption`: fields of declared columns, with a user's token.
  *
  * - `POST …/encrypt` `{ table, organization_id, rows: [{ primary_key, fields }] }`: the columns to
  *   write.

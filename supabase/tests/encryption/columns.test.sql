@@ -1,7 +1,7 @@
 -- Declared columns with long or similar names: each has its own checks and indexes.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(12);
+select plan(17);
 
 create table public.patients (
   id uuid primary key,
@@ -73,6 +73,44 @@ select ok(
 select is(
   bulwark_private.object_name(array['email'], '_index'), 'email_index'::name,
   'FND-10: one that fits reads as it is'
+);
+
+-- Tables of one name in two schemas.
+create schema app;
+create table public.people (id uuid primary key, email text);
+create table app.people (id uuid primary key, email text, phone text);
+select bulwark.declare_encrypted_column('public.people', 'email');
+select bulwark.declare_encrypted_column('app.people', 'phone');
+select results_eq(
+  $$select column_name, schema_name, relation_name
+    from bulwark.list_encrypted_columns('app.people')$$,
+  $$values ('phone', 'app', 'people')$$, 'ENC-51: a table is found in the schema that is named'
+);
+select results_eq(
+  $$select column_name, schema_name, relation_name from bulwark.list_encrypted_columns('people')$$,
+  $$values ('email', 'public', 'people')$$, 'ENC-51: without a schema it is the one in public'
+);
+select is_empty(
+  $$select from bulwark.list_encrypted_columns('app.none')
+    union all select from bulwark.list_encrypted_columns('none.people')
+    union all select from bulwark.list_encrypted_columns('app.people; drop table app.people')
+    union all select from bulwark.list_encrypted_columns('"app".people')
+    union all select from bulwark.list_encrypted_columns('.')$$,
+  'ENC-51: a name without a table finds nothing, and is not parsed'
+);
+-- acting as the service role
+set local role service_role;
+select set_config('request.jwt.claims', '{"role":"service_role"}', true);
+select bulwark.authorize_field_access('decrypt', 'app.people', '{phone}', '{}');
+select bulwark.authorize_field_access('decrypt', 'people', '{email}', '{}');
+reset role;
+select set_eq(
+  $$select resource_type from bulwark.audit_logs where event_type = 'compliance.data_accessed'$$,
+  array['app.people', 'public.people'], 'ENC-51: the audit entry names the schema'
+);
+select throws_ok(
+  $$select bulwark.authorize_field_access('decrypt', repeat('a', 128), '{email}', '{}')$$,
+  '22023', null, 'ENC-51: a name that no table can have is refused'
 );
 
 select * from finish();

@@ -2,17 +2,16 @@ import assert from "node:assert/strict";
 import type { CallerClient } from "../../../supabase/functions/_bulwark/foundation/caller.ts";
 import { readRowsByIndex } from "../../../supabase/functions/_bulwark/encryption/rows.ts";
 
-const table = {
-  name: "contacts",
-  columns: [{
-    column_name: "email",
-    primary_key: "id",
-    primary_key_type: "uuid",
-    organization_column: null,
-    index_column: "email_index",
-    normalization: "exact" as const,
-  }],
-};
+const columns = [{
+  column_name: "email",
+  primary_key: "id",
+  primary_key_type: "uuid",
+  organization_column: null,
+  index_column: "email_index",
+  normalization: "exact" as const,
+  schema_name: "app",
+  relation_name: "contacts",
+}];
 const indexOf = (letter: string) => `bwi1.${letter.repeat(22)}.hmac`;
 
 /** A table that supports as much of the Data API as a search uses. */
@@ -24,8 +23,13 @@ function database(rows: { id: string; email_index: string }[]): CallerClient {
     limit: (count: number) => query(found.slice(0, count)),
     then: (resolve: (answer: unknown) => void) => resolve({ data: found, error: null }),
   });
-  const tables = { from: () => ({ select: () => query(rows) }) };
-  return { schema: () => tables } as unknown as CallerClient;
+  const schema = (schema: string) => ({
+    from(table: string) {
+      assert.deepEqual([schema, table], ["app", "contacts"], "read from the declared table");
+      return { select: () => query(rows) };
+    },
+  });
+  return { schema } as unknown as CallerClient;
 }
 
 for (const [current, old] of [["a", "b"], ["b", "a"]] as const) {
@@ -34,7 +38,7 @@ for (const [current, old] of [["a", "b"], ["b", "a"]] as const) {
     const rows = ids.map((id) => ({ id, email_index: indexOf(old) }));
     const indexes = [indexOf(current), indexOf(old)];
     const found = new Set<string>();
-    for await (const page of readRowsByIndex(database(rows), table, null, indexes, null)) {
+    for await (const page of readRowsByIndex(database(rows), columns, null, indexes, null)) {
       for (const { primaryKey } of page.rows) found.add(primaryKey);
       // Meanwhile the last rows are re-encrypted.
       if (found.size > 0) {

@@ -64,7 +64,7 @@ export async function encryptRows(
     await Promise.all(columns.map(async (column) => {
       const text = fields[column.column_name];
       if (text === undefined) return;
-      const address = addressOf(table, column, primary_key, organization_id);
+      const address = addressOf(column, primary_key, organization_id);
       written[column.column_name] = text === null ? null : await encryptField(keys, address, text);
       if (column.index_column) {
         written[column.index_column] = text === null
@@ -95,7 +95,7 @@ export async function decryptRows(
   { table, columns: names, primary_keys }: DecryptInput,
 ): Promise<{ rows: DecryptedRow[] }> {
   const columns = await declared(service, table, names);
-  const found = await readRowsByKey(caller, { name: table, columns }, primary_keys);
+  const found = await readRowsByKey(caller, columns, primary_keys);
   if (found.length === 0) await requirePerson(caller);
   for (const [organization, rows] of groupByOrganization(found)) {
     const shown = rows.map((row) => row.primaryKey);
@@ -104,7 +104,7 @@ export async function decryptRows(
   }
   const rows = await Promise.all(found.map(async (row) => {
     const primary_key = row.primaryKey;
-    const fields = await decryptRow(keys, table, columns, row).catch((thrown) => {
+    const fields = await decryptRow(keys, columns, row).catch((thrown) => {
       if (thrown instanceof EncryptionError && isAboutTheRow(thrown)) return refusal(thrown);
       throw thrown;
     });
@@ -139,14 +139,14 @@ export async function findRows(
   if (!column?.index_column) throw unknownColumn();
   const after = cursor === null ? null : readCursor(column, cursor);
   await forgetDestroyed(service, keys, organization_id);
-  const indexed = addressOf(table, column, "", organization_id);
+  const indexed = addressOf(column, "", organization_id);
   const indexes = await blindIndexes(keys, indexed, value, column.normalization);
   const wanted = normalize(value, column.normalization);
   const matches: string[] = [];
-  const pages = readRowsByIndex(caller, { name: table, columns }, organization_id, indexes, after);
+  const pages = readRowsByIndex(caller, columns, organization_id, indexes, after);
   for await (const { rows, cursor, isLast } of pages) {
     const texts = await Promise.all(rows.map(async (row) => {
-      const fields = await decryptRow(keys, table, columns, row).catch(notAMatch);
+      const fields = await decryptRow(keys, columns, row).catch(notAMatch);
       return fields[name];
     }));
     for (const [index, { primaryKey }] of rows.entries()) {
@@ -181,13 +181,12 @@ function notAMatch(thrown: unknown): Record<string, string | null> {
 
 async function decryptRow(
   keys: DataKeys,
-  table: string,
   columns: DeclaredColumn[],
   { primaryKey, organizationId, values }: Row,
 ): Promise<Record<string, string | null>> {
   const fields = await Promise.all(columns.map(async (column) => {
     const ciphertext = values[column.column_name] ?? null;
-    const address = addressOf(table, column, primaryKey, organizationId);
+    const address = addressOf(column, primaryKey, organizationId);
     const text = ciphertext === null ? null : await decryptField(keys, address, ciphertext);
     return [column.column_name, text] as const;
   }));
@@ -284,10 +283,9 @@ function groupByOrganization(rows: Row[]): Map<string | null, Row[]> {
 }
 
 function addressOf(
-  table: string,
-  { column_name }: DeclaredColumn,
+  { schema_name: schema, relation_name: table, column_name: column }: DeclaredColumn,
   primaryKey: string,
   organizationId: string | null,
 ) {
-  return { schema: "public", table, column: column_name, primaryKey, organizationId };
+  return { schema, table, column, primaryKey, organizationId };
 }

@@ -2,6 +2,8 @@ import { z } from "zod";
 import { id, text } from "../foundation/input.ts";
 
 const name = text.min(1).max(63);
+/** `name` in schema public, or `schema.name`. */
+const table = text.min(1).max(127);
 const key = text.min(1).max(100);
 /** Normalized to lower case, since values are bound to one spelling. */
 const organization = id.nullable().default(null);
@@ -9,7 +11,7 @@ const organization = id.nullable().default(null);
 const most = 100;
 
 export const encryptInput = z.strictObject({
-  table: name,
+  table,
   organization_id: organization,
   rows: z.array(z.strictObject({
     primary_key: key,
@@ -17,12 +19,12 @@ export const encryptInput = z.strictObject({
   })).min(1).max(most),
 });
 export const decryptInput = z.strictObject({
-  table: name,
+  table,
   columns: z.array(name).min(1).max(20),
   primary_keys: z.array(key).min(1).max(most),
 });
 export const findInput = z.strictObject({
-  table: name,
+  table,
   organization_id: organization,
   column: name,
   value: z.string(),

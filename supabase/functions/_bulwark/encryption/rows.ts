@@ -12,13 +12,12 @@ export interface DeclaredColumn {
   organization_column: string | null;
   index_column: string | null;
   normalization: Normalization;
+  schema_name: string;
+  relation_name: string;
 }
 
-/** A table and the requested declared columns, which all have the same primary key. */
-export interface Table {
-  name: string;
-  columns: DeclaredColumn[];
-}
+/** The requested declared columns of a table, which all have the same primary key. */
+export type Columns = readonly DeclaredColumn[];
 
 /** A row: its key as printed by Postgres, its organization, and its ciphertexts. */
 export interface Row {
@@ -40,13 +39,13 @@ const longestList = 4000;
 /** The rows with these primary keys that the caller can see, in no particular order. */
 export async function readRowsByKey(
   caller: CallerClient,
-  table: Table,
+  columns: Columns,
   primaryKeys: readonly string[],
 ): Promise<Row[]> {
-  const key = table.columns[0]!.primary_key;
+  const key = columns[0]!.primary_key;
   const found: Row[] = [];
   for (const list of listsOf(primaryKeys)) {
-    found.push(...await read(table, query(caller, table).filter(key, "in", list)));
+    found.push(...await read(columns, query(caller, columns).filter(key, "in", list)));
   }
   return found;
 }
@@ -95,12 +94,12 @@ const pageSize = 200;
  */
 export async function* readRowsByIndex(
   caller: CallerClient,
-  table: Table,
+  columns: Columns,
   organizationId: string | null,
   indexes: readonly string[],
   after: Place | null,
 ): AsyncGenerator<IndexedPage> {
-  const { primary_key, index_column, organization_column } = table.columns[0]!;
+  const { primary_key, index_column, organization_column } = columns[0]!;
   const inOrder = indexes.toReversed();
   const start = inOrder.findIndex((index) => indexKeyOf(index) === after?.indexKey);
   const left = inOrder.slice(Math.max(start, 0));
@@ -108,10 +107,10 @@ export async function* readRowsByIndex(
     const indexKey = indexKeyOf(index);
     let last = after?.indexKey === indexKey ? after.primaryKey : null;
     for (let isWhole = false; !isWhole;) {
-      let rows = query(caller, table).filter(index_column!, "eq", index);
+      let rows = query(caller, columns).filter(index_column!, "eq", index);
       if (organization_column) rows = rows.filter(organization_column, "eq", organizationId!);
       if (last !== null) rows = rows.filter(primary_key, "gt", last);
-      const page = await read(table, rows.order(primary_key).limit(pageSize));
+      const page = await read(columns, rows.order(primary_key).limit(pageSize));
       isWhole = page.length < pageSize;
       yield {
         rows: page,
@@ -132,8 +131,8 @@ interface HostTables {
   from(name: string): { select(names: string): RowQuery };
 }
 
-function query(caller: CallerClient, { name, columns }: Table): RowQuery {
-  const { primary_key, organization_column } = columns[0]!;
+function query(caller: CallerClient, columns: Columns): RowQuery {
+  const { primary_key, organization_column, schema_name, relation_name } = columns[0]!;
   const names = new Set([
     ...organization_column ? [organization_column] : [],
     ...columns.map(({ column_name }) => column_name),
@@ -143,17 +142,17 @@ function query(caller: CallerClient, { name, columns }: Table): RowQuery {
     `${JSON.stringify(primary_key)}::text`,
     ...[...names].map((n) => JSON.stringify(n)),
   ];
-  // The host's own tables lie in schema public, and none of them is in the generated types.
-  const host = caller.schema("public" as never) as unknown as HostTables;
-  return host.from(name).select(selected.join(","));
+  // The host's tables are not in the generated types.
+  const host = caller.schema(schema_name as never) as unknown as HostTables;
+  return host.from(relation_name).select(selected.join(","));
 }
 
 /** @throws BulwarkError 404 ENCRYPTION_TABLE_NOT_EXPOSED, and what the Data API refuses */
-async function read({ columns }: Table, rows: RowQuery): Promise<Row[]> {
+async function read(columns: Columns, rows: RowQuery): Promise<Row[]> {
   const { primary_key, organization_column } = columns[0]!;
   const answer = await rows;
-  // The Data API does not know the table or a column.
-  if (["PGRST205", "42P01", "42703"].includes(answer.error?.code ?? "")) {
+  // The Data API does not know the schema, the table or a column.
+  if (["PGRST106", "PGRST205", "42P01", "42703"].includes(answer.error?.code ?? "")) {
     throw new BulwarkError(
       404,
       "ENCRYPTION_TABLE_NOT_EXPOSED",

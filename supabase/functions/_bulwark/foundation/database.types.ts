@@ -1945,6 +1945,8 @@ export type Database = {
           "organization_column": string;
           "primary_key": string;
           "primary_key_type": string;
+          "relation_name": string;
+          "schema_name": string;
         }[];
       };
       "list_metrics": {
