@@ -256,3 +256,27 @@ Deno.test("ENC-F15: a row that does not decrypt keeps none of the others back", 
   assert.deepEqual(byKey[bob!], { primary_key: bob, error: uniform });
   assert.deepEqual(byKey[eve!].fields, { email: "e@acme.test" });
 });
+
+Deno.test("ENC-F17: a table may be named with its schema, which the Data API has to expose", async () => {
+  const acme = await makeContacts();
+  const [id] = await addContacts(acme, ["ada@example.com"]);
+  const asked = { columns: ["email"], primary_keys: [id] };
+  for (const table of ["contacts", "public.contacts"]) {
+    assert.deepEqual(await done(acme.analyst.token, "decrypt", { table, ...asked }), {
+      rows: [{ primary_key: id, fields: { email: "ada@example.com" } }],
+    });
+  }
+  const sql = connect(1);
+  try {
+    await sql.unsafe(`
+      create schema if not exists unexposed;
+      create table if not exists unexposed.contacts (id uuid primary key, email text);
+      select bulwark.declare_encrypted_column('unexposed.contacts', 'email');
+    `);
+  } finally {
+    await sql.end();
+  }
+  const hidden = { table: "unexposed.contacts", ...asked };
+  const { status, body: { code } } = await call(acme.analyst.token, "decrypt", hidden);
+  assert.deepEqual([status, code], [404, "ENCRYPTION_TABLE_NOT_EXPOSED"]);
+});
