@@ -126,6 +126,7 @@ Deno.test("send() dials anew once, and not where an answer began or the connecti
 });
 
 Deno.test("send() dials anew after TLS was closed", async () => {
+  const name = "receiver.example.test";
   const { ca, cert, key } = await makeCertificate(name);
   await using receiver = startReceiver(thenOnce(() => Promise.resolve()), { cert, key });
   using net = network({ dial: dialer([ca]) });
