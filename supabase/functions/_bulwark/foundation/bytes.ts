@@ -61,7 +61,9 @@ function encode(bytes: Uint8Array, alphabet: Alphabet): string {
 function decode(text: string, alphabet: Alphabet): Bytes | null {
   try {
     // Copied: a small Buffer is a view of a shared pool that other code writes to.
-    if (!isNative) return new Uint8Array(Buffer.from(text, alphabet)) as Bytes;
+    if (!isNative) {
+      return new Uint8Array(Buffer.from(text, alphabet) as unknown as Uint8Array) as Bytes;
+    }
     const native = Uint8Array as unknown as NativeBase64Constructor;
     return native.fromBase64(text, { alphabet });
   } catch {
