@@ -80,6 +80,10 @@ export async function issueKey(
   networks: string | null = null,
   to = owner,
 ): Promise<IssuedKey> {
+  await sql`
+    insert into auth.sessions (id, user_id, aal) values (${to}, ${to}, 'aal1')
+    on conflict do nothing
+  `;
   return await sql.begin(async (transaction) => {
     const claims = JSON.stringify({ sub: to, session_id: to, role: "authenticated" });
     await transaction`
