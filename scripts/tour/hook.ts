@@ -4,7 +4,7 @@ import type { Place } from "./guide.ts";
 
 /**
  * Does something with Bulwark's hook in front of the Data API, and leaves the stack as it was found.
- * What installs it is the statement of docs/rate_limits.md.
+ * It is installed by the statement in docs/rate_limits.md.
  */
 export async function withHook(place: Place, task: () => Promise<void>): Promise<void> {
   if (await isInstalled(place)) return await task();

@@ -180,7 +180,7 @@ Deno.test("WHK-W06: an endpoint that hangs keeps no worker from the others", asy
   const good = await endpoint(admin, id, quick);
   await cause(id, 30);
   await until(() => settled(good.id, 30));
-  // None of the hanging attempts had ended by then, so nothing waited for them.
+  // The hanging attempts were still running, so no delivery waited for them.
   assert.equal((await ledger(bad.id)).reduce((sum, { logged }) => sum + logged, 0), 0);
   release.resolve();
 });

@@ -1,5 +1,5 @@
--- Who may call which function: one list. A function of schema bulwark, or one of bulwark_private
--- that somebody but its owner may call, stands here with its callers, or this file fails.
+-- The roles that may call each function, in one list. It has every function of schema bulwark, and
+-- each of bulwark_private that a role other than its owner may call.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(2);

@@ -1,5 +1,5 @@
--- What clients can make grow, and where that ends. A table that a function or trigger of theirs
--- comes to insert into says here by what it is bounded, or this file fails.
+-- Every table that clients can insert into, through a function or a trigger, has a limit on its
+-- rows or a retention. A table that is not listed here fails this file.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(4);

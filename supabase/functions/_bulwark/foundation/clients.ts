@@ -5,7 +5,7 @@ import { fetchWithTimeout, withTimeout } from "./timeout.ts";
 /** A client of the project's Data API and Auth. */
 export type DataClient = SupabaseClient<Database>;
 
-/** What a client may be told to do otherwise than by default. */
+/** Options of a client. */
 export interface ClientOptions {
   headers?: Record<string, string>;
   /** How long a call may take, in milliseconds. */

@@ -1,8 +1,8 @@
-/** What there may be so many of, asked for twenty times at once: the limit holds. */
+/** Twenty parallel calls never exceed a limit on how many of something may exist. */
 import assert from "node:assert/strict";
 import type { Sql } from "postgres";
-import { account, as, organizationOf } from "./races.ts";
-import { connect } from "./support.ts";
+import { account, as, organizationOf } from "../races.ts";
+import { connect } from "../support.ts";
 
 /** A setting, what it limits, and the code of the refusal. */
 interface Limit {
