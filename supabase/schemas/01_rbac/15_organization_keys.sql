@@ -29,7 +29,9 @@ begin
   end if;
   v_hash := encode(sha256(convert_to('bulwark.organizations/' || key, 'UTF8')), 'hex');
   -- RFC 9562, version 8: the digits for version and variant are fixed, the others are the hash.
-  return left(v_hash, 12) || '8' || substr(v_hash, 13, 3) || '8' || substr(v_hash, 16, 15);
+  return (
+    left(v_hash, 12) || '8' || substr(v_hash, 13, 3) || '8' || substr(v_hash, 16, 15)
+  )::uuid;
 end;
 $$;
 comment on function bulwark_private.organization_of(text) is
