@@ -12,7 +12,7 @@ export async function typesOnCurrentDeno(): Promise<TestResult> {
     "check",
     "--quiet",
     config,
-    ...await sources("clients", "scripts", "tests", functions),
+    ...await sources("cli", "clients", "scripts", "tests", functions),
   ]);
 }
 

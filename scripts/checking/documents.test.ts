@@ -33,6 +33,8 @@ Deno.test("docs/errors.md lists every code that is raised, and no other", async 
     ),
     ...await allMatches("supabase/functions", ".ts", /\bcode: "([A-Z]+_[A-Z_]+)"/g),
     ...await allMatches("supabase/functions", ".ts", /BulwarkError\(\s*\d+,\s*"([A-Z_]+)"/g),
+    ...await allMatches("cli", ".ts", /new CliError\(\s*"([A-Z_]+)"/g),
+    ...await allMatches("cli", ".sql", /detail = '([A-Z_]+)'/g),
   ]);
   const document = await Deno.readTextFile(inRepository("docs", "errors.md"));
   const listed = new Set([...document.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, code]) => code ?? ""));
@@ -40,14 +42,14 @@ Deno.test("docs/errors.md lists every code that is raised, and no other", async 
 });
 
 Deno.test("every function pins the versions that the tests ran with", async () => {
-  const { dependencies } = JSON.parse(await Deno.readTextFile(inRepository("package.json")));
+  const { devDependencies } = JSON.parse(await Deno.readTextFile(inRepository("package.json")));
   for await (const path of files(inRepository("supabase", "functions"), "deno.json")) {
     const { imports } = JSON.parse(await Deno.readTextFile(path)) as {
       imports: Record<string, string>;
     };
     for (const specifier of Object.values(imports)) {
       const [, name = "", version] = /^npm:(@?[^@]+)@([^/]+)/.exec(specifier) ?? [];
-      assert.equal(version, dependencies[name], `${path}: ${specifier}`);
+      assert.equal(version, devDependencies[name], `${path}: ${specifier}`);
     }
   }
 });

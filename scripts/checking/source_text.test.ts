@@ -4,7 +4,7 @@ import { filesBelow } from "../testing/selection.ts";
 
 Deno.test("no line of SQL has more than 100 characters", async () => {
   const long: string[] = [];
-  for (const folder of ["supabase", "scripts"]) {
+  for (const folder of ["cli", "supabase", "scripts"]) {
     for (const path of await filesBelow(folder, ".sql")) {
       if (path.startsWith("supabase/migrations/")) continue; // built, with long lists of revokes
       const lines = (await Deno.readTextFile(inRepository(path))).split("\n");
@@ -18,7 +18,7 @@ Deno.test("no line of SQL has more than 100 characters", async () => {
 
 Deno.test("no path of a file is taken from a URL's pathname, where a space is %20", async () => {
   const found: string[] = [];
-  for (const folder of ["scripts", "tests", "supabase/functions", "clients"]) {
+  for (const folder of ["cli", "scripts", "tests", "supabase/functions", "clients"]) {
     for (const path of await filesBelow(folder, ".ts")) {
       const text = await Deno.readTextFile(inRepository(path));
       if (/import\.meta\.url\)\.pathname/.test(text)) found.push(path);

@@ -38,3 +38,9 @@ export async function typesOfCopies(): Promise<TestResult> {
     failures: results.flatMap(({ failures }) => failures),
   };
 }
+
+/** The command is free of type errors where it runs: on Node. */
+export function typesOfCommand(): Promise<TestResult> {
+  const tsc = inRepository("node_modules", "typescript", "bin", "tsc");
+  return runTool("node", [tsc, "--noEmit", "-p", inRepository("cli")]);
+}

@@ -1,0 +1,58 @@
+import process from "node:process";
+import { add } from "./commands/add.ts";
+import { init } from "./commands/init.ts";
+import { packageVersion } from "./contents.ts";
+import { CliError } from "./errors.ts";
+import { processTerminal, type Terminal } from "./terminal.ts";
+
+/** A command: its line in the overview, its help, and what it does with its arguments. */
+export interface Command {
+  summary: string;
+  help: string;
+  /** @returns the exit code */
+  run(args: string[], terminal: Terminal): Promise<number>;
+}
+
+const commands: Record<string, Command> = { init, add };
+
+const overview = [
+  "Usage: bulwark <command>",
+  "",
+  ...Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`),
+  "",
+  "bulwark <command> --help describes a command; bulwark --version prints the version.",
+].join("\n");
+
+/** Runs a command and returns its exit code: 0 done, 1 refused, 2 wrong usage, 130 cancelled. */
+export async function main(args: string[], terminal = processTerminal()): Promise<number> {
+  const [name = "--help", ...rest] = args;
+  try {
+    if (["--version", "-v"].includes(name)) return say(packageVersion());
+    if (["--help", "-h", "help"].includes(name)) return say(overview);
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+    if (!command) {
+      throw new CliError("CLI_USAGE", `There is no command ${name}: see bulwark --help`, 2);
+    }
+    if (rest.includes("--help") || rest.includes("-h")) return say(command.help);
+    return await command.run(rest, terminal);
+  } catch (thrown) {
+    return report(thrown);
+  }
+
+  function say(text: string): number {
+    terminal.print(text);
+    return 0;
+  }
+}
+
+/** Prints an error as one line with its code. Only a defect of the command has no code. */
+function report(thrown: unknown): number {
+  const error = thrown instanceof CliError
+    ? thrown
+    : new CliError("CLI_DEFECT", `Cannot go on, and that is a defect: ${String(thrown)}`);
+  process.stderr.write(`bulwark: ${error.message} (${error.code})\n`);
+  if (process.env.BULWARK_DEBUG && thrown instanceof Error) {
+    process.stderr.write(`${thrown.stack}\n`);
+  }
+  return error.exitCode;
+}

@@ -1,0 +1,63 @@
+import { createHash } from "node:crypto";
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { CliError } from "./errors.ts";
+
+/** A Supabase project on disk. Paths are relative to its folder, with slashes. */
+export interface Project {
+  root: string;
+  /** The text of a file; null if there is none. */
+  read(path: string): string | null;
+  exists(path: string): boolean;
+  isFolder(path: string): boolean;
+  /** All files below a folder, sorted. Empty if there is no such folder. */
+  filesBelow(folder: string): string[];
+}
+
+export const configPath = "supabase/config.toml";
+export const migrationsFolder = "supabase/migrations";
+export const functionsFolder = "supabase/functions";
+
+/** Finds the project of a folder: the nearest one upwards that has supabase/config.toml. */
+export function findProject(folder: string): Project {
+  const start = resolve(folder);
+  for (let root = start;; root = dirname(root)) {
+    if (existsSync(join(root, configPath))) return openProject(root);
+    if (root !== dirname(root)) continue;
+    throw new CliError(
+      "CLI_NOT_A_PROJECT",
+      `Cannot find ${configPath} in ${start} or above it: run npx supabase init first`,
+    );
+  }
+}
+
+/** Opens the project whose folder is known. */
+export function openProject(root: string): Project {
+  const filesBelow = (folder: string): string[] => {
+    const path = join(root, folder);
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [];
+    return readdirSync(path, { withFileTypes: true })
+      .flatMap((entry) => {
+        const child = `${folder}/${entry.name}`;
+        if (entry.name === "node_modules") return [];
+        return entry.isDirectory() ? filesBelow(child) : [child];
+      })
+      .sort();
+  };
+  return {
+    root,
+    filesBelow,
+    exists: (path) => lstatSync(join(root, path), { throwIfNoEntry: false }) !== undefined,
+    isFolder: (path) =>
+      statSync(join(root, path), { throwIfNoEntry: false })?.isDirectory() ?? false,
+    read(path) {
+      const file = join(root, path);
+      return existsSync(file) ? readFileSync(file, "utf8") : null;
+    },
+  };
+}
+
+/** SHA-256 in hex of a text with line feeds: the same after a checkout with other line endings. */
+export function hashOf(text: string): string {
+  return createHash("sha256").update(text.replaceAll("\r\n", "\n")).digest("hex");
+}

@@ -1,0 +1,108 @@
+/** Runs the command `bulwark` as its users do: built, packed and on Node. */
+import { join } from "node:path";
+import { inRepository } from "../../scripts/stack/paths.ts";
+import { supabaseCli } from "../../scripts/stack/binaries.ts";
+import { makeScratchFolder } from "../../scripts/stack/scratch.ts";
+
+/** What a program printed and how it ended. */
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** The packed command, installed into a folder by npm. */
+export interface InstalledCommand {
+  /** A folder for projects. */
+  folder: string;
+  /** The package as it was installed. */
+  package: string;
+  /** Runs `bulwark` in a project, without a terminal. */
+  run(project: string, ...args: string[]): Promise<Outcome>;
+  remove(): Promise<void>;
+}
+
+/** Packs the command and installs the tarball, as `npm install bulwark` would. */
+export async function installCommand(): Promise<InstalledCommand> {
+  const scratch = await makeScratchFolder("cli");
+  try {
+    const source = join(scratch.path, "source");
+    const installation = join(scratch.path, "installation");
+    // A copy, so that tests which build at the same time do not write the same files.
+    await Deno.mkdir(join(source, "scripts"), { recursive: true });
+    await Deno.mkdir(join(source, "supabase"));
+    await Deno.mkdir(installation);
+    for (
+      const path of [
+        ...["package.json", "README.md", "LICENSE", "cli", "clients", "scripts/building"],
+        ...["supabase/migrations", "supabase/functions"],
+      ]
+    ) {
+      await succeed("cp", ["-R", inRepository(path), join(source, path)]);
+    }
+    await Deno.symlink(inRepository("node_modules"), join(source, "node_modules"));
+    const quiet = ["--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"];
+    // The repository lets no package run scripts, and would skip its own prepack too.
+    const pack = ["pack", "--ignore-scripts=false", "--pack-destination", scratch.path];
+    await succeed("npm", [...pack, ...quiet], source);
+    const tarball = Array.from(Deno.readDirSync(scratch.path), ({ name }) => name)
+      .find((name) => name.endsWith(".tgz")) ?? "";
+    await Deno.writeTextFile(join(installation, "package.json"), "{}");
+    await succeed("npm", ["install", ...quiet, join(scratch.path, tarball)], installation);
+    const command = join(installation, "node_modules", ".bin", "bulwark");
+    return {
+      folder: scratch.path,
+      package: join(installation, "node_modules", "bulwark"),
+      run: (project, ...args) => run(command, args, project),
+      remove: scratch.remove,
+    };
+  } catch (thrown) {
+    await scratch.remove();
+    throw thrown;
+  }
+}
+
+/** Makes an empty project, as `supabase init` does. */
+export async function initProject(folder: string): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  await succeed(supabaseCli(), ["init", "--agent", "no"], folder);
+}
+
+/** Runs a program to its end. */
+export async function run(
+  command: string,
+  args: string[],
+  cwd: string,
+  env: Record<string, string> = {},
+): Promise<Outcome> {
+  const { code, stdout, stderr } = await new Deno.Command(command, {
+    args,
+    cwd,
+    env: { SUPABASE_TELEMETRY_DISABLED: "1", NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+async function succeed(command: string, args: string[], cwd?: string): Promise<void> {
+  const outcome = await run(command, args, cwd ?? inRepository());
+  if (outcome.code !== 0) throw new Error(`${command} failed: ${outcome.stdout}${outcome.stderr}`);
+}
+
+/** All files below a folder with their texts, for comparisons; without the CLI's own folder. */
+export async function snapshot(folder: string): Promise<Record<string, string>> {
+  const files: Record<string, string> = {};
+  const walk = async (path: string) => {
+    for await (const entry of Deno.readDir(join(folder, path))) {
+      const child = path === "" ? entry.name : `${path}/${entry.name}`;
+      if (entry.name === ".temp") continue;
+      if (entry.isDirectory) await walk(child);
+      else files[child] = await Deno.readTextFile(join(folder, child));
+    }
+  };
+  await walk("");
+  return files;
+}
