@@ -56,15 +56,21 @@ comment on function bulwark_private.setting(text) is
 
 create function bulwark_private.quote_qualified(name text)
   returns text
-  language sql
+  language plpgsql            -- not sql: an sql function is planned anew at every call
   stable
+  strict
   set search_path = pg_catalog, pg_temp
 as $$
-  select string_agg(quote_ident(p.part), '.' order by p.place)
-  from unnest(parse_ident(quote_qualified.name)) with ordinality as p (part, place);
+begin
+  return (
+    select string_agg(quote_ident(p.part), '.' order by p.place)
+    from unnest(parse_ident(quote_qualified.name)) with ordinality as p (part, place)
+  );
+end;
 $$;
 comment on function bulwark_private.quote_qualified(text) is
-  'A name such as schema.function, quoted for a statement. Raises 22023 for an invalid name.';
+  'A name such as schema.function, quoted for a statement; null for null. Raises 22023 for an invalid
+   name.';
 
 -- Inside a SECURITY DEFINER function current_user is the owner, but the setting role still names
 -- the API role. Claims do not decide it: everybody who can run SQL can set them.

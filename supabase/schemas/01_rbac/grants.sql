@@ -48,6 +48,12 @@ grant execute on function
   bulwark.cleanup_invitations()
   to service_role;
 
+-- Computed from the argument alone.
+grant execute on function
+  bulwark.organization_id(text),
+  bulwark_private.organization_of(text)
+  to authenticated, service_role;
+
 grant execute on function
   bulwark.custom_access_token_hook(jsonb),
   bulwark_private.next_access_token_hook(),

@@ -66,7 +66,7 @@ insert into listed values
     bulwark.get_user_roles bulwark.grant_role bulwark.invite_member
     bulwark.key_encryption_status bulwark.lift_rate_limit_block bulwark.list_alerts
     bulwark.list_api_keys bulwark.list_metrics bulwark.list_network bulwark.list_security_events
-    bulwark.log_audit_event bulwark.place_legal_hold bulwark.read_metric
+    bulwark.log_audit_event bulwark.organization_id bulwark.place_legal_hold bulwark.read_metric
     bulwark.release_legal_hold bulwark.replay_webhook_deliveries bulwark.replay_webhook_delivery
     bulwark.request_mfa_reset bulwark.resolve_security_event bulwark.revoke_api_key
     bulwark.revoke_invitation bulwark.revoke_role bulwark.rotate_webhook_secret
@@ -75,7 +75,8 @@ insert into listed values
     bulwark.set_rate_limit bulwark.set_webhook_destination bulwark.shred_organization
     bulwark.top_queries bulwark.unlist_network bulwark.update_organization bulwark.update_role
     bulwark.update_webhook_endpoint bulwark.user_has_permission bulwark.verify_audit_log
-    bulwark_private.audit_id_floor bulwark_private.search_audit_logs
+    bulwark_private.audit_id_floor bulwark_private.organization_of
+    bulwark_private.search_audit_logs
   '),
   ('anon api_key authenticated service_role', '
     bulwark.check_request bulwark_private.charge_request bulwark_private.resolve_api_key

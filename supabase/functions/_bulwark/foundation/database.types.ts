@@ -2093,6 +2093,7 @@ export type Database = {
           "user_id": string;
         }[];
       };
+      "organization_id": { Args: { "key": string }; Returns: string };
       "organizations_with": { Args: { "permission": string }; Returns: string[] };
       "password_verification_attempt_hook": { Args: { "event": Json }; Returns: Json };
       "place_legal_hold": {
