@@ -133,7 +133,7 @@ create table public.payouts (
 );
 create index payouts_organization_id_idx on public.payouts (organization_id);
 alter table public.payouts enable row level security;
--- No guard stops a truncate: bulwark.mfa_uncovered_tables() tells of whoever may.
+-- No policy stops a truncate: bulwark.mfa_uncovered_tables() lists the roles that may.
 revoke truncate, references, trigger on public.payouts from anon, authenticated;
 grant select, insert on public.payouts to authenticated;
 create policy "Members read payouts where they may" on public.payouts

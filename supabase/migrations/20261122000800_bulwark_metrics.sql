@@ -932,7 +932,7 @@ create table bulwark_private.alert_states (
   since timestamptz not null default clock_timestamp(),
   warning_since timestamptz,
   critical_since timestamptz,
-  calmer_since timestamptz,
+  recovering_since timestamptz,
   silent_since timestamptz,
   raised_type text,
   warned_at timestamptz,
@@ -943,7 +943,7 @@ comment on table bulwark_private.alert_states is
   'State of each alert. Not audited: the events it raises are.';
 comment on column bulwark_private.alert_states.critical_since is
   'Since when every evaluation was critical; null if the last one was not. In the same way
-   warning_since (warning or critical), calmer_since (below the state), silent_since (no data).';
+   warning_since (warning or critical), recovering_since (below the state), silent_since (no data).';
 comment on column bulwark_private.alert_states.raised_type is
   'Type of the alert''s open security event.';
 
@@ -1126,7 +1126,7 @@ declare
 begin
   update bulwark_private.alert_states s
   set state = 'no_data', value = null, since = clock_timestamp(), raised_type = null,
-    warning_since = null, critical_since = null, calmer_since = null, silent_since = null
+    warning_since = null, critical_since = null, recovering_since = null, silent_since = null
   from bulwark_private.alert_states before
   where s.rule = old.name and before.rule = s.rule
   returning before.raised_type into v_raised;
@@ -1222,7 +1222,7 @@ begin
     when evaluated_at - status.warning_since >= rule.lasting and status.state <> 'critical'
       then 'warning'
     when evaluated_at - status.silent_since >= rule.lasting then 'no_data'
-    when evaluated_at - status.calmer_since >= rule.recovering then seen
+    when evaluated_at - status.recovering_since >= rule.recovering then seen
     -- From no_data to ok needs no wait.
     when status.state = 'no_data' and seen = 'ok' and status.raised_type is null then 'ok'
     else status.state
@@ -1329,17 +1329,17 @@ begin
   v_status.silent_since := case
     when v_seen = 'no_data' then least(coalesce(v_status.silent_since, v_now), v_now)
   end;
-  v_status.calmer_since := case
+  v_status.recovering_since := case
     when v_seen = 'ok' and v_status.state <> 'ok'
       or v_seen = 'warning' and v_status.state = 'critical'
-      then least(coalesce(v_status.calmer_since, v_now), v_now)
+      then least(coalesce(v_status.recovering_since, v_now), v_now)
   end;
 
   v_next := bulwark_private.next_alert_state(rule, v_status, v_seen, v_now);
   if v_next <> v_status.state then
     v_status.state := v_next;
     v_status.since := v_now;
-    v_status.calmer_since := null;
+    v_status.recovering_since := null;
   end if;
   v_status := bulwark_private.notify_alert(
     rule, v_status,
@@ -1354,10 +1354,10 @@ begin
     end
   );
   update bulwark_private.alert_states s
-  set (state, value, since, warning_since, critical_since, calmer_since, silent_since,
+  set (state, value, since, warning_since, critical_since, recovering_since, silent_since,
       raised_type, warned_at, alarmed_at, evaluated_at)
     = (v_status.state, v_status.value, v_status.since, v_status.warning_since,
-      v_status.critical_since, v_status.calmer_since, v_status.silent_since,
+      v_status.critical_since, v_status.recovering_since, v_status.silent_since,
       v_status.raised_type, v_status.warned_at, v_status.alarmed_at,
       v_status.evaluated_at)
   where s.rule = rule.name;

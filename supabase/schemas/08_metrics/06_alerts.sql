@@ -66,7 +66,7 @@ create table bulwark_private.alert_states (
   since timestamptz not null default clock_timestamp(),
   warning_since timestamptz,
   critical_since timestamptz,
-  calmer_since timestamptz,
+  recovering_since timestamptz,
   silent_since timestamptz,
   raised_type text,
   warned_at timestamptz,
@@ -77,7 +77,7 @@ comment on table bulwark_private.alert_states is
   'State of each alert. Not audited: the events it raises are.';
 comment on column bulwark_private.alert_states.critical_since is
   'Since when every evaluation was critical; null if the last one was not. In the same way
-   warning_since (warning or critical), calmer_since (below the state), silent_since (no data).';
+   warning_since (warning or critical), recovering_since (below the state), silent_since (no data).';
 comment on column bulwark_private.alert_states.raised_type is
   'Type of the alert''s open security event.';
 
@@ -260,7 +260,7 @@ declare
 begin
   update bulwark_private.alert_states s
   set state = 'no_data', value = null, since = clock_timestamp(), raised_type = null,
-    warning_since = null, critical_since = null, calmer_since = null, silent_since = null
+    warning_since = null, critical_since = null, recovering_since = null, silent_since = null
   from bulwark_private.alert_states before
   where s.rule = old.name and before.rule = s.rule
   returning before.raised_type into v_raised;

@@ -30,6 +30,11 @@ create or replace function tests.organization_id(slug text)
   set search_path = pg_catalog, pg_temp
 as $$ select o.id from bulwark.organizations o where o.slug = organization_id.slug; $$;
 
+create or replace function tests.acme() returns uuid
+  language sql stable as $$ select tests.organization_id('acme'); $$;
+create or replace function tests.globex() returns uuid
+  language sql stable as $$ select tests.organization_id('globex'); $$;
+
 -- The session that somebody acts in where a test says no other. Without triggers: that the helper
 -- signs somebody in is not what a test of the audit log is about.
 create or replace function tests.session_of(user_id uuid)
@@ -109,6 +114,28 @@ create or replace function tests.ciphertext(word text)
   language sql
 as $$ select 'bw1.a256gcm.' || repeat('A', 22) || '.' || rpad(word, 120, 'A'); $$;
 
+-- An activated factor, and what a session has proven with it, without the function.
+create or replace function tests.add_factor(email text)
+  returns void
+  language sql
+as $$
+  insert into bulwark.mfa_secrets
+    (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
+  values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
+    gen_random_uuid(), true, now());
+$$;
+create or replace function tests.verify_session(
+  email text, age interval default '0', session uuid default null
+)
+  returns void
+  language sql
+as $$
+  insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
+  values (coalesce(session, tests.session_of(tests.user_id(email))), tests.user_id(email),
+    clock_timestamp() - age, 'totp')
+  on conflict (session_id) do update set verified_at = excluded.verified_at;
+$$;
+
 create or replace function tests.act_as_role(role text)
   returns void
   language plpgsql
@@ -129,8 +156,8 @@ begin
 end;
 $$;
 
--- "SQLSTATE DETAIL" of what a statement raises, as whoever the test is acting as. A detail that is
--- not one of our codes is left out: Postgres puts row contents there.
+-- "SQLSTATE DETAIL" of what a statement raises, for the role that the test acts as. A detail that
+-- is not one of our codes is left out: Postgres puts row contents there.
 create or replace function tests.error(statement text)
   returns text
   language plpgsql
@@ -145,6 +172,12 @@ exception when others then
   return concat_ws(' ', sqlstate, substring(v_detail from '^[A-Z][A-Z_]+$'));
 end;
 $$;
+
+-- One assertion about a statement: 'no error', or "SQLSTATE DETAIL" of what it raises.
+create or replace function tests.error_is(claim text, expected text, statement text)
+  returns text
+  language sql
+as $$ select is(tests.error(statement), expected, claim); $$;
 
 -- For a role that may not even reach pgTAP: act, then come back and say what happened.
 create or replace function tests.error_as(email text, role text, statement text)

@@ -84,7 +84,7 @@ as $$
   group by b.xid, b.last;
 $$;
 
--- What verification says: intact, complete, the problem, its seal.
+-- The verdict: intact, complete, the problem, its seal.
 create or replace function tests.log_verdict(organization text default null)
   returns text
   language sql

@@ -4,19 +4,7 @@ set local search_path = public, bulwark, extensions;
 select plan(61);
 select tests.create_organizations();
 -- The analyst of acme is also one of globex, and the admin of acme an admin there.
-select bulwark.grant_role(
-  tests.user_id('admin@acme.test'), 'admin', tests.organization_id('globex')
-);
-create temporary table session as
-  select email, tests.create_session(email) as id
-  from unnest(array[
-    'admin@acme.test', 'viewer@acme.test', 'admin@globex.test', 'super@bulwark.test'
-  ])
-    as email;
-grant select on session to public;
-create function pg_temp.act(email text) returns void language sql as $$
-  select tests.act_in(s.email, s.id) from session s where s.email = act.email;
-$$;
+select bulwark.grant_role(tests.user_id('admin@acme.test'), 'admin', tests.globex());
 
 create table public.reports (
   id bigint generated always as identity primary key,
@@ -35,8 +23,8 @@ create policy "Members change reports" on public.reports for update to authentic
 create policy "Owners read theirs" on public.reports for select to authenticated
   using (owner_id = (select auth.uid()));
 insert into public.reports (organization_id, owner_id, title) values
-  (tests.organization_id('acme'), tests.user_id('admin@acme.test'), 'of acme'),
-  (tests.organization_id('globex'), tests.user_id('admin@acme.test'), 'of globex');
+  (tests.acme(), tests.user_id('admin@acme.test'), 'of acme'),
+  (tests.globex(), tests.user_id('admin@acme.test'), 'of globex');
 select bulwark.admit_api_keys('public.reports');
 select bulwark.enable_audit('public.reports', organization_column => 'organization_id');
 
@@ -48,7 +36,7 @@ create function pg_temp.issue(
 declare
   v_error text;
 begin
-  perform pg_temp.act(email);
+  perform tests.act_as(email);
   v_error := tests.error(format(
     'insert into pg_temp.key select %L, k.id, k.api_key
      from bulwark.create_api_key(%L, %L, %L, networks => %L) k',
@@ -162,18 +150,15 @@ select is(
   pg_temp.with_key('both', $$ select bulwark.create_api_key(null, 'x', '{analytics:read}') $$),
   '42501', 'KEY-12: a key issues no keys'
 );
-select is(
-  pg_temp.with_key('both', $$ select bulwark.grant_role(null, 'admin') $$), '42501',
-  'KEY-12: and administers nothing'
-);
-select is(
-  pg_temp.with_key('both', $$ select bulwark.organizations_with('analytics:raed') $$), '22023',
-  'KEY-13: a misspelt permission is an error to a key too'
-);
-select is(
-  pg_temp.with_key('nobody', $$ select bulwark.organizations_with('analytics:read') $$), null,
-  'KEY-14: a token of no key holds nothing'
-);
+select is(got, want, claim)
+from (values
+  ('KEY-12: and administers nothing',
+   pg_temp.with_key('both', $$ select bulwark.grant_role(null, 'admin') $$), '42501'),
+  ('KEY-13: a misspelt permission is an error to a key too',
+   pg_temp.with_key('both', $$ select bulwark.organizations_with('analytics:raed') $$), '22023'),
+  ('KEY-14: a token of no key holds nothing',
+   pg_temp.with_key('nobody', $$ select bulwark.organizations_with('analytics:read') $$), null)
+) as t (claim, got, want);
 
 -- the audit log
 select results_eq(
@@ -211,13 +196,11 @@ select is(
 select tests.act_as('admin@acme.test');
 select isnt(
   (bulwark.create_role(
-    tests.organization_id('acme'), 'issuer', '{api_key:create,analytics:read}'
+    tests.acme(), 'issuer', '{api_key:create,analytics:read}'
   )).id,
   null, 'KEY-18: (a role that issues keys and reads)'
 );
-select bulwark.grant_role(
-  tests.user_id('viewer@acme.test'), 'issuer', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'issuer', tests.acme());
 select tests.act_as_owner();
 select is(
   pg_temp.issue('viewer@acme.test', 'x', '{analytics:read,analytics:write}'),
@@ -229,27 +212,19 @@ select is(
 );
 select is(pg_temp.reads('narrow'), 'mine, of acme', 'KEY-19: (the key reads)');
 select bulwark.revoke_role(
-  tests.user_id('viewer@acme.test'), r.name, tests.organization_id('acme')
+  tests.user_id('viewer@acme.test'), r.name, tests.acme()
 )
 from unnest('{issuer,viewer}'::text[]) as r (name);
 select is(pg_temp.reads('narrow'), null, 'KEY-19: whose owner has left reads nothing any more');
-select bulwark.grant_role(
-  tests.user_id('admin@acme.test'), 'viewer', tests.organization_id('acme')
-);
-select bulwark.grant_role(
-  tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme')
-);
-select bulwark.revoke_role(
-  tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('admin@acme.test'), 'viewer', tests.acme());
+select bulwark.grant_role(tests.user_id('analyst@acme.test'), 'admin', tests.acme());
+select bulwark.revoke_role(tests.user_id('admin@acme.test'), 'admin', tests.acme());
 select is(pg_temp.writes('both'), '42501', 'KEY-20: demoting the owner narrows the key');
 select is(pg_temp.reads('both'), 'mine, of acme', 'KEY-20: to what the owner still holds');
 update auth.users set banned_until = now() + interval '1 day' where email = 'admin@acme.test';
 select is(pg_temp.reads('both'), null, 'KEY-20: a suspended owner ends it');
 update auth.users set banned_until = null where email = 'admin@acme.test';
-select bulwark.grant_role(
-  tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('admin@acme.test'), 'admin', tests.acme());
 
 -- every loss of rights of the owner applies to the key on the next statement
 create function pg_temp.reads_after(change text) returns text language plpgsql as $$

@@ -7,7 +7,7 @@ select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
   select k.id from bulwark.create_api_key(
-    tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
+    tests.acme(), 'key', '{analytics:read,analytics:write}'
   ) k;
 select tests.act_as_owner();
 
@@ -42,10 +42,9 @@ select is(
 )
 from unnest('{public.a_view,public.copied,public.numbers,pg_catalog.pg_class}'::text[]) as t;
 grant usage on schema closed to api_key;
-select is(
-  tests.error($$ select bulwark.admit_api_keys('closed.notes', 'analytics:read') $$),
-  '42809 API_KEY_SCHEMA_CLOSED', 'KEY-93: nor where keys come and people do not'
-);
+select tests.error_is('KEY-93: nor where keys come and people do not',
+  '42809 API_KEY_SCHEMA_CLOSED',
+  $$ select bulwark.admit_api_keys('closed.notes', 'analytics:read') $$);
 grant usage on schema closed to authenticated;
 select lives_ok(
   $$ select bulwark.admit_api_keys('closed.notes', 'analytics:read') $$,
@@ -80,7 +79,7 @@ select is(
 select is(
   tests.with_key(format(
     'update public.parts set id = 1, organization_id = %L returning 1',
-    tests.organization_id('globex')
+    tests.globex()
   )), '42501', 'KEY-94: does not change its organization with it'
 );
 update public.parts set id = 1 where body = 'ours';
@@ -123,7 +122,7 @@ select tests.make_host_table('public.mothers');
 create table public.daughters (secret text) inherits (public.mothers);
 alter table public.daughters enable row level security;
 select bulwark.admit_api_keys('public.mothers');
-insert into public.daughters values (1, tests.organization_id('acme'), 'hers', 'secret');
+insert into public.daughters values (1, tests.acme(), 'hers', 'secret');
 select is(
   tests.with_key('select body from public.mothers'), 'hers',
   'KEY-94: a child''s rows are read through its parent'
@@ -263,7 +262,7 @@ select bulwark.admit_api_keys('public.counted');
 select is(
   tests.with_key(format(
     'insert into public.counted (organization_id) values (%L) returning 1',
-    tests.organization_id('acme')
+    tests.acme()
   )), '42501', 'KEY-98: keys take no number from a sequence from which people take none'
 );
 select is(

@@ -3,44 +3,22 @@ begin;
 set local search_path = public, bulwark, extensions;
 select plan(61);
 select tests.create_organizations();
-select bulwark.grant_role(
-  tests.user_id('analyst@acme.test'), 'admin', tests.organization_id('acme')
-);
-create temporary table session as
-  select email, tests.create_session(email) as id
-  from unnest(array[
-    'admin@acme.test', 'analyst@acme.test', 'viewer@acme.test', 'admin@globex.test',
-    'super@bulwark.test'
-  ]) as email;
-grant select on session to public;
-create function pg_temp.act(email text) returns void language sql as $$
-  select tests.act_in(s.email, s.id) from session s where s.email = act.email;
-$$;
-create function pg_temp.attempt(email text, statement text) returns text language plpgsql as $$
-declare
-  v_error text;
-begin
-  perform pg_temp.act(email);
-  v_error := tests.error(statement);
-  perform tests.act_as_owner();
-  return v_error;
-end;
-$$;
+select bulwark.grant_role(tests.user_id('analyst@acme.test'), 'admin', tests.acme());
 create temporary table key (name text primary key, id uuid, api_key text);
 grant select, insert on key to public;
 create function pg_temp.issue(
   email text, name text, scopes text[] default '{analytics:read,analytics:write}',
   more text default ''
 ) returns text language sql as $$
-  select pg_temp.attempt(email, format(
+  select tests.error_as(email, 'authenticated', format(
     'insert into pg_temp.key select %L, k.id, k.api_key
      from bulwark.create_api_key(%L, %L, %L %s) k',
-    name, tests.organization_id('acme'), name, scopes, more
+    name, tests.acme(), name, scopes, more
   ));
 $$;
 create function pg_temp.rotate(email text, name text, successor text, more text default '')
   returns text language sql as $$
-  select pg_temp.attempt(email, format(
+  select tests.error_as(email, 'authenticated', format(
     'insert into pg_temp.key select %L, r.id, r.api_key
      from bulwark.rotate_api_key((select k.id from key k where k.name = %L) %s) r',
     successor, rotate.name, more
@@ -48,7 +26,7 @@ create function pg_temp.rotate(email text, name text, successor text, more text 
 $$;
 create function pg_temp.revoke(email text, name text, because text default 'not needed')
   returns text language sql as $$
-  select pg_temp.attempt(email, format(
+  select tests.error_as(email, 'authenticated', format(
     'select bulwark.revoke_api_key((select k.id from key k where k.name = %L), %L)',
     revoke.name, because
   ));
@@ -77,8 +55,8 @@ from (values
   (', rate_limit_rule => ''auth_login''', '42501 API_KEY_RULE_NOT_OPEN')
 ) as c (more, problem);
 select is(
-  pg_temp.attempt('admin@acme.test', format(
-    'select bulwark.create_api_key(%L, %L, %L)', tests.organization_id('acme'), name, scopes
+  tests.error_as('admin@acme.test', 'authenticated', format(
+    'select bulwark.create_api_key(%L, %L, %L)', tests.acme(), name, scopes
   )), problem, 'KEY-31: nor without a name or a scope'
 )
 from (values
@@ -93,14 +71,12 @@ select is(
   'KEY-32: nor more than one member may have'
 );
 update bulwark.settings set value = '50' where name = 'api_keys.limit_per_owner';
-select is(
-  pg_temp.attempt('admin@acme.test', $$ insert into bulwark.api_keys default values $$), '42501',
-  'KEY-33: nobody writes a key'
-);
-select is(
-  pg_temp.attempt('admin@acme.test', $$ select from bulwark_private.api_key_hashes $$), '42501',
-  'KEY-33: or reads a hash'
-);
+select tests.act_as('admin@acme.test');
+select tests.error_is('KEY-33: nobody writes a key', '42501',
+  $$ insert into bulwark.api_keys default values $$);
+select tests.error_is('KEY-33: or reads a hash', '42501',
+  $$ select from bulwark_private.api_key_hashes $$);
+select tests.act_as_owner();
 
 -- rotating
 select is(
@@ -182,26 +158,19 @@ select results_eq(
 rollback to churning;
 
 -- revoking
-select is(
-  pg_temp.revoke('admin@globex.test', 'script 3'), 'PT404 API_KEY_NOT_FOUND',
-  'KEY-39: a stranger revokes nothing'
-);
-select is(
-  pg_temp.revoke('viewer@acme.test', 'script 3'), 'PT404 API_KEY_NOT_FOUND',
-  'KEY-39: nor does a member without api_key:revoke'
-);
-select is(
-  pg_temp.revoke('viewer@acme.test', 'none'), 'PT404 API_KEY_NOT_FOUND',
-  'KEY-39: and a key that does not exist is the same answer'
-);
-select is(
-  pg_temp.revoke('admin@acme.test', 'script 3', ' '), '22023 API_KEY_INVALID_REASON',
-  'KEY-40: it takes a reason'
-);
-select is(
-  pg_temp.revoke('analyst@acme.test', 'script 3', 'the script is gone'), 'no error',
-  'KEY-41: an administrator revokes another''s key'
-);
+select is(got, want, claim)
+from (values
+  ('KEY-39: a stranger revokes nothing',
+   pg_temp.revoke('admin@globex.test', 'script 3'), 'PT404 API_KEY_NOT_FOUND'),
+  ('KEY-39: nor does a member without api_key:revoke',
+   pg_temp.revoke('viewer@acme.test', 'script 3'), 'PT404 API_KEY_NOT_FOUND'),
+  ('KEY-39: and a key that does not exist is the same answer',
+   pg_temp.revoke('viewer@acme.test', 'none'), 'PT404 API_KEY_NOT_FOUND'),
+  ('KEY-40: it takes a reason',
+   pg_temp.revoke('admin@acme.test', 'script 3', ' '), '22023 API_KEY_INVALID_REASON'),
+  ('KEY-41: an administrator revokes another''s key',
+   pg_temp.revoke('analyst@acme.test', 'script 3', 'the script is gone'), 'no error')
+) as t (claim, got, want);
 select ok(not pg_temp.in_force('script 3'), 'KEY-41: which ends it');
 select is(
   pg_temp.revoke('admin@acme.test', 'script 3', 'another reason'), 'no error',
@@ -222,48 +191,46 @@ select is(
   pg_temp.rotate('admin@acme.test', 'script 3', 'again'), 'PT409 API_KEY_NOT_ACTIVE',
   'KEY-43: a revoked key has no successor'
 );
-select is(
-  tests.error($$ update bulwark.api_keys set revoked_at = null, revoked_because = null $$),
-  '23514 API_KEY_ONLY_NARROWS', 'KEY-43: and no way back'
-);
+select tests.error_is('KEY-43: and no way back', '23514 API_KEY_ONLY_NARROWS',
+  $$ update bulwark.api_keys set revoked_at = null, revoked_because = null $$);
 
 -- listing
-select pg_temp.act('admin@acme.test');
+select tests.act_as('admin@acme.test');
 select results_eq(
   $$ select name, status, effective_scopes, first_characters ~ '^bwk_live_....$'
-     from bulwark.list_api_keys(tests.organization_id('acme')) $$,
+     from bulwark.list_api_keys(tests.acme()) $$,
   $$ values ('script', 'active', '{analytics:read,analytics:write}'::text[], true) $$,
   'KEY-44: the list has the keys in force and what they may'
 );
 select is(
-  (select count(*) from bulwark.list_api_keys(tests.organization_id('acme'), true)), 3::bigint,
+  (select count(*) from bulwark.list_api_keys(tests.acme(), true)), 3::bigint,
   'KEY-44: or all of them'
 );
 select is_empty(
-  $$ select from bulwark.list_api_keys(tests.organization_id('globex'), true) $$,
+  $$ select from bulwark.list_api_keys(tests.globex(), true) $$,
   'KEY-45: and none of an organization that one is no member of'
 );
 select results_eq(
   $$ select l.name
-     from bulwark.list_api_keys(tests.organization_id('acme'), true, page_size => 2) l $$,
+     from bulwark.list_api_keys(tests.acme(), true, page_size => 2) l $$,
   $$ select k.name from bulwark.api_keys k order by k.created_at desc, k.id desc limit 2 $$,
   'KEY-44: in pages'
 );
 select results_eq(
-  $$ select l.name from bulwark.list_api_keys(tests.organization_id('acme'), true, before => (
+  $$ select l.name from bulwark.list_api_keys(tests.acme(), true, before => (
        select k.id from bulwark.api_keys k order by k.created_at desc, k.id desc offset 1 limit 1
      )) l $$,
   $$ select k.name from bulwark.api_keys k order by k.created_at desc, k.id desc offset 2 $$,
   'KEY-44: one after the other'
 );
 select is(
-  (select count(*) from bulwark.list_api_keys(tests.organization_id('acme'), true, page_size => p)),
+  (select count(*) from bulwark.list_api_keys(tests.acme(), true, page_size => p)),
   n, 'KEY-44: a page of ' || p || ' has ' || n
 )
 from (values (-1, 1::bigint), (0, 1), (2147483647, 3)) as c (p, n);
-select pg_temp.act('viewer@acme.test');
+select tests.act_as('viewer@acme.test');
 select is_empty(
-  $$ select from bulwark.list_api_keys(tests.organization_id('acme'), true)
+  $$ select from bulwark.list_api_keys(tests.acme(), true)
      union all select from bulwark.api_keys $$,
   'KEY-45: or in which one holds no api_key:read'
 );
@@ -271,13 +238,13 @@ select tests.act_as_owner();
 
 -- the organization's policy
 select is(
-  pg_temp.attempt('viewer@acme.test', format(
-    'select bulwark.set_api_key_policy(%L, false)', tests.organization_id('acme')
+  tests.error_as('viewer@acme.test', 'authenticated', format(
+    'select bulwark.set_api_key_policy(%L, false)', tests.acme()
   )), '42501 RBAC_PERMISSION_DENIED', 'KEY-46: a viewer decides nothing'
 );
 select is(
-  pg_temp.attempt('admin@acme.test', format(
-    'select bulwark.set_api_key_policy(%L, false)', tests.organization_id('acme')
+  tests.error_as('admin@acme.test', 'authenticated', format(
+    'select bulwark.set_api_key_policy(%L, false)', tests.acme()
   )), 'no error', 'KEY-46: an administrator says no'
 );
 select ok(not pg_temp.in_force('script'), 'KEY-46: which stops every key');
@@ -285,8 +252,8 @@ select is(
   pg_temp.issue('admin@acme.test', 'x'), '42501 API_KEY_NOT_ALLOWED', 'KEY-46: and the next ones'
 );
 select is(
-  pg_temp.attempt('admin@acme.test', format(
-    'select bulwark.set_api_key_policy(%L, true, 7)', tests.organization_id('acme')
+  tests.error_as('admin@acme.test', 'authenticated', format(
+    'select bulwark.set_api_key_policy(%L, true, 7)', tests.acme()
   )), 'no error', 'KEY-47: or yes, for a week'
 );
 select is(

@@ -3,33 +3,13 @@ begin;
 set local search_path = public, bulwark, extensions;
 select plan(33);
 select tests.create_organizations();
-create temporary table session as
-  select email, tests.create_session(email) as id
-  from unnest(array['admin@acme.test', 'super@bulwark.test']) as email;
-grant select on session to public;
-create function pg_temp.verify(email text, age interval default '0') returns void language sql as $$
-  insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
-  select s.id, tests.user_id(s.email), clock_timestamp() - age, 'totp'
-  from session s where s.email = verify.email
-  on conflict (session_id) do update set verified_at = excluded.verified_at;
-$$;
-create function pg_temp.attempt(email text, statement text) returns text language plpgsql as $$
-declare
-  v_error text;
-begin
-  perform tests.act_in(s.email, s.id) from session s where s.email = attempt.email;
-  v_error := tests.error(statement);
-  perform tests.act_as_owner();
-  return v_error;
-end;
-$$;
 create temporary table key (name text primary key, id uuid, api_key text);
 grant select, insert on key to public;
 create function pg_temp.issue(email text, name text) returns text language sql as $$
-  select pg_temp.attempt(email, format(
+  select tests.error_as(email, 'authenticated', format(
     'insert into pg_temp.key select %L, k.id, k.api_key
      from bulwark.create_api_key(%L, %L, ''{analytics:read,analytics:write}'') k',
-    name, tests.organization_id('acme'), name
+    name, tests.acme(), name
   ));
 $$;
 create function pg_temp.in_force(name text) returns boolean language sql as $$
@@ -66,12 +46,9 @@ create policy "Members read payouts" on public.payouts for select to authenticat
   using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members make payouts" on public.payouts for insert to authenticated
   with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
-insert into public.payouts (organization_id) values (tests.organization_id('acme'));
+insert into public.payouts (organization_id) values (tests.acme());
 
-insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-select gen_random_uuid(), tests.user_id(s.email), 'phone', tests.ciphertext('secret'),
-  gen_random_uuid(), true, now()
-from session s;
+select tests.add_factor('admin@acme.test'), tests.add_factor('super@bulwark.test');
 select is(pg_temp.issue('admin@acme.test', 'before'), 'no error', 'KEY-50: (a key)');
 select ok(pg_temp.in_force('before'), 'KEY-50: without a policy a key needs no second factor');
 
@@ -89,7 +66,7 @@ select is(
 select is(
   pg_temp.with_key('before', format(
     'insert into public.payouts (organization_id) values (%L) returning 1',
-    tests.organization_id('acme')
+    tests.acme()
   )), '42501', 'KEY-51: nor does it write'
 );
 select is(pg_temp.with_key('before', 'select bulwark.mfa_verified(''1 day'')'), 'false',
@@ -98,14 +75,12 @@ select is_empty(
   $$ select relation, problem from bulwark.mfa_uncovered_tables()
      union all select * from bulwark.api_key_table_problems() $$, 'KEY-51: the guard covers keys'
 );
-select is(
-  tests.error($$ select bulwark.admit_api_keys('public.payouts') $$),
-  '42809 API_KEY_TABLE_NEEDS_MFA', 'KEY-52: and such a table is not admitted'
-);
+select tests.error_is('KEY-52: and such a table is not admitted', '42809 API_KEY_TABLE_NEEDS_MFA',
+  $$ select bulwark.admit_api_keys('public.payouts') $$);
 
 -- organizations with an MFA requirement
 insert into bulwark.mfa_policies (organization_id, required_from)
-values (tests.organization_id('acme'), now() - interval '1 minute');
+values (tests.acme(), now() - interval '1 minute');
 select ok(not pg_temp.in_force('before'), 'KEY-53: a policy stops the keys that were there');
 select is(
   pg_temp.with_key('before', 'select bulwark.organizations_with(''analytics:read'')'), null,
@@ -115,21 +90,21 @@ select is(
   pg_temp.issue('admin@acme.test', 'x'), '42501 MFA_REQUIRED',
   'KEY-54: a session without a second factor issues none'
 );
-select pg_temp.verify('admin@acme.test');
+select tests.verify_session('admin@acme.test');
 select is(
   pg_temp.issue('admin@acme.test', 'x'), '42501 API_KEY_NOT_ALLOWED',
   'KEY-54: nor does a verified one, until the organization allows keys'
 );
-select pg_temp.verify('admin@acme.test', '1 hour');
+select tests.verify_session('admin@acme.test', '1 hour');
 select is(
-  pg_temp.attempt('admin@acme.test', format(
-    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  tests.error_as('admin@acme.test', 'authenticated', format(
+    'select bulwark.set_api_key_policy(%L, true)', tests.acme()
   )), '42501 MFA_VERIFICATION_REQUIRED', 'KEY-55: allowing them takes a fresh verification'
 );
-select pg_temp.verify('admin@acme.test');
+select tests.verify_session('admin@acme.test');
 select is(
-  pg_temp.attempt('admin@acme.test', format(
-    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  tests.error_as('admin@acme.test', 'authenticated', format(
+    'select bulwark.set_api_key_policy(%L, true)', tests.acme()
   )), 'no error', 'KEY-55: with one it is done'
 );
 select ok(
@@ -139,14 +114,14 @@ select is(
   pg_temp.issue('admin@acme.test', 'after'), 'no error', 'KEY-56: one that is issued with one'
 );
 select ok(pg_temp.in_force('after'), 'KEY-56: is in force');
-select pg_temp.verify('admin@acme.test', '1 hour');
+select tests.verify_session('admin@acme.test', '1 hour');
 select is(
   pg_temp.issue('admin@acme.test', 'x'), '42501 MFA_VERIFICATION_REQUIRED',
   'KEY-57: a verification of an hour ago is not enough'
 );
 select ok(pg_temp.in_force('after'), 'KEY-57: and takes nothing from the key');
 select is(
-  pg_temp.attempt('admin@acme.test', format(
+  tests.error_as('admin@acme.test', 'authenticated', format(
     'select bulwark.rotate_api_key(%L)', (select id from key where name = 'after')
   )), '42501 MFA_VERIFICATION_REQUIRED', 'KEY-57: rotating is issuing'
 );
@@ -168,41 +143,41 @@ select ok(pg_temp.in_force('before'), 'KEY-58: and for no others');
 -- a permission given before MFA was required
 delete from bulwark.mfa_policies;
 delete from bulwark.api_key_policies;
-select pg_temp.verify('admin@acme.test', '1 hour');
+select tests.verify_session('admin@acme.test', '1 hour');
 select is(
-  pg_temp.attempt('admin@acme.test', format(
-    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  tests.error_as('admin@acme.test', 'authenticated', format(
+    'select bulwark.set_api_key_policy(%L, true)', tests.acme()
   )), 'no error', 'KEY-104: (a yes without a fresh verification, where none is required)'
 );
 select ok(pg_temp.in_force('after'), 'KEY-104: (keys are in force)');
 insert into bulwark.mfa_policies (organization_id, required_from)
-values (tests.organization_id('acme'), now() - interval '1 minute');
+values (tests.acme(), now() - interval '1 minute');
 select ok(
   not pg_temp.in_force('after'), 'KEY-104: it keeps no key alive once MFA is required'
 );
-select pg_temp.verify('admin@acme.test');
+select tests.verify_session('admin@acme.test');
 select is(
   pg_temp.issue('admin@acme.test', 'x'), '42501 API_KEY_NOT_ALLOWED', 'KEY-104: nor issues one'
 );
 select is(
-  pg_temp.attempt('admin@acme.test', format(
-    'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
+  tests.error_as('admin@acme.test', 'authenticated', format(
+    'select bulwark.set_api_key_policy(%L, true)', tests.acme()
   )), 'no error', 'KEY-104: said again with one'
 );
 select ok(pg_temp.in_force('after'), 'KEY-104: it does');
 delete from bulwark.mfa_policies;
-select pg_temp.attempt('admin@acme.test', format(
-  'select bulwark.set_api_key_policy(%L, true)', tests.organization_id('acme')
+select tests.error_as('admin@acme.test', 'authenticated', format(
+  'select bulwark.set_api_key_policy(%L, true)', tests.acme()
 ));
 insert into bulwark.mfa_policies (organization_id, required_from)
-values (tests.organization_id('acme'), now() - interval '1 minute');
+values (tests.acme(), now() - interval '1 minute');
 select ok(
   pg_temp.in_force('after'),
   'KEY-105: a yes with a fresh verification before MFA is required goes on'
 );
-select bulwark.set_api_key_policy(tests.organization_id('acme'), false);
+select bulwark.set_api_key_policy(tests.acme(), false);
 select ok(not pg_temp.in_force('after'), 'KEY-105: (the operator says no)');
-select bulwark.set_api_key_policy(tests.organization_id('acme'), true);
+select bulwark.set_api_key_policy(tests.acme(), true);
 select ok(pg_temp.in_force('after'), 'KEY-105: and the operator''s yes counts');
 
 select * from finish();

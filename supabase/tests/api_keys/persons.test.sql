@@ -6,7 +6,7 @@ select plan(20);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select (bulwark.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
+  select (bulwark.create_api_key(tests.acme(), 'key', '{analytics:read}')).id;
 select tests.act_as_owner();
 
 -- Calls a question as a host application's SECURITY DEFINER function that is open to keys would.
@@ -31,10 +31,10 @@ begin
   perform set_config('request.jwt.claims', jsonb_build_object(
     'role', role, 'sub', tests.user_id(email), 'api_key_id', (select id from key),
     'session_id', tests.session_of(tests.user_id(email)),
-    'organization_id', tests.organization_id('acme')
+    'organization_id', tests.acme()
   )::text, true);
   perform set_config('role', role, true);
-  v_answer := public.host_asks(format(question, tests.organization_id('acme')));
+  v_answer := public.host_asks(format(question, tests.acme()));
   perform tests.act_as_owner();
   return v_answer;
 end;

@@ -6,7 +6,7 @@ select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
   select k.id from bulwark.create_api_key(
-    tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
+    tests.acme(), 'key', '{analytics:read,analytics:write}'
   ) k;
 select tests.act_as_owner();
 grant select on key to public;
@@ -75,7 +75,7 @@ begin
   perform set_config('role', role, true);
   begin
     insert into public.reports (organization_id, title)
-    values (tests.organization_id('acme'), v_title);
+    values (tests.acme(), v_title);
   exception when insufficient_privilege then
     v_who := 'refused';
   end;
@@ -122,7 +122,7 @@ select is(
 -- A function of the host application that is open to keys and checks permissions as for people.
 create function public.host_function() returns void language plpgsql security definer as $$
 begin
-  perform bulwark.require_permission('analytics:read', tests.organization_id('acme'));
+  perform bulwark.require_permission('analytics:read', tests.acme());
 end;
 $$;
 grant execute on function public.host_function() to api_key;
@@ -146,7 +146,7 @@ select is(
   'KEY-97: a function that asks for a person''s permission refuses a key'
 );
 insert into bulwark.mfa_policies (organization_id, required_from)
-values (tests.organization_id('acme'), now() - interval '1 minute');
+values (tests.acme(), now() - interval '1 minute');
 select is(
   pg_temp.calls(jsonb_build_object(
     'api_key_id', (select id from key), 'sub', tests.user_id('analyst@acme.test'))),
@@ -157,17 +157,14 @@ select is(
   pg_temp.writes('api_key', jsonb_build_object('api_key_id', (select id from key))), 'refused',
   'KEY-97: nor does it write there'
 );
-create temporary table session as select tests.create_session('analyst@acme.test') as id;
-insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
-select id, tests.user_id('analyst@acme.test'), now(), 'totp' from session;
-insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-values (gen_random_uuid(), tests.user_id('analyst@acme.test'), 'phone', tests.ciphertext('secret'),
-  gen_random_uuid(), true, now());
+select tests.add_factor('analyst@acme.test'), tests.verify_session('analyst@acme.test');
 create function pg_temp.verified(role text) returns boolean language plpgsql as $$
 declare
   v_verified boolean;
 begin
-  perform tests.act_in('analyst@acme.test', (select id from session), role);
+  perform tests.act_in(
+    'analyst@acme.test', tests.session_of(tests.user_id('analyst@acme.test')), role
+  );
   v_verified := bulwark.mfa_verified('1 hour');
   perform tests.act_as_owner();
   return v_verified;

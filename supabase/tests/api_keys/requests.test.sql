@@ -11,23 +11,23 @@ update bulwark.settings set value = '"x-forwarded-for"' where name = 'rate_limit
 select tests.act_as('admin@acme.test');
 create temporary table key as
   select 'key' as name, k.id, k.api_key from bulwark.create_api_key(
-    tests.organization_id('acme'), 'key', '{analytics:read,analytics:write}'
+    tests.acme(), 'key', '{analytics:read,analytics:write}'
   ) k
   union all
   select 'office', k.id, k.api_key from bulwark.create_api_key(
-    tests.organization_id('acme'), 'office', '{analytics:read}', networks => '{203.0.113.0/24}'
+    tests.acme(), 'office', '{analytics:read}', networks => '{203.0.113.0/24}'
   ) k
   union all
   select 'strict', k.id, k.api_key from bulwark.create_api_key(
-    tests.organization_id('acme'), 'strict', '{analytics:read}', rate_limit_rule => 'api_strict'
+    tests.acme(), 'strict', '{analytics:read}', rate_limit_rule => 'api_strict'
   ) k
   union all
   select 'expired', k.id, k.api_key from bulwark.create_api_key(
-    tests.organization_id('acme'), 'expired', '{analytics:read}'
+    tests.acme(), 'expired', '{analytics:read}'
   ) k
   union all
   select 'revoked', k.id, k.api_key from bulwark.create_api_key(
-    tests.organization_id('acme'), 'revoked', '{analytics:read}'
+    tests.acme(), 'revoked', '{analytics:read}'
   ) k;
 select tests.act_as_owner();
 update bulwark.api_keys set expires_at = now() where name = 'expired';
@@ -86,7 +86,7 @@ select is(
   pg_temp.request(pg_temp.key('key')) -> 'claims',
   jsonb_build_object(
     'role', 'api_key', 'api_key_id', (select id from key where name = 'key'),
-    'organization_id', tests.organization_id('acme')
+    'organization_id', tests.acme()
   ), 'KEY-60: with the claims of the key and no others'
 );
 select ok(
@@ -299,7 +299,7 @@ create function pg_temp.hash(api_key text) returns text language sql as $$
   select encode(sha256(convert_to(api_key, 'UTF8')), 'hex');
 $$;
 select results_eq(
-  $$ select e.api_key_id = k.id, e.organization_id = tests.organization_id('acme'),
+  $$ select e.api_key_id = k.id, e.organization_id = tests.acme(),
        e.allowed, e.rule
      from key k, bulwark.exchange_api_key(pg_temp.hash(k.api_key), '198.51.100.1') e
      where k.name = 'key' $$,
@@ -318,10 +318,8 @@ select is(
   tests.error_as('admin@acme.test', 'authenticated',
     $$ select bulwark.exchange_api_key('') $$), '42501', 'KEY-71: to nobody but the function'
 );
-select is(
-  tests.error($$ select bulwark.exchange_api_key('nonsense') $$), '22023 API_KEY_INVALID_HASH',
-  'KEY-71: a hash has 64 digits'
-);
+select tests.error_is('KEY-71: a hash has 64 digits', '22023 API_KEY_INVALID_HASH',
+  $$ select bulwark.exchange_api_key('nonsense') $$);
 
 -- reports of leaks
 select lives_ok(
@@ -337,7 +335,7 @@ select is(
   pg_temp.request(pg_temp.key('key')) ->> 'detail', 'API_KEY_INVALID', 'KEY-72: and ends the key'
 );
 select results_eq(
-  $$ select e.severity::text, e.organization_id = tests.organization_id('acme'),
+  $$ select e.severity::text, e.organization_id = tests.acme(),
        e.user_id = tests.user_id('admin@acme.test'), e.subject = k.id::text,
        e.details ->> 'found_at'
      from bulwark.security_events e, key k
@@ -353,10 +351,8 @@ select is(
   tests.error_as('admin@acme.test', 'authenticated',
     $$ select bulwark.report_leaked_api_keys('[]') $$), '42501', 'KEY-74: nobody else reports'
 );
-select is(
-  tests.error($$ select bulwark.report_leaked_api_keys('{}') $$), '22023 API_KEY_INVALID_REPORT',
-  'KEY-74: a report is a list'
-);
+select tests.error_is('KEY-74: a report is a list', '22023 API_KEY_INVALID_REPORT',
+  $$ select bulwark.report_leaked_api_keys('{}') $$);
 
 select * from finish();
 rollback;

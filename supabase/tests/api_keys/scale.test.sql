@@ -10,7 +10,7 @@ select tests.act_as('admin@acme.test');
 create temporary table issued as
   select n.name, k.id, k.api_key
   from unnest('{held, revoked}'::text[]) as n (name),
-    bulwark.create_api_key(tests.organization_id('acme'), n.name, '{analytics:read}') k;
+    bulwark.create_api_key(tests.acme(), n.name, '{analytics:read}') k;
 select tests.act_as_owner();
 insert into key
 select i.name, i.id, sha256(convert_to(i.api_key, 'UTF8')) from issued i;
@@ -41,7 +41,7 @@ select g.user_id, r.id, g.organization_id
 from (
   select md5('user ' || n)::uuid, md5('organization ' || n)::uuid from generate_series(1, 9000) as n
   union all
-  select md5('user ' || n)::uuid, tests.organization_id('acme')
+  select md5('user ' || n)::uuid, tests.acme()
   from generate_series(9001, 12000) as n
   union all
   select tests.user_id('admin@acme.test'), md5('organization ' || n)::uuid
@@ -109,7 +109,7 @@ from key k order by k.name;
 alter table bulwark.user_roles disable trigger user;
 delete from bulwark.user_roles g
 where g.user_id = tests.user_id('admin@acme.test')
-  and g.organization_id = tests.organization_id('acme');
+  and g.organization_id = tests.acme();
 alter table bulwark.user_roles enable trigger user;
 select cmp_ok(
   pg_temp.reads(pg_temp.found('held'), 'bulwark.user_roles'), '<', 20::bigint,

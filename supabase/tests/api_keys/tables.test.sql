@@ -6,7 +6,7 @@ select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as
   select k.id from bulwark.create_api_key(
-    tests.organization_id('acme'), 'key', '{analytics:read,analytics:write,conversation:read}'
+    tests.acme(), 'key', '{analytics:read,analytics:write,conversation:read}'
   ) k;
 select tests.act_as_owner();
 create function pg_temp.policies(target regclass) returns setof text language sql as $$
@@ -23,26 +23,20 @@ create table public.notes (
   secret text
 );
 insert into public.notes (organization_id, body, archived) values
-  (tests.organization_id('acme'), 'one', false), (tests.organization_id('acme'), 'old', true),
-  (tests.organization_id('globex'), 'theirs', false);
-select is(
-  tests.error($$ select bulwark.admit_api_keys('public.notes') $$),
-  '42809 API_KEY_TABLE_WITHOUT_RLS', 'KEY-80: a table without row-level security is not admitted'
-);
+  (tests.acme(), 'one', false), (tests.acme(), 'old', true),
+  (tests.globex(), 'theirs', false);
+select tests.error_is('KEY-80: a table without row-level security is not admitted',
+  '42809 API_KEY_TABLE_WITHOUT_RLS', $$ select bulwark.admit_api_keys('public.notes') $$);
 alter table public.notes enable row level security;
-select is(
-  tests.error($$ select bulwark.admit_api_keys('public.notes') $$),
-  '22023 API_KEY_NOTHING_TO_ADMIT', 'KEY-80: nor one without policies'
-);
+select tests.error_is('KEY-80: nor one without policies', '22023 API_KEY_NOTHING_TO_ADMIT',
+  $$ select bulwark.admit_api_keys('public.notes') $$);
 revoke all on public.notes from anon, authenticated, service_role;
 grant select, delete on public.notes to authenticated;
 grant insert (organization_id, body), update (body) on public.notes to authenticated;
 create policy "Owners" on public.notes for all to authenticated
   using (owner_id = (select auth.uid()));
-select is(
-  tests.error($$ select bulwark.admit_api_keys('public.notes') $$),
-  '22023 API_KEY_NOTHING_TO_ADMIT', 'KEY-80: a policy for owners gives a key nothing'
-);
+select tests.error_is('KEY-80: a policy for owners gives a key nothing',
+  '22023 API_KEY_NOTHING_TO_ADMIT', $$ select bulwark.admit_api_keys('public.notes') $$);
 create policy "Members read" on public.notes for select to authenticated
   using (organization_id = any (array(select bulwark.organizations_with('analytics:read'))));
 create policy "Members write" on public.notes for insert to authenticated
@@ -76,13 +70,13 @@ select is(
 select is(
   tests.with_key(format(
     $$ insert into public.notes (organization_id, body) values (%L, 'two') returning body $$,
-    tests.organization_id('acme')
+    tests.acme()
   )), 'two', 'KEY-84: and writes there, sequence and all'
 );
 select is(
   tests.with_key(format(
     $$ insert into public.notes (organization_id, secret) values (%L, 'x') returning 'x' $$,
-    tests.organization_id('acme')
+    tests.acme()
   )), '42501', 'KEY-84: not in columns that people may not write'
 );
 select is(
@@ -92,7 +86,7 @@ select is(
 select is(
   tests.with_key(format(
     $$ update public.notes set organization_id = %L returning 'x' $$,
-    tests.organization_id('globex')
+    tests.globex()
   )), '42501', 'KEY-85: and takes no row elsewhere'
 );
 select is(
@@ -180,10 +174,8 @@ select is(
   tests.with_key('select count(*) from public.notes'), '42501', 'KEY-89: to every key'
 );
 select is_empty($$ select pg_temp.policies('public.notes') $$, 'KEY-89: without a trace');
-select is(
-  tests.error($$ select bulwark.expel_api_keys('public.notes') $$),
-  'PT404 API_KEY_TABLE_NOT_ADMITTED', 'KEY-89: and closed once'
-);
+select tests.error_is('KEY-89: and closed once', 'PT404 API_KEY_TABLE_NOT_ADMITTED',
+  $$ select bulwark.expel_api_keys('public.notes') $$);
 
 -- by explicit permissions
 select is(
@@ -206,7 +198,7 @@ select is(
 select is(
   tests.with_key(format(
     $$ insert into public.notes (organization_id, body) values (%L, 'x') returning body $$,
-    tests.organization_id('acme')
+    tests.acme()
   )), '42501', 'KEY-91: and then for those commands alone'
 );
 grant select on public.notes to api_key;

@@ -67,11 +67,11 @@ select matches(
 );
 select matches(
   tests.log_verdict_after($$ update bulwark_private.audit_groups g
-    set organization_id = tests.organization_id('globex'), hash = bulwark_private.audit_group_hash(
-      tests.organization_id('globex'), g.seal, g.entry_count, g.entries_before, g.previous, g.root
+    set organization_id = tests.globex(), hash = bulwark_private.audit_group_hash(
+      tests.globex(), g.seal, g.entry_count, g.entries_before, g.previous, g.root
     ) from tests.base b
     where g.seal = b.last + 5;
-    update audit_logs set organization_id = tests.organization_id('globex')
+    update audit_logs set organization_id = tests.globex()
     where id = tests.entry_id('acme5') $$, 'acme'),
   '^f f group_altered 5', 'AUN-10: also with its entries and a hash that fits'
 );
@@ -89,13 +89,13 @@ select matches(
 );
 select matches(
   tests.log_verdict_after($$ update audit_logs
-    set organization_id = tests.organization_id('globex')
+    set organization_id = tests.globex()
     where id = tests.entry_id('acme4') $$, 'acme'),
   '^t f entry_missing 4', 'AUN-13: an entry that is given to another organization is missed'
 );
 select matches(
   tests.log_verdict_after($$ update audit_logs
-    set organization_id = tests.organization_id('globex')
+    set organization_id = tests.globex()
     where id = tests.entry_id('acme4') $$, 'globex'),
   '^f t entry_inserted 4', 'AUN-14: and found in that one'
 );

@@ -6,40 +6,27 @@ select tests.create_organizations();
 
 -- nobody changes the log: the service role
 select tests.act_as_role('service_role');
-select is(
-  tests.error($$ insert into audit_logs (source, severity, event_type)
-                 values ('service', 'info', 'data.read') $$),
-  '42501', 'AUD-53: the service role does not insert'
-);
-select is(
-  tests.error($$ update audit_logs set details = '{}' $$), '42501',
-  'AUD-54: the service role does not update'
-);
-select is(
-  tests.error($$ delete from audit_logs $$), '42501', 'AUD-55: the service role does not delete'
-);
-select is(
-  tests.error($$ truncate audit_logs $$), '42501', 'AUD-56: the service role does not truncate'
-);
+select tests.error_is('AUD-53: the service role does not insert', '42501',
+  $$ insert into audit_logs (source, severity, event_type)
+                 values ('service', 'info', 'data.read') $$);
+select tests.error_is('AUD-54: the service role does not update', '42501',
+  $$ update audit_logs set details = '{}' $$);
+select tests.error_is('AUD-55: the service role does not delete', '42501',
+  $$ delete from audit_logs $$);
+select tests.error_is('AUD-56: the service role does not truncate', '42501',
+  $$ truncate audit_logs $$);
 
 -- nobody changes the log: its owner
 select tests.act_as_owner();
-select is(
-  tests.error($$ update audit_logs set details = '{}' $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
-  'AUD-57: the owner does not update'
-);
-select is(
-  tests.error($$ delete from audit_logs $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
-  'AUD-58: the owner does not delete'
-);
-select is(
-  tests.error($$ truncate audit_logs $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
-  'AUD-59: the owner does not truncate'
-);
-select is(
-  tests.error($$ update audit_logs set removed_by = gen_random_uuid(), salt = null $$),
-  '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUD-60: the owner does not strip a payload by hand'
-);
+select tests.error_is('AUD-57: the owner does not update', '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ update audit_logs set details = '{}' $$);
+select tests.error_is('AUD-58: the owner does not delete', '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ delete from audit_logs $$);
+select tests.error_is('AUD-59: the owner does not truncate', '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ truncate audit_logs $$);
+select tests.error_is('AUD-60: the owner does not strip a payload by hand',
+  '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ update audit_logs set removed_by = gen_random_uuid(), salt = null $$);
 select is(
   (select string_agg(distinct tgenabled::text, '') from pg_trigger
    where tgrelid in ('audit_logs'::regclass, 'audit_checkpoints'::regclass,
@@ -60,15 +47,11 @@ select ok(
    from audit_logs where action = 'forged'),
   'AUD-62: identity, time, transaction, timeline and salt are never what an insert says'
 );
-select is(
-  tests.error($$ truncate bulwark_private.audit_seals $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
-  'AUD-63: the owner does not truncate the seals'
-);
+select tests.error_is('AUD-63: the owner does not truncate the seals',
+  '42501 AUDIT_LOG_IS_APPEND_ONLY', $$ truncate bulwark_private.audit_seals $$);
 insert into bulwark_private.audit_gaps (source, reason) values ('test', '00000');
-select is(
-  tests.error($$ delete from bulwark_private.audit_gaps $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
-  'AUD-64: a recorded gap stays'
-);
+select tests.error_is('AUD-64: a recorded gap stays', '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ delete from bulwark_private.audit_gaps $$);
 
 -- acting as others
 select is(
@@ -100,7 +83,7 @@ select is(
 -- acting as readers of two organizations
 select tests.act_as('admin@acme.test');
 select ok(
-  (select count(*) > 0 and bool_and(organization_id = tests.organization_id('acme'))
+  (select count(*) > 0 and bool_and(organization_id = tests.acme())
    from audit_logs),
   'AUD-71: who holds audit:read reads the log of that organization, and of no other'
 );

@@ -41,48 +41,33 @@ select is(
 select is(
   enum_range(null::audit_result)::text, '{success,failure,partial}', 'AUD-03: results are known'
 );
-select is(
-  tests.error($$ insert into audit_event_types (name, description, reported_by_clients)
-                 values ('security.mine', 'x', true) $$),
-  '23514', 'AUD-04: no security event can be opened to clients'
-);
+select tests.error_is('AUD-04: no security event can be opened to clients', '23514',
+  $$ insert into audit_event_types (name, description, reported_by_clients)
+                 values ('security.mine', 'x', true) $$);
 
 -- auditing a table
-select is(
-  tests.error($$ create table public.keyless (x int);
-                 select bulwark.enable_audit('public.keyless') $$),
-  '42P16 AUDIT_NO_PRIMARY_KEY', 'AUD-05: a table without a primary key is refused'
-);
-select is(
-  tests.error($$ select bulwark.enable_audit('public.invoices', redact => '{ibna}') $$),
-  '42703 AUDIT_UNKNOWN_COLUMN', 'AUD-06: a column that does not exist is refused'
-);
-select is(
-  tests.error($$ select bulwark.enable_audit('public.invoices', organization_column => 'id') $$),
-  '42804 AUDIT_INVALID_ORGANIZATION_COLUMN', 'AUD-07: an organization column is a uuid'
-);
-select is(
-  tests.error($$ select bulwark.enable_audit('public.invoices', redact => '{id}') $$),
-  '22023 AUDIT_KEY_REDACTED', 'AUD-08: a key cannot be redacted'
-);
-select is(
-  tests.error($$ select bulwark.enable_audit('public.invoices',
-                   event_types => '{data.create,data.update,data.nonsense}') $$),
-  '22023 AUDIT_UNKNOWN_EVENT_TYPE', 'AUD-09: event types come from the catalogue'
-);
-select is(
-  tests.error($$ create view public.some_view as select 1 as id;
-                 select bulwark.enable_audit('public.some_view') $$),
-  '42809 AUDIT_NOT_A_TABLE', 'AUD-10: a view is refused'
-);
-select is(
-  tests.error($$ select bulwark.enable_audit('bulwark.audit_logs') $$),
-  '42809 AUDIT_NOT_A_TABLE', 'AUD-11: the log does not audit itself'
-);
-select is(
-  tests.error($$ select bulwark.enable_audit(null) $$),
-  '22004 AUDIT_NULL_ARGUMENT', 'AUD-12: a null table is an error'
-);
+select tests.error_is('AUD-05: a table without a primary key is refused',
+  '42P16 AUDIT_NO_PRIMARY_KEY',
+  $$ create table public.keyless (x int); select bulwark.enable_audit('public.keyless') $$);
+select tests.error_is('AUD-06: a column that does not exist is refused',
+  '42703 AUDIT_UNKNOWN_COLUMN',
+  $$ select bulwark.enable_audit('public.invoices', redact => '{ibna}') $$);
+select tests.error_is('AUD-07: an organization column is a uuid',
+  '42804 AUDIT_INVALID_ORGANIZATION_COLUMN',
+  $$ select bulwark.enable_audit('public.invoices', organization_column => 'id') $$);
+select tests.error_is('AUD-08: a key cannot be redacted', '22023 AUDIT_KEY_REDACTED',
+  $$ select bulwark.enable_audit('public.invoices', redact => '{id}') $$);
+select tests.error_is('AUD-09: event types come from the catalogue',
+  '22023 AUDIT_UNKNOWN_EVENT_TYPE',
+  $$ select bulwark.enable_audit('public.invoices',
+                   event_types => '{data.create,data.update,data.nonsense}') $$);
+select tests.error_is('AUD-10: a view is refused', '42809 AUDIT_NOT_A_TABLE',
+  $$ create view public.some_view as select 1 as id;
+                 select bulwark.enable_audit('public.some_view') $$);
+select tests.error_is('AUD-11: the log does not audit itself', '42809 AUDIT_NOT_A_TABLE',
+  $$ select bulwark.enable_audit('bulwark.audit_logs') $$);
+select tests.error_is('AUD-12: a null table is an error', '22004 AUDIT_NULL_ARGUMENT',
+  $$ select bulwark.enable_audit(null) $$);
 select lives_ok(
   $$ select bulwark.enable_audit('public.invoices', organization_column => 'organization_id',
        redact => '{iban}', ignore => '{seen_at}') $$,
@@ -111,7 +96,7 @@ select set_config(
   true
 );
 insert into invoices (id, organization_id, amount, iban, seen_at)
-values (1, tests.organization_id('acme'), 10.50, 'DE89', now());
+values (1, tests.acme(), 10.50, 'DE89', now());
 update invoices set amount = 11, note = 'x' where id = 1;
 update invoices set iban = 'DE90' where id = 1;
 update invoices set seen_at = now() + interval '1 hour', amount = 11 where id = 1;
@@ -126,7 +111,7 @@ select results_eq(
 );
 select ok(
   (select bool_and(actor_id = tests.user_id('analyst@acme.test')
-      and organization_id = tests.organization_id('acme') and database_user = session_user
+      and organization_id = tests.acme() and database_user = session_user
       and resource_id = '1') from entries),
   'AUD-17: an entry says who acted, in which organization, on which row, and who was logged in'
 );
@@ -179,11 +164,9 @@ select ok(
   'AUD-27: and is not taken for a user'
 );
 select set_config('request.jwt.claims', '', true);
-select is(
-  tests.error($$ update invoices set id = id + 100 where id in (2, 3, 4);
-                 select 1 / (select count(*) - 3 from entries where resource_id ~ '^10') $$),
-  '22012', 'AUD-28: a key that changes leaves an entry under the new key'
-);
+select tests.error_is('AUD-28: a key that changes leaves an entry under the new key', '22012',
+  $$ update invoices set id = id + 100 where id in (2, 3, 4); select 1 / (select count(*) - 3 from
+    entries where resource_id ~ '^10') $$);
 
 -- sizes and special values
 insert into invoices (id, note) values (5, repeat('x', 100000));
@@ -202,13 +185,13 @@ select ok(
 );
 
 -- a row that moves between organizations
-insert into invoices (id, organization_id, amount) values (7, tests.organization_id('acme'), 1);
-update invoices set organization_id = tests.organization_id('globex') where id = 7;
+insert into invoices (id, organization_id, amount) values (7, tests.acme(), 1);
+update invoices set organization_id = tests.globex() where id = 7;
 select results_eq(
   $$ select organization_id, event_type, before is null, after is null
      from entries where resource_id = '7' and action = 'update' order by place $$,
-  $$ values (tests.organization_id('acme'), 'data.delete', false, true),
-            (tests.organization_id('globex'), 'data.create', true, false) $$,
+  $$ values (tests.acme(), 'data.delete', false, true),
+            (tests.globex(), 'data.create', true, false) $$,
   'AUD-31: each organization sees its own half of a row that moves'
 );
 
@@ -262,7 +245,7 @@ select results_eq(
   $$ values ('1', '2', '1'), ('2', '1', '2') $$,
   'AUD-36: in bulk two rows that swap their keys are not confused'
 );
-update public.swaps set organization_id = tests.organization_id('acme') where id = 3;
+update public.swaps set organization_id = tests.acme() where id = 3;
 update public.swaps set name = name where id = 3;
 delete from public.swaps where id = 3;
 select results_eq(
@@ -282,10 +265,8 @@ select ok(
             and resource_id = 'public.invoice_lines'),
   'AUD-48: which is itself an entry'
 );
-select is(
-  tests.error($$ select bulwark.disable_audit('public.invoice_lines') $$),
-  'PT404 AUDIT_NOT_GUARDED', 'AUD-49: once'
-);
+select tests.error_is('AUD-49: once', 'PT404 AUDIT_NOT_GUARDED',
+  $$ select bulwark.disable_audit('public.invoice_lines') $$);
 select is(
   (select count(*)::int from pg_trigger where tgrelid = 'public.invoice_lines'::regclass), 0,
   'AUD-50: and leaves no trigger behind'

@@ -46,37 +46,24 @@ select is(
                      from generate_series(0, 5) as n $$),
   't t', 'AUS-76: a transaction that was open for two hours has entries of all that time'
 );
-select is(
-  pg_temp.verdict(pg_temp.entry(2, '-150 minutes')), pg_temp.named('-150 minutes'),
-  'AUS-77: but of no time before it began'
-);
-select is(
-  pg_temp.verdict(pg_temp.entry(5, '-55 minutes')), 't t',
-  'AUS-78: a transaction begun since the last seal has entries of after it'
-);
-select is(
-  pg_temp.verdict(pg_temp.entry(5, '-63 minutes')), 't t',
-  'AUS-79: by a clock that is a little wrong as well'
-);
-select is(
-  pg_temp.verdict(pg_temp.entry(5, '-70 minutes')), pg_temp.named('-70 minutes'),
-  'AUS-80: but none that is older than the seal before'
-);
-select is(
-  pg_temp.verdict(pg_temp.entry(5, '-1 year'), 'acme'), pg_temp.named('-1 year'),
-  'AUS-81: which its organization finds as well'
-);
-select is(
-  pg_temp.verdict(pg_temp.entry(5, '-1 year'), 'globex'), 't t', 'AUS-82: and no other'
-);
-select is(
-  pg_temp.verdict(pg_temp.entry(5, '1 hour')), pg_temp.named('1 hour'),
-  'AUS-83: nor one that is younger than its seal'
-);
-select is(
-  pg_temp.verdict(pg_temp.entry(5, '-50 minutes', '-10 minutes')), pg_temp.named('-10 minutes'),
-  'AUS-84: nor one whose id tells another time'
-);
+select is(got, want, claim)
+from (values
+  ('AUS-77: but of no time before it began',
+   pg_temp.verdict(pg_temp.entry(2, '-150 minutes')), pg_temp.named('-150 minutes')),
+  ('AUS-78: a transaction begun since the last seal has entries of after it',
+   pg_temp.verdict(pg_temp.entry(5, '-55 minutes')), 't t'),
+  ('AUS-79: by a clock that is a little wrong as well',
+   pg_temp.verdict(pg_temp.entry(5, '-63 minutes')), 't t'),
+  ('AUS-80: but none that is older than the seal before',
+   pg_temp.verdict(pg_temp.entry(5, '-70 minutes')), pg_temp.named('-70 minutes')),
+  ('AUS-81: which its organization finds as well',
+   pg_temp.verdict(pg_temp.entry(5, '-1 year'), 'acme'), pg_temp.named('-1 year')),
+  ('AUS-82: and no other', pg_temp.verdict(pg_temp.entry(5, '-1 year'), 'globex'), 't t'),
+  ('AUS-83: nor one that is younger than its seal',
+   pg_temp.verdict(pg_temp.entry(5, '1 hour')), pg_temp.named('1 hour')),
+  ('AUS-84: nor one whose id tells another time',
+   pg_temp.verdict(pg_temp.entry(5, '-50 minutes', '-10 minutes')), pg_temp.named('-10 minutes'))
+) as t (claim, got, want);
 
 select * from finish();
 rollback;

@@ -32,10 +32,8 @@ create table public.odd_bulk (like public.odd_values including all);
 select bulwark.enable_audit(
   'public.odd_bulk', ignore => '{secret}', redact => '{masked}', bulk => true
 );
-select is(
-  tests.error($$ insert into public.odd_values (id, doc) values (1, '{"a": "\u0000"}') $$),
-  'no error', 'AUC-01: a NUL character in a json column does not block the write'
-);
+select tests.error_is('AUC-01: a NUL character in a json column does not block the write',
+  'no error', $$ insert into public.odd_values (id, doc) values (1, '{"a": "\u0000"}') $$);
 select results_eq(
   $$ select l.resource_id, l.after #>> '{doc,unconvertible}', l.after #>> '{doc,error}',
        l.after #>> '{doc,text}', l.after #>> '{doc,bytes}', l.after #>> '{doc,sha256}'
@@ -62,23 +60,18 @@ select is(
      and after ->> 'plain' = 'kept' and after::text like '%unconvertible%'),
   5, 'AUC-04: the other columns are in the entry as ever'
 );
-select is(
-  tests.error($$ update public.odd_values set doc = '{"a": "\u0000 again"}' where id = 1 $$),
-  'no error', 'AUC-05: one such value is replaced by another'
-);
+select tests.error_is('AUC-05: one such value is replaced by another', 'no error',
+  $$ update public.odd_values set doc = '{"a": "\u0000 again"}' where id = 1 $$);
 select ok(
   (select l.before #>> '{doc,text}' = '{"a": "\u0000"}' and l.after #>> '{doc,text}' ~ 'again'
      and (select count(*) = 1 from jsonb_object_keys(l.after))
    from pg_temp.last('public.odd_values') l),
   'AUC-06: and the entry has both, and no column that did not change'
 );
-select is(
-  tests.error($$ delete from public.odd_values where id = 1 $$), 'no error', 'AUC-07: and deleted'
-);
-select is(
-  tests.error($$ insert into public.odd_values (id, secret) values (2, '{"a": "\u0000"}') $$),
-  'no error', 'AUC-08: an ignored column may hold it'
-);
+select tests.error_is('AUC-07: and deleted', 'no error',
+  $$ delete from public.odd_values where id = 1 $$);
+select tests.error_is('AUC-08: an ignored column may hold it', 'no error',
+  $$ insert into public.odd_values (id, secret) values (2, '{"a": "\u0000"}') $$);
 select ok(
   (select not l.after ? 'secret' and l.after::text !~ 'unconvertible'
    from pg_temp.last('public.odd_values') l),
@@ -90,14 +83,12 @@ select ok(
    from pg_temp.last('public.odd_values') l),
   'AUC-10: of a redacted one neither the value nor its hash is told'
 );
-select is(
-  tests.error($$ insert into public.odd_bulk (id, doc, secret, masked)
+select tests.error_is('AUC-11: in bulk as well', 'no error',
+  $$ insert into public.odd_bulk (id, doc, secret, masked)
                  select n, '{"a": "\u0000"}', '1e400000', '"\u0000 0815"'
                  from generate_series(1, 3) as n;
                  update public.odd_bulk set doc = '"\u0000"' where id < 3;
-                 delete from public.odd_bulk where id = 3 $$),
-  'no error', 'AUC-11: in bulk as well'
-);
+                 delete from public.odd_bulk where id = 3 $$);
 select ok(
   (select count(*) = 6 and bool_and(coalesce(after, before) #>> '{doc,unconvertible}' = 'json')
      and bool_and(concat(before, after) !~ '0815|secret')
@@ -105,16 +96,12 @@ select ok(
   'AUC-12: with an entry a row'
 );
 update bulwark.settings set value = 'true' where name = 'audit.refuse_unconvertible';
-select is(
-  tests.error($$ insert into public.odd_values (id, doc) values (9, '"\u0000"') $$),
-  '22000 AUDIT_UNCONVERTIBLE_VALUE', 'AUC-13: a setting refuses such values'
-);
+select tests.error_is('AUC-13: a setting refuses such values', '22000 AUDIT_UNCONVERTIBLE_VALUE',
+  $$ insert into public.odd_values (id, doc) values (9, '"\u0000"') $$);
 update bulwark.settings set value = 'false' where name = 'audit.refuse_unconvertible';
 alter table public.odd_values add column late json;
-select is(
-  tests.error($$ insert into public.odd_values (id, late) values (21, '"\u0000"') $$),
-  'no error', 'AUC-14: nor does a column that came later block a write'
-);
+select tests.error_is('AUC-14: nor does a column that came later block a write', 'no error',
+  $$ insert into public.odd_values (id, late) values (21, '"\u0000"') $$);
 
 -- changes that JSON does not show, and settings that hide them
 create table public.exact (
@@ -172,17 +159,15 @@ select is(
   '{"doc": "{\"a\": 3, \"a\": 2}", "note": null} {"doc": "{\"a\": 4, \"a\": 2}", "note": "x"}',
   'AUC-20: also beside another change'
 );
-select is(
-  pg_temp.change('n = 1.00'), '{"n": 1.0} {"n": 1.00}',
-  'AUC-21: digits after the point are a change'
-);
-select is(
-  pg_temp.change($$ jb = 'null' $$), '{"jb": null} {"jb": "null"}', 'AUC-22: a JSON null is a value'
-);
-select is(
-  pg_temp.change($$ a = '[0:0]={1}' $$), '{"a": "{1}"} {"a": "[0:0]={1}"}',
-  'AUC-23: an array has bounds'
-);
+select is(got, want, claim)
+from (values
+  ('AUC-21: digits after the point are a change',
+   pg_temp.change('n = 1.00'), '{"n": 1.0} {"n": 1.00}'),
+  ('AUC-22: a JSON null is a value',
+   pg_temp.change($$ jb = 'null' $$), '{"jb": null} {"jb": "null"}'),
+  ('AUC-23: an array has bounds',
+   pg_temp.change($$ a = '[0:0]={1}' $$), '{"a": "{1}"} {"a": "[0:0]={1}"}')
+) as t (claim, got, want);
 create temporary table image (settings text, image text);
 create function pg_temp.take_images(settings text)
   returns void
@@ -309,15 +294,11 @@ create table public.altered (id integer primary key, organization_id uuid, value
 select bulwark.enable_audit('public.altered', organization_column => 'organization_id');
 alter table public.altered add column added text, alter column value type double precision;
 alter table public.altered alter column organization_id type text;
-select is(
-  tests.error($$ insert into public.altered values (1, 'no uuid', 0.5, 'x') $$), 'no error',
-  'AUC-34: an organization column of another type blocks no write'
-);
-select is(
-  tests.error($$ select bulwark_private.inspect_audit_fingerprints();
-                 update public.altered set value = 0.25, added = 'y' $$), 'no error',
-  'AUC-35: nor do the functions that are made anew for the table'
-);
+select tests.error_is('AUC-34: an organization column of another type blocks no write', 'no error',
+  $$ insert into public.altered values (1, 'no uuid', 0.5, 'x') $$);
+select tests.error_is('AUC-35: nor do the functions that are made anew for the table', 'no error',
+  $$ select bulwark_private.inspect_audit_fingerprints(); update public.altered set value = 0.25,
+    added = 'y' $$);
 select bulwark_private.inspect_audit_fingerprints();
 select ok(
   (select g.shape = bulwark_private.audit_shape(g.relation)
@@ -325,9 +306,9 @@ select ok(
    from bulwark_private.audit_watched_tables g where g.relation = 'public.altered'::regclass),
   'AUC-36: which leaves no trace of a touched trigger'
 );
-insert into public.altered values (2, tests.organization_id('acme')::text, 1, 'x');
+insert into public.altered values (2, tests.acme()::text, 1, 'x');
 select is(
-  (pg_temp.last('public.altered')).organization_id, tests.organization_id('acme'),
+  (pg_temp.last('public.altered')).organization_id, tests.acme(),
   'AUC-37: and the organization is found where it is one'
 );
 select is_empty(
@@ -338,12 +319,12 @@ select is_empty(
 
 -- bounded, and only what changed
 select create_role(
-  tests.organization_id('acme'), 'keeper', permissions => '{audit:read, org:read}',
+  tests.acme(), 'keeper', permissions => '{audit:read, org:read}',
   inherits => '{viewer}'
 );
 create temporary table known as select id from audit_logs;
 select update_role(
-  tests.organization_id('acme'), 'keeper', permissions => '{org:read, user:read}',
+  tests.acme(), 'keeper', permissions => '{org:read, user:read}',
   inherits => '{viewer}'
 );
 select results_eq(

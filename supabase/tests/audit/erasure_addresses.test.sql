@@ -6,7 +6,7 @@ select tests.create_organizations();
 select tests.create_user('b.o''b+x@acme.test');
 create temporary table person as select tests.user_id('b.o''b+x@acme.test') as id;
 grant select on person to public;
-select grant_role(id, 'viewer', tests.organization_id('acme')) from person;
+select grant_role(id, 'viewer', tests.acme()) from person;
 
 -- entries by others
 create function pg_temp.report(action text, details jsonb, slug text default 'acme') returns void
@@ -30,13 +30,13 @@ select tests.act_as_owner();
 -- invitations: of an earlier address, by somebody else, and of another organization
 create temporary table sent as
   select 'acme' as name, i.invitation_id as id
-  from invite_member(tests.organization_id('acme'), 'b.o''b+x@acme.test', 'analyst') i
+  from invite_member(tests.acme(), 'b.o''b+x@acme.test', 'analyst') i
   union all
   select 'globex', i.invitation_id
-  from invite_member(tests.organization_id('globex'), 'b.o''b+x@acme.test', 'analyst') i
+  from invite_member(tests.globex(), 'b.o''b+x@acme.test', 'analyst') i
   union all
   select 'another', i.invitation_id
-  from invite_member(tests.organization_id('acme'), 'a.b.o''b+x@acme.test', 'analyst') i;
+  from invite_member(tests.acme(), 'a.b.o''b+x@acme.test', 'analyst') i;
 grant select on sent to public;
 select ok(
   not exists (
@@ -62,7 +62,7 @@ $$;
 
 -- permissions
 insert into bulwark.roles (organization_id, name, description, level)
-select tests.organization_id('acme'), 'officer', '', 1;
+select tests.acme(), 'officer', '', 1;
 insert into bulwark.role_permissions (role_id, permission)
 select r.id, 'compliance:manage' from bulwark.roles r where r.name = 'officer';
 select tests.create_user('officer@acme.test');
@@ -104,7 +104,7 @@ update audit_legal_holds set released_at = now() where reason = 'narrow';
 -- the account is gone already
 delete from auth.users where id in (select id from person);
 insert into bulwark.audit_legal_holds (reason, organization_id, resource_type, placed_by_operator)
-select 'invitations', tests.organization_id('acme'), 'bulwark.invitations', true;
+select 'invitations', tests.acme(), 'bulwark.invitations', true;
 select tests.act_as('officer@acme.test');
 select is(pg_temp.erase('acme'), 'no error', 'AUR-99: an officer erases in the organization');
 select tests.act_as_owner();
@@ -131,7 +131,7 @@ select results_eq(
 select ok(
   not exists (
     select from bulwark.audit_logs e
-    where e.organization_id = tests.organization_id('acme')
+    where e.organization_id = tests.acme()
       and concat(e.action, e.before, e.after, e.details) ilike '%"b.o''b+x@acme.test"%'
   ),
   'AUR-105: the removal itself leaves no address'
@@ -145,7 +145,7 @@ select is(
 select ok(
   not exists (
     select from bulwark.audit_logs e
-    where e.organization_id = tests.organization_id('acme')
+    where e.organization_id = tests.acme()
       and concat(e.resource_id, e.before, e.after, e.details) like '%' || (select id from person)
         || '%'
   ),
@@ -156,15 +156,13 @@ select ok(
     select from bulwark.audit_logs e
     join bulwark.audit_logs r on r.id = e.removed_by
     where e.event_type = 'data.delete' and e.resource_type = 'bulwark.invitations'
-      and e.organization_id = tests.organization_id('acme')
+      and e.organization_id = tests.acme()
       and r.details ->> 'kind' = 'erasure'
   ),
   'AUR-111: but the deletion has an entry, and its payload a record'
 );
-select is(
-  tests.error(format('select erase_subject(%L, %L)', (select id from person), 'everywhere')),
-  'no error', 'AUR-106: who answers for the installation erases everywhere'
-);
+select tests.error_is('AUR-106: who answers for the installation erases everywhere', 'no error',
+  format('select erase_subject(%L, %L)', (select id from person), 'everywhere'));
 select results_eq(
   'select s.name from invitations i join sent s using (id)', array['another'],
   'AUR-107: invitations too'
@@ -177,11 +175,10 @@ select is(
 create temporary table viewer as select tests.user_id('viewer@acme.test') as id;
 select erase_subject(id, 'asked for', evidence => true) from viewer;
 delete from auth.users where id = (select id from viewer);
-select is(
-  tests.error(format('select erase_subject(%L, %L, evidence => true)',
-    (select id from viewer), 'after the account')),
-  'no error', 'AUR-112: an erased person is erased again after the account is gone'
-);
+select tests.error_is('AUR-112: an erased person is erased again after the account is gone',
+  'no error',
+  format('select erase_subject(%L, %L, evidence => true)',
+    (select id from viewer), 'after the account'));
 select is_empty(
   $$ select e.id from bulwark.audit_logs e, viewer v
      where e.actor_id = v.id

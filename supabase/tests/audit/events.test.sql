@@ -14,12 +14,12 @@ as $$ select tests.error('select log_audit_event(' || arguments || ')'); $$;
 -- acting as the analyst of acme
 select tests.act_as('analyst@acme.test');
 select is(
-  pg_temp.log($$ 'data.read', 'test-read', tests.organization_id('acme'), 'public.reports', '7',
+  pg_temp.log($$ 'data.read', 'test-read', tests.acme(), 'public.reports', '7',
     details => '{"rows": 3}' $$),
   'no error', 'AUE-01: a member reports an act of their own'
 );
 select is(
-  pg_temp.log($$ 'data.update', 'test-x', tests.organization_id('acme') $$),
+  pg_temp.log($$ 'data.update', 'test-x', tests.acme() $$),
   '42501 AUDIT_EVENT_NOT_REPORTABLE', 'AUE-02: what triggers see is not reported by clients'
 );
 select is(
@@ -45,7 +45,7 @@ select is(
   'AUE-08: naming oneself is fine'
 );
 select is(
-  pg_temp.log($$ 'data.read', organization_id => tests.organization_id('globex') $$),
+  pg_temp.log($$ 'data.read', organization_id => tests.globex() $$),
   '42501 AUDIT_NOT_A_MEMBER', 'AUE-09: nobody reports into a foreign organization'
 );
 select is(
@@ -68,34 +68,25 @@ select is(
   pg_temp.log($$ 'data.read', details => jsonb_build_object('x', repeat('y', 16385)) $$),
   '54000 AUDIT_DETAILS_TOO_LARGE', 'AUE-15: details have a limit'
 );
-select is(
-  pg_temp.log($$ 'data.read', details => '{"x": ' $$), '22P02', 'AUE-16: broken JSON is an error'
-);
-select is(
-  pg_temp.log($$ 'data.read', details => '{"x": "\u0000"}' $$), '22P05',
-  'AUE-17: a NUL character is an error'
-);
-select is(
-  pg_temp.log($$ 'data.read', convert_from('\xff', 'UTF8') $$), '22021',
-  'AUE-18: invalid UTF-8 is an error'
-);
-select is(
-  pg_temp.log($$ 'data.read', E'two\nlines' $$), '22023 AUDIT_INVALID_TEXT',
-  'AUE-19: a control character is an error'
-);
-select is(
-  pg_temp.log($$ 'data.read', repeat('x', 257) $$), '22023 AUDIT_INVALID_TEXT',
-  'AUE-20: text has a limit'
-);
-select is(
-  pg_temp.log($$ 'data.read', parent_id => gen_random_uuid() $$), 'PT404 AUDIT_UNKNOWN_ENTRY',
-  'AUE-21: a parent exists'
-);
+select is(got, want, claim)
+from (values
+  ('AUE-16: broken JSON is an error', pg_temp.log($$ 'data.read', details => '{"x": ' $$), '22P02'),
+  ('AUE-17: a NUL character is an error',
+   pg_temp.log($$ 'data.read', details => '{"x": "\u0000"}' $$), '22P05'),
+  ('AUE-18: invalid UTF-8 is an error',
+   pg_temp.log($$ 'data.read', convert_from('\xff', 'UTF8') $$), '22021'),
+  ('AUE-19: a control character is an error',
+   pg_temp.log($$ 'data.read', E'two\nlines' $$), '22023 AUDIT_INVALID_TEXT'),
+  ('AUE-20: text has a limit',
+   pg_temp.log($$ 'data.read', repeat('x', 257) $$), '22023 AUDIT_INVALID_TEXT'),
+  ('AUE-21: a parent exists',
+   pg_temp.log($$ 'data.read', parent_id => gen_random_uuid() $$), 'PT404 AUDIT_UNKNOWN_ENTRY')
+) as t (claim, got, want);
 
 -- acting as a stranger, and as nobody
 select tests.act_as('stranger@bulwark.test');
 select is(
-  pg_temp.log($$ 'data.read', organization_id => tests.organization_id('acme') $$),
+  pg_temp.log($$ 'data.read', organization_id => tests.acme() $$),
   '42501 AUDIT_NOT_A_MEMBER', 'AUE-22: a stranger reports into no organization'
 );
 select is(pg_temp.log($$ 'data.read', 'test-alone' $$), 'no error', 'AUE-23: but for himself');
@@ -109,7 +100,7 @@ select results_eq(
      from mine order by id $$,
   $$ values
     ('test-read', 'client', 'user', tests.user_id('analyst@acme.test'),
-      tests.organization_id('acme'), 'info'),
+      tests.acme(), 'info'),
     ('test-self', 'client', 'user', tests.user_id('analyst@acme.test'), null, 'info'),
     ('test-alone', 'client', 'user', tests.user_id('stranger@bulwark.test'), null, 'info') $$,
   'AUE-25: an entry says that a client reported it, and which'
@@ -118,7 +109,7 @@ select results_eq(
 -- acting as the service role
 select tests.act_as_role('service_role');
 select is(
-  pg_temp.log($$ 'security.breach_attempt', 'test-service', tests.organization_id('acme'),
+  pg_temp.log($$ 'security.breach_attempt', 'test-service', tests.acme(),
     severity => 'error', result => 'failure', actor_id => tests.user_id('viewer@acme.test') $$),
   'no error', 'AUE-26: the service role reports anything, on behalf of anybody'
 );
@@ -148,7 +139,7 @@ select results_eq(
   $$ values
     (null::uuid, tests.user_id('analyst@acme.test'), '00000000-0000-4000-8000-00000000aaaa'::uuid,
       '198.51.100.4', 'Browser', true),
-    (tests.organization_id('acme'), tests.user_id('analyst@acme.test'),
+    (tests.acme(), tests.user_id('analyst@acme.test'),
       '00000000-0000-4000-8000-00000000aaaa'::uuid, '198.51.100.4', 'Browser', false) $$,
   'AUE-29: a sign-in is an entry, and under it one in each organization of the user'
 );

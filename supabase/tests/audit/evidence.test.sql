@@ -41,29 +41,22 @@ from (values
 select is(
   pg_temp.report('system.error', 'disk_full'), 'no error', 'AUV-13: but what else is wrong it does'
 );
-select is(
-  tests.error($$ select report_security_event('audit_checkpoint_missing', null, null,
-    'bulwark.audit_checkpoints') $$),
+select tests.error_is(
+  'AUV-14: nor does it open a security event about the log, behind which a true one would hide',
   '42501 SECURITY_EVENT_NOT_REPORTABLE',
-  'AUV-14: nor does it open a security event about the log, behind which a true one would hide'
-);
-select is(
-  tests.error($$ select report_checkpoint_problem('checkpoint_refused', '{"reason": "x"}') $$),
-  'no error', 'AUV-15: the function that signs says so when it does not'
-);
-select is(
-  tests.error($$ select report_checkpoint_problem('checkpoint_missing') $$),
-  '22023 AUDIT_INVALID_CHECKPOINT_PROBLEM', 'AUV-16: and nothing else'
-);
+  $$ select report_security_event('audit_checkpoint_missing', null, null,
+    'bulwark.audit_checkpoints') $$);
+select tests.error_is('AUV-15: the function that signs says so when it does not', 'no error',
+  $$ select report_checkpoint_problem('checkpoint_refused', '{"reason": "x"}') $$);
+select tests.error_is('AUV-16: and nothing else', '22023 AUDIT_INVALID_CHECKPOINT_PROBLEM',
+  $$ select report_checkpoint_problem('checkpoint_missing') $$);
 select tests.act_as('admin@acme.test');
 select is(
   pg_temp.report('data.export', 'export_audit_log'), '42501 AUDIT_EVENT_NOT_REPORTABLE',
   'AUV-17: nor does a client claim an export'
 );
-select is(
-  tests.error($$ select report_checkpoint_problem('checkpoint_refused') $$), '42501',
-  'AUV-18: nor report a problem of checkpoints'
-);
+select tests.error_is('AUV-18: nor report a problem of checkpoints', '42501',
+  $$ select report_checkpoint_problem('checkpoint_refused') $$);
 select tests.act_as_owner();
 select is(
   (select source::text from audit_logs
@@ -93,10 +86,8 @@ as $$
     tests.entry_id('acme2'), tests.entry_id('acme1')
   );
 $$;
-select is(
-  tests.error(pg_temp.strip()), '42501 AUDIT_LOG_IS_APPEND_ONLY',
-  'AUV-20: no payload leaves under a forged record'
-);
+select tests.error_is('AUV-20: no payload leaves under a forged record',
+  '42501 AUDIT_LOG_IS_APPEND_ONLY', pg_temp.strip());
 select tests.seal_log(1);
 alter table audit_logs disable trigger audit_logs_refuse_change;
 select is(

@@ -7,28 +7,24 @@ select tests.create_organizations();
 select ok(
   exists (
     select from audit_logs where event_type = 'authz.role_assigned'
-      and organization_id = tests.organization_id('acme')
+      and organization_id = tests.acme()
       and after ->> 'user_id' = tests.user_id('viewer@acme.test')::text
   ),
   'AUD-38: a role that is assigned is an authz event of its organization'
 );
-select revoke_role(
-  tests.user_id('viewer@acme.test'), 'viewer', tests.organization_id('acme')
-);
+select revoke_role(tests.user_id('viewer@acme.test'), 'viewer', tests.acme());
 select ok(
   exists (
     select from audit_logs where event_type = 'authz.role_removed'
-      and organization_id = tests.organization_id('acme')
+      and organization_id = tests.acme()
       and before ->> 'user_id' = tests.user_id('viewer@acme.test')::text
   ),
   'AUD-39: and so is one that is removed'
 );
-select create_role(
-  tests.organization_id('acme'), 'auditor', permissions => '{audit:read}', inherits => '{viewer}'
-);
+select create_role(tests.acme(), 'auditor', permissions => '{audit:read}', inherits => '{viewer}');
 select ok(
   exists (select from audit_logs where event_type = 'authz.permission_granted'
-            and organization_id = tests.organization_id('acme')
+            and organization_id = tests.acme()
             and after ->> 'permission' = 'audit:read'),
   'AUD-40: a permission that a role gains is an event of its organization'
 );
@@ -44,7 +40,7 @@ select ok(
   'AUD-42: but a write by hand is an entry'
 );
 create temporary table invited as
-  select * from invite_member(tests.organization_id('acme'), 'new@acme.test', 'viewer');
+  select * from invite_member(tests.acme(), 'new@acme.test', 'viewer');
 select is_empty(
   $$ select from audit_logs e, bulwark_private.invitation_tokens t, invited i
      where concat(e.before, e.after, e.details) ~ encode(t.token_hash, 'hex')
@@ -53,7 +49,7 @@ select is_empty(
 );
 select ok(
   exists (select from audit_logs where resource_type = 'bulwark.invitations'
-            and organization_id = tests.organization_id('acme')),
+            and organization_id = tests.acme()),
   'AUD-44: an invitation is an entry'
 );
 update bulwark.settings set value = 'false' where name = 'rbac.self_service_organizations';

@@ -14,23 +14,21 @@ as $$
 $$;
 
 -- Bulwark's own tables
-select create_role(
-  tests.organization_id('acme'), 'keeper', permissions => '{audit:read}', inherits => '{viewer}'
-);
-select delete_role(tests.organization_id('acme'), 'keeper');
+select create_role(tests.acme(), 'keeper', permissions => '{audit:read}', inherits => '{viewer}');
+select delete_role(tests.acme(), 'keeper');
 select results_eq(
   $$ select distinct resource_type, organization_id from audit_logs
      where action = 'delete'
        and resource_type in ('bulwark.role_permissions', 'bulwark.role_inheritance')
      order by 1 $$,
-  $$ values ('bulwark.role_inheritance', tests.organization_id('acme')),
-            ('bulwark.role_permissions', tests.organization_id('acme')) $$,
+  $$ values ('bulwark.role_inheritance', tests.acme()),
+            ('bulwark.role_permissions', tests.acme()) $$,
   'AUP-01: what a role held is deleted in sight of its organization'
 );
-select create_role(tests.organization_id('globex'), 'keeper', permissions => '{audit:read}');
+select create_role(tests.globex(), 'keeper', permissions => '{audit:read}');
 create temporary table known as select id from audit_logs;
-create temporary table globex as select tests.organization_id('globex') as id;
-delete from organizations where id = tests.organization_id('globex');
+create temporary table globex as select tests.globex() as id;
+delete from organizations where id = tests.globex();
 select ok(
   (select count(*) > 0 and bool_and(organization_id = (select g.id from globex g))
    from audit_logs
@@ -81,7 +79,7 @@ create function pg_temp.fill(n integer)
   returns uuid
   language sql
 as $$
-  insert into public.plans values (md5('plan' || n)::uuid, tests.organization_id('acme'));
+  insert into public.plans values (md5('plan' || n)::uuid, tests.acme());
   insert into public.stages values (md5('stage' || n)::uuid, md5('plan' || n)::uuid);
   insert into public.steps values (n, md5('stage' || n)::uuid);
   insert into public.notes values (n, md5('plan' || n)::uuid);
@@ -93,21 +91,21 @@ select results_eq(
   $$ select resource_type, organization_id from audit_logs
      where resource_type in ('public.stages', 'public.steps') and action = 'delete'
      order by resource_type $$,
-  $$ values ('public.stages', tests.organization_id('acme')),
-            ('public.steps', tests.organization_id('acme')) $$,
+  $$ values ('public.stages', tests.acme()),
+            ('public.steps', tests.acme()) $$,
   'AUP-03: rows that a cascade of several levels deletes belong to whom they belonged'
 );
 select is(
   (select organization_id from audit_logs
    where resource_type = 'public.notes' and before ->> 'plan_id' = md5('plan1')::uuid::text),
-  tests.organization_id('acme'), 'AUP-04: and a row that loses its parent leaves it in its sight'
+  tests.acme(), 'AUP-04: and a row that loses its parent leaves it in its sight'
 );
 select pg_temp.fill(2);
 update public.stages set id = md5('other')::uuid where id = md5('stage2')::uuid;
 select is(
   (select string_agg(distinct organization_id::text, ' ') from audit_logs
    where resource_type = 'public.steps' and resource_id = '2'),
-  tests.organization_id('acme')::text, 'AUP-05: a parent may get another key'
+  tests.acme()::text, 'AUP-05: a parent may get another key'
 );
 select pg_temp.fill(3);
 set constraints all immediate;
@@ -120,7 +118,7 @@ delete from public.notes where id = 3;
 select is(
   (select organization_id from audit_logs
    where resource_type = 'public.notes' and action = 'delete' and resource_id = '3'),
-  tests.organization_id('acme'), 'AUP-06: or go before its children, in a statement of its own'
+  tests.acme(), 'AUP-06: or go before its children, in a statement of its own'
 );
 select is(
   pg_temp.homeless(),

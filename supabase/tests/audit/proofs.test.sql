@@ -77,51 +77,33 @@ select ok(
   'AUS-29: and from there to the tree of all seals'
 );
 select is_empty(
-  $$ select from proof where p::text ~ tests.organization_id('globex')::text
+  $$ select from proof where p::text ~ tests.globex()::text
        or p::text ~ 'globex' $$,
   'AUS-30: of the organization that shares the seal it says nothing'
 );
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error($$ select audit_inclusion_proof(tests.entry_id('acme1')) $$), 'no error',
-  'AUS-31: a reader of the organization gets proofs'
-);
-select is(
-  tests.error($$ select audit_inclusion_proof(tests.entry_id('globex1')) $$),
-  'PT404 AUDIT_UNKNOWN_ENTRY', 'AUS-32: of a foreign entry none'
-);
-select is(
-  tests.error($$ select audit_inclusion_proof(gen_random_uuid()) $$),
-  'PT404 AUDIT_UNKNOWN_ENTRY', 'AUS-33: and the same answer as of none'
-);
-select is(
-  tests.error($$ select * from verify_audit_log(tests.organization_id('globex')) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'AUS-34: nobody verifies a foreign log'
-);
-select is(
-  tests.error($$ select * from verify_audit_log() $$), '42501 RBAC_PERMISSION_DENIED',
-  'AUS-35: nor the whole installation''s without being super_admin'
-);
+select tests.error_is('AUS-31: a reader of the organization gets proofs', 'no error',
+  $$ select audit_inclusion_proof(tests.entry_id('acme1')) $$);
+select tests.error_is('AUS-32: of a foreign entry none', 'PT404 AUDIT_UNKNOWN_ENTRY',
+  $$ select audit_inclusion_proof(tests.entry_id('globex1')) $$);
+select tests.error_is('AUS-33: and the same answer as of none', 'PT404 AUDIT_UNKNOWN_ENTRY',
+  $$ select audit_inclusion_proof(gen_random_uuid()) $$);
+select tests.error_is('AUS-34: nobody verifies a foreign log', '42501 RBAC_PERMISSION_DENIED',
+  $$ select * from verify_audit_log(tests.globex()) $$);
+select tests.error_is('AUS-35: nor the whole installation''s without being super_admin',
+  '42501 RBAC_PERMISSION_DENIED', $$ select * from verify_audit_log() $$);
 select is(tests.log_verdict('acme'), 't t', 'AUS-36: but one''s own');
 select tests.act_as('super@bulwark.test');
-select is(
-  tests.error($$ select * from verify_audit_log() $$), 'no error',
-  'AUS-37: a super_admin verifies everything'
-);
+select tests.error_is('AUS-37: a super_admin verifies everything', 'no error',
+  $$ select * from verify_audit_log() $$);
 select tests.act_as_owner();
-select is(
-  tests.error($$ select * from verify_audit_log(
-    "from" => now(), "to" => now() - interval '1 s') $$),
-  '22023 AUDIT_INVALID_RANGE', 'AUS-38: a range that ends before it begins is an error'
-);
-select is(
-  tests.error($$ select * from verify_audit_log("to" => 'infinity') $$),
-  '22023 AUDIT_INVALID_RANGE', 'AUS-39: and so is one without end'
-);
-select is(
-  tests.error($$ select * from verify_audit_log(max_entries => 0) $$),
-  '22023 AUDIT_INVALID_LIMIT', 'AUS-40: and a limit of nothing'
-);
+select tests.error_is('AUS-38: a range that ends before it begins is an error',
+  '22023 AUDIT_INVALID_RANGE',
+  $$ select * from verify_audit_log("from" => now(), "to" => now() - interval '1 s') $$);
+select tests.error_is('AUS-39: and so is one without end', '22023 AUDIT_INVALID_RANGE',
+  $$ select * from verify_audit_log("to" => 'infinity') $$);
+select tests.error_is('AUS-40: and a limit of nothing', '22023 AUDIT_INVALID_LIMIT',
+  $$ select * from verify_audit_log(max_entries => 0) $$);
 select is(
   (select next_after_seal - b.last from tests.base b, verify_audit_log(
     after_seal => b.last + 1, max_entries => 1)),
@@ -133,22 +115,14 @@ select is_empty(
        and tests.error(format('select audit_consistency_proof(%s, %s)', m, n)) <> 'no error' $$,
   'AUS-42: there are consistency proofs between any two sizes'
 );
-select is(
-  tests.error($$ select audit_consistency_proof(1, 1000000000) $$), '22023 AUDIT_INVALID_RANGE',
-  'AUS-43: but none with a size that is not reached'
-);
-select is(
-  tests.error($$ select audit_consistency_proof(0, 1) $$), '22023 AUDIT_INVALID_RANGE',
-  'AUS-43: nor from the empty log, which every log continues'
-);
-select is(
-  tests.error($$ select audit_consistency_proof(2, 1) $$), '22023 AUDIT_INVALID_RANGE',
-  'AUS-43: nor from a larger log to a smaller one'
-);
-select is(
-  tests.error($$ select audit_consistency_proof(null, 1) $$), '22023 AUDIT_INVALID_RANGE',
-  'AUS-43: nor from no size'
-);
+select tests.error_is('AUS-43: but none with a size that is not reached',
+  '22023 AUDIT_INVALID_RANGE', $$ select audit_consistency_proof(1, 1000000000) $$);
+select tests.error_is('AUS-43: nor from the empty log, which every log continues',
+  '22023 AUDIT_INVALID_RANGE', $$ select audit_consistency_proof(0, 1) $$);
+select tests.error_is('AUS-43: nor from a larger log to a smaller one', '22023 AUDIT_INVALID_RANGE',
+  $$ select audit_consistency_proof(2, 1) $$);
+select tests.error_is('AUS-43: nor from no size', '22023 AUDIT_INVALID_RANGE',
+  $$ select audit_consistency_proof(null, 1) $$);
 
 -- parts of a seal, as the administrator of acme
 create temporary table tree on commit drop as
@@ -179,32 +153,30 @@ select is(
 );
 create temporary table largest on commit drop as
   select g.seal, g.entry_count from bulwark_private.audit_groups g
-  where g.organization_id = tests.organization_id('acme')
+  where g.organization_id = tests.acme()
   order by g.entry_count desc limit 1;
 grant select on largest to public;
 select tests.act_as('admin@acme.test');
 select is(
   (select jsonb_array_length(
-     audit_group_nodes(seal, 0, entry_count, tests.organization_id('acme'))) > 0 from largest),
+     audit_group_nodes(seal, 0, entry_count, tests.acme())) > 0 from largest),
   true, 'AUS-86: who may export gets the nodes of a part of a seal'
 );
 select is(
   (select tests.error(format('select audit_group_nodes(%s, 0, %s, %L)', seal, entry_count + 1,
-     tests.organization_id('acme'))) from largest),
+     tests.acme())) from largest),
   '22023 AUDIT_INVALID_RANGE', 'AUS-87: but none beyond its end'
 );
 select is(
   (select tests.error(format('select audit_group_nodes(%s, 1, 0, %L)', seal,
-     tests.organization_id('acme'))) from largest),
+     tests.acme())) from largest),
   '22023 AUDIT_INVALID_RANGE', 'AUS-88: nor of a part that ends before it begins'
 );
-select is(
-  tests.error(format('select audit_group_nodes(1000000, 0, 0, %L)', tests.organization_id('acme'))),
-  '22023 AUDIT_INVALID_RANGE', 'AUS-89: nor of a seal that there is not'
-);
+select tests.error_is('AUS-89: nor of a seal that there is not', '22023 AUDIT_INVALID_RANGE',
+  format('select audit_group_nodes(1000000, 0, 0, %L)', tests.acme()));
 select is(
   (select tests.error(format('select audit_group_nodes(%s, 0, 1, %L)', seal,
-     tests.organization_id('globex'))) from largest),
+     tests.globex())) from largest),
   '42501 RBAC_PERMISSION_DENIED', 'AUS-90: nor of a foreign log'
 );
 select tests.act_as_owner();
@@ -226,15 +198,10 @@ select is(
   ),
   'c74f20a3', 'AUS-69: a key''s id is computed as C2SP has it'
 );
-select is(
-  tests.error($$ select pg_temp.store('[]', 'one') $$), '22023 AUDIT_INVALID_KEY',
-  'AUS-04: a checkpoint has signers'
-);
-select is(
-  tests.error($$ select pg_temp.store(
-    jsonb_build_array(tests.log_signer('one') - 'writer'), 'one') $$),
-  '22023 AUDIT_INVALID_KEY', 'AUS-05: who show their secret'
-);
+select tests.error_is('AUS-04: a checkpoint has signers', '22023 AUDIT_INVALID_KEY',
+  $$ select pg_temp.store('[]', 'one') $$);
+select tests.error_is('AUS-05: who show their secret', '22023 AUDIT_INVALID_KEY',
+  $$ select pg_temp.store(jsonb_build_array(tests.log_signer('one') - 'writer'), 'one') $$);
 select ok(
   pg_temp.store(jsonb_build_array(tests.log_signer('one')), 'one'),
   'AUS-44: a checkpoint of the head is stored, and its key with it'
@@ -248,20 +215,15 @@ select is(
     'bulwark.test/log', sha256('one')
   ), 'AUS-06: under the id that is its own'
 );
-select is(
-  tests.error($$ select pg_temp.store(
-    jsonb_build_array(tests.log_signer('one', 'guessed')), 'one') $$),
-  '42501 AUDIT_NOT_THE_KEY_HOLDER', 'AUS-70: without the key''s secret nobody stores under it'
-);
-select is(
-  tests.error($$ select pg_temp.store(jsonb_build_array(tests.log_signer('evil')), 'evil') $$),
-  '42501 AUDIT_KEY_NOT_ENDORSED', 'AUS-48: nor under a key of his own'
-);
-select is(
-  tests.error($$ select pg_temp.store(jsonb_build_array(
-    tests.log_signer('evil'), tests.log_signer('one', 'guessed')), 'evil', 'one') $$),
-  '42501 AUDIT_KEY_NOT_ENDORSED', 'AUS-71: nor beside a known one that is not his'
-);
+select tests.error_is('AUS-70: without the key''s secret nobody stores under it',
+  '42501 AUDIT_NOT_THE_KEY_HOLDER',
+  $$ select pg_temp.store(jsonb_build_array(tests.log_signer('one', 'guessed')), 'one') $$);
+select tests.error_is('AUS-48: nor under a key of his own', '42501 AUDIT_KEY_NOT_ENDORSED',
+  $$ select pg_temp.store(jsonb_build_array(tests.log_signer('evil')), 'evil') $$);
+select tests.error_is('AUS-71: nor beside a known one that is not his',
+  '42501 AUDIT_KEY_NOT_ENDORSED',
+  $$ select pg_temp.store(jsonb_build_array(tests.log_signer('evil'), tests.log_signer('one',
+    'guessed')), 'evil', 'one') $$);
 select tests.log_entry(6, 'acme', 6);
 select tests.seal_log(6);
 select ok(
@@ -322,28 +284,22 @@ select is_empty(
 );
 select is(pg_temp.store_note('$1'), 'no error', 'AUS-47: (and only such)');
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error($$ select writer_hash from audit_keys $$), '42501',
-  'AUS-75: what a secret hashes to is nobody''s to read'
-);
+select tests.error_is('AUS-75: what a secret hashes to is nobody''s to read', '42501',
+  $$ select writer_hash from audit_keys $$);
 select tests.act_as_owner();
 select is(
   (select audit_inclusion_proof(tests.entry_id('acme1')) ->> 'checkpoint'),
   (select note from audit_checkpoints order by tree_size desc limit 1),
   'AUS-49: proofs lead to the newest checkpoint'
 );
-select is(
-  tests.error($$ update audit_checkpoints set note = '' $$), '42501 AUDIT_LOG_IS_APPEND_ONLY',
-  'AUS-50: a checkpoint is never changed'
-);
+select tests.error_is('AUS-50: a checkpoint is never changed', '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ update audit_checkpoints set note = '' $$);
 select lives_ok(
   $$ select record_audit_delivery(tree_size, 'https://sink.test') from audit_tree_head() $$,
   'AUS-51: but its delivery is noted'
 );
-select is(
-  tests.error($$ select record_audit_delivery(1000000000, 'x') $$),
-  'PT404 AUDIT_UNKNOWN_CHECKPOINT', 'AUS-52: of one that exists'
-);
+select tests.error_is('AUS-52: of one that exists', 'PT404 AUDIT_UNKNOWN_CHECKPOINT',
+  $$ select record_audit_delivery(1000000000, 'x') $$);
 
 select * from finish();
 rollback;

@@ -104,38 +104,28 @@ select is(
   'AUQ-12: and each is found'
 );
 select is_empty(
-  $$ select * from search_audit_logs(organization_id => tests.organization_id('globex')) $$,
+  $$ select * from search_audit_logs(organization_id => tests.globex()) $$,
   'AUQ-13: a foreign organization is empty'
 );
 select is_empty(
   $$ select * from search_audit_logs(page_size => 1000) e
-     where e.organization_id is distinct from tests.organization_id('acme') $$,
+     where e.organization_id is distinct from tests.acme() $$,
   'AUQ-14: and nothing else of it is found without naming one'
 );
 select is_empty(
   $$ select * from search_audit_logs(actor_id => tests.user_id('admin@globex.test')) $$,
   'AUQ-15: nor by its people'
 );
-select is(
-  tests.error($$ select * from search_audit_logs(page_size => 1001) $$),
-  '22023 AUDIT_INVALID_LIMIT', 'AUQ-16: a page has a limit'
-);
-select is(
-  tests.error($$ select * from search_audit_logs("from" => now() + interval '1 year') $$),
-  '22023 AUDIT_INVALID_RANGE', 'AUQ-17: the far future is an error'
-);
-select is(
-  tests.error($$ select * from search_audit_logs("to" => '-infinity') $$),
-  '22023 AUDIT_INVALID_RANGE', 'AUQ-18: and so is no time at all'
-);
-select is(
-  tests.error($$ select * from search_audit_logs(event_types => '{data.raed}') $$),
-  '22023 AUDIT_UNKNOWN_EVENT_TYPE', 'AUQ-19: and a type that does not exist'
-);
-select is(
-  tests.error($$ select * from search_audit_logs(search => 'x') $$), '22023 AUDIT_INVALID_SEARCH',
-  'AUQ-20: and a text too short'
-);
+select tests.error_is('AUQ-16: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
+  $$ select * from search_audit_logs(page_size => 1001) $$);
+select tests.error_is('AUQ-17: the far future is an error', '22023 AUDIT_INVALID_RANGE',
+  $$ select * from search_audit_logs("from" => now() + interval '1 year') $$);
+select tests.error_is('AUQ-18: and so is no time at all', '22023 AUDIT_INVALID_RANGE',
+  $$ select * from search_audit_logs("to" => '-infinity') $$);
+select tests.error_is('AUQ-19: and a type that does not exist', '22023 AUDIT_UNKNOWN_EVENT_TYPE',
+  $$ select * from search_audit_logs(event_types => '{data.raed}') $$);
+select tests.error_is('AUQ-20: and a text too short', '22023 AUDIT_INVALID_SEARCH',
+  $$ select * from search_audit_logs(search => 'x') $$);
 
 -- exporting as the administrator of acme
 create temporary table pages (number integer, page jsonb);
@@ -154,7 +144,7 @@ declare
   v_page jsonb;
 begin
   for i in 1 .. 100 loop
-    v_page := export_audit_log(tests.organization_id('acme'), v_cursor, 17);
+    v_page := export_audit_log(tests.acme(), v_cursor, 17);
     insert into pages values (i, v_page);
     v_cursor := v_page ->> 'next';
     exit when v_cursor is null;
@@ -176,19 +166,19 @@ select is(
 );
 select is_empty(
   $$ select from exported
-     where e ->> 'organization_id' is distinct from tests.organization_id('acme')::text $$,
+     where e ->> 'organization_id' is distinct from tests.acme()::text $$,
   'AUQ-25: and nothing of anybody else'
 );
 select is_empty(
   $$ select from pages
-     where page::text ~ tests.organization_id('globex')::text or page::text ~ 'globex' $$,
+     where page::text ~ tests.globex()::text or page::text ~ 'globex' $$,
   'AUQ-26: not even its name'
 );
 select tests.act_as_owner();
 select is(
   (select count(*)::int from audit_logs
    where action = 'export_audit_log' and event_type = 'data.export'
-     and organization_id = tests.organization_id('acme')
+     and organization_id = tests.acme()
      and actor_id = tests.user_id('admin@acme.test')),
   (select count(*)::int from pages), 'AUQ-27: each page is itself an entry'
 );
@@ -222,13 +212,13 @@ select is_empty(
   'AUQ-29: its groups are a chain'
 );
 select ok(
-  (select page #>> '{proof,group,organization_id}' = tests.organization_id('acme')::text
+  (select page #>> '{proof,group,organization_id}' = tests.acme()::text
    from pages order by number desc limit 1),
   'AUQ-30: with a proof of its end'
 );
 select tests.act_as('admin@acme.test');
 select is(
-  (select export_audit_log(tests.organization_id('acme'),
+  (select export_audit_log(tests.acme(),
      (select page ->> 'cursor' from pages order by number desc limit 1)) #>> '{entries}'),
   '0', 'AUQ-31: a follower at the end gets nothing, until there is something'
 );
@@ -239,58 +229,42 @@ select is(
 select ok(
   (select bool_and((g ->> 'seal')::bigint > b.last)
    from base b, jsonb_array_elements(export_audit_log(
-     tests.organization_id('acme'), "from" => now() - interval '1 minute') -> 'groups') as g),
+     tests.acme(), "from" => now() - interval '1 minute') -> 'groups') as g),
   'AUQ-33: an export can be of a range of time'
 );
 select is(
   export_audit_log(
-    tests.organization_id('acme'), "to" => now() - interval '10 years'
+    tests.acme(), "to" => now() - interval '10 years'
   ) ->> 'entries',
   '0', 'AUQ-34: also an empty one'
 );
-select is(
-  tests.error($$ select export_audit_log(tests.organization_id('acme'), 'nonsense') $$),
-  '22023 AUDIT_INVALID_CURSOR', 'AUQ-35: a cursor is one of its own'
-);
-select is(
-  tests.error($$ select export_audit_log(tests.organization_id('acme'), page_size => 5001) $$),
-  '22023 AUDIT_INVALID_LIMIT', 'AUQ-36: a page has a limit'
-);
-select is(
-  tests.error($$ select export_audit_log(tests.organization_id('acme'), "from" => 'infinity') $$),
-  '22023 AUDIT_INVALID_RANGE', 'AUQ-37: a range has an end'
-);
-select is(
-  tests.error($$ select export_audit_log(tests.organization_id('globex')) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'AUQ-38: nobody exports a foreign log'
-);
-select is(
-  tests.error($$ select export_audit_log() $$), '42501 RBAC_PERMISSION_DENIED',
-  'AUQ-39: nor the installation''s'
-);
-select is(
-  tests.error($$ select audit_status() $$), '42501 RBAC_PERMISSION_DENIED',
-  'AUQ-40: nor asks how it does'
-);
+select tests.error_is('AUQ-35: a cursor is one of its own', '22023 AUDIT_INVALID_CURSOR',
+  $$ select export_audit_log(tests.acme(), 'nonsense') $$);
+select tests.error_is('AUQ-36: a page has a limit', '22023 AUDIT_INVALID_LIMIT',
+  $$ select export_audit_log(tests.acme(), page_size => 5001) $$);
+select tests.error_is('AUQ-37: a range has an end', '22023 AUDIT_INVALID_RANGE',
+  $$ select export_audit_log(tests.acme(), "from" => 'infinity') $$);
+select tests.error_is('AUQ-38: nobody exports a foreign log', '42501 RBAC_PERMISSION_DENIED',
+  $$ select export_audit_log(tests.globex()) $$);
+select tests.error_is('AUQ-39: nor the installation''s', '42501 RBAC_PERMISSION_DENIED',
+  $$ select export_audit_log() $$);
+select tests.error_is('AUQ-40: nor asks how it does', '42501 RBAC_PERMISSION_DENIED',
+  $$ select audit_status() $$);
 
 -- acting as others
 select tests.act_as('analyst@acme.test');
 select is_empty(
   $$ select * from search_audit_logs() $$, 'AUQ-41: without audit:read there is nothing'
 );
-select is(
-  tests.error($$ select export_audit_log(tests.organization_id('acme')) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'AUQ-42: without audit:export no export'
-);
+select tests.error_is('AUQ-42: without audit:export no export', '42501 RBAC_PERMISSION_DENIED',
+  $$ select export_audit_log(tests.acme()) $$);
 select tests.act_as('super@bulwark.test');
 select ok(
   (select count(distinct organization_id) = 2 from search_audit_logs(page_size => 1000)),
   'AUQ-43: a super_admin searches everywhere'
 );
-select is(
-  tests.error($$ select export_audit_log(), audit_status() $$), 'no error',
-  'AUQ-44: and exports what belongs to no organization'
-);
+select tests.error_is('AUQ-44: and exports what belongs to no organization', 'no error',
+  $$ select export_audit_log(), audit_status() $$);
 select tests.act_as_role('service_role');
 select ok(
   (select count(*) = 1000 or count(*) > 150 from search_audit_logs(page_size => 1000)),

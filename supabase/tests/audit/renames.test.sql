@@ -41,8 +41,8 @@ begin
         case
           when a.attnum in (1, 2) then (a.attnum * 1000 + write.number)::text
           when a.attnum in (6, 7) then 'hush'
-          when a.attnum = 4 then tests.organization_id('acme')::text
-          when a.atttypid = 'uuid'::regtype then tests.organization_id('globex')::text
+          when a.attnum = 4 then tests.acme()::text
+          when a.atttypid = 'uuid'::regtype then tests.globex()::text
           else 'shown'
         end
       ),
@@ -107,7 +107,7 @@ select is_empty(
 );
 select is_empty(
   $$ select name, bulk, looks from entry
-     where organization_id is distinct from tests.organization_id('acme')
+     where organization_id is distinct from tests.acme()
        and organization_id is not null $$,
   'AUW-02: no entry goes to an organization that another column names'
 );

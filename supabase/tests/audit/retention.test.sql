@@ -77,12 +77,12 @@ select is(
 select is(
   tests.error_as('admin@acme.test', 'authenticated',
     $$ select erase_subject(tests.user_id('viewer@globex.test'), 'x',
-      tests.organization_id('acme')) $$),
+      tests.acme()) $$),
   '42501 RBAC_PERMISSION_DENIED', 'AUR-06: an administrator does not erase'
 );
 select is(
   tests.error_as('admin@acme.test', 'authenticated',
-    $$ select place_legal_hold('x', tests.organization_id('acme')) $$),
+    $$ select place_legal_hold('x', tests.acme()) $$),
   '42501 RBAC_PERMISSION_DENIED', 'AUR-07: nor place holds'
 );
 select is(
@@ -92,14 +92,10 @@ select is(
 );
 
 -- holds
-select is(
-  tests.error($$ select place_legal_hold('case 1') $$), '22023 AUDIT_INVALID_HOLD',
-  'AUR-09: a hold holds something'
-);
-select is(
-  tests.error($$ select place_legal_hold('', tests.organization_id('acme')) $$),
-  '22023 AUDIT_INVALID_HOLD', 'AUR-10: and has a reason'
-);
+select tests.error_is('AUR-09: a hold holds something', '22023 AUDIT_INVALID_HOLD',
+  $$ select place_legal_hold('case 1') $$);
+select tests.error_is('AUR-10: and has a reason', '22023 AUDIT_INVALID_HOLD',
+  $$ select place_legal_hold('', tests.acme()) $$);
 create temporary table holds (name text, id uuid);
 grant all on holds to public;
 select tests.act_as('super@bulwark.test');
@@ -110,7 +106,7 @@ insert into holds values (
 insert into holds values (
   'row 2',
   place_legal_hold(
-    'case 2', tests.organization_id('acme'), resource_type => 'public.tests', resource_id => '2'
+    'case 2', tests.acme(), resource_type => 'public.tests', resource_id => '2'
   )
 );
 select tests.act_as_owner();
@@ -119,14 +115,10 @@ select is(
    where e.event_type = 'config.changed' and e.actor_id = tests.user_id('super@bulwark.test')),
   2, 'AUR-11: a hold is an entry'
 );
-select is(
-  tests.error($$ select cleanup_old_audit_logs(0) $$), '22023 AUDIT_INVALID_RETENTION',
-  'AUR-12: retention is at least a day'
-);
-select is(
-  tests.error($$ select cleanup_old_audit_logs(null) $$), '22023 AUDIT_INVALID_RETENTION',
-  'AUR-13: and a number'
-);
+select tests.error_is('AUR-12: retention is at least a day', '22023 AUDIT_INVALID_RETENTION',
+  $$ select cleanup_old_audit_logs(0) $$);
+select tests.error_is('AUR-13: and a number', '22023 AUDIT_INVALID_RETENTION',
+  $$ select cleanup_old_audit_logs(null) $$);
 
 -- retention
 select is(cleanup_old_audit_logs(36500), 0, 'AUR-50: a hundred years keep everything');
@@ -135,10 +127,8 @@ select is(
   bulwark_private.audit_id_floor('1960-01-01'), '00000000-0000-0000-0000-000000000000'::uuid,
   'AUR-51: a moment before 1970 is the beginning'
 );
-select is(
-  tests.error($$ select erase_subject(tests.organization_id('acme'), 'not a person') $$),
-  'PT404 AUDIT_UNKNOWN_SUBJECT', 'AUR-52: only a person is erased'
-);
+select tests.error_is('AUR-52: only a person is erased', 'PT404 AUDIT_UNKNOWN_SUBJECT',
+  $$ select erase_subject(tests.acme(), 'not a person') $$);
 select is(cleanup_old_audit_logs(), 7, 'AUR-14: retention removes what is older than 90 days');
 select results_eq(
   $$ select number::int from made where removed_by is not null order by number $$,
@@ -157,8 +147,8 @@ select results_eq(
      from audit_logs r, mark m
      where r.event_type = 'compliance.data_deleted' and r.id > m.after
      order by (r.details ->> 'entries')::int desc $$,
-  $$ values (tests.organization_id('acme'), 'retention', 4),
-            (tests.organization_id('globex'), 'retention', 3) $$,
+  $$ values (tests.acme(), 'retention', 4),
+            (tests.globex(), 'retention', 3) $$,
   'AUR-17: each organization has a record of what was removed'
 );
 select is(cleanup_old_audit_logs(), 0, 'AUR-18: a second run finds nothing');
@@ -171,34 +161,24 @@ select is(
   (select payloads_removed from tests.base b, verify_audit_log(after_seal => b.last) v), 7::bigint,
   'AUR-21: which counts the removed payloads'
 );
-select is(
-  tests.error($$ select audit_inclusion_proof(id) from made where removed_by is not null $$),
-  'no error', 'AUR-22: entries without payload keep their proofs'
-);
+select tests.error_is('AUR-22: entries without payload keep their proofs', 'no error',
+  $$ select audit_inclusion_proof(id) from made where removed_by is not null $$);
 select tests.act_as('super@bulwark.test');
 select lives_ok(
   $$ select release_legal_hold(id) from holds where name = 'row 2' $$, 'AUR-23: a hold is released'
 );
-select is(
-  tests.error($$ select release_legal_hold(id) from holds where name = 'row 2' $$),
-  'PT404 AUDIT_UNKNOWN_HOLD', 'AUR-24: once'
-);
+select tests.error_is('AUR-24: once', 'PT404 AUDIT_UNKNOWN_HOLD',
+  $$ select release_legal_hold(id) from holds where name = 'row 2' $$);
 select tests.act_as_owner();
 select is(cleanup_old_audit_logs(), 1, 'AUR-25: and what it kept is removed then');
 
 -- erasure
-select is(
-  tests.error($$ select erase_subject(tests.user_id('viewer@globex.test'), 'asked for') $$),
-  'PT409 AUDIT_LEGAL_HOLD', 'AUR-26: a hold on a person stops the erasure'
-);
-select is(
-  tests.error($$ select erase_subject(null, 'x') $$), '22023 AUDIT_INVALID_ERASURE',
-  'AUR-27: nobody is no subject'
-);
-select is(
-  tests.error($$ select erase_subject(gen_random_uuid(), '') $$), '22023 AUDIT_INVALID_ERASURE',
-  'AUR-28: and a reason is needed'
-);
+select tests.error_is('AUR-26: a hold on a person stops the erasure', 'PT409 AUDIT_LEGAL_HOLD',
+  $$ select erase_subject(tests.user_id('viewer@globex.test'), 'asked for') $$);
+select tests.error_is('AUR-27: nobody is no subject', '22023 AUDIT_INVALID_ERASURE',
+  $$ select erase_subject(null, 'x') $$);
+select tests.error_is('AUR-28: and a reason is needed', '22023 AUDIT_INVALID_ERASURE',
+  $$ select erase_subject(gen_random_uuid(), '') $$);
 select release_legal_hold(id) from holds where name = 'globex viewer';
 select ok(
   (select removed >= 3 and kept = 0 and next_after is null
@@ -248,20 +228,17 @@ select is(
   ), 'AUR-37: a payload slipped under an old record is found'
 );
 alter table audit_logs enable always trigger audit_logs_refuse_change;
-select is(
-  tests.error($$ update audit_logs e
+select tests.error_is('AUR-38: and its trigger does not let it happen',
+  '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ update audit_logs e
     set commitment = sha256('x'), salt = null, actor_type = null, actor_id = null, after = null,
         ip = null, resource_id = null, action = null,
         removed_by = (select removed_by from made where number = 1)
-    from made m where m.number = 11 and e.id = m.id $$),
-  '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUR-38: and its trigger does not let it happen'
-);
+    from made m where m.number = 11 and e.id = m.id $$);
 
 -- pruning
-select is(
-  tests.error($$ select prune_audit_log(0) $$), '22023 AUDIT_INVALID_RETENTION',
-  'AUR-39: what is pruned is at least a day old'
-);
+select tests.error_is('AUR-39: what is pruned is at least a day old',
+  '22023 AUDIT_INVALID_RETENTION', $$ select prune_audit_log(0) $$);
 select is(prune_audit_log(30), 0::bigint, 'AUR-40: nothing old enough, nothing pruned');
 select tests.age_seals(-1000000, 3, '100 days');
 select is(
@@ -309,12 +286,8 @@ select is(
      and g.seal = (x.page #>> '{previous,seal}')::bigint),
   '3 t t', 'AUR-48a: an export names the pruned group that its first one is chained to'
 );
-select is(
-  tests.error(
-    $$ update bulwark_private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$
-  ),
-  '42501 AUDIT_LOG_IS_APPEND_ONLY', 'AUR-49: a tombstone stays what it is'
-);
+select tests.error_is('AUR-49: a tombstone stays what it is', '42501 AUDIT_LOG_IS_APPEND_ONLY',
+  $$ update bulwark_private.audit_prunings set record_id = gen_random_uuid(), xid = '1' $$);
 
 select * from finish();
 rollback;

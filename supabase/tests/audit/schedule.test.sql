@@ -15,10 +15,9 @@ create function net.http_post(
   select count(*) from net.sent;
 $$;
 
-select is(
-  tests.error($$ select bulwark_private.request_function('bulwark-audit/checkpoint') $$),
-  '55000 SCHEDULER_NOT_CONFIGURED', 'AUC-01: without its secrets nothing is sent'
-);
+select tests.error_is('AUC-01: without its secrets nothing is sent',
+  '55000 SCHEDULER_NOT_CONFIGURED',
+  $$ select bulwark_private.request_function('bulwark-audit/checkpoint') $$);
 insert into vault.decrypted_secrets values
   ('bulwark_project_url', 'https://project.test/'), ('bulwark_scheduler_secret', 'hush'),
   ('another', 'secret');

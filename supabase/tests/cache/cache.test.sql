@@ -9,7 +9,7 @@ declare
   v_version text;
 begin
   perform tests.act_as(who);
-  select version into v_version from my_permissions(tests.organization_id('acme'));
+  select version into v_version from my_permissions(tests.acme());
   perform tests.act_as_owner();
   return v_version;
 end;
@@ -26,9 +26,9 @@ end;
 $$;
 
 select is(pg_temp.moved(), false, 'CACHE-S01: while nothing changes the version stays');
-select grant_role(tests.user_id('analyst@acme.test'), 'viewer', tests.organization_id('acme'));
+select grant_role(tests.user_id('analyst@acme.test'), 'viewer', tests.acme());
 select is(pg_temp.moved(), true, 'CACHE-S02: a grant moves it');
-select grant_role(tests.user_id('viewer@globex.test'), 'analyst', tests.organization_id('globex'));
+select grant_role(tests.user_id('viewer@globex.test'), 'analyst', tests.globex());
 select is(pg_temp.moved(), false, 'CACHE-S03: one in another organization does not');
 delete from role_permissions where permission = 'analytics:export';
 select is(pg_temp.moved(), true, 'CACHE-S04: a role that loses a permission changes it');
@@ -47,13 +47,13 @@ select isnt(
 -- acting as an analyst
 select tests.act_as('analyst@acme.test');
 select results_eq(
-  $$ select unnest(permissions) from my_permissions(tests.organization_id('acme')) order by 1 $$,
+  $$ select unnest(permissions) from my_permissions(tests.acme()) order by 1 $$,
   $$ select permission from check_permissions(array(select name from permissions order by 1),
-       tests.organization_id('acme')) where allowed order by 1 $$,
+       tests.acme()) where allowed order by 1 $$,
   'CACHE-S08: the list equals the single checks'
 );
 select is(
-  (select permissions from my_permissions(tests.organization_id('globex'))), '{}'::text[],
+  (select permissions from my_permissions(tests.globex())), '{}'::text[],
   'CACHE-S09: of a foreign organization it is empty'
 );
 select tests.act_as_owner();

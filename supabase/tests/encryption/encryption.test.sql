@@ -30,50 +30,36 @@ create function tests.key(number int) returns uuid language sql as $$
 $$;
 
 -- declared columns
-select is(
-  tests.error($$ insert into public.people (email) values ('ada@example.com') $$), '23514',
-  'ENC-01: a declared column refuses plaintext, from its owner too'
-);
-select is(
-  tests.error($$ insert into public.people (email)
-    values (tests.ciphertext(tests.key(1)) || ' x') $$),
-  '23514', 'ENC-02: a declared column refuses what only begins like ciphertext'
-);
+select tests.error_is('ENC-01: a declared column refuses plaintext, from its owner too', '23514',
+  $$ insert into public.people (email) values ('ada@example.com') $$);
+select tests.error_is('ENC-02: a declared column refuses what only begins like ciphertext', '23514',
+  $$ insert into public.people (email) values (tests.ciphertext(tests.key(1)) || ' x') $$);
 select lives_ok(
   $$ insert into public.people (email) values (tests.ciphertext(tests.key(1))), (null) $$,
   'ENC-03: a declared column takes ciphertext, and null'
 );
-select is(
-  tests.error($$ insert into public.people (email_index) values ('ada@example.com') $$), '23514',
-  'ENC-04: the column of a blind index refuses plaintext'
-);
+select tests.error_is('ENC-04: the column of a blind index refuses plaintext', '23514',
+  $$ insert into public.people (email_index) values ('ada@example.com') $$);
 insert into public.people (phone) values ('555-0100');
-select is(
-  tests.error($$ select bulwark.declare_encrypted_column('public.people', 'phone') $$),
-  '23514 ENCRYPTION_PLAINTEXT_PRESENT', 'ENC-05: a column that holds plaintext is not declared'
-);
-select is(
-  tests.error($$ select bulwark.declare_encrypted_column('public.people', 'born') $$),
-  '42703 ENCRYPTION_UNKNOWN_COLUMN', 'ENC-06: a column that is not text is not declared'
-);
-select is(
-  tests.error($$ select bulwark.declare_encrypted_column('public.people', 'email', 'phone') $$),
-  '42703 ENCRYPTION_UNKNOWN_COLUMN', 'ENC-07: the organization''s column has to be uuid'
-);
-select is(
-  tests.error($$ select bulwark.declare_encrypted_column('public.pairs', 'email') $$),
-  '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: a table needs a primary key of one column'
-);
+select tests.error_is('ENC-05: a column that holds plaintext is not declared',
+  '23514 ENCRYPTION_PLAINTEXT_PRESENT',
+  $$ select bulwark.declare_encrypted_column('public.people', 'phone') $$);
+select tests.error_is('ENC-06: a column that is not text is not declared',
+  '42703 ENCRYPTION_UNKNOWN_COLUMN',
+  $$ select bulwark.declare_encrypted_column('public.people', 'born') $$);
+select tests.error_is('ENC-07: the organization''s column has to be uuid',
+  '42703 ENCRYPTION_UNKNOWN_COLUMN',
+  $$ select bulwark.declare_encrypted_column('public.people', 'email', 'phone') $$);
+select tests.error_is('ENC-08: a table needs a primary key of one column',
+  '42809 ENCRYPTION_NOT_A_TABLE',
+  $$ select bulwark.declare_encrypted_column('public.pairs', 'email') $$);
 create table public.by_day (day timestamptz primary key, note text);
-select is(
-  tests.error($$ select bulwark.declare_encrypted_column('public.by_day', 'note') $$),
-  '42809 ENCRYPTION_NOT_A_TABLE', 'ENC-08: nor a type of several spellings'
-);
+select tests.error_is('ENC-08: nor a type of several spellings', '42809 ENCRYPTION_NOT_A_TABLE',
+  $$ select bulwark.declare_encrypted_column('public.by_day', 'note') $$);
 drop table public.by_day;
-select is(
-  tests.error($$ select bulwark.declare_encrypted_column('public.people', null) $$),
-  '22023 ENCRYPTION_INVALID_ARGUMENT', 'ENC-09: an argument that must be given is not null'
-);
+select tests.error_is('ENC-09: an argument that must be given is not null',
+  '22023 ENCRYPTION_INVALID_ARGUMENT',
+  $$ select bulwark.declare_encrypted_column('public.people', null) $$);
 select lives_ok(
   $$ select bulwark.declare_encrypted_column(
        'public.people', 'email', organization_column => 'organization_id', blind_index => true
@@ -117,56 +103,44 @@ select is(
   (select check_value from bulwark.find_key_encryption_key('k1')), 'check',
   'ENC-15: a registered key-encryption key keeps its check value'
 );
+select tests.error_is('ENC-16: a passphrase with fewer than 600,000 rounds is not registered',
+  '23514',
+  $$ select bulwark.register_key_encryption_key('weak', 'pbkdf2-sha256', 'c',
+    'AAAAAAAAAAAAAAAAAAAAAA', 599999) $$);
 select is(
-  tests.error($$ select bulwark.register_key_encryption_key(
-    'weak', 'pbkdf2-sha256', 'c', 'AAAAAAAAAAAAAAAAAAAAAA', 599999) $$),
-  '23514', 'ENC-16: a passphrase with fewer than 600,000 rounds is not registered'
-);
-select is(
-  (select id from bulwark.reserve_data_key('field', 10, tests.organization_id('acme'))), null,
+  (select id from bulwark.reserve_data_key('field', 10, tests.acme())), null,
   'ENC-17: an organization begins without a key'
 );
 select ok(
   bulwark.add_data_key(
-    tests.key(1), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')
+    tests.key(1), 'field', tests.wrapped('k1'), 0, tests.acme()
   ),
   'ENC-18: the first key of an organization becomes the current one'
 );
 select ok(
   not bulwark.add_data_key(
-    tests.key(9), 'field', tests.wrapped('k1'), 0, tests.organization_id('acme')
+    tests.key(9), 'field', tests.wrapped('k1'), 0, tests.acme()
   ),
   'ENC-19: the second of two callers adds nothing'
 );
-select is(
-  tests.error($$ select bulwark.add_data_key(
-    tests.key(9), 'field', 'in the open', 1, tests.organization_id('acme')) $$),
-  '23514', 'ENC-20: a key that is not wrapped is refused'
-);
-select is(
-  tests.error($$ select bulwark.add_data_key(
-    tests.key(9), 'field', tests.wrapped('k9'), 1, tests.organization_id('acme')) $$),
-  '23503', 'ENC-21: a key wrapped by nobody known is refused'
-);
-select is(
-  tests.error($$ select bulwark.add_data_key(
-    tests.key(9), 'field', tests.wrapped('k1'), 0, gen_random_uuid()) $$),
-  'PT404 RBAC_UNKNOWN_ORGANIZATION', 'ENC-22: an organization that does not exist gets no key'
-);
-select bulwark.add_data_key(
-  tests.key(2), 'field', tests.wrapped('k1'), 0, tests.organization_id('globex')
-);
+select tests.error_is('ENC-20: a key that is not wrapped is refused', '23514',
+  $$ select bulwark.add_data_key(tests.key(9), 'field', 'in the open', 1, tests.acme()) $$);
+select tests.error_is('ENC-21: a key wrapped by nobody known is refused', '23503',
+  $$ select bulwark.add_data_key(tests.key(9), 'field', tests.wrapped('k9'), 1, tests.acme()) $$);
+select tests.error_is('ENC-22: an organization that does not exist gets no key',
+  'PT404 RBAC_UNKNOWN_ORGANIZATION',
+  $$ select bulwark.add_data_key(tests.key(9), 'field', tests.wrapped('k1'), 0, gen_random_uuid())
+    $$);
+select bulwark.add_data_key(tests.key(2), 'field', tests.wrapped('k1'), 0, tests.globex());
 select is(
   (select array_agg(granted) from (
-    select (bulwark.reserve_data_key('field', 1000, tests.organization_id('acme'))).granted
+    select (bulwark.reserve_data_key('field', 1000, tests.acme())).granted
     from generate_series(1, 3)
   ) g),
   '{1000,1000,1000}', 'ENC-23: messages are set aside'
 );
-select is(
-  tests.error($$ select bulwark.reserve_data_key('field', -1, tests.organization_id('acme')) $$),
-  '22023 ENCRYPTION_INVALID_ARGUMENT', 'ENC-24: nobody gives messages back'
-);
+select tests.error_is('ENC-24: nobody gives messages back', '22023 ENCRYPTION_INVALID_ARGUMENT',
+  $$ select bulwark.reserve_data_key('field', -1, tests.acme()) $$);
 
 -- the message limit
 select tests.act_as_owner();
@@ -178,7 +152,7 @@ update bulwark.settings set value = '3500' where name = 'encryption.messages_per
 select tests.act_as_role('service_role');
 select is(
   (select array_agg(granted) from (
-    select (bulwark.reserve_data_key('field', 400, tests.organization_id('acme'))).granted
+    select (bulwark.reserve_data_key('field', 400, tests.acme())).granted
     from generate_series(1, 3)
   ) g),
   '{400,100,0}', 'ENC-26: a key grants no more than its limit'
@@ -188,7 +162,7 @@ update bulwark.settings set value = '99999999999' where name = 'encryption.messa
 update bulwark_private.data_keys set messages = 4294967290 where id = tests.key(1);
 select tests.act_as_role('service_role');
 select is(
-  (select granted from bulwark.reserve_data_key('field', 400, tests.organization_id('acme'))), 6,
+  (select granted from bulwark.reserve_data_key('field', 400, tests.acme())), 6,
   'ENC-27: whatever the setting says, no key grants more than 2^32'
 );
 
@@ -196,14 +170,12 @@ select is(
 select tests.act_as_owner();
 delete from public.people;
 insert into public.people (organization_id, email, email_index)
-select tests.organization_id('acme'), tests.ciphertext(tests.key(1)), null
+select tests.acme(), tests.ciphertext(tests.key(1)), null
 from generate_series(1, 5);
 insert into public.people (organization_id, email)
-values (tests.organization_id('globex'), tests.ciphertext(tests.key(2)));
+values (tests.globex(), tests.ciphertext(tests.key(2)));
 select tests.act_as_role('service_role');
-select bulwark.add_data_key(
-  tests.key(3), 'field', tests.wrapped('k1'), 1, tests.organization_id('acme')
-);
+select bulwark.add_data_key(tests.key(3), 'field', tests.wrapped('k1'), 1, tests.acme());
 create temporary table batch as select * from bulwark.next_reencryption_batch(2);
 select is(
   (select jsonb_array_length(batch) from batch), 2, 'ENC-28: a batch has as many rows as asked for'
@@ -245,13 +217,13 @@ select is(
 select tests.act_as_owner();
 select results_eq(
   $$ select right(email, 1), count(*) from public.people
-     where organization_id = tests.organization_id('acme') group by 1 order by 1 $$,
+     where organization_id = tests.acme() group by 1 order by 1 $$,
   $$ values ('A', 3::bigint), ('M', 1), ('N', 1) $$,
   'ENC-32: the concurrent write is there, and so is the batch'
 );
 select is(
   (select right(email, 1) from public.people
-   where organization_id = tests.organization_id('globex')),
+   where organization_id = tests.globex()),
   'A', 'ENC-33: another organization''s rows are not touched'
 );
 update bulwark_private.reencryptions set leased_until = now() - interval '1 second';
@@ -286,7 +258,7 @@ select is_empty(
 );
 select tests.act_as('admin@acme.test');
 select is(
-  (select state from bulwark.encryption_progress(tests.organization_id('acme'))), 'settling',
+  (select state from bulwark.encryption_progress(tests.acme())), 'settling',
   'ENC-36: since functions may still write under the old key'
 );
 select tests.act_as_owner();
@@ -303,7 +275,7 @@ select is_empty($$ select from bulwark.next_reencryption_batch(100) $$, 'ENC-36:
 select tests.act_as('admin@acme.test');
 select results_eq(
   $$ select state, total, done, failed
-     from bulwark.encryption_progress(tests.organization_id('acme')) $$,
+     from bulwark.encryption_progress(tests.acme()) $$,
   $$ values ('incomplete', 5::bigint, 1::bigint, 3::bigint) $$,
   'ENC-37: encryption:rotate shows progress and failures'
 );
@@ -312,53 +284,39 @@ savepoint stuck;
 update bulwark_private.reencryptions set state = 'running',
   leased_until = now() - interval '1 hour';
 select tests.act_as_role('service_role');
-select bulwark.add_data_key(
-  tests.key(4), 'field', tests.wrapped('k1'), 1, tests.organization_id('globex')
-);
+select bulwark.add_data_key(tests.key(4), 'field', tests.wrapped('k1'), 1, tests.globex());
 select is(
   (select (batch -> 0 ->> 'o')::uuid from bulwark.next_reencryption_batch(100)),
-  tests.organization_id('globex'),
+  tests.globex(),
   'ENC-37: a batch that nobody could finish does not keep those of others waiting'
 );
 rollback to savepoint stuck;
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error($$ select bulwark.encryption_progress(tests.organization_id('globex')) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'ENC-38: of another organization nobody sees it'
-);
-select is(
-  tests.error($$ select bulwark.key_encryption_status() $$), '42501 RBAC_PERMISSION_DENIED',
-  'ENC-39: key-encryption keys are the installation''s business'
-);
+select tests.error_is('ENC-38: of another organization nobody sees it',
+  '42501 RBAC_PERMISSION_DENIED', $$ select bulwark.encryption_progress(tests.globex()) $$);
+select tests.error_is('ENC-39: key-encryption keys are the installation''s business',
+  '42501 RBAC_PERMISSION_DENIED', $$ select bulwark.key_encryption_status() $$);
 
 -- shredding
-select is(
-  tests.error($$ select bulwark.shred_organization(tests.organization_id('acme'), 'acme') $$),
-  '42501 RBAC_PERMISSION_DENIED', 'ENC-40: an administrator does not shred the organization'
-);
+select tests.error_is('ENC-40: an administrator does not shred the organization',
+  '42501 RBAC_PERMISSION_DENIED', $$ select bulwark.shred_organization(tests.acme(), 'acme') $$);
 select tests.act_as('super@bulwark.test');
+select tests.error_is('ENC-41: the slug has to confirm it', 'PT404 RBAC_UNKNOWN_ORGANIZATION',
+  $$ select bulwark.shred_organization(tests.acme(), 'globex') $$);
 select is(
-  tests.error($$ select bulwark.shred_organization(tests.organization_id('acme'), 'globex') $$),
-  'PT404 RBAC_UNKNOWN_ORGANIZATION', 'ENC-41: the slug has to confirm it'
-);
-select is(
-  bulwark.shred_organization(tests.organization_id('acme'), 'acme'), 2,
+  bulwark.shred_organization(tests.acme(), 'acme'), 2,
   'ENC-42: a super_admin shreds an organization'
 );
-select is(
-  tests.error($$ select bulwark.shred_organization(tests.organization_id('acme'), 'acme') $$),
-  'PT410 ENCRYPTION_KEY_DESTROYED', 'ENC-43: what is destroyed stays destroyed'
-);
+select tests.error_is('ENC-43: what is destroyed stays destroyed', 'PT410 ENCRYPTION_KEY_DESTROYED',
+  $$ select bulwark.shred_organization(tests.acme(), 'acme') $$);
 select tests.act_as_role('service_role');
-select is(
-  tests.error($$ select bulwark.add_data_key(
-    tests.key(9), 'field', tests.wrapped('k1'), 3, tests.organization_id('acme')) $$),
-  'PT410 ENCRYPTION_KEY_DESTROYED', 'ENC-44: a shredded organization gets no new key'
-);
+select tests.error_is('ENC-44: a shredded organization gets no new key',
+  'PT410 ENCRYPTION_KEY_DESTROYED',
+  $$ select bulwark.add_data_key(tests.key(9), 'field', tests.wrapped('k1'), 3, tests.acme()) $$);
 select tests.act_as_owner();
 select results_eq(
   $$ select count(*), count(wrapped_key) from bulwark_private.data_keys
-     where organization_id = tests.organization_id('acme') $$,
+     where organization_id = tests.acme() $$,
   $$ values (2::bigint, 0::bigint) $$,
   'ENC-45: of destroyed keys the rows are left and nothing in them'
 );

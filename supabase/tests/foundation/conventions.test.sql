@@ -1,5 +1,4 @@
--- The project's own linter, over the catalogue instead of over text: what every capability must
--- keep, whoever wrote it.
+-- The project's own linter, over the catalogue instead of over text: the rules of every capability.
 begin;
 set local search_path = public, bulwark, extensions;
 select plan(30);

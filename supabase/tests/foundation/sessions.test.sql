@@ -16,8 +16,8 @@ create function pg_temp.admin(more jsonb default '{}') returns jsonb language sq
   select jsonb_build_object('sub', tests.user_id('admin@acme.test'), 'role', 'authenticated')
     || more;
 $$;
--- A caller's standing: the person, the answers of decisions and guards, and the rows shown.
-create function pg_temp.standing() returns text language plpgsql as $$
+-- A caller's status: the person, the answers of decisions and checks, and the rows shown.
+create function pg_temp.status() returns text language plpgsql as $$
 begin
   return concat_ws(
     ', ',
@@ -29,37 +29,37 @@ begin
 end;
 $$;
 create function pg_temp.decides() returns boolean language sql as $$
-  select bulwark.has_permission('org:update', tests.organization_id('acme'));
+  select bulwark.has_permission('org:update', tests.acme());
 $$;
 
 -- a session that lives
 select pg_temp.claims(pg_temp.admin(jsonb_build_object(
   'session_id', (select id from session where name = 'admin'))));
-select is(pg_temp.standing(), 't, 1, 1, no error', 'SES-01: a session that lives is its user''s');
+select is(pg_temp.status(), 't, 1, 1, no error', 'SES-01: a session that lives is its user''s');
 select ok(pg_temp.decides(), 'SES-01: and decisions are made for them');
 
 -- one that does not
 select pg_temp.claims(pg_temp.admin(jsonb_build_object('session_id', s.id)))
 from (select gen_random_uuid() as id) as s;
-select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-02: an unknown session is none');
+select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-02: an unknown session is none');
 select ok(not pg_temp.decides(), 'SES-02: and has no permission');
 select pg_temp.claims(pg_temp.admin(jsonb_build_object(
   'session_id', (select id from session where name = 'globex'))));
 select is(
-  pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-03: nor is somebody else''s'
+  pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-03: nor is somebody else''s'
 );
 select ok(not pg_temp.decides(), 'SES-03: and it has no permission');
 select pg_temp.claims(pg_temp.admin(c.claims))
 from (values ('{"session_id": "x"}'::jsonb)) as c (claims);
-select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-04: nor one that is no id');
+select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-04: nor one that is no id');
 select pg_temp.claims(pg_temp.admin('{"session_id": {"id": 1}}'));
-select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-04: nor an object');
+select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-04: nor an object');
 select pg_temp.claims(pg_temp.admin('{"session_id": ""}'));
-select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-04: nor an empty text');
+select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-04: nor an empty text');
 select pg_temp.claims(pg_temp.admin('{"session_id": null}'));
-select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-05: nor null');
+select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-05: nor null');
 select pg_temp.claims(pg_temp.admin());
-select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-05: nor none at all');
+select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-05: nor none at all');
 select ok(not pg_temp.decides(), 'SES-05: without a session nobody has a permission');
 
 -- it ends
@@ -71,7 +71,7 @@ select ok(pg_temp.decides(), 'SES-06: a session that will run out has not yet');
 select tests.act_as_owner();
 update auth.sessions set not_after = now() where id = (select id from session where name = 'admin');
 select tests.act_in('admin@acme.test', (select id from session where name = 'admin'));
-select is(pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-06: one that has is none');
+select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-06: one that has is none');
 select is_empty(
   $$ select from bulwark.user_roles union all select from bulwark.permissions
      union all select from bulwark.roles union all select from bulwark.mfa_policies
@@ -87,24 +87,24 @@ savepoint signed_in;
 delete from auth.sessions where id = (select id from session where name = 'admin');
 select tests.act_in('admin@acme.test', (select id from session where name = 'admin'));
 select is(
-  pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-07: one that was signed out is none'
+  pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-07: one that was signed out is none'
 );
 select is(tests.error(q.call), 'PT401 SESSION_ENDED', 'SES-08: nor does it ' || q.call)
 from (values
   ($$ select bulwark.create_organization('Later', 'later') $$),
-  ($$ select bulwark.create_api_key(tests.organization_id('acme'), 'x', '{analytics:read}') $$),
+  ($$ select bulwark.create_api_key(tests.acme(), 'x', '{analytics:read}') $$),
   ($$ select bulwark.rotate_api_key(gen_random_uuid()) $$),
-  ($$ select bulwark.invite_member(tests.organization_id('acme'), 'a@b.test', 'viewer') $$),
+  ($$ select bulwark.invite_member(tests.acme(), 'a@b.test', 'viewer') $$),
   ($$ select bulwark.accept_invitation('x') $$),
   ($$ select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
-        tests.organization_id('acme')) $$),
+        tests.acme()) $$),
   ($$ select bulwark.revoke_role(tests.user_id('admin@acme.test'), 'admin',
-        tests.organization_id('acme')) $$),
+        tests.acme()) $$),
   ($$ select bulwark.log_audit_event('data.export') $$),
-  ($$ select bulwark.place_legal_hold('because', tests.organization_id('acme')) $$),
+  ($$ select bulwark.place_legal_hold('because', tests.acme()) $$),
   ($$ select bulwark.authorize_field_access('encrypt', 't', '{c}', '{k}',
-        tests.organization_id('acme')) $$),
-  ($$ select bulwark.create_webhook_endpoint(gen_random_uuid(), tests.organization_id('acme'),
+        tests.acme()) $$),
+  ($$ select bulwark.create_webhook_endpoint(gen_random_uuid(), tests.acme(),
         'x', 'https://example.com', 'x', gen_random_uuid(), 'x', '[{"pattern": "audit.*"}]') $$),
   ($$ select bulwark.begin_mfa_attempt('verify') $$),
   ($$ select bulwark.present_trusted_device('x') $$),
@@ -118,12 +118,12 @@ rollback to savepoint signed_in;
 update auth.users set banned_until = 'infinity' where email = 'admin@acme.test';
 select tests.act_in('admin@acme.test', (select id from session where name = 'admin'));
 select is(
-  pg_temp.standing(), 'f, 0, 0, 42501 ACCOUNT_SUSPENDED',
+  pg_temp.status(), 'f, 0, 0, 42501 ACCOUNT_SUSPENDED',
   'SES-09: a suspended account is told so, in a session of its own'
 );
 select tests.act_in('admin@acme.test', gen_random_uuid());
 select is(
-  pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-09: and in no other'
+  pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-09: and in no other'
 );
 select tests.act_as_owner();
 update auth.users set banned_until = null where email = 'admin@acme.test';
@@ -131,16 +131,14 @@ update auth.users set banned_until = null where email = 'admin@acme.test';
 -- tokens that are not Supabase Auth's
 select pg_temp.claims('{"sub": "user_2abc", "role": "authenticated"}');
 select is(
-  pg_temp.standing(), 'f, 0, 0, 42501 TOKEN_SUBJECT_INVALID',
+  pg_temp.status(), 'f, 0, 0, 42501 TOKEN_SUBJECT_INVALID',
   'SES-10: a subject that is no UUID has a code of its own'
 );
-select is(
-  tests.error($$ select bulwark.has_permission('org:update') $$), '42501 TOKEN_SUBJECT_INVALID',
-  'SES-10: also where it asks for a permission'
-);
+select tests.error_is('SES-10: also where it asks for a permission', '42501 TOKEN_SUBJECT_INVALID',
+  $$ select bulwark.has_permission('org:update') $$);
 select pg_temp.claims('{"role": "authenticated"}');
 select is(
-  pg_temp.standing(), 'f, 0, 0, 42501 RBAC_NOT_AUTHENTICATED', 'SES-10: none at all has another'
+  pg_temp.status(), 'f, 0, 0, 42501 RBAC_NOT_AUTHENTICATED', 'SES-10: none at all has another'
 );
 select tests.act_as_owner();
 select set_config('request.jwt.claims', format(
@@ -149,12 +147,12 @@ select set_config('request.jwt.claims', format(
 ), true);
 set local role authenticated;
 select is(
-  pg_temp.standing(), 't, 1, 1, no error', 'SES-11: claims that jsonb cannot hold fail nothing'
+  pg_temp.status(), 't, 1, 1, no error', 'SES-11: claims that jsonb cannot hold fail nothing'
 );
 reset role;
 select lives_ok(
   $$ select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
-       tests.organization_id('acme')) $$,
+       tests.acme()) $$,
   'SES-11: nor does the audit log'
 );
 
@@ -163,22 +161,20 @@ select tests.act_as_owner();
 update bulwark.settings set value = 'true' where name = 'sessions.accept_tokens_without_session';
 select pg_temp.claims(pg_temp.admin());
 select is(
-  pg_temp.standing(), 't, 1, 1, no error', 'SES-12: tokens without a session can be accepted'
+  pg_temp.status(), 't, 1, 1, no error', 'SES-12: tokens without a session can be accepted'
 );
-select is(
-  tests.error($$ select bulwark.begin_mfa_attempt('verify') $$), '42501 MFA_SESSION_REQUIRED',
-  'SES-12: what is proven to a session still needs one'
-);
+select tests.error_is('SES-12: what is proven to a session still needs one',
+  '42501 MFA_SESSION_REQUIRED', $$ select bulwark.begin_mfa_attempt('verify') $$);
 select pg_temp.claims(pg_temp.admin(jsonb_build_object('session_id', gen_random_uuid())));
 select is(
-  pg_temp.standing(), 'f, 0, 0, PT401 SESSION_ENDED',
+  pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED',
   'SES-12: one that names a session ends with it'
 );
 select tests.act_as_owner();
 update auth.users set deleted_at = now() where email = 'admin@acme.test';
 select pg_temp.claims(pg_temp.admin());
 select is(
-  pg_temp.standing(), 'f, 0, 0, 42501 ACCOUNT_SUSPENDED', 'SES-12: and suspended is suspended'
+  pg_temp.status(), 'f, 0, 0, 42501 ACCOUNT_SUSPENDED', 'SES-12: and suspended is suspended'
 );
 select tests.act_as_owner();
 select is(
@@ -199,7 +195,7 @@ select is_empty(
   'SES-14: whatever acts on rights makes a sign-out wait'
 );
 select tests.act_in('admin@globex.test', tests.create_session('admin@globex.test'));
-select bulwark.create_role(tests.organization_id('globex'), 'held', '{audit:read}');
+select bulwark.create_role(tests.globex(), 'held', '{audit:read}');
 select tests.act_as_owner();
 select isnt_empty(
   $$ select from auth.sessions s

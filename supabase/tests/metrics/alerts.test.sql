@@ -16,7 +16,7 @@ $$;
 create function pg_temp.wait(duration interval) returns void language sql as $$
   update bulwark_private.alert_states set
     since = since - duration, warning_since = warning_since - duration,
-    critical_since = critical_since - duration, calmer_since = calmer_since - duration,
+    critical_since = critical_since - duration, recovering_since = recovering_since - duration,
     silent_since = silent_since - duration, warned_at = warned_at - duration,
     alarmed_at = alarmed_at - duration;
 $$;
@@ -166,7 +166,7 @@ select is(
 -- a clock that was a day ahead for a while
 select pg_temp.count_errors(50);
 update bulwark_private.alert_states set warning_since = now() + interval '1 day',
-  calmer_since = now() + interval '1 day', warned_at = now() + interval '1 day'
+  recovering_since = now() + interval '1 day', warned_at = now() + interval '1 day'
 where rule = 't_errors';
 select set_alert_rule('t_errors', 't_errors', 'total', 10, lasting => '0', cool_down => '0');
 select is(
@@ -183,14 +183,10 @@ select throws_ok(
   $$ select set_alert_rule('t_bad', 't_level', 'last', 300, 200) $$, '22023', null,
   'ALERT-30: thresholds rise'
 );
-select is(
-  tests.error($$ select set_alert_rule('t_bad', 't_level', 'last', 'NaN') $$),
-  '22023 METRICS_INVALID_ALERT_RULE', 'ALERT-31: and are numbers'
-);
-select is(
-  tests.error($$ select set_alert_rule('t_bad', 't_level', 'last') $$),
-  '22023 METRICS_INVALID_ALERT_RULE', 'ALERT-32: there is one at least'
-);
+select tests.error_is('ALERT-31: and are numbers', '22023 METRICS_INVALID_ALERT_RULE',
+  $$ select set_alert_rule('t_bad', 't_level', 'last', 'NaN') $$);
+select tests.error_is('ALERT-32: there is one at least', '22023 METRICS_INVALID_ALERT_RULE',
+  $$ select set_alert_rule('t_bad', 't_level', 'last') $$);
 select ok(
   exists (select from audit_logs where resource_type = 'bulwark_private.alert_rules'),
   'ALERT-33: a change of a rule is an entry in the audit log'
@@ -198,15 +194,11 @@ select ok(
 
 -- acting as an administrator and as the super_admin
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error($$ select set_alert_rule('t_rule', 't_level', 'last', 1) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'ALERT-34: an organization''s administrator sets no rule'
-);
+select tests.error_is('ALERT-34: an organization''s administrator sets no rule',
+  '42501 RBAC_PERMISSION_DENIED', $$ select set_alert_rule('t_rule', 't_level', 'last', 1) $$);
 select tests.act_as('super@bulwark.test');
-select is(
-  tests.error($$ select set_alert_rule('t_rule', 't_level', 'last', 1) $$), 'no error',
-  'ALERT-35: a super_admin does'
-);
+select tests.error_is('ALERT-35: a super_admin does', 'no error',
+  $$ select set_alert_rule('t_rule', 't_level', 'last', 1) $$);
 select is((select count(*) from list_alerts()), 1::bigint, 'ALERT-36: and sees where alerts stand');
 select tests.act_as_owner();
 -- a rule that cannot be evaluated
@@ -255,12 +247,10 @@ select is(
   array_fill('22023 METRICS_INVALID_ALERT_RULE'::text, array[2]),
   'ALERT-46: labels that no series can have are refused'
 );
-select is(
-  tests.error(format(
+select tests.error_is('ALERT-47: nor are they long', '22023 METRICS_INVALID_ALERT_RULE',
+  format(
     $$ select set_alert_rule('t_never', 't_level', 'last', 1, labels => %L) $$,
     jsonb_build_object('a', repeat('x', 10000))
-  )),
-  '22023 METRICS_INVALID_ALERT_RULE', 'ALERT-47: nor are they long'
-);
+  ));
 select * from finish();
 rollback;

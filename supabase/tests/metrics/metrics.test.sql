@@ -84,19 +84,13 @@ select is(
   )),
   1::bigint, 'MET-08: samples that are malformed or of another kind are skipped'
 );
-select is(
-  tests.error($$ select record_metrics(null, '[]') $$), '22023 METRICS_INVALID_BATCH',
-  'MET-09: a batch has an id'
-);
-select is(
-  tests.error($$ select record_metrics(gen_random_uuid(), '{}') $$), '22023 METRICS_INVALID_BATCH',
-  'MET-10: and is a list'
-);
-select is(
-  tests.error($$ select record_metrics(gen_random_uuid(),
-    (select jsonb_agg(1) from generate_series(1, 5001))) $$),
-  '22023 METRICS_INVALID_BATCH', 'MET-11: of bounded length'
-);
+select tests.error_is('MET-09: a batch has an id', '22023 METRICS_INVALID_BATCH',
+  $$ select record_metrics(null, '[]') $$);
+select tests.error_is('MET-10: and is a list', '22023 METRICS_INVALID_BATCH',
+  $$ select record_metrics(gen_random_uuid(), '{}') $$);
+select tests.error_is('MET-11: of bounded length', '22023 METRICS_INVALID_BATCH',
+  $$ select record_metrics(gen_random_uuid(), (select jsonb_agg(1) from generate_series(1, 5001)))
+    $$);
 select record_metrics(gen_random_uuid(), jsonb_build_array(
   pg_temp.sample('t_clock', 'counter', '{}', now() + interval '1 day', '{1}'),
   pg_temp.sample('t_clock', 'counter', '{}', now() - interval '1 year', '{1}')
@@ -251,27 +245,19 @@ select is(
 );
 
 -- reading
-select is(
-  tests.error($$ select * from read_metric('t_none') $$), 'PT404 METRICS_UNKNOWN_METRIC',
-  'MET-28: a metric that is not there is an error'
-);
-select is(
-  tests.error($$ select * from read_metric(
-    't_time', since => now(), until => now() - interval '1 hour') $$),
-  '22023 METRICS_INVALID_RANGE', 'MET-29: so is a range that ends before it begins'
-);
-select is(
-  tests.error($$ select * from read_metric(
-    't_time', since => now() - interval '30 days', step => '1 minute') $$),
-  '22023 METRICS_INVALID_RANGE', 'MET-30: and one of too many steps'
-);
+select tests.error_is('MET-28: a metric that is not there is an error',
+  'PT404 METRICS_UNKNOWN_METRIC', $$ select * from read_metric('t_none') $$);
+select tests.error_is('MET-29: so is a range that ends before it begins',
+  '22023 METRICS_INVALID_RANGE',
+  $$ select * from read_metric('t_time', since => now(), until => now() - interval '1 hour') $$);
+select tests.error_is('MET-30: and one of too many steps', '22023 METRICS_INVALID_RANGE',
+  $$ select * from read_metric('t_time', since => now() - interval '30 days', step => '1 minute')
+    $$);
 
 -- acting as an organization's administrator
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error($$ select * from read_metric('t_time') $$), '42501 RBAC_PERMISSION_DENIED',
-  'MET-31: system:monitor in an organization opens nothing of the installation'
-);
+select tests.error_is('MET-31: system:monitor in an organization opens nothing of the installation',
+  '42501 RBAC_PERMISSION_DENIED', $$ select * from read_metric('t_time') $$);
 select is(
   array[
     tests.error('select list_metrics()'), tests.error('select scrape_metrics()'),
@@ -280,10 +266,8 @@ select is(
   array_fill('42501 RBAC_PERMISSION_DENIED'::text, array[4]),
   'MET-32: neither do the other functions'
 );
-select is(
-  tests.error($$ select record_metrics(gen_random_uuid(), '[]') $$), '42501',
-  'MET-33: clients record nothing'
-);
+select tests.error_is('MET-33: clients record nothing', '42501',
+  $$ select record_metrics(gen_random_uuid(), '[]') $$);
 select is(
   array[
     tests.error('select roll_up_metrics()'), tests.error('select evaluate_alerts()'),
@@ -371,9 +355,8 @@ select is(
   ), array['t_ending'],
   'MET-48: and a metric with its last series'
 );
-select is(
-  tests.error($$ select read_metric('t_time', now() - interval '60 days', step => '1 month') $$),
-  '22023 METRICS_INVALID_RANGE', 'MET-49: a month is no step, because months differ in length'
-);
+select tests.error_is('MET-49: a month is no step, because months differ in length',
+  '22023 METRICS_INVALID_RANGE',
+  $$ select read_metric('t_time', now() - interval '60 days', step => '1 month') $$);
 select * from finish();
 rollback;

@@ -4,9 +4,7 @@ set local search_path = public, bulwark, extensions;
 select plan(66);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
-select bulwark.grant_role(
-  tests.user_id('admin@acme.test'), 'viewer', tests.organization_id('globex')
-);
+select bulwark.grant_role(tests.user_id('admin@acme.test'), 'viewer', tests.globex());
 create temporary table session as
   select name, tests.create_session(email) as id, email
   from (values
@@ -16,22 +14,8 @@ create temporary table session as
   ) as s (name, email);
 grant select on session to public;
 
-create function pg_temp.act(name text) returns void language sql as $$
-  select tests.act_in(s.email, s.id) from session s where s.name = act.name;
-$$;
--- Writes the rows of a factor and a verification, without the function.
-create function pg_temp.enroll(email text) returns void language sql as $$
-  insert into bulwark.mfa_secrets (
-    id, user_id, name, secret, begun_in, begun_as_first, activated_at
-  )
-  values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
-    gen_random_uuid(), true, now());
-$$;
 create function pg_temp.verify(name text, age interval default '0') returns void language sql as $$
-  insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
-  select s.id, tests.user_id(s.email), clock_timestamp() - age, 'totp'
-  from session s where s.name = verify.name
-  on conflict (session_id) do update set verified_at = excluded.verified_at;
+  select tests.verify_session(s.email, age, s.id) from session s where s.name = verify.name;
 $$;
 create function pg_temp.sees(permission text) returns text[] language sql as $$
   select coalesce(array_agg(distinct o.slug order by o.slug), '{}')
@@ -54,16 +38,16 @@ end;
 $$;
 
 -- a session that verified a factor
-select pg_temp.enroll('admin@acme.test');
+select tests.add_factor('admin@acme.test');
 select pg_temp.verify('admin', '5 minutes');
-select pg_temp.act('admin');
+select tests.act_in_session('admin');
 select ok(
   bulwark.mfa_verified('10 minutes'), 'MFA-01: a session that verified a factor is verified'
 );
 select ok(not bulwark.mfa_verified('4 minutes'), 'MFA-01: and no longer than asked for');
 select ok(not bulwark.mfa_verified(null), 'MFA-01: without an age nothing is fresh');
 select ok(not bulwark.mfa_verified('-1 minute'), 'MFA-01: a negative age is none');
-select pg_temp.act('other');
+select tests.act_in_session('other');
 select ok(
   not bulwark.mfa_verified('10 minutes'), 'MFA-02: another session of the same user is not verified'
 );
@@ -86,14 +70,14 @@ select ok(
 select tests.act_as_owner();
 update auth.sessions set not_after = now() - interval '1 second'
   where id = (select id from session where name = 'admin');
-select pg_temp.act('admin');
+select tests.act_in_session('admin');
 select ok(not bulwark.mfa_verified('10 minutes'), 'MFA-03: a session past its end is not verified');
 select tests.act_as_owner();
 update auth.sessions set not_after = null
   where id = (select id from session where name = 'admin');
 savepoint signed_in;
 delete from auth.sessions where id = (select id from session where name = 'admin');
-select pg_temp.act('admin');
+select tests.act_in_session('admin');
 select ok(
   not bulwark.mfa_verified('10 minutes'),
   'MFA-03: signing out ends it, whatever token is still around'
@@ -105,69 +89,58 @@ select is_empty(
 rollback to savepoint signed_in;
 
 -- an organization that requires MFA
-select bulwark.set_mfa_policy(tests.organization_id('acme'), true);
-select pg_temp.act('other');
+select bulwark.set_mfa_policy(tests.acme(), true);
+select tests.act_in_session('other');
 select is(
   pg_temp.sees('settings:read'), '{globex}',
   'MFA-04: organizations_with leaves out the organization that requires MFA, and no other'
 );
 select ok(
-  not bulwark.has_permission('analytics:read', tests.organization_id('acme')),
+  not bulwark.has_permission('analytics:read', tests.acme()),
   'MFA-04: has_permission says no there'
 );
 select ok(
-  bulwark.has_permission('analytics:read', tests.organization_id('globex')),
+  bulwark.has_permission('analytics:read', tests.globex()),
   'MFA-04: and yes elsewhere'
 );
 select is(
   (select array_agg(allowed order by permission)
-   from bulwark.check_permissions('{audit:read, role:grant}', tests.organization_id('acme'))),
+   from bulwark.check_permissions('{audit:read, role:grant}', tests.acme())),
   '{f, f}', 'MFA-04: check_permissions says no'
 );
-select is(
-  tests.error(format(
-    $$ select bulwark.require_permission('audit:read', %L) $$, tests.organization_id('acme')
-  )),
-  '42501 MFA_REQUIRED', 'MFA-05: require_permission names the reason'
-);
-select is(
-  tests.error(format(
-    $$ select bulwark.require_permission('system:admin', %L) $$, tests.organization_id('acme')
-  )),
-  '42501 RBAC_PERMISSION_DENIED', 'MFA-05: but not for what one would not have anyway'
-);
+select tests.error_is('MFA-05: require_permission names the reason', '42501 MFA_REQUIRED',
+  format($$ select bulwark.require_permission('audit:read', %L) $$, tests.acme()));
+select tests.error_is('MFA-05: but not for what one would not have anyway',
+  '42501 RBAC_PERMISSION_DENIED',
+  format($$ select bulwark.require_permission('system:admin', %L) $$, tests.acme()));
 select results_eq(
   format(
     $$ select distinct allowed, reason from bulwark.explain_permission(%L, 'audit:read', %L) $$,
-    tests.user_id('admin@acme.test'), tests.organization_id('acme')
+    tests.user_id('admin@acme.test'), tests.acme()
   ),
   $$ values (false, 'mfa_required') $$, 'MFA-05: explain_permission names the reason'
 );
 select ok(
   bulwark.user_has_permission(
-    tests.user_id('admin@acme.test'), 'audit:read', tests.organization_id('acme')
+    tests.user_id('admin@acme.test'), 'audit:read', tests.acme()
   ),
   'MFA-05: user_has_permission states what one is entitled to'
 );
 select ok(
-  bulwark.mfa_required(tests.organization_id('acme'))
-    and not bulwark.mfa_required(tests.organization_id('globex')),
+  bulwark.mfa_required(tests.acme())
+    and not bulwark.mfa_required(tests.globex()),
   'MFA-05: mfa_required says where something has to be proven'
 );
-select is(
-  tests.error(format(
-    $$ select bulwark.grant_role(%L, 'analyst', %L) $$, tests.user_id('viewer@acme.test'),
-    tests.organization_id('acme')
-  )),
-  '42501 MFA_REQUIRED', 'MFA-05: no right is given by a session that is not verified'
-);
-select is(
-  tests.error(format(
+select tests.error_is('MFA-05: no right is given by a session that is not verified',
+  '42501 MFA_REQUIRED',
+  format($$ select bulwark.grant_role(%L, 'analyst', %L) $$, tests.user_id('viewer@acme.test'),
+    tests.acme()));
+select tests.error_is('MFA-05: and others'' rights are not looked up by one',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  format(
     $$ select bulwark.user_has_permission(%L, 'audit:read', %L) $$,
-    tests.user_id('viewer@acme.test'), tests.organization_id('acme')
-  )),
-  '42501 RBAC_USER_NOT_VISIBLE', 'MFA-05: and others'' rights are not looked up by one'
-);
+    tests.user_id('viewer@acme.test'), tests.acme()
+  ));
 -- reads without a verification
 select results_eq(
   $$ select slug from bulwark.organizations order by slug $$, $$ values ('acme'), ('globex') $$,
@@ -182,25 +155,25 @@ select results_eq(
   'MFA-06: and the policy that withholds the rest'
 );
 select isnt_empty($$ select from bulwark.mfa_status() $$, 'MFA-06: and one''s status');
-select pg_temp.act('viewer');
+select tests.act_in_session('viewer');
 select isnt_empty(
   $$ select from bulwark.begin_mfa_enrolment() $$, 'MFA-06: and enrolment'
 );
-select pg_temp.act('stranger');
+select tests.act_in_session('stranger');
 select is_empty(
   $$ select from bulwark.mfa_policies $$, 'MFA-06: strangers do not read the policy'
 );
 select ok(
-  not bulwark.mfa_required(tests.organization_id('acme')), 'MFA-06: nor learn that there is one'
+  not bulwark.mfa_required(tests.acme()), 'MFA-06: nor learn that there is one'
 );
 -- verified
-select pg_temp.act('admin');
+select tests.act_in_session('admin');
 select is(
   pg_temp.sees('settings:read'), '{acme, globex}', 'MFA-07: a verified session sees both'
 );
 select ok(
-  bulwark.has_permission('audit:read', tests.organization_id('acme'))
-    and not bulwark.mfa_required(tests.organization_id('acme')),
+  bulwark.has_permission('audit:read', tests.acme())
+    and not bulwark.mfa_required(tests.acme()),
   'MFA-07: and may what its user may'
 );
 -- a trusted device
@@ -211,36 +184,34 @@ values ('00000000-0000-4000-8000-0000000000dd', tests.user_id('admin@acme.test')
 insert into bulwark_private.mfa_sessions (session_id, user_id, trusted_device_id)
 select id, tests.user_id(email), '00000000-0000-4000-8000-0000000000dd'
 from session where name = 'other';
-select pg_temp.act('other');
+select tests.act_in_session('other');
 select ok(
-  bulwark.has_permission('audit:read', tests.organization_id('acme')),
+  bulwark.has_permission('audit:read', tests.acme()),
   'MFA-08: a trusted device satisfies the organization'
 );
 select ok(not bulwark.mfa_verified('30 days'), 'MFA-08: but is never fresh');
 select tests.act_as_owner();
 savepoint trusted;
 update bulwark_private.mfa_trusted_devices set expires_at = now();
-select pg_temp.act('other');
+select tests.act_in_session('other');
 select ok(
-  not bulwark.has_permission('audit:read', tests.organization_id('acme')),
+  not bulwark.has_permission('audit:read', tests.acme()),
   'MFA-08: nor trusted any longer than agreed, also in a session that it opened before'
 );
 rollback to savepoint trusted;
-select pg_temp.act('other');
-select is(
-  tests.error($$ select bulwark.trust_device('another') $$), '42501 MFA_VERIFICATION_REQUIRED',
-  'MFA-08: nor does one trusted device make another'
-);
+select tests.act_in_session('other');
+select tests.error_is('MFA-08: nor does one trusted device make another',
+  '42501 MFA_VERIFICATION_REQUIRED', $$ select bulwark.trust_device('another') $$);
 select is(bulwark.revoke_trusted_device(), 1::bigint, 'MFA-08: it can be revoked');
 select ok(
-  not bulwark.has_permission('audit:read', tests.organization_id('acme')),
+  not bulwark.has_permission('audit:read', tests.acme()),
   'MFA-08: and what it opened closes at once'
 );
 -- programs
 select tests.act_as_role('service_role');
 select lives_ok(
   format(
-    $$ select bulwark.set_mfa_policy(%L, true, '0', true) $$, tests.organization_id('acme')
+    $$ select bulwark.set_mfa_policy(%L, true, '0', true) $$, tests.acme()
   ),
   'MFA-09: the service role is no session of a person'
 );
@@ -251,56 +222,37 @@ select ok(
 );
 select ok(not pg_temp.passes_as('authenticated'), 'MFA-09: its user, signed in, is one');
 -- the grace period, and loosening
-select bulwark.set_mfa_policy(tests.organization_id('globex'), true, '7 days');
-select pg_temp.act('globex');
+select bulwark.set_mfa_policy(tests.globex(), true, '7 days');
+select tests.act_in_session('globex');
 select ok(
-  bulwark.has_permission('audit:read', tests.organization_id('globex')),
+  bulwark.has_permission('audit:read', tests.globex()),
   'MFA-10: within the grace period nothing is withheld'
 );
-select is(
-  tests.error(format(
-    $$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('globex')
-  )),
+select tests.error_is(
+  'MFA-10: asking for less needs a second factor, also before the grace period ends',
   '42501 MFA_VERIFICATION_REQUIRED',
-  'MFA-10: asking for less needs a second factor, also before the grace period ends'
-);
+  format($$ select bulwark.set_mfa_policy(%L, false) $$, tests.globex()));
 select lives_ok(
-  format($$ select bulwark.set_mfa_policy(%L, true) $$, tests.organization_id('globex')),
+  format($$ select bulwark.set_mfa_policy(%L, true) $$, tests.globex()),
   'MFA-10: asking for more does not'
 );
 select ok(
-  not bulwark.has_permission('audit:read', tests.organization_id('globex')),
+  not bulwark.has_permission('audit:read', tests.globex()),
   'MFA-10: and counts at once'
 );
-select is(
-  tests.error(format(
-    $$ select bulwark.set_mfa_policy(%L, true, '91 days') $$, tests.organization_id('globex')
-  )),
-  '22023 MFA_INVALID_GRACE_PERIOD', 'MFA-10: a grace period has up to 90 days'
-);
-select is(
-  tests.error(format(
-    $$ select bulwark.set_mfa_policy(%L, true, '1200 mons -35970 days') $$,
-    tests.organization_id('globex')
-  )),
-  '22023 MFA_INVALID_GRACE_PERIOD', 'MFA-10: however it is written'
-);
-select is(
-  tests.error(format(
-    $$ select bulwark.set_mfa_policy(%L, null) $$, tests.organization_id('globex')
-  )),
-  '22004 MFA_NULL_ARGUMENT', 'MFA-10: null is no policy'
-);
-select pg_temp.act('admin');
-select is(
-  tests.error(format(
-    $$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('globex')
-  )),
-  '42501 RBAC_PERMISSION_DENIED', 'MFA-10: a viewer sets no policy, verified or not'
-);
+select tests.error_is('MFA-10: a grace period has up to 90 days', '22023 MFA_INVALID_GRACE_PERIOD',
+  format($$ select bulwark.set_mfa_policy(%L, true, '91 days') $$, tests.globex()));
+select tests.error_is('MFA-10: however it is written', '22023 MFA_INVALID_GRACE_PERIOD',
+  format($$ select bulwark.set_mfa_policy(%L, true, '1200 mons -35970 days') $$, tests.globex()));
+select tests.error_is('MFA-10: null is no policy', '22004 MFA_NULL_ARGUMENT',
+  format($$ select bulwark.set_mfa_policy(%L, null) $$, tests.globex()));
+select tests.act_in_session('admin');
+select tests.error_is('MFA-10: a viewer sets no policy, verified or not',
+  '42501 RBAC_PERMISSION_DENIED',
+  format($$ select bulwark.set_mfa_policy(%L, false) $$, tests.globex()));
 select lives_ok(
   format(
-    $$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('acme')
+    $$ select bulwark.set_mfa_policy(%L, false) $$, tests.acme()
   ),
   'MFA-10: an administrator who just verified may loosen it'
 );
@@ -310,39 +262,35 @@ select isnt_empty(
   'MFA-10: which is a security event'
 );
 -- the installation's own policy
-select pg_temp.act('super');
+select tests.act_in_session('super');
 select ok(bulwark.is_super_admin(), 'MFA-11: a super_admin acts without a factor by default');
 select tests.act_as_owner();
-select bulwark.set_mfa_policy(tests.organization_id('acme'), true);
-select bulwark.set_mfa_policy(tests.organization_id('globex'), false);
-select pg_temp.act('super');
-select is(
-  tests.error(format(
-    'select bulwark.get_user_roles(%L, %L)', tests.user_id('viewer@acme.test'),
-    tests.organization_id('acme')
-  )),
-  '42501 RBAC_USER_NOT_VISIBLE', 'MFA-11: but not inside an organization that requires one'
-);
+select bulwark.set_mfa_policy(tests.acme(), true);
+select bulwark.set_mfa_policy(tests.globex(), false);
+select tests.act_in_session('super');
+select tests.error_is('MFA-11: but not inside an organization that requires one',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  format('select bulwark.get_user_roles(%L, %L)', tests.user_id('viewer@acme.test'), tests.acme()));
 select isnt_empty(
   format(
     'select bulwark.get_user_roles(%L, %L)', tests.user_id('admin@globex.test'),
-    tests.organization_id('globex')
+    tests.globex()
   ),
   'MFA-11: elsewhere it does'
 );
 select tests.act_as_owner();
-select bulwark.set_mfa_policy(tests.organization_id('acme'), false);
+select bulwark.set_mfa_policy(tests.acme(), false);
 select bulwark.set_mfa_policy(null, true);
-select pg_temp.act('super');
+select tests.act_in_session('super');
 select ok(
   not bulwark.is_super_admin() and not bulwark.has_permission('system:admin')
     and pg_temp.sees('org:read') = '{}',
   'MFA-11: where the installation requires it, only with one'
 );
 select tests.act_as_owner();
-select pg_temp.enroll('super@bulwark.test');
+select tests.add_factor('super@bulwark.test');
 select pg_temp.verify('super');
-select pg_temp.act('super');
+select tests.act_in_session('super');
 select ok(
   bulwark.is_super_admin() and bulwark.has_permission('system:admin')
     and pg_temp.sees('org:read') = '{acme, globex}',
@@ -354,7 +302,7 @@ select bulwark.read_native_mfa(null, null);
 update auth.sessions set aal = 'aal2' where id in (
   select id from session where name in ('globex', 'admin')
 );
-select pg_temp.act('globex');
+select tests.act_in_session('globex');
 select ok(
   not bulwark.mfa_verified('10 minutes'),
   'MFA-12: without a record of when, a native factor verifies nothing'
@@ -377,19 +325,19 @@ cross join (
 ) as m (name, age)
 where s.name in ('globex', 'admin');
 select bulwark.read_native_mfa('tests.mfa_amr_claims', 'tests.mfa_factors');
-select pg_temp.act('globex');
+select tests.act_in_session('globex');
 select ok(
   bulwark.mfa_verified('6 minutes') and not bulwark.mfa_verified('4 minutes'),
   'MFA-12: a native factor counts from when it was verified, a password does not'
 );
 select ok(
-  bulwark.has_permission('audit:read', tests.organization_id('globex')),
+  bulwark.has_permission('audit:read', tests.globex()),
   'MFA-12: and satisfies an organization'
 );
 select tests.act_as_owner();
 create function pg_temp.counts() returns boolean language plpgsql as $$
 begin
-  perform pg_temp.act('globex');
+  perform tests.act_in_session('globex');
   return bulwark.mfa_verified('6 minutes');
 end;
 $$;
@@ -415,7 +363,7 @@ rollback to savepoint with_factor;
 delete from bulwark_private.mfa_sessions where session_id = (
   select id from session where name = 'admin'
 );
-select pg_temp.act('admin');
+select tests.act_in_session('admin');
 select ok(
   not bulwark.mfa_verified('10 minutes'),
   'MFA-12: a native factor does not verify an account with a factor of Bulwark'
@@ -423,11 +371,10 @@ select ok(
 select tests.act_as_owner();
 insert into tests.mfa_factors values
   (gen_random_uuid(), tests.user_id('viewer@acme.test'), 'verified');
-select pg_temp.act('viewer');
-select is(
-  tests.error($$ select bulwark.begin_mfa_enrolment() $$), '42501 MFA_VERIFICATION_REQUIRED',
-  'MFA-12: with a native factor, a first one of Bulwark''s needs it to be verified'
-);
+select tests.act_in_session('viewer');
+select tests.error_is(
+  'MFA-12: with a native factor, a first one of Bulwark''s needs it to be verified',
+  '42501 MFA_VERIFICATION_REQUIRED', $$ select bulwark.begin_mfa_enrolment() $$);
 select tests.act_as_owner();
 select bulwark.read_native_mfa();
 

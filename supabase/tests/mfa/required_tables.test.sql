@@ -7,34 +7,25 @@ create temporary table session as
   select tests.create_session('admin@acme.test') as fresh, tests.create_session('admin@acme.test')
     as stale;
 grant select on session to public;
-insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-values (gen_random_uuid(), tests.user_id('admin@acme.test'), 'phone', tests.ciphertext('secret'),
-  gen_random_uuid(), true, now());
-insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
-select fresh, tests.user_id('admin@acme.test'), now() - interval '1 minute', 'totp' from session
-union all
-select stale, tests.user_id('admin@acme.test'), now() - interval '11 minutes', 'totp' from session;
+select tests.add_factor('admin@acme.test'),
+  tests.verify_session('admin@acme.test', '1 minute', fresh),
+  tests.verify_session('admin@acme.test', '11 minutes', stale)
+from session;
 
 create table tests.payouts (id integer primary key, amount integer not null);
 insert into tests.payouts values (1, 100);
 grant select, insert, update, delete on tests.payouts to authenticated;
-select is(
-  tests.error($$ select bulwark.require_mfa('tests.payouts') $$), '42809 MFA_TABLE_WITHOUT_RLS',
-  'MFA-50: a table without row-level security cannot require MFA'
-);
+select tests.error_is('MFA-50: a table without row-level security cannot require MFA',
+  '42809 MFA_TABLE_WITHOUT_RLS', $$ select bulwark.require_mfa('tests.payouts') $$);
 alter table tests.payouts enable row level security;
 create policy "Anybody signed in reads" on tests.payouts for select to authenticated using (true);
 create policy "And writes" on tests.payouts for insert to authenticated with check (true);
 create policy "And changes" on tests.payouts for update to authenticated using (true);
 create policy "And deletes" on tests.payouts for delete to authenticated using (true);
-select is(
-  tests.error($$ select bulwark.require_mfa('tests.payouts', '0') $$), '22023 MFA_INVALID_MAX_AGE',
-  'MFA-50: nor for no time at all'
-);
-select is(
-  tests.error($$ select bulwark.require_mfa('tests.payouts', null) $$), '22004 MFA_NULL_ARGUMENT',
-  'MFA-50: nor for null'
-);
+select tests.error_is('MFA-50: nor for no time at all', '22023 MFA_INVALID_MAX_AGE',
+  $$ select bulwark.require_mfa('tests.payouts', '0') $$);
+select tests.error_is('MFA-50: nor for null', '22004 MFA_NULL_ARGUMENT',
+  $$ select bulwark.require_mfa('tests.payouts', null) $$);
 select lives_ok(
   $$ select bulwark.require_mfa('tests.payouts', max_age => '10 minutes') $$,
   'MFA-50: with it, one call requires it'
@@ -54,9 +45,8 @@ select isnt_empty($$ delete from tests.payouts where id = 2 returning 1 $$, 'MFA
 -- a session verified eleven minutes ago
 select tests.act_in('admin@acme.test', (select stale from session));
 select is_empty($$ select from tests.payouts $$, 'MFA-51: a stale one reads nothing');
-select is(
-  tests.error($$ insert into tests.payouts values (2, 5) $$), '42501', 'MFA-51: inserts nothing'
-);
+select tests.error_is('MFA-51: inserts nothing', '42501',
+  $$ insert into tests.payouts values (2, 5) $$);
 select is_empty($$ update tests.payouts set amount = 0 returning 1 $$, 'MFA-51: updates nothing');
 select is_empty($$ delete from tests.payouts returning 1 $$, 'MFA-51: and deletes nothing');
 select tests.act_as_owner();
@@ -210,10 +200,8 @@ select is(
   (select count(*) from pg_policy where polrelid = 'tests.payouts'::regclass and not polpermissive),
   0::bigint, 'MFA-55: releasing drops the policies'
 );
-select is(
-  tests.error($$ select bulwark_private.release_mfa('tests.payouts') $$), 'PT404 MFA_NOT_GUARDED',
-  'MFA-55: once'
-);
+select tests.error_is('MFA-55: once', 'PT404 MFA_NOT_GUARDED',
+  $$ select bulwark_private.release_mfa('tests.payouts') $$);
 
 select * from finish();
 rollback;

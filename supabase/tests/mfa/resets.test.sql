@@ -4,47 +4,25 @@ set local search_path = public, bulwark, extensions;
 select plan(51);
 select tests.create_organizations();
 select tests.create_user('second@acme.test');
-select bulwark.grant_role(
-  tests.user_id('second@acme.test'), 'admin', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('second@acme.test'), 'admin', tests.acme());
 -- A help desk that may reset and nothing else; Gus is in both organizations.
 insert into bulwark.roles (id, organization_id, name)
-values ('00000000-0000-4000-8000-0000000000aa', tests.organization_id('acme'), 'help_desk');
+values ('00000000-0000-4000-8000-0000000000aa', tests.acme(), 'help_desk');
 insert into bulwark.role_permissions values
   ('00000000-0000-4000-8000-0000000000aa', 'mfa:reset');
 insert into bulwark.role_inheritance
 select '00000000-0000-4000-8000-0000000000aa', id from bulwark.roles
 where name = 'viewer' and organization_id is null;
 select tests.create_user('desk@acme.test');
-select bulwark.grant_role(
-  tests.user_id('desk@acme.test'), 'help_desk', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('desk@acme.test'), 'help_desk', tests.acme());
 select tests.create_user('gus@both.test');
 select bulwark.grant_role(tests.user_id('gus@both.test'), 'viewer', o.id)
 from bulwark.organizations o;
 
-create temporary table session as
-  select u.email::text, tests.create_session(u.email) as id from auth.users u;
-grant select on session to public;
-create function pg_temp.act(email text) returns void language sql as $$
-  select tests.act_in(s.email, s.id) from session s where s.email = act.email;
-$$;
 -- Everybody has a factor, and all but the victims have just verified it.
-insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-select gen_random_uuid(), u.id, 'phone', tests.ciphertext('secret'), gen_random_uuid(), true, now()
-from auth.users u;
-insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
-select s.id, tests.user_id(s.email), now(), 'totp' from session s;
+select tests.add_factor(u.email), tests.verify_session(u.email) from auth.users u;
 insert into bulwark_private.mfa_backup_codes (user_id, code_hash)
 select u.id, sha256(u.id::text::bytea) from auth.users u;
-
-create function pg_temp.enroll(email text) returns void language sql as $$
-  insert into bulwark.mfa_secrets (
-    id, user_id, name, secret, begun_in, begun_as_first, activated_at
-  )
-  values (gen_random_uuid(), tests.user_id(email), 'phone', tests.ciphertext('secret'),
-    gen_random_uuid(), true, now());
-$$;
 
 create function pg_temp.request(victim text, slug text default 'acme') returns text
 language sql as $$
@@ -61,30 +39,23 @@ create function pg_temp.open_reset() returns uuid language sql security definer 
 $$;
 
 -- one administrator, where the organization asks for no more
-select pg_temp.act('viewer@acme.test');
+select tests.act_as('viewer@acme.test');
 select is(
   pg_temp.request('analyst@acme.test'), '42501 RBAC_PERMISSION_DENIED',
   'MFA-40: without mfa:reset nobody is reset'
 );
-select pg_temp.act('admin@acme.test');
-select is(
-  pg_temp.request('viewer@globex.test'), '42501 RBAC_NOT_A_MEMBER',
-  'MFA-40: an administrator resets members, not strangers'
-);
-select is(
-  pg_temp.request('viewer@globex.test', 'globex'), '42501 RBAC_PERMISSION_DENIED',
-  'MFA-40: and nobody of another organization'
-);
-select is(
-  pg_temp.request('admin@acme.test'), '42501 MFA_OWN_RESET', 'MFA-40: and not himself'
-);
-select is(
-  tests.error(format(
-    $$ select bulwark.request_mfa_reset(%L, ' ', %L) $$, tests.user_id('viewer@acme.test'),
-    tests.organization_id('acme')
-  )),
-  '22023 MFA_INVALID_REASON', 'MFA-40: and not without a reason'
-);
+select tests.act_as('admin@acme.test');
+select is(got, want, claim)
+from (values
+  ('MFA-40: an administrator resets members, not strangers',
+   pg_temp.request('viewer@globex.test'), '42501 RBAC_NOT_A_MEMBER'),
+  ('MFA-40: and nobody of another organization',
+   pg_temp.request('viewer@globex.test', 'globex'), '42501 RBAC_PERMISSION_DENIED'),
+  ('MFA-40: and not himself', pg_temp.request('admin@acme.test'), '42501 MFA_OWN_RESET')
+) as t (claim, got, want);
+select tests.error_is('MFA-40: and not without a reason', '22023 MFA_INVALID_REASON',
+  format($$ select bulwark.request_mfa_reset(%L, ' ', %L) $$, tests.user_id('viewer@acme.test'),
+    tests.acme()));
 select is(pg_temp.request('viewer@acme.test'), 'no error', 'MFA-41: a member is reset');
 select is(
   pg_temp.factors('viewer@acme.test'), 0::bigint, 'MFA-41: at once, where no approval is asked for'
@@ -103,7 +74,7 @@ select results_eq(
     $$ select e.actor_id, e.details ->> 'requested_by' from bulwark.audit_logs e
        where e.event_type = 'auth.mfa_disabled' and e.action = 'reset'
          and e.organization_id = %L $$,
-    tests.organization_id('acme')
+    tests.acme()
   ),
   format($$ values (%L::uuid, %L) $$, tests.user_id('admin@acme.test'),
     tests.user_id('admin@acme.test')),
@@ -116,7 +87,7 @@ select ok(
   ),
   'MFA-41: a security event tells of it'
 );
-select pg_temp.act('viewer@acme.test');
+select tests.act_as('viewer@acme.test');
 select isnt_empty(
   $$ select from bulwark.mfa_usage_log where event = 'reset' $$, 'MFA-41: and the user is told'
 );
@@ -124,11 +95,11 @@ select isnt_empty(
   $$ select from bulwark.mfa_resets where completed_at is not null $$,
   'MFA-41: and reads by whom and why'
 );
-select pg_temp.act('admin@globex.test');
+select tests.act_as('admin@globex.test');
 select is_empty($$ select from bulwark.mfa_resets $$, 'MFA-41: another organization does not');
 
 -- rank
-select pg_temp.act('desk@acme.test');
+select tests.act_as('desk@acme.test');
 select is(
   pg_temp.request('admin@acme.test'), '42501 MFA_USER_OUTRANKS',
   'MFA-42: the help desk does not reset an administrator'
@@ -138,10 +109,8 @@ select is(
   'MFA-42: nor a member with a permission that it lacks'
 );
 select tests.act_as_owner();
-select bulwark.grant_role(
-  tests.user_id('super@bulwark.test'), 'viewer', tests.organization_id('acme')
-);
-select pg_temp.act('admin@acme.test');
+select bulwark.grant_role(tests.user_id('super@bulwark.test'), 'viewer', tests.acme());
+select tests.act_as('admin@acme.test');
 select is(
   pg_temp.request('super@bulwark.test'), '42501 MFA_USER_OUTRANKS',
   'MFA-42: an organization does not reset a super_admin who happens to be a member'
@@ -149,7 +118,7 @@ select is(
 select tests.act_as_owner();
 update bulwark_private.mfa_sessions set verified_at = now() - interval '11 minutes'
 where user_id = tests.user_id('admin@acme.test');
-select pg_temp.act('admin@acme.test');
+select tests.act_as('admin@acme.test');
 select is(
   pg_temp.request('analyst@acme.test'), '42501 MFA_VERIFICATION_REQUIRED',
   'MFA-42: resetting needs a fresh verification'
@@ -158,39 +127,30 @@ select tests.act_as_owner();
 update bulwark_private.mfa_sessions set verified_at = now();
 
 -- two administrators
-select bulwark.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
-select pg_temp.act('admin@acme.test');
+select bulwark.set_mfa_policy(tests.acme(), true, '0', true);
+select tests.act_as('admin@acme.test');
 select is(pg_temp.request('analyst@acme.test'), 'no error', 'MFA-43: where two have to agree');
 select is(pg_temp.factors('analyst@acme.test'), 1::bigint, 'MFA-43: a request does nothing yet');
-select is(
-  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
-  '42501 MFA_OWN_REQUEST', 'MFA-43: nobody approves his own'
-);
+select tests.error_is('MFA-43: nobody approves his own', '42501 MFA_OWN_REQUEST',
+  format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 select is(
   pg_temp.request('analyst@acme.test'), 'PT409 MFA_RESET_PENDING',
   'MFA-43: nor requests it twice'
 );
-select pg_temp.act('analyst@acme.test');
-select is(
-  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
-  '42501 RBAC_PERMISSION_DENIED', 'MFA-43: the user approves nothing'
-);
-select pg_temp.act('admin@globex.test');
-select is(
-  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
-  'PT404 MFA_UNKNOWN_RESET', 'MFA-43: nor does another organization, which does not even see it'
-);
-select pg_temp.act('desk@acme.test');
-select is(
-  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
-  '42501 MFA_USER_OUTRANKS', 'MFA-43: nor whom the user outranks'
-);
+select tests.act_as('analyst@acme.test');
+select tests.error_is('MFA-43: the user approves nothing', '42501 RBAC_PERMISSION_DENIED',
+  format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
+select tests.act_as('admin@globex.test');
+select tests.error_is('MFA-43: nor does another organization, which does not even see it',
+  'PT404 MFA_UNKNOWN_RESET',
+  format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
+select tests.act_as('desk@acme.test');
+select tests.error_is('MFA-43: nor whom the user outranks', '42501 MFA_USER_OUTRANKS',
+  format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 select tests.act_as_owner();
 savepoint demoted;
-select bulwark.revoke_role(
-  tests.user_id('admin@acme.test'), 'admin', tests.organization_id('acme')
-);
-select pg_temp.act('second@acme.test');
+select bulwark.revoke_role(tests.user_id('admin@acme.test'), 'admin', tests.acme());
+select tests.act_as('second@acme.test');
 select ok(
   not bulwark.approve_mfa_reset(pg_temp.open_reset()),
   'MFA-43: the consent of somebody who was demoted since is worth nothing'
@@ -198,71 +158,69 @@ select ok(
 rollback to savepoint demoted;
 savepoint expired;
 update bulwark.mfa_resets set expires_at = now() where completed_at is null;
-select pg_temp.act('second@acme.test');
-select is(
-  tests.error(format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset())),
-  'PT404 MFA_UNKNOWN_RESET', 'MFA-43: a request is open for a day'
-);
+select tests.act_as('second@acme.test');
+select tests.error_is('MFA-43: a request is open for a day', 'PT404 MFA_UNKNOWN_RESET',
+  format($$ select bulwark.approve_mfa_reset(%L) $$, pg_temp.open_reset()));
 rollback to savepoint expired;
 savepoint vetoed;
-select pg_temp.act('analyst@acme.test');
+select tests.act_as('analyst@acme.test');
 select lives_ok(
   format($$ select bulwark.cancel_mfa_reset(%L) $$, pg_temp.open_reset()),
   'MFA-43: a user who still has the factor ends it'
 );
 rollback to savepoint vetoed;
-select pg_temp.act('second@acme.test');
+select tests.act_as('second@acme.test');
 select ok(
   bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFA-43: a second administrator completes it'
 );
 select is(pg_temp.factors('analyst@acme.test'), 0::bigint, 'MFA-43: and the factors are gone');
 
 -- a member of two organizations
-select pg_temp.act('admin@globex.test');
+select tests.act_as('admin@globex.test');
 select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-44: globex may ask');
 select is(
   pg_temp.factors('gus@both.test'), 1::bigint,
   'MFA-44: but globex does not remove the factor that acme requires'
 );
-select pg_temp.act('admin@acme.test');
+select tests.act_as('admin@acme.test');
 select ok(
   not bulwark.approve_mfa_reset(pg_temp.open_reset()),
   'MFA-44: acme asks for two of its own people'
 );
-select pg_temp.act('second@acme.test');
+select tests.act_as('second@acme.test');
 select ok(bulwark.approve_mfa_reset(pg_temp.open_reset()), 'MFA-44: and with both it is done');
 select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-44: then for the whole account');
 
 -- an organization that asks for two people, and does not require MFA
 select tests.act_as_owner();
-select bulwark.set_mfa_policy(tests.organization_id('acme'), false, '0', true);
-select pg_temp.enroll('gus@both.test');
-select pg_temp.act('admin@globex.test');
+select bulwark.set_mfa_policy(tests.acme(), false, '0', true);
+select tests.add_factor('gus@both.test');
+select tests.act_as('admin@globex.test');
 select is(pg_temp.request('gus@both.test', 'globex'), 'no error', 'MFA-46: globex asks again');
 select is(
   pg_temp.factors('gus@both.test'), 1::bigint,
   'MFA-46: acme, which wants two people to agree, is asked as well'
 );
-select pg_temp.act('desk@acme.test');
+select tests.act_as('desk@acme.test');
 select isnt_empty(
   format($$ select from bulwark.mfa_resets where id = %L $$, pg_temp.open_reset()),
   'MFA-46: its people see what waits for them'
 );
-select pg_temp.act('second@acme.test');
+select tests.act_as('second@acme.test');
 select isnt_empty(
   format(
     $$ select from bulwark.list_security_events(%L) where event_type = 'mfa_reset_requested'
        and user_id = %L $$,
-    tests.organization_id('acme'), tests.user_id('gus@both.test')
+    tests.acme(), tests.user_id('gus@both.test')
   ),
   'MFA-46: and are told'
 );
-select pg_temp.act('viewer@acme.test');
+select tests.act_as('viewer@acme.test');
 select is_empty(
   $$ select from bulwark.mfa_resets where completed_at is null $$,
   'MFA-46: who decides nothing does not'
 );
-select pg_temp.act('admin@acme.test');
+select tests.act_as('admin@acme.test');
 select is(
   pg_temp.request('gus@both.test'), 'no error', 'MFA-46: a request in one hinders none in the other'
 );
@@ -271,30 +229,30 @@ select bulwark.cancel_mfa_reset(r.id) from bulwark.mfa_resets r where r.complete
   and r.cancelled_at is null;
 
 -- one administrator who changes the policy first
-select pg_temp.act('admin@acme.test');
+select tests.act_as('admin@acme.test');
 select lives_ok(
-  format($$ select bulwark.set_mfa_policy(%L, false) $$, tests.organization_id('acme')),
+  format($$ select bulwark.set_mfa_policy(%L, false) $$, tests.acme()),
   'MFA-47: an administrator may loosen the policy'
 );
 select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: and ask for a reset right after');
 select is(pg_temp.factors('gus@both.test'), 1::bigint, 'MFA-47: which still takes two');
-select bulwark.set_mfa_policy(tests.organization_id('acme'), false);
+select bulwark.set_mfa_policy(tests.acme(), false);
 select ok(
   (select approval_until > now() + interval '23 hours' from bulwark.mfa_policies p
-   where p.organization_id = tests.organization_id('acme')),
+   where p.organization_id = tests.acme()),
   'MFA-47: however often the policy is set'
 );
 select tests.act_as_owner();
 update bulwark.mfa_policies set approval_until = now();
 select bulwark.cancel_mfa_reset(pg_temp.open_reset());
-select pg_temp.act('admin@acme.test');
+select tests.act_as('admin@acme.test');
 select is(pg_temp.request('gus@both.test'), 'no error', 'MFA-47: a day later');
 select is(pg_temp.factors('gus@both.test'), 0::bigint, 'MFA-47: it takes one');
 select tests.act_as_owner();
-select bulwark.set_mfa_policy(tests.organization_id('acme'), true, '0', true);
+select bulwark.set_mfa_policy(tests.acme(), true, '0', true);
 
 -- the operator
-select pg_temp.act('super@bulwark.test');
+select tests.act_as('super@bulwark.test');
 select is(
   pg_temp.request('second@acme.test'), 'no error', 'MFA-45: a super_admin resets an administrator'
 );

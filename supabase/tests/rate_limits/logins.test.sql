@@ -58,17 +58,17 @@ select is(
 select is(
   (select count(*) from bulwark.audit_logs
    where event_type = 'auth.login_failed' and resource_id = tests.user_id('admin@acme.test')::text
-     and organization_id = tests.organization_id('acme')),
+     and organization_id = tests.acme()),
   10::bigint, 'LOG-08: the user''s organization sees each failed attempt in its log'
 );
 select is(
   (select count(*) from bulwark.security_events
-   where event_type = 'brute_force' and organization_id = tests.organization_id('acme')
+   where event_type = 'brute_force' and organization_id = tests.acme()
      and user_id = tests.user_id('admin@acme.test')),
   2::bigint, 'LOG-09: and has the security events'
 );
 select is_empty(
-  $$ select from bulwark.security_events where organization_id = tests.organization_id('globex') $$,
+  $$ select from bulwark.security_events where organization_id = tests.globex() $$,
   'LOG-10: another organization has none'
 );
 select is(
@@ -131,7 +131,7 @@ select bulwark.finish_login(
 select results_eq(
   $$ select organization_id, (details ->> 'km')::integer / 100
      from bulwark.security_events where event_type = 'impossible_travel' order by 1 nulls last $$,
-  $$ select tests.organization_id('acme'), 161 union all select null, 161 $$,
+  $$ select tests.acme(), 161 union all select null, 161 $$,
   'LOG-18: and not to the other side of the world'
 );
 select lives_ok(
@@ -174,7 +174,7 @@ select bulwark.evaluate_security_rules();
 select set_has(
   $$ select event_type, organization_id, user_id from bulwark.security_events $$,
   $$ values ('audit_verification_failed', null, null), ('audit_checkpoint_missing', null, null),
-       ('permission_probing', tests.organization_id('acme'), tests.user_id('viewer@acme.test')) $$,
+       ('permission_probing', tests.acme(), tests.user_id('viewer@acme.test')) $$,
   'LOG-22: and so are a log that is not signed, checkpoints that are gone, and probing'
 );
 -- a flood of other entries hides nobody

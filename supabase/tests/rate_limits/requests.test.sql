@@ -119,7 +119,7 @@ select results_eq(
 );
 select tests.act_as('admin@acme.test');
 create temporary table key as
-  select (bulwark.create_api_key(tests.organization_id('acme'), 'key', '{analytics:read}')).id;
+  select (bulwark.create_api_key(tests.acme(), 'key', '{analytics:read}')).id;
 select tests.act_as_owner();
 select is(
   pg_temp.value(pg_temp.request(

@@ -60,16 +60,12 @@ select is(
 update bulwark.settings set value = 'null' where name = 'rate_limits.next_request_check';
 
 -- the lists
-select is(
-  tests.error(format('select bulwark.list_network(%L, ''block'', ''a test'')', n.network)),
-  '22023 RATE_LIMIT_INVALID_NETWORK', 'RATE-82: what would be found for nobody is not listed: '
-    || n.network
-)
+select tests.error_is('RATE-82: what would be found for nobody is not listed: ' || n.network,
+  '22023 RATE_LIMIT_INVALID_NETWORK',
+  format('select bulwark.list_network(%L, ''block'', ''a test'')', n.network))
 from unnest('{2001:db8::1,2001:db8::/65,::ffff:203.0.113.5}'::text[]) as n (network);
-select is(
-  tests.error('select bulwark.list_network(''2001:db8::/64'', ''block'', ''a test'')'), 'no error',
-  'RATE-82: a /64 is'
-);
+select tests.error_is('RATE-82: a /64 is', 'no error',
+  'select bulwark.list_network(''2001:db8::/64'', ''block'', ''a test'')');
 select is(
   (select c.reason from bulwark.check_rate_limit('api_strict', address => '2001:db8::1') c),
   'block', 'RATE-82: and holds for each address in it'

@@ -25,16 +25,16 @@ end;
 $$;
 create function pg_temp.join(email text) returns void language sql as $$
   select tests.create_user(email);
-  select bulwark.grant_role(tests.user_id(email), 'viewer', tests.organization_id('acme'));
+  select bulwark.grant_role(tests.user_id(email), 'viewer', tests.acme());
 $$;
 create function pg_temp.leave(email text) returns void language sql as $$
-  select bulwark.revoke_role(tests.user_id(email), 'viewer', tests.organization_id('acme'));
+  select bulwark.revoke_role(tests.user_id(email), 'viewer', tests.acme());
 $$;
 
 -- an expired grant beside it
 select pg_temp.join('beside@acme.test');
 insert into bulwark.user_roles (user_id, role_id, organization_id, starts_at, expires_at)
-select tests.user_id('beside@acme.test'), r.id, tests.organization_id('acme'),
+select tests.user_id('beside@acme.test'), r.id, tests.acme(),
   now() - interval '2 days', now() - interval '1 day'
 from bulwark.roles r where r.name = 'analyst';
 select pg_temp.invite('beside', 'beside@acme.test');
@@ -130,9 +130,7 @@ select is(pg_temp.accept('ended again', 'ended@acme.test'), 'no error', 'DEP-10:
 
 -- who stays is not affected
 select pg_temp.join('stays@acme.test');
-select bulwark.grant_role(
-  tests.user_id('stays@acme.test'), 'api_user', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('stays@acme.test'), 'api_user', tests.acme());
 select pg_temp.invite('stays', 'stays@acme.test');
 select pg_temp.leave('stays@acme.test');
 select is(

@@ -12,23 +12,13 @@ from unnest(array['former', 'waiting', 'banned', 'member']) as n, bulwark.organi
 update bulwark.user_roles
 set starts_at = now() - interval '2 days', expires_at = now() - interval '1 day'
 where user_id = tests.user_id('former@both.test')
-  and organization_id = tests.organization_id('acme');
+  and organization_id = tests.acme();
 update bulwark.user_roles set starts_at = now() + interval '1 day'
 where user_id = tests.user_id('waiting@both.test')
-  and organization_id = tests.organization_id('acme');
+  and organization_id = tests.acme();
 update auth.users set banned_until = now() + interval '1 day' where email = 'banned@both.test';
 
-create temporary table session as
-  select u.email::text, tests.create_session(u.email) as id from auth.users u;
-grant select on session to public;
-create function pg_temp.act(email text) returns void language sql as $$
-  select tests.act_in(s.email, s.id) from session s where s.email = act.email;
-$$;
-insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-select gen_random_uuid(), u.id, 'phone', tests.ciphertext('secret'), gen_random_uuid(), true, now()
-from auth.users u;
-insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
-select s.id, tests.user_id(s.email), now(), 'totp' from session s;
+select tests.add_factor(u.email), tests.verify_session(u.email) from auth.users u;
 
 create function pg_temp.told(event text, email text) returns setof text language sql as $$
   select distinct o.slug from bulwark.audit_logs e
@@ -121,47 +111,36 @@ select results_eq(
 
 -- asking about people
 select bulwark.grant_role(tests.user_id('former@both.test'), 'super_admin');
-select pg_temp.act('admin@acme.test');
-select is(
-  tests.error($$ select user_has_permission(
-    tests.user_id('former@both.test'), 'org:read', tests.organization_id('acme')) $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'MEMB-10: a former member''s rights are not to be learnt'
-);
+select tests.act_as('admin@acme.test');
+select tests.error_is('MEMB-10: a former member''s rights are not to be learnt',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select user_has_permission(tests.user_id('former@both.test'), 'org:read', tests.acme()) $$);
 select results_eq(
   $$ select role, active from get_user_roles(
-       tests.user_id('former@both.test'), tests.organization_id('acme')) $$,
+       tests.user_id('former@both.test'), tests.acme()) $$,
   $$ values ('viewer', false) $$,
   'MEMB-11: the organization''s own grant is, as one that is over'
 );
 select results_eq(
   $$ select allowed, reason, role from explain_permission(
-       tests.user_id('former@both.test'), 'org:read', tests.organization_id('acme')) $$,
+       tests.user_id('former@both.test'), 'org:read', tests.acme()) $$,
   $$ values (false, 'expired', 'viewer') $$,
   'MEMB-12: an explanation does not tell that a former member is super_admin'
 );
-select is(
-  tests.error($$ select user_has_permission(
-    tests.user_id('banned@both.test'), 'org:read', tests.organization_id('acme')) $$),
-  'no error', 'MEMB-13: a banned member stays visible'
-);
-select is(
-  tests.error($$ select grant_role(
-    tests.user_id('former@both.test'), 'viewer', tests.organization_id('acme')) $$),
-  '42501 RBAC_NOT_A_MEMBER', 'MEMB-14: a former member is not made one unasked'
-);
-select is(
-  tests.error($$ select grant_role(
-    tests.user_id('waiting@both.test'), 'viewer', tests.organization_id('acme')) $$),
-  'no error', 'MEMB-15: whose role begins tomorrow has agreed'
-);
+select tests.error_is('MEMB-13: a banned member stays visible', 'no error',
+  $$ select user_has_permission(tests.user_id('banned@both.test'), 'org:read', tests.acme()) $$);
+select tests.error_is('MEMB-14: a former member is not made one unasked', '42501 RBAC_NOT_A_MEMBER',
+  $$ select grant_role(tests.user_id('former@both.test'), 'viewer', tests.acme()) $$);
+select tests.error_is('MEMB-15: whose role begins tomorrow has agreed', 'no error',
+  $$ select grant_role(tests.user_id('waiting@both.test'), 'viewer', tests.acme()) $$);
 select tests.act_as_owner();
 select bulwark.revoke_role(tests.user_id('former@both.test'), 'super_admin');
 update bulwark.user_roles set starts_at = now() + interval '1 day'
 where user_id = tests.user_id('waiting@both.test')
-  and organization_id = tests.organization_id('acme');
+  and organization_id = tests.acme();
 
 -- resets of second factors
-select pg_temp.act('admin@acme.test');
+select tests.act_as('admin@acme.test');
 select is(
   pg_temp.request('former@both.test', 'acme'), '42501 RBAC_NOT_A_MEMBER',
   'MEMB-16: the organization of a former member resets no factor'
@@ -172,8 +151,8 @@ select is(
 );
 select tests.act_as_owner();
 insert into bulwark.mfa_policies (organization_id, required_from, reset_needs_approval)
-values (tests.organization_id('acme'), now(), true);
-select pg_temp.act('admin@globex.test');
+values (tests.acme(), now(), true);
+select tests.act_as('admin@globex.test');
 select is(pg_temp.request('waiting@both.test', 'globex'), 'no error', 'MEMB-18: globex asks');
 select is(pg_temp.request('former@both.test', 'globex'), 'no error', 'MEMB-18: and for the other');
 select tests.act_as_owner();
@@ -189,27 +168,18 @@ select ok(
 );
 -- One that was asked for while the user was a member.
 select tests.create_user('second@acme.test');
-select bulwark.grant_role(
-  tests.user_id('second@acme.test'), 'admin', tests.organization_id('acme')
-);
-insert into session select 'second@acme.test', tests.create_session('second@acme.test');
-insert into bulwark.mfa_secrets (id, user_id, name, secret, begun_in, begun_as_first, activated_at)
-values (gen_random_uuid(), tests.user_id('second@acme.test'), 'phone', tests.ciphertext('secret'),
-  gen_random_uuid(), true, now());
-insert into bulwark_private.mfa_sessions (session_id, user_id, verified_at, method)
-select s.id, tests.user_id(s.email), now(), 'totp' from session s where s.email like 'second%';
-select pg_temp.act('admin@acme.test');
+select bulwark.grant_role(tests.user_id('second@acme.test'), 'admin', tests.acme());
+select tests.add_factor('second@acme.test'), tests.verify_session('second@acme.test');
+select tests.act_as('admin@acme.test');
 select is(pg_temp.request('viewer@acme.test', 'acme'), 'no error', 'MEMB-21: asked in time');
 select tests.act_as_owner();
 update bulwark.user_roles
 set starts_at = now() - interval '2 days', expires_at = now() - interval '1 day'
 where user_id = tests.user_id('viewer@acme.test');
-select pg_temp.act('second@acme.test');
-select is(
-  tests.error($$ select bulwark.approve_mfa_reset(r.id) from bulwark.mfa_resets r
-    where r.user_id = tests.user_id('viewer@acme.test') $$),
-  '42501 RBAC_NOT_A_MEMBER', 'MEMB-21: but consented to when it was over'
-);
+select tests.act_as('second@acme.test');
+select tests.error_is('MEMB-21: but consented to when it was over', '42501 RBAC_NOT_A_MEMBER',
+  $$ select bulwark.approve_mfa_reset(r.id) from bulwark.mfa_resets r where r.user_id =
+    tests.user_id('viewer@acme.test') $$);
 select tests.act_as_owner();
 select ok(
   exists (select from bulwark.mfa_secrets f where f.user_id = tests.user_id('viewer@acme.test')),
@@ -219,12 +189,12 @@ select ok(
 -- grants that are no membership
 select is(
   bulwark_private.is_member(
-    tests.user_id('super@bulwark.test'), tests.organization_id('acme')
+    tests.user_id('super@bulwark.test'), tests.acme()
   ), false,
   'MEMB-22: a super_admin acts in every organization and is a member of none'
 );
 select is(
-  bulwark_private.is_member(null, tests.organization_id('acme')), false, 'MEMB-23: nobody is none'
+  bulwark_private.is_member(null, tests.acme()), false, 'MEMB-23: nobody is none'
 );
 select is(
   bulwark_private.is_member(tests.user_id('member@both.test'), null), false,

@@ -30,141 +30,103 @@ select set_eq(
 
 -- acting as the administrator of acme
 select tests.act_as('admin@acme.test');
-select ok(
-  has_permission('role:grant', tests.organization_id('acme')),
-  'RBAC-05: an admin holds a permission of the role'
-);
-select ok(
-  has_permission('analytics:read', tests.organization_id('acme')),
-  'RBAC-06: an admin holds a permission inherited over two roles'
-);
-select ok(
-  not has_permission('org:delete', tests.organization_id('acme')),
-  'RBAC-07: an admin does not hold what only super_admin does'
-);
-select ok(
-  not has_permission('analytics:read', tests.organization_id('globex')),
-  'RBAC-08: a role in one organization does not answer for another'
-);
-select ok(
-  not has_permission('analytics:read', gen_random_uuid()),
-  'RBAC-09: an organization that does not exist is a plain no'
-);
-select ok(
-  not has_permission('analytics:read') and not has_permission('analytics:read', null),
-  'RBAC-10: without an organization only system-wide roles count'
-);
-select is(
-  tests.error($$ select has_permission('analytics:raed', tests.organization_id('acme')) $$),
-  '22023 RBAC_UNKNOWN_PERMISSION', 'RBAC-11: a typo is an error and not a silent no'
-);
-select is(
-  tests.error($$ select has_permission(null, tests.organization_id('acme')) $$),
-  '22004 RBAC_NULL_ARGUMENT', 'RBAC-12: a null permission is an error'
-);
+select ok(held, claim)
+from (values
+  ('RBAC-05: an admin holds a permission of the role', has_permission('role:grant', tests.acme())),
+  ('RBAC-06: an admin holds a permission inherited over two roles',
+   has_permission('analytics:read', tests.acme())),
+  ('RBAC-07: an admin does not hold what only super_admin does',
+   not has_permission('org:delete', tests.acme())),
+  ('RBAC-08: a role in one organization does not answer for another',
+   not has_permission('analytics:read', tests.globex())),
+  ('RBAC-09: an organization that does not exist is a plain no',
+   not has_permission('analytics:read', gen_random_uuid())),
+  ('RBAC-10: without an organization only system-wide roles count',
+   not has_permission('analytics:read') and not has_permission('analytics:read', null))
+) as t (claim, held);
+select tests.error_is('RBAC-11: a typo is an error and not a silent no',
+  '22023 RBAC_UNKNOWN_PERMISSION', $$ select has_permission('analytics:raed', tests.acme()) $$);
+select tests.error_is('RBAC-12: a null permission is an error', '22004 RBAC_NULL_ARGUMENT',
+  $$ select has_permission(null, tests.acme()) $$);
 select results_eq(
   $$ select * from check_permissions(
-       '{audit:read,org:delete,audit:read,analytics:read}', tests.organization_id('acme')) $$,
+       '{audit:read,org:delete,audit:read,analytics:read}', tests.acme()) $$,
   $$ values ('audit:read', true), ('org:delete', false), ('analytics:read', true) $$,
   'RBAC-13: a batch answers each different permission once, in the order asked'
 );
 select results_eq(
-  $$ select * from check_permissions('{audit:read}', tests.organization_id('globex')) $$,
+  $$ select * from check_permissions('{audit:read}', tests.globex()) $$,
   $$ values ('audit:read', false) $$,
   'RBAC-14: a batch about a foreign organization is a no'
 );
 select is_empty(
-  $$ select * from check_permissions('{}', tests.organization_id('acme')) $$,
+  $$ select * from check_permissions('{}', tests.acme()) $$,
   'RBAC-15: an empty batch is an empty answer'
 );
-select is(
-  tests.error($$ select check_permissions('{audit:read,nonsense}',
-    tests.organization_id('acme')) $$),
-  '22023 RBAC_UNKNOWN_PERMISSION', 'RBAC-16: one unknown permission fails the batch'
-);
-select is(
-  tests.error($$ select check_permissions('{audit:read,null}', tests.organization_id('acme')) $$),
-  '22004 RBAC_NULL_ARGUMENT', 'RBAC-17: a null in a batch is an error'
-);
-select is(
-  tests.error($$ select check_permissions(null, tests.organization_id('acme')) $$),
-  '22004 RBAC_NULL_ARGUMENT', 'RBAC-18: a null batch is an error'
-);
-select is(
-  tests.error($$ select check_permissions(
-    array(select 'audit:read' from generate_series(1, 10000)), tests.organization_id('acme')) $$),
-  '22023 RBAC_BATCH_TOO_LARGE', 'RBAC-19: ten thousand permissions in a batch are refused'
-);
+select tests.error_is('RBAC-16: one unknown permission fails the batch',
+  '22023 RBAC_UNKNOWN_PERMISSION',
+  $$ select check_permissions('{audit:read,nonsense}', tests.acme()) $$);
+select tests.error_is('RBAC-17: a null in a batch is an error', '22004 RBAC_NULL_ARGUMENT',
+  $$ select check_permissions('{audit:read,null}', tests.acme()) $$);
+select tests.error_is('RBAC-18: a null batch is an error', '22004 RBAC_NULL_ARGUMENT',
+  $$ select check_permissions(null, tests.acme()) $$);
+select tests.error_is('RBAC-19: ten thousand permissions in a batch are refused',
+  '22023 RBAC_BATCH_TOO_LARGE',
+  $$ select check_permissions(array(select 'audit:read' from generate_series(1, 10000)),
+    tests.acme()) $$);
 
-select is(
-  tests.error($$ select check_permissions('{{audit:read},{org:read}}',
-    tests.organization_id('acme')) $$),
-  '22023 RBAC_BATCH_TOO_LARGE', 'RBAC-75: a nested list is refused'
-);
+select tests.error_is('RBAC-75: a nested list is refused', '22023 RBAC_BATCH_TOO_LARGE',
+  $$ select check_permissions('{{audit:read},{org:read}}', tests.acme()) $$);
 
 -- acting as a viewer: who may be asked about
 select tests.act_as('viewer@acme.test');
 select ok(
   user_has_permission(
-    tests.user_id('viewer@acme.test'), 'analytics:read', tests.organization_id('acme')),
+    tests.user_id('viewer@acme.test'), 'analytics:read', tests.acme()),
   'RBAC-20: one may ask about oneself'
 );
 select ok(
   user_has_permission(
-    tests.user_id('analyst@acme.test'), 'analytics:write', tests.organization_id('acme'))
+    tests.user_id('analyst@acme.test'), 'analytics:write', tests.acme())
   and not user_has_permission(
-    tests.user_id('analyst@acme.test'), 'audit:read', tests.organization_id('acme')),
+    tests.user_id('analyst@acme.test'), 'audit:read', tests.acme()),
   'RBAC-21: user:read lets one ask about a fellow member'
 );
-select is(
-  tests.error($$ select user_has_permission(
-    tests.user_id('analyst@globex.test'), 'analytics:read', tests.organization_id('globex')) $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'RBAC-22: nobody asks about members of a foreign organization'
-);
-select is(
-  tests.error($$ select user_has_permission(
-    tests.user_id('analyst@globex.test'), 'analytics:read', tests.organization_id('acme')) $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'RBAC-23: nobody asks about a stranger to the organization'
-);
-select is(
-  tests.error($$ select user_has_permission(
-    gen_random_uuid(), 'analytics:read', tests.organization_id('acme')) $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'RBAC-24: an account that does not exist is the same answer'
-);
-select is(
-  tests.error($$ select user_has_permission(
-    tests.user_id('super@bulwark.test'), 'system:admin') $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'RBAC-25: nobody finds out who is super_admin'
-);
-select is(
-  tests.error($$ select user_has_permission(
-    null, 'analytics:read', tests.organization_id('acme')) $$),
-  '22004 RBAC_NULL_ARGUMENT', 'RBAC-26: a null user is an error'
-);
+select tests.error_is('RBAC-22: nobody asks about members of a foreign organization',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select user_has_permission(tests.user_id('analyst@globex.test'), 'analytics:read',
+    tests.globex()) $$);
+select tests.error_is('RBAC-23: nobody asks about a stranger to the organization',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select user_has_permission(tests.user_id('analyst@globex.test'), 'analytics:read',
+    tests.acme()) $$);
+select tests.error_is('RBAC-24: an account that does not exist is the same answer',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select user_has_permission(gen_random_uuid(), 'analytics:read', tests.acme()) $$);
+select tests.error_is('RBAC-25: nobody finds out who is super_admin', '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select user_has_permission(tests.user_id('super@bulwark.test'), 'system:admin') $$);
+select tests.error_is('RBAC-26: a null user is an error', '22004 RBAC_NULL_ARGUMENT',
+  $$ select user_has_permission(null, 'analytics:read', tests.acme()) $$);
 select results_eq(
   $$ select role, active from get_user_roles(
-       tests.user_id('analyst@acme.test'), tests.organization_id('acme')) $$,
+       tests.user_id('analyst@acme.test'), tests.acme()) $$,
   $$ values ('analyst', true) $$,
   'RBAC-27: role names of a fellow member are visible'
 );
-select is(
-  tests.error($$ select get_user_roles(
-    tests.user_id('analyst@globex.test'), tests.organization_id('globex')) $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'RBAC-28: role names of a foreign organization are not'
-);
-select is(
-  tests.error($$ select explain_permission(
-    tests.user_id('analyst@globex.test'), 'audit:read', tests.organization_id('globex')) $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'RBAC-29: explanations stop at the organization, too'
-);
+select tests.error_is('RBAC-28: role names of a foreign organization are not',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select get_user_roles(tests.user_id('analyst@globex.test'), tests.globex()) $$);
+select tests.error_is('RBAC-29: explanations stop at the organization, too',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select explain_permission(tests.user_id('analyst@globex.test'), 'audit:read', tests.globex())
+    $$);
 
 -- acting as an api_user, who has no user:read
 select tests.act_as('api_user@acme.test');
-select is(
-  tests.error($$ select user_has_permission(
-    tests.user_id('analyst@acme.test'), 'analytics:read', tests.organization_id('acme')) $$),
-  '42501 RBAC_USER_NOT_VISIBLE', 'RBAC-30: without user:read a member asks about nobody else'
-);
+select tests.error_is('RBAC-30: without user:read a member asks about nobody else',
+  '42501 RBAC_USER_NOT_VISIBLE',
+  $$ select user_has_permission(tests.user_id('analyst@acme.test'), 'analytics:read', tests.acme())
+    $$);
 select is_empty(
   $$ select * from user_roles where user_id <> tests.user_id('api_user@acme.test') $$,
   'RBAC-31: without role:read a member sees only the own grant'
@@ -178,20 +140,20 @@ select results_eq(
 select tests.act_as('admin@acme.test');
 select results_eq(
   $$ select allowed, reason, role, inherited_from, system_wide from explain_permission(
-       tests.user_id('admin@acme.test'), 'analytics:read', tests.organization_id('acme')) $$,
+       tests.user_id('admin@acme.test'), 'analytics:read', tests.acme()) $$,
   $$ values (true, 'active', 'admin', 'viewer', false) $$,
   'RBAC-33: an explanation names the role and the one it is inherited from'
 );
 select results_eq(
   $$ select allowed, reason, role from explain_permission(
-       tests.user_id('viewer@acme.test'), 'audit:read', tests.organization_id('acme')) $$,
+       tests.user_id('viewer@acme.test'), 'audit:read', tests.acme()) $$,
   $$ values (false, 'not_in_roles', null::text) $$,
   'RBAC-34: an explanation says that no role held has the permission'
 );
 select tests.act_as('stranger@bulwark.test');
 select results_eq(
   $$ select allowed, reason from explain_permission(
-       tests.user_id('stranger@bulwark.test'), 'audit:read', tests.organization_id('acme')) $$,
+       tests.user_id('stranger@bulwark.test'), 'audit:read', tests.acme()) $$,
   $$ values (false, 'no_role') $$,
   'RBAC-35: an explanation says that there is no role at all'
 );
@@ -199,31 +161,31 @@ select results_eq(
 -- time
 select tests.act_as_owner();
 select grant_role(
-  tests.user_id('viewer@acme.test'), 'analyst', tests.organization_id('acme'),
+  tests.user_id('viewer@acme.test'), 'analyst', tests.acme(),
   now() + interval '1 day', now() + interval '2 days'
 );
 insert into user_roles (user_id, role_id, organization_id, starts_at, expires_at)
-select tests.user_id('viewer@acme.test'), r.id, tests.organization_id('acme'),
+select tests.user_id('viewer@acme.test'), r.id, tests.acme(),
   now() - interval '2 days', now() - interval '1 day'
 from roles r where r.name = 'admin';
 select tests.act_as('viewer@acme.test');
 select ok(
-  not has_permission('analytics:write', tests.organization_id('acme')),
+  not has_permission('analytics:write', tests.acme()),
   'RBAC-36: a grant that has not begun gives nothing'
 );
 select ok(
-  not has_permission('audit:read', tests.organization_id('acme')),
+  not has_permission('audit:read', tests.acme()),
   'RBAC-37: a grant that has expired gives nothing'
 );
 select results_eq(
   $$ select role, active from get_user_roles(
-       tests.user_id('viewer@acme.test'), tests.organization_id('acme')) $$,
+       tests.user_id('viewer@acme.test'), tests.acme()) $$,
   $$ values ('admin', false), ('analyst', false), ('viewer', true) $$,
   'RBAC-38: grants outside their time are listed as not active'
 );
 select results_eq(
   $$ select allowed, reason, role from explain_permission(
-       tests.user_id('viewer@acme.test'), 'analytics:write', tests.organization_id('acme'))
+       tests.user_id('viewer@acme.test'), 'analytics:write', tests.acme())
      order by role $$,
   $$ values (false, 'expired', 'admin'), (false, 'not_started', 'analyst') $$,
   'RBAC-39: an explanation tells expired from not begun'
@@ -235,49 +197,47 @@ update auth.users set banned_until = now() + interval '1 hour' where email = 'an
 update auth.users set deleted_at = now() where email = 'api_user@acme.test';
 select tests.act_as('analyst@acme.test');
 select ok(
-  not has_permission('analytics:read', tests.organization_id('acme')),
+  not has_permission('analytics:read', tests.acme()),
   'RBAC-40: a banned account holds nothing, whatever its token says'
 );
 select is_empty(
   $$ select bulwark.organizations_with('analytics:read') $$,
   'RBAC-41: a banned account reads no organization'
 );
-select is(
-  tests.error($$ select explain_permission(
-    tests.user_id('analyst@acme.test'), 'analytics:read', tests.organization_id('acme')) $$),
-  '42501 ACCOUNT_SUSPENDED', 'RBAC-42: it is told why'
-);
+select tests.error_is('RBAC-42: it is told why', '42501 ACCOUNT_SUSPENDED',
+  $$ select explain_permission(tests.user_id('analyst@acme.test'), 'analytics:read', tests.acme())
+    $$);
 select tests.act_as('admin@acme.test');
 select results_eq(
   $$ select distinct reason from explain_permission(
-       tests.user_id('analyst@acme.test'), 'analytics:read', tests.organization_id('acme')) $$,
+       tests.user_id('analyst@acme.test'), 'analytics:read', tests.acme()) $$,
   $$ values ('account_suspended') $$,
   'RBAC-42: and an explanation names the suspension'
 );
 select tests.act_as('api_user@acme.test');
 select ok(
-  not has_permission('analytics:read', tests.organization_id('acme')),
+  not has_permission('analytics:read', tests.acme()),
   'RBAC-43: a deleted account holds nothing'
 );
 select tests.act_as_owner();
 update auth.users set banned_until = now() - interval '1 second' where email = 'analyst@acme.test';
 select tests.act_as('analyst@acme.test');
 select ok(
-  has_permission('analytics:read', tests.organization_id('acme')),
+  has_permission('analytics:read', tests.acme()),
   'RBAC-44: a ban that has ended is over'
 );
 
 -- acting as super_admin
 select tests.act_as('super@bulwark.test');
 select ok(
-  has_permission('analytics:delete', tests.organization_id('acme'))
-  and has_permission('analytics:delete', tests.organization_id('globex'))
+  has_permission('analytics:delete', tests.acme())
+  and has_permission('analytics:delete', tests.globex())
   and has_permission('system:admin'),
   'RBAC-45: super_admin answers inside every organization and without one'
 );
 select set_eq(
   $$ select bulwark.organizations_with('audit:read') $$,
-  $$ values (tests.organization_id('acme')), (tests.organization_id('globex')) $$,
+  $$ values (tests.acme()), (tests.globex()) $$,
   'RBAC-46: super_admin reads every organization'
 );
 select set_eq(
@@ -286,7 +246,7 @@ select set_eq(
 );
 select ok(
   user_has_permission(
-    tests.user_id('admin@acme.test'), 'audit:read', tests.organization_id('acme')),
+    tests.user_id('admin@acme.test'), 'audit:read', tests.acme()),
   'RBAC-48: super_admin may ask about anybody'
 );
 select tests.act_as_owner();
@@ -294,7 +254,7 @@ select grant_role(tests.user_id('stranger@bulwark.test'), 'viewer');
 select tests.act_as('stranger@bulwark.test');
 select ok(
   has_permission('analytics:read')
-  and not has_permission('analytics:read', tests.organization_id('acme')),
+  and not has_permission('analytics:read', tests.acme()),
   'RBAC-49: a system-wide role below super_admin answers in no organization'
 );
 select is_empty(
@@ -317,32 +277,24 @@ create policy "Members write reports where they may" on public.reports
   for insert to authenticated
   with check (organization_id = any (array(select bulwark.organizations_with('analytics:write'))));
 insert into public.reports (organization_id)
-values (tests.organization_id('acme')), (tests.organization_id('globex'));
+values (tests.acme()), (tests.globex());
 select tests.act_as('admin@acme.test');
 select results_eq(
-  $$ select organization_id from public.reports $$, array[tests.organization_id('acme')],
+  $$ select organization_id from public.reports $$, array[tests.acme()],
   'RBAC-51: a guarded table shows the rows of one''s own organization'
 );
 select tests.act_as_owner();
-select revoke_role(
-  tests.user_id('viewer@acme.test'), 'viewer', tests.organization_id('acme')
-);
+select revoke_role(tests.user_id('viewer@acme.test'), 'viewer', tests.acme());
 select tests.act_as('viewer@acme.test');
 select is_empty(
   $$ select * from public.reports $$,
   'RBAC-52: after a revocation the old token reads nothing'
 );
 select tests.act_as('analyst@acme.test');
-select is(
-  tests.error($$ insert into public.reports (organization_id)
-    values (tests.organization_id('acme')) $$),
-  'no error', 'RBAC-53: an analyst writes at home'
-);
-select is(
-  tests.error($$ insert into public.reports (organization_id)
-    values (tests.organization_id('globex')) $$),
-  '42501', 'RBAC-54: and not in a foreign organization'
-);
+select tests.error_is('RBAC-53: an analyst writes at home', 'no error',
+  $$ insert into public.reports (organization_id) values (tests.acme()) $$);
+select tests.error_is('RBAC-54: and not in a foreign organization', '42501',
+  $$ insert into public.reports (organization_id) values (tests.globex()) $$);
 
 -- a token whose claims lie
 select set_config(
@@ -359,34 +311,25 @@ select is_empty(
   $$ select * from public.reports $$,
   'RBAC-55: no claim but sub gives anything'
 );
-select is(
-  tests.error($$ select grant_role(
-    tests.user_id('stranger@bulwark.test'), 'admin', tests.organization_id('acme')) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'RBAC-56: the claim role does not make a service'
-);
+select tests.error_is('RBAC-56: the claim role does not make a service',
+  '42501 RBAC_PERMISSION_DENIED',
+  $$ select grant_role(tests.user_id('stranger@bulwark.test'), 'admin', tests.acme()) $$);
 
 -- acting without a user
 select tests.act_as_role('authenticated');
-select is(
-  tests.error($$ select has_permission('audit:read', tests.organization_id('acme')) $$),
-  '42501 RBAC_NOT_AUTHENTICATED', 'RBAC-57: a token without a user is refused'
-);
+select tests.error_is('RBAC-57: a token without a user is refused', '42501 RBAC_NOT_AUTHENTICATED',
+  $$ select has_permission('audit:read', tests.acme()) $$);
 select is_empty(
   $$ select * from public.reports $$, 'RBAC-58: and reads nothing'
 );
 select tests.act_as_role('anon');
-select is(
-  tests.error($$ select has_permission('audit:read') $$), '42501',
-  'RBAC-59: anon may not ask at all'
-);
-select is(
-  tests.error($$ select * from organizations $$), '42501',
-  'RBAC-60: anon reads no table'
-);
+select tests.error_is('RBAC-59: anon may not ask at all', '42501',
+  $$ select has_permission('audit:read') $$);
+select tests.error_is('RBAC-60: anon reads no table', '42501', $$ select * from organizations $$);
 select tests.act_as_owner();
 select is(
   tests.error_as('admin@acme.test', 'api_key',
-    $$ select bulwark.has_permission('audit:read', tests.organization_id('acme')) $$), '42501',
+    $$ select bulwark.has_permission('audit:read', tests.acme()) $$), '42501',
   'RBAC-61: an API key calls no function of ours, whosever it is'
 );
 select is(
@@ -400,60 +343,40 @@ select is(
 
 -- writing around the functions
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error($$ update user_roles set expires_at = null $$), '42501',
-  'RBAC-64: clients update no grant'
-);
-select is(
-  tests.error($$ insert into user_roles (user_id, role_id)
-    values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role()) $$), '42501',
-  'RBAC-65: clients insert no grant'
-);
-select is(
-  tests.error($$ delete from user_roles $$), '42501', 'RBAC-66: clients delete no grant'
-);
-select is(
-  tests.error($$ select * from bulwark_private.held_permissions $$), '42501',
-  'RBAC-67: clients read nothing in private'
-);
-select is(
-  tests.error($$ select bulwark_private.user_permits(
-    tests.user_id('admin@globex.test'), 'audit:read', tests.organization_id('globex')) $$), '42501',
-  'RBAC-68: the unguarded check is not callable'
-);
+select tests.error_is('RBAC-64: clients update no grant', '42501',
+  $$ update user_roles set expires_at = null $$);
+select tests.error_is('RBAC-65: clients insert no grant', '42501',
+  $$ insert into user_roles (user_id, role_id)
+    values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role()) $$);
+select tests.error_is('RBAC-66: clients delete no grant', '42501', $$ delete from user_roles $$);
+select tests.error_is('RBAC-67: clients read nothing in private', '42501',
+  $$ select * from bulwark_private.held_permissions $$);
+select tests.error_is('RBAC-68: the unguarded check is not callable', '42501',
+  $$ select bulwark_private.user_permits(tests.user_id('admin@globex.test'), 'audit:read',
+    tests.globex()) $$);
 select tests.act_as_role('service_role');
-select is(
-  tests.error($$ insert into user_roles (user_id, role_id)
-    values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role()) $$), '42501',
-  'RBAC-69: the service role goes through the functions, too'
-);
+select tests.error_is('RBAC-69: the service role goes through the functions, too', '42501',
+  $$ insert into user_roles (user_id, role_id)
+    values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role()) $$);
 
 -- rules that also bind the owner's own statements
 select tests.act_as_owner();
-select is(
-  tests.error($$ update user_roles set organization_id = tests.organization_id('globex')
-    where user_id = tests.user_id('analyst@acme.test') $$),
-  '23514 COLUMN_IS_FIXED', 'RBAC-70: a grant does not move to another organization'
-);
-select is(
-  tests.error($$ insert into user_roles (user_id, role_id, organization_id)
+select tests.error_is('RBAC-70: a grant does not move to another organization',
+  '23514 COLUMN_IS_FIXED',
+  $$ update user_roles set organization_id = tests.globex() where user_id =
+    tests.user_id('analyst@acme.test') $$);
+select tests.error_is('RBAC-71: super_admin is never of one organization',
+  '23514 RBAC_ROLE_NOT_ASSIGNABLE',
+  $$ insert into user_roles (user_id, role_id, organization_id)
     values (tests.user_id('admin@acme.test'), bulwark_private.super_admin_role(),
-      tests.organization_id('acme')) $$),
-  '23514 RBAC_ROLE_NOT_ASSIGNABLE', 'RBAC-71: super_admin is never of one organization'
-);
-select is(
-  tests.error($$ delete from auth.users where email = 'admin@acme.test' $$),
-  'PT409 RBAC_LAST_ADMINISTRATOR', 'RBAC-72: the last administrator''s account is not deleted'
-);
-select is(
-  tests.error($$ delete from user_roles where organization_id = tests.organization_id('acme') $$),
-  'PT409 RBAC_LAST_ADMINISTRATOR', 'RBAC-73: nor are all grants at once'
-);
+      tests.acme()) $$);
+select tests.error_is('RBAC-72: the last administrator''s account is not deleted',
+  'PT409 RBAC_LAST_ADMINISTRATOR', $$ delete from auth.users where email = 'admin@acme.test' $$);
+select tests.error_is('RBAC-73: nor are all grants at once', 'PT409 RBAC_LAST_ADMINISTRATOR',
+  $$ delete from user_roles where organization_id = tests.acme() $$);
 delete from public.reports;
-select is(
-  tests.error($$ delete from organizations where slug = 'acme' $$), 'no error',
-  'RBAC-74: an organization that goes takes its administrators with it'
-);
+select tests.error_is('RBAC-74: an organization that goes takes its administrators with it',
+  'no error', $$ delete from organizations where slug = 'acme' $$);
 
 select * from finish();
 rollback;

@@ -21,9 +21,9 @@ create domain pg_temp.uuid as pg_catalog.uuid check (pg_temp.intrude());
 create domain pg_temp.text as pg_catalog.text check (pg_temp.intrude());
 select
   set_config('tests.roles', tests.error($$ select bulwark.get_user_roles(
-    tests.user_id('viewer@acme.test'), tests.organization_id('acme')) $$), true),
+    tests.user_id('viewer@acme.test'), tests.acme()) $$), true),
   set_config('tests.checks', tests.error($$ select bulwark.check_permissions(
-    array['org:read'], tests.organization_id('acme')) $$), true);
+    array['org:read'], tests.acme()) $$), true);
 drop domain pg_temp.uuid, pg_temp.text;
 select tests.act_as_owner();
 select is(

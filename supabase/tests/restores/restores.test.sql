@@ -119,9 +119,7 @@ select set_eq(
 );
 
 -- acting as the owner of a project that is in use
-select is(
-  tests.error('select bulwark.empty_for_restore()'), '55000 RESTORE_PROJECT_IN_USE',
-  'RST-08: a project in use is not emptied'
-);
+select tests.error_is('RST-08: a project in use is not emptied', '55000 RESTORE_PROJECT_IN_USE',
+  'select bulwark.empty_for_restore()');
 select * from finish();
 rollback;

@@ -34,7 +34,7 @@ select isnt(
 select results_eq(
   $$ select severity::text, occurrences, organization_id, user_id, details, resolved_at
      from bulwark.security_events where subject = 'one' $$,
-  $$ select 'high', 1::bigint, tests.organization_id('acme'), tests.user_id('viewer@acme.test'),
+  $$ select 'high', 1::bigint, tests.acme(), tests.user_id('viewer@acme.test'),
        '{"seen": 1}'::jsonb, null::timestamptz $$,
   'SEC-02: the severity comes from the type'
 );
@@ -59,14 +59,10 @@ select is(
    ) as v (t, o, u, s)),
   5::bigint, 'SEC-05: another subject, type, user or organization is another event'
 );
-select is(
-  tests.error($$ select pg_temp.raise('brute_farce') $$), '22023 SECURITY_UNKNOWN_EVENT_TYPE',
-  'SEC-06: an unknown type is an error'
-);
-select is(
-  tests.error($$ select pg_temp.raise(null) $$), '22023 SECURITY_UNKNOWN_EVENT_TYPE',
-  'SEC-07: and so is none'
-);
+select tests.error_is('SEC-06: an unknown type is an error', '22023 SECURITY_UNKNOWN_EVENT_TYPE',
+  $$ select pg_temp.raise('brute_farce') $$);
+select tests.error_is('SEC-07: and so is none', '22023 SECURITY_UNKNOWN_EVENT_TYPE',
+  $$ select pg_temp.raise(null) $$);
 select lives_ok(
   $$ select bulwark.raise_security_event('brute_force', null, null, null, null) $$,
   'SEC-08: without subject and details it is raised all the same'
@@ -92,22 +88,20 @@ select is(
 );
 
 -- a user without an organization: raised in each of the user's organizations and nowhere else
-select bulwark.grant_role(
-  tests.user_id('viewer@acme.test'), 'viewer', tests.organization_id('globex')
-);
+select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'viewer', tests.globex());
 select is(
   pg_temp.raise('impossible_travel', null, 'viewer@acme.test', 'shared'),
   pg_temp.event(null, 'shared'), 'SEC-13: the id is that of the installation''s own event'
 );
 select set_eq(
   $$ select organization_id from bulwark.security_events where subject = 'shared' $$,
-  $$ values (null::uuid), (tests.organization_id('acme')), (tests.organization_id('globex')) $$,
+  $$ values (null::uuid), (tests.acme()), (tests.globex()) $$,
   'SEC-14: what concerns a user is told to each organization of theirs'
 );
 select pg_temp.raise('impossible_travel', null, 'analyst@acme.test', 'alone');
 select set_eq(
   $$ select organization_id from bulwark.security_events where subject = 'alone' $$,
-  $$ values (null::uuid), (tests.organization_id('acme')) $$,
+  $$ values (null::uuid), (tests.acme()) $$,
   'SEC-15: and to no other one'
 );
 select pg_temp.raise('impossible_travel', null, 'stranger@bulwark.test', 'nobody');
@@ -124,52 +118,43 @@ select is(
 );
 select is_empty(
   $$ select from bulwark.security_events
-     where organization_id is distinct from tests.organization_id('acme') $$,
+     where organization_id is distinct from tests.acme() $$,
   'SEC-18: and neither another organization''s nor the installation''s'
 );
 select is(
-  (select count(*) from bulwark.list_security_events(tests.organization_id('acme'))),
+  (select count(*) from bulwark.list_security_events(tests.acme())),
   (select count(*) from bulwark.security_events), 'SEC-19: the list shows the same'
 );
 select is_empty(
-  $$ select from bulwark.list_security_events(tests.organization_id('globex')) $$,
+  $$ select from bulwark.list_security_events(tests.globex()) $$,
   'SEC-20: the list of another organization is empty'
 );
 select is_empty(
   $$ select from bulwark.list_security_events(
-       tests.organization_id('acme'), minimum_severity => 'critical') $$,
+       tests.acme(), minimum_severity => 'critical') $$,
   'SEC-21: less urgent ones can be left out'
 );
-select is(
-  tests.error(format(
-    'select bulwark.resolve_security_event(%L, ''not mine'')', pg_temp.event('globex', 'shared')
-  )),
-  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-22: nobody resolves for another organization'
-);
-select is(
-  tests.error(format(
-    'select bulwark.resolve_security_event(%L, ''not mine'')', pg_temp.event(null, 'shared')
-  )),
-  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-23: nor for the installation'
-);
-select is(
-  tests.error($$ select bulwark.resolve_security_event(gen_random_uuid(), 'none') $$),
-  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-24: one that does not exist is the same answer'
-);
-select is(
-  tests.error(format(
+select tests.error_is('SEC-22: nobody resolves for another organization',
+  'PT404 SECURITY_EVENT_NOT_FOUND',
+  format('select bulwark.resolve_security_event(%L, ''not mine'')', pg_temp.event('globex',
+    'shared')));
+select tests.error_is('SEC-23: nor for the installation', 'PT404 SECURITY_EVENT_NOT_FOUND',
+  format('select bulwark.resolve_security_event(%L, ''not mine'')', pg_temp.event(null, 'shared')));
+select tests.error_is('SEC-24: one that does not exist is the same answer',
+  'PT404 SECURITY_EVENT_NOT_FOUND',
+  $$ select bulwark.resolve_security_event(gen_random_uuid(), 'none') $$);
+select tests.error_is('SEC-25: an event is not assigned to somebody from outside',
+  '22023 SECURITY_INVALID_ASSIGNEE',
+  format(
     'select bulwark.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
     tests.user_id('admin@globex.test')
-  )),
-  '22023 SECURITY_INVALID_ASSIGNEE', 'SEC-25: an event is not assigned to somebody from outside'
-);
-select is(
-  tests.error(format(
+  ));
+select tests.error_is('SEC-26: nor to a member who could not read it',
+  '22023 SECURITY_INVALID_ASSIGNEE',
+  format(
     'select bulwark.assign_security_event(%L, %L)', pg_temp.event('acme', 'shared'),
     tests.user_id('viewer@acme.test')
-  )),
-  '22023 SECURITY_INVALID_ASSIGNEE', 'SEC-26: nor to a member who could not read it'
-);
+  ));
 select is(
   (select assigned_to from bulwark.assign_security_event(
     pg_temp.event('acme', 'shared'), tests.user_id('admin@acme.test'))),
@@ -179,18 +164,11 @@ select is(
   (select assigned_to from bulwark.assign_security_event(pg_temp.event('acme', 'shared'), null)),
   null, 'SEC-28: and to nobody again'
 );
-select is(
-  tests.error(format(
-    'select bulwark.resolve_security_event(%L, E'' \t\n'')', pg_temp.event('acme', 'shared')
-  )),
-  '22023 SECURITY_INVALID_NOTE', 'SEC-29: an event is not resolved without a note'
-);
-select is(
-  tests.error(format(
-    'select bulwark.resolve_security_event(%L, null)', pg_temp.event('acme', 'shared')
-  )),
-  '22023 SECURITY_INVALID_NOTE', 'SEC-30: nor with a null one'
-);
+select tests.error_is('SEC-29: an event is not resolved without a note',
+  '22023 SECURITY_INVALID_NOTE',
+  format('select bulwark.resolve_security_event(%L, E'' \t\n'')', pg_temp.event('acme', 'shared')));
+select tests.error_is('SEC-30: nor with a null one', '22023 SECURITY_INVALID_NOTE',
+  format('select bulwark.resolve_security_event(%L, null)', pg_temp.event('acme', 'shared')));
 select results_eq(
   format(
     $$ select resolved_at is not null, resolved_by, resolution_note
@@ -199,25 +177,17 @@ select results_eq(
   $$ select true, tests.user_id('admin@acme.test'), 'a VPN' $$,
   'SEC-31: with one it is, and says who did'
 );
+select tests.error_is('SEC-32: and only once', 'PT409 SECURITY_EVENT_RESOLVED',
+  format('select bulwark.resolve_security_event(%L, ''twice'')', pg_temp.event('acme', 'shared')));
+select tests.error_is('SEC-33: a resolved one is not assigned', 'PT409 SECURITY_EVENT_RESOLVED',
+  format('select bulwark.assign_security_event(%L, null)', pg_temp.event('acme', 'shared')));
 select is(
-  tests.error(format(
-    'select bulwark.resolve_security_event(%L, ''twice'')', pg_temp.event('acme', 'shared')
-  )),
-  'PT409 SECURITY_EVENT_RESOLVED', 'SEC-32: and only once'
-);
-select is(
-  tests.error(format(
-    'select bulwark.assign_security_event(%L, null)', pg_temp.event('acme', 'shared')
-  )),
-  'PT409 SECURITY_EVENT_RESOLVED', 'SEC-33: a resolved one is not assigned'
-);
-select is(
-  (select count(*) from bulwark.list_security_events(tests.organization_id('acme'))
+  (select count(*) from bulwark.list_security_events(tests.acme())
    where subject = 'shared'),
   0::bigint, 'SEC-34: the list leaves resolved ones out'
 );
 select is(
-  (select count(*) from bulwark.list_security_events(tests.organization_id('acme'), true)
+  (select count(*) from bulwark.list_security_events(tests.acme(), true)
    where subject = 'shared'),
   1::bigint, 'SEC-35: unless it is asked for them'
 );
@@ -228,34 +198,20 @@ select is_empty(
   $$ select from bulwark.security_events $$,
   'SEC-36: a member without security:read reads none, not even about themselves'
 );
-select is(
-  tests.error(format(
-    'select bulwark.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
-  )),
-  'PT404 SECURITY_EVENT_NOT_FOUND', 'SEC-37: and resolves none'
-);
-select is(
-  tests.error($$ select bulwark.report_security_event('brute_force') $$), '42501',
-  'SEC-38: a client raises none'
-);
-select is(
-  tests.error($$ update bulwark.security_events set resolved_at = now() $$), '42501',
-  'SEC-39: and writes none'
-);
+select tests.error_is('SEC-37: and resolves none', 'PT404 SECURITY_EVENT_NOT_FOUND',
+  format('select bulwark.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')));
+select tests.error_is('SEC-38: a client raises none', '42501',
+  $$ select bulwark.report_security_event('brute_force') $$);
+select tests.error_is('SEC-39: and writes none', '42501',
+  $$ update bulwark.security_events set resolved_at = now() $$);
 
 -- acting as a member who may read but not resolve
 select tests.act_as_owner();
-select bulwark.create_role(tests.organization_id('acme'), 'watcher', '{security:read}');
-select bulwark.grant_role(
-  tests.user_id('viewer@acme.test'), 'watcher', tests.organization_id('acme')
-);
+select bulwark.create_role(tests.acme(), 'watcher', '{security:read}');
+select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'watcher', tests.acme());
 select tests.act_as('viewer@acme.test');
-select is(
-  tests.error(format(
-    'select bulwark.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')
-  )),
-  '42501 RBAC_PERMISSION_DENIED', 'SEC-40: reading is not resolving'
-);
+select tests.error_is('SEC-40: reading is not resolving', '42501 RBAC_PERMISSION_DENIED',
+  format('select bulwark.resolve_security_event(%L, ''mine'')', pg_temp.event('acme', 'one')));
 
 -- acting as a super_admin
 select tests.act_as('super@bulwark.test');
@@ -274,7 +230,7 @@ select tests.act_as_owner();
 select pg_temp.raise('impossible_travel', 'acme', 'viewer@acme.test', 'shared');
 select is(
   (select count(*) from bulwark.security_events
-   where subject = 'shared' and organization_id = tests.organization_id('acme')),
+   where subject = 'shared' and organization_id = tests.acme()),
   2::bigint, 'SEC-43: when it happens again after it was resolved, another one is opened'
 );
 select results_eq(

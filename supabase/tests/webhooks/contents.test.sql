@@ -6,19 +6,17 @@ select tests.create_organizations();
 update bulwark.settings set value = '3' where name = 'webhooks.maximum_attempts';
 create temporary table claimed (delivery_id uuid, attempt_id uuid, place bigint, body jsonb);
 grant select on claimed to public;
-select tests.webhook_endpoint(tests.b(), tests.organization_id('globex'), '{audit.data.delete}');
+select tests.webhook_endpoint(tests.b(), tests.globex(), '{audit.data.delete}');
 
 -- security events
-select tests.webhook_endpoint(
-  tests.a(), tests.organization_id('acme'), '{security.*}', minimum_severity => 'error'
-);
+select tests.webhook_endpoint(tests.a(), tests.acme(), '{security.*}', minimum_severity => 'error');
 update bulwark.webhook_endpoint_health set proven = true;
-select bulwark.raise_security_event('permission_probing', tests.organization_id('acme'), null, 'x');
+select bulwark.raise_security_event('permission_probing', tests.acme(), null, 'x');
 select is(
   tests.queued(tests.a()), 0::bigint, 'WHK-55: a security event of medium urgency is a warning'
 );
-select bulwark.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
-select bulwark.raise_security_event('brute_force', tests.organization_id('acme'), null, 'x');
+select bulwark.raise_security_event('brute_force', tests.acme(), null, 'x');
+select bulwark.raise_security_event('brute_force', tests.acme(), null, 'x');
 select is(
   tests.queued(tests.a()),
   1::bigint, 'WHK-55: one of high urgency an error, told when it is opened and not again'
@@ -101,7 +99,7 @@ select tests.complete('delivered', 200);
 
 -- details at the time of the event
 select bulwark.update_webhook_endpoint(tests.a(), include_details => true);
-select bulwark.log_audit_event('data.read', organization_id => tests.organization_id('acme'),
+select bulwark.log_audit_event('data.read', organization_id => tests.acme(),
   details => '{"was": null, "is": {"deep": null}}');
 select tests.claim();
 select is(
@@ -135,25 +133,17 @@ select lives_ok(
   $$ select bulwark.send_test_webhook(tests.a()) from generate_series(1, 10) $$,
   'WHK-63: an endpoint is sent ten samples in a minute'
 );
-select is(
-  tests.error($$ select bulwark.send_test_webhook(tests.a()) $$),
-  'PT429 WEBHOOK_TOO_MANY_TESTS', 'WHK-63: and no more'
-);
+select tests.error_is('WHK-63: and no more', 'PT429 WEBHOOK_TOO_MANY_TESTS',
+  $$ select bulwark.send_test_webhook(tests.a()) $$);
 select tests.act_as('admin@globex.test');
-select is(
-  tests.error($$ select bulwark.send_test_webhook(tests.a()) $$),
-  'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-63: none by another organization'
-);
+select tests.error_is('WHK-63: none by another organization', 'PT404 WEBHOOK_UNKNOWN_ENDPOINT',
+  $$ select bulwark.send_test_webhook(tests.a()) $$);
 
 -- visibility of contents and responses
 select tests.act_as('admin@acme.test');
-select bulwark.create_role(
-  tests.organization_id('acme'), 'plumber', '{webhook:read,webhook:manage}'
-);
+select bulwark.create_role(tests.acme(), 'plumber', '{webhook:read,webhook:manage}');
 select tests.act_as_owner();
-select bulwark.grant_role(
-  tests.user_id('stranger@bulwark.test'), 'plumber', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('stranger@bulwark.test'), 'plumber', tests.acme());
 select tests.act_as('stranger@bulwark.test');
 select is(
   (select array_agg(distinct d.source::text) from bulwark.webhook_deliveries d), '{test}',
@@ -190,21 +180,15 @@ select is(
   'WHK-66: a run has itself followed by another where pg_net is installed'
 );
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error('select bulwark.continue_webhook_deliveries(5)'), '42501',
-  'WHK-66: and nobody else does'
-);
+select tests.error_is('WHK-66: and nobody else does', '42501',
+  'select bulwark.continue_webhook_deliveries(5)');
 
 -- a member who may read security events but not the log, and an endpoint that received log entries
 select tests.act_as('admin@acme.test');
 select bulwark.enable_webhook_endpoint(tests.a());
-select bulwark.create_role(
-  tests.organization_id('acme'), 'watcher', '{webhook:read,webhook:manage,security:read}'
-);
+select bulwark.create_role(tests.acme(), 'watcher', '{webhook:read,webhook:manage,security:read}');
 select tests.act_as_owner();
-select bulwark.grant_role(
-  tests.user_id('viewer@acme.test'), 'watcher', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'watcher', tests.acme());
 select tests.cause('acme');
 select tests.act_as('viewer@acme.test');
 select lives_ok(
@@ -212,12 +196,10 @@ select lives_ok(
     subscriptions => '[{"pattern": "security.*"}]') $$,
   'WHK-66: security:read alone allows an endpoint for security events only'
 );
-select is(
-  tests.error($$ select bulwark.set_webhook_destination(tests.a(), 'https://watcher.example',
-    'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) $$),
+select tests.error_is('WHK-66: but not move it: what it was told before can be replayed',
   '42501 RBAC_PERMISSION_DENIED',
-  'WHK-66: but not move it: what it was told before can be replayed'
-);
+  $$ select bulwark.set_webhook_destination(tests.a(), 'https://watcher.example',
+    'bw1.a256gcm.' || repeat('A', 22) || '.' || repeat('B', 120)) $$);
 select tests.act_as('admin@acme.test');
 select lives_ok(
   $$ select bulwark.set_webhook_destination(tests.a(), 'https://receiver.example',
@@ -228,13 +210,10 @@ select lives_ok(
 -- an endpoint that reuses the id of another
 select bulwark.delete_webhook_endpoint(tests.a());
 select tests.act_as('admin@globex.test');
-select is(
-  tests.error($$
-    select tests.webhook_endpoint(tests.a(), tests.organization_id('globex'), '{audit.*}')
-  $$),
+select tests.error_is(
+  'WHK-67: nobody takes the id of an endpoint that was deleted, and what waits for it',
   '23505 WEBHOOK_ID_TAKEN',
-  'WHK-67: nobody takes the id of an endpoint that was deleted, and what waits for it'
-);
+  $$ select tests.webhook_endpoint(tests.a(), tests.globex(), '{audit.*}') $$);
 select tests.act_as_owner();
 delete from bulwark.webhook_deliveries;
 insert into bulwark.webhook_deliveries
@@ -250,13 +229,11 @@ select is(
 -- a resource with a very long name
 create table public.endless (id text primary key, organization_id uuid);
 select bulwark.enable_audit('public.endless', organization_column => 'organization_id');
-select tests.webhook_endpoint(
-  gen_random_uuid(), tests.organization_id('acme'), '{audit.*}', ordering => 'resource'
-);
+select tests.webhook_endpoint(gen_random_uuid(), tests.acme(), '{audit.*}', ordering => 'resource');
 select lives_ok(
   $$ insert into public.endless
      select left(string_agg(encode(sha256(n::text::bytea), 'base64'), ''), 2680),
-       tests.organization_id('acme') from generate_series(1, 61) n $$,
+       tests.acme() from generate_series(1, 61) n $$,
   'WHK-68: a resource whose name is as long as an index can hold is told of in order too'
 );
 

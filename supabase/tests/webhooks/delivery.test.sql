@@ -9,22 +9,21 @@ grant select on claimed to public;
 
 -- the outbox
 select tests.webhook_endpoint(
-  tests.a(), tests.organization_id('acme'), '{audit.data.*,audit.data.read}',
+  tests.a(), tests.acme(), '{audit.data.*,audit.data.read}',
   minimum_severity => 'info'
 );
-select tests.webhook_endpoint(tests.b(), tests.organization_id('globex'), '{audit.data.delete}');
+select tests.webhook_endpoint(tests.b(), tests.globex(), '{audit.data.delete}');
 select tests.webhook_endpoint(tests.e(), null, '{audit.data.read}', every_organization => true);
 update bulwark.webhook_endpoint_health set proven = true;
 select tests.cause('acme');
-select is(
-  tests.queued(tests.a()),
-  1::bigint, 'WHK-20: an event is queued once, however many patterns it matches'
-);
-select is(tests.queued(tests.b()), 0::bigint, 'WHK-21: and never for another organization');
-select is(
-  tests.queued(tests.e()),
-  1::bigint, 'WHK-22: the installation''s endpoint hears of every organization'
-);
+select is(got, want, claim)
+from (values
+  ('WHK-20: an event is queued once, however many patterns it matches',
+   tests.queued(tests.a()), 1::bigint),
+  ('WHK-21: and never for another organization', tests.queued(tests.b()), 0::bigint),
+  ('WHK-22: the installation''s endpoint hears of every organization',
+   tests.queued(tests.e()), 1::bigint)
+) as t (claim, got, want);
 select tests.cause('globex');
 select is(
   tests.queued(tests.b()), 0::bigint, 'WHK-23: what the pattern does not name is not queued'
@@ -79,14 +78,10 @@ select bulwark.disable_webhook_endpoint(tests.e());
 
 -- claims
 select tests.act_as_role('service_role');
-select is(
-  tests.error($$ select bulwark.claim_webhook_deliveries('x', 0) $$),
-  '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: a claim takes something'
-);
-select is(
-  tests.error($$ select bulwark.claim_webhook_deliveries(E'a\nb') $$),
-  '22023 WEBHOOK_INVALID_CLAIM', 'WHK-30: and has a name'
-);
+select tests.error_is('WHK-30: a claim takes something', '22023 WEBHOOK_INVALID_CLAIM',
+  $$ select bulwark.claim_webhook_deliveries('x', 0) $$);
+select tests.error_is('WHK-30: and has a name', '22023 WEBHOOK_INVALID_CLAIM',
+  $$ select bulwark.claim_webhook_deliveries(E'a\nb') $$);
 select tests.act_as_owner();
 select is(tests.claim(), 2::bigint, 'WHK-31: a worker gets what is due');
 select is(
@@ -155,12 +150,10 @@ select is(
 
 -- replay
 select tests.act_as('admin@globex.test');
-select is(
-  tests.error(format(
-    $$ select bulwark.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
-  )),
-  'PT404 WEBHOOK_UNKNOWN_DELIVERY', 'WHK-42: a foreign dead letter does not exist'
-);
+select tests.error_is('WHK-42: a foreign dead letter does not exist',
+  'PT404 WEBHOOK_UNKNOWN_DELIVERY',
+  format($$ select bulwark.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c
+    limit 1)));
 select tests.act_as('admin@acme.test');
 select lives_ok(
   format(
@@ -168,12 +161,9 @@ select lives_ok(
   ),
   'WHK-42: one''s own is replayed'
 );
-select is(
-  tests.error(format(
-    $$ select bulwark.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c limit 1)
-  )),
-  'PT409 WEBHOOK_DELIVERY_PENDING', 'WHK-43: and not twice at once'
-);
+select tests.error_is('WHK-43: and not twice at once', 'PT409 WEBHOOK_DELIVERY_PENDING',
+  format($$ select bulwark.replay_webhook_delivery(%L) $$, (select c.delivery_id from claimed c
+    limit 1)));
 select is(
   bulwark.replay_webhook_deliveries(tests.a(), '-infinity', 'infinity'),
   1, 'WHK-44: a range takes the rest'
@@ -195,7 +185,7 @@ select is(
 );
 select is(
   (select count(*) from bulwark.security_events s where s.event_type = 'webhook_endpoint_disabled'
-     and s.organization_id = tests.organization_id('acme')),
+     and s.organization_id = tests.acme()),
   1::bigint, 'WHK-46: and its owners are told'
 );
 select tests.cause('acme');
@@ -244,7 +234,7 @@ with made as (
   insert into bulwark.webhook_deliveries
     (endpoint_id, organization_id, event_id, occurred_at, source, severity, event_type, status)
   values (
-    tests.b(), tests.organization_id('globex'), gen_random_uuid(), now(), 'audit', 'info',
+    tests.b(), tests.globex(), gen_random_uuid(), now(), 'audit', 'info',
     'audit.data.read', 'dead'
   )
   returning id, event_id

@@ -107,10 +107,10 @@ delete from bulwark.webhook_endpoints;
 
 -- shares
 select tests.receivers(m.id, 25, 5) from mine m;
-select tests.receivers(tests.organization_id('acme'), 1, 50);
+select tests.receivers(tests.acme(), 1, 50);
 select is(tests.claim_shares(20), 20::bigint, 'WHK-71: a claim takes what it may');
 select is(
-  tests.claimed_of(tests.organization_id('acme')), 10::bigint,
+  tests.claimed_of(tests.acme()), 10::bigint,
   'WHK-71: of two accounts each gets half, however many organizations and endpoints one has'
 );
 select is(
@@ -119,7 +119,7 @@ select is(
 );
 select is(
   (select max(n) from (
-    select count(*) as n from claimed c where c.organization_id <> tests.organization_id('acme')
+    select count(*) as n from claimed c where c.organization_id <> tests.acme()
     group by c.endpoint_id) s),
   1::bigint, 'WHK-71: and the endpoints of an organization'
 );
@@ -128,7 +128,7 @@ select is(
   'WHK-72: of an account of which a worker has enough it gets no more'
 );
 select is(
-  tests.claimed_of(tests.organization_id('acme')), 20::bigint, 'WHK-72: and all of the others'
+  tests.claimed_of(tests.acme()), 20::bigint, 'WHK-72: and all of the others'
 );
 select tests.end_attempts('delivered');
 delete from bulwark.webhook_deliveries;
@@ -141,19 +141,19 @@ with made as (
   select 'Bad', 'bad-' || n from generate_series(1, 40) n returning id
 )
 select tests.receivers(m.id, 2, 5, proven => false) from made m;
-select tests.receivers(tests.organization_id('acme'), 1, 5);
+select tests.receivers(tests.acme(), 1, 5);
 create temporary table honest_new as
-  select unnest(tests.receivers(tests.organization_id('globex'), 1, 5, proven => false)) as id;
+  select unnest(tests.receivers(tests.globex(), 1, 5, proven => false)) as id;
 select is(
   tests.claim_shares(20, 8), 13::bigint, 'WHK-73: of what is not proven a worker gets what it wants'
 );
 select is(
-  tests.claimed_of(tests.organization_id('acme')), 5::bigint,
+  tests.claimed_of(tests.acme()), 5::bigint,
   'WHK-73: after all that is, however many accounts there are'
 );
 select is(
   (select count(distinct c.account_id) from claimed c
-   where c.organization_id <> tests.organization_id('acme')),
+   where c.organization_id <> tests.acme()),
   8::bigint, 'WHK-73: one for each of them'
 );
 select tests.end_attempts('rejected');
@@ -174,7 +174,7 @@ delete from bulwark.webhook_endpoints;
 
 -- hanging endpoints
 create temporary table target as
-  select unnest(tests.receivers(tests.organization_id('acme'), 1, 50)) as id;
+  select unnest(tests.receivers(tests.acme(), 1, 50)) as id;
 select is(tests.claim_shares(5), 5::bigint, 'WHK-74: a proven endpoint gets many at once');
 select tests.end_attempts('timed_out');
 select is(

@@ -28,30 +28,18 @@ grant execute on all functions in schema tests to public;
 select tests.act_as('admin@acme.test');
 select lives_ok(
   $$ select tests.endpoint(
-       '00000000-0000-4000-8000-00000000000a', tests.organization_id('acme'), '{*}'
+       '00000000-0000-4000-8000-00000000000a', tests.acme(), '{*}'
      ) $$,
   'WHK-01: an administrator makes an endpoint for the own organization'
 );
-select is(
-  tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('globex')) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'WHK-01: and none for another'
-);
-select is(
-  tests.error($$ select tests.endpoint(gen_random_uuid(), null) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'WHK-02: nor for the installation'
-);
-select is(
-  tests.error($$ select tests.endpoint(
-    gen_random_uuid(), tests.organization_id('acme'), every_organization => true
-  ) $$),
-  '23514', 'WHK-02: nor one that hears of every organization'
-);
-select is(
-  tests.error($$ select tests.endpoint(
-    '00000000-0000-4000-8000-00000000000a', tests.organization_id('acme')
-  ) $$),
-  '23505 WEBHOOK_ID_TAKEN', 'WHK-03: an id is taken once'
-);
+select tests.error_is('WHK-01: and none for another', '42501 RBAC_PERMISSION_DENIED',
+  $$ select tests.endpoint(gen_random_uuid(), tests.globex()) $$);
+select tests.error_is('WHK-02: nor for the installation', '42501 RBAC_PERMISSION_DENIED',
+  $$ select tests.endpoint(gen_random_uuid(), null) $$);
+select tests.error_is('WHK-02: nor one that hears of every organization', '23514',
+  $$ select tests.endpoint(gen_random_uuid(), tests.acme(), every_organization => true) $$);
+select tests.error_is('WHK-03: an id is taken once', '23505 WEBHOOK_ID_TAKEN',
+  $$ select tests.endpoint('00000000-0000-4000-8000-00000000000a', tests.acme()) $$);
 select is(
   (select count(*) from bulwark.webhook_endpoints), 1::bigint,
   'WHK-04: a member with webhook:read reads the organization''s endpoints'
@@ -65,20 +53,15 @@ select is(
 select tests.act_as('admin@globex.test');
 select is_empty('select from bulwark.webhook_endpoints', 'WHK-04: another organization reads none');
 select is_empty('select from bulwark.webhook_subscriptions', 'WHK-04: no subscription either');
-select is(
-  tests.error($$ select bulwark.delete_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$),
-  'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-05: a foreign endpoint is one that does not exist'
-);
-select is(
-  tests.error($$ select bulwark.delete_webhook_endpoint(gen_random_uuid()) $$),
-  'PT404 WEBHOOK_UNKNOWN_ENDPOINT', 'WHK-05: with the same answer'
-);
+select tests.error_is('WHK-05: a foreign endpoint is one that does not exist',
+  'PT404 WEBHOOK_UNKNOWN_ENDPOINT',
+  $$ select bulwark.delete_webhook_endpoint('00000000-0000-4000-8000-00000000000a') $$);
+select tests.error_is('WHK-05: with the same answer', 'PT404 WEBHOOK_UNKNOWN_ENDPOINT',
+  $$ select bulwark.delete_webhook_endpoint(gen_random_uuid()) $$);
 select tests.act_as('viewer@acme.test');
 select is_empty('select from bulwark.webhook_endpoints', 'WHK-04: a viewer reads none');
-select is(
-  tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme')) $$),
-  '42501 RBAC_PERMISSION_DENIED', 'WHK-01: a viewer makes none'
-);
+select tests.error_is('WHK-01: a viewer makes none', '42501 RBAC_PERMISSION_DENIED',
+  $$ select tests.endpoint(gen_random_uuid(), tests.acme()) $$);
 select tests.act_as('super@bulwark.test');
 select lives_ok(
   $$ select tests.endpoint(
@@ -93,17 +76,13 @@ select is(
 
 -- a role that may manage webhooks but not read the audit log
 select tests.act_as('admin@acme.test');
-select bulwark.create_role(
-  tests.organization_id('acme'), 'plumber', '{webhook:read,webhook:manage}'
-);
+select bulwark.create_role(tests.acme(), 'plumber', '{webhook:read,webhook:manage}');
 select tests.act_as_owner();
-select bulwark.grant_role(
-  tests.user_id('stranger@bulwark.test'), 'plumber', tests.organization_id('acme')
-);
+select bulwark.grant_role(tests.user_id('stranger@bulwark.test'), 'plumber', tests.acme());
 select tests.act_as('stranger@bulwark.test');
 select is(
   tests.error(format(
-    $$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme'), '{%s}') $$, p
+    $$ select tests.endpoint(gen_random_uuid(), tests.acme(), '{%s}') $$, p
   )),
   '42501 RBAC_PERMISSION_DENIED',
   format('WHK-06: nobody is told of %s who may not read it', p)
@@ -139,33 +118,23 @@ from unnest(array[
   '[{"pattern": "system.*"}]', '[{"pattern": "audit.**"}]',
   '[{"pattern": "*", "minimum_severity": "loud"}]', '[{"pattern": "*", "surplus": 1}]'
 ]) s;
-select is(
-  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
-    gen_random_uuid(), tests.sealed('x'), '8 days') $$),
-  '22023 WEBHOOK_INVALID_OVERLAP', 'WHK-08: an overlap is at most 7 days'
-);
-select is(
-  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
-    gen_random_uuid(), tests.sealed('x'), '1200 mons -36000 days') $$),
-  '22023 WEBHOOK_INVALID_OVERLAP', 'WHK-08: however it is written'
-);
+select tests.error_is('WHK-08: an overlap is at most 7 days', '22023 WEBHOOK_INVALID_OVERLAP',
+  $$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), tests.sealed('x'), '8 days') $$);
+select tests.error_is('WHK-08: however it is written', '22023 WEBHOOK_INVALID_OVERLAP',
+  $$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), tests.sealed('x'), '1200 mons -36000 days') $$);
 select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
   gen_random_uuid(), tests.sealed('x')) from generate_series(1, 4);
-select is(
-  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
-    gen_random_uuid(), tests.sealed('x')) $$),
-  'PT409 WEBHOOK_TOO_MANY_SECRETS', 'WHK-08: five secrets sign at most'
-);
-select is(
-  tests.error($$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
-    gen_random_uuid(), 'whsec_plaintext', '0') $$),
-  'PT409 WEBHOOK_TOO_MANY_SECRETS', 'WHK-08: also for who is in a hurry'
-);
-select is(
-  tests.error($$ select bulwark.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
-    'https://receiver.example', 'https://receiver.example/hook') $$),
-  '23514', 'WHK-09: a check refuses plaintext from every writer'
-);
+select tests.error_is('WHK-08: five secrets sign at most', 'PT409 WEBHOOK_TOO_MANY_SECRETS',
+  $$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), tests.sealed('x')) $$);
+select tests.error_is('WHK-08: also for who is in a hurry', 'PT409 WEBHOOK_TOO_MANY_SECRETS',
+  $$ select bulwark.rotate_webhook_secret('00000000-0000-4000-8000-00000000000a',
+    gen_random_uuid(), 'whsec_plaintext', '0') $$);
+select tests.error_is('WHK-09: a check refuses plaintext from every writer', '23514',
+  $$ select bulwark.set_webhook_destination('00000000-0000-4000-8000-00000000000a',
+    'https://receiver.example', 'https://receiver.example/hook') $$);
 select is(
   tests.error(s), '42501', 'WHK-10: nobody writes the tables or reads what is sealed: ' || s
 )
@@ -184,10 +153,8 @@ from unnest(array[
 select tests.act_as_owner();
 update bulwark.settings set value = '1' where name = 'webhooks.maximum_endpoints';
 select tests.act_as('admin@acme.test');
-select is(
-  tests.error($$ select tests.endpoint(gen_random_uuid(), tests.organization_id('acme')) $$),
-  'PT409 WEBHOOK_TOO_MANY_ENDPOINTS', 'WHK-11: an organization has so many and no more'
-);
+select tests.error_is('WHK-11: an organization has so many and no more',
+  'PT409 WEBHOOK_TOO_MANY_ENDPOINTS', $$ select tests.endpoint(gen_random_uuid(), tests.acme()) $$);
 select tests.act_as_owner();
 select ok(
   not exists (
@@ -197,11 +164,11 @@ select ok(
   ) and exists (
     select from bulwark.audit_logs e
     where e.resource_type = 'bulwark_private.webhook_secrets' and e.action = 'insert'
-      and e.organization_id = tests.organization_id('acme')
+      and e.organization_id = tests.acme()
   ),
   'WHK-12: the audit log tells of new secrets without them'
 );
-delete from bulwark.organizations where id = tests.organization_id('acme');
+delete from bulwark.organizations where id = tests.acme();
 select is_empty(
   $$ select from bulwark_private.webhook_secrets s where s.organization_id is not null $$,
   'WHK-13: with an organization go its endpoints and secrets'
