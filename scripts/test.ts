@@ -8,6 +8,7 @@ import { main } from "./stack/main.ts";
 import { testClusters } from "./testing/clusters.ts";
 import { runTasks } from "./testing/runner.ts";
 import { select } from "./testing/selection.ts";
+import { subsetClusters, subsetTasks } from "./testing/subsets.ts";
 import { denoTasks, endToEndTasks, pgtapTasks } from "./testing/tasks.ts";
 import { testStacks } from "./testing/test_stack.ts";
 
@@ -16,12 +17,14 @@ await main(async (signal) => {
   const selection = await select(positionals);
   const clusters = testClusters();
   const stacks = testStacks();
+  const subsets = subsetClusters();
   try {
     const tasks = [
       ...selection.checks ? checks(clusters) : [],
       // The stack's own tests take longest and so come first.
       ...denoTasks(selection, signal),
       ...pgtapTasks(selection.pgtap, clusters),
+      ...selection.subsets === "none" ? [] : subsetTasks(subsets, selection.subsets === "thorough"),
       ...endToEndTasks(selection.endToEnd, stacks, signal),
     ];
     const totals = await runTasks(tasks, {
@@ -39,5 +42,6 @@ await main(async (signal) => {
   } finally {
     await clusters.stop();
     await stacks.stop();
+    await subsets.stop();
   }
 });

@@ -2,7 +2,8 @@ import { basename, join } from "node:path";
 import { inRepository } from "../stack/paths.ts";
 import { filesBelow } from "../testing/selection.ts";
 import { failed, type TestResult } from "../testing/result.ts";
-import { created, statementsOf } from "./statements.ts";
+import { capabilities } from "./capabilities.ts";
+import { type Created, created, statementsOf, withoutLeadingComments } from "./statements.ts";
 
 /** The folder of the sources: one folder for each capability, in the order of installation. */
 export const schemas = "supabase/schemas";
@@ -21,33 +22,54 @@ export async function builtMigrations(): Promise<Map<string, string>> {
     folders.set(folder, [...folders.get(folder) ?? [], path]);
   }
   const built = new Map<string, string>();
+  const known = new Set<string>();
   for (const [folder, paths] of folders) {
     const [, number, noun] = /^(\d\d)_(\w+)$/.exec(folder) ?? [];
     if (!noun) throw new TypeError(`${schemas}/${folder} is not named <nn>_<noun>`);
     const path = `${migrations}/2026112200${number}00_bulwark_${noun}.sql`;
-    built.set(path, await migrationOf(folder, paths));
+    built.set(path, await migrationOf(folder, paths, known));
   }
   return built;
 }
 
-async function migrationOf(folder: string, paths: string[]): Promise<string> {
+/** The migration of a folder. `known` are the functions of the folders before; it adds its own. */
+async function migrationOf(
+  folder: string,
+  paths: string[],
+  known: Set<string>,
+): Promise<string> {
   const isGrants = (path: string) => basename(path) === "grants.sql";
   const sources = await textsOf(paths.filter((path) => !isGrants(path)));
   const grants = await textsOf(paths.filter(isGrants));
   const header =
     `-- Built by npm run build from ${schemas}/${folder}: edit the sources, not this file.\n`;
-  return [header, ...sources, closing(sources.join("\n")), ...grants].join("\n");
+  const statements = statementsOf(sources.join("\n"));
+  const made = statements.map(created).filter((object) => object !== null);
+  for (const statement of statements.map(withoutLeadingComments)) {
+    const name = statement.startsWith("create or replace") && created(statement)?.name;
+    if (name && !known.has(name)) throw new TypeError(`${folder} replaces ${name}, which is new`);
+  }
+  // A replaced function keeps its privileges.
+  const added = made.filter(({ name }) => !known.has(name));
+  added.forEach(({ name }) => known.add(name));
+  const parts = [header, ...sources, revokes(added), ...grants];
+  // Last, because a grant changes what the seal watches, too.
+  if (capabilities.some((each) => each.folder === folder && !each.core)) parts.push(refresh);
+  return parts.join("\n");
 }
+
+const refresh = `-- The sealer may be running already. It would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints();
+`;
 
 function textsOf(paths: string[]): Promise<string[]> {
   return Promise.all(paths.sort().map((path) => Deno.readTextFile(inRepository(path))));
 }
 
-/** Revokes from everybody all that a text creates. */
-function closing(sql: string): string {
-  const all = statementsOf(sql).map(created).filter((object) => object !== null);
+/** Revokes everything on these objects from everybody. */
+function revokes(objects: Created[]): string {
   return (["table", "sequence", "function"] as const).map((kind) => {
-    const names = all.filter((object) => object.kind === kind).map(({ name }) => name);
+    const names = objects.filter((object) => object.kind === kind).map(({ name }) => name);
     if (names.length === 0) return "";
     return `revoke all on ${kind}\n  ${[...new Set(names)].join(",\n  ")}\n  from ${nobody};\n`;
   }).join("");

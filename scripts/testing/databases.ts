@@ -51,7 +51,31 @@ export async function startTestCluster(options: TestClusterOptions): Promise<Tes
     await stop();
     throw thrown;
   }
-  return { cluster, password, url, stop, withCopy: copier(url) };
+  return { cluster, password, url, stop, withCopy: copierWithHelpers(url) };
+}
+
+/** A cluster whose databases have the platform and pgTAP, and nothing of Bulwark. */
+export interface UnmigratedCluster {
+  url(role: string, database?: string): string;
+  /** Runs a task on an empty database of its own. */
+  withDatabase<T>(task: (database: string) => Promise<T>): Promise<T>;
+  stop(): Promise<void>;
+}
+
+/** Starts a cluster in a temporary folder and prepares it as a hosted one. */
+export async function startUnmigratedCluster(
+  installation: PostgresInstallation,
+): Promise<UnmigratedCluster> {
+  await installPgtap(installation);
+  const { cluster, password, stop } = await startScratchCluster("subsets", installation);
+  const url = (role: string, database?: string) => cluster.url(role, password, database);
+  try {
+    await addExtensions(url("supabase_admin"), false);
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  }
+  return { url, stop, withDatabase: copier(url, () => Promise.resolve("postgres")) };
 }
 
 /** Creates extensions that the hosted platform lets `postgres` create, as superuser. */
@@ -68,7 +92,22 @@ async function addExtensions(adminUrl: string, cron: boolean): Promise<void> {
   }
 }
 
-function copier(url: TestCluster["url"]): TestCluster["withCopy"] {
+/** Copies the migrated database with the helpers, which it makes with the first copy. */
+function copierWithHelpers(url: TestCluster["url"]): TestCluster["withCopy"] {
+  return copier(url, async (copyTo) => {
+    await copyTo("with_helpers", "postgres");
+    await runHelpers(url("postgres", "with_helpers"));
+    return "with_helpers";
+  });
+}
+
+type Copy = (database: string, original: string) => Promise<void>;
+
+/** Runs tasks on copies of a database; `makeOriginal` names it, before the first copy. */
+function copier(
+  url: TestCluster["url"],
+  makeOriginal: (copyTo: Copy) => Promise<string>,
+): TestCluster["withCopy"] {
   let number = 0;
   // One at a time: while a database is copied, nobody else may be connected to the original.
   let copying: Promise<unknown> = Promise.resolve();
@@ -80,17 +119,13 @@ function copier(url: TestCluster["url"]): TestCluster["withCopy"] {
       await admin.end();
     }
   };
-  const copyTo = (database: string, original: string) =>
+  const copyTo: Copy = (database, original) =>
     onOwnConnection(`create database ${database} template ${original} owner postgres`);
-  const makeOriginal = async () => {
-    await copyTo("with_helpers", "postgres");
-    await runHelpers(url("postgres", "with_helpers"));
-  };
-  let original: Promise<void> | undefined;
+  let original: Promise<string> | undefined;
   return async (task) => {
     const database = `copy_${++number}`;
-    const copy = copying.then(() => original ??= makeOriginal())
-      .then(() => copyTo(database, "with_helpers"));
+    const copy = copying.then(() => original ??= makeOriginal(copyTo))
+      .then((name) => copyTo(database, name));
     copying = copy.catch(() => {});
     await copy;
     try {

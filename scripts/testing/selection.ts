@@ -9,6 +9,8 @@ export interface Selection {
   scripts: string[];
   endToEnd: string[];
   checks: boolean;
+  /** How subsets of the capabilities are tested: briefly with all tests, thoroughly if asked for. */
+  subsets: "none" | "brief" | "thorough";
 }
 
 /** The folder of pgTAP files that commit the shared helpers. */
@@ -18,7 +20,7 @@ const conventions = "supabase/tests/foundation/conventions.test.sql";
 /**
  * Finds the test files for some nouns, or all of them for none. A noun is a capability
  * (`rate_limits` or `rate-limits`: everything below a folder of that name), a file of one
- * (`rbac/races`), or a part of the tools: `stack` (everything below scripts/), `check`. The
+ * (`rbac/races`), or a part of the tools: `stack` (everything below scripts/), `check`, `subsets`. The
  * conventions of the schema are tested with each capability.
  */
 export async function select(nouns: string[]): Promise<Selection> {
@@ -28,7 +30,7 @@ export async function select(nouns: string[]): Promise<Selection> {
   const all = await filesBelow("tests", ".test.ts");
   const unit = all.filter((path) => path.includes("/unit/"));
   const endToEnd = all.filter((path) => !path.includes("/unit/"));
-  if (nouns.length === 0) return { pgtap, unit, scripts, endToEnd, checks: true };
+  if (nouns.length === 0) return { pgtap, unit, scripts, endToEnd, checks: true, subsets: "brief" };
 
   const wanted = nouns.map((noun) => noun.replaceAll("-", "_"));
   const named = (path: string) =>
@@ -37,12 +39,13 @@ export async function select(nouns: string[]): Promise<Selection> {
         ? path.replace("/unit/", "/").includes(`/${noun}`)
         : path.split("/").slice(0, -1).includes(noun)
     );
-  const selection = {
+  const selection: Selection = {
     pgtap: pgtap.filter(named),
     unit: unit.filter(named),
     scripts: wanted.includes("stack") ? scripts : scripts.filter(named),
     endToEnd: endToEnd.filter(named),
     checks: wanted.includes("check"),
+    subsets: wanted.includes("subsets") ? "thorough" : "none",
   };
   if (selection.pgtap.length > 0) {
     selection.pgtap = [...new Set([conventions, ...selection.pgtap])];

@@ -96,6 +96,25 @@ comment on table bulwark.settings is
   'The settings of the installation, one row each. Migrations add rows, operators change values.';
 alter table bulwark.settings enable row level security;
 
+-- The audit log and rate limits read them.
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.address_header', 'null',
+    'Header to which the trusted proxies write the client''s address; null: none is trusted'),
+  ('rate_limits.address_hops', '1',
+    'Number of trusted proxies that append to that header; the address is counted from its end');
+
+-- A malformed setting would fail every request, so it cannot be stored.
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_addresses check (
+    case name
+      when 'rate_limits.address_header' then
+        value = 'null' or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^[A-Za-z0-9-]{1,64}$'
+      when 'rate_limits.address_hops' then value between '1' and '20'
+      else true
+    end
+  );
+
 create function bulwark_private.setting(name text)
   returns jsonb
   language plpgsql
@@ -520,6 +539,21 @@ $$;
 comment on function bulwark_private.drop_policies(regclass, text) is
   'Drops the policies of a table whose names begin with the prefix.';
 
+create function bulwark_private.is_of_bulwark(target regclass)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target
+      and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+  );
+$$;
+comment on function bulwark_private.is_of_bulwark(regclass) is
+  'Whether a table is one of Bulwark''s own.';
+
 -- Sessions: who is calling. A token stays valid until it expires, even after a sign-out. So its
 -- user counts as the caller only while the session is live.
 -- Protects against a token that outlives a sign-out, that names another user's session or none, or
@@ -773,6 +807,7 @@ revoke all on function
   bulwark_private.make_policy(target regclass, name text, permissive boolean, command text, roles name[], using_expression text, check_expression text),
   bulwark_private.policies_of(target regclass, prefix text),
   bulwark_private.drop_policies(target regclass, prefix text),
+  bulwark_private.is_of_bulwark(target regclass),
   bulwark_private.claims(),
   bulwark_private.claimed_id(claim text),
   bulwark.current_person(),

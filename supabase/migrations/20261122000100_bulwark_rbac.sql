@@ -1124,6 +1124,22 @@ comment on function bulwark.is_super_admin() is
   'Whether the caller is a super_admin, and verified if the installation requires MFA of system-wide
    roles. Write it in policies as (select bulwark.is_super_admin()).';
 
+create function bulwark_private.api_key_organizations(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Without the capability api_keys no key may do anything. It replaces this function.
+  return;
+end;
+$$;
+comment on function bulwark_private.api_key_organizations(text) is
+  'The organizations in which the request''s API key holds a permission: none.';
+
 create function bulwark.organizations_with(permission text)
   returns setof uuid
   language plpgsql
@@ -1245,7 +1261,8 @@ create policy "Users read their own grants, members those of all"
 -- Checks: functions call them first; they raise if the caller lacks the right.
 -- Protects against acting on a right that was just revoked, and against probing other people's
 -- rights: a missing and a forbidden organization or person get the same answer.
--- SECURITY DEFINER: require_permission, can_see_user, because clients may not read the grants.
+-- SECURITY DEFINER: require_permission, can_see_user and mfa_required, because clients may read
+--   neither the grants nor sessions.
 
 create function bulwark.require_permission(permission text, organization_id uuid)
   returns void
@@ -1378,6 +1395,39 @@ $$;
 comment on function bulwark_private.require_visible_user(uuid, uuid, boolean) is
   'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for a missing user, and the errors of
    bulwark_private.require_user.';
+
+create function bulwark.mfa_required(organization_id uuid default null)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read sessions
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_user();
+  return exists (
+      select from bulwark_private.active_grants g
+      where g.user_id = bulwark.current_person()
+        and (
+          g.organization_id is not distinct from mfa_required.organization_id
+          or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
+        )
+        and exists (
+          select from bulwark.mfa_policies p
+          where (
+              p.organization_id is not distinct from mfa_required.organization_id
+              or (p.organization_id is null and g.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+    )
+    and not bulwark_private.session_passes_mfa();
+end;
+$$;
+comment on function bulwark.mfa_required(uuid) is
+  'Whether the caller, a member, gets no permission in the organization (null: by system-wide roles)
+   until a second factor is verified in this session. False for non-members. Errors:
+   RBAC_NOT_AUTHENTICATED.';
 
 -- Questions: clients ask for their own permissions, and for those of users that they may see.
 -- Protects against probing other people's rights: a stranger and a missing user get one answer.
@@ -3147,6 +3197,7 @@ revoke all on function
   bulwark_private.user_permits(user_id uuid, permission text, organization_id uuid),
   bulwark_private.session_permits(user_id uuid, permission text, organization_id uuid),
   bulwark.is_super_admin(),
+  bulwark_private.api_key_organizations(permission text),
   bulwark.organizations_with(permission text),
   bulwark.member_organizations(),
   bulwark.require_permission(permission text, organization_id uuid),
@@ -3154,6 +3205,7 @@ revoke all on function
   bulwark_private.require_permission_to_act(permission text, organization_id uuid),
   bulwark_private.can_see_user(user_id uuid, organization_id uuid, former boolean),
   bulwark_private.require_visible_user(user_id uuid, organization_id uuid, former boolean),
+  bulwark.mfa_required(organization_id uuid),
   bulwark.has_permission(permission text, organization_id uuid),
   bulwark.user_has_permission(user_id uuid, permission text, organization_id uuid),
   bulwark.check_permissions(permissions text[], organization_id uuid),
@@ -3212,7 +3264,6 @@ grant select on
 
 grant execute on function
   bulwark.is_super_admin(),
-  bulwark.organizations_with(text),
   bulwark.member_organizations(),
   bulwark.require_permission(text, uuid),
   bulwark.has_permission(text, uuid),
@@ -3220,12 +3271,15 @@ grant execute on function
   bulwark.check_permissions(text[], uuid),
   bulwark.get_user_roles(uuid, uuid),
   bulwark.explain_permission(uuid, text, uuid),
+  bulwark.mfa_required(uuid),
   bulwark_private.confirmed_email(),
   bulwark.accept_invitation(text)
   to authenticated;
 
--- Policies of MFA-required tables call it for API keys too; it returns false for them.
-grant execute on function bulwark.mfa_verified(interval) to authenticated, api_key;
+-- Policies of tables that are open to API keys call organizations_with, policies of MFA-required
+-- tables mfa_verified, which is false for keys.
+grant execute on function bulwark.organizations_with(text), bulwark.mfa_verified(interval)
+  to authenticated, api_key;
 
 grant execute on function
   bulwark.create_organization(text, text, uuid),

@@ -1,5 +1,42 @@
 -- Built by npm run build from supabase/schemas/02_audit: edit the sources, not this file.
 
+-- Audit, plain answers: functions that later capabilities of the core replace with their own.
+-- No function here is SECURITY DEFINER.
+
+create function bulwark.raise_security_event(
+  event_type text,
+  organization_id uuid,
+  user_id uuid,
+  subject text,
+  details jsonb default '{}'
+)
+  returns uuid
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$ select null::uuid; $$;
+comment on function bulwark.raise_security_event(text, uuid, uuid, text, jsonb) is
+  'Raises a security event: nothing until security_events is installed.';
+
+create function bulwark_private.restore_problems()
+  returns table (problem text, object text, grantee text)
+  language sql
+  stable
+  rows 10
+  set search_path = pg_catalog, pg_temp
+as $$ select null::text, null::text, null::text where false; $$;
+comment on function bulwark_private.restore_problems() is
+  'The problems that a restore left: unknown until restores is installed.';
+
+create function bulwark_private.mend_restore()
+  returns void
+  language sql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$ select; $$;
+comment on function bulwark_private.mend_restore() is
+  'Repairs what a restore lost or left open: nothing until restores is installed.';
+
 -- Audit tables: the log, its event types, and who reads it.
 -- Protects one organization's log from readers of another. audit_append_only keeps entries from
 -- being altered, removed, forged or back-dated. A superuser can switch triggers off; verification
@@ -2655,6 +2692,18 @@ select bulwark.enable_audit(
 select bulwark.enable_audit(
   'bulwark_private.effective_permissions', organization_column => 'role_id',
   organization_lookup => 'bulwark_private.role_organization', direct_only => true
+);
+-- The tables by which rbac decides about second factors.
+-- The ignored columns change with every use, which the entry auth.mfa_verified records.
+select bulwark.enable_audit(
+  'bulwark.mfa_secrets', ignore => '{last_step, last_used_at}', redact => '{secret}'
+);
+select bulwark.enable_audit('bulwark.mfa_policies', organization_column => 'organization_id');
+-- Only direct writes, which would forge a proof. Rows deleted with their session are not recorded.
+select bulwark.enable_audit('bulwark_private.mfa_sessions', direct_only => true);
+select bulwark.enable_audit('bulwark_private.mfa_backup_codes', ignore => '{code_hash}');
+select bulwark.enable_audit(
+  'bulwark_private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
 );
 select bulwark.enable_audit('bulwark_private.reserved_slugs');
 select bulwark.enable_audit(
@@ -7175,6 +7224,9 @@ revoke all on table
   bulwark_private.audit_prunings
   from public, anon, authenticated, service_role;
 revoke all on function
+  bulwark.raise_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb),
+  bulwark_private.restore_problems(),
+  bulwark_private.mend_restore(),
   bulwark_private.audited_organizations(),
   bulwark_private.audit_cluster(),
   bulwark_private.audit_timeline(),

@@ -1332,3 +1332,6 @@ grant execute on function
   bulwark.rewrap_data_keys(jsonb),
   bulwark.key_encryption_status()
   to service_role;
+
+-- The sealer may be running already. It would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints();

@@ -291,7 +291,8 @@ comment on function bulwark_private.event_limit_is_reached(text) is
   'Whether the limit security.open_events_about_nobody is reached: open events of a type without
    user and organization.';
 
-create function bulwark.raise_security_event(
+-- Replaces the plain answer of audit.
+create or replace function bulwark.raise_security_event(
   event_type text,
   organization_id uuid,
   user_id uuid,
@@ -825,7 +826,6 @@ revoke all on function
   bulwark_private.count_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb, times bigint),
   bulwark_private.is_new_event(event_type text, subject text),
   bulwark_private.event_limit_is_reached(event_type text),
-  bulwark.raise_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb),
   bulwark_private.count_deferred_security_events(),
   bulwark.report_security_event(event_type text, organization_id uuid, user_id uuid, subject text, details jsonb),
   bulwark_private.find_security_event(event_id uuid),

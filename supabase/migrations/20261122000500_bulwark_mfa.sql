@@ -631,17 +631,8 @@ comment on function bulwark.complete_mfa_backup_code(uuid, text) is
    and verifies the session; an attempt with the purpose disable also removes all factors of the
    account. Returns {"accepted": …, "backup_codes_left": …} and never raises.';
 
-select bulwark.enable_audit('bulwark_private.mfa_backup_codes', ignore => '{code_hash}');
 -- A declared column is re-encrypted when keys are rotated, and accepts only ciphertext.
 select bulwark.declare_encrypted_column('bulwark.mfa_secrets', 'secret');
-
--- The ignored columns change with every use, which the entry auth.mfa_verified records.
-select bulwark.enable_audit(
-  'bulwark.mfa_secrets', ignore => '{last_step, last_used_at}', redact => '{secret}'
-);
-select bulwark.enable_audit('bulwark.mfa_policies', organization_column => 'organization_id');
--- Only direct writes, which would forge a proof. Rows deleted with their session are not recorded.
-select bulwark.enable_audit('bulwark_private.mfa_sessions', direct_only => true);
 
 -- MFA factors: enrolling, activating and removing them, and backup codes.
 -- Protects against a thief of the password who enrolls a factor: the first one needs a recent
@@ -1137,16 +1128,11 @@ comment on function bulwark.mfa_status() is
    columns after it are null until then. Errors: MFA_SESSION_REQUIRED and those of
    bulwark_private.require_user.';
 
-select bulwark.enable_audit(
-  'bulwark_private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
-);
-
 -- MFA policies: whether an organization requires second factors. Every permission decision enforces
 -- them.
 -- Protects against a policy that is weakened by the session it should stop: weakening it needs a
 -- fresh verification.
--- SECURITY DEFINER: set_mfa_policy, because clients may not write policies; mfa_required, because
---   they may not read sessions.
+-- SECURITY DEFINER: set_mfa_policy, because clients may not write policies.
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('mfa_policy_weakened', 'high', 'An organization requires less of second factors than before');
@@ -1230,39 +1216,6 @@ comment on function bulwark.set_mfa_policy(uuid, boolean, interval, boolean) is
    within mfa.step_up_minutes, and resets need a second person for one more day. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD,
    MFA_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
-
-create function bulwark.mfa_required(organization_id uuid default null)
-  returns boolean
-  language plpgsql
-  stable
-  security definer            -- definer because clients may not read sessions
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform bulwark_private.require_user();
-  return exists (
-      select from bulwark_private.active_grants g
-      where g.user_id = bulwark.current_person()
-        and (
-          g.organization_id is not distinct from mfa_required.organization_id
-          or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
-        )
-        and exists (
-          select from bulwark.mfa_policies p
-          where (
-              p.organization_id is not distinct from mfa_required.organization_id
-              or (p.organization_id is null and g.organization_id is null)
-            )
-            and p.required_from <= now()
-        )
-    )
-    and not bulwark_private.session_passes_mfa();
-end;
-$$;
-comment on function bulwark.mfa_required(uuid) is
-  'Whether the caller, a member, gets no permission in the organization (null: by system-wide roles)
-   until a second factor is verified in this session. False for non-members. Errors:
-   RBAC_NOT_AUTHENTICATED.';
 
 create policy "Members read what their organizations ask of second factors"
   on bulwark.mfa_policies for select to authenticated
@@ -2146,7 +2099,6 @@ revoke all on function
   bulwark.revoke_trusted_device(device_id uuid),
   bulwark.mfa_status(),
   bulwark.set_mfa_policy(organization_id uuid, required boolean, grace_period interval, reset_needs_approval boolean),
-  bulwark.mfa_required(organization_id uuid),
   bulwark_private.mfa_reset_refusal(person uuid, user_id uuid, organization_id uuid),
   bulwark_private.raise_mfa_reset_refusal(refusal text),
   bulwark_private.mfa_reset_needs_approval(organization_id uuid),
@@ -2181,7 +2133,6 @@ grant execute on function
   bulwark.present_trusted_device(text),
   bulwark.revoke_trusted_device(uuid),
   bulwark.mfa_status(),
-  bulwark.mfa_required(uuid),
   bulwark_private.mfa_resets_to_decide()
   to authenticated;
 
@@ -2201,3 +2152,6 @@ grant execute on function
   bulwark.store_backup_codes(uuid, text[]),
   bulwark.cleanup_mfa()
   to service_role;
+
+-- The sealer may be running already. It would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints();

@@ -357,23 +357,7 @@ analyze bulwark.rate_limit_rules, bulwark_private.rate_limit_salt;
 -- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
 
 insert into bulwark.settings (name, value, description) values
-  ('rate_limits.address_header', 'null',
-    'Header to which the trusted proxies write the client''s address; null: none is trusted'),
-  ('rate_limits.address_hops', '1',
-    'Number of trusted proxies that append to that header; the address is counted from its end'),
   ('rate_limits.listed_networks', '10000', 'Maximum number of listed networks');
-
--- A malformed setting would fail every request, so it cannot be stored.
-alter table bulwark.settings
-  -- squawk-ignore constraint-missing-not-valid
-  add constraint settings_rate_limits_addresses check (
-    case name
-      when 'rate_limits.address_header' then
-        value = 'null' or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^[A-Za-z0-9-]{1,64}$'
-      when 'rate_limits.address_hops' then value between '1' and '20'
-      else true
-    end
-  );
 
 create type bulwark.network_verdict as enum ('allow', 'block');
 comment on type bulwark.network_verdict is
@@ -1365,30 +1349,25 @@ comment on function bulwark.check_rate_limit(
 -- Protects against a store that does not know blocks: it asks for them and reports its refusals.
 -- SECURITY DEFINER: rate_limit_rule, rate_limit_block_of and record_rate_limit_denial, because not
 --   even the service role reads the salt or writes blocks; rate_limit_caller, because no client
---   reads sessions or keys.
+--   reads sessions.
 
 create function bulwark.rate_limit_caller()
   returns table (user_id uuid, api_key_id uuid, organization_id uuid)
   language plpgsql
   stable
   rows 1
-  security definer            -- definer because no client reads sessions or keys
+  security definer            -- definer because no client reads sessions
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if bulwark_private.caller_role() = 'api_key' then
-    return query
-      select null::uuid, k.id, k.organization_id
-      from bulwark_private.api_key_status(bulwark_private.claimed_id('api_key_id')) k
-      where k.in_force;
-  else
+  -- API keys are charged by the capability api_keys, which replaces this function.
+  if bulwark_private.caller_role() <> 'api_key' then
     return query select bulwark.current_person(), null::uuid, null::uuid;
   end if;
 end;
 $$;
 comment on function bulwark.rate_limit_caller() is
-  'The caller of this request, for a function that limits it: the user of a live session, or an
-   active API key.';
+  'The caller of this request, for a function that limits it: the user of a live session.';
 
 create function bulwark.rate_limit_rule(
   rule text,
@@ -1736,6 +1715,39 @@ $$;
 comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
   'Adds the headers of the decision to the response.';
 
+create function bulwark_private.api_key_rule(api_key_id uuid)
+  returns text
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The capability api_keys replaces this function.
+  return null;
+end;
+$$;
+comment on function bulwark_private.api_key_rule(uuid) is
+  'The rule of rate limits of an API key; null: no such key.';
+
+create function bulwark_private.resolve_api_key()
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Without the capability api_keys, which replaces this function, no key and no token of one is
+  -- valid. The header alone means nothing.
+  if bulwark_private.caller_role() = 'api_key' then
+    raise exception 'Cannot authenticate: the API key is not valid'
+      using errcode = 'PT401', detail = 'API_KEY_INVALID';
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.resolve_api_key() is
+  'The part of check_request that resolves API keys: refuses the role api_key.';
+
 create function bulwark_private.charge_request()
   returns text
   language plpgsql
@@ -1801,7 +1813,7 @@ begin
     when v_rules ? v_path then v_rules ->> v_path
     -- API keys have their own rule.
     when v_key is not null
-    then (select k.rate_limit_rule from bulwark.api_keys k where k.id = v_key)
+    then bulwark_private.api_key_rule(v_key)
     else v_rules ->> '*'
   end;
 
@@ -2302,6 +2314,8 @@ revoke all on function
   bulwark_private.exposed_limit_headers(),
   bulwark_private.refuse_request(decision bulwark.rate_limit_decision),
   bulwark_private.announce_request(decision bulwark.rate_limit_decision),
+  bulwark_private.api_key_rule(api_key_id uuid),
+  bulwark_private.resolve_api_key(),
   bulwark_private.charge_request(),
   bulwark_private.blocked_decision(rule text, blocked_until timestamptz),
   bulwark.check_request(),
@@ -2318,7 +2332,8 @@ revoke all on function
 -- Grants of rate limits. The build revokes everything else.
 
 -- PostgREST calls the hook with the role of the request.
-grant usage on schema bulwark_private to anon, api_key;
+grant usage on schema bulwark_private to anon;
+grant usage on schema bulwark, bulwark_private to api_key;
 
 grant select on
   bulwark.rate_limit_rules,
@@ -2329,6 +2344,7 @@ grant select on
 
 grant execute on function
   bulwark_private.charge_request(),
+  bulwark_private.resolve_api_key(),
   bulwark.check_request()
   to anon, authenticated, service_role, api_key;
 
@@ -2357,3 +2373,6 @@ grant execute on function
   bulwark.password_verification_attempt_hook(jsonb),
   bulwark.mfa_verification_attempt_hook(jsonb)
   to supabase_auth_admin;
+
+-- The sealer may be running already. It would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints();

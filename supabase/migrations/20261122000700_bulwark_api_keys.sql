@@ -195,7 +195,8 @@ comment on function bulwark_private.network_is_allowed(cidr[], text) is
   'Whether a key with this list of networks is accepted from an address as written by
    bulwark_private.client_network (null: unknown).';
 
-create function bulwark_private.api_key_organizations(permission text)
+-- Replaces the plain answer of rbac.
+create or replace function bulwark_private.api_key_organizations(permission text)
   returns setof uuid
   language plpgsql
   stable
@@ -1017,8 +1018,8 @@ comment on function bulwark.list_api_keys(uuid, boolean, uuid, integer) is
 -- suspended or foreign key, or one from another network, takes the same steps to the same answer.
 -- Protects the raw key: it is hashed at once, removed from the request's headers, and refused where
 -- the server would log it.
--- SECURITY DEFINER: resolve_api_key, because no client reads hashes; exchange_api_key and
--- report_leaked_api_keys, because the service role does not read them either.
+-- SECURITY DEFINER: resolve_api_key and rate_limit_caller, because no client reads hashes and
+-- sessions; exchange_api_key and report_leaked_api_keys, because the service role reads no hashes.
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('api_key_leaked', 'critical', 'An API key was found in public and has been revoked');
@@ -1249,7 +1250,8 @@ comment on function bulwark_private.parameters_are_logged() is
   'Whether the server may log statement parameters on this connection. The headers of a request are
    such a parameter. Covers logs of all, slow and failed statements, and of plans.';
 
-create function bulwark_private.resolve_api_key()
+-- Replaces the plain answer of rate limits, which refuses every key.
+create or replace function bulwark_private.resolve_api_key()
   returns jsonb
   language plpgsql
   volatile
@@ -1330,6 +1332,44 @@ comment on function bulwark_private.resolve_api_key() is
    Raises API_KEY_INVALID for a key, or its token, that is not in force, and API_KEY_HEADER_CLOSED
    for every key where the server may log it. Reads do not record a use, since their transaction
    writes nothing.';
+
+-- Replaces the plain answer of rate limits.
+create or replace function bulwark_private.api_key_rule(api_key_id uuid)
+  returns text
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select k.rate_limit_rule from bulwark.api_keys k where k.id = api_key_rule.api_key_id);
+end;
+$$;
+comment on function bulwark_private.api_key_rule(uuid) is
+  'The rule of rate limits of an API key; null: no such key.';
+
+-- Replaces the plain answer of rate limits, which knows no keys.
+create or replace function bulwark.rate_limit_caller()
+  returns table (user_id uuid, api_key_id uuid, organization_id uuid)
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because no client reads sessions or keys
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if bulwark_private.caller_role() = 'api_key' then
+    return query
+      select null::uuid, k.id, k.organization_id
+      from bulwark_private.api_key_status(bulwark_private.claimed_id('api_key_id')) k
+      where k.in_force;
+  else
+    return query select bulwark.current_person(), null::uuid, null::uuid;
+  end if;
+end;
+$$;
+comment on function bulwark.rate_limit_caller() is
+  'The caller of this request, for a function that limits it: the user of a live session, or an
+   active API key.';
 
 create function bulwark.report_leaked_api_keys(reports jsonb)
   returns void
@@ -1631,21 +1671,6 @@ select bulwark.enable_audit(
 -- Protects against access that no policy of the table controls: inheritance, cascades, rules and
 -- ownership. Protects against restrictive policies that ask for a person: a key has no person.
 -- No function here is SECURITY DEFINER.
-
-create function bulwark_private.is_of_bulwark(target regclass)
-  returns boolean
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select exists (
-    select from pg_catalog.pg_class c
-    where c.oid = target
-      and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
-  );
-$$;
-comment on function bulwark_private.is_of_bulwark(regclass) is
-  'Whether a table is one of Bulwark''s own. Keys reach its contents through functions only.';
 
 create function bulwark_private.depends_on_row_only(expression text)
   returns boolean
@@ -2132,7 +2157,6 @@ revoke all on table
 revoke all on function
   bulwark_private.api_user_role(),
   bulwark_private.network_is_allowed(networks cidr[], address text),
-  bulwark_private.api_key_organizations(permission text),
   bulwark_private.api_keys_only_narrow(),
   bulwark_private.mfa_is_required_in(organization_id uuid),
   bulwark.set_api_key_policy(organization_id uuid, allowed boolean, max_days integer),
@@ -2158,7 +2182,6 @@ revoke all on function
   bulwark_private.note_api_key_use(api_key_id uuid, organization_id uuid, address text),
   bulwark.exchange_api_key(key_hash text, address text),
   bulwark_private.parameters_are_logged(),
-  bulwark_private.resolve_api_key(),
   bulwark.report_leaked_api_keys(reports jsonb),
   bulwark_private.plain_permission_policy(expression text),
   bulwark_private.applies_to(roles oid[], member name),
@@ -2167,7 +2190,6 @@ revoke all on function
   bulwark_private.api_key_derivation(target regclass, options jsonb),
   bulwark_private.api_key_privileges(target regclass),
   bulwark_private.api_key_access_state(target regclass),
-  bulwark_private.is_of_bulwark(target regclass),
   bulwark_private.depends_on_row_only(expression text),
   bulwark_private.mfa_required_tables_behind(target regclass, commands text[]),
   bulwark_private.api_key_eligibility_problems(target regclass, commands text[]),
@@ -2181,23 +2203,10 @@ revoke all on function
 
 -- API keys: grants. The build revokes everything else.
 
--- Policies of tables open to keys call bulwark.organizations_with as the role api_key. Nothing else
--- of the schema is open to it.
-grant usage on schema
-  bulwark,
-  bulwark_private
-  to api_key;
-
 grant select on
   bulwark.api_key_policies,
   bulwark.api_keys
   to authenticated, service_role;
-
--- The pre-request hook runs as the role of the request.
-grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role,
-  api_key;
-
-grant execute on function bulwark.organizations_with(text) to api_key;
 
 grant execute on function
   bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text),
@@ -2214,3 +2223,6 @@ grant execute on function
   bulwark.exchange_api_key(text, text),
   bulwark.report_leaked_api_keys(jsonb)
   to service_role;
+
+-- The sealer may be running already. It would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints();

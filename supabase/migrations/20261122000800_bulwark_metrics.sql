@@ -1465,3 +1465,6 @@ grant execute on function
   to authenticated, service_role;
 
 grant execute on function bulwark.record_metrics(uuid, jsonb) to service_role;
+
+-- The sealer may be running already. It would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints();

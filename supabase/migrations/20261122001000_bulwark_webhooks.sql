@@ -2129,3 +2129,6 @@ grant execute on function
   bulwark.prune_webhook_deliveries(integer),
   bulwark.continue_webhook_deliveries(integer)
   to service_role;
+
+-- The sealer may be running already. It would take this migration for tampering.
+select bulwark.refresh_audit_fingerprints();

@@ -86,8 +86,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.remember_privileges() is
-  'Records the present privileges as the expected ones. The last statement of this migration, and of
-   each later one that grants anything.';
+  'Records the present privileges as the expected ones. The start calls it, and so does each later
+   migration that grants anything.';
 
 create function bulwark_private.opened_privileges()
   returns table (kind text, oid oid, object text, grantee text, privilege text)
@@ -167,7 +167,8 @@ $$;
 comment on function bulwark_private.auth_triggers() is
   'The triggers of Bulwark on the auth schema. A backup of the Supabase CLI leaves them out.';
 
-create function bulwark_private.restore_problems()
+-- Replaces the plain answer of audit.
+create or replace function bulwark_private.restore_problems()
   returns table (problem text, object text, grantee text)
   language plpgsql
   stable
@@ -244,7 +245,8 @@ $$;
 comment on function bulwark_private.mend_restore_problem(text, text, text) is
   'Repairs one problem of restore_problems, as far as the owner has the right.';
 
-create function bulwark_private.mend_restore()
+-- Replaces the plain answer of audit.
+create or replace function bulwark_private.mend_restore()
   returns void
   language plpgsql
   volatile
@@ -357,22 +359,6 @@ comment on function bulwark.empty_for_restore() is
    data-only backup can be loaded. For the owner, in the transaction of the restore, in a project
    without users, organizations and audit keys. Errors: RESTORE_PROJECT_IN_USE.';
 
--- Default privileges open the sequences of identity columns, which need no grant to work.
-do $$
-declare
-  v_sequence regclass;
-begin
-  for v_sequence in select p.oid from bulwark_private.present_privileges p
-    where p.kind = 'sequence' loop
-    execute format(
-      'revoke all on sequence %s from public, anon, authenticated, service_role, api_key',
-      v_sequence
-    );
-  end loop;
-end;
-$$;
-select bulwark_private.remember_privileges();
-
 revoke all on table
   bulwark_private.known_privileges,
   bulwark_private.present_privileges
@@ -382,8 +368,6 @@ revoke all on function
   bulwark_private.opened_privileges(),
   bulwark.close_privileges(),
   bulwark_private.auth_triggers(),
-  bulwark_private.restore_problems(),
   bulwark_private.mend_restore_problem(problem text, object text, grantee text),
-  bulwark_private.mend_restore(),
   bulwark.empty_for_restore()
   from public, anon, authenticated, service_role;

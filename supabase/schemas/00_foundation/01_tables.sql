@@ -34,6 +34,25 @@ comment on table bulwark.settings is
   'The settings of the installation, one row each. Migrations add rows, operators change values.';
 alter table bulwark.settings enable row level security;
 
+-- The audit log and rate limits read them.
+insert into bulwark.settings (name, value, description) values
+  ('rate_limits.address_header', 'null',
+    'Header to which the trusted proxies write the client''s address; null: none is trusted'),
+  ('rate_limits.address_hops', '1',
+    'Number of trusted proxies that append to that header; the address is counted from its end');
+
+-- A malformed setting would fail every request, so it cannot be stored.
+alter table bulwark.settings
+  -- squawk-ignore constraint-missing-not-valid
+  add constraint settings_rate_limits_addresses check (
+    case name
+      when 'rate_limits.address_header' then
+        value = 'null' or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^[A-Za-z0-9-]{1,64}$'
+      when 'rate_limits.address_hops' then value between '1' and '20'
+      else true
+    end
+  );
+
 create function bulwark_private.setting(name text)
   returns jsonb
   language plpgsql

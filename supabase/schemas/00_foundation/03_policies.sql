@@ -88,3 +88,18 @@ end;
 $$;
 comment on function bulwark_private.drop_policies(regclass, text) is
   'Drops the policies of a table whose names begin with the prefix.';
+
+create function bulwark_private.is_of_bulwark(target regclass)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target
+      and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
+  );
+$$;
+comment on function bulwark_private.is_of_bulwark(regclass) is
+  'Whether a table is one of Bulwark''s own.';

@@ -203,6 +203,22 @@ comment on function bulwark.is_super_admin() is
   'Whether the caller is a super_admin, and verified if the installation requires MFA of system-wide
    roles. Write it in policies as (select bulwark.is_super_admin()).';
 
+create function bulwark_private.api_key_organizations(permission text)
+  returns setof uuid
+  language plpgsql
+  stable
+  parallel safe
+  rows 1
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Without the capability api_keys no key may do anything. It replaces this function.
+  return;
+end;
+$$;
+comment on function bulwark_private.api_key_organizations(text) is
+  'The organizations in which the request''s API key holds a permission: none.';
+
 create function bulwark.organizations_with(permission text)
   returns setof uuid
   language plpgsql

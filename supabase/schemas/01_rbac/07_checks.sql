@@ -1,7 +1,8 @@
 -- Checks: functions call them first; they raise if the caller lacks the right.
 -- Protects against acting on a right that was just revoked, and against probing other people's
 -- rights: a missing and a forbidden organization or person get the same answer.
--- SECURITY DEFINER: require_permission, can_see_user, because clients may not read the grants.
+-- SECURITY DEFINER: require_permission, can_see_user and mfa_required, because clients may read
+--   neither the grants nor sessions.
 
 create function bulwark.require_permission(permission text, organization_id uuid)
   returns void
@@ -134,3 +135,36 @@ $$;
 comment on function bulwark_private.require_visible_user(uuid, uuid, boolean) is
   'Raises RBAC_USER_NOT_VISIBLE, the same for a stranger and for a missing user, and the errors of
    bulwark_private.require_user.';
+
+create function bulwark.mfa_required(organization_id uuid default null)
+  returns boolean
+  language plpgsql
+  stable
+  security definer            -- definer because clients may not read sessions
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.require_user();
+  return exists (
+      select from bulwark_private.active_grants g
+      where g.user_id = bulwark.current_person()
+        and (
+          g.organization_id is not distinct from mfa_required.organization_id
+          or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
+        )
+        and exists (
+          select from bulwark.mfa_policies p
+          where (
+              p.organization_id is not distinct from mfa_required.organization_id
+              or (p.organization_id is null and g.organization_id is null)
+            )
+            and p.required_from <= now()
+        )
+    )
+    and not bulwark_private.session_passes_mfa();
+end;
+$$;
+comment on function bulwark.mfa_required(uuid) is
+  'Whether the caller, a member, gets no permission in the organization (null: by system-wide roles)
+   until a second factor is verified in this session. False for non-members. Errors:
+   RBAC_NOT_AUTHENTICATED.';

@@ -13,7 +13,6 @@ grant select on
 
 grant execute on function
   bulwark.is_super_admin(),
-  bulwark.organizations_with(text),
   bulwark.member_organizations(),
   bulwark.require_permission(text, uuid),
   bulwark.has_permission(text, uuid),
@@ -21,12 +20,15 @@ grant execute on function
   bulwark.check_permissions(text[], uuid),
   bulwark.get_user_roles(uuid, uuid),
   bulwark.explain_permission(uuid, text, uuid),
+  bulwark.mfa_required(uuid),
   bulwark_private.confirmed_email(),
   bulwark.accept_invitation(text)
   to authenticated;
 
--- Policies of MFA-required tables call it for API keys too; it returns false for them.
-grant execute on function bulwark.mfa_verified(interval) to authenticated, api_key;
+-- Policies of tables that are open to API keys call organizations_with, policies of MFA-required
+-- tables mfa_verified, which is false for keys.
+grant execute on function bulwark.organizations_with(text), bulwark.mfa_verified(interval)
+  to authenticated, api_key;
 
 grant execute on function
   bulwark.create_organization(text, text, uuid),

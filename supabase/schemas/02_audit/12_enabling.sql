@@ -299,6 +299,18 @@ select bulwark.enable_audit(
   'bulwark_private.effective_permissions', organization_column => 'role_id',
   organization_lookup => 'bulwark_private.role_organization', direct_only => true
 );
+-- The tables by which rbac decides about second factors.
+-- The ignored columns change with every use, which the entry auth.mfa_verified records.
+select bulwark.enable_audit(
+  'bulwark.mfa_secrets', ignore => '{last_step, last_used_at}', redact => '{secret}'
+);
+select bulwark.enable_audit('bulwark.mfa_policies', organization_column => 'organization_id');
+-- Only direct writes, which would forge a proof. Rows deleted with their session are not recorded.
+select bulwark.enable_audit('bulwark_private.mfa_sessions', direct_only => true);
+select bulwark.enable_audit('bulwark_private.mfa_backup_codes', ignore => '{code_hash}');
+select bulwark.enable_audit(
+  'bulwark_private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
+);
 select bulwark.enable_audit('bulwark_private.reserved_slugs');
 select bulwark.enable_audit(
   'bulwark.settings', event_types => '{settings.updated,settings.updated,settings.updated}'

@@ -162,7 +162,8 @@ comment on function bulwark_private.event_limit_is_reached(text) is
   'Whether the limit security.open_events_about_nobody is reached: open events of a type without
    user and organization.';
 
-create function bulwark.raise_security_event(
+-- Replaces the plain answer of audit.
+create or replace function bulwark.raise_security_event(
   event_type text,
   organization_id uuid,
   user_id uuid,

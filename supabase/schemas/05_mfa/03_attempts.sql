@@ -356,14 +356,5 @@ comment on function bulwark.complete_mfa_backup_code(uuid, text) is
    and verifies the session; an attempt with the purpose disable also removes all factors of the
    account. Returns {"accepted": …, "backup_codes_left": …} and never raises.';
 
-select bulwark.enable_audit('bulwark_private.mfa_backup_codes', ignore => '{code_hash}');
 -- A declared column is re-encrypted when keys are rotated, and accepts only ciphertext.
 select bulwark.declare_encrypted_column('bulwark.mfa_secrets', 'secret');
-
--- The ignored columns change with every use, which the entry auth.mfa_verified records.
-select bulwark.enable_audit(
-  'bulwark.mfa_secrets', ignore => '{last_step, last_used_at}', redact => '{secret}'
-);
-select bulwark.enable_audit('bulwark.mfa_policies', organization_column => 'organization_id');
--- Only direct writes, which would forge a proof. Rows deleted with their session are not recorded.
-select bulwark.enable_audit('bulwark_private.mfa_sessions', direct_only => true);

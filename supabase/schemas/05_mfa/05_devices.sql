@@ -196,7 +196,3 @@ comment on function bulwark.mfa_status() is
    satisfies organizations that require MFA, by a factor (verified_at) or a trusted device. The
    columns after it are null until then. Errors: MFA_SESSION_REQUIRED and those of
    bulwark_private.require_user.';
-
-select bulwark.enable_audit(
-  'bulwark_private.mfa_trusted_devices', ignore => '{token_hash, last_used_at}'
-);

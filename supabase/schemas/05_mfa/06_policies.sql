@@ -2,8 +2,7 @@
 -- them.
 -- Protects against a policy that is weakened by the session it should stop: weakening it needs a
 -- fresh verification.
--- SECURITY DEFINER: set_mfa_policy, because clients may not write policies; mfa_required, because
---   they may not read sessions.
+-- SECURITY DEFINER: set_mfa_policy, because clients may not write policies.
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('mfa_policy_weakened', 'high', 'An organization requires less of second factors than before');
@@ -87,39 +86,6 @@ comment on function bulwark.set_mfa_policy(uuid, boolean, interval, boolean) is
    within mfa.step_up_minutes, and resets need a second person for one more day. Errors:
    RBAC_PERMISSION_DENIED, MFA_REQUIRED, MFA_VERIFICATION_REQUIRED, MFA_INVALID_GRACE_PERIOD,
    MFA_NULL_ARGUMENT, RBAC_UNKNOWN_ORGANIZATION.';
-
-create function bulwark.mfa_required(organization_id uuid default null)
-  returns boolean
-  language plpgsql
-  stable
-  security definer            -- definer because clients may not read sessions
-  set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform bulwark_private.require_user();
-  return exists (
-      select from bulwark_private.active_grants g
-      where g.user_id = bulwark.current_person()
-        and (
-          g.organization_id is not distinct from mfa_required.organization_id
-          or (g.organization_id is null and g.role_id = bulwark_private.super_admin_role())
-        )
-        and exists (
-          select from bulwark.mfa_policies p
-          where (
-              p.organization_id is not distinct from mfa_required.organization_id
-              or (p.organization_id is null and g.organization_id is null)
-            )
-            and p.required_from <= now()
-        )
-    )
-    and not bulwark_private.session_passes_mfa();
-end;
-$$;
-comment on function bulwark.mfa_required(uuid) is
-  'Whether the caller, a member, gets no permission in the organization (null: by system-wide roles)
-   until a second factor is verified in this session. False for non-members. Errors:
-   RBAC_NOT_AUTHENTICATED.';
 
 create policy "Members read what their organizations ask of second factors"
   on bulwark.mfa_policies for select to authenticated

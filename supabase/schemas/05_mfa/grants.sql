@@ -14,7 +14,6 @@ grant execute on function
   bulwark.present_trusted_device(text),
   bulwark.revoke_trusted_device(uuid),
   bulwark.mfa_status(),
-  bulwark.mfa_required(uuid),
   bulwark_private.mfa_resets_to_decide()
   to authenticated;
 

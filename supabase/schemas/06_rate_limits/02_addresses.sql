@@ -5,23 +5,7 @@
 -- SECURITY DEFINER: list_network and unlist_network, because no client writes the lists.
 
 insert into bulwark.settings (name, value, description) values
-  ('rate_limits.address_header', 'null',
-    'Header to which the trusted proxies write the client''s address; null: none is trusted'),
-  ('rate_limits.address_hops', '1',
-    'Number of trusted proxies that append to that header; the address is counted from its end'),
   ('rate_limits.listed_networks', '10000', 'Maximum number of listed networks');
-
--- A malformed setting would fail every request, so it cannot be stored.
-alter table bulwark.settings
-  -- squawk-ignore constraint-missing-not-valid
-  add constraint settings_rate_limits_addresses check (
-    case name
-      when 'rate_limits.address_header' then
-        value = 'null' or jsonb_typeof(value) = 'string' and value #>> '{}' ~ '^[A-Za-z0-9-]{1,64}$'
-      when 'rate_limits.address_hops' then value between '1' and '20'
-      else true
-    end
-  );
 
 create type bulwark.network_verdict as enum ('allow', 'block');
 comment on type bulwark.network_verdict is

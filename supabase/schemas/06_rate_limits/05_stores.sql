@@ -2,30 +2,25 @@
 -- Protects against a store that does not know blocks: it asks for them and reports its refusals.
 -- SECURITY DEFINER: rate_limit_rule, rate_limit_block_of and record_rate_limit_denial, because not
 --   even the service role reads the salt or writes blocks; rate_limit_caller, because no client
---   reads sessions or keys.
+--   reads sessions.
 
 create function bulwark.rate_limit_caller()
   returns table (user_id uuid, api_key_id uuid, organization_id uuid)
   language plpgsql
   stable
   rows 1
-  security definer            -- definer because no client reads sessions or keys
+  security definer            -- definer because no client reads sessions
   set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if bulwark_private.caller_role() = 'api_key' then
-    return query
-      select null::uuid, k.id, k.organization_id
-      from bulwark_private.api_key_status(bulwark_private.claimed_id('api_key_id')) k
-      where k.in_force;
-  else
+  -- API keys are charged by the capability api_keys, which replaces this function.
+  if bulwark_private.caller_role() <> 'api_key' then
     return query select bulwark.current_person(), null::uuid, null::uuid;
   end if;
 end;
 $$;
 comment on function bulwark.rate_limit_caller() is
-  'The caller of this request, for a function that limits it: the user of a live session, or an
-   active API key.';
+  'The caller of this request, for a function that limits it: the user of a live session.';
 
 create function bulwark.rate_limit_rule(
   rule text,

@@ -115,6 +115,39 @@ $$;
 comment on function bulwark_private.announce_request(bulwark.rate_limit_decision) is
   'Adds the headers of the decision to the response.';
 
+create function bulwark_private.api_key_rule(api_key_id uuid)
+  returns text
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The capability api_keys replaces this function.
+  return null;
+end;
+$$;
+comment on function bulwark_private.api_key_rule(uuid) is
+  'The rule of rate limits of an API key; null: no such key.';
+
+create function bulwark_private.resolve_api_key()
+  returns jsonb
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Without the capability api_keys, which replaces this function, no key and no token of one is
+  -- valid. The header alone means nothing.
+  if bulwark_private.caller_role() = 'api_key' then
+    raise exception 'Cannot authenticate: the API key is not valid'
+      using errcode = 'PT401', detail = 'API_KEY_INVALID';
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.resolve_api_key() is
+  'The part of check_request that resolves API keys: refuses the role api_key.';
+
 create function bulwark_private.charge_request()
   returns text
   language plpgsql
@@ -180,7 +213,7 @@ begin
     when v_rules ? v_path then v_rules ->> v_path
     -- API keys have their own rule.
     when v_key is not null
-    then (select k.rate_limit_rule from bulwark.api_keys k where k.id = v_key)
+    then bulwark_private.api_key_rule(v_key)
     else v_rules ->> '*'
   end;
 

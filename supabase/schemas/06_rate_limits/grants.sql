@@ -1,7 +1,8 @@
 -- Grants of rate limits. The build revokes everything else.
 
 -- PostgREST calls the hook with the role of the request.
-grant usage on schema bulwark_private to anon, api_key;
+grant usage on schema bulwark_private to anon;
+grant usage on schema bulwark, bulwark_private to api_key;
 
 grant select on
   bulwark.rate_limit_rules,
@@ -12,6 +13,7 @@ grant select on
 
 grant execute on function
   bulwark_private.charge_request(),
+  bulwark_private.resolve_api_key(),
   bulwark.check_request()
   to anon, authenticated, service_role, api_key;
 

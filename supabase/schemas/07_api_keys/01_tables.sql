@@ -193,7 +193,8 @@ comment on function bulwark_private.network_is_allowed(cidr[], text) is
   'Whether a key with this list of networks is accepted from an address as written by
    bulwark_private.client_network (null: unknown).';
 
-create function bulwark_private.api_key_organizations(permission text)
+-- Replaces the plain answer of rbac.
+create or replace function bulwark_private.api_key_organizations(permission text)
   returns setof uuid
   language plpgsql
   stable

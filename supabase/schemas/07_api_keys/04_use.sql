@@ -4,8 +4,8 @@
 -- suspended or foreign key, or one from another network, takes the same steps to the same answer.
 -- Protects the raw key: it is hashed at once, removed from the request's headers, and refused where
 -- the server would log it.
--- SECURITY DEFINER: resolve_api_key, because no client reads hashes; exchange_api_key and
--- report_leaked_api_keys, because the service role does not read them either.
+-- SECURITY DEFINER: resolve_api_key and rate_limit_caller, because no client reads hashes and
+-- sessions; exchange_api_key and report_leaked_api_keys, because the service role reads no hashes.
 
 insert into bulwark.security_event_types (name, severity, description) values
   ('api_key_leaked', 'critical', 'An API key was found in public and has been revoked');
@@ -236,7 +236,8 @@ comment on function bulwark_private.parameters_are_logged() is
   'Whether the server may log statement parameters on this connection. The headers of a request are
    such a parameter. Covers logs of all, slow and failed statements, and of plans.';
 
-create function bulwark_private.resolve_api_key()
+-- Replaces the plain answer of rate limits, which refuses every key.
+create or replace function bulwark_private.resolve_api_key()
   returns jsonb
   language plpgsql
   volatile
@@ -317,6 +318,44 @@ comment on function bulwark_private.resolve_api_key() is
    Raises API_KEY_INVALID for a key, or its token, that is not in force, and API_KEY_HEADER_CLOSED
    for every key where the server may log it. Reads do not record a use, since their transaction
    writes nothing.';
+
+-- Replaces the plain answer of rate limits.
+create or replace function bulwark_private.api_key_rule(api_key_id uuid)
+  returns text
+  language plpgsql            -- not sql: a nested sql function is planned anew at every call
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select k.rate_limit_rule from bulwark.api_keys k where k.id = api_key_rule.api_key_id);
+end;
+$$;
+comment on function bulwark_private.api_key_rule(uuid) is
+  'The rule of rate limits of an API key; null: no such key.';
+
+-- Replaces the plain answer of rate limits, which knows no keys.
+create or replace function bulwark.rate_limit_caller()
+  returns table (user_id uuid, api_key_id uuid, organization_id uuid)
+  language plpgsql
+  stable
+  rows 1
+  security definer            -- definer because no client reads sessions or keys
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if bulwark_private.caller_role() = 'api_key' then
+    return query
+      select null::uuid, k.id, k.organization_id
+      from bulwark_private.api_key_status(bulwark_private.claimed_id('api_key_id')) k
+      where k.in_force;
+  else
+    return query select bulwark.current_person(), null::uuid, null::uuid;
+  end if;
+end;
+$$;
+comment on function bulwark.rate_limit_caller() is
+  'The caller of this request, for a function that limits it: the user of a live session, or an
+   active API key.';
 
 create function bulwark.report_leaked_api_keys(reports jsonb)
   returns void

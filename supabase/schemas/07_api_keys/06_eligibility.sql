@@ -4,21 +4,6 @@
 -- ownership. Protects against restrictive policies that ask for a person: a key has no person.
 -- No function here is SECURITY DEFINER.
 
-create function bulwark_private.is_of_bulwark(target regclass)
-  returns boolean
-  language sql
-  stable
-  set search_path = pg_catalog, pg_temp
-as $$
-  select exists (
-    select from pg_catalog.pg_class c
-    where c.oid = target
-      and c.relnamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
-  );
-$$;
-comment on function bulwark_private.is_of_bulwark(regclass) is
-  'Whether a table is one of Bulwark''s own. Keys reach its contents through functions only.';
-
 create function bulwark_private.depends_on_row_only(expression text)
   returns boolean
   language sql

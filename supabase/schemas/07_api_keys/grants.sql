@@ -1,22 +1,9 @@
 -- API keys: grants. The build revokes everything else.
 
--- Policies of tables open to keys call bulwark.organizations_with as the role api_key. Nothing else
--- of the schema is open to it.
-grant usage on schema
-  bulwark,
-  bulwark_private
-  to api_key;
-
 grant select on
   bulwark.api_key_policies,
   bulwark.api_keys
   to authenticated, service_role;
-
--- The pre-request hook runs as the role of the request.
-grant execute on function bulwark_private.resolve_api_key() to anon, authenticated, service_role,
-  api_key;
-
-grant execute on function bulwark.organizations_with(text) to api_key;
 
 grant execute on function
   bulwark.create_api_key(uuid, text, text[], timestamptz, text, text[], text),

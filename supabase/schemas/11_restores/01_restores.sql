@@ -84,8 +84,8 @@ begin
 end;
 $$;
 comment on function bulwark_private.remember_privileges() is
-  'Records the present privileges as the expected ones. The last statement of this migration, and of
-   each later one that grants anything.';
+  'Records the present privileges as the expected ones. The start calls it, and so does each later
+   migration that grants anything.';
 
 create function bulwark_private.opened_privileges()
   returns table (kind text, oid oid, object text, grantee text, privilege text)
@@ -165,7 +165,8 @@ $$;
 comment on function bulwark_private.auth_triggers() is
   'The triggers of Bulwark on the auth schema. A backup of the Supabase CLI leaves them out.';
 
-create function bulwark_private.restore_problems()
+-- Replaces the plain answer of audit.
+create or replace function bulwark_private.restore_problems()
   returns table (problem text, object text, grantee text)
   language plpgsql
   stable
@@ -242,7 +243,8 @@ $$;
 comment on function bulwark_private.mend_restore_problem(text, text, text) is
   'Repairs one problem of restore_problems, as far as the owner has the right.';
 
-create function bulwark_private.mend_restore()
+-- Replaces the plain answer of audit.
+create or replace function bulwark_private.mend_restore()
   returns void
   language plpgsql
   volatile
@@ -354,19 +356,3 @@ comment on function bulwark.empty_for_restore() is
   'Deletes all rows that the migrations inserted into Bulwark''s tables, the log included, so that a
    data-only backup can be loaded. For the owner, in the transaction of the restore, in a project
    without users, organizations and audit keys. Errors: RESTORE_PROJECT_IN_USE.';
-
--- Default privileges open the sequences of identity columns, which need no grant to work.
-do $$
-declare
-  v_sequence regclass;
-begin
-  for v_sequence in select p.oid from bulwark_private.present_privileges p
-    where p.kind = 'sequence' loop
-    execute format(
-      'revoke all on sequence %s from public, anon, authenticated, service_role, api_key',
-      v_sequence
-    );
-  end loop;
-end;
-$$;
-select bulwark_private.remember_privileges();

@@ -1,8 +1,24 @@
--- Start: schedules the jobs once everything is there. It stays the last migration.
+-- Start: accepts the state after the migrations as the expected one, and schedules the jobs once
+-- everything is there. It is the last migration, and follows each capability that is added later.
 -- Protects against a job that runs between two migrations: the sealer would take functions of the
 -- later ones for tampering and raise a critical alarm.
 
--- The state of the protections after all migrations is the expected one.
+-- Default privileges open the sequences of identity columns, which need no grant to work.
+do $$
+declare
+  v_sequence regclass;
+begin
+  for v_sequence in select p.oid from bulwark_private.present_privileges p
+    where p.kind = 'sequence' loop
+    execute format(
+      'revoke all on sequence %s from public, anon, authenticated, service_role, api_key',
+      v_sequence
+    );
+  end loop;
+end;
+$$;
+select bulwark_private.remember_privileges();
+
 select bulwark.refresh_audit_fingerprints();
 
 select bulwark.schedule_jobs();

@@ -136,6 +136,32 @@ as $$
   on conflict (session_id) do update set verified_at = excluded.verified_at;
 $$;
 
+-- Whether all capabilities are installed. Lists that name what each capability has leave out what a
+-- smaller installation lacks, and nothing here.
+create or replace function tests.is_complete()
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select array_position(array[
+    to_regclass('bulwark.api_keys'), to_regclass('bulwark_private.alert_rules'),
+    to_regclass('bulwark.webhook_endpoints')
+  ], null) is null;
+$$;
+
+-- Whether a list should have this function or table.
+create or replace function tests.is_expected(name text)
+  returns boolean
+  language sql
+  stable
+as $$
+  select tests.is_complete()
+    or case when name ~ '\(' then to_regprocedure(name) is not null
+      else num_nonnulls(to_regclass(name), to_regproc(name)) > 0
+    end;
+$$;
+
 create or replace function tests.act_as_role(role text)
   returns void
   language plpgsql

@@ -1,7 +1,11 @@
 -- API keys and tables: access derived from a table's policies, and the limits of it.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(36);
+select plan(37);
+select is_empty(
+  $$ select * from bulwark.api_key_table_problems() $$,
+  'CONV-20: no table is open to API keys but those that were admitted, and as they were'
+);
 select tests.create_organizations();
 select tests.act_as('admin@acme.test');
 create temporary table key as

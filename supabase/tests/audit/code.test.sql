@@ -1,7 +1,7 @@
 -- Changes of code that protects the log: each leaves a trace.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(65);
+select plan(64);
 select tests.create_organizations();
 select is(
   (select count(*)::int from bulwark_private.audit_watched_tables g
@@ -72,7 +72,7 @@ from unnest('{
   bulwark.place_legal_hold, bulwark.release_legal_hold, bulwark.store_audit_checkpoint,
   bulwark_private.register_audit_keys, bulwark_private.audited_organizations,
   bulwark.organizations_with, bulwark.require_permission, bulwark_private.role_organization,
-  bulwark_private.webhooks_take_audit_entries, bulwark.log_audit_event,
+  bulwark.log_audit_event,
   bulwark_private.audit_fingerprint, bulwark_private.audit_carefully, bulwark_private.audit_json,
   bulwark_private.leave_row_function, bulwark_private.remembered_organization,
   bulwark_private.mend_restore, bulwark_private.is_audit_evidence

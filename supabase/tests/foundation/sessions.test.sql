@@ -1,7 +1,7 @@
 -- Sessions: who is calling, whatever the token says.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(45);
+select plan(30);
 select tests.create_organizations();
 create temporary table session as
   select name, tests.create_session(email) as id
@@ -73,11 +73,14 @@ update auth.sessions set not_after = now() where id = (select id from session wh
 select tests.act_in('admin@acme.test', (select id from session where name = 'admin'));
 select is(pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-06: one that has is none');
 select is_empty(
-  $$ select from bulwark.user_roles union all select from bulwark.permissions
-     union all select from bulwark.roles union all select from bulwark.mfa_policies
-     union all select from bulwark.rate_limit_rules union all select from bulwark.audit_event_types
-     union all select from bulwark.security_event_types
-     union all select from bulwark.mfa_usage_log union all select from bulwark.audit_logs $$,
+  (
+    select string_agg(format('select from bulwark.%I', name), ' union all ')
+    from unnest('{
+      user_roles, permissions, roles, mfa_policies, rate_limit_rules, audit_event_types,
+      security_event_types, mfa_usage_log, audit_logs
+    }'::text[]) as name
+    where tests.is_expected('bulwark.' || name)
+  ),
   'SES-06: and reads nothing, not even catalogues'
 );
 select tests.act_as_owner();
@@ -89,28 +92,33 @@ select tests.act_in('admin@acme.test', (select id from session where name = 'adm
 select is(
   pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED', 'SES-07: one that was signed out is none'
 );
-select is(tests.error(q.call), 'PT401 SESSION_ENDED', 'SES-08: nor does it ' || q.call)
-from (values
-  ($$ select bulwark.create_organization('Later', 'later') $$),
-  ($$ select bulwark.create_api_key(tests.acme(), 'x', '{analytics:read}') $$),
-  ($$ select bulwark.rotate_api_key(gen_random_uuid()) $$),
-  ($$ select bulwark.invite_member(tests.acme(), 'a@b.test', 'viewer') $$),
-  ($$ select bulwark.accept_invitation('x') $$),
-  ($$ select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
-        tests.acme()) $$),
-  ($$ select bulwark.revoke_role(tests.user_id('admin@acme.test'), 'admin',
-        tests.acme()) $$),
-  ($$ select bulwark.log_audit_event('data.export') $$),
-  ($$ select bulwark.place_legal_hold('because', tests.acme()) $$),
-  ($$ select bulwark.authorize_field_access('encrypt', 't', '{c}', '{k}',
-        tests.acme()) $$),
-  ($$ select bulwark.create_webhook_endpoint(gen_random_uuid(), tests.acme(),
-        'x', 'https://example.com', 'x', gen_random_uuid(), 'x', '[{"pattern": "audit.*"}]') $$),
-  ($$ select bulwark.begin_mfa_attempt('verify') $$),
-  ($$ select bulwark.present_trusted_device('x') $$),
-  ($$ select bulwark.revoke_trusted_device() $$),
-  ($$ select bulwark.remove_mfa_factor(gen_random_uuid()) $$)
-) as q (call);
+select is_empty(
+  $$ select call, tests.error(call) from (values
+     ($q$ select bulwark.create_organization('Later', 'later') $q$),
+     ($q$ select bulwark.create_api_key(tests.acme(), 'x',
+       '{analytics:read}') $q$),
+     ($q$ select bulwark.rotate_api_key(gen_random_uuid()) $q$),
+     ($q$ select bulwark.invite_member(tests.acme(), 'a@b.test', 'viewer') $q$),
+     ($q$ select bulwark.accept_invitation('x') $q$),
+     ($q$ select bulwark.grant_role(tests.user_id('viewer@acme.test'), 'analyst',
+       tests.acme()) $q$),
+     ($q$ select bulwark.revoke_role(tests.user_id('admin@acme.test'), 'admin',
+       tests.acme()) $q$),
+     ($q$ select bulwark.log_audit_event('data.export') $q$),
+     ($q$ select bulwark.place_legal_hold('because', tests.acme()) $q$),
+     ($q$ select bulwark.authorize_field_access('encrypt', 't', '{c}', '{k}',
+       tests.acme()) $q$),
+     ($q$ select bulwark.create_webhook_endpoint(gen_random_uuid(), tests.acme(),
+       'x', 'https://example.com', 'x', gen_random_uuid(), 'x', '[{"pattern": "audit.*"}]') $q$),
+     ($q$ select bulwark.begin_mfa_attempt('verify') $q$),
+     ($q$ select bulwark.present_trusted_device('x') $q$),
+     ($q$ select bulwark.revoke_trusted_device() $q$),
+     ($q$ select bulwark.remove_mfa_factor(gen_random_uuid()) $q$)
+     ) as q (call)
+     where tests.is_expected(substring(call from 'bulwark\.\w+'))
+       and tests.error(call) <> 'PT401 SESSION_ENDED' $$,
+  'SES-08: nor does it do anything'
+);
 select tests.act_as_owner();
 rollback to savepoint signed_in;
 
@@ -163,8 +171,6 @@ select pg_temp.claims(pg_temp.admin());
 select is(
   pg_temp.status(), 't, 1, 1, no error', 'SES-12: tokens without a session can be accepted'
 );
-select tests.error_is('SES-12: what is proven to a session still needs one',
-  '42501 MFA_SESSION_REQUIRED', $$ select bulwark.begin_mfa_attempt('verify') $$);
 select pg_temp.claims(pg_temp.admin(jsonb_build_object('session_id', gen_random_uuid())));
 select is(
   pg_temp.status(), 'f, 0, 0, PT401 SESSION_ENDED',
@@ -186,7 +192,7 @@ select is(
 select tests.act_as_owner();
 select is_empty(
   $$ select p.proname from pg_catalog.pg_proc p
-     where p.pronamespace in ('public'::regnamespace, 'bulwark_private'::regnamespace)
+     where p.pronamespace in ('bulwark'::regnamespace, 'bulwark_private'::regnamespace)
        and p.prorettype <> 'trigger'::regtype
        and p.prosrc ~ 'bulwark_private\.(lock_rights|bump_permission_version)\('
        and p.prosrc !~ 'bulwark_private\.(hold_session|require_permission_to_(act|change))\('

@@ -1,7 +1,7 @@
 -- MFA: which session counts as verified, and what an organization that requires it withholds.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(66);
+select plan(67);
 select tests.create_organizations();
 -- The admin of acme is a viewer in globex, and signed in twice.
 select bulwark.grant_role(tests.user_id('admin@acme.test'), 'viewer', tests.globex());
@@ -387,6 +387,18 @@ select is(
   tests.error_as('admin@acme.test', 'service_role', $$ select secret from bulwark.mfa_secrets $$),
   '42501', 'MFA-13: nor does the service role'
 );
+
+-- where tokens without a session are accepted
+select tests.act_as_owner();
+update bulwark.settings set value = 'true' where name = 'sessions.accept_tokens_without_session';
+select set_config('request.jwt.claims', jsonb_build_object(
+  'sub', tests.user_id('admin@globex.test'), 'role', 'authenticated'
+)::text, true), set_config('role', 'authenticated', true);
+select is(
+  tests.error($$ select bulwark.begin_mfa_attempt('verify') $$), '42501 MFA_SESSION_REQUIRED',
+  'SES-12: a second factor is proven to a session, so it needs one'
+);
+select tests.act_as_owner();
 
 select * from finish();
 rollback;

@@ -1,7 +1,11 @@
 -- MFA: step-up for tables of the host application, and the check that finds ways around it.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(38);
+select plan(39);
+select is_empty(
+  $$ select * from bulwark.mfa_uncovered_tables() $$,
+  'CONV-19: nothing goes around the guard of a table that asks for a second factor'
+);
 select tests.create_organizations();
 create temporary table session as
   select tests.create_session('admin@acme.test') as fresh, tests.create_session('admin@acme.test')

@@ -1,7 +1,7 @@
 -- Sign-ins: the hooks of Supabase Auth, and the functions that bulwark-login calls.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(25);
+select plan(26);
 select tests.create_organizations();
 -- As the owner: on Postgres 17 the tests cannot become supabase_auth_admin. End-to-end tests cover
 -- that role.
@@ -206,5 +206,18 @@ select is(
   bulwark.cleanup_security_events(), 1::bigint,
   'LOG-23: resolved events are removed after a year, open ones never'
 );
+
+-- place of the last sign-in
+insert into bulwark_private.sign_in_places (user_id, latitude, longitude, seen_at) values
+  (gen_random_uuid(), 1, 1, now() - interval '181 days'),
+  ('00000000-0000-4000-8000-0000000000cc', 1, 1, now() - interval '179 days');
+select cleanup_old_rate_limits();
+select results_eq(
+  $$ select user_id from bulwark_private.sign_in_places
+     where latitude = 1 and seen_at < now() - interval '1 day' $$,
+  array['00000000-0000-4000-8000-0000000000cc'::uuid],
+  'AUR-124: a place is forgotten when no account signed in from there for so long'
+);
+
 select * from finish();
 rollback;

@@ -117,17 +117,13 @@ select results_eq(
   $$ values ('429', 'PT429', 'RATE_LIMIT_EXCEEDED', '6', '"api_strict";r=0;t=6', '0') $$,
   'REQ-07: beyond it is 429, with Retry-After'
 );
-select tests.act_as('admin@acme.test');
-create temporary table key as
-  select (bulwark.create_api_key(tests.acme(), 'key', '{analytics:read}')).id;
-select tests.act_as_owner();
-select is(
-  pg_temp.value(pg_temp.request(
-    'api_key', jsonb_build_object('role', 'api_key', 'api_key_id', key.id)
-  ), 'X-RateLimit-Remaining'),
-  '59', 'REQ-08: an API key has a bucket'
-)
-from key;
+select throws_ok(
+  $$ select pg_temp.request('api_key', jsonb_build_object(
+       'role', 'api_key', 'api_key_id', gen_random_uuid()
+     )) $$,
+  'PT401', 'Cannot authenticate: the API key is not valid',
+  'REQ-08: the token of an unknown API key is refused'
+);
 select is(
   pg_temp.request('service_role', '{"role": "service_role"}'), null,
   'REQ-09: the service role is not limited'

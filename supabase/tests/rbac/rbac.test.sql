@@ -1,7 +1,7 @@
 -- Roles and permissions: the catalogue, and who may do what where.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(76);
+select plan(77);
 select tests.create_organizations();
 
 -- the catalogue
@@ -377,6 +377,17 @@ select tests.error_is('RBAC-73: nor are all grants at once', 'PT409 RBAC_LAST_AD
 delete from public.reports;
 select tests.error_is('RBAC-74: an organization that goes takes its administrators with it',
   'no error', $$ delete from organizations where slug = 'acme' $$);
+
+-- an API key that nobody knows
+select tests.act_as_owner();
+select set_config('request.jwt.claims', jsonb_build_object(
+  'role', 'api_key', 'api_key_id', gen_random_uuid(),
+  'organization_id', tests.organization_id('acme')
+)::text, true);
+select is_empty(
+  $$ select bulwark_private.api_key_organizations('org:read') $$,
+  'RBAC-90: the token of an unknown API key holds no permission'
+);
 
 select * from finish();
 rollback;

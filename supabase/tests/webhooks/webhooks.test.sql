@@ -1,7 +1,7 @@
 -- Webhooks: creating and changing endpoints, subscriptions, and visibility.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(48);
+select plan(49);
 select tests.create_organizations();
 
 -- Values in the form in which the function webhooks encrypts them.
@@ -174,5 +174,14 @@ select is_empty(
   'WHK-13: with an organization go its endpoints and secrets'
 );
 
+-- the seal
+select tests.act_as_owner();
+select ok(
+  (
+    select g.options -> 'functions' ? 'bulwark_private.webhooks_take_audit_entries'
+    from bulwark_private.audit_watched_tables g where g.relation = 'bulwark.audit_logs'::regclass
+  ),
+  'AUK-90: the trigger that takes entries from the audit log is watched with it'
+);
 select * from finish();
 rollback;

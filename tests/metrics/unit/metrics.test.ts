@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
 import {
+  flushSoon,
   measure,
   measured,
   measuredFetch,
@@ -215,6 +216,12 @@ Deno.test("MET-U10: handle() records each request with function, method, status 
   const errors = samples.filter(({ metric }) => metric === "api_errors");
   assert.deepEqual(errors.map(({ labels }) => labels.code), ["INTERNAL", "METHOD_NOT_ALLOWED"]);
   assert.ok(!JSON.stringify(samples).includes("secret"));
+});
+
+Deno.test("MET-U17: without the capability metrics what was recorded is forgotten", () => {
+  isolate.counter("kept_for_nobody").add(1);
+  flushSoon(new Set());
+  assert.equal(isolate.isEmpty, true);
 });
 
 Deno.test("MET-U11: the isolate's levels are percentages, and left out where nobody tells", () => {

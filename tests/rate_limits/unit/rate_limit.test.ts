@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BulwarkError } from "../../../supabase/functions/_bulwark/foundation/errors.ts";
 import { readRateLimitEnv } from "../../../supabase/functions/_bulwark/rate_limits/env.ts";
 import { handle } from "../../../supabase/functions/_bulwark/foundation/http.ts";
-import { limitsOf } from "../../../supabase/functions/_bulwark/rate_limits/mod.ts";
+import { limitsOf, openLimits } from "../../../supabase/functions/_bulwark/rate_limits/mod.ts";
 import {
   clientAddress,
   networkOf,
@@ -261,6 +261,22 @@ Deno.test("a limited handler answers with headers, also when it refuses for its 
   assert.equal(denied.headers.get("x-ratelimit-remaining"), "59");
   assert.deepEqual(noted, ["someone"]);
   assert.match(denied.headers.get("access-control-expose-headers") ?? "", /Retry-After/);
+});
+
+Deno.test("openLimits() without the capability rate_limits asks nobody and limits nothing", async () => {
+  const nowhere = { url: "http://127.0.0.1:1", publishableKey: "p", secretKey: "s" };
+  const untrusted = { addressHeader: null, addressHops: 1, placeHeaders: null };
+  const limit = openLimits({ ...nowhere, ...untrusted, redisUrl: null }, new Set());
+  const seen: unknown[] = [];
+  const handler = limit("api_default", (_request, charged) => {
+    seen.push(charged);
+    return Promise.resolve(new Response("called"));
+  });
+  const answer = await handler(
+    new Request("http://localhost/", { headers: { authorization: "Bearer x.y.z" } }),
+  );
+  assert.equal(await answer.text(), "called");
+  assert.deepEqual(seen, [{ rule: null, caller: null }]);
 });
 
 Deno.test("a limited handler is not called when it is too much, and who is asked of the token", async () => {

@@ -11,6 +11,7 @@
 import type { CacheObserver } from "../cache/cache.ts";
 import { openClient } from "../foundation/clients.ts";
 import type { Json } from "../foundation/database.types.ts";
+import { installed } from "../foundation/installed.ts";
 import { readMetricsEnv } from "./env.ts";
 import { Flusher, Refused, waitUntil } from "./flush.ts";
 import type { Labels } from "./histogram.ts";
@@ -133,8 +134,15 @@ export function measured(name: string, labels: Labels = {}) {
 
 let flusher: Flusher | null | undefined;
 
-/** Stores recorded values after the response. Does nothing without a secret key. */
-export function flushSoon(): void {
+/**
+ * Stores recorded values after the response. Does nothing without a secret key, and forgets them
+ * without the capability metrics.
+ */
+export function flushSoon(capabilities = installed): void {
+  if (!capabilities.has("metrics")) {
+    metrics.drain();
+    return;
+  }
   if (flusher === undefined) {
     try {
       flusher = openFlusher();

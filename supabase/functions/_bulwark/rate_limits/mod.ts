@@ -1,6 +1,7 @@
 import type { RateLimitEnv } from "./env.ts";
 import { BulwarkError } from "../foundation/errors.ts";
 import { correlationIdOf, type Handler, withHeaders } from "../foundation/http.ts";
+import { installed } from "../foundation/installed.ts";
 import { clientAddress } from "./address.ts";
 import type { Charge, RateLimitStore } from "./decision.ts";
 import { rateLimitHeaders, refusal } from "./headers.ts";
@@ -47,9 +48,10 @@ export interface LimitParts {
  * user or API key, else to the address that the trusted proxy wrote. Responses carry the RateLimit
  * headers; a refusal is 429 as application/problem+json. If the store (Postgres, or Redis with
  * REDIS_URL) is not available, the rule's failure mode applies. Missing permissions are recorded in
- * the audit log, so that probing is seen.
+ * the audit log, so that probing is seen. Without the capability rate_limits nothing is limited.
  */
-export function openLimits(env: RateLimitEnv): Limit {
+export function openLimits(env: RateLimitEnv, capabilities = installed): Limit {
+  if (!capabilities.has("rate_limits")) return unlimited;
   const client = serviceClient(env, crypto.randomUUID());
   return limitsOf({
     store: boundedStore(openStore(env)),
@@ -65,6 +67,10 @@ export function openLimits(env: RateLimitEnv): Limit {
     },
   });
 }
+
+/** For installations without rate limits: the sender is not identified and nothing is charged. */
+const unlimited: Limit = (_rule, handler) => (request) =>
+  handler(request, { rule: null, caller: null });
 
 /** The configured store: Redis with REDIS_URL, else Postgres. */
 export function openStore(env: RateLimitEnv): RateLimitStore {
