@@ -10,6 +10,9 @@
  * of one that was stopped (`<file>.part`) is kept: the same command goes on after the last whole part
  * of it. The other formats begin anew.
  *
+ * Ends with 0 where everything was exported, 1 where something failed, and 2 where there was nothing
+ * to export, or where the arguments are wrong.
+ *
  * The environment says where and as whom: SUPABASE_URL, and either SUPABASE_SECRET_KEY or
  * SUPABASE_PUBLISHABLE_KEY with BULWARK_EMAIL and BULWARK_PASSWORD.
  */
@@ -65,6 +68,8 @@ await main(async () => {
       const limit = Number.MAX_SAFE_INTEGER;
       const options = { format, organization_id, cursor, limit, signers: [] };
       await draft.append((await startExport(source, options)).body);
+      // JSON ends early if a page fails.
+      if (!arrived.isWhole) throw new Failure("BROKEN_OFF", "a page could not be read");
     }
     await draft.finish(out);
   } catch (thrown) {
@@ -77,6 +82,11 @@ await main(async () => {
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(`${arrived.entries.toLocaleString()} entries in ${out}, ${seconds} s`);
+  if (arrived.entries === 0 && draft.next === null) {
+    const where = cursor === null ? "" : ` after ${cursor}`;
+    console.error(`Nothing was exported: no entry is sealed${where}. Is it the right log?`);
+    return 2;
+  }
   if (arrived.cursor) console.log(`What is sealed later begins at --after ${arrived.cursor}`);
 });
 
@@ -92,6 +102,7 @@ function watched(
       const page = await source.page(...asked);
       arrived.entries += page.groups.reduce((sum, { entries }) => sum + entries.length, 0);
       arrived.cursor = page.cursor ?? arrived.cursor;
+      arrived.isWhole = page.next === null;
       show(arrived);
       return page;
     },

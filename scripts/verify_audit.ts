@@ -8,6 +8,7 @@
  *   --organization <id>, --system    whose log it has to be
  *   --after <cursor>, --until <cursor>   the part of the log that it has to be; by default all
  *   --pruned <seal>              accepts that the log was pruned up to that seal
+ *   --empty                      accepts that no entry is there, as its signed end says
  *   --json                       the verdict as JSON
  *
  * Ends with 0 where every entry of what was asked for is proved, 1 where something is wrong, and 2
@@ -35,7 +36,7 @@ import { main } from "./stack/main.ts";
 
 const usage = "npm run verify-audit -- <bundle.ndjson> --key <key> [--key <key>] " +
   "[--checkpoint <file>] [--consistency <file>] [--organization <id> | --system] " +
-  "[--after <cursor>] [--until <cursor>] [--pruned <seal>] [--json]";
+  "[--after <cursor>] [--until <cursor>] [--pruned <seal>] [--empty] [--json]";
 /** Smaller bundles are verified before worker threads have started. */
 const largeBundle = 8 * 1024 * 1024;
 
@@ -94,6 +95,7 @@ function readArguments() {
         after: { type: "string" },
         until: { type: "string" },
         pruned: { type: "string" },
+        empty: { type: "boolean", default: false },
         json: { type: "boolean" },
       },
     });
@@ -110,8 +112,9 @@ function readArguments() {
       throw new Error("--pruned needs the number of a seal");
     }
     const organization = values.system ? null : values.organization?.toLowerCase();
-    const { after, until, pruned } = values;
+    const { after, until, pruned, empty } = values;
     const asked: Asked = {
+      empty,
       ...(organization === undefined ? {} : { organization }),
       ...(after === undefined ? {} : { after }),
       ...(until === undefined ? {} : { until }),

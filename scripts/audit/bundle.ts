@@ -37,6 +37,8 @@ export interface Asked {
   until?: string;
   /** The seal through which the log may have been pruned. */
   pruned?: number;
+  /** Whether it may have no entry at all. */
+  empty?: boolean;
 }
 
 /**
@@ -143,8 +145,13 @@ export class BundleVerifier {
     }
     this.#checkCovered();
     const notes = this.#checkRange(this.#first, this.#end);
-    if (this.#groups.count === 0) {
+    if (this.#groups.count === 0 && this.#asked.empty) {
       notes.push("that there is no entry is what the function was shown");
+    } else if (this.#groups.count === 0 && this.#groups.pruned.length === 0) {
+      this.#leaveOpen(
+        "NO_ENTRIES",
+        "the bundle holds no entry; if that is right, --empty accepts it",
+      );
     }
     this.#checkRemovals(this.#isFromStart() && this.#end.next === null);
     return {

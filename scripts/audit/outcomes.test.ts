@@ -100,6 +100,7 @@ const findings: Record<string, () => Promise<Shown>> = {
 };
 
 const unproved: Record<string, () => Promise<Shown>> = {
+  NO_ENTRIES: async () => ({ lines: await exported(sample.log, crypto.randomUUID()) }),
   NOT_SIGNED: () => changed(-3, { checkpoint: null }),
   NOT_STATED: async () => ({ lines: await exported(sample.log, organization, { signers: [] }) }),
   async NOT_COVERED() {

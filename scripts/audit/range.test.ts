@@ -139,7 +139,8 @@ Deno.test("a bundle that begins or ends elsewhere than the log is no proof of th
 
 Deno.test("an organization without entries has none because a signed statement says so", async () => {
   const empty = await exported(sample.log, otherOrganization);
-  const verdict = await verifyBytes(asBytes(empty));
+  assert.deepEqual(await unprovedIn(empty), ["NO_ENTRIES"]);
+  const verdict = await verifyBytes(asBytes(empty), sample.vkey, { empty: true });
   assert.deepEqual([exitCode(verdict), verdict.notes.length], [0, 1]);
   const renamed = empty.map((line) =>
     line.type === "bundle" ? { ...line, organization_id: organization } : line

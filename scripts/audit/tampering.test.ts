@@ -68,7 +68,11 @@ async function makeGenuine(): Promise<Genuine[]> {
     { name: "pruned", lines: await exported(pruned, otherOrganization), asked: { pruned: 1 } },
     { name: "gap", lines: [...early, ...rest], asked: { pruned: 2 } },
     { name: "system", lines: await exported(log, null, { sealsPerPage: 1 }), asked: {} },
-    { name: "empty", lines: await exported(log, crypto.randomUUID()), asked: {} },
+    {
+      name: "empty",
+      lines: await exported(log, crypto.randomUUID()),
+      asked: { empty: true },
+    },
   ];
 }
 

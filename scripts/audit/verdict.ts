@@ -29,6 +29,7 @@ export interface Unproved {
 
 /** Why a bundle is not proved to be the whole log, or the requested part. */
 export type UnprovedCode =
+  | "NO_ENTRIES"
   | "NOT_SIGNED"
   | "NOT_STATED"
   | "NOT_COVERED"

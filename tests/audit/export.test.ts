@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { inRepository } from "../../scripts/stack/paths.ts";
 import { inline } from "../../scripts/audit/pool.ts";
 import { verifyBundle } from "../../scripts/audit/verify.ts";
+import type { ExportPage } from "../../supabase/functions/_bulwark/audit/export.ts";
 import { parseVerifierKey } from "../../supabase/functions/_bulwark/audit/note.ts";
 import {
   anonymous,
@@ -93,14 +94,14 @@ async function verdictOf(path: string, person: Person = ada) {
 }
 
 /** The exit code of `npm run verify-audit`. */
-async function verifyByProgram(path: string): Promise<number> {
+async function verifyByProgram(path: string, ...more: string[]): Promise<number> {
   const published = await fetch(`${url}/functions/v1/bulwark-audit/checkpoint`, {
     headers: { authorization: `Bearer ${ada.token}` },
   });
   const { keys } = await published.json();
   const program = script.replace("export_audit.ts", "verify_audit.ts");
   const { code } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--config", config, program, path, "--key", keys[0]],
+    args: ["run", "-A", "--no-check", "--config", config, program, path, "--key", keys[0], ...more],
     stdin: "null",
     env: { NO_COLOR: "1", BULWARK_PARENT_PIPE: "" },
   }).output();
@@ -211,6 +212,48 @@ Deno.test("AUD-X05: a person exports what is theirs, in any format, and a strang
   await assert.rejects(Deno.stat(`${folder}/foreign.csv`), Deno.errors.NotFound);
   const wrong = await run([own, "--out", "x"], { ...env, BULWARK_PASSWORD: "wrong" });
   assert.match(wrong.error, /Cannot sign in/);
+});
+
+Deno.test("AUD-X07: a page that had to wait holds entries, and never ends a log that goes on", async () => {
+  const sql = connect(1);
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  const { promise: locked, resolve: isLocked } = Promise.withResolvers<void>();
+  const holding = sql.begin(async (held) => {
+    await held`lock table bulwark_private.audit_groups in access exclusive mode`;
+    isLocked();
+    await released;
+  });
+  await locked;
+  const page = service().rpc("export_audit_log", { organization_id: acme, page_size: 100 })
+    .then(ok) as unknown as Promise<ExportPage>;
+  const watching = connect(1);
+  for (let waits = false; !waits;) {
+    [{ waits }] = await watching`
+      select exists (
+        select from pg_locks
+        where relation = 'bulwark_private.audit_groups'::regclass and not granted
+      ) as waits
+    ` as unknown as [{ waits: boolean }];
+  }
+  // Longer than the time that a page may take.
+  await new Promise((resolve) => setTimeout(resolve, 3500));
+  release();
+  await holding;
+  const { groups, next } = await page;
+  assert.ok(groups.length > 0 && groups[0]!.entries.length > 0);
+  assert.ok(next, "the log goes on");
+  await Promise.all([sql.end(), watching.end()]);
+});
+
+Deno.test("AUD-X08: an export of nothing says so, and verifies as nothing", async () => {
+  for (const format of ["ndjson", "csv", "json", "ocsf"]) {
+    const args = [crypto.randomUUID(), "--out", `${folder}/nothing.${format}`, "--format", format];
+    const { code, error } = await run(args);
+    assert.equal(code, 2, format);
+    assert.match(error, /Nothing was exported: no entry is sealed\. Is it the right log\?/);
+  }
+  assert.equal(await verifyByProgram(`${folder}/nothing.ndjson`), 2);
+  assert.equal(await verifyByProgram(`${folder}/nothing.ndjson`, "--empty"), 0);
 });
 
 globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));

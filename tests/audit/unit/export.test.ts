@@ -111,22 +111,46 @@ Deno.test("startExport() reads no further than the reader takes", async () => {
   await reader.cancel();
 });
 
-Deno.test("a page that fails breaks the stream off, and one that repeats does not loop", async () => {
+Deno.test("a page that fails never makes an export look complete, one that repeats does not loop", async () => {
   const { source } = pages(5000);
-  const start = async (page: ExportSource["page"]) => {
+  const start = async (page: ExportSource["page"], format = "csv") => {
     const { body } = await startExport({ ...source, page }, {
-      format: exportFormat("csv"),
+      format: exportFormat(format),
       organization_id: null,
       cursor: null,
       limit: 50_000,
       signers: [],
     });
-    return await new Response(body).text();
+    // Over a connection, where only a reader sees how a body ends.
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {}, onError: () => new Response() },
+      () => new Response(body),
+    );
+    try {
+      const answer = await fetch(`http://127.0.0.1:${server.addr.port}`);
+      assert.equal(answer.status, 200);
+      return await answer.text();
+    } finally {
+      await server.shutdown();
+    }
   };
   const failing = (after: string | null, size: number) =>
     after ? Promise.reject(new Error("gone")) : source.page(after, size);
-  await assert.rejects(start(failing));
-  await assert.rejects(start((_, size) => source.page(null, size)));
+  for (const page of [failing, (_: string | null, size: number) => source.page(null, size)]) {
+    for (const format of ["csv", "ocsf"]) await assert.rejects(start(page, format), format);
+    const lines = (await start(page, "ndjson")).trimEnd().split("\n").map((line) =>
+      JSON.parse(line)
+    );
+    assert.deepEqual(lines.at(-3), { type: "rest", nodes: ["1:2000:5000"] });
+    assert.deepEqual(lines.at(-2), {
+      type: "end",
+      entries: 2000,
+      next: "1:2000",
+      cursor: "1:2000",
+    });
+    const { log, next } = JSON.parse(await start(page, "json"));
+    assert.deepEqual([log.length, next], [2000, "1:2000"]);
+  }
 });
 
 Deno.test("JSON keeps numbers that JavaScript cannot hold, CSV and OCSF the exact payload", async () => {

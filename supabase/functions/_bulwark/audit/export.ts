@@ -71,7 +71,9 @@ export function exportSource(client: CallerClient, organizationId: string | null
 
 /**
  * Starts an export. The first page is read at once, so that a refusal is a proper response; the
- * others follow as fast as the reader takes them. A later failure breaks the stream off.
+ * others follow as fast as the reader takes them. If a later one fails, a format with an end ends
+ * there and names the cursor that continues, so that the next request gets the error; the stream of
+ * any other format breaks off, so that it never looks complete.
  */
 export async function startExport(source: ExportSource, options: ExportOptions): Promise<Export> {
   const { cursor, limit, format } = options;
@@ -129,9 +131,15 @@ async function* chunks(
     yield write(...parts);
     if (page.next === null || summary.entries >= limit) break;
     const left = Math.min(limit - summary.entries, pageSize);
-    const next = await source.page(page.next, left, format.proved !== null);
-    if (next.next === page.next) throw new Error(`export does not get past cursor ${page.next}`);
-    page = next;
+    try {
+      const next = await source.page(page.next, left, format.proved !== null);
+      if (next.next === page.next) throw new Error(`export does not get past cursor ${page.next}`);
+      page = next;
+    } catch (thrown) {
+      if (!format.hasEnd) throw thrown;
+      console.error(`An export ends early, at cursor ${page.next}:`, thrown);
+      break;
+    }
   }
   const { next } = page;
   const { entries, group } = summary;

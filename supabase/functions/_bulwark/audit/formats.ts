@@ -44,6 +44,8 @@ export interface ExportFormat {
   /** Written after each page: proves the entries above it. */
   proof(proof: GroupProof): string;
   end(end: ExportEnd): string;
+  /** Whether the end is written, with the cursor that continues. */
+  readonly hasEnd: boolean;
   /** The parts that make an export verifiable; null in formats that are not. */
   readonly proved: {
     /** The nodes after the last entry, if the export ends within a seal. */
@@ -65,6 +67,7 @@ const ndjson: ExportFormat = {
   entry: (entry) => line({ type: "entry", ...entry }),
   proof: (proof) => line({ type: "proof", ...proof }),
   end: (end) => line({ type: "end", ...end }),
+  hasEnd: true,
   proved: {
     rest: (nodes) => line({ type: "rest", nodes }),
     statement: (note) => line({ type: "statement", note }),
@@ -82,6 +85,7 @@ const json: ExportFormat = {
     `${payload === undefined ? "" : `,"payload":${payload}`}}`,
   proof: nothing,
   end: (end) => `\n],${JSON.stringify(end).slice(1)}\n`,
+  hasEnd: true,
   proved: null,
 };
 
@@ -122,6 +126,7 @@ const csv: ExportFormat = {
   },
   proof: nothing,
   end: nothing,
+  hasEnd: false,
   proved: null,
 };
 
@@ -134,6 +139,7 @@ const ocsf: ExportFormat = {
   entry: (entry, cursor) => line(ocsfEvent(entry, cursor)),
   proof: nothing,
   end: nothing,
+  hasEnd: false,
   proved: null,
 };
 
