@@ -79,16 +79,21 @@ create table bulwark.user_roles (
   starts_at timestamptz not null default now(),
   expires_at timestamptz,
   granted_by uuid references auth.users (id) on delete set null,
+  source text not null default 'own',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint user_roles_is_granted_once
-    unique nulls not distinct (user_id, organization_id, role_id),
+    unique nulls not distinct (user_id, organization_id, role_id, source),
+  constraint user_roles_source_is_known check (source in ('own', 'host')),
   constraint user_roles_expires_after_start check (expires_at > starts_at),
   constraint user_roles_window_is_finite
     check (isfinite(starts_at) and (expires_at is null or isfinite(expires_at)))
 );
 comment on table bulwark.user_roles is
   'Grants: who holds which role, where and when. organization_id null means system-wide.';
+comment on column bulwark.user_roles.source is
+  'own: given by a function here. host: it follows a row of the application (bulwark.use_members),
+   and is changed there.';
 
 -- A check is one index look-up.
 create table bulwark_private.effective_permissions (
@@ -466,11 +471,15 @@ begin
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
       using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
+  if bulwark_private.setting('rbac.anonymous_members') is distinct from 'true' then
+    perform bulwark_private.require_named_account(new.user_id);
+  end if;
   return new;
 end;
 $$;
 comment on function bulwark_private.user_roles_validate() is
-  'Trigger: a role is granted in its own organization only, super_admin in none.';
+  'Trigger: a role is granted in its own organization only, super_admin in none, and to anonymous
+   accounts only if the setting rbac.anonymous_members says so.';
 
 create function bulwark_private.user_roles_keep_administrator()
   returns trigger
@@ -502,6 +511,18 @@ begin
         where a.organization_id = v_organization
           and a.role_id = bulwark_private.admin_role()
           and a.held_until = 'infinity'
+      )
+      -- The host's rows decide about its members, a setting about deleted accounts.
+      and not exists (
+        select from changed c
+        where c.organization_id = v_organization
+          and (
+            c.source = 'host'
+            or (
+              bulwark_private.setting('rbac.delete_last_administrators') = 'true'
+              and not exists (select from auth.users u where u.id = c.user_id)
+            )
+          )
       ) then
       raise exception 'Cannot take the role from the last administrator of an organization'
         using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
@@ -513,7 +534,8 @@ end;
 $$;
 comment on function bulwark_private.user_roles_keep_administrator() is
   'Trigger: an organization always keeps an administrator whose grant has begun and does not
-   expire.';
+   expire, unless a row of the host ended the last one''s, or the setting
+   rbac.delete_last_administrators lets their account be deleted.';
 
 create trigger organizations_start_permission_version
   after insert on bulwark.organizations
@@ -1680,7 +1702,11 @@ insert into bulwark.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
     'Whether everybody signed in may create an organization; otherwise org:create is needed'),
   ('rbac.self_service_limit', '10',
-    'How many organizations one account may create without org:create');
+    'How many organizations one account may create without org:create'),
+  ('rbac.anonymous_members', 'false',
+    'Whether an anonymous account may be a member of an organization'),
+  ('rbac.delete_last_administrators', 'false',
+    'Whether deleting an account may leave organizations without an administrator');
 
 create table bulwark_private.reserved_slugs (
   slug text primary key
@@ -1751,6 +1777,27 @@ comment on function bulwark_private.require_existing_user(uuid) is
   'Raises RBAC_UNKNOWN_USER. Only for callers who may name any account, because it reveals which
    ones exist.';
 
+-- Supabase Auth may not execute create_organization itself: a SECURITY DEFINER function of somebody
+-- who may has called it, in a trigger.
+create function bulwark_private.caller_is_sign_up()
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.caller_role() = 'supabase_auth_admin'
+    and pg_trigger_depth() > 0
+    and bulwark_private.claims() is null
+    and not has_function_privilege(
+      'supabase_auth_admin', 'bulwark.create_organization(text, text, uuid)', 'execute'
+    );
+end;
+$$;
+comment on function bulwark_private.caller_is_sign_up() is
+  'Whether a SECURITY DEFINER trigger of the host is calling while Supabase Auth writes an account.
+   No request of the Data API reaches it: its role is another one.';
+
 create function bulwark.create_organization(
   name text,
   slug text,
@@ -1768,7 +1815,8 @@ declare
   v_by_itself boolean := false;
   v_organization bulwark.organizations;
 begin
-  if not bulwark_private.caller_is_service() then
+  perform bulwark_private.require_own_organizations();
+  if not bulwark_private.caller_is_service() and not bulwark_private.caller_is_sign_up() then
     v_caller := bulwark_private.require_user();
     perform bulwark_private.require_named_account(v_caller);
     v_by_itself := v_administrator = v_caller
@@ -1809,9 +1857,10 @@ end;
 $$;
 comment on function bulwark.create_organization(text, text, uuid) is
   'Creates an organization with its first administrator: the caller, or administrator_id if the
-   caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
-   RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER,
-   RBAC_TOO_MANY_ORGANIZATIONS.';
+   caller holds org:create system-wide. A SECURITY DEFINER trigger of yours on auth.users may call it
+   with new.id. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG, RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN,
+   RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER, RBAC_TOO_MANY_ORGANIZATIONS, ACCOUNT_ANONYMOUS,
+   RBAC_ORGANIZATIONS_ARE_HOSTS.';
 
 create function bulwark.update_organization(organization_id uuid, name text, slug text)
   returns bulwark.organizations
@@ -1823,6 +1872,7 @@ as $$
 declare
   v_organization bulwark.organizations;
 begin
+  perform bulwark_private.require_own_organizations();
   perform bulwark_private.require_permission_to_act('org:update', organization_id);
   perform bulwark_private.require_organization_names(name, slug);
   begin
@@ -1853,6 +1903,7 @@ create function bulwark.delete_organization(organization_id uuid, confirm_slug t
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform bulwark_private.require_own_organizations();
   perform bulwark_private.require_permission_to_change('org:delete', organization_id);
   delete from bulwark.organizations o
   where o.id = organization_id and o.slug = confirm_slug;
@@ -1866,7 +1917,7 @@ $$;
 comment on function bulwark.delete_organization(uuid, text) is
   'Deletes an organization with its roles, grants and invitations. Needs org:delete, which only
    super_admin holds, and the slug as confirmation. Errors: RBAC_PERMISSION_DENIED,
-   RBAC_UNKNOWN_ORGANIZATION.';
+   RBAC_UNKNOWN_ORGANIZATION, RBAC_ORGANIZATIONS_ARE_HOSTS.';
 
 -- Grants: giving a role to a member and taking it back.
 -- Protects against giving more than one has: a higher role, a permission that the giver does not
@@ -2125,8 +2176,10 @@ begin
   delete from bulwark.user_roles g
   where g.user_id = revoke_role.user_id
     and g.role_id = v_role.id
-    and g.organization_id is not distinct from revoke_role.organization_id;
+    and g.organization_id is not distinct from revoke_role.organization_id
+    and g.source = 'own';
   if not found then
+    perform bulwark_private.require_no_host_grant(user_id, v_role.id, organization_id);
     raise exception 'Cannot revoke role: the user does not hold it'
       using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND';
   end if;
@@ -2134,8 +2187,9 @@ end;
 $$;
 comment on function bulwark.revoke_role(uuid, text, uuid) is
   'Revokes a role, effective on the next request: one''s own always, another user''s with
-   role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_LAST_ADMINISTRATOR,
-   RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE, RBAC_NULL_ARGUMENT.';
+   role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_GRANT_IS_HOSTS,
+   RBAC_LAST_ADMINISTRATOR, RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE,
+   RBAC_NULL_ARGUMENT.';
 
 -- An organization's own roles. They may inherit from several roles.
 -- Protects against a role that holds more than its author: also by editing a role that the editor
@@ -2598,6 +2652,7 @@ declare
   v_role bulwark.roles;
   v_token text;
 begin
+  perform bulwark_private.require_own_members();
   perform bulwark_private.require_permission_to_change('user:create', organization_id);
   v_now := clock_timestamp();
   if organization_id is null then
@@ -2652,7 +2707,8 @@ comment on function bulwark.invite_member(uuid, text, text, interval) is
    application sends it. An earlier pending invitation of the same address is revoked. Errors:
    RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
-   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
+   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION,
+   RBAC_MEMBERS_ARE_HOSTS.';
 
 create function bulwark.accept_invitation(token text)
   returns bulwark.user_roles
@@ -2667,6 +2723,7 @@ declare
   v_grant bulwark.user_roles;
   v_invitation bulwark.invitations;
 begin
+  perform bulwark_private.require_own_members();
   if v_email is null then
     raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
       using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
@@ -2722,7 +2779,7 @@ comment on function bulwark.accept_invitation(text) is
   'Makes the caller a member with the invited role, once. The caller''s confirmed e-mail address
    must be the invited one, and the sender must still be able to grant the role. Wrong, used,
    revoked, expired and other people''s tokens get one answer. Errors: RBAC_INVITATION_INVALID,
-   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
+   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED, RBAC_MEMBERS_ARE_HOSTS.';
 
 create function bulwark.revoke_invitation(invitation_id uuid)
   returns void
@@ -3149,6 +3206,1309 @@ comment on function bulwark.organization_id(text) is
    that take one: organization_id(team_id::text). A UUID is its own id. It is computed and says
    nothing about whether the organization exists.';
 
+-- Tables of the host that Bulwark follows by triggers: which ones can be followed, and the lock that
+-- their writers take.
+-- Protects against changes that a trigger would not see, and against deadlocks with the deletion of
+-- accounts.
+-- SECURITY DEFINER: lock_host_rows, because writers of the table may not call lock_rights.
+
+create function bulwark_private.require_host_table(target regclass)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if target is null then
+    raise exception 'Cannot follow table: it is null'
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  if not exists (
+    select from pg_catalog.pg_class c
+    where c.oid = target
+      and c.relkind = 'r'
+      and c.relpersistence = 'p'
+      and not c.relispartition
+      and c.relnamespace::regnamespace::text not in (
+        'bulwark', 'bulwark_private', 'pg_catalog', 'information_schema'
+      )
+      -- Triggers do not see what partitions and children lose or gain.
+      and not exists (
+        select from pg_catalog.pg_inherits i where c.oid in (i.inhrelid, i.inhparent)
+      )
+  ) then
+    raise exception 'Cannot follow %: it is no ordinary table', target
+      using errcode = 'wrong_object_type', detail = 'RBAC_HOST_TABLE_UNSUITABLE',
+            hint = 'Views, partitions, parents, temporary and unlogged tables cannot be followed';
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_host_table(regclass) is
+  'Raises RBAC_HOST_TABLE_UNSUITABLE unless triggers on a table see every change of it.';
+
+create function bulwark_private.require_host_column(
+  target regclass,
+  column_name text,
+  types regtype[]
+)
+  returns text
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text;
+  v_type regtype;
+begin
+  select a.atttypid, t.typname into v_type, v_name
+  from pg_catalog.pg_attribute a
+  join pg_catalog.pg_type t on t.oid = a.atttypid
+  where a.attrelid = target and a.attname = column_name and a.attnum > 0;
+  if v_type is null or v_type <> all (coalesce(types, array[v_type])) then
+    raise exception 'Cannot follow %: it has no column % of a type that is supported',
+      target, coalesce(quote_ident(column_name), 'null')
+      using errcode = 'undefined_column', detail = 'RBAC_HOST_COLUMN_UNSUITABLE',
+            hint = 'One of: ' || coalesce(array_to_string(types, ', '), 'any type');
+  end if;
+  return v_name;
+end;
+$$;
+comment on function bulwark_private.require_host_column(regclass, text, regtype[]) is
+  'The name of a column''s type in pg_type. Raises RBAC_HOST_COLUMN_UNSUITABLE if the table has no such column of one of
+   the types (null: of any).';
+
+create function bulwark_private.host_key_types()
+  returns regtype[]
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$ select '{uuid,bigint,integer,smallint,text,character varying}'::regtype[]; $$;
+comment on function bulwark_private.host_key_types() is
+  'The types that keys of organizations may have. Of each, equal keys are the same text.';
+
+create function bulwark_private.is_unique_column(target regclass, column_name text)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_index i on i.indrelid = a.attrelid
+    where a.attrelid = target
+      and a.attname = column_name
+      and a.attnotnull
+      and i.indisunique
+      and i.indisvalid
+      and i.indnkeyatts = 1
+      and i.indkey[0] = a.attnum
+      and i.indpred is null
+  );
+$$;
+comment on function bulwark_private.is_unique_column(regclass, text) is
+  'Whether a column is not null and unique by itself.';
+
+-- Before the statement: it locks rows of the host, and the deletion of an account locks rights
+-- before rows.
+create function bulwark_private.lock_host_rows()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because writers of the table may not call lock_rights
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.lock_rights(null);
+  return null;
+end;
+$$;
+comment on function bulwark_private.lock_host_rows() is
+  'Trigger: a statement that writes a table of the host waits for the deletion of accounts before it
+   locks a row.';
+
+-- Organizations of the host: a table of the host's is where organizations are made, renamed and
+-- deleted; triggers on it do the same here, in the same transaction.
+-- Protects against rights in an organization that the host has deleted, against a key that changes
+-- under an organization, and against the host's names and slugs that ours could not hold. A table
+-- that was altered since fails closed: writes of it are refused until it is adopted again.
+-- SECURITY DEFINER: the trigger functions, because writers of the host's table may not write
+--   organizations.
+
+create table bulwark_private.host_organizations (
+  only_row boolean primary key default true check (only_row),
+  relation regclass not null,
+  key_column text not null,
+  key_type text not null,
+  name_column text not null,
+  slug_column text,
+  helper text
+);
+comment on table bulwark_private.host_organizations is
+  'The table of the host that organizations follow (bulwark.use_organizations); no row: they are
+   made by bulwark.create_organization.';
+comment on column bulwark_private.host_organizations.helper is
+  'The function of schema bulwark that policies of the host ask for keys in their own type; null for
+   UUIDs, whose helper is organizations_with.';
+alter table bulwark_private.host_organizations enable row level security;
+
+create function bulwark_private.require_own_organizations()
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_relation regclass;
+begin
+  select h.relation into v_relation from bulwark_private.host_organizations h;
+  if found then
+    raise exception 'Cannot change organizations here: the application makes them'
+      using errcode = 'PT409', detail = 'RBAC_ORGANIZATIONS_ARE_HOSTS',
+            hint = format('Write the table %s', v_relation);
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_own_organizations() is
+  'Raises RBAC_ORGANIZATIONS_ARE_HOSTS if organizations follow a table of the host.';
+
+create function bulwark_private.require_host(relation oid)
+  returns bulwark_private.host_organizations
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host bulwark_private.host_organizations;
+begin
+  select * into v_host
+  from bulwark_private.host_organizations h
+  where h.relation = require_host.relation
+    and not exists (
+      select from unnest(array[h.key_column, h.name_column, h.slug_column]) as c (name)
+      where c.name is not null and not exists (
+        select
+        from pg_catalog.pg_attribute a
+        join pg_catalog.pg_type t on t.oid = a.atttypid
+        where a.attrelid = h.relation and a.attname = c.name
+          and (c.name <> h.key_column or t.typname = h.key_type)
+      )
+    );
+  if not found then
+    raise exception 'Cannot change %: it was altered since organizations follow it',
+      relation::regclass
+      using errcode = 'object_not_in_prerequisite_state', detail = 'RBAC_HOST_TABLE_CHANGED',
+            hint = 'Call bulwark.use_organizations with its present columns';
+  end if;
+  return v_host;
+end;
+$$;
+comment on function bulwark_private.require_host(oid) is
+  'How organizations follow a table. Raises RBAC_HOST_TABLE_CHANGED if its columns are others now.';
+
+create function bulwark_private.host_name(name text, organization_id uuid)
+  returns text
+  language sql
+  immutable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    nullif(btrim(left(btrim(regexp_replace(
+      name, '[[:cntrl:]\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+', ' ', 'g'
+    )), 120)), ''),
+    organization_id::text
+  );
+$$;
+comment on function bulwark_private.host_name(text, uuid) is
+  'A name of the host as ours: without characters that do not print, cut to 120. The id if nothing
+   is left.';
+
+create function bulwark_private.host_slug(slug text, organization_id uuid)
+  returns text
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when slug ~ '^[a-z0-9]([a-z0-9-]{1,61}[a-z0-9])$'
+      -- Only the organization itself gets a slug that is made of its id.
+      and slug !~ '^org-[0-9a-f]{8}-[0-9a-f]{4}-'
+      and not exists (
+        select from bulwark.organizations o
+        where o.slug = host_slug.slug and o.id <> host_slug.organization_id
+      )
+    then slug
+    else 'org-' || organization_id
+  end;
+$$;
+comment on function bulwark_private.host_slug(text, uuid) is
+  'A slug of the host as ours: org- and the id if it is missing, taken, or no slug.';
+
+create function bulwark_private.keep_host_organization(
+  host bulwark_private.host_organizations,
+  key text,
+  name text,
+  slug text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id constant uuid := bulwark_private.organization_of(key);
+  -- Without a column of slugs the caller gives any text.
+  v_slug constant text := case when host.slug_column is not null then slug end;
+begin
+  if host.key_type <> 'uuid' and bulwark_private.is_hashed_id(key) then
+    raise exception 'Cannot make organization: its key has the form of an id of Bulwark'
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+  end if;
+  begin
+    insert into bulwark.organizations as o (id, name, slug, created_by)
+    values (
+      v_id, bulwark_private.host_name(name, v_id), bulwark_private.host_slug(v_slug, v_id),
+      bulwark.current_person()
+    )
+    on conflict on constraint organizations_pkey do update
+      set name = excluded.name,
+          slug = case when host.slug_column is null then o.slug else excluded.slug end
+      where o.name <> excluded.name or (host.slug_column is not null and o.slug <> excluded.slug);
+  exception when unique_violation then
+    -- Another transaction took the slug meanwhile.
+    if v_slug is null then
+      raise;
+    end if;
+    perform bulwark_private.keep_host_organization(host, key, name, null);
+    return;
+  end;
+  insert into bulwark_private.organization_keys (organization_id, key)
+  values (v_id, keep_host_organization.key)
+  on conflict on constraint organization_keys_pkey do nothing;
+  if found then
+    -- Its members may be there already, if the host's foreign key is deferred.
+    perform bulwark_private.follow_members_of(key);
+  elsif not exists (
+    select from bulwark_private.organization_keys k
+    where k.organization_id = v_id and k.key = keep_host_organization.key
+  ) then
+    raise exception 'Cannot make organization: another key has its id'
+      using errcode = 'unique_violation', detail = 'RBAC_HOST_KEY_REFUSED';
+  end if;
+end;
+$$;
+comment on function bulwark_private.keep_host_organization(
+  bulwark_private.host_organizations, text, text, text
+) is
+  'Makes the organization of a row of the host, or renames it. Errors: RBAC_HOST_KEY_REFUSED.';
+
+create function bulwark_private.delete_host_organization(organization_id uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.lock_rights(organization_id, exclusively => true);
+  delete from bulwark.organizations o where o.id = organization_id;
+end;
+$$;
+comment on function bulwark_private.delete_host_organization(uuid) is
+  'Deletes an organization whose row the host has deleted, after everybody who acts on rights there.';
+
+-- Statement by statement, so that organizations are locked in the order of their ids.
+create function bulwark_private.follow_host_organizations()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because writers of the table may not write organizations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host constant bulwark_private.host_organizations := bulwark_private.require_host(tg_relid);
+  v_key text;
+  v_name text;
+  v_slug text;
+begin
+  if tg_op = 'TRUNCATE' then
+    perform bulwark_private.delete_host_organization(k.organization_id)
+    from (select * from bulwark_private.organization_keys order by organization_id) k;
+    return null;
+  end if;
+  for v_key, v_name, v_slug in
+    execute format(
+      'select c.%1$I::text, c.%2$I::text, c.%3$I::text
+       from changed c order by bulwark_private.organization_of(c.%1$I::text)',
+      v_host.key_column, v_host.name_column, coalesce(v_host.slug_column, v_host.name_column)
+    )
+  loop
+    if tg_op = 'INSERT' then
+      perform bulwark_private.keep_host_organization(v_host, v_key, v_name, v_slug);
+    else
+      perform bulwark_private.delete_host_organization(bulwark_private.organization_of(v_key));
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function bulwark_private.follow_host_organizations() is
+  'Trigger: makes and deletes the organizations of rows that the host has inserted and deleted.
+   Errors: RBAC_HOST_TABLE_CHANGED, RBAC_HOST_KEY_REFUSED.';
+
+create function bulwark_private.follow_host_name()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because writers of the table may not write organizations
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host constant bulwark_private.host_organizations := bulwark_private.require_host(tg_relid);
+  v_key text;
+  v_key_before text;
+  v_name text;
+  v_slug text;
+begin
+  execute format(
+    'select ($1).%1$I::text, ($2).%1$I::text, ($2).%2$I::text, ($2).%3$I::text',
+    v_host.key_column, v_host.name_column, coalesce(v_host.slug_column, v_host.name_column)
+  ) into v_key_before, v_key, v_name, v_slug using old, new;
+  if v_key is distinct from v_key_before then
+    raise exception 'Cannot change the key of an organization: its log and its data name it'
+      using errcode = 'check_violation', detail = 'RBAC_HOST_KEY_REFUSED',
+            hint = 'Make another one, and delete this one';
+  end if;
+  perform bulwark_private.keep_host_organization(v_host, v_key, v_name, v_slug);
+  return null;
+end;
+$$;
+comment on function bulwark_private.follow_host_name() is
+  'Trigger: renames the organization of a row; its key never changes. Errors:
+   RBAC_HOST_TABLE_CHANGED, RBAC_HOST_KEY_REFUSED.';
+
+-- Adopting a table of the host as the one where organizations are made.
+-- Protects against adopting half of it: rows are taken over and triggers created under one lock.
+-- SECURITY DEFINER: the helper of policies that make_host_helper creates, because clients may not
+--   read the keys. Nothing else here; all of it is the owner's.
+
+create function bulwark_private.host_organization_triggers()
+  returns table (relation regclass, name text)
+  language sql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+  select h.relation, 'bulwark_organizations_' || t
+  from bulwark_private.host_organizations h
+  cross join unnest('{lock,insert,update,delete,truncate}'::text[]) as t;
+$$;
+comment on function bulwark_private.host_organization_triggers() is
+  'The triggers by which organizations follow a table of the host.';
+
+create function bulwark_private.watch_host_organizations()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_changed text;
+  v_host bulwark_private.host_organizations;
+begin
+  select * into v_host from bulwark_private.host_organizations;
+  if not found then
+    return;
+  end if;
+  select string_agg(format('old.%1$I is distinct from new.%1$I', c), ' or ') into v_changed
+  from unnest(array[v_host.key_column, v_host.name_column, v_host.slug_column]) as c
+  where c is not null;
+  execute format(
+    'create or replace trigger bulwark_organizations_lock
+      before insert or update or delete or truncate on %1$s
+      for each statement execute function bulwark_private.lock_host_rows();
+    create or replace trigger bulwark_organizations_insert
+      after insert on %1$s referencing new table as changed
+      for each statement execute function bulwark_private.follow_host_organizations();
+    create or replace trigger bulwark_organizations_update
+      after update on %1$s for each row when (%2$s)
+      execute function bulwark_private.follow_host_name();
+    create or replace trigger bulwark_organizations_delete
+      after delete on %1$s referencing old table as changed
+      for each statement execute function bulwark_private.follow_host_organizations();
+    create or replace trigger bulwark_organizations_truncate
+      after truncate on %1$s
+      for each statement execute function bulwark_private.follow_host_organizations()',
+    v_host.relation, v_changed
+  );
+end;
+$$;
+comment on function bulwark_private.watch_host_organizations() is
+  'Creates the triggers by which organizations follow a table of the host, and enables them.';
+
+create function bulwark_private.make_host_helper(
+  helper text,
+  relation regclass,
+  key_type text
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if helper !~ '^[a-z][a-z0-9_]{0,62}$' then
+    raise exception 'Cannot make the helper of policies: % is no plain name', quote_ident(helper)
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_INVALID_NAME',
+            hint = 'Name it: helper => ''team_ids''';
+  end if;
+  if exists (
+    select from pg_catalog.pg_proc p
+    where p.pronamespace = 'bulwark'::regnamespace
+      and p.proname = helper
+      and (obj_description(p.oid, 'pg_proc') ~ '^Made by use_organizations:') is not true
+  ) then
+    raise exception 'Cannot make the helper of policies: there is another function bulwark.%', helper
+      using errcode = 'duplicate_function', detail = 'RBAC_HOST_HELPER_TAKEN',
+            hint = 'Name it: helper => ''team_ids''';
+  end if;
+  execute format(
+    'create or replace function bulwark.%2$I(permission text)
+      returns setof %3$I
+      language plpgsql
+      stable
+      parallel safe
+      rows 10
+      security definer
+      set search_path = pg_catalog, pg_temp
+      set plan_cache_mode = force_generic_plan
+    as $body$
+    begin
+      return query
+        select k.key::%3$I
+        from bulwark.organizations_with($1) as o (id)
+        join bulwark_private.organization_keys k on k.organization_id = o.id;
+    end;
+    $body$;
+    revoke all on function bulwark.%2$I(text) from public, anon, authenticated, service_role;
+    grant execute on function bulwark.%2$I(text) to authenticated, api_key;
+    alter function bulwark.%2$I(text) owner to %1$s;
+    comment on function bulwark.%2$I(text) is %4$L',
+    (
+      select c.relowner::regrole from pg_catalog.pg_class c
+      where c.oid = 'bulwark.organizations'::regclass
+    ),
+    helper, key_type,
+    format(
+      'Made by use_organizations: the keys in %s of the organizations that organizations_with '
+        'returns, for policies in the array form. Errors: RBAC_UNKNOWN_PERMISSION.', relation
+    )
+  );
+end;
+$$;
+comment on function bulwark_private.make_host_helper(text, regclass, text) is
+  'Makes the function that returns organizations_with in the keys of the host. It reads the keys as
+   the owner, since clients may not. Errors: RBAC_HOST_HELPER_TAKEN, RBAC_INVALID_NAME.';
+
+create function bulwark_private.take_over_organizations(
+  host bulwark_private.host_organizations,
+  repeated boolean
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_foreign uuid;
+  v_key text;
+  v_name text;
+  v_slug text;
+begin
+  for v_foreign in
+    execute format(
+      'select o.id from bulwark.organizations o
+       left join only %1$s t on bulwark_private.organization_of(t.%2$I::text) = o.id
+       where t.%2$I is null order by o.id',
+      host.relation, host.key_column
+    )
+  loop
+    if not repeated then
+      raise exception 'Cannot follow %: there are organizations that are not in it', host.relation
+        using errcode = 'object_not_in_prerequisite_state', detail = 'RBAC_HOST_IN_USE',
+              hint = format('Delete them, or insert rows for them, first %s', v_foreign);
+    end if;
+    perform bulwark_private.delete_host_organization(v_foreign);
+  end loop;
+  for v_key, v_name, v_slug in
+    execute format(
+      'select t.%1$I::text, t.%2$I::text, t.%3$I::text
+       from only %4$s t order by bulwark_private.organization_of(t.%1$I::text)',
+      host.key_column, host.name_column, coalesce(host.slug_column, host.name_column),
+      host.relation
+    )
+  loop
+    perform bulwark_private.keep_host_organization(host, v_key, v_name, v_slug);
+  end loop;
+end;
+$$;
+comment on function bulwark_private.take_over_organizations(
+  bulwark_private.host_organizations, boolean
+) is
+  'Makes organizations of the rows that the host has. Others are an error, if the table is followed
+   for the first time, and are deleted otherwise: their rows are gone.';
+
+create function bulwark.use_organizations(
+  target regclass,
+  id text default 'id',
+  name text default 'name',
+  slug text default null,
+  helper text default null
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host bulwark_private.host_organizations;
+  v_known regclass;
+  v_texts constant regtype[] := array_remove(array[
+    'text', 'character varying', to_regtype('extensions.citext'), to_regtype('public.citext')
+  ]::regtype[], null);
+begin
+  perform bulwark_private.require_host_table(target);
+  v_host := row(
+    true, target, id,
+    bulwark_private.require_host_column(target, id, bulwark_private.host_key_types()),
+    name, slug, helper
+  );
+  perform bulwark_private.require_host_column(target, name, v_texts);
+  if slug is not null then
+    perform bulwark_private.require_host_column(target, slug, v_texts);
+  end if;
+  if not bulwark_private.is_unique_column(target, id) then
+    raise exception 'Cannot follow %: % is not unique, or may be null', target, quote_ident(id)
+      using errcode = 'invalid_table_definition', detail = 'RBAC_HOST_COLUMN_UNSUITABLE',
+            hint = 'It must be not null, and the primary key or unique by itself';
+  end if;
+  -- Rights before rows. No row is written between reading the table and watching it.
+  perform bulwark_private.lock_rights(null, exclusively => true);
+  execute format('lock table %s in share row exclusive mode', target);
+  select h.relation into v_known from bulwark_private.host_organizations h;
+  if v_known <> target then
+    raise exception 'Cannot follow %: organizations follow % already', target, v_known
+      using errcode = 'object_not_in_prerequisite_state', detail = 'RBAC_HOST_IN_USE',
+            hint = 'Call bulwark.release_organizations first';
+  end if;
+  if v_host.helper is null and v_host.key_type <> 'uuid' then
+    v_host.helper := (
+      select format('%s_ids', regexp_replace(
+        regexp_replace(lower(c.relname), 'ies$', 'y'), 's$', ''
+      ))
+      from pg_catalog.pg_class c where c.oid = target
+    );
+  end if;
+  if v_host.helper is not null then
+    perform bulwark_private.make_host_helper(v_host.helper, target, v_host.key_type);
+  end if;
+  delete from bulwark_private.host_organizations;
+  insert into bulwark_private.host_organizations select v_host.*;
+  perform bulwark_private.watch_host_organizations();
+  perform bulwark_private.take_over_organizations(v_host, v_known is not null);
+end;
+$$;
+comment on function bulwark.use_organizations(regclass, text, text, text, text) is
+  'Makes a table of yours the one where organizations are made, renamed and deleted: ours follow it
+   in the same transaction, and its rows are taken over. id: a unique column (uuid, bigint, integer,
+   smallint, text); name and slug: columns of text, slug null: org- and the id. helper: the name of
+   the function of policies that returns keys of your type, as in
+   team_id = any (array(select bulwark.team_ids(''analytics:read''))); null: made of the table''s
+   name, none for UUIDs. For the owner (migrations). Call it again after altering the table, and to
+   repair what was written while its triggers were disabled. Errors: RBAC_HOST_TABLE_UNSUITABLE,
+   RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_IN_USE, RBAC_HOST_HELPER_TAKEN, RBAC_HOST_KEY_REFUSED.';
+
+create function bulwark.release_organizations()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_trigger record;
+begin
+  for v_trigger in
+    select t.relation, t.name
+    from bulwark_private.host_organization_triggers() t
+    join pg_catalog.pg_class c on c.oid = t.relation
+  loop
+    execute format('drop trigger if exists %I on %s', v_trigger.name, v_trigger.relation);
+  end loop;
+  delete from bulwark_private.host_organizations;
+end;
+$$;
+comment on function bulwark.release_organizations() is
+  'Organizations no longer follow a table of yours: bulwark.create_organization makes them again.
+   Those that exist stay, with their keys, and so does the function of policies.';
+
+create function bulwark_private.host_row_problems()
+  returns table (problem text, object text)
+  language plpgsql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host bulwark_private.host_organizations;
+begin
+  select * into v_host from bulwark_private.host_organizations;
+  if not found then
+    return;
+  end if;
+  begin
+    perform bulwark_private.require_host_table(v_host.relation);
+    v_host := bulwark_private.require_host(v_host.relation);
+  exception when wrong_object_type or object_not_in_prerequisite_state then
+    return query select 'table_altered', v_host.relation::text;
+    return;
+  end;
+  return query
+    select 'trigger_missing', format('%s on %s', t.name, t.relation)
+    from bulwark_private.host_organization_triggers() t
+    where not exists (
+      select from pg_catalog.pg_trigger g
+      where g.tgrelid = t.relation and g.tgname = t.name and g.tgenabled in ('O', 'A')
+        and g.tgfoid::regproc::text ~ '^bulwark_private\.(lock_host_rows|follow_host_)'
+    )
+    union all
+    select 'key_not_unique', format('%s.%I', v_host.relation, v_host.key_column)
+    where not bulwark_private.is_unique_column(v_host.relation, v_host.key_column)
+    union all
+    select 'helper_missing', format('bulwark.%I(text)', v_host.helper)
+    where v_host.helper is not null
+      and to_regprocedure(format('bulwark.%I(text)', v_host.helper)) is null;
+  return query execute format(
+    'select case when o.id is null then %3$L else %4$L end, coalesce(t.%2$I::text, o.id::text)
+     from bulwark.organizations o
+     full join only %1$s t on bulwark_private.organization_of(t.%2$I::text) = o.id
+     where o.id is null or t.%2$I is null',
+    v_host.relation, v_host.key_column, 'organization_missing', 'row_missing'
+  );
+end;
+$$;
+comment on function bulwark_private.host_row_problems() is
+  'Where organizations no longer follow the table of the host.';
+
+create function bulwark_private.host_organization_problems()
+  returns table (problem text, object text)
+  language plpgsql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select p.problem, p.object from bulwark_private.host_row_problems() p
+    union all
+    select p.problem, p.object from bulwark_private.host_member_problems() p;
+end;
+$$;
+comment on function bulwark_private.host_organization_problems() is
+  'Where Bulwark no longer follows the tables of the host: table_altered, trigger_missing,
+   key_not_unique, index_missing, helper_missing, organization_missing (a row without one),
+   row_missing (an organization without one), grant_missing, grant_left. bulwark.use_organizations
+   and bulwark.use_members repair all but the index and the key.';
+
+-- Members of the host: tables of the host's say who is a member of which organization; triggers on
+-- them grant and revoke the roles here, in the same transaction.
+-- Protects against a member who was removed there and still may here, also if two rows of one member
+-- change at once: the grants are computed from the rows behind the lock of the organization's
+-- rights. A table that was altered since fails closed.
+-- SECURITY DEFINER: the trigger functions, because writers of the host's tables and Supabase Auth may
+--   not write grants.
+
+create table bulwark_private.host_members (
+  relation regclass primary key,
+  organization_column text not null,
+  organization_type text not null,
+  member_column text not null,
+  role_column text,
+  roles jsonb not null,
+  otherwise text,
+  check (role_column is not null or otherwise is not null)
+);
+comment on table bulwark_private.host_members is
+  'The tables of the host that say who is a member (bulwark.use_members).';
+comment on column bulwark_private.host_members.roles is
+  'The system role of each value of role_column; null: none.';
+comment on column bulwark_private.host_members.otherwise is
+  'The system role of other values, or of every row if role_column is null.';
+alter table bulwark_private.host_members enable row level security;
+
+create function bulwark_private.require_own_members()
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from bulwark_private.host_members) then
+    raise exception 'Cannot invite members here: the application makes them'
+      using errcode = 'PT409', detail = 'RBAC_MEMBERS_ARE_HOSTS', hint = (
+        select 'Write the table ' || string_agg(h.relation::text, ', ' order by h.relation::text)
+        from bulwark_private.host_members h
+      );
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_own_members() is
+  'Raises RBAC_MEMBERS_ARE_HOSTS if members follow a table of the host.';
+
+create function bulwark_private.require_no_host_grant(
+  user_id uuid,
+  role_id uuid,
+  organization_id uuid
+)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (
+    select from bulwark.user_roles g
+    where g.user_id = require_no_host_grant.user_id
+      and g.role_id = require_no_host_grant.role_id
+      and g.organization_id = require_no_host_grant.organization_id
+      and g.source = 'host'
+  ) then
+    raise exception 'Cannot revoke role: the application grants it'
+      using errcode = 'PT409', detail = 'RBAC_GRANT_IS_HOSTS', hint = (
+        select 'Change the row in ' || string_agg(h.relation::text, ', ' order by h.relation::text)
+        from bulwark_private.host_members h
+      );
+  end if;
+end;
+$$;
+comment on function bulwark_private.require_no_host_grant(uuid, uuid, uuid) is
+  'Raises RBAC_GRANT_IS_HOSTS if a grant follows a row of the host.';
+
+create function bulwark_private.host_role(host bulwark_private.host_members, value text)
+  returns uuid
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name constant text := case
+    when host.role_column is not null and host.roles ? value then host.roles ->> value
+    else host.otherwise
+  end;
+begin
+  if host.role_column is not null and value is null then
+    return null;
+  end if;
+  if v_name is null and (host.roles ? value) is not true then
+    raise exception 'Cannot follow %: its role "%" stands for none here',
+      host.relation, left(value, 64)
+      using errcode = 'check_violation', detail = 'RBAC_HOST_ROLE_UNKNOWN',
+            hint = 'Name it in roles, or a role for others in otherwise, of bulwark.use_members';
+  end if;
+  return case when v_name is not null then (bulwark_private.find_role(v_name, null)).id end;
+end;
+$$;
+comment on function bulwark_private.host_role(bulwark_private.host_members, text) is
+  'The system role that a value of the host''s stands for; null: none. Errors:
+   RBAC_HOST_ROLE_UNKNOWN, RBAC_UNKNOWN_ROLE.';
+
+create function bulwark_private.require_members_host(relation oid)
+  returns bulwark_private.host_members
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host bulwark_private.host_members;
+begin
+  select * into v_host
+  from bulwark_private.host_members h
+  where h.relation = require_members_host.relation
+    and not exists (
+      select from unnest(array[h.organization_column, h.member_column, h.role_column]) as c (name)
+      where c.name is not null and not exists (
+        select
+        from pg_catalog.pg_attribute a
+        join pg_catalog.pg_type t on t.oid = a.atttypid
+        where a.attrelid = h.relation and a.attname = c.name
+          and (c.name <> h.organization_column or t.typname = h.organization_type)
+      )
+    );
+  if not found then
+    raise exception 'Cannot change %: it was altered since members follow it', relation::regclass
+      using errcode = 'object_not_in_prerequisite_state', detail = 'RBAC_HOST_TABLE_CHANGED',
+            hint = 'Call bulwark.use_members with its present columns';
+  end if;
+  return v_host;
+end;
+$$;
+comment on function bulwark_private.require_members_host(oid) is
+  'How members follow a table. Raises RBAC_HOST_TABLE_CHANGED if its columns are others now.';
+
+create function bulwark_private.may_be_member(user_id uuid)
+  returns boolean
+  language sql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from auth.users u
+    where u.id = may_be_member.user_id
+      -- Through jsonb, because older versions of Supabase Auth lack the column.
+      and (
+        (to_jsonb(u) -> 'is_anonymous') is distinct from 'true'
+        or bulwark_private.setting('rbac.anonymous_members') = 'true'
+      )
+  );
+$$;
+comment on function bulwark_private.may_be_member(uuid) is
+  'Whether an account exists and is not anonymous, or anonymous ones may be members.';
+
+create function bulwark_private.host_grants(key text default null, member uuid default null)
+  returns table (organization_id uuid, user_id uuid, role_id uuid)
+  language plpgsql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host bulwark_private.host_members;
+begin
+  for v_host in select * from bulwark_private.host_members loop
+    v_host := bulwark_private.require_members_host(v_host.relation);
+    for organization_id, user_id, role_id in
+      execute format(
+        'select r.organization_id, r.user_id, r.role_id
+         from (
+           select distinct bulwark_private.organization_of(m.%1$I::text) as organization_id,
+             m.%2$I as user_id, bulwark_private.host_role($3, m.%3$I::text) as role_id
+           from only %4$s m
+           where ($1 is null or m.%1$I = $1::%5$I) and ($2 is null or m.%2$I = $2)
+         ) r
+         where r.role_id is not null
+           and bulwark_private.may_be_member(r.user_id)
+           and exists (select from bulwark.organizations o where o.id = r.organization_id)',
+        v_host.organization_column, v_host.member_column,
+        coalesce(v_host.role_column, v_host.member_column), v_host.relation,
+        v_host.organization_type
+      ) using key, member, v_host
+    loop
+      return next;
+    end loop;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.host_grants(text, uuid) is
+  'The grants that the host''s rows stand for: of one member in the organization with a key, or all.
+   Errors: RBAC_HOST_ROLE_UNKNOWN, RBAC_HOST_TABLE_CHANGED.';
+
+-- From all rows of the member, behind the lock: a concurrent change of another row has been
+-- committed by then, and is seen.
+create function bulwark_private.follow_member(key text, member uuid)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_organization constant uuid := bulwark_private.organization_of(key);
+  v_roles uuid[];
+begin
+  if not bulwark_private.bump_permission_version(v_organization) then
+    return;
+  end if;
+  v_roles := array(select g.role_id from bulwark_private.host_grants(key, member) g);
+  -- First the new ones, so that a change of role is no departure.
+  insert into bulwark.user_roles (user_id, role_id, organization_id, granted_by, source)
+  select member, r, v_organization, bulwark.current_person(), 'host' from unnest(v_roles) as r
+  on conflict on constraint user_roles_is_granted_once do nothing;
+  -- With the last row of a member everything ends that was granted beside it.
+  delete from bulwark.user_roles g
+  where g.user_id = member
+    and g.organization_id = v_organization
+    and g.role_id <> all (v_roles)
+    and (
+      g.source = 'host'
+      or v_roles = '{}' and exists (
+        select from bulwark.user_roles h
+        where h.user_id = member and h.organization_id = v_organization and h.source = 'host'
+      )
+    );
+end;
+$$;
+comment on function bulwark_private.follow_member(text, uuid) is
+  'Grants a member what the host''s rows stand for, and revokes the rest.';
+
+create function bulwark_private.follow_members_of(key text default null, member uuid default null)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host bulwark_private.host_members;
+  v_key text;
+  v_member uuid;
+begin
+  for v_host in select * from bulwark_private.host_members loop
+    v_host := bulwark_private.require_members_host(v_host.relation);
+    for v_key, v_member in
+      execute format(
+        'select m.%2$I::text, m.%3$I
+         from only %1$s m
+         where m.%2$I is not null and m.%3$I is not null
+           and ($1 is null or m.%2$I = $1::%4$I) and ($2 is null or m.%3$I = $2)
+         group by 1, 2
+         order by bulwark_private.organization_of(m.%2$I::text), 2',
+        v_host.relation, v_host.organization_column, v_host.member_column,
+        v_host.organization_type
+      ) using key, member
+    loop
+      perform bulwark_private.follow_member(v_key, v_member);
+    end loop;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.follow_members_of(text, uuid) is
+  'bulwark_private.follow_member for the members of one organization, the organizations of one
+   account, or all.';
+
+create function bulwark_private.follow_granted()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform bulwark_private.follow_member(coalesce(k.key, g.organization_id::text), g.user_id)
+  from (
+    select distinct r.organization_id, r.user_id
+    from bulwark.user_roles r where r.source = 'host'
+    order by 1, 2
+  ) g
+  left join bulwark_private.organization_keys k on k.organization_id = g.organization_id;
+end;
+$$;
+comment on function bulwark_private.follow_granted() is
+  'bulwark_private.follow_member for everybody who has a grant of the host''s, so that those without
+   a row lose it.';
+
+-- Statement by statement, so that organizations are locked in the order of their ids.
+create function bulwark_private.follow_host_members()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because writers of the table may not write grants
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host constant bulwark_private.host_members := bulwark_private.require_members_host(tg_relid);
+  v_columns constant text := format(
+    'select m.%I::text as key, m.%I as member, m.%I::text as role from ',
+    v_host.organization_column, v_host.member_column,
+    coalesce(v_host.role_column, v_host.member_column)
+  );
+  v_new constant text := v_columns || 'new_rows m';
+  v_old constant text := v_columns || 'old_rows m';
+  v_key text;
+  v_member uuid;
+begin
+  if tg_op = 'TRUNCATE' then
+    perform bulwark_private.follow_granted();
+    return null;
+  end if;
+  for v_key, v_member in
+    execute format(
+      'select c.key, c.member
+       from (%s) c where c.key is not null and c.member is not null
+       group by 1, 2 order by bulwark_private.organization_of(c.key), 2',
+      case tg_op
+        when 'INSERT' then v_new
+        when 'DELETE' then v_old
+        else format('(%1$s except %2$s) union (%2$s except %1$s)', v_old, v_new)
+      end
+    )
+  loop
+    perform bulwark_private.follow_member(v_key, v_member);
+  end loop;
+  return null;
+end;
+$$;
+comment on function bulwark_private.follow_host_members() is
+  'Trigger: grants and revokes what rows of the host stand for. Errors: RBAC_HOST_ROLE_UNKNOWN,
+   RBAC_HOST_TABLE_CHANGED.';
+
+create function bulwark_private.follow_named_account()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because Supabase Auth may not write grants
+  set search_path = pg_catalog, pg_temp
+  set lock_timeout = '2s'     -- a change of the account must not wait for long
+as $$
+begin
+  perform bulwark_private.follow_members_of(member => new.id);
+  return null;
+exception
+  -- An error here must not make the change of the account fail. The missing grant is a problem that
+  -- the operator sees.
+  when others then
+    raise warning 'Cannot follow the memberships of an account: %', sqlstate;
+    return null;
+end;
+$$;
+comment on function bulwark_private.follow_named_account() is
+  'Trigger: an account that is no longer anonymous gets the grants of its rows.';
+
+create function bulwark_private.watch_named_accounts()
+  returns boolean
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Older versions of Supabase Auth have no anonymous accounts.
+  if not exists (
+    select from pg_catalog.pg_attribute a
+    where a.attrelid = 'auth.users'::regclass and a.attname = 'is_anonymous'
+  ) then
+    return false;
+  end if;
+  create or replace trigger bulwark_named_account
+    after update on auth.users
+    for each row when (old.is_anonymous and not new.is_anonymous)
+    execute function bulwark_private.follow_named_account();
+  return true;
+end;
+$$;
+comment on function bulwark_private.watch_named_accounts() is
+  'Creates the trigger on auth.users, if accounts can be anonymous. Called again after a restore,
+   because backups leave it out.';
+select bulwark_private.watch_named_accounts();
+
+-- Adopting tables of the host that say who is a member.
+-- Protects against adopting half of one: rows are taken over and triggers created under one lock;
+-- and against a mapping that would make members super_admin.
+-- No function here is SECURITY DEFINER: all of it is the owner's.
+
+create function bulwark_private.host_member_triggers()
+  returns table (relation regclass, name text)
+  language sql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+  select h.relation, 'bulwark_members_' || t
+  from bulwark_private.host_members h
+  cross join unnest('{lock,insert,update,delete,truncate}'::text[]) as t;
+$$;
+comment on function bulwark_private.host_member_triggers() is
+  'The triggers by which members follow tables of the host.';
+
+create function bulwark_private.watch_host_members()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_host bulwark_private.host_members;
+begin
+  for v_host in select * from bulwark_private.host_members loop
+    execute format(
+      'create or replace trigger bulwark_members_lock
+        before insert or update or delete or truncate on %1$s
+        for each statement execute function bulwark_private.lock_host_rows();
+      create or replace trigger bulwark_members_insert
+        after insert on %1$s referencing new table as new_rows
+        for each statement execute function bulwark_private.follow_host_members();
+      create or replace trigger bulwark_members_update
+        after update on %1$s referencing old table as old_rows new table as new_rows
+        for each statement execute function bulwark_private.follow_host_members();
+      create or replace trigger bulwark_members_delete
+        after delete on %1$s referencing old table as old_rows
+        for each statement execute function bulwark_private.follow_host_members();
+      create or replace trigger bulwark_members_truncate
+        after truncate on %1$s
+        for each statement execute function bulwark_private.follow_host_members()',
+      v_host.relation
+    );
+  end loop;
+end;
+$$;
+comment on function bulwark_private.watch_host_members() is
+  'Creates the triggers by which members follow tables of the host, and enables them.';
+
+create function bulwark_private.require_host_roles(roles jsonb, otherwise text)
+  returns void
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text;
+begin
+  if jsonb_typeof(roles) is distinct from 'object'
+    or jsonb_path_exists(roles, '$.* ? (@.type() != "string" && @.type() != "null")') then
+    raise exception 'Cannot follow table: roles is no object of names'
+      using errcode = 'invalid_parameter_value', detail = 'RBAC_HOST_ROLE_UNKNOWN',
+            hint = 'Such as {"owner": "admin", "member": "analyst", "invited": null}';
+  end if;
+  for v_name in
+    select r.value from jsonb_each_text(roles) r where r.value is not null
+    union
+    select otherwise where otherwise is not null
+  loop
+    if (bulwark_private.find_role(v_name, null)).id = bulwark_private.super_admin_role() then
+      raise exception 'Cannot follow table: super_admin is system-wide, not of one organization'
+        using errcode = 'invalid_parameter_value', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
+    end if;
+  end loop;
+end;
+$$;
+comment on function bulwark_private.require_host_roles(jsonb, text) is
+  'Checks the mapping of bulwark.use_members: an object of names of system roles and nulls. Errors:
+   RBAC_HOST_ROLE_UNKNOWN, RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE.';
+
+create function bulwark.use_members(
+  target regclass,
+  organization text default 'organization_id',
+  member text default 'user_id',
+  role text default 'role',
+  roles jsonb default '{}',
+  otherwise text default null
+)
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_type text;
+begin
+  perform bulwark_private.require_host_table(target);
+  v_type := bulwark_private.require_host_column(
+    target, organization, bulwark_private.host_key_types()
+  );
+  perform bulwark_private.require_host_column(target, member, '{uuid}');
+  if role is not null then
+    perform bulwark_private.require_host_column(target, role, null);
+  elsif otherwise is null then
+    raise exception 'Cannot follow %: it has neither a column of roles nor a role for all', target
+      using errcode = 'null_value_not_allowed', detail = 'RBAC_NULL_ARGUMENT';
+  end if;
+  perform bulwark_private.require_host_roles(roles, otherwise);
+  -- Rights before rows. No row is written between reading the table and watching it.
+  perform bulwark_private.lock_rights(null, exclusively => true);
+  execute format('lock table %s in share row exclusive mode', target);
+  delete from bulwark_private.host_members h where h.relation = target;
+  insert into bulwark_private.host_members
+  values (target, organization, v_type, member, role, roles, otherwise);
+  perform bulwark_private.watch_host_members();
+  perform bulwark_private.follow_members_of();
+  perform bulwark_private.follow_granted();
+end;
+$$;
+comment on function bulwark.use_members(regclass, text, text, text, jsonb, text) is
+  'Makes a table of yours the one that says who is a member: roles are granted and revoked with its
+   rows, in the same transaction, and the present rows are taken over. organization and member name
+   its columns (member: uuid, the id of an account), role the column that roles maps to system roles:
+   {"owner": "admin", "invited": null}. otherwise: the role of other values; null: they are an error.
+   With role null every row stands for otherwise. Rows without an organization, an account or a role
+   grant nothing. It may be called for several tables. For the owner (migrations). Call it again
+   after altering the table, and to repair what was written while its triggers were disabled. Errors:
+   RBAC_HOST_TABLE_UNSUITABLE, RBAC_HOST_COLUMN_UNSUITABLE, RBAC_HOST_ROLE_UNKNOWN,
+   RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_NULL_ARGUMENT.';
+
+create function bulwark.release_members()
+  returns void
+  language plpgsql
+  volatile
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_trigger record;
+begin
+  perform bulwark_private.lock_rights(null, exclusively => true);
+  for v_trigger in
+    select t.relation, t.name
+    from bulwark_private.host_member_triggers() t
+    join pg_catalog.pg_class c on c.oid = t.relation
+  loop
+    execute format('drop trigger if exists %I on %s', v_trigger.name, v_trigger.relation);
+  end loop;
+  delete from bulwark_private.host_members;
+  delete from bulwark.user_roles g
+  where g.source = 'host' and exists (
+    select from bulwark.user_roles o
+    where o.user_id = g.user_id and o.organization_id = g.organization_id
+      and o.role_id = g.role_id and o.source = 'own'
+  );
+  update bulwark.user_roles g set source = 'own' where g.source = 'host';
+end;
+$$;
+comment on function bulwark.release_members() is
+  'Members no longer follow tables of yours: those who are members stay, with grants that functions
+   change from now on.';
+
+create function bulwark_private.host_member_problems()
+  returns table (problem text, object text)
+  language plpgsql
+  stable
+  rows 5
+  set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_relation regclass;
+begin
+  for v_relation in select h.relation from bulwark_private.host_members h loop
+    begin
+      perform bulwark_private.require_host_table(v_relation);
+      perform bulwark_private.require_members_host(v_relation);
+    exception when wrong_object_type or object_not_in_prerequisite_state then
+      return query select 'table_altered', v_relation::text;
+      return;
+    end;
+  end loop;
+  return query
+    select 'trigger_missing', format('%s on %s', t.name, t.relation)
+    from bulwark_private.host_member_triggers() t
+    where not exists (
+      select from pg_catalog.pg_trigger g
+      where g.tgrelid = t.relation and g.tgname = t.name and g.tgenabled in ('O', 'A')
+        and g.tgfoid in (
+          'bulwark_private.lock_host_rows'::regproc, 'bulwark_private.follow_host_members'::regproc
+        )
+    )
+    union all
+    -- Without one, each change of a member reads the whole table.
+    select 'index_missing', h.relation::text
+    from bulwark_private.host_members h
+    where not exists (
+      select
+      from pg_catalog.pg_index i
+      join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+      where i.indrelid = h.relation and i.indisvalid and i.indpred is null
+        and a.attname in (h.organization_column, h.member_column)
+    );
+  return query
+    select
+      case when g.user_id is null then 'grant_missing' else 'grant_left' end,
+      format('%s in %s', coalesce(g.user_id, w.user_id),
+        coalesce(g.organization_id, w.organization_id))
+    from (select * from bulwark.user_roles r where r.source = 'host') g
+    full join (select distinct * from bulwark_private.host_grants()) w
+      on w.user_id = g.user_id and w.organization_id = g.organization_id
+      and w.role_id = g.role_id
+    where g.user_id is null or w.user_id is null;
+end;
+$$;
+comment on function bulwark_private.host_member_problems() is
+  'Where members no longer follow the tables of the host.';
+
 revoke all on table
   bulwark.permissions,
   bulwark.organizations,
@@ -3171,7 +4531,9 @@ revoke all on table
   bulwark_private.invitation_tokens,
   bulwark_private.departures,
   bulwark_private.invitation_accounts,
-  bulwark_private.organization_keys
+  bulwark_private.organization_keys,
+  bulwark_private.host_organizations,
+  bulwark_private.host_members
   from public, anon, authenticated, service_role;
 revoke all on function
   bulwark_private.super_admin_role(),
@@ -3213,6 +4575,7 @@ revoke all on function
   bulwark.explain_permission(user_id uuid, permission text, organization_id uuid),
   bulwark_private.require_organization_names(name text, slug text),
   bulwark_private.require_existing_user(user_id uuid),
+  bulwark_private.caller_is_sign_up(),
   bulwark.create_organization(name text, slug text, administrator_id uuid),
   bulwark.update_organization(organization_id uuid, name text, slug text),
   bulwark.delete_organization(organization_id uuid, confirm_slug text),
@@ -3246,7 +4609,46 @@ revoke all on function
   bulwark.custom_access_token_hook(event jsonb),
   bulwark_private.organization_of(key text),
   bulwark_private.is_hashed_id(key text),
-  bulwark.organization_id(key text)
+  bulwark.organization_id(key text),
+  bulwark_private.require_host_table(target regclass),
+  bulwark_private.require_host_column(target regclass, column_name text, types regtype[]),
+  bulwark_private.host_key_types(),
+  bulwark_private.is_unique_column(target regclass, column_name text),
+  bulwark_private.lock_host_rows(),
+  bulwark_private.require_own_organizations(),
+  bulwark_private.require_host(relation oid),
+  bulwark_private.host_name(name text, organization_id uuid),
+  bulwark_private.host_slug(slug text, organization_id uuid),
+  bulwark_private.keep_host_organization(host bulwark_private.host_organizations, key text, name text, slug text),
+  bulwark_private.delete_host_organization(organization_id uuid),
+  bulwark_private.follow_host_organizations(),
+  bulwark_private.follow_host_name(),
+  bulwark_private.host_organization_triggers(),
+  bulwark_private.watch_host_organizations(),
+  bulwark_private.make_host_helper(helper text, relation regclass, key_type text),
+  bulwark_private.take_over_organizations(host bulwark_private.host_organizations, repeated boolean),
+  bulwark.use_organizations(target regclass, id text, name text, slug text, helper text),
+  bulwark.release_organizations(),
+  bulwark_private.host_row_problems(),
+  bulwark_private.host_organization_problems(),
+  bulwark_private.require_own_members(),
+  bulwark_private.require_no_host_grant(user_id uuid, role_id uuid, organization_id uuid),
+  bulwark_private.host_role(host bulwark_private.host_members, value text),
+  bulwark_private.require_members_host(relation oid),
+  bulwark_private.may_be_member(user_id uuid),
+  bulwark_private.host_grants(key text, member uuid),
+  bulwark_private.follow_member(key text, member uuid),
+  bulwark_private.follow_members_of(key text, member uuid),
+  bulwark_private.follow_granted(),
+  bulwark_private.follow_host_members(),
+  bulwark_private.follow_named_account(),
+  bulwark_private.watch_named_accounts(),
+  bulwark_private.host_member_triggers(),
+  bulwark_private.watch_host_members(),
+  bulwark_private.require_host_roles(roles jsonb, otherwise text),
+  bulwark.use_members(target regclass, organization text, member text, role text, roles jsonb, otherwise text),
+  bulwark.release_members(),
+  bulwark_private.host_member_problems()
   from public, anon, authenticated, service_role;
 
 -- Grants of rbac. The build revokes everything else.
@@ -3304,7 +4706,8 @@ grant execute on function
 -- Computed from the argument alone.
 grant execute on function
   bulwark.organization_id(text),
-  bulwark_private.organization_of(text)
+  bulwark_private.organization_of(text),
+  bulwark_private.uuid_or_null(text)
   to authenticated, service_role;
 
 grant execute on function

@@ -151,7 +151,7 @@ comment on function bulwark.close_privileges() is
    in the same transaction, so that nothing is ever open. The first seal after a restore does the
    same.';
 
-create function bulwark_private.auth_triggers()
+create function bulwark_private.outside_triggers()
   returns table (relation regclass, name text)
   language sql
   stable
@@ -162,10 +162,21 @@ as $$
   union all
   values
     ('auth.users'::regclass, 'bulwark_rights_lock'),
-    ('auth.users'::regclass, 'bulwark_invited_account');
+    ('auth.users'::regclass, 'bulwark_invited_account')
+  union all
+  select 'auth.users'::regclass, 'bulwark_named_account'
+  where exists (
+    select from pg_catalog.pg_attribute a
+    where a.attrelid = 'auth.users'::regclass and a.attname = 'is_anonymous'
+  )
+  union all
+  select h.relation, h.name from bulwark_private.host_organization_triggers() h
+  union all
+  select h.relation, h.name from bulwark_private.host_member_triggers() h;
 $$;
-comment on function bulwark_private.auth_triggers() is
-  'The triggers of Bulwark on the auth schema. A backup of the Supabase CLI leaves them out.';
+comment on function bulwark_private.outside_triggers() is
+  'The triggers of Bulwark on the auth schema, which a backup of the Supabase CLI leaves out, and
+   those by which it follows tables of the host.';
 
 -- Replaces the plain answer of audit.
 create or replace function bulwark_private.restore_problems()
@@ -182,7 +193,7 @@ begin
     select distinct 'privilege_open', o.object, o.grantee from bulwark_private.opened_privileges() o
     union all
     select 'trigger_missing', w.relation::text, w.name
-    from bulwark_private.auth_triggers() w
+    from bulwark_private.outside_triggers() w
     where not exists (
       select from pg_catalog.pg_trigger t
       where t.tgrelid = w.relation and t.tgname = w.name and t.tgenabled in ('O', 'A')
@@ -228,6 +239,9 @@ begin
       perform bulwark_private.watch_auth();
       perform bulwark_private.watch_account_deletion();
       perform bulwark_private.watch_invited_accounts();
+      perform bulwark_private.watch_named_accounts();
+      perform bulwark_private.watch_host_organizations();
+      perform bulwark_private.watch_host_members();
     when 'trigger_not_always' then
       execute format('alter table %s enable always trigger %I', v_table, grantee);
     when 'role_not_granted' then
@@ -367,7 +381,7 @@ revoke all on function
   bulwark_private.remember_privileges(),
   bulwark_private.opened_privileges(),
   bulwark.close_privileges(),
-  bulwark_private.auth_triggers(),
+  bulwark_private.outside_triggers(),
   bulwark_private.mend_restore_problem(problem text, object text, grantee text),
   bulwark.empty_for_restore()
   from public, anon, authenticated, service_role;

@@ -77,16 +77,21 @@ create table bulwark.user_roles (
   starts_at timestamptz not null default now(),
   expires_at timestamptz,
   granted_by uuid references auth.users (id) on delete set null,
+  source text not null default 'own',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint user_roles_is_granted_once
-    unique nulls not distinct (user_id, organization_id, role_id),
+    unique nulls not distinct (user_id, organization_id, role_id, source),
+  constraint user_roles_source_is_known check (source in ('own', 'host')),
   constraint user_roles_expires_after_start check (expires_at > starts_at),
   constraint user_roles_window_is_finite
     check (isfinite(starts_at) and (expires_at is null or isfinite(expires_at)))
 );
 comment on table bulwark.user_roles is
   'Grants: who holds which role, where and when. organization_id null means system-wide.';
+comment on column bulwark.user_roles.source is
+  'own: given by a function here. host: it follows a row of the application (bulwark.use_members),
+   and is changed there.';
 
 -- A check is one index look-up.
 create table bulwark_private.effective_permissions (

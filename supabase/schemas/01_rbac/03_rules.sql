@@ -183,11 +183,15 @@ begin
     raise exception 'Cannot grant role: super_admin is system-wide, not of one organization'
       using errcode = 'check_violation', detail = 'RBAC_ROLE_NOT_ASSIGNABLE';
   end if;
+  if bulwark_private.setting('rbac.anonymous_members') is distinct from 'true' then
+    perform bulwark_private.require_named_account(new.user_id);
+  end if;
   return new;
 end;
 $$;
 comment on function bulwark_private.user_roles_validate() is
-  'Trigger: a role is granted in its own organization only, super_admin in none.';
+  'Trigger: a role is granted in its own organization only, super_admin in none, and to anonymous
+   accounts only if the setting rbac.anonymous_members says so.';
 
 create function bulwark_private.user_roles_keep_administrator()
   returns trigger
@@ -219,6 +223,18 @@ begin
         where a.organization_id = v_organization
           and a.role_id = bulwark_private.admin_role()
           and a.held_until = 'infinity'
+      )
+      -- The host's rows decide about its members, a setting about deleted accounts.
+      and not exists (
+        select from changed c
+        where c.organization_id = v_organization
+          and (
+            c.source = 'host'
+            or (
+              bulwark_private.setting('rbac.delete_last_administrators') = 'true'
+              and not exists (select from auth.users u where u.id = c.user_id)
+            )
+          )
       ) then
       raise exception 'Cannot take the role from the last administrator of an organization'
         using errcode = 'PT409', detail = 'RBAC_LAST_ADMINISTRATOR',
@@ -230,7 +246,8 @@ end;
 $$;
 comment on function bulwark_private.user_roles_keep_administrator() is
   'Trigger: an organization always keeps an administrator whose grant has begun and does not
-   expire.';
+   expire, unless a row of the host ended the last one''s, or the setting
+   rbac.delete_last_administrators lets their account be deleted.';
 
 create trigger organizations_start_permission_version
   after insert on bulwark.organizations

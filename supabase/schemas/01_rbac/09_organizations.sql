@@ -8,7 +8,11 @@ insert into bulwark.settings (name, value, description) values
   ('rbac.self_service_organizations', 'true',
     'Whether everybody signed in may create an organization; otherwise org:create is needed'),
   ('rbac.self_service_limit', '10',
-    'How many organizations one account may create without org:create');
+    'How many organizations one account may create without org:create'),
+  ('rbac.anonymous_members', 'false',
+    'Whether an anonymous account may be a member of an organization'),
+  ('rbac.delete_last_administrators', 'false',
+    'Whether deleting an account may leave organizations without an administrator');
 
 create table bulwark_private.reserved_slugs (
   slug text primary key
@@ -79,6 +83,27 @@ comment on function bulwark_private.require_existing_user(uuid) is
   'Raises RBAC_UNKNOWN_USER. Only for callers who may name any account, because it reveals which
    ones exist.';
 
+-- Supabase Auth may not execute create_organization itself: a SECURITY DEFINER function of somebody
+-- who may has called it, in a trigger.
+create function bulwark_private.caller_is_sign_up()
+  returns boolean
+  language plpgsql
+  stable
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return bulwark_private.caller_role() = 'supabase_auth_admin'
+    and pg_trigger_depth() > 0
+    and bulwark_private.claims() is null
+    and not has_function_privilege(
+      'supabase_auth_admin', 'bulwark.create_organization(text, text, uuid)', 'execute'
+    );
+end;
+$$;
+comment on function bulwark_private.caller_is_sign_up() is
+  'Whether a SECURITY DEFINER trigger of the host is calling while Supabase Auth writes an account.
+   No request of the Data API reaches it: its role is another one.';
+
 create function bulwark.create_organization(
   name text,
   slug text,
@@ -96,7 +121,8 @@ declare
   v_by_itself boolean := false;
   v_organization bulwark.organizations;
 begin
-  if not bulwark_private.caller_is_service() then
+  perform bulwark_private.require_own_organizations();
+  if not bulwark_private.caller_is_service() and not bulwark_private.caller_is_sign_up() then
     v_caller := bulwark_private.require_user();
     perform bulwark_private.require_named_account(v_caller);
     v_by_itself := v_administrator = v_caller
@@ -137,9 +163,10 @@ end;
 $$;
 comment on function bulwark.create_organization(text, text, uuid) is
   'Creates an organization with its first administrator: the caller, or administrator_id if the
-   caller holds org:create system-wide. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG,
-   RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN, RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER,
-   RBAC_TOO_MANY_ORGANIZATIONS.';
+   caller holds org:create system-wide. A SECURITY DEFINER trigger of yours on auth.users may call it
+   with new.id. Errors: RBAC_INVALID_NAME, RBAC_INVALID_SLUG, RBAC_SLUG_RESERVED, RBAC_SLUG_TAKEN,
+   RBAC_PERMISSION_DENIED, RBAC_UNKNOWN_USER, RBAC_TOO_MANY_ORGANIZATIONS, ACCOUNT_ANONYMOUS,
+   RBAC_ORGANIZATIONS_ARE_HOSTS.';
 
 create function bulwark.update_organization(organization_id uuid, name text, slug text)
   returns bulwark.organizations
@@ -151,6 +178,7 @@ as $$
 declare
   v_organization bulwark.organizations;
 begin
+  perform bulwark_private.require_own_organizations();
   perform bulwark_private.require_permission_to_act('org:update', organization_id);
   perform bulwark_private.require_organization_names(name, slug);
   begin
@@ -181,6 +209,7 @@ create function bulwark.delete_organization(organization_id uuid, confirm_slug t
   set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform bulwark_private.require_own_organizations();
   perform bulwark_private.require_permission_to_change('org:delete', organization_id);
   delete from bulwark.organizations o
   where o.id = organization_id and o.slug = confirm_slug;
@@ -194,4 +223,4 @@ $$;
 comment on function bulwark.delete_organization(uuid, text) is
   'Deletes an organization with its roles, grants and invitations. Needs org:delete, which only
    super_admin holds, and the slug as confirmation. Errors: RBAC_PERMISSION_DENIED,
-   RBAC_UNKNOWN_ORGANIZATION.';
+   RBAC_UNKNOWN_ORGANIZATION, RBAC_ORGANIZATIONS_ARE_HOSTS.';

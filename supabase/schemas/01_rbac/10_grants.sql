@@ -255,8 +255,10 @@ begin
   delete from bulwark.user_roles g
   where g.user_id = revoke_role.user_id
     and g.role_id = v_role.id
-    and g.organization_id is not distinct from revoke_role.organization_id;
+    and g.organization_id is not distinct from revoke_role.organization_id
+    and g.source = 'own';
   if not found then
+    perform bulwark_private.require_no_host_grant(user_id, v_role.id, organization_id);
     raise exception 'Cannot revoke role: the user does not hold it'
       using errcode = 'PT404', detail = 'RBAC_GRANT_NOT_FOUND';
   end if;
@@ -264,5 +266,6 @@ end;
 $$;
 comment on function bulwark.revoke_role(uuid, text, uuid) is
   'Revokes a role, effective on the next request: one''s own always, another user''s with
-   role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_LAST_ADMINISTRATOR,
-   RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE, RBAC_NULL_ARGUMENT.';
+   role:grant and a rank at least as high. Errors: RBAC_GRANT_NOT_FOUND, RBAC_GRANT_IS_HOSTS,
+   RBAC_LAST_ADMINISTRATOR, RBAC_PERMISSION_DENIED, RBAC_ROLE_OUTRANKS_GRANTER, RBAC_UNKNOWN_ROLE,
+   RBAC_NULL_ARGUMENT.';

@@ -128,6 +128,7 @@ declare
   v_role bulwark.roles;
   v_token text;
 begin
+  perform bulwark_private.require_own_members();
   perform bulwark_private.require_permission_to_change('user:create', organization_id);
   v_now := clock_timestamp();
   if organization_id is null then
@@ -182,7 +183,8 @@ comment on function bulwark.invite_member(uuid, text, text, interval) is
    application sends it. An earlier pending invitation of the same address is revoked. Errors:
    RBAC_PERMISSION_DENIED, RBAC_INVALID_EMAIL, RBAC_INVALID_EXPIRY,
    RBAC_UNKNOWN_ROLE, RBAC_ROLE_NOT_ASSIGNABLE, RBAC_ROLE_OUTRANKS_GRANTER,
-   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION.';
+   RBAC_GRANT_OUTLIVES_GRANTER, RBAC_TOO_MANY_INVITATIONS, RBAC_UNKNOWN_ORGANIZATION,
+   RBAC_MEMBERS_ARE_HOSTS.';
 
 create function bulwark.accept_invitation(token text)
   returns bulwark.user_roles
@@ -197,6 +199,7 @@ declare
   v_grant bulwark.user_roles;
   v_invitation bulwark.invitations;
 begin
+  perform bulwark_private.require_own_members();
   if v_email is null then
     raise exception 'Cannot accept invitation: your own e-mail address is not confirmed'
       using errcode = 'insufficient_privilege', detail = 'RBAC_EMAIL_NOT_CONFIRMED';
@@ -252,7 +255,7 @@ comment on function bulwark.accept_invitation(text) is
   'Makes the caller a member with the invited role, once. The caller''s confirmed e-mail address
    must be the invited one, and the sender must still be able to grant the role. Wrong, used,
    revoked, expired and other people''s tokens get one answer. Errors: RBAC_INVITATION_INVALID,
-   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED.';
+   RBAC_EMAIL_NOT_CONFIRMED, RBAC_NOT_AUTHENTICATED, RBAC_MEMBERS_ARE_HOSTS.';
 
 create function bulwark.revoke_invitation(invitation_id uuid)
   returns void

@@ -53,7 +53,8 @@ grant execute on function
 -- Computed from the argument alone.
 grant execute on function
   bulwark.organization_id(text),
-  bulwark_private.organization_of(text)
+  bulwark_private.organization_of(text),
+  bulwark_private.uuid_or_null(text)
   to authenticated, service_role;
 
 grant execute on function

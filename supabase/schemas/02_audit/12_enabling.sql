@@ -313,6 +313,14 @@ select bulwark.enable_audit(
 );
 select bulwark.enable_audit('bulwark_private.reserved_slugs');
 select bulwark.enable_audit(
+  'bulwark_private.host_organizations',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
+  'bulwark_private.host_members',
+  event_types => '{config.changed,config.changed,config.changed}'
+);
+select bulwark.enable_audit(
   'bulwark.settings', event_types => '{settings.updated,settings.updated,settings.updated}'
 );
 select bulwark.enable_audit(

@@ -1,8 +1,8 @@
 -- Audit events: reported by clients and functions, and sign-ins seen on the auth schema.
 -- Protects against a client that reports as somebody else, for a foreign organization, or in the
 -- categories that serve as evidence; and against a sign-in that fails because of the log.
--- SECURITY DEFINER: log_audit_event and audit_auth, because neither clients nor Supabase Auth may
---   write the log.
+-- SECURITY DEFINER: log_audit_event, audit_auth and user_roles_report_lost_administrator, because
+--   neither clients nor Supabase Auth may write the log.
 
 insert into bulwark.settings (name, value, description) values
   ('audit.auth_entries', '100',
@@ -28,8 +28,8 @@ create function bulwark_private.is_audit_evidence(event_type text, action text)
 as $$
   select event_type = 'compliance.data_deleted'
     or coalesce(action, '') = any ('{
-      checkpoint_forged, checkpoint_missing, checkpoint_refused, checkpoints_missing,
-      export_audit_log, fork, restore_mended, stamp_replaced, timeline_started,
+      administrator_lost, checkpoint_forged, checkpoint_missing, checkpoint_refused,
+      checkpoints_missing, export_audit_log, fork, restore_mended, stamp_replaced, timeline_started,
       verification_failed, watched_object_changed, watched_object_dropped
     }');
 $$;
@@ -360,3 +360,36 @@ insert into bulwark_private.audit_watched_tables (relation, captures, fingerprin
 values ('bulwark_private.audit_gaps', false, bulwark_private.audit_fingerprint(
   'bulwark_private.audit_gaps'
 ));
+
+-- At commit, because the organization itself may be in deletion, or another administrator may follow.
+create function bulwark_private.user_roles_report_lost_administrator()
+  returns trigger
+  language plpgsql
+  security definer            -- definer because the role that commits may not write the log
+  set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from bulwark.organizations o where o.id = old.organization_id)
+    and not exists (
+      select from bulwark_private.active_grants a
+      where a.organization_id = old.organization_id
+        and a.role_id = old.role_id
+        and a.held_until = 'infinity'
+    ) then
+    perform bulwark_private.append_audit_entry(
+      'authz.role_removed', old.organization_id, 'bulwark.organizations',
+      old.organization_id::text, 'administrator_lost', severity => 'warning'
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function bulwark_private.user_roles_report_lost_administrator() is
+  'Trigger: records that an organization was left without an administrator, as rows of the host and
+   the setting rbac.delete_last_administrators allow.';
+
+create constraint trigger user_roles_report_lost_administrator
+  after delete on bulwark.user_roles
+  deferrable initially deferred
+  for each row when (old.role_id = '00000000-0000-4000-8000-000000000080')
+  execute function bulwark_private.user_roles_report_lost_administrator();

@@ -13,8 +13,9 @@ insert into listed values
     bulwark.empty_for_restore bulwark.enable_audit bulwark.evaluate_alerts
     bulwark.expel_api_keys bulwark.install_request_hook bulwark.keep_columns
     bulwark.mfa_uncovered_tables bulwark.raise_security_event bulwark.read_native_mfa
-    bulwark.refresh_audit_fingerprints bulwark.require_mfa bulwark.roll_up_metrics
-    bulwark.schedule_jobs
+    bulwark.refresh_audit_fingerprints bulwark.release_members bulwark.release_organizations
+    bulwark.require_mfa bulwark.roll_up_metrics bulwark.schedule_jobs bulwark.use_members
+    bulwark.use_organizations
   '),
   ('authenticated', '
     bulwark.accept_invitation bulwark.begin_backup_codes bulwark.begin_mfa_attempt
@@ -76,7 +77,7 @@ insert into listed values
     bulwark.top_queries bulwark.unlist_network bulwark.update_organization bulwark.update_role
     bulwark.update_webhook_endpoint bulwark.user_has_permission bulwark.verify_audit_log
     bulwark_private.audit_id_floor bulwark_private.organization_of
-    bulwark_private.search_audit_logs
+    bulwark_private.search_audit_logs bulwark_private.uuid_or_null
   '),
   ('anon api_key authenticated service_role', '
     bulwark.check_request bulwark_private.charge_request bulwark_private.resolve_api_key

@@ -1,7 +1,7 @@
 -- Keys of organizations that the host has: which id each of them is.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(10);
+select plan(11);
 
 select is(
   organization_id('0199f6a0-0000-7000-8000-00000000ACE1'), '0199f6a0-0000-7000-8000-00000000ace1',
@@ -35,6 +35,12 @@ select is(
 select is(
   (select array_agg(bulwark_private.is_hashed_id(k)) from unnest('{42, acme, ""}'::text[]) as k),
   '{f,f,f}', 'KEY-10: nor a key that is no UUID'
+);
+select tests.create_user('vic@keys.test');
+select tests.act_as('vic@keys.test');
+select is(
+  organization_id('42'), '7b4d17ef-22a1-84d6-8a8f-394bae5b21d1',
+  'KEY-11: anybody signed in computes it'
 );
 select * from finish();
 rollback;

@@ -17,7 +17,7 @@ select set_eq(
      join pg_class c on c.oid = t.tgrelid join pg_proc p on p.oid = t.tgfoid
      where c.relnamespace = 'auth'::regnamespace
        and p.pronamespace = 'bulwark_private'::regnamespace $$,
-  $$ select relation, name from bulwark_private.auth_triggers() $$,
+  $$ select relation, name from bulwark_private.outside_triggers() $$,
   'RST-09: every trigger of ours on the auth schema is one that a restore puts back'
 );
 

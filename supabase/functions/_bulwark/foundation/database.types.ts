@@ -1050,6 +1050,7 @@ export type Database = {
           "id": string;
           "organization_id": string | null;
           "role_id": string;
+          "source": string;
           "starts_at": string;
           "updated_at": string;
           "user_id": string;
@@ -1062,6 +1063,7 @@ export type Database = {
           "id"?: string;
           "organization_id"?: string | null;
           "role_id": string;
+          "source"?: string;
           "starts_at"?: string;
           "updated_at"?: string;
           "user_id": string;
@@ -1073,6 +1075,7 @@ export type Database = {
           "id"?: string;
           "organization_id"?: string | null;
           "role_id"?: string;
+          "source"?: string;
           "starts_at"?: string;
           "updated_at"?: string;
           "user_id"?: string;
@@ -1350,6 +1353,7 @@ export type Database = {
           "id": string;
           "organization_id": string | null;
           "role_id": string;
+          "source": string;
           "starts_at": string;
           "updated_at": string;
           "user_id": string;
@@ -1827,6 +1831,7 @@ export type Database = {
           "id": string;
           "organization_id": string | null;
           "role_id": string;
+          "source": string;
           "starts_at": string;
           "updated_at": string;
           "user_id": string;
@@ -2223,6 +2228,8 @@ export type Database = {
         Returns: undefined;
       };
       "release_legal_hold": { Args: { "hold_id": string }; Returns: undefined };
+      "release_members": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "release_organizations": { Args: Record<PropertyKey, never>; Returns: undefined };
       "remove_mfa_factor": { Args: { "factor_id": string }; Returns: undefined };
       "replay_webhook_deliveries": {
         Args: {
@@ -2595,6 +2602,27 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "use_members": {
+        Args: {
+          "member"?: string;
+          "organization"?: string;
+          "otherwise"?: string;
+          "role"?: string;
+          "roles"?: Json;
+          "target": unknown;
+        };
+        Returns: undefined;
+      };
+      "use_organizations": {
+        Args: {
+          "helper"?: string;
+          "id"?: string;
+          "name"?: string;
+          "slug"?: string;
+          "target": unknown;
+        };
+        Returns: undefined;
       };
       "user_has_permission": {
         Args: { "organization_id"?: string; "permission": string; "user_id": string };
