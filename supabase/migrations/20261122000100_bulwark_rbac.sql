@@ -957,7 +957,8 @@ create view bulwark_private.unexpired_grants with (security_invoker = true) as
     g.starts_at,
     coalesce(g.expires_at, 'infinity') as held_until,
     -- A ban and a soft deletion revoke all grants.
-    u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended
+    u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended,
+    g.source
   from bulwark.user_roles g
   join auth.users u on u.id = g.user_id
   where g.expires_at is null or g.expires_at > now();
@@ -966,7 +967,7 @@ comment on view bulwark_private.unexpired_grants is
    accounts (banned or soft-deleted). For rules that must also hold once they become active.';
 
 create view bulwark_private.active_grants with (security_invoker = true) as
-  select g.user_id, g.role_id, g.organization_id, g.held_until
+  select g.user_id, g.role_id, g.organization_id, g.held_until, g.source
   from bulwark_private.unexpired_grants g
   where g.starts_at <= now() and not g.suspended;
 comment on view bulwark_private.active_grants is
@@ -1573,6 +1574,7 @@ begin
         where a.user_id = g.user_id
           and a.role_id = g.role_id
           and a.organization_id is not distinct from g.organization_id
+          and a.source = g.source
       ),
       g.granted_by
     from bulwark.user_roles g
@@ -1668,6 +1670,7 @@ begin
       on a.user_id = g.user_id
       and a.role_id = g.role_id
       and a.organization_id is not distinct from g.organization_id
+      and a.source = g.source
     order by 1 desc, g.expires_at desc nulls first, g.role_name, r.name;
   if not found then
     return query

@@ -14,7 +14,8 @@ create view bulwark_private.unexpired_grants with (security_invoker = true) as
     g.starts_at,
     coalesce(g.expires_at, 'infinity') as held_until,
     -- A ban and a soft deletion revoke all grants.
-    u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended
+    u.deleted_at is not null or coalesce(u.banned_until > now(), false) as suspended,
+    g.source
   from bulwark.user_roles g
   join auth.users u on u.id = g.user_id
   where g.expires_at is null or g.expires_at > now();
@@ -23,7 +24,7 @@ comment on view bulwark_private.unexpired_grants is
    accounts (banned or soft-deleted). For rules that must also hold once they become active.';
 
 create view bulwark_private.active_grants with (security_invoker = true) as
-  select g.user_id, g.role_id, g.organization_id, g.held_until
+  select g.user_id, g.role_id, g.organization_id, g.held_until, g.source
   from bulwark_private.unexpired_grants g
   where g.starts_at <= now() and not g.suspended;
 comment on view bulwark_private.active_grants is

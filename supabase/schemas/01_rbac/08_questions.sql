@@ -120,6 +120,7 @@ begin
         where a.user_id = g.user_id
           and a.role_id = g.role_id
           and a.organization_id is not distinct from g.organization_id
+          and a.source = g.source
       ),
       g.granted_by
     from bulwark.user_roles g
@@ -215,6 +216,7 @@ begin
       on a.user_id = g.user_id
       and a.role_id = g.role_id
       and a.organization_id is not distinct from g.organization_id
+      and a.source = g.source
     order by 1 desc, g.expires_at desc nulls first, g.role_name, r.name;
   if not found then
     return query

@@ -1,7 +1,7 @@
 -- Members that follow tables of the host.
 begin;
 set local search_path = public, bulwark, extensions;
-select plan(67);
+select plan(73);
 
 create type public.team_role as enum ('owner', 'member', 'guest', 'invited', 'unheard_of');
 create table public.teams (
@@ -92,6 +92,28 @@ select is(
 select is_empty(
   $$ select * from bulwark_private.host_organization_problems() $$, 'HMEM-13: nothing differs'
 );
+
+-- what holds for every grant
+select is(
+  (select e #> '{claims,organizations,0,roles}' from bulwark_private.add_organization_claims(
+    jsonb_build_object('user_id', pg_temp.id('ada'), 'claims', '{}'::jsonb)) e),
+  '["admin"]', 'HMEM-70: display claims have it'
+);
+select tests.act_as('ada@members.test');
+select results_eq(
+  $$ select team_ids('role:grant') $$, $$ values (1::bigint) $$, 'HMEM-71: decisions count it'
+);
+select tests.act_as_owner();
+insert into mfa_policies (organization_id, required_from)
+values (organization_id('1'), now() - interval '1 day');
+select tests.act_as('ada@members.test');
+select is_empty(
+  $$ select team_ids('role:grant') $$,
+  'HMEM-72: an organization that requires MFA is left out until the session has verified it'
+);
+select ok(not has_permission('role:grant', organization_id('1')), 'HMEM-73: for functions as well');
+select tests.act_as_owner();
+delete from mfa_policies;
 
 -- what their rows do
 update public.team_members set user_id = pg_temp.id('eve'), role = 'member'
@@ -211,6 +233,20 @@ select tests.act_as_owner();
 select is(
   pg_temp.held('bob', '1'), '{analyst/host,analyst/own,clerk/own}',
   'HMEM-37: further roles are granted beside, own ones and the same'
+);
+select grant_role(
+  pg_temp.id('bob'), 'analyst', organization_id('1'), expires_at => now() + interval '1 day'
+);
+select results_eq(
+  $$ select role, active, expires_at from get_user_roles(pg_temp.id('bob'), organization_id('1'))
+     where role = 'analyst' order by expires_at nulls first $$,
+  $$ values ('analyst', true, null), ('analyst', true, now() + interval '1 day') $$,
+  'HMEM-68: both are listed, each with its own end'
+);
+select is(
+  (select count(*) from explain_permission(
+    pg_temp.id('bob'), 'analytics:write', organization_id('1'))), 2::bigint,
+  'HMEM-69: and both explain a permission, once'
 );
 update public.team_members set role = 'owner' where user_id = pg_temp.id('bob') and team_id = 1;
 select is(
